@@ -1,0 +1,1 @@
+"""The `pixsearch` command. Nothing here is for others to import."""

@@ -1,0 +1,67 @@
+"""The `pixsearch` command: which commands it has, and what becomes of an error."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from pixsearch import PixsearchError, __version__
+from pixsearch_cli import index_cmd, query_cmd, status_cmd
+from pixsearch_cli.output import say
+
+app = typer.Typer(
+    name="pixsearch",
+    help="Find photos by what is in them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# A command's module imports what is heavy (torch, faiss, sqlalchemy) inside its function, so that --help is instant.
+app.command("index")(index_cmd.index)
+app.command("query")(query_cmd.query)
+app.command("status")(status_cmd.status)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"pixsearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_all_commands(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+    # Taken out of the line by main(), so that it may stand anywhere; here for --help only.
+    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None: ...
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 could not, 2 wrong usage, 3 nothing matches, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text in this terminal's encoding
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app([argument for argument in arguments if argument != "--debug"])
+    except Exception as error:
+        if debug:
+            raise
+        say(_in_one_line(error))
+        sys.exit(error.exit_code if isinstance(error, PixsearchError) else 1)
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, PixsearchError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return f"unexpected {type(error).__name__}: {error}. Run it again with --debug to see where, and please report it"

@@ -1,0 +1,57 @@
+"""How results and messages look: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBars
+from rich.text import Text
+
+from pixsearch.progress import Progress, ProgressCallback
+
+
+def say(message: str) -> None:
+    """A line for people, on stderr."""
+    print(f"pixsearch: {printable(message)}", file=sys.stderr)
+
+
+def print_json(record: Mapping[str, object]) -> None:
+    """An object in one line of ASCII, which every pipe can carry. Paths become strings as `os.fsdecode` makes them."""
+    print(json.dumps(record, default=os.fsdecode))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns aligned to the right, but for the last. No line is wrapped or cut, so that paths can be copied."""
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    console = Console(highlight=False)
+    for number, row in enumerate([headings, *rows]):
+        aligned = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        console.print(Text("  ".join([*aligned, row[-1]]), style="" if number else "dim"), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The text in one line, and harmless to a terminal: a file's name may hold line breaks and escape sequences."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+@contextmanager
+def progress_bars() -> Iterator[ProgressCallback]:
+    """A bar for each task on stderr, gone at the end; nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with ProgressBars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks = {}
+
+        def show(progress: Progress) -> None:
+            if progress.task not in tasks:
+                tasks[progress.task] = bars.add_task(progress.task, total=None)
+            bars.update(tasks[progress.task], completed=progress.done, total=progress.total)
+
+        yield show

@@ -1,0 +1,80 @@
+"""Shows what pixsearch does, with its own command: indexes photos, asks for some, prints what came out.
+
+    python examples/demo.py
+    python examples/demo.py --photos ~/Pictures --query "cherry blossoms in spring"
+
+Without --photos it takes the photographs that scikit-image's and scikit-learn's wheels carry (the extra `demo`).
+Everything it writes lies in .demo/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+DEMO_FOLDER = Path(".demo")
+QUERIES = ("a cat", "a cup of coffee", "a rocket launch")
+SAMPLE_PHOTOS = {
+    "skimage": (
+        "data/astronaut.png",
+        "data/brick.png",
+        "data/camera.png",
+        "data/chelsea.png",
+        "data/clock_motion.png",
+        "data/coffee.png",
+        "data/coins.png",
+        "data/grass.png",
+        "data/gravel.png",
+        "data/hubble_deep_field.jpg",
+        "data/moon.png",
+        "data/motorcycle_left.png",
+        "data/rocket.jpg",
+    ),
+    "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Index photos with pixsearch and ask for some.")
+    parser.add_argument("--photos", default="", help="a folder of photos; without it, sample photos")
+    parser.add_argument("--query", default="", help="what to look for; without it, three queries")
+    given = parser.parse_args()
+
+    photos = Path(given.photos).expanduser() if given.photos else DEMO_FOLDER / "sample-photos"
+    if not given.photos:
+        copy_sample_photos(photos)
+    library = DEMO_FOLDER / f"{photos.name}.library"
+    # 1 may only mean that a file could not be read: the others are in the library all the same.
+    if pixsearch("index", str(photos), "--library", str(library)) > 1:
+        return 2
+    exit_codes = [
+        pixsearch("query", query, "--top-k", "3", "--library", str(library))
+        for query in ([given.query] if given.query else QUERIES)
+    ]
+    return max(exit_codes)
+
+
+def copy_sample_photos(folder: Path) -> None:
+    """Copy the photographs out of the installed packages; that does not import them, which takes seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for package, names in SAMPLE_PHOTOS.items():
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            sys.exit(f"{package} carries the sample photos and is not installed: pip install 'pixsearch[demo]'")
+        for name in names:
+            shutil.copy(Path(spec.origin).parent / name, folder)
+
+
+def pixsearch(*arguments: str) -> int:
+    """Run the installed command as one would by hand, and return its exit code."""
+    print(f"\n$ {shlex.join(['pixsearch', *arguments])}", flush=True)
+    return subprocess.run([Path(sys.executable).with_name("pixsearch"), *arguments], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

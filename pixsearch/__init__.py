@@ -1,0 +1,40 @@
+"""Find photos by what is in them. The front door: whatever is not exported here is private to the project.
+
+from pixsearch import Library, SearchEngine
+
+with Library.open(folder) as library:
+    for hit in SearchEngine(library).search("cherry blossoms in spring"):
+        print(hit.rank, hit.path)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from pixsearch.errors import PixsearchError
+
+if TYPE_CHECKING:
+    from pixsearch.library.library import Library
+    from pixsearch.search.engine import Hit, SearchEngine
+    from pixsearch.search.query import Picture, Query, Words
+
+__version__ = "0.1.0"
+
+__all__ = ["Hit", "Library", "Picture", "PixsearchError", "Query", "SearchEngine", "Words"]
+
+# Found at first use: `import pixsearch` must not take the second that torch, faiss and sqlalchemy need.
+_HOMES = {
+    "Hit": "pixsearch.search.engine",
+    "Library": "pixsearch.library.library",
+    "Picture": "pixsearch.search.query",
+    "Query": "pixsearch.search.query",
+    "SearchEngine": "pixsearch.search.engine",
+    "Words": "pixsearch.search.query",
+}
+
+
+def __getattr__(name: str) -> object:
+    if home := _HOMES.get(name):
+        return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The library on disk: SQLite is the truth, the vector file is derived from it."""

@@ -1,0 +1,148 @@
+"""library.db: how it is opened, checked and brought up to date, and what a transaction is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import DatabaseError
+
+from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, LibraryNotFound
+from pixsearch.library.schema import SCHEMA_VERSION
+
+DATABASE_NAME = "library.db"
+BUSY_TIMEOUT_S = 30.0
+VALUES_AT_ONCE = 10_000
+"""In one statement; SQLite takes 32,766."""
+
+Value = TypeVar("Value")
+
+
+class Database:
+    """Transactions on library.db.
+
+    It keeps SQLite's rollback journal and short transactions. The write-ahead log would let readers go on during a
+    commit, but it needs shared memory (no network drives), cannot be read in a folder without write permission, and
+    can corrupt the database in almost every SQLite before 3.51.3 (the "WAL-reset" bug): not worth a second way to run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Connects at the first transaction, and never creates the file."""
+        self._folder = folder
+        self._engine = _engine(folder / DATABASE_NAME)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A read transaction: everything read in it is of one moment. Raises LibraryError."""
+        with _errors_for_people(self._folder), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A write transaction, committed at its end. Raises LibraryError, then with nothing of it written."""
+        with _errors_for_people(self._folder), self._engine.execution_options(begin="IMMEDIATE").begin() as connection:
+            yield connection
+
+    def check(self) -> None:
+        """Raises LibraryNotFound for a database without any table, LibraryDamaged for one that is not ours."""
+        with self.reading() as connection:
+            version = _schema_version(connection, self._folder)
+        if version is None:
+            raise library_not_found(self._folder)
+        if version != SCHEMA_VERSION:
+            raise LibraryDamaged(
+                f"{self._folder / DATABASE_NAME} was written by a newer pixsearch (schema {version})",
+                "Update pixsearch; nothing was changed",
+            )
+
+    def migrate(self) -> None:
+        """Create the tables, or bring those of an older pixsearch up to date, in one transaction."""
+        # Not at the top: Alembic takes 0.2 s, which no query should pay.
+        from pixsearch.library.migrations import upgrade
+
+        with self.writing() as connection:
+            if _schema_version(connection, self._folder) is None:
+                upgrade(connection)
+
+
+def in_parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """The values in as many parts as it takes to hand each to one statement."""
+    for start in range(0, len(values), VALUES_AT_ONCE):
+        yield values[start : start + VALUES_AT_ONCE]
+
+
+def library_not_found(folder: Path) -> LibraryNotFound:
+    return LibraryNotFound(f"there is no library in {folder} yet", "Make one with: pixsearch index FOLDER")
+
+
+@contextmanager
+def _errors_for_people(folder: Path) -> Iterator[None]:
+    """Turn what SQLite says into a LibraryError that says what to do."""
+    database = folder / DATABASE_NAME
+    try:
+        yield
+    except DatabaseError as error:
+        if not isinstance(error.orig, sqlite3.Error):
+            raise
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind of error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise LibraryBusy(f"{database} is locked by another process", "Try again when it is done") from error
+        if code == sqlite3.SQLITE_FULL:
+            raise LibraryError(
+                f"the disk is full: {folder}", "Make room and run the command again; nothing that was stored is lost"
+            ) from error
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+            raise LibraryError(
+                f"{database} cannot be used: {error.orig}", "Check the folder's permissions and its disk"
+            ) from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise LibraryDamaged(
+                f"{database} is damaged: {error.orig}",
+                "Move the folder away and index again; your photos are not affected",
+            ) from error
+        raise
+
+
+def _engine(database: Path) -> Engine:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{database.as_uri()}?mode=rw",  # a URI, because only there one can say: never create it
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,  # the pool hands a connection to one thread at a time
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    engine = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # sqlite3 would begin by itself, too late and deferred: a transaction that reads before it writes then fails
+        # with "database is locked" without waiting for its timeout.
+        kind = connection.get_execution_options().get("begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+    return engine
+
+
+def _schema_version(connection: Connection, folder: Path) -> str | None:
+    """The Alembic revision; None for a database without tables. Raises LibraryDamaged for another program's."""
+    tables = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
+    if not tables:
+        return None
+    if "alembic_version" not in tables:
+        raise LibraryDamaged(
+            f"{folder / DATABASE_NAME} is no pixsearch library", "Choose another folder with --library FOLDER"
+        )
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())

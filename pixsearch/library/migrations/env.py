@@ -1,0 +1,14 @@
+"""Run by Alembic: `upgrade` hands it a connection with an open transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from pixsearch.library.schema import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    render_as_batch=True,  # SQLite cannot alter a table in place
+)
+context.run_migrations()

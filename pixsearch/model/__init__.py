@@ -1,0 +1,1 @@
+"""The model: Pixel-BERT, its CNNs, its checkpoints, and what runs it on this machine."""

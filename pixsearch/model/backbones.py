@@ -1,0 +1,151 @@
+"""The CNNs that turn a picture into a grid of pixel features (Pixel-BERT, section 3.2).
+
+A backbone is a module with `channels` (features a pixel), `stride` (picture pixels a grid cell) and
+`mean` / `std` (what the network expects of an RGB picture in 0..1); its forward maps
+[batch, 3, height, width] to [batch, channels, height / stride, width / stride].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """What every CNN here has; see the module's text."""
+
+    channels: int
+    stride: int = 32
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class ResNet50(Backbone):
+    """torchvision's ResNet-50 up to its last stage (He et al., 2016): 2048 channels at stride 32."""
+
+    channels = 2048
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
+
+    def __init__(self) -> None:
+        super().__init__()
+        resnet = torchvision.models.resnet50(weights=None)
+        self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
+        self.stages = nn.Sequential(resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        grid: Tensor = self.stages(self.stem(pixels))
+        return grid
+
+
+class SamePaddingConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow's "SAME" does: output = ceil(input / stride), the odd pixel after the edge."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pad_height, pad_width = (
+            max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+            for size, stride, kernel in zip(x.shape[-2:], self.stride, self.kernel_size, strict=True)
+        )
+        top, left = pad_height // 2, pad_width // 2
+        x = F.pad(x, (left, pad_width - left, top, pad_height - top))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        SamePaddingConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block (Sandler et al., 2018) as EfficientNet-Lite uses it: expand, depthwise, project; ReLU6."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.expand = _conv_bn(inputs, hidden, 1) if expansion > 1 else None
+        self.depthwise = _conv_bn(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = _conv_bn(hidden, outputs, 1)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = x if self.expand is None else F.relu6(self.expand(x))
+        hidden = self.project(F.relu6(self.depthwise(hidden)))
+        return hidden + x if self.residual else hidden
+
+
+# expansion, output channels, blocks, stride of the first, kernel: EfficientNet-B0 (Tan and Le, 2019, table 1).
+_EFFICIENTNET_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+
+
+class EfficientNetLite(Backbone):
+    """EfficientNet-Lite without its classifier: 1280 channels at stride 32.
+
+    Lite is EfficientNet without squeeze-and-excitation, with ReLU6 for swish, and with the stem, the head and
+    the first and last stage's depth left unscaled.
+    """
+
+    channels = 1280
+    mean = (127 / 255, 127 / 255, 127 / 255)
+    std = (128 / 255, 128 / 255, 128 / 255)
+
+    def __init__(self, width: float, depth: float) -> None:
+        super().__init__()
+        self.stem = _conv_bn(3, 32, 3, stride=2)
+        blocks, inputs = [], 32
+        last = len(_EFFICIENTNET_STAGES) - 1
+        for stage, (expansion, channels, repeats, stride, kernel) in enumerate(_EFFICIENTNET_STAGES):
+            outputs = _round_channels(channels * width)
+            if stage not in (0, last):
+                repeats = math.ceil(repeats * depth)
+            for repeat in range(repeats):
+                blocks.append(InvertedResidual(inputs, outputs, kernel, stride if repeat == 0 else 1, expansion))
+                inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.head = _conv_bn(inputs, self.channels, 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return F.relu6(self.head(self.blocks(F.relu6(self.stem(pixels)))))
+
+
+def _round_channels(channels: float) -> int:
+    """The nearest multiple of 8 that is not more than 10 % smaller (EfficientNet's rule)."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+BACKBONES: dict[str, Callable[[], Backbone]] = {
+    "resnet50": ResNet50,
+    "efficientnet_lite0": lambda: EfficientNetLite(width=1.0, depth=1.0),
+    "efficientnet_lite1": lambda: EfficientNetLite(width=1.0, depth=1.1),
+    "efficientnet_lite2": lambda: EfficientNetLite(width=1.1, depth=1.2),
+}
+
+
+def build_backbone(name: str) -> Backbone:
+    """The CNN of that name with random weights; the names are `BACKBONES`' keys.
+
+    Freezing its batch-norm statistics is the caller's: keep the backbone in `eval()`.
+    """
+    return BACKBONES[name]()
+
+
+def normalisation(name: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation that the CNN of that name expects of an RGB picture in 0..1."""
+    with torch.device("meta"):
+        backbone = build_backbone(name)
+    return backbone.mean, backbone.std

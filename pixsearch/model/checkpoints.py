@@ -1,0 +1,116 @@
+"""Checkpoints on disk: a folder with config.json, tokenizer.json and model.safetensors."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixsearch.durable import write_durably
+from pixsearch.errors import CheckpointInvalid, ModelNotFound
+from pixsearch.model.config import PixelBertConfig
+from pixsearch.settings import models_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pixsearch.model.pixel_bert import PixelBertForRetrieval
+    from pixsearch.model.processor import PixelBertProcessor
+
+SHIPPED = Path(__file__).parent / "shipped"
+CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
+
+_INT8, _SCALE = ".int8", ".scale"
+_WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
+
+
+def find_checkpoint(name: str | None) -> Path:
+    """The folder of a checkpoint: None is the one that ships; a folder's path; or a name in the user's model folder.
+
+    Raises:
+        ModelNotFound: there is none.
+    """
+    if name is None:
+        folder = SHIPPED
+    elif (Path(name) / CONFIG_FILE).is_file():
+        folder = Path(name)
+    else:
+        folder = models_folder() / name
+    if not (folder / CONFIG_FILE).is_file():
+        raise ModelNotFound(
+            f"no model {name!r}: neither a checkpoint's folder nor a name in {models_folder()}",
+            "Leave --model out for the model that ships, or make one with pixsearch train",
+        )
+    return folder.resolve()
+
+
+def fingerprint(folder: Path) -> str:
+    """What tells two models apart: a hash of config, tokenizer and weights, 32 hex digits.
+
+    Calibration and the default order are not part of it: they change no embedding and no grid.
+
+    Raises:
+        CheckpointInvalid: a file is missing or cannot be read.
+    """
+    config = dataclasses.replace(PixelBertConfig.load(folder / CONFIG_FILE), calibration=None, rerank=True)
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
+    for name in (TOKENIZER_FILE, WEIGHTS_FILE):
+        try:
+            with (folder / name).open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise CheckpointInvalid(f"{folder / name} cannot be read ({error.strerror})", _COPY_AGAIN) from error
+    return digest.hexdigest()[:32]
+
+
+def save_checkpoint(folder: Path, model: PixelBertForRetrieval, processor: PixelBertProcessor) -> None:
+    """Write a checkpoint: matrices as fp16, word embeddings as int8 with a scale a word, vectors as fp32."""
+    import torch
+    from safetensors.torch import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        if name == _WORD_EMBEDDINGS:
+            scale = tensor.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+            tensors[name + _INT8] = (tensor / scale).round().to(torch.int8)
+            tensors[name + _SCALE] = scale
+        elif tensor.is_floating_point() and tensor.dim() > 1:
+            tensors[name] = tensor.half()
+        else:
+            tensors[name] = tensor
+    processor.save_pretrained(folder)
+    write_durably(folder / WEIGHTS_FILE, save(tensors))
+
+
+def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
+    """Read what `save_checkpoint` wrote, as fp32, in eval mode.
+
+    Raises:
+        CheckpointInvalid: a file is missing or cut, or the weights are not those of the config, to the last tensor.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from pixsearch.model.pixel_bert import PixelBertForRetrieval
+    from pixsearch.model.processor import PixelBertProcessor
+
+    processor = PixelBertProcessor.from_pretrained(folder)
+    file = folder / WEIGHTS_FILE
+    try:
+        tensors = load_file(file)
+        words = tensors.pop(_WORD_EMBEDDINGS + _INT8).float() * tensors.pop(_WORD_EMBEDDINGS + _SCALE)
+        tensors[_WORD_EMBEDDINGS] = words
+        state = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        model = PixelBertForRetrieval(processor.config)
+        model.load_state_dict(state, strict=True)
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointInvalid(f"{file} does not hold the weights of its config ({reason})", _COPY_AGAIN) from error
+    return model.eval(), processor
+
+
+_COPY_AGAIN = "Copy or train the whole checkpoint again"

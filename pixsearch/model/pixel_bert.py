@@ -1,0 +1,179 @@
+"""Pixel-BERT (Huang et al., 2020, arXiv 2004.00849) with a dual stream for the first stage of a search.
+
+    picture -> CNN -> grid -> 1x1 conv -> + s_v -> pixels v1..vk -+
+                                                                  +-> one BERT encoder -> [CLS] -> ITM logit
+    sentence -> WordPiece -> LayerNorm(word + position) ----------+
+
+The same Transformer reads words alone (text stream), pixels alone (image stream) or both (joint stream, the paper's).
+Departures from the paper are named where they happen.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+from pixsearch.model.backbones import build_backbone
+from pixsearch.model.config import PixelBertConfig
+
+
+class Standardise(nn.Module):
+    """Brings each channel to mean 0 and deviation 1 by statistics of the training pictures, fixed once fitted.
+
+    A departure: a frozen CNN's channels differ in scale by orders of magnitude, which starves small maps upon them.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+
+    def fit(self, features: Tensor) -> None:
+        """Take the statistics of features [samples, channels]."""
+        self.mean.copy_(features.mean(0))
+        self.deviation.copy_(features.std(0) + 1e-4)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (features - self.mean) / self.deviation
+
+
+class PixelBertModel(nn.Module):
+    """The CNN, the embeddings of pixels and words, and the Transformer that reads them (section 3.2)."""
+
+    def __init__(self, config: PixelBertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = build_backbone(config.backbone)
+        self.standardise = Standardise(self.backbone.channels)
+        self.pixel_projection = nn.Linear(self.backbone.channels, config.width)  # the 1x1 conv, on a flattened grid
+        self.semantic_embedding = nn.Parameter(torch.zeros(config.width))  # s_v
+        self.pixel_positions = nn.Parameter(torch.zeros(config.pixels, config.width)) if config.pixel_positions else None
+        # The paper adds s_v and no more; a norm as the words have lets pixels enter a language model at its own scale.
+        self.pixel_norm = nn.LayerNorm(config.width, eps=1e-12)
+        bert = BertModel(
+            BertConfig(
+                vocab_size=config.vocabulary_size,
+                hidden_size=config.width,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                intermediate_size=config.feed_forward,
+                max_position_embeddings=config.max_words,
+                hidden_dropout_prob=config.dropout,
+                attention_probs_dropout_prob=config.dropout,
+            ),
+            add_pooling_layer=False,
+        )
+        self.word_embedding = bert.embeddings
+        self.layers = bert.encoder.layer
+
+    def encode_grid(self, pixels: Tensor) -> Tensor:
+        """Run the CNN: pixels [batch, 3, edge, edge], normalised -> grid [batch, pixels, channels]."""
+        grid = self.backbone(pixels)  # [batch, channels, rows, columns]
+        if self.config.pool:
+            grid = F.max_pool2d(grid, 2, ceil_mode=True)
+        return grid.flatten(2).transpose(1, 2)
+
+    def embed_pixels(self, grid: Tensor) -> Tensor:
+        """Grid [batch, pixels, channels] -> Transformer input [batch, pixels, width]."""
+        embedded = self.pixel_projection(self.standardise(grid)) + self.semantic_embedding
+        if self.pixel_positions is not None:
+            embedded = embedded + self.pixel_positions
+        return F.dropout(self.pixel_norm(embedded), self.config.dropout, self.training)
+
+    def embed_words(self, ids: Tensor) -> Tensor:
+        """WordPiece ids [batch, words] -> Transformer input [batch, words, width]."""
+        embedded: Tensor = self.word_embedding(input_ids=ids)
+        return embedded
+
+    def encode(self, hidden: Tensor, mask: Tensor, first_layer: int = 0, last_layer: int | None = None) -> Tensor:
+        """Run layers first..last (exclusive) on hidden [batch, length, width]; mask [batch, length], True is read."""
+        for layer in self.layers[first_layer:last_layer]:
+            hidden = layer(hidden, mask[:, None, None, :])
+        return hidden
+
+
+class PixelBertForRetrieval(nn.Module):
+    """Pixel-BERT with embeddings for a first stage (ITC) and a matching score for re-ranking (ITM)."""
+
+    def __init__(self, config: PixelBertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = PixelBertModel(config)
+        channels, hidden = self.model.backbone.channels, config.image_map_hidden
+        self.standardise_pooled = Standardise(channels)
+        self.image_map = (
+            nn.Sequential(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, config.embedding_size))
+            if hidden
+            else nn.Sequential(nn.Linear(channels, config.embedding_size))
+        )
+        # Closed at the start: with few pairs the map of the pooled grid alone retrieves best, with many the Transformer.
+        self.image_gate = nn.Parameter(torch.zeros(()))
+        self.image_projection = nn.Linear(config.width, config.embedding_size)
+        self.text_projection = nn.Linear(config.width, config.embedding_size)
+        self.itm_head = nn.Sequential(nn.Linear(config.width, config.width), nn.Tanh(), nn.Linear(config.width, 1))
+        # The ITM logit starts as the first stage's similarity and learns the difference; the paper's is the head alone.
+        nn.init.zeros_(self.itm_head[2].weight)
+        nn.init.zeros_(self.itm_head[2].bias)
+        self.similarity_weight = nn.Parameter(torch.tensor(20.0))
+
+    def encode_grid(self, pixels: Tensor) -> Tensor:
+        """Normalised pictures [batch, 3, edge, edge] -> pixel grids [batch, pixels, channels], kept by the index."""
+        return self.model.encode_grid(pixels)
+
+    def embed_image(self, grid: Tensor) -> Tensor:
+        """Image stream: grids [batch, pixels, channels] -> unit vectors [batch, embedding_size]."""
+        embedding = self.image_map(self.standardise_pooled(grid.mean(1)))
+        if self.training or self.image_gate.item() != 0:
+            embedding = embedding + self.image_gate * self.image_projection(self._read_pixels(grid))
+        return F.normalize(embedding.float(), dim=-1)
+
+    def embed_text(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Text stream: ids, mask [batch, words] -> unit vectors [batch, embedding_size]."""
+        return F.normalize(self.text_projection(self.read_words(ids, mask)).float(), dim=-1)
+
+    def read_words(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The mean of the words as the Transformer leaves them, [batch, width]; [CLS] and [SEP] count as words."""
+        hidden = self.model.encode(self.model.embed_words(ids), mask)
+        weights = mask[..., None].to(hidden.dtype)
+        return (hidden * weights).sum(1) / weights.sum(1)
+
+    def match(self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor) -> Tensor:
+        """Joint stream: ITM logits [batch] of sentences with pictures, pair by pair.
+
+        Args:
+            ids, mask: [batch, words].
+            grid: [batch, pixels, channels].
+            similarity: [batch], the dot product of the pair's two embeddings.
+        """
+        return self.match_states(self.read_words_alone(ids, mask), mask, self.read_pixels_alone(grid), similarity)
+
+    def read_words_alone(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The words' states [batch, words, width] before they meet pixels (layers below `joint_from_layer`)."""
+        return self.model.encode(self.model.embed_words(ids), mask, last_layer=self.config.joint_from_layer)
+
+    def read_pixels_alone(self, grid: Tensor) -> Tensor:
+        """The pixels' states [batch, pixels, width] before they meet words."""
+        return self.model.embed_pixels(grid)
+
+    def match_states(self, words: Tensor, mask: Tensor, pixels: Tensor, similarity: Tensor) -> Tensor:
+        """`match` on states that `read_words_alone` and `read_pixels_alone` made; a pair shares them with others."""
+        joint = torch.cat([words, pixels], dim=1)  # [CLS] w1..wn [SEP] v1..vk: [batch, words + pixels, width]
+        joint_mask = torch.cat([mask, mask.new_ones(pixels.shape[:2])], dim=1)
+        joint = self.model.encode(joint, joint_mask, first_layer=self.config.joint_from_layer)
+        return self.itm_head(joint[:, 0]).squeeze(-1).float() + self.similarity_weight * similarity
+
+    def _read_pixels(self, grid: Tensor) -> Tensor:
+        """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]."""
+        start = torch.full((len(grid), 1), CLS, device=grid.device)
+        hidden = torch.cat([self.model.embed_words(start), self.model.embed_pixels(grid)], dim=1)
+        mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=grid.device)
+        return self.model.encode(hidden, mask).mean(1)
+
+
+CLS = 101
+"""The id of [CLS] in bert-base-uncased's WordPiece vocabulary, which every checkpoint here uses."""

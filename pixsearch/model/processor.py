@@ -1,0 +1,69 @@
+"""What a Pixel-BERT takes in: pictures as normalised pixels, sentences as WordPiece ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from pixsearch.errors import CheckpointInvalid
+from pixsearch.model.backbones import normalisation
+from pixsearch.model.config import PixelBertConfig
+
+CONFIG_FILE = "config.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class PixelBertProcessor:
+    """Prepares pictures and sentences as the config says (input size, resize mode, number of words)."""
+
+    def __init__(self, config: PixelBertConfig, tokenizer: Tokenizer) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        self.tokenizer.enable_truncation(config.max_words)
+        self.tokenizer.enable_padding()
+        self._mean, self._std = (torch.tensor(values).view(3, 1, 1) for values in normalisation(config.backbone))
+
+    def resize(self, picture: Image.Image) -> Image.Image:
+        """An RGB picture as the square that the CNN sees."""
+        edge = self.config.input_size
+        if picture.size == (edge, edge):
+            return picture
+        # reducing_gap: a first cheap shrink, so that a 50-megapixel photo does not cost a 50-megapixel filter.
+        return picture.resize((edge, edge), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+    def pixels(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """RGB pictures of any size -> normalised [batch, 3, edge, edge], float32."""
+        squares = [torch.from_numpy(np.array(self.resize(picture))) for picture in pictures]
+        return (torch.stack(squares).permute(0, 3, 1, 2) / 255 - self._mean) / self._std
+
+    def words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Sentences -> ids and mask [batch, words], padded to the longest; the mask is True where a token stands."""
+        encodings = self.tokenizer.encode_batch(list(sentences))
+        ids = torch.tensor([encoding.ids for encoding in encodings])
+        mask = torch.tensor([encoding.attention_mask for encoding in encodings], dtype=torch.bool)
+        return ids, mask
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write config.json and tokenizer.json into an existing folder."""
+        self.config.save(folder / CONFIG_FILE)
+        self.tokenizer.save(str(folder / TOKENIZER_FILE))
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> PixelBertProcessor:
+        """Read what `save_pretrained` wrote.
+
+        Raises:
+            CheckpointInvalid: a file is missing or is not what it should be.
+        """
+        file = folder / TOKENIZER_FILE
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # tokenizers raises bare Exception for every kind of failure
+            raise CheckpointInvalid(f"{file} is not a tokenizer ({error})", "Copy the whole checkpoint again") from error
+        return cls(PixelBertConfig.load(folder / CONFIG_FILE), tokenizer)

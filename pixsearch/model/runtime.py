@@ -1,0 +1,130 @@
+"""The one place that decides how a forward runs on this machine: which device, which number format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import pixsearch.torchvision_beside_cpu_torch  # noqa: F401  (before anything that imports torchvision)
+
+import torch  # isort: skip
+from pixsearch.model.checkpoints import fingerprint, load_checkpoint
+from pixsearch.model.grids import pack_grid, unpack_grids
+
+Floats = NDArray[np.float32]
+
+_MATCH_BATCH = 64  # pairs a forward: more gains nothing on a CPU and takes memory
+
+
+def best_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """bf16 where the hardware multiplies it natively (CUDA from Ampere on, CPUs with AVX512-BF16 or AMX); else fp32."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.autocast(device.type, torch.bfloat16) if native else nullcontext()
+
+
+class PixelBertRuntime:
+    """A loaded checkpoint that takes pictures and words and gives numpy arrays."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load the checkpoint of a folder. Raises CheckpointInvalid."""
+        self.name = str(folder)
+        self.fingerprint = fingerprint(folder)
+        self._device = best_device()
+        model, self._processor = load_checkpoint(folder)
+        self._model = model.to(self._device)
+        self._model.model.backbone.to(memory_format=torch.channels_last)
+        self._config = model.config
+
+    @property
+    def embedding_size(self) -> int:
+        return self._config.embedding_size
+
+    @property
+    def input_size(self) -> int:
+        """Edge in pixels of the square that the CNN sees."""
+        return self._config.input_size
+
+    @property
+    def default_order(self) -> Literal["match", "similarity"]:
+        """What orders results best, by the validation set the model was measured on."""
+        return "match" if self._config.rerank else "similarity"
+
+    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
+        """RGB pictures -> unit embeddings [pictures, embedding_size] and packed pixel grids, for `match`."""
+        pixels = self._processor.pixels(pictures).to(self._device, memory_format=torch.channels_last)
+        with torch.inference_mode(), autocast(self._device):
+            grids = self._model.encode_grid(pixels).float()
+            embeddings = self._model.embed_image(grids)
+        return embeddings.float().cpu().numpy(), [pack_grid(grid) for grid in grids.cpu().numpy()]
+
+    def embed_texts(self, texts: Sequence[str]) -> Floats:
+        """Sentences -> unit embeddings [sentences, embedding_size]."""
+        ids, mask = self._words(texts)
+        with torch.inference_mode(), autocast(self._device):
+            return self._model.embed_text(ids, mask).float().cpu().numpy()
+
+    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        """ITM logits [pictures] of one sentence with many pictures, given by their grids and embeddings."""
+        similarities = torch.from_numpy(embeddings @ self.embed_texts([text])[0])
+        ids, mask = self._words([text])
+        logits = []
+        with torch.inference_mode(), autocast(self._device):
+            words = self._model.read_words_alone(ids, mask)
+            for start in range(0, len(grids), _MATCH_BATCH):
+                pixels = self._pixels(grids[start : start + _MATCH_BATCH])
+                logits.append(
+                    self._model.match_states(
+                        words.expand(len(pixels), -1, -1),
+                        mask.expand(len(pixels), -1),
+                        pixels,
+                        similarities[start : start + _MATCH_BATCH].to(self._device),
+                    )
+                )
+        return torch.cat(logits).float().cpu().numpy()
+
+    def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
+        """ITM logits [sentences] of many sentences with one picture."""
+        similarities = torch.from_numpy(self.embed_texts(texts) @ embedding)
+        logits = []
+        with torch.inference_mode(), autocast(self._device):
+            pixels = self._pixels([grid])
+            for start in range(0, len(texts), _MATCH_BATCH):
+                ids, mask = self._words(texts[start : start + _MATCH_BATCH])
+                logits.append(
+                    self._model.match_states(
+                        self._model.read_words_alone(ids, mask),
+                        mask,
+                        pixels.expand(len(ids), -1, -1),
+                        similarities[start : start + _MATCH_BATCH].to(self._device),
+                    )
+                )
+        return torch.cat(logits).float().cpu().numpy()
+
+    def probability(self, logits: Floats) -> Floats | None:
+        """Calibrated probability that a pair matches; None where the checkpoint was not calibrated."""
+        if (calibration := self._config.calibration) is None:
+            return None
+        probabilities: Floats = 1 / (1 + np.exp(-(logits / calibration.temperature + calibration.bias)))
+        return probabilities
+
+    def _words(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        ids, mask = self._processor.words(texts)
+        return ids.to(self._device), mask.to(self._device)
+
+    def _pixels(self, grids: Sequence[bytes]) -> torch.Tensor:
+        unpacked = torch.from_numpy(unpack_grids(grids, self._model.model.backbone.channels))
+        return self._model.read_pixels_alone(unpacked.to(self._device))

@@ -1,0 +1,183 @@
+"""From the bytes of a picture file to upright RGB pixels. What a file is, its content says, never its suffix."""
+
+from __future__ import annotations
+
+import functools
+import io
+import stat
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from pixsearch.errors import PictureError
+
+PIXEL_LIMIT = 300_000_000
+"""More is taken for a decompression bomb. The largest phone cameras make 200 megapixels."""
+
+FILE_LIMIT_BYTES = 2 << 30
+
+# Pillow's own guard is process-wide and refuses 200 megapixels; ours, below, is checked before a pixel is decoded.
+Image.MAX_IMAGE_PIXELS = PIXEL_LIMIT
+
+# Named, so that no file reaches Pillow's other readers: EPS runs ghostscript, PSD, ICO or FITS are no photos.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
+
+_SIGNATURES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"II*\0",
+    b"MM\0*",
+    b"\x00\x00\x00\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+)
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+SIGNATURE_BYTES = 12
+"""How much of a file `has_picture_signature` wants to see."""
+
+METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
+"""What Pillow raises when it reads damaged metadata."""
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def open_picture(source: Path | bytes, min_edge: int | None = None) -> Image.Image:
+    """The picture in a file, or in the bytes of one: upright, RGB, its first frame, on white where it is transparent.
+
+    With `min_edge` it may come scaled down by a whole number, but never with its shorter edge below `min_edge`: a JPEG
+    as it is decoded, which is far faster, anything else afterwards, which saves memory. Raises PictureError with a
+    one-line reason, also for a file that is cut short.
+    """
+    return upright_rgb(open_header(source), min_edge)
+
+
+def open_header(source: Path | bytes) -> Image.Image:
+    """The picture as Pillow sees it, before any pixel is decoded: for its size, format and metadata.
+
+    Raises PictureError, as `open_picture` does.
+    """
+    try:
+        data = read_picture_file(source) if isinstance(source, Path) else source
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror}") from error
+    if not data:
+        raise PictureError("the file is empty")
+    formats = list(_FORMATS)
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        _register_heif()
+        formats.append("HEIF")
+    try:
+        picture = Image.open(io.BytesIO(data), formats=formats)
+    except UnidentifiedImageError as error:
+        raise PictureError("not a picture in a format that pixsearch reads") from error
+    except Image.DecompressionBombError as error:
+        raise _too_large() from error
+    except Exception as error:  # decoders raise whatever they like on hostile bytes
+        raise _unreadable(error) from error
+    if picture.width * picture.height > PIXEL_LIMIT:
+        raise _too_large()
+    return picture
+
+
+def upright_rgb(picture: Image.Image, min_edge: int | None = None) -> Image.Image:
+    """Decode what `open_header` opened; see `open_picture`."""
+    orientation = exif_of(picture).get(_EXIF_ORIENTATION)
+    try:
+        if min_edge is not None:
+            picture.draft(None, (min_edge, min_edge))
+        picture.load()
+        rgb = _to_rgb(picture)
+        # Twice as large as asked for still, so that the final resize does not show it (Pillow's `reducing_gap`).
+        if min_edge is not None and (factor := min(rgb.size) // (2 * min_edge)) > 1:
+            rgb = rgb.reduce(factor)
+        # Not ImageOps.exif_transpose: it also writes the EXIF block again, which fails on damaged ones.
+        return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+    except Exception as error:  # as above
+        raise _unreadable(error) from error
+
+
+def exif_of(picture: Image.Image) -> Image.Exif:
+    """The EXIF data of a picture; empty where it has none or damaged ones, which is no reason to lose the picture."""
+    try:
+        return picture.getexif()
+    except METADATA_ERRORS:
+        return Image.Exif()
+
+
+def read_picture_file(path: Path) -> bytes:
+    """All bytes of a regular file. Raises PictureError for anything else, OSError where the file cannot be read.
+
+    A pipe or a device is never opened: reading one may wait for ever.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise PictureError("not a regular file")
+    if found.st_size > FILE_LIMIT_BYTES:
+        raise PictureError(f"larger than {FILE_LIMIT_BYTES >> 30} GiB")
+    return path.read_bytes()
+
+
+def has_picture_signature(head: bytes) -> bool:
+    """Whether a file that starts like this is a picture, as far as its first bytes tell."""
+    if head.startswith(_SIGNATURES):
+        return True
+    if head[4:8] == b"ftyp":
+        return head[8:12] in _HEIF_BRANDS | _AVIF_BRANDS
+    if head.startswith(b"RIFF"):
+        return head[8:12] == b"WEBP"
+    return head.startswith(b"BM") and head[6:10] == bytes(4)
+
+
+@functools.cache
+def _register_heif() -> None:
+    """Teach Pillow HEIC. The plugin turns pictures upright and says so in their EXIF, so that none turns twice."""
+    import pillow_heif  # 40 ms that only those with such a photo need to pay
+
+    pillow_heif.register_heif_opener()
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):
+        return _scaled_to_8_bit(picture).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    on_white = Image.new("RGB", picture.size, "white")
+    with_alpha = picture.convert("RGBA")
+    on_white.paste(with_alpha, mask=with_alpha.getchannel("A"))
+    return on_white
+
+
+def _scaled_to_8_bit(picture: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits, or float, by its range; Pillow's own conversion clips it to white or black.
+
+    Integers up to 65535 are taken for 16 bits, floats from 0 to 1 for full range, anything else from its darkest to
+    its brightest value.
+    """
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float32), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    usual = 1.0 if picture.mode == "F" else 65535.0
+    if low >= 0.0 and high <= usual:
+        low, high = 0.0, usual
+    return Image.fromarray(np.rint((values - low) * (255.0 / (high - low))).astype(np.uint8))
+
+
+def _too_large() -> PictureError:
+    return PictureError(f"more than {PIXEL_LIMIT // 1_000_000} megapixels")
+
+
+def _unreadable(error: Exception) -> PictureError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return PictureError(f"cannot be decoded: {reason}")

@@ -1,0 +1,14 @@
+"""Lets torchvision be imported beside a CPU build of torch; imported for that effect, before torchvision or transformers.
+
+PyPI's Linux wheel of torchvision is linked against CUDA torch. Beside a CPU torch its compiled operators do not load,
+and registering their meta functions fails with "operator torchvision::nms does not exist". We use none of them (models
+and transforms are Python), so an empty module stands in for that one.
+"""
+
+import sys
+from types import ModuleType
+
+import torch
+
+if torch.version.cuda is None and torch.version.hip is None:
+    sys.modules.setdefault("torchvision._meta_registrations", ModuleType("torchvision._meta_registrations"))

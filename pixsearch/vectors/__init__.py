@@ -1,0 +1,1 @@
+"""Nearest neighbours: one small protocol, and FAISS behind it."""

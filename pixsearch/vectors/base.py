@@ -1,0 +1,39 @@
+"""What pixsearch asks of a vector index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+
+class VectorIndex(Protocol):
+    """Vectors by id, found by inner product (cosine, since embeddings are L2-normalised)."""
+
+    def __len__(self) -> int:
+        """How many vectors there are."""
+
+    def ids(self) -> Ids:
+        """The ids of all vectors, in no order that means anything."""
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Add vectors [n, size] under new ids [n]. Raises ValueError for an id that is there already, and for a vector
+        that is zero or has a value that is not finite."""
+
+    def remove(self, ids: Ids) -> int:
+        """Remove these ids; unknown ones do not matter. Returns how many vectors went."""
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+        """The nearest vectors of each query [n, size], nearest first.
+
+        Returns inner products and ids, both [n, min(k, len(self))]. The order of equal products is not guaranteed.
+        Raises ValueError for a query with a value that is not finite.
+        """
+
+    def save(self, path: Path) -> str:
+        """Write the index durably; returns the SHA-256 of the file in hex. Raises OSError."""

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from pixsearch_cli.main import main
+from tests.colour_runtime import ColourRuntime
+
+
+@dataclass(frozen=True)
+class Outcome:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `pixsearch` with these arguments, in this process."""
+
+    def run_command(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["pixsearch", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        printed = capsys.readouterr()
+        code = exited.value.code
+        assert code is None or isinstance(code, int)
+        return Outcome(code or 0, printed.out, printed.err)
+
+    return run_command
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> ColourRuntime:
+    """The model of every command in this test. It needs no torch, and its figures can be worked out by hand."""
+    runtime = ColourRuntime()
+    checkpoints = SimpleNamespace(find_checkpoint=lambda name: Path(name or "shipped"))
+    monkeypatch.setitem(sys.modules, "pixsearch.model.checkpoints", checkpoints)
+    monkeypatch.setitem(
+        sys.modules, "pixsearch.model.runtime", SimpleNamespace(PixelBertRuntime=lambda checkpoint: runtime)
+    )
+    return runtime
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where every command of this test has its library; there is none yet."""
+    folder = tmp_path / "library"
+    monkeypatch.setenv("PIXSEARCH_LIBRARY", str(folder))
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of a dark red, a pink and a blue picture, and a copy of the blue one."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, colour in (
+        ("dark red.png", (51, 0, 0)),
+        ("pink.png", (255, 102, 102)),
+        ("blue.png", (0, 0, 255)),
+        ("blue again.png", (0, 0, 255)),
+    ):
+        Image.new("RGB", (20, 10), colour).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def indexed(run: Run, model: ColourRuntime, library: Path, photos: Path) -> Path:
+    """The library, with the photos in it."""
+    assert run("index", photos).exit_code == 0
+    return library

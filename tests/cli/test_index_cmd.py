@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from tests.cli.conftest import Run
+from tests.colour_runtime import ColourRuntime
+
+
+def test_the_first_run_encodes_each_picture_once(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
+    outcome = run("index", photos)
+
+    assert outcome.exit_code == 0
+    assert outcome.stdout == "4 photos: 3 encoded, 0 unchanged, 1 known by their content, 0 failed\n"
+    assert model.pictures_encoded == 3
+
+
+def test_a_second_run_says_that_nothing_was_encoded(
+    run: Run, model: ColourRuntime, indexed: Path, photos: Path
+) -> None:
+    outcome = run("index", photos)
+
+    assert outcome.exit_code == 0
+    assert outcome.stdout == "4 photos: nothing encoded, 4 unchanged, 0 failed\n"
+    assert model.pictures_encoded == 3
+
+
+def test_a_photo_that_is_gone_is_forgotten(run: Run, indexed: Path, photos: Path) -> None:
+    (photos / "pink.png").unlink()
+
+    assert run("index", photos).stdout == "3 photos: nothing encoded, 3 unchanged, 1 forgotten, 0 failed\n"
+
+
+def test_a_corrupt_file_is_named_and_the_others_are_indexed(
+    run: Run, model: ColourRuntime, library: Path, photos: Path
+) -> None:
+    whole = (photos / "pink.png").read_bytes()
+    (photos / "cut.png").write_bytes(whole[: len(whole) // 2])
+
+    outcome = run("index", photos)
+
+    assert outcome.exit_code == 1
+    assert outcome.stdout == "5 photos: 3 encoded, 0 unchanged, 1 known by their content, 1 failed\n"
+    assert outcome.stderr.startswith(f"pixsearch: {photos / 'cut.png'}: ")
+    assert outcome.stderr.count("\n") == 1
+    assert run("query", "red", "--json").stdout.count("\n") == 3
+
+
+def test_a_failure_elsewhere_in_the_library_is_not_named_again(
+    run: Run, model: ColourRuntime, library: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert run("index", tmp_path / "others").exit_code == 1
+
+    outcome = run("index", photos)
+
+    assert outcome.exit_code == 0
+    assert outcome.stderr == ""
+
+
+def test_a_folder_that_is_unplugged_keeps_its_photos_and_says_so(
+    run: Run, indexed: Path, photos: Path, tmp_path: Path
+) -> None:
+    photos.rename(tmp_path / "elsewhere")
+
+    outcome = run("index", photos)
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr == f"pixsearch: {photos} is not there or empty; its photos stay in the library\n"
+    assert len(run("query", "red", "--json").stdout.splitlines()) == 3
+
+
+def test_a_folder_that_never_was_is_wrong_usage(run: Run, model: ColourRuntime, library: Path, tmp_path: Path) -> None:
+    outcome = run("index", tmp_path / "nowhere")
+
+    assert outcome.exit_code == 2
+    assert str(tmp_path / "nowhere") in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_without_a_folder_all_that_the_library_knows_is_brought_up_to_date(
+    run: Run, indexed: Path, photos: Path
+) -> None:
+    (photos / "pink.png").unlink()
+
+    assert run("index").stdout == "3 photos: nothing encoded, 3 unchanged, 1 forgotten, 0 failed\n"
+
+
+def test_without_a_folder_and_without_a_library_nothing_is_made(run: Run, model: ColourRuntime, library: Path) -> None:
+    outcome = run("index")
+
+    assert outcome.exit_code == 1
+    assert "Make one with: pixsearch index FOLDER" in outcome.stderr
+    assert not library.exists()
+
+
+def test_json_is_one_object(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
+    assert json.loads(run("index", "--json", photos).stdout) == {
+        "found": 4,
+        "unchanged": 0,
+        "encoded": 3,
+        "reused": 1,
+        "forgotten": 0,
+        "failed": 0,
+        "offline": [],
+    }
+
+
+def test_another_model_is_refused_with_what_to_do(run: Run, model: ColourRuntime, indexed: Path, photos: Path) -> None:
+    model.fingerprint = "ff" * 32
+
+    outcome = run("index", photos)
+
+    assert outcome.exit_code == 1
+    assert "indexed by the model colours" in outcome.stderr
+    assert "--library" in outcome.stderr
+
+
+def test_many_photos_are_counted_with_separators(run: Run, model: ColourRuntime, library: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(1001):
+        Image.new("RGB", (1, 1), "red").save(folder / f"{number}.bmp")
+
+    assert (
+        run("index", folder).stdout == "1,001 photos: 1 encoded, 0 unchanged, 1,000 known by their content, 0 failed\n"
+    )

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pixsearch import Library, __version__
+from pixsearch.errors import LibraryDamaged
+from pixsearch_cli.main import app
+from tests.cli.conftest import Run
+
+COMMANDS = [command.name for command in app.registered_commands if command.name is not None]
+
+
+def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(folder: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Library, "open", fail)
+
+
+def test_an_error_for_people_is_one_line_and_its_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(LibraryDamaged("library.db is damaged", "Index again"), monkeypatch)
+
+    outcome = run("status")
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "pixsearch: library.db is damaged. Index again\n"
+
+
+def test_a_file_that_cannot_be_used_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(PermissionError(13, "Permission denied", "/photos/library.db"), monkeypatch)
+
+    outcome = run("status")
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "pixsearch: /photos/library.db: Permission denied\n"
+
+
+def test_a_mistake_of_ours_says_how_to_see_where(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(ZeroDivisionError("division\nby zero"), monkeypatch)
+
+    outcome = run("status")
+
+    assert outcome.exit_code == 1
+    assert "ZeroDivisionError" in outcome.stderr
+    assert "--debug" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "status"], ["status", "--debug"]])
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    from pixsearch_cli.main import main
+
+    fail_with(LibraryDamaged("library.db is damaged"), monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["pixsearch", *arguments])
+
+    with pytest.raises(LibraryDamaged):
+        main()
+
+
+def test_an_interrupted_command_exits_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(KeyboardInterrupt(), monkeypatch)
+
+    assert run("status").exit_code == 130
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    assert run("--version").stdout == f"pixsearch {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_loads_nothing_heavy(command: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from pixsearch_cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    heavy = {'torch', 'torchvision', 'transformers', 'faiss', 'sqlalchemy', 'PIL'} & set(sys.modules)\n"
+        "    assert not heavy, heavy\n"
+    )
+
+    finished = subprocess.run(
+        [sys.executable, "-c", program, *command, "--help"], capture_output=True, text=True, check=False
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    assert "Usage: " in finished.stdout
+
+
+def test_importing_pixsearch_loads_nothing_heavy() -> None:
+    program = "import sys, pixsearch; assert not {'torch', 'faiss', 'sqlalchemy', 'numpy'} & set(sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,62 @@
+"""A model that anyone can follow by hand, in place of a trained one: it sees nothing but a picture's mean colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Floats = NDArray[np.float32]
+
+COLOURS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
+
+
+class ColourRuntime:
+    """Embedding: the mean colour, L2-normalised, so that brightness does not count. Match: 10 x the brightness of the
+    words' colours minus 5, so that brightness is all that counts. A text is the sum of the colours that it names.
+    """
+
+    name = "colours"
+    embedding_size = 3
+    input_size = 8
+
+    def __init__(
+        self,
+        fingerprint: str = "c0" * 32,
+        default_order: Literal["match", "similarity"] = "match",
+        calibrated: bool = False,
+    ) -> None:
+        self.fingerprint = fingerprint
+        self.default_order = default_order
+        self.calibrated = calibrated
+        self.pictures_encoded = 0
+        self.pairs_matched = 0
+
+    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
+        self.pictures_encoded += len(pictures)
+        means = np.stack([np.asarray(picture, dtype=np.float32).mean(axis=(0, 1)) / 255 for picture in pictures])
+        return _normalised(means), [mean.tobytes() for mean in means]
+
+    def embed_texts(self, texts: Sequence[str]) -> Floats:
+        return _normalised(np.stack([_colour(text) for text in texts]))
+
+    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        assert len(grids) == len(embeddings)
+        self.pairs_matched += len(grids)
+        means = np.stack([np.frombuffer(grid, dtype=np.float32) for grid in grids])
+        return np.asarray(10 * means @ _colour(text) - 5, dtype=np.float32)
+
+    def probability(self, logits: Floats) -> Floats | None:
+        return (1 / (1 + np.exp(-logits))).astype(np.float32) if self.calibrated else None
+
+
+def _colour(text: str) -> Floats:
+    named = [COLOURS[word] for word in text.split() if word in COLOURS]
+    return np.asarray(np.sum(named or [(1.0, 1.0, 1.0)], axis=0), dtype=np.float32)
+
+
+def _normalised(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)

@@ -1,0 +1,191 @@
+"""The vector file is derived: whatever happens to it, answers come from library.db."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixsearch import Library
+from pixsearch.errors import LibraryNotFound
+from pixsearch.library.records import FileStamp, IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.library.writer import LibraryWriter
+from tests.conftest import without_privileges
+from tests.photos import picture_bytes
+from tests.test_durable import files_no_larger_than
+
+SIZE = 8
+MODEL = LibraryModel("aa" * 32, "some model", SIZE)
+
+
+def add_photos(library: Library, count: int, seed: int = 0) -> None:
+    with library.writing() as writer:
+        store_photos(writer, count, seed)
+
+
+def store_photos(writer: LibraryWriter, count: int, seed: int) -> None:
+    """Photos with embeddings drawn at random, others for each seed."""
+    vectors = np.random.default_rng(seed).standard_normal((count, SIZE)).astype(np.float32)
+    writer.use_model(MODEL)
+    digests = [b"%d of %d" % (number, seed) for number in range(count)]
+    contents = [
+        NewContent(digest, 1, Metadata("PNG", 1, 1), vector / np.linalg.norm(vector), b"grid")
+        for digest, vector in zip(digests, vectors, strict=True)
+    ]
+    files = [IndexedFile(b"/photos/" + digest, FileStamp(1, 1), digest) for digest in digests]
+    writer.store(writer.root_of(b"/photos"), contents, files, [])
+
+
+def vector_file(library: Library) -> Path:
+    """The one vector file that there is."""
+    [path] = library.folder.glob("vectors-*")
+    return path
+
+
+def assert_answers_are_right(library: Library) -> None:
+    """Search as brute force over the embeddings does, read past our own code."""
+    connection = sqlite3.connect(library.folder / "library.db")
+    rows = connection.execute("SELECT content_id, embedding FROM features").fetchall()
+    connection.close()
+    ids = np.array([id_ for id_, _ in rows])
+    embeddings = np.stack([np.frombuffer(blob, dtype="<f4") for _, blob in rows])
+    query = np.ones((1, SIZE), dtype=np.float32)
+    exact = (embeddings @ query[0]).astype(np.float32)
+
+    similarities, found = library.vectors().search(query, 5)
+
+    assert similarities[0] == pytest.approx(np.sort(exact)[::-1][:5], abs=1e-3)
+    assert [exact[ids == id_][0] for id_ in found[0]] == pytest.approx(similarities[0], abs=1e-3)
+    assert sorted(library.vectors().ids()) == sorted(ids)
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def put_a_folder_there(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "deleted": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "flipped": flip_a_bit,
+    "another file": lambda path: path.write_bytes(picture_bytes()),
+    "a folder": put_a_folder_there,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_vector_file_that_is_not_right_is_made_again(library: Library, damage: Callable[[Path], object]) -> None:
+    add_photos(library, 50)
+    damage(vector_file(library))
+
+    with Library.open(library.folder) as reader:
+        assert_answers_are_right(reader)
+
+
+def test_the_vector_file_made_again_is_there_for_the_next_reader(library: Library) -> None:
+    add_photos(library, 50)
+    whole = vector_file(library).read_bytes()
+    vector_file(library).unlink()
+
+    with Library.open(library.folder) as reader:
+        reader.vectors()
+
+    assert vector_file(library).read_bytes() == whole
+
+
+def test_a_vector_file_of_another_moment_is_not_believed(library: Library, tmp_path: Path) -> None:
+    add_photos(library, 50)
+    old_file = shutil.copy(vector_file(library), tmp_path / "old")
+    old_database = shutil.copy(library.folder / "library.db", tmp_path / "old.db")
+    add_photos(library, 50, seed=1)
+    new_file = shutil.copy(vector_file(library), tmp_path / "new")
+    new_name = vector_file(library)
+
+    shutil.copy(old_file, new_name)
+    with Library.open(library.folder) as reader:
+        assert_answers_are_right(reader)
+
+    shutil.copy(old_database, library.folder / "library.db")
+    shutil.copy(new_file, new_name)
+    with Library.open(library.folder) as reader:
+        assert_answers_are_right(reader)
+
+
+def test_a_run_that_ended_before_the_vectors_were_saved_loses_nothing(library: Library) -> None:
+    add_photos(library, 50)
+
+    def interrupted_run() -> None:
+        with library.writing() as writer:
+            store_photos(writer, 50, seed=1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_run()
+
+    assert_answers_are_right(library)
+    assert len(library.vectors()) == 100
+
+
+def test_an_open_library_sees_what_was_added_and_forgotten_since(library: Library) -> None:
+    add_photos(library, 50)
+    with Library.open(library.folder) as reader:
+        reader.vectors()
+        add_photos(library, 50, seed=1)
+        assert_answers_are_right(reader)
+        with library.writing() as writer:
+            writer.use_model(MODEL)
+            writer.forget([b"/photos/%d of 0" % number for number in range(40)])
+            writer.drop_unused_contents()
+        assert_answers_are_right(reader)
+        assert len(reader.vectors()) == 60
+
+
+def test_only_the_vector_file_in_use_is_kept(library: Library) -> None:
+    for seed in range(3):
+        add_photos(library, 10, seed)
+
+    assert vector_file(library).name.endswith(".faiss")
+
+
+def test_in_a_folder_without_write_permission_the_vectors_are_made_in_memory(public_folder: Path) -> None:
+    with Library.create(public_folder / "library") as library:
+        add_photos(library, 50)
+        vector_file(library).unlink()
+    (public_folder / "library").chmod(0o555)
+
+    with without_privileges(), Library.open(public_folder / "library") as reader:
+        assert_answers_are_right(reader)
+    assert list((public_folder / "library").glob("vectors-*")) == []
+
+
+def test_while_somebody_writes_the_vectors_are_made_in_memory(library: Library) -> None:
+    add_photos(library, 50)
+    vector_file(library).unlink()
+
+    with library.writing(), Library.open(library.folder) as reader:
+        assert_answers_are_right(reader)
+    assert list(library.folder.glob("vectors-*")) == []
+
+
+def test_a_reader_on_a_full_disk_still_answers(library: Library) -> None:
+    add_photos(library, 50)
+    vector_file(library).unlink()
+
+    with files_no_larger_than(500), Library.open(library.folder) as reader:
+        assert_answers_are_right(reader)
+
+
+def test_a_library_that_nothing_was_indexed_into_has_no_vectors(library: Library) -> None:
+    with pytest.raises(LibraryNotFound, match="pixsearch index"):
+        library.vectors()

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixsearch import Hit, Library, Picture, Query, SearchEngine, Words
+from pixsearch.errors import ModelMismatch, PictureError, UsageError
+from tests.colour_runtime import ColourRuntime
+from tests.search.conftest import Fill, random_colours
+
+# Dark red is all red, so nearest to the word; bright pink has more red in it, so it matches better.
+REDS = {"dark red.png": (51, 0, 0), "pink.png": (255, 102, 102), "blue.png": (0, 0, 255)}
+
+
+def names(hits: list[Hit]) -> list[str]:
+    return [hit.path.name for hit in hits]
+
+
+def test_both_figures_and_both_ranks_are_those_worked_out_by_hand(fill: Fill) -> None:
+    hits = SearchEngine(fill(REDS), ColourRuntime()).search("red", k=3)
+
+    assert names(hits) == ["pink.png", "dark red.png", "blue.png"]
+    assert [hit.rank for hit in hits] == [1, 2, 3]
+    assert [hit.similarity_rank for hit in hits] == [2, 1, 3]
+    # pink is (1, 0.4, 0.4): cosine with red 1 / sqrt(1 + 0.16 + 0.16); matches are 10 x red - 5
+    assert [hit.similarity for hit in hits] == pytest.approx([1 / math.sqrt(1.32), 1.0, 0.0], abs=1e-6)
+    assert [hit.match for hit in hits] == pytest.approx([5.0, -3.0, -5.0], abs=1e-5)
+    assert [hit.probability for hit in hits] == [None, None, None]
+
+
+def test_without_re_rank_the_order_is_by_similarity_and_no_match_is_computed(fill: Fill) -> None:
+    runtime = ColourRuntime()
+
+    hits = SearchEngine(fill(REDS), runtime).search(Query((Words("red"),), rerank=False))
+
+    assert names(hits) == ["dark red.png", "pink.png", "blue.png"]
+    assert [hit.match for hit in hits] == [None, None, None]
+    assert runtime.pairs_matched == 0
+
+
+def test_a_model_that_is_better_at_similarity_orders_by_it_and_still_says_the_match(fill: Fill) -> None:
+    runtime = ColourRuntime(default_order="similarity")
+
+    hits = SearchEngine(fill(REDS), runtime).search("red", k=2)
+
+    assert names(hits) == ["dark red.png", "pink.png"]
+    assert [hit.match for hit in hits] == pytest.approx([-3.0, 5.0], abs=1e-5)
+    assert runtime.pairs_matched == 2  # the hits', not all candidates'
+
+
+def test_re_rank_that_is_asked_for_wins_over_the_models_own_order(fill: Fill) -> None:
+    runtime = ColourRuntime(default_order="similarity")
+
+    hits = SearchEngine(fill(REDS), runtime).search(Query((Words("red"),), rerank=True))
+
+    assert names(hits) == ["pink.png", "dark red.png", "blue.png"]
+
+
+def test_a_calibrated_model_gives_the_probability_of_each_match(fill: Fill) -> None:
+    hits = SearchEngine(fill(REDS), ColourRuntime(calibrated=True)).search("red", k=1)
+
+    assert hits[0].probability == pytest.approx(1 / (1 + math.exp(-5.0)), abs=1e-5)
+
+
+def test_only_candidates_of_the_first_stage_are_re_ranked(fill: Fill) -> None:
+    hits = SearchEngine(fill(REDS), ColourRuntime()).search(Query((Words("red"),), candidates=1), k=1)
+
+    assert names(hits) == ["dark red.png"]
+
+
+def test_there_are_never_fewer_candidates_than_hits_asked_for(fill: Fill) -> None:
+    hits = SearchEngine(fill(REDS), ColourRuntime()).search(Query((Words("red"),), candidates=1), k=3)
+
+    assert len(hits) == 3
+
+
+def test_a_small_library_answers_with_what_it_has(fill: Fill) -> None:
+    assert len(SearchEngine(fill(REDS), ColourRuntime()).search("red", k=1000)) == 3
+
+
+def test_the_first_stage_is_that_of_brute_force(fill: Fill) -> None:
+    colours = random_colours(500)
+    rgb = np.array(list(colours.values()), dtype=np.float64)
+    cosines = rgb @ [1, 0, 0] / np.linalg.norm(rgb, axis=1)
+    nearest = np.argsort(-cosines)[:20]
+
+    hits = SearchEngine(fill(colours), ColourRuntime()).search(Query((Words("red"),), rerank=False), k=20)
+
+    assert names(hits) == [list(colours)[i] for i in nearest]
+    assert [hit.similarity for hit in hits] == pytest.approx(cosines[nearest], abs=1e-6)
+
+
+def test_equal_figures_are_ordered_by_path(fill: Fill) -> None:
+    greys = {f"{name}.png": (grey, grey, grey) for name, grey in (("c", 51), ("a", 102), ("b", 204))}
+
+    hits = SearchEngine(fill(greys), ColourRuntime()).search(Query((Words("red green blue"),), rerank=False))
+
+    assert len({hit.similarity for hit in hits}) == 1
+    assert names(hits) == ["a.png", "b.png", "c.png"]
+
+
+def test_equal_matches_are_ordered_by_similarity(fill: Fill) -> None:
+    # The match says how much red there is; the more blue beside it, the further from red. Enough of them, and mixed
+    # enough, to upset an unstable sort.
+    pictures = {f"{red}-{200 - blue}.png": (red, 0, blue) for red in (102, 51) for blue in range(100)}
+
+    hits = SearchEngine(fill(pictures), ColourRuntime()).search("red", k=200)
+
+    assert len({hit.match for hit in hits}) == 2
+    assert names(hits) == list(pictures)
+
+
+def test_copies_of_a_picture_are_one_hit(fill: Fill) -> None:
+    library = fill({"b.png": (255, 0, 0), "a.png": (255, 0, 0), "other.png": (0, 255, 0)})
+
+    hits = SearchEngine(library, ColourRuntime()).search("red")
+
+    assert names(hits) == ["a.png", "other.png"]
+    assert [path.name for path in hits[0].copies] == ["b.png"]
+
+
+def test_a_photo_that_left_the_library_is_not_a_hit_though_the_index_still_has_it(fill: Fill) -> None:
+    library = fill(REDS)
+    with library.writing() as writer:
+        writer.forget([os.fsencode(library.folder.parent / "photos" / "pink.png")])
+
+    assert names(SearchEngine(library, ColourRuntime()).search("red")) == ["dark red.png", "blue.png"]
+
+
+def test_a_picture_finds_those_like_it_by_similarity(fill: Fill, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 200), (10, 0, 250)).save(tmp_path / "asked.png")
+
+    hits = SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(tmp_path / "asked.png"),)))
+
+    assert names(hits) == ["blue.png", "pink.png", "dark red.png"]
+    assert hits[0].similarity == pytest.approx(250 / math.hypot(10, 250), abs=1e-6)
+    assert hits[0].match is None
+
+
+def test_a_picture_that_cannot_be_read_is_named(fill: Fill, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+
+    with pytest.raises(PictureError, match=r"text\.jpg: not a picture"):
+        SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(tmp_path / "text.jpg"),)))
+
+
+def test_parts_are_added_by_weight(fill: Fill) -> None:
+    library = fill({"red.png": (255, 0, 0), "purple.png": (153, 0, 204), "blue.png": (0, 0, 255)})
+    query = Query((Words("red", 3.0), Words("blue", 4.0)))
+
+    hits = SearchEngine(library, ColourRuntime(calibrated=True)).search(query)
+
+    # (3, 0, 4) / 5 is purple itself. Matches: purple 3 x (6 - 5) + 4 x (8 - 5), blue 3 x -5 + 4 x 5, red 3 x 5 + 4 x -5
+    assert names(hits) == ["purple.png", "blue.png", "red.png"]
+    assert [hit.match for hit in hits] == pytest.approx([15.0, 5.0, -5.0], abs=1e-4)
+    assert [hit.similarity for hit in hits] == pytest.approx([1.0, 0.8, 0.6], abs=1e-6)
+    assert hits[0].probability == pytest.approx(1 / (1 + math.exp(-1.0)), abs=1e-5)  # of the first words alone
+
+
+def test_parts_that_cancel_each_other_out_are_refused(fill: Fill) -> None:
+    with pytest.raises(UsageError, match="cancel"):
+        SearchEngine(fill(REDS), ColourRuntime()).search(Query((Words("red"), Words("red", -1.0))))
+
+
+def test_a_library_that_another_model_indexed_is_refused(fill: Fill) -> None:
+    engine = SearchEngine(fill(REDS), ColourRuntime(fingerprint="ff" * 32))
+
+    with pytest.raises(ModelMismatch, match=r"c0c0c0c0.*ffffffff.*--model"):
+        engine.search("red")
+
+
+def test_an_empty_library_has_no_hits(tmp_path: Path) -> None:
+    with Library.create(tmp_path / "library") as library:
+        assert SearchEngine(library, ColourRuntime()).search("red") == []
+
+
+@pytest.mark.parametrize("k", [0, -3])
+def test_asking_for_no_hits_is_refused(fill: Fill, k: int) -> None:
+    with pytest.raises(UsageError, match="too few"):
+        SearchEngine(fill(REDS), ColourRuntime()).search("red", k=k)
+
+
+def test_the_answer_is_the_same_again(fill: Fill) -> None:
+    library = fill(random_colours(200))
+
+    first, second = (SearchEngine(library, ColourRuntime()).search("green blue", k=50) for _ in range(2))
+
+    assert first == second

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pixsearch import Picture, Query, Words
+from pixsearch.errors import UsageError
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n"])
+def test_an_empty_query_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        Words(text)
+
+
+def test_words_that_are_no_text_are_refused() -> None:
+    with pytest.raises(UsageError, match="not valid text"):
+        Words("caf\udce9")
+
+
+def test_a_query_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="empty"):
+        Query(())
+
+
+@pytest.mark.parametrize("weight", [0.0, float("nan"), float("inf")])
+def test_a_part_must_weigh_something(weight: float) -> None:
+    with pytest.raises(UsageError, match="weigh"):
+        Words("a cat", weight)
+    with pytest.raises(UsageError, match="weigh"):
+        Picture(Path("cat.jpg"), weight)
+
+
+@pytest.mark.parametrize("candidates", [0, -1])
+def test_fewer_than_one_candidate_is_refused(candidates: int) -> None:
+    with pytest.raises(UsageError, match="too few"):
+        Query((Words("a cat"),), candidates=candidates)
+
+
+def test_a_picture_cannot_be_re_ranked() -> None:
+    with pytest.raises(UsageError, match="re-ranked"):
+        Query((Picture(Path("cat.jpg")),), rerank=True)

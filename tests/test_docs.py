@@ -1,0 +1,78 @@
+"""What the documents say is there, and what is there is said."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from pixsearch_cli.main import app
+
+PROJECT = Path(__file__).parent.parent
+README = (PROJECT / "README.md").read_text()
+GUIDE = (PROJECT / "docs" / "guide.md").read_text()
+GROUP = typer.main.get_group(app)
+OPTIONS = [
+    (name, option)
+    for name, command in GROUP.commands.items()
+    for parameter in command.params
+    for option in (*parameter.opts, *parameter.secondary_opts)
+    if option.startswith("--")
+]
+
+
+def commands_in(text: str, program: str) -> list[str]:
+    """The command lines that a document shows: indented or fenced lines that begin with the program's name."""
+    lines = re.findall(rf"^(?:    )?(?:\$ )?({program} .*)$", text, flags=re.MULTILINE)
+    return [line.split("  #")[0].strip() for line in lines]
+
+
+@pytest.mark.parametrize("command", GROUP.commands)
+def test_every_command_has_a_section_in_the_guide(command: str) -> None:
+    assert re.search(rf"^##+ .*`pixsearch {command}`", GUIDE, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_every_option_is_in_the_guide(command: str, option: str) -> None:
+    assert re.search(rf"`(-\w, )?{option}\b", GUIDE), f"pixsearch {command} {option}"
+
+
+@pytest.mark.parametrize("line", sorted({*commands_in(README, "pixsearch"), *commands_in(GUIDE, "pixsearch")}))
+def test_every_command_line_in_the_documents_is_one_that_pixsearch_takes(line: str) -> None:
+    """Parsed by the command's own parser; what the commands then do is tested where they are."""
+    words = shlex.split(line.split(" | ")[0].split(" > ")[0])[1:]
+    words = [word for word in words if word != "--debug"]  # main() takes it out
+    if words[0].startswith("-"):
+        assert words in (["--version"], ["--help"])
+        return
+    command = GROUP.commands[words[0]]
+    if "--help" not in words:
+        command.make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("line", sorted(set(commands_in(README, "make"))))
+def test_every_make_target_in_the_readme_is_there(line: str) -> None:
+    words = shlex.split(line)
+
+    finished = subprocess.run(["make", "--dry-run", *words[1:]], cwd=PROJECT, capture_output=True, check=False)
+
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    shown = README.partition("<!-- demo output: begin -->")[2].partition("<!-- demo output: end -->")[0]
+
+    assert "$ pixsearch query 'a cat'" in shown
+
+
+def test_the_python_example_in_the_readme_compiles_and_imports_what_is_there() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    imports = "".join(line + "\n" for line in example.splitlines() if line.startswith(("import", "from")))
+
+    compile(example, "README.md", "exec")
+    subprocess.run([sys.executable, "-c", imports], cwd=PROJECT, check=True)

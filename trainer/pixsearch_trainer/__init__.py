@@ -1,0 +1,1 @@
+"""Training and measuring: data sets, objectives, the two stages' training, evaluation."""
