@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A step of long work: `done` of `total` (None while the total is not known yet)."""
+    """A step of long work: `done` of `total` (None while the total is not known yet), and how it goes."""
 
     task: str
     done: int
     total: int | None = None
+    note: str = ""
 
 
 ProgressCallback = Callable[[Progress], None]

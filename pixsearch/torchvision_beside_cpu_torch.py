@@ -1,4 +1,4 @@
-"""Lets torchvision be imported beside a CPU build of torch; imported for that effect, before torchvision or transformers.
+"""Lets torchvision be imported beside a CPU build of torch; import it before torchvision and transformers.
 
 PyPI's Linux wheel of torchvision is linked against CUDA torch. Beside a CPU torch its compiled operators do not load,
 and registering their meta functions fails with "operator torchvision::nms does not exist". We use none of them (models

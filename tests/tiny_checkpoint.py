@@ -13,7 +13,6 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import nn
 
-import pixsearch.torchvision_beside_cpu_torch  # noqa: F401 (before pixel_bert, which imports torchvision)
 from pixsearch.model.checkpoints import save_checkpoint
 from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
@@ -35,7 +34,7 @@ def make_tiny_checkpoint(folder: Path, seed: int = 0) -> Path:
         heads=2,
         feed_forward=64,
         embedding_size=16,
-        image_map_hidden=0,
+        image_map_hidden=32,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixsearch.settings import library_folder
+from pixsearch_cli.checkpoint import checkpoint_for
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import print_json, progress_bars, say
 
@@ -48,9 +49,7 @@ def index(
 
 
 def _index(folders: list[Path], folder: Path, model: str | None) -> tuple[IndexReport, list[Failure]]:
-    from pixsearch.model.checkpoints import find_checkpoint
-
-    checkpoint = find_checkpoint(model)
+    checkpoint = checkpoint_for(folder, model)
     # Only now: a name that is no model's need not wait for torch.
     from pixsearch import Library
     from pixsearch.model.runtime import PixelBertRuntime

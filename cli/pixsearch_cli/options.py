@@ -21,7 +21,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|DIR",
-        help="A checkpoint: its folder, or its name in your model folder.",
+        help="A checkpoint's folder, or its name in your model folder. [default: the library's, else what ships]",
     ),
 ]
 

@@ -52,6 +52,7 @@ def progress_bars() -> Iterator[ProgressCallback]:
         def show(progress: Progress) -> None:
             if progress.task not in tasks:
                 tasks[progress.task] = bars.add_task(progress.task, total=None)
-            bars.update(tasks[progress.task], completed=progress.done, total=progress.total)
+            description = f"{progress.task} {progress.note}".rstrip()
+            bars.update(tasks[progress.task], completed=progress.done, total=progress.total, description=description)
 
         yield show

@@ -10,6 +10,7 @@ import typer
 from pixsearch.errors import UsageError
 from pixsearch.search.query import DEFAULT_CANDIDATES, Picture, Query, Words
 from pixsearch.settings import library_folder
+from pixsearch_cli.checkpoint import checkpoint_for
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import print_json, print_table, say
 
@@ -68,12 +69,11 @@ def _part(words: str | None, image: Path | None) -> Words | Picture:
 
 def _search(asked: Query, k: int, folder: Path, model: str | None) -> list[Hit]:
     from pixsearch import Library
-    from pixsearch.model.checkpoints import find_checkpoint
 
     with Library.open(folder) as library:
         if library.model() is None:  # nothing was ever indexed
             return []
-        checkpoint = find_checkpoint(model)
+        checkpoint = checkpoint_for(folder, model)
         # Only now: what cannot be answered need not wait for torch.
         from pixsearch import SearchEngine
         from pixsearch.model.runtime import PixelBertRuntime

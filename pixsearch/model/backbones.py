@@ -12,8 +12,11 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
+
+import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
+
+import torchvision  # isort: skip
 
 
 class Backbone(nn.Module):
@@ -32,9 +35,13 @@ class ResNet50(Backbone):
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
 
-    def __init__(self) -> None:
+    def __init__(self, stride_in_first: bool = False) -> None:
+        """`stride_in_first`: version 1 as Caffe has it, which halves the grid in a block's first 1x1 convolution."""
         super().__init__()
         resnet = torchvision.models.resnet50(weights=None)
+        if stride_in_first:
+            for stage in (resnet.layer2, resnet.layer3, resnet.layer4):
+                stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
         self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
         self.stages = nn.Sequential(resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4)
 
@@ -76,8 +83,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = x if self.expand is None else F.relu6(self.expand(x))
-        hidden = self.project(F.relu6(self.depthwise(hidden)))
-        return hidden + x if self.residual else hidden
+        projected: Tensor = self.project(F.relu6(self.depthwise(hidden)))
+        return projected + x if self.residual else projected
 
 
 # expansion, output channels, blocks, stride of the first, kernel: EfficientNet-B0 (Tan and Le, 2019, table 1).
@@ -130,6 +137,7 @@ def _round_channels(channels: float) -> int:
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "resnet50": ResNet50,
+    "resnet50_caffe": lambda: ResNet50(stride_in_first=True),
     "efficientnet_lite0": lambda: EfficientNetLite(width=1.0, depth=1.0),
     "efficientnet_lite1": lambda: EfficientNetLite(width=1.0, depth=1.1),
     "efficientnet_lite2": lambda: EfficientNetLite(width=1.1, depth=1.2),

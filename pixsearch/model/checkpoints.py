@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pixsearch.model.processor import PixelBertProcessor
 
 SHIPPED = Path(__file__).parent / "shipped"
+SHIPPED_NAME = "shipped"
 CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
 
 _INT8, _SCALE = ".int8", ".scale"
@@ -27,12 +28,12 @@ _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
 
 
 def find_checkpoint(name: str | None) -> Path:
-    """The folder of a checkpoint: None is the one that ships; a folder's path; or a name in the user's model folder.
+    """The folder of a checkpoint: by its path, or by its name in the user's model folder; None is the one that ships.
 
     Raises:
         ModelNotFound: there is none.
     """
-    if name is None:
+    if name is None or name == SHIPPED_NAME:
         folder = SHIPPED
     elif (Path(name) / CONFIG_FILE).is_file():
         folder = Path(name)
@@ -44,6 +45,11 @@ def find_checkpoint(name: str | None) -> Path:
             "Leave --model out for the model that ships, or make one with pixsearch train",
         )
     return folder.resolve()
+
+
+def checkpoint_name(folder: Path) -> str:
+    """The name by which `find_checkpoint` finds this folder again, from wherever it is asked."""
+    return SHIPPED_NAME if folder.resolve() == SHIPPED else str(folder.resolve())
 
 
 def fingerprint(folder: Path) -> str:

@@ -49,7 +49,7 @@ class PixelBertConfig:
     """First layer in which words and pixels see each other; 0 is the paper's early fusion."""
     embedding_size: int = 384
     image_map_hidden: int = 1024
-    """Width of the hidden layer between the pooled grid and the image embedding; 0 for none."""
+    """Width of the hidden layer between the pooled grid and the image embedding."""
     rerank: bool = True
     """Whether the ITM logit orders results by default: what the validation set showed to be best."""
     calibration: Calibration | None = None
@@ -86,4 +86,6 @@ class PixelBertConfig:
                 raise ValueError(f"unknown resize mode {values['resize']!r}")
             return cls(**values)
         except (OSError, ValueError, TypeError) as error:
-            raise CheckpointInvalid(f"{file} is not a Pixel-BERT config ({error})", "Train or copy the checkpoint again") from error
+            raise CheckpointInvalid(
+                f"{file} is not a Pixel-BERT config ({error})", "Train or copy the checkpoint again"
+            ) from error

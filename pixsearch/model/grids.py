@@ -16,7 +16,8 @@ def pack_grid(grid: NDArray[np.float32]) -> bytes:
     """Grid [pixels, channels] -> bytes; a value is off by at most 1/510 of the grid's largest."""
     scale = np.float32(max(float(grid.max()), 1e-6) / 255)
     values = np.rint(np.clip(grid, 0, None) / scale).astype(np.uint8)
-    return scale.astype("<f4").tobytes() + values.tobytes()
+    packed: bytes = scale.astype("<f4").tobytes() + values.tobytes()
+    return packed
 
 
 def unpack_grids(packed: Sequence[bytes], channels: int) -> NDArray[np.float32]:

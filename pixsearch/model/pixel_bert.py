@@ -10,10 +10,15 @@ Departures from the paper are named where they happen.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
+
+import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
+
+from transformers import BertConfig, BertModel  # isort: skip
 
 from pixsearch.model.backbones import build_backbone
 from pixsearch.model.config import PixelBertConfig
@@ -52,7 +57,9 @@ class PixelBertModel(nn.Module):
         self.standardise = Standardise(self.backbone.channels)
         self.pixel_projection = nn.Linear(self.backbone.channels, config.width)  # the 1x1 conv, on a flattened grid
         self.semantic_embedding = nn.Parameter(torch.zeros(config.width))  # s_v
-        self.pixel_positions = nn.Parameter(torch.zeros(config.pixels, config.width)) if config.pixel_positions else None
+        self.pixel_positions = (
+            nn.Parameter(torch.zeros(config.pixels, config.width)) if config.pixel_positions else None
+        )
         # The paper adds s_v and no more; a norm as the words have lets pixels enter a language model at its own scale.
         self.pixel_norm = nn.LayerNorm(config.width, eps=1e-12)
         bert = BertModel(
@@ -76,11 +83,13 @@ class PixelBertModel(nn.Module):
         grid = self.backbone(pixels)  # [batch, channels, rows, columns]
         if self.config.pool:
             grid = F.max_pool2d(grid, 2, ceil_mode=True)
-        return grid.flatten(2).transpose(1, 2)
+        flat: Tensor = grid.flatten(2).transpose(1, 2)
+        return flat
 
-    def embed_pixels(self, grid: Tensor) -> Tensor:
-        """Grid [batch, pixels, channels] -> Transformer input [batch, pixels, width]."""
-        embedded = self.pixel_projection(self.standardise(grid)) + self.semantic_embedding
+    def embed_pixels(self, grid: Tensor, dropout: float = 0.0) -> Tensor:
+        """Grid [batch, pixels, channels] -> Transformer input [batch, pixels, width]; `dropout` is of features."""
+        features = F.dropout(self.standardise(grid), dropout, training=dropout > 0)
+        embedded = self.pixel_projection(features) + self.semantic_embedding
         if self.pixel_positions is not None:
             embedded = embedded + self.pixel_positions
         return F.dropout(self.pixel_norm(embedded), self.config.dropout, self.training)
@@ -97,6 +106,48 @@ class PixelBertModel(nn.Module):
         return hidden
 
 
+def pool_grid(grid: Tensor) -> Tensor:
+    """The mean and the largest of each channel: grids [batch, pixels, channels] -> [batch, 2 * channels]."""
+    return torch.cat([grid.mean(1), grid.amax(1)], dim=-1)
+
+
+class EmbeddingMaps(nn.Module):
+    """From what each side has read of its own to the shared space of the first stage.
+
+    Small on purpose: on top of a frozen CNN and a frozen sentence encoder these maps alone, trained with a strong
+    dropout of the picture's features, retrieve better than anything larger does from a few thousand pictures.
+    """
+
+    def __init__(self, config: PixelBertConfig, channels: int) -> None:
+        super().__init__()
+        hidden = config.image_map_hidden
+        self.standardise = Standardise(2 * channels)
+        self.image_hidden = nn.Linear(2 * channels, hidden)
+        self.image_map = nn.Linear(hidden, config.embedding_size)
+        self.text_map = nn.Linear(config.width, config.embedding_size)
+        if config.width == config.embedding_size:
+            nn.init.eye_(self.text_map.weight)  # a sentence encoder's own space is a good place to start from
+            nn.init.zeros_(self.text_map.bias)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))  # of similarities: 1 / temperature
+
+    @property
+    def scale(self) -> Tensor:
+        """What similarities are multiplied by before a softmax; at most 100, as in CLIP."""
+        return self.log_scale.exp().clamp(max=100)
+
+    def image(self, pooled: Tensor, feature_dropout: float = 0.0, hidden_dropout: float = 0.0) -> Tensor:
+        """Pooled grids [batch, 2 * channels] -> [batch, embedding_size]; the dropouts are for training only."""
+        features = F.dropout(self.standardise(pooled), feature_dropout, training=feature_dropout > 0)
+        hidden = F.dropout(F.gelu(self.image_hidden(features)), hidden_dropout, training=hidden_dropout > 0)
+        embedding: Tensor = self.image_map(hidden)
+        return embedding
+
+    def text(self, sentences: Tensor) -> Tensor:
+        """Sentences [batch, width] -> unit vectors [batch, embedding_size]; only their direction counts."""
+        scaled = F.normalize(sentences, dim=-1) * math.sqrt(sentences.shape[-1])
+        return F.normalize(self.text_map(scaled).float(), dim=-1)
+
+
 class PixelBertForRetrieval(nn.Module):
     """Pixel-BERT with embeddings for a first stage (ITC) and a matching score for re-ranking (ITM)."""
 
@@ -104,21 +155,15 @@ class PixelBertForRetrieval(nn.Module):
         super().__init__()
         self.config = config
         self.model = PixelBertModel(config)
-        channels, hidden = self.model.backbone.channels, config.image_map_hidden
-        self.standardise_pooled = Standardise(channels)
-        self.image_map = (
-            nn.Sequential(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, config.embedding_size))
-            if hidden
-            else nn.Sequential(nn.Linear(channels, config.embedding_size))
-        )
-        # Closed at the start: with few pairs the map of the pooled grid alone retrieves best, with many the Transformer.
+        self.maps = EmbeddingMaps(config, self.model.backbone.channels)
+        # Closed at the start: with few pairs the map of the pooled grid retrieves best, with many the Transformer.
         self.image_gate = nn.Parameter(torch.zeros(()))
         self.image_projection = nn.Linear(config.width, config.embedding_size)
-        self.text_projection = nn.Linear(config.width, config.embedding_size)
-        self.itm_head = nn.Sequential(nn.Linear(config.width, config.width), nn.Tanh(), nn.Linear(config.width, 1))
+        score = nn.Linear(config.width, 1)
         # The ITM logit starts as the first stage's similarity and learns the difference; the paper's is the head alone.
-        nn.init.zeros_(self.itm_head[2].weight)
-        nn.init.zeros_(self.itm_head[2].bias)
+        nn.init.zeros_(score.weight)
+        nn.init.zeros_(score.bias)
+        self.itm_head = nn.Sequential(nn.Linear(config.width, config.width), nn.Tanh(), score)
         self.similarity_weight = nn.Parameter(torch.tensor(20.0))
 
     def encode_grid(self, pixels: Tensor) -> Tensor:
@@ -127,14 +172,14 @@ class PixelBertForRetrieval(nn.Module):
 
     def embed_image(self, grid: Tensor) -> Tensor:
         """Image stream: grids [batch, pixels, channels] -> unit vectors [batch, embedding_size]."""
-        embedding = self.image_map(self.standardise_pooled(grid.mean(1)))
+        embedding = self.maps.image(pool_grid(grid))
         if self.training or self.image_gate.item() != 0:
             embedding = embedding + self.image_gate * self.image_projection(self._read_pixels(grid))
         return F.normalize(embedding.float(), dim=-1)
 
     def embed_text(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Text stream: ids, mask [batch, words] -> unit vectors [batch, embedding_size]."""
-        return F.normalize(self.text_projection(self.read_words(ids, mask)).float(), dim=-1)
+        return self.maps.text(self.read_words(ids, mask))
 
     def read_words(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The mean of the words as the Transformer leaves them, [batch, width]; [CLS] and [SEP] count as words."""
@@ -156,16 +201,17 @@ class PixelBertForRetrieval(nn.Module):
         """The words' states [batch, words, width] before they meet pixels (layers below `joint_from_layer`)."""
         return self.model.encode(self.model.embed_words(ids), mask, last_layer=self.config.joint_from_layer)
 
-    def read_pixels_alone(self, grid: Tensor) -> Tensor:
-        """The pixels' states [batch, pixels, width] before they meet words."""
-        return self.model.embed_pixels(grid)
+    def read_pixels_alone(self, grid: Tensor, dropout: float = 0.0) -> Tensor:
+        """The pixels' states [batch, pixels, width] before they meet words; `dropout` falls on their features."""
+        return self.model.embed_pixels(grid, dropout)
 
     def match_states(self, words: Tensor, mask: Tensor, pixels: Tensor, similarity: Tensor) -> Tensor:
         """`match` on states that `read_words_alone` and `read_pixels_alone` made; a pair shares them with others."""
         joint = torch.cat([words, pixels], dim=1)  # [CLS] w1..wn [SEP] v1..vk: [batch, words + pixels, width]
         joint_mask = torch.cat([mask, mask.new_ones(pixels.shape[:2])], dim=1)
         joint = self.model.encode(joint, joint_mask, first_layer=self.config.joint_from_layer)
-        return self.itm_head(joint[:, 0]).squeeze(-1).float() + self.similarity_weight * similarity
+        head: Tensor = self.itm_head(joint[:, 0]).squeeze(-1)
+        return head.float() + self.similarity_weight * similarity
 
     def _read_pixels(self, grid: Tensor) -> Tensor:
         """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]."""

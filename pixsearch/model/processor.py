@@ -65,5 +65,7 @@ class PixelBertProcessor:
         try:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # tokenizers raises bare Exception for every kind of failure
-            raise CheckpointInvalid(f"{file} is not a tokenizer ({error})", "Copy the whole checkpoint again") from error
+            raise CheckpointInvalid(
+                f"{file} is not a tokenizer ({error})", "Copy the whole checkpoint again"
+            ) from error
         return cls(PixelBertConfig.load(folder / CONFIG_FILE), tokenizer)

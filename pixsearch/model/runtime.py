@@ -14,7 +14,7 @@ from PIL import Image
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401  (before anything that imports torchvision)
 
 import torch  # isort: skip
-from pixsearch.model.checkpoints import fingerprint, load_checkpoint
+from pixsearch.model.checkpoints import checkpoint_name, fingerprint, load_checkpoint
 from pixsearch.model.grids import pack_grid, unpack_grids
 
 Floats = NDArray[np.float32]
@@ -41,12 +41,11 @@ class PixelBertRuntime:
 
     def __init__(self, folder: Path) -> None:
         """Load the checkpoint of a folder. Raises CheckpointInvalid."""
-        self.name = str(folder)
+        self.name = checkpoint_name(folder)
         self.fingerprint = fingerprint(folder)
         self._device = best_device()
         model, self._processor = load_checkpoint(folder)
         self._model = model.to(self._device)
-        self._model.model.backbone.to(memory_format=torch.channels_last)
         self._config = model.config
 
     @property

