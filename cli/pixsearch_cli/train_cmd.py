@@ -45,6 +45,7 @@ def train(
     ] = "bert-base-uncased",
     train_cnn: Annotated[bool, typer.Option("--train-cnn", help="Train the CNN too; it is frozen otherwise.")] = False,
     epochs: Annotated[int | None, typer.Option(min=0, help="Of the first stage.")] = None,
+    pixel_steps: Annotated[int | None, typer.Option(min=0, help="Of the pixel stream.")] = None,
     rerank_steps: Annotated[int | None, typer.Option(min=0, help="Of the re-ranker.")] = None,
     block: Annotated[int | None, typer.Option(min=2, help="Pictures a step of the re-ranker.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Pictures a step of the first stage.")] = None,
@@ -63,6 +64,7 @@ def train(
         raise UsageError("--model and --backbone both say where to start", "Give one of them")
 
     from pixsearch_trainer.first_stage import FirstStageOptions
+    from pixsearch_trainer.pixel_stream import PixelStreamOptions
     from pixsearch_trainer.reranker import RerankerOptions
     from pixsearch_trainer.run import TrainOptions
     from pixsearch_trainer.run import train as run
@@ -70,6 +72,7 @@ def train(
     options = TrainOptions(
         train_cnn=train_cnn,
         first_stage=FirstStageOptions(**_given(epochs=epochs, batch=batch)),
+        pixel_stream=PixelStreamOptions(**_given(steps=pixel_steps)),
         reranker=RerankerOptions(**_given(steps=rerank_steps, block=block)),
         seed=seed,
     )

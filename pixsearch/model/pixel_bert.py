@@ -165,6 +165,7 @@ class PixelBertForRetrieval(nn.Module):
         nn.init.zeros_(score.bias)
         self.itm_head = nn.Sequential(nn.Linear(config.width, config.width), nn.Tanh(), score)
         self.similarity_weight = nn.Parameter(torch.tensor(20.0))
+        self.late_weight = nn.Parameter(torch.zeros(()))
 
     def encode_grid(self, pixels: Tensor) -> Tensor:
         """Normalised pictures [batch, 3, edge, edge] -> pixel grids [batch, pixels, channels], kept by the index."""
@@ -174,7 +175,7 @@ class PixelBertForRetrieval(nn.Module):
         """Image stream: grids [batch, pixels, channels] -> unit vectors [batch, embedding_size]."""
         embedding = self.maps.image(pool_grid(grid))
         if self.training or self.image_gate.item() != 0:
-            embedding = embedding + self.image_gate * self.image_projection(self._read_pixels(grid))
+            embedding = embedding + self.image_gate * self.image_projection(self.read_pixels(grid))
         return F.normalize(embedding.float(), dim=-1)
 
     def embed_text(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -186,6 +187,13 @@ class PixelBertForRetrieval(nn.Module):
         hidden = self.model.encode(self.model.embed_words(ids), mask)
         weights = mask[..., None].to(hidden.dtype)
         return (hidden * weights).sum(1) / weights.sum(1)
+
+    def read_pixels(self, grid: Tensor, dropout: float = 0.0) -> Tensor:
+        """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]; `dropout` as below."""
+        start = torch.full((len(grid), 1), CLS, device=grid.device)
+        hidden = torch.cat([self.model.embed_words(start), self.read_pixels_alone(grid, dropout)], dim=1)
+        mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=grid.device)
+        return self.model.encode(hidden, mask).mean(1)
 
     def match(self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor) -> Tensor:
         """Joint stream: ITM logits [batch] of sentences with pictures, pair by pair.
@@ -211,14 +219,20 @@ class PixelBertForRetrieval(nn.Module):
         joint_mask = torch.cat([mask, mask.new_ones(pixels.shape[:2])], dim=1)
         joint = self.model.encode(joint, joint_mask, first_layer=self.config.joint_from_layer)
         head: Tensor = self.itm_head(joint[:, 0]).squeeze(-1)
-        return head.float() + self.similarity_weight * similarity
+        likeness = words_found(joint[:, : words.shape[1]], mask, joint[:, words.shape[1] :])
+        return head.float() + self.late_weight * likeness + self.similarity_weight * similarity
 
-    def _read_pixels(self, grid: Tensor) -> Tensor:
-        """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]."""
-        start = torch.full((len(grid), 1), CLS, device=grid.device)
-        hidden = torch.cat([self.model.embed_words(start), self.model.embed_pixels(grid)], dim=1)
-        mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=grid.device)
-        return self.model.encode(hidden, mask).mean(1)
+
+def words_found(words: Tensor, mask: Tensor, pixels: Tensor) -> Tensor:
+    """How well each word finds a pixel: the cosine with its nearest one, the mean over the words, [batch].
+
+    Args:
+        words, mask: [batch, words, width], [batch, words], as the joint stream leaves them.
+        pixels: [batch, pixels, width].
+    """
+    cosine = F.normalize(words.float(), dim=-1) @ F.normalize(pixels.float(), dim=-1).transpose(1, 2)
+    nearest = cosine.amax(2) * mask  # [batch, words]
+    return nearest.sum(1) / mask.sum(1)
 
 
 CLS = 101

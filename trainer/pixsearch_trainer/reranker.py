@@ -24,6 +24,7 @@ from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.first_stage import CaptionTable, embed_pooled
 from pixsearch_trainer.losses import contrastive_loss, drift_loss, shared_captions, soft_targets
+from pixsearch_trainer.pixel_stream import pixel_parameters, sample_pixels
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,13 @@ class RerankerOptions:
     neighbours: int = 48
     """A block is drawn from this many of the first stage's nearest to its seed caption."""
     learning_rate: float = 1e-4
-    pixel_learning_rate: float = 5e-4
-    """Of the pixel projection and the ITM head, which start from nothing."""
+    head_learning_rate: float = 5e-4
+    weight_learning_rate: float = 5e-2
+    """Of the two numbers that weigh the first stage's similarity and the words' likeness to pixels."""
     weight_decay: float = 0.01
     pixel_dropout: float = 0.3
+    sampled_pixels: int = 24
+    """Pixels of each picture that a step reads, another random set each time (section 3.3); all when searching."""
     softness: float = 0.2
     drift_weight: float = 1.0
 
@@ -136,18 +140,14 @@ def train_reranker(
     """
     device = sentences.device
     joint = [parameter for layer in model.model.layers for parameter in layer.parameters()]
-    fresh = [
-        *model.model.pixel_projection.parameters(),
-        *model.model.pixel_norm.parameters(),
-        model.model.semantic_embedding,
-        *([model.model.pixel_positions] if model.model.pixel_positions is not None else []),
-        *model.itm_head.parameters(),
-    ]
+    head = list(model.itm_head.parameters())
+    weights = [model.similarity_weight, model.late_weight]
     optimizer = torch.optim.AdamW(
         [
             {"params": joint, "lr": options.learning_rate},
-            {"params": fresh, "lr": options.pixel_learning_rate},
-            {"params": [model.similarity_weight], "lr": options.pixel_learning_rate, "weight_decay": 0.0},
+            {"params": pixel_parameters(model), "lr": options.learning_rate},
+            {"params": head, "lr": options.head_learning_rate},
+            {"params": weights, "lr": options.weight_learning_rate, "weight_decay": 0.0},
         ],
         weight_decay=options.weight_decay,
     )
@@ -157,7 +157,7 @@ def train_reranker(
         total_steps=options.steps + 1,
         pct_start=0.05,
     )
-    trained = [*joint, *fresh, model.similarity_weight]
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     model.train()
     model.model.backbone.eval()
     plain = gained = 0.0  # running means of the loss of the similarity alone, and of what the joint stream takes off it
@@ -167,7 +167,7 @@ def train_reranker(
         read = sentences[block.captions]
         targets = soft_targets(shared_captions(block.captions), read @ read.T, options.softness)
         with autocast(device):
-            grid = grids.read(block.pictures.tolist()).to(device)
+            grid = sample_pixels(grids.read(block.pictures.tolist()).to(device), options.sampled_pixels)
             pixels = model.read_pixels_alone(grid, options.pixel_dropout)
             logits = match_all(model, ids, mask, pixels, block.similarity)
             drift = drift_loss(model.read_words(ids, mask).float(), read)

@@ -25,6 +25,7 @@ from pixsearch_trainer.evaluation import Evaluation, evaluate
 from pixsearch_trainer.features import GridStore, decode, encode_grids, encode_sentences
 from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
 from pixsearch_trainer.pixel_start import start_pixels_as_words
+from pixsearch_trainer.pixel_stream import PixelStreamOptions, train_pixel_stream
 from pixsearch_trainer.reranker import RerankerOptions, cross_fit, draw_blocks, train_reranker
 
 FIGURES_FILE = "figures.json"
@@ -38,12 +39,14 @@ class TrainOptions:
     train_cnn: bool = False
     """Train the CNN, and the image stream through the Transformer, by ITC on pixels; else it stays frozen."""
     first_stage: FirstStageOptions = field(default_factory=FirstStageOptions)
+    pixel_stream: PixelStreamOptions = field(default_factory=PixelStreamOptions)
     reranker: RerankerOptions = field(default_factory=RerankerOptions)
     folds: int = 4
     seed: int = 0
     measure_every: int = 500
     """Steps of the re-ranker between two looks at val (and two checkpoints)."""
-    measure_sample: int = 200
+    measure_sample: int = 300
+    """Queries of val a look; `pixsearch evaluate` takes all."""
     candidates: int = 32
 
 
@@ -71,8 +74,8 @@ def train(
 ) -> TrainReport:
     """Fine-tune for retrieval and write a checkpoint to `out`: after the first stage, then every some steps.
 
-    The first stage's maps are fitted first; then the joint stream learns to re-rank; then the maps are fitted again,
-    because the Transformer that reads sentences has moved a little.
+    The first stage's maps are fitted first; then pixels learn to be read; then the joint stream learns to re-rank; then
+    the maps are fitted again, because the Transformer that reads sentences has moved a little.
 
     Args:
         pictures: of the splits train and val; val is measured on and never trained on.
@@ -95,10 +98,13 @@ def train(
     if options.first_stage.epochs:
         run.train_maps()
         run.measure("first stage", sample=None, candidates=())
+    if options.pixel_stream.steps:
+        run.train_pixel_stream()
+        run.save()
     if options.reranker.steps:
         run.train_reranker(fresh)
         run.train_maps()
-    evaluation = run.measure("end", sample=None, candidates=(options.candidates,))
+    evaluation = run.measure("end", options.measure_sample, (options.candidates,))
     if evaluation is not None:
         run.choose_order(evaluation)
     run.save()
@@ -178,6 +184,18 @@ class _Run:
         self.model.maps.load_state_dict(self.initial_maps.state_dict())
         self._fit_maps(self.model.maps, self.all)
         self.save()
+
+    def train_pixel_stream(self) -> None:
+        """The pixels' way into the Transformer."""
+        train_pixel_stream(
+            self.model,
+            self.grids,
+            self.sentences,
+            self.table,
+            self.weights,
+            self.options.pixel_stream,
+            self.on_progress,
+        )
 
     def train_reranker(self, fresh: bool) -> None:
         """The joint stream, on first stages that have not seen the pictures they are asked about."""

@@ -1,0 +1,153 @@
+"""Pixel-BERT's streams: shapes, masks, and what a fresh model says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid, words_found
+
+CONFIG = PixelBertConfig(
+    backbone="efficientnet_lite0",
+    input_size=64,
+    vocabulary_size=120,
+    width=32,
+    layers=2,
+    heads=2,
+    feed_forward=64,
+    embedding_size=16,
+    image_map_hidden=24,
+)
+CHANNELS = 1280
+IDS = torch.tensor([[101, 105, 106, 102, 0, 0], [101, 107, 108, 109, 110, 102]])
+MASK = IDS > 0
+
+
+def model_of(config: PixelBertConfig) -> PixelBertForRetrieval:
+    torch.manual_seed(0)
+    return PixelBertForRetrieval(config).eval()
+
+
+@pytest.fixture
+def model() -> PixelBertForRetrieval:
+    return model_of(CONFIG)
+
+
+@pytest.fixture
+def grid() -> Tensor:
+    return torch.rand(2, 4, CHANNELS, generator=torch.Generator().manual_seed(1))
+
+
+def trained(model: PixelBertForRetrieval) -> PixelBertForRetrieval:
+    """The head and the weights away from their start, so that the joint stream has a say."""
+    for parameter in model.itm_head.parameters():
+        torch.nn.init.normal_(parameter)
+    model.late_weight.data.fill_(3.0)
+    return model
+
+
+@pytest.mark.parametrize(("pool", "pixels"), [(False, 4), (True, 1)])
+def test_a_picture_becomes_a_grid_of_one_pixel_in_32_by_32(pool: bool, pixels: int) -> None:
+    config = dataclasses.replace(CONFIG, pool=pool)
+
+    with torch.no_grad():
+        grid = model_of(config).encode_grid(torch.rand(3, 3, 64, 64))
+
+    assert grid.shape == (3, pixels, CHANNELS)
+    assert config.pixels == pixels
+
+
+@torch.no_grad()
+def test_embeddings_are_unit_vectors(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    for embedding in (model.embed_image(grid), model.embed_text(IDS, MASK)):
+        assert embedding.shape == (2, 16)
+        assert embedding.norm(dim=1).tolist() == pytest.approx([1, 1], abs=1e-5)
+
+
+@torch.no_grad()
+def test_the_semantic_vector_is_added_to_every_pixel(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    model.model.pixel_norm = torch.nn.Identity()  # type: ignore[assignment]
+    before = model.model.embed_pixels(grid)
+    model.model.semantic_embedding += torch.arange(32.0)
+
+    assert torch.allclose(model.model.embed_pixels(grid) - before, torch.arange(32.0).expand(2, 4, 32), atol=1e-4)
+
+
+@torch.no_grad()
+def test_padding_changes_neither_an_embedding_nor_a_logit(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    trained(model)
+    similarity = torch.zeros(1)
+    short = IDS[:1, :4], MASK[:1, :4]
+    padded = IDS[:1], MASK[:1]
+
+    assert torch.allclose(model.embed_text(*short), model.embed_text(*padded), atol=1e-5)
+    assert torch.allclose(model.match(*short, grid[:1], similarity), model.match(*padded, grid[:1], similarity), atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_pair_scores_the_same_alone_and_in_a_batch(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    trained(model)
+    together = model.match(IDS, MASK, grid, torch.zeros(2))
+    alone = [model.match(IDS[i : i + 1], MASK[i : i + 1], grid[i : i + 1], torch.zeros(1)) for i in range(2)]
+
+    assert torch.allclose(together, torch.cat(alone), atol=1e-4)
+    assert together[0] != together[1]
+
+
+@torch.no_grad()
+def test_an_untrained_logit_is_the_weighted_similarity(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    logits = model.match(IDS, MASK, grid, torch.tensor([0.25, -0.5]))
+
+    assert logits.tolist() == pytest.approx([20 * 0.25, 20 * -0.5])
+
+
+@torch.no_grad()
+def test_a_logit_depends_on_the_words_and_on_the_pixels(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    trained(model)
+    logits = model.match(IDS[[1, 1, 0]], MASK[[1, 1, 0]], grid[[0, 1, 0]], torch.zeros(3))
+
+    assert len(set(logits.tolist())) == 3
+
+
+@torch.no_grad()
+def test_words_and_pixels_meet_only_from_the_joint_layer_on(grid: Tensor) -> None:
+    late = trained(model_of(dataclasses.replace(CONFIG, joint_from_layer=1)))
+    words = late.model.encode(late.model.embed_words(IDS), MASK, last_layer=1)
+
+    assert torch.equal(late.read_words_alone(IDS, MASK), words)
+    assert torch.equal(
+        late.match(IDS, MASK, grid, torch.zeros(2)),
+        late.match_states(words, MASK, late.read_pixels_alone(grid), torch.zeros(2)),
+    )
+
+
+@torch.no_grad()
+def test_the_image_stream_is_the_map_of_the_pooled_grid_until_its_gate_opens(
+    model: PixelBertForRetrieval, grid: Tensor
+) -> None:
+    pooled = torch.cat([grid.mean(1), grid.max(1).values], dim=1)
+    mapped = torch.nn.functional.normalize(model.maps.image(pooled), dim=1)
+
+    assert torch.equal(pool_grid(grid), pooled)
+    assert torch.allclose(model.embed_image(grid), mapped, atol=1e-6)
+    model.image_gate.fill_(0.5)
+    assert not torch.allclose(model.embed_image(grid), mapped, atol=1e-3)
+
+
+def test_words_found_is_the_mean_over_words_of_the_best_cosine() -> None:
+    words = torch.tensor([[[2.0, 0.0], [0.0, 1.0], [9.0, 9.0]]])
+    mask = torch.tensor([[True, True, False]])
+    pixels = torch.tensor([[[1.0, 0.0], [3.0, 4.0]]])  # cosines: word 1: 1, 0.6; word 2: 0, 0.8
+
+    assert words_found(words, mask, pixels).tolist() == pytest.approx([(1 + 0.8) / 2])
+
+
+def test_pixel_positions_are_there_only_where_the_config_says_so(model: PixelBertForRetrieval) -> None:
+    assert model.model.pixel_positions is None
+    positions = model_of(dataclasses.replace(CONFIG, pixel_positions=True)).model.pixel_positions
+    assert positions is not None
+    assert positions.shape == (4, 32)
