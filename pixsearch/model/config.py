@@ -84,6 +84,9 @@ class PixelBertConfig:
                 values["calibration"] = Calibration(**values["calibration"])
             if values["resize"] not in RESIZE_MODES:
                 raise ValueError(f"unknown resize mode {values['resize']!r}")
+            for name, default in asdict(cls()).items():
+                if default is not None and not isinstance(values[name], type(default)):
+                    raise TypeError(f"{name} is {values[name]!r}")
             return cls(**values)
         except (OSError, ValueError, TypeError) as error:
             raise CheckpointInvalid(

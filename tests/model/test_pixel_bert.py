@@ -72,7 +72,7 @@ def test_embeddings_are_unit_vectors(model: PixelBertForRetrieval, grid: Tensor)
 def test_the_semantic_vector_is_added_to_every_pixel(model: PixelBertForRetrieval, grid: Tensor) -> None:
     model.model.pixel_norm = torch.nn.Identity()  # type: ignore[assignment]
     before = model.model.embed_pixels(grid)
-    model.model.semantic_embedding += torch.arange(32.0)
+    model.model.semantic_embedding.add_(torch.arange(32.0))
 
     assert torch.allclose(model.model.embed_pixels(grid) - before, torch.arange(32.0).expand(2, 4, 32), atol=1e-4)
 
@@ -85,7 +85,9 @@ def test_padding_changes_neither_an_embedding_nor_a_logit(model: PixelBertForRet
     padded = IDS[:1], MASK[:1]
 
     assert torch.allclose(model.embed_text(*short), model.embed_text(*padded), atol=1e-5)
-    assert torch.allclose(model.match(*short, grid[:1], similarity), model.match(*padded, grid[:1], similarity), atol=1e-4)
+    assert torch.allclose(
+        model.match(*short, grid[:1], similarity), model.match(*padded, grid[:1], similarity), atol=1e-4
+    )
 
 
 @torch.no_grad()

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from pixsearch.errors import DatasetError
 
 
@@ -73,3 +76,10 @@ class Captions:
         places: dict[str, int] = {}
         of_picture = [[places.setdefault(text, len(places)) for text in p.captions] for p in pictures]
         return cls(list(places), of_picture)
+
+    def matches(self) -> Tensor:
+        """[sentences, pictures], True where the sentence is the picture's."""
+        matches = torch.zeros(len(self.sentences), len(self.of_picture), dtype=torch.bool)
+        for picture, places in enumerate(self.of_picture):
+            matches[places, picture] = True
+        return matches

@@ -93,9 +93,7 @@ def evaluate(
     if not pictures:
         raise UsageError("there is no picture to evaluate on", "Name another --split or another --data")
     captions = Captions.of(pictures)
-    matches = torch.zeros(len(captions.sentences), len(pictures), dtype=torch.bool)
-    for picture, places in enumerate(captions.of_picture):
-        matches[places, picture] = True
+    matches = captions.matches()
     scorer = _PairScorer(model, processor, captions.sentences, grids)
     similarity = scorer.similarity()  # [captions, pictures]
     return Evaluation(

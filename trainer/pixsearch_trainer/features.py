@@ -103,6 +103,17 @@ def encode_sentences(
     return read
 
 
+@torch.no_grad()
+def read_grids(model: PixelBertForRetrieval, grids: GridStore) -> Tensor:
+    """Each picture's pixels as the Transformer reads them alone, [pictures, width], on the model's device."""
+    device = next(model.parameters()).device
+    read = []
+    for places in _batches(len(grids), _PICTURES_A_BATCH):
+        with autocast(device):
+            read.append(model.read_pixels(grids.read(places).to(device)).float())
+    return torch.cat(read)
+
+
 def decode(picture: CaptionedPicture, edge: int) -> Image.Image:
     """A training picture, RGB and upright. Raises DatasetError when it cannot be read."""
     try:

@@ -22,8 +22,9 @@ from pixsearch.model.runtime import best_device
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.datasets import CaptionedPicture, Captions, of_split
 from pixsearch_trainer.evaluation import Evaluation, evaluate
-from pixsearch_trainer.features import GridStore, decode, encode_grids, encode_sentences
+from pixsearch_trainer.features import GridStore, decode, encode_grids, encode_sentences, read_grids
 from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
+from pixsearch_trainer.gate import open_gate
 from pixsearch_trainer.pixel_start import start_pixels_as_words
 from pixsearch_trainer.pixel_stream import PixelStreamOptions, train_pixel_stream
 from pixsearch_trainer.reranker import RerankerOptions, cross_fit, draw_blocks, train_reranker
@@ -104,6 +105,7 @@ def train(
     if options.reranker.steps:
         run.train_reranker(fresh)
         run.train_maps()
+    run.open_gate()
     evaluation = run.measure("end", options.measure_sample, (options.candidates,))
     if evaluation is not None:
         run.choose_order(evaluation)
@@ -220,6 +222,24 @@ class _Run:
             self.on_progress,
         )
         self.sentences = self._read_sentences()
+
+    @torch.no_grad()
+    def open_gate(self) -> None:
+        """Let the Transformer's reading of pixels into the image embedding as far as val gains by it."""
+        if not self.validation:
+            return
+        captions, grids = Captions.of(self.validation), self._grids(self.validation)
+        sentences = encode_sentences(self.model, self.processor, captions.sentences, self.on_progress)
+        read = read_grids(self.model, grids)
+        reached = open_gate(
+            self.model,
+            self.model.maps.text(sentences.to(self.device)),
+            self.model.maps.image(grids.pooled().to(self.device)),
+            read,
+            captions.matches().to(self.device),
+        )
+        figures = ", ".join(f"{gate:g}: {recall:.1f}" for gate, recall in reached.items())
+        self.say(f"val, R@1 of the first stage by the image stream's gate {figures}")
 
     def choose_order(self, evaluation: Evaluation) -> None:
         """Let the re-rank order results by default if it does so better on val."""

@@ -1,0 +1,174 @@
+"""From captioned pictures to answers, by the installed command: train, evaluate, index, query, delete, query again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from pixsearch.model.checkpoints import load_checkpoint
+from tests.end_to_end.conftest import Finished, Pixsearch
+
+COLOURS = ("red", "green", "blue", "yellow", "white", "black")
+PICTURES_A_COLOUR = 5
+
+
+@pytest.fixture(scope="module")
+def pictures(home: Path) -> Path:
+    """Circles in one colour, named and captioned by it."""
+    folder = home / "circles"
+    folder.mkdir()
+    for colour in COLOURS:
+        for number in range(PICTURES_A_COLOUR):
+            picture = Image.new("RGB", (64, 64), "gray")
+            ImageDraw.Draw(picture).ellipse((number, number, 63 - number, 63), fill=colour)
+            picture.save(folder / f"{colour}{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(home: Path, pictures: Path) -> Path:
+    images = [
+        {
+            "filename": file.name,
+            "split": "val" if file.stem.endswith("0") else "train",
+            "sentences": [{"raw": f"a {file.stem[:-1]} circle"}],
+        }
+        for file in sorted(pictures.iterdir())
+    ]
+    file = home / "dataset.json"
+    file.write_text(json.dumps({"images": images}))
+    return file
+
+
+@pytest.fixture(scope="module")
+def trained(pixsearch: Pixsearch, home: Path, pictures: Path, dataset: Path, tiny_checkpoint: Path) -> Finished:
+    sizes = ("--epochs", "60", "--batch", "24", "--pixel-steps", "5", "--rerank-steps", "10", "--block", "4")
+    return pixsearch(
+        *("train", "--data", dataset, "--images", pictures, "--out", "model", "--model", tiny_checkpoint, *sizes)
+    )
+
+
+def test_training_measures_val_and_leaves_a_checkpoint_that_loads(trained: Finished, home: Path) -> None:
+    assert trained.returncode == 0, trained.stderr
+    assert "24 pictures, 6 captions" in trained.stdout
+    assert "val, end: text to image R@1" in trained.stderr
+    figures = json.loads((home / "model" / "figures.json").read_text())
+    assert [figure["moment"] for figure in figures] == ["first stage", "end"]
+    model, _ = load_checkpoint(home / "model")
+    assert model.similarity_weight.item() != 20.0
+
+
+def test_evaluate_prints_the_agreed_object(
+    pixsearch: Pixsearch, trained: Finished, pictures: Path, dataset: Path
+) -> None:
+    measured = pixsearch(
+        *("evaluate", "--data", dataset, "--images", pictures, "--model", "model"),
+        *("--candidates", "2", "--candidates", "4", "--json"),
+    )
+
+    assert measured.returncode == 0, measured.stderr
+    figures = json.loads(measured.stdout)
+    assert figures.keys() == {"text_to_image", "image_to_text"}
+    for direction in figures.values():
+        assert direction.keys() == {"first_stage", "reranked"}
+        assert direction["reranked"].keys() == {"2", "4"}
+        for recall in (direction["first_stage"], *direction["reranked"].values()):
+            assert recall.keys() == {"r@1", "r@5", "r@10", "median_rank"}
+
+
+def test_what_was_trained_finds_photos_and_forgets_those_that_are_deleted(
+    pixsearch: Pixsearch, trained: Finished, home: Path, pictures: Path
+) -> None:
+    library = ("--library", "circles-library")
+    indexed = pixsearch("index", pictures, "--model", "model", *library)
+    assert indexed.returncode == 0, indexed.stderr
+    assert "30 encoded" in indexed.stdout
+
+    def found() -> list[Path]:
+        # The library knows its model, so none is named.
+        answer = pixsearch("query", "a red circle", "--no-rerank", "-k", "5", "--json", *library)
+        assert answer.returncode == 0, answer.stderr
+        return [Path(json.loads(line)["path"]) for line in answer.stdout.splitlines()]
+
+    first = found()
+    assert sum(path.stem.startswith("red") for path in first) >= 3
+    first[0].unlink()
+    assert "1 forgotten" in pixsearch("index", *library).stdout
+    assert first[0] not in found()
+
+
+def test_a_cnn_is_trained_only_when_asked_to(
+    pixsearch: Pixsearch, home: Path, pictures: Path, dataset: Path, tiny_checkpoint: Path
+) -> None:
+    finished = pixsearch(
+        *("train", "--data", dataset, "--images", pictures, "--out", "cnn-model", "--model", tiny_checkpoint),
+        *("--train-cnn", "--epochs", "1", "--batch", "12", "--pixel-steps", "0", "--rerank-steps", "0"),
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    before, trained_too, frozen = (
+        load_checkpoint(folder)[0].model.backbone.state_dict()
+        for folder in (tiny_checkpoint, home / "cnn-model", home / "model")
+    )
+    assert (before["head.0.weight"] == frozen["head.0.weight"]).all()
+    assert (before["head.0.weight"] != trained_too["head.0.weight"]).any()
+    assert (before["head.1.running_mean"] == trained_too["head.1.running_mean"]).all()
+
+
+def test_bare_train_without_captions_names_the_ways_to_give_pairs(
+    pixsearch: Pixsearch, home: Path, tiny_checkpoint: Path
+) -> None:
+    photos = home / "plain"
+    photos.mkdir()
+    Image.new("RGB", (64, 64), "red").save(photos / "a.png")
+    pixsearch("index", photos, "--model", tiny_checkpoint, "--library", "plain-library")
+
+    refused = pixsearch("train", "--library", "plain-library", "--model", tiny_checkpoint)
+
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    for way in ("photo.txt", "metadata", "--data"):
+        assert way in refused.stderr
+
+
+def test_bare_train_learns_from_the_texts_beside_the_photos(
+    pixsearch: Pixsearch, home: Path, tiny_checkpoint: Path
+) -> None:
+    photos = home / "captioned"
+    photos.mkdir()
+    for colour in COLOURS:
+        Image.new("RGB", (64, 64), colour).save(photos / f"{colour}.png")
+        (photos / f"{colour}.txt").write_text(f"all {colour}\n")
+    pixsearch("index", photos, "--model", tiny_checkpoint, "--library", "captioned-library")
+
+    finished = pixsearch(
+        *("train", "--library", "captioned-library", "--model", tiny_checkpoint),
+        *("--epochs", "2", "--pixel-steps", "1", "--rerank-steps", "1"),
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    assert "6 pictures, 6 captions" in finished.stdout
+    named = pixsearch("index", photos, "--model", "my-photos", "--library", "new-library")
+    assert named.returncode == 0, named.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--data", "nowhere.json"), "1 --data and 0 --images"),
+        (("--data", "nowhere.json", "--images", "."), "nowhere.json cannot be read"),
+        (("--backbone", "vgg", "--data", "dataset.json", "--images", "circles"), "no CNN is called 'vgg'"),
+        (("--model", "nobody", "--data", "dataset.json", "--images", "circles"), "no model 'nobody'"),
+    ],
+)
+def test_a_mistake_in_training_gets_one_line(
+    pixsearch: Pixsearch, dataset: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    refused = pixsearch("train", *arguments)
+
+    assert refused.returncode in (1, 2)
+    assert said in refused.stderr
+    assert refused.stderr.count("\n") == 1

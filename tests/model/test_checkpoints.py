@@ -1,0 +1,110 @@
+"""Checkpoints: what is saved comes back, and what is off is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pixsearch.errors import CheckpointInvalid, ModelNotFound
+from pixsearch.model.checkpoints import checkpoint_name, find_checkpoint, fingerprint, load_checkpoint, save_checkpoint
+from tests.tiny_checkpoint import make_tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("saved"))
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(saved, tmp_path / "checkpoint"))
+
+
+def change_config(folder: Path, **values: object) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_a_checkpoint_comes_back_within_half_precision(folder: Path, tmp_path: Path) -> None:
+    model, processor = load_checkpoint(folder)
+    save_checkpoint(tmp_path / "again", model, processor)
+    again, _ = load_checkpoint(tmp_path / "again")
+
+    for name, tensor in model.state_dict().items():
+        assert torch.allclose(again.state_dict()[name], tensor, rtol=2e-3, atol=1e-4), name
+    assert not model.training
+    assert {file.name for file in (tmp_path / "again").iterdir()} == {
+        "config.json",
+        "tokenizer.json",
+        "model.safetensors",
+    }
+
+
+def test_matrices_are_stored_as_halves_word_embeddings_as_bytes_and_vectors_whole(saved: Path) -> None:
+    tensors = load_file(saved / "model.safetensors")
+
+    assert tensors["maps.text_map.weight"].dtype == torch.float16
+    assert tensors["maps.text_map.bias"].dtype == torch.float32
+    assert tensors["model.word_embedding.word_embeddings.weight.int8"].dtype == torch.int8
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_checkpoint_with_a_file_missing_or_cut_is_refused_in_one_line(folder: Path, name: str) -> None:
+    file = folder / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(CheckpointInvalid) as cut:
+        load_checkpoint(folder)
+    file.unlink()
+    with pytest.raises(CheckpointInvalid) as missing:
+        load_checkpoint(folder)
+
+    assert name in str(cut.value)
+    assert name in str(missing.value)
+    assert "\n" not in str(cut.value) + str(missing.value)
+
+
+def test_weights_with_a_tensor_too_few_too_many_or_of_another_shape_are_refused(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    whole = load_file(file)
+    few = {name: tensor for name, tensor in whole.items() if name != "image_gate"}
+    for spoilt in (few, whole | {"extra": torch.zeros(1)}, whole | {"image_gate": torch.zeros(2)}):
+        save_file(spoilt, file)
+        with pytest.raises(CheckpointInvalid):
+            load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("change", [{"width": 48}, {"resize": "crop"}, {"unknown": 1}, {"layers": "many"}])
+def test_a_config_that_is_not_the_weights_own_is_refused(folder: Path, change: dict[str, object]) -> None:
+    change_config(folder, **change)
+
+    with pytest.raises(CheckpointInvalid):
+        load_checkpoint(folder)
+
+
+def test_the_fingerprint_tells_models_apart_but_not_calibrations(folder: Path, saved: Path, tmp_path: Path) -> None:
+    original = fingerprint(saved)
+
+    change_config(folder, calibration={"temperature": 2.0, "bias": -1.0}, rerank=False)
+    assert fingerprint(folder) == original
+    change_config(folder, input_size=96)
+    assert fingerprint(folder) != original
+    assert fingerprint(make_tiny_checkpoint(tmp_path / "other", seed=1)) != original
+
+
+def test_a_model_is_found_by_its_folder_and_by_its_name(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixsearch.model.checkpoints.models_folder", lambda: tmp_path)
+    named = Path(shutil.copytree(saved, tmp_path / "mine"))
+
+    assert find_checkpoint(str(saved)) == saved
+    assert find_checkpoint("mine") == named
+    assert find_checkpoint(checkpoint_name(named)) == named
+    with pytest.raises(ModelNotFound, match="no model 'yours'"):
+        find_checkpoint("yours")

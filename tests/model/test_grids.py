@@ -1,0 +1,39 @@
+"""Grids as bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pixsearch.model.grids import pack_grid, unpack_grids
+
+CHANNELS = 5
+GRIDS = arrays(np.float32, (3, CHANNELS), elements=st.floats(0, 1e4, width=32))
+
+
+def test_a_packed_grid_is_a_scale_and_a_byte_a_value() -> None:
+    packed = pack_grid(np.array([[0.0, 255.0], [1.0, 51.0]], dtype=np.float32))
+
+    assert packed == np.float32(1.0).tobytes() + bytes([0, 255, 1, 51])
+
+
+@given(GRIDS)
+def test_a_value_comes_back_off_by_at_most_half_a_step(grid: np.ndarray) -> None:
+    (back,) = unpack_grids([pack_grid(grid)], CHANNELS)
+
+    assert np.abs(back - grid).max() <= max(grid.max(), 1e-6) / 510 * 1.001
+
+
+@given(st.lists(GRIDS, min_size=1, max_size=4))
+def test_grids_come_back_in_their_order(grids: list[np.ndarray]) -> None:
+    together = unpack_grids([pack_grid(grid) for grid in grids], CHANNELS)
+
+    for back, grid in zip(together, grids, strict=True):
+        assert np.array_equal(back, unpack_grids([pack_grid(grid)], CHANNELS)[0])
+
+
+def test_a_black_grid_packs_without_division_by_zero() -> None:
+    assert unpack_grids([pack_grid(np.zeros((2, CHANNELS), np.float32))], CHANNELS) == pytest.approx(0)

@@ -1,0 +1,48 @@
+"""What goes into the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixsearch.model.processor import PixelBertProcessor
+from tests.tiny_checkpoint import make_tiny_checkpoint
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory: pytest.TempPathFactory) -> PixelBertProcessor:
+    return PixelBertProcessor.from_pretrained(make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint")))
+
+
+def test_pictures_of_any_shape_become_normalised_squares(processor: PixelBertProcessor) -> None:
+    # EfficientNet-Lite reads (value - 127) / 128.
+    pixels = processor.pixels([Image.new("RGB", (300, 20), (255, 127, 0)), Image.new("RGB", (64, 64))])
+
+    assert pixels.shape == (2, 3, 64, 64)
+    assert pixels[0, :, 30, 30].tolist() == pytest.approx([1.0, 0.0, -127 / 128], abs=1e-5)
+
+
+def test_a_picture_is_squashed_and_not_cropped(processor: PixelBertProcessor) -> None:
+    wide = np.zeros((50, 400, 3), np.uint8)
+    wide[:, 200:] = 255
+
+    pixels = processor.pixels([Image.fromarray(wide)])
+
+    assert pixels[0, 0, 32, 5].item() < 0 < pixels[0, 0, 32, 58].item()
+
+
+def test_sentences_are_padded_to_the_longest_and_the_mask_says_where(processor: PixelBertProcessor) -> None:
+    ids, mask = processor.words(["a", "abc"])
+
+    assert ids.tolist()[0][:3] == [101, 104, 102]  # [CLS] a [SEP]: the tokenizer's letters begin at 104
+    assert mask.tolist() == [[True, True, True, False, False], [True] * 5]
+    assert mask.dtype == torch.bool
+
+
+def test_a_sentence_that_is_too_long_keeps_its_separator(processor: PixelBertProcessor) -> None:
+    ids, _ = processor.words(["a " * 1000])
+
+    assert ids.shape == (1, 64)
+    assert ids[0, [0, -1]].tolist() == [101, 102]

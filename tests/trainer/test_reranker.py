@@ -1,0 +1,211 @@
+"""Cross-fitting, blocks and the re-ranker's training, on features made up for it."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from pixsearch.model.checkpoints import load_checkpoint
+from pixsearch.model.grids import pack_grid
+from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
+from pixsearch_trainer.features import GridStore
+from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
+from pixsearch_trainer.pixel_stream import PixelStreamOptions, sample_pixels, train_pixel_stream
+from pixsearch_trainer.reranker import RerankerOptions, cross_fit, draw_blocks, train_reranker
+from tests.tiny_checkpoint import make_tiny_checkpoint
+
+PICTURES, KINDS, CHANNELS = 40, 4, 1280
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> PixelBertForRetrieval:
+    torch.manual_seed(0)
+    model, _ = load_checkpoint(make_tiny_checkpoint(tmp_path))
+    return model
+
+
+@pytest.fixture
+def grids() -> GridStore:
+    """Picture i is of kind i modulo 4, and each kind lights channels of its own."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(PICTURES, 4, CHANNELS, generator=generator)
+    for picture in range(PICTURES):
+        values[picture, :, (picture % KINDS) * 300 : (picture % KINDS) * 300 + 300] += 2
+    return GridStore(
+        torch.stack(
+            [torch.frombuffer(bytearray(pack_grid(grid.numpy())), dtype=torch.uint8) for grid in values]
+        ).numpy(),
+        CHANNELS,
+    )
+
+
+@pytest.fixture
+def captions() -> CaptionTable:
+    """Each picture has its kind's sentence."""
+    return CaptionTable([[picture % KINDS] for picture in range(PICTURES)], CPU)
+
+
+@pytest.fixture
+def sentences() -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(KINDS, 32, generator=torch.Generator().manual_seed(1)), dim=1)
+
+
+def words_of(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    ids = torch.stack([torch.tensor([101, 104 + int(place), 102]) for place in places])
+    return ids, torch.ones(ids.shape, dtype=torch.bool)
+
+
+def test_the_first_stage_learns_which_picture_has_which_sentence(
+    model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
+) -> None:
+    pooled, everything = grids.pooled(), torch.arange(PICTURES)
+    model.maps.standardise.fit(pooled)
+
+    train_first_stage(
+        model.maps,
+        lambda places: embed_pooled(model.maps, pooled[places], 0.5, 0.2),
+        sentences,
+        captions,
+        everything,
+        torch.ones(PICTURES),
+        FirstStageOptions(epochs=30, batch=20),
+    )
+
+    with torch.no_grad():
+        similarity = model.maps.text(sentences) @ embed_pooled(model.maps, pooled).T  # [kinds, pictures]
+    assert similarity.argmax(0).tolist() == [picture % KINDS for picture in range(PICTURES)]
+
+
+def test_every_picture_is_judged_by_a_first_stage_that_was_trained_without_it(model: PixelBertForRetrieval) -> None:
+    pictures, trained_on = torch.arange(10), []
+
+    folds = cross_fit(
+        lambda maps, places: trained_on.append(set(places.tolist())),
+        lambda: EmbeddingMaps(model.config, CHANNELS),
+        torch.rand(10, 2 * CHANNELS),
+        pictures,
+        folds=3,
+    )
+
+    members = [set(fold.members.tolist()) for fold in folds]
+    assert sorted(place for fold in members for place in fold) == list(range(10))
+    for judged, seen in zip(members, trained_on, strict=True):
+        assert not judged & seen
+        assert judged | seen == set(range(10))
+
+
+def test_a_block_holds_different_pictures_of_one_fold_that_are_nearest_to_its_seed(
+    model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
+) -> None:
+    folds = cross_fit(
+        lambda maps, places: None,
+        lambda: EmbeddingMaps(model.config, CHANNELS),
+        grids.pooled(),
+        torch.arange(PICTURES),
+        folds=2,
+    )
+    options = RerankerOptions(block=4, neighbours=6)
+
+    blocks = list(islice(draw_blocks(folds, sentences, captions, torch.ones(PICTURES), options), 10))
+
+    for number, block in enumerate(blocks):
+        fold = folds[number % 2]
+        assert len(set(block.pictures.tolist())) == len(block.pictures) >= 4
+        assert set(block.pictures.tolist()) <= set(fold.members.tolist())
+        assert block.captions.tolist() == [picture % KINDS for picture in block.pictures.tolist()]
+        with torch.no_grad():
+            by_hand = (
+                fold.maps.text(sentences[block.captions]) @ embed_pooled(fold.maps, grids.pooled()[block.pictures]).T
+            )
+        assert torch.allclose(block.similarity, by_hand, atol=1e-5)
+
+
+def test_only_seeds_with_weight_are_drawn(
+    model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
+) -> None:
+    folds = cross_fit(
+        lambda maps, places: None,
+        lambda: EmbeddingMaps(model.config, CHANNELS),
+        grids.pooled(),
+        torch.arange(PICTURES),
+        folds=1,
+    )
+    weights = torch.zeros(PICTURES)
+    weights[7] = 1.0
+
+    blocks = islice(draw_blocks(folds, sentences, captions, weights, RerankerOptions(block=3)), 5)
+
+    assert {int(block.pictures[0]) for block in blocks} == {7}
+
+
+def test_sampling_takes_so_many_different_pixels_of_each_picture() -> None:
+    grid = torch.arange(12.0).view(2, 6, 1)
+
+    sampled = sample_pixels(grid, 4)[..., 0]
+
+    for row, whole in zip(sampled.tolist(), grid[..., 0].tolist(), strict=True):
+        assert len(set(row)) == 4
+        assert set(row) <= set(whole)
+    assert sample_pixels(grid, 99).shape == grid.shape
+
+
+def changed(before: dict[str, torch.Tensor], model: PixelBertForRetrieval) -> set[str]:
+    return {name for name, tensor in model.state_dict().items() if not torch.equal(before[name], tensor)}
+
+
+def test_the_pixel_stream_trains_nothing_but_the_pixels_way_in(
+    model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
+) -> None:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    train_pixel_stream(
+        model, grids, sentences, captions, torch.ones(PICTURES), PixelStreamOptions(steps=3, batch=8, sampled_pixels=2)
+    )
+
+    assert changed(before, model) == {
+        "model.pixel_projection.weight",
+        "model.pixel_projection.bias",
+        "model.pixel_norm.weight",
+        "model.pixel_norm.bias",
+        "model.semantic_embedding",
+    }
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_reranker_learns_what_similarity_does_not_say_and_leaves_the_first_stage_alone(
+    model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
+) -> None:
+    folds = cross_fit(
+        lambda maps, places: None,
+        lambda: EmbeddingMaps(model.config, CHANNELS),
+        grids.pooled(),
+        torch.arange(PICTURES),
+        folds=1,
+    )
+    options = RerankerOptions(
+        steps=60, block=8, neighbours=40, learning_rate=3e-3, head_learning_rate=3e-3, sampled_pixels=4, softness=0.0
+    )
+    blocks = draw_blocks(folds, sentences, captions, torch.ones(PICTURES), options)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    notes: list[str] = []
+
+    train_reranker(
+        model,
+        words_of,
+        grids,
+        sentences,
+        blocks,
+        options,
+        every=lambda step: None,
+        on_progress=lambda progress: notes.append(progress.note),
+    )
+
+    loss, by_similarity = (float(word.rstrip(",")) for word in notes[-1].split() if word[0].isdigit())
+    assert loss < by_similarity - 0.05
+    touched = changed(before, model)
+    assert {"similarity_weight", "late_weight", "itm_head.2.weight", "model.pixel_projection.weight"} <= touched
+    assert not any(name.startswith(("model.backbone", "maps.", "model.word_embedding")) for name in touched)
