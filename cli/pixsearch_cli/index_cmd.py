@@ -26,6 +26,9 @@ def index(
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
+    switch_model: Annotated[
+        bool, typer.Option("--switch-model", help="Encode all again where another model indexed the library.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Bring folders of photos into the library.
@@ -35,7 +38,7 @@ def index(
     Only what is new or changed since the last time is read. Photos are never written to. Exit code 1: some files or
     folders could not be read; each is listed with its reason, and all others are in.
     """
-    report, failures = _index(folders or [], library_folder(library), model)
+    report, failures = _index(folders or [], library_folder(library), model, switch_model)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
     for folder in report.offline:
@@ -48,7 +51,9 @@ def index(
         raise typer.Exit(NOT_ALL_DONE)
 
 
-def _index(folders: list[Path], folder: Path, model: str | None) -> tuple[IndexReport, list[Failure]]:
+def _index(
+    folders: list[Path], folder: Path, model: str | None, switch_model: bool
+) -> tuple[IndexReport, list[Failure]]:
     checkpoint = checkpoint_for(folder, model)
     # Only now: a name that is no model's need not wait for torch.
     from pixsearch import Library
@@ -58,7 +63,7 @@ def _index(folders: list[Path], folder: Path, model: str | None) -> tuple[IndexR
     runtime = PixelBertRuntime(checkpoint)
     with Library.create(folder) if folders else Library.open(folder) as library:
         with progress_bars() as show:
-            report = index_folders(library, runtime, folders, show)
+            report = index_folders(library, runtime, folders, show, switch_model=switch_model)
         return report, _below(folders, library.failures())
 
 

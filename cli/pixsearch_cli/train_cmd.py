@@ -45,7 +45,9 @@ def train(
     ] = "bert-base-uncased",
     train_cnn: Annotated[bool, typer.Option("--train-cnn", help="Train the CNN too; it is frozen otherwise.")] = False,
     epochs: Annotated[int | None, typer.Option(min=0, help="Of the first stage.")] = None,
-    pixel_steps: Annotated[int | None, typer.Option(min=0, help="Of the pixel stream.")] = None,
+    pixel_steps: Annotated[
+        int | None, typer.Option(min=0, help="Of the pixel stream, where CNN and Transformer are new to each other.")
+    ] = None,
     rerank_steps: Annotated[int | None, typer.Option(min=0, help="Of the re-ranker.")] = None,
     block: Annotated[int | None, typer.Option(min=2, help="Pictures a step of the re-ranker.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Pictures a step of the first stage.")] = None,
@@ -69,6 +71,8 @@ def train(
     from pixsearch_trainer.run import TrainOptions
     from pixsearch_trainer.run import train as run
 
+    if rerank_steps is None:
+        rerank_steps = min(RerankerOptions.steps, len(pictures))  # a few photos are soon known by heart
     options = TrainOptions(
         train_cnn=train_cnn,
         first_stage=FirstStageOptions(**_given(epochs=epochs, batch=batch)),

@@ -60,7 +60,7 @@ class LibraryWriter:
                 raise ModelMismatch(
                     f"the library {self._folder} was indexed by the model {used.name} ({used.fingerprint[:8]}), "
                     f"not by {model.name} ({model.fingerprint[:8]})",
-                    "Index with that one (--model), or into another library (--library)",
+                    "Index with that one (--model), into another library (--library), or all again (--switch-model)",
                 )
             connection.execute(update(VectorFile).values(model_id=None))
             connection.execute(delete(Model))  # and with it its features and grids

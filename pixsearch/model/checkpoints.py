@@ -49,7 +49,7 @@ def find_checkpoint(name: str | None) -> Path:
 
 def checkpoint_name(folder: Path) -> str:
     """The name by which `find_checkpoint` finds this folder again, from wherever it is asked."""
-    return SHIPPED_NAME if folder.resolve() == SHIPPED else str(folder.resolve())
+    return SHIPPED_NAME if folder.resolve() == SHIPPED.resolve() else str(folder.resolve())
 
 
 def fingerprint(folder: Path) -> str:

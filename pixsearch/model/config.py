@@ -85,8 +85,14 @@ class PixelBertConfig:
             if values["resize"] not in RESIZE_MODES:
                 raise ValueError(f"unknown resize mode {values['resize']!r}")
             for name, default in asdict(cls()).items():
-                if default is not None and not isinstance(values[name], type(default)):
+                if default is not None and type(values[name]) is not type(default):
                     raise TypeError(f"{name} is {values[name]!r}")
+                if isinstance(default, int) and values[name] < 0:
+                    raise ValueError(f"{name} is {values[name]}")
+            if values["input_size"] < 1 or values["heads"] < 1 or values["width"] % values["heads"]:
+                raise ValueError("input_size or heads is 0, or the heads do not divide the width")
+            if not 0 <= values["dropout"] < 1 or values["joint_from_layer"] > values["layers"]:
+                raise ValueError("dropout or joint_from_layer is out of range")
             return cls(**values)
         except (OSError, ValueError, TypeError) as error:
             raise CheckpointInvalid(

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from pixsearch.errors import CheckpointInvalid
-from pixsearch.model.backbones import normalisation
+from pixsearch.model.backbones import BACKBONES, normalisation
 from pixsearch.model.config import PixelBertConfig
 
 CONFIG_FILE = "config.json"
@@ -68,4 +68,10 @@ class PixelBertProcessor:
             raise CheckpointInvalid(
                 f"{file} is not a tokenizer ({error})", "Copy the whole checkpoint again"
             ) from error
-        return cls(PixelBertConfig.load(folder / CONFIG_FILE), tokenizer)
+        config = PixelBertConfig.load(folder / CONFIG_FILE)
+        if config.backbone not in BACKBONES:
+            raise CheckpointInvalid(
+                f"{folder / CONFIG_FILE} names the CNN {config.backbone!r}, which this pixsearch has not",
+                "Train the checkpoint again, or install a newer pixsearch",
+            )
+        return cls(config, tokenizer)

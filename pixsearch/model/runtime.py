@@ -117,7 +117,8 @@ class PixelBertRuntime:
         """Calibrated probability that a pair matches; None where the checkpoint was not calibrated."""
         if (calibration := self._config.calibration) is None:
             return None
-        probabilities: Floats = 1 / (1 + np.exp(-(logits / calibration.temperature + calibration.bias)))
+        # The sigmoid, written so that a hopeless pair overflows nothing.
+        probabilities: Floats = np.exp(-np.logaddexp(0, -(logits / calibration.temperature + calibration.bias)))
         return probabilities
 
     def _words(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -98,7 +98,7 @@ class SearchEngine:
             raise ModelMismatch(
                 f"the library {self._library.folder} was indexed by the model {model.name} ({model.fingerprint[:8]}), "
                 f"not by {self._runtime.name} ({self._runtime.fingerprint[:8]})",
-                f"Use --model {model.name}, or another library with --library FOLDER",
+                "Ask with that one (--model), or index all again with this one (pixsearch index --switch-model)",
             )
         nearest = self._nearest(self._embedding(query), max(k, query.candidates))
         by_match = self._orders_by_match(query)

@@ -79,12 +79,42 @@ def test_weights_with_a_tensor_too_few_too_many_or_of_another_shape_are_refused(
             load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("change", [{"width": 48}, {"resize": "crop"}, {"unknown": 1}, {"layers": "many"}])
-def test_a_config_that_is_not_the_weights_own_is_refused(folder: Path, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 48},
+        {"resize": "crop"},
+        {"unknown": 1},
+        {"layers": "many"},
+        {"layers": True},
+        {"layers": -1},
+        {"backbone": "vgg16"},
+        {"heads": 0},
+        {"heads": 5},
+        {"input_size": 0},
+        {"dropout": 1.5},
+        {"joint_from_layer": 3},
+        {"calibration": {"temperature": 1.0}},
+    ],
+    ids=lambda change: ", ".join(f"{name} {value}" for name, value in change.items()),
+)
+def test_a_config_that_is_impossible_or_not_the_weights_own_is_refused_in_one_line(
+    folder: Path, change: dict[str, object]
+) -> None:
     change_config(folder, **change)
 
-    with pytest.raises(CheckpointInvalid):
+    with pytest.raises(CheckpointInvalid) as refusal:
         load_checkpoint(folder)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{}", "null"])
+def test_a_config_of_another_kind_is_refused_in_one_line(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+
+    with pytest.raises(CheckpointInvalid, match="is not a Pixel-BERT config") as refusal:
+        load_checkpoint(folder)
+    assert "\n" not in str(refusal.value)
 
 
 def test_the_fingerprint_tells_models_apart_but_not_calibrations(folder: Path, saved: Path, tmp_path: Path) -> None:
@@ -95,6 +125,10 @@ def test_the_fingerprint_tells_models_apart_but_not_calibrations(folder: Path, s
     change_config(folder, input_size=96)
     assert fingerprint(folder) != original
     assert fingerprint(make_tiny_checkpoint(tmp_path / "other", seed=1)) != original
+    other_words = Path(shutil.copytree(saved, tmp_path / "other words"))
+    tokenizer = other_words / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace('"a"', '"A"'))
+    assert fingerprint(other_words) != original
 
 
 def test_a_model_is_found_by_its_folder_and_by_its_name(
@@ -108,3 +142,14 @@ def test_a_model_is_found_by_its_folder_and_by_its_name(
     assert find_checkpoint(checkpoint_name(named)) == named
     with pytest.raises(ModelNotFound, match="no model 'yours'"):
         find_checkpoint("yours")
+
+
+def test_the_model_that_ships_has_a_name_that_outlives_its_folder(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "behind a link"
+    installed.symlink_to(saved)
+    monkeypatch.setattr("pixsearch.model.checkpoints.SHIPPED", installed)
+
+    assert find_checkpoint(None) == find_checkpoint("shipped") == saved
+    assert checkpoint_name(find_checkpoint(None)) == "shipped"

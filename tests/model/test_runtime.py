@@ -1,1 +1,167 @@
-"""Being written by the test helper (started 04:05); leave it to it."""
+"""The runtime: pictures and words in, numpy out, by the same network that is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixsearch.model.checkpoints import fingerprint, load_checkpoint, save_checkpoint
+from pixsearch.model.config import Calibration
+from pixsearch.model.grids import unpack_grids
+from pixsearch.model.runtime import PixelBertRuntime
+from tests.tiny_checkpoint import make_tiny_checkpoint
+
+TEXTS = ["a dog", "two cats on a red sofa", "rain"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose joint stream has a say, and whose image stream's gate is open."""
+    folder = make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+    model, processor = load_checkpoint(folder)
+    torch.manual_seed(0)
+    for parameter in model.itm_head.parameters():
+        torch.nn.init.normal_(parameter)
+    model.late_weight.data.fill_(3.0)
+    model.image_gate.data.fill_(0.5)
+    save_checkpoint(folder, model, processor)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Image.Image]:
+    noise = np.random.default_rng(0)
+    return [Image.fromarray(noise.integers(0, 256, (size, 80, 3), dtype=np.uint8)) for size in (64, 90, 120)]
+
+
+@pytest.fixture
+def runtime(folder: Path, monkeypatch: pytest.MonkeyPatch) -> PixelBertRuntime:
+    """In fp32 on every machine, so that there is something to compare with to the last digits."""
+    monkeypatch.setattr("pixsearch.model.runtime.autocast", lambda device: nullcontext())
+    return PixelBertRuntime(folder)
+
+
+def test_it_says_which_model_it_runs(runtime: PixelBertRuntime, folder: Path) -> None:
+    assert runtime.fingerprint == fingerprint(folder)
+    assert runtime.name == str(folder)
+    assert (runtime.embedding_size, runtime.input_size) == (16, 64)
+    assert runtime.default_order == "match"
+
+
+def test_pictures_and_texts_become_unit_vectors_and_grids_become_bytes(
+    folder: Path, pictures: list[Image.Image]
+) -> None:
+    runtime = PixelBertRuntime(folder)  # in this machine's own number format
+
+    embeddings, grids = runtime.encode_pictures(pictures)
+    texts = runtime.embed_texts(TEXTS)
+
+    for vectors in (embeddings, texts):
+        assert vectors.shape == (3, 16)
+        assert vectors.dtype == np.float32
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+    assert [len(grid) for grid in grids] == [4 + 2 * 2 * 1280] * 3  # a scale, then 2 x 2 cells of 1280 channels
+
+
+def test_a_match_is_the_networks_own_of_the_stored_grid(
+    runtime: PixelBertRuntime, folder: Path, pictures: list[Image.Image]
+) -> None:
+    embeddings, grids = runtime.encode_pictures(pictures)
+    model, processor = load_checkpoint(folder)
+
+    logits = runtime.match(TEXTS[1], grids, embeddings)
+
+    ids, mask = processor.words([TEXTS[1]])
+    with torch.no_grad():
+        text = model.embed_text(ids, mask)
+        by_hand = [
+            model.match(
+                ids, mask, torch.from_numpy(unpack_grids([grid], 1280)), text @ torch.from_numpy(embedding)
+            ).item()
+            for grid, embedding in zip(grids, embeddings, strict=True)
+        ]
+    assert logits.dtype == np.float32
+    assert logits.tolist() == pytest.approx(by_hand, abs=1e-3)
+    assert np.ptp(logits) > 0.1  # three pictures that nobody could take for one
+
+
+def test_texts_of_one_picture_match_as_that_picture_does_for_each_text(
+    runtime: PixelBertRuntime, pictures: list[Image.Image]
+) -> None:
+    embeddings, grids = runtime.encode_pictures(pictures)
+
+    of_texts = [runtime.match_texts(TEXTS, grid, row) for grid, row in zip(grids, embeddings, strict=True)]
+    of_pictures = [runtime.match(text, grids, embeddings) for text in TEXTS]
+
+    assert np.stack(of_texts) == pytest.approx(np.stack(of_pictures).T, abs=1e-3)
+
+
+def test_more_pairs_than_a_batch_holds_match_as_each_alone(
+    runtime: PixelBertRuntime, pictures: list[Image.Image]
+) -> None:
+    embeddings, grids = runtime.encode_pictures(pictures)
+    places = [place % 3 for place in range(130)]  # two batches of 64, and two pairs more
+
+    logits = runtime.match(TEXTS[0], [grids[place] for place in places], embeddings[places])
+    of_texts = runtime.match_texts([TEXTS[place] for place in places], grids[0], embeddings[0])
+
+    assert logits == pytest.approx(runtime.match(TEXTS[0], grids, embeddings)[places], abs=1e-3)
+    assert of_texts == pytest.approx(runtime.match_texts(TEXTS, grids[0], embeddings[0])[places], abs=1e-3)
+
+
+def test_a_gate_that_is_open_counts_in_what_is_indexed(
+    folder: Path, pictures: list[Image.Image], tmp_path: Path
+) -> None:
+    model, processor = load_checkpoint(folder)
+    model.image_gate.data.zero_()
+    save_checkpoint(tmp_path, model, processor)
+
+    opened, closed = (PixelBertRuntime(place).encode_pictures(pictures)[0] for place in (folder, tmp_path))
+
+    assert np.abs(opened - closed).max() > 0.01
+
+
+def calibrated(folder: Path, to: Path, calibration: Calibration | None, rerank: bool = True) -> PixelBertRuntime:
+    shutil.copytree(folder, to)
+    _, processor = load_checkpoint(to)
+    processor.config = dataclasses.replace(processor.config, calibration=calibration, rerank=rerank)
+    processor.save_pretrained(to)
+    return PixelBertRuntime(to)
+
+
+def test_a_probability_is_the_sigmoid_of_the_calibrated_logit(folder: Path, tmp_path: Path) -> None:
+    runtime = calibrated(folder, tmp_path / "calibrated", Calibration(temperature=2.0, bias=-1.0))
+
+    probabilities = runtime.probability(np.array([2.0, 2.0 + 2 * math.log(3), 0.0], dtype=np.float32))
+
+    # sigmoid(0), sigmoid(log 3), sigmoid(-1)
+    assert probabilities is not None
+    assert probabilities.tolist() == pytest.approx([0.5, 0.75, 1 / (1 + math.e)])
+
+
+def test_a_hopeless_pair_has_probability_zero_and_no_warning(folder: Path, tmp_path: Path) -> None:
+    runtime = calibrated(folder, tmp_path / "calibrated", Calibration(temperature=0.1, bias=0.0))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probabilities = runtime.probability(np.array([-50.0, 50.0], dtype=np.float32))
+
+    assert probabilities is not None
+    assert probabilities.tolist() == [0.0, 1.0]
+
+
+def test_a_checkpoint_that_was_not_calibrated_has_no_probabilities(runtime: PixelBertRuntime) -> None:
+    assert runtime.probability(np.zeros(2, dtype=np.float32)) is None
+
+
+def test_the_default_order_is_what_the_checkpoint_says(folder: Path, tmp_path: Path) -> None:
+    assert calibrated(folder, tmp_path / "first-stage", None, rerank=False).default_order == "similarity"

@@ -1,1 +1,218 @@
-"""Being written by the test helper (started 04:05); leave it to it."""
+"""The first stage's training, and the gate that is chosen after it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, pool_grid
+from pixsearch.progress import Progress, silent
+from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
+from pixsearch_trainer.gate import GATES, open_gate
+
+CPU = torch.device("cpu")
+CONFIG = PixelBertConfig(
+    backbone="efficientnet_lite0",
+    input_size=64,
+    vocabulary_size=120,
+    width=16,
+    layers=1,
+    heads=2,
+    feed_forward=16,
+    embedding_size=16,
+    image_map_hidden=32,
+)
+KINDS, PICTURES = 4, 24
+OPTIONS = FirstStageOptions(epochs=15, batch=8, feature_dropout=0.2)
+
+
+@pytest.fixture
+def pooled() -> Tensor:
+    """Pictures of 8 channels; picture i is of kind i modulo 4 and lights the channel of its kind."""
+    features = torch.rand(PICTURES, 2 * 8, generator=torch.Generator().manual_seed(0))
+    features[range(PICTURES), torch.arange(PICTURES) % KINDS] += 3
+    return features
+
+
+@pytest.fixture
+def sentences() -> Tensor:
+    """A direction for each kind."""
+    return torch.eye(KINDS, 16)
+
+
+def fitted_maps(pooled: Tensor) -> EmbeddingMaps:
+    torch.manual_seed(0)
+    maps = EmbeddingMaps(CONFIG, channels=8)
+    maps.standardise.fit(pooled)
+    return maps
+
+
+def train(
+    pooled: Tensor,
+    sentences: Tensor,
+    options: FirstStageOptions = OPTIONS,
+    pictures: Tensor | None = None,
+    weights: Tensor | None = None,
+    seed: int = 0,
+    losses: list[float] | None = None,
+    drawn: list[int] | None = None,
+) -> EmbeddingMaps:
+    maps = fitted_maps(pooled)
+    torch.manual_seed(seed)
+
+    def embed(places: Tensor) -> Tensor:
+        if drawn is not None:
+            drawn.extend(places.tolist())
+        return embed_pooled(maps, pooled[places], options.feature_dropout)
+
+    def note(progress: Progress) -> None:
+        if losses is not None:
+            losses.append(float(progress.note.removeprefix("loss ")))
+
+    train_first_stage(
+        maps,
+        embed,
+        sentences,
+        CaptionTable([[picture % KINDS] for picture in range(PICTURES)], CPU),
+        torch.arange(PICTURES) if pictures is None else pictures,
+        torch.ones(PICTURES) if weights is None else weights,
+        options,
+        on_progress=silent if losses is None else note,
+    )
+    return maps
+
+
+def test_the_loss_goes_down(pooled: Tensor, sentences: Tensor) -> None:
+    losses: list[float] = []
+
+    train(pooled, sentences, losses=losses)
+
+    assert len(losses) == 15
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_the_same_seed_trains_the_same_maps_and_another_seed_others(pooled: Tensor, sentences: Tensor) -> None:
+    once, again, other = (train(pooled, sentences, seed=seed).state_dict() for seed in (1, 1, 2))
+
+    assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
+    assert not torch.equal(once["image_map.weight"], other["image_map.weight"])
+
+
+def test_the_statistics_of_the_features_are_not_trained(pooled: Tensor, sentences: Tensor) -> None:
+    trained, fresh = train(pooled, sentences).state_dict(), fitted_maps(pooled).state_dict()
+
+    unchanged = {name for name, tensor in fresh.items() if torch.equal(tensor, trained[name])}
+    assert unchanged == {"standardise.mean", "standardise.deviation"}
+
+
+def test_an_epoch_draws_no_picture_twice_and_none_that_was_not_given(pooled: Tensor, sentences: Tensor) -> None:
+    drawn: list[int] = []
+
+    train(pooled, sentences, replace(OPTIONS, epochs=1), pictures=torch.arange(0, PICTURES, 2), drawn=drawn)
+
+    assert len(set(drawn)) == len(drawn) == 8  # of 12 pictures one whole batch of 8
+    assert all(place % 2 == 0 for place in drawn)
+
+
+def test_pictures_of_little_weight_are_drawn_less_often_and_those_of_none_never(
+    pooled: Tensor, sentences: Tensor
+) -> None:
+    weights = torch.ones(PICTURES)
+    weights[8:16], weights[16:] = 0.2, 0.0
+    drawn: list[int] = []
+
+    train(pooled, sentences, replace(OPTIONS, epochs=100, batch=4), weights=weights, drawn=drawn)
+
+    often, seldom, never = (sum(low <= place < low + 8 for place in drawn) for low in (0, 8, 16))
+    assert never == 0
+    assert 0 < seldom < 0.5 * often
+
+
+def test_zero_epochs_change_nothing(pooled: Tensor, sentences: Tensor) -> None:
+    maps = train(pooled, sentences, replace(OPTIONS, epochs=0))
+
+    assert all(
+        torch.equal(maps.state_dict()[name], tensor) for name, tensor in fitted_maps(pooled).state_dict().items()
+    )
+
+
+def test_what_lies_below_the_maps_learns_too_when_it_is_given(pooled: Tensor, sentences: Tensor) -> None:
+    below = torch.nn.Linear(16, 16)
+    torch.nn.init.eye_(below.weight)
+    maps = fitted_maps(pooled)
+
+    train_first_stage(
+        maps,
+        lambda places: embed_pooled(maps, below(pooled[places])),
+        sentences,
+        CaptionTable([[picture % KINDS] for picture in range(PICTURES)], CPU),
+        torch.arange(PICTURES),
+        torch.ones(PICTURES),
+        replace(OPTIONS, epochs=2),
+        below=list(below.parameters()),
+    )
+
+    change = (below.weight - torch.eye(16)).abs().max().item()
+    assert 0 < change < 2e-4  # six steps or fewer of the lower rate, 1e-5, against 1e-3 for the maps
+
+
+def test_each_picture_draws_only_captions_of_its_own_and_all_of_them() -> None:
+    torch.manual_seed(0)
+    captions = CaptionTable([[0, 1, 2], [3], [4, 0]], CPU)
+
+    drawn = [tuple(captions.draw(torch.tensor([0, 1, 2])).tolist()) for _ in range(100)]
+
+    assert [set(places) for places in zip(*drawn, strict=True)] == [{0, 1, 2}, {3}, {4, 0}]
+
+
+# The gate.
+
+
+@pytest.fixture
+def model() -> PixelBertForRetrieval:
+    torch.manual_seed(0)
+    return PixelBertForRetrieval(CONFIG).eval()
+
+
+def recall_at_1(similarity: Tensor) -> float:
+    """Both directions of pairs on the diagonal, percent; equal scores count as misses."""
+    hits = [
+        sum(all(row[right] > score for place, score in enumerate(row) if place != right) for right, row in enumerate(m))
+        for m in (similarity.tolist(), similarity.T.tolist())
+    ]
+    return 100 * sum(hits) / (2 * len(similarity))
+
+
+@torch.no_grad()
+def test_the_gate_opens_where_reading_pixels_finds_what_the_map_does_not(model: PixelBertForRetrieval) -> None:
+    grids = torch.rand(6, 4, 1280, generator=torch.Generator().manual_seed(2))
+    read, mapped = model.read_pixels(grids), model.maps.image(pool_grid(grids))
+    texts = model.maps.text(read)  # sentences that lie exactly where the pixels come out
+    closed = recall_at_1(texts @ model.embed_image(grids).T)
+
+    reached = open_gate(model, texts, mapped, read, torch.eye(6, dtype=torch.bool))
+
+    assert tuple(reached) == GATES
+    assert reached[0.0] == pytest.approx(closed)
+    assert model.image_gate.item() > 0
+    assert max(reached.values()) > closed
+    assert recall_at_1(texts @ model.embed_image(grids).T) == pytest.approx(max(reached.values()))
+
+
+@torch.no_grad()
+def test_the_gate_stays_closed_where_the_map_is_right_alone(model: PixelBertForRetrieval) -> None:
+    grids = torch.rand(6, 4, 1280, generator=torch.Generator().manual_seed(2))
+    before = model.embed_image(grids)
+    model.image_gate.fill_(0.3)
+
+    reached = open_gate(
+        model, before, model.maps.image(pool_grid(grids)), model.read_pixels(grids), torch.eye(6, dtype=torch.bool)
+    )
+
+    assert reached[0.0] == pytest.approx(100)
+    assert model.image_gate.item() == 0
+    assert torch.equal(model.embed_image(grids), before)

@@ -71,9 +71,11 @@ def test_drift_is_one_less_the_cosine() -> None:
         ([0.9, 0.5, 0.1], [False, True, True], 2),
         ([0.5, 0.5, 0.5], [True, False, False], 3),
         ([0.5, 0.5, 0.1], [True, True, False], 1),
+        ([math.nan, math.nan, math.nan], [True, False, False], 3),
+        ([0.9, math.nan, 0.1], [True, False, False], 2),
     ],
 )
-def test_rank_counts_wrong_answers_of_equal_score_as_before_the_right_one(
+def test_rank_counts_wrong_answers_of_equal_score_or_of_none_as_before_the_right_one(
     scores: list[float], matches: list[bool], rank: int
 ) -> None:
     assert rank_of_first_match(torch.tensor([scores]), torch.tensor([matches])).tolist() == [rank]

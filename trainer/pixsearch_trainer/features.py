@@ -132,6 +132,8 @@ def _decoded(processor: PixelBertProcessor, pictures: Sequence[CaptionedPicture]
         return processor.pixels([decode(pictures[place], edge) for place in places])
 
     batches = _batches(len(pictures), _PICTURES_A_BATCH)
+    if not batches:
+        return
     with ThreadPoolExecutor(max_workers=1) as ahead:
         following = ahead.submit(load, batches[0])
         for number, places in enumerate(batches):

@@ -22,6 +22,8 @@ class FirstStageOptions:
     batch: int = 500
     label_weight: float = 0.2
     """Share that an epoch draws of the pictures whose captions come from a label; of all others it draws every one."""
+    cnn_batch: int = 64
+    """Where the CNN is trained: its activations, not the softmax, say how many pictures fit into memory."""
     learning_rate: float = 1e-3
     learning_rate_below: float = 1e-5
     weight_decay: float = 0.01

@@ -62,4 +62,5 @@ def rank_of_first_match(scores: Tensor, matches: Tensor) -> Tensor:
         matches: [queries, items], True where the item answers the query; at least one a row.
     """
     best = scores.masked_fill(~matches, -torch.inf).amax(1, keepdim=True)
-    return ((scores >= best) & ~matches).sum(1) + 1
+    # Not `scores >= best`: with that a model that gives NaN would have every answer first.
+    return (~(scores < best) & ~matches).sum(1) + 1

@@ -25,12 +25,14 @@ def start_pixels_as_words(model: PixelBertModel, means: Tensor, word_counts: Ten
     """
     counts = word_counts.coalesce()
     pictures_with = torch.zeros(counts.shape[1]).index_add_(0, counts.indices()[1], torch.ones(counts.values().shape))
-    weight = torch.log(len(means) / pictures_with.clamp(min=1)) * (pictures_with < _COMMON * len(means))
+    weight = torch.log(len(means) / pictures_with.clamp(min=1)) * (pictures_with < max(2, _COMMON * len(means)))
     embeddings = model.word_embedding
     vectors = embeddings.LayerNorm(embeddings.word_embeddings.weight + embeddings.token_type_embeddings.weight[0])
     summed = torch.sparse.mm(word_counts, weight[:, None] * vectors)
     total = torch.sparse.mm(word_counts, weight[:, None])
     described = total[:, 0] > 0
+    if not described.any():  # all pictures have the same words, and there is nothing to tell them apart by
+        return
     targets, features = (summed / total.clamp(min=1e-6))[described], model.standardise(means)[described]
     mean = targets.mean(0)
     gram = features.T @ features

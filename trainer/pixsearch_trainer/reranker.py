@@ -31,7 +31,7 @@ from pixsearch_trainer.pixel_stream import pixel_parameters, sample_pixels
 class RerankerOptions:
     """How the joint stream is trained; the defaults won on Flickr8k's val (docs/experiments.md)."""
 
-    steps: int = 2000
+    steps: int = 1000
     block: int = 12
     """Pictures a block: block x block pairs go through the Transformer at once."""
     neighbours: int = 48

