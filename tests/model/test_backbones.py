@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 
-from pixsearch.model.backbones import BACKBONES, Backbone, SamePaddingConv2d, build_backbone, normalisation
+from pixsearch.model.backbones import BACKBONES, SamePaddingConv2d, build_backbone, normalisation
 
 
 @pytest.mark.parametrize(
@@ -53,19 +56,43 @@ def test_same_padding_puts_the_odd_pixel_behind() -> None:
     assert convolution(picture).flatten().tolist() == [45, 39, 66, 50]
 
 
-def strides_in_the_second_stage(backbone: Backbone) -> list[tuple[int, ...]]:
-    """Of the three convolutions of its first block."""
-    modules = dict(backbone.named_modules())
-    return [modules[f"stages.1.0.conv{number}"].stride for number in (1, 2, 3)]
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2), (5, 1), (5, 2)])
+@pytest.mark.parametrize(("height", "width"), [(7, 8), (6, 5), (1, 2)])
+def test_same_padding_agrees_with_a_sum_over_every_window(kernel: int, stride: int, height: int, width: int) -> None:
+    torch.manual_seed(0)
+    convolution = SamePaddingConv2d(2, 3, kernel, stride, bias=False)
+    picture, weight = np.random.default_rng(0).normal(size=(2, height, width)), convolution.weight.detach().numpy()
+
+    # TensorFlow's rule: ceil(size / stride) windows, the padding they need shared out, the odd pixel behind.
+    rows, columns = -(-height // stride), -(-width // stride)
+    tops = [row * stride - max((rows - 1) * stride + kernel - height, 0) // 2 for row in range(rows)]
+    lefts = [column * stride - max((columns - 1) * stride + kernel - width, 0) // 2 for column in range(columns)]
+    expected = np.zeros((3, rows, columns))
+    for row, column, y, x in itertools.product(range(rows), range(columns), range(kernel), range(kernel)):
+        if 0 <= tops[row] + y < height and 0 <= lefts[column] + x < width:
+            expected[:, row, column] += weight[:, :, y, x] @ picture[:, tops[row] + y, lefts[column] + x]
+
+    with torch.no_grad():
+        (output,) = convolution(torch.tensor(picture[None], dtype=torch.float32))
+    assert output.numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def strides_of_the_first_blocks(name: str) -> list[list[tuple[int, int]]]:
+    """In each stage, of the three convolutions of the block that halves the grid and of the shortcut beside it."""
+    with torch.device("meta"):
+        backbone = build_backbone(name)
+    convolutions = ("conv1", "conv2", "conv3", "downsample.0")
+    return [
+        [backbone.get_submodule(f"stages.{stage}.0.{convolution}").stride for convolution in convolutions]  # type: ignore[misc]
+        for stage in range(4)
+    ]
 
 
 def test_the_caffe_variant_halves_the_grid_in_the_first_convolution_of_a_stage() -> None:
-    with torch.device("meta"):
-        caffe, torchvision = build_backbone("resnet50_caffe"), build_backbone("resnet50")
+    one, two = (1, 1), (2, 2)
 
-    assert caffe.state_dict().keys() == torchvision.state_dict().keys()
-    assert strides_in_the_second_stage(caffe) == [(2, 2), (1, 1), (1, 1)]
-    assert strides_in_the_second_stage(torchvision) == [(1, 1), (2, 2), (1, 1)]
+    assert strides_of_the_first_blocks("resnet50_caffe") == [[one] * 4] + 3 * [[two, one, one, two]]
+    assert strides_of_the_first_blocks("resnet50") == [[one] * 4] + 3 * [[one, two, one, two]]
 
 
 def test_normalisation_is_the_networks_own() -> None:

@@ -62,6 +62,41 @@ def test_a_picture_becomes_a_grid_of_one_pixel_in_32_by_32(pool: bool, pixels: i
 
 
 @torch.no_grad()
+def test_pooling_keeps_the_largest_of_each_two_by_two_cells() -> None:
+    config = dataclasses.replace(CONFIG, input_size=96)  # 3 x 3 cells, so that the last row and column stand alone
+    picture = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+
+    whole = model_of(config).encode_grid(picture).view(3, 3, CHANNELS)
+    pooled = model_of(dataclasses.replace(config, pool=True)).encode_grid(picture)[0]
+
+    halves = (slice(0, 2), slice(2, 3))
+    by_hand = [whole[rows, columns].flatten(0, 1).max(0).values for rows in halves for columns in halves]
+    assert torch.allclose(pooled, torch.stack(by_hand), atol=1e-6)
+
+
+@torch.no_grad()
+def test_the_order_of_pixels_says_nothing_unless_they_have_positions(
+    model: PixelBertForRetrieval, grid: Tensor
+) -> None:
+    shuffled = grid[:, [2, 0, 3, 1]]
+    placed = trained(model_of(dataclasses.replace(CONFIG, pixel_positions=True)))
+    torch.nn.init.normal_(placed.model.pixel_positions)  # type: ignore[arg-type]
+    trained(model)
+
+    in_order, out_of_order = (model.match(IDS, MASK, pixels, torch.zeros(2)) for pixels in (grid, shuffled))
+    assert torch.allclose(in_order, out_of_order, atol=1e-4)
+    in_order, out_of_order = (placed.match(IDS, MASK, pixels, torch.zeros(2)) for pixels in (grid, shuffled))
+    assert not torch.allclose(in_order, out_of_order, atol=1e-3)
+
+
+@torch.no_grad()
+def test_the_order_of_words_says_something(model: PixelBertForRetrieval) -> None:
+    turned = IDS[1:, [0, 2, 1, 3, 4, 5]]
+
+    assert not torch.allclose(model.embed_text(IDS[1:], MASK[1:]), model.embed_text(turned, MASK[1:]), atol=1e-3)
+
+
+@torch.no_grad()
 def test_embeddings_are_unit_vectors(model: PixelBertForRetrieval, grid: Tensor) -> None:
     for embedding in (model.embed_image(grid), model.embed_text(IDS, MASK)):
         assert embedding.shape == (2, 16)

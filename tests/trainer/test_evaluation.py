@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -24,12 +26,13 @@ PICTURES = 12
 def measured(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[PixelBertForRetrieval, PixelBertProcessor, list[CaptionedPicture], GridStore]:
-    """A model whose joint stream has a say, and pictures of noise with two captions each."""
+    """A model whose joint stream alone has a say, and pictures of noise with two captions each."""
     folder = tmp_path_factory.mktemp("evaluation")
     model, processor = load_checkpoint(make_tiny_checkpoint(folder / "model"))
     torch.manual_seed(3)
     for parameter in model.itm_head.parameters():
         torch.nn.init.normal_(parameter)
+    model.similarity_weight.data.zero_()
     noise = np.random.default_rng(0)
     pictures = []
     for number in range(PICTURES):
@@ -38,6 +41,12 @@ def measured(
         letter = chr(ord("a") + number)
         pictures.append(CaptionedPicture(file, (f"{letter}{letter}", f"{letter}b"), "val"))
     return model, processor, pictures, encode_grids(model, processor, pictures, folder / "cache", silent)
+
+
+@pytest.fixture(autouse=True)
+def in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every machine: what is told apart by the last digits of bf16 cannot be counted by hand."""
+    monkeypatch.setattr("pixsearch_trainer.evaluation.autocast", lambda device: nullcontext())
 
 
 def recall_by_hand(ranks: list[int]) -> dict[str, float]:

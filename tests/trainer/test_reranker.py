@@ -14,11 +14,12 @@ from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
 from pixsearch_trainer.pixel_stream import PixelStreamOptions, sample_pixels, train_pixel_stream
-from pixsearch_trainer.reranker import RerankerOptions, cross_fit, draw_blocks, train_reranker
+from pixsearch_trainer.reranker import RerankerOptions, cross_fit, draw_blocks, match_all, train_reranker
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 PICTURES, KINDS, CHANNELS = 40, 4, 1280
 CPU = torch.device("cpu")
+PEOPLE = torch.zeros(PICTURES, dtype=torch.bool)  # all captioned by people
 
 
 @pytest.fixture
@@ -110,13 +111,17 @@ def test_a_block_holds_different_pictures_of_one_fold_that_are_nearest_to_its_se
     )
     options = RerankerOptions(block=4, neighbours=6)
 
-    blocks = list(islice(draw_blocks(folds, sentences, captions, torch.ones(PICTURES), options), 10))
+    blocks = list(islice(draw_blocks(folds, sentences, captions, torch.ones(PICTURES), PEOPLE, options), 10))
 
     for number, block in enumerate(blocks):
         fold = folds[number % 2]
-        assert len(set(block.pictures.tolist())) == len(block.pictures) >= 4
+        assert len(set(block.pictures.tolist())) == len(block.pictures) == 4
         assert set(block.pictures.tolist()) <= set(fold.members.tolist())
         assert block.captions.tolist() == [picture % KINDS for picture in block.pictures.tolist()]
+        with torch.no_grad():
+            scores = (fold.maps.text(sentences[block.captions[:1]]) @ fold.images.T)[0].tolist()
+        nearest = sorted(range(len(scores)), key=lambda place: -scores[place])[:6]
+        assert set(block.pictures[1:].tolist()) <= {int(fold.members[place]) for place in nearest}
         with torch.no_grad():
             by_hand = (
                 fold.maps.text(sentences[block.captions]) @ embed_pooled(fold.maps, grids.pooled()[block.pictures]).T
@@ -137,9 +142,31 @@ def test_only_seeds_with_weight_are_drawn(
     weights = torch.zeros(PICTURES)
     weights[7] = 1.0
 
-    blocks = islice(draw_blocks(folds, sentences, captions, weights, RerankerOptions(block=3)), 5)
+    blocks = islice(draw_blocks(folds, sentences, captions, weights, PEOPLE, RerankerOptions(block=3)), 5)
 
     assert {int(block.pictures[0]) for block in blocks} == {7}
+
+
+def test_a_block_is_captioned_by_people_throughout_or_by_labels(
+    model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
+) -> None:
+    folds = cross_fit(
+        lambda maps, places: None,
+        lambda: EmbeddingMaps(model.config, CHANNELS),
+        grids.pooled(),
+        torch.arange(PICTURES),
+        folds=1,
+    )
+    from_label = torch.arange(PICTURES) < 15
+
+    blocks = islice(
+        draw_blocks(folds, sentences, captions, torch.ones(PICTURES), from_label, RerankerOptions(block=8)), 12
+    )
+
+    kinds = [set(from_label[block.pictures].tolist()) for block in blocks]
+    assert {True} in kinds
+    assert {False} in kinds
+    assert {True, False} not in kinds
 
 
 def test_sampling_takes_so_many_different_pixels_of_each_picture() -> None:
@@ -189,7 +216,7 @@ def test_the_reranker_learns_what_similarity_does_not_say_and_leaves_the_first_s
     options = RerankerOptions(
         steps=60, block=8, neighbours=40, learning_rate=3e-3, head_learning_rate=3e-3, sampled_pixels=4, softness=0.0
     )
-    blocks = draw_blocks(folds, sentences, captions, torch.ones(PICTURES), options)
+    blocks = draw_blocks(folds, sentences, captions, torch.ones(PICTURES), PEOPLE, options)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     notes: list[str] = []
 
@@ -209,3 +236,45 @@ def test_the_reranker_learns_what_similarity_does_not_say_and_leaves_the_first_s
     touched = changed(before, model)
     assert {"similarity_weight", "late_weight", "itm_head.2.weight", "model.pixel_projection.weight"} <= touched
     assert not any(name.startswith(("model.backbone", "maps.", "model.word_embedding")) for name in touched)
+
+
+def test_every_caption_is_matched_with_every_picture(model: PixelBertForRetrieval, grids: GridStore) -> None:
+    torch.nn.init.normal_(model.itm_head.get_parameter("2.weight"))
+    ids, mask = words_of(torch.tensor([0, 1, 2]))
+    similarity = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
+    model.eval()
+
+    with torch.no_grad():
+        logits = match_all(model, ids, mask, model.read_pixels_alone(grids.read([5, 6])), similarity)
+        by_hand = [
+            [
+                model.match(ids[[row]], mask[[row]], grids.read([picture]), similarity[row, [column]]).item()
+                for column, picture in enumerate((5, 6))
+            ]
+            for row in range(3)
+        ]
+    assert logits.tolist() == [pytest.approx(row, abs=1e-4) for row in by_hand]
+
+
+def test_the_same_seed_trains_the_same_reranker(
+    grids: GridStore, captions: CaptionTable, sentences: torch.Tensor, tmp_path: Path
+) -> None:
+    options = RerankerOptions(steps=3, block=4, neighbours=10, sampled_pixels=2)
+    states = []
+    for seed in (5, 5, 6):
+        model, _ = load_checkpoint(make_tiny_checkpoint(tmp_path))
+        torch.manual_seed(seed)
+        folds = cross_fit(
+            lambda maps, places: None,
+            lambda model=model: EmbeddingMaps(model.config, CHANNELS),  # type: ignore[misc]
+            grids.pooled(),
+            torch.arange(PICTURES),
+            folds=2,
+        )
+        blocks = draw_blocks(folds, sentences, captions, torch.ones(PICTURES), PEOPLE, options)
+        train_reranker(model, words_of, grids, sentences, blocks, options, every=lambda step: None)
+        states.append(model.state_dict())
+
+    once, again, other = states
+    assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
+    assert any(not torch.equal(other[name], tensor) for name, tensor in once.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,7 @@ class Dice:
         self._generator = torch.Generator().manual_seed(0)
 
     def kernel(self, *shape: int, inputs: int) -> Tensor:
-        return torch.randn(shape, generator=self._generator) * (2 / inputs) ** 0.5
+        return torch.randn(shape, generator=self._generator) * math.sqrt(2 / inputs)
 
     def small(self, size: int) -> Tensor:
         return 0.1 * torch.randn(size, generator=self._generator)
@@ -74,8 +75,10 @@ def output_of(backbone: str, state: State, pixels: Tensor) -> Tensor:
     with torch.device("meta"):  # spares the time of filling 25 million numbers at random
         network = build_backbone(backbone)
     network.load_state_dict(state, assign=True)
+    network.eval()
     with torch.no_grad():
-        output: Tensor = network.eval()(pixels)
+        output = network(pixels)
+    assert isinstance(output, Tensor)
     return output
 
 
@@ -205,8 +208,10 @@ def lite0(state: State, pixels: Tensor) -> Tensor:
     """Normalised pixels -> features, by the package's own tensors."""
 
     def norm(x: Tensor, name: str) -> Tensor:
-        fields = ("running_mean", "running_var", "weight", "bias")
-        return F.batch_norm(x, *(state[f"{name}.{field}"] for field in fields), eps=1e-3)
+        mean, variance, weight, bias = (
+            state[f"{name}.{field}"][:, None, None] for field in ("running_mean", "running_var", "weight", "bias")
+        )
+        return weight * (x - mean) / (variance + 1e-3).sqrt() + bias
 
     def same(x: Tensor, weight: Tensor, stride: int = 1, groups: int = 1) -> Tensor:
         # In every layer the kernel is odd: SAME is (kernel - 1) / 2 on both sides, but for even sizes at stride 2.

@@ -94,7 +94,7 @@ def evaluate(
         raise UsageError("there is no picture to evaluate on", "Name another --split or another --data")
     captions = Captions.of(pictures)
     matches = captions.matches()
-    scorer = _PairScorer(model, processor, captions.sentences, grids)
+    scorer = PairScorer(model, processor, captions.sentences, grids)
     similarity = scorer.similarity()  # [captions, pictures]
     return Evaluation(
         len(pictures),
@@ -112,7 +112,7 @@ def evaluate(
     )
 
 
-class _PairScorer:
+class PairScorer:
     """Scores captions with pictures, both given by their places."""
 
     def __init__(

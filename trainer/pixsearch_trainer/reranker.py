@@ -100,19 +100,30 @@ class Block:
 
 
 def draw_blocks(
-    folds: list[Fold], sentences: Tensor, captions: CaptionTable, weights: Tensor, options: RerankerOptions
+    folds: list[Fold],
+    sentences: Tensor,
+    captions: CaptionTable,
+    weights: Tensor,
+    from_label: Tensor,
+    options: RerankerOptions,
 ) -> Iterator[Block]:
     """Blocks without end, the folds in turn: a seed, then pictures at random from the nearest to its caption.
 
+    A block is captioned by people throughout or by labels throughout; else the style of a caption would give away which
+    pictures it cannot belong to.
+
     Args:
         weights: how often each picture is a seed, relative to the others, [all pictures].
+        from_label: [all pictures], True where the captions come from a label.
     """
     while True:
         for fold in folds:
             seed = torch.multinomial(weights[fold.members], 1)  # a place among the members
             with torch.no_grad():
                 query = fold.maps.text(sentences[captions.draw(fold.members[seed])])
-                nearest = (query @ fold.images.T)[0].topk(min(options.neighbours, len(fold.members))).indices
+                alike = from_label[fold.members] == from_label[fold.members[seed]]
+                similarity = (query @ fold.images.T)[0].masked_fill(~alike, -torch.inf)
+                nearest = similarity.topk(min(options.neighbours, int(alike.sum()))).indices
                 others = nearest[nearest != seed]
                 others = others[torch.randperm(len(others), device=others.device)[: options.block - 1]]
                 chosen = torch.cat([seed, others])

@@ -29,6 +29,7 @@ from pixsearch_trainer.gate import open_gate
 from pixsearch_trainer.pixel_start import start_pixels_as_words
 from pixsearch_trainer.pixel_stream import PixelStreamOptions, train_pixel_stream
 from pixsearch_trainer.reranker import RerankerOptions, cross_fit, draw_blocks, train_reranker
+from pixsearch_trainer.weighing import weigh_similarity
 
 FIGURES_FILE = "figures.json"
 _FEWEST_A_FOLD = 50  # pictures; with fewer a first stage trained on the rest says little
@@ -108,6 +109,7 @@ def train(
         run.train_reranker(fresh)
         run.train_maps()
     run.open_gate()
+    run.weigh_similarity()
     evaluation = run.measure("end", options.measure_sample, (options.candidates,))
     if evaluation is not None:
         run.choose_order(evaluation)
@@ -139,12 +141,9 @@ class _Run:
         self.captions = Captions.of(training)
         self.table = CaptionTable(self.captions.of_picture, self.device)
         self.all = torch.arange(len(training), device=self.device)
-        label_weight = options.first_stage.label_weight
-        if all(picture.from_label for picture in training):
-            label_weight = 1.0
-        self.weights = torch.tensor(
-            [label_weight if picture.from_label else 1.0 for picture in training], device=self.device
-        )
+        self.from_label = torch.tensor([picture.from_label for picture in training], device=self.device)
+        label_weight = 1.0 if self.from_label.all() else options.first_stage.label_weight
+        self.weights = torch.where(self.from_label, label_weight, 1.0)
         self.figures: list[dict[str, object]] = []
         self.encode()
         self.initial_maps = copy.deepcopy(model.maps)
@@ -210,7 +209,7 @@ class _Run:
         )
         if fresh:
             self.model.similarity_weight.data = torch.stack([fold.maps.scale for fold in folds]).mean().detach()
-        blocks = draw_blocks(folds, self.sentences, self.table, self.weights, self.options.reranker)
+        blocks = draw_blocks(folds, self.sentences, self.table, self.weights, self.from_label, self.options.reranker)
         train_reranker(
             self.model,
             self._words_of,
@@ -240,6 +239,22 @@ class _Run:
         )
         figures = ", ".join(f"{gate:g}: {recall:.1f}" for gate, recall in reached.items())
         self.say(f"val, R@1 of the first stage by the image stream's gate {figures}")
+
+    def weigh_similarity(self) -> None:
+        """Let the first stage's similarity count in the ITM logit as much as val likes it to."""
+        if not self.validation:
+            return
+        options = self.options
+        reached = weigh_similarity(
+            self.model,
+            self.processor,
+            self.validation,
+            self._grids(self.validation),
+            options.candidates,
+            options.measure_sample,
+        )
+        figures = ", ".join(f"{factor:g}: {recall:.1f}" for factor, recall in reached.items())
+        self.say(f"val, R@1 of the re-rank by how much similarity counts {figures}")
 
     def choose_order(self, evaluation: Evaluation) -> None:
         """Let the re-rank order results by default if it does so better on val."""
