@@ -95,7 +95,7 @@ def test_a_run_leaves_a_checkpoint_that_loads_and_the_figures_of_val_beside_it(
     figures = json.loads((report.folder / "figures.json").read_text())
     assert [figure["moment"] for figure in figures] == ["first stage", "step 2", "step 4", "end"]
     assert [list(figure["text_to_image"]["reranked"]) for figure in figures] == [[], ["3"], ["3"], ["3"]]
-    assert sum(line.startswith("val, ") for line in said) == len(said) == 5  # four measures, and the gate's
+    assert sum(line.startswith("val, ") for line in said) == len(said) == 6  # four measures, the weight and the gate
 
 
 def test_the_report_counts_training_pictures_and_their_different_captions(
@@ -188,7 +188,7 @@ def test_what_val_holds_is_not_trained_on(start: Path, pictures: list[CaptionedP
     run(start, other_val, tmp_path / "two", NO_RERANKER)
 
     differ = changed(state_of(tmp_path / "one"), state_of(tmp_path / "two"))
-    assert differ <= {"image_gate"}  # which is chosen on val
+    assert differ <= {"image_gate", "similarity_weight"}  # which are chosen on val
 
 
 def test_a_run_that_was_cut_need_not_encode_again_and_one_that_ended_leaves_no_cache(

@@ -21,7 +21,7 @@ class FirstStageOptions:
     epochs: int = 60
     batch: int = 500
     label_weight: float = 0.2
-    """Share that an epoch draws of the pictures whose captions come from a label; of all others it draws every one."""
+    """How often a picture whose captions come from a label is drawn, against one captioned by a person."""
     cnn_batch: int = 64
     """Where the CNN is trained: its activations, not the softmax, say how many pictures fit into memory."""
     learning_rate: float = 1e-3
@@ -68,7 +68,7 @@ def train_first_stage(
         sentences: unit vectors [captions, width] of the frozen sentence encoder.
         captions: which picture has which sentences.
         pictures: places of the pictures to train on.
-        weights: [all pictures], the chance of each to be in an epoch.
+        weights: [all pictures], how often each is drawn, relative to the others; their sum is an epoch.
         below: further parameters that `embed_pictures` reaches, with the lower learning rate.
     """
     drawn_an_epoch = max(2, int(weights[pictures].sum()))

@@ -224,8 +224,9 @@ class _Run:
 
     @torch.no_grad()
     def open_gate(self) -> None:
-        """Let the Transformer's reading of pixels into the image embedding as far as val gains by it."""
+        """Let the Transformer's reading of pixels into the image embedding as far as val gains; none without val."""
         if not self.validation:
+            self.model.image_gate.zero_()
             return
         captions, grids = Captions.of(self.validation), self._grids(self.validation)
         sentences = encode_sentences(self.model, self.processor, captions.sentences, self.on_progress)

@@ -14,7 +14,8 @@ from pixsearch_trainer.evaluation import PairScorer
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.losses import rank_of_first_match
 
-FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+FACTORS = (1.0, 0.5, 0.75, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""1 first, so that it stays where none is better."""
 
 
 @torch.no_grad()
