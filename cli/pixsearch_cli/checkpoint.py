@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pixsearch.errors import LibraryNotFound
+if TYPE_CHECKING:
+    from pixsearch.library.records import LibraryModel
 
 
-def checkpoint_for(library: Path, model: str | None) -> Path:
+def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path:
     """The checkpoint that --model names, else the one that the library was indexed with, else the one that ships.
 
-    Raises ModelNotFound, LibraryDamaged.
+    Raises ModelNotFound.
     """
-    from pixsearch import Library
     from pixsearch.model.checkpoints import find_checkpoint
 
-    if model is None:
-        with suppress(LibraryNotFound), Library.open(library) as opened:
-            if (indexed_with := opened.model()) is not None:
-                model = indexed_with.name
+    if model is None and indexed_with is not None:
+        model = indexed_with.name
     return find_checkpoint(model)

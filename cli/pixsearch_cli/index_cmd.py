@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pixsearch.errors import LibraryNotFound
 from pixsearch.settings import library_folder
 from pixsearch_cli.checkpoint import checkpoint_for
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import print_json, progress_bars, say
 
 if TYPE_CHECKING:
-    from pixsearch.library.records import Failure
+    from pixsearch.library.records import Failure, LibraryModel
     from pixsearch_indexer import IndexReport
 
 NOT_ALL_DONE = 1
@@ -54,7 +56,7 @@ def index(
 def _index(
     folders: list[Path], folder: Path, model: str | None, switch_model: bool
 ) -> tuple[IndexReport, list[Failure]]:
-    checkpoint = checkpoint_for(folder, model)
+    checkpoint = checkpoint_for(model, _indexed_with(folder))
     # Only now: a name that is no model's need not wait for torch.
     from pixsearch import Library
     from pixsearch.model.runtime import PixelBertRuntime
@@ -65,6 +67,15 @@ def _index(
         with progress_bars() as show:
             report = index_folders(library, runtime, folders, show, switch_model=switch_model)
         return report, _below(folders, library.failures())
+
+
+def _indexed_with(folder: Path) -> LibraryModel | None:
+    """The model of the library there, if there is one already; a mistake in --model must not make an empty one."""
+    from pixsearch import Library
+
+    with suppress(LibraryNotFound), Library.open(folder) as library:
+        return library.model()
+    return None
 
 
 def _below(folders: list[Path], failures: list[Failure]) -> list[Failure]:

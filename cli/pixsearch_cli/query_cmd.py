@@ -71,9 +71,9 @@ def _search(asked: Query, k: int, folder: Path, model: str | None) -> list[Hit]:
     from pixsearch import Library
 
     with Library.open(folder) as library:
-        if library.model() is None:  # nothing was ever indexed
+        if (indexed_with := library.model()) is None:  # nothing was ever indexed
             return []
-        checkpoint = checkpoint_for(folder, model)
+        checkpoint = checkpoint_for(model, indexed_with)
         # Only now: what cannot be answered need not wait for torch.
         from pixsearch import SearchEngine
         from pixsearch.model.runtime import PixelBertRuntime

@@ -70,6 +70,7 @@ def train(
     from pixsearch_trainer.reranker import RerankerOptions
     from pixsearch_trainer.run import TrainOptions
     from pixsearch_trainer.run import train as run
+    from pixsearch_trainer.starting_weights import assemble
 
     if rerank_steps is None:
         rerank_steps = min(RerankerOptions.steps, len(pictures))  # a few photos are soon known by heart
@@ -80,7 +81,7 @@ def train(
         reranker=RerankerOptions(**_given(steps=rerank_steps, block=block)),
         seed=seed,
     )
-    network, processor = _from_parts(backbone, cnn, language_model) if backbone is not None else _from_checkpoint(model)
+    network, processor = _from_checkpoint(model) if backbone is None else assemble(backbone, cnn, language_model)
     with progress_bars() as show:
         report = run(network, processor, pictures, out or models_folder() / "my-photos", options, fresh, say, show)
     print(f"{report.folder}: {report.pictures:,} pictures, {report.captions:,} captions, {report.minutes:.0f} minutes")
@@ -118,9 +119,3 @@ def _from_checkpoint(name: str | None) -> tuple[PixelBertForRetrieval, PixelBert
     from pixsearch.model.checkpoints import find_checkpoint, load_checkpoint
 
     return load_checkpoint(find_checkpoint(name))
-
-
-def _from_parts(backbone: str, cnn: str, language_model: str) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
-    from pixsearch_trainer.starting_weights import assemble
-
-    return assemble(backbone, cnn, language_model)

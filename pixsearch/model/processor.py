@@ -13,10 +13,8 @@ from torch import Tensor
 
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.backbones import BACKBONES, normalisation
+from pixsearch.model.checkpoints import CONFIG_FILE, TOKENIZER_FILE
 from pixsearch.model.config import PixelBertConfig
-
-CONFIG_FILE = "config.json"
-TOKENIZER_FILE = "tokenizer.json"
 
 
 class PixelBertProcessor:

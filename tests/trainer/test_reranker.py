@@ -14,7 +14,7 @@ from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
 from pixsearch_trainer.pixel_stream import PixelStreamOptions, sample_pixels, train_pixel_stream
-from pixsearch_trainer.reranker import RerankerOptions, cross_fit, draw_blocks, match_all, train_reranker
+from pixsearch_trainer.reranker import Fold, RerankerOptions, cross_fit, draw_blocks, match_all, train_reranker
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 PICTURES, KINDS, CHANNELS = 40, 4, 1280
@@ -53,6 +53,17 @@ def captions() -> CaptionTable:
 @pytest.fixture
 def sentences() -> torch.Tensor:
     return torch.nn.functional.normalize(torch.randn(KINDS, 32, generator=torch.Generator().manual_seed(1)), dim=1)
+
+
+def untrained_folds(model: PixelBertForRetrieval, grids: GridStore, folds: int) -> list[Fold]:
+    """All pictures, judged by maps of random weights."""
+    return cross_fit(
+        lambda maps, places: None,
+        lambda: EmbeddingMaps(model.config, CHANNELS),
+        grids.pooled(),
+        torch.arange(PICTURES),
+        folds,
+    )
 
 
 def words_of(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,13 +113,7 @@ def test_every_picture_is_judged_by_a_first_stage_that_was_trained_without_it(mo
 def test_a_block_holds_different_pictures_of_one_fold_that_are_nearest_to_its_seed(
     model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
 ) -> None:
-    folds = cross_fit(
-        lambda maps, places: None,
-        lambda: EmbeddingMaps(model.config, CHANNELS),
-        grids.pooled(),
-        torch.arange(PICTURES),
-        folds=2,
-    )
+    folds = untrained_folds(model, grids, 2)
     options = RerankerOptions(block=4, neighbours=6)
 
     blocks = list(islice(draw_blocks(folds, sentences, captions, torch.ones(PICTURES), PEOPLE, options), 10))
@@ -132,13 +137,7 @@ def test_a_block_holds_different_pictures_of_one_fold_that_are_nearest_to_its_se
 def test_only_seeds_with_weight_are_drawn(
     model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
 ) -> None:
-    folds = cross_fit(
-        lambda maps, places: None,
-        lambda: EmbeddingMaps(model.config, CHANNELS),
-        grids.pooled(),
-        torch.arange(PICTURES),
-        folds=1,
-    )
+    folds = untrained_folds(model, grids, 1)
     weights = torch.zeros(PICTURES)
     weights[7] = 1.0
 
@@ -150,13 +149,7 @@ def test_only_seeds_with_weight_are_drawn(
 def test_a_block_is_captioned_by_people_throughout_or_by_labels(
     model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
 ) -> None:
-    folds = cross_fit(
-        lambda maps, places: None,
-        lambda: EmbeddingMaps(model.config, CHANNELS),
-        grids.pooled(),
-        torch.arange(PICTURES),
-        folds=1,
-    )
+    folds = untrained_folds(model, grids, 1)
     from_label = torch.arange(PICTURES) < 15
 
     blocks = islice(
@@ -206,13 +199,7 @@ def test_the_pixel_stream_trains_nothing_but_the_pixels_way_in(
 def test_the_reranker_learns_what_similarity_does_not_say_and_leaves_the_first_stage_alone(
     model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
 ) -> None:
-    folds = cross_fit(
-        lambda maps, places: None,
-        lambda: EmbeddingMaps(model.config, CHANNELS),
-        grids.pooled(),
-        torch.arange(PICTURES),
-        folds=1,
-    )
+    folds = untrained_folds(model, grids, 1)
     options = RerankerOptions(
         steps=60, block=8, neighbours=40, learning_rate=3e-3, head_learning_rate=3e-3, sampled_pixels=4, softness=0.0
     )

@@ -50,7 +50,7 @@ def train_pixel_stream(
 
     Args:
         sentences: unit vectors [captions, width] of the frozen text stream.
-        weights: [pictures], the chance of each to be in a batch.
+        weights: [pictures], how often each is drawn, relative to the others.
     """
     device = sentences.device
     pixels_in = pixel_parameters(model)

@@ -29,7 +29,7 @@ from pixsearch_trainer.pixel_stream import pixel_parameters, sample_pixels
 
 @dataclass(frozen=True)
 class RerankerOptions:
-    """How the joint stream is trained; the defaults won on Flickr8k's val (docs/experiments.md)."""
+    """How the joint stream is trained; the defaults are first choices, not screened yet (docs/experiments.md)."""
 
     steps: int = 1000
     block: int = 12
