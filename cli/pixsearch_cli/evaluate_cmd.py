@@ -38,7 +38,8 @@ def evaluate(
     """
     from pixsearch.model.checkpoints import find_checkpoint, load_checkpoint
     from pixsearch.model.runtime import best_device
-    from pixsearch_trainer.datasets import of_split, read_karpathy
+    from pixsearch_trainer.data.karpathy import read_karpathy
+    from pixsearch_trainer.data.pairs import of_split
     from pixsearch_trainer.evaluation import evaluate as measure
     from pixsearch_trainer.features import encode_grids
 

@@ -15,7 +15,7 @@ from pixsearch_cli.output import progress_bars, say
 if TYPE_CHECKING:
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
     from pixsearch.model.processor import PixelBertProcessor
-    from pixsearch_trainer.datasets import CaptionedPicture
+    from pixsearch_trainer.data.pairs import CaptionedPicture
 
 
 def train(
@@ -92,13 +92,14 @@ def _pictures(data: list[Path], images: list[Path], library: Path | None) -> lis
     if len(data) != len(images):
         raise UsageError(f"{len(data)} --data and {len(images)} --images", "Give each --data its own --images")
     if data:
-        from pixsearch_trainer.datasets import of_split, read_karpathy
+        from pixsearch_trainer.data.karpathy import read_karpathy
+        from pixsearch_trainer.data.pairs import of_split
 
         sets = [read_karpathy(dataset, folder) for dataset, folder in zip(data, images, strict=True)]
         return [*sets[0], *(picture for further in sets[1:] for picture in of_split(further, "train"))]
 
     from pixsearch import Library
-    from pixsearch_trainer.datasets import CaptionedPicture
+    from pixsearch_trainer.data.pairs import CaptionedPicture
 
     with Library.open(library_folder(library)) as opened:
         pictures = [CaptionedPicture(photo.path, photo.captions) for photo in opened.captioned_photos()]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pixsearch.errors import CheckpointInvalid
 
-RESIZE_MODES = ("squash",)
+RESIZE_MODES = ("squash", "shorter_edge")
+TASKS = ("retrieval", "pretrain", "vqa", "nlvr2")
 STRIDE = 32  # picture pixels a grid cell, for every backbone
 
 
@@ -28,11 +29,15 @@ class PixelBertConfig:
     The paper's own model is `backbone="resnet50"`, `pool=True`, width 768, 12 layers and heads (sections 3.2, 4.1).
     """
 
+    task: str = "retrieval"
+    """Which heads stand on the Transformer."""
     backbone: str = "efficientnet_lite2"
     input_size: int = 224
-    """Edge of the square picture that the CNN sees, in pixels."""
+    """Shorter edge of the picture that the CNN sees, in pixels."""
+    longest_edge: int = 1333
+    """No longer than that, where the picture keeps its shape (section 4.1: 800 and 1333)."""
     resize: str = "squash"
-    """How a picture becomes that square: "squash" ignores its aspect ratio."""
+    """"squash" makes every picture a square of `input_size`; "shorter_edge" keeps its shape, to the next 32 pixels."""
     pool: bool = False
     """2x2 max-pool after the CNN, as the paper has it."""
     pixel_positions: bool = False
@@ -52,18 +57,25 @@ class PixelBertConfig:
     """Width of the hidden layer between the pooled grid and the image embedding."""
     rerank: bool = True
     """Whether the ITM logit orders results by default: what the validation set showed to be best."""
+    answers: tuple[str, ...] = ()
+    """What a question may be answered, for the task vqa."""
     calibration: Calibration | None = None
 
-    @property
-    def grid_edge(self) -> int:
-        """Grid cells along each edge."""
-        edge = math.ceil(self.input_size / STRIDE)
-        return math.ceil(edge / 2) if self.pool else edge
+    def picture_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of what the CNN sees of a picture of that size.
 
-    @property
-    def pixels(self) -> int:
-        """Pixel features a picture."""
-        return self.grid_edge**2
+        Squashed to a square, or its shorter edge brought to `input_size` and its longer one to at most `longest_edge`
+        (the paper's 800 and 1333), both to the nearest multiple of the CNN's stride: no cell stands for padding.
+        """
+        if self.resize == "squash":
+            return self.input_size, self.input_size
+        scale = min(self.input_size / min(width, height), self.longest_edge / max(width, height))
+        return tuple(max(1, round(edge * scale / STRIDE)) * STRIDE for edge in (width, height))  # type: ignore[return-value]
+
+    def pixels(self, width: int, height: int) -> int:
+        """Pixel features of a picture of that size."""
+        cells = (math.ceil(edge / STRIDE) for edge in self.picture_size(width, height))
+        return math.prod(math.ceil(edge / 2) if self.pool else edge for edge in cells)
 
     def save(self, file: Path) -> None:
         """Write config.json."""
@@ -82,8 +94,10 @@ class PixelBertConfig:
                 raise ValueError(f"fields differ: {sorted(set(values) ^ {field.name for field in fields(cls)})}")
             if values["calibration"] is not None:
                 values["calibration"] = Calibration(**values["calibration"])
-            if values["resize"] not in RESIZE_MODES:
-                raise ValueError(f"unknown resize mode {values['resize']!r}")
+            for name, known in (("resize", RESIZE_MODES), ("task", TASKS)):
+                if values[name] not in known:
+                    raise ValueError(f"{name} is {values[name]!r}")
+            values["answers"] = tuple(values["answers"])
             for name, default in asdict(cls()).items():
                 if default is not None and type(values[name]) is not type(default):
                     raise TypeError(f"{name} is {values[name]!r}")
@@ -91,6 +105,8 @@ class PixelBertConfig:
                     raise ValueError(f"{name} is {values[name]}")
             if values["input_size"] < 1 or values["heads"] < 1 or values["width"] % values["heads"]:
                 raise ValueError("input_size or heads is 0, or the heads do not divide the width")
+            if values["pixel_positions"] and values["resize"] != "squash":
+                raise ValueError("pixels have learned positions only where all pictures are squashed to one size")
             if not 0 <= values["dropout"] < 1 or values["joint_from_layer"] > values["layers"]:
                 raise ValueError("dropout or joint_from_layer is out of range")
             return cls(**values)

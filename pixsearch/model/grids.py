@@ -20,9 +20,11 @@ def pack_grid(grid: NDArray[np.float32]) -> bytes:
     return packed
 
 
-def unpack_grids(packed: Sequence[bytes], channels: int) -> NDArray[np.float32]:
-    """Bytes of grids of one shape -> [grids, pixels, channels]."""
-    scales = np.array([np.frombuffer(grid, "<f4", count=1)[0] for grid in packed], dtype=np.float32)
-    values = np.stack([np.frombuffer(grid, np.uint8, offset=4).reshape(-1, channels) for grid in packed])
-    grids: NDArray[np.float32] = values * scales[:, None, None]
-    return grids
+def unpack_grids(packed: Sequence[bytes], channels: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Bytes of grids -> [grids, most pixels, channels], zeros behind, and its mask [grids, most pixels]."""
+    counts = np.array([(len(grid) - 4) // channels for grid in packed])
+    grids = np.zeros((len(packed), counts.max(), channels), np.float32)
+    for row, (grid, count) in enumerate(zip(packed, counts, strict=True)):
+        values = np.frombuffer(grid, np.uint8, offset=4).reshape(count, channels)
+        np.multiply(values, np.frombuffer(grid, "<f4", count=1)[0], out=grids[row, :count])
+    return grids, np.arange(grids.shape[1]) < counts[:, None]

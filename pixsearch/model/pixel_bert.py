@@ -11,6 +11,7 @@ Departures from the paper are named where they happen.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +59,7 @@ class PixelBertModel(nn.Module):
         self.pixel_projection = nn.Linear(self.backbone.channels, config.width)  # the 1x1 conv, on a flattened grid
         self.semantic_embedding = nn.Parameter(torch.zeros(config.width))  # s_v
         self.pixel_positions = (
-            nn.Parameter(torch.zeros(config.pixels, config.width)) if config.pixel_positions else None
+            nn.Parameter(torch.zeros(config.pixels(1, 1), config.width)) if config.pixel_positions else None
         )
         # The paper adds s_v and no more; a norm as the words have lets pixels enter a language model at its own scale.
         self.pixel_norm = nn.LayerNorm(config.width, eps=1e-12)
@@ -78,8 +79,29 @@ class PixelBertModel(nn.Module):
         self.word_embedding = bert.embeddings
         self.layers = bert.encoder.layer
 
+    def encode_grids(self, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Run the CNN on normalised pictures of any sizes, each [3, height, width], on any device.
+
+        Pictures of equal size go through together and no other, so the CNN never sees padding: a picture gives the same
+        grid alone and in any company.
+
+        Returns:
+            Grids [batch, pixels, channels], padded with zeros behind, and the pixel mask [batch, pixels], True where a
+            pixel stands.
+        """
+        device = self.semantic_embedding.device
+        by_size: dict[torch.Size, list[int]] = {}
+        for place, picture in enumerate(pictures):
+            by_size.setdefault(picture.shape, []).append(place)
+        encoded: dict[int, Tensor] = {}
+        for places in by_size.values():
+            pixels = torch.stack([pictures[place] for place in places])
+            grids = self.encode_grid(pixels.to(device, memory_format=torch.channels_last))
+            encoded.update(zip(places, grids, strict=True))
+        return pad_grids([encoded[place] for place in range(len(pictures))])
+
     def encode_grid(self, pixels: Tensor) -> Tensor:
-        """Run the CNN: pixels [batch, 3, edge, edge], normalised -> grid [batch, pixels, channels]."""
+        """Run the CNN: pixels [batch, 3, height, width], normalised -> grid [batch, pixels, channels]."""
         grid = self.backbone(pixels)  # [batch, channels, rows, columns]
         if self.config.pool:
             grid = F.max_pool2d(grid, 2, ceil_mode=True)
@@ -105,10 +127,50 @@ class PixelBertModel(nn.Module):
             hidden = layer(hidden, mask[:, None, None, :])
         return hidden
 
+    def read_words_alone(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The words' states [batch, words, width] before they meet pixels (layers below `joint_from_layer`)."""
+        return self.encode(self.embed_words(ids), mask, last_layer=self.config.joint_from_layer)
 
-def pool_grid(grid: Tensor) -> Tensor:
-    """The mean and the largest of each channel: grids [batch, pixels, channels] -> [batch, 2 * channels]."""
-    return torch.cat([grid.mean(1), grid.amax(1)], dim=-1)
+    def read_pixels_alone(self, grid: Tensor, dropout: float = 0.0) -> Tensor:
+        """The pixels' states [batch, pixels, width] before they meet words; `dropout` falls on their features."""
+        return self.embed_pixels(grid, dropout)
+
+    def read_jointly(self, words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
+        """[CLS] w1..wn [SEP] v1..vk through the joint stream (section 3.2): [batch, words + pixels, width].
+
+        Args:
+            words, mask: [batch, words, width] from `read_words_alone`, [batch, words].
+            pixels, pixel_mask: [batch, pixels, width] from `read_pixels_alone`, [batch, pixels]; without a mask all are
+                read.
+        """
+        if pixel_mask is None:
+            pixel_mask = mask.new_ones(pixels.shape[:2])
+        joint_mask = torch.cat([mask, pixel_mask], dim=1)
+        return self.encode(torch.cat([words, pixels], dim=1), joint_mask, first_layer=self.config.joint_from_layer)
+
+
+def pad_grids(grids: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Grids [pixels, channels] of any numbers of pixels -> [batch, most pixels, channels] and its mask."""
+    padded = nn.utils.rnn.pad_sequence(list(grids), batch_first=True)
+    counts = torch.tensor([len(grid) for grid in grids], device=padded.device)
+    return padded, torch.arange(padded.shape[1], device=padded.device) < counts[:, None]
+
+
+def pool_grid(grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
+    """The mean and the largest of each channel over a picture's pixels.
+
+    Args:
+        grid: [batch, pixels, channels].
+        pixel_mask: [batch, pixels], True where a pixel stands; None where all do.
+
+    Returns:
+        [batch, 2 * channels].
+    """
+    if pixel_mask is None:
+        return torch.cat([grid.mean(1), grid.amax(1)], dim=-1)
+    missing = ~pixel_mask[..., None]
+    mean = grid.masked_fill(missing, 0).sum(1) / pixel_mask.sum(1, keepdim=True)
+    return torch.cat([mean, grid.masked_fill(missing, -torch.inf).amax(1)], dim=-1)
 
 
 class EmbeddingMaps(nn.Module):
@@ -168,14 +230,18 @@ class PixelBertForRetrieval(nn.Module):
         self.late_weight = nn.Parameter(torch.zeros(()))
 
     def encode_grid(self, pixels: Tensor) -> Tensor:
-        """Normalised pictures [batch, 3, edge, edge] -> pixel grids [batch, pixels, channels], kept by the index."""
+        """Normalised pictures [batch, 3, height, width] -> pixel grids [batch, pixels, channels], kept by the index."""
         return self.model.encode_grid(pixels)
 
-    def embed_image(self, grid: Tensor) -> Tensor:
-        """Image stream: grids [batch, pixels, channels] -> unit vectors [batch, embedding_size]."""
-        embedding = self.maps.image(pool_grid(grid))
+    def embed_image(self, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
+        """Image stream: grids [batch, pixels, channels] -> unit vectors [batch, embedding_size].
+
+        `pixel_mask` [batch, pixels] is True where a pixel stands; without it all are read.
+        """
+        embedding = self.maps.image(pool_grid(grid, pixel_mask))
         if self.training or self.image_gate.item() != 0:
-            embedding = embedding + self.image_gate * self.image_projection(self.read_pixels(grid))
+            read = self.read_pixels(grid, pixel_mask=pixel_mask)
+            embedding = embedding + self.image_gate * self.image_projection(read)
         return F.normalize(embedding.float(), dim=-1)
 
     def embed_text(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -184,53 +250,57 @@ class PixelBertForRetrieval(nn.Module):
 
     def read_words(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The mean of the words as the Transformer leaves them, [batch, width]; [CLS] and [SEP] count as words."""
-        hidden = self.model.encode(self.model.embed_words(ids), mask)
-        weights = mask[..., None].to(hidden.dtype)
-        return (hidden * weights).sum(1) / weights.sum(1)
+        return _mean(self.model.encode(self.model.embed_words(ids), mask), mask)
 
-    def read_pixels(self, grid: Tensor, dropout: float = 0.0) -> Tensor:
-        """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]; `dropout` as below."""
+    def read_pixels(self, grid: Tensor, dropout: float = 0.0, pixel_mask: Tensor | None = None) -> Tensor:
+        """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]; `dropout` is of features."""
         start = torch.full((len(grid), 1), CLS, device=grid.device)
-        hidden = torch.cat([self.model.embed_words(start), self.read_pixels_alone(grid, dropout)], dim=1)
+        hidden = torch.cat([self.model.embed_words(start), self.model.read_pixels_alone(grid, dropout)], dim=1)
         mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=grid.device)
-        return self.model.encode(hidden, mask).mean(1)
+        if pixel_mask is not None:
+            mask[:, 1:] = pixel_mask
+        return _mean(self.model.encode(hidden, mask), mask)
 
-    def match(self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor) -> Tensor:
+    def match(
+        self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor, pixel_mask: Tensor | None = None
+    ) -> Tensor:
         """Joint stream: ITM logits [batch] of sentences with pictures, pair by pair.
 
         Args:
             ids, mask: [batch, words].
             grid: [batch, pixels, channels].
             similarity: [batch], the dot product of the pair's two embeddings.
+            pixel_mask: [batch, pixels], True where a pixel stands; without it all are read.
         """
-        return self.match_states(self.read_words_alone(ids, mask), mask, self.read_pixels_alone(grid), similarity)
+        words, pixels = self.model.read_words_alone(ids, mask), self.model.read_pixels_alone(grid)
+        return self.match_states(words, mask, pixels, similarity, pixel_mask)
 
-    def read_words_alone(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The words' states [batch, words, width] before they meet pixels (layers below `joint_from_layer`)."""
-        return self.model.encode(self.model.embed_words(ids), mask, last_layer=self.config.joint_from_layer)
-
-    def read_pixels_alone(self, grid: Tensor, dropout: float = 0.0) -> Tensor:
-        """The pixels' states [batch, pixels, width] before they meet words; `dropout` falls on their features."""
-        return self.model.embed_pixels(grid, dropout)
-
-    def match_states(self, words: Tensor, mask: Tensor, pixels: Tensor, similarity: Tensor) -> Tensor:
+    def match_states(
+        self, words: Tensor, mask: Tensor, pixels: Tensor, similarity: Tensor, pixel_mask: Tensor | None = None
+    ) -> Tensor:
         """`match` on states that `read_words_alone` and `read_pixels_alone` made; a pair shares them with others."""
-        joint = torch.cat([words, pixels], dim=1)  # [CLS] w1..wn [SEP] v1..vk: [batch, words + pixels, width]
-        joint_mask = torch.cat([mask, mask.new_ones(pixels.shape[:2])], dim=1)
-        joint = self.model.encode(joint, joint_mask, first_layer=self.config.joint_from_layer)
+        joint = self.model.read_jointly(words, mask, pixels, pixel_mask)
         head: Tensor = self.itm_head(joint[:, 0]).squeeze(-1)
-        likeness = words_found(joint[:, : words.shape[1]], mask, joint[:, words.shape[1] :])
+        likeness = words_found(joint[:, : words.shape[1]], mask, joint[:, words.shape[1] :], pixel_mask)
         return head.float() + self.late_weight * likeness + self.similarity_weight * similarity
 
 
-def words_found(words: Tensor, mask: Tensor, pixels: Tensor) -> Tensor:
+def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The mean of the states that the mask lets through: [batch, length, width], [batch, length] -> [batch, width]."""
+    weights = mask[..., None].to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1)
+
+
+def words_found(words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """How well each word finds a pixel: the cosine with its nearest one, the mean over the words, [batch].
 
     Args:
         words, mask: [batch, words, width], [batch, words], as the joint stream leaves them.
-        pixels: [batch, pixels, width].
+        pixels, pixel_mask: [batch, pixels, width], [batch, pixels].
     """
     cosine = F.normalize(words.float(), dim=-1) @ F.normalize(pixels.float(), dim=-1).transpose(1, 2)
+    if pixel_mask is not None:
+        cosine = cosine.masked_fill(~pixel_mask[:, None, :], -torch.inf)
     nearest = cosine.amax(2) * mask  # [batch, words]
     return nearest.sum(1) / mask.sum(1)
 

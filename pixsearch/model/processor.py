@@ -28,17 +28,17 @@ class PixelBertProcessor:
         self._mean, self._std = (torch.tensor(values).view(3, 1, 1) for values in normalisation(config.backbone))
 
     def resize(self, picture: Image.Image) -> Image.Image:
-        """An RGB picture as the square that the CNN sees."""
-        edge = self.config.input_size
-        if picture.size == (edge, edge):
+        """An RGB picture at the size in which the CNN sees it."""
+        size = self.config.picture_size(*picture.size)
+        if picture.size == size:
             return picture
         # reducing_gap: a first cheap shrink, so that a 50-megapixel photo does not cost a 50-megapixel filter.
-        return picture.resize((edge, edge), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
 
-    def pixels(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """RGB pictures of any size -> normalised [batch, 3, edge, edge], float32."""
-        squares = [torch.from_numpy(np.array(self.resize(picture))) for picture in pictures]
-        return (torch.stack(squares).permute(0, 3, 1, 2) / 255 - self._mean) / self._std
+    def pixels(self, pictures: Sequence[Image.Image]) -> list[Tensor]:
+        """RGB pictures of any size -> each normalised [3, height, width], float32."""
+        resized = (torch.from_numpy(np.array(self.resize(picture))) for picture in pictures)
+        return [(picture.permute(2, 0, 1) / 255 - self._mean) / self._std for picture in resized]
 
     def words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Sentences -> ids and mask [batch, words], padded to the longest; the mask is True where a token stands."""

@@ -64,11 +64,13 @@ class PixelBertRuntime:
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
         """RGB pictures -> unit embeddings [pictures, embedding_size] and packed pixel grids, for `match`."""
-        pixels = self._processor.pixels(pictures).to(self._device, memory_format=torch.channels_last)
+        pixels = self._processor.pixels(pictures)
         with torch.inference_mode(), autocast(self._device):
-            grids = self._model.encode_grid(pixels).float()
-            embeddings = self._model.embed_image(grids)
-        return embeddings.float().cpu().numpy(), [pack_grid(grid) for grid in grids.cpu().numpy()]
+            grids, mask = self._model.model.encode_grids(pixels)
+            grids = grids.float()
+            embeddings = self._model.embed_image(grids, mask)
+        packed = [pack_grid(grid[here]) for grid, here in zip(grids.cpu().numpy(), mask.cpu().numpy(), strict=True)]
+        return embeddings.float().cpu().numpy(), packed
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         """Sentences -> unit embeddings [sentences, embedding_size]."""
@@ -82,15 +84,16 @@ class PixelBertRuntime:
         ids, mask = self._words([text])
         logits = []
         with torch.inference_mode(), autocast(self._device):
-            words = self._model.read_words_alone(ids, mask)
+            words = self._model.model.read_words_alone(ids, mask)
             for start in range(0, len(grids), _MATCH_BATCH):
-                pixels = self._pixels(grids[start : start + _MATCH_BATCH])
+                pixels, pixel_mask = self._pixels(grids[start : start + _MATCH_BATCH])
                 logits.append(
                     self._model.match_states(
                         words.expand(len(pixels), -1, -1),
                         mask.expand(len(pixels), -1),
                         pixels,
                         similarities[start : start + _MATCH_BATCH].to(self._device),
+                        pixel_mask,
                     )
                 )
         return torch.cat(logits).float().cpu().numpy()
@@ -100,12 +103,12 @@ class PixelBertRuntime:
         similarities = torch.from_numpy(self.embed_texts(texts) @ embedding)
         logits = []
         with torch.inference_mode(), autocast(self._device):
-            pixels = self._pixels([grid])
+            pixels, _ = self._pixels([grid])  # alone, so without padding
             for start in range(0, len(texts), _MATCH_BATCH):
                 ids, mask = self._words(texts[start : start + _MATCH_BATCH])
                 logits.append(
                     self._model.match_states(
-                        self._model.read_words_alone(ids, mask),
+                        self._model.model.read_words_alone(ids, mask),
                         mask,
                         pixels.expand(len(ids), -1, -1),
                         similarities[start : start + _MATCH_BATCH].to(self._device),
@@ -125,6 +128,6 @@ class PixelBertRuntime:
         ids, mask = self._processor.words(texts)
         return ids.to(self._device), mask.to(self._device)
 
-    def _pixels(self, grids: Sequence[bytes]) -> torch.Tensor:
-        unpacked = torch.from_numpy(unpack_grids(grids, self._model.model.backbone.channels))
-        return self._model.read_pixels_alone(unpacked.to(self._device))
+    def _pixels(self, grids: Sequence[bytes]) -> tuple[torch.Tensor, torch.Tensor]:
+        unpacked, mask = map(torch.from_numpy, unpack_grids(grids, self._model.model.backbone.channels))
+        return self._model.model.read_pixels_alone(unpacked.to(self._device)), mask.to(self._device)

@@ -22,18 +22,29 @@ def test_a_packed_grid_is_a_scale_and_a_byte_a_value() -> None:
 
 @given(GRIDS)
 def test_a_value_comes_back_off_by_at_most_half_a_step(grid: np.ndarray) -> None:
-    (back,) = unpack_grids([pack_grid(grid)], CHANNELS)
+    (back,), _ = unpack_grids([pack_grid(grid)], CHANNELS)
 
     assert np.abs(back - grid).max() <= max(grid.max(), 1e-6) / 510 * 1.001
 
 
 @given(st.lists(GRIDS, min_size=1, max_size=4))
 def test_grids_come_back_in_their_order(grids: list[np.ndarray]) -> None:
-    together = unpack_grids([pack_grid(grid) for grid in grids], CHANNELS)
+    together, _ = unpack_grids([pack_grid(grid) for grid in grids], CHANNELS)
 
     for back, grid in zip(together, grids, strict=True):
-        assert np.array_equal(back, unpack_grids([pack_grid(grid)], CHANNELS)[0])
+        assert np.array_equal(back, unpack_grids([pack_grid(grid)], CHANNELS)[0][0])
 
 
 def test_a_black_grid_packs_without_division_by_zero() -> None:
-    assert unpack_grids([pack_grid(np.zeros((2, CHANNELS), np.float32))], CHANNELS) == pytest.approx(0)
+    assert unpack_grids([pack_grid(np.zeros((2, CHANNELS), np.float32))], CHANNELS)[0] == pytest.approx(0)
+
+
+def test_a_grid_of_fewer_pixels_is_padded_behind_and_the_mask_says_where() -> None:
+    small, large = np.ones((1, CHANNELS), np.float32), np.full((3, CHANNELS), 2, np.float32)
+
+    grids, mask = unpack_grids([pack_grid(small), pack_grid(large)], CHANNELS)
+
+    assert grids.shape == (2, 3, CHANNELS)
+    assert mask.tolist() == [[True, False, False], [True, True, True]]
+    assert grids[0, 0] == pytest.approx(1)
+    assert not grids[0, 1:].any()

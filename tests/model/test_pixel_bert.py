@@ -58,7 +58,7 @@ def test_a_picture_becomes_a_grid_of_one_pixel_in_32_by_32(pool: bool, pixels: i
         grid = model_of(config).encode_grid(torch.rand(3, 3, 64, 64))
 
     assert grid.shape == (3, pixels, CHANNELS)
-    assert config.pixels == pixels
+    assert config.pixels(640, 480) == pixels
 
 
 @torch.no_grad()
@@ -155,10 +155,10 @@ def test_words_and_pixels_meet_only_from_the_joint_layer_on(grid: Tensor) -> Non
     late = trained(model_of(dataclasses.replace(CONFIG, joint_from_layer=1)))
     words = late.model.encode(late.model.embed_words(IDS), MASK, last_layer=1)
 
-    assert torch.equal(late.read_words_alone(IDS, MASK), words)
+    assert torch.equal(late.model.read_words_alone(IDS, MASK), words)
     assert torch.equal(
         late.match(IDS, MASK, grid, torch.zeros(2)),
-        late.match_states(words, MASK, late.read_pixels_alone(grid), torch.zeros(2)),
+        late.match_states(words, MASK, late.model.read_pixels_alone(grid), torch.zeros(2)),
     )
 
 
@@ -188,3 +188,53 @@ def test_pixel_positions_are_there_only_where_the_config_says_so(model: PixelBer
     positions = model_of(dataclasses.replace(CONFIG, pixel_positions=True)).model.pixel_positions
     assert positions is not None
     assert positions.shape == (4, 32)
+
+
+SHAPED = dataclasses.replace(CONFIG, resize="shorter_edge")
+
+
+def pictures_of_many_shapes() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    return [torch.randn(3, *size, generator=generator) for size in ((64, 96), (64, 64), (160, 64), (64, 96))]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pool", [False, True])
+def test_a_picture_gives_the_same_alone_and_in_a_batch_of_other_shapes(pool: bool) -> None:
+    model = trained(model_of(dataclasses.replace(SHAPED, pool=pool)))
+    model.image_gate.fill_(0.5)
+    pictures = pictures_of_many_shapes()
+    ids, mask = IDS[[0, 1, 0, 1]], MASK[[0, 1, 0, 1]]
+
+    grid, pixel_mask = model.model.encode_grids(pictures)
+    images = model.embed_image(grid, pixel_mask)
+    logits = model.match(ids, mask, grid, torch.zeros(4), pixel_mask)
+
+    cells = [2, 1, 3, 2] if pool else [6, 4, 10, 6]
+    assert pixel_mask.sum(1).tolist() == cells
+    assert not grid[~pixel_mask].any()
+    for place, picture in enumerate(pictures):
+        alone = model.encode_grid(picture[None])
+        assert torch.allclose(grid[place, : cells[place]], alone[0], atol=1e-5)
+        assert torch.allclose(images[place], model.embed_image(alone)[0], atol=1e-5)
+        logit = model.match(ids[[place]], mask[[place]], alone, torch.zeros(1))
+        assert logits[place].item() == pytest.approx(logit.item(), abs=1e-3)
+
+
+@torch.no_grad()
+def test_what_stands_behind_the_mask_is_read_by_nothing() -> None:
+    model = trained(model_of(SHAPED))
+    model.image_gate.fill_(0.5)
+    grid, pixel_mask = model.model.encode_grids(pictures_of_many_shapes()[:2])
+    spoilt = grid.masked_fill(~pixel_mask[..., None], 1000.0)
+
+    assert torch.equal(model.embed_image(spoilt, pixel_mask), model.embed_image(grid, pixel_mask))
+    ours, theirs = (model.match(IDS, MASK, pixels, torch.zeros(2), pixel_mask) for pixels in (spoilt, grid))
+    assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_the_mean_and_the_largest_are_those_of_the_pixels_that_stand() -> None:
+    grid = torch.tensor([[[1.0, -4.0], [3.0, -2.0], [0.0, 0.0]]])
+    mask = torch.tensor([[True, True, False]])
+
+    assert pool_grid(grid, mask).tolist() == [[2.0, -3.0, 3.0, -2.0]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -20,8 +22,8 @@ def test_pictures_of_any_shape_become_normalised_squares(processor: PixelBertPro
     # EfficientNet-Lite reads (value - 127) / 128.
     pixels = processor.pixels([Image.new("RGB", (300, 20), (255, 127, 0)), Image.new("RGB", (64, 64))])
 
-    assert pixels.shape == (2, 3, 64, 64)
-    assert pixels[0, :, 30, 30].tolist() == pytest.approx([1.0, 0.0, -127 / 128], abs=1e-5)
+    assert [picture.shape for picture in pixels] == [(3, 64, 64)] * 2
+    assert pixels[0][:, 30, 30].tolist() == pytest.approx([1.0, 0.0, -127 / 128], abs=1e-5)
 
 
 def test_a_picture_is_squashed_and_not_cropped(processor: PixelBertProcessor) -> None:
@@ -30,7 +32,28 @@ def test_a_picture_is_squashed_and_not_cropped(processor: PixelBertProcessor) ->
 
     pixels = processor.pixels([Image.fromarray(wide)])
 
-    assert pixels[0, 0, 32, 5].item() < 0 < pixels[0, 0, 32, 58].item()
+    assert pixels[0][0, 32, 5].item() < 0 < pixels[0][0, 32, 58].item()
+
+
+@pytest.mark.parametrize(
+    ("photo", "seen"),
+    [
+        # The paper's 800 and 1333 (section 4.1), worked out by hand, to the nearest multiple of 32.
+        ((640, 480), (1056, 800)),  # x 1.667: 1066.7 x 800
+        ((480, 640), (800, 1056)),
+        ((3000, 1000), (1344, 448)),  # the longer edge stops it, x 0.444: 1333 x 444.3
+        ((500, 500), (800, 800)),
+        ((10000, 10), (1344, 32)),  # never thinner than a cell
+    ],
+)
+def test_a_picture_that_keeps_its_shape_has_the_papers_edges(
+    processor: PixelBertProcessor, photo: tuple[int, int], seen: tuple[int, int]
+) -> None:
+    config = dataclasses.replace(processor.config, resize="shorter_edge", input_size=800, longest_edge=1333)
+
+    assert config.picture_size(*photo) == seen
+    (pixels,) = PixelBertProcessor(config, processor.tokenizer).pixels([Image.new("RGB", photo)])
+    assert pixels.shape == (3, seen[1], seen[0])
 
 
 def test_sentences_are_padded_to_the_longest_and_the_mask_says_where(processor: PixelBertProcessor) -> None:

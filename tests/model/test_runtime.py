@@ -85,7 +85,7 @@ def test_a_match_is_the_networks_own_of_the_stored_grid(
         text = model.embed_text(ids, mask)
         by_hand = [
             model.match(
-                ids, mask, torch.from_numpy(unpack_grids([grid], 1280)), text @ torch.from_numpy(embedding)
+                ids, mask, torch.from_numpy(unpack_grids([grid], 1280)[0]), text @ torch.from_numpy(embedding)
             ).item()
             for grid, embedding in zip(grids, embeddings, strict=True)
         ]

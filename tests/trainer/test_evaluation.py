@@ -14,7 +14,7 @@ from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import silent
-from pixsearch_trainer.datasets import CaptionedPicture
+from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation import Recall, evaluate
 from pixsearch_trainer.features import GridStore, encode_grids
 from tests.tiny_checkpoint import make_tiny_checkpoint
@@ -67,7 +67,7 @@ def test_both_stages_and_directions_agree_with_ranks_counted_by_hand(
     model, processor, pictures, grids = measured
     sentences = list(dict.fromkeys(text for picture in pictures for text in picture.captions))
     owners = [[text in picture.captions for picture in pictures] for text in sentences]
-    grid, (ids, mask) = grids.read(range(PICTURES)), processor.words(sentences)
+    (grid, _), (ids, mask) = grids.read(range(PICTURES)), processor.words(sentences)
     similarity = (model.embed_text(ids, mask) @ model.embed_image(grid).T).numpy()
     match = np.stack(
         [

@@ -16,7 +16,7 @@ from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import Progress, silent
-from pixsearch_trainer.datasets import CaptionedPicture
+from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.features import GridStore, encode_grids, encode_sentences, read_grids
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
@@ -55,8 +55,8 @@ def test_each_row_is_the_cnns_grid_of_its_picture_to_half_a_byte(
 
     grids, told = encode(network, pictures, tmp_path / "cache")
 
-    expected = model.encode_grid(processor.pixels([Image.open(pictures[place].file) for place in places]))
-    off = (grids.read(places) - expected).abs().amax((1, 2)) / expected.amax((1, 2))
+    expected, _ = model.model.encode_grids(processor.pixels([Image.open(pictures[place].file) for place in places]))
+    off = (grids.read(places)[0] - expected).abs().amax((1, 2)) / expected.amax((1, 2))
     assert (off < 0.51 / 255).all()
     assert len(grids) == 35
     assert [progress.done for progress in told] == [32, 35]
@@ -66,7 +66,7 @@ def test_pooled_is_the_mean_and_the_largest_of_each_channel(
     network: Network, pictures: list[CaptionedPicture], tmp_path: Path
 ) -> None:
     grids, _ = encode(network, pictures, tmp_path / "cache")
-    values = grids.read(range(35)).numpy()
+    values = grids.read(range(35))[0].numpy()
 
     assert grids.pooled().numpy() == pytest.approx(np.concatenate([values.mean(1), values.max(1)], axis=1), abs=1e-5)
 
@@ -79,7 +79,7 @@ def test_what_was_encoded_is_read_and_not_encoded_again(
     again, told = encode(network, pictures, tmp_path / "cache")
 
     assert told == []
-    assert np.array_equal(again.rows, first.rows)
+    assert np.array_equal(again.packed, first.packed)
 
 
 @pytest.mark.parametrize("what", ["a picture's bytes", "the order", "the CNN"])
@@ -98,7 +98,7 @@ def test_what_changed_is_encoded_again(pictures: list[CaptionedPicture], tmp_pat
     after, told = encode(network, pictures, tmp_path / "cache")
 
     assert told
-    assert not np.array_equal(after.rows[0], before.rows[0])
+    assert not torch.equal(after.read([0])[0], before.read([0])[0])
 
 
 def test_a_run_that_was_cut_while_encoding_leaves_nothing_that_is_taken_for_whole(
@@ -112,7 +112,7 @@ def test_a_run_that_was_cut_while_encoding_leaves_nothing_that_is_taken_for_whol
     grids, told = encode(network, pictures, tmp_path / "cache")
 
     assert told
-    assert grids.read([34]).max() > 0
+    assert grids.read([34])[0].max() > 0
 
 
 def test_no_pictures_are_no_grids(network: Network, tmp_path: Path) -> None:
@@ -155,5 +155,5 @@ def test_grids_are_read_as_the_transformer_reads_each_alone(
 
     assert read.shape == (35, 32)
     for place in (0, 31, 32, 34):
-        alone = model.read_pixels(grids.read([place]))[0]
+        alone = model.read_pixels(grids.read([place])[0])[0]
         assert torch.nn.functional.cosine_similarity(read[place], alone, dim=0) > 0.999

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -36,12 +37,8 @@ def grids() -> GridStore:
     values = torch.rand(PICTURES, 4, CHANNELS, generator=generator)
     for picture in range(PICTURES):
         values[picture, :, (picture % KINDS) * 300 : (picture % KINDS) * 300 + 300] += 2
-    return GridStore(
-        torch.stack(
-            [torch.frombuffer(bytearray(pack_grid(grid.numpy())), dtype=torch.uint8) for grid in values]
-        ).numpy(),
-        CHANNELS,
-    )
+    packed = b"".join(pack_grid(grid.numpy()) for grid in values)
+    return GridStore(np.frombuffer(packed, np.uint8), np.arange(PICTURES + 1) * (4 + 4 * CHANNELS), CHANNELS)
 
 
 @pytest.fixture
@@ -163,14 +160,25 @@ def test_a_block_is_captioned_by_people_throughout_or_by_labels(
 
 
 def test_sampling_takes_so_many_different_pixels_of_each_picture() -> None:
-    grid = torch.arange(12.0).view(2, 6, 1)
+    grid, everything = torch.arange(12.0).view(2, 6, 1), torch.ones(2, 6, dtype=torch.bool)
 
-    sampled = sample_pixels(grid, 4)[..., 0]
+    sampled, mask = sample_pixels(grid, everything, 4)
 
-    for row, whole in zip(sampled.tolist(), grid[..., 0].tolist(), strict=True):
+    for row, whole in zip(sampled[..., 0].tolist(), grid[..., 0].tolist(), strict=True):
         assert len(set(row)) == 4
         assert set(row) <= set(whole)
-    assert sample_pixels(grid, 99).shape == grid.shape
+    assert mask.all()
+    assert sample_pixels(grid, everything, 99)[0].shape == grid.shape
+
+
+def test_sampling_never_takes_padding_while_there_are_pixels() -> None:
+    grid = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [7.0, 8.0, 0.0, 0.0, 0.0, 0.0]])[..., None]
+
+    for _ in range(20):
+        sampled, mask = sample_pixels(grid, grid[..., 0] > 0, 4)
+
+        assert mask.tolist() == [[True] * 4, [True, True, False, False]]
+        assert set(sampled[1, :2, 0].tolist()) == {7.0, 8.0}
 
 
 def changed(before: dict[str, torch.Tensor], model: PixelBertForRetrieval) -> set[str]:
@@ -231,12 +239,13 @@ def test_every_caption_is_matched_with_every_picture(model: PixelBertForRetrieva
     similarity = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
     model.eval()
 
+    pair, pair_mask = grids.read([5, 6])
     with torch.no_grad():
-        logits = match_all(model, ids, mask, model.read_pixels_alone(grids.read([5, 6])), similarity)
+        logits = match_all(model, ids, mask, model.model.read_pixels_alone(pair), pair_mask, similarity)
         by_hand = [
             [
-                model.match(ids[[row]], mask[[row]], grids.read([picture]), similarity[row, [column]]).item()
-                for column, picture in enumerate((5, 6))
+                model.match(ids[[row]], mask[[row]], pair[[column]], similarity[row, [column]]).item()
+                for column in range(2)
             ]
             for row in range(3)
         ]

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from pixsearch.errors import DatasetError
 from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.progress import Progress
-from pixsearch_trainer.datasets import CaptionedPicture
+from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.first_stage import FirstStageOptions
 from pixsearch_trainer.pixel_stream import PixelStreamOptions
 from pixsearch_trainer.reranker import RerankerOptions

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixsearch.model.checkpoints import load_checkpoint
-from pixsearch_trainer.datasets import CaptionedPicture
+from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.weighing import weigh_similarity
 from tests.tiny_checkpoint import make_tiny_checkpoint
@@ -42,7 +42,7 @@ def weigh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, added: Tensor) -> tup
     monkeypatch.setattr("pixsearch_trainer.weighing.PairScorer", Scorer)
     model, processor = load_checkpoint(make_tiny_checkpoint(tmp_path))
     model.similarity_weight.data.fill_(1.0)
-    grids = GridStore(np.zeros((3, 8), np.uint8), channels=4)
+    grids = GridStore(np.zeros(24, np.uint8), np.arange(4) * 8, channels=4)
     reached = weigh_similarity(model, processor, PICTURES, grids, candidates=3, sample=99)
     return reached, model.similarity_weight.item()
 

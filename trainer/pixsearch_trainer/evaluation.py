@@ -15,7 +15,7 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.runtime import autocast
 from pixsearch.progress import Progress, ProgressCallback, silent
-from pixsearch_trainer.datasets import CaptionedPicture, Captions
+from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.losses import rank_of_first_match
 
@@ -128,7 +128,7 @@ class PairScorer:
         with autocast(self._device):
             texts = [model.embed_text(*self._words(sentences[i : i + batch])) for i in range(0, len(sentences), batch)]
             images = [
-                model.embed_image(grids.read(range(i, min(i + batch, len(grids)))).to(self._device))
+                model.embed_image(*self._grid(range(i, min(i + batch, len(grids)))))
                 for i in range(0, len(grids), batch)
             ]
         self._texts, self._images = torch.cat(texts).float(), torch.cat(images).float()
@@ -142,11 +142,15 @@ class PairScorer:
         logits = []
         for texts, images in zip(captions.split(_PAIRS_A_BATCH), pictures.split(_PAIRS_A_BATCH), strict=True):
             ids, mask = self._words([self._sentences[place] for place in texts.tolist()])
-            grid = self._grids.read(images.tolist()).to(self._device)
+            grid, pixel_mask = self._grid(images.tolist())
             similarity = (self._texts[texts] * self._images[images]).sum(1)
             with autocast(self._device):
-                logits.append(self._model.match(ids, mask, grid, similarity).float().cpu())
+                logits.append(self._model.match(ids, mask, grid, similarity, pixel_mask).float().cpu())
         return torch.cat(logits)
+
+    def _grid(self, pictures: Sequence[int]) -> tuple[Tensor, Tensor]:
+        grid, pixel_mask = self._grids.read(pictures)
+        return grid.to(self._device), pixel_mask.to(self._device)
 
     def _words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         ids, mask = self._processor.words(sentences)

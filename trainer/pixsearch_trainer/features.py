@@ -21,7 +21,7 @@ from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.runtime import autocast
 from pixsearch.pictures import open_picture
 from pixsearch.progress import Progress, ProgressCallback
-from pixsearch_trainer.datasets import CaptionedPicture
+from pixsearch_trainer.data.pairs import CaptionedPicture
 
 _PICTURES_A_BATCH = 32
 _SENTENCES_A_BATCH = 256
@@ -29,21 +29,25 @@ _SENTENCES_A_BATCH = 256
 
 @dataclass(frozen=True)
 class GridStore:
-    """The packed pixel grids of a data set, one row a picture, on disk."""
+    """The packed pixel grids of a data set, one after the other, on disk."""
 
-    rows: NDArray[np.uint8]
+    packed: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    """Where each picture's bytes begin, and where the last one's end [pictures + 1]."""
     channels: int
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.offsets) - 1
 
-    def read(self, places: Sequence[int]) -> Tensor:
-        """Grids [len(places), pixels, channels]."""
-        return torch.from_numpy(unpack_grids([self.rows[place].tobytes() for place in places], self.channels))
+    def read(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Grids [len(places), pixels, channels], padded, and their pixel mask [len(places), pixels]."""
+        packed = [self.packed[self.offsets[place] : self.offsets[place + 1]].tobytes() for place in places]
+        grids, mask = unpack_grids(packed, self.channels)
+        return torch.from_numpy(grids), torch.from_numpy(mask)
 
     def pooled(self) -> Tensor:
         """Each grid pooled, [pictures, 2 * channels]."""
-        return torch.cat([pool_grid(self.read(places)) for places in _batches(len(self), 256)])
+        return torch.cat([pool_grid(*self.read(places)) for places in _batches(len(self), 256)])
 
 
 def encode_grids(
@@ -58,30 +62,31 @@ def encode_grids(
     Raises:
         DatasetError: a picture cannot be decoded.
     """
-    config = model.config
-    file = cache / f"grids-{_key(model, pictures)}.npy"
-    channels = model.model.backbone.channels
-    if not file.exists():
+    file = cache / f"grids-{_key(model, pictures)}.bin"
+    offsets_file = file.with_suffix(".npy")
+    if not offsets_file.exists():  # it is written last
         cache.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".tmp")
-        shape = (len(pictures), 4 + config.pixels * channels)
-        rows = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-        for places, pixels in _decoded(processor, pictures):
-            grids = grids_of(model, pixels)
-            for place, grid in zip(places, grids.cpu().numpy(), strict=True):
-                rows[place] = np.frombuffer(pack_grid(grid), np.uint8)
-            on_progress(Progress("encoding pictures", places[-1] + 1, len(pictures)))
-        rows.flush()
-        unfinished.replace(file)
-    return GridStore(np.load(file, mmap_mode="r"), channels)
+        offsets = [0]
+        with file.open("wb") as out:
+            for places, pixels in _decoded(processor, pictures):
+                for packed in _packed_grids(model, pixels):
+                    offsets.append(offsets[-1] + out.write(packed))
+                on_progress(Progress("encoding pictures", places[-1] + 1, len(pictures)))
+        unfinished = offsets_file.with_suffix(".tmp.npy")
+        np.save(unfinished, np.array(offsets, np.int64))
+        unfinished.replace(offsets_file)
+    empty = np.zeros(0, np.uint8)
+    mapped = np.memmap(file, np.uint8, "r") if pictures else empty  # an empty file cannot be mapped
+    return GridStore(mapped, np.load(offsets_file), model.model.backbone.channels)
 
 
 @torch.no_grad()
-def grids_of(model: PixelBertForRetrieval, pixels: Tensor) -> Tensor:
-    """Normalised pictures [batch, 3, edge, edge] -> grids [batch, pixels, channels], without gradient."""
+def _packed_grids(model: PixelBertForRetrieval, pixels: Sequence[Tensor]) -> list[bytes]:
     device = next(model.parameters()).device
     with autocast(device):
-        return model.encode_grid(pixels.to(device, memory_format=torch.channels_last)).float()
+        grids, mask = model.model.encode_grids(pixels)
+    arrays = zip(grids.float().cpu().numpy(), mask.cpu().numpy(), strict=True)
+    return [pack_grid(grid[here]) for grid, here in arrays]
 
 
 @torch.no_grad()
@@ -109,8 +114,9 @@ def read_grids(model: PixelBertForRetrieval, grids: GridStore) -> Tensor:
     device = next(model.parameters()).device
     read = []
     for places in _batches(len(grids), _PICTURES_A_BATCH):
+        grid, mask = grids.read(places)
         with autocast(device):
-            read.append(model.read_pixels(grids.read(places).to(device)).float())
+            read.append(model.read_pixels(grid.to(device), pixel_mask=mask.to(device)).float())
     return torch.cat(read)
 
 
@@ -124,11 +130,13 @@ def decode(picture: CaptionedPicture, edge: int) -> Image.Image:
         ) from error
 
 
-def _decoded(processor: PixelBertProcessor, pictures: Sequence[CaptionedPicture]) -> Iterator[tuple[list[int], Tensor]]:
+def _decoded(
+    processor: PixelBertProcessor, pictures: Sequence[CaptionedPicture]
+) -> Iterator[tuple[list[int], list[Tensor]]]:
     """Batches of (places, pixels), decoded by a thread that is one batch ahead."""
     edge = processor.config.input_size
 
-    def load(places: list[int]) -> Tensor:
+    def load(places: list[int]) -> list[Tensor]:
         return processor.pixels([decode(pictures[place], edge) for place in places])
 
     batches = _batches(len(pictures), _PICTURES_A_BATCH)
@@ -148,8 +156,10 @@ def _batches(count: int, size: int) -> list[list[int]]:
 
 
 def _key(model: PixelBertForRetrieval, pictures: Sequence[CaptionedPicture]) -> str:
-    """Changes with the CNN's weights, the input size and the pictures (path, size, time)."""
-    digest = hashlib.sha256(f"{model.config.input_size} {model.config.resize} {model.config.pool}".encode())
+    """Changes with the CNN and its weights, the size of its input and the pictures (path, size, time)."""
+    config = model.config
+    shape = (config.backbone, config.input_size, config.longest_edge, config.resize, config.pool)
+    digest = hashlib.sha256(repr(shape).encode())
     for tensor in model.model.backbone.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
     for picture in pictures:

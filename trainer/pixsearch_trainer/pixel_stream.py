@@ -71,9 +71,10 @@ def train_pixel_stream(
         drawn = torch.multinomial(weights, batch)
         places = captions.draw(drawn)
         read = sentences[places]
-        grid = sample_pixels(grids.read(drawn.tolist()).to(device), options.sampled_pixels)
+        grid, pixel_mask = sample_pixels(*grids.read(drawn.tolist()), options.sampled_pixels)
         with autocast(device):
-            pictures = F.normalize(model.read_pixels(grid, options.feature_dropout).float(), dim=-1)
+            read_pixels = model.read_pixels(grid.to(device), options.feature_dropout, pixel_mask.to(device))
+        pictures = F.normalize(read_pixels.float(), dim=-1)
         logits = log_scale.exp().clamp(max=100) * read @ pictures.T
         targets = soft_targets(shared_captions(places), read @ read.T, options.softness, options.softness_temperature)
         loss = contrastive_loss(logits, targets)
@@ -96,10 +97,18 @@ def pixel_parameters(model: PixelBertForRetrieval) -> list[torch.nn.Parameter]:
     ]
 
 
-def sample_pixels(grid: Tensor, count: int) -> Tensor:
-    """Grids [pictures, pixels, channels] -> [pictures, min(count, pixels), channels], a random set for each picture.
+def sample_pixels(grid: Tensor, pixel_mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """At most `count` pixels of each picture, a random set for each; of a picture that has fewer, all.
 
     The paper's random sampling (section 3.3), there of 100 of some 240 pixels and in pre-training only.
+
+    Args:
+        grid: [pictures, pixels, channels].
+        pixel_mask: [pictures, pixels], True where a pixel stands.
+
+    Returns:
+        [pictures, min(count, pixels), channels] and its mask.
     """
-    chosen = torch.rand(grid.shape[:2], device=grid.device).argsort(1)[:, :count]
-    return grid.gather(1, chosen[..., None].expand(-1, -1, grid.shape[2]))
+    order = torch.rand(pixel_mask.shape, device=grid.device).masked_fill(~pixel_mask, 2.0)  # padding comes last
+    chosen = order.argsort(1)[:, :count]
+    return grid.gather(1, chosen[..., None].expand(-1, -1, grid.shape[2])), pixel_mask.gather(1, chosen)

@@ -178,9 +178,9 @@ def train_reranker(
         read = sentences[block.captions]
         targets = soft_targets(shared_captions(block.captions), read @ read.T, options.softness)
         with autocast(device):
-            grid = sample_pixels(grids.read(block.pictures.tolist()).to(device), options.sampled_pixels)
-            pixels = model.read_pixels_alone(grid, options.pixel_dropout)
-            logits = match_all(model, ids, mask, pixels, block.similarity)
+            grid, pixel_mask = sample_pixels(*grids.read(block.pictures.tolist()), options.sampled_pixels)
+            pixels = model.model.read_pixels_alone(grid.to(device), options.pixel_dropout)
+            logits = match_all(model, ids, mask, pixels, pixel_mask.to(device), block.similarity)
             drift = drift_loss(model.read_words(ids, mask).float(), read)
         loss = contrastive_loss(logits, targets)
         (loss + options.drift_weight * drift).backward()
@@ -199,19 +199,22 @@ def train_reranker(
     model.eval()
 
 
-def match_all(model: PixelBertForRetrieval, ids: Tensor, mask: Tensor, pixels: Tensor, similarity: Tensor) -> Tensor:
+def match_all(
+    model: PixelBertForRetrieval, ids: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor, similarity: Tensor
+) -> Tensor:
     """ITM logits of every caption with every picture, [captions, pictures].
 
     Args:
         ids, mask: [captions, words].
-        pixels: [pictures, pixels, width], from `read_pixels_alone`.
+        pixels, pixel_mask: [pictures, pixels, width], from `read_pixels_alone`, and [pictures, pixels].
         similarity: [captions, pictures].
     """
     captions, pictures = similarity.shape
     logits = model.match_states(
-        model.read_words_alone(ids, mask).repeat_interleave(pictures, dim=0),
+        model.model.read_words_alone(ids, mask).repeat_interleave(pictures, dim=0),
         mask.repeat_interleave(pictures, dim=0),
         pixels.repeat(captions, 1, 1),
         similarity.flatten(),
+        pixel_mask.repeat(captions, 1),
     )
     return logits.view(captions, pictures)

@@ -21,7 +21,7 @@ from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, poo
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.runtime import autocast, best_device
 from pixsearch.progress import ProgressCallback, silent
-from pixsearch_trainer.datasets import CaptionedPicture, Captions, of_split
+from pixsearch_trainer.data.pairs import CaptionedPicture, Captions, of_split
 from pixsearch_trainer.evaluation import Evaluation, evaluate
 from pixsearch_trainer.features import GridStore, decode, encode_grids, encode_sentences, read_grids
 from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
@@ -159,7 +159,8 @@ class _Run:
         self.model.maps.standardise.fit(self.pooled)
         self.initial_maps = copy.deepcopy(self.model.maps)
         sample = torch.randperm(len(self.grids))[:1000].tolist()
-        self.model.model.standardise.fit(self.grids.read(sample).flatten(0, 1).to(self.device))
+        grid, pixel_mask = self.grids.read(sample)
+        self.model.model.standardise.fit(grid[pixel_mask].to(self.device))
         channels = self.pooled.shape[1] // 2
         start_pixels_as_words(self.model.model.cpu(), self.pooled[:, :channels].cpu(), self._word_counts())
         self.model.to(self.device)
@@ -172,8 +173,8 @@ class _Run:
         def embed_pictures(places: Tensor) -> Tensor:
             pixels = self.processor.pixels([decode(self.training[place], edge) for place in places.tolist()])
             with autocast(self.device):
-                grid = self.model.encode_grid(pixels.to(self.device, memory_format=torch.channels_last))
-                pooled = pool_grid(grid.float())
+                grid, pixel_mask = self.model.model.encode_grids(pixels)
+                pooled = pool_grid(grid.float(), pixel_mask)
                 return embed_pooled(self.model.maps, pooled, options.feature_dropout, options.hidden_dropout)
 
         backbone.eval()  # its batch-norm statistics stay ImageNet's

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pixsearch.errors import DatasetError
-from pixsearch_trainer.datasets import CaptionedPicture, Captions, of_split, read_karpathy
+from pixsearch_trainer.data.karpathy import read_karpathy
+from pixsearch_trainer.data.pairs import CaptionedPicture, Captions, of_split
 
 
 def write(folder: Path, *images: dict[str, object]) -> Path:

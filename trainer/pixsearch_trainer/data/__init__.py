@@ -1,0 +1,1 @@
+"""Captioned pictures as people have them: read, checked and counted."""

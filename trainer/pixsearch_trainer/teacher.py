@@ -1,0 +1,177 @@
+"""A teacher: any CLIP-like model that transformers can load, asked once for its embeddings of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+
+import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
+
+from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMixin  # isort: skip
+from transformers.utils import logging  # isort: skip
+
+from pixsearch.errors import CheckpointInvalid, ModelNotFound
+from pixsearch.model.runtime import autocast, best_device
+from pixsearch.progress import Progress, ProgressCallback
+from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.features import decode
+from pixsearch_trainer.objectives.distillation import TeacherEmbeddings
+
+_PICTURES_A_BATCH = 32
+_TEXTS_A_BATCH = 256
+_USUAL_EDGE = 512  # pixels; where a model does not say what it sees, more than most do
+_USUAL_TOKENS = 512  # as BERT
+_USUAL_SCALE = 100.0  # where CLIP's own training ends
+_WHAT_TO_GIVE = "Give a model with image and text features, such as openai/clip-vit-base-patch32, or its folder"
+
+
+class Teacher:
+    """A loaded model with image and text features in one space, on the best device."""
+
+    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin) -> None:
+        self._model = model.eval().requires_grad_(False).to(best_device())
+        self._processor = processor
+        self._reads_padding = "siglip" in model.config.model_type
+
+    @classmethod
+    def load(cls, source: str) -> Teacher:
+        """Load a model and its processor. Code that a hub repository carries is never run.
+
+        Args:
+            source: a name on the hub, which is downloaded once, or a folder in transformers' format.
+
+        Raises:
+            ModelNotFound: there is no such folder, nor can the hub give a model of that name.
+            CheckpointInvalid: files are missing or cut, or the model has no image and text features of one width.
+        """
+        logging.set_verbosity_error()  # it lists weights of an older layout, which are left out on purpose
+        logging.disable_progress_bar()
+        try:
+            model, loading = AutoModel.from_pretrained(
+                source,
+                dtype=torch.float32,  # else the weights' own, and half precision is not for every CPU
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+            processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+        except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            if isinstance(error, OSError) and not Path(source).exists():
+                raise ModelNotFound(f"no teacher {source!r} ({reason})", _WHAT_TO_GIVE) from error
+            raise CheckpointInvalid(f"{source} cannot be loaded as a teacher ({reason})", _WHAT_TO_GIVE) from error
+        if missing := sorted(loading["missing_keys"]):
+            raise CheckpointInvalid(
+                f"{source} lacks {len(missing)} of its weights ({missing[0]} ..)", "Download or copy the whole model"
+            )
+        teacher = cls(model, processor)
+        try:
+            image = teacher.embed_pictures([Image.new("RGB", (64, 64))])
+            text = teacher.embed_texts(["a photo"])
+        except Exception as error:  # a model that is no CLIP may fail in any way here
+            raise CheckpointInvalid(
+                f"{source} is a {model.config.model_type} that gives no image and text features ({error!r})",
+                _WHAT_TO_GIVE,
+            ) from error
+        if image.dim() != 2 or image.shape != text.shape:
+            raise CheckpointInvalid(
+                f"{source} gives features of different shapes for a picture {list(image.shape)} and a text "
+                f"{list(text.shape)}",
+                _WHAT_TO_GIVE,
+            )
+        return teacher
+
+    @property
+    def scale(self) -> float:
+        """What the teacher multiplies cosines by before a softmax (1 / temperature); 100 where it does not say."""
+        if (log_scale := getattr(self._model, "logit_scale", None)) is not None:
+            return float(log_scale.exp())
+        if (temperature := getattr(self._model, "temperature", None)) is not None:  # ALIGN and TIPSv2
+            return float(1 / temperature)
+        return _USUAL_SCALE
+
+    @property
+    def edge(self) -> int:
+        """Pictures whose shorter edge has this many pixels lose nothing that the teacher would see."""
+        edge = getattr(getattr(self._model.config, "vision_config", None), "image_size", None)
+        return edge if isinstance(edge, int) else _USUAL_EDGE
+
+    @torch.no_grad()
+    def embed_pictures(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """RGB pictures of any size, in one forward -> unit vectors [pictures, width], float32, on the CPU."""
+        inputs = self._processor(images=list(pictures), return_tensors="pt").to(self._model.device)
+        with autocast(self._model.device):
+            return _unit_vectors(self._model.get_image_features(**inputs))
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Sentences, in one forward -> unit vectors [texts, width], float32, on the CPU.
+
+        A sentence longer than the teacher reads is cut.
+        """
+        positions = getattr(self._model.config.text_config, "max_position_embeddings", _USUAL_TOKENS)
+        longest = min(self._processor.tokenizer.model_max_length, positions)
+        # SigLIP was trained on sentences padded to the full length without a mask, and answers from the last position.
+        padding = "max_length" if self._reads_padding else "longest"
+        inputs = self._processor(
+            text=list(texts), padding=padding, truncation=True, max_length=longest, return_tensors="pt"
+        ).to(self._model.device)
+        if self._reads_padding:
+            inputs.pop("attention_mask", None)
+        with autocast(self._model.device):
+            return _unit_vectors(self._model.get_text_features(**inputs))
+
+
+def encode_with_teacher(
+    teacher: Teacher,
+    pictures: Sequence[CaptionedPicture],
+    texts: Sequence[str],
+    on_progress: ProgressCallback,
+    workers: int = 1,
+) -> TeacherEmbeddings:
+    """The teacher's embeddings of all pictures and of all texts, made once before training.
+
+    Args:
+        pictures: one or more; their captions are not looked at.
+        texts: one or more: captions, or a bank of sentences (see `teacher_texts`).
+        workers: threads that decode pictures while the teacher reads those before them.
+
+    Raises:
+        DatasetError: a picture cannot be decoded.
+    """
+    images = []
+    for decoded in _decoded(pictures, teacher.edge, workers):
+        images.append(teacher.embed_pictures(decoded).half())
+        done = min(len(images) * _PICTURES_A_BATCH, len(pictures))
+        on_progress(Progress("teacher sees pictures", done, len(pictures)))
+    # By length, so that a batch has little padding.
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    read = []
+    for start in range(0, len(texts), _TEXTS_A_BATCH):
+        places = order[start : start + _TEXTS_A_BATCH]
+        read.append(teacher.embed_texts([texts[place] for place in places]).half())
+        on_progress(Progress("teacher reads sentences", start + len(places), len(texts)))
+    in_order = torch.argsort(torch.tensor(order))
+    return TeacherEmbeddings(torch.cat(images), torch.cat(read)[in_order], teacher.scale)
+
+
+def _decoded(pictures: Sequence[CaptionedPicture], edge: int, workers: int) -> Iterator[list[Image.Image]]:
+    """Batches of pictures, decoded by threads that are one batch ahead."""
+    with ThreadPoolExecutor(workers) as ahead:
+        following = [ahead.submit(decode, picture, edge) for picture in pictures[:_PICTURES_A_BATCH]]
+        for start in range(_PICTURES_A_BATCH, len(pictures) + _PICTURES_A_BATCH, _PICTURES_A_BATCH):
+            batch = following
+            following = [ahead.submit(decode, picture, edge) for picture in pictures[start : start + _PICTURES_A_BATCH]]
+            yield [picture.result() for picture in batch]
+
+
+def _unit_vectors(features: object) -> Tensor:
+    """Of a model's features, which transformers gives as a tensor or as an output's pooler_output, by its version."""
+    tensor = features if isinstance(features, Tensor) else features.pooler_output  # type: ignore[attr-defined]
+    return F.normalize(tensor.float(), dim=-1).cpu()
