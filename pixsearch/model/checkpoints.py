@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
+    from pixsearch.model.pretraining import PixelBertForPreTraining
     from pixsearch.model.processor import PixelBertProcessor
+
+    Network = PixelBertForRetrieval | PixelBertForPreTraining
 
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_NAME = "shipped"
@@ -71,7 +74,7 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def save_checkpoint(folder: Path, model: PixelBertForRetrieval, processor: PixelBertProcessor) -> None:
+def save_checkpoint(folder: Path, model: Network, processor: PixelBertProcessor) -> None:
     """Write a checkpoint: matrices as fp16, word embeddings as int8 with a scale a word, vectors as fp32."""
     import torch
     from safetensors.torch import save
@@ -93,15 +96,28 @@ def save_checkpoint(folder: Path, model: PixelBertForRetrieval, processor: Pixel
 
 
 def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
-    """Read what `save_checkpoint` wrote, as fp32, in eval mode.
+    """Read a checkpoint for retrieval, as fp32, in eval mode.
 
     Raises:
-        CheckpointInvalid: a file is missing or cut, or the weights are not those of the config, to the last tensor.
+        CheckpointInvalid: a file is missing or cut, the weights are not those of the config, to the last tensor, or the
+            checkpoint is of another task.
     """
+    from pixsearch.model.pixel_bert import PixelBertForRetrieval
+
+    network, processor = load_network(folder)
+    if not isinstance(network, PixelBertForRetrieval):
+        raise CheckpointInvalid(
+            f"{folder} is a checkpoint of the task {processor.config.task} and cannot search",
+            f"Fine-tune it with pixsearch train --task retrieval --model {folder}",
+        )
+    return network, processor
+
+
+def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
+    """Read what `save_checkpoint` wrote, of whatever task, as fp32, in eval mode. Raises CheckpointInvalid as above."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from pixsearch.model.pixel_bert import PixelBertForRetrieval
     from pixsearch.model.processor import PixelBertProcessor
 
     processor = PixelBertProcessor.from_pretrained(folder)
@@ -111,12 +127,21 @@ def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProce
         words = tensors.pop(_WORD_EMBEDDINGS + _INT8).float() * tensors.pop(_WORD_EMBEDDINGS + _SCALE)
         tensors[_WORD_EMBEDDINGS] = words
         state = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-        model = PixelBertForRetrieval(processor.config)
+        model = build_network(processor.config)
         model.load_state_dict(state, strict=True)
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointInvalid(f"{file} does not hold the weights of its config ({reason})", _COPY_AGAIN) from error
     return model.eval(), processor
+
+
+def build_network(config: PixelBertConfig) -> Network:
+    """The network of the config's task, with random weights."""
+    from pixsearch.model.pixel_bert import PixelBertForRetrieval
+    from pixsearch.model.pretraining import PixelBertForPreTraining
+
+    networks: dict[str, type[Network]] = {"retrieval": PixelBertForRetrieval, "pretrain": PixelBertForPreTraining}
+    return networks[config.task](config)
 
 
 _COPY_AGAIN = "Copy or train the whole checkpoint again"

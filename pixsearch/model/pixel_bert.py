@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
@@ -55,6 +56,10 @@ class PixelBertModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = build_backbone(config.backbone)
+        self.frozen_statistics = True
+        """Whether the CNN's batch norms keep their statistics while all else is in training mode."""
+        self.recompute = False
+        """Whether a layer's activations are computed again for the gradient: less memory, a third more time."""
         self.standardise = Standardise(self.backbone.channels)
         self.pixel_projection = nn.Linear(self.backbone.channels, config.width)  # the 1x1 conv, on a flattened grid
         self.semantic_embedding = nn.Parameter(torch.zeros(config.width))  # s_v
@@ -78,6 +83,13 @@ class PixelBertModel(nn.Module):
         )
         self.word_embedding = bert.embeddings
         self.layers = bert.encoder.layer
+
+    def train(self, mode: bool = True) -> PixelBertModel:
+        """As of any module, but batch norms keep their statistics where these are frozen."""
+        super().train(mode)
+        if self.frozen_statistics:
+            self.backbone.eval()
+        return self
 
     def encode_grids(self, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Run the CNN on normalised pictures of any sizes, each [3, height, width], on any device.
@@ -124,7 +136,10 @@ class PixelBertModel(nn.Module):
     def encode(self, hidden: Tensor, mask: Tensor, first_layer: int = 0, last_layer: int | None = None) -> Tensor:
         """Run layers first..last (exclusive) on hidden [batch, length, width]; mask [batch, length], True is read."""
         for layer in self.layers[first_layer:last_layer]:
-            hidden = layer(hidden, mask[:, None, None, :])
+            if self.recompute and self.training:
+                hidden = checkpoint(layer, hidden, mask[:, None, None, :], use_reentrant=False)
+            else:
+                hidden = layer(hidden, mask[:, None, None, :])
         return hidden
 
     def read_words_alone(self, ids: Tensor, mask: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from pixsearch.model.grids import pack_grid
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
-from pixsearch_trainer.pixel_stream import PixelStreamOptions, sample_pixels, train_pixel_stream
+from pixsearch_trainer.objectives.sampling import sample_pixels
+from pixsearch_trainer.pixel_stream import PixelStreamOptions, train_pixel_stream
 from pixsearch_trainer.reranker import Fold, RerankerOptions, cross_fit, draw_blocks, match_all, train_reranker
 from tests.tiny_checkpoint import make_tiny_checkpoint
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from pixsearch.errors import DatasetError, PictureError
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
+from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.runtime import autocast
 from pixsearch.pictures import open_picture
@@ -51,7 +52,7 @@ class GridStore:
 
 
 def encode_grids(
-    model: PixelBertForRetrieval,
+    model: PixelBertForRetrieval | PixelBertForPreTraining,
     processor: PixelBertProcessor,
     pictures: Sequence[CaptionedPicture],
     cache: Path,
@@ -81,7 +82,7 @@ def encode_grids(
 
 
 @torch.no_grad()
-def _packed_grids(model: PixelBertForRetrieval, pixels: Sequence[Tensor]) -> list[bytes]:
+def _packed_grids(model: PixelBertForRetrieval | PixelBertForPreTraining, pixels: Sequence[Tensor]) -> list[bytes]:
     device = next(model.parameters()).device
     with autocast(device):
         grids, mask = model.model.encode_grids(pixels)
@@ -155,7 +156,7 @@ def _batches(count: int, size: int) -> list[list[int]]:
     return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
-def _key(model: PixelBertForRetrieval, pictures: Sequence[CaptionedPicture]) -> str:
+def _key(model: PixelBertForRetrieval | PixelBertForPreTraining, pictures: Sequence[CaptionedPicture]) -> str:
     """Changes with the CNN and its weights, the size of its input and the pictures (path, size, time)."""
     config = model.config
     shape = (config.backbone, config.input_size, config.longest_edge, config.resize, config.pool)

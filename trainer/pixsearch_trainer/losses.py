@@ -64,3 +64,11 @@ def rank_of_first_match(scores: Tensor, matches: Tensor) -> Tensor:
     best = scores.masked_fill(~matches, -torch.inf).amax(1, keepdim=True)
     # Not `scores >= best`: with that a model that gives NaN would have every answer first.
     return (~(scores < best) & ~matches).sum(1) + 1
+
+
+def same_items(pictures: Tensor, captions: Tensor, other_pictures: Tensor, other_captions: Tensor) -> Tensor:
+    """[n], [n], [m], [m] ids -> [n, m], True where pair i and pair j share the picture or the caption.
+
+    Such two are never each other's negatives: a picture's five captions are all true of it.
+    """
+    return (pictures[:, None] == other_pictures[None, :]) | (captions[:, None] == other_captions[None, :])

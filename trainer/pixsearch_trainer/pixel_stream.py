@@ -20,6 +20,7 @@ from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.first_stage import CaptionTable
 from pixsearch_trainer.losses import contrastive_loss, shared_captions, soft_targets
+from pixsearch_trainer.objectives.sampling import sample_pixels
 
 
 @dataclass(frozen=True)
@@ -95,20 +96,3 @@ def pixel_parameters(model: PixelBertForRetrieval) -> list[torch.nn.Parameter]:
         model.model.semantic_embedding,
         *([] if positions is None else [positions]),
     ]
-
-
-def sample_pixels(grid: Tensor, pixel_mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """At most `count` pixels of each picture, a random set for each; of a picture that has fewer, all.
-
-    The paper's random sampling (section 3.3), there of 100 of some 240 pixels and in pre-training only.
-
-    Args:
-        grid: [pictures, pixels, channels].
-        pixel_mask: [pictures, pixels], True where a pixel stands.
-
-    Returns:
-        [pictures, min(count, pixels), channels] and its mask.
-    """
-    order = torch.rand(pixel_mask.shape, device=grid.device).masked_fill(~pixel_mask, 2.0)  # padding comes last
-    chosen = order.argsort(1)[:, :count]
-    return grid.gather(1, chosen[..., None].expand(-1, -1, grid.shape[2])), pixel_mask.gather(1, chosen)

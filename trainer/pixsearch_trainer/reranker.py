@@ -24,7 +24,8 @@ from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.first_stage import CaptionTable, embed_pooled
 from pixsearch_trainer.losses import contrastive_loss, drift_loss, shared_captions, soft_targets
-from pixsearch_trainer.pixel_stream import pixel_parameters, sample_pixels
+from pixsearch_trainer.objectives.sampling import sample_pixels
+from pixsearch_trainer.pixel_stream import pixel_parameters
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,299 @@
+"""Whole runs from pairs: that they learn, stop, go on and keep the best."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pixsearch.errors import DatasetError, UsageError
+from pixsearch.model.checkpoints import load_checkpoint, load_network
+from pixsearch.model.pretraining import PixelBertForPreTraining
+from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.end_to_end import EndToEndOptions, EndToEndReport, train_end_to_end
+from pixsearch_trainer.evaluation import evaluate
+from pixsearch_trainer.features import encode_grids
+from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, ContrastiveOptions
+from pixsearch_trainer.objectives.pretraining import PreTrainingOptions
+from pixsearch_trainer.objectives.ranking import RankingOptions
+from pixsearch_trainer.optimisation.interruption import TrainingInterrupted
+from pixsearch_trainer.optimisation.loop import LoopOptions, TrainingFailed
+from pixsearch_trainer.optimisation.optimizers import OptimizerOptions
+from pixsearch_trainer.optimisation.state import RunFolder
+from pixsearch_trainer.starting_weights.other_task import for_task
+
+State = dict[str, torch.Tensor]
+
+OPTIONS = EndToEndOptions(
+    ContrastiveOptions(),
+    epochs=6,
+    batch=16,
+    workers=0,
+    precision="no",
+    optimizer=OptimizerOptions(learning_rate=1e-3),
+    loop=LoopOptions(log_every=1),
+)
+"""12 steps of 16 pairs."""
+
+
+def run(
+    start: Path,
+    pictures: list[CaptionedPicture],
+    out: Path,
+    options: EndToEndOptions = OPTIONS,
+    fresh: bool = False,
+    resume: bool = False,
+    on_progress: ProgressCallback = silent,
+) -> EndToEndReport:
+    network, processor = load_network(start)
+    if isinstance(options.objective, PreTrainingOptions):
+        torch.manual_seed(0)
+        network, processor = for_task("pretrain", network, processor)
+    if not resume:
+        RunFolder(out).begin({})
+    said: list[str] = []
+    return train_end_to_end(network, processor, pictures, out, options, fresh, resume, said.append, on_progress)
+
+
+def state_of(folder: Path) -> State:
+    return load_network(folder)[0].state_dict()
+
+
+def interrupt_after(steps: int, number: signal.Signals = signal.SIGINT) -> ProgressCallback:
+    def interrupt(progress: Progress) -> None:
+        if progress.done == steps and progress.task in ("retrieval", "pre-training", "ranking"):
+            os.kill(os.getpid(), number)
+
+    return interrupt
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def with_val(pictures: list[CaptionedPicture], count: int = 8) -> list[CaptionedPicture]:
+    return [*pictures[count:], *(replace(picture, split="val") for picture in pictures[:count])]
+
+
+def test_a_tiny_model_learns_32_pictures_by_heart_in_both_streams_and_directions(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, epochs=250, batch=32, optimizer=OptimizerOptions(learning_rate=3e-3, weight_decay=0))
+
+    run(tiny_start, mosaics, tmp_path / "out", options, fresh=True)
+
+    network, processor = load_checkpoint(tmp_path / "out")
+    grids = encode_grids(network, processor, mosaics, tmp_path / "cache", silent)
+    whole = evaluate(network, processor, mosaics, grids, (32,))
+    for direction in (whole.text_to_image, whole.image_to_text):
+        assert direction.first_stage.r1 == direction.reranked[32].r1 == 100
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        PreTrainingOptions(),
+        RankingOptions(negatives=8, hardest=3),
+        ContrastiveOptions(queue=24, soft_labels=0.4),
+    ],
+)
+def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
+    objective: PreTrainingOptions | RankingOptions | ContrastiveOptions,
+    tiny_start: Path,
+    mosaics: list[CaptionedPicture],
+    tmp_path: Path,
+) -> None:
+    options = replace(OPTIONS, objective=objective, loop=replace(OPTIONS.loop, ema=0.9, accumulate=2, clip=1.0))
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    run(tiny_start, mosaics, whole, options)
+
+    with pytest.raises(TrainingInterrupted, match="step 3 of 6") as stopped:
+        run(tiny_start, mosaics, halves, options, on_progress=interrupt_after(3))
+    torch.manual_seed(99)  # another process has other generators
+    run(tiny_start, mosaics, halves, options, resume=True)
+
+    assert stopped.value.exit_code == 130
+    assert (halves / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert losses(halves) == losses(whole)
+
+
+def test_augmented_pictures_through_a_cnn_in_training_resume_bit_for_bit_too(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    options = replace(
+        OPTIONS, epochs=2, train_cnn=True, augment=True, workers=2, optimizer=OptimizerOptions(kind="sgd+adamw")
+    )
+    run(tiny_start, mosaics, tmp_path / "whole", options)
+
+    with pytest.raises(TrainingInterrupted):
+        run(tiny_start, mosaics, tmp_path / "halves", options, on_progress=interrupt_after(2, signal.SIGTERM))
+    run(tiny_start, mosaics, tmp_path / "halves", replace(options, workers=0), resume=True)
+
+    assert losses(tmp_path / "halves") == losses(tmp_path / "whole")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "halves")]
+    assert weights[0] == weights[1]
+    assert not torch.equal(
+        state_of(tmp_path / "whole")["model.backbone.head.0.weight"],
+        state_of(tiny_start)["model.backbone.head.0.weight"],
+    )
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_save(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, loop=replace(OPTIONS.loop, save_every_steps=4))
+
+    def die(progress: Progress) -> None:
+        if progress.task == "retrieval" and progress.done == 7:
+            raise MemoryError  # nothing is saved on the way out
+
+    run(tiny_start, mosaics, tmp_path / "whole", options)
+    with pytest.raises(MemoryError):
+        run(tiny_start, mosaics, tmp_path / "killed", options, on_progress=die)
+    run(tiny_start, mosaics, tmp_path / "killed", options, resume=True)
+
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+
+
+def test_a_run_that_ended_leaves_its_checkpoint_figures_and_log_alone(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    report = run(tiny_start, with_val(mosaics), tmp_path / "out")
+
+    files = {"config.json", "tokenizer.json", "model.safetensors", "figures.json", "log.jsonl"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == files
+    assert (report.pictures, report.captions) == (24, 120)
+    assert report.best is not None
+
+
+def test_a_begun_run_is_not_begun_over(tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path) -> None:
+    with pytest.raises(TrainingInterrupted):
+        run(tiny_start, mosaics, tmp_path, on_progress=interrupt_after(1))
+
+    with pytest.raises(UsageError, match="has not ended"):
+        run(tiny_start, mosaics, tmp_path)
+
+
+def test_where_no_run_was_begun_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run"):
+        RunFolder(tmp_path).options()
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_batch(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[State] = []
+    forward = ContrastiveObjective.forward
+
+    def broken(self: ContrastiveObjective, batch: object) -> dict[str, torch.Tensor]:
+        result = forward(self, batch)  # type: ignore[arg-type]
+        told.append({name: tensor.clone() for name, tensor in self.network.state_dict().items()})
+        if len(told) == 3:
+            result["loss"] = result["loss"] * float("nan")
+            networks.append(self.network)
+        return result
+
+    networks: list[torch.nn.Module] = []
+    monkeypatch.setattr(ContrastiveObjective, "forward", broken)
+
+    with pytest.raises(TrainingFailed, match=r"step 3: the loss is nan on the batch .*\.png, .*\.png") as failed:
+        run(tiny_start, mosaics, tmp_path / "out")
+
+    assert "\n" not in str(failed.value)
+    for name, tensor in networks[0].state_dict().items():
+        assert torch.equal(tensor, told[-1][name])
+
+
+def test_the_checkpoint_that_val_likes_best_is_kept(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([1.0, 3.0, 2.0])
+    seen: list[State] = []
+
+    def judge(self: object) -> tuple[float, dict[str, object]]:
+        seen.append({name: tensor.clone() for name, tensor in self.network.state_dict().items()})  # type: ignore[attr-defined]
+        return next(scores), {}
+
+    monkeypatch.setattr("pixsearch_trainer.end_to_end._Run._judge", judge)
+
+    report = run(tiny_start, with_val(mosaics, 16), tmp_path / "out", replace(OPTIONS, epochs=3))
+
+    assert report.best is not None
+    assert report.best.step == 2
+    kept = state_of(tmp_path / "out")["similarity_weight"]
+    assert kept == seen[1]["similarity_weight"] != seen[2]["similarity_weight"]
+
+
+def test_an_average_of_the_weights_is_saved_when_asked_for(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    frozen = replace(OPTIONS, loop=replace(OPTIONS.loop, ema=1.0))  # an average that never moves from the first step
+
+    run(tiny_start, mosaics, tmp_path / "out", frozen)
+    run(tiny_start, mosaics, tmp_path / "one step", replace(OPTIONS, epochs=0.5))
+
+    assert losses(tmp_path / "out")[0] != losses(tmp_path / "out")[-1]
+
+
+def test_pre_training_learns_to_predict_words_and_its_checkpoint_starts_a_retrieval(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, objective=PreTrainingOptions(), epochs=60)
+
+    run(tiny_start, with_val(mosaics), tmp_path / "pre", options, fresh=True)
+
+    lines = [json.loads(line) for line in (tmp_path / "pre" / "log.jsonl").read_text().splitlines()]
+    assert sum(line["mlm"] for line in lines[-5:]) < 0.9 * sum(line["mlm"] for line in lines[:5])
+    trained, processor = load_network(tmp_path / "pre")
+    assert isinstance(trained, PixelBertForPreTraining)
+    network, processor = for_task("retrieval", trained, processor)
+    assert network.config.task == processor.config.task == "retrieval"
+    before, after = trained.state_dict(), network.state_dict()
+    shared = [name for name in after if name.startswith(("model.", "itm_head."))]
+    assert len(shared) > 20
+    assert all(torch.equal(before[name], after[name]) for name in shared)
+
+
+@pytest.mark.parametrize(("left_out", "losses_left"), [("masked_words", {"itm"}), ("matching", {"mlm"})])
+def test_each_part_of_pre_training_can_be_left_out(
+    left_out: str, losses_left: set[str], tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, objective=replace(PreTrainingOptions(), **{left_out: False}), epochs=1)
+
+    run(tiny_start, mosaics, tmp_path / "out", options)
+
+    line = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])
+    assert {"mlm", "itm"} & line.keys() == losses_left
+
+
+def test_batch_norms_take_new_statistics_only_when_asked_to(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, epochs=0.5, train_cnn=True)
+
+    run(tiny_start, mosaics, tmp_path / "frozen", options)
+    run(tiny_start, mosaics, tmp_path / "trained", replace(options, train_statistics=True))
+
+    name = "model.backbone.head.1.running_mean"
+    assert torch.equal(state_of(tmp_path / "frozen")[name], state_of(tiny_start)[name])
+    assert not torch.equal(state_of(tmp_path / "trained")[name], state_of(tiny_start)[name])
+
+
+def test_recomputed_activations_change_no_loss(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    run(tiny_start, mosaics, tmp_path / "kept")
+    run(tiny_start, mosaics, tmp_path / "recomputed", replace(OPTIONS, recompute=True))
+
+    assert losses(tmp_path / "recomputed") == pytest.approx(losses(tmp_path / "kept"), rel=1e-4)
+
+
+def test_one_picture_is_too_few(tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="1 captioned pictures are too few"):
+        run(tiny_start, mosaics[:1], tmp_path / "out")

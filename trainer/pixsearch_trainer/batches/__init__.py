@@ -1,0 +1,1 @@
+"""Which pictures a step trains on, and how they come from disk."""

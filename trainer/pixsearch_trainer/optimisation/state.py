@@ -1,0 +1,80 @@
+"""A run's state on disk: enough to go on from the last saved step as if nothing had happened."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pixsearch.durable import write_durably
+from pixsearch.errors import CheckpointInvalid, UsageError
+
+FOLDER = "run"
+_OPTIONS_FILE, _STATE_FILE = "options.json", "state.pt"
+
+
+class RunFolder:
+    """The folder `run` in a checkpoint's folder; gone when the run has ended."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.folder = out / FOLDER
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a run was begun here and has not ended."""
+        return (self.folder / _OPTIONS_FILE).exists()
+
+    def begin(self, options: Mapping[str, object]) -> None:
+        """Raises UsageError where another run has not ended."""
+        if self.unfinished:
+            raise UsageError(
+                f"{self.out} holds a run that has not ended",
+                f"Go on with it by --resume, give another --out, or delete {self.folder}",
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_durably(self.folder / _OPTIONS_FILE, json.dumps(dict(options), indent=1).encode())
+
+    def options(self) -> dict[str, Any]:
+        """What `begin` was given. Raises UsageError where there is nothing to go on from."""
+        try:
+            read: dict[str, Any] = json.loads((self.folder / _OPTIONS_FILE).read_bytes())
+        except FileNotFoundError:
+            raise UsageError(
+                f"there is no run in {self.out} to go on with", "Leave --resume out to begin one"
+            ) from None
+        except ValueError as error:
+            raise CheckpointInvalid(f"{self.folder / _OPTIONS_FILE} is damaged ({error})", "Begin anew") from error
+        return read
+
+    def save(self, state: Mapping[str, object]) -> None:
+        """Replace the saved state, atomically."""
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        write_durably(self.folder / _STATE_FILE, buffer.getvalue())
+
+    def load(self) -> dict[str, Any] | None:
+        """The state saved last, on the CPU; None where the run was cut before the first.
+
+        Raises:
+            CheckpointInvalid: the file is damaged.
+        """
+        file = self.folder / _STATE_FILE
+        try:
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointInvalid(f"{file} is damaged ({reason})", f"Delete {self.folder} and begin anew") from error
+        return state
+
+    def end(self) -> None:
+        """The run is over: its state is of no more use."""
+        shutil.rmtree(self.folder, ignore_errors=True)
