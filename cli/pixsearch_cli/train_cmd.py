@@ -65,11 +65,11 @@ def train(
     if fresh and model is not None:
         raise UsageError("--model and --backbone both say where to start", "Give one of them")
 
-    from pixsearch_trainer.first_stage import FirstStageOptions
-    from pixsearch_trainer.pixel_stream import PixelStreamOptions
-    from pixsearch_trainer.reranker import RerankerOptions
-    from pixsearch_trainer.run import TrainOptions
-    from pixsearch_trainer.run import train as run
+    from pixsearch_trainer.bridge.first_stage import FirstStageOptions
+    from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions
+    from pixsearch_trainer.bridge.reranker import RerankerOptions
+    from pixsearch_trainer.bridge.run import TrainOptions
+    from pixsearch_trainer.bridge.run import train as run
     from pixsearch_trainer.starting_weights import assemble
 
     if rerank_steps is None:

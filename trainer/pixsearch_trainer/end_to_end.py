@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import DatasetError, UsageError
@@ -20,7 +19,7 @@ from pixsearch.model.checkpoints import save_checkpoint
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
 from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.model.runtime import autocast, best_device
+from pixsearch.model.runtime import autocast
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.batches.draws import Draws
 from pixsearch_trainer.batches.pairs import PairBatches
@@ -31,6 +30,7 @@ from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, Contr
 from pixsearch_trainer.objectives.objective import Objective
 from pixsearch_trainer.objectives.pretraining import PreTrainingObjective, PreTrainingOptions
 from pixsearch_trainer.objectives.ranking import RankingObjective, RankingOptions
+from pixsearch_trainer.optimisation.accelerator import Precision, make_accelerator
 from pixsearch_trainer.optimisation.log import RunLog
 from pixsearch_trainer.optimisation.loop import LoopOptions, Stage, train_stage
 from pixsearch_trainer.optimisation.optimizers import OptimizerOptions, build_optimizers
@@ -38,7 +38,6 @@ from pixsearch_trainer.optimisation.schedules import Schedule, cosine, step_down
 from pixsearch_trainer.optimisation.state import RunFolder
 
 FIGURES_FILE = "figures.json"
-Precision = Literal["no", "bf16", "fp16"]
 _PICTURES_FOR_STATISTICS = 1000
 _VAL_BATCHES = 20  # where val is judged by its loss
 
@@ -168,7 +167,7 @@ class _Run:
                 f"{len(self.training)} captioned pictures are too few", "Give two or more in the split train"
             )
         self.folder = RunFolder(out)
-        self.accelerator = _accelerator(options)
+        self.accelerator = make_accelerator(options.precision)
         self.device = self.accelerator.device
         self.network = network.to(self.device).train()
         self.captions = Captions.of(self.training)
@@ -336,18 +335,6 @@ class _Run:
         if options.schedule == "cosine":
             return cosine(steps, warm_up)
         return step_down([round(drop * epoch) for drop in options.drops], warm_up)
-
-
-def _accelerator(options: EndToEndOptions) -> Accelerator:
-    device = best_device()
-    precision = options.precision
-    if precision is None:
-        native = isinstance(autocast(device), torch.autocast)
-        precision = "bf16" if native else "no"
-    if precision == "fp16" and device.type == "cpu":
-        raise UsageError("a CPU trains in fp32 or bf16", "Leave --precision out")
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # an objective need not reach every head
-    return Accelerator(mixed_precision=precision, cpu=device.type == "cpu", kwargs_handlers=[unused])
 
 
 def _step_of(saved: Mapping[str, object] | None) -> int:

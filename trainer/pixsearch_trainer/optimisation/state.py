@@ -65,16 +65,34 @@ class RunFolder:
         Raises:
             CheckpointInvalid: the file is damaged.
         """
-        file = self.folder / _STATE_FILE
-        try:
-            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
+        if not (self.folder / _STATE_FILE).exists():
             return None
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0]
-            raise CheckpointInvalid(f"{file} is damaged ({reason})", f"Delete {self.folder} and begin anew") from error
-        return state
+        return _load(self.folder / _STATE_FILE, self.folder)
+
+    def save_beginning(self, stage: int, state: Mapping[str, object]) -> None:
+        """What the run knew when a stage began, in a run of several; replaces that of the stage before the last."""
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        write_durably(self._beginning(stage), buffer.getvalue())
+        # That of the last one stays until this stage has a state of its own.
+        self._beginning(stage - 2).unlink(missing_ok=True)
+
+    def load_beginning(self, stage: int) -> dict[str, Any]:
+        """As saved. Raises CheckpointInvalid where it is damaged or missing."""
+        return _load(self._beginning(stage), self.folder)
+
+    def _beginning(self, stage: int) -> Path:
+        return self.folder / f"stage-{stage}.pt"
 
     def end(self) -> None:
         """The run is over: its state is of no more use."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _load(file: Path, folder: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointInvalid(f"{file} is damaged ({reason})", f"Delete {folder} and begin anew") from error
+    return state

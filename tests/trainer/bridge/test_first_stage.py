@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, pool_grid
-from pixsearch.progress import Progress, silent
-from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
-from pixsearch_trainer.gate import GATES, open_gate
+from pixsearch_trainer.bridge.first_stage import CaptionTable, FirstStageOptions, first_stage
+from pixsearch_trainer.bridge.gate import GATES, open_gate
+from pixsearch_trainer.optimisation.loop import Stage
+from tests.stages import finish
 
 CPU = torch.device("cpu")
 CONFIG = PixelBertConfig(
@@ -51,71 +53,69 @@ def fitted_maps(pooled: Tensor) -> EmbeddingMaps:
     return maps
 
 
-def train(
+def stage_of(
+    maps: EmbeddingMaps,
     pooled: Tensor,
     sentences: Tensor,
     options: FirstStageOptions = OPTIONS,
-    pictures: Tensor | None = None,
     weights: Tensor | None = None,
     seed: int = 0,
-    losses: list[float] | None = None,
-    drawn: list[int] | None = None,
-) -> EmbeddingMaps:
-    maps = fitted_maps(pooled)
-    torch.manual_seed(seed)
-
-    def embed(places: Tensor) -> Tensor:
-        if drawn is not None:
-            drawn.extend(places.tolist())
-        return embed_pooled(maps, pooled[places], options.feature_dropout)
-
-    def note(progress: Progress) -> None:
-        if losses is not None:
-            losses.append(float(progress.note.removeprefix("loss ")))
-
-    train_first_stage(
-        maps,
-        embed,
-        sentences,
-        CaptionTable([[picture % KINDS] for picture in range(PICTURES)], CPU),
-        torch.arange(PICTURES) if pictures is None else pictures,
-        torch.ones(PICTURES) if weights is None else weights,
-        options,
-        on_progress=silent if losses is None else note,
+) -> Stage:
+    return first_stage(
+        number=0,
+        maps=maps,
+        pooled=pooled,
+        sentences=sentences,
+        captions=CaptionTable([[picture % KINDS] for picture in range(PICTURES)], CPU),
+        weights=torch.ones(PICTURES) if weights is None else weights,
+        options=options,
+        seed=seed,
+        files=[f"{picture}.jpg" for picture in range(PICTURES)],
     )
-    return maps
+
+
+def train(
+    pooled: Tensor, sentences: Tensor, options: FirstStageOptions = OPTIONS, seed: int = 0
+) -> tuple[EmbeddingMaps, list[float]]:
+    maps = fitted_maps(pooled)
+    log = finish(stage_of(maps, pooled, sentences, options, seed=seed), seed)
+    return maps, [line["loss"] for line in log]
+
+
+def drawn(pooled: Tensor, sentences: Tensor, options: FirstStageOptions, weights: Tensor) -> list[int]:
+    """The places of all pictures that a run draws."""
+    stage = stage_of(fitted_maps(pooled), pooled, sentences, options, weights)
+    return [place for batch in islice(stage.batches(0), stage.steps) for place in batch.pictures.tolist()]  # type: ignore[attr-defined]
 
 
 def test_the_loss_goes_down(pooled: Tensor, sentences: Tensor) -> None:
-    losses: list[float] = []
+    _, losses = train(pooled, sentences)
 
-    train(pooled, sentences, losses=losses)
-
-    assert len(losses) == 15
+    assert len(losses) == 15 * 3
     assert losses[-1] < losses[0] - 0.3
 
 
 def test_the_same_seed_trains_the_same_maps_and_another_seed_others(pooled: Tensor, sentences: Tensor) -> None:
-    once, again, other = (train(pooled, sentences, seed=seed).state_dict() for seed in (1, 1, 2))
+    once, again, other = (train(pooled, sentences, seed=seed)[0].state_dict() for seed in (1, 1, 2))
 
     assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
     assert not torch.equal(once["image_map.weight"], other["image_map.weight"])
 
 
 def test_the_statistics_of_the_features_are_not_trained(pooled: Tensor, sentences: Tensor) -> None:
-    trained, fresh = train(pooled, sentences).state_dict(), fitted_maps(pooled).state_dict()
+    trained, fresh = train(pooled, sentences)[0].state_dict(), fitted_maps(pooled).state_dict()
 
     unchanged = {name for name, tensor in fresh.items() if torch.equal(tensor, trained[name])}
     assert unchanged == {"standardise.mean", "standardise.deviation"}
 
 
 def test_an_epoch_draws_no_picture_twice_and_none_that_was_not_given(pooled: Tensor, sentences: Tensor) -> None:
-    drawn: list[int] = []
+    every_other = (torch.arange(PICTURES) % 2 == 0).float()
 
-    train(pooled, sentences, replace(OPTIONS, epochs=1), pictures=torch.arange(0, PICTURES, 2), drawn=drawn)
+    places = drawn(pooled, sentences, replace(OPTIONS, epochs=1), every_other)
 
-    assert len(set(drawn)) == len(drawn) == 8  # of 12 pictures one whole batch of 8
-    assert all(place % 2 == 0 for place in drawn)
+    assert len(set(places)) == len(places) == 8  # of 12 pictures one whole batch of 8
+    assert all(place % 2 == 0 for place in places)
 
 
 def test_pictures_of_little_weight_are_drawn_less_often_and_those_of_none_never(
@@ -123,41 +123,12 @@ def test_pictures_of_little_weight_are_drawn_less_often_and_those_of_none_never(
 ) -> None:
     weights = torch.ones(PICTURES)
     weights[8:16], weights[16:] = 0.2, 0.0
-    drawn: list[int] = []
 
-    train(pooled, sentences, replace(OPTIONS, epochs=100, batch=4), weights=weights, drawn=drawn)
+    places = drawn(pooled, sentences, replace(OPTIONS, epochs=100, batch=4), weights)
 
-    often, seldom, never = (sum(low <= place < low + 8 for place in drawn) for low in (0, 8, 16))
+    often, seldom, never = (sum(low <= place < low + 8 for place in places) for low in (0, 8, 16))
     assert never == 0
     assert 0 < seldom < 0.5 * often
-
-
-def test_zero_epochs_change_nothing(pooled: Tensor, sentences: Tensor) -> None:
-    maps = train(pooled, sentences, replace(OPTIONS, epochs=0))
-
-    assert all(
-        torch.equal(maps.state_dict()[name], tensor) for name, tensor in fitted_maps(pooled).state_dict().items()
-    )
-
-
-def test_what_lies_below_the_maps_learns_too_when_it_is_given(pooled: Tensor, sentences: Tensor) -> None:
-    below = torch.nn.Linear(16, 16)
-    torch.nn.init.eye_(below.weight)
-    maps = fitted_maps(pooled)
-
-    train_first_stage(
-        maps,
-        lambda places: embed_pooled(maps, below(pooled[places])),
-        sentences,
-        CaptionTable([[picture % KINDS] for picture in range(PICTURES)], CPU),
-        torch.arange(PICTURES),
-        torch.ones(PICTURES),
-        replace(OPTIONS, epochs=2),
-        below=list(below.parameters()),
-    )
-
-    change = (below.weight - torch.eye(16)).abs().max().item()
-    assert 0 < change < 2e-4  # six steps or fewer of the lower rate, 1e-5, against 1e-3 for the maps
 
 
 def test_each_picture_draws_only_captions_of_its_own_and_all_of_them() -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pixsearch.model.checkpoints import load_checkpoint
+from pixsearch_trainer.bridge.weighing import weigh_similarity
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.features import GridStore
-from pixsearch_trainer.weighing import weigh_similarity
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 PICTURES = [
@@ -39,7 +39,7 @@ def weigh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, added: Tensor) -> tup
         def match(self, captions: Tensor, pictures: Tensor) -> Tensor:
             return (SIMILARITY + added)[captions, pictures]
 
-    monkeypatch.setattr("pixsearch_trainer.weighing.PairScorer", Scorer)
+    monkeypatch.setattr("pixsearch_trainer.bridge.weighing.PairScorer", Scorer)
     model, processor = load_checkpoint(make_tiny_checkpoint(tmp_path))
     model.similarity_weight.data.fill_(1.0)
     grids = GridStore(np.zeros(24, np.uint8), np.arange(4) * 8, channels=4)

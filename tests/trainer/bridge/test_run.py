@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,22 +14,26 @@ from PIL import Image, ImageDraw
 
 from pixsearch.errors import DatasetError
 from pixsearch.model.checkpoints import load_checkpoint
-from pixsearch.progress import Progress
+from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch_trainer.bridge.first_stage import FirstStageOptions
+from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions
+from pixsearch_trainer.bridge.reranker import RerankerOptions
+from pixsearch_trainer.bridge.run import BridgeOptions, BridgeReport, train_bridge
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.first_stage import FirstStageOptions
-from pixsearch_trainer.pixel_stream import PixelStreamOptions
-from pixsearch_trainer.reranker import RerankerOptions
-from pixsearch_trainer.run import TrainOptions, TrainReport, train
+from pixsearch_trainer.optimisation.interruption import TrainingInterrupted
+from pixsearch_trainer.optimisation.loop import LoopOptions
+from pixsearch_trainer.optimisation.state import RunFolder
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 State = dict[str, torch.Tensor]
 
-OPTIONS = TrainOptions(
-    first_stage=FirstStageOptions(epochs=2, batch=6, learning_rate_below=1e-3),
+OPTIONS = BridgeOptions(
+    first_stage=FirstStageOptions(epochs=2, batch=6),
     pixel_stream=PixelStreamOptions(steps=2, batch=6, sampled_pixels=2),
     reranker=RerankerOptions(steps=4, block=3, sampled_pixels=2),
     measure_every=2,
     candidates=3,
+    loop=LoopOptions(log_every=1),
 )
 NO_RERANKER = replace(
     OPTIONS, pixel_stream=replace(OPTIONS.pixel_stream, steps=0), reranker=replace(OPTIONS.reranker, steps=0)
@@ -60,13 +66,17 @@ def run(
     start: Path,
     pictures: list[CaptionedPicture],
     out: Path,
-    options: TrainOptions = OPTIONS,
+    options: BridgeOptions = OPTIONS,
     fresh: bool = False,
     said: list[str] | None = None,
-) -> TrainReport:
+    resume: bool = False,
+    on_progress: ProgressCallback = silent,
+) -> BridgeReport:
     model, processor = load_checkpoint(start)
     lines = [] if said is None else said
-    return train(model, processor, pictures, out, options, fresh, lines.append)
+    if not resume:
+        RunFolder(out).begin({})
+    return train_bridge(model, processor, pictures, out, options, fresh, resume, lines.append, on_progress)
 
 
 def state_of(folder: Path) -> State:
@@ -80,14 +90,14 @@ def changed(before: State, after: State) -> set[str]:
 @pytest.fixture(scope="module")
 def whole(
     start: Path, pictures: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[TrainReport, list[str]]:
+) -> tuple[BridgeReport, list[str]]:
     """A run of all stages, and what it said."""
     said: list[str] = []
     return run(start, pictures, tmp_path_factory.mktemp("out") / "model", said=said), said
 
 
 def test_a_run_leaves_a_checkpoint_that_loads_and_the_figures_of_val_beside_it(
-    whole: tuple[TrainReport, list[str]],
+    whole: tuple[BridgeReport, list[str]],
 ) -> None:
     report, said = whole
 
@@ -99,7 +109,7 @@ def test_a_run_leaves_a_checkpoint_that_loads_and_the_figures_of_val_beside_it(
 
 
 def test_the_report_counts_training_pictures_and_their_different_captions(
-    whole: tuple[TrainReport, list[str]],
+    whole: tuple[BridgeReport, list[str]],
 ) -> None:
     report, _ = whole
 
@@ -110,7 +120,7 @@ def test_the_report_counts_training_pictures_and_their_different_captions(
 
 
 def test_the_cnn_the_word_embeddings_and_the_statistics_are_as_they_were(
-    whole: tuple[TrainReport, list[str]], start: Path
+    whole: tuple[BridgeReport, list[str]], start: Path
 ) -> None:
     touched = changed(state_of(start), state_of(whole[0].folder))
 
@@ -121,7 +131,7 @@ def test_the_cnn_the_word_embeddings_and_the_statistics_are_as_they_were(
     )
 
 
-def test_val_says_whether_results_are_ordered_by_the_re_rank(whole: tuple[TrainReport, list[str]]) -> None:
+def test_val_says_whether_results_are_ordered_by_the_re_rank(whole: tuple[BridgeReport, list[str]]) -> None:
     report, _ = whole
     assert report.evaluation is not None
     direction = report.evaluation.text_to_image
@@ -132,26 +142,14 @@ def test_val_says_whether_results_are_ordered_by_the_re_rank(whole: tuple[TrainR
 
 
 def test_the_same_seed_writes_the_same_weights(
-    whole: tuple[TrainReport, list[str]], start: Path, pictures: list[CaptionedPicture], tmp_path: Path
+    whole: tuple[BridgeReport, list[str]], start: Path, pictures: list[CaptionedPicture], tmp_path: Path
 ) -> None:
     run(start, pictures, tmp_path / "again")
-    run(start, pictures, tmp_path / "other", replace(OPTIONS, seed=1))
+    run(start, pictures, tmp_path / "other", replace(OPTIONS, loop=replace(OPTIONS.loop, seed=1)))
 
     weights = [(folder / "model.safetensors").read_bytes() for folder in (whole[0].folder, tmp_path / "again")]
     assert weights[0] == weights[1]
     assert (tmp_path / "other" / "model.safetensors").read_bytes() != weights[0]
-
-
-def test_a_cnn_is_trained_when_asked_to_but_its_batch_norm_statistics_are_not(
-    start: Path, pictures: list[CaptionedPicture], tmp_path: Path
-) -> None:
-    run(start, pictures, tmp_path / "out", replace(NO_RERANKER, train_cnn=True))
-
-    touched = {
-        name for name in changed(state_of(start), state_of(tmp_path / "out")) if name.startswith("model.backbone")
-    }
-    assert {"model.backbone.stem.0.weight", "model.backbone.head.0.weight", "model.backbone.head.1.weight"} <= touched
-    assert not any("running" in name or "num_batches" in name for name in touched)
 
 
 def test_a_fresh_model_takes_its_statistics_and_its_pixels_start_from_the_pictures(
@@ -177,7 +175,7 @@ def test_without_val_nothing_is_measured_and_the_order_stays(
 
     assert report.evaluation is None
     assert said == []
-    assert json.loads((tmp_path / "out" / "figures.json").read_text()) == []
+    assert not (tmp_path / "out" / "figures.json").exists()
     assert load_checkpoint(tmp_path / "out")[0].config.rerank
 
 
@@ -191,30 +189,38 @@ def test_what_val_holds_is_not_trained_on(start: Path, pictures: list[CaptionedP
     assert differ <= {"image_gate", "similarity_weight"}  # which are chosen on val
 
 
-def test_a_run_that_was_cut_need_not_encode_again_and_one_that_ended_leaves_no_cache(
-    start: Path, pictures: list[CaptionedPicture], tmp_path: Path
+@pytest.mark.parametrize(
+    ("task", "done"),
+    [("first stage", 2), ("pixel stream", 1), ("first stage without fold 1", 3), ("re-ranker", 2), ("re-ranker", 4)],
+)
+def test_a_run_that_was_stopped_in_any_stage_ends_as_one_that_was_not(
+    start: Path, pictures: list[CaptionedPicture], tmp_path: Path, task: str, done: int
 ) -> None:
-    tasks: list[str] = []
-
-    def cut(progress: Progress) -> None:
-        if progress.task == "first stage":
-            raise KeyboardInterrupt
+    def interrupt(progress: Progress) -> None:
+        if (progress.task, progress.done) == (task, done):
+            os.kill(os.getpid(), signal.SIGINT)
 
     def note(progress: Progress) -> None:
-        tasks.append(progress.task)
+        if progress.task == "encoding pictures":
+            encoded.append(progress.total)
 
-    training = [picture for picture in pictures if picture.split == "train"]
-    with pytest.raises(KeyboardInterrupt):
-        train(*load_checkpoint(start), training, tmp_path / "out", NO_RERANKER, False, print, cut)
-    train(*load_checkpoint(start), training, tmp_path / "out", NO_RERANKER, False, print, note)
+    encoded: list[int | None] = []
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    run(start, pictures, whole, fresh=True)
 
-    assert "first stage" in tasks
-    assert "encoding pictures" not in tasks
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+    with pytest.raises(TrainingInterrupted, match=f"stopped after step {done} .*{task}"):
+        run(start, pictures, halves, fresh=True, on_progress=interrupt)
+    run(start, pictures, halves, fresh=True, resume=True, on_progress=note)
+
+    for file in ("model.safetensors", "figures.json", "config.json"):
+        assert (halves / file).read_bytes() == (whole / file).read_bytes()
+    assert 12 not in encoded  # the training pictures, which were encoded before
+    assert {file.name for file in halves.iterdir()} == {
         "config.json",
         "tokenizer.json",
         "model.safetensors",
         "figures.json",
+        "log.jsonl",
     }
 
 

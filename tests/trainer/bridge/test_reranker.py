@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -12,15 +13,25 @@ import torch
 from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.grids import pack_grid
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
+from pixsearch_trainer.bridge.first_stage import CaptionTable, FirstStageOptions, embed_pooled, first_stage
+from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions, pixel_stream
+from pixsearch_trainer.bridge.reranker import (
+    Block,
+    Fold,
+    RerankerOptions,
+    draw_blocks,
+    fold_of,
+    fold_of_each,
+    match_all,
+    reranker,
+)
 from pixsearch_trainer.features import GridStore
-from pixsearch_trainer.first_stage import CaptionTable, FirstStageOptions, embed_pooled, train_first_stage
-from pixsearch_trainer.objectives.sampling import sample_pixels
-from pixsearch_trainer.pixel_stream import PixelStreamOptions, train_pixel_stream
-from pixsearch_trainer.reranker import Fold, RerankerOptions, cross_fit, draw_blocks, match_all, train_reranker
+from tests.stages import finish
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 PICTURES, KINDS, CHANNELS = 40, 4, 1280
 CPU = torch.device("cpu")
+FILES = [f"{picture}.jpg" for picture in range(PICTURES)]
 PEOPLE = torch.zeros(PICTURES, dtype=torch.bool)  # all captioned by people
 
 
@@ -55,13 +66,24 @@ def sentences() -> torch.Tensor:
 
 def untrained_folds(model: PixelBertForRetrieval, grids: GridStore, folds: int) -> list[Fold]:
     """All pictures, judged by maps of random weights."""
-    return cross_fit(
-        lambda maps, places: None,
-        lambda: EmbeddingMaps(model.config, CHANNELS),
-        grids.pooled(),
-        torch.arange(PICTURES),
-        folds,
-    )
+    fold_of_pictures = fold_of_each(PICTURES, folds, seed=0)
+    return [
+        fold_of(number, fold_of_pictures, EmbeddingMaps(model.config, CHANNELS), grids.pooled())
+        for number in range(folds)
+    ]
+
+
+def draw(
+    folds: list[Fold],
+    sentences: torch.Tensor,
+    captions: CaptionTable,
+    options: RerankerOptions,
+    weights: torch.Tensor | None = None,
+    from_label: torch.Tensor = PEOPLE,
+    first: int = 0,
+) -> Iterator[Block]:
+    weights = torch.ones(PICTURES) if weights is None else weights
+    return draw_blocks(folds, sentences, captions, weights, from_label, options, FILES, first)
 
 
 def words_of(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,40 +94,23 @@ def words_of(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_first_stage_learns_which_picture_has_which_sentence(
     model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
 ) -> None:
-    pooled, everything = grids.pooled(), torch.arange(PICTURES)
+    pooled = grids.pooled()
     model.maps.standardise.fit(pooled)
+    options = FirstStageOptions(epochs=30, batch=20, feature_dropout=0.5)
 
-    train_first_stage(
-        model.maps,
-        lambda places: embed_pooled(model.maps, pooled[places], 0.5, 0.2),
-        sentences,
-        captions,
-        everything,
-        torch.ones(PICTURES),
-        FirstStageOptions(epochs=30, batch=20),
-    )
+    finish(first_stage(0, model.maps, pooled, sentences, captions, torch.ones(PICTURES), options, 0, FILES))
 
     with torch.no_grad():
         similarity = model.maps.text(sentences) @ embed_pooled(model.maps, pooled).T  # [kinds, pictures]
     assert similarity.argmax(0).tolist() == [picture % KINDS for picture in range(PICTURES)]
 
 
-def test_every_picture_is_judged_by_a_first_stage_that_was_trained_without_it(model: PixelBertForRetrieval) -> None:
-    pictures, trained_on = torch.arange(10), []
+def test_every_picture_belongs_to_one_fold_and_the_folds_are_of_one_size() -> None:
+    folds = fold_of_each(10, 3, seed=0)
 
-    folds = cross_fit(
-        lambda maps, places: trained_on.append(set(places.tolist())),
-        lambda: EmbeddingMaps(model.config, CHANNELS),
-        torch.rand(10, 2 * CHANNELS),
-        pictures,
-        folds=3,
-    )
-
-    members = [set(fold.members.tolist()) for fold in folds]
-    assert sorted(place for fold in members for place in fold) == list(range(10))
-    for judged, seen in zip(members, trained_on, strict=True):
-        assert not judged & seen
-        assert judged | seen == set(range(10))
+    assert sorted(torch.bincount(folds).tolist()) == [3, 3, 4]
+    assert torch.equal(folds, fold_of_each(10, 3, seed=0))
+    assert not torch.equal(folds, fold_of_each(10, 3, seed=1))
 
 
 def test_a_block_holds_different_pictures_of_one_fold_that_are_nearest_to_its_seed(
@@ -114,7 +119,7 @@ def test_a_block_holds_different_pictures_of_one_fold_that_are_nearest_to_its_se
     folds = untrained_folds(model, grids, 2)
     options = RerankerOptions(block=4, neighbours=6)
 
-    blocks = list(islice(draw_blocks(folds, sentences, captions, torch.ones(PICTURES), PEOPLE, options), 10))
+    blocks = list(islice(draw(folds, sentences, captions, options), 10))
 
     for number, block in enumerate(blocks):
         fold = folds[number % 2]
@@ -139,7 +144,7 @@ def test_only_seeds_with_weight_are_drawn(
     weights = torch.zeros(PICTURES)
     weights[7] = 1.0
 
-    blocks = islice(draw_blocks(folds, sentences, captions, weights, PEOPLE, RerankerOptions(block=3)), 5)
+    blocks = islice(draw(folds, sentences, captions, RerankerOptions(block=3), weights), 5)
 
     assert {int(block.pictures[0]) for block in blocks} == {7}
 
@@ -150,9 +155,7 @@ def test_a_block_is_captioned_by_people_throughout_or_by_labels(
     folds = untrained_folds(model, grids, 1)
     from_label = torch.arange(PICTURES) < 15
 
-    blocks = islice(
-        draw_blocks(folds, sentences, captions, torch.ones(PICTURES), from_label, RerankerOptions(block=8)), 12
-    )
+    blocks = islice(draw(folds, sentences, captions, RerankerOptions(block=8), from_label=from_label), 12)
 
     kinds = [set(from_label[block.pictures].tolist()) for block in blocks]
     assert {True} in kinds
@@ -160,26 +163,15 @@ def test_a_block_is_captioned_by_people_throughout_or_by_labels(
     assert {True, False} not in kinds
 
 
-def test_sampling_takes_so_many_different_pixels_of_each_picture() -> None:
-    grid, everything = torch.arange(12.0).view(2, 6, 1), torch.ones(2, 6, dtype=torch.bool)
+def test_blocks_go_on_with_the_fold_whose_turn_it_is(
+    model: PixelBertForRetrieval, grids: GridStore, captions: CaptionTable, sentences: torch.Tensor
+) -> None:
+    folds = untrained_folds(model, grids, 3)
 
-    sampled, mask = sample_pixels(grid, everything, 4)
+    block = next(draw(folds, sentences, captions, RerankerOptions(block=4), first=4))
 
-    for row, whole in zip(sampled[..., 0].tolist(), grid[..., 0].tolist(), strict=True):
-        assert len(set(row)) == 4
-        assert set(row) <= set(whole)
-    assert mask.all()
-    assert sample_pixels(grid, everything, 99)[0].shape == grid.shape
-
-
-def test_sampling_never_takes_padding_while_there_are_pixels() -> None:
-    grid = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [7.0, 8.0, 0.0, 0.0, 0.0, 0.0]])[..., None]
-
-    for _ in range(20):
-        sampled, mask = sample_pixels(grid, grid[..., 0] > 0, 4)
-
-        assert mask.tolist() == [[True] * 4, [True, True, False, False]]
-        assert set(sampled[1, :2, 0].tolist()) == {7.0, 8.0}
+    assert set(block.pictures.tolist()) <= set(folds[1].members.tolist())
+    assert block.names == [f"{place}.jpg" for place in block.pictures.tolist()]
 
 
 def changed(before: dict[str, torch.Tensor], model: PixelBertForRetrieval) -> set[str]:
@@ -191,9 +183,8 @@ def test_the_pixel_stream_trains_nothing_but_the_pixels_way_in(
 ) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-    train_pixel_stream(
-        model, grids, sentences, captions, torch.ones(PICTURES), PixelStreamOptions(steps=3, batch=8, sampled_pixels=2)
-    )
+    options = PixelStreamOptions(steps=3, batch=8, sampled_pixels=2)
+    finish(pixel_stream(0, model, grids, sentences, captions, torch.ones(PICTURES), options, FILES))
 
     assert changed(before, model) == {
         "model.pixel_projection.weight",
@@ -202,7 +193,6 @@ def test_the_pixel_stream_trains_nothing_but_the_pixels_way_in(
         "model.pixel_norm.bias",
         "model.semantic_embedding",
     }
-    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_the_reranker_learns_what_similarity_does_not_say_and_leaves_the_first_stage_alone(
@@ -212,23 +202,22 @@ def test_the_reranker_learns_what_similarity_does_not_say_and_leaves_the_first_s
     options = RerankerOptions(
         steps=60, block=8, neighbours=40, learning_rate=3e-3, head_learning_rate=3e-3, sampled_pixels=4, softness=0.0
     )
-    blocks = draw_blocks(folds, sentences, captions, torch.ones(PICTURES), PEOPLE, options)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    notes: list[str] = []
 
-    train_reranker(
-        model,
-        words_of,
-        grids,
-        sentences,
-        blocks,
-        options,
-        every=lambda step: None,
-        on_progress=lambda progress: notes.append(progress.note),
+    log = finish(
+        reranker(
+            0,
+            model,
+            words_of,
+            grids,
+            sentences,
+            lambda first: draw(folds, sentences, captions, options, first=first),
+            options,
+        ),
+        clip=1.0,
     )
 
-    loss, by_similarity = (float(word.rstrip(",")) for word in notes[-1].split() if word[0].isdigit())
-    assert loss < by_similarity - 0.05
+    assert sum(line["ranking"] - line["by_similarity"] for line in log[-10:]) / 10 < -0.05
     touched = changed(before, model)
     assert {"similarity_weight", "late_weight", "itm_head.2.weight", "model.pixel_projection.weight"} <= touched
     assert not any(name.startswith(("model.backbone", "maps.", "model.word_embedding")) for name in touched)
@@ -251,27 +240,3 @@ def test_every_caption_is_matched_with_every_picture(model: PixelBertForRetrieva
             for row in range(3)
         ]
     assert logits.tolist() == [pytest.approx(row, abs=1e-4) for row in by_hand]
-
-
-def test_the_same_seed_trains_the_same_reranker(
-    grids: GridStore, captions: CaptionTable, sentences: torch.Tensor, tmp_path: Path
-) -> None:
-    options = RerankerOptions(steps=3, block=4, neighbours=10, sampled_pixels=2)
-    states = []
-    for seed in (5, 5, 6):
-        model, _ = load_checkpoint(make_tiny_checkpoint(tmp_path))
-        torch.manual_seed(seed)
-        folds = cross_fit(
-            lambda maps, places: None,
-            lambda model=model: EmbeddingMaps(model.config, CHANNELS),  # type: ignore[misc]
-            grids.pooled(),
-            torch.arange(PICTURES),
-            folds=2,
-        )
-        blocks = draw_blocks(folds, sentences, captions, torch.ones(PICTURES), PEOPLE, options)
-        train_reranker(model, words_of, grids, sentences, blocks, options, every=lambda step: None)
-        states.append(model.state_dict())
-
-    once, again, other = states
-    assert all(torch.equal(again[name], tensor) for name, tensor in once.items())
-    assert any(not torch.equal(other[name], tensor) for name, tensor in once.items())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.pixel_bert import PixelBertModel
-from pixsearch_trainer.pixel_start import start_pixels_as_words
+from pixsearch_trainer.bridge.pixel_start import start_pixels_as_words
 
 CONFIG = PixelBertConfig(
     backbone="efficientnet_lite0",

@@ -1,0 +1,133 @@
+"""The first stage's training: image-text contrastive (ITC) on the embedding maps, on top of what is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixsearch.model.pixel_bert import EmbeddingMaps
+from pixsearch_trainer.batches.draws import Draws
+from pixsearch_trainer.losses import contrastive_loss, shared_captions, soft_targets
+from pixsearch_trainer.objectives.objective import Objective
+from pixsearch_trainer.optimisation.loop import Stage
+from pixsearch_trainer.optimisation.schedules import cosine
+
+
+@dataclass(frozen=True)
+class FirstStageOptions:
+    """How the maps are trained; the defaults won on Flickr8k's val (docs/experiments.md)."""
+
+    epochs: int = 60
+    batch: int = 500
+    label_weight: float = 0.2
+    """How often a picture whose captions come from a label is drawn, against one captioned by a person."""
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    feature_dropout: float = 0.8
+    hidden_dropout: float = 0.2
+    softness: float = 0.5
+    softness_temperature: float = 0.1
+
+
+class CaptionTable:
+    """Draws one caption a picture: the places of each picture's captions, padded to a rectangle."""
+
+    def __init__(self, captions_of: list[list[int]], device: torch.device) -> None:
+        longest = max(len(captions) for captions in captions_of)
+        self.counts = torch.tensor([len(captions) for captions in captions_of], device=device)
+        self.places = torch.tensor(
+            [captions + [0] * (longest - len(captions)) for captions in captions_of], device=device
+        )
+
+    def draw(self, pictures: Tensor) -> Tensor:
+        """Pictures [n] -> the place of one caption of each at random [n]."""
+        chosen = (torch.rand(len(pictures), device=self.counts.device) * self.counts[pictures]).long()
+        return self.places[pictures, chosen]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures and a caption of each, by their places."""
+
+    pictures: Tensor
+    captions: Tensor
+    names: list[str]
+    """The pictures' files."""
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+class FirstStageObjective(Objective):
+    """Each caption is to find its picture, and each picture its caption, among those of the batch."""
+
+    network: EmbeddingMaps
+
+    def __init__(self, maps: EmbeddingMaps, pooled: Tensor, sentences: Tensor, options: FirstStageOptions) -> None:
+        """Args:
+        pooled: [all pictures, 2 * channels].
+        sentences: unit vectors [captions, width] of the frozen sentence encoder.
+        """
+        super().__init__()
+        self.network, self.options = maps, options
+        self._pooled, self._sentences = pooled, sentences
+
+    def forward(self, batch: Drawn) -> dict[str, Tensor]:
+        options, read = self.options, self._sentences[batch.captions]
+        with torch.autocast(read.device.type, enabled=False):  # small products, and their softmax is sharp
+            images = embed_pooled(
+                self.network, self._pooled[batch.pictures], options.feature_dropout, options.hidden_dropout
+            )
+            logits = self.network.scale * self.network.text(read) @ images.T
+            targets = soft_targets(
+                shared_captions(batch.captions), read @ read.T, options.softness, options.softness_temperature
+            )
+            return {"loss": contrastive_loss(logits, targets)}
+
+
+def first_stage(
+    number: int,
+    maps: EmbeddingMaps,
+    pooled: Tensor,
+    sentences: Tensor,
+    captions: CaptionTable,
+    weights: Tensor,
+    options: FirstStageOptions,
+    seed: int,
+    files: Sequence[str],
+    name: str = "first stage",
+) -> Stage:
+    """The stage that trains the maps in place.
+
+    Args:
+        maps: on the device of all tensors here; its statistics must have been fitted.
+        pooled, sentences: see `FirstStageObjective`.
+        captions: which picture has which sentences.
+        weights: [all pictures], how often each is drawn, relative to the others; 0 is never.
+        files: of the pictures, for messages.
+    """
+    draws = Draws(weights.cpu(), options.batch, seed)
+    steps = options.epochs * draws.steps_an_epoch
+    optimizer = torch.optim.AdamW(maps.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+
+    def batches(first: int) -> Iterator[Drawn]:
+        step = first
+        while True:
+            places = draws.at(step)
+            drawn = places.to(pooled.device)
+            yield Drawn(drawn, captions.draw(drawn), [files[place] for place in places.tolist()])
+            step += 1
+
+    objective = FirstStageObjective(maps, pooled, sentences, options)
+    return Stage(number, name, objective, batches, [optimizer], cosine(steps, round(0.1 * steps)), steps)
+
+
+def embed_pooled(
+    maps: EmbeddingMaps, pooled: Tensor, feature_dropout: float = 0.0, hidden_dropout: float = 0.0
+) -> Tensor:
+    """Pooled grids [n, 2 * channels] -> unit embeddings [n, embedding_size], by the maps alone (the gate closed)."""
+    return F.normalize(maps.image(pooled, feature_dropout, hidden_dropout).float(), dim=-1)
