@@ -23,6 +23,7 @@ from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.optimisation.interruption import TrainingInterrupted
 from pixsearch_trainer.optimisation.loop import LoopOptions
 from pixsearch_trainer.optimisation.state import RunFolder
+from pixsearch_trainer.starting_weights.other_task import Fresh
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 State = dict[str, torch.Tensor]
@@ -67,7 +68,7 @@ def run(
     pictures: list[CaptionedPicture],
     out: Path,
     options: BridgeOptions = OPTIONS,
-    fresh: bool = False,
+    fresh: Fresh = "nothing",
     said: list[str] | None = None,
     resume: bool = False,
     on_progress: ProgressCallback = silent,
@@ -158,7 +159,7 @@ def test_a_fresh_model_takes_its_statistics_and_its_pixels_start_from_the_pictur
     # A word that a single picture has: what all have in common says nothing of any.
     told_apart = [replace(pictures[0], captions=("jjj",)), *pictures[1:]]
 
-    run(start, told_apart, tmp_path / "out", NO_RERANKER, fresh=True)
+    run(start, told_apart, tmp_path / "out", NO_RERANKER, fresh="all")
 
     model, _ = load_checkpoint(tmp_path / "out")
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
@@ -206,11 +207,11 @@ def test_a_run_that_was_stopped_in_any_stage_ends_as_one_that_was_not(
 
     encoded: list[int | None] = []
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    run(start, pictures, whole, fresh=True)
+    run(start, pictures, whole, fresh="all")
 
     with pytest.raises(TrainingInterrupted, match=f"stopped after step {done} .*{task}"):
-        run(start, pictures, halves, fresh=True, on_progress=interrupt)
-    run(start, pictures, halves, fresh=True, resume=True, on_progress=note)
+        run(start, pictures, halves, fresh="all", on_progress=interrupt)
+    run(start, pictures, halves, fresh="all", resume=True, on_progress=note)
 
     for file in ("model.safetensors", "figures.json", "config.json"):
         assert (halves / file).read_bytes() == (whole / file).read_bytes()

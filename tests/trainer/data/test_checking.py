@@ -88,12 +88,22 @@ def test_workers_that_never_start_are_not_blamed_on_the_pictures(
 def test_as_many_problems_as_allowed_pass_and_one_more_does_not() -> None:
     problems = [Problem(Path("a.tsv"), line, "is no JSON") for line in range(1, 6)]
 
-    enforce_limit(problems, 5)
-    enforce_limit([], 0)
+    enforce_limit(problems, 5, 0)
+    enforce_limit([], 0, 0)
     with pytest.raises(DatasetError) as refusal:
-        enforce_limit(problems, 4)
+        enforce_limit(problems, 4, 0)
 
     assert str(refusal.value) == (
         "5 problems in the data, more than the 4 allowed: a.tsv:1: is no JSON, a.tsv:2: is no JSON, "
         "a.tsv:3: is no JSON, ... Mend them or allow more with --max-bad"
     )
+
+
+def test_where_no_limit_is_given_one_problem_in_a_hundred_pictures_is_passed_over_and_always_ten() -> None:
+    problems = [Problem(Path("captions.tsv"), line, "is broken") for line in range(21)]
+
+    enforce_limit(problems[:10], None, 3)
+    enforce_limit(problems[:20], None, 2000)
+    for too_many, pictures in ((problems[:11], 3), (problems, 2000)):
+        with pytest.raises(DatasetError, match=f"{len(too_many)} problems in the data"):
+            enforce_limit(too_many, None, pictures)

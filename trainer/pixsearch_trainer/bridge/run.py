@@ -41,6 +41,7 @@ from pixsearch_trainer.optimisation.accelerator import Precision, make_accelerat
 from pixsearch_trainer.optimisation.log import RunLog
 from pixsearch_trainer.optimisation.loop import LoopOptions, Stage, train_stage
 from pixsearch_trainer.optimisation.state import RunFolder
+from pixsearch_trainer.starting_weights.other_task import Fresh
 
 FIGURES_FILE = "figures.json"
 _FEWEST_A_FOLD = 50  # pictures; with fewer a first stage trained on the rest says little
@@ -84,7 +85,7 @@ def train_bridge(
     pictures: Sequence[CaptionedPicture],
     out: Path,
     options: BridgeOptions,
-    fresh: bool,
+    fresh: Fresh,
     resume: bool,
     say: Callable[[str], None],
     on_progress: ProgressCallback = silent,
@@ -99,7 +100,7 @@ def train_bridge(
 
     Args:
         pictures: of the splits train and val; val is measured on and never trained on.
-        fresh: the network was assembled from parts: its statistics, its maps and its pixel projection start here.
+        fresh: what of the network starts here; with "all", pixels are taught to be read too.
         resume: go on from the state in `out`, which the caller has begun (`RunFolder.begin`) or checked.
         say: called with a line for people whenever val was measured.
 
@@ -114,8 +115,8 @@ def train_bridge(
     log = RunLog(out, None if saved is None else (first, saved["step"]), options.tensorboard)
     if saved is not None:
         run.restore(run.folder.load_beginning(first), (first, saved["step"]))
-    elif fresh:
-        run.fit_statistics()
+    elif fresh != "nothing":
+        run.fit_statistics(fresh)
     parts = run.parts(fresh)
     for number, part in enumerate(parts):
         if number < first:
@@ -174,10 +175,12 @@ class _Run:
         self.pooled = self.grids.pooled().to(self.device)
         self.initial_maps = copy.deepcopy(network.maps)
 
-    def fit_statistics(self) -> None:
-        """Standardise features by this data's statistics, and let pixels start out as words."""
+    def fit_statistics(self, fresh: Fresh) -> None:
+        """Standardise features by this data's statistics, and let pixels that are fresh too start out as words."""
         self.network.maps.standardise.fit(self.pooled)
         self.initial_maps = copy.deepcopy(self.network.maps)
+        if fresh == "maps":
+            return
         sample = torch.randperm(len(self.grids), generator=generator_of(self.options.loop.seed, 6))[:1000].tolist()
         grid, pixel_mask = self.grids.read(sample)
         self.network.model.standardise.fit(grid[pixel_mask].to(self.device))
@@ -185,13 +188,13 @@ class _Run:
         start_pixels_as_words(self.network.model.cpu(), self.pooled[:, :channels].cpu(), self._word_counts())
         self.network.to(self.device)
 
-    def parts(self, fresh: bool) -> list[Callable[[int], Stage]]:
+    def parts(self, fresh: Fresh) -> list[Callable[[int], Stage]]:
         """What makes each stage, in their order, given its number; a stage without steps is left out."""
         options = self.options
         parts: list[Callable[[int], Stage]] = []
         if options.first_stage.epochs:
             parts.append(self.maps_stage)
-        if options.pixel_stream.steps and fresh:
+        if options.pixel_stream.steps and fresh == "all":
             parts.append(self.pixel_stage)
         if options.reranker.steps:
             parts += [self.fold_stage] * int(self.folds.max() + 1)
@@ -233,11 +236,11 @@ class _Run:
         weights = self.weights * (self.folds != fold) if several else self.weights
         return self._maps_stage(number, maps, weights, f"first stage without fold {fold + 1}")
 
-    def reranker_stage(self, number: int, fresh: bool) -> Stage:
+    def reranker_stage(self, number: int, fresh: Fresh) -> Stage:
         """The joint stream, on first stages that have not seen the pictures they are asked about."""
         options, sentences = self.options, self._read_sentences()
         folds = [fold_of(fold, self.folds, maps, self.pooled) for fold, maps in enumerate(self.fold_maps)]
-        if fresh:
+        if fresh != "nothing":
             self.network.similarity_weight.data = torch.stack([fold.maps.scale for fold in folds]).mean().detach()
 
         def blocks(first: int) -> Iterator[Block]:

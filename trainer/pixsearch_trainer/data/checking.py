@@ -18,6 +18,7 @@ from pixsearch_trainer.data.reading import Reading
 
 _PICTURES_A_TASK = 32
 _NAMED_PROBLEMS = 3
+_ALWAYS_ALLOWED = 10
 
 
 def check_pictures(pictures: Sequence[CaptionedPicture], workers: int, on_progress: ProgressCallback) -> Reading:
@@ -48,8 +49,14 @@ def check_pictures(pictures: Sequence[CaptionedPicture], workers: int, on_progre
     return Reading(sound, problems)
 
 
-def enforce_limit(problems: Sequence[Problem], limit: int) -> None:
-    """Raise DatasetError, naming the first few, where there are more problems than the limit."""
+def enforce_limit(problems: Sequence[Problem], limit: int | None, pictures: int) -> None:
+    """Raise DatasetError, naming the first few, where there are more problems than the limit.
+
+    Args:
+        limit: None is a hundredth of the pictures, and at least 10.
+    """
+    if limit is None:
+        limit = max(_ALWAYS_ALLOWED, pictures // 100)
     if len(problems) <= limit:
         return
     named = ", ".join(str(problem) for problem in problems[:_NAMED_PROBLEMS])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Literal, TypeVar
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
-from pixsearch.errors import UsageError
+from pixsearch.errors import PixsearchError, UsageError
 from pixsearch.model.runtime import autocast, best_device
 
 Precision = Literal["no", "bf16", "fp16"]
+T = TypeVar("T")
+
+_LONGEST_WAIT = timedelta(hours=12)  # the others wait while one process reads the data and encodes the pictures
 
 
 def make_accelerator(precision: Precision | None = None) -> Accelerator:
@@ -31,4 +37,20 @@ def make_accelerator(precision: Precision | None = None) -> Accelerator:
         raise UsageError("a CPU trains in fp32 or bf16", "Leave --precision out")
     AcceleratorState._reset_state()  # it is the process's, not the run's, and a second run may want another precision
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # an objective need not reach every head
-    return Accelerator(mixed_precision=precision, cpu=device.type == "cpu", kwargs_handlers=[unused])
+    waiting = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
+    return Accelerator(mixed_precision=precision, cpu=device.type == "cpu", kwargs_handlers=[unused, waiting])
+
+
+def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
+    """What `work` returns, or the PixsearchError that it raises, in every process; one alone does it."""
+    outcome: list[Any] = [None]
+    if accelerator.is_main_process:
+        try:
+            outcome = [work()]
+        except PixsearchError as error:
+            outcome = [error]
+    broadcast_object_list(outcome)
+    if isinstance(outcome[0], PixsearchError):
+        raise outcome[0]
+    result: T = outcome[0]
+    return result

@@ -26,7 +26,9 @@ class RunLog:
         self._events = None
         if tensorboard:
             if importlib.util.find_spec("tensorboard") is None:
-                raise UsageError("tensorboard is not installed", "pip install tensorboard, or leave --tensorboard out")
+                raise UsageError(
+                    "tensorboard is not installed", "pip install 'pixsearch[train]', or leave --tensorboard out"
+                )
             from torch.utils.tensorboard import SummaryWriter
 
             self._events = SummaryWriter(str(folder / "tensorboard"))

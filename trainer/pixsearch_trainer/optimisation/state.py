@@ -28,8 +28,8 @@ class RunFolder:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a run was begun here and has not ended."""
-        return (self.folder / _OPTIONS_FILE).exists()
+        """Whether there is work here of a run that has not ended."""
+        return any(self.folder.glob("*.pt"))
 
     def begin(self, options: Mapping[str, object]) -> None:
         """Raises UsageError where another run has not ended."""

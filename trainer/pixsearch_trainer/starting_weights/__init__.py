@@ -9,13 +9,16 @@ from pixsearch_trainer.starting_weights.cnn import read_cnn
 from pixsearch_trainer.starting_weights.language_model import read_language_model
 
 
-def assemble(backbone: str, cnn: str, language_model: str) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
+def assemble(
+    backbone: str, cnn: str, language_model: str, **pictures: object
+) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
     """A Pixel-BERT of a trained CNN and a trained BERT, with fresh projections, maps and heads.
 
     Args:
         backbone: a key of `pixsearch.model.backbones.BACKBONES`.
         cnn: see `read_cnn`.
         language_model: see `read_language_model`.
+        pictures: fields of `PixelBertConfig` that say how pictures are seen: input_size, longest_edge, resize, pool.
 
     Raises:
         ModelNotFound, CheckpointInvalid: a source is not there or is something else.
@@ -31,6 +34,7 @@ def assemble(backbone: str, cnn: str, language_model: str) -> tuple[PixelBertFor
         feed_forward=bert.config.intermediate_size,
         dropout=bert.config.hidden_dropout_prob,
         embedding_size=bert.config.hidden_size,
+        **pictures,  # type: ignore[arg-type]
     )
     model = PixelBertForRetrieval(config)
     model.model.backbone.load_state_dict(state)

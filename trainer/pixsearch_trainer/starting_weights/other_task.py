@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pixsearch.model.checkpoints import build_network
 from pixsearch.model.processor import PixelBertProcessor
 
 if TYPE_CHECKING:
     from pixsearch.model.checkpoints import Network
+
+Fresh = Literal["nothing", "maps", "all"]
+"""What of a network knows nothing yet: the maps of the first stage, after another task; or all that joins its parts."""
 
 
 def for_task(
