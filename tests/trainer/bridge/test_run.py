@@ -167,6 +167,18 @@ def test_a_fresh_model_takes_its_statistics_and_its_pixels_start_from_the_pictur
     assert {"maps.standardise.mean", "model.standardise.deviation", "model.pixel_projection.weight"} <= touched
 
 
+def test_half_of_what_a_checkpoint_knew_is_kept(start: Path, pictures: list[CaptionedPicture], tmp_path: Path) -> None:
+    none_kept = replace(NO_RERANKER, first_stage=replace(NO_RERANKER.first_stage, kept=0.0))
+    run(start, pictures, tmp_path / "trained", none_kept)
+    run(start, pictures, tmp_path / "out", NO_RERANKER)
+
+    before, trained, kept = (state_of(folder) for folder in (start, tmp_path / "trained", tmp_path / "out"))
+    for name in ("maps.text_map.weight", "maps.image_map.weight", "maps.log_scale"):
+        moved = (trained[name] - before[name]).norm()
+        assert moved > 0
+        assert (kept[name] - (before[name] + trained[name]) / 2).norm() < 0.1 * moved, name
+
+
 def test_without_val_nothing_is_measured_and_the_order_stays(
     start: Path, pictures: list[CaptionedPicture], tmp_path: Path
 ) -> None:

@@ -31,6 +31,8 @@ class FirstStageOptions:
     hidden_dropout: float = 0.2
     softness: float = 0.5
     softness_temperature: float = 0.1
+    kept: float = 0.5
+    """Share of the maps that is what they were, where a checkpoint is gone on with (see `mix_in`)."""
 
 
 class CaptionTable:
@@ -131,3 +133,13 @@ def embed_pooled(
 ) -> Tensor:
     """Pooled grids [n, 2 * channels] -> unit embeddings [n, embedding_size], by the maps alone (the gate closed)."""
     return F.normalize(maps.image(pooled, feature_dropout, hidden_dropout).float(), dim=-1)
+
+
+@torch.no_grad()
+def mix_in(maps: EmbeddingMaps, before: EmbeddingMaps, kept: float) -> None:
+    """Let the maps be, in that share, what they were before: they learn a few pairs by heart and forget little else.
+
+    The weights are averaged, which works because one started from the other (WiSE-FT; Wortsman et al., 2022).
+    """
+    for now, then in zip(maps.parameters(), before.parameters(), strict=True):
+        now.lerp_(then, kept)

@@ -21,7 +21,7 @@ from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.batches.draws import generator_of
-from pixsearch_trainer.bridge.first_stage import CaptionTable, FirstStageOptions, first_stage
+from pixsearch_trainer.bridge.first_stage import CaptionTable, FirstStageOptions, first_stage, mix_in
 from pixsearch_trainer.bridge.gate import open_gate
 from pixsearch_trainer.bridge.pixel_start import start_pixels_as_words
 from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions, pixel_stream
@@ -123,8 +123,8 @@ def train_bridge(
             continue
         if number > first or saved is None:
             run.save_beginning(number)
-        run.train(part(number), log, saved if number == first else None)
-    run.open_gate()
+        run.train(part(number), log, saved if number == first else None, fresh)
+    run.open_gate(fresh)
     run.weigh_similarity()
     evaluation = run.measure("end", (len(parts), 0), options.measure_sample, (options.candidates,))
     if evaluation is not None:
@@ -203,7 +203,7 @@ class _Run:
                 parts.append(self.maps_stage)
         return parts
 
-    def train(self, stage: Stage, log: RunLog, saved: dict[str, object] | None) -> None:
+    def train(self, stage: Stage, log: RunLog, saved: dict[str, object] | None, fresh: Fresh) -> None:
         """Train a stage, and what is to be done with what came of it."""
         loop = self.options.loop
         if stage.name == "re-ranker" and loop.clip is None:
@@ -211,6 +211,8 @@ class _Run:
         train_stage(stage, loop, self.accelerator, self.folder, log, saved, self.on_progress)
         self.network.requires_grad_(True).eval()
         if stage.name == "first stage":
+            if fresh == "nothing":
+                mix_in(self.network.maps, self.initial_maps, self.options.first_stage.kept)
             self.save()
             if stage.number == 0:
                 self.measure("first stage", (1, 0), sample=None, candidates=())
@@ -278,10 +280,14 @@ class _Run:
             self.figures = [figure for figure in measured if (figure["stage"], figure["step"]) <= moment]
 
     @torch.no_grad()
-    def open_gate(self) -> None:
-        """Let the Transformer's reading of pixels into the image embedding as far as val gains; none without val."""
+    def open_gate(self, fresh: Fresh) -> None:
+        """Let the Transformer's reading of pixels into the image embedding as far as val gains.
+
+        Without val it stays as it is in a checkpoint that is gone on with, and is closed elsewhere.
+        """
         if not self.validation:
-            self.network.image_gate.zero_()
+            if fresh != "nothing":
+                self.network.image_gate.zero_()
             return
         captions, grids = Captions.of(self.validation), self._grids(self.validation)
         sentences = encode_sentences(self.network, self.processor, captions.sentences, self.on_progress)
