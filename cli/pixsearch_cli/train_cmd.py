@@ -141,6 +141,10 @@ def train(
     ] = None,
     compile: Annotated[bool | None, typer.Option("--compile", help="Compile the Transformer's layers.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed draws the same batches. [default: 0]")] = None,
+    cache_gb: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="GB", help="Disk that the frozen CNN's grids may take. [default: 50]"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write. [default: my-photos in your model folder]")
     ] = None,

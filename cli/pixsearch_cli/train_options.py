@@ -24,7 +24,7 @@ _PARTS = {"cnn", "language_model", "edge", "longest_edge", "keep_shape", "pool"}
 _ALWAYS = {
     *("data", "images", "weight", "library", "max_bad", "workers", "model", "backbone", *_PARTS),
     *("task", "objective", "epochs", "batch", "accumulate", "clip", "ema", "precision"),
-    *("out", "resume", "dry_run", "seed", "save_steps", "save_minutes", "tensorboard"),
+    *("out", "resume", "dry_run", "seed", "save_steps", "save_minutes", "tensorboard", "cache_gb"),
 }
 _END_TO_END = {
     *("train_cnn", "train_batch_norm", "augment", "optimizer", "learning_rate", "cnn_learning_rate", "layer_decay"),
@@ -38,7 +38,7 @@ _OPTIONS_OF = {
     "vqa": _END_TO_END,
     "nlvr2": _END_TO_END,
 }
-_MAY_CHANGE = {"workers", "save_steps", "save_minutes", "tensorboard", "resume", "dry_run", "out"}
+_MAY_CHANGE = {"workers", "save_steps", "save_minutes", "tensorboard", "cache_gb", "resume", "dry_run", "out"}
 """What a run that is gone on with may be told anew."""
 
 
@@ -123,7 +123,7 @@ def bridge_options(asked: Asked, pictures: int) -> BridgeOptions:
         pixel_stream=PixelStreamOptions(**_picked(asked, steps="pixel_steps")),
         reranker=RerankerOptions(**few | _picked(asked, steps="rerank_steps", block="block")),
         loop=LoopOptions(**_loop(asked)),
-        **_picked(asked, precision="precision", tensorboard="tensorboard"),
+        **_picked(asked, precision="precision", tensorboard="tensorboard", cache_gb="cache_gb"),
     )
 
 

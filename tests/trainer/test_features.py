@@ -17,7 +17,7 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import Progress, silent
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.features import GridStore, encode_grids, encode_sentences, read_grids
+from pixsearch_trainer.features import GridsTooLarge, GridStore, encode_grids, encode_sentences, read_grids
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 Network = tuple[PixelBertForRetrieval, PixelBertProcessor]
@@ -157,3 +157,15 @@ def test_grids_are_read_as_the_transformer_reads_each_alone(
     for place in (0, 31, 32, 34):
         alone = model.read_pixels(grids.read([place])[0])[0]
         assert torch.nn.functional.cosine_similarity(read[place], alone, dim=0) > 0.999
+
+
+def test_grids_that_take_more_room_than_they_may_are_refused_and_leave_nothing_behind(
+    network: Network, pictures: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    cells, channels, scale = 2 * 2, network[0].model.backbone.channels, 4
+    needed = 35 * (cells * channels + scale)
+
+    with pytest.raises(GridsTooLarge, match="the grids of 35 pictures take about"):
+        encode_grids(*network, pictures, tmp_path / "cache", silent, limit=needed - 1)
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert len(encode_grids(*network, pictures, tmp_path / "cache", silent, limit=needed)) == 35

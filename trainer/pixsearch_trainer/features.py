@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ from pixsearch_trainer.data.pairs import CaptionedPicture
 
 _PICTURES_A_BATCH = 32
 _SENTENCES_A_BATCH = 256
+
+
+class GridsTooLarge(DatasetError):
+    """The grids of a data set would take more room on the disk than they may."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,15 @@ def encode_grids(
     pictures: Sequence[CaptionedPicture],
     cache: Path,
     on_progress: ProgressCallback,
+    limit: float = math.inf,
 ) -> GridStore:
     """Run the CNN over pictures; the result is kept in `cache` and read from there when nothing has changed.
 
+    Args:
+        limit: bytes that these grids may take on the disk.
+
     Raises:
+        GridsTooLarge: they take more, as the first of them show.
         DatasetError: a picture cannot be decoded.
     """
     file = cache / f"grids-{_key(model, pictures)}.bin"
@@ -72,6 +82,12 @@ def encode_grids(
             for places, pixels in _decoded(processor, pictures):
                 for packed in _packed_grids(model, pixels):
                     offsets.append(offsets[-1] + out.write(packed))
+                if (expected := offsets[-1] / (len(offsets) - 1) * len(pictures)) > limit:
+                    file.unlink()
+                    raise GridsTooLarge(
+                        f"the grids of {len(pictures):,} pictures take about {expected / 1e9:.1f} GB",
+                        "Allow them with --cache-gb, or train on fewer pictures",
+                    )
                 on_progress(Progress("encoding pictures", places[-1] + 1, len(pictures)))
         unfinished = offsets_file.with_suffix(".tmp.npy")
         np.save(unfinished, np.array(offsets, np.int64))

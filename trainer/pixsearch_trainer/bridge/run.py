@@ -63,6 +63,8 @@ class BridgeOptions:
     measure_sample: int = 300
     """Queries of val a look; `pixsearch evaluate` takes all."""
     candidates: int = 32
+    cache_gb: float = 50.0
+    """Largest cache of the pictures' grids on the disk."""
     loop: LoopOptions = field(default_factory=LoopOptions)
 
 
@@ -360,7 +362,8 @@ class _Run:
 
     def _grids(self, pictures: list[CaptionedPicture]) -> GridStore:
         with self.accelerator.main_process_first():
-            return encode_grids(self.network, self.processor, pictures, self.folder.folder / "cache", self.on_progress)
+            cache, limit = self.folder.folder / "cache", 1e9 * self.options.cache_gb
+            return encode_grids(self.network, self.processor, pictures, cache, self.on_progress, limit)
 
     def _read_sentences(self) -> Tensor:
         if self._sentences is None:
