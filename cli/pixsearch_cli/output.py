@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -43,10 +44,13 @@ def printable(text: str) -> str:
 
 @contextmanager
 def progress_bars() -> Iterator[ProgressCallback]:
-    """A bar for each task on stderr, gone at the end; nothing where stderr is no terminal."""
+    """A bar for each task on stderr, gone at the end; a line a minute where stderr is no terminal."""
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _line_a_minute()
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with ProgressBars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with ProgressBars(*columns, console=console, transient=True) as bars:
         tasks = {}
 
         def show(progress: Progress) -> None:
@@ -56,3 +60,17 @@ def progress_bars() -> Iterator[ProgressCallback]:
             bars.update(tasks[progress.task], completed=progress.done, total=progress.total, description=description)
 
         yield show
+
+
+def _line_a_minute() -> ProgressCallback:
+    began = said = time.monotonic()
+
+    def show(progress: Progress) -> None:
+        nonlocal said
+        if (now := time.monotonic()) - said >= 60:
+            said = now
+            total = "" if progress.total is None else f" of {progress.total:,}"
+            minutes = f"{(now - began) / 60:.0f} min"
+            say(f"{minutes}: {progress.task} {progress.done:,}{total} {progress.note}".rstrip())
+
+    return show

@@ -1,0 +1,26 @@
+"""How messages look."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pixsearch.progress import Progress
+from pixsearch_cli.output import progress_bars
+
+
+def test_where_stderr_is_no_terminal_progress_is_a_line_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([1000.0, 1030.0, 1061.0, 1119.0, 1125.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+
+    with progress_bars() as show:
+        for step in range(1, 5):
+            show(Progress("training", step * 1000, 9000, "loss 0.5"))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "pixsearch: 1 min: training 2,000 of 9,000 loss 0.5",
+        "pixsearch: 2 min: training 4,000 of 9,000 loss 0.5",
+    ]
