@@ -12,7 +12,8 @@ from pixsearch.errors import UsageError
 if TYPE_CHECKING:
     from pixsearch_trainer.bridge.run import BridgeOptions
     from pixsearch_trainer.data.sets import DataSet
-    from pixsearch_trainer.end_to_end import EndToEndOptions
+    from pixsearch_trainer.end_to_end.pairs import ObjectiveOptions
+    from pixsearch_trainer.end_to_end.run import EndToEndOptions
 
 Asked = Mapping[str, Any]
 """The options that were given, by their Python names; what was not given has the trainer's default."""
@@ -127,29 +128,33 @@ def bridge_options(asked: Asked, pictures: int) -> BridgeOptions:
     )
 
 
-def end_to_end_options(asked: Asked, recipe: str, all_captioned: bool = True) -> EndToEndOptions:
-    """For a run that is a single stage.
+def objective_options(asked: Asked, recipe: str, all_captioned: bool) -> ObjectiveOptions:
+    """What is minimised, for `train_on_pairs`.
 
     Args:
         all_captioned: by people; a sentence that a teacher chose for a photo is nothing that ITM could learn from.
     """
-    from pixsearch_trainer.end_to_end import EndToEndOptions
     from pixsearch_trainer.objectives.contrastive import ContrastiveOptions
     from pixsearch_trainer.objectives.pretraining import PreTrainingOptions
     from pixsearch_trainer.objectives.ranking import RankingOptions
+
+    if recipe == "pretrain":
+        switches = {"masked_words": "no_mlm", "matching": "no_itm", "sampling": "no_sampling"}
+        return PreTrainingOptions(**{name: not asked.get(switch) for name, switch in switches.items()})
+    if recipe == "paper":
+        return RankingOptions()
+    matching: dict[str, Any] = {} if all_captioned and not asked.get("no_itm") else {"matching_weight": 0.0}
+    return ContrastiveOptions(
+        **matching, **_picked(asked, sampled_pixels="sampled_pixels", queue="queue", soft_labels="soft_labels")
+    )
+
+
+def end_to_end_options(asked: Asked) -> EndToEndOptions:
+    """For a run that is a single stage."""
+    from pixsearch_trainer.end_to_end.run import EndToEndOptions
     from pixsearch_trainer.optimisation.loop import LoopOptions
     from pixsearch_trainer.optimisation.optimizers import OptimizerOptions
 
-    objective: Any
-    if recipe == "pretrain":
-        switches = {"masked_words": "no_mlm", "matching": "no_itm", "sampling": "no_sampling"}
-        objective = PreTrainingOptions(**{name: not asked.get(switch) for name, switch in switches.items()})
-    elif recipe == "paper":
-        objective = RankingOptions()
-    else:
-        matching: dict[str, Any] = {} if all_captioned and not asked.get("no_itm") else {"matching_weight": 0.0}
-        chosen = _picked(asked, sampled_pixels="sampled_pixels", queue="queue", soft_labels="soft_labels")
-        objective = ContrastiveOptions(**matching, **chosen)
     optimizer = _picked(
         asked,
         kind="optimizer",
@@ -157,14 +162,16 @@ def end_to_end_options(asked: Asked, recipe: str, all_captioned: bool = True) ->
         cnn_learning_rate="cnn_learning_rate",
         layer_decay="layer_decay",
     )
-    names = ("epochs", "batch", "train_cnn", "augment", "workers", "schedule", "warm_up", "precision", "compile")
+    names = (
+        *("epochs", "batch", "train_cnn", "augment", "workers", "cache_gb"),
+        *("schedule", "warm_up", "precision", "compile", "tensorboard"),
+    )
     return EndToEndOptions(
-        objective=objective,
         optimizer=OptimizerOptions(**optimizer),
         drops=tuple(asked.get("drop", ())),
         loop=LoopOptions(**_loop(asked)),
         **_picked(asked, train_statistics="train_batch_norm", recompute="checkpoint_activations"),
-        **_picked(asked, tensorboard="tensorboard", **{name: name for name in names}),
+        **_picked(asked, **{name: name for name in names}),
     )
 
 

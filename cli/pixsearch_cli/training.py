@@ -29,6 +29,7 @@ from pixsearch_cli.train_options import (
     data_sets,
     end_to_end_options,
     go_on,
+    objective_options,
     one_step,
     recipe_of,
     seen_as,
@@ -37,7 +38,7 @@ from pixsearch_trainer.bridge.run import train_bridge
 from pixsearch_trainer.data.checking import check_pictures, enforce_limit
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.sets import DataSet, read_sets
-from pixsearch_trainer.end_to_end import train_end_to_end
+from pixsearch_trainer.end_to_end.pairs import train_on_pairs
 from pixsearch_trainer.objectives.distillation import TeacherEmbeddings
 from pixsearch_trainer.optimisation.accelerator import make_accelerator, on_main_process
 from pixsearch_trainer.optimisation.state import RunFolder
@@ -149,18 +150,18 @@ class _Job:
         captioned = all(picture.captions for picture in pictures)
         if "teacher" in self.asked:
             pictures, teacher = self._ask_teacher(pictures)
-        options = shortened(end_to_end_options(self.asked, self.recipe, captioned))
-        train_end_to_end(
+        train_on_pairs(
             self.network,
             self.processor,
             pictures,
             out,
-            options,
-            self.fresh == "all",
+            objective_options(self.asked, self.recipe, captioned),
+            shortened(end_to_end_options(self.asked)),
+            self.fresh,
             resume,
             self.tell,
             self.show,
-            **({} if teacher is None else {"teacher": teacher}),
+            teacher,
         )
 
     def _ask_teacher(self, pictures: Sequence[CaptionedPicture]) -> tuple[list[CaptionedPicture], TeacherEmbeddings]:

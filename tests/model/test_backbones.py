@@ -19,6 +19,7 @@ from pixsearch.model.backbones import BACKBONES, SamePaddingConv2d, build_backbo
         ("efficientnet_lite2", 6.09, 1280),
         ("resnet50", 25.56, 2048),
         ("resnet50_caffe", 25.56, 2048),
+        ("resnext152_32x8d", 122.37, 2048),  # see below
     ],
 )
 def test_a_backbone_with_its_classifier_has_as_many_parameters_as_published(
@@ -32,6 +33,31 @@ def test_a_backbone_with_its_classifier_has_as_many_parameters_as_published(
 
     assert (parameters + classifier) / 1e6 == pytest.approx(millions, abs=0.005)
     assert backbone.channels == channels
+
+
+def resnext_parameters(blocks: tuple[int, ...], groups: int, width: int) -> int:
+    """Of a ResNeXt with its classifier, layer by layer (Xie et al., 2017, table 1)."""
+    count = 3 * 64 * 7 * 7 + 2 * 64  # the stem and its batch norm
+    inputs = 64
+    for stage, repeats in enumerate(blocks):
+        hidden, outputs = groups * width * 2**stage, 256 * 2**stage
+        for repeat in range(repeats):
+            count += inputs * hidden + hidden * hidden // groups * 9 + hidden * outputs + 4 * hidden + 2 * outputs
+            if repeat == 0:
+                count += inputs * outputs + 2 * outputs  # the shortcut
+            inputs = outputs
+    return count + 2048 * 1000 + 1000
+
+
+def test_resnext_152_is_resnext_101_with_the_blocks_of_resnet_152() -> None:
+    """torchvision publishes 88,791,336 parameters for ResNeXt-101 32x8d; ResNet-152 has 3, 8, 36 and 3 blocks."""
+    assert resnext_parameters((3, 4, 23, 3), 32, 8) == 88_791_336
+    assert resnext_parameters((3, 8, 36, 3), 32, 8) == 122_372_392
+
+    with torch.device("meta"):
+        backbone = build_backbone("resnext152_32x8d")
+    parameters = sum(parameter.numel() for parameter in backbone.parameters())
+    assert parameters + 2048 * 1000 + 1000 == 122_372_392
 
 
 @pytest.mark.parametrize("name", BACKBONES)

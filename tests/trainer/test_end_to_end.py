@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from pixsearch.model.checkpoints import load_checkpoint, load_network
 from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.end_to_end import EndToEndOptions, EndToEndReport, train_end_to_end
+from pixsearch_trainer.end_to_end.pairs import ObjectiveOptions, train_on_pairs
+from pixsearch_trainer.end_to_end.run import EndToEndOptions, EndToEndReport, EndToEndRun
 from pixsearch_trainer.evaluation import evaluate
 from pixsearch_trainer.features import encode_grids
 from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, ContrastiveOptions
@@ -26,12 +28,11 @@ from pixsearch_trainer.optimisation.interruption import TrainingInterrupted
 from pixsearch_trainer.optimisation.loop import LoopOptions, TrainingFailed
 from pixsearch_trainer.optimisation.optimizers import OptimizerOptions
 from pixsearch_trainer.optimisation.state import RunFolder
-from pixsearch_trainer.starting_weights.other_task import for_task
+from pixsearch_trainer.starting_weights.other_task import Fresh, for_task
 
 State = dict[str, torch.Tensor]
 
 OPTIONS = EndToEndOptions(
-    ContrastiveOptions(),
     epochs=6,
     batch=16,
     workers=0,
@@ -40,6 +41,7 @@ OPTIONS = EndToEndOptions(
     loop=LoopOptions(log_every=1),
 )
 """12 steps of 16 pairs."""
+CONTRASTIVE = ContrastiveOptions()
 
 
 def run(
@@ -47,18 +49,21 @@ def run(
     pictures: list[CaptionedPicture],
     out: Path,
     options: EndToEndOptions = OPTIONS,
-    fresh: bool = False,
+    objective: ObjectiveOptions = CONTRASTIVE,
+    fresh: Fresh = "nothing",
     resume: bool = False,
     on_progress: ProgressCallback = silent,
 ) -> EndToEndReport:
     network, processor = load_network(start)
-    if isinstance(options.objective, PreTrainingOptions):
+    if isinstance(objective, PreTrainingOptions):
         torch.manual_seed(0)
         network, processor = for_task("pretrain", network, processor)
     if not resume:
         RunFolder(out).begin({})
     said: list[str] = []
-    return train_end_to_end(network, processor, pictures, out, options, fresh, resume, said.append, on_progress)
+    return train_on_pairs(
+        network, processor, pictures, out, objective, options, fresh, resume, said.append, on_progress
+    )
 
 
 def state_of(folder: Path) -> State:
@@ -86,7 +91,7 @@ def test_a_tiny_model_learns_32_pictures_by_heart_in_both_streams_and_directions
 ) -> None:
     options = replace(OPTIONS, epochs=250, batch=32, optimizer=OptimizerOptions(learning_rate=3e-3, weight_decay=0))
 
-    run(tiny_start, mosaics, tmp_path / "out", options, fresh=True)
+    run(tiny_start, mosaics, tmp_path / "out", options, fresh="all")
 
     network, processor = load_checkpoint(tmp_path / "out")
     grids = encode_grids(network, processor, mosaics, tmp_path / "cache", silent)
@@ -109,14 +114,14 @@ def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
     mosaics: list[CaptionedPicture],
     tmp_path: Path,
 ) -> None:
-    options = replace(OPTIONS, objective=objective, loop=replace(OPTIONS.loop, ema=0.9, accumulate=2, clip=1.0))
+    options = replace(OPTIONS, loop=replace(OPTIONS.loop, ema=0.9, accumulate=2, clip=1.0))
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    run(tiny_start, mosaics, whole, options)
+    run(tiny_start, mosaics, whole, options, objective)
 
     with pytest.raises(TrainingInterrupted, match="step 3 of 6") as stopped:
-        run(tiny_start, mosaics, halves, options, on_progress=interrupt_after(3))
+        run(tiny_start, mosaics, halves, options, objective, on_progress=interrupt_after(3))
     torch.manual_seed(99)  # another process has other generators
-    run(tiny_start, mosaics, halves, options, resume=True)
+    run(tiny_start, mosaics, halves, options, objective, resume=True)
 
     assert stopped.value.exit_code == 130
     assert (halves / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
@@ -168,7 +173,7 @@ def test_a_run_that_ended_leaves_its_checkpoint_figures_and_log_alone(
 
     files = {"config.json", "tokenizer.json", "model.safetensors", "figures.json", "log.jsonl"}
     assert {file.name for file in (tmp_path / "out").iterdir()} == files
-    assert (report.pictures, report.captions) == (24, 120)
+    assert report.pictures == 24
     assert report.best is not None
 
 
@@ -216,11 +221,11 @@ def test_the_checkpoint_that_val_likes_best_is_kept(
     scores = iter([1.0, 3.0, 2.0])
     seen: list[State] = []
 
-    def judge(self: object) -> tuple[float, dict[str, object]]:
-        seen.append({name: tensor.clone() for name, tensor in self.network.state_dict().items()})  # type: ignore[attr-defined]
+    def judge(task: object, run: EndToEndRun) -> tuple[float, dict[str, object]]:
+        seen.append({name: tensor.clone() for name, tensor in run.network.state_dict().items()})
         return next(scores), {}
 
-    monkeypatch.setattr("pixsearch_trainer.end_to_end._Run._judge", judge)
+    monkeypatch.setattr("pixsearch_trainer.end_to_end.pairs._PairTask.judge", judge)
 
     report = run(tiny_start, with_val(mosaics, 16), tmp_path / "out", replace(OPTIONS, epochs=3))
 
@@ -230,23 +235,28 @@ def test_the_checkpoint_that_val_likes_best_is_kept(
     assert kept == seen[1]["similarity_weight"] != seen[2]["similarity_weight"]
 
 
-def test_an_average_of_the_weights_is_saved_when_asked_for(
+def test_an_average_of_the_weights_is_what_is_kept_when_asked_for(
     tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
 ) -> None:
-    frozen = replace(OPTIONS, loop=replace(OPTIONS.loop, ema=1.0))  # an average that never moves from the first step
+    """With a decay of 0.5 the average after steps 1 and 2 is half of each; after step 1 it is the weights."""
+    two_steps = replace(OPTIONS, epochs=1, schedule="step", warm_up=0.0)  # the first step is that of a shorter run
+    one, two, average = tmp_path / "one", tmp_path / "two", tmp_path / "average"
+    run(tiny_start, mosaics, one, replace(two_steps, epochs=0.5))
+    run(tiny_start, mosaics, two, two_steps)
+    run(tiny_start, mosaics, average, replace(two_steps, loop=replace(OPTIONS.loop, ema=0.5)))
 
-    run(tiny_start, mosaics, tmp_path / "out", frozen)
-    run(tiny_start, mosaics, tmp_path / "one step", replace(OPTIONS, epochs=0.5))
-
-    assert losses(tmp_path / "out")[0] != losses(tmp_path / "out")[-1]
+    after_one, after_two, kept = (state_of(folder) for folder in (one, two, average))
+    for name in ("maps.log_scale", "similarity_weight", "itm_head.0.bias"):
+        assert not torch.equal(after_one[name], after_two[name])
+        assert torch.allclose(kept[name], (after_one[name] + after_two[name]) / 2, atol=1e-7), name
 
 
 def test_pre_training_learns_to_predict_words_and_its_checkpoint_starts_a_retrieval(
     tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
 ) -> None:
-    options = replace(OPTIONS, objective=PreTrainingOptions(), epochs=60)
+    options = replace(OPTIONS, epochs=60)
 
-    run(tiny_start, with_val(mosaics), tmp_path / "pre", options, fresh=True)
+    run(tiny_start, with_val(mosaics), tmp_path / "pre", options, PreTrainingOptions(), fresh="all")
 
     lines = [json.loads(line) for line in (tmp_path / "pre" / "log.jsonl").read_text().splitlines()]
     assert sum(line["mlm"] for line in lines[-5:]) < 0.9 * sum(line["mlm"] for line in lines[:5])
@@ -264,9 +274,9 @@ def test_pre_training_learns_to_predict_words_and_its_checkpoint_starts_a_retrie
 def test_each_part_of_pre_training_can_be_left_out(
     left_out: str, losses_left: set[str], tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
 ) -> None:
-    options = replace(OPTIONS, objective=replace(PreTrainingOptions(), **{left_out: False}), epochs=1)
+    objective = replace(PreTrainingOptions(), **{left_out: False})
 
-    run(tiny_start, mosaics, tmp_path / "out", options)
+    run(tiny_start, mosaics, tmp_path / "out", replace(OPTIONS, epochs=1), objective)
 
     line = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])
     assert {"mlm", "itm"} & line.keys() == losses_left
@@ -297,3 +307,26 @@ def test_recomputed_activations_change_no_loss(
 def test_one_picture_is_too_few(tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="1 captioned pictures are too few"):
         run(tiny_start, mosaics[:1], tmp_path / "out")
+
+
+def test_after_another_task_the_maps_take_new_statistics_and_what_the_transformer_reads_stays_as_it_was(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    run(tiny_start, mosaics, tmp_path / "maps", replace(OPTIONS, epochs=0.5), fresh="maps")
+    run(tiny_start, mosaics, tmp_path / "all", replace(OPTIONS, epochs=0.5), fresh="all")
+
+    start, maps, everything = (state_of(folder) for folder in (tiny_start, tmp_path / "maps", tmp_path / "all"))
+    assert not torch.equal(maps["maps.standardise.mean"], start["maps.standardise.mean"])
+    assert torch.equal(maps["model.standardise.mean"], start["model.standardise.mean"])
+    assert not torch.equal(everything["model.standardise.mean"], start["model.standardise.mean"])
+
+
+def test_where_the_grids_take_more_room_than_they_may_the_cnn_runs_each_time(
+    tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixsearch_trainer.features.autocast", lambda device: nullcontext())  # as OPTIONS.precision
+    run(tiny_start, mosaics, tmp_path / "cached")
+    run(tiny_start, mosaics, tmp_path / "uncached", replace(OPTIONS, cache_gb=1e-9))
+
+    assert losses(tmp_path / "uncached") != losses(tmp_path / "cached")
+    assert losses(tmp_path / "uncached") == pytest.approx(losses(tmp_path / "cached"), rel=0.02)  # a byte a value

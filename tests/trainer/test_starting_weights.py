@@ -24,7 +24,7 @@ from pixsearch.errors import CheckpointInvalid, ModelNotFound
 from pixsearch.model.backbones import build_backbone
 from pixsearch_trainer.starting_weights import assemble
 from pixsearch_trainer.starting_weights.caffe_resnet import read_tensorflowjs
-from pixsearch_trainer.starting_weights.cnn import read_cnn
+from pixsearch_trainer.starting_weights.cnn import convert_torchvision_resnet, read_cnn
 from pixsearch_trainer.starting_weights.language_model import read_language_model
 
 State = dict[str, Tensor]
@@ -436,3 +436,17 @@ def test_what_is_no_bert_is_refused_in_one_line(tmp_path: Path, source_in: Calla
         read_language_model(source)
     assert source in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_resnext_152_takes_weights_of_torchvisions_names() -> None:
+    with torch.device("meta"):
+        bottleneck = torchvision.models.resnet.Bottleneck
+        state = torchvision.models.ResNet(bottleneck, [3, 8, 36, 3], groups=32, width_per_group=8).state_dict()
+        backbone = build_backbone("resnext152_32x8d")
+
+    backbone.load_state_dict(convert_torchvision_resnet(state), assign=True)
+
+
+def test_torchvision_has_no_weights_of_resnext_152() -> None:
+    with pytest.raises(ModelNotFound, match="torchvision has no resnext152_32x8d"):
+        read_cnn("resnext152_32x8d", "torchvision")

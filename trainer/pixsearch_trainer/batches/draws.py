@@ -30,13 +30,15 @@ _WORD = (1 << 64) - 1
 
 @dataclass
 class Draws:
-    """Draws `batch` places a step without replacement, each as often as its weight says; an epoch is their sum."""
+    """Draws `batch` items a step without replacement, each as often as its weight says; an epoch is their sum."""
 
     weights: Tensor
-    """[pictures], how often each is drawn in an epoch; at most 1."""
+    """[items], how often each is drawn in an epoch; at most 1."""
     batch: int
-    """Over all processes."""
+    """Items, over all processes."""
     seed: int
+    pictures_an_item: int = 1
+    """An item's pictures follow one another."""
     _epoch: int = field(default=-1, init=False)
     _order: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long), init=False)
 
@@ -47,11 +49,17 @@ class Draws:
     def steps_an_epoch(self) -> int:
         return max(1, int(self.weights.sum()) // self.batch)
 
+    @property
+    def pictures(self) -> int:
+        """Of a step."""
+        return self.batch * self.pictures_an_item
+
     def at(self, step: int) -> Tensor:
-        """The places of a step [batch]; steps count from 0."""
+        """The places of the pictures of a step [pictures]; steps count from 0."""
         epoch, within = divmod(step, self.steps_an_epoch)
         if epoch != self._epoch:
             count = self.steps_an_epoch * self.batch
             self._order = torch.multinomial(self.weights, count, generator=generator_of(self.seed, 0, epoch))
             self._epoch = epoch
-        return self._order[within * self.batch : (within + 1) * self.batch]
+        items = self._order[within * self.batch : (within + 1) * self.batch]
+        return (items[:, None] * self.pictures_an_item + torch.arange(self.pictures_an_item)).flatten()

@@ -136,7 +136,8 @@ class ContrastiveObjective(Objective):
         total = losses["itc"]
         if self._teacher is not None:
             logits = scale * texts @ images.T
-            losses["teacher"] = distillation_loss(logits, *self._teacher.targets(batch.pictures, batch.captions))
+            to_pictures, to_captions = self._teacher.targets(batch.pictures.cpu(), batch.captions.cpu())
+            losses["teacher"] = distillation_loss(logits, to_pictures.to(logits), to_captions.to(logits))
             total = (1 - options.teacher_weight) * total + options.teacher_weight * losses["teacher"]
         if options.matching_weight:
             similarity = texts @ images.T

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixsearch.model.backbones import ResNet50
+from pixsearch.model.backbones import ResNet
 
 _CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)  # taken off pictures of 0..255; the network itself reads BGR
 _CONVOLUTIONS = {"2a": "conv1", "2b": "conv2", "2c": "conv3"}
@@ -35,7 +35,7 @@ def read_tensorflowjs(folder: Path) -> dict[str, Tensor]:
 
 
 def convert_caffe_resnet50(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keras' names and layouts to those of `ResNet50(stride_in_first=True)`; the classifier is left out.
+    """Keras' names and layouts to those of `ResNet` "resnet50_caffe"; the classifier is left out.
 
     A kernel turns from height, width, in, out to out, in, height, width. A convolution's bias is what its batch norm's
     running mean is short of. The first convolution takes over the change from our normalised RGB to Caffe's BGR.
@@ -53,7 +53,7 @@ def convert_caffe_resnet50(state: dict[str, Tensor]) -> dict[str, Tensor]:
             converted[f"{target[1]}.num_batches_tracked"] = torch.tensor(0)
     kernel = converted["stem.0.weight"].flip(1)  # BGR -> RGB
     # Caffe reads 255 * rgb - mean; ours is (rgb - m) / s, so 255 * rgb - mean = 255 * s * ours + (255 * m - mean).
-    mean, std = torch.tensor(ResNet50.mean), torch.tensor(ResNet50.std)
+    mean, std = torch.tensor(ResNet.mean), torch.tensor(ResNet.std)
     offset = 255 * mean - torch.tensor(_CAFFE_MEAN_RGB)
     converted["stem.1.running_mean"] -= (kernel.sum((2, 3)) * offset).sum(1)
     converted["stem.0.weight"] = kernel * (255 * std)[:, None, None]

@@ -36,15 +36,15 @@ def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
         if backbone != "resnet50":
             raise ModelNotFound(f"torchvision has no {backbone}", "Give the path of its weights")
         weights = torchvision.models.ResNet50_Weights.IMAGENET1K_V2
-        return convert_torchvision_resnet50(weights.get_state_dict(progress=False))
+        return convert_torchvision_resnet(weights.get_state_dict(progress=False))
     path = Path(source)
     if not path.exists():
         raise ModelNotFound(f"{source} is neither a file nor torchvision", "Give the path of the CNN's weights")
     try:
         if backbone == "resnet50_caffe":
             state = convert_caffe_resnet50(read_tensorflowjs(path))
-        elif backbone == "resnet50":
-            state = convert_torchvision_resnet50(_load(path))
+        elif backbone in ("resnet50", "resnext152_32x8d"):
+            state = convert_torchvision_resnet(_load(path))
         else:
             state = convert_efficientnet_lite(_read_pth(path))
         with torch.device("meta"):
@@ -57,8 +57,8 @@ def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
     return state
 
 
-def convert_torchvision_resnet50(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename torchvision's ResNet-50 tensors to those of `ResNet50`; the classifier is left out."""
+def convert_torchvision_resnet(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename torchvision's ResNet tensors to those of `ResNet`; the classifier is left out."""
     stem = {"conv1": "stem.0", "bn1": "stem.1"}
     converted = {}
     for name, tensor in state.items():

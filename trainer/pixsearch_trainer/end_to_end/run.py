@@ -1,15 +1,13 @@
-"""Training from many pairs, end to end: pre-training, ITC with ITM, or the paper's ranking, each a single stage."""
+"""A run of a single stage, whatever its task: what is trained, what val says of it, and which checkpoint is kept."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 
@@ -17,36 +15,33 @@ from pixsearch.durable import write_durably
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.model.checkpoints import save_checkpoint
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
-from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.runtime import autocast
-from pixsearch.progress import ProgressCallback, silent
+from pixsearch.progress import ProgressCallback
 from pixsearch_trainer.batches.draws import Draws
 from pixsearch_trainer.batches.pairs import PairBatches
-from pixsearch_trainer.data.pairs import CaptionedPicture, Captions, of_split
-from pixsearch_trainer.evaluation import evaluate
-from pixsearch_trainer.features import GridStore, decode, encode_grids
-from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, ContrastiveOptions
+from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
+from pixsearch_trainer.features import GridsTooLarge, GridStore, decode, encode_grids
 from pixsearch_trainer.objectives.objective import Objective
-from pixsearch_trainer.objectives.pretraining import PreTrainingObjective, PreTrainingOptions
-from pixsearch_trainer.objectives.ranking import RankingObjective, RankingOptions
 from pixsearch_trainer.optimisation.accelerator import Precision, make_accelerator
 from pixsearch_trainer.optimisation.log import RunLog
 from pixsearch_trainer.optimisation.loop import LoopOptions, Stage, train_stage
 from pixsearch_trainer.optimisation.optimizers import OptimizerOptions, build_optimizers
 from pixsearch_trainer.optimisation.schedules import Schedule, cosine, step_down
 from pixsearch_trainer.optimisation.state import RunFolder
+from pixsearch_trainer.starting_weights.other_task import Fresh
+
+if TYPE_CHECKING:
+    from pixsearch.model.checkpoints import Network
 
 FIGURES_FILE = "figures.json"
 _PICTURES_FOR_STATISTICS = 1000
-_VAL_BATCHES = 20  # where val is judged by its loss
 
 
 @dataclass(frozen=True)
 class EndToEndOptions:
-    """What a user chooses of such a run."""
+    """What a user chooses of such a run, beside the task's own options."""
 
-    objective: PreTrainingOptions | ContrastiveOptions | RankingOptions
     epochs: float = 10
     batch: int = 64
     """Pairs a step and process."""
@@ -56,6 +51,8 @@ class EndToEndOptions:
     """Let the CNN's batch norms take the statistics of these pictures."""
     augment: bool = False
     workers: int = 2
+    cache_gb: float = 50.0
+    """Largest cache of a frozen CNN's grids on the disk; where they take more, the CNN runs each time."""
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     schedule: Literal["cosine", "step"] = "cosine"
     warm_up: float = 0.05
@@ -68,9 +65,6 @@ class EndToEndOptions:
     compile: bool = False
     tensorboard: bool = False
     measure_every_epochs: float = 1
-    measure_sample: int = 300
-    """Queries of val a look whose candidates are re-ranked."""
-    candidates: int = 32
     loop: LoopOptions = field(default_factory=LoopOptions)
 
 
@@ -97,7 +91,6 @@ class EndToEndReport:
 
     folder: Path
     pictures: int
-    captions: int
     steps: int
     minutes: float
     """Of this process; a run that was gone on with took longer."""
@@ -105,33 +98,50 @@ class EndToEndReport:
     """What val said of the checkpoint that was kept; None without val."""
 
 
-def train_end_to_end(
-    network: PixelBertForRetrieval | PixelBertForPreTraining,
+class Task(Protocol):
+    """What is trained for: its data, its objective, and how val is judged."""
+
+    name: str
+    training: list[CaptionedPicture]
+    """One an item, but for NLVR2, where an item is two of them, one after the other."""
+    validation: list[CaptionedPicture]
+    pictures_an_item: int
+    others: int
+    """Captions of other pictures that come along with each pair."""
+
+    def objective(self, network: Any) -> Objective:
+        """What is minimised on the training data."""
+
+    def judge(self, run: EndToEndRun) -> tuple[float, dict[str, object]]:
+        """A score on val, the higher the better, and the figures behind it; the network is in eval mode."""
+
+
+def train_task(
+    task: Task,
+    network: Network,
     processor: PixelBertProcessor,
-    pictures: Sequence[CaptionedPicture],
     out: Path,
     options: EndToEndOptions,
-    fresh: bool,
+    fresh: Fresh,
     resume: bool,
     say: Callable[[str], None],
-    on_progress: ProgressCallback = silent,
+    on_progress: ProgressCallback,
 ) -> EndToEndReport:
     """Train and leave in `out` the checkpoint that val likes best, or the last one where there is no val.
 
     Args:
-        pictures: of the splits train and val; val is measured on and never trained on.
-        fresh: the network was assembled from parts: its statistics are taken from these pictures.
+        fresh: what of the network starts here, and takes its statistics from these pictures.
         resume: go on from the state in `out`, which the caller has begun (`RunFolder.begin`) or checked.
 
     Raises:
         DatasetError: too few pictures, or one cannot be decoded.
         TrainingInterrupted, TrainingFailed: see `train_stage`.
     """
-    run = _Run(network, processor, pictures, out, options, say, on_progress)
+    run = EndToEndRun(task, network, processor, out, options, say, on_progress)
     started = time.monotonic()
     saved = run.folder.load() if resume else None
-    if fresh and saved is None:
-        run.fit_statistics()
+    if fresh != "nothing" and saved is None:
+        run.fit_statistics(fresh)
     stage = run.stage()
     log = RunLog(run.folder.out, (0, _step_of(saved)) if resume else None, options.tensorboard)
     if saved is not None:
@@ -142,35 +152,33 @@ def train_end_to_end(
     if run.accelerator.is_main_process:
         run.folder.end()
     minutes = (time.monotonic() - started) / 60
-    best = max(run.looks, key=lambda look: look.score) if run.validation else None
-    return EndToEndReport(out, len(run.training), len(run.captions.sentences), stage.steps, minutes, best)
+    best = max(run.looks, key=lambda look: look.score) if task.validation else None
+    return EndToEndReport(out, len(task.training), stage.steps, minutes, best)
 
 
-class _Run:
+class EndToEndRun:
     """A network in training, its data, and what val has said so far."""
 
     def __init__(
         self,
-        network: PixelBertForRetrieval | PixelBertForPreTraining,
+        task: Task,
+        network: Network,
         processor: PixelBertProcessor,
-        pictures: Sequence[CaptionedPicture],
         out: Path,
         options: EndToEndOptions,
         say: Callable[[str], None],
         on_progress: ProgressCallback,
     ) -> None:
-        self.processor, self.options = processor, options
+        self.task, self.processor, self.options = task, processor, options
         self.say, self.on_progress = say, on_progress
-        self.training, self.validation = of_split(pictures, "train"), of_split(pictures, "val")
-        if len(self.training) < 2:
+        if len(task.training) < 2 * task.pictures_an_item:
             raise DatasetError(
-                f"{len(self.training)} captioned pictures are too few", "Give two or more in the split train"
+                f"{len(task.training)} captioned pictures are too few", "Give two or more in the split train"
             )
         self.folder = RunFolder(out)
         self.accelerator = make_accelerator(options.precision)
         self.device = self.accelerator.device
-        self.network = network.to(self.device).train()
-        self.captions = Captions.of(self.training)
+        self.network: Network = network.to(self.device)
         self.looks: list[Look] = []
         model = network.model
         model.recompute = options.recompute
@@ -181,27 +189,30 @@ class _Run:
             for layer in model.layers:
                 layer.compile()
 
-    def fit_statistics(self) -> None:
+    def fit_statistics(self, fresh: Fresh) -> None:
         """Standardise features by the statistics of a sample of the training pictures."""
         generator = torch.Generator().manual_seed(self.options.loop.seed)
-        sample = torch.randperm(len(self.training), generator=generator)[:_PICTURES_FOR_STATISTICS].tolist()
+        training = self.task.training
+        sample = torch.randperm(len(training), generator=generator)[:_PICTURES_FOR_STATISTICS].tolist()
         model, edge = self.network.model, self.processor.config.input_size
         pixels, pooled = [], []
         with torch.no_grad(), autocast(self.device):
             for start in range(0, len(sample), 32):
-                drawn = [decode(self.training[place], edge) for place in sample[start : start + 32]]
+                drawn = [decode(training[place], edge) for place in sample[start : start + 32]]
                 grid, mask = model.encode_grids(self.processor.pixels(drawn))
                 pixels.append(grid[mask].float())
                 pooled.append(pool_grid(grid.float(), mask))
-        model.standardise.fit(torch.cat(pixels))
+        if fresh == "all":
+            model.standardise.fit(torch.cat(pixels))
         if isinstance(self.network, PixelBertForRetrieval):
             self.network.maps.standardise.fit(torch.cat(pooled))
 
     def stage(self) -> Stage:
         """The one stage of the run."""
         options = self.options
-        objective = self._objective()
-        batches = self._batches(self.training, self.captions, self._grids(self.training), augment=options.augment)
+        objective = self.task.objective(self.network)
+        with self.accelerator.main_process_first():  # it encodes the pictures, and the others read what it wrote
+            batches = self.batches(self.task.training, options.augment)
         steps = max(1, round(options.epochs * batches.steps_an_epoch / options.loop.accumulate))
         optimizers = build_optimizers(objective, self.network.model, options.optimizer)
         if len(optimizers) > 1 and self.accelerator.mixed_precision == "fp16":
@@ -211,9 +222,7 @@ class _Run:
         epoch = batches.steps_an_epoch / options.loop.accumulate
         return Stage(
             number=0,
-            name={PreTrainingOptions: "pre-training", RankingOptions: "ranking"}.get(
-                type(options.objective), "retrieval"
-            ),
+            name=self.task.name,
             objective=objective,
             batches=batches,
             optimizers=optimizers,
@@ -228,7 +237,7 @@ class _Run:
         if not self.accelerator.is_main_process:
             return
         self.network.eval()
-        score, figures = self._judge() if self.validation else (float(step), {})
+        score, figures = self.task.judge(self) if self.task.validation else (float(step), {})
         if all(score >= look.score for look in self.looks):
             save_checkpoint(self.folder.out, self.network, self.processor)
         self.looks.append(Look(step, score, figures))
@@ -246,88 +255,42 @@ class _Run:
             looks = [Look.of_json(values) for values in json.loads(file.read_bytes())]
             self.looks = [look for look in looks if look.step <= step]
 
-    def _judge(self) -> tuple[float, dict[str, object]]:
-        """A score on val, the higher the better, and the figures behind it."""
-        if not isinstance(self.network, PixelBertForRetrieval) or isinstance(self.options.objective, RankingOptions):
-            return self._judge_by_loss()
-        with tempfile.TemporaryDirectory() as folder:
-            cache = Path(folder) if self.options.train_cnn else self._cache
-            grids = encode_grids(self.network, self.processor, self.validation, cache, self.on_progress)
-            matching = isinstance(self.options.objective, ContrastiveOptions) and self.options.objective.matching_weight
-            evaluation = evaluate(
-                self.network,
-                self.processor,
-                self.validation,
-                grids,
-                (self.options.candidates,) if matching else (),
-                self.options.measure_sample,
-                on_progress=self.on_progress,
-            )
-        direction = evaluation.text_to_image
-        reached = [direction.first_stage.r1, *(recall.r1 for recall in direction.reranked.values())]
-        config = dataclasses.replace(self.network.config, rerank=len(reached) > 1 and reached[-1] >= reached[0])
-        self.network.config = self.processor.config = config
-        return max(reached), evaluation.as_json()
-
-    def _judge_by_loss(self) -> tuple[float, dict[str, object]]:
-        captions = Captions.of(self.validation)
-        batches = self._batches(self.validation, captions, self._grids(self.validation), augment=False)
-        objective = self._objective().eval()
-        total: dict[str, float] = {}
-        count = min(_VAL_BATCHES, batches.steps_an_epoch)
-        with torch.random.fork_rng(), torch.no_grad(), autocast(self.device):
-            torch.manual_seed(0)  # the same words are masked at every look
-            for _, batch in zip(range(count), batches(0), strict=False):
-                for name, loss in objective(batch).items():
-                    total[name] = total.get(name, 0.0) + loss.item() / count
-        return -total["loss"], {name: round(loss, 4) for name, loss in total.items()}
-
-    def _objective(self) -> Objective:
-        options = self.options.objective
-        if isinstance(options, PreTrainingOptions):
-            assert isinstance(self.network, PixelBertForPreTraining)
-            return PreTrainingObjective(self.network, options)
-        assert isinstance(self.network, PixelBertForRetrieval)
-        if isinstance(options, RankingOptions):
-            return RankingObjective(self.network, options)
-        return ContrastiveObjective(self.network, options)
-
-    def _batches(
-        self, pictures: list[CaptionedPicture], captions: Captions, grids: GridStore | None, augment: bool
-    ) -> PairBatches:
-        options, accelerator = self.options, self.accelerator
-        weights = torch.tensor([picture.weight for picture in pictures])
+    def batches(self, pictures: list[CaptionedPicture], augment: bool = False) -> PairBatches:
+        """Batches of pictures of the training set or of val, by weight, this process's share of each."""
+        options, accelerator, an_item = self.options, self.accelerator, self.task.pictures_an_item
+        weights = torch.tensor([picture.weight for picture in pictures[::an_item]])
         weights = weights / weights.max()
         processes = accelerator.num_processes
         batch = min(options.batch * processes, int((weights > 0).sum())) // processes * processes
         return PairBatches(
             pictures,
-            captions,
+            Captions.of(pictures),
             self.processor,
-            Draws(weights, batch, options.loop.seed),
+            Draws(weights, batch, options.loop.seed, an_item),
             self.device,
             options.loop.seed,
-            None if augment else grids,
+            None if augment else self.grids(pictures),
             augment,
-            options.objective.negatives if isinstance(options.objective, RankingOptions) else 0,
+            self.task.others,
             options.workers,
             accelerator.process_index,
             processes,
         )
 
-    @property
-    def _cache(self) -> Path:
-        return self.folder.folder / "cache"
-
-    def _grids(self, pictures: list[CaptionedPicture]) -> GridStore | None:
+    def grids(self, pictures: list[CaptionedPicture]) -> GridStore | None:
+        """What the frozen CNN sees in pictures, from the cache; None where it is trained or they take too much room."""
         if self.options.train_cnn:
             return None
         training = self.network.training
         self.network.eval()
-        with self.accelerator.main_process_first():
-            grids = encode_grids(self.network, self.processor, pictures, self._cache, self.on_progress)
-        self.network.train(training)
-        return grids
+        cache, limit = self.folder.folder / "cache", 1e9 * self.options.cache_gb
+        try:
+            return encode_grids(self.network, self.processor, pictures, cache, self.on_progress, limit)
+        except GridsTooLarge as error:
+            self.say(f"{error.message}, more than --cache-gb allows; the CNN runs each time instead")
+            return None
+        finally:
+            self.network.train(training)
 
     def _schedule(self, steps: int, epoch: float) -> Schedule:
         options = self.options
