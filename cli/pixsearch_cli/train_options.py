@@ -36,8 +36,8 @@ _OPTIONS_OF = {
     "contrastive": _END_TO_END | {"no_itm", "sampled_pixels", "queue", "soft_labels", "teacher", "teacher_texts"},
     "paper": _END_TO_END,
     "pretrain": _END_TO_END | {"no_mlm", "no_itm", "no_sampling"},
-    "vqa": _END_TO_END,
-    "nlvr2": _END_TO_END,
+    "vqa": _END_TO_END - {"augment"},  # "left" is an answer, and a mirror makes it wrong
+    "nlvr2": _END_TO_END - {"augment"},
 }
 _MAY_CHANGE = {"workers", "save_steps", "save_minutes", "tensorboard", "cache_gb", "resume", "dry_run", "out"}
 """What a run that is gone on with may be told anew."""

@@ -16,11 +16,13 @@ from pixsearch.settings import models_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pixsearch.model.nlvr2 import PixelBertForNLVR2
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
     from pixsearch.model.pretraining import PixelBertForPreTraining
     from pixsearch.model.processor import PixelBertProcessor
+    from pixsearch.model.vqa import PixelBertForVQA
 
-    Network = PixelBertForRetrieval | PixelBertForPreTraining
+    Network = PixelBertForRetrieval | PixelBertForPreTraining | PixelBertForVQA | PixelBertForNLVR2
 
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_NAME = "shipped"
@@ -137,10 +139,17 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
 
 def build_network(config: PixelBertConfig) -> Network:
     """The network of the config's task, with random weights."""
+    from pixsearch.model.nlvr2 import PixelBertForNLVR2
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
     from pixsearch.model.pretraining import PixelBertForPreTraining
+    from pixsearch.model.vqa import PixelBertForVQA
 
-    networks: dict[str, type[Network]] = {"retrieval": PixelBertForRetrieval, "pretrain": PixelBertForPreTraining}
+    networks: dict[str, type[Network]] = {
+        "retrieval": PixelBertForRetrieval,
+        "pretrain": PixelBertForPreTraining,
+        "vqa": PixelBertForVQA,
+        "nlvr2": PixelBertForNLVR2,
+    }
     return networks[config.task](config)
 
 

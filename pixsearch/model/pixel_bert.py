@@ -163,6 +163,16 @@ class PixelBertModel(nn.Module):
         joint_mask = torch.cat([mask, pixel_mask], dim=1)
         return self.encode(torch.cat([words, pixels], dim=1), joint_mask, first_layer=self.config.joint_from_layer)
 
+    def read(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
+        """Sentences and pictures, pair by pair, through the joint stream: [batch, words + pixels, width], [CLS] first.
+
+        Args:
+            ids, mask: [batch, words].
+            grid, pixel_mask: [batch, pixels, channels], [batch, pixels]; without a mask all pixels are read.
+        """
+        words, pixels = self.read_words_alone(ids, mask), self.read_pixels_alone(grid)
+        return self.read_jointly(words, mask, pixels, pixel_mask)
+
 
 def pad_grids(grids: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Grids [pixels, channels] of any numbers of pixels -> [batch, most pixels, channels] and its mask."""

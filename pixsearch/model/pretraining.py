@@ -34,16 +34,6 @@ class PixelBertForPreTraining(nn.Module):
         self.mlm_head = MaskedWordHead(config)
         self.itm_head = nn.Sequential(nn.Linear(config.width, config.width), nn.Tanh(), nn.Linear(config.width, 1))
 
-    def read(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """The joint stream's states [batch, words + pixels, width]; [CLS] stands first.
-
-        Args:
-            ids, mask: [batch, words].
-            grid, pixel_mask: [batch, pixels, channels], [batch, pixels]; without a mask all pixels are read.
-        """
-        words, pixels = self.model.read_words_alone(ids, mask), self.model.read_pixels_alone(grid)
-        return self.model.read_jointly(words, mask, pixels, pixel_mask)
-
     def predict_words(self, states: Tensor) -> Tensor:
         """States of masked words [n, width] -> logits over the vocabulary [n, vocabulary]."""
         words = self.model.word_embedding.word_embeddings.weight

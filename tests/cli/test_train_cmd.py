@@ -12,6 +12,7 @@ from pixsearch.model.checkpoints import load_network
 from pixsearch.settings import models_folder
 from pixsearch_trainer.optimisation.state import RunFolder
 from tests.cli.conftest import Run
+from tests.other_tasks import write_nlvr2, write_vqa
 from tests.photos import make_photo
 from tests.tiny_checkpoint import make_tiny_checkpoint
 from tests.tiny_teacher import make_tiny_clip
@@ -200,7 +201,7 @@ def test_a_dry_run_does_a_step_and_writes_nothing(run: Run, checkpoint: Path, di
         )
 
         assert outcome.exit_code == 0, outcome.stderr
-        assert outcome.stdout.startswith("dry run: 6 pictures are sound; a step of each stage took ")
+        assert outcome.stdout.startswith("dry run: 6 pictures, 6 captions are sound; a step of each stage took ")
         assert not (tmp_path / "out").exists()
 
 
@@ -249,3 +250,32 @@ def test_an_interrupted_run_is_gone_on_with_as_it_was_begun(
     assert resumed.exit_code == 0, resumed.stderr
     whole, halves = (load_network(folder)[0].state_dict() for folder in (tmp_path / "whole", out))
     assert all(torch.equal(tensor, halves[name]) for name, tensor in whole.items())
+
+
+def test_questions_are_trained_on_and_measured_and_the_checkpoint_knows_its_answers_and_cannot_search(
+    run: Run, checkpoint: Path, tmp_path: Path
+) -> None:
+    write_vqa(tmp_path / "vqa", {"train2014": 20, "val2014": 4})
+    arguments = ("--data", tmp_path / "vqa", "--workers", "0", "--model", checkpoint, "--out", tmp_path / "out")
+
+    outcome = run("train", *arguments, "--task", "vqa", "--epochs", "1", "--batch", "10")
+
+    assert outcome.exit_code == 0, outcome.stderr
+    assert f"{tmp_path / 'out'}: 20 questions" in outcome.stdout
+    assert "val, step 2: accuracy " in outcome.stderr
+    assert sorted(load_network(tmp_path / "out")[0].config.answers) == ["blue", "red"]
+    refused = run("index", tmp_path / "vqa", "--model", tmp_path / "out", "--library", tmp_path / "library")
+    assert refused.exit_code == 1
+    assert "is a checkpoint of the task vqa and cannot search" in refused.stderr
+
+
+def test_statements_about_two_pictures_are_trained_on_and_measured(run: Run, checkpoint: Path, tmp_path: Path) -> None:
+    write_nlvr2(tmp_path / "nlvr2", {"train": 8, "dev": 4})
+    arguments = ("--data", tmp_path / "nlvr2", "--workers", "0", "--model", checkpoint, "--out", tmp_path / "out")
+
+    outcome = run("train", *arguments, "--task", "nlvr2", "--epochs", "1", "--batch", "4")
+
+    assert outcome.exit_code == 0, outcome.stderr
+    assert f"{tmp_path / 'out'}: 8 statements" in outcome.stdout
+    assert "val, step 2: accuracy " in outcome.stderr
+    assert load_network(tmp_path / "out")[0].config.task == "nlvr2"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,12 +19,14 @@ from torch import Tensor
 from pixsearch.errors import DatasetError, PictureError
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
-from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.runtime import autocast
 from pixsearch.pictures import open_picture
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch_trainer.data.pairs import CaptionedPicture
+
+if TYPE_CHECKING:
+    from pixsearch.model.checkpoints import Network
 
 _PICTURES_A_BATCH = 32
 _SENTENCES_A_BATCH = 256
@@ -57,7 +60,7 @@ class GridStore:
 
 
 def encode_grids(
-    model: PixelBertForRetrieval | PixelBertForPreTraining,
+    model: Network,
     processor: PixelBertProcessor,
     pictures: Sequence[CaptionedPicture],
     cache: Path,
@@ -98,7 +101,7 @@ def encode_grids(
 
 
 @torch.no_grad()
-def _packed_grids(model: PixelBertForRetrieval | PixelBertForPreTraining, pixels: Sequence[Tensor]) -> list[bytes]:
+def _packed_grids(model: Network, pixels: Sequence[Tensor]) -> list[bytes]:
     device = next(model.parameters()).device
     with autocast(device):
         grids, mask = model.model.encode_grids(pixels)
@@ -172,7 +175,7 @@ def _batches(count: int, size: int) -> list[list[int]]:
     return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
-def _key(model: PixelBertForRetrieval | PixelBertForPreTraining, pictures: Sequence[CaptionedPicture]) -> str:
+def _key(model: Network, pictures: Sequence[CaptionedPicture]) -> str:
     """Changes with the CNN and its weights, the size of its input and the pictures (path, size, time)."""
     config = model.config
     shape = (config.backbone, config.input_size, config.longest_edge, config.resize, config.pool)

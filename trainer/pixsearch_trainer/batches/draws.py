@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -49,11 +50,6 @@ class Draws:
     def steps_an_epoch(self) -> int:
         return max(1, int(self.weights.sum()) // self.batch)
 
-    @property
-    def pictures(self) -> int:
-        """Of a step."""
-        return self.batch * self.pictures_an_item
-
     def at(self, step: int) -> Tensor:
         """The places of the pictures of a step [pictures]; steps count from 0."""
         epoch, within = divmod(step, self.steps_an_epoch)
@@ -63,3 +59,19 @@ class Draws:
             self._epoch = epoch
         items = self._order[within * self.batch : (within + 1) * self.batch]
         return (items[:, None] * self.pictures_an_item + torch.arange(self.pictures_an_item)).flatten()
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """All pictures once, in their order; the last step has what is left."""
+
+    pictures: int
+    batch: int
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return math.ceil(self.pictures / self.batch)
+
+    def at(self, step: int) -> Tensor:
+        """The places of the pictures of a step; steps count from 0."""
+        return torch.arange(step * self.batch, min((step + 1) * self.batch, self.pictures))

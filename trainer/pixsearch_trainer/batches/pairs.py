@@ -13,7 +13,7 @@ from pixsearch.errors import DatasetError
 from pixsearch.model.pixel_bert import PixelBertModel
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch_trainer.batches.augmentation import augmentation, mirrored, mirrored_caption
-from pixsearch_trainer.batches.draws import Draws, generator_of, mixed_seed
+from pixsearch_trainer.batches.draws import Draws, InOrder, generator_of, mixed_seed
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 from pixsearch_trainer.features import GridStore, decode
 
@@ -104,7 +104,7 @@ class PairBatches:
         pictures: Sequence[CaptionedPicture],
         captions: Captions,
         processor: PixelBertProcessor,
-        draws: Draws,
+        draws: Draws | InOrder,
         device: torch.device,
         seed: int,
         grids: GridStore | None = None,
@@ -163,7 +163,7 @@ class PairBatches:
         return self._share(self._draws.at(step))
 
     def _mirrored(self, step: int) -> list[bool]:
-        coin = torch.rand(self._draws.pictures, generator=generator_of(self._seed, 1, step))
+        coin = torch.rand(len(self._draws.at(step)), generator=generator_of(self._seed, 1, step))
         mirror: list[bool] = (self._share(coin) < (0.5 if self._augment else 0.0)).tolist()
         return mirror
 
@@ -180,7 +180,7 @@ class PairBatches:
         grid: Tensor | None,
         pixel_mask: Tensor | None,
     ) -> PairBatch:
-        chosen = torch.rand(self._draws.pictures, generator=generator_of(self._seed, 3, step))
+        chosen = torch.rand(len(self._draws.at(step)), generator=generator_of(self._seed, 3, step))
         captions = [
             self._captions.of_picture[place][int(share * len(self._captions.of_picture[place]))]
             for place, share in zip(places.tolist(), self._share(chosen).tolist(), strict=True)

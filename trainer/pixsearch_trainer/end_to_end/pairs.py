@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -25,6 +26,9 @@ from pixsearch_trainer.objectives.pretraining import PreTrainingObjective, PreTr
 from pixsearch_trainer.objectives.ranking import RankingObjective, RankingOptions
 from pixsearch_trainer.starting_weights.other_task import Fresh
 
+if TYPE_CHECKING:
+    from pixsearch.model.checkpoints import Network
+
 ObjectiveOptions = PreTrainingOptions | ContrastiveOptions | RankingOptions
 
 _VAL_BATCHES = 20  # where val is judged by its loss
@@ -33,7 +37,7 @@ _VAL_CANDIDATES = 32
 
 
 def train_on_pairs(
-    network: PixelBertForRetrieval | PixelBertForPreTraining,
+    network: Network,
     processor: PixelBertProcessor,
     pictures: Sequence[CaptionedPicture],
     out: Path,
@@ -74,7 +78,7 @@ class _PairTask:
         names = {PreTrainingOptions: "pre-training", RankingOptions: "ranking", ContrastiveOptions: "retrieval"}
         self.name = names[type(options)]
 
-    def objective(self, network: PixelBertForRetrieval | PixelBertForPreTraining) -> Objective:
+    def objective(self, network: Network) -> Objective:
         if isinstance(self._options, PreTrainingOptions):
             assert isinstance(network, PixelBertForPreTraining)
             return PreTrainingObjective(network, self._options)

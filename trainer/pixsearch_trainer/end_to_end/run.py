@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -18,8 +19,8 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.runtime import autocast
 from pixsearch.progress import ProgressCallback
-from pixsearch_trainer.batches.draws import Draws
-from pixsearch_trainer.batches.pairs import PairBatches
+from pixsearch_trainer.batches.draws import Draws, InOrder
+from pixsearch_trainer.batches.pairs import PairBatch, PairBatches
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 from pixsearch_trainer.features import GridsTooLarge, GridStore, decode, encode_grids
 from pixsearch_trainer.objectives.objective import Objective
@@ -109,7 +110,7 @@ class Task(Protocol):
     others: int
     """Captions of other pictures that come along with each pair."""
 
-    def objective(self, network: Any) -> Objective:
+    def objective(self, network: Network) -> Objective:
         """What is minimised on the training data."""
 
     def judge(self, run: EndToEndRun) -> tuple[float, dict[str, object]]:
@@ -276,6 +277,21 @@ class EndToEndRun:
             accelerator.process_index,
             processes,
         )
+
+    def every(self, pictures: list[CaptionedPicture]) -> Iterator[PairBatch]:
+        """Batches of all pictures once, in their order, for one process alone."""
+        draws = InOrder(len(pictures), self.options.batch * self.task.pictures_an_item)
+        batches = PairBatches(
+            pictures,
+            Captions.of(pictures),
+            self.processor,
+            draws,
+            self.device,
+            self.options.loop.seed,
+            self.grids(pictures),
+            workers=self.options.workers,
+        )
+        return islice(batches(0), draws.steps_an_epoch)
 
     def grids(self, pictures: list[CaptionedPicture]) -> GridStore | None:
         """What the frozen CNN sees in pictures, from the cache; None where it is trained or they take too much room."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch_trainer.batches.pairs import PairBatch, grids_of
 from pixsearch_trainer.objectives.objective import Objective
+from pixsearch_trainer.objectives.processes import mean_over_processes
 from pixsearch_trainer.objectives.sampling import sample_for_pretraining
 
 MASK_TOKEN = 103
@@ -48,15 +49,19 @@ class PreTrainingObjective(Objective):
         if self.options.masked_words:
             # The false pairs are masked as well: else a mask would tell a true pair.
             ids, targets = mask_words(batch.ids, self.network.config.vocabulary_size)
-        true = self.network.read(ids, batch.mask, grid, pixel_mask)
+        read = self.network.model.read
+        true = read(ids, batch.mask, grid, pixel_mask)
         losses = {}
         if self.options.masked_words:
             hidden = true[:, : ids.shape[1]]
-            losses["mlm"] = masked_word_loss(self.network.predict_words(hidden[targets != IGNORED]), targets)
+            logits = self.network.predict_words(hidden[targets != IGNORED])
+            # Processes mask different numbers of words; with this weight the mean of their losses is that of all words.
+            share = len(logits) / mean_over_processes(len(logits), batch.ids.device) if self.training else 1.0
+            losses["mlm"] = share * masked_word_loss(logits, targets)
         if self.options.matching:
             others = draw_others(batch.pictures, batch.captions)
             paired = others >= 0
-            false = self.network.read(ids[others[paired]], batch.mask[others[paired]], grid[paired], pixel_mask[paired])
+            false = read(ids[others[paired]], batch.mask[others[paired]], grid[paired], pixel_mask[paired])
             losses["itm"] = matching_loss(self.network.match(true), self.network.match(false))
         return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 

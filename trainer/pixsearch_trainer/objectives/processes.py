@@ -28,6 +28,11 @@ def spread() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def mean_over_processes(count: int, device: torch.device) -> float:
+    """The mean of a number that each process has."""
+    return gathered(torch.tensor([count], device=device)).float().mean().item()
+
+
 def own_rows(count: int) -> slice:
     """Where this process's `count` rows stand among the gathered ones."""
     rank = dist.get_rank() if spread() else 0

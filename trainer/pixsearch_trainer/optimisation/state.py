@@ -31,13 +31,17 @@ class RunFolder:
         """Whether there is work here of a run that has not ended."""
         return any(self.folder.glob("*.pt"))
 
-    def begin(self, options: Mapping[str, object]) -> None:
-        """Raises UsageError where another run has not ended."""
+    def refuse_unfinished(self) -> None:
+        """Raises UsageError where a run has not ended."""
         if self.unfinished:
             raise UsageError(
                 f"{self.out} holds a run that has not ended",
                 f"Go on with it by --resume, give another --out, or delete {self.folder}",
             )
+
+    def begin(self, options: Mapping[str, object]) -> None:
+        """Raises UsageError where another run has not ended."""
+        self.refuse_unfinished()
         self.folder.mkdir(parents=True, exist_ok=True)
         write_durably(self.folder / _OPTIONS_FILE, json.dumps(dict(options), indent=1).encode())
 

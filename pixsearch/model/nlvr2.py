@@ -1,0 +1,30 @@
+"""Pixel-BERT that says whether a sentence is true of two pictures (NLVR2, section 4.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.pixel_bert import PixelBertModel
+from pixsearch.model.vqa import mlp
+
+
+class PixelBertForNLVR2(nn.Module):
+    """Reads the sentence with each of the two pictures; an MLP of both [CLS], joined, tells true from false."""
+
+    def __init__(self, config: PixelBertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = PixelBertModel(config)
+        self.truth_head = mlp(2 * config.width, 2)
+
+    def forward(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
+        """Two rows a sentence, its left and its right picture -> logits of false and true [batch, 2].
+
+        Args:
+            ids, mask: [2 * batch, words].
+            grid, pixel_mask: [2 * batch, pixels, channels], [2 * batch, pixels]; without a mask all pixels are read.
+        """
+        read = self.model.read(ids, mask, grid, pixel_mask)[:, 0]
+        logits: Tensor = self.truth_head(read.reshape(-1, 2 * read.shape[1]))
+        return logits

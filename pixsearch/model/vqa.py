@@ -1,0 +1,34 @@
+"""Pixel-BERT that answers questions about pictures (VQA, section 4.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.pixel_bert import PixelBertModel
+
+
+class PixelBertForVQA(nn.Module):
+    """A logit for each of the config's answers, by an MLP of [CLS]."""
+
+    def __init__(self, config: PixelBertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = PixelBertModel(config)
+        self.answer_head = mlp(config.width, len(config.answers))
+
+    def forward(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
+        """Questions with pictures, pair by pair -> logits [batch, answers].
+
+        Args:
+            ids, mask: [batch, words].
+            grid, pixel_mask: [batch, pixels, channels], [batch, pixels]; without a mask all pixels are read.
+        """
+        logits: Tensor = self.answer_head(self.model.read(ids, mask, grid, pixel_mask)[:, 0])
+        return logits
+
+
+def mlp(inputs: int, outputs: int) -> nn.Sequential:
+    """The head that VQA and NLVR2 share: a hidden layer of twice the inputs."""
+    hidden = 2 * inputs
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Linear(hidden, outputs))
