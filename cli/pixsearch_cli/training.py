@@ -147,9 +147,9 @@ class _Job:
             return
         options = shortened(end_to_end_options(self.asked))
         if isinstance(network, PixelBertForVQA):
-            train_vqa(network, self.processor, items, out, options, resume, self.tell, self.show)
+            train_vqa(network, self.processor, items, out, options, self.fresh, resume, self.tell, self.show)
         elif isinstance(network, PixelBertForNLVR2):
-            train_nlvr2(network, self.processor, items, out, options, resume, self.tell, self.show)
+            train_nlvr2(network, self.processor, items, out, options, self.fresh, resume, self.tell, self.show)
         else:
             self._train_on_pairs(out, items, options, resume)
 

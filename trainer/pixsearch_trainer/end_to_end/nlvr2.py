@@ -17,6 +17,7 @@ from pixsearch_trainer.data.nlvr2 import Statement, accuracy, consistency
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.end_to_end.run import EndToEndOptions, EndToEndReport, EndToEndRun, train_task
 from pixsearch_trainer.objectives.nlvr2 import NLVR2Objective
+from pixsearch_trainer.starting_weights.other_task import Fresh
 
 if TYPE_CHECKING:
     from pixsearch.model.checkpoints import Network
@@ -28,13 +29,14 @@ def train_nlvr2(
     statements: Sequence[Statement],
     out: Path,
     options: EndToEndOptions,
+    fresh: Fresh,
     resume: bool,
     say: Callable[[str], None],
     on_progress: ProgressCallback = silent,
 ) -> EndToEndReport:
     """Train on the statements of the split train, judged by the accuracy on those of val; see `train_task`."""
     task = _NLVR2Task(statements)
-    return train_task(task, network, processor, out, options, "nothing", resume, say, on_progress)
+    return train_task(task, network, processor, out, options, fresh, resume, say, on_progress)
 
 
 class _NLVR2Task:

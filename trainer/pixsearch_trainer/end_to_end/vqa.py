@@ -17,6 +17,7 @@ from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.vqa import Question, accuracy
 from pixsearch_trainer.end_to_end.run import EndToEndOptions, EndToEndReport, EndToEndRun, train_task
 from pixsearch_trainer.objectives.vqa import VQAObjective
+from pixsearch_trainer.starting_weights.other_task import Fresh
 
 if TYPE_CHECKING:
     from pixsearch.model.checkpoints import Network
@@ -28,6 +29,7 @@ def train_vqa(
     questions: Sequence[Question],
     out: Path,
     options: EndToEndOptions,
+    fresh: Fresh,
     resume: bool,
     say: Callable[[str], None],
     on_progress: ProgressCallback = silent,
@@ -38,7 +40,7 @@ def train_vqa(
         network: with the answers that `common_answers` gives; a training question with none of them is left out.
     """
     task = _VQATask(questions, network.config.answers)
-    return train_task(task, network, processor, out, options, "nothing", resume, say, on_progress)
+    return train_task(task, network, processor, out, options, fresh, resume, say, on_progress)
 
 
 class _VQATask:
