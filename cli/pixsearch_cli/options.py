@@ -25,4 +25,20 @@ ModelOption = Annotated[
     ),
 ]
 
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|DIR",
+        help="A checkpoint's folder, or its name in your model folder. [default: the one that ships]",
+    ),
+]
+
+MaxBadOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-bad", min=0, help="Bad entries of the data to pass over. [default: 1 in 100 pictures, at least 10]"
+    ),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -16,10 +16,20 @@ from rich.text import Text
 
 from pixsearch.progress import Progress, ProgressCallback
 
+_NAMED_PROBLEMS = 5
+
 
 def say(message: str) -> None:
     """A line for people, on stderr."""
     print(f"pixsearch: {printable(message)}", file=sys.stderr)
+
+
+def tell_problems(problems: Sequence[object]) -> None:
+    """What was passed over in data, the first few by name."""
+    for problem in problems[:_NAMED_PROBLEMS]:
+        say(f"passed over: {problem}")
+    if (more := len(problems) - _NAMED_PROBLEMS) > 0:
+        say(f"passed over: {more:,} more problems of the data")
 
 
 def print_json(record: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pixsearch_cli.options import LibraryOption, ModelOption
+from pixsearch_cli.options import CheckpointOption, LibraryOption, MaxBadOption
 from pixsearch_cli.train_options import Objective, Task
 
 
@@ -28,15 +28,12 @@ def train(
         list[float] | None, typer.Option(metavar="W", help="How often pictures of a --data are drawn. [default: 1]")
     ] = None,
     library: LibraryOption = None,
-    max_bad: Annotated[
-        int | None,
-        typer.Option(min=0, help="Bad entries of the data to pass over. [default: 1 in 100 pictures, at least 10]"),
-    ] = None,
+    max_bad: MaxBadOption = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode pictures. [default: 2]")] = None,
     augment: Annotated[
         bool | None, typer.Option("--augment", help="Crop, mirror and light pictures otherwise each time.")
     ] = None,
-    model: ModelOption = None,
+    model: CheckpointOption = None,
     backbone: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Start from parts: the CNN, such as resnet50 or efficientnet_lite2."),

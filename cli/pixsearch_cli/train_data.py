@@ -11,6 +11,7 @@ from pixsearch import Library
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.progress import ProgressCallback
 from pixsearch.settings import library_folder
+from pixsearch_cli.output import tell_problems
 from pixsearch_cli.train_options import Asked
 from pixsearch_trainer.data.checking import check_pictures, enforce_limit
 from pixsearch_trainer.data.nlvr2 import Statement, read_nlvr2
@@ -21,7 +22,6 @@ from pixsearch_trainer.data.vqa import Question, read_vqa
 
 Item = CaptionedPicture | Question | Statement
 
-_NAMED_PROBLEMS = 5
 _READERS: dict[str, Callable[[Path, Path | None], tuple[Sequence[Question | Statement], list[Problem]]]] = {
     "vqa": read_vqa,
     "nlvr2": read_nlvr2,
@@ -60,10 +60,7 @@ def read_data(
             items = [picture for picture in reading.pictures if picture.captions]
             if without := len(reading.pictures) - len(items):
                 tell(f"{without:,} pictures without words are left out; --teacher can learn from them")
-    for problem in problems[:_NAMED_PROBLEMS]:
-        tell(f"passed over: {problem}")
-    if (more := len(problems) - _NAMED_PROBLEMS) > 0:
-        tell(f"passed over: {more:,} more problems of the data")
+    tell_problems(problems)
     digest = hashlib.sha256()
     for item in items:
         digest.update(repr(item).encode(errors="replace"))

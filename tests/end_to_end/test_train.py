@@ -77,7 +77,7 @@ def test_evaluate_prints_the_agreed_object(
         assert direction.keys() == {"first_stage", "reranked"}
         assert direction["reranked"].keys() == {"2", "4"}
         for recall in (direction["first_stage"], *direction["reranked"].values()):
-            assert recall.keys() == {"r@1", "r@5", "r@10", "median_rank"}
+            assert recall.keys() == {"r@1", "r@5", "r@10", "median_rank", "milliseconds"}
 
 
 def test_what_was_trained_finds_photos_and_forgets_those_that_are_deleted(

@@ -19,7 +19,7 @@ from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.end_to_end.pairs import ObjectiveOptions, train_on_pairs
 from pixsearch_trainer.end_to_end.run import EndToEndOptions, EndToEndReport, EndToEndRun
-from pixsearch_trainer.evaluation import evaluate
+from pixsearch_trainer.evaluation.measure import evaluate
 from pixsearch_trainer.features import encode_grids
 from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, ContrastiveOptions
 from pixsearch_trainer.objectives.pretraining import PreTrainingOptions

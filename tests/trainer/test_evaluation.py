@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,17 +16,19 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import silent
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.evaluation import Recall, evaluate
+from pixsearch_trainer.evaluation.measure import evaluate, evaluate_folds, nearest_items
+from pixsearch_trainer.evaluation.recall import Direction, Recall
 from pixsearch_trainer.features import GridStore, encode_grids
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 PICTURES = 12
+Measured = tuple[PixelBertForRetrieval, PixelBertProcessor, list[CaptionedPicture], GridStore]
 
 
 @pytest.fixture(scope="module")
 def measured(
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[PixelBertForRetrieval, PixelBertProcessor, list[CaptionedPicture], GridStore]:
+) -> Measured:
     """A model whose joint stream alone has a say, and pictures of noise with two captions each."""
     folder = tmp_path_factory.mktemp("evaluation")
     model, processor = load_checkpoint(make_tiny_checkpoint(folder / "model"))
@@ -46,7 +49,7 @@ def measured(
 @pytest.fixture(autouse=True)
 def in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     """On every machine: what is told apart by the last digits of bf16 cannot be counted by hand."""
-    monkeypatch.setattr("pixsearch_trainer.evaluation.autocast", lambda device: nullcontext())
+    monkeypatch.setattr("pixsearch_trainer.evaluation.scoring.autocast", lambda device: nullcontext())
 
 
 def recall_by_hand(ranks: list[int]) -> dict[str, float]:
@@ -62,7 +65,7 @@ def test_recall_is_the_percent_of_ranks_within_k() -> None:
 
 @torch.no_grad()
 def test_both_stages_and_directions_agree_with_ranks_counted_by_hand(
-    measured: tuple[PixelBertForRetrieval, PixelBertProcessor, list[CaptionedPicture], GridStore],
+    measured: Measured,
 ) -> None:
     model, processor, pictures, grids = measured
     sentences = list(dict.fromkeys(text for picture in pictures for text in picture.captions))
@@ -102,7 +105,7 @@ def test_both_stages_and_directions_agree_with_ranks_counted_by_hand(
 
 
 def test_more_candidates_than_pictures_are_all_pictures(
-    measured: tuple[PixelBertForRetrieval, PixelBertProcessor, list[CaptionedPicture], GridStore],
+    measured: Measured,
 ) -> None:
     model, processor, pictures, grids = measured
 
@@ -112,7 +115,7 @@ def test_more_candidates_than_pictures_are_all_pictures(
 
 
 def test_a_sample_is_the_same_for_the_same_seed(
-    measured: tuple[PixelBertForRetrieval, PixelBertProcessor, list[CaptionedPicture], GridStore],
+    measured: Measured,
 ) -> None:
     model, processor, pictures, grids = measured
 
@@ -125,9 +128,91 @@ def test_a_sample_is_the_same_for_the_same_seed(
 
 
 def test_no_picture_is_a_usage_error(
-    measured: tuple[PixelBertForRetrieval, PixelBertProcessor, list[CaptionedPicture], GridStore],
+    measured: Measured,
 ) -> None:
     model, processor, _, grids = measured
 
     with pytest.raises(UsageError, match="no picture"):
         evaluate(model, processor, [], grids)
+
+
+def test_a_smaller_number_of_candidates_is_read_from_the_largest(measured: Measured) -> None:
+    model, processor, pictures, grids = measured
+
+    together = evaluate(model, processor, pictures, grids, candidates=(2, 7)).text_to_image.reranked
+    alone = [evaluate(model, processor, pictures, grids, candidates=(k,)).text_to_image.reranked[k] for k in (2, 7)]
+
+    assert [together[2], together[7]] == alone
+    assert together[2] != together[7]
+
+
+def test_all_items_are_re_ranked_on_request(measured: Measured) -> None:
+    model, processor, pictures, grids = measured
+
+    whole = evaluate(model, processor, pictures, grids, candidates=(), full=True)
+
+    captions = whole.captions
+    assert captions > PICTURES
+    by_number = evaluate(model, processor, pictures, grids, candidates=(PICTURES, captions))
+    assert whole.text_to_image.reranked == {PICTURES: by_number.text_to_image.reranked[PICTURES]}
+    assert whole.image_to_text.reranked == {captions: by_number.image_to_text.reranked[captions]}
+
+
+def test_figures_do_not_depend_on_how_many_pairs_are_scored_at_once(
+    measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, processor, pictures, grids = measured
+    whole = evaluate(model, processor, pictures, grids, candidates=(3, 5))
+
+    monkeypatch.setattr("pixsearch_trainer.evaluation.measure._PAIRS_AT_ONCE", 11)
+    monkeypatch.setattr("pixsearch_trainer.evaluation.scoring._PAIRS_A_BATCH", 7)
+
+    assert evaluate(model, processor, pictures, grids, candidates=(3, 5)) == whole
+
+
+def test_folds_are_parts_measured_by_themselves_and_averaged(measured: Measured, tmp_path: Path) -> None:
+    model, processor, pictures, grids = measured
+    parts = []
+    for part in (pictures[:6], pictures[6:]):
+        own = encode_grids(model, processor, part, tmp_path, silent)
+        parts.append(evaluate(model, processor, part, own, candidates=(3,)))
+
+    both = evaluate_folds(model, processor, pictures, grids, 2, candidates=(3,))
+
+    one, other = (part.text_to_image.reranked[3] for part in parts)
+    assert both.text_to_image.reranked[3].r1 == pytest.approx((one.r1 + other.r1) / 2)
+    assert both.text_to_image.reranked[3].median_rank == pytest.approx((one.median_rank + other.median_rank) / 2)
+    assert both.image_to_text == Direction.mean([part.image_to_text for part in parts])
+    assert (both.pictures, both.captions) == (12, parts[0].captions + parts[1].captions)
+    with pytest.raises(UsageError, match="12 pictures are not 5 equal folds"):
+        evaluate_folds(model, processor, pictures, grids, 5)
+
+
+def test_the_time_of_a_query_grows_with_its_candidates_and_is_only_taken_where_asked_for(measured: Measured) -> None:
+    model, processor, pictures, grids = measured
+
+    timed = evaluate(model, processor, pictures, grids, candidates=(1, PICTURES), timed=True).text_to_image
+    untimed = evaluate(model, processor, pictures, grids, candidates=(1,)).text_to_image
+
+    times = [recall.milliseconds for recall in (timed.first_stage, timed.reranked[1], timed.reranked[PICTURES])]
+    assert 0 < (times[0] or 0) < (times[1] or 0) < (times[2] or 0)
+    assert untimed.first_stage.milliseconds is None
+    assert "milliseconds" not in untimed.as_json()["first_stage"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("similarity", "right", "k", "nearest"),
+    [
+        ([0.1, 0.9, 0.5, 0.7], [2], 3, [1, 3, 2]),
+        ([0.9, 0.5, 0.5, 0.1], [1], 2, [0, 2]),  # the right one is tied at the border, and stays outside
+        ([0.5, 0.5, 0.5, 0.5], [0, 1], 3, [2, 3, 0]),
+        ([float("nan"), 0.5, float("nan"), 0.1], [0], 4, [2, 1, 3, 0]),
+    ],
+)
+def test_candidates_of_equal_similarity_are_taken_to_the_models_disadvantage(
+    similarity: list[float], right: list[int], k: int, nearest: list[int]
+) -> None:
+    matches = torch.zeros(1, 4, dtype=torch.bool)
+    matches[0, right] = True
+
+    assert nearest_items(torch.tensor([similarity]), matches, k).tolist() == [nearest]

@@ -48,6 +48,11 @@ class GridStore:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def part(self, places: slice) -> GridStore:
+        """Some of the pictures that follow one another."""
+        start, stop, _ = places.indices(len(self))
+        return GridStore(self.packed, self.offsets[start : stop + 1], self.channels)
+
     def read(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Grids [len(places), pixels, channels], padded, and their pixel mask [len(places), pixels]."""
         packed = [self.packed[self.offsets[place] : self.offsets[place + 1]].tobytes() for place in places]

@@ -35,7 +35,8 @@ from pixsearch_trainer.bridge.reranker import (
 )
 from pixsearch_trainer.bridge.weighing import weigh_similarity
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions, of_split
-from pixsearch_trainer.evaluation import Evaluation, evaluate
+from pixsearch_trainer.evaluation.measure import evaluate
+from pixsearch_trainer.evaluation.recall import Evaluation
 from pixsearch_trainer.features import GridStore, encode_grids, encode_sentences, read_grids
 from pixsearch_trainer.optimisation.accelerator import Precision, make_accelerator
 from pixsearch_trainer.optimisation.log import RunLog

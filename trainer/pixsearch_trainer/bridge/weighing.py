@@ -10,7 +10,7 @@ import torch
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
-from pixsearch_trainer.evaluation import PairScorer
+from pixsearch_trainer.evaluation.scoring import PairScorer
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.losses import rank_of_first_match
 

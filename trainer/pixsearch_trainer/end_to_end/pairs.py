@@ -17,7 +17,7 @@ from pixsearch.model.runtime import autocast
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.end_to_end.run import EndToEndOptions, EndToEndReport, EndToEndRun, train_task
-from pixsearch_trainer.evaluation import evaluate
+from pixsearch_trainer.evaluation.measure import evaluate
 from pixsearch_trainer.features import encode_grids
 from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, ContrastiveOptions
 from pixsearch_trainer.objectives.distillation import TeacherEmbeddings
