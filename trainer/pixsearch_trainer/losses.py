@@ -54,6 +54,15 @@ def shared_captions(captions: Tensor) -> Tensor:
     return captions[:, None] == captions[None, :]
 
 
+def cosines(queries: Tensor, keys: Tensor) -> Tensor:
+    """Unit vectors [n, width], [m, width] -> [n, m], in fp32 also where the rest of a step is in bf16.
+
+    What tells two candidates apart is often in the third digit, which bf16 does not have.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        return queries.float() @ keys.float().T
+
+
 def rank_of_first_match(scores: Tensor, matches: Tensor) -> Tensor:
     """The rank (from 1) of the best-scored true item in each row; items of equal score count as ranked before it.
 

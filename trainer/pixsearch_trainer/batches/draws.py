@@ -73,5 +73,5 @@ class InOrder:
         return math.ceil(self.pictures / self.batch)
 
     def at(self, step: int) -> Tensor:
-        """The places of the pictures of a step; steps count from 0."""
-        return torch.arange(step * self.batch, min((step + 1) * self.batch, self.pictures))
+        """The places of the pictures of a step; steps count from 0, and those after the last have none."""
+        return torch.arange(self.pictures)[step * self.batch : (step + 1) * self.batch]

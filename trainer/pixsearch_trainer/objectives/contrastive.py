@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch_trainer.batches.pairs import PairBatch, grids_of
-from pixsearch_trainer.losses import same_items
+from pixsearch_trainer.losses import cosines, same_items
 from pixsearch_trainer.objectives.distillation import TeacherEmbeddings, distillation_loss
 from pixsearch_trainer.objectives.objective import Objective
 from pixsearch_trainer.objectives.pretraining import matching_loss
@@ -75,6 +75,18 @@ class MomentumModel(nn.Module):
         return self.pictures >= 0
 
 
+@dataclass(frozen=True)
+class _Keys:
+    """What a batch's pairs are contrasted with: the momentum model's embeddings of it, then those of the queue."""
+
+    images: Tensor
+    texts: Tensor
+    empty: Tensor
+    """[keys], True where the queue has no pair yet."""
+    queued: tuple[Tensor, Tensor]
+    """The pictures and the captions of the queue."""
+
+
 class ContrastiveObjective(Objective):
     """ITC over the batch (of all processes) and the queue, and ITM on each pair and its hardest false partners.
 
@@ -101,49 +113,64 @@ class ContrastiveObjective(Objective):
         if options.sampled_pixels is not None and self.training:
             grid, pixel_mask = sample_pixels(grid, pixel_mask, options.sampled_pixels)
         images, texts = network.embed_image(grid, pixel_mask), network.embed_text(batch.ids, batch.mask)
-        all_images, all_texts = gathered(images), gathered(texts)
         pictures, captions = gathered(batch.pictures), gathered(batch.captions)
         own = own_rows(len(batch))
         same = same_items(pictures[own], captions[own], pictures, captions)
         scale = network.maps.scale
         if self.slow is None:
-            targets = same / same.sum(1, keepdim=True)
-            to_pictures, to_captions = scale * texts @ all_images.T, scale * images @ all_texts.T
-            soft_pictures = soft_captions = targets
-        else:
-            self.slow.follow(network)
-            with torch.no_grad():
-                slow_images = gathered(self.slow.network.embed_image(grid, pixel_mask).float())
-                slow_texts = gathered(self.slow.network.embed_text(batch.ids, batch.mask).float())
-            filled = self.slow.filled
-            queued = same_items(pictures[own], captions[own], self.slow.pictures, self.slow.captions)
-            same_or_queued = torch.cat([same, queued], dim=1)
-            image_keys = torch.cat([slow_images, self.slow.images])
-            text_keys = torch.cat([slow_texts, self.slow.texts])
-            empty = torch.cat([filled.new_zeros(len(slow_images)), ~filled])
             to_pictures, to_captions = (
-                (scale * queries @ keys.T).masked_fill(empty, -1e4)
-                for queries, keys in ((texts, image_keys), (images, text_keys))
+                scale * cosines(texts, gathered(images)),
+                scale * cosines(images, gathered(texts)),
             )
-            hard = same_or_queued / same_or_queued.sum(1, keepdim=True)
-            soft_pictures, soft_captions = (
-                (1 - options.soft_labels) * hard
-                + options.soft_labels * (scale.detach() * queries[own] @ keys.T).masked_fill(empty, -1e4).softmax(1)
-                for queries, keys in ((slow_texts, image_keys), (slow_images, text_keys))
-            )
-            self.slow.enqueue(slow_images, slow_texts, pictures, captions)
-        losses = {"itc": (_cross_entropy(to_pictures, soft_pictures) + _cross_entropy(to_captions, soft_captions)) / 2}
-        total = losses["itc"]
+            pictures_wanted = captions_wanted = same / same.sum(1, keepdim=True)
+        else:
+            keys = self._slow_keys(self.slow, batch, grid, pixel_mask, pictures, captions)
+            true = torch.cat([same, same_items(pictures[own], captions[own], *keys.queued)], dim=1)
+            to_pictures, pictures_wanted = self._against(keys, texts, keys.texts[own], keys.images, true)
+            to_captions, captions_wanted = self._against(keys, images, keys.images[own], keys.texts, true)
+        itc = (_cross_entropy(to_pictures, pictures_wanted) + _cross_entropy(to_captions, captions_wanted)) / 2
+        losses, total = {"itc": itc}, itc
+        similarity = cosines(texts, images)
         if self._teacher is not None:
-            logits = scale * texts @ images.T
-            to_pictures, to_captions = self._teacher.targets(batch.pictures.cpu(), batch.captions.cpu())
-            losses["teacher"] = distillation_loss(logits, to_pictures.to(logits), to_captions.to(logits))
-            total = (1 - options.teacher_weight) * total + options.teacher_weight * losses["teacher"]
+            wanted = self._teacher.targets(batch.pictures.cpu(), batch.captions.cpu())
+            losses["teacher"] = distillation_loss(scale * similarity, *(targets.to(itc) for targets in wanted))
+            total = (1 - options.teacher_weight) * itc + options.teacher_weight * losses["teacher"]
         if options.matching_weight:
-            similarity = texts @ images.T
             losses["itm"] = self._matching(batch, grid, pixel_mask, similarity, same[:, own], scale.detach())
             total = total + options.matching_weight * losses["itm"]
         return {"loss": total, **losses}
+
+    @torch.no_grad()
+    def _slow_keys(
+        self,
+        slow: MomentumModel,
+        batch: PairBatch,
+        grid: Tensor,
+        pixel_mask: Tensor,
+        pictures: Tensor,
+        captions: Tensor,
+    ) -> _Keys:
+        """What the momentum model makes of the batch, before the queue as it was; the batch then joins the queue."""
+        slow.follow(self.network)
+        images = gathered(slow.network.embed_image(grid, pixel_mask).float())
+        texts = gathered(slow.network.embed_text(batch.ids, batch.mask).float())
+        keys = _Keys(
+            torch.cat([images, slow.images]),
+            torch.cat([texts, slow.texts]),
+            torch.cat([slow.filled.new_zeros(len(images)), ~slow.filled]),
+            (slow.pictures, slow.captions),
+        )
+        slow.enqueue(images, texts, pictures, captions)
+        return keys
+
+    def _against(
+        self, keys: _Keys, queries: Tensor, slow_queries: Tensor, items: Tensor, true: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and targets [queries, items]: the true items, and a share of what the momentum model would say."""
+        scale, soft = self.network.maps.scale, self.options.soft_labels
+        logits = (scale * cosines(queries, items)).masked_fill(keys.empty, -1e4)
+        said = (scale.detach() * cosines(slow_queries, items)).masked_fill(keys.empty, -1e4).softmax(1)
+        return logits, (1 - soft) * true / true.sum(1, keepdim=True) + soft * said
 
     def _matching(
         self, batch: PairBatch, grid: Tensor, pixel_mask: Tensor, similarity: Tensor, same: Tensor, scale: Tensor

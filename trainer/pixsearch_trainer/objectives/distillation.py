@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixsearch.model.runtime import best_device
+from pixsearch_trainer.losses import cosines
 
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB
 
@@ -45,7 +46,7 @@ def teacher_targets(images: Tensor, texts: Tensor, scale: float) -> tuple[Tensor
     Returns:
         to_pictures [texts, batch] and to_texts [batch, texts], float32, rows sum to 1.
     """
-    logits = scale * texts.float() @ images.float().T
+    logits = scale * cosines(texts, images)
     return F.softmax(logits, dim=1), F.softmax(logits.T, dim=1)
 
 
