@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from pixsearch.errors import DatasetError, UsageError
-from pixsearch.model.checkpoints import load_checkpoint, load_network
+from pixsearch.model.checkpoints import load_checkpoint, load_network, save_checkpoint
 from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_trainer.data.pairs import CaptionedPicture
@@ -330,3 +331,26 @@ def test_where_the_grids_take_more_room_than_they_may_the_cnn_runs_each_time(
 
     assert losses(tmp_path / "uncached") != losses(tmp_path / "cached")
     assert losses(tmp_path / "uncached") == pytest.approx(losses(tmp_path / "cached"), rel=0.02)  # a byte a value
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch compiles by a C++ compiler")
+def test_compiled_layers_change_no_loss(tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path) -> None:
+    network, processor = load_network(tiny_start)
+    network.config = processor.config = replace(network.config, dropout=0.0)  # compiled code draws it otherwise
+    save_checkpoint(tmp_path / "start", network, processor)
+    short = replace(OPTIONS, epochs=1)
+
+    run(tmp_path / "start", mosaics, tmp_path / "eager", short)
+    run(tmp_path / "start", mosaics, tmp_path / "compiled", replace(short, compile=True))
+
+    assert losses(tmp_path / "compiled") == pytest.approx(losses(tmp_path / "eager"), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_bf16_trains_to_much_the_same_loss(tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path) -> None:
+    run(tiny_start, mosaics, tmp_path / "fp32")
+    run(tiny_start, mosaics, tmp_path / "bf16", replace(OPTIONS, precision="bf16"))
+
+    assert losses(tmp_path / "bf16") != losses(tmp_path / "fp32")
+    assert losses(tmp_path / "bf16")[0] == pytest.approx(losses(tmp_path / "fp32")[0], rel=0.05)
