@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from pixsearch.model.checkpoints import Network
 
 _OWN_NAMES = {"retrieval": "my-photos", "pretrain": "my-pretraining", "vqa": "my-vqa", "nlvr2": "my-nlvr2"}
+_NAMES_OR_PATHS = {"model", "cnn", "language_model", "teacher"}
 _ITEMS_OF_A_DRY_RUN = 64
 
 
@@ -61,7 +62,7 @@ def run(asked: dict[str, Any]) -> None:
 
     Raises PixsearchError.
     """
-    asked = {name: _storable(value) for name, value in asked.items()}
+    asked = {name: _storable(name, value) for name, value in asked.items()}
     out = Path(asked.get("out", models_folder() / _OWN_NAMES[asked.get("task", "retrieval")]))
     folder = RunFolder(out)
     begun = folder.options() if asked.get("resume") else None
@@ -123,6 +124,7 @@ class _Job:
         some += _of_split(self.items, "val")[:_ITEMS_OF_A_DRY_RUN]
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
+            RunFolder(Path(folder)).begin({})
             self._train(Path(folder), some, one_step)
         if accelerator.is_main_process:
             seconds = time.monotonic() - started
@@ -208,11 +210,11 @@ def _of_split(items: list[Any], split: str) -> list[Any]:
     return [item for item in items if item.split == split]
 
 
-def _storable(value: Any) -> Any:
+def _storable(name: str, value: Any) -> Any:
     """As JSON can have it, and as another working directory can use it: paths become absolute."""
     if isinstance(value, list):
-        return [_storable(one) for one in value]
-    if isinstance(value, Path) or (isinstance(value, str) and Path(value).exists()):
+        return [_storable(name, one) for one in value]
+    if isinstance(value, Path) or (name in _NAMES_OR_PATHS and Path(value).exists()):
         return str(Path(value).absolute())
     return value
 

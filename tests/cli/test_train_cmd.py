@@ -194,10 +194,10 @@ def test_problems_of_the_data_are_named_and_too_many_of_them_stop_the_run_before
 
 
 def test_a_dry_run_does_a_step_and_writes_nothing(run: Run, checkpoint: Path, discs: Path, tmp_path: Path) -> None:
-    for recipe in ("bridge", "contrastive"):
+    for recipe in (("--objective", "bridge"), ("--objective", "contrastive", "--train-cnn")):
         outcome = run(
             *("train", "--data", discs, "--workers", "0", "--model", checkpoint, "--out", tmp_path / "out"),
-            *("--objective", recipe, "--dry-run"),
+            *(*recipe, "--dry-run"),
         )
 
         assert outcome.exit_code == 0, outcome.stderr
@@ -245,6 +245,7 @@ def test_an_interrupted_run_is_gone_on_with_as_it_was_begun(
     assert_refused(run, ["--resume", "--out", out], 1, "the data is not what it was when the run began")
     (discs / "red.txt").write_text("all red\n")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "contrastive").mkdir()  # an option's value, and no path
     resumed = run("train", "--resume", "--out", "out", "--batch", "3")
 
     assert resumed.exit_code == 0, resumed.stderr
