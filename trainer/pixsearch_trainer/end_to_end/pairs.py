@@ -56,6 +56,8 @@ def train_on_pairs(
         pictures: of the splits train and val, with captions; val is measured on and never trained on.
         teacher: of the training pictures, in their order, and of `Captions.of` them.
     """
+    if isinstance(objective, RankingOptions):  # what it learns is the re-rank's order
+        network.config = processor.config = dataclasses.replace(network.config, rerank=True)
     task = _PairTask(objective, of_split(pictures, "train"), of_split(pictures, "val"), teacher)
     return train_task(task, network, processor, out, options, fresh, resume, say, on_progress)
 
