@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
 
 RESIZE_MODES = ("squash", "shorter_edge")
@@ -79,7 +80,7 @@ class PixelBertConfig:
 
     def save(self, file: Path) -> None:
         """Write config.json."""
-        file.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_durably(file, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, file: Path) -> PixelBertConfig:
@@ -99,6 +100,8 @@ class PixelBertConfig:
                     raise ValueError(f"{name} is {values[name]!r}")
             values["answers"] = tuple(values["answers"])
             for name, default in asdict(cls()).items():
+                if type(default) is float and type(values[name]) is int:
+                    values[name] = float(values[name])
                 if default is not None and type(values[name]) is not type(default):
                     raise TypeError(f"{name} is {values[name]!r}")
                 if isinstance(default, int) and values[name] < 0:

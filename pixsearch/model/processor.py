@@ -11,6 +11,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.backbones import BACKBONES, normalisation
 from pixsearch.model.checkpoints import CONFIG_FILE, TOKENIZER_FILE
@@ -50,7 +51,7 @@ class PixelBertProcessor:
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json and tokenizer.json into an existing folder."""
         self.config.save(folder / CONFIG_FILE)
-        self.tokenizer.save(str(folder / TOKENIZER_FILE))
+        write_durably(folder / TOKENIZER_FILE, self.tokenizer.to_str(pretty=True).encode())
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> PixelBertProcessor:

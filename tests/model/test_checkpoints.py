@@ -153,3 +153,9 @@ def test_the_model_that_ships_has_a_name_that_outlives_its_folder(
 
     assert find_checkpoint(None) == find_checkpoint("shipped") == saved
     assert checkpoint_name(find_checkpoint(None)) == "shipped"
+
+
+def test_a_whole_number_is_as_good_as_a_fraction(folder: Path) -> None:
+    change_config(folder, dropout=0)
+
+    assert load_checkpoint(folder)[0].config.dropout == 0
