@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.model.checkpoints import load_checkpoint, load_network, save_checkpoint
@@ -354,3 +356,29 @@ def test_bf16_trains_to_much_the_same_loss(tiny_start: Path, mosaics: list[Capti
 
     assert losses(tmp_path / "bf16") != losses(tmp_path / "fp32")
     assert losses(tmp_path / "bf16")[0] == pytest.approx(losses(tmp_path / "fp32")[0], rel=0.05)
+
+
+@pytest.mark.parametrize("train_cnn", [False, True])
+@pytest.mark.parametrize(
+    "objective", [PreTrainingOptions(), ContrastiveOptions(sampled_pixels=3), RankingOptions(4, 2)]
+)
+def test_pictures_of_all_shapes_are_trained_on_together(
+    objective: ObjectiveOptions, train_cnn: bool, tiny_start: Path, tmp_path: Path
+) -> None:
+    network, processor = load_network(tiny_start)
+    network.config = processor.config = replace(network.config, resize="shorter_edge", longest_edge=160)
+    save_checkpoint(tmp_path / "start", network, processor)
+    pictures = []
+    for number, size in enumerate(
+        [(64, 64), (64, 128), (160, 64), (100, 70), (64, 300), (80, 80), (128, 64), (64, 64)]
+    ):
+        file = tmp_path / f"{number}.png"
+        Image.effect_noise(size, 80).convert("RGB").save(file)
+        pictures.append(CaptionedPicture(file, (f"{chr(97 + number)} b",), "val" if number > 5 else "train"))
+    short = replace(OPTIONS, epochs=2, batch=6, train_cnn=train_cnn)
+
+    report = run(tmp_path / "start", pictures, tmp_path / "out", short, objective, fresh="all")
+
+    assert report.best is not None
+    assert all(math.isfinite(loss) for loss in losses(tmp_path / "out"))
+    assert load_network(tmp_path / "out")[0].config.resize == "shorter_edge"
