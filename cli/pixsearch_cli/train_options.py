@@ -39,6 +39,8 @@ _OPTIONS_OF = {
     "vqa": _END_TO_END - {"augment"},  # "left" is an answer, and a mirror makes it wrong
     "nlvr2": _END_TO_END - {"augment"},
 }
+_ENOUGH_TO_RERANK = 2000
+"""Pictures; a re-ranker that learned from 500 orders others worse than before (docs/experiments.md)."""
 _MAY_CHANGE = {"workers", "save_steps", "save_minutes", "tensorboard", "cache_gb", "resume", "dry_run", "out"}
 """What a run that is gone on with may be told anew."""
 
@@ -118,11 +120,11 @@ def bridge_options(asked: Asked, pictures: int) -> BridgeOptions:
     from pixsearch_trainer.bridge.run import BridgeOptions
     from pixsearch_trainer.optimisation.loop import LoopOptions
 
-    few = {"steps": min(RerankerOptions.steps, pictures)}  # they are soon known by heart
+    reranker = {} if pictures >= _ENOUGH_TO_RERANK else {"steps": 0}
     return BridgeOptions(
         first_stage=FirstStageOptions(**_picked(asked, epochs="epochs", batch="batch")),
         pixel_stream=PixelStreamOptions(**_picked(asked, steps="pixel_steps")),
-        reranker=RerankerOptions(**few | _picked(asked, steps="rerank_steps", block="block")),
+        reranker=RerankerOptions(**reranker | _picked(asked, steps="rerank_steps", block="block")),
         loop=LoopOptions(**_loop(asked)),
         **_picked(asked, precision="precision", tensorboard="tensorboard", cache_gb="cache_gb"),
     )

@@ -46,7 +46,7 @@ def dataset(home: Path, pictures: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(pixsearch: Pixsearch, home: Path, pictures: Path, dataset: Path, tiny_checkpoint: Path) -> Finished:
-    sizes = ("--epochs", "60", "--batch", "24", "--pixel-steps", "5", "--rerank-steps", "10", "--block", "4")
+    sizes = ("--epochs", "150", "--batch", "24", "--pixel-steps", "5", "--rerank-steps", "10", "--block", "4")
     return pixsearch(
         *("train", "--data", dataset, "--images", pictures, "--out", "model", "--model", tiny_checkpoint, *sizes)
     )

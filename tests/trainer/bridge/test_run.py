@@ -204,7 +204,13 @@ def test_what_val_holds_is_not_trained_on(start: Path, pictures: list[CaptionedP
 
 @pytest.mark.parametrize(
     ("task", "done"),
-    [("first stage", 2), ("pixel stream", 1), ("first stage without fold 1", 3), ("re-ranker", 2), ("re-ranker", 4)],
+    [
+        ("first stage", 2),
+        ("re-ranker", 2),
+        pytest.param("pixel stream", 1, marks=pytest.mark.slow),
+        pytest.param("first stage without fold 1", 3, marks=pytest.mark.slow),
+        pytest.param("re-ranker", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_was_stopped_in_any_stage_ends_as_one_that_was_not(
     start: Path, pictures: list[CaptionedPicture], tmp_path: Path, task: str, done: int
