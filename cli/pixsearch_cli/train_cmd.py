@@ -112,7 +112,10 @@ def train(
         typer.Option(help="sgd+adamw, as the paper has it, takes SGD for the CNN. [default: adamw]"),
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Of the Transformer. [default: 1e-4]")] = None,
-    cnn_learning_rate: Annotated[float | None, typer.Option(min=0, help="Of the CNN. [default: 1e-2]")] = None,
+    cnn_learning_rate: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of the CNN. [default: 1e-2 with SGD, else a tenth of the Transformer's]"),
+    ] = None,
     layer_decay: Annotated[
         float | None, typer.Option(min=0, max=1, help="Learning rate of a layer to that of the one above. [default: 1]")
     ] = None,

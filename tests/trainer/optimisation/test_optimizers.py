@@ -30,11 +30,13 @@ def group_of(optimizers: list[torch.optim.Optimizer], parameter: Tensor) -> tupl
     return found
 
 
-def test_the_papers_numbers_are_the_defaults() -> None:
-    options = OptimizerOptions()
+def test_the_papers_numbers_are_the_defaults(network: PixelBertForRetrieval) -> None:
+    options = OptimizerOptions(kind="sgd+adamw")
 
-    assert (options.learning_rate, options.weight_decay) == (1e-4, 1e-2)
-    assert (options.cnn_learning_rate, options.cnn_weight_decay) == (1e-2, 5e-4)
+    optimizers = build_optimizers(network, network.model, options)
+
+    assert group_of(optimizers, network.maps.text_map.weight) == (0, 1e-4, 1e-2)
+    assert group_of(optimizers, next(network.model.backbone.parameters())) == (1, 1e-2, 5e-4)
 
 
 def test_sgd_has_the_cnn_and_adamw_all_else(network: PixelBertForRetrieval) -> None:
@@ -52,6 +54,8 @@ def test_one_adamw_may_have_all_with_the_cnns_own_rate(network: PixelBertForRetr
     [adamw] = build_optimizers(network, network.model, OptimizerOptions(cnn_learning_rate=1e-5))
 
     assert group_of([adamw], next(network.model.backbone.parameters()))[1:] == (1e-5, 5e-4)
+    [adamw] = build_optimizers(network, network.model, OptimizerOptions(learning_rate=1e-3))
+    assert group_of([adamw], next(network.model.backbone.parameters()))[1] == pytest.approx(1e-4)
 
 
 def test_what_is_frozen_is_in_no_optimiser(network: PixelBertForRetrieval) -> None:

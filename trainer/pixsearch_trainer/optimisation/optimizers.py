@@ -19,7 +19,8 @@ class OptimizerOptions:
     """"sgd+adamw" is the paper's: SGD for the CNN, AdamW for all else."""
     learning_rate: float = 1e-4
     weight_decay: float = 1e-2
-    cnn_learning_rate: float = 1e-2
+    cnn_learning_rate: float | None = None
+    """None is the paper's 1e-2 for SGD; for AdamW, to which that is far too much, a tenth of the Transformer's."""
     cnn_weight_decay: float = 5e-4
     cnn_momentum: float = 0.9
     layer_decay: float = 1.0
@@ -50,7 +51,10 @@ def build_optimizers(
     adamw = [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
     if not below:
         return [torch.optim.AdamW(adamw)]
-    cnn_group = {"params": below, "lr": options.cnn_learning_rate, "weight_decay": options.cnn_weight_decay}
+    rate = options.cnn_learning_rate
+    if rate is None:
+        rate = 1e-2 if options.kind == "sgd+adamw" else options.learning_rate / 10
+    cnn_group = {"params": below, "lr": rate, "weight_decay": options.cnn_weight_decay}
     if options.kind == "adamw":
         return [torch.optim.AdamW([*adamw, cnn_group])]
     return [torch.optim.AdamW(adamw), torch.optim.SGD([cnn_group], momentum=options.cnn_momentum)]
