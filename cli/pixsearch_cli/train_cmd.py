@@ -113,8 +113,7 @@ def train(
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(min=0, help="Of the Transformer. [default: 1e-4]")] = None,
     cnn_learning_rate: Annotated[
-        float | None,
-        typer.Option(min=0, help="Of the CNN. [default: 1e-2 with SGD, else a tenth of the Transformer's]"),
+        float | None, typer.Option(min=0, help="Of the CNN. [default: with SGD 1e-2, else a tenth of the other]")
     ] = None,
     layer_decay: Annotated[
         float | None, typer.Option(min=0, max=1, help="Learning rate of a layer to that of the one above. [default: 1]")

@@ -51,10 +51,10 @@ def build_optimizers(
     adamw = [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
     if not below:
         return [torch.optim.AdamW(adamw)]
-    rate = options.cnn_learning_rate
-    if rate is None:
-        rate = 1e-2 if options.kind == "sgd+adamw" else options.learning_rate / 10
-    cnn_group = {"params": below, "lr": rate, "weight_decay": options.cnn_weight_decay}
+    cnn_rate = options.cnn_learning_rate
+    if cnn_rate is None:
+        cnn_rate = 1e-2 if options.kind == "sgd+adamw" else options.learning_rate / 10
+    cnn_group = {"params": below, "lr": cnn_rate, "weight_decay": options.cnn_weight_decay}
     if options.kind == "adamw":
         return [torch.optim.AdamW([*adamw, cnn_group])]
     return [torch.optim.AdamW(adamw), torch.optim.SGD([cnn_group], momentum=options.cnn_momentum)]
