@@ -305,9 +305,11 @@ class PixelBertForRetrieval(nn.Module):
     ) -> Tensor:
         """`match` on states that `read_words_alone` and `read_pixels_alone` made; a pair shares them with others."""
         joint = self.model.read_jointly(words, mask, pixels, pixel_mask)
-        head: Tensor = self.itm_head(joint[:, 0]).squeeze(-1)
-        likeness = words_found(joint[:, : words.shape[1]], mask, joint[:, words.shape[1] :], pixel_mask)
-        return head.float() + self.late_weight * likeness + self.similarity_weight * similarity
+        with torch.autocast(joint.device.type, enabled=False):  # bf16 would give candidates the same logit by the dozen
+            joint = joint.float()
+            head: Tensor = self.itm_head(joint[:, 0]).squeeze(-1)
+            likeness = words_found(joint[:, : words.shape[1]], mask, joint[:, words.shape[1] :], pixel_mask)
+            return head + self.late_weight * likeness + self.similarity_weight * similarity
 
 
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:

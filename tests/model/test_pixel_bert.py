@@ -151,6 +151,22 @@ def test_a_logit_depends_on_the_words_and_on_the_pixels(model: PixelBertForRetri
 
 
 @torch.no_grad()
+@torch.no_grad()
+def test_logits_are_whole_where_the_transformer_computes_in_bf16(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    similarity = torch.tensor([0.3, 0.4])
+
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = trained(model).match(IDS, MASK, grid, similarity)
+
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())
+    model.similarity_weight.data.zero_()
+    model.late_weight.data.zero_()
+    with torch.autocast("cpu", torch.bfloat16):
+        by_head_alone = model.match(IDS, MASK, grid, similarity)
+    assert not torch.equal(by_head_alone, by_head_alone.bfloat16().float())
+
+
 def test_words_and_pixels_meet_only_from_the_joint_layer_on(grid: Tensor) -> None:
     late = trained(model_of(dataclasses.replace(CONFIG, joint_from_layer=1)))
     words = late.model.encode(late.model.embed_words(IDS), MASK, last_layer=1)
