@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pixsearch.progress import silent
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation.measure import evaluate, evaluate_folds, nearest_items
 from pixsearch_trainer.evaluation.recall import Direction, Recall
+from pixsearch_trainer.evaluation.scoring import PairScorer
 from pixsearch_trainer.features import GridStore, encode_grids
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
@@ -188,16 +190,35 @@ def test_folds_are_parts_measured_by_themselves_and_averaged(measured: Measured,
         evaluate_folds(model, processor, pictures, grids, 5)
 
 
-def test_the_time_of_a_query_grows_with_its_candidates_and_is_only_taken_where_asked_for(measured: Measured) -> None:
+def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(
+    measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock of which the first stage takes half a millisecond, and a pair a whole one."""
     model, processor, pictures, grids = measured
+    clock = 0.0
+    find, match = PairScorer.find_pictures, PairScorer.match
+
+    def slow_find(self: PairScorer, caption: int, k: int) -> torch.Tensor:
+        nonlocal clock
+        clock += 0.0005
+        return find(self, caption, k)
+
+    def slow_match(self: PairScorer, captions: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
+        nonlocal clock
+        clock += 0.001 * len(captions)
+        return match(self, captions, pictures)
+
+    monkeypatch.setattr(PairScorer, "find_pictures", slow_find)
+    monkeypatch.setattr(PairScorer, "match", slow_match)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock)
 
     timed = evaluate(model, processor, pictures, grids, candidates=(1, PICTURES), timed=True).text_to_image
     untimed = evaluate(model, processor, pictures, grids, candidates=(1,)).text_to_image
 
     times = [recall.milliseconds for recall in (timed.first_stage, timed.reranked[1], timed.reranked[PICTURES])]
-    assert 0 < (times[0] or 0) < (times[1] or 0) < (times[2] or 0)
+    assert times == pytest.approx([0.5, 1.5, 0.5 + PICTURES])
     assert untimed.first_stage.milliseconds is None
-    assert "milliseconds" not in untimed.as_json()["first_stage"]  # type: ignore[operator]
+    assert "milliseconds" not in untimed.first_stage.as_json()
 
 
 @pytest.mark.parametrize(
