@@ -102,6 +102,7 @@ def test_a_query_answers_with_the_photos_by_their_true_names(answer: Finished, o
     assert all(isinstance(hit["match"], float) for hit in hits)
 
 
+@pytest.mark.slow
 def test_the_answer_is_the_same_on_every_run(pixsearch: Pixsearch, answer: Finished, tiny_checkpoint: Path) -> None:
     again = pixsearch("query", "a bunch of flowers", "--json", "--model", tiny_checkpoint)
 
@@ -118,6 +119,7 @@ def test_a_photo_finds_itself(pixsearch: Pixsearch, first_run: Finished, odd: Od
     assert hit["similarity"] == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_text_does_not_break_the_table(
     pixsearch: Pixsearch, first_run: Finished, tiny_checkpoint: Path
 ) -> None:
@@ -129,6 +131,7 @@ def test_a_name_that_is_no_text_does_not_break_the_table(
     assert "line\\nbreak.png" in finished.stdout
 
 
+@pytest.mark.slow
 def test_a_deleted_photo_is_gone_from_the_answers(
     pixsearch: Pixsearch, odd: Odd, home: Path, tiny_checkpoint: Path
 ) -> None:

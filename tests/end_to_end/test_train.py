@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from pixsearch.model.checkpoints import load_checkpoint
 from tests.end_to_end.conftest import Finished, Pixsearch
 
+pytestmark = pytest.mark.slow
 COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 PICTURES_A_COLOUR = 5
 
@@ -102,7 +103,6 @@ def test_what_was_trained_finds_photos_and_forgets_those_that_are_deleted(
     assert first[0] not in found()
 
 
-@pytest.mark.slow
 def test_bare_train_without_captions_names_the_ways_to_give_pairs(
     pixsearch: Pixsearch, home: Path, tiny_checkpoint: Path
 ) -> None:
@@ -119,7 +119,6 @@ def test_bare_train_without_captions_names_the_ways_to_give_pairs(
         assert way in refused.stderr
 
 
-@pytest.mark.slow
 def test_bare_train_learns_from_the_texts_beside_the_photos(
     pixsearch: Pixsearch, home: Path, tiny_checkpoint: Path
 ) -> None:

@@ -254,6 +254,7 @@ def test_an_average_of_the_weights_is_what_is_kept_when_asked_for(
         assert torch.allclose(kept[name], (after_one[name] + after_two[name]) / 2, atol=1e-7), name
 
 
+@pytest.mark.slow
 def test_pre_training_learns_to_predict_words_and_its_checkpoint_starts_a_retrieval(
     tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
 ) -> None:

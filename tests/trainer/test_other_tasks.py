@@ -73,6 +73,7 @@ def vqa(
     return train_vqa(network, processor, questions, out, options, "all", resume, lambda line: None, on_progress)
 
 
+@pytest.mark.slow
 def test_a_tiny_model_knows_16_answers_by_heart(tiny_start: Path, questions: list[Question], tmp_path: Path) -> None:
     report = vqa(tiny_start, questions, tmp_path / "out", replace(OPTIONS, epochs=600, measure_every_epochs=100))
 

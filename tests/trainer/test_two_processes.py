@@ -18,6 +18,7 @@ from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.optimisation.state import RunFolder
 from tests.trainer import one_of_two_processes
 
+pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).parent.parent.parent
 
 
@@ -52,7 +53,7 @@ def start_processes(count: int, what: str, start: Path, data: Path, out: Path) -
     assert finished.returncode == 0, finished.stderr
 
 
-@pytest.mark.parametrize("what", ["itc", pytest.param("mlm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("what", ["itc", "mlm"])
 def test_losses_and_gradients_are_those_of_one_process_with_the_double_batch(
     what: str, start: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -71,7 +72,6 @@ def test_losses_and_gradients_are_those_of_one_process_with_the_double_batch(
         assert torch.allclose(gradient, two["gradients"][name], rtol=1e-3, atol=1e-6 * largest), name
 
 
-@pytest.mark.slow
 def test_a_run_in_two_processes_ends_with_the_weights_of_one_and_both_have_them(
     start: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -92,7 +92,6 @@ def test_a_run_in_two_processes_ends_with_the_weights_of_one_and_both_have_them(
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
-@pytest.mark.slow
 def test_a_signal_that_reaches_one_process_stops_all_of_them_after_the_same_step(
     start: Path, data: Path, tmp_path: Path
 ) -> None:

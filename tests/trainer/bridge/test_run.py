@@ -142,6 +142,7 @@ def test_val_says_whether_results_are_ordered_by_the_re_rank(whole: tuple[Bridge
     assert model.config.rerank == (direction.reranked[3].r1 >= direction.first_stage.r1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_weights(
     whole: tuple[BridgeReport, list[str]], start: Path, pictures: list[CaptionedPicture], tmp_path: Path
 ) -> None:
