@@ -109,6 +109,7 @@ def test_the_answer_is_the_same_on_every_run(pixsearch: Pixsearch, answer: Finis
     assert again.stdout == answer.stdout
 
 
+@pytest.mark.slow
 def test_a_photo_finds_itself(pixsearch: Pixsearch, first_run: Finished, odd: Odd, tiny_checkpoint: Path) -> None:
     asked = odd.photos[6]
 

@@ -131,6 +131,7 @@ def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
     assert losses(halves) == losses(whole)
 
 
+@pytest.mark.slow
 def test_augmented_pictures_through_a_cnn_in_training_resume_bit_for_bit_too(
     tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ def test_augmented_pictures_through_a_cnn_in_training_resume_bit_for_bit_too(
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_from_its_last_save(
     tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
 ) -> None:
