@@ -40,6 +40,35 @@ def test_what_cannot_be_used_is_a_problem_with_its_line(tmp_path: Path) -> None:
     assert "train-1-0-img1.png is not there" in problems[0].what
 
 
+def test_one_file_alone_can_be_given_with_a_byte_order_mark_and_any_line_separator_in_a_sentence(
+    tmp_path: Path,
+) -> None:
+    write_nlvr2(tmp_path, {"train": 2})
+    file = tmp_path / "train.json"
+    first, second = file.read_text().splitlines()
+    odd = json.dumps(json.loads(first) | {"sentence": "Both\u2028are red."}, ensure_ascii=False)
+    file.write_text(f"{odd}\n{second}\n", encoding="utf-8-sig")
+
+    statements, problems = read_nlvr2(file)
+
+    assert problems == []
+    assert [statement.text for statement in statements] == ["Both\u2028are red.", "Both are red."]
+
+
+def test_names_that_no_disk_takes_and_lines_too_deep_are_problems_and_no_tracebacks(tmp_path: Path) -> None:
+    write_nlvr2(tmp_path, {"train": 2})
+    file = tmp_path / "train.json"
+    first, second = file.read_text().splitlines()
+    long = json.dumps(json.loads(first) | {"identifier": f"train-{'1' * 300}-0-0"})
+    file.write_text("\n".join([long, "[" * 100_000, second]))
+
+    statements, problems = read_nlvr2(tmp_path)
+
+    assert len(statements) == 1
+    assert [problem.line for problem in problems] == [1, 2]
+    assert "File name too long" in problems[0].what
+
+
 def test_a_folder_without_statements_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no statement of NLVR2's"):
         read_nlvr2(tmp_path)

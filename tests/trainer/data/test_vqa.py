@@ -94,6 +94,25 @@ def test_what_cannot_be_used_is_a_problem_with_its_file(tmp_path: Path) -> None:
     assert "picture 1" in problems[1].what
 
 
+def test_other_json_beside_the_files_is_passed_over(tmp_path: Path) -> None:
+    write_vqa(tmp_path, {"train2014": 1})
+    captions = {"images": [{"id": 0}], "annotations": [{"image_id": 0, "caption": "a square"}]}
+    (tmp_path / "captions_train2014.json").write_text(json.dumps(captions))
+    (tmp_path / "null.json").write_text('{"annotations": null, "questions": null}')
+    (tmp_path / "odd split.json").write_text('{"data_subtype": ["val2014"], "questions": [null]}')
+
+    questions, problems = read_vqa(tmp_path)
+
+    assert (len(questions), problems) == (1, [])
+
+
+def test_json_too_deep_to_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+
+    with pytest.raises(DatasetError, match=r"deep\.json is no JSON"):
+        read_vqa(tmp_path)
+
+
 def test_a_folder_without_both_files_and_a_damaged_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is no folder with VQA's JSON files"):
         read_vqa(tmp_path / "nowhere")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixsearch.errors import DatasetError
-from pixsearch_trainer.data.problems import Problem
+from pixsearch_trainer.data.problems import Problem, shown
 
 _SPLITS = {"train": "train", "dev": "val"}
 
@@ -31,17 +31,23 @@ def read_nlvr2(data: Path, images: Path | None = None) -> tuple[list[Statement],
     """The statements of train.json and dev.json (val), and what cannot be used; the test sets are passed over.
 
     Args:
-        data: the folder of the JSON-lines files.
+        data: the folder of the JSON-lines files, or one of them.
         images: where the pictures are, or train/DIRECTORY/ and dev/ as NLVR2 has them; None is the same folder.
 
     Raises:
         DatasetError: the folder has no such files, or not one statement can be used.
     """
-    images = data if images is None else images
+    files = [data] if data.is_file() else sorted(data.glob("*.json"))
+    if images is None:
+        images = data.parent if data.is_file() else data
     statements: list[Statement] = []
     problems: list[Problem] = []
-    for file in sorted(data.glob("*.json")) if data.is_dir() else []:
-        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for file in files:
+        try:
+            content = file.read_text(encoding="utf-8-sig", errors="replace")
+        except OSError as error:
+            raise DatasetError(f"{file} cannot be read ({error.strerror})", "Name its folder with --data") from error
+        for number, line in enumerate(content.split("\n"), 1):  # not splitlines, which also splits at U+2028
             if not line.strip():
                 continue
             found = _statement(line, images)
@@ -78,7 +84,7 @@ def _statement(line: str, images: Path) -> Statement | str | None:
         identifier, text, label = entry["identifier"], entry["sentence"].strip(), str(entry["label"])
         name, pictures, pair, _ = identifier.split("-")
         directory = str(entry.get("directory", ""))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"is not as NLVR2 has it ({error!r})"
     if (split := _SPLITS.get(name)) is None:
         return None
@@ -88,7 +94,11 @@ def _statement(line: str, images: Path) -> Statement | str | None:
     for side in (0, 1):
         file = f"{name}-{pictures}-{pair}-img{side}.png"
         places = (images / folder / file for folder in ("", name, f"{name}/{directory}"))
-        if (found := next((place for place in places if place.is_file()), None)) is None:
+        try:
+            found = next((place for place in places if place.is_file()), None)
+        except OSError as error:  # such as a name too long for the disk
+            return f"{shown(file)} cannot be looked for ({error.strerror})"
+        if found is None:
             return f"{file} is not there"
         sides.append(found)
     return Statement(sides[0], sides[1], text, label == "True", split, f"{name}-{pictures} {text}")

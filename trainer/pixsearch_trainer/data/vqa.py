@@ -54,14 +54,17 @@ def read_vqa(data: Path, images: Path | None = None) -> tuple[list[Question], li
         DatasetError: the folder cannot be read, or lacks one of both kinds of files, or all of its pictures.
     """
     images = data if images is None else images
-    asked: list[tuple[Path, str, dict[str, Any]]] = []
+    asked: list[tuple[Path, str, Any]] = []
     answers: dict[int, tuple[str, ...]] = {}
     problems: list[Problem] = []
     for file in _json_files(data):
         document = _parse(file)
         if isinstance(document.get("questions"), list):
-            asked += [(file, document.get("data_subtype", ""), question) for question in document["questions"]]
-        for number, entry in enumerate(document.get("annotations", ()), 1):
+            asked += [(file, str(document.get("data_subtype")), question) for question in document["questions"]]
+        annotations = document.get("annotations")
+        if not isinstance(annotations, list) or "images" in document:  # COCO's captions, which often lie beside
+            continue
+        for number, entry in enumerate(annotations, 1):
             try:
                 answers[entry["question_id"]] = tuple(normalised(answer["answer"]) for answer in entry["answers"])
             except (KeyError, TypeError, AttributeError) as error:
@@ -139,7 +142,7 @@ def _parse(file: Path) -> dict[str, Any]:
         document = json.loads(file.read_bytes())
     except OSError as error:
         raise DatasetError(f"{file} cannot be read ({error.strerror})", "Name its folder with --data") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{file} is no JSON ({error})", "Download it again") from error
     return document if isinstance(document, dict) else {}
 
