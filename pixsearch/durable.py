@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def write_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes | memoryview) -> None:
     """Put `data` in place of `path`: afterwards the file is the old one or the new one, never a mixture.
 
     Temporary file beside it, write, check the count, fsync, rename, fsync of the folder. Raises OSError (a full disk,

@@ -10,6 +10,7 @@ PixsearchError              exit code 1: could not
 │   ├── ModelNotFound       no checkpoint of that name or in that folder
 │   ├── CheckpointInvalid   files missing, cut, or not what the config says
 │   └── ModelMismatch       the library was indexed by another model
+├── Interrupted             exit code 130: somebody stopped it; what was done is kept
 ├── PictureError            one file is no picture that can be read; recorded, never fatal to a run
 └── DatasetError            training data missing or not in the expected format
 """
@@ -70,6 +71,12 @@ class CheckpointInvalid(ModelError):
 
 class ModelMismatch(ModelError):
     """The library was indexed by another model."""
+
+
+class Interrupted(PixsearchError):
+    """Long work was stopped, with what it had done saved; it can be gone on with."""
+
+    exit_code = 130
 
 
 class PictureError(PixsearchError):

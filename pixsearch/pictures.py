@@ -4,40 +4,21 @@ from __future__ import annotations
 
 import functools
 import io
-import stat
 import struct
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from pixsearch.colours import to_srgb
 from pixsearch.errors import PictureError
-
-PIXEL_LIMIT = 300_000_000
-"""More is taken for a decompression bomb. The largest phone cameras make 200 megapixels."""
-
-FILE_LIMIT_BYTES = 2 << 30
+from pixsearch.picture_files import HEIF_BRANDS, MEGAPIXEL_LIMIT, read_picture_file
 
 # Pillow's own guard is process-wide and refuses 200 megapixels; ours, below, is checked before a pixel is decoded.
-Image.MAX_IMAGE_PIXELS = PIXEL_LIMIT
+Image.MAX_IMAGE_PIXELS = MEGAPIXEL_LIMIT * 1_000_000
 
 # Named, so that no file reaches Pillow's other readers: EPS runs ghostscript, PSD, ICO or FITS are no photos.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
-
-_SIGNATURES = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF87a",
-    b"GIF89a",
-    b"II*\0",
-    b"MM\0*",
-    b"\x00\x00\x00\x0cjP  ",
-    b"\xff\x4f\xff\x51",
-)
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_AVIF_BRANDS = {b"avif", b"avis"}
-SIGNATURE_BYTES = 12
-"""How much of a file `has_picture_signature` wants to see."""
 
 METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
 """What Pillow raises when it reads damaged metadata."""
@@ -64,8 +45,11 @@ def open_picture(source: Path | bytes, min_edge: int | None = None) -> Image.Ima
     return upright_rgb(open_header(source), min_edge)
 
 
-def open_header(source: Path | bytes) -> Image.Image:
+def open_header(source: Path | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> Image.Image:
     """The picture as Pillow sees it, before any pixel is decoded: for its size, format and metadata.
+
+    A limit on `megapixels` above the usual one needs `Image.MAX_IMAGE_PIXELS` to be raised by the caller, since it
+    holds for the whole process.
 
     Raises PictureError, as `open_picture` does.
     """
@@ -76,7 +60,7 @@ def open_header(source: Path | bytes) -> Image.Image:
     if not data:
         raise PictureError("the file is empty")
     formats = list(_FORMATS)
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+    if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS:
         _register_heif()
         formats.append("HEIF")
     try:
@@ -84,25 +68,39 @@ def open_header(source: Path | bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise PictureError("not a picture in a format that pixsearch reads") from error
     except Image.DecompressionBombError as error:
-        raise _too_large() from error
+        raise _too_large(megapixels) from error
     except Exception as error:  # decoders raise whatever they like on hostile bytes
         raise _unreadable(error) from error
-    if picture.width * picture.height > PIXEL_LIMIT:
-        raise _too_large()
+    if picture.width * picture.height > megapixels * 1_000_000:
+        raise _too_large(megapixels)
     return picture
 
 
 def upright_rgb(picture: Image.Image, min_edge: int | None = None) -> Image.Image:
     """Decode what `open_header` opened; see `open_picture`."""
-    orientation = exif_of(picture).get(_EXIF_ORIENTATION)
+    orientation = orientation_of(picture)
     try:
         if min_edge is not None:
             picture.draft(None, (min_edge, min_edge))
         picture.load()
-        rgb = _to_rgb(picture)
+    except Exception as error:  # as above
+        raise _unreadable(error) from error
+    return turned_to_srgb(picture, orientation, min_edge)
+
+
+def orientation_of(picture: Image.Image) -> int | None:
+    """How the camera was held (EXIF 2.32, 4.6.4, tag 274)."""
+    return exif_of(picture).get(_EXIF_ORIENTATION)
+
+
+def turned_to_srgb(picture: Image.Image, orientation: int | None, min_edge: int | None = None) -> Image.Image:
+    """A decoded picture upright, in sRGB and on white. Raises PictureError."""
+    try:
+        flat = _flat_8_bit(picture)
         # Twice as large as asked for still, so that the final resize does not show it (Pillow's `reducing_gap`).
-        if min_edge is not None and (factor := min(rgb.size) // (2 * min_edge)) > 1:
-            rgb = rgb.reduce(factor)
+        if min_edge is not None and (factor := min(flat.size) // (2 * min_edge)) > 1:
+            flat = flat.reduce(factor)
+        rgb = to_srgb(flat, picture.info.get("icc_profile"))
         # Not ImageOps.exif_transpose: it also writes the EXIF block again, which fails on damaged ones.
         return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
     except Exception as error:  # as above
@@ -117,30 +115,6 @@ def exif_of(picture: Image.Image) -> Image.Exif:
         return Image.Exif()
 
 
-def read_picture_file(path: Path) -> bytes:
-    """All bytes of a regular file. Raises PictureError for anything else, OSError where the file cannot be read.
-
-    A pipe or a device is never opened: reading one may wait for ever.
-    """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise PictureError("not a regular file")
-    if found.st_size > FILE_LIMIT_BYTES:
-        raise PictureError(f"larger than {FILE_LIMIT_BYTES >> 30} GiB")
-    return path.read_bytes()
-
-
-def has_picture_signature(head: bytes) -> bool:
-    """Whether a file that starts like this is a picture, as far as its first bytes tell."""
-    if head.startswith(_SIGNATURES):
-        return True
-    if head[4:8] == b"ftyp":
-        return head[8:12] in _HEIF_BRANDS | _AVIF_BRANDS
-    if head.startswith(b"RIFF"):
-        return head[8:12] == b"WEBP"
-    return head.startswith(b"BM") and head[6:10] == bytes(4)
-
-
 @functools.cache
 def _register_heif() -> None:
     """Teach Pillow HEIC. The plugin turns pictures upright and says so in their EXIF, so that none turns twice."""
@@ -149,9 +123,12 @@ def _register_heif() -> None:
     pillow_heif.register_heif_opener()
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _flat_8_bit(picture: Image.Image) -> Image.Image:
+    """In L, CMYK or RGB, with white below what is transparent."""
     if picture.mode.startswith(("I", "F")):
-        return _scaled_to_8_bit(picture).convert("RGB")
+        return _scaled_to_8_bit(picture)
+    if picture.mode in ("L", "CMYK") and not picture.has_transparency_data:
+        return picture
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     on_white = Image.new("RGB", picture.size, "white")
@@ -174,8 +151,8 @@ def _scaled_to_8_bit(picture: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint((values - low) * (255.0 / (high - low))).astype(np.uint8))
 
 
-def _too_large() -> PictureError:
-    return PictureError(f"more than {PIXEL_LIMIT // 1_000_000} megapixels")
+def _too_large(megapixels: int) -> PictureError:
+    return PictureError(f"more than {megapixels:,} megapixels")
 
 
 def _unreadable(error: Exception) -> PictureError:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pixsearch.errors import LibraryNotFound
+from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import library_folder
 from pixsearch_cli.checkpoint import checkpoint_for
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
@@ -16,7 +20,7 @@ from pixsearch_cli.output import print_json, progress_bars, say
 
 if TYPE_CHECKING:
     from pixsearch.library.records import Failure, LibraryModel
-    from pixsearch_indexer import IndexReport
+    from pixsearch_indexer import IndexReport, Survey
 
 NOT_ALL_DONE = 1
 
@@ -26,6 +30,34 @@ def index(
         list[Path] | None,
         typer.Argument(metavar="[FOLDERS]...", help="Folders of photos; without any, all that the library knows."),
     ] = None,
+    hidden: Annotated[
+        bool | None,
+        typer.Option(
+            "--hidden/--no-hidden",
+            help="Look at hidden and system folders too. [default: as before]",
+            show_default=False,
+        ),
+    ] = None,
+    follow_links: Annotated[
+        bool | None,
+        typer.Option(
+            "--follow-links/--no-follow-links",
+            help="Follow links, to each folder and file once. [default: as before]",
+            show_default=False,
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="PATTERN",
+            help="A gitignore pattern of what to leave out; may be given again. [default: as before]",
+        ),
+    ] = None,
+    max_megapixels: Annotated[
+        int, typer.Option("--max-megapixels", metavar="N", min=1, help="Larger pictures are failures.")
+    ] = MEGAPIXEL_LIMIT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do.")] = False,
     library: LibraryOption = None,
     model: ModelOption = None,
     switch_model: Annotated[
@@ -40,13 +72,22 @@ def index(
     Only what is new or changed since the last time is read. Photos are never written to. Exit code 1: some files or
     folders could not be read; each is listed with its reason, and all others are in.
     """
-    report, failures = _index(folders or [], library_folder(library), model, switch_model)
+    patterns = None if exclude is None else [pattern for pattern in exclude if pattern]
+    rules = {"hidden": hidden, "follow_links": follow_links, "exclude": patterns}
+    if dry_run:
+        found = _survey(folders or [], library_folder(library), rules)
+        _tell_offline(found.offline)
+        if as_json:
+            print_json(asdict(found))
+        else:
+            print(_summary_of_survey(found))
+        return
+    report, failures = _index(folders or [], library_folder(library), model, switch_model, max_megapixels, rules)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
-    for folder in report.offline:
-        say(f"{folder} is not there or empty; its photos stay in the library")
+    _tell_offline(report.offline)
     if as_json:
-        print_json(_record(report))
+        print_json(asdict(report))
     else:
         print(_summary(report))
     if failures or report.offline:
@@ -54,19 +95,41 @@ def index(
 
 
 def _index(
-    folders: list[Path], folder: Path, model: str | None, switch_model: bool
+    folders: list[Path],
+    folder: Path,
+    model: str | None,
+    switch_model: bool,
+    max_megapixels: int,
+    rules: Mapping[str, Any],
 ) -> tuple[IndexReport, list[Failure]]:
     checkpoint = checkpoint_for(model, _indexed_with(folder))
-    # Only now: a name that is no model's need not wait for torch.
+    # Only now: a name that is no model's need not wait for the rest.
     from pixsearch import Library
-    from pixsearch.model.runtime import PixelBertRuntime
-    from pixsearch_indexer import index_folders
+    from pixsearch_indexer import CheckpointEncoder, index_folders
 
-    runtime = PixelBertRuntime(checkpoint)
+    encoder = CheckpointEncoder(checkpoint)
     with Library.create(folder) if folders else Library.open(folder) as library:
         with progress_bars() as show:
-            report = index_folders(library, runtime, folders, show, switch_model=switch_model)
+            report = index_folders(
+                library, encoder, folders, show, switch_model=switch_model, max_megapixels=max_megapixels, **rules
+            )
         return report, _below(folders, library.failures())
+
+
+def _survey(folders: list[Path], folder: Path, rules: Mapping[str, Any]) -> Survey:
+    from pixsearch import Library
+    from pixsearch.library.records import ScanRules
+    from pixsearch_indexer import survey
+
+    new_rules = partial(ScanRules.changed, **rules)
+    try:
+        library = Library.open(folder)
+    except LibraryNotFound:
+        if not folders:
+            raise
+        return survey(None, folders, new_rules)
+    with library:
+        return survey(library, folders, new_rules)
 
 
 def _indexed_with(folder: Path) -> LibraryModel | None:
@@ -84,16 +147,9 @@ def _below(folders: list[Path], failures: list[Failure]) -> list[Failure]:
     return [failure for failure in failures if not roots or any(failure.path.is_relative_to(root) for root in roots)]
 
 
-def _record(report: IndexReport) -> dict[str, object]:
-    return {
-        "found": report.found,
-        "unchanged": report.unchanged,
-        "encoded": report.encoded,
-        "reused": report.reused,
-        "forgotten": report.forgotten,
-        "failed": report.failed,
-        "offline": report.offline,
-    }
+def _tell_offline(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        say(f"{folder} is not there or empty; its photos stay in the library")
 
 
 def _summary(report: IndexReport) -> str:
@@ -104,3 +160,8 @@ def _summary(report: IndexReport) -> str:
         parts.append(f"{report.forgotten:,} forgotten")
     parts.append(f"{report.failed:,} failed")
     return f"{report.found:,} photos: {', '.join(parts)}"
+
+
+def _summary_of_survey(found: Survey) -> str:
+    parts = [f"{found.to_read:,} to read", f"{found.unchanged:,} unchanged", f"{found.to_forget:,} to forget"]
+    return f"{found.found:,} photos: {', '.join(parts)}, {found.failed:,} failed"

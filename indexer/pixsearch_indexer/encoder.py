@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from pixsearch.model.checkpoints import CONFIG_FILE, checkpoint_name, fingerprint
+from pixsearch.model.config import PixelBertConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from pixsearch.model.runtime import PixelBertRuntime
 
 
 class Encoder(Protocol):
@@ -28,3 +35,25 @@ class Encoder(Protocol):
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
         """Embeddings [n, embedding_size], L2-normalised, and the packed pixel grid of each picture."""
+
+
+class CheckpointEncoder:
+    """The model in a checkpoint's folder, loaded when the first picture comes: most runs find nothing new."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises CheckpointInvalid."""
+        config = PixelBertConfig.load(folder / CONFIG_FILE)
+        self.name = checkpoint_name(folder)
+        self.fingerprint = fingerprint(folder)
+        self.embedding_size = config.embedding_size
+        self.input_size = config.input_size
+        self._folder = folder
+        self._runtime: PixelBertRuntime | None = None
+
+    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
+        """See `Encoder`. Raises CheckpointInvalid."""
+        if self._runtime is None:
+            from pixsearch.model.runtime import PixelBertRuntime  # torch and transformers: 2.5 s
+
+            self._runtime = PixelBertRuntime(self._folder)
+        return self._runtime.encode_pictures(pictures)

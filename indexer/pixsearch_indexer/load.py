@@ -1,19 +1,20 @@
-"""One file, from its bytes to what the encoder wants of it. Runs in threads, ahead of the encoder."""
+"""One file, from its bytes to what the encoder wants of it. Runs in processes of its own, see `decoders`."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from pixsearch.errors import PictureError
 from pixsearch.library.records import FailedFile, FileStamp, Metadata
-from pixsearch.pictures import open_header, read_picture_file, upright_rgb
+from pixsearch.picture_files import read_picture_file
+from pixsearch.pictures import open_header, orientation_of, turned_to_srgb, upright_rgb
 from pixsearch_indexer.metadata import read_metadata
+from pixsearch_indexer.salvage import decoded_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class DecodedPicture:
 
 @dataclass(frozen=True, slots=True)
 class LoadedFile:
-    """A file that was read. `decoded` is None where its content is encoded already."""
+    """A file that was read. `decoded` is None where only its digest was asked for."""
 
     path: bytes
     stamp: FileStamp
@@ -36,21 +37,29 @@ class LoadedFile:
 
 
 def load_file(
-    path: bytes, stamp: FileStamp, encoded: Collection[bytes], min_edge: int
+    path: bytes, stamp: FileStamp, decode: bool, min_edge: int, megapixels: int
 ) -> LoadedFile | FailedFile | None:
-    """Read a file, and decode it unless its digest is among the `encoded` ones. None for a file that is gone.
+    """Read a file, and perhaps `decode` it. None for a file that is gone.
 
     Digest, metadata and pixels come from the same bytes. The stamp is the one seen before they were read: a file that
-    somebody writes to meanwhile looks changed to the next run.
+    somebody writes to meanwhile looks changed to the next run. A file that is cut short is taken as far as it goes, if
+    that is half of it, and its metadata say so.
     """
     try:
         data = read_picture_file(Path(os.fsdecode(path)))
-        digest = hashlib.blake2b(data, digest_size=32).digest()
-        if digest in encoded:
+        digest = content_digest(data)
+        if not decode:
             return LoadedFile(path, stamp, digest, None)
-        header = open_header(data)
+        header = open_header(data, megapixels)
         metadata = read_metadata(header)
-        return LoadedFile(path, stamp, digest, DecodedPicture(len(data), metadata, upright_rgb(header, min_edge)))
+        try:
+            picture = upright_rgb(header, min_edge)
+        except PictureError:
+            if (part := decoded_part(data, min_edge, megapixels)) is None:
+                raise
+            metadata = replace(metadata, share_decoded=part[1])
+            picture = turned_to_srgb(part[0], orientation_of(header), min_edge)
+        return LoadedFile(path, stamp, digest, DecodedPicture(len(data), metadata, picture))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -58,3 +67,10 @@ def load_file(
         return FailedFile(path, None, f"cannot be read: {error.strerror}")
     except PictureError as error:
         return FailedFile(path, stamp, error.message)
+    except MemoryError:
+        return FailedFile(path, stamp, "takes more memory to decode than a photo should")
+
+
+def content_digest(data: bytes) -> bytes:
+    """What tells contents apart: BLAKE2b, 256 bits."""
+    return hashlib.blake2b(data, digest_size=32).digest()

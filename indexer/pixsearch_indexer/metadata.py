@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from xml.etree import ElementTree
@@ -15,7 +15,7 @@ from pixsearch.pictures import METADATA_ERRORS, exif_of
 
 _SIDEWAYS = (5, 6, 7, 8)
 _WINDOWS_TITLE = 0x9C9B
-_IPTC_TITLE, _IPTC_CAPTION = (2, 5), (2, 120)
+_IPTC_TITLE, _IPTC_KEYWORDS, _IPTC_CAPTION = (2, 5), (2, 25), (2, 120)
 _XMP_TEXT = "{http://purl.org/dc/elements/1.1/}%s//{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li"
 
 # What cameras write where a caption belongs.
@@ -25,6 +25,7 @@ _NO_CAPTION = re.compile(r"OLYMPUS DIGITAL CAMERA|SONY DSC|DIGITAL CAMERA|Exif_J
 def read_metadata(picture: Image.Image) -> Metadata:
     """The metadata of a picture that `open_header` opened and that is not decoded yet. What is damaged is left out."""
     exif = exif_of(picture)
+    details, gps = (_ifd(exif, ifd) for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo))
     xmp = _xmp(picture)
     iptc = _iptc(picture)
     width, height = picture.size
@@ -34,18 +35,46 @@ def read_metadata(picture: Image.Image) -> Metadata:
         format=picture.format or "",
         width=width,
         height=height,
-        taken_at=_taken_at(exif),
+        taken_at=_taken_at(exif, details),
         camera=_camera(exif),
-        title=_first(xmp.get("title"), iptc.get(_IPTC_TITLE), _utf16(exif.get(_WINDOWS_TITLE))),
-        caption=_first(xmp.get("description"), iptc.get(_IPTC_CAPTION), exif.get(ExifTags.Base.ImageDescription)),
+        lens=_text(details.get(ExifTags.Base.LensModel)),
+        latitude=_degrees(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "S", 90),
+        longitude=_degrees(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "W", 180),
+        title=_first(*xmp["title"], iptc.get(_IPTC_TITLE), _utf16(exif.get(_WINDOWS_TITLE))),
+        caption=_first(*xmp["description"], iptc.get(_IPTC_CAPTION), exif.get(ExifTags.Base.ImageDescription)),
+        keywords=_keywords(*xmp["subject"], *_listed(iptc.get(_IPTC_KEYWORDS))),
     )
 
 
-def _taken_at(exif: Image.Exif) -> datetime | None:
+def _ifd(exif: Image.Exif, which: ExifTags.IFD) -> Mapping[int, object]:
     try:
-        details = exif.get_ifd(ExifTags.IFD.Exif)
+        return exif.get_ifd(which)
     except METADATA_ERRORS:
-        details = {}
+        return {}
+
+
+def _degrees(gps: Mapping[int, object], tag: int, reference: int, negative: str, most: int) -> float | None:
+    """Degrees, minutes and seconds as one number (EXIF 2.32, 4.6.6); None where there are none."""
+    try:
+        degrees, minutes, seconds = (float(part) for part in _listed(gps.get(tag)))  # type: ignore[arg-type]
+    except (ValueError, TypeError, ZeroDivisionError):
+        return None
+    value = degrees + minutes / 60 + seconds / 3600
+    if not value <= most:  # NaN neither
+        return None
+    return -value if _text(gps.get(reference)) == negative else value
+
+
+def _keywords(*values: object) -> tuple[str, ...]:
+    """Each once, in their order."""
+    return tuple(dict.fromkeys(text for value in values if (text := _text(value))))
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else () if value is None else (value,)
+
+
+def _taken_at(exif: Image.Exif, details: Mapping[int, object]) -> datetime | None:
     time = _text(details.get(ExifTags.Base.DateTimeOriginal)) or _text(exif.get(ExifTags.Base.DateTime))
     zone = _text(details.get(ExifTags.Base.OffsetTimeOriginal)) or ""
     for text, pattern in ((f"{time}{zone}", "%Y:%m:%d %H:%M:%S%z"), (f"{time}", "%Y:%m:%d %H:%M:%S")):
@@ -64,16 +93,17 @@ def _camera(exif: Image.Exif) -> str | None:
     return " ".join(filter(None, (maker, model))) or None
 
 
-def _xmp(picture: Image.Image) -> Mapping[str, object]:
-    """Title and description of the Dublin Core. Not Image.getxmp, which needs a further package."""
+def _xmp(picture: Image.Image) -> Mapping[str, Sequence[object]]:
+    """Title, description and subject of the Dublin Core. Not Image.getxmp, which needs a further package."""
     packet = picture.info.get("xmp")
-    if not isinstance(packet, bytes):
-        return {}
     try:
-        root = ElementTree.fromstring(packet.strip(b"\0"))
+        root = ElementTree.fromstring(packet.strip(b"\0 \n") if isinstance(packet, bytes) else "")
     except ElementTree.ParseError:
-        return {}
-    return {name: root.findtext(f".//{_XMP_TEXT % name}") for name in ("title", "description")}
+        root = ElementTree.Element("none")
+    return {
+        name: [found.text for found in root.findall(f".//{_XMP_TEXT % name}")]
+        for name in ("title", "description", "subject")
+    }
 
 
 def _iptc(picture: Image.Image) -> Mapping[tuple[int, int], object]:

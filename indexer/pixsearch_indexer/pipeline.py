@@ -3,50 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from pixsearch.errors import UsageError
+from pixsearch.errors import Interrupted
+from pixsearch.interruption import Interruption, interruption
+from pixsearch.library.database import in_chunks
 from pixsearch.library.library import Library
-from pixsearch.library.records import FailedFile, FileStamp, IndexedFile, LibraryModel, NewContent
+from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.writer import LibraryWriter
+from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch_indexer.changes import Changed, Counts, Gone
 from pixsearch_indexer.encoder import Encoder
-from pixsearch_indexer.load import DecodedPicture, LoadedFile, load_file
-from pixsearch_indexer.scan import scan
+from pixsearch_indexer.report import IndexReport
+from pixsearch_indexer.roots import chosen_folders
+from pixsearch_indexer.scan import Scan
+from pixsearch_indexer.survey import changes, survey_folder
+
+if TYPE_CHECKING:
+    from pixsearch_indexer.decoders import ToLoad
+    from pixsearch_indexer.load import DecodedPicture, LoadedFile
 
 ENCODE_AT_ONCE = 32
 STORE_AT_ONCE = 500
 """Files in a commit when few of them have to be encoded."""
-DECODERS = min(4, os.cpu_count() or 1)
-"""Threads: Pillow and hashlib work without holding Python's lock."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-@dataclass(slots=True)
-class IndexReport:
-    """What a run did, in files."""
-
-    found: int = 0
-    """Picture files seen."""
-    unchanged: int = 0
-    encoded: int = 0
-    reused: int = 0
-    """New, moved, copied or touched files with a content that was known: nothing was encoded for them."""
-    forgotten: int = 0
-    """Photos whose files are gone."""
-    failed: int = 0
-    """Files and folders that `Library.failures` now lists for these folders, tried in this run or not."""
-    offline: tuple[Path, ...] = ()
-    """Folders that were not there, or without any picture where photos are known: their photos are kept."""
+STORE_EVERY_S = 2.0
 
 
 def index_folders(
@@ -56,26 +42,43 @@ def index_folders(
     on_progress: ProgressCallback = silent,
     *,
     switch_model: bool = False,
+    hidden: bool | None = None,
+    follow_links: bool | None = None,
+    exclude: Sequence[str] | None = None,
+    max_megapixels: int = MEGAPIXEL_LIMIT,
 ) -> IndexReport:
     """Bring the library up to date with these folders; without any, with all that it knows.
 
     Photos are only read. What is done is committed every few seconds, so a run that is stopped goes on where it was
     when it is started again. One bad file never stops it: `Library.failures` lists it with its reason, and it is tried
-    again when it changes.
+    again when it changes. Files are decoded in processes of their own; as ever with those, a script that calls this
+    does it under `if __name__ == "__main__"`.
 
-    Raises UsageError for a folder that is not there and was never indexed, ModelMismatch when the library holds
-    features of another model (unless `switch_model`: then every photo is encoded again), LibraryBusy, LibraryError.
+    Args:
+        switch_model: encode every photo again where the library holds features of another model.
+        max_megapixels: larger pictures are failures, before they are decoded.
+        hidden, follow_links, exclude: see `ScanRules`; None leaves each as it was in the folder's last run.
+
+    Raises:
+        UsageError: a folder is not there and was never indexed, or a pattern of `exclude` is none.
+        ModelMismatch: the library holds features of another model.
+        Interrupted: by Ctrl-C or SIGTERM; what was done is kept.
+        LibraryBusy, LibraryError: see `Library.writing`.
     """
-    with library.writing() as writer:
-        chosen = _chosen(folders, writer)
+    rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude)
+    with interruption() as wish, library.writing() as writer:
+        chosen = chosen_folders(folders, library)
         writer.use_model(LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size), switch=switch_model)
         run_id = writer.begin_run()
-        run = _Run(writer, encoder, on_progress)
-        work = [run.look_at(folder) for folder in chosen]
-        run.encode(work)
+        run = _Run(library, writer, encoder, on_progress, wish, max_megapixels)
+        work = [run.look_at(folder, rules) for folder in chosen]
+        run.carry_out(work)
+        if wish.asked:
+            raise Interrupted(
+                f"indexing was stopped; {run.report.encoded:,} photos were encoded and are kept",
+                "Go on with: pixsearch index",
+            )
         # Only now, so that a photo that moved has found its content again.
-        for folder_work in work:
-            run.forget(folder_work.gone)
         writer.drop_unused_contents()
         counts = asdict(run.report)
         del counts["offline"]
@@ -84,11 +87,12 @@ def index_folders(
 
 
 class _FolderWork(NamedTuple):
-    """What a scan says is to be done for a folder."""
+    """What a first scan says is to be done in a folder. The second one does it, so that no list need be kept."""
 
     root_id: int
-    changed: dict[bytes, FileStamp]
-    gone: list[bytes]
+    scan: Scan
+    changed: int
+    gone: int
 
 
 @dataclass(slots=True)
@@ -98,83 +102,128 @@ class _Batch:
     files: list[IndexedFile] = field(default_factory=list)
     pictures: dict[bytes, DecodedPicture] = field(default_factory=dict)
     failures: list[FailedFile] = field(default_factory=list)
+    begun_at: float = field(default_factory=time.monotonic)
 
     def is_full(self) -> bool:
-        return len(self.pictures) >= ENCODE_AT_ONCE or len(self.files) + len(self.failures) >= STORE_AT_ONCE
+        return (
+            len(self.pictures) >= ENCODE_AT_ONCE
+            or len(self.files) + len(self.failures) >= STORE_AT_ONCE
+            or time.monotonic() - self.begun_at >= STORE_EVERY_S
+        )
 
 
 class _Run:
     """One run, folder by folder; `report` grows with what is committed."""
 
-    def __init__(self, writer: LibraryWriter, encoder: Encoder, on_progress: ProgressCallback) -> None:
+    def __init__(
+        self,
+        library: Library,
+        writer: LibraryWriter,
+        encoder: Encoder,
+        on_progress: ProgressCallback,
+        wish: Interruption,
+        max_megapixels: int,
+    ) -> None:
         self.report = IndexReport()
+        self._library = library
         self._writer = writer
         self._encoder = encoder
         self._on_progress = on_progress
-        self._encoded = writer.encoded_digests()
+        self._wish = wish
+        self._max_megapixels = max_megapixels
+        self._began_at = time.monotonic()
 
-    def look_at(self, folder: Path) -> _FolderWork:
-        """Scan a folder and compare it with what the library knows of it."""
-        path = os.fsencode(folder)
-        root_id = self._writer.root_of(path)
-        known = self._writer.known_files(path)
-        before = self.report.found
-        seen = scan(path, known.photos, lambda count: self._on_progress(Progress("scanning", before + count)))
-        self.report.found += len(seen.files)
-
-        # A drive that is unplugged often leaves an empty folder behind, so emptiness is not taken for an answer.
-        offline = not seen.files and bool(known.photos)
-        self._writer.mark_root(path, online=not offline and path not in seen.unlisted)
+    def look_at(self, folder: bytes, new_rules: Callable[[ScanRules], ScanRules]) -> _FolderWork:
+        """Scan a folder and count what changed since the library last saw it."""
+        root_id, root = self._writer.root_of(folder)
+        rules = new_rules(self._library.roots()[root])
+        scan, before = Scan(folder, root, rules), self.report.found
+        counts, changed, gone, offline = survey_folder(
+            self._library,
+            scan,
+            lambda found: self._on_progress(Progress("scanning", before + found)),
+            lambda: self._wish.asked,
+        )
+        if self._wish.asked:
+            return _FolderWork(root_id, scan, 0, 0)
+        self._writer.set_rules(root_id, rules)
+        self._writer.mark_root(folder, online=not offline and folder not in scan.unlisted)
         if offline:
-            self.report.offline += (folder,)
-            return _FolderWork(root_id, {}, [])
+            self.report.offline += (Path(os.fsdecode(folder)),)
+            return _FolderWork(root_id, scan, 0, 0)
+        self.report.found += counts.found
+        self.report.unchanged += counts.unchanged
+        self.report.failed += counts.failed
+        self._store(root_id, _Batch(failures=[FailedFile(path, None, why) for path, why in scan.unlisted.items()]))
+        return _FolderWork(root_id, scan, changed, gone)
 
-        self._store(root_id, _Batch(failures=[FailedFile(file, None, why) for file, why in seen.unlisted.items()]))
-        changed = {}
-        for file, stamp in seen.files.items():
-            if file in known.failures and known.failures[file] == stamp:
-                self.report.failed += 1
-            elif file not in known.failures and known.photos.get(file) == stamp:
-                self.report.unchanged += 1
-            else:
-                changed[file] = stamp
-        gone = [file for file in known.photos.keys() | known.failures.keys() if seen.is_gone(file)]
-        return _FolderWork(root_id, changed, gone)
+    def carry_out(self, work: Sequence[_FolderWork]) -> None:
+        """Load, encode and commit all files that changed, and forget those that are gone."""
+        done, total = 0, sum(folder.changed for folder in work)
+        for folder in work:
+            if not (folder.changed or folder.gone):
+                continue
+            batch = _Batch()
+            for loaded in self._load(folder):
+                done += 1
+                self._add(loaded, batch)
+                if batch.is_full() or self._wish.asked:
+                    self._store(folder.root_id, batch)
+                    batch = _Batch()
+                    self._on_progress(Progress("indexing", done, total, self._note(done)))
+            self._store(folder.root_id, batch)
+            self._on_progress(Progress("indexing", done, total, self._note(done)))
 
-    def encode(self, work: Sequence[_FolderWork]) -> None:
-        """Load, encode and commit all files that changed."""
-        done, total = 0, sum(len(folder.changed) for folder in work)
-        with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as decoders:
-            for folder in work:
-                batch = _Batch()
-                for loaded in _ahead(decoders, self._load, folder.changed.items()):
-                    self._add(loaded, batch)
-                    done += 1
-                    if batch.is_full():
-                        self._store(folder.root_id, batch)
-                        batch = _Batch()
-                        self._on_progress(Progress("indexing", done, total))
-                self._store(folder.root_id, batch)
-                self._on_progress(Progress("indexing", done, total))
+    def _load(self, folder: _FolderWork) -> Iterator[LoadedFile | FailedFile | None]:
+        """The changed files of a folder, read, and decoded if their contents are new; until somebody wants to stop."""
+        if not folder.changed:
+            for _ in self._changed(folder.scan):
+                pass
+            return
+        # Not at the top: Pillow, numpy and the processes are for runs that have something to decode.
+        from pixsearch_indexer.decoders import DecodeLimits, decoders
 
-    def forget(self, paths: Sequence[bytes]) -> None:
-        self.report.forgotten += self._writer.forget(paths)
+        with decoders(DecodeLimits(self._max_megapixels), self._encoder.input_size) as pool:
+            yield from pool.load_ahead(self._changed(folder.scan), self._is_encoded)
 
-    def _load(self, file: tuple[bytes, FileStamp]) -> LoadedFile | FailedFile | None:
-        path, stamp = file
-        return load_file(path, stamp, self._encoded, self._encoder.input_size)
+    def _changed(self, scan: Scan) -> Iterator[ToLoad]:
+        """Scan again for what there is to load; what is gone is forgotten on the way."""
+        from pixsearch_indexer.decoders import ToLoad  # as above
+
+        counts, gone = Counts(), list[bytes]()
+        for steps in in_chunks(changes(self._library, scan, counts), STORE_AT_ONCE):
+            gone += [step.path for step in steps if isinstance(step, Gone)]
+            self._forget(gone, counts)
+            changed = [step for step in steps if isinstance(step, Changed)]
+            sizes = self._writer.encoded_sizes({step.stamp.size_bytes for step in changed})
+            for step in changed:
+                if self._wish.asked:
+                    return
+                yield ToLoad(step.path, step.stamp, may_be_encoded=step.stamp.size_bytes in sizes)
+        self._forget(gone, counts)
+
+    def _is_encoded(self, digest: bytes) -> bool:
+        return bool(self._writer.encoded_among([digest]))
+
+    def _forget(self, gone: list[bytes], counts: Counts) -> None:
+        """Forget what is gone, and empty the list; not before a file was found: the folder may just be unplugged."""
+        if gone and counts.found:
+            self.report.forgotten += self._writer.forget(gone)
+            gone.clear()
 
     def _add(self, loaded: LoadedFile | FailedFile | None, batch: _Batch) -> None:
         if isinstance(loaded, FailedFile):
             batch.failures.append(loaded)
         elif loaded is not None:
             batch.files.append(IndexedFile(loaded.path, loaded.stamp, loaded.digest))
-            # Two copies may have been decoded at the same time, or one just before the other was committed.
-            if loaded.decoded is not None and loaded.digest not in self._encoded:
+            if loaded.decoded is not None:
                 batch.pictures[loaded.digest] = loaded.decoded
 
     def _store(self, root_id: int, batch: _Batch) -> None:
         """Encode the pictures of a batch and commit it."""
+        # A copy may have been decoded before the one that it is a copy of was committed.
+        for digest in self._writer.encoded_among(batch.pictures):
+            del batch.pictures[digest]
         contents = self._encode(batch.pictures)
         spoilt = batch.pictures.keys() - {content.digest for content in contents}
         files = [file for file in batch.files if file.digest not in spoilt]
@@ -184,7 +233,6 @@ class _Run:
             if file.digest in spoilt
         ]
         self._writer.store(root_id, contents, files, failures)
-        self._encoded.update(content.digest for content in contents)
         self.report.encoded += len(contents)
         self.report.reused += len(files) - len(contents)
         self.report.failed += len(failures)
@@ -193,6 +241,8 @@ class _Run:
         """Those of the pictures that got an embedding; zeros, infinities and NaN would poison the vector index."""
         if not pictures:
             return []
+        import numpy as np  # as above
+
         embeddings, grids = self._encoder.encode_pictures([decoded.picture for decoded in pictures.values()])
         return [
             NewContent(digest, decoded.size_bytes, decoded.metadata, embedding, grid)
@@ -200,29 +250,7 @@ class _Run:
             if np.isfinite(embedding).all() and embedding.any()
         ]
 
-
-def _chosen(folders: Sequence[Path], writer: LibraryWriter) -> list[Path]:
-    """The folders by their real paths, without those that lie in another one of them; all roots if there are none."""
-    roots = writer.roots()
-    if not (folders or roots):
-        raise UsageError("the library knows no folder yet", "Name one: pixsearch index FOLDER")
-    chosen: list[Path] = []
-    for path in sorted(os.path.realpath(os.fsencode(folder.expanduser())) for folder in folders) or roots:
-        is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where the parent may not be read
-        if not (is_folder or path in roots or writer.known_files(path).photos):
-            raise UsageError(f"{os.fsdecode(path)} is not a folder", "Give the folder that holds the photos")
-        folder = Path(os.fsdecode(path))
-        if not any(folder.is_relative_to(other) for other in chosen):
-            chosen.append(folder)
-    return chosen
-
-
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """The results in the order of the items, computed a batch ahead of the one who takes them, and never more."""
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > ENCODE_AT_ONCE:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    def _note(self, done: int) -> str:
+        """How it goes."""
+        rate = f"{done / max(time.monotonic() - self._began_at, 1e-3):.0f}/s"
+        return f"{rate}, {self.report.failed:,} failed" if self.report.failed else rate

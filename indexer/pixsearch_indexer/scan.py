@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
 
-from pixsearch.library.records import FileStamp
-from pixsearch.pictures import SIGNATURE_BYTES, has_picture_signature
+from pixsearch.errors import UsageError
+from pixsearch.library.records import FileStamp, ScanRules
+from pixsearch.picture_files import SIGNATURE_BYTES, has_picture_signature
+from pixsearch_indexer.ignoring import Ignoring
 
 PICTURE_SUFFIXES = tuple(
     b".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jp2 .j2k .ppm .pgm .pnm".split()
@@ -18,75 +22,137 @@ PICTURE_SUFFIXES = tuple(
 SYSTEM_FOLDERS = frozenset(
     {b"@eaDir", b"#recycle", b"@Recycle", b"$RECYCLE.BIN", b"System Volume Information", b"lost+found", b"__MACOSX"}
 )
+_APPLE_DOUBLE = b"._"  # what macOS writes beside each file on a foreign drive; never a picture, whatever it is called
+
+
+class FoundFile(NamedTuple):
+    """A file that may be a picture. Compared by its path."""
+
+    path: bytes
+    stamp: FileStamp
+    named_so: bool
+    """Whether it is named like a picture. Else it is a regular file, and `starts_like_a_picture` can tell."""
 
 
 @dataclass(slots=True)
 class Scan:
-    """What was seen below a folder."""
+    """A walk through a folder: iterate to walk. What it could not look at is in `unlisted` as soon as it was passed.
+
+    Files come in the order of their paths as bytes, so that two sorted streams can be compared without keeping either.
+    Links are not followed unless the rules say so; then each folder and each file outside of this one is met once,
+    and a link into this one not at all, since the walk meets what it leads to anyway.
+    """
 
     folder: bytes
-    files: dict[bytes, FileStamp] = field(default_factory=dict)
-    """The picture files by absolute path."""
+    root: bytes
+    """The folder itself, or one above it, at which the rules begin."""
+    rules: ScanRules
     unlisted: dict[bytes, str] = field(default_factory=dict)
-    """What could not be looked at, folders mostly, with the reason. Nothing is known of what lies at or below it."""
+    """Folders mostly, with the reason. Nothing is known of what lies at or below them."""
+    _met: set[tuple[int, int]] = field(default_factory=set)
+    """Device and inode of what was met, where links are followed."""
+
+    def __iter__(self) -> Iterator[FoundFile]:
+        self.unlisted.clear()
+        self._met.clear()
+        # A stack, not recursion: folders can be nested deeper than Python's calls.
+        folders = [self._entries(self.folder, self._ignored_above())]
+        while folders:
+            for entry, is_folder, ignoring in folders[-1]:
+                if is_folder:
+                    folders.append(self._entries(entry.path, ignoring))
+                    break
+                if (file := self._look_at(entry)) is not None:
+                    yield file
+            else:
+                folders.pop()
 
     def is_gone(self, path: bytes) -> bool:
-        """Whether a file of an earlier scan is certainly there no more: its folder was listed, and it was not in it."""
-        if path in self.files:
-            return False
+        """Whether a path that was not met is certainly there no more: the folder that it was in was listed."""
         while path not in self.unlisted:
             if path == self.folder:
                 return True
             path = os.path.dirname(path)  # noqa: PTH120 - a Path cannot be made of bytes
         return False
 
+    def _ignored_above(self) -> Ignoring:
+        """What is ignored where the walk begins."""
+        ignoring = Ignoring.of_root(self.root, self.rules.exclude)
+        above = self.root
+        for name in self.folder[len(self.root) :].split(b"/"):
+            if name and os.path.isfile(os.path.join(above, Ignoring.FILE)):  # noqa: PTH113, PTH118 - bytes
+                ignoring = ignoring.and_those_of(above)
+            above = os.path.join(above, name)  # noqa: PTH118 - bytes
+        return ignoring
 
-def scan(folder: bytes, known: Collection[bytes], on_files: Callable[[int], None]) -> Scan:
-    """List the picture files below a folder: those named like one, those that start like one, and those known as one.
-
-    Hidden and system folders and hidden files are skipped, links are not followed. `on_files` hears after each folder
-    how many there are so far.
-    """
-    seen = Scan(folder)
-    folders = [folder]
-    while folders:
-        current = folders.pop()
+    def _entries(self, folder: bytes, ignoring: Ignoring) -> Iterator[tuple[os.DirEntry[bytes], bool, Ignoring]]:
+        """What to look at in a folder: whether each is a folder itself, and what is ignored from here on."""
+        entries = []
         try:
-            with os.scandir(current) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            with os.scandir(folder) as listing:
+                for entry in listing:
+                    name = entry.name
+                    if name.startswith(b".") or name in SYSTEM_FOLDERS:
+                        if name == Ignoring.FILE and entry.is_file():
+                            ignoring = ignoring.and_those_of(folder)
+                        if not self.rules.hidden or name.startswith(_APPLE_DOUBLE):
+                            continue
+                    if entry.is_symlink() and not self._leads_on(entry):
+                        continue
+                    entries.append((name + b"/" if entry.is_dir() else name, entry))
+            if self.rules.follow_links and not self._is_new(os.stat(folder)):  # noqa: PTH116 - a Path cannot be made of bytes
+                return
         except OSError as error:
-            seen.unlisted[current] = _reason("folder cannot be listed", error)
-            continue
-        for entry in entries:
-            if entry.name.startswith(b".") or entry.name in SYSTEM_FOLDERS:
-                continue
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif stamp := _picture_stamp(entry, known):
-                    seen.files[entry.path] = stamp
-            except FileNotFoundError:
-                continue  # gone since the listing
-            except OSError as error:
-                seen.unlisted[entry.path] = _reason("cannot be looked at", error)
-        on_files(len(seen.files))
-    return seen
+            self.unlisted[folder] = _reason("folder cannot be listed", error)
+            return
+        except UsageError as error:
+            self.unlisted[folder] = f"folder is passed over: in its {os.fsdecode(Ignoring.FILE)} {error.message}"
+            return
+        entries.sort(key=itemgetter(0))
+        for name, entry in entries:
+            is_folder = name.endswith(b"/")
+            if not (ignoring and ignoring.matches(entry.path, is_folder)):
+                yield entry, is_folder, ignoring
+
+    def _leads_on(self, link: os.DirEntry[bytes]) -> bool:
+        """Whether a link is to be followed."""
+        if not self.rules.follow_links:
+            return False
+        target = os.path.realpath(link.path)
+        if target == self.folder or target.startswith(self.folder.rstrip(b"/") + b"/"):
+            return False
+        try:
+            found = link.stat()
+        except OSError:
+            return False  # leads nowhere, or in a circle
+        return stat.S_ISDIR(found.st_mode) or self._is_new(found)
+
+    def _is_new(self, found: os.stat_result) -> bool:
+        identity = found.st_dev, found.st_ino
+        if identity in self._met:
+            return False
+        self._met.add(identity)
+        return True
+
+    def _look_at(self, entry: os.DirEntry[bytes]) -> FoundFile | None:
+        """None for what can be no picture file, and for what cannot be looked at."""
+        try:
+            found = entry.stat()
+        except FileNotFoundError:
+            return None  # gone since the listing
+        except OSError as error:
+            self.unlisted[entry.path] = _reason("cannot be looked at", error)
+            return None
+        named_so = entry.name.lower().endswith(PICTURE_SUFFIXES)
+        if not (named_so or stat.S_ISREG(found.st_mode)):
+            return None
+        return FoundFile(entry.path, FileStamp(found.st_size, found.st_mtime_ns), named_so)
 
 
-def _picture_stamp(entry: os.DirEntry[bytes], known: Collection[bytes]) -> FileStamp | None:
-    """None for what is no picture file."""
-    found = entry.stat(follow_symlinks=False)
-    named_so = entry.name.lower().endswith(PICTURE_SUFFIXES)
-    if stat.S_ISLNK(found.st_mode) or not (named_so or stat.S_ISREG(found.st_mode)):
-        return None
-    if named_so or entry.path in known or _starts_like_a_picture(entry.path):
-        return FileStamp(found.st_size, found.st_mtime_ns)
-    return None
-
-
-def _starts_like_a_picture(path: bytes) -> bool:
+def starts_like_a_picture(path: bytes) -> bool:
+    """Whether the first bytes of a file are those of a picture; False where they cannot be read."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path cannot be made of bytes
             return has_picture_signature(file.read(SIGNATURE_BYTES))
     except OSError:
         return False  # nothing says that it is a picture

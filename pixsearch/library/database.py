@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,20 +64,47 @@ class Database:
                 "Update pixsearch; nothing was changed",
             )
 
+    def is_older(self) -> bool:
+        """Whether the tables are those of an older pixsearch."""
+        with self.reading() as connection:
+            version = _schema_version(connection, self._folder)
+        return version is not None and version < SCHEMA_VERSION
+
     def migrate(self) -> None:
-        """Create the tables, or bring those of an older pixsearch up to date, in one transaction."""
+        """Create the tables, or bring those of an older pixsearch up to date, in one transaction.
+
+        Only for the holder of the lock. An older library is first copied to library.db.before-VERSION beside it.
+        """
         # Not at the top: Alembic takes 0.2 s, which no query should pay.
         from pixsearch.library.migrations import upgrade
 
+        if self.is_older():
+            self._back_up()
         with self.writing() as connection:
-            if _schema_version(connection, self._folder) is None:
-                upgrade(connection)
+            upgrade(connection)
+
+    def _back_up(self) -> None:
+        """Copy the database as SQLite does it, which a copy of the file is not while it may be in use."""
+        backup = self._folder / f"{DATABASE_NAME}.before-{SCHEMA_VERSION}"
+        partial = backup.with_name(f"{backup.name}.tmp")
+        partial.unlink(missing_ok=True)
+        with _errors_for_people(self._folder), self._engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.exec_driver_sql("VACUUM INTO ?", (str(partial),))
+        partial.replace(backup)
 
 
 def in_parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """The values in as many parts as it takes to hand each to one statement."""
     for start in range(0, len(values), VALUES_AT_ONCE):
         yield values[start : start + VALUES_AT_ONCE]
+
+
+def in_chunks(items: Iterable[Value], size: int) -> Iterator[list[Value]]:
+    """The items as they come, this many at a time."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
 
 
 def library_not_found(folder: Path) -> LibraryNotFound:

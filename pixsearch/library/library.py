@@ -8,36 +8,40 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, select
 
 from pixsearch.errors import LibraryError, LibraryNotFound
 from pixsearch.library.captions import captions_beside
-from pixsearch.library.database import DATABASE_NAME, Database, in_parts, library_not_found
+from pixsearch.library.database import DATABASE_NAME, Database, in_chunks, in_parts, library_not_found
+from pixsearch.library.generations import current_generation
 from pixsearch.library.lock import only_writer
+from pixsearch.library.paths import at_or_below
 from pixsearch.library.records import (
     Candidate,
     CaptionedPhoto,
     Failure,
+    FileStamp,
+    KnownFile,
     LibraryModel,
     LibraryStatus,
     Metadata,
     RootStatus,
+    RunStatus,
+    ScanRules,
 )
-from pixsearch.library.schema import Content, Failed, Features, Grid, Model, Photo, Root, VectorFile
-from pixsearch.library.vector_file import (
-    EMBEDDING_TYPE,
-    Vectors,
-    current_generation,
-    load_or_make_vectors,
-    save_vectors,
-)
+from pixsearch.library.schema import LOOK_AGAIN, Content, Failed, Features, Grid, Model, Photo, Root, Run, VectorFile
 from pixsearch.library.writer import LibraryWriter
-from pixsearch.vectors.base import VectorIndex
+
+if TYPE_CHECKING:
+    from pixsearch.library.checks import Findings
+    from pixsearch.library.vector_file import Vectors
+    from pixsearch.vectors.base import VectorIndex
 
 __all__ = ["Candidate", "CaptionedPhoto", "Failure", "Library", "LibraryModel", "LibraryStatus", "RootStatus"]
+
+_ROWS_AT_ONCE = 10_000
 
 
 class Library:
@@ -54,12 +58,18 @@ class Library:
 
     @classmethod
     def open(cls, folder: Path) -> Library:
-        """Open a library that exists. Creates nothing. Raises LibraryNotFound, LibraryDamaged, LibraryError."""
+        """Open a library that exists. Creates nothing, but brings one of an older pixsearch up to date.
+
+        Raises LibraryNotFound, LibraryDamaged, LibraryBusy, LibraryError.
+        """
         folder = folder.absolute()
         if not (folder / DATABASE_NAME).is_file():
             raise library_not_found(folder)
         database = Database(folder)
         try:
+            if database.is_older():
+                with only_writer(folder):
+                    database.migrate()
             database.check()
         except BaseException:
             database.close()
@@ -102,14 +112,13 @@ class Library:
     def writing(self) -> Iterator[LibraryWriter]:
         """Be the one writer. Raises LibraryBusy, which names the process that is; LibraryError where one cannot write.
 
-        What was committed stays, however the block ends. The vector file is saved when it ends well; otherwise the
-        next command makes it.
+        What was committed stays, however the block ends. The vector file is brought up to date when it ends well;
+        otherwise the next command does that.
         """
         with only_writer(self.folder):
-            writer = LibraryWriter(self.folder, self._database)
-            yield writer
+            yield LibraryWriter(self.folder, self._database)
             try:
-                writer.save_vectors()
+                self._bring_vector_file_up_to_date()
             except OSError as error:
                 raise LibraryError(
                     f"the vector file could not be saved in {self.folder}: {error.strerror}",
@@ -132,15 +141,64 @@ class Library:
         Where the saved file is not right, the index is made again from library.db, and saved if this process may
         write. Raises LibraryNotFound while nothing was ever indexed.
         """
+        # Not at the top: faiss takes 0.3 s, which a run that finds nothing new need not pay.
+        from pixsearch.library.vector_file import current_vectors, save_vectors
+
         with self._database.reading() as connection:
             generation = current_generation(connection)
         if self._vectors is None or self._vectors.generation != generation:
-            self._vectors = load_or_make_vectors(self.folder, self._database)
+            self._vectors = current_vectors(self.folder, self._database)
             if not self._vectors.saved:
                 # Where somebody else writes, or the folder is read-only, the index lives in memory only.
                 with suppress(LibraryError, OSError), only_writer(self.folder):
-                    self._save_vectors_if_current(self._vectors)
+                    with self._database.reading() as connection:
+                        generation = current_generation(connection)
+                    if self._vectors.generation == generation:
+                        save_vectors(self.folder, self._database, self._vectors)
         return self._vectors.index
+
+    def roots(self) -> dict[bytes, ScanRules]:
+        """The folders that were given to be indexed, by path, and how each is scanned."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(Root.path, Root.hidden, Root.follow_links, Root.exclude).order_by(Root.path)
+            )
+            return {row.path: ScanRules(row.hidden, row.follow_links, tuple(row.exclude)) for row in rows}
+
+    def known_photos(self, folder: bytes) -> Iterator[KnownFile]:
+        """The photos at or below a folder, in the order of their paths as bytes, read in parts."""
+        return self._known(folder, Photo)
+
+    def known_digests(self, folder: bytes) -> Iterator[tuple[KnownFile, bytes]]:
+        """The photos at or below a folder as `known_photos` has them, each with the digest of its content."""
+        digests = select(Photo.path, Content.digest).join(Content, Content.id == Photo.content_id)
+        for part in in_chunks(self.known_photos(folder), _ROWS_AT_ONCE):
+            with self._database.reading() as connection:
+                rows = connection.execute(digests.where(Photo.path.in_([file.path for file in part])))
+                found = {row.path: row.digest for row in rows}
+            yield from ((file, found[file.path]) for file in part if file.path in found)
+
+    def known_failures(self, folder: bytes) -> Iterator[KnownFile]:
+        """The failures at or below a folder, in the order of their paths as bytes, read in parts."""
+        return self._known(folder, Failed)
+
+    def _known(self, folder: bytes, table: type[Photo | Failed]) -> Iterator[KnownFile]:
+        # In parts, each a short transaction: a writer could not commit while one is open.
+        columns = select(table.path, table.size_bytes, table.mtime_ns).where(at_or_below(folder, table.path))
+        last = b""
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(
+                    columns.where(table.path > last).order_by(table.path).limit(_ROWS_AT_ONCE)
+                ).all()
+            for path, size_bytes, mtime_ns in rows:
+                if size_bytes is None or mtime_ns is None or size_bytes == LOOK_AGAIN:
+                    yield KnownFile(path, None)
+                else:
+                    yield KnownFile(path, FileStamp(size_bytes, mtime_ns))
+            if len(rows) < _ROWS_AT_ONCE:
+                return
+            last = rows[-1].path
 
     def candidates(self, content_ids: Sequence[int]) -> list[Candidate]:
         """The pictures with these ids, in this order. Ids that are not there, or not any more, are left out."""
@@ -152,6 +210,7 @@ class Library:
 
     def status(self) -> LibraryStatus:
         """What the library holds. A root is online if its last run could reach it and it is there now."""
+        rules = self.roots()
         with self._database.reading() as connection:
             roots = connection.execute(
                 select(Root.path, Root.online, func.count(Photo.id))
@@ -160,20 +219,32 @@ class Library:
                 .order_by(Root.path)
             ).all()
             contents = connection.execute(select(func.count(Content.id))).scalar_one()
+            cut_short = connection.execute(select(func.count(Content.id)).where(Content.share_decoded < 1)).scalar_one()
             failures = connection.execute(select(func.count(Failed.id))).scalar_one()
-        paths = [Path(os.fsdecode(path)) for path, _, _ in roots]
+            run = connection.execute(select(Run).order_by(Run.id.desc()).limit(1)).one_or_none()
+        sizes = {file.name: file.stat().st_size for file in self.folder.iterdir() if file.is_file()}
         return LibraryStatus(
             library=self.folder,
             model=self.model(),
             roots=tuple(
-                RootStatus(path, online and os.path.isdir(path), photos)  # noqa: PTH112 - Path.is_dir raises on a dead share
-                for path, (_, online, photos) in zip(paths, roots, strict=True)
+                RootStatus(Path(os.fsdecode(path)), online and os.path.isdir(path), photos, rules[path])  # noqa: PTH112 - Path.is_dir raises on a dead share
+                for path, online, photos in roots
             ),
             photos=sum(photos for _, _, photos in roots),
             contents=contents,
+            cut_short=cut_short,
             failures=failures,
-            size_bytes=sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file()),
+            database_bytes=sizes.get(DATABASE_NAME, 0),
+            vectors_bytes=sum(size for name, size in sizes.items() if name.startswith("vectors-")),
+            size_bytes=sum(sizes.values()),
+            last_run=None if run is None else _run_status(run),
         )
+
+    def check(self) -> Findings:
+        """Whether the library keeps its promises, but for the photos' own files. Nothing is written."""
+        from pixsearch.library.checks import check
+
+        return check(self.folder, self._database)
 
     def failures(self) -> list[Failure]:
         """What could not be indexed, by path."""
@@ -202,14 +273,31 @@ class Library:
                 described.append(CaptionedPhoto(path, tuple(dict.fromkeys(captions))))
         return described
 
-    def _save_vectors_if_current(self, vectors: Vectors) -> None:
+    def _bring_vector_file_up_to_date(self) -> None:
+        """For the holder of the lock. Raises OSError, LibraryError; then the next reader does it."""
         with self._database.reading() as connection:
-            if current_generation(connection) != vectors.generation:
-                return
-        save_vectors(self.folder, self._database, vectors)
+            state = connection.execute(
+                select(VectorFile.model_id, VectorFile.generation, VectorFile.saved_generation)
+            ).one()
+        if state.model_id is None or state.generation == state.saved_generation:
+            return
+        from pixsearch.library.vector_file import current_vectors, save_vectors  # as above
+
+        save_vectors(self.folder, self._database, current_vectors(self.folder, self._database))
+
+
+def _run_status(run: Row[Any]) -> RunStatus:
+    return RunStatus(
+        started=datetime.fromtimestamp(run.started_at_s, UTC),
+        finished=None if run.finished_at_s is None else datetime.fromtimestamp(run.finished_at_s, UTC),
+        encoded=run.encoded,
+        failed=run.failed,
+    )
 
 
 def _candidates(connection: Connection, content_ids: Sequence[int]) -> Iterator[Candidate]:
+    import numpy as np  # 0.1 s, as above
+
     paths: dict[int, list[Path]] = {}
     for content_id, path in connection.execute(
         select(Photo.content_id, Photo.path)
@@ -236,9 +324,14 @@ def _candidates(connection: Connection, content_ids: Sequence[int]) -> Iterator[
                     height=row.height,
                     taken_at=datetime.fromisoformat(row.taken_at) if row.taken_at else None,
                     camera=row.camera,
+                    lens=row.lens,
+                    latitude=row.latitude,
+                    longitude=row.longitude,
                     title=row.title,
                     caption=row.caption,
+                    keywords=tuple(row.keywords),
+                    share_decoded=row.share_decoded,
                 ),
-                embedding=np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE),
+                embedding=np.frombuffer(row.embedding, dtype="<f4"),
                 grid=row.grid,
             )

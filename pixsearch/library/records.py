@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,16 @@ class Metadata:
     taken_at: datetime | None = None
     """With a zone only where the file names one."""
     camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    """Degrees, north positive (WGS 84)."""
+    longitude: float | None = None
+    """Degrees, east positive."""
     title: str | None = None
     caption: str | None = None
+    keywords: tuple[str, ...] = ()
+    share_decoded: float = 1.0
+    """Of the picture's rows; less than 1 for a file that is cut short and was indexed as far as it goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +57,45 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanRules:
+    """What of a folder is looked at."""
+
+    hidden: bool = False
+    """Hidden and system files and folders too."""
+    follow_links: bool = False
+    exclude: tuple[str, ...] = ()
+    """gitignore patterns, relative to the root."""
+
+    def changed(
+        self, *, hidden: bool | None = None, follow_links: bool | None = None, exclude: Sequence[str] | None = None
+    ) -> ScanRules:
+        """These rules, but for what is given."""
+        return ScanRules(
+            self.hidden if hidden is None else hidden,
+            self.follow_links if follow_links is None else follow_links,
+            self.exclude if exclude is None else tuple(exclude),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RootStatus:
     """One indexed folder. Offline: not there, or empty where photos are known; its photos are kept."""
 
     path: Path
     online: bool
     photos: int
+    rules: ScanRules
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """The last run of the indexer."""
+
+    started: datetime
+    finished: datetime | None
+    """None where it was stopped, or is at work."""
+    encoded: int | None
+    failed: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +107,14 @@ class LibraryStatus:
     roots: tuple[RootStatus, ...]
     photos: int
     contents: int
+    cut_short: int
+    """Contents of which only a part could be decoded."""
     failures: int
+    database_bytes: int
+    vectors_bytes: int
     size_bytes: int
+    """Of all files in the library's folder."""
+    last_run: RunStatus | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +139,13 @@ class FileStamp(NamedTuple):
 
     size_bytes: int
     mtime_ns: int
+
+
+class KnownFile(NamedTuple):
+    """What the library knows of a file. A stamp of None: look at it again, even if it did not change."""
+
+    path: bytes
+    stamp: FileStamp | None
 
 
 @dataclass(frozen=True, slots=True)

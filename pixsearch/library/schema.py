@@ -15,10 +15,11 @@ A change here is a new revision in migrations/versions and a new SCHEMA_VERSION.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, MetaData
+from sqlalchemy import JSON, BigInteger, ForeignKey, MetaData, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
+LOOK_AGAIN = -1
 
 
 class Base(DeclarativeBase):
@@ -39,6 +40,10 @@ class Root(Base):
     path: Mapped[bytes] = mapped_column(unique=True)
     """Absolute, as bytes: on Linux a file's name need not be valid text. The same holds for every path here."""
     online: Mapped[bool]
+    hidden: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """With the two that follow, what `ScanRules` says: how this root was last scanned, and will be the next time."""
+    follow_links: Mapped[bool] = mapped_column(default=False, server_default=false())
+    exclude: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
 
 
 class Content(Base):
@@ -48,15 +53,21 @@ class Content(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     digest: Mapped[bytes] = mapped_column(unique=True)
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(BigInteger, index=True)
+    """Looked up before anything is decoded: a file of a size that no content has cannot be known."""
     format: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]
     taken_at: Mapped[str | None]
     """ISO 8601, with an offset only where the file names one."""
     camera: Mapped[str | None]
+    lens: Mapped[str | None]
+    latitude: Mapped[float | None]
+    longitude: Mapped[float | None]
     title: Mapped[str | None]
     caption: Mapped[str | None]
+    keywords: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
+    share_decoded: Mapped[float] = mapped_column(default=1.0, server_default="1")
 
 
 class Photo(Base):
@@ -66,6 +77,7 @@ class Photo(Base):
     root_id: Mapped[int] = mapped_column(ForeignKey("roots.id", ondelete="CASCADE"), index=True)
     path: Mapped[bytes] = mapped_column(unique=True)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+    """-1 (`LOOK_AGAIN`) where the next run must read the file, whatever its stamp is."""
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
     content_id: Mapped[int] = mapped_column(ForeignKey("contents.id"), index=True)
 
@@ -120,6 +132,8 @@ class VectorFile(Base):
     saved_generation: Mapped[int | None]
     saved_sha256: Mapped[str | None]
     saved_count: Mapped[int | None]
+    saved_model_id: Mapped[int | None]
+    """Of the model whose vectors are in the file."""
 
 
 class Run(Base):

@@ -1,4 +1,4 @@
-"""The vector file of a library: derived from library.db, checked when it is read, made again when it is not right."""
+"""The vector file of a library: derived from library.db, checked when it is read, caught up or made again as needed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 from sqlalchemy import Connection, select, update
 
 from pixsearch.errors import LibraryNotFound
-from pixsearch.library.database import Database
+from pixsearch.library.database import Database, in_parts
 from pixsearch.library.schema import Features, Model, VectorFile
 from pixsearch.vectors.base import VectorIndex
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 
 EMBEDDING_TYPE = np.dtype("<f4")
-_ROWS_AT_ONCE = 10_000
 
 
 @dataclass(slots=True)
@@ -25,36 +24,27 @@ class Vectors:
 
     index: VectorIndex
     generation: int
+    model_id: int
     saved: bool
 
 
-def load_or_make_vectors(folder: Path, database: Database) -> Vectors:
-    """The index that belongs to library.db as it is now: from its file, or where that is not right from library.db."""
+def current_vectors(folder: Path, database: Database) -> Vectors:
+    """The index that belongs to library.db as it is now.
+
+    From its file, and where features have come or gone since it was saved, brought up to them; from library.db alone
+    where the file is not the one that was saved. Raises LibraryNotFound while nothing was ever indexed, LibraryError.
+    """
     with database.reading() as connection:
         state = _state(connection, folder)
-    try:
-        if state.saved_generation != state.generation or state.saved_sha256 is None:
-            raise StaleIndexError(f"no vector file of generation {state.generation} was saved")
-        path = _path(folder, state.saved_generation)
-        index = FaissIndex.load(path, state.saved_sha256)
-        if len(index) != state.saved_count:
-            raise StaleIndexError(f"{path} holds {len(index)} vectors, not {state.saved_count}")
-        return Vectors(index, state.generation, saved=True)
-    except StaleIndexError:
-        with database.reading() as connection:
-            state = _state(connection, folder)
-            return Vectors(_make(connection, state), state.generation, saved=False)
-
-
-def current_generation(connection: Connection) -> int:
-    return connection.execute(select(VectorFile.generation)).scalar_one()
-
-
-def next_generation(connection: Connection) -> int:
-    """To be called in every transaction that changes which features there are."""
-    return connection.execute(
-        update(VectorFile).values(generation=VectorFile.generation + 1).returning(VectorFile.generation)
-    ).scalar_one()
+        try:
+            index = _load(folder, state)
+        except StaleIndexError:
+            index = FaissIndex.empty(state.embedding_size)
+            _catch_up(index, connection, state.model_id)
+            return Vectors(index, state.generation, state.model_id, saved=False)
+        if (saved := state.saved_generation == state.generation) is False:
+            _catch_up(index, connection, state.model_id)
+        return Vectors(index, state.generation, state.model_id, saved)
 
 
 def save_vectors(folder: Path, database: Database, vectors: Vectors) -> None:
@@ -63,18 +53,25 @@ def save_vectors(folder: Path, database: Database, vectors: Vectors) -> None:
     The file is there before library.db names it, and older ones go only after that: wherever this is cut off, the
     library has a file that is right, or knows that it has none.
     """
-    path = _path(folder, vectors.generation)
+    path = vector_path(folder, vectors.generation)
     sha256 = vectors.index.save(path)
     with database.writing() as connection:
         connection.execute(
             update(VectorFile).values(
-                saved_generation=vectors.generation, saved_sha256=sha256, saved_count=len(vectors.index)
+                saved_generation=vectors.generation,
+                saved_sha256=sha256,
+                saved_count=len(vectors.index),
+                saved_model_id=vectors.model_id,
             )
         )
     vectors.saved = True
     for other in folder.glob("vectors-*.faiss*"):
         if other != path:
             other.unlink(missing_ok=True)
+
+
+def vector_path(folder: Path, generation: int) -> Path:
+    return folder / f"vectors-{generation}.faiss"
 
 
 class _State(NamedTuple):
@@ -84,6 +81,7 @@ class _State(NamedTuple):
     saved_generation: int | None
     saved_sha256: str | None
     saved_count: int | None
+    saved_model_id: int | None
 
 
 def _state(connection: Connection, folder: Path) -> _State:
@@ -95,6 +93,7 @@ def _state(connection: Connection, folder: Path) -> _State:
             VectorFile.saved_generation,
             VectorFile.saved_sha256,
             VectorFile.saved_count,
+            VectorFile.saved_model_id,
         ).join(Model, Model.id == VectorFile.model_id)
     ).one_or_none()
     if row is None:
@@ -102,19 +101,25 @@ def _state(connection: Connection, folder: Path) -> _State:
     return _State(*row)
 
 
-def _make(connection: Connection, state: _State) -> VectorIndex:
-    index = FaissIndex.empty(state.embedding_size)
-    rows = connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(
-        select(Features.content_id, Features.embedding)
-        .where(Features.model_id == state.model_id)
-        .order_by(Features.content_id)
-    )
-    for part in rows.partitions():
-        ids = np.array([row.content_id for row in part], dtype=np.int64)
-        embeddings = np.frombuffer(b"".join(row.embedding for row in part), dtype=EMBEDDING_TYPE)
-        index.add(ids, embeddings.reshape(len(part), state.embedding_size))
+def _load(folder: Path, state: _State) -> FaissIndex:
+    """The index that was saved last. Raises StaleIndexError where it is of another model, or not as it was saved."""
+    if state.saved_generation is None or state.saved_sha256 is None or state.saved_model_id != state.model_id:
+        raise StaleIndexError("no vectors of this model were saved")
+    path = vector_path(folder, state.saved_generation)
+    index = FaissIndex.load(path, state.saved_sha256)
+    if len(index) != state.saved_count:
+        raise StaleIndexError(f"{path} holds {len(index)} vectors, not {state.saved_count}")
     return index
 
 
-def _path(folder: Path, generation: int) -> Path:
-    return folder / f"vectors-{generation}.faiss"
+def _catch_up(index: VectorIndex, connection: Connection, model_id: int) -> None:
+    """Make an index of some generation that of now. An id's vector never changes, and no id is ever given again."""
+    of_model = Features.model_id == model_id
+    now = np.array(connection.scalars(select(Features.content_id).where(of_model)).all(), dtype=np.int64)
+    index.remove(np.setdiff1d(index.ids(), now))
+    for ids in in_parts(np.setdiff1d(now, index.ids()).tolist()):
+        rows = connection.execute(
+            select(Features.content_id, Features.embedding).where(of_model, Features.content_id.in_(ids))
+        ).all()
+        embeddings = np.frombuffer(b"".join(row.embedding for row in rows), dtype=EMBEDDING_TYPE)
+        index.add(np.array([row.content_id for row in rows]), embeddings.reshape(len(rows), -1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,9 @@ class VectorIndex(Protocol):
 
     def ids(self) -> Ids:
         """The ids of all vectors, in no order that means anything."""
+
+    def parts(self) -> Iterator[tuple[Ids, Vectors]]:
+        """All ids [n] with their vectors [n, size] as the index has them, some thousands at a time."""
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Add vectors [n, size] under new ids [n]. Raises ValueError for an id that is there already, and for a vector

@@ -7,6 +7,7 @@ memory and doubles the speed of that scan.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import faiss
@@ -14,6 +15,8 @@ import numpy as np
 
 from pixsearch.durable import write_durably
 from pixsearch.vectors.base import Ids, Vectors
+
+_PART = 10_000
 
 
 class StaleIndexError(Exception):
@@ -53,6 +56,12 @@ class FaissIndex:
     def ids(self) -> Ids:
         return faiss.vector_to_array(self._index.id_map).astype(np.int64)
 
+    def parts(self) -> Iterator[tuple[Ids, Vectors]]:
+        ids = self.ids()
+        for start in range(0, len(ids), _PART):
+            part = ids[start : start + _PART]
+            yield part, self._index.index.reconstruct_n(start, len(part))
+
     def add(self, ids: Ids, vectors: Vectors) -> None:
         if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
             raise ValueError("a vector is zero or not finite")
@@ -75,7 +84,7 @@ class FaissIndex:
 
     def save(self, path: Path) -> str:
         # Not faiss.write_index: it cuts the good file first, syncs nothing and may swallow a full disk.
-        data = faiss.serialize_index(self._index).tobytes()
+        data = faiss.serialize_index(self._index).data
         write_durably(path, data)
         return hashlib.sha256(data).hexdigest()
 

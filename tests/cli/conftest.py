@@ -43,8 +43,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 def model(monkeypatch: pytest.MonkeyPatch) -> ColourRuntime:
     """The model of every command in this test. It needs no torch, and its figures can be worked out by hand."""
     runtime = ColourRuntime()
-    checkpoints = SimpleNamespace(find_checkpoint=lambda name: Path(name or "shipped"))
-    monkeypatch.setitem(sys.modules, "pixsearch.model.checkpoints", checkpoints)
+    monkeypatch.setattr("pixsearch.model.checkpoints.find_checkpoint", lambda name: Path(name or "shipped"))
+    monkeypatch.setattr("pixsearch_indexer.CheckpointEncoder", lambda checkpoint: runtime)
     monkeypatch.setitem(
         sys.modules, "pixsearch.model.runtime", SimpleNamespace(PixelBertRuntime=lambda checkpoint: runtime)
     )

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from tests.cli.conftest import Run
 
@@ -9,12 +14,32 @@ from tests.cli.conftest import Run
 def test_status_says_what_the_library_holds(run: Run, indexed: Path, photos: Path) -> None:
     lines = run("status").stdout.splitlines()
 
-    assert lines[0].startswith(f"library   {indexed} (")
-    assert lines[1:] == [
+    assert re.fullmatch(rf"library   {indexed} \([\d.]+ MB: database [\d.]+ MB, vectors [\d.]+ MB\)", lines[0])
+    assert re.fullmatch(r"last run  \d{4}-\d\d-\d\d \d\d:\d\d, 3 encoded, 0 failed", lines[3])
+    assert [*lines[1:3], *lines[4:]] == [
         "model     colours (c0c0c0c0)",
         "photos    4 (3 different pictures)",
         "failures  0",
         f"folder    {photos}: 4 photos",
+    ]
+
+
+def test_status_names_what_failed_and_what_is_cut_short_and_how_a_folder_is_scanned(
+    run: Run, indexed: Path, photos: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(1, 255, (480, 640, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(photos / "cut.png")
+    (photos / "cut.png").write_bytes((photos / "cut.png").read_bytes()[:700_000])
+    (photos / "empty.png").touch()
+    run("index", photos, "--hidden", "--exclude", "*.gif")
+
+    lines = run("status").stdout.splitlines()
+
+    assert lines[2] == "photos    5 (4 different pictures, 1 cut short)"
+    assert lines[4:] == [
+        "failures  1",
+        f"folder    {photos}: 5 photos, hidden files too, without *.gif",
+        f"failed    {photos / 'empty.png'}: the file is empty",
     ]
 
 
@@ -27,15 +52,32 @@ def test_a_folder_that_is_not_there_is_offline(run: Run, indexed: Path, photos: 
 def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
     found = json.loads(run("status", "--json").stdout)
 
-    assert found.pop("bytes") == sum(file.stat().st_size for file in indexed.iterdir())
+    sizes = {file.name.partition("-")[0]: file.stat().st_size for file in indexed.iterdir()}
+    assert found.pop("bytes") == sum(sizes.values())
+    assert found.pop("database_bytes") == sizes["library.db"]
+    assert found.pop("vectors_bytes") == sizes["vectors"]
+    run_record = found.pop("last_run")
+    assert datetime.fromisoformat(run_record["started"]) <= datetime.fromisoformat(run_record["finished"])
+    assert (run_record["encoded"], run_record["failed"]) == (3, 0)
     assert found == {
         "library": str(indexed),
         "model": "colours",
         "fingerprint": "c0" * 32,
-        "roots": [{"path": str(photos), "online": True, "photos": 4}],
+        "roots": [
+            {
+                "path": str(photos),
+                "online": True,
+                "photos": 4,
+                "hidden": False,
+                "follow_links": False,
+                "exclude": [],
+            }
+        ],
         "photos": 4,
         "contents": 3,
+        "cut_short": 0,
         "failures": 0,
+        "failed_files": [],
     }
 
 

@@ -14,6 +14,7 @@ from pixsearch.library.records import (
     FailedFile,
     FileStamp,
     IndexedFile,
+    KnownFile,
     LibraryModel,
     Metadata,
     NewContent,
@@ -33,9 +34,9 @@ def fill(library: Library, files: dict[str, bytes], root: str = "/photos") -> No
     """Store these files, by path, with contents of these digests."""
     with library.writing() as writer:
         writer.use_model(MODEL)
-        new = sorted(set(files.values()) - writer.encoded_digests())
+        new = sorted(set(files.values()) - writer.encoded_among(files.values()))
         indexed = [IndexedFile(os.fsencode(path), STAMP, digest) for path, digest in files.items()]
-        writer.store(writer.root_of(os.fsencode(root)), [content(digest) for digest in new], indexed, [])
+        writer.store(writer.root_of(os.fsencode(root))[0], [content(digest) for digest in new], indexed, [])
 
 
 def sql(library: Library, statement: str) -> list[tuple[object, ...]]:
@@ -142,7 +143,7 @@ def test_a_candidate_carries_all_that_a_hit_needs(library: Library) -> None:
     with library.writing() as writer:
         writer.use_model(MODEL)
         writer.store(
-            writer.root_of(b"/photos"), [content(b"a", (0, 1, 0))], [IndexedFile(b"/photos/a", STAMP, b"a")], []
+            writer.root_of(b"/photos")[0], [content(b"a", (0, 1, 0))], [IndexedFile(b"/photos/a", STAMP, b"a")], []
         )
 
     [candidate] = library.candidates([1])
@@ -205,7 +206,7 @@ def test_a_name_that_is_no_valid_text_comes_back_as_it_was(library: Library) -> 
 def test_a_failed_file_is_listed_with_its_reason_until_it_is_indexed(library: Library) -> None:
     with library.writing() as writer:
         writer.use_model(MODEL)
-        writer.store(writer.root_of(b"/photos"), [], [], [FailedFile(b"/photos/a.jpg", STAMP, "the file is empty")])
+        writer.store(writer.root_of(b"/photos")[0], [], [], [FailedFile(b"/photos/a.jpg", STAMP, "the file is empty")])
     [failure] = library.failures()
     fill(library, {"/photos/a.jpg": b"a"})
 
@@ -216,7 +217,7 @@ def test_a_failed_file_is_listed_with_its_reason_until_it_is_indexed(library: Li
 def test_a_transaction_that_fails_leaves_nothing_behind(library: Library) -> None:
     with library.writing() as writer:
         writer.use_model(MODEL)
-        root = writer.root_of(b"/photos")
+        root = writer.root_of(b"/photos")[0]
         with pytest.raises(KeyError):
             writer.store(root, [content(b"a")], [IndexedFile(b"/photos/b", STAMP, b"unknown digest")], [])
 
@@ -233,7 +234,7 @@ def test_features_of_two_models_never_mix(library: Library) -> None:
 
     with library.writing() as writer:
         writer.use_model(other, switch=True)
-        assert writer.known_files(b"/photos").photos == {b"/photos/a": None}
+    assert list(library.known_photos(b"/photos")) == [KnownFile(b"/photos/a", None)]
     assert library.model() == other
     assert len(library.vectors()) == 0
 
@@ -272,7 +273,7 @@ def test_captions_come_from_the_text_beside_a_photo_and_from_its_own_metadata(li
         files = [
             IndexedFile(os.fsencode(photos / name), STAMP, name[:1].encode()) for name in ("a.jpg", "b.jpg", "c.jpg")
         ]
-        writer.store(writer.root_of(os.fsencode(photos)), [content(b"a"), described, content(b"c")], files, [])
+        writer.store(writer.root_of(os.fsencode(photos))[0], [content(b"a"), described, content(b"c")], files, [])
 
     captions = {photo.path.name: photo.captions for photo in library.captioned_photos()}
 

@@ -37,7 +37,7 @@ def store_photos(writer: LibraryWriter, count: int, seed: int) -> None:
         for digest, vector in zip(digests, vectors, strict=True)
     ]
     files = [IndexedFile(b"/photos/" + digest, FileStamp(1, 1), digest) for digest in digests]
-    writer.store(writer.root_of(b"/photos"), contents, files, [])
+    writer.store(writer.root_of(b"/photos")[0], contents, files, [])
 
 
 def vector_file(library: Library) -> Path:

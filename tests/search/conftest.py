@@ -34,7 +34,7 @@ def fill(tmp_path: Path) -> Iterator[Fill]:
                 embeddings, grids = runtime.encode_pictures([Image.new("RGB", (8, 8), colour)])
                 contents[digest] = NewContent(digest, 1, Metadata("PNG", 8, 8), embeddings[0], grids[0])
                 files.append(IndexedFile(os.fsencode(tmp_path / "photos" / name), FileStamp(1, 1), digest))
-            root = writer.root_of(os.fsencode(tmp_path / "photos"))
+            root = writer.root_of(os.fsencode(tmp_path / "photos"))[0]
             writer.store(root, list(contents.values()), files, [])
         return library
 

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from pixsearch.errors import Interrupted
 from pixsearch.model.checkpoints import load_network
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.pretraining import PixelBertForPreTraining
@@ -29,7 +30,6 @@ from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, Contr
 from pixsearch_trainer.objectives.objective import Objective
 from pixsearch_trainer.objectives.pretraining import PreTrainingObjective, PreTrainingOptions
 from pixsearch_trainer.optimisation.accelerator import make_accelerator
-from pixsearch_trainer.optimisation.interruption import TrainingInterrupted
 from pixsearch_trainer.optimisation.loop import LoopOptions
 from pixsearch_trainer.optimisation.state import RunFolder
 from pixsearch_trainer.starting_weights.other_task import for_task
@@ -113,7 +113,7 @@ def run(
     arguments = network, processor, pictures, out, ContrastiveOptions(matching_weight=0), options
     try:
         train_on_pairs(*arguments, "nothing", False, lambda line: None, show)
-    except TrainingInterrupted:
+    except Interrupted:
         (out / f"stopped-{accelerator.process_index}").touch()
     torch.save(network.state_dict(), out / f"weights-{accelerator.process_index}.pt")
 

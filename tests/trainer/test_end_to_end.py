@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixsearch.errors import DatasetError, UsageError
+from pixsearch.errors import DatasetError, Interrupted, UsageError
 from pixsearch.model.checkpoints import load_checkpoint, load_network, save_checkpoint
 from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.progress import Progress, ProgressCallback, silent
@@ -27,7 +27,6 @@ from pixsearch_trainer.features import encode_grids
 from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, ContrastiveOptions
 from pixsearch_trainer.objectives.pretraining import PreTrainingOptions
 from pixsearch_trainer.objectives.ranking import RankingOptions
-from pixsearch_trainer.optimisation.interruption import TrainingInterrupted
 from pixsearch_trainer.optimisation.loop import LoopOptions, TrainingFailed
 from pixsearch_trainer.optimisation.optimizers import OptimizerOptions
 from pixsearch_trainer.optimisation.state import RunFolder
@@ -121,7 +120,7 @@ def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     run(tiny_start, mosaics, whole, options, objective)
 
-    with pytest.raises(TrainingInterrupted, match="step 3 of 6") as stopped:
+    with pytest.raises(Interrupted, match="step 3 of 6") as stopped:
         run(tiny_start, mosaics, halves, options, objective, on_progress=interrupt_after(3))
     torch.manual_seed(99)  # another process has other generators
     run(tiny_start, mosaics, halves, options, objective, resume=True)
@@ -140,7 +139,7 @@ def test_augmented_pictures_through_a_cnn_in_training_resume_bit_for_bit_too(
     )
     run(tiny_start, mosaics, tmp_path / "whole", options)
 
-    with pytest.raises(TrainingInterrupted):
+    with pytest.raises(Interrupted):
         run(tiny_start, mosaics, tmp_path / "halves", options, on_progress=interrupt_after(2, signal.SIGTERM))
     run(tiny_start, mosaics, tmp_path / "halves", replace(options, workers=0), resume=True)
 
@@ -183,7 +182,7 @@ def test_a_run_that_ended_leaves_its_checkpoint_figures_and_log_alone(
 
 
 def test_a_begun_run_is_not_begun_over(tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path) -> None:
-    with pytest.raises(TrainingInterrupted):
+    with pytest.raises(Interrupted):
         run(tiny_start, mosaics, tmp_path, on_progress=interrupt_after(1))
 
     with pytest.raises(UsageError, match="has not ended"):

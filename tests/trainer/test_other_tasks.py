@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pixsearch.errors import Interrupted
 from pixsearch.model.checkpoints import load_network, save_checkpoint
 from pixsearch.model.nlvr2 import PixelBertForNLVR2
 from pixsearch.model.vqa import PixelBertForVQA
@@ -21,7 +22,6 @@ from pixsearch_trainer.data.vqa import Question
 from pixsearch_trainer.end_to_end.nlvr2 import train_nlvr2
 from pixsearch_trainer.end_to_end.run import EndToEndOptions, EndToEndReport
 from pixsearch_trainer.end_to_end.vqa import train_vqa
-from pixsearch_trainer.optimisation.interruption import TrainingInterrupted
 from pixsearch_trainer.optimisation.optimizers import OptimizerOptions
 from pixsearch_trainer.optimisation.state import RunFolder
 from pixsearch_trainer.starting_weights.other_task import for_task
@@ -105,7 +105,7 @@ def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
 
     few = replace(OPTIONS, epochs=3)
     vqa(tiny_start, questions, tmp_path / "whole", few)
-    with pytest.raises(TrainingInterrupted):
+    with pytest.raises(Interrupted):
         vqa(tiny_start, questions, tmp_path / "halves", few, on_progress=interrupt)
     vqa(tiny_start, questions, tmp_path / "halves", few, resume=True)
 

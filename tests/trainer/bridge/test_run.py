@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from pixsearch.errors import DatasetError
+from pixsearch.errors import DatasetError, Interrupted
 from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_trainer.bridge.first_stage import FirstStageOptions
@@ -20,7 +20,6 @@ from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions
 from pixsearch_trainer.bridge.reranker import RerankerOptions
 from pixsearch_trainer.bridge.run import BridgeOptions, BridgeReport, train_bridge
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.optimisation.interruption import TrainingInterrupted
 from pixsearch_trainer.optimisation.loop import LoopOptions
 from pixsearch_trainer.optimisation.state import RunFolder
 from pixsearch_trainer.starting_weights.other_task import Fresh
@@ -228,7 +227,7 @@ def test_a_run_that_was_stopped_in_any_stage_ends_as_one_that_was_not(
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     run(start, pictures, whole, fresh="all")
 
-    with pytest.raises(TrainingInterrupted, match=f"stopped after step {done} .*{task}"):
+    with pytest.raises(Interrupted, match=f"stopped after step {done} .*{task}"):
         run(start, pictures, halves, fresh="all", on_progress=interrupt)
     run(start, pictures, halves, fresh="all", resume=True, on_progress=note)
 

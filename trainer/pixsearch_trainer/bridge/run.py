@@ -109,7 +109,7 @@ def train_bridge(
 
     Raises:
         DatasetError: fewer than two training pictures, or one cannot be decoded.
-        TrainingInterrupted, TrainingFailed: see `train_stage`.
+        Interrupted, TrainingFailed: see `train_stage`.
     """
     started = time.monotonic()
     run = _Run(network, processor, pictures, out, options, say, on_progress)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pixsearch.pictures import SIGNATURE_BYTES, has_picture_signature
+from pixsearch.picture_files import SIGNATURE_BYTES, has_picture_signature
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.problems import Problem, shown
 

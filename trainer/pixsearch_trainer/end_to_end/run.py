@@ -136,7 +136,7 @@ def train_task(
 
     Raises:
         DatasetError: too few pictures, or one cannot be decoded.
-        TrainingInterrupted, TrainingFailed: see `train_stage`.
+        Interrupted, TrainingFailed: see `train_stage`.
     """
     run = EndToEndRun(task, network, processor, out, options, say, on_progress)
     started = time.monotonic()

@@ -18,11 +18,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from pixsearch.errors import PixsearchError
+from pixsearch.errors import Interrupted, PixsearchError
+from pixsearch.interruption import interruption
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch_trainer.batches.draws import mixed_seed
 from pixsearch_trainer.objectives.objective import Objective
-from pixsearch_trainer.optimisation.interruption import TrainingInterrupted, interruption
 from pixsearch_trainer.optimisation.log import RunLog
 from pixsearch_trainer.optimisation.schedules import Schedule
 from pixsearch_trainer.optimisation.state import RunFolder
@@ -91,7 +91,7 @@ def train_stage(
         saved: this stage's state as `folder` gave it, to go on from; None at its beginning.
 
     Raises:
-        TrainingInterrupted: by Ctrl-C or SIGTERM, after the state was saved.
+        Interrupted: by Ctrl-C or SIGTERM, after the state was saved.
         TrainingFailed: the loss is not finite (before any weight was changed by it), or memory ran out.
     """
     average = _average(stage.objective.network, options)
@@ -145,7 +145,7 @@ def train_stage(
                     folder.save(state(done))
                 last_save = time.monotonic()
             if stop:
-                raise TrainingInterrupted(
+                raise Interrupted(
                     f"stopped after step {done:,} of {stage.steps:,} ({stage.name}) and saved", "Go on with --resume"
                 )
     if average is not None:

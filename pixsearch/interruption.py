@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill end a run between two steps, with its state saved."""
+"""Ctrl-C and a polite kill end long work between two steps, with all that is done saved."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-from pixsearch.errors import PixsearchError
-
-
-class TrainingInterrupted(PixsearchError):
-    """The run was stopped, and can be gone on with."""
-
-    exit_code = 130
 
 
 class Interruption:

@@ -1,0 +1,39 @@
+"""`pixsearch forget`: take a folder out of a library."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixsearch.errors import UsageError
+from pixsearch.settings import library_folder
+from pixsearch_cli.options import JsonOption, LibraryOption
+from pixsearch_cli.output import print_json
+
+
+def forget(
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="A folder that was indexed, as `pixsearch status` shows it.")
+    ],
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a folder out of the library, with all that is known of its photos. The photos stay where they are."""
+    from pixsearch import Library
+
+    with Library.open(library_folder(library)) as opened:
+        # As it was given too: the folder may be gone, and a link on the way to it with it.
+        paths = {os.fsencode(root.expanduser().absolute()), os.path.realpath(os.fsencode(root.expanduser()))}
+        known = [path for path in opened.roots() if path in paths]
+        if not known:
+            raise UsageError(f"{root} is none of the library's folders", "See which there are with: pixsearch status")
+        with opened.writing() as writer:
+            photos = sum(writer.forget_root(path) for path in known)
+            writer.drop_unused_contents()
+    if as_json:
+        print_json({"forgotten": photos})
+    else:
+        print(f"{photos:,} photos forgotten")

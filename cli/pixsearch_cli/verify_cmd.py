@@ -1,0 +1,70 @@
+"""`pixsearch verify` and `pixsearch repair`: whether a library keeps its promises, and what to do where it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixsearch.settings import library_folder
+from pixsearch_cli.options import JsonOption, LibraryOption
+from pixsearch_cli.output import print_json, printable, progress_bars
+
+if TYPE_CHECKING:
+    from pixsearch.library.checks import Findings
+
+NOT_SOUND = 1
+
+DeepOption = Annotated[bool, typer.Option("--deep", help="Read every photo too, and compare it with what was indexed.")]
+
+
+def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """Check that the library keeps its promises. Nothing is written.
+
+    Exit code 1: it does not; each problem is a line, and `pixsearch repair` mends what can be mended.
+    """
+    from pixsearch import Library
+    from pixsearch_indexer.verify import verify as check
+
+    with Library.open(library_folder(library)) as opened, progress_bars() as show:
+        findings = check(opened, deep=deep, on_progress=show)
+    if as_json:
+        print_json({"photos": findings.photos, "problems": findings.problems, "stale": findings.stale})
+    else:
+        for problem in findings.problems:
+            print(printable(problem))
+        print(_summary(findings))
+    if findings.problems:
+        raise typer.Exit(NOT_SOUND)
+
+
+def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """Make again what is derived, and have encoded again what is encoded wrongly. Photos are only ever read.
+
+    Run pixsearch index afterwards: what had to be thrown away is encoded then.
+    """
+    from pixsearch import Library
+    from pixsearch_indexer.verify import repair as mend
+
+    with Library.open(library_folder(library)) as opened, progress_bars() as show:
+        found, left = mend(opened, deep=deep, on_progress=show)
+    to_index = len(found.encode_again) + len(found.read_again)
+    if as_json:
+        print_json({"problems": found.problems, "left": left.problems, "to_index": to_index})
+    else:
+        for problem in found.problems:
+            print(printable(problem))
+        print(f"{_count(found)} found, {_count(left)} left")
+        if to_index:
+            print("what was thrown away is encoded again by: pixsearch index")
+    if left.problems:
+        raise typer.Exit(NOT_SOUND)
+
+
+def _summary(findings: Findings) -> str:
+    stale = f", {findings.stale:,} changed or gone since the last run" if findings.stale else ""
+    return f"{findings.photos:,} photos: {_count(findings)}{stale}"
+
+
+def _count(findings: Findings) -> str:
+    return "no problem" if not findings.problems else f"{len(findings.problems):,} problems"

@@ -1,0 +1,111 @@
+"""Processes that decode files ahead of the encoder, so that no file can take the run down with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from PIL import Image
+
+from pixsearch.library.records import FailedFile, FileStamp
+from pixsearch.picture_files import MEGAPIXEL_LIMIT
+from pixsearch_indexer.load import LoadedFile, load_file
+
+AHEAD = 32
+"""Files that are decoded, or being decoded, before the encoder asks for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What one file may take. More, and it is a failure."""
+
+    megapixels: int = MEGAPIXEL_LIMIT
+    seconds: float = 60.0
+    memory_bytes: int = 6 << 30
+    """Of the process that decodes it; a picture of 300 megapixels in 16 bits needs the most of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToLoad:
+    """A file to be read."""
+
+    path: bytes
+    stamp: FileStamp
+    may_be_encoded: bool = False
+    """Whether there are encoded contents of its size: then it is only decoded if its digest is not among them."""
+
+
+Loaded = LoadedFile | FailedFile | None
+
+
+class Decoders:
+    """Comes from `decoders`."""
+
+    def __init__(self, pool: ProcessPool, limits: DecodeLimits, min_edge: int) -> None:
+        self._pool = pool
+        self._limits = limits
+        self._min_edge = min_edge
+
+    def load_ahead(self, files: Iterable[ToLoad], is_encoded: Callable[[bytes], bool]) -> Iterator[Loaded]:
+        """What `load_file` makes of each, in their order. No more than `AHEAD` of them are held at a time."""
+        waiting: deque[tuple[ToLoad, ProcessFuture[Loaded]]] = deque()
+        for file in files:
+            waiting.append((file, self._begin(file, decode=not file.may_be_encoded)))
+            if len(waiting) >= AHEAD:
+                yield self._finish(*waiting.popleft(), is_encoded)
+        while waiting:
+            yield self._finish(*waiting.popleft(), is_encoded)
+
+    def _begin(self, file: ToLoad, *, decode: bool) -> ProcessFuture[Loaded]:
+        arguments = (file.path, file.stamp, decode, self._min_edge, self._limits.megapixels)
+        return self._pool.schedule(load_file, arguments, timeout=self._limits.seconds)
+
+    def _finish(self, file: ToLoad, future: ProcessFuture[Loaded], is_encoded: Callable[[bytes], bool]) -> Loaded:
+        try:
+            loaded = future.result()
+            if isinstance(loaded, LoadedFile) and loaded.decoded is None and not is_encoded(loaded.digest):
+                loaded = self._begin(file, decode=True).result()
+            return loaded
+        except TimeoutError:
+            return FailedFile(file.path, file.stamp, f"not decoded within {self._limits.seconds:.0f} s")
+        except ProcessExpired as error:
+            return FailedFile(file.path, file.stamp, f"its decoder crashed (exit code {error.exitcode})")
+
+
+@contextmanager
+def decoders(limits: DecodeLimits, min_edge: int) -> Iterator[Decoders]:
+    """A process for each core, gone at the end; at an error at once, whatever they are at."""
+    # Not fork: this process may have threads, torch's among them, and large memory. The server forks for it.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    pool = ProcessPool(
+        max_workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        initializer=_begin_process,
+        initargs=(limits,),
+        context=context,
+    )
+    try:
+        yield Decoders(pool, limits, min_edge)
+    except BaseException:
+        pool.stop()
+        raise
+    else:
+        pool.close()
+    finally:
+        pool.join()
+
+
+def _begin_process(limits: DecodeLimits) -> None:
+    warnings.simplefilter("ignore")  # of what is odd about a file; what counts is in its result
+    Image.MAX_IMAGE_PIXELS = limits.megapixels * 1_000_000
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff and others write to stderr past Python
+        os.dup2(nowhere.fileno(), 2)
+    with suppress(ValueError, OSError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))

@@ -1,0 +1,24 @@
+"""What a run of the indexer did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """What a run did, in files."""
+
+    found: int = 0
+    """Picture files seen."""
+    unchanged: int = 0
+    encoded: int = 0
+    reused: int = 0
+    """New, moved, copied or touched files with a content that was known: nothing was encoded for them."""
+    forgotten: int = 0
+    """Photos whose files are gone."""
+    failed: int = 0
+    """Files and folders that `Library.failures` now lists for these folders, tried in this run or not."""
+    offline: tuple[Path, ...] = ()
+    """Folders that were not there, or without any picture where photos are known: their photos are kept."""

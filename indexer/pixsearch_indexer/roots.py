@@ -1,0 +1,29 @@
+"""Which folders a run looks at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pixsearch.errors import UsageError
+from pixsearch.library.library import Library
+from pixsearch.library.paths import below
+
+
+def chosen_folders(folders: Sequence[Path], library: Library | None) -> list[bytes]:
+    """The folders by their real paths, without those that lie in another one of them; all roots if there are none.
+
+    Raises UsageError for a folder that is not there and was never indexed, and where there is none at all.
+    """
+    roots = {} if library is None else library.roots()
+    if not (folders or roots):
+        raise UsageError("the library knows no folder yet", "Name one: pixsearch index FOLDER")
+    chosen: list[bytes] = []
+    for path in sorted(os.path.realpath(os.fsencode(folder.expanduser())) for folder in folders) or roots:
+        is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where the parent may not be read
+        if not (is_folder or path in roots or (library is not None and next(library.known_photos(path), None))):
+            raise UsageError(f"{os.fsdecode(path)} is not a folder", "Give the folder that holds the photos")
+        if not any(path == other or path.startswith(below(other)) for other in chosen):
+            chosen.append(path)
+    return chosen

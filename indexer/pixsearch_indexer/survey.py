@@ -1,0 +1,92 @@
+"""What there would be to do: folders are looked at, and nothing is read, encoded or written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pixsearch.library.library import Library
+from pixsearch.library.paths import below
+from pixsearch.library.records import ScanRules
+from pixsearch_indexer.changes import Changed, Counts, Gone, compare
+from pixsearch_indexer.roots import chosen_folders
+from pixsearch_indexer.scan import Scan
+
+
+class FolderSurvey(NamedTuple):
+    """What one folder has, against what the library knows of it."""
+
+    counts: Counts
+    changed: int
+    gone: int
+    offline: bool
+    """Not there, or without any picture where photos are known. A drive that is unplugged often leaves an empty folder
+    behind, so emptiness is not taken for an answer."""
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a run would find and do, in files."""
+
+    found: int = 0
+    unchanged: int = 0
+    to_read: int = 0
+    """New or changed; what of them must be encoded only their contents tell."""
+    to_forget: int = 0
+    failed: int = 0
+    """Failed in an earlier run, unchanged since, or not to be looked at now."""
+    offline: tuple[Path, ...] = ()
+
+
+def survey(library: Library | None, folders: Sequence[Path], new_rules: Callable[[ScanRules], ScanRules]) -> Survey:
+    """Look at these folders, or at all that the library knows. Without a library everything is new.
+
+    Raises UsageError, as `index_folders` does.
+    """
+    total = Survey()
+    roots = {} if library is None else library.roots()
+    for folder in chosen_folders(folders, library):
+        root = next((root for root in roots if folder == root or folder.startswith(below(root))), folder)
+        scan = Scan(folder, root, new_rules(roots.get(root, ScanRules())))
+        found = survey_folder(library, scan)
+        if found.offline:
+            total.offline += (Path(os.fsdecode(folder)),)
+            continue
+        total.found += found.counts.found
+        total.unchanged += found.counts.unchanged
+        total.failed += found.counts.failed + len(scan.unlisted)
+        total.to_read += found.changed
+        total.to_forget += found.gone
+    return total
+
+
+def survey_folder(
+    library: Library | None,
+    scan: Scan,
+    on_files: Callable[[int], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> FolderSurvey:
+    """Walk through one folder to its end, or until it is to `stop`."""
+    counts, changed, gone = Counts(), 0, 0
+    for step in changes(library, scan, counts, on_files):
+        if isinstance(step, Gone):
+            gone += 1
+        else:
+            changed += 1
+        if stop():
+            break
+    knows_photos = library is not None and next(library.known_photos(scan.folder), None) is not None
+    return FolderSurvey(counts, changed, gone, offline=not counts.found and knows_photos)
+
+
+def changes(
+    library: Library | None, scan: Scan, counts: Counts, on_files: Callable[[int], None] = lambda _: None
+) -> Iterator[Changed | Gone]:
+    """What changed in the folder of a scan since the library last saw it."""
+    if library is None:
+        return compare(scan, iter(()), iter(()), counts, on_files)
+    photos, failures = library.known_photos(scan.folder), library.known_failures(scan.folder)
+    return compare(scan, photos, failures, counts, on_files)

@@ -1,0 +1,80 @@
+"""Whether a library keeps its promises, and what can be set right where it does not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixsearch.errors import LibraryDamaged, PictureError
+from pixsearch.library.library import Library
+from pixsearch.library.records import FileStamp
+from pixsearch.picture_files import read_picture_file
+from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch_indexer.load import content_digest
+
+if TYPE_CHECKING:
+    from pixsearch.library.checks import Findings
+
+_TELL_EVERY = 100
+
+
+def verify(library: Library, *, deep: bool = False, on_progress: ProgressCallback = silent) -> Findings:
+    """Check all rows and vectors; with `deep` also each photo that can be reached, by its content. Nothing is written.
+
+    Raises LibraryDamaged, LibraryError where library.db cannot be read at all.
+    """
+    findings = library.check()
+    if deep and not findings.database:
+        _check_files(library, findings, on_progress)
+    return findings
+
+
+def repair(
+    library: Library, *, deep: bool = False, on_progress: ProgressCallback = silent
+) -> tuple[Findings, Findings]:
+    """Set right what can be: what is derived is made again, what is encoded wrongly will be encoded by the next run.
+
+    Returns what was found, and what is left. Raises LibraryDamaged where SQLite's file itself cannot be mended.
+    """
+    found = verify(library, deep=deep, on_progress=on_progress)
+    with library.writing() as writer:
+        if found.database:
+            writer.rebuild_database_indexes()
+            if (left := library.check()).database:
+                raise LibraryDamaged(
+                    f"{library.folder / 'library.db'} cannot be mended: {left.database[0]}",
+                    "Move the folder away and index again; your photos are not affected",
+                )
+            found.encode_again, found.vectors = left.encode_again, left.vectors
+        if found.encode_again:
+            writer.encode_again(found.encode_again)
+        if found.read_again:
+            writer.look_again(found.read_again)
+        if found.vectors:
+            writer.make_vector_file_again()
+    return found, library.check()
+
+
+def _check_files(library: Library, findings: Findings, on_progress: ProgressCallback) -> None:
+    """Read every photo of every root that is there."""
+    done = 0
+    for root in library.roots():
+        if not os.path.isdir(root):  # noqa: PTH112 - a Path cannot be made of bytes
+            continue
+        for file, digest in library.known_digests(root):
+            done += 1
+            if done % _TELL_EVERY == 0:
+                on_progress(Progress("verifying", done, findings.photos))
+            path = Path(os.fsdecode(file.path))
+            try:
+                stat = path.stat()
+                if file.stamp != FileStamp(stat.st_size, stat.st_mtime_ns):
+                    findings.stale += 1
+                elif content_digest(read_picture_file(path)) != digest:
+                    findings.files.append(f"{path} is not what was indexed, though size and time are the same")
+                    findings.read_again.append(file.path)
+            except FileNotFoundError:
+                findings.stale += 1
+            except (OSError, PictureError) as error:
+                findings.files.append(f"{path} cannot be read: {error}")

@@ -1,0 +1,37 @@
+"""From the colours of a file to those of a screen, by its ICC profile."""
+
+from __future__ import annotations
+
+import functools
+import io
+
+from PIL import Image, ImageCms
+
+_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+"""Pillow's mode of the pixels that a profile of each colour space (ICC.1:2022, 7.2.8) describes."""
+
+
+def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """An L, CMYK or RGB picture as sRGB. A profile that is damaged, or of other pixels than these, does not count."""
+    source = _usable(profile, picture.mode) if profile else None
+    if source is None:
+        return picture.convert("RGB")
+    try:
+        return ImageCms.profileToProfile(picture, source, _srgb(), outputMode="RGB") or picture.convert("RGB")
+    except ImageCms.PyCMSError:
+        return picture.convert("RGB")
+
+
+def _usable(profile: bytes, mode: str) -> ImageCms.ImageCmsProfile | None:
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        is_of_mode = _SPACES.get(opened.profile.xcolor_space.strip()) == mode
+        is_srgb = "sRGB" in (opened.profile.profile_description or "")
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    return opened if is_of_mode and not is_srgb else None
+
+
+@functools.cache
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))

@@ -1,0 +1,140 @@
+"""Whether a library keeps its promises: SQLite is sound, photos have features, the vectors are those of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection, exists, select, text
+
+from pixsearch.library.database import Database, in_parts
+from pixsearch.library.paths import below
+from pixsearch.library.schema import LOOK_AGAIN, Features, Grid, Model, Photo, Root, VectorFile
+from pixsearch.library.vector_file import EMBEDDING_TYPE, vector_path
+from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
+
+LENGTH_TOLERANCE = 0.02
+"""An embedding comes out of bf16 on some machines."""
+VALUE_TOLERANCE = 1e-3
+"""The index keeps 16 bits of a number between -1 and 1."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong, in words, and what of it `repair` can set right."""
+
+    photos: int = 0
+    """How many there were to check."""
+    database: list[str] = field(default_factory=list)
+    """What SQLite says of its own file."""
+    rows: list[str] = field(default_factory=list)
+    encode_again: set[int] = field(default_factory=set)
+    """Contents without good features."""
+    vectors: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    """Photos that are not what was indexed, though size and time are the same; only looked for if asked."""
+    read_again: list[bytes] = field(default_factory=list)
+    """Their paths."""
+    stale: int = 0
+    """Photos that changed or went since the last run, as far as files were looked at: nothing is wrong with that."""
+
+    @property
+    def problems(self) -> list[str]:
+        return [*self.database, *self.rows, *self.vectors, *self.files]
+
+
+def check(folder: Path, database: Database) -> Findings:
+    """Check all but the photos' own files. Nothing is written. Raises LibraryError where library.db cannot be read."""
+    findings = Findings()
+    with database.reading() as connection:
+        said = connection.execute(text("PRAGMA integrity_check")).scalars().all()
+        findings.database += [str(line) for line in said if line != "ok"]
+        for row in connection.execute(text("PRAGMA foreign_key_check")):
+            findings.database.append(f"a row of {row[0]} belongs to none of {row[2]}")
+        if not findings.database:
+            _check_rows(connection, findings)
+            _check_vectors(connection, folder, findings)
+    return findings
+
+
+def _check_rows(connection: Connection, findings: Findings) -> None:
+    model = connection.execute(
+        select(Model.id, Model.embedding_size).join(VectorFile, VectorFile.model_id == Model.id)
+    ).one_or_none()
+    roots = {root.id: root.path for root in connection.execute(select(Root.id, Root.path))}
+    photos = connection.execution_options(yield_per=10_000).execute(
+        select(
+            Photo.path,
+            Photo.root_id,
+            Photo.content_id,
+            Photo.size_bytes,
+            exists().where(Features.content_id == Photo.content_id, Features.model_id == (model and model.id)),
+            exists().where(Grid.content_id == Photo.content_id, Grid.model_id == (model and model.id)),
+        )
+    )
+    for path, root_id, content_id, size_bytes, has_features, has_grid in photos:
+        findings.photos += 1
+        if not path.startswith(below(roots[root_id])):
+            findings.rows.append(f"{_shown(path)} is not below its folder {_shown(roots[root_id])}")
+        if not (has_features and has_grid) and size_bytes != LOOK_AGAIN:
+            findings.rows.append(f"{_shown(path)} has no features")
+            findings.encode_again.add(content_id)
+    if model is None:
+        return
+    for content_id, problem in _bad_embeddings(connection, model.id, model.embedding_size):
+        findings.rows.append(f"the embedding of content {content_id} {problem}")
+        findings.encode_again.add(content_id)
+    empty = select(Grid.content_id).where(Grid.model_id == model.id, Grid.grid == b"")
+    for content_id in connection.scalars(empty):
+        findings.rows.append(f"the grid of content {content_id} is empty")
+        findings.encode_again.add(content_id)
+
+
+def _bad_embeddings(connection: Connection, model_id: int, size: int) -> Iterator[tuple[int, str]]:
+    rows = connection.execution_options(yield_per=10_000).execute(
+        select(Features.content_id, Features.embedding).where(Features.model_id == model_id)
+    )
+    for content_id, blob in rows:
+        if len(blob) != size * EMBEDDING_TYPE.itemsize:
+            yield content_id, f"has {len(blob)} bytes"
+            continue
+        embedding = np.frombuffer(blob, dtype=EMBEDDING_TYPE)
+        if not np.isfinite(embedding).all():
+            yield content_id, "is not finite"
+        elif abs(float(np.linalg.norm(embedding)) - 1) > LENGTH_TOLERANCE:
+            yield content_id, "has not the length 1"
+
+
+def _check_vectors(connection: Connection, folder: Path, findings: Findings) -> None:
+    """The saved file against the rows, where it claims to be of this very state of them."""
+    state = connection.execute(select(*VectorFile.__table__.columns)).one()
+    if state.model_id is None or state.saved_generation != state.generation:
+        return
+    path = vector_path(folder, state.generation)
+    try:
+        index = FaissIndex.load(path, state.saved_sha256)
+    except StaleIndexError as error:
+        findings.vectors.append(str(error))
+        return
+    of_model = Features.model_id == state.model_id
+    expected = set(connection.scalars(select(Features.content_id).where(of_model)))
+    if wrong := expected.symmetric_difference(index.ids().tolist()):
+        findings.vectors.append(f"{path} and library.db differ in {len(wrong)} ids")
+        return
+    for ids, vectors in index.parts():
+        rows = {
+            row.content_id: row.embedding
+            for part in in_parts(ids.tolist())
+            for row in connection.execute(
+                select(Features.content_id, Features.embedding).where(of_model, Features.content_id.in_(part))
+            )
+        }
+        embeddings = np.stack([np.frombuffer(rows[id_], dtype=EMBEDDING_TYPE) for id_ in ids.tolist()])
+        if wrong_values := int((abs(vectors - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
+            findings.vectors.append(f"{path} has {wrong_values} vectors that are not those of library.db")
+
+
+def _shown(path: bytes) -> str:
+    return path.decode(errors="backslashreplace")

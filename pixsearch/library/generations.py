@@ -1,0 +1,25 @@
+"""Which state of the features a vector file belongs to."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select, update
+
+from pixsearch.library.schema import VectorFile
+
+
+def current_generation(connection: Connection) -> int:
+    return connection.execute(select(VectorFile.generation)).scalar_one()
+
+
+def next_generation(connection: Connection) -> int:
+    """To be called in every transaction that changes which features there are."""
+    return connection.execute(
+        update(VectorFile).values(generation=VectorFile.generation + 1).returning(VectorFile.generation)
+    ).scalar_one()
+
+
+def forget_saved_file(connection: Connection) -> None:
+    """Let no vector file that was saved so far count as one; the next is made from the features alone."""
+    connection.execute(
+        update(VectorFile).values(saved_generation=None, saved_sha256=None, saved_count=None, saved_model_id=None)
+    )

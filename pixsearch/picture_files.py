@@ -1,0 +1,52 @@
+"""Picture files before anything is decoded; for those who only look, without Pillow."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from pixsearch.errors import PictureError
+
+MEGAPIXEL_LIMIT = 300
+"""More is taken for a decompression bomb, unless somebody says otherwise. The largest phone cameras make 200."""
+
+FILE_LIMIT_BYTES = 2 << 30
+
+_SIGNATURES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"II*\0",
+    b"MM\0*",
+    b"\x00\x00\x00\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+)
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+SIGNATURE_BYTES = 12
+"""How much of a file `has_picture_signature` wants to see."""
+
+
+def read_picture_file(path: Path) -> bytes:
+    """All bytes of a regular file. Raises PictureError for anything else, OSError where the file cannot be read.
+
+    A pipe or a device is never opened: reading one may wait for ever.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise PictureError("not a regular file")
+    if found.st_size > FILE_LIMIT_BYTES:
+        raise PictureError(f"larger than {FILE_LIMIT_BYTES >> 30} GiB")
+    return path.read_bytes()
+
+
+def has_picture_signature(head: bytes) -> bool:
+    """Whether a file that starts like this is a picture, as far as its first bytes tell."""
+    if head.startswith(_SIGNATURES):
+        return True
+    if head[4:8] == b"ftyp":
+        return head[8:12] in HEIF_BRANDS | _AVIF_BRANDS
+    if head.startswith(b"RIFF"):
+        return head[8:12] == b"WEBP"
+    return head.startswith(b"BM") and head[6:10] == bytes(4)

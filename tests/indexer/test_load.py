@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixsearch.library.records import FailedFile, FileStamp
+from pixsearch_indexer.load import LoadedFile, load_file
+from tests.conftest import without_privileges
+from tests.photos import make_photo, noise_bytes
+
+STAMP = FileStamp(1, 1)
+
+
+def load(path: Path, **arguments: int) -> LoadedFile | FailedFile | None:
+    return load_file(os.fsencode(path), STAMP, True, **{"min_edge": 64, "megapixels": 300} | arguments)
+
+
+def red_above_blue(format: str) -> bytes:
+    """A noisy picture, so that cutting its file cuts the picture."""
+    pixels = np.random.default_rng(0).integers(0, 100, (480, 640, 3), dtype=np.uint8)
+    pixels[:240, :, 0] += 150
+    pixels[240:, :, 2] += 150
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format)
+    return buffer.getvalue()
+
+
+def test_a_file_that_may_not_be_read_is_a_failure_that_is_tried_again(public_folder: Path) -> None:
+    file = make_photo(public_folder / "red.png")
+    file.chmod(0)
+
+    with without_privileges():
+        loaded = load(file)
+
+    assert loaded == FailedFile(os.fsencode(file), None, "cannot be read: Permission denied")
+
+
+def test_a_file_that_is_gone_since_the_scan_is_nothing(tmp_path: Path) -> None:
+    assert load(tmp_path / "gone.jpg") is None
+
+
+def test_a_digest_can_be_had_without_decoding(tmp_path: Path) -> None:
+    file = tmp_path / "rubbish.jpg"
+    file.write_bytes(b"nothing that could be decoded")
+    digest = hashlib.blake2b(b"nothing that could be decoded", digest_size=32).digest()
+
+    assert load_file(os.fsencode(file), STAMP, False, 64, 300) == LoadedFile(os.fsencode(file), STAMP, digest, None)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "TIFF", "PPM"])
+def test_a_file_cut_behind_its_middle_is_taken_as_far_as_it_goes_and_marked(tmp_path: Path, format: str) -> None:
+    whole = red_above_blue(format)
+    (tmp_path / "cut").write_bytes(whole[: len(whole) * 7 // 10])
+
+    loaded = load(tmp_path / "cut")
+
+    assert isinstance(loaded, LoadedFile)
+    assert loaded.decoded is not None
+    share, picture = loaded.decoded.metadata.share_decoded, loaded.decoded.picture
+    assert share == pytest.approx(0.7, abs=0.08)
+    assert (loaded.decoded.metadata.width, loaded.decoded.metadata.height) == (640, 480)
+    assert picture.height / picture.width == pytest.approx(share * 480 / 640, rel=0.05)
+    # No row is made up: one half is there whole (in BMP the lower one), some of the other, and no grey.
+    rows = np.asarray(picture, dtype=np.float32).mean(axis=1)
+    redness = rows[:, 0] - rows[:, 2]
+    assert (redness < -100).mean() == pytest.approx((0.5 if format == "BMP" else share - 0.5) / share, abs=0.05)
+    assert (redness > 100).mean() == pytest.approx((share - 0.5 if format == "BMP" else 0.5) / share, abs=0.05)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "TIFF", "PPM", "WEBP", "GIF"])
+@pytest.mark.parametrize("tenths", [1, 2, 3, 4])
+def test_a_file_cut_before_its_middle_is_a_failure_with_its_reason(tmp_path: Path, format: str, tenths: int) -> None:
+    whole = noise_bytes(format, (640, 480))
+    (tmp_path / "cut").write_bytes(whole[: len(whole) * tenths // 10])
+
+    loaded = load(tmp_path / "cut")
+
+    assert isinstance(loaded, FailedFile)
+    assert loaded.stamp == STAMP
+    assert loaded.reason
+
+
+def test_a_picture_above_the_limit_is_refused_and_one_at_it_is_not(tmp_path: Path) -> None:
+    Image.new("1", (2000, 1000)).save(tmp_path / "two.png")
+    Image.new("1", (2001, 1000)).save(tmp_path / "more.png")
+
+    assert isinstance(load(tmp_path / "two.png", megapixels=2), LoadedFile)
+    assert load(tmp_path / "more.png", megapixels=2) == FailedFile(
+        os.fsencode(tmp_path / "more.png"), STAMP, "more than 2 megapixels"
+    )
