@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from typing import Annotated
@@ -53,6 +54,8 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 could not, 2 wrong usage, 3 nothing matches, 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text in this terminal's encoding
+    # A command makes few cycles and then ends; looking for them costs a refresh of 100,000 photos 0.2 s of its one.
+    gc.set_threshold(200_000, 20, 20)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:

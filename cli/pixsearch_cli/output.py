@@ -9,11 +9,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBars
-from rich.text import Text
-
 from pixsearch.progress import Progress, ProgressCallback
 
 _NAMED_PROBLEMS = 5
@@ -39,6 +34,9 @@ def print_json(record: Mapping[str, object]) -> None:
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns aligned to the right, but for the last. No line is wrapped or cut, so that paths can be copied."""
+    from rich.console import Console  # 60 ms, as below, for those who see it
+    from rich.text import Text
+
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     console = Console(highlight=False)
@@ -55,10 +53,14 @@ def printable(text: str) -> str:
 @contextmanager
 def progress_bars() -> Iterator[ProgressCallback]:
     """A bar for each task on stderr, gone at the end; a line a minute where stderr is no terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield _line_a_minute()
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as ProgressBars
+
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with ProgressBars(*columns, console=console, transient=True) as bars:
         tasks = {}
@@ -80,7 +82,10 @@ def _line_a_minute() -> ProgressCallback:
         if (now := time.monotonic()) - said >= 60:
             said = now
             total = "" if progress.total is None else f" of {progress.total:,}"
-            minutes = f"{(now - began) / 60:.0f} min"
-            say(f"{minutes}: {progress.task} {progress.done:,}{total} {progress.note}".rstrip())
+            minutes = (now - began) / 60
+            left = ""
+            if progress.total and progress.done:
+                left = f", about {minutes * (progress.total - progress.done) / progress.done:.0f} min left"
+            say(f"{minutes:.0f} min: {progress.task} {progress.done:,}{total} {progress.note}".rstrip() + left)
 
     return show

@@ -7,10 +7,9 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import NamedTuple
 
 from pixsearch.errors import UsageError
-from pixsearch.library.records import FileStamp, ScanRules
+from pixsearch.library.records import FileFacts, ScanRules
 from pixsearch.picture_files import SIGNATURE_BYTES, has_picture_signature
 from pixsearch_indexer.ignoring import Ignoring
 
@@ -25,20 +24,15 @@ SYSTEM_FOLDERS = frozenset(
 _APPLE_DOUBLE = b"._"  # what macOS writes beside each file on a foreign drive; never a picture, whatever it is called
 
 
-class FoundFile(NamedTuple):
-    """A file that may be a picture. Compared by its path."""
-
-    path: bytes
-    stamp: FileStamp
-    named_so: bool
-    """Whether it is named like a picture. Else it is a regular file, and `starts_like_a_picture` can tell."""
+Entry = tuple[bytes, os.DirEntry[bytes]]
 
 
 @dataclass(slots=True)
 class Scan:
     """A walk through a folder: iterate to walk. What it could not look at is in `unlisted` as soon as it was passed.
 
-    Files come in the order of their paths as bytes, so that two sorted streams can be compared without keeping either.
+    Files that may be pictures come as lists of what stands side by side, in the order of their paths as bytes, so that
+    two sorted streams can be compared without keeping either.
     Links are not followed unless the rules say so; then each folder and each file outside of this one is met once,
     and a link into this one not at all, since the walk meets what it leads to anyway.
     """
@@ -52,20 +46,35 @@ class Scan:
     _met: set[tuple[int, int]] = field(default_factory=set)
     """Device and inode of what was met, where links are followed."""
 
-    def __iter__(self) -> Iterator[FoundFile]:
+    def __iter__(self) -> Iterator[list[FileFacts]]:
         self.unlisted.clear()
         self._met.clear()
         # A stack, not recursion: folders can be nested deeper than Python's calls.
         folders = [self._entries(self.folder, self._ignored_above())]
         while folders:
-            for entry, is_folder, ignoring in folders[-1]:
+            entries, ignoring = folders[-1]
+            ignores = bool(ignoring)
+            files: list[FileFacts] = []
+            for name, entry in entries:
+                is_folder = name.endswith(b"/")
+                if ignores and ignoring.matches(entry.path, is_folder):
+                    continue
                 if is_folder:
                     folders.append(self._entries(entry.path, ignoring))
                     break
-                if (file := self._look_at(entry)) is not None:
-                    yield file
+                try:
+                    found = entry.stat()
+                except FileNotFoundError:
+                    continue  # gone since the listing
+                except OSError as error:
+                    self.unlisted[entry.path] = _reason("cannot be looked at", error)
+                    continue
+                if stat.S_ISREG(found.st_mode) or is_named_like_a_picture(name):
+                    files.append((entry.path, found.st_size, found.st_mtime_ns))
             else:
                 folders.pop()
+            if files:
+                yield files
 
     def is_gone(self, path: bytes) -> bool:
         """Whether a path that was not met is certainly there no more: the folder that it was in was listed."""
@@ -85,9 +94,11 @@ class Scan:
             above = os.path.join(above, name)  # noqa: PTH118 - bytes
         return ignoring
 
-    def _entries(self, folder: bytes, ignoring: Ignoring) -> Iterator[tuple[os.DirEntry[bytes], bool, Ignoring]]:
-        """What to look at in a folder: whether each is a folder itself, and what is ignored from here on."""
-        entries = []
+    def _entries(
+        self, folder: bytes, ignoring: Ignoring
+    ) -> tuple[Iterator[tuple[bytes, os.DirEntry[bytes]]], Ignoring]:
+        """What is in a folder, by name, folders with a slash behind theirs; and what is ignored from here on."""
+        entries: list[Entry] = []
         try:
             with os.scandir(folder) as listing:
                 for entry in listing:
@@ -101,18 +112,15 @@ class Scan:
                         continue
                     entries.append((name + b"/" if entry.is_dir() else name, entry))
             if self.rules.follow_links and not self._is_new(os.stat(folder)):  # noqa: PTH116 - a Path cannot be made of bytes
-                return
+                return iter(()), ignoring
         except OSError as error:
             self.unlisted[folder] = _reason("folder cannot be listed", error)
-            return
+            return iter(()), ignoring
         except UsageError as error:
             self.unlisted[folder] = f"folder is passed over: in its {os.fsdecode(Ignoring.FILE)} {error.message}"
-            return
+            return iter(()), ignoring
         entries.sort(key=itemgetter(0))
-        for name, entry in entries:
-            is_folder = name.endswith(b"/")
-            if not (ignoring and ignoring.matches(entry.path, is_folder)):
-                yield entry, is_folder, ignoring
+        return iter(entries), ignoring
 
     def _leads_on(self, link: os.DirEntry[bytes]) -> bool:
         """Whether a link is to be followed."""
@@ -134,19 +142,10 @@ class Scan:
         self._met.add(identity)
         return True
 
-    def _look_at(self, entry: os.DirEntry[bytes]) -> FoundFile | None:
-        """None for what can be no picture file, and for what cannot be looked at."""
-        try:
-            found = entry.stat()
-        except FileNotFoundError:
-            return None  # gone since the listing
-        except OSError as error:
-            self.unlisted[entry.path] = _reason("cannot be looked at", error)
-            return None
-        named_so = entry.name.lower().endswith(PICTURE_SUFFIXES)
-        if not (named_so or stat.S_ISREG(found.st_mode)):
-            return None
-        return FoundFile(entry.path, FileStamp(found.st_size, found.st_mtime_ns), named_so)
+
+def is_named_like_a_picture(path: bytes) -> bool:
+    """Whether a path has a picture's suffix."""
+    return path.lower().endswith(PICTURE_SUFFIXES)
 
 
 def starts_like_a_picture(path: bytes) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from pixsearch.errors import LibraryDamaged, PictureError
 from pixsearch.library.library import Library
-from pixsearch.library.records import FileStamp
 from pixsearch.picture_files import read_picture_file
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_indexer.load import content_digest
@@ -66,14 +65,14 @@ def _check_files(library: Library, findings: Findings, on_progress: ProgressCall
             done += 1
             if done % _TELL_EVERY == 0:
                 on_progress(Progress("verifying", done, findings.photos))
-            path = Path(os.fsdecode(file.path))
+            path = Path(os.fsdecode(file[0]))
             try:
                 stat = path.stat()
-                if file.stamp != FileStamp(stat.st_size, stat.st_mtime_ns):
+                if file[1:] != (stat.st_size, stat.st_mtime_ns):
                     findings.stale += 1
                 elif content_digest(read_picture_file(path)) != digest:
                     findings.files.append(f"{path} is not what was indexed, though size and time are the same")
-                    findings.read_again.append(file.path)
+                    findings.read_again.append(file[0])
             except FileNotFoundError:
                 findings.stale += 1
             except (OSError, PictureError) as error:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, exists, select, text
 
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.paths import below
-from pixsearch.library.schema import LOOK_AGAIN, Features, Grid, Model, Photo, Root, VectorFile
+from pixsearch.library.schema import FEATURES, GRIDS, LOOK_AGAIN, MODELS, PHOTOS, ROOTS, VECTOR_INDEX
 from pixsearch.library.vector_file import EMBEDDING_TYPE, vector_path
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 
@@ -61,17 +61,17 @@ def check(folder: Path, database: Database) -> Findings:
 
 def _check_rows(connection: Connection, findings: Findings) -> None:
     model = connection.execute(
-        select(Model.id, Model.embedding_size).join(VectorFile, VectorFile.model_id == Model.id)
+        select(MODELS.c.id, MODELS.c.embedding_size).join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == MODELS.c.id)
     ).one_or_none()
-    roots = {root.id: root.path for root in connection.execute(select(Root.id, Root.path))}
+    roots = {root.id: root.path for root in connection.execute(select(ROOTS.c.id, ROOTS.c.path))}
     photos = connection.execution_options(yield_per=10_000).execute(
         select(
-            Photo.path,
-            Photo.root_id,
-            Photo.content_id,
-            Photo.size_bytes,
-            exists().where(Features.content_id == Photo.content_id, Features.model_id == (model and model.id)),
-            exists().where(Grid.content_id == Photo.content_id, Grid.model_id == (model and model.id)),
+            PHOTOS.c.path,
+            PHOTOS.c.root_id,
+            PHOTOS.c.content_id,
+            PHOTOS.c.size_bytes,
+            exists().where(FEATURES.c.content_id == PHOTOS.c.content_id, FEATURES.c.model_id == (model and model.id)),
+            exists().where(GRIDS.c.content_id == PHOTOS.c.content_id, GRIDS.c.model_id == (model and model.id)),
         )
     )
     for path, root_id, content_id, size_bytes, has_features, has_grid in photos:
@@ -86,7 +86,7 @@ def _check_rows(connection: Connection, findings: Findings) -> None:
     for content_id, problem in _bad_embeddings(connection, model.id, model.embedding_size):
         findings.rows.append(f"the embedding of content {content_id} {problem}")
         findings.encode_again.add(content_id)
-    empty = select(Grid.content_id).where(Grid.model_id == model.id, Grid.grid == b"")
+    empty = select(GRIDS.c.content_id).where(GRIDS.c.model_id == model.id, GRIDS.c.grid == b"")
     for content_id in connection.scalars(empty):
         findings.rows.append(f"the grid of content {content_id} is empty")
         findings.encode_again.add(content_id)
@@ -94,7 +94,7 @@ def _check_rows(connection: Connection, findings: Findings) -> None:
 
 def _bad_embeddings(connection: Connection, model_id: int, size: int) -> Iterator[tuple[int, str]]:
     rows = connection.execution_options(yield_per=10_000).execute(
-        select(Features.content_id, Features.embedding).where(Features.model_id == model_id)
+        select(FEATURES.c.content_id, FEATURES.c.embedding).where(FEATURES.c.model_id == model_id)
     )
     for content_id, blob in rows:
         if len(blob) != size * EMBEDDING_TYPE.itemsize:
@@ -109,7 +109,7 @@ def _bad_embeddings(connection: Connection, model_id: int, size: int) -> Iterato
 
 def _check_vectors(connection: Connection, folder: Path, findings: Findings) -> None:
     """The saved file against the rows, where it claims to be of this very state of them."""
-    state = connection.execute(select(*VectorFile.__table__.columns)).one()
+    state = connection.execute(select(*VECTOR_INDEX.c)).one()
     if state.model_id is None or state.saved_generation != state.generation:
         return
     path = vector_path(folder, state.generation)
@@ -118,8 +118,8 @@ def _check_vectors(connection: Connection, folder: Path, findings: Findings) -> 
     except StaleIndexError as error:
         findings.vectors.append(str(error))
         return
-    of_model = Features.model_id == state.model_id
-    expected = set(connection.scalars(select(Features.content_id).where(of_model)))
+    of_model = FEATURES.c.model_id == state.model_id
+    expected = set(connection.scalars(select(FEATURES.c.content_id).where(of_model)))
     if wrong := expected.symmetric_difference(index.ids().tolist()):
         findings.vectors.append(f"{path} and library.db differ in {len(wrong)} ids")
         return
@@ -128,7 +128,7 @@ def _check_vectors(connection: Connection, folder: Path, findings: Findings) -> 
             row.content_id: row.embedding
             for part in in_parts(ids.tolist())
             for row in connection.execute(
-                select(Features.content_id, Features.embedding).where(of_model, Features.content_id.in_(part))
+                select(FEATURES.c.content_id, FEATURES.c.embedding).where(of_model, FEATURES.c.content_id.in_(part))
             )
         }
         embeddings = np.stack([np.frombuffer(rows[id_], dtype=EMBEDDING_TYPE) for id_ in ids.tolist()])

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select, update
 
-from pixsearch.library.schema import VectorFile
+from pixsearch.library.schema import VECTOR_INDEX
 
 
 def current_generation(connection: Connection) -> int:
-    return connection.execute(select(VectorFile.generation)).scalar_one()
+    return int(connection.execute(select(VECTOR_INDEX.c.generation)).scalar_one())
 
 
 def next_generation(connection: Connection) -> int:
     """To be called in every transaction that changes which features there are."""
-    return connection.execute(
-        update(VectorFile).values(generation=VectorFile.generation + 1).returning(VectorFile.generation)
-    ).scalar_one()
+    grow = update(VECTOR_INDEX).values(generation=VECTOR_INDEX.c.generation + 1)
+    return int(connection.execute(grow.returning(VECTOR_INDEX.c.generation)).scalar_one())
 
 
 def forget_saved_file(connection: Connection) -> None:
     """Let no vector file that was saved so far count as one; the next is made from the features alone."""
     connection.execute(
-        update(VectorFile).values(saved_generation=None, saved_sha256=None, saved_count=None, saved_model_id=None)
+        update(VECTOR_INDEX).values(saved_generation=None, saved_sha256=None, saved_count=None, saved_model_id=None)
     )

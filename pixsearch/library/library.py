@@ -10,19 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, Row, Select, Table, and_, func, select
 
 from pixsearch.errors import LibraryError, LibraryNotFound
 from pixsearch.library.captions import captions_beside
-from pixsearch.library.database import DATABASE_NAME, Database, in_chunks, in_parts, library_not_found
+from pixsearch.library.database import DATABASE_NAME, Database, in_parts, library_not_found
 from pixsearch.library.generations import current_generation
 from pixsearch.library.lock import only_writer
-from pixsearch.library.paths import at_or_below
+from pixsearch.library.paths import behind_all_below, below
 from pixsearch.library.records import (
     Candidate,
     CaptionedPhoto,
     Failure,
-    FileStamp,
     KnownFile,
     LibraryModel,
     LibraryStatus,
@@ -31,7 +30,7 @@ from pixsearch.library.records import (
     RunStatus,
     ScanRules,
 )
-from pixsearch.library.schema import LOOK_AGAIN, Content, Failed, Features, Grid, Model, Photo, Root, Run, VectorFile
+from pixsearch.library.schema import CONTENTS, FAILURES, FEATURES, GRIDS, MODELS, PHOTOS, ROOTS, RUNS, VECTOR_INDEX
 from pixsearch.library.writer import LibraryWriter
 
 if TYPE_CHECKING:
@@ -129,8 +128,8 @@ class Library:
         """The model that made the features; None in a library that none has worked on."""
         with self._database.reading() as connection:
             row = connection.execute(
-                select(Model.fingerprint, Model.name, Model.embedding_size).join(
-                    VectorFile, VectorFile.model_id == Model.id
+                select(MODELS.c.fingerprint, MODELS.c.name, MODELS.c.embedding_size).join(
+                    VECTOR_INDEX, VECTOR_INDEX.c.model_id == MODELS.c.id
                 )
             ).one_or_none()
         return LibraryModel(*row) if row is not None else None
@@ -161,44 +160,40 @@ class Library:
         """The folders that were given to be indexed, by path, and how each is scanned."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                select(Root.path, Root.hidden, Root.follow_links, Root.exclude).order_by(Root.path)
+                select(ROOTS.c.path, ROOTS.c.hidden, ROOTS.c.follow_links, ROOTS.c.exclude).order_by(ROOTS.c.path)
             )
             return {row.path: ScanRules(row.hidden, row.follow_links, tuple(row.exclude)) for row in rows}
 
-    def known_photos(self, folder: bytes) -> Iterator[KnownFile]:
-        """The photos at or below a folder, in the order of their paths as bytes, read in parts."""
-        return self._known(folder, Photo)
+    def known_photos(self, folder: bytes) -> Iterator[list[KnownFile]]:
+        """The photos at or below a folder, in the order of their paths as bytes, some thousands at a time."""
+        return self._known(folder, PHOTOS)
+
+    def known_failures(self, folder: bytes) -> Iterator[list[KnownFile]]:
+        """The failures at or below a folder, as `known_photos` has the photos."""
+        return self._known(folder, FAILURES)
 
     def known_digests(self, folder: bytes) -> Iterator[tuple[KnownFile, bytes]]:
-        """The photos at or below a folder as `known_photos` has them, each with the digest of its content."""
-        digests = select(Photo.path, Content.digest).join(Content, Content.id == Photo.content_id)
-        for part in in_chunks(self.known_photos(folder), _ROWS_AT_ONCE):
+        """The photos at or below a folder in that order, each with the digest of its content."""
+        digests = select(PHOTOS.c.path, CONTENTS.c.digest).join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+        for files in self.known_photos(folder):
             with self._database.reading() as connection:
-                rows = connection.execute(digests.where(Photo.path.in_([file.path for file in part])))
+                rows = connection.execute(digests.where(PHOTOS.c.path.in_([path for path, _, _ in files])))
                 found = {row.path: row.digest for row in rows}
-            yield from ((file, found[file.path]) for file in part if file.path in found)
+            yield from ((file, found[file[0]]) for file in files if file[0] in found)
 
-    def known_failures(self, folder: bytes) -> Iterator[KnownFile]:
-        """The failures at or below a folder, in the order of their paths as bytes, read in parts."""
-        return self._known(folder, Failed)
-
-    def _known(self, folder: bytes, table: type[Photo | Failed]) -> Iterator[KnownFile]:
+    def _known(self, folder: bytes, table: Table) -> Iterator[list[KnownFile]]:
         # In parts, each a short transaction: a writer could not commit while one is open.
-        columns = select(table.path, table.size_bytes, table.mtime_ns).where(at_or_below(folder, table.path))
-        last = b""
-        while True:
-            with self._database.reading() as connection:
-                rows = connection.execute(
-                    columns.where(table.path > last).order_by(table.path).limit(_ROWS_AT_ONCE)
-                ).all()
-            for path, size_bytes, mtime_ns in rows:
-                if size_bytes is None or mtime_ns is None or size_bytes == LOOK_AGAIN:
-                    yield KnownFile(path, None)
-                else:
-                    yield KnownFile(path, FileStamp(size_bytes, mtime_ns))
-            if len(rows) < _ROWS_AT_ONCE:
-                return
-            last = rows[-1].path
+        columns = select(table.c.path, table.c.size_bytes, table.c.mtime_ns).order_by(table.c.path).limit(_ROWS_AT_ONCE)
+        if rows := self._files(columns.where(table.c.path == folder)):  # one that could not be listed
+            yield rows
+        last = below(folder)
+        while rows := self._files(columns.where(table.c.path > last, table.c.path < behind_all_below(folder))):
+            yield rows
+            last = rows[-1][0]
+
+    def _files(self, query: Select[Any]) -> list[KnownFile]:
+        with self._database.reading() as connection:
+            return [(path, size_bytes, mtime_ns) for path, size_bytes, mtime_ns in connection.execute(query)]
 
     def candidates(self, content_ids: Sequence[int]) -> list[Candidate]:
         """The pictures with these ids, in this order. Ids that are not there, or not any more, are left out."""
@@ -213,15 +208,17 @@ class Library:
         rules = self.roots()
         with self._database.reading() as connection:
             roots = connection.execute(
-                select(Root.path, Root.online, func.count(Photo.id))
-                .outerjoin(Photo, Photo.root_id == Root.id)
-                .group_by(Root.id)
-                .order_by(Root.path)
+                select(ROOTS.c.path, ROOTS.c.online, func.count(PHOTOS.c.id))
+                .outerjoin(PHOTOS, PHOTOS.c.root_id == ROOTS.c.id)
+                .group_by(ROOTS.c.id)
+                .order_by(ROOTS.c.path)
             ).all()
-            contents = connection.execute(select(func.count(Content.id))).scalar_one()
-            cut_short = connection.execute(select(func.count(Content.id)).where(Content.share_decoded < 1)).scalar_one()
-            failures = connection.execute(select(func.count(Failed.id))).scalar_one()
-            run = connection.execute(select(Run).order_by(Run.id.desc()).limit(1)).one_or_none()
+            contents = connection.execute(select(func.count(CONTENTS.c.id))).scalar_one()
+            cut_short = connection.execute(
+                select(func.count(CONTENTS.c.id)).where(CONTENTS.c.share_decoded < 1)
+            ).scalar_one()
+            failures = connection.execute(select(func.count(FAILURES.c.id))).scalar_one()
+            run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
         sizes = {file.name: file.stat().st_size for file in self.folder.iterdir() if file.is_file()}
         return LibraryStatus(
             library=self.folder,
@@ -250,7 +247,7 @@ class Library:
         """What could not be indexed, by path."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                select(Failed.path, Failed.reason, Failed.failed_at_s).order_by(Failed.path)
+                select(FAILURES.c.path, FAILURES.c.reason, FAILURES.c.failed_at_s).order_by(FAILURES.c.path)
             ).all()
         return [
             Failure(Path(os.fsdecode(path)), reason, datetime.fromtimestamp(failed_at_s, UTC))
@@ -261,9 +258,9 @@ class Library:
         """The photos that somebody described: in a .txt beside them (read now), or in their own caption or title."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                select(Photo.path, Content.caption, Content.title)
-                .join(Content, Content.id == Photo.content_id)
-                .order_by(Photo.path)
+                select(PHOTOS.c.path, CONTENTS.c.caption, CONTENTS.c.title)
+                .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+                .order_by(PHOTOS.c.path)
             ).all()
         described = []
         for row in rows:
@@ -277,7 +274,7 @@ class Library:
         """For the holder of the lock. Raises OSError, LibraryError; then the next reader does it."""
         with self._database.reading() as connection:
             state = connection.execute(
-                select(VectorFile.model_id, VectorFile.generation, VectorFile.saved_generation)
+                select(VECTOR_INDEX.c.model_id, VECTOR_INDEX.c.generation, VECTOR_INDEX.c.saved_generation)
             ).one()
         if state.model_id is None or state.generation == state.saved_generation:
             return
@@ -300,18 +297,18 @@ def _candidates(connection: Connection, content_ids: Sequence[int]) -> Iterator[
 
     paths: dict[int, list[Path]] = {}
     for content_id, path in connection.execute(
-        select(Photo.content_id, Photo.path)
-        .join(Root, Root.id == Photo.root_id)
-        .where(Photo.content_id.in_(content_ids))
-        .order_by(Root.online.desc(), Photo.path)
+        select(PHOTOS.c.content_id, PHOTOS.c.path)
+        .join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
+        .where(PHOTOS.c.content_id.in_(content_ids))
+        .order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
     ):
         paths.setdefault(content_id, []).append(Path(os.fsdecode(path)))
     rows = connection.execute(
-        select(*Content.__table__.columns, Features.embedding, Grid.grid)
-        .join(Features, Features.content_id == Content.id)
-        .join(Grid, and_(Grid.content_id == Content.id, Grid.model_id == Features.model_id))
-        .join(VectorFile, VectorFile.model_id == Features.model_id)
-        .where(Content.id.in_(content_ids))
+        select(*CONTENTS.c, FEATURES.c.embedding, GRIDS.c.grid)
+        .join(FEATURES, FEATURES.c.content_id == CONTENTS.c.id)
+        .join(GRIDS, and_(GRIDS.c.content_id == CONTENTS.c.id, GRIDS.c.model_id == FEATURES.c.model_id))
+        .join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == FEATURES.c.model_id)
+        .where(CONTENTS.c.id.in_(content_ids))
     )
     for row in rows:
         if row.id in paths:

@@ -141,11 +141,12 @@ class FileStamp(NamedTuple):
     mtime_ns: int
 
 
-class KnownFile(NamedTuple):
-    """What the library knows of a file. A stamp of None: look at it again, even if it did not change."""
+FileFacts = tuple[bytes, int, int]
+"""Path, size in bytes and time of change in ns of a file. A bare tuple, since lists of them by the hundred thousand are
+compared as a whole."""
 
-    path: bytes
-    stamp: FileStamp | None
+KnownFile = tuple[bytes, int | None, int | None]
+"""The same as the library knows it. Without a size, or with one below 0: to be looked at even if it did not change."""
 
 
 @dataclass(frozen=True, slots=True)

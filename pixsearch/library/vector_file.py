@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from pixsearch.errors import LibraryNotFound
 from pixsearch.library.database import Database, in_parts
-from pixsearch.library.schema import Features, Model, VectorFile
+from pixsearch.library.schema import FEATURES, MODELS, VECTOR_INDEX
 from pixsearch.vectors.base import VectorIndex
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 
@@ -57,7 +57,7 @@ def save_vectors(folder: Path, database: Database, vectors: Vectors) -> None:
     sha256 = vectors.index.save(path)
     with database.writing() as connection:
         connection.execute(
-            update(VectorFile).values(
+            update(VECTOR_INDEX).values(
                 saved_generation=vectors.generation,
                 saved_sha256=sha256,
                 saved_count=len(vectors.index),
@@ -87,14 +87,14 @@ class _State(NamedTuple):
 def _state(connection: Connection, folder: Path) -> _State:
     row = connection.execute(
         select(
-            Model.id,
-            Model.embedding_size,
-            VectorFile.generation,
-            VectorFile.saved_generation,
-            VectorFile.saved_sha256,
-            VectorFile.saved_count,
-            VectorFile.saved_model_id,
-        ).join(Model, Model.id == VectorFile.model_id)
+            MODELS.c.id,
+            MODELS.c.embedding_size,
+            VECTOR_INDEX.c.generation,
+            VECTOR_INDEX.c.saved_generation,
+            VECTOR_INDEX.c.saved_sha256,
+            VECTOR_INDEX.c.saved_count,
+            VECTOR_INDEX.c.saved_model_id,
+        ).join(MODELS, MODELS.c.id == VECTOR_INDEX.c.model_id)
     ).one_or_none()
     if row is None:
         raise LibraryNotFound(f"the library {folder} holds no photos yet", "Add some with: pixsearch index FOLDER")
@@ -114,12 +114,12 @@ def _load(folder: Path, state: _State) -> FaissIndex:
 
 def _catch_up(index: VectorIndex, connection: Connection, model_id: int) -> None:
     """Make an index of some generation that of now. An id's vector never changes, and no id is ever given again."""
-    of_model = Features.model_id == model_id
-    now = np.array(connection.scalars(select(Features.content_id).where(of_model)).all(), dtype=np.int64)
+    of_model = FEATURES.c.model_id == model_id
+    now = np.array(connection.scalars(select(FEATURES.c.content_id).where(of_model)).all(), dtype=np.int64)
     index.remove(np.setdiff1d(index.ids(), now))
     for ids in in_parts(np.setdiff1d(now, index.ids()).tolist()):
         rows = connection.execute(
-            select(Features.content_id, Features.embedding).where(of_model, Features.content_id.in_(ids))
+            select(FEATURES.c.content_id, FEATURES.c.embedding).where(of_model, FEATURES.c.content_id.in_(ids))
         ).all()
         embeddings = np.frombuffer(b"".join(row.embedding for row in rows), dtype=EMBEDDING_TYPE)
         index.add(np.array([row.content_id for row in rows]), embeddings.reshape(len(rows), -1))

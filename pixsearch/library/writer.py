@@ -8,15 +8,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, exists, insert, select, text, update
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import Column, Connection, Select, delete, exists, insert, select, text, update
 
 from pixsearch.errors import ModelMismatch
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.generations import forget_saved_file, next_generation
 from pixsearch.library.paths import below
 from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
-from pixsearch.library.schema import LOOK_AGAIN, Content, Failed, Features, Grid, Model, Photo, Root, Run, VectorFile
+from pixsearch.library.schema import (
+    CONTENTS,
+    FAILURES,
+    FEATURES,
+    GRIDS,
+    LOOK_AGAIN,
+    MODELS,
+    PHOTOS,
+    ROOTS,
+    RUNS,
+    VECTOR_INDEX,
+)
 
 
 class LibraryWriter:
@@ -35,56 +45,60 @@ class LibraryWriter:
         """
         with self._database.writing() as connection:
             used = connection.execute(
-                select(Model.id, Model.fingerprint, Model.name).join(VectorFile, VectorFile.model_id == Model.id)
+                select(MODELS.c.id, MODELS.c.fingerprint, MODELS.c.name).join(
+                    VECTOR_INDEX, VECTOR_INDEX.c.model_id == MODELS.c.id
+                )
             ).one_or_none()
             if used is not None and used.fingerprint == model.fingerprint:
                 self._model_id = used.id
                 return
-            if used is not None and not switch and connection.scalar(select(exists(select(Features.content_id)))):
+            if used is not None and not switch and connection.scalar(select(exists(select(FEATURES.c.content_id)))):
                 raise ModelMismatch(
                     f"the library {self._folder} was indexed by the model {used.name} ({used.fingerprint[:8]}), "
                     f"not by {model.name} ({model.fingerprint[:8]})",
                     "Index with that one (--model), into another library (--library), or all again (--switch-model)",
                 )
-            connection.execute(update(VectorFile).values(model_id=None))
-            connection.execute(delete(Model))  # and with it its features and grids
-            connection.execute(delete(Failed))  # some for its sake; all are tried again
-            connection.execute(update(Photo).values(size_bytes=LOOK_AGAIN))
-            self._model_id = connection.execute(insert(Model).values(**asdict(model)).returning(Model.id)).scalar_one()
-            connection.execute(update(VectorFile).values(model_id=self._model_id))
+            connection.execute(update(VECTOR_INDEX).values(model_id=None))
+            connection.execute(delete(MODELS))  # and with it its features and grids
+            connection.execute(delete(FAILURES))  # some for its sake; all are tried again
+            connection.execute(update(PHOTOS).values(size_bytes=LOOK_AGAIN))
+            self._model_id = connection.execute(
+                insert(MODELS).values(**asdict(model)).returning(MODELS.c.id)
+            ).scalar_one()
+            connection.execute(update(VECTOR_INDEX).values(model_id=self._model_id))
             forget_saved_file(connection)
             next_generation(connection)
 
     def root_of(self, folder: bytes) -> tuple[int, bytes]:
         """Id and path of the root that is this folder or holds it; a new one takes over those below it."""
         with self._database.writing() as connection:
-            roots = connection.execute(select(Root.id, Root.path)).all()
+            roots = connection.execute(select(ROOTS.c.id, ROOTS.c.path)).all()
             for root in roots:
                 if folder == root.path or folder.startswith(below(root.path)):
                     return root.id, root.path
-            new = connection.execute(insert(Root).values(path=folder, online=True).returning(Root.id)).scalar_one()
+            new = connection.execute(insert(ROOTS).values(path=folder, online=True).returning(ROOTS.c.id)).scalar_one()
             inner = [root.id for root in roots if root.path.startswith(below(folder))]
-            connection.execute(update(Photo).where(Photo.root_id.in_(inner)).values(root_id=new))
-            connection.execute(update(Failed).where(Failed.root_id.in_(inner)).values(root_id=new))
-            connection.execute(delete(Root).where(Root.id.in_(inner)))
+            connection.execute(update(PHOTOS).where(PHOTOS.c.root_id.in_(inner)).values(root_id=new))
+            connection.execute(update(FAILURES).where(FAILURES.c.root_id.in_(inner)).values(root_id=new))
+            connection.execute(delete(ROOTS).where(ROOTS.c.id.in_(inner)))
             return new, folder
 
     def set_rules(self, root_id: int, rules: ScanRules) -> None:
         """Remember how a root is scanned."""
         with self._database.writing() as connection:
-            connection.execute(update(Root).where(Root.id == root_id).values(**asdict(rules)))
+            connection.execute(update(ROOTS).where(ROOTS.c.id == root_id).values(**asdict(rules)))
 
     def mark_root(self, folder: bytes, *, online: bool) -> None:
         """Remember whether a folder could be reached, if it is a root."""
         with self._database.writing() as connection:
-            connection.execute(update(Root).where(Root.path == folder).values(online=online))
+            connection.execute(update(ROOTS).where(ROOTS.c.path == folder).values(online=online))
 
     def forget_root(self, folder: bytes) -> int:
         """Forget a root with all its photos and failures. Returns how many photos that were."""
         with self._database.writing() as connection:
-            of_root = Photo.root_id.in_(select(Root.id).where(Root.path == folder))
-            photos = connection.execute(delete(Photo).where(of_root)).rowcount
-            connection.execute(delete(Root).where(Root.path == folder))
+            of_root = PHOTOS.c.root_id.in_(select(ROOTS.c.id).where(ROOTS.c.path == folder))
+            photos = connection.execute(delete(PHOTOS).where(of_root)).rowcount
+            connection.execute(delete(ROOTS).where(ROOTS.c.path == folder))
         return photos
 
     def encoded_sizes(self, sizes: Collection[int]) -> set[int]:
@@ -94,7 +108,7 @@ class LibraryWriter:
                 size
                 for part in in_parts(sorted(sizes))
                 for size in connection.scalars(
-                    self._encoded(Content.size_bytes).where(Content.size_bytes.in_(part)).distinct()
+                    self._encoded(CONTENTS.c.size_bytes).where(CONTENTS.c.size_bytes.in_(part)).distinct()
                 )
             }
 
@@ -104,7 +118,7 @@ class LibraryWriter:
             return {
                 digest
                 for part in in_parts(sorted(digests))
-                for digest in connection.scalars(self._encoded(Content.digest).where(Content.digest.in_(part)))
+                for digest in connection.scalars(self._encoded(CONTENTS.c.digest).where(CONTENTS.c.digest.in_(part)))
             }
 
     def store(
@@ -130,42 +144,42 @@ class LibraryWriter:
             if contents:
                 next_generation(connection)
             ids = _content_ids(connection, [file.digest for file in files])
-            _delete_paths(connection, indexed + rubbish, Photo.path)
-            _delete_paths(connection, indexed + failed, Failed.path)
+            _delete_paths(connection, indexed + rubbish, PHOTOS.c.path)
+            _delete_paths(connection, indexed + failed, FAILURES.c.path)
             if files:
-                connection.execute(insert(Photo), [_photo_row(root_id, file, ids[file.digest]) for file in files])
+                connection.execute(insert(PHOTOS), [_photo_row(root_id, file, ids[file.digest]) for file in files])
             if failures:
-                connection.execute(insert(Failed), [_failure_row(root_id, failure) for failure in failures])
+                connection.execute(insert(FAILURES), [_failure_row(root_id, failure) for failure in failures])
 
     def forget(self, paths: Collection[bytes]) -> int:
         """Forget photos and failures whose files are gone. Returns how many photos that were."""
         with self._database.writing() as connection:
-            _delete_paths(connection, paths, Failed.path)
-            return _delete_paths(connection, paths, Photo.path)
+            _delete_paths(connection, paths, FAILURES.c.path)
+            return _delete_paths(connection, paths, PHOTOS.c.path)
 
     def drop_unused_contents(self) -> None:
         """Throw away what was known of contents that no photo has any more."""
-        unused = ~exists().where(Photo.content_id == Content.id)
+        unused = ~exists().where(PHOTOS.c.content_id == CONTENTS.c.id)
         with self._database.reading() as connection:
-            if connection.scalar(select(Content.id).where(unused).limit(1)) is None:
+            if connection.scalar(select(CONTENTS.c.id).where(unused).limit(1)) is None:
                 return
         with self._database.writing() as connection:
-            connection.execute(delete(Content).where(unused))
+            connection.execute(delete(CONTENTS).where(unused))
             next_generation(connection)
 
     def look_again(self, paths: Collection[bytes]) -> None:
         """Let the next run read these photos, whatever their stamps are."""
         with self._database.writing() as connection:
             for part in in_parts(sorted(paths)):
-                connection.execute(update(Photo).where(Photo.path.in_(part)).values(size_bytes=LOOK_AGAIN))
+                connection.execute(update(PHOTOS).where(PHOTOS.c.path.in_(part)).values(size_bytes=LOOK_AGAIN))
 
     def encode_again(self, content_ids: Collection[int]) -> None:
         """Throw away the features of these contents, and let the next run read their photos."""
         with self._database.writing() as connection:
             for part in in_parts(sorted(content_ids)):
-                for table in (Features, Grid):
-                    connection.execute(delete(table).where(table.content_id.in_(part)))
-                connection.execute(update(Photo).where(Photo.content_id.in_(part)).values(size_bytes=LOOK_AGAIN))
+                for table in (FEATURES, GRIDS):
+                    connection.execute(delete(table).where(table.c.content_id.in_(part)))
+                connection.execute(update(PHOTOS).where(PHOTOS.c.content_id.in_(part)).values(size_bytes=LOOK_AGAIN))
             forget_saved_file(connection)
             next_generation(connection)
 
@@ -182,47 +196,50 @@ class LibraryWriter:
 
     def begin_run(self) -> int:
         with self._database.writing() as connection:
-            return connection.execute(insert(Run).values(started_at_s=time.time()).returning(Run.id)).scalar_one()
+            run_id: int = connection.execute(
+                insert(RUNS).values(started_at_s=time.time()).returning(RUNS.c.id)
+            ).scalar_one()
+            return run_id
 
     def end_run(self, run_id: int, counts: Mapping[str, int]) -> None:
         """`counts` by the names of the columns of `runs`."""
         with self._database.writing() as connection:
-            connection.execute(update(Run).where(Run.id == run_id).values(finished_at_s=time.time(), **counts))
+            connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(finished_at_s=time.time(), **counts))
 
-    def _encoded(self, *columns: InstrumentedAttribute[Any]) -> Select[Any]:
+    def _encoded(self, *columns: Column[Any]) -> Select[Any]:
         """These columns of the contents that the model in use has encoded."""
         return (
             select(*columns)
-            .join(Features, Features.content_id == Content.id)
-            .where(Features.model_id == self._model_id)
+            .join(FEATURES, FEATURES.c.content_id == CONTENTS.c.id)
+            .where(FEATURES.c.model_id == self._model_id)
         )
 
     def _store_content(self, connection: Connection, content: NewContent) -> None:
         """Under an old id where another model had encoded it."""
-        id_ = connection.scalar(select(Content.id).where(Content.digest == content.digest))
+        id_ = connection.scalar(select(CONTENTS.c.id).where(CONTENTS.c.digest == content.digest))
         if id_ is None:
             metadata = asdict(content.metadata)
             metadata["taken_at"] = content.metadata.taken_at and content.metadata.taken_at.isoformat()
             metadata["keywords"] = list(content.metadata.keywords)
-            new = insert(Content).values(digest=content.digest, size_bytes=content.size_bytes, **metadata)
-            id_ = connection.execute(new.returning(Content.id)).scalar_one()
+            new = insert(CONTENTS).values(digest=content.digest, size_bytes=content.size_bytes, **metadata)
+            id_ = connection.execute(new.returning(CONTENTS.c.id)).scalar_one()
         key = {"content_id": id_, "model_id": self._model_id}
         embedding = content.embedding.astype("<f4").tobytes()
-        connection.execute(insert(Features).values(**key, embedding=embedding))
-        connection.execute(insert(Grid).values(**key, grid=content.grid))
+        connection.execute(insert(FEATURES).values(**key, embedding=embedding))
+        connection.execute(insert(GRIDS).values(**key, grid=content.grid))
 
 
 def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
     ids: dict[bytes, int] = {}
     for part in in_parts(digests):
-        found = connection.execute(select(Content.digest, Content.id).where(Content.digest.in_(part)))
+        found = connection.execute(select(CONTENTS.c.digest, CONTENTS.c.id).where(CONTENTS.c.digest.in_(part)))
         ids.update((row.digest, row.id) for row in found)
     return ids
 
 
-def _delete_paths(connection: Connection, paths: Collection[bytes], column: InstrumentedAttribute[bytes]) -> int:
+def _delete_paths(connection: Connection, paths: Collection[bytes], column: Column[bytes]) -> int:
     return sum(
-        connection.execute(delete(column.class_).where(column.in_(part))).rowcount for part in in_parts(sorted(paths))
+        connection.execute(delete(column.table).where(column.in_(part))).rowcount for part in in_parts(sorted(paths))
     )
 
 

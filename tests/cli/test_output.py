@@ -21,6 +21,6 @@ def test_where_stderr_is_no_terminal_progress_is_a_line_a_minute(
             show(Progress("training", step * 1000, 9000, "loss 0.5"))
 
     assert capsys.readouterr().err.splitlines() == [
-        "pixsearch: 1 min: training 2,000 of 9,000 loss 0.5",
-        "pixsearch: 2 min: training 4,000 of 9,000 loss 0.5",
+        "pixsearch: 1 min: training 2,000 of 9,000 loss 0.5, about 4 min left",
+        "pixsearch: 2 min: training 4,000 of 9,000 loss 0.5, about 3 min left",
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pixsearch.library.records import ScanRules
-from pixsearch_indexer.scan import Scan, starts_like_a_picture
+from pixsearch_indexer.scan import Scan, is_named_like_a_picture, starts_like_a_picture
 from tests.conftest import without_privileges
 from tests.photos import make_photo, picture_bytes
 
@@ -17,9 +17,13 @@ def scan_of(folder: Path, **rules: Any) -> Scan:
     return Scan(os.fsencode(folder), os.fsencode(folder), ScanRules(**rules))
 
 
+def paths_of(scan: Scan) -> list[bytes]:
+    return [path for files in scan for path, _, _ in files]
+
+
 def names(scan: Scan) -> list[str]:
     """The pictures that are met, relative to the folder, in their order."""
-    met = [file.path for file in scan if file.named_so or starts_like_a_picture(file.path)]
+    met = [path for path in paths_of(scan) if is_named_like_a_picture(path) or starts_like_a_picture(path)]
     return [os.fsdecode(path).removeprefix(os.fsdecode(scan.folder) + "/") for path in met]
 
 
@@ -82,7 +86,7 @@ def test_files_come_in_the_order_of_their_whole_paths(photos: Path) -> None:
     for name in ("a/z.jpg", "a.jpg", "a-b/c.jpg", "a0.jpg", "B.jpg", "a/b/c.jpg"):
         make_photo(photos / name)
 
-    paths = [file.path for file in scan_of(photos)]
+    paths = paths_of(scan_of(photos))
 
     assert paths == sorted(paths)
     assert len(paths) == 6

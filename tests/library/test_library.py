@@ -14,11 +14,11 @@ from pixsearch.library.records import (
     FailedFile,
     FileStamp,
     IndexedFile,
-    KnownFile,
     LibraryModel,
     Metadata,
     NewContent,
 )
+from pixsearch.library.schema import LOOK_AGAIN
 from tests.conftest import without_privileges
 from tests.test_durable import files_no_larger_than
 
@@ -234,7 +234,7 @@ def test_features_of_two_models_never_mix(library: Library) -> None:
 
     with library.writing() as writer:
         writer.use_model(other, switch=True)
-    assert list(library.known_photos(b"/photos")) == [KnownFile(b"/photos/a", None)]
+    assert list(library.known_photos(b"/photos")) == [[(b"/photos/a", LOOK_AGAIN, STAMP.mtime_ns)]]
     assert library.model() == other
     assert len(library.vectors()) == 0
 

@@ -7,13 +7,13 @@ from alembic.script import ScriptDirectory
 
 from pixsearch import Library
 from pixsearch.library import migrations
-from pixsearch.library.schema import SCHEMA_VERSION, Base
+from pixsearch.library.schema import METADATA, SCHEMA_VERSION
 
 
 def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Library) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{library.folder / 'library.db'}")
     with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        differences = compare_metadata(MigrationContext.configure(connection), METADATA)
     engine.dispose()
 
     assert differences == []
