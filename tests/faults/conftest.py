@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+COMMAND = [sys.executable, str(PROJECT / "tests" / "faults" / "pixsearch_with_colours.py")]
+
+Finished = subprocess.CompletedProcess[str]
+Pixsearch = Callable[..., Finished]
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of every command in this test: where the library lies, and where the packages are."""
+    paths = [str(PROJECT), *(str(PROJECT / folder) for folder in ("cli", "indexer", "trainer"))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PIXSEARCH_LIBRARY": str(tmp_path / "library")}
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Start:
+    """Starts the command and does not wait for it. Keywords are variables of its environment."""
+
+    def start_command(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            env=environment | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start_command
+
+
+@pytest.fixture
+def pixsearch(start: Start) -> Pixsearch:
+    """Runs the command to its end."""
+
+    def run(*arguments: str | Path, **variables: str) -> Finished:
+        with start(*arguments, **variables) as process:
+            stdout, stderr = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    return run

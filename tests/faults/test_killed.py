@@ -1,0 +1,147 @@
+"""Real kills: the indexer dies at a moment that nobody chose, and the library is as good as before."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.faults.conftest import Pixsearch, Start
+from tests.photos import make_photo
+
+PHOTOS = 400
+PACE_S = 0.006
+"""The model's time for a picture: the whole folder takes some seconds."""
+MOST_LOST_S = 5.0
+
+
+def stored(library: Path) -> dict[str, str]:
+    """Path and colour of every stored photo, read past our own code."""
+    if not (library / "library.db").exists():
+        return {}
+    connection = sqlite3.connect(library / "library.db")
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'photos'").fetchall()
+    rows = (
+        connection.execute("SELECT path, grid FROM photos JOIN grids USING (content_id)").fetchall() if tables else []
+    )
+    connection.close()
+    return {path.decode(): _colour(grid) for path, grid in rows}
+
+
+def _colour(grid: bytes) -> str:
+    """The colour that the model of these tests keeps as a grid."""
+    return ",".join(str(round(255 * float(value))) for value in np.frombuffer(grid, dtype=np.float32))
+
+
+def change_some(photos: Path, chance: random.Random, number: int) -> None:
+    """Rename, delete, edit and add photos, so that there is work again."""
+    files = sorted(photos.iterdir())
+    for file in chance.sample(files, 20):
+        file.rename(file.with_name(f"renamed {number} {file.name[-20:]}"))
+    for file in chance.sample(sorted(photos.iterdir()), 150):
+        make_photo(file, (number % 255 + 1, chance.randint(1, 255), chance.randint(1, 255)))
+    for file in chance.sample(sorted(photos.iterdir()), 20):
+        file.unlink()
+    for new in range(20):
+        make_photo(photos / f"new {number} {new}.png", (chance.randint(1, 255), number % 255 + 1, new + 1))
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_a_library_loses_no_committed_photo_and_redoes_no_more_than_seconds(
+    kills: int, tmp_path: Path, photos: Path, start: Start, pixsearch: Pixsearch
+) -> None:
+    chance = random.Random(kills)
+    for number in range(PHOTOS):
+        make_photo(photos / f"{number}.png", (number % 255 + 1, number // 255 + 1, 9))
+    library, log = tmp_path / "library", tmp_path / "log"
+    longest_lost_s, finished = 0.0, 0
+    for kill in range(kills):
+        before, begun = stored(library), log.stat().st_size if log.exists() else 0
+        with start("index", photos, COLOURS_LOG=str(log), COLOURS_PACE_S=str(PACE_S)) as process:
+            time.sleep(chance.uniform(0.2, 3.8))
+            killed_at = time.time()
+            process.send_signal(signal.SIGKILL)
+
+        after = stored(library)
+        there = {str(path) for path in photos.iterdir()}
+        assert {path for path in before if path in there} <= after.keys()
+        encoded = [line.split() for line in log.read_text()[begun:].splitlines()] if log.exists() else []
+        lost = [float(when) for when, colour in encoded if colour not in set(after.values())]
+        longest_lost_s = max([longest_lost_s, *(killed_at - when for when in lost)])
+        assert longest_lost_s <= MOST_LOST_S
+
+        if after:
+            answer = pixsearch("query", "red", "--json", "--top-k", "5")
+            assert answer.returncode == 0, answer.stderr
+            for line in answer.stdout.splitlines():
+                assert json.loads(line)["path"] in after
+        if process.returncode == 0:
+            finished += 1
+            change_some(photos, chance, kill)
+
+    last = pixsearch("index", photos)
+    deep = pixsearch("verify", "--deep", "--json")
+
+    assert last.returncode == 0, last.stderr
+    assert deep.returncode == 0, deep.stdout
+    assert json.loads(deep.stdout) == {"photos": len(list(photos.iterdir())), "problems": [], "stale": 0}
+    assert stored(library).keys() == {str(path) for path in photos.iterdir()}
+    print(f"{kills} kills, {finished} came after the end; at most {longest_lost_s:.1f} s of work redone")
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_keeps_what_is_done_says_how_to_go_on_and_exits_with_130(
+    tmp_path: Path, photos: Path, start: Start, pixsearch: Pixsearch, asked: signal.Signals
+) -> None:
+    for number in range(PHOTOS):
+        make_photo(photos / f"{number}.png", (number % 255 + 1, number // 255 + 1, 9))
+    log = tmp_path / "log"
+    with start("index", photos, COLOURS_LOG=str(log), COLOURS_PACE_S="0.01") as process:
+        while not log.exists():
+            assert process.poll() is None
+        process.send_signal(asked)
+        _, stderr = process.communicate(timeout=30)
+    kept = len(stored(tmp_path / "library"))
+
+    again = pixsearch("index", photos)
+
+    assert process.returncode == 130
+    assert stderr == (
+        f"pixsearch: indexing was stopped; {kept} photos were encoded and are kept. Go on with: pixsearch index\n"
+    )
+    assert 0 < kept < PHOTOS
+    assert again.stdout == f"400 photos: {PHOTOS - kept} encoded, {kept} unchanged, 0 failed\n"
+
+
+def test_no_decoder_outlives_a_killed_run(photos: Path, tmp_path: Path, start: Start) -> None:
+    for number in range(100):
+        make_photo(photos / f"{number}.png", (number + 1, 1, 9))
+    log = tmp_path / "log"
+    with start("index", photos, COLOURS_LOG=str(log), COLOURS_PACE_S="0.01") as process:
+        while not log.exists():
+            assert process.poll() is None
+        process.kill()
+
+    # The pipes that they inherited come to their end when the last of them is gone.
+    deadline = time.monotonic() + 20
+    while _running_under(str(tmp_path)):
+        assert time.monotonic() < deadline
+
+
+def _running_under(folder: str) -> list[str]:
+    """The processes whose environment names this folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder.encode() in (process / "environ").read_bytes():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
