@@ -69,6 +69,8 @@ def load_file(
         return FailedFile(path, stamp, error.message)
     except MemoryError:
         return FailedFile(path, stamp, "takes more memory to decode than a photo should")
+    except Exception as error:  # noqa: BLE001 - one file's damage must not end a run of thousands, and is recorded here
+        return FailedFile(path, stamp, f"cannot be read: unexpected {type(error).__name__}: {error}")
 
 
 def content_digest(data: bytes) -> bytes:

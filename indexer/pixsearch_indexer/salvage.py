@@ -41,7 +41,7 @@ def _decoded_onto(picture: Image.Image, fill: bytes, min_edge: int) -> Image.Ima
     picture.load_prepare()
     size = len(Image.new(picture.mode, picture.size).tobytes())
     picture.im = Image.frombytes(picture.mode, picture.size, fill * size).im
-    with suppress(OSError, SyntaxError, ValueError, EOFError):  # what Pillow raises at the end of a file that is cut
+    with suppress(Exception):  # decoders raise whatever they like where a file ends or is damaged
         picture.load()
     picture.tile = []  # so that Pillow takes it for loaded
     return picture

@@ -82,13 +82,14 @@ class Library:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LibraryError(
-                f"cannot make the library {folder}: {error.strerror}", "Choose another with --library FOLDER"
-            ) from error
+            raise _cannot_make(folder, error) from error
         with suppress(LibraryNotFound):
             return cls.open(folder)
         with only_writer(folder):
-            (folder / DATABASE_NAME).touch()
+            try:
+                (folder / DATABASE_NAME).touch()
+            except OSError as error:
+                raise _cannot_make(folder, error) from error
             database = Database(folder)
             try:
                 database.migrate()
@@ -281,6 +282,10 @@ class Library:
         from pixsearch.library.vector_file import current_vectors, save_vectors  # as above
 
         save_vectors(self.folder, self._database, current_vectors(self.folder, self._database))
+
+
+def _cannot_make(folder: Path, error: OSError) -> LibraryError:
+    return LibraryError(f"cannot make the library {folder}: {error.strerror}", "Choose another with --library FOLDER")
 
 
 def _run_status(run: Row[Any]) -> RunStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pixsearch.errors import LibraryBusy, LibraryError
@@ -46,5 +46,6 @@ def _lock(descriptor: int, folder: Path) -> None:
         raise LibraryError(
             f"the library {folder} cannot be locked: {error.strerror}", "Keep it on a drive that knows file locks"
         ) from error
-    os.ftruncate(descriptor, 0)  # the pid of the last one, which may be longer
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    with suppress(OSError):  # a full disk: the lock is held all the same
+        os.ftruncate(descriptor, 0)  # the pid of the last one, which may be longer
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)

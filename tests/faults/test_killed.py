@@ -35,6 +35,13 @@ def stored(library: Path) -> dict[str, str]:
     return {path.decode(): _colour(grid) for path, grid in rows}
 
 
+def stored_paths(library: Path) -> list[bytes]:
+    connection = sqlite3.connect(library / "library.db")
+    paths = [path for (path,) in connection.execute("SELECT path FROM photos")]
+    connection.close()
+    return paths
+
+
 def _colour(grid: bytes) -> str:
     """The colour that the model of these tests keeps as a grid."""
     return ",".join(str(round(255 * float(value))) for value in np.frombuffer(grid, dtype=np.float32))
