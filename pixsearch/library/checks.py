@@ -55,7 +55,8 @@ def check(folder: Path, database: Database) -> Findings:
             findings.database.append(f"a row of {row[0]} belongs to none of {row[2]}")
         if not findings.database:
             _check_rows(connection, findings)
-            _check_vectors(connection, folder, findings)
+            if not findings.rows:
+                _check_vectors(connection, folder, findings)
     return findings
 
 

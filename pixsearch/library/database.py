@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -87,11 +87,17 @@ class Database:
         """Copy the database as SQLite does it, which a copy of the file is not while it may be in use."""
         backup = self._folder / f"{DATABASE_NAME}.before-{SCHEMA_VERSION}"
         partial = backup.with_name(f"{backup.name}.tmp")
-        partial.unlink(missing_ok=True)
-        with _errors_for_people(self._folder), self._engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.exec_driver_sql("VACUUM INTO ?", (str(partial),))
-        partial.replace(backup)
+        try:
+            partial.unlink(missing_ok=True)
+            with closing(self._engine.raw_connection()) as source, closing(sqlite3.connect(partial)) as target:
+                assert isinstance(source.driver_connection, sqlite3.Connection)
+                source.driver_connection.backup(target)
+            partial.replace(backup)
+        except (sqlite3.Error, OSError) as error:
+            raise LibraryError(
+                f"{self._folder} is of an older pixsearch and could not be copied before its update: {error}",
+                "Make room, or see to its permissions; nothing was changed",
+            ) from error
 
 
 def in_parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:

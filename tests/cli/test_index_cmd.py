@@ -128,3 +128,55 @@ def test_many_photos_are_counted_with_separators(run: Run, model: ColourRuntime,
     assert (
         run("index", folder).stdout == "1,001 photos: 1 encoded, 0 unchanged, 1,000 known by their content, 0 failed\n"
     )
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(run: Run, indexed: Path, photos: Path) -> None:
+    (photos / "pink.png").unlink()
+    (photos / "new.png").write_bytes((photos / "blue.png").read_bytes())
+    before = (indexed / "library.db").read_bytes()
+
+    outcome = run("index", photos, "--dry-run")
+
+    assert outcome.exit_code == 0
+    assert outcome.stdout == "4 photos: 1 to read, 3 unchanged, 1 to forget, 0 failed\n"
+    assert (indexed / "library.db").read_bytes() == before
+
+
+def test_a_dry_run_without_a_library_makes_none(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
+    assert json.loads(run("index", photos, "--dry-run", "--json").stdout) == {
+        "found": 4,
+        "unchanged": 0,
+        "to_read": 4,
+        "to_forget": 0,
+        "failed": 0,
+        "offline": [],
+    }
+    assert not library.exists()
+
+
+def test_a_folder_is_scanned_as_before_until_told_otherwise(run: Run, indexed: Path, photos: Path) -> None:
+    (photos / ".hidden").mkdir()
+    (photos / "pink.png").rename(photos / ".hidden" / "pink.png")
+    run("index", photos, "--hidden", "--exclude", "blue*")
+
+    as_before = run("index")
+    otherwise = run("index", "--no-hidden", "--exclude", "")
+
+    assert as_before.stdout == "2 photos: nothing encoded, 2 unchanged, 0 failed\n"
+    assert otherwise.stdout == "3 photos: 1 encoded, 1 unchanged, 1 known by their content, 1 forgotten, 0 failed\n"
+
+
+def test_what_is_no_pattern_is_wrong_usage(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
+    outcome = run("index", photos, "--exclude", "[z-a]")
+
+    assert outcome.exit_code == 2
+    assert "'[z-a]' is no gitignore pattern" in outcome.stderr
+
+
+def test_pictures_above_the_limit_are_failures(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
+    Image.new("1", (1500, 1000)).save(photos / "large.png")
+
+    outcome = run("index", photos, "--max-megapixels", "1")
+
+    assert outcome.exit_code == 1
+    assert "more than 1 megapixels" in outcome.stderr

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
+import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from pixsearch import Library
+from pixsearch.errors import LibraryError
 from pixsearch.library import migrations
+from pixsearch.library.records import Metadata, ScanRules
 from pixsearch.library.schema import METADATA, SCHEMA_VERSION
+from tests.test_durable import files_no_larger_than
 
 
 def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Library) -> None:
@@ -17,6 +24,59 @@ def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Lib
     engine.dispose()
 
     assert differences == []
+
+
+def library_of_version_0001(folder: Path) -> None:
+    """As pixsearch 0.1.0 left it: made by its own revision, with a photo in it."""
+    folder.mkdir()
+    connection = sqlite3.connect(folder / "library.db")
+    engine = sqlalchemy.create_engine("sqlite://", creator=lambda: connection, poolclass=sqlalchemy.StaticPool)
+    with engine.begin() as alchemy:
+        migrations.upgrade(alchemy, "0001")
+    with connection:
+        connection.executescript(
+            """
+            INSERT INTO models VALUES (1, 'aa', 'some model', 3);
+            INSERT INTO roots (id, path, online) VALUES (1, CAST('/photos' AS BLOB), 1);
+            INSERT INTO contents (id, digest, size_bytes, format, width, height, camera)
+                VALUES (1, x'01', 10, 'JPEG', 4, 3, 'Canon');
+            INSERT INTO photos VALUES (1, 1, CAST('/photos/a.jpg' AS BLOB), 10, 20, 1);
+            INSERT INTO features VALUES (1, 1, x'0000803f0000000000000000');
+            INSERT INTO grids VALUES (1, 1, x'01');
+            UPDATE vector_index SET model_id = 1, generation = 5;
+            """
+        )
+    engine.dispose()
+
+
+def test_a_library_of_the_version_before_is_brought_up_to_date_and_was_copied_first(tmp_path: Path) -> None:
+    library_of_version_0001(tmp_path / "library")
+    before = sqlite3.connect(tmp_path / "library" / "library.db").execute("SELECT * FROM contents").fetchall()
+
+    with Library.open(tmp_path / "library") as library:
+        [candidate] = library.candidates([1])
+        roots = library.roots()
+        neighbours = library.vectors().ids().tolist()
+
+    assert candidate.paths == (Path("/photos/a.jpg"),)
+    assert candidate.metadata == Metadata("JPEG", 4, 3, camera="Canon")
+    assert roots == {b"/photos": ScanRules()}
+    assert neighbours == [1]
+    backup = sqlite3.connect(tmp_path / "library" / "library.db.before-0002")
+    assert backup.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+    assert backup.execute("SELECT * FROM contents").fetchall() == before
+
+
+def test_an_older_library_that_cannot_be_written_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    library_of_version_0001(tmp_path / "library")
+    before = (tmp_path / "library" / "library.db").read_bytes()
+
+    with files_no_larger_than(len(before) // 2), pytest.raises(LibraryError):
+        Library.open(tmp_path / "library")
+
+    assert (tmp_path / "library" / "library.db").read_bytes() == before
+    with Library.open(tmp_path / "library") as library:
+        assert library.status().photos == 1
 
 
 def test_the_newest_revision_is_the_one_the_code_asks_for() -> None:

@@ -9,9 +9,9 @@ from alembic.config import Config
 from sqlalchemy import Connection
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring the database of this connection to the newest schema, inside the transaction that is open on it."""
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the database of this connection to a schema, the newest one, inside the transaction that is open on it."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
