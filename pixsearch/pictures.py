@@ -89,7 +89,9 @@ def upright_rgb(picture: Image.Image, min_edge: int | None = None) -> Image.Imag
 
 
 def orientation_of(picture: Image.Image) -> int | None:
-    """How the camera was held (EXIF 2.32, 4.6.4, tag 274)."""
+    """How the camera was held (EXIF 2.32, 4.6.4, tag 274), where turning the picture is left to us."""
+    if picture.format == "TIFF":  # Pillow turns these as it loads them, and has the upright size from the beginning
+        return None
     return exif_of(picture).get(_EXIF_ORIENTATION)
 
 

@@ -67,7 +67,7 @@ def test_a_photo_is_upright_however_the_camera_was_held(turn: int) -> None:
     assert np.array_equal(np.asarray(picture), upright)
 
 
-@pytest.mark.parametrize("format", ["HEIF", "AVIF", "WEBP", "JPEG"])
+@pytest.mark.parametrize("format", ["HEIF", "AVIF", "WEBP", "JPEG", "PNG", "TIFF"])
 def test_a_sideways_photo_is_turned_once_in_every_format(format: str) -> None:
     pillow_heif.register_heif_opener()  # to save with
     sideways = Image.new("RGB", (64, 32), "red")

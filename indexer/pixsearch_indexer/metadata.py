@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
 from pixsearch.library.records import Metadata
-from pixsearch.pictures import METADATA_ERRORS, exif_of
+from pixsearch.pictures import METADATA_ERRORS, exif_of, orientation_of
 
 _SIDEWAYS = (5, 6, 7, 8)
 _WINDOWS_TITLE = 0x9C9B
@@ -29,7 +29,7 @@ def read_metadata(picture: Image.Image) -> Metadata:
     xmp = _xmp(picture)
     iptc = _iptc(picture)
     width, height = picture.size
-    if exif.get(ExifTags.Base.Orientation) in _SIDEWAYS:
+    if orientation_of(picture) in _SIDEWAYS:
         width, height = height, width
     return Metadata(
         format=picture.format or "",
