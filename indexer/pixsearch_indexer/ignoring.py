@@ -25,7 +25,7 @@ class Ignoring:
 
     @classmethod
     def of_root(cls, root: bytes, patterns: Sequence[str]) -> Ignoring:
-        """What the command was told to leave out below a root. Raises UsageError for what is no pattern."""
+        """What the command was told to leave out below a root."""
         return cls(((root, _spec(patterns)),)) if patterns else cls()
 
     def and_those_of(self, folder: bytes) -> Ignoring:
@@ -46,12 +46,19 @@ class Ignoring:
         return bool(self.specs)
 
 
-def _spec(lines: Sequence[str]) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec  # 50 ms that only those with patterns need to pay
-
+def check_patterns(lines: Sequence[str]) -> None:
+    """Raises UsageError for the first that is no gitignore pattern."""
     for line in lines:
+        from pathspec import GitIgnoreSpec  # 50 ms that only those with patterns need to pay
+
         try:
             GitIgnoreSpec.from_lines([line])
         except (ValueError, re.error) as error:
             raise UsageError(f"{line!r} is no gitignore pattern", "See git's documentation of gitignore") from error
+
+
+def _spec(lines: Sequence[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # as above
+
+    check_patterns(lines)
     return GitIgnoreSpec.from_lines(lines)

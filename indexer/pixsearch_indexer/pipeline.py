@@ -20,6 +20,7 @@ from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_indexer.changes import Changed, Counts, Gone
 from pixsearch_indexer.encoder import Encoder
+from pixsearch_indexer.ignoring import check_patterns
 from pixsearch_indexer.report import IndexReport
 from pixsearch_indexer.roots import chosen_folders
 from pixsearch_indexer.scan import Scan
@@ -65,6 +66,7 @@ def index_folders(
         Interrupted: by Ctrl-C or SIGTERM; what was done is kept.
         LibraryBusy, LibraryError: see `Library.writing`.
     """
+    check_patterns(exclude or ())
     rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude)
     with interruption() as wish, library.writing() as writer:
         chosen = chosen_folders(folders, library)

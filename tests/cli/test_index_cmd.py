@@ -170,6 +170,7 @@ def test_what_is_no_pattern_is_wrong_usage(run: Run, model: ColourRuntime, libra
     outcome = run("index", photos, "--exclude", "[z-a]")
 
     assert outcome.exit_code == 2
+    assert run("status").stdout.splitlines()[3] == "last run  none yet"
     assert "'[z-a]' is no gitignore pattern" in outcome.stderr
 
 
