@@ -76,7 +76,7 @@ def index(
     rules = {"hidden": hidden, "follow_links": follow_links, "exclude": patterns}
     if dry_run:
         found = _survey(folders or [], library_folder(library), rules)
-        _tell_offline(found.offline)
+        tell_offline(found.offline)
         if as_json:
             print_json(asdict(found))
         else:
@@ -85,11 +85,11 @@ def index(
     report, failures = _index(folders or [], library_folder(library), model, switch_model, max_megapixels, rules)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
-    _tell_offline(report.offline)
+    tell_offline(report.offline)
     if as_json:
         print_json(asdict(report))
     else:
-        print(_summary(report))
+        print(summary(report))
     if failures or report.offline:
         raise typer.Exit(NOT_ALL_DONE)
 
@@ -102,7 +102,7 @@ def _index(
     max_megapixels: int,
     rules: Mapping[str, Any],
 ) -> tuple[IndexReport, list[Failure]]:
-    checkpoint = checkpoint_for(model, _indexed_with(folder))
+    checkpoint = checkpoint_for(model, indexed_with(folder))
     # Only now: a name that is no model's need not wait for the rest.
     from pixsearch import Library
     from pixsearch_indexer import CheckpointEncoder, index_folders
@@ -132,7 +132,7 @@ def _survey(folders: list[Path], folder: Path, rules: Mapping[str, Any]) -> Surv
         return survey(library, folders, new_rules)
 
 
-def _indexed_with(folder: Path) -> LibraryModel | None:
+def indexed_with(folder: Path) -> LibraryModel | None:
     """The model of the library there, if there is one already; a mistake in --model must not make an empty one."""
     from pixsearch import Library
 
@@ -147,12 +147,12 @@ def _below(folders: list[Path], failures: list[Failure]) -> list[Failure]:
     return [failure for failure in failures if not roots or any(failure.path.is_relative_to(root) for root in roots)]
 
 
-def _tell_offline(folders: Sequence[Path]) -> None:
+def tell_offline(folders: Sequence[Path]) -> None:
     for folder in folders:
         say(f"{folder} is not there or empty; its photos stay in the library")
 
 
-def _summary(report: IndexReport) -> str:
+def summary(report: IndexReport) -> str:
     parts = [f"{report.encoded:,} encoded" if report.encoded else "nothing encoded", f"{report.unchanged:,} unchanged"]
     if report.reused:
         parts.append(f"{report.reused:,} known by their content")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pixsearch import PixsearchError, __version__
-from pixsearch_cli import evaluate_cmd, forget_cmd, index_cmd, query_cmd, status_cmd, train_cmd, verify_cmd
+from pixsearch_cli import evaluate_cmd, forget_cmd, index_cmd, query_cmd, status_cmd, train_cmd, verify_cmd, watch_cmd
 from pixsearch_cli.output import say
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("index")(index_cmd.index)
 app.command("query")(query_cmd.query)
 app.command("status")(status_cmd.status)
+app.command("watch")(watch_cmd.watch)
 app.command("forget")(forget_cmd.forget)
 app.command("verify")(verify_cmd.verify)
 app.command("repair")(verify_cmd.repair)

@@ -1,0 +1,40 @@
+"""`pixsearch watch`: keep a library fresh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pixsearch.settings import library_folder
+from pixsearch_cli.checkpoint import checkpoint_for
+from pixsearch_cli.index_cmd import indexed_with, summary, tell_offline
+from pixsearch_cli.options import LibraryOption, ModelOption
+from pixsearch_cli.output import progress_bars, say
+
+if TYPE_CHECKING:
+    from pixsearch_indexer import IndexReport
+
+
+def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
+    """Bring the library up to date whenever something changes in its folders, until Ctrl-C.
+
+    Each run that found something to do is a line. A folder that is unplugged keeps its photos, and is looked through
+    when it is back.
+    """
+    from pixsearch import Library
+    from pixsearch_indexer import CheckpointEncoder
+    from pixsearch_indexer.watch import watch as keep_fresh
+
+    folder = library_folder(library)
+    encoder = CheckpointEncoder(checkpoint_for(model, indexed_with(folder)))
+    with Library.open(folder) as opened, progress_bars() as show:
+        keep_fresh(opened, encoder, _tell, _tell_watching, show)
+
+
+def _tell(report: IndexReport) -> None:
+    tell_offline(report.offline)
+    if report.encoded or report.reused or report.forgotten:
+        print(summary(report), flush=True)
+
+
+def _tell_watching(folders: int) -> None:
+    say(f"watching {folders} folders; Ctrl-C ends it" if folders != 1 else "watching 1 folder; Ctrl-C ends it")

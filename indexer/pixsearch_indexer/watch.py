@@ -1,0 +1,117 @@
+"""Keep a library fresh as files come and go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+
+import watchfiles
+
+from pixsearch.errors import LibraryBusy, LibraryError
+from pixsearch.interruption import interruption
+from pixsearch.library.library import Library
+from pixsearch.library.paths import below
+from pixsearch.progress import ProgressCallback, silent
+from pixsearch_indexer.encoder import Encoder
+from pixsearch_indexer.pipeline import index_folders
+from pixsearch_indexer.report import IndexReport
+
+QUIET_MS = 500
+"""A burst of changes is over when nothing has changed for so long,"""
+BURST_MS = 10_000
+"""and after this in any case."""
+LOOK_MS = 2000
+"""How often it is looked for folders that were plugged in or out, which no event tells."""
+
+
+def watch(
+    library: Library,
+    encoder: Encoder,
+    on_run: Callable[[IndexReport], None],
+    on_watching: Callable[[int], None] = lambda _: None,
+    on_progress: ProgressCallback = silent,
+) -> None:
+    """Bring the library up to date now, and again whenever something changes in its folders, until Ctrl-C or SIGTERM.
+
+    `on_run` hears what each run did, `on_watching` how many folders are watched, each time they are other ones. While
+    another process writes to the library it waits. Drives that tell nobody of changes, network drives among them, need
+    WATCHFILES_FORCE_POLLING=1 in the environment.
+
+    Raises:
+        UsageError: the library knows no folder yet.
+        LibraryError: the system watches no more folders.
+        ModelMismatch, Interrupted: see `index_folders`.
+    """
+    on_run(index_folders(library, encoder, [], on_progress))
+    waiting: set[bytes] = set()
+    with interruption() as wish:
+        while not wish.asked:
+            online, begun = _online(library), False
+            for changed in _changes(online, lambda: wish.asked):
+                waiting |= _roots_of(changed, online, library.folder)
+                if not begun:  # only from here on is every change told
+                    begun, waiting = True, waiting | online
+                    on_watching(len(online))
+                came, went = _online(library) - online, online - _online(library)
+                if waiting | came | went and _run(library, encoder, waiting | came | went, on_run, on_progress):
+                    waiting.clear()
+                if came or went:
+                    break
+
+
+def _run(
+    library: Library,
+    encoder: Encoder,
+    roots: Iterable[bytes],
+    on_run: Callable[[IndexReport], None],
+    on_progress: ProgressCallback,
+) -> bool:
+    """Bring these folders up to date; False where another process is writing, so that it has to be tried again."""
+    try:
+        on_run(index_folders(library, encoder, [Path(os.fsdecode(root)) for root in sorted(roots)], on_progress))
+    except LibraryBusy:
+        return False
+    return True
+
+
+def _online(library: Library) -> set[bytes]:
+    """The folders that are there, and have something in them: an unplugged drive often leaves an empty one behind."""
+    return {root for root in library.roots() if _has_entries(root)}
+
+
+def _has_entries(folder: bytes) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
+
+
+def _changes(roots: set[bytes], stop: Callable[[], bool]) -> Iterable[set[tuple[watchfiles.Change, str]]]:
+    """What changed below these folders, burst by burst; nothing, now and then, where nothing did. Ends on a `stop`."""
+    try:
+        yield from watchfiles.watch(
+            *(os.fsdecode(root) for root in sorted(roots)),
+            watch_filter=None,
+            debounce=BURST_MS,
+            step=QUIET_MS,
+            rust_timeout=LOOK_MS,
+            yield_on_timeout=True,
+            stop_event=SimpleNamespace(is_set=stop),
+            raise_interrupt=False,
+            ignore_permission_denied=True,
+        )
+    except OSError as error:
+        raise LibraryError(
+            f"the system watches no more folders: {error}",
+            "Raise fs.inotify.max_user_watches, or set WATCHFILES_FORCE_POLLING=1",
+        ) from error
+
+
+def _roots_of(changed: Iterable[tuple[watchfiles.Change, str]], roots: set[bytes], library: Path) -> set[bytes]:
+    """The folders in which something changed, but for what the library itself writes."""
+    own = below(os.fsencode(library))
+    paths = [path for _, name in changed if not (path := os.fsencode(name)).startswith(own)]
+    return {root for root in roots for path in paths if path == root or path.startswith(below(root))}

@@ -1,0 +1,84 @@
+"""`pixsearch watch`, as a process that is told nothing but what the disk tells it."""
+
+from __future__ import annotations
+
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Pixsearch, Start
+from tests.faults.test_killed import stored
+from tests.photos import make_photo
+
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def watching(photos: Path, pixsearch: Pixsearch, start: Start) -> Iterator[subprocess.Popen[str]]:
+    """A watch over a folder of one photo."""
+    make_photo(photos / "first.png", (1, 2, 3))
+    assert pixsearch("index", photos).returncode == 0
+    with start("watch") as process:
+        assert read_line(process, "stderr") == "pixsearch: watching 1 folder; Ctrl-C ends it\n"
+        yield process
+        process.kill()
+
+
+def read_line(process: subprocess.Popen[str], stream: str) -> str:
+    file = process.stdout if stream == "stdout" else process.stderr
+    assert file is not None
+    assert select.select([file], [], [], PATIENCE_S)[0], f"nothing on {stream}"
+    return file.readline()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_what_comes_and_goes_is_found_without_being_asked_until_ctrl_c(
+    watching: subprocess.Popen[str], photos: Path
+) -> None:
+    make_photo(photos / "new folder" / "second.png", (9, 8, 7))
+    came = read_line(watching, "stdout")
+    (photos / "first.png").unlink()
+    went = read_line(watching, "stdout")
+    watching.send_signal(signal.SIGINT)
+
+    assert came == "2 photos: 1 encoded, 1 unchanged, 0 failed\n"
+    assert went == "1 photos: nothing encoded, 1 unchanged, 1 forgotten, 0 failed\n"
+    assert watching.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_burst_of_files_is_all_taken_in(
+    watching: subprocess.Popen[str], photos: Path, tmp_path: Path, count: int
+) -> None:
+    for number in range(count):
+        make_photo(photos / f"{number}.png", (number % 255 + 1, number // 255 + 1, 200))
+
+    wait_until(lambda: len(stored(tmp_path / "library")) == count + 1)
+
+
+def test_a_folder_that_is_unplugged_keeps_its_photos_and_is_looked_through_when_it_is_back(
+    watching: subprocess.Popen[str], photos: Path, tmp_path: Path
+) -> None:
+    photos.rename(tmp_path / "unplugged")
+    offline = read_line(watching, "stderr")
+    kept = stored(tmp_path / "library")
+    assert read_line(watching, "stderr") == "pixsearch: watching 0 folders; Ctrl-C ends it\n"
+    make_photo(tmp_path / "unplugged" / "second.png", (9, 8, 7))
+    shutil.move(tmp_path / "unplugged", photos)
+    back = read_line(watching, "stdout")
+
+    assert offline == f"pixsearch: {photos} is not there or empty; its photos stay in the library\n"
+    assert kept.keys() == {str(photos / "first.png")}
+    assert back == "2 photos: 1 encoded, 1 unchanged, 0 failed\n"
