@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from PIL import Image
@@ -85,6 +87,8 @@ def decoders(limits: DecodeLimits, min_edge: int) -> Iterator[Decoders]:
     # Not fork: this process may have threads, torch's among them, and large memory. The server forks for it.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
+    with _quiet_stderr():  # a worker that is stopped while it starts prints a traceback that is of no use to anybody
+        forkserver.ensure_running()
     pool = ProcessPool(
         max_workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         initializer=_begin_process,
@@ -102,10 +106,32 @@ def decoders(limits: DecodeLimits, min_edge: int) -> Iterator[Decoders]:
         pool.join()
 
 
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """For what is started meanwhile: it has nowhere to write its messages to."""
+    if sys.stderr is None:  # closed by whoever started us: 2 may be any file by now
+        yield
+        return
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        _silence()
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _silence() -> None:
+    if sys.stderr is None:
+        return
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff and others write to stderr past Python
+        os.dup2(nowhere.fileno(), 2)
+
+
 def _begin_process(limits: DecodeLimits) -> None:
     warnings.simplefilter("ignore")  # of what is odd about a file; what counts is in its result
     Image.MAX_IMAGE_PIXELS = limits.megapixels * 1_000_000
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff and others write to stderr past Python
-        os.dup2(nowhere.fileno(), 2)
+    _silence()
     with suppress(ValueError, OSError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))
