@@ -16,7 +16,8 @@ _NAMED_PROBLEMS = 5
 
 def say(message: str) -> None:
     """A line for people, on stderr."""
-    print(f"pixsearch: {printable(message)}", file=sys.stderr)
+    if sys.stderr is not None:  # where whoever started us closed it, print would take stdout
+        print(f"pixsearch: {printable(message)}", file=sys.stderr)
 
 
 def tell_problems(problems: Sequence[object]) -> None:
@@ -53,7 +54,7 @@ def printable(text: str) -> str:
 @contextmanager
 def progress_bars() -> Iterator[ProgressCallback]:
     """A bar for each task on stderr, gone at the end; a line a minute where stderr is no terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield _line_a_minute()
         return
     from rich.console import Console

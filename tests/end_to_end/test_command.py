@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.end_to_end.conftest import Finished, Pixsearch
+from tests.end_to_end.conftest import COMMAND, Finished, Pixsearch
 
 GOOD_NAMES = [
     "plain.jpg",
@@ -192,3 +193,16 @@ def test_a_reader_that_goes_away_is_no_error(pixsearch: Pixsearch, first_run: Fi
         os.close(writing)
 
     assert finished.stderr == ""
+
+
+def test_a_command_without_a_stderr_works_and_keeps_its_messages_out_of_the_results(
+    home: Path, odd: Odd, first_run: Finished, tiny_checkpoint: Path, pixsearch: Pixsearch
+) -> None:
+    command = f'exec "{COMMAND}" index "{odd.folder}" --model "{tiny_checkpoint}" 2>&-'
+
+    finished = subprocess.run(
+        ["sh", "-c", command], env={"HOME": str(home)}, stdout=subprocess.PIPE, text=True, check=False
+    )
+
+    assert finished.stdout == "13 photos: nothing encoded, 10 unchanged, 3 failed\n"
+    assert finished.returncode == 1
