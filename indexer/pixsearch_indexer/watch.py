@@ -52,12 +52,15 @@ def watch(
             for changed in _changes(online, lambda: wish.asked):
                 waiting |= _roots_of(changed, online, library.folder)
                 if not begun:  # only from here on is every change told
-                    begun, waiting = True, waiting | online
-                    on_watching(len(online))
-                came, went = _online(library) - online, online - _online(library)
-                if waiting | came | went and _run(library, encoder, waiting | came | went, on_run, on_progress):
+                    waiting |= online
+                came_or_went = online ^ _online(library)
+                waiting |= came_or_went
+                if waiting and _run(library, encoder, waiting, on_run, on_progress):
                     waiting.clear()
-                if came or went:
+                if not begun:
+                    begun = True
+                    on_watching(len(online))
+                if came_or_went:
                     break
 
 

@@ -99,7 +99,7 @@ def test_whatever_call_fails_nothing_stored_is_lost_and_the_next_run_makes_it_go
         if not report.exists():
             break
         failed += 1
-    assert failed > (0 if step > 1 else 1)
+    assert failed > 0
     print(f"{call}: {failed} points of failure")
 
 
