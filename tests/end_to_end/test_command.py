@@ -195,6 +195,7 @@ def test_a_reader_that_goes_away_is_no_error(pixsearch: Pixsearch, first_run: Fi
     assert finished.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_command_without_a_stderr_works_and_keeps_its_messages_out_of_the_results(
     home: Path, odd: Odd, first_run: Finished, tiny_checkpoint: Path, pixsearch: Pixsearch
 ) -> None:

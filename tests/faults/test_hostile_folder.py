@@ -6,11 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.faults.conftest import Pixsearch
 from tests.faults.test_killed import stored_paths
 from tests.hostile import make_hostile_folder
 
 
+@pytest.mark.slow
 def test_of_hundreds_of_hostile_files_each_is_a_photo_or_listed_and_the_good_ones_are_found(
     tmp_path: Path, pixsearch: Pixsearch
 ) -> None:

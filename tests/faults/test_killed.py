@@ -15,6 +15,7 @@ import pytest
 from tests.faults.conftest import Pixsearch, Start
 from tests.photos import make_photo
 
+KILLS = 200
 PHOTOS = 400
 PACE_S = 0.012
 """The model's time for a picture: the whole folder takes some seconds."""
@@ -60,16 +61,16 @@ def change_some(photos: Path, chance: random.Random, number: int) -> None:
         make_photo(photos / f"new {number} {new}.png", (chance.randint(1, 255), number % 255 + 1, new + 1))
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_killed_at_any_moment_a_library_loses_no_committed_photo_and_redoes_no_more_than_seconds(
-    kills: int, tmp_path: Path, photos: Path, start: Start, pixsearch: Pixsearch
+    tmp_path: Path, photos: Path, start: Start, pixsearch: Pixsearch
 ) -> None:
-    chance = random.Random(kills)
+    chance = random.Random(0)
     for number in range(PHOTOS):
         make_photo(photos / f"{number}.png", (number % 255 + 1, number // 255 + 1, 9))
     library, log = tmp_path / "library", tmp_path / "log"
     longest_lost_s, killed, finished = 0.0, 0, 0
-    while killed < kills:
+    while killed < KILLS:
         before, begun = stored(library), log.stat().st_size if log.exists() else 0
         with start("index", photos, COLOURS_LOG=str(log), COLOURS_PACE_S=str(PACE_S)) as process:
             time.sleep(chance.uniform(0.2, 4.0))
