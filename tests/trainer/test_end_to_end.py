@@ -88,6 +88,7 @@ def with_val(pictures: list[CaptionedPicture], count: int = 8) -> list[Captioned
     return [*pictures[count:], *(replace(picture, split="val") for picture in pictures[:count])]
 
 
+@pytest.mark.slow
 def test_a_tiny_model_learns_32_pictures_by_heart_in_both_streams_and_directions(
     tiny_start: Path, mosaics: list[CaptionedPicture], tmp_path: Path
 ) -> None:
