@@ -21,7 +21,7 @@ class Ignoring:
     FILE: ClassVar[bytes] = b".pixsearchignore"
 
     specs: tuple[tuple[bytes, GitIgnoreSpec], ...] = ()
-    """Each with the folder that its patterns are relative to; those of the command with none."""
+    """Each with the folder that its patterns are relative to; for those of the command, the root."""
 
     @classmethod
     def of_root(cls, root: bytes, patterns: Sequence[str]) -> Ignoring:
@@ -48,17 +48,16 @@ class Ignoring:
 
 def check_patterns(lines: Sequence[str]) -> None:
     """Raises UsageError for the first that is no gitignore pattern."""
-    for line in lines:
-        from pathspec import GitIgnoreSpec  # 50 ms that only those with patterns need to pay
+    if lines:
+        _spec(lines)
 
+
+def _spec(lines: Sequence[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # 50 ms that only those with patterns need to pay
+
+    for line in lines:
         try:
             GitIgnoreSpec.from_lines([line])
         except (ValueError, re.error) as error:
             raise UsageError(f"{line!r} is no gitignore pattern", "See git's documentation of gitignore") from error
-
-
-def _spec(lines: Sequence[str]) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec  # as above
-
-    check_patterns(lines)
     return GitIgnoreSpec.from_lines(lines)

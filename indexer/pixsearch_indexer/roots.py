@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pixsearch.errors import UsageError
 from pixsearch.library.library import Library
-from pixsearch.library.paths import below
+from pixsearch.library.paths import is_at_or_below
 
 
 def chosen_folders(folders: Sequence[Path], library: Library | None) -> list[bytes]:
@@ -24,6 +24,6 @@ def chosen_folders(folders: Sequence[Path], library: Library | None) -> list[byt
         is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where the parent may not be read
         if not (is_folder or path in roots or (library is not None and next(library.known_photos(path), None))):
             raise UsageError(f"{os.fsdecode(path)} is not a folder", "Give the folder that holds the photos")
-        if not any(path == other or path.startswith(below(other)) for other in chosen):
+        if not any(is_at_or_below(path, other) for other in chosen):
             chosen.append(path)
     return chosen

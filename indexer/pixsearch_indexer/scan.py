@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from pixsearch.errors import UsageError
+from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FileFacts, ScanRules
 from pixsearch.picture_files import SIGNATURE_BYTES, has_picture_signature
 from pixsearch_indexer.ignoring import Ignoring
@@ -22,7 +23,6 @@ SYSTEM_FOLDERS = frozenset(
     {b"@eaDir", b"#recycle", b"@Recycle", b"$RECYCLE.BIN", b"System Volume Information", b"lost+found", b"__MACOSX"}
 )
 _APPLE_DOUBLE = b"._"  # what macOS writes beside each file on a foreign drive; never a picture, whatever it is called
-
 
 Entry = tuple[bytes, os.DirEntry[bytes]]
 
@@ -94,9 +94,7 @@ class Scan:
             above = os.path.join(above, name)  # noqa: PTH118 - bytes
         return ignoring
 
-    def _entries(
-        self, folder: bytes, ignoring: Ignoring
-    ) -> tuple[Iterator[tuple[bytes, os.DirEntry[bytes]]], Ignoring]:
+    def _entries(self, folder: bytes, ignoring: Ignoring) -> tuple[Iterator[Entry], Ignoring]:
         """What is in a folder, by name, folders with a slash behind theirs; and what is ignored from here on."""
         entries: list[Entry] = []
         try:
@@ -127,7 +125,7 @@ class Scan:
         if not self.rules.follow_links:
             return False
         target = os.path.realpath(link.path)
-        if target == self.folder or target.startswith(self.folder.rstrip(b"/") + b"/"):
+        if is_at_or_below(target, self.folder):
             return False
         try:
             found = link.stat()

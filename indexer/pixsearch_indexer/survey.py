@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pixsearch.library.library import Library
-from pixsearch.library.paths import below
+from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import ScanRules
 from pixsearch_indexer.changes import Changed, Counts, Gone, compare
 from pixsearch_indexer.roots import chosen_folders
@@ -49,7 +49,7 @@ def survey(library: Library | None, folders: Sequence[Path], new_rules: Callable
     total = Survey()
     roots = {} if library is None else library.roots()
     for folder in chosen_folders(folders, library):
-        root = next((root for root in roots if folder == root or folder.startswith(below(root))), folder)
+        root = next((root for root in roots if is_at_or_below(folder, root)), folder)
         scan = Scan(folder, root, new_rules(roots.get(root, ScanRules())))
         found = survey_folder(library, scan)
         if found.offline:

@@ -12,7 +12,7 @@ import watchfiles
 from pixsearch.errors import LibraryBusy, LibraryError
 from pixsearch.interruption import interruption
 from pixsearch.library.library import Library
-from pixsearch.library.paths import below
+from pixsearch.library.paths import is_at_or_below
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_indexer.encoder import Encoder
 from pixsearch_indexer.pipeline import index_folders
@@ -115,6 +115,6 @@ def _changes(roots: set[bytes], stop: Callable[[], bool]) -> Iterable[set[tuple[
 
 def _roots_of(changed: Iterable[tuple[watchfiles.Change, str]], roots: set[bytes], library: Path) -> set[bytes]:
     """The folders in which something changed, but for what the library itself writes."""
-    own = below(os.fsencode(library))
-    paths = [path for _, name in changed if not (path := os.fsencode(name)).startswith(own)]
-    return {root for root in roots for path in paths if path == root or path.startswith(below(root))}
+    own = os.fsencode(library)
+    paths = [path for _, name in changed if not is_at_or_below(path := os.fsencode(name), own)]
+    return {root for root in roots for path in paths if is_at_or_below(path, root)}

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, exists, select, text
 
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.paths import below
-from pixsearch.library.schema import FEATURES, GRIDS, LOOK_AGAIN, MODELS, PHOTOS, ROOTS, VECTOR_INDEX
-from pixsearch.library.vector_file import EMBEDDING_TYPE, vector_path
+from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, GRIDS, LOOK_AGAIN, MODELS, PHOTOS, ROOTS, VECTOR_INDEX
+from pixsearch.library.vector_file import vector_path
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 
 LENGTH_TOLERANCE = 0.02
@@ -98,7 +98,7 @@ def _bad_embeddings(connection: Connection, model_id: int, size: int) -> Iterato
         select(FEATURES.c.content_id, FEATURES.c.embedding).where(FEATURES.c.model_id == model_id)
     )
     for content_id, blob in rows:
-        if len(blob) != size * EMBEDDING_TYPE.itemsize:
+        if len(blob) != size * np.dtype(EMBEDDING_TYPE).itemsize:
             yield content_id, f"has {len(blob)} bytes"
             continue
         embedding = np.frombuffer(blob, dtype=EMBEDDING_TYPE)

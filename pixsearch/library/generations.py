@@ -18,7 +18,8 @@ def next_generation(connection: Connection) -> int:
 
 
 def forget_saved_file(connection: Connection) -> None:
-    """Let no vector file that was saved so far count as one; the next is made from the features alone."""
+    """Let no vector file that was saved so far count as one: the next is made from the features alone."""
+    next_generation(connection)
     connection.execute(
         update(VECTOR_INDEX).values(saved_generation=None, saved_sha256=None, saved_count=None, saved_model_id=None)
     )

@@ -30,7 +30,18 @@ from pixsearch.library.records import (
     RunStatus,
     ScanRules,
 )
-from pixsearch.library.schema import CONTENTS, FAILURES, FEATURES, GRIDS, MODELS, PHOTOS, ROOTS, RUNS, VECTOR_INDEX
+from pixsearch.library.schema import (
+    CONTENTS,
+    EMBEDDING_TYPE,
+    FAILURES,
+    FEATURES,
+    GRIDS,
+    MODELS,
+    PHOTOS,
+    ROOTS,
+    RUNS,
+    VECTOR_INDEX,
+)
 from pixsearch.library.writer import LibraryWriter
 
 if TYPE_CHECKING:
@@ -163,7 +174,7 @@ class Library:
             rows = connection.execute(
                 select(ROOTS.c.path, ROOTS.c.hidden, ROOTS.c.follow_links, ROOTS.c.exclude).order_by(ROOTS.c.path)
             )
-            return {row.path: ScanRules(row.hidden, row.follow_links, tuple(row.exclude)) for row in rows}
+            return {row.path: _rules(row) for row in rows}
 
     def known_photos(self, folder: bytes) -> Iterator[list[KnownFile]]:
         """The photos at or below a folder, in the order of their paths as bytes, some thousands at a time."""
@@ -206,10 +217,9 @@ class Library:
 
     def status(self) -> LibraryStatus:
         """What the library holds. A root is online if its last run could reach it and it is there now."""
-        rules = self.roots()
         with self._database.reading() as connection:
             roots = connection.execute(
-                select(ROOTS.c.path, ROOTS.c.online, func.count(PHOTOS.c.id))
+                select(*ROOTS.c, func.count(PHOTOS.c.id).label("photos"))
                 .outerjoin(PHOTOS, PHOTOS.c.root_id == ROOTS.c.id)
                 .group_by(ROOTS.c.id)
                 .order_by(ROOTS.c.path)
@@ -225,10 +235,15 @@ class Library:
             library=self.folder,
             model=self.model(),
             roots=tuple(
-                RootStatus(Path(os.fsdecode(path)), online and os.path.isdir(path), photos, rules[path])  # noqa: PTH112 - Path.is_dir raises on a dead share
-                for path, online, photos in roots
+                RootStatus(
+                    path=Path(os.fsdecode(root.path)),
+                    online=root.online and os.path.isdir(root.path),  # noqa: PTH112 - Path.is_dir raises on a dead share
+                    photos=root.photos,
+                    rules=_rules(root),
+                )
+                for root in roots
             ),
-            photos=sum(photos for _, _, photos in roots),
+            photos=sum(root.photos for root in roots),
             contents=contents,
             cut_short=cut_short,
             failures=failures,
@@ -288,6 +303,10 @@ def _cannot_make(folder: Path, error: OSError) -> LibraryError:
     return LibraryError(f"cannot make the library {folder}: {error.strerror}", "Choose another with --library FOLDER")
 
 
+def _rules(root: Row[*tuple[Any, ...]]) -> ScanRules:
+    return ScanRules(root.hidden, root.follow_links, tuple(root.exclude))
+
+
 def _run_status(run: Row[Any]) -> RunStatus:
     return RunStatus(
         started=datetime.fromtimestamp(run.started_at_s, UTC),
@@ -334,6 +353,6 @@ def _candidates(connection: Connection, content_ids: Sequence[int]) -> Iterator[
                     keywords=tuple(row.keywords),
                     share_decoded=row.share_decoded,
                 ),
-                embedding=np.frombuffer(row.embedding, dtype="<f4"),
+                embedding=np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE),
                 grid=row.grid,
             )

@@ -8,6 +8,10 @@ def below(folder: bytes) -> bytes:
     return folder if folder.endswith(b"/") else folder + b"/"
 
 
+def is_at_or_below(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(below(folder))
+
+
 def behind_all_below(folder: bytes) -> bytes:
     """Greater than every path below a folder, and not greater than any other that comes after those."""
     first = below(folder)

@@ -43,6 +43,9 @@ METADATA = MetaData(
     }
 )
 
+EMBEDDING_TYPE = "<f4"
+"""numpy's name of how an embedding is stored: float32, little-endian."""
+
 LOOK_AGAIN = -1
 """The size of a photo that the next run must read, whatever its stamp is."""
 
@@ -108,7 +111,7 @@ FEATURES = Table(
     METADATA,
     Column("content_id", ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
-    Column("embedding", LargeBinary, nullable=False),  # float32, little-endian
+    Column("embedding", LargeBinary, nullable=False),  # of EMBEDDING_TYPE
 )
 
 GRIDS = Table(

@@ -11,11 +11,9 @@ from sqlalchemy import Connection, select, update
 
 from pixsearch.errors import LibraryNotFound
 from pixsearch.library.database import Database, in_parts
-from pixsearch.library.schema import FEATURES, MODELS, VECTOR_INDEX
+from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, MODELS, VECTOR_INDEX
 from pixsearch.vectors.base import VectorIndex
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
-
-EMBEDDING_TYPE = np.dtype("<f4")
 
 
 @dataclass(slots=True)

@@ -13,10 +13,11 @@ from sqlalchemy import Column, Connection, Select, delete, exists, insert, selec
 from pixsearch.errors import ModelMismatch
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.generations import forget_saved_file, next_generation
-from pixsearch.library.paths import below
+from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.schema import (
     CONTENTS,
+    EMBEDDING_TYPE,
     FAILURES,
     FEATURES,
     GRIDS,
@@ -67,17 +68,16 @@ class LibraryWriter:
             ).scalar_one()
             connection.execute(update(VECTOR_INDEX).values(model_id=self._model_id))
             forget_saved_file(connection)
-            next_generation(connection)
 
     def root_of(self, folder: bytes) -> tuple[int, bytes]:
         """Id and path of the root that is this folder or holds it; a new one takes over those below it."""
         with self._database.writing() as connection:
             roots = connection.execute(select(ROOTS.c.id, ROOTS.c.path)).all()
             for root in roots:
-                if folder == root.path or folder.startswith(below(root.path)):
+                if is_at_or_below(folder, root.path):
                     return root.id, root.path
             new = connection.execute(insert(ROOTS).values(path=folder, online=True).returning(ROOTS.c.id)).scalar_one()
-            inner = [root.id for root in roots if root.path.startswith(below(folder))]
+            inner = [root.id for root in roots if is_at_or_below(root.path, folder)]
             connection.execute(update(PHOTOS).where(PHOTOS.c.root_id.in_(inner)).values(root_id=new))
             connection.execute(update(FAILURES).where(FAILURES.c.root_id.in_(inner)).values(root_id=new))
             connection.execute(delete(ROOTS).where(ROOTS.c.id.in_(inner)))
@@ -181,13 +181,11 @@ class LibraryWriter:
                     connection.execute(delete(table).where(table.c.content_id.in_(part)))
                 connection.execute(update(PHOTOS).where(PHOTOS.c.content_id.in_(part)).values(size_bytes=LOOK_AGAIN))
             forget_saved_file(connection)
-            next_generation(connection)
 
     def make_vector_file_again(self) -> None:
         """Let the vector file be made from the rows alone, at the end of this writing."""
         with self._database.writing() as connection:
             forget_saved_file(connection)
-            next_generation(connection)
 
     def rebuild_database_indexes(self) -> None:
         """SQLite's own, by its REINDEX."""
@@ -224,7 +222,7 @@ class LibraryWriter:
             new = insert(CONTENTS).values(digest=content.digest, size_bytes=content.size_bytes, **metadata)
             id_ = connection.execute(new.returning(CONTENTS.c.id)).scalar_one()
         key = {"content_id": id_, "model_id": self._model_id}
-        embedding = content.embedding.astype("<f4").tobytes()
+        embedding = content.embedding.astype(EMBEDDING_TYPE).tobytes()
         connection.execute(insert(FEATURES).values(**key, embedding=embedding))
         connection.execute(insert(GRIDS).values(**key, grid=content.grid))
 
