@@ -8,13 +8,14 @@ import random
 import socket
 import struct
 import sys
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pillow_heif
 from PIL import Image
+
+from tests.photos import png_header
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "HEIF", "AVIF", "PPM")
 SUFFIXES = dict(zip(FORMATS, ["jpg", "png", "webp", "gif", "bmp", "tif", "jp2", "heic", "avif", "ppm"], strict=True))
@@ -103,7 +104,7 @@ def _no_pictures(made: Hostile, chance: random.Random) -> None:
 
 def _bombs(made: Hostile, chance: random.Random) -> None:
     for width, height in ((20_000, 20_000), (65_000, 65_000), (2**31 - 1, 2**31 - 1), (0, 0)):
-        made.bad.append(_write(made.folder / "bombs" / f"{width}.png", _png_header(width, height)))
+        made.bad.append(_write(made.folder / "bombs" / f"{width}.png", png_header(width, height)))
     gif = struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0)
     made.bad.append(_write(made.folder / "bombs" / "a.gif", b"GIF89a" + gif))
     bmp = struct.pack("<IHHIIiiHHIIiiII", 58, 0, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0)
@@ -154,16 +155,6 @@ def _encoded(picture: Image.Image, format: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format, **options)
     return buffer.getvalue()
-
-
-def _png_header(width: int, height: int) -> bytes:
-    """A PNG that claims this size, with hardly anything in it."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def _write(path: Path, data: bytes) -> Path:

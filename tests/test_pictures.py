@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from PIL import Image
 
 from pixsearch.errors import PictureError
 from pixsearch.pictures import open_header, open_picture
-from tests.photos import noise_bytes, picture_bytes
+from tests.photos import noise_bytes, picture_bytes, png_header
 
 # How a camera that is held in each of the eight ways stores the upright picture (EXIF 2.32, 4.6.4, tag 274).
 STORED = {
@@ -45,16 +43,6 @@ def orientation(value: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = value
     return exif
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims this size, with hardly anything in it."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("turn", STORED)

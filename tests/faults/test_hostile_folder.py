@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import Pixsearch
-from tests.faults.test_killed import stored_paths
+from tests.faults.test_killed import stored
 from tests.hostile import make_hostile_folder
 
 
@@ -25,7 +24,7 @@ def test_of_hundreds_of_hostile_files_each_is_a_photo_or_listed_and_the_good_one
     assert len(files) >= 300
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
-    photos = {Path(os.fsdecode(path)) for path in stored_paths(tmp_path / "library")}
+    photos = set(map(Path, stored(tmp_path / "library")))
     status = json.loads(pixsearch("status", "--json").stdout)
     failures = {Path(file["path"]): file["reason"] for file in status["failed_files"]}
     assert photos.isdisjoint(failures)

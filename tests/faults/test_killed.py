@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -33,14 +34,7 @@ def stored(library: Path) -> dict[str, str]:
         connection.execute("SELECT path, grid FROM photos JOIN grids USING (content_id)").fetchall() if tables else []
     )
     connection.close()
-    return {path.decode(): _colour(grid) for path, grid in rows}
-
-
-def stored_paths(library: Path) -> list[bytes]:
-    connection = sqlite3.connect(library / "library.db")
-    paths = [path for (path,) in connection.execute("SELECT path FROM photos")]
-    connection.close()
-    return paths
+    return {os.fsdecode(path): _colour(grid) for path, grid in rows}
 
 
 def _colour(grid: bytes) -> str:

@@ -13,19 +13,8 @@ from pixsearch.progress import Progress
 from pixsearch_indexer import IndexReport, index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.conftest import without_privileges
+from tests.indexer.conftest import COLOURS
 from tests.photos import make_photo, noise_bytes, picture_bytes
-
-COLOURS = ["red", "lime", "blue", "magenta", "cyan"]
-
-
-@pytest.fixture
-def indexed(library: Library, runtime: ColourRuntime, photos: Path) -> Library:
-    """A library of five photos, `red.png` to `cyan.png`."""
-    for colour in COLOURS:
-        make_photo(photos / f"{colour}.png", colour)
-    index_folders(library, runtime, [photos])
-    runtime.pictures_encoded = 0
-    return library
 
 
 def found_by(library: Library, colour: str) -> list[str]:

@@ -13,25 +13,8 @@ from pixsearch.library.checks import Findings
 from pixsearch_indexer import IndexReport, index_folders
 from pixsearch_indexer.verify import repair, verify
 from tests.colour_runtime import ColourRuntime
-from tests.photos import make_photo, picture_bytes
-
-COLOURS = ["red", "lime", "blue", "magenta", "cyan"]
-
-
-@pytest.fixture
-def indexed(library: Library, runtime: ColourRuntime, photos: Path) -> Library:
-    for colour in COLOURS:
-        make_photo(photos / f"{colour}.png", colour)
-    index_folders(library, runtime, [photos])
-    return library
-
-
-def sql(library: Library, statement: str, *values: object) -> None:
-    """Past our own code."""
-    connection = sqlite3.connect(library.folder / "library.db")
-    with connection:
-        connection.execute(statement, values)
-    connection.close()
+from tests.library.test_library import sql
+from tests.photos import picture_bytes
 
 
 def vector_file(library: Library) -> Path:
@@ -90,7 +73,6 @@ def test_a_photo_without_features_or_grid_is_found_and_encoded_again(
 
 
 def test_a_row_that_belongs_to_nothing_is_found(indexed: Library) -> None:
-    sql(indexed, "UPDATE photos SET content_id = 77 WHERE path = ?", sqlite3.Binary(b"nowhere"))
     connection = sqlite3.connect(indexed.folder / "library.db")
     connection.execute("PRAGMA foreign_keys = OFF")
     with connection:

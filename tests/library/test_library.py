@@ -39,11 +39,11 @@ def fill(library: Library, files: dict[str, bytes], root: str = "/photos") -> No
         writer.store(writer.root_of(os.fsencode(root))[0], [content(digest) for digest in new], indexed, [])
 
 
-def sql(library: Library, statement: str) -> list[tuple[object, ...]]:
+def sql(library: Library, statement: str, *values: object) -> list[tuple[object, ...]]:
     """Asked past our own code."""
     connection = sqlite3.connect(library.folder / "library.db")
     with connection:
-        rows = connection.execute(statement).fetchall()
+        rows = connection.execute(statement, values).fetchall()
     connection.close()
     return rows
 

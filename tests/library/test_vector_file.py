@@ -93,6 +93,17 @@ def test_a_vector_file_that_is_not_right_is_made_again(library: Library, damage:
         assert_answers_are_right(reader)
 
 
+def test_a_vector_file_cut_at_any_length_is_made_again(library: Library) -> None:
+    add_photos(library, 50)
+    whole = vector_file(library).read_bytes()
+
+    for length in np.random.default_rng(0).integers(0, len(whole), 50).tolist():
+        vector_file(library).write_bytes(whole[:length])
+        with Library.open(library.folder) as reader:
+            assert_answers_are_right(reader)
+        assert vector_file(library).read_bytes() == whole
+
+
 def test_the_vector_file_made_again_is_there_for_the_next_reader(library: Library) -> None:
     add_photos(library, 50)
     whole = vector_file(library).read_bytes()
