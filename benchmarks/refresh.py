@@ -101,12 +101,9 @@ def main() -> None:
         peak = peak_mb(library)
     find_s, refresh_s = (statistics.median(column) for column in zip(*times, strict=True))
     print(f"photos {count:,}, {platform.processor() or platform.machine()}, Python {platform.python_version()}")
-    print(
-        f"find {find_s:.2f} s, refresh {refresh_s:.2f} s, ratio {refresh_s / find_s:.1f}; a refresh peaks at {peak:.0f} MB"
-    )
-    print(
-        f"first run without a model {count / indexed_s:.0f} photos/s, {bytes_a_photo:.0f} bytes a photo without grids"
-    )
+    print(f"find {find_s:.2f} s, refresh {refresh_s:.2f} s, ratio {refresh_s / find_s:.1f}, peak {peak:.0f} MB")
+    print(f"first run, without a model: {count / indexed_s:.0f} photos/s")
+    print(f"{bytes_a_photo:.0f} bytes a photo, without grids")
 
 
 if __name__ == "__main__":
