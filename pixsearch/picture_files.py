@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from importlib.util import find_spec
 from pathlib import Path
 
 from pixsearch.errors import PictureError
@@ -22,10 +23,14 @@ _SIGNATURES = (
     b"\x00\x00\x00\x0cjP  ",
     b"\xff\x4f\xff\x51",
 )
+_RAW_SIGNATURES = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW")
+"""Of Olympus (three), Panasonic, Fujifilm. Most others begin like a TIFF."""
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
-SIGNATURE_BYTES = 12
+SIGNATURE_BYTES = 16
 """How much of a file `has_picture_signature` wants to see."""
+
+RAW_WITHOUT_RAWPY = "a RAW file, which needs rawpy to be read: pip install 'pixsearch[raw]'"
 
 
 def read_picture_file(path: Path) -> bytes:
@@ -43,10 +48,20 @@ def read_picture_file(path: Path) -> bytes:
 
 def has_picture_signature(head: bytes) -> bool:
     """Whether a file that starts like this is a picture, as far as its first bytes tell."""
-    if head.startswith(_SIGNATURES):
+    if head.startswith(_SIGNATURES) or has_raw_signature(head):
         return True
     if head[4:8] == b"ftyp":
         return head[8:12] in HEIF_BRANDS | _AVIF_BRANDS
     if head.startswith(b"RIFF"):
         return head[8:12] == b"WEBP"
     return head.startswith(b"BM") and head[6:10] == bytes(4)
+
+
+def has_raw_signature(head: bytes) -> bool:
+    """Whether a file that starts like this is a RAW file of a camera; most of those start like a TIFF, see there."""
+    return head.startswith(_RAW_SIGNATURES) or head[4:12] == b"ftypcrx "
+
+
+def can_read_raw() -> bool:
+    """Whether rawpy is installed."""
+    return find_spec("rawpy") is not None

@@ -13,12 +13,14 @@ from PIL import Image, UnidentifiedImageError
 from pixsearch.colours import to_srgb
 from pixsearch.errors import PictureError
 from pixsearch.picture_files import HEIF_BRANDS, MEGAPIXEL_LIMIT, read_picture_file
+from pixsearch.raw_files import RawImageFile
 
 # Pillow's own guard is process-wide and refuses 200 megapixels; ours, below, is checked before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = MEGAPIXEL_LIMIT * 1_000_000
 
 # Named, so that no file reaches Pillow's other readers: EPS runs ghostscript, PSD, ICO or FITS are no photos.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
+# RAW before TIFF, which many RAW files look like.
+_FORMATS = (RawImageFile.format, "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
 
 METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
 """What Pillow raises when it reads damaged metadata."""
@@ -38,9 +40,9 @@ _UPRIGHT = {
 def open_picture(source: Path | bytes, min_edge: int | None = None) -> Image.Image:
     """The picture in a file, or in the bytes of one: upright, RGB, its first frame, on white where it is transparent.
 
-    With `min_edge` it may come scaled down by a whole number, but never with its shorter edge below `min_edge`: a JPEG
-    as it is decoded, which is far faster, anything else afterwards, which saves memory. Raises PictureError with a
-    one-line reason, also for a file that is cut short.
+    Of a RAW file it is the preview. With `min_edge` it may come scaled down by a whole number, but never with its
+    shorter edge below `min_edge`: a JPEG as it is decoded, which is far faster, anything else afterwards, which saves
+    memory. Raises PictureError with a one-line reason, also for a file that is cut short.
     """
     return upright_rgb(open_header(source), min_edge)
 
@@ -69,6 +71,8 @@ def open_header(source: Path | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> Imag
         raise PictureError("not a picture in a format that pixsearch reads") from error
     except Image.DecompressionBombError as error:
         raise _too_large(megapixels) from error
+    except PictureError:
+        raise
     except Exception as error:  # decoders raise whatever they like on hostile bytes
         raise _unreadable(error) from error
     if picture.width * picture.height > megapixels * 1_000_000:
@@ -90,7 +94,10 @@ def upright_rgb(picture: Image.Image, min_edge: int | None = None) -> Image.Imag
 
 def orientation_of(picture: Image.Image) -> int | None:
     """How the camera was held (EXIF 2.32, 4.6.4, tag 274), where turning the picture is left to us."""
-    if picture.format == "TIFF":  # Pillow turns these as it loads them, and has the upright size from the beginning
+    if picture.format in (
+        "TIFF",
+        RawImageFile.format,
+    ):  # these come upright, and have the upright size from the beginning
         return None
     return exif_of(picture).get(_EXIF_ORIENTATION)
 

@@ -16,7 +16,7 @@ from pixsearch.library.database import in_chunks
 from pixsearch.library.library import Library
 from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.writer import LibraryWriter
-from pixsearch.picture_files import MEGAPIXEL_LIMIT
+from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_indexer.changes import Changed, Counts, Gone
 from pixsearch_indexer.encoder import Encoder
@@ -71,6 +71,8 @@ def index_folders(
     with interruption() as wish, library.writing() as writer:
         chosen = chosen_folders(folders, library)
         writer.use_model(LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size), switch=switch_model)
+        if can_read_raw():
+            writer.try_again(RAW_WITHOUT_RAWPY)
         run_id = writer.begin_run()
         run = _Run(library, writer, encoder, on_progress, wish, max_megapixels)
         work = [run.look_at(folder, rules) for folder in chosen]

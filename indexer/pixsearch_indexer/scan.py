@@ -15,7 +15,8 @@ from pixsearch.picture_files import SIGNATURE_BYTES, has_picture_signature
 from pixsearch_indexer.ignoring import Ignoring
 
 PICTURE_SUFFIXES = tuple(
-    b".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jp2 .j2k .ppm .pgm .pnm".split()
+    b".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jp2 .j2k .ppm .pgm .pnm"
+    b" .dng .cr2 .cr3 .nef .nrw .arw .srw .raf .orf .rw2 .pef".split()
 )
 """A file with one of these that is no picture is a failure; one with any other name is just no picture."""
 

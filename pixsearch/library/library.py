@@ -294,9 +294,9 @@ class Library:
             ).one()
         if state.model_id is None or state.generation == state.saved_generation:
             return
-        from pixsearch.library.vector_file import current_vectors, save_vectors  # as above
+        from pixsearch.library.vector_file import renewed_vectors, save_vectors  # as above
 
-        save_vectors(self.folder, self._database, current_vectors(self.folder, self._database))
+        save_vectors(self.folder, self._database, renewed_vectors(self.folder, self._database))
 
 
 def _cannot_make(folder: Path, error: OSError) -> LibraryError:

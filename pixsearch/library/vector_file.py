@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +14,8 @@ from sqlalchemy import Connection, select, update
 from pixsearch.errors import LibraryNotFound
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, MODELS, VECTOR_INDEX
-from pixsearch.vectors.base import VectorIndex
+from pixsearch.vectors.base import Ids
+from pixsearch.vectors.base import Vectors as Embeddings
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 
 
@@ -20,7 +23,7 @@ from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 class Vectors:
     """The index of a generation of the features, and whether the file on disk is this one."""
 
-    index: VectorIndex
+    index: FaissIndex
     generation: int
     model_id: int
     saved: bool
@@ -37,12 +40,20 @@ def current_vectors(folder: Path, database: Database) -> Vectors:
         try:
             index = _load(folder, state)
         except StaleIndexError:
-            index = FaissIndex.empty(state.embedding_size)
-            _catch_up(index, connection, state.model_id)
-            return Vectors(index, state.generation, state.model_id, saved=False)
+            return Vectors(_made_again(connection, state), state.generation, state.model_id, saved=False)
         if (saved := state.saved_generation == state.generation) is False:
             _catch_up(index, connection, state.model_id)
         return Vectors(index, state.generation, state.model_id, saved)
+
+
+def renewed_vectors(folder: Path, database: Database) -> Vectors:
+    """`current_vectors`, made again from library.db where the index does not suit so many vectors any more."""
+    vectors = current_vectors(folder, database)
+    if vectors.index.is_worn():
+        with database.reading() as connection:
+            state = _state(connection, folder)
+            return Vectors(_made_again(connection, state), state.generation, state.model_id, saved=False)
+    return vectors
 
 
 def save_vectors(folder: Path, database: Database, vectors: Vectors) -> None:
@@ -110,14 +121,35 @@ def _load(folder: Path, state: _State) -> FaissIndex:
     return index
 
 
-def _catch_up(index: VectorIndex, connection: Connection, model_id: int) -> None:
+def _made_again(connection: Connection, state: _State) -> FaissIndex:
+    """The index of all features, from library.db alone."""
+    of_model = FEATURES.c.model_id == state.model_id
+    ids = connection.scalars(select(FEATURES.c.content_id).where(of_model)).all()
+
+    def draw(count: int) -> Embeddings:
+        drawn = random.Random(0).sample(ids, count)
+        return np.concatenate([_embeddings(connection, state.model_id, part)[1] for part in in_parts(sorted(drawn))])
+
+    index = FaissIndex.fitting(len(ids), state.embedding_size, draw)
+    _catch_up(index, connection, state.model_id)
+    return index
+
+
+def _catch_up(index: FaissIndex, connection: Connection, model_id: int) -> None:
     """Make an index of some generation that of now. An id's vector never changes, and no id is ever given again."""
     of_model = FEATURES.c.model_id == model_id
     now = np.array(connection.scalars(select(FEATURES.c.content_id).where(of_model)).all(), dtype=np.int64)
     index.remove(np.setdiff1d(index.ids(), now))
     for ids in in_parts(np.setdiff1d(now, index.ids()).tolist()):
-        rows = connection.execute(
-            select(FEATURES.c.content_id, FEATURES.c.embedding).where(of_model, FEATURES.c.content_id.in_(ids))
-        ).all()
-        embeddings = np.frombuffer(b"".join(row.embedding for row in rows), dtype=EMBEDDING_TYPE)
-        index.add(np.array([row.content_id for row in rows]), embeddings.reshape(len(rows), -1))
+        index.add(*_embeddings(connection, model_id, ids))
+
+
+def _embeddings(connection: Connection, model_id: int, content_ids: Sequence[int]) -> tuple[Ids, Embeddings]:
+    """Ids [n] and embeddings [n, size]; each content has one."""
+    rows = connection.execute(
+        select(FEATURES.c.content_id, FEATURES.c.embedding).where(
+            FEATURES.c.model_id == model_id, FEATURES.c.content_id.in_(content_ids)
+        )
+    ).all()
+    embeddings = np.frombuffer(b"".join(row.embedding for row in rows), dtype=EMBEDDING_TYPE)
+    return np.array([row.content_id for row in rows]), embeddings.reshape(len(rows), -1)

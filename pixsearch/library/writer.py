@@ -157,6 +157,11 @@ class LibraryWriter:
             _delete_paths(connection, paths, FAILURES.c.path)
             return _delete_paths(connection, paths, PHOTOS.c.path)
 
+    def try_again(self, reason: str) -> None:
+        """Let the next look at the files take those for new that failed for this reason."""
+        with self._database.writing() as connection:
+            connection.execute(delete(FAILURES).where(FAILURES.c.reason == reason))
+
     def drop_unused_contents(self) -> None:
         """Throw away what was known of contents that no photo has any more."""
         unused = ~exists().where(PHOTOS.c.content_id == CONTENTS.c.id)

@@ -1,22 +1,35 @@
-"""The vector index in this process: FAISS, exact, 16 bits a number.
+"""The vector index in this process: FAISS, 16 bits a number, in one list or in many.
 
-Exact because a full scan of a million photos takes less than a tenth of a second; half precision because it halves the
-memory and doubles the speed of that scan.
+One list is read from end to end by each search, which is exact, and fast to a million vectors and more. Beyond that the
+vectors lie in lists around the centroids of k-means, and a search reads those lists whose centroids are nearest to the
+query: an inverted file (Sivic and Zisserman, "Video Google", 2003). docs/performance.md has what both cost.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import faiss
 import numpy as np
+from faiss.contrib.inspect_tools import get_invlist
+from numpy.typing import NDArray
 
 from pixsearch.durable import write_durably
 from pixsearch.vectors.base import Ids, Vectors
 
+EXACT_LIMIT = 1_000_000
+"""From so many vectors on an index that is made has many lists."""
+VECTORS_A_LIST = 1000
+SHARE_SEARCHED = 1 / 8
+"""Of the lists, by a search. On the vectors of docs/performance.md half of that would do."""
+POINTS_A_CENTROID = 50
+"""To learn from; FAISS takes less than 39 for too few."""
 _PART = 10_000
+_GPU_MOST = 2048
+"""Neighbours, and lists searched, that FAISS can do on a GPU."""
 
 
 class StaleIndexError(Exception):
@@ -26,15 +39,40 @@ class StaleIndexError(Exception):
 class FaissIndex:
     """A `VectorIndex`; what its methods promise stands there."""
 
-    def __init__(self, index: faiss.IndexIDMap2) -> None:
-        """For `empty` and `load`."""
+    def __init__(self, index: faiss.IndexIVFScalarQuantizer) -> None:
+        """For `empty`, `fitting` and `load`."""
         self._index = index
+        self._gpu_copy: faiss.Index | None = None
+        self._was_searched = False
 
     @classmethod
     def empty(cls, size: int) -> FaissIndex:
-        """An index for vectors of `size` numbers."""
-        codes = faiss.IndexScalarQuantizer(size, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        return cls(faiss.IndexIDMap2(codes))
+        """An index in one list, for vectors of `size` numbers."""
+        return cls._around(np.zeros((1, size), dtype=np.float32))
+
+    @classmethod
+    def fitting(cls, count: int, size: int, draw: Callable[[int], Vectors]) -> FaissIndex:
+        """An empty index for about `count` vectors of `size` numbers; `draw(n)` gives n of them at random [n, size]."""
+        lists = _lists_for(count)
+        if lists == 1:
+            return cls.empty(size)
+        kmeans = faiss.Kmeans(size, lists, spherical=True, seed=0, gpu=faiss.get_num_gpus() > 0)
+        kmeans.train(_rows(draw(lists * POINTS_A_CENTROID)))
+        assert kmeans.centroids is not None, "it was trained"
+        return cls._around(kmeans.centroids)
+
+    @classmethod
+    def _around(cls, centroids: Vectors) -> FaissIndex:
+        """An empty index with a list around each of the centroids [lists, size]."""
+        lists, size = centroids.shape
+        quantizer = faiss.IndexFlatIP(size)
+        quantizer.add(centroids)
+        half = faiss.ScalarQuantizer.QT_fp16
+        # Its own ids, no IDMap around it: that one gives wrong ids after a removal.
+        index = faiss.IndexIVFScalarQuantizer(quantizer, size, lists, half, faiss.METRIC_INNER_PRODUCT, False)
+        index.is_trained = True
+        index.nprobe = max(1, round(lists * SHARE_SEARCHED))
+        return cls(index)
 
     @classmethod
     def load(cls, path: Path, sha256: str) -> FaissIndex:
@@ -47,20 +85,26 @@ class FaissIndex:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise StaleIndexError(f"{path} is not the file that was saved")
         index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
-        assert isinstance(index, faiss.IndexIDMap2), "the checksum says that save() wrote it"
+        if not isinstance(index, faiss.IndexIVFScalarQuantizer):
+            raise StaleIndexError(f"{path} is an index of another kind")
         return cls(index)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
+    def is_worn(self) -> bool:
+        """Whether another number of lists would suit the vectors better: they are half or twice as many as once."""
+        return not _lists_for(len(self) // 2) <= self._index.nlist <= _lists_for(len(self) * 2)
+
     def ids(self) -> Ids:
-        return faiss.vector_to_array(self._index.id_map).astype(np.int64)
+        return np.concatenate([self._list(place)[0] for place in range(self._index.nlist)])
 
     def parts(self) -> Iterator[tuple[Ids, Vectors]]:
-        ids = self.ids()
-        for start in range(0, len(ids), _PART):
-            part = ids[start : start + _PART]
-            yield part, self._index.index.reconstruct_n(start, len(part))
+        for place in range(self._index.nlist):
+            ids, codes = self._list(place)
+            for start in range(0, len(ids), _PART):
+                part = slice(start, start + _PART)
+                yield ids[part], self._index.sq.decode(codes[part])
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
@@ -68,9 +112,11 @@ class FaissIndex:
         # FAISS would keep both, and later remove both.
         if len(np.unique(ids)) != len(ids) or np.isin(ids, self.ids()).any():
             raise ValueError("an id is there already")
+        self._gpu_copy = None
         self._index.add_with_ids(_rows(vectors), np.ascontiguousarray(ids, dtype=np.int64))
 
     def remove(self, ids: Ids) -> int:
+        self._gpu_copy = None
         return int(self._index.remove_ids(faiss.IDSelectorBatch(np.ascontiguousarray(ids, dtype=np.int64))))
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
@@ -79,14 +125,36 @@ class FaissIndex:
         k = min(k, len(self))
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        similarities, ids = self._index.search(_rows(queries), k)
+        similarities, ids = self._fastest(k).search(_rows(queries), k)
+        if (ids < 0).any():  # the lists that were searched hold less than k
+            every_list = faiss.SearchParametersIVF(nprobe=self._index.nlist)  # type: ignore[call-arg] # its stub lacks it
+            similarities, ids = self._index.search(_rows(queries), k, params=every_list)
         return similarities, ids
+
+    def _list(self, place: int) -> tuple[Ids, NDArray[np.uint8]]:
+        """Ids [n] and codes [n, bytes] of a list."""
+        ids, codes = get_invlist(self._index.invlists, place)  # type: ignore[no-untyped-call]
+        return ids, codes
+
+    def _fastest(self, k: int) -> faiss.Index:
+        """What to search: with many lists, a GPU's copy from the second search on; it pays only for those who stay."""
+        again, self._was_searched = self._was_searched, True
+        if not again or self._index.nlist == 1 or k > _GPU_MOST or self._index.nprobe > _GPU_MOST:
+            return self._index
+        if self._gpu_copy is None and faiss.get_num_gpus() > 0:
+            with suppress(RuntimeError):  # it does not fit there
+                self._gpu_copy = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index)
+        return self._gpu_copy or self._index
 
     def save(self, path: Path) -> str:
         # Not faiss.write_index: it cuts the good file first, syncs nothing and may swallow a full disk.
         data = faiss.serialize_index(self._index).data
         write_durably(path, data)
         return hashlib.sha256(data).hexdigest()
+
+
+def _lists_for(count: int) -> int:
+    return 1 if count < EXACT_LIMIT else count // VECTORS_A_LIST
 
 
 def _rows(vectors: Vectors) -> Vectors:

@@ -16,6 +16,8 @@ from PIL import Image
 from pixsearch.library.records import Metadata
 from pixsearch.pictures import open_header
 from pixsearch_indexer.metadata import read_metadata
+from tests.photos import picture_bytes
+from tests.raw_photos import dng_bytes
 
 pytestmark = pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
 
@@ -104,6 +106,24 @@ def test_places_on_all_sides_of_the_globe_are_right(tmp_path: Path, latitude: fl
 
     assert ours.latitude == pytest.approx(latitude, abs=1e-6)
     assert ours.longitude == pytest.approx(longitude, abs=1e-6)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_raw_file_says_what_exiftool_says(tmp_path: Path, orientation: int) -> None:
+    pytest.importorskip("rawpy")
+    path = tmp_path / "photo.dng"
+    path.write_bytes(dng_bytes(picture_bytes("red", "JPEG", (160, 120)), orientation=orientation))
+
+    theirs, ours = by_exiftool(path), by_us(path)
+
+    assert ours.taken_at is not None
+    assert ours.taken_at == datetime.strptime(theirs["SubSecDateTimeOriginal"], "%Y:%m:%d %H:%M:%S%z")
+    assert ours.camera == f"{theirs['Make']} {theirs['Model']}"
+    assert ours.lens == theirs["LensModel"]
+    assert (ours.latitude, ours.longitude) == pytest.approx((theirs["GPSLatitude"], theirs["GPSLongitude"]), abs=1e-6)
+    size = theirs["ImageWidth"], theirs["ImageHeight"]
+    assert (ours.width, ours.height) == (size if theirs["Orientation"] in (1, 3) else size[::-1])
+    assert ours.title == theirs["Title"]
 
 
 def test_a_photo_without_any_of_it_has_none_of_it(tmp_path: Path) -> None:

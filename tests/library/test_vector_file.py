@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from pixsearch import Library
 from pixsearch.errors import LibraryNotFound
 from pixsearch.library.records import FileStamp, IndexedFile, LibraryModel, Metadata, NewContent
 from pixsearch.library.writer import LibraryWriter
+from pixsearch.vectors import faiss_index
 from tests.conftest import without_privileges
 from tests.photos import picture_bytes
 from tests.test_durable import files_no_larger_than
@@ -44,6 +46,12 @@ def vector_file(library: Library) -> Path:
     """The one vector file that there is."""
     [path] = library.folder.glob("vectors-*")
     return path
+
+
+def lists_in(path: Path) -> int:
+    index = faiss.read_index(str(path))
+    assert isinstance(index, faiss.IndexIVF)
+    return index.nlist
 
 
 def assert_answers_are_right(library: Library) -> None:
@@ -194,6 +202,26 @@ def test_a_reader_on_a_full_disk_still_answers(library: Library) -> None:
     vector_file(library).unlink()
 
     with files_no_larger_than(500), Library.open(library.folder) as reader:
+        assert_answers_are_right(reader)
+
+
+def test_a_library_that_outgrew_one_list_gets_many_when_it_is_written_next(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_photos(library, 60)
+    assert lists_in(vector_file(library)) == 1
+    monkeypatch.setattr(faiss_index, "EXACT_LIMIT", 50)
+    monkeypatch.setattr(faiss_index, "VECTORS_A_LIST", 10)
+    monkeypatch.setattr(faiss_index, "POINTS_A_CENTROID", 1)
+    monkeypatch.setattr(faiss_index, "SHARE_SEARCHED", 1.0)
+
+    add_photos(library, 60, seed=1)
+
+    assert lists_in(vector_file(library)) == 12
+    with Library.open(library.folder) as reader:
+        assert_answers_are_right(reader)
+    vector_file(library).unlink()
+    with Library.open(library.folder) as reader:
         assert_answers_are_right(reader)
 
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pixsearch.vectors import faiss_index
 from pixsearch.vectors.base import Ids, Vectors
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 from tests.photos import picture_bytes
@@ -27,6 +30,14 @@ def filled(ids: Ids) -> FaissIndex:
     return index
 
 
+def in_many_lists(monkeypatch: pytest.MonkeyPatch, vectors: Vectors) -> FaissIndex:
+    """An index made for these vectors, with a list for each ten of them; nothing is in it."""
+    monkeypatch.setattr(faiss_index, "EXACT_LIMIT", 100)
+    monkeypatch.setattr(faiss_index, "VECTORS_A_LIST", 10)
+    monkeypatch.setattr(faiss_index, "POINTS_A_CENTROID", 5)
+    return FaissIndex.fitting(len(vectors), vectors.shape[1], lambda count: vectors[:count])
+
+
 def test_the_nearest_are_those_of_brute_force_in_values_and_order() -> None:
     vectors, queries = unit_vectors(1000), unit_vectors(20, seed=1)
     ids = np.arange(1000) * 7 + 3
@@ -39,6 +50,125 @@ def test_the_nearest_are_those_of_brute_force_in_values_and_order() -> None:
     best = np.argsort(-exact, axis=1)[:, :50]
     assert similarities == pytest.approx(np.take_along_axis(exact, best, axis=1), abs=1e-3)  # 16 bits a number
     assert np.take_along_axis(exact, (found - 3) // 7, axis=1) == pytest.approx(similarities, abs=1e-3)
+
+
+def test_most_of_the_nearest_are_found_in_a_share_of_many_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    queries = unit_vectors(50, seed=1)
+    vectors = np.repeat(queries, 40, axis=0) + 0.1 * rng.standard_normal((2000, SIZE), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = in_many_lists(monkeypatch, vectors)
+    index.add(np.arange(2000), vectors)
+
+    similarities, found = index.search(queries, 10)
+
+    exact = queries @ vectors.T
+    tenth = np.sort(exact, axis=1)[:, -10:-9]
+    assert (similarities >= tenth - 1e-3).mean() >= 0.98
+    assert np.take_along_axis(exact, found, axis=1) == pytest.approx(similarities, abs=1e-3)
+
+
+def test_more_neighbours_than_the_searched_lists_hold_are_looked_for_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = unit_vectors(200)
+    index = in_many_lists(monkeypatch, vectors)
+    index.add(np.arange(200), vectors)
+
+    similarities, found = index.search(unit_vectors(1, seed=1), 150)
+
+    exact = np.sort(unit_vectors(1, seed=1) @ vectors.T, axis=1)[:, ::-1]
+    assert similarities == pytest.approx(exact[:, :150], abs=1e-3)
+    assert len(set(found[0].tolist())) == 150
+
+
+def test_in_many_lists_each_id_leads_to_its_own_vector_after_removals_and_saving(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    vectors = unit_vectors(300)
+    index = in_many_lists(monkeypatch, vectors)
+    index.add(np.arange(1000, 1200), vectors[:200])
+    assert index.remove(np.arange(1000, 1200, 2)) == 100
+    index.add(np.arange(1200, 1300), vectors[200:])
+    loaded = FaissIndex.load(tmp_path / "index", index.save(tmp_path / "index"))
+
+    expected = sorted({*range(1001, 1200, 2), *range(1200, 1300)})
+    assert sorted(loaded.ids().tolist()) == expected
+    for ids, found in loaded.parts():
+        assert found == pytest.approx(vectors[ids - 1000], abs=1e-3)
+    for id_ in expected:
+        assert loaded.search(vectors[[id_ - 1000]], 1)[1][0, 0] == id_
+
+
+def test_an_index_is_worn_when_it_holds_half_or_twice_of_what_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = unit_vectors(1000)
+    index = in_many_lists(monkeypatch, vectors[:400])
+    worn = []
+    for start in range(0, 1000, 100):
+        index.add(np.arange(start, start + 100), vectors[start : start + 100])
+        worn.append(index.is_worn())
+
+    #               100   200    300    400    500    600    700    800    900   1000
+    assert worn == [True, False, False, False, False, False, False, False, True, True]
+
+
+def test_one_list_is_kept_up_to_twice_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss_index, "EXACT_LIMIT", 100)
+    monkeypatch.setattr(faiss_index, "VECTORS_A_LIST", 10)
+
+    assert not filled(np.arange(199)).is_worn()
+    assert filled(np.arange(200)).is_worn()
+    assert not FaissIndex.empty(SIZE).is_worn()
+
+
+class GpuCopy:
+    """Stands for what faiss.index_cpu_to_gpu gives: another index with the same vectors, which cannot be saved."""
+
+    def __init__(self, index: object) -> None:
+        self.index, self.searches = index, 0
+
+    def search(self, *arguments: object) -> object:
+        self.searches += 1
+        return self.index.search(*arguments)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def gpu_copies(monkeypatch: pytest.MonkeyPatch) -> list[GpuCopy]:
+    """Pretends that there is a GPU; the copies that were made on it."""
+    copies: list[GpuCopy] = []
+
+    def copy(_resources: object, _device: int, index: object) -> GpuCopy:
+        copies.append(GpuCopy(index))
+        return copies[-1]
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1)
+    monkeypatch.setattr(faiss, "StandardGpuResources", object, raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", copy, raising=False)
+    return copies
+
+
+def test_a_gpu_answers_from_the_second_search_on_and_the_file_comes_from_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, gpu_copies: list[GpuCopy], tmp_path: Path
+) -> None:
+    vectors = unit_vectors(200)
+    with monkeypatch.context() as without_gpu:
+        without_gpu.setattr(faiss, "get_num_gpus", lambda: 0)
+        index = in_many_lists(monkeypatch, vectors)
+    index.add(np.arange(200), vectors)
+
+    for _ in range(3):
+        index.search(vectors[:1], 5)
+    assert [copy.searches for copy in gpu_copies] == [2]
+    index.remove(np.array([0]))
+    index.search(vectors[:1], 5)
+    assert [copy.searches for copy in gpu_copies] == [2, 1]
+    assert len(FaissIndex.load(tmp_path / "index", index.save(tmp_path / "index"))) == 199
+
+
+def test_a_gpu_is_left_alone_by_an_index_in_one_list(gpu_copies: list[GpuCopy]) -> None:
+    index = filled(np.arange(100))
+
+    for _ in range(3):
+        index.search(unit_vectors(1), 5)
+    assert gpu_copies == []
 
 
 @settings(max_examples=50, deadline=None)
@@ -136,6 +266,14 @@ def test_a_file_that_is_not_the_one_that_was_saved_is_noticed(tmp_path: Path, da
 
     with pytest.raises(StaleIndexError):
         FaissIndex.load(path, sha256)
+
+
+def test_a_file_of_another_kind_of_index_is_noticed(tmp_path: Path) -> None:
+    other = faiss.serialize_index(faiss.IndexFlatIP(SIZE)).tobytes()
+    (tmp_path / "index").write_bytes(other)
+
+    with pytest.raises(StaleIndexError, match="another kind"):
+        FaissIndex.load(tmp_path / "index", hashlib.sha256(other).hexdigest())
 
 
 def test_a_missing_file_is_noticed(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""What the first stage costs as a library grows: FAISS in one list and in many, against brute force.
+
+    pixsearch --library L index pictures/
+    python benchmarks/vectors.py --library L --data dataset.json --images pictures/
+
+The vectors are the library's embeddings, each drawn many times with Gaussian noise of the length `--noise` added and
+L2-normalised again; the queries are captions of val. Recall@10 is in values: a neighbour counts if its inner product is
+no smaller than that of the true tenth, but for 16 bits. Milliseconds are medians of single queries on one thread.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import faiss
+import numpy as np
+import typer
+
+from pixsearch import Library
+from pixsearch.model.checkpoints import find_checkpoint
+from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.vectors import faiss_index
+from pixsearch.vectors.base import Vectors
+from pixsearch.vectors.faiss_index import FaissIndex
+from pixsearch_trainer.data.pairs import of_split
+from pixsearch_trainer.data.reading import read_captioned
+
+CANDIDATES = 32
+PART = 50_000
+
+
+def main(
+    library: Annotated[Path, typer.Option(help="Indexed with the model that ships.")],
+    data: Annotated[Path, typer.Option(help="Captioned pictures with a split val.")],
+    images: Annotated[Path, typer.Option(help="Where they are.")],
+    sizes: Annotated[str, typer.Option()] = "10000,100000,1000000",
+    noise: Annotated[float, typer.Option()] = 0.5,
+    queries: Annotated[int, typer.Option()] = 500,
+) -> None:
+    faiss.omp_set_num_threads(1)
+    with Library.open(library) as opened:
+        pictures = np.concatenate([vectors for _, vectors in opened.vectors().parts()])
+    captions = [picture.captions[0] for picture in of_split(read_captioned(data, images).pictures, "val")][:queries]
+    asked = PixelBertRuntime(find_checkpoint(None)).embed_texts(captions)
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, FAISS {faiss.__version__}"
+    )
+    print(f"{len(pictures):,} embeddings with noise {noise}, {len(captions)} captions")
+    print("| vectors | lists | recall@10 | query ms | make s | save s | load s | file MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for size in map(int, sizes.split(",")):
+        vectors = with_noise(pictures, size, noise)
+        tenth = exact_tenth(vectors, asked)
+        for limit in (size + 1, size):
+            print(measured(vectors, asked, tenth, limit), flush=True)
+
+
+def with_noise(pictures: Vectors, count: int, noise: float) -> Vectors:
+    """Vectors [count, size] near pictures drawn at random."""
+    rng = np.random.default_rng(0)
+    vectors = np.empty((count, pictures.shape[1]), dtype=np.float32)
+    for start in range(0, count, PART):
+        part = vectors[start : start + PART]
+        part[:] = rng.standard_normal(part.shape, dtype=np.float32) * (noise / np.sqrt(part.shape[1]))
+        part += pictures[rng.integers(0, len(pictures), len(part))]
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
+    return vectors
+
+
+def exact_tenth(vectors: Vectors, queries: Vectors) -> Vectors:
+    """The inner product [queries, 1] of the tenth nearest, by brute force."""
+    best = np.empty((len(queries), 0), dtype=np.float32)
+    for start in range(0, len(vectors), PART):
+        best = np.sort(np.concatenate([best, queries @ vectors[start : start + PART].T], axis=1), axis=1)[:, -10:]
+    return best[:, :1]
+
+
+def measured(vectors: Vectors, queries: Vectors, tenth: Vectors, limit: int) -> str:
+    """A row of the table, for an index that has many lists from `limit` vectors on."""
+    faiss_index.EXACT_LIMIT = limit
+    began = time.perf_counter()
+    rng = np.random.default_rng(0)
+    index = FaissIndex.fitting(
+        len(vectors), vectors.shape[1], lambda count: vectors[rng.permutation(len(vectors))[:count]]
+    )
+    for start in range(0, len(vectors), PART):
+        part = vectors[start : start + PART]
+        index.add(np.arange(start, start + len(part)), part)
+    made = time.perf_counter()
+    similarities, _ = index.search(queries, 10)
+    recall = np.mean(similarities >= tenth - 1e-3)
+    milliseconds = []
+    for query in queries[:50]:
+        asked_at = time.perf_counter()
+        index.search(query[np.newaxis], CANDIDATES)
+        milliseconds.append((time.perf_counter() - asked_at) * 1000)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index"
+        saving = time.perf_counter()
+        sha256 = index.save(path)
+        saved = time.perf_counter()
+        FaissIndex.load(path, sha256)
+        loaded = time.perf_counter()
+        megabytes = path.stat().st_size / 1e6
+    lists = max(1, len(vectors) // faiss_index.VECTORS_A_LIST) if limit <= len(vectors) else 1
+    return (
+        f"| {len(vectors):,} | {lists:,} | {recall:.4f} | {statistics.median(milliseconds):.2f} | {made - began:.1f} "
+        f"| {saved - saving:.2f} | {loaded - saved:.2f} | {megabytes:,.0f} |"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,122 @@
+"""RAW files of cameras, as one more format that Pillow reads: by the preview that the camera put in.
+
+What a preview lacks comes from around it: the size is the sensor's, and EXIF and XMP are the RAW file's own where that
+is built like a TIFF (DNG, CR2, NEF, ARW, ORF, RW2, PEF). LibRaw reads the rest, through rawpy.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from pixsearch.errors import PictureError
+from pixsearch.picture_files import RAW_WITHOUT_RAWPY, has_raw_signature
+
+if TYPE_CHECKING:
+    import rawpy
+    from PIL import _imaging
+
+_SUB_IFDS, _PHOTOMETRIC, _DNG_VERSION, _XMP = 330, 262, 50706, 700
+_OF_SENSORS = (32803, 34892)
+"""Photometric interpretations (DNG 1.7, chapter 4): colour filter array, linear RAW."""
+_TIFF_HEADS = {b"II": b"II*\0", b"MM": b"MM\0*"}
+_UPRIGHT = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
+"""By LibRaw's `flip`."""
+
+
+class RawImageFile(ImageFile.ImageFile):
+    """Upright from the beginning, with the sensor's size until it is loaded and the preview's afterwards."""
+
+    format = "RAW"
+    format_description = "RAW file of a camera"
+
+    def _open(self) -> None:
+        assert self.fp is not None, "Image.open has opened it"
+        data = self.fp.read()
+        if not _is_raw(data):
+            raise SyntaxError("not a RAW file")
+        try:
+            import rawpy
+        except ImportError as error:
+            raise PictureError(RAW_WITHOUT_RAWPY) from error
+        try:
+            raw = rawpy.imread(io.BytesIO(data))
+        except rawpy.LibRawError as error:
+            raise PictureError(f"cannot be decoded: {error.args[0].decode()}") from error
+        sizes = raw.sizes
+        self._turn = _UPRIGHT.get(sizes.flip)
+        sideways = self._turn in (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
+        self._size = (sizes.height, sizes.width) if sideways else (sizes.width, sizes.height)
+        self._raw: rawpy.RawPy | None = raw
+        self._preview = _preview(raw)
+        self._mode = "RGB" if self._preview is None else self._preview.mode
+        self.info = {} if self._preview is None else dict(self._preview.info)
+        if (head := _TIFF_HEADS.get(data[:2])) is not None:
+            exif = Image.Exif()
+            exif.load(tiff := head + data[4:])
+            self.info["exif"] = tiff
+            self.info["xmp"] = exif.get(_XMP)
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
+        """Have the preview, where it is a JPEG, decoded at the smallest scale that is no smaller than this."""
+        if self._preview is not None:
+            self._preview.draft(mode, size)
+
+    def load(self) -> _imaging.PixelAccess | None:
+        if self._raw is not None:
+            picture = _developed(self._raw) if self._preview is None else self._preview
+            picture.load()
+            if self._turn is not None:
+                picture = picture.transpose(self._turn)
+            self.im, self._mode, self._size = picture.im, picture.mode, picture.size
+            self._raw.close()
+            self._raw, self._preview = None, None
+        return Image.Image.load(self)
+
+
+def _preview(raw: rawpy.RawPy) -> Image.Image | None:
+    """The largest that the file holds; None where it holds none that can be read."""
+    import rawpy
+
+    try:
+        preview = raw.extract_thumb()
+        if isinstance(preview.data, bytes):
+            return Image.open(io.BytesIO(preview.data), formats=["JPEG"])
+        return Image.fromarray(preview.data)
+    except (rawpy.LibRawError, UnidentifiedImageError):
+        return None
+
+
+def _developed(raw: rawpy.RawPy) -> Image.Image:
+    """The sensor's own picture, at half its size."""
+    return Image.fromarray(raw.postprocess(use_camera_wb=True, half_size=True, user_flip=0))
+
+
+def _is_raw(data: bytes) -> bool:
+    """Whether this is a RAW file; most look like a TIFF, of which only what is in it says so."""
+    if has_raw_signature(data):
+        return True
+    if data[8:10] == b"CR":  # Canon's CR2, right behind the head of a TIFF
+        return True
+    file = io.BytesIO(data)
+    first = ImageFileDirectory_v2(data[:8])
+    file.seek(first.next)
+    first.load(file)
+    if _DNG_VERSION in first:
+        return True
+    directories = [first]
+    for offset in first.get(_SUB_IFDS, ()):
+        directories.append(ImageFileDirectory_v2(data[:8]))
+        file.seek(offset)
+        directories[-1].load(file)
+    return any(directory.get(_PHOTOMETRIC) in _OF_SENSORS for directory in directories)
+
+
+def _may_be_raw(prefix: bytes) -> bool:
+    return has_raw_signature(prefix) or prefix[:4] in _TIFF_HEADS.values()
+
+
+Image.register_open(RawImageFile.format, RawImageFile, _may_be_raw)
