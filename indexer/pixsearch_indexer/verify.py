@@ -52,7 +52,9 @@ def repair(
             writer.look_again(found.read_again)
         if found.vectors:
             writer.make_vector_file_again()
-    return found, library.check()
+    left = library.check()
+    left.unreadable = found.unreadable
+    return found, left
 
 
 def _check_files(library: Library, findings: Findings, on_progress: ProgressCallback) -> None:
@@ -76,4 +78,4 @@ def _check_files(library: Library, findings: Findings, on_progress: ProgressCall
             except FileNotFoundError:
                 findings.stale += 1
             except (OSError, PictureError) as error:
-                findings.files.append(f"{path} cannot be read: {error}")
+                findings.unreadable.append(f"{path} cannot be read: {error}")

@@ -37,12 +37,14 @@ class Findings:
     """Photos that are not what was indexed, though size and time are the same; only looked for if asked."""
     read_again: list[bytes] = field(default_factory=list)
     """Their paths."""
+    unreadable: list[str] = field(default_factory=list)
+    """Photos that are there and could not be looked at; only the user can mend that."""
     stale: int = 0
     """Photos that changed or went since the last run, as far as files were looked at: nothing is wrong with that."""
 
     @property
     def problems(self) -> list[str]:
-        return [*self.database, *self.rows, *self.vectors, *self.files]
+        return [*self.database, *self.rows, *self.vectors, *self.files, *self.unreadable]
 
 
 def check(folder: Path, database: Database) -> Findings:

@@ -218,14 +218,16 @@ class LibraryWriter:
         )
 
     def _store_content(self, connection: Connection, content: NewContent) -> None:
-        """Under an old id where another model had encoded it."""
+        """Under its old id where another model had encoded it."""
+        metadata = asdict(content.metadata)
+        metadata["taken_at"] = content.metadata.taken_at and content.metadata.taken_at.isoformat()
+        metadata["keywords"] = list(content.metadata.keywords)
         id_ = connection.scalar(select(CONTENTS.c.id).where(CONTENTS.c.digest == content.digest))
         if id_ is None:
-            metadata = asdict(content.metadata)
-            metadata["taken_at"] = content.metadata.taken_at and content.metadata.taken_at.isoformat()
-            metadata["keywords"] = list(content.metadata.keywords)
             new = insert(CONTENTS).values(digest=content.digest, size_bytes=content.size_bytes, **metadata)
             id_ = connection.execute(new.returning(CONTENTS.c.id)).scalar_one()
+        else:
+            connection.execute(update(CONTENTS).where(CONTENTS.c.id == id_).values(**metadata))
         key = {"content_id": id_, "model_id": self._model_id}
         embedding = content.embedding.astype(EMBEDDING_TYPE).tobytes()
         connection.execute(insert(FEATURES).values(**key, embedding=embedding))

@@ -9,11 +9,13 @@ import pytest
 
 from pixsearch import Library
 from pixsearch.errors import LibraryBusy, ModelMismatch, UsageError
+from pixsearch.library.records import Metadata
 from pixsearch.progress import Progress
 from pixsearch_indexer import IndexReport, index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.conftest import without_privileges
 from tests.indexer.conftest import COLOURS
+from tests.library.test_library import sql
 from tests.photos import make_photo, noise_bytes, picture_bytes
 
 
@@ -386,6 +388,17 @@ def test_another_model_is_refused_unless_it_is_to_encode_everything_again(
 
     assert report == IndexReport(found=6, encoded=5, failed=1)
     assert found_by(indexed, "blue") == ["blue.png"]
+
+
+def test_what_is_encoded_again_has_its_metadata_read_again(
+    indexed: Library, runtime: ColourRuntime, photos: Path
+) -> None:
+    sql(indexed, "UPDATE contents SET width = 1, title = 'of an older pixsearch'")
+
+    index_folders(indexed, ColourRuntime(fingerprint="dd" * 32), [photos], switch_model=True)
+
+    _, ids = indexed.vectors().search(runtime.embed_texts(["blue"]), 5)
+    assert [candidate.metadata for candidate in indexed.candidates(ids[0].tolist())] == [Metadata("PNG", 8, 8)] * 5
 
 
 def test_a_second_run_at_the_same_time_is_told_who_is_at_it(

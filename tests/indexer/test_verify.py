@@ -13,8 +13,9 @@ from pixsearch.library.checks import Findings
 from pixsearch_indexer import IndexReport, index_folders
 from pixsearch_indexer.verify import repair, verify
 from tests.colour_runtime import ColourRuntime
+from tests.conftest import without_privileges
 from tests.library.test_library import sql
-from tests.photos import picture_bytes
+from tests.photos import make_photo, picture_bytes
 
 
 def vector_file(library: Library) -> Path:
@@ -126,6 +127,25 @@ def test_a_file_that_rotted_with_its_size_and_time_as_they_were_is_found_and_rea
     repair(indexed, deep=True)
     report = index_folders(indexed, runtime, [photos])
     assert report == IndexReport(found=6, unchanged=5, encoded=1)
+
+
+def test_a_photo_that_may_not_be_read_is_a_problem_that_repair_leaves(
+    public_folder: Path, runtime: ColourRuntime
+) -> None:
+    photo = make_photo(public_folder / "photos/red.png")
+    with Library.create(public_folder / "library") as library:
+        index_folders(library, runtime, [photo.parent])
+        for made in (public_folder / "library").iterdir():
+            made.chmod(0o666)
+        (public_folder / "library").chmod(0o777)
+    photo.chmod(0)
+
+    with without_privileges(), Library.open(public_folder / "library") as library:
+        found, left = repair(library, deep=True)
+
+    assert len(found.problems) == 1
+    assert left.problems == found.problems
+    assert str(photo) in left.problems[0]
 
 
 def test_photos_that_changed_or_went_since_the_last_run_are_no_problem(indexed: Library, photos: Path) -> None:
