@@ -49,6 +49,11 @@ class ColourRuntime:
         means = np.stack([np.frombuffer(grid, dtype=np.float32) for grid in grids])
         return np.asarray(10 * means @ _colour(text) - 5, dtype=np.float32)
 
+    def likeness(self, grid: bytes, other: bytes) -> float:
+        """1 less the largest difference of a colour."""
+        here, there = (np.frombuffer(packed, dtype=np.float32) for packed in (grid, other))
+        return 1 - float(abs(here - there).max())
+
     def probability(self, logits: Floats) -> Floats | None:
         return (1 / (1 + np.exp(-logits))).astype(np.float32) if self.calibrated else None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, Row, Select, Table, and_, func, select
 from pixsearch.errors import LibraryError, LibraryNotFound
 from pixsearch.library.captions import captions_beside
 from pixsearch.library.database import DATABASE_NAME, Database, in_parts, library_not_found
+from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.generations import current_generation
 from pixsearch.library.lock import only_writer
 from pixsearch.library.paths import behind_all_below, below
@@ -45,6 +47,9 @@ from pixsearch.library.schema import (
 from pixsearch.library.writer import LibraryWriter
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pixsearch.library.checks import Findings
     from pixsearch.library.vector_file import Vectors
     from pixsearch.vectors.base import VectorIndex
@@ -57,7 +62,7 @@ _ROWS_AT_ONCE = 10_000
 class Library:
     """A library folder: `library.db`, which is the truth, the vector file derived from it, and the writer's lock.
 
-    Not to be shared between threads.
+    Threads may read from one together; only one may write.
     """
 
     def __init__(self, folder: Path, database: Database) -> None:
@@ -65,6 +70,7 @@ class Library:
         self.folder = folder
         self._database = database
         self._vectors: Vectors | None = None
+        self._vectors_lock = Lock()
 
     @classmethod
     def open(cls, folder: Path) -> Library:
@@ -155,18 +161,19 @@ class Library:
         # Not at the top: faiss takes 0.3 s, which a run that finds nothing new need not pay.
         from pixsearch.library.vector_file import current_vectors, save_vectors
 
-        with self._database.reading() as connection:
-            generation = current_generation(connection)
-        if self._vectors is None or self._vectors.generation != generation:
-            self._vectors = current_vectors(self.folder, self._database)
-            if not self._vectors.saved:
-                # Where somebody else writes, or the folder is read-only, the index lives in memory only.
-                with suppress(LibraryError, OSError), only_writer(self.folder):
-                    with self._database.reading() as connection:
-                        generation = current_generation(connection)
-                    if self._vectors.generation == generation:
-                        save_vectors(self.folder, self._database, self._vectors)
-        return self._vectors.index
+        with self._vectors_lock:
+            with self._database.reading() as connection:
+                generation = current_generation(connection)
+            if self._vectors is None or self._vectors.generation != generation:
+                self._vectors = current_vectors(self.folder, self._database)
+                if not self._vectors.saved:
+                    # Where somebody else writes, or the folder is read-only, the index lives in memory only.
+                    with suppress(LibraryError, OSError), only_writer(self.folder):
+                        with self._database.reading() as connection:
+                            generation = current_generation(connection)
+                        if self._vectors.generation == generation:
+                            save_vectors(self.folder, self._database, self._vectors)
+            return self._vectors.index
 
     def roots(self) -> dict[bytes, ScanRules]:
         """The folders that were given to be indexed, by path, and how each is scanned."""
@@ -207,12 +214,42 @@ class Library:
         with self._database.reading() as connection:
             return [(path, size_bytes, mtime_ns) for path, size_bytes, mtime_ns in connection.execute(query)]
 
-    def candidates(self, content_ids: Sequence[int]) -> list[Candidate]:
-        """The pictures with these ids, in this order. Ids that are not there, or not any more, are left out."""
+    def passing(self, filters: Filters) -> list[int]:
+        """The ids of the contents that pass, in ascending order."""
+        from pixsearch.library.filtering import contents_that_pass
+
+        with self._database.reading() as connection:
+            return contents_that_pass(connection, filters)
+
+    def stored_embedding(self, path: Path) -> NDArray[np.float32] | None:
+        """The embedding of a photo in the library, [size]; None where it is not in it, or changed since it was read."""
+        import numpy as np  # 0.1 s, as above
+
+        resolved = path.expanduser().resolve()
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns, FEATURES.c.embedding)
+                .join(FEATURES, FEATURES.c.content_id == PHOTOS.c.content_id)
+                .join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == FEATURES.c.model_id)
+                .where(PHOTOS.c.path == os.fsencode(resolved))
+            ).one_or_none()
+        if row is None:
+            return None
+        with suppress(OSError):  # it may be offline; then it is taken as it was
+            stat = resolved.stat()
+            if (stat.st_size, stat.st_mtime_ns) != (row.size_bytes, row.mtime_ns):
+                return None
+        return np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE)
+
+    def candidates(self, content_ids: Sequence[int], filters: Filters = NO_FILTERS) -> list[Candidate]:
+        """The pictures with these ids, in this order. Ids that are not there, or not any more, are left out.
+
+        Of a picture's photos those come first that pass the filters.
+        """
         found: dict[int, Candidate] = {}
         with self._database.reading() as connection:
             for ids in in_parts(content_ids):
-                found |= {candidate.content_id: candidate for candidate in _candidates(connection, ids)}
+                found |= {candidate.content_id: candidate for candidate in _candidates(connection, ids, filters)}
         return [found[content_id] for content_id in content_ids if content_id in found]
 
     def status(self) -> LibraryStatus:
@@ -316,16 +353,17 @@ def _run_status(run: Row[Any]) -> RunStatus:
     )
 
 
-def _candidates(connection: Connection, content_ids: Sequence[int]) -> Iterator[Candidate]:
+def _candidates(connection: Connection, content_ids: Sequence[int], filters: Filters) -> Iterator[Candidate]:
     import numpy as np  # 0.1 s, as above
 
-    paths: dict[int, list[Path]] = {}
-    for content_id, path in connection.execute(
+    photos = connection.execute(
         select(PHOTOS.c.content_id, PHOTOS.c.path)
         .join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
         .where(PHOTOS.c.content_id.in_(content_ids))
         .order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
-    ):
+    ).all()
+    paths: dict[int, list[Path]] = {}
+    for content_id, path in sorted(photos, key=lambda photo: not filters.lets_path_through(photo.path)):
         paths.setdefault(content_id, []).append(Path(os.fsdecode(path)))
     rows = connection.execute(
         select(*CONTENTS.c, FEATURES.c.embedding, GRIDS.c.grid)

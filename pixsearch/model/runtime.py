@@ -116,6 +116,15 @@ class PixelBertRuntime:
                 )
         return torch.cat(logits).float().cpu().numpy()
 
+    def likeness(self, grid: bytes, other: bytes) -> float:
+        """How much the same stands at the same place in two pictures: the mean over the pixels of the cosine of their
+        features, less the mean features of all pictures; 1 at most, 0 for pictures of different shapes."""
+        grids, mask = unpack_grids([grid, other], self._model.model.backbone.channels)
+        if not mask.all():
+            return 0.0
+        centred = torch.from_numpy(grids) - self._model.model.standardise.mean.cpu()
+        return float(torch.nn.functional.cosine_similarity(centred[0], centred[1], dim=-1).mean())
+
     def probability(self, logits: Floats) -> Floats | None:
         """Calibrated probability that a pair matches; None where the checkpoint was not calibrated."""
         if (calibration := self._config.calibration) is None:

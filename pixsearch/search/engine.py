@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixsearch.errors import ModelMismatch, PictureError, UsageError
+from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate, Metadata
 from pixsearch.pictures import open_picture
 from pixsearch.search.query import Picture, Query, Words
 
 Floats = NDArray[np.float32]
+
+MAY_BE_ALIKE, ALIKE = 0.9, 0.85
+"""Cosine of embeddings and likeness of grids from which on two pictures are near-duplicates. The embedding alone
+will not do: two daisies are as near to each other as two copies of one. docs/experiments.md has the figures."""
 
 
 class Runtime(Protocol):
@@ -44,6 +49,9 @@ class Runtime(Protocol):
     def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
         """The ITM logit of each picture [n]."""
 
+    def likeness(self, grid: bytes, other: bytes) -> float:
+        """How much the same stands at the same place in two pictures; 1 at most."""
+
     def probability(self, logits: Floats) -> Floats | None:
         """Calibrated match probabilities [n]; None where the model has no calibration."""
 
@@ -66,6 +74,17 @@ class Hit:
     metadata: Metadata
     copies: tuple[Path, ...]
     """Further photos with the very same content."""
+    similar: tuple[Path, ...]
+    """Further photos that look the same: scaled, compressed or retouched copies, pictures of a burst."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """A picture of the first stage, and those that are folded into it."""
+
+    candidate: Candidate
+    similarity: float
+    similar: list[Candidate] = field(default_factory=list)
 
 
 class SearchEngine:
@@ -82,7 +101,7 @@ class SearchEngine:
         self._runtime = _shipped_runtime() if runtime is None else runtime
 
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
-        """The k best pictures, best first; fewer where the library holds fewer.
+        """The k best pictures, best first; fewer where the library holds fewer that pass filters and threshold.
 
         The order is the same on every run: equal matches by similarity, equal similarities by path. Raises UsageError,
         ModelMismatch, PictureError for a picture in the query that cannot be read, LibraryError.
@@ -100,32 +119,43 @@ class SearchEngine:
                 f"not by {self._runtime.name} ({self._runtime.fingerprint[:8]})",
                 "Ask with that one (--model), or index all again with this one (pixsearch index --switch-model)",
             )
-        nearest = self._nearest(self._embedding(query), max(k, query.candidates))
+        found = self._first_stage(query, max(k, query.candidates))
         by_match = self._orders_by_match(query)
-        if not by_match:
-            nearest = nearest[:k]
-        order = np.arange(len(nearest))
+        if not by_match and query.threshold is None:
+            found = found[:k]
+        order = list(range(len(found)))
         matches = probabilities = None
-        if nearest and query.words and query.rerank is not False:
-            matches, probabilities = self._match(query.words, [candidate for candidate, _ in nearest])
+        if found and query.words and query.rerank is not False:
+            matches, probabilities = self._second_stage(query, [one.candidate for one in found])
             if by_match:
-                order = np.argsort(-matches, kind="stable")  # equal matches stay in the order of the first stage
-        hits = []
-        for rank, place in enumerate(order[:k], start=1):
-            candidate, similarity = nearest[place]
-            hits.append(
+                order.sort(key=lambda place: -matches[place])  # equal matches stay in the order of the first stage
+            if query.threshold is not None:
+                if probabilities is None:
+                    raise UsageError(
+                        f"the model {self._runtime.name} has no calibrated probabilities",
+                        "Make them with pixsearch calibrate, or leave the threshold out",
+                    )
+                order = [place for place in order if probabilities[place] >= query.threshold]
+        hits: list[Hit] = []
+        for place in order[:k]:
+            one = found[place]
+            paths = one.candidate.paths
+            shown = [(path, ()) for path in paths] if query.duplicates == "show" else [(paths[0], paths[1:])]
+            hits += [
                 Hit(
-                    path=candidate.paths[0],
+                    path=path,
                     rank=rank,
-                    similarity=similarity,
-                    similarity_rank=int(place) + 1,
+                    similarity=one.similarity,
+                    similarity_rank=place + 1,
                     match=None if matches is None else float(matches[place]),
                     probability=None if probabilities is None else float(probabilities[place]),
-                    metadata=candidate.metadata,
-                    copies=candidate.paths[1:],
+                    metadata=one.candidate.metadata,
+                    copies=copies,
+                    similar=tuple(path for candidate in one.similar for path in candidate.paths),
                 )
-            )
-        return hits
+                for rank, (path, copies) in enumerate(shown, start=len(hits) + 1)
+            ]
+        return hits[:k]
 
     def _orders_by_match(self, query: Query) -> bool:
         if query.rerank is not None or not query.words:
@@ -145,34 +175,65 @@ class SearchEngine:
         """[embedding size], L2-normalised."""
         if isinstance(part, Words):
             embeddings = self._runtime.embed_texts([part.text])
+        elif isinstance(part.source, Path) and (stored := self._library.stored_embedding(part.source)) is not None:
+            return stored
         else:
             try:
-                picture = open_picture(part.path, min_edge=self._runtime.input_size)
+                picture = open_picture(part.source, min_edge=self._runtime.input_size)
             except PictureError as error:
-                raise PictureError(f"{part.path}: {error.message}", error.hint) from error
+                name = part.source if isinstance(part.source, Path) else "the picture"
+                raise PictureError(f"{name}: {error.message}", error.hint) from error
             embeddings, _ = self._runtime.encode_pictures([picture])
         return embeddings.reshape(-1)
 
-    def _nearest(self, vector: Floats, count: int) -> list[tuple[Candidate, float]]:
-        """The first stage: candidates and their similarities, nearest first.
+    def _first_stage(self, query: Query, count: int) -> list[_Found]:
+        """The nearest pictures that pass the filters, nearest first: `count` of them, if there are so many."""
+        vector = self._embedding(query)
+        among = None
+        if query.filters != NO_FILTERS:
+            among = np.array(self._library.passing(query.filters), dtype=np.int64)
+        index = self._library.vectors()
+        asked = count
+        while True:
+            _, ids = index.search(vector[np.newaxis], asked, among)
+            # Ids that have left the library since the index was made are left out.
+            candidates = self._library.candidates(ids[0].tolist(), query.filters)
+            # Not the index's own figures: it keeps 16 bits a number. And one by one: in a product of matrices the last
+            # bits depend on what stands beside, so that equal embeddings might come out different.
+            found = [_Found(candidate, float(np.dot(candidate.embedding, vector))) for candidate in candidates]
+            found.sort(key=lambda one: (-one.similarity, one.candidate.paths[0]))
+            if query.duplicates == "fold":
+                found = self._folded(found)
+            if len(found) >= count or ids.shape[1] < asked:
+                return found[:count]
+            asked *= 2
 
-        Ids that have left the library since the index was made are left out.
-        """
-        _, ids = self._library.vectors().search(vector[np.newaxis], count)
-        candidates = self._library.candidates(ids[0].tolist())
-        # Not the index's own figures: it keeps 16 bits a number. And one by one: in a product of matrices the last bits
-        # depend on what stands beside, so that equal embeddings might come out different.
-        similarities = [float(np.dot(candidate.embedding, vector)) for candidate in candidates]
-        nearest = zip(candidates, similarities, strict=True)
-        return sorted(nearest, key=lambda pair: (-pair[1], pair[0].paths[0]))
+    def _folded(self, found: list[_Found]) -> list[_Found]:
+        """Each picture with its near-duplicates folded into it, of which it is the most similar to the query."""
+        kept: list[_Found] = []
+        for one in found:
+            if (
+                other := next((other for other in kept if self._are_alike(other.candidate, one.candidate)), None)
+            ) is None:
+                kept.append(one)
+            else:
+                other.similar.append(one.candidate)
+        return kept
 
-    def _match(self, words: tuple[Words, ...], candidates: list[Candidate]) -> tuple[Floats, Floats | None]:
-        """The second stage, [candidates]: the weighted sum of the words' logits, and the first words' probability."""
+    def _are_alike(self, candidate: Candidate, other: Candidate) -> bool:
+        if float(candidate.embedding @ other.embedding) < MAY_BE_ALIKE:
+            return False
+        return self._runtime.likeness(candidate.grid, other.grid) >= ALIKE
+
+    def _second_stage(self, query: Query, candidates: list[Candidate]) -> tuple[Floats, Floats | None]:
+        """For each candidate the weighted sum of the words' logits, and the probability of the main words' alone."""
         grids = [candidate.grid for candidate in candidates]
         embeddings = np.stack([candidate.embedding for candidate in candidates])
-        logits = np.stack([self._runtime.match(part.text, grids, embeddings) for part in words])
-        weights = np.array([part.weight for part in words], dtype=np.float32)
-        return weights @ logits, self._runtime.probability(logits[0])
+        logits = {words: self._runtime.match(words.text, grids, embeddings) for words in query.words}
+        weights = np.array([words.weight for words in query.words], dtype=np.float32)
+        total = weights @ np.stack([logits[words] for words in query.words])
+        main = query.main_words
+        return total, None if main is None else self._runtime.probability(logits[main])
 
 
 def _shipped_runtime() -> Runtime:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pixsearch.errors import UsageError
+from pixsearch.library.filters import NO_FILTERS, Filters
 
 DEFAULT_CANDIDATES = 64
 
@@ -17,6 +19,7 @@ class Words:
 
     text: str
     weight: float = 1.0
+    """Less than 0: photos that these words do not describe."""
 
     def __post_init__(self) -> None:
         _check_weight(self.weight)
@@ -30,9 +33,9 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture to look for others like it."""
+    """A picture to look for others like it: a file, which may be a photo of the library, or the bytes of one."""
 
-    path: Path
+    source: Path | bytes
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -45,12 +48,21 @@ class Query:
 
     parts: tuple[Words | Picture, ...]
 
+    filters: Filters = NO_FILTERS
+    """Photos that do not pass are not looked at."""
+
     candidates: int = DEFAULT_CANDIDATES
     """How many photos of the first stage the second one reads; never fewer than the hits asked for."""
 
     rerank: bool | None = None
     """True: order by match. False: order by similarity and compute no match. None: the order in which the model is
     better, by its own validation."""
+
+    threshold: float | None = None
+    """The least probability of a match that a hit may have, from 0 to 1."""
+
+    duplicates: Literal["fold", "show"] = "fold"
+    """Whether copies and near-duplicates of a picture are one hit, or each photo one."""
 
     def __post_init__(self) -> None:
         if not self.parts:
@@ -59,10 +71,25 @@ class Query:
             raise UsageError(f"{self.candidates} candidates are too few", "Ask for 1 or more")
         if self.rerank and not self.words:
             raise UsageError("a query without words cannot be re-ranked", "Pictures are compared by similarity alone")
+        if self.threshold is not None:
+            self._check_threshold(self.threshold)
 
     @property
     def words(self) -> tuple[Words, ...]:
         return tuple(part for part in self.parts if isinstance(part, Words))
+
+    @property
+    def main_words(self) -> Words | None:
+        """Those whose probability a hit has: the first that are looked for."""
+        return next((part for part in self.words if part.weight > 0), None)
+
+    def _check_threshold(self, threshold: float) -> None:
+        if not 0 <= threshold <= 1:
+            raise UsageError(f"{threshold} is no probability", "Give a threshold from 0 to 1")
+        if self.main_words is None:
+            raise UsageError("only words have a probability to match", "Leave the threshold out, or add words")
+        if self.rerank is False:
+            raise UsageError("without the re-rank there is no probability to match", "Leave one of the two out")
 
 
 def _check_weight(weight: float) -> None:

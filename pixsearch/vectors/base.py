@@ -32,10 +32,11 @@ class VectorIndex(Protocol):
     def remove(self, ids: Ids) -> int:
         """Remove these ids; unknown ones do not matter. Returns how many vectors went."""
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
-        """The nearest vectors of each query [n, size], nearest first.
+    def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Vectors, Ids]:
+        """The nearest vectors of each query [n, size], nearest first; only those `among` some ids, where given.
 
-        Returns inner products and ids, both [n, min(k, len(self))]. The order of equal products is not guaranteed.
+        Returns inner products and ids, both [n, k], or narrower where there are fewer vectors. The order of equal
+        products is not guaranteed.
         Raises ValueError for a query with a value that is not finite.
         """
 

@@ -119,17 +119,22 @@ class FaissIndex:
         self._gpu_copy = None
         return int(self._index.remove_ids(faiss.IDSelectorBatch(np.ascontiguousarray(ids, dtype=np.int64))))
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Ids]:
+    def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Vectors, Ids]:
         if not np.isfinite(queries).all():
             raise ValueError("a query is not finite")
-        k = min(k, len(self))
+        k = min(k, len(self) if among is None else len(among))
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        similarities, ids = self._fastest(k).search(_rows(queries), k)
-        if (ids < 0).any():  # the lists that were searched hold less than k
-            every_list = faiss.SearchParametersIVF(nprobe=self._index.nlist)  # type: ignore[call-arg] # its stub lacks it
-            similarities, ids = self._index.search(_rows(queries), k, params=every_list)
-        return similarities, ids
+        if among is None:
+            similarities, ids = self._fastest(k).search(_rows(queries), k)
+            if (ids >= 0).all():
+                return similarities, ids
+        # In every list: those nearest to the query may hold few of what is asked for.
+        selector = None if among is None else faiss.IDSelectorBatch(np.ascontiguousarray(among, dtype=np.int64))
+        every_list = faiss.SearchParametersIVF(nprobe=self._index.nlist, sel=selector)  # type: ignore[call-arg]
+        similarities, ids = self._index.search(_rows(queries), k, params=every_list)
+        there = int((ids[0] >= 0).sum())
+        return similarities[:, :there], ids[:, :there]
 
     def _list(self, place: int) -> tuple[Ids, NDArray[np.uint8]]:
         """Ids [n] and codes [n, bytes] of a list."""

@@ -13,8 +13,7 @@ from pixsearch.library.records import Metadata
 from pixsearch.progress import Progress
 from pixsearch_indexer import IndexReport, index_folders
 from tests.colour_runtime import ColourRuntime
-from tests.conftest import without_privileges
-from tests.indexer.conftest import COLOURS
+from tests.conftest import COLOURS, without_privileges
 from tests.library.test_library import sql
 from tests.photos import make_photo, noise_bytes, picture_bytes
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from pixsearch import Hit, Library, Picture, Query, SearchEngine, Words
 from pixsearch.errors import ModelMismatch, PictureError, UsageError
 from tests.colour_runtime import ColourRuntime
+from tests.photos import make_photo, picture_bytes
 from tests.search.conftest import Fill, random_colours
 
 # Dark red is all red, so nearest to the word; bright pink has more red in it, so it matches better.
@@ -89,7 +91,9 @@ def test_the_first_stage_is_that_of_brute_force(fill: Fill) -> None:
     cosines = rgb @ [1, 0, 0] / np.linalg.norm(rgb, axis=1)
     nearest = np.argsort(-cosines)[:20]
 
-    hits = SearchEngine(fill(colours), ColourRuntime()).search(Query((Words("red"),), rerank=False), k=20)
+    hits = SearchEngine(fill(colours), ColourRuntime()).search(
+        Query((Words("red"),), rerank=False, duplicates="show"), k=20
+    )
 
     assert names(hits) == [list(colours)[i] for i in nearest]
     assert [hit.similarity for hit in hits] == pytest.approx(cosines[nearest], abs=1e-6)
@@ -109,7 +113,7 @@ def test_equal_matches_are_ordered_by_similarity(fill: Fill) -> None:
     # enough, to upset an unstable sort.
     pictures = {f"{red}-{200 - blue}.png": (red, 0, blue) for red in (102, 51) for blue in range(100)}
 
-    hits = SearchEngine(fill(pictures), ColourRuntime()).search("red", k=200)
+    hits = SearchEngine(fill(pictures), ColourRuntime()).search(Query((Words("red"),), duplicates="show"), k=200)
 
     assert len({hit.match for hit in hits}) == 2
     assert names(hits) == list(pictures)
@@ -191,3 +195,119 @@ def test_the_answer_is_the_same_again(fill: Fill) -> None:
     first, second = (SearchEngine(library, ColourRuntime()).search("green blue", k=50) for _ in range(2))
 
     assert first == second
+
+
+def test_words_to_be_missing_are_taken_away_in_both_stages(fill: Fill) -> None:
+    library = fill({"red.png": (255, 0, 0), "purple.png": (255, 0, 255)})
+    query = Query((Words("red"), Words("blue", -0.5)))
+
+    hits = SearchEngine(library, ColourRuntime(calibrated=True)).search(query)
+
+    # The query points to (1, 0, -0.5). Matches: red 5 - 0.5 x -5, purple 5 - 0.5 x 5; probabilities are of "red" alone
+    assert names(hits) == ["red.png", "purple.png"]
+    assert [hit.match for hit in hits] == pytest.approx([7.5, 2.5], abs=1e-5)
+    assert [hit.similarity for hit in hits] == pytest.approx([1 / math.sqrt(1.25), 0.5 / math.sqrt(2.5)], abs=1e-6)
+    assert [hit.probability for hit in hits] == pytest.approx([1 / (1 + math.exp(-5))] * 2, abs=1e-5)
+
+
+def test_words_to_be_missing_beside_a_picture_give_no_probability(fill: Fill, tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "asked.png")
+    query = Query((Picture(tmp_path / "asked.png"), Words("blue", -1.0)))
+
+    hits = SearchEngine(fill(REDS), ColourRuntime(calibrated=True)).search(query)
+
+    assert hits[0].match is not None
+    assert [hit.probability for hit in hits] == [None] * 3
+
+
+def test_only_hits_as_probable_as_the_threshold_are_given(fill: Fill) -> None:
+    engine = SearchEngine(fill(REDS), ColourRuntime(calibrated=True))
+
+    # Probabilities: pink 0.9933, dark red 1 / (1 + e^3) = 0.0474, blue 0.0067
+    assert names(engine.search(Query((Words("red"),), threshold=0.04))) == ["pink.png", "dark red.png"]
+    assert names(engine.search(Query((Words("red"),), threshold=0.05))) == ["pink.png"]
+    assert engine.search(Query((Words("red"),), threshold=0.995)) == []
+
+
+def test_a_threshold_looks_at_all_candidates_where_similarity_orders(fill: Fill) -> None:
+    engine = SearchEngine(fill(REDS), ColourRuntime(calibrated=True, default_order="similarity"))
+
+    assert names(engine.search(Query((Words("red"),), threshold=0.9), k=1)) == ["pink.png"]
+
+
+def test_a_threshold_needs_a_calibrated_model(fill: Fill) -> None:
+    with pytest.raises(UsageError, match="pixsearch calibrate"):
+        SearchEngine(fill(REDS), ColourRuntime()).search(Query((Words("red"),), threshold=0.5))
+
+
+def test_a_threshold_that_no_probability_can_be_held_against_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="only words have a probability"):
+        Query((Picture(tmp_path / "a.png"),), threshold=0.5)
+    with pytest.raises(UsageError, match="without the re-rank"):
+        Query((Words("red"),), threshold=0.5, rerank=False)
+    with pytest.raises(UsageError, match="no probability"):
+        Query((Words("red"),), threshold=1.5)
+
+
+NEARLY = {"red.png": (250, 0, 0), "nearly red.png": (240, 9, 0), "blue.png": (0, 0, 255), "dark red.png": (99, 0, 0)}
+"""Red and nearly red are alike, at a difference of 10 / 255; dark red has the same embedding and is not."""
+
+
+def test_near_duplicates_are_one_hit_and_named(fill: Fill) -> None:
+    hits = SearchEngine(fill(NEARLY), ColourRuntime()).search("red")
+
+    assert names(hits) == ["red.png", "dark red.png", "blue.png"]
+    assert [[path.name for path in hit.similar] for hit in hits] == [["nearly red.png"], [], []]
+    assert [hit.similarity_rank for hit in hits] == [2, 1, 3]
+
+
+def test_folded_pictures_do_not_cost_hits(fill: Fill) -> None:
+    many = {f"{shade}.png": (shade, 0, 0) for shade in range(235, 255)} | {"blue.png": (0, 0, 255)}
+    query = Query((Words("red"),), candidates=1)
+
+    assert len(SearchEngine(fill(many), ColourRuntime()).search(query, k=2)) == 2
+
+
+def test_duplicates_can_be_shown_each_as_a_hit(fill: Fill) -> None:
+    library = fill(NEARLY | {"copy.png": (250, 0, 0)})
+
+    hits = SearchEngine(library, ColourRuntime()).search(Query((Words("red"),), duplicates="show"), k=4)
+
+    assert names(hits) == ["copy.png", "red.png", "nearly red.png", "dark red.png"]
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4]
+    assert [(hit.copies, hit.similar) for hit in hits] == [((), ())] * 4
+
+
+def test_a_photo_of_the_library_is_not_encoded_again_and_need_not_be_there(
+    indexed: Library, runtime: ColourRuntime, photos: Path
+) -> None:
+    (photos / "blue.png").unlink()
+    query = Query((Picture(photos / "blue.png"),))
+
+    assert SearchEngine(indexed, runtime).search(query, k=1)[0].path.name == "blue.png"
+    assert runtime.pictures_encoded == 0
+
+
+def test_a_photo_of_the_library_that_changed_is_looked_at_as_it_is(
+    indexed: Library, runtime: ColourRuntime, photos: Path
+) -> None:
+    make_photo(photos / "blue.png", "red").write_bytes(picture_bytes("red", size=(9, 9)))
+    query = Query((Picture(photos / "blue.png"),))
+
+    assert SearchEngine(indexed, runtime).search(query, k=1)[0].path.name == "red.png"
+
+
+def test_a_picture_may_come_as_bytes(fill: Fill) -> None:
+    query = Query((Picture(picture_bytes("blue")),))
+
+    assert names(SearchEngine(fill(REDS), ColourRuntime()).search(query, k=1)) == ["blue.png"]
+
+
+def test_threads_may_ask_the_same_engine_together(fill: Fill) -> None:
+    engine = SearchEngine(fill(random_colours(100)), ColourRuntime())
+    alone = engine.search("red")
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(engine.search, ["red"] * 64))
+
+    assert answers == [alone] * 64

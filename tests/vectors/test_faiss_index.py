@@ -98,6 +98,23 @@ def test_in_many_lists_each_id_leads_to_its_own_vector_after_removals_and_saving
         assert loaded.search(vectors[[id_ - 1000]], 1)[1][0, 0] == id_
 
 
+@pytest.mark.parametrize("many_lists", [False, True])
+def test_among_some_ids_the_nearest_are_found_however_far_they_are(
+    monkeypatch: pytest.MonkeyPatch, many_lists: bool
+) -> None:
+    vectors, queries = unit_vectors(200), unit_vectors(3, seed=1)
+    index = in_many_lists(monkeypatch, vectors) if many_lists else FaissIndex.empty(SIZE)
+    index.add(np.arange(200), vectors)
+    among = np.array([5, 17, 100, 150, 4000])
+
+    similarities, found = index.search(queries, 10, among)
+
+    exact = queries @ vectors[among[:4]].T
+    assert found.tolist() == among[np.argsort(-exact, axis=1)].tolist()
+    assert similarities == pytest.approx(-np.sort(-exact, axis=1), abs=1e-3)
+    assert index.search(queries, 10, among[:0])[1].shape == (3, 0)
+
+
 def test_an_index_is_worn_when_it_holds_half_or_twice_of_what_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = unit_vectors(1000)
     index = in_many_lists(monkeypatch, vectors[:400])

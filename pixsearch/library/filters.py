@@ -1,0 +1,74 @@
+"""Which photos a query may find at all."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pixsearch.errors import UsageError
+from pixsearch.library.paths import is_at_or_below
+
+
+class Circle(NamedTuple):
+    """A place and what lies around it: degrees, north and east positive, and kilometres."""
+
+    latitude: float
+    longitude: float
+    radius_km: float
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What must be true of a photo; what is not given does not matter. Raises UsageError for what cannot be asked."""
+
+    folders: tuple[Path, ...] = ()
+    """It lies in one of these, at any depth."""
+    name: str | None = None
+    """Its file's name is this glob, in upper or lower case."""
+    after: datetime | None = None
+    """It was taken at this time or later, by the clock of where it was taken."""
+    before: datetime | None = None
+    """It was taken earlier than this."""
+    camera: str | None = None
+    """Maker and model of the camera contain this, in upper or lower case."""
+    keywords: tuple[str, ...] = ()
+    """It has all of these, in upper or lower case."""
+    orientation: Literal["landscape", "portrait", "square"] | None = None
+    min_megapixels: float | None = None
+    max_megapixels: float | None = None
+    has_place: bool = False
+    near: Circle | None = None
+
+    def __post_init__(self) -> None:
+        if self.near is not None:
+            latitude, longitude, radius_km = self.near
+            if not (abs(latitude) <= 90 and abs(longitude) <= 180 and 0 < radius_km < math.inf):
+                raise UsageError(
+                    f"{latitude},{longitude},{radius_km} is no place with a radius", "As in: 48.86,2.35,10"
+                )
+        for bound in (self.after, self.before):
+            if bound is not None and bound.tzinfo is not None:
+                raise UsageError("a date of a query has no time zone", "It is compared with the camera's own clock")
+
+    def lets_path_through(self, path: bytes) -> bool:
+        """Whether folder and name are as asked."""
+        if self.folders and not any(is_at_or_below(path, _real(folder)) for folder in self.folders):
+            return False
+        return self.name is None or bool(_glob(self.name).match(os.fsdecode(os.path.basename(path))))  # noqa: PTH119
+
+
+NO_FILTERS = Filters()
+
+
+def _real(folder: Path) -> bytes:
+    return os.fsencode(folder.expanduser().resolve())
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern), re.IGNORECASE)
