@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixsearch.errors import UsageError
-from pixsearch.search.query import DEFAULT_CANDIDATES, Picture, Query, Words
+from pixsearch.library.filters import Filters
+from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import library_folder
 from pixsearch_cli.checkpoint import checkpoint_for
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
-from pixsearch_cli.output import print_json, print_table, say
+from pixsearch_cli.output import printable, say
+from pixsearch_cli.query_filters import (
+    AfterOption,
+    BeforeOption,
+    CameraOption,
+    FolderOption,
+    HasPlaceOption,
+    KeywordOption,
+    MaxMegapixelsOption,
+    MinMegapixelsOption,
+    NameOption,
+    NearOption,
+    OrientationOption,
+    circle,
+    date,
+)
+from pixsearch_cli.query_parts import other_parts
+from pixsearch_cli.query_results import copy_hits, open_best, print_hits, print_json_lines, print_paths
 
 if TYPE_CHECKING:
     from pixsearch import Hit
@@ -20,10 +41,29 @@ if TYPE_CHECKING:
 NOTHING_MATCHES = 3
 
 
+class Duplicates(StrEnum):
+    fold = "fold"
+    show = "show"
+
+
 def query(
-    words: Annotated[str | None, typer.Argument(metavar="WORDS", help="What to look for.", show_default=False)] = None,
+    words: Annotated[
+        str | None, typer.Argument(metavar="WORDS", help="What to look for; - reads it from stdin.", show_default=False)
+    ] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="Look for photos like this one instead.")
+        str | None,
+        typer.Option("--image", metavar="FILE|URL|-", help="Look for photos like this one; - reads it from stdin."),
+    ] = None,
+    plus: Annotated[
+        list[str] | None,
+        typer.Option("--plus", metavar="[WEIGHT:]WORDS|FILE", help="Also like this; may be given again."),
+    ] = None,
+    minus: Annotated[
+        list[str] | None,
+        typer.Option("--minus", metavar="[WEIGHT:]WORDS|FILE", help="But not like this; may be given again."),
+    ] = None,
+    queries: Annotated[
+        str | None, typer.Option("--queries", metavar="FILE|-", help="Answer each line of a file, or of stdin.")
     ] = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", min=1, help="How many photos to show.")] = 10,
     candidates: Annotated[
@@ -37,77 +77,136 @@ def query(
             show_default=False,
         ),
     ] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", metavar="P", help="Only matches as probable as this, from 0 to 1.")
+    ] = None,
+    duplicates: Annotated[
+        Duplicates, typer.Option("--duplicates", help="Pictures that look the same: one line, or each its own.")
+    ] = Duplicates.fold,
+    folder: FolderOption = None,
+    name: NameOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    camera: CameraOption = None,
+    keyword: KeywordOption = None,
+    orientation: OrientationOption = None,
+    min_megapixels: MinMegapixelsOption = None,
+    max_megapixels: MaxMegapixelsOption = None,
+    has_place: HasPlaceOption = False,
+    near: NearOption = None,
+    allow_network: Annotated[
+        bool, typer.Option("--allow-network", help="Fetch pictures that are given by their address.")
+    ] = False,
+    pictures: Annotated[
+        bool | None,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Show small pictures. [default: where stdout is a terminal]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    paths: Annotated[bool, typer.Option("--paths", help="Print the paths alone, one a line.")] = False,
+    null: Annotated[bool, typer.Option("--null", "-0", help="Print the paths alone, a NUL behind each.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the best photo in the system's viewer.")] = False,
+    copy_to: Annotated[Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the photos there.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page of the photos.")] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Find photos.
 
-    For example: pixsearch query "cherry blossoms in spring"
+    For example:
+
+    pixsearch query "cherry blossoms in spring"
+
+    pixsearch query "a beach" --plus sunset.jpg --minus 0.5:people --after 2021-03 --before 2021-06
+
+    pixsearch query --image photo.jpg --no-pictures -0 | xargs -0 ls -l
 
     Exit code 3: nothing in this library matches.
     """
-    asked = Query((_part(words, image),), candidates=candidates, rerank=rerank)
-    hits = _search(asked, top_k, library_folder(library), model)
-    if not hits:
-        say("nothing in this library matches")
+    if sum([as_json, paths or null]) > 1:
+        raise UsageError("--json and --paths exclude each other", "Leave one out")
+    filters = Filters(
+        folders=tuple(folder or ()),
+        name=name,
+        after=date(after),
+        before=date(before),
+        camera=camera,
+        keywords=tuple(keyword or ()),
+        orientation=None if orientation is None else orientation.value,
+        min_megapixels=min_megapixels,
+        max_megapixels=max_megapixels,
+        has_place=has_place,
+        near=circle(near),
+    )
+    others = other_parts(image, plus or [], minus or [], allow_network)
+    texts = _texts(words, queries)
+    asked = [
+        Query(
+            others if text is None else (Words(text), *others),
+            filters=filters,
+            candidates=candidates,
+            rerank=rerank,
+            threshold=threshold,
+            duplicates=duplicates.value,
+        )
+        for text in texts
+    ]
+    shown = [_shown(text, image, plus or [], minus or []) for text in texts]
+    answers = list(zip(shown, _search(asked, top_k, library_folder(library), model), strict=True))
+    for question, hits in answers:
+        if as_json:
+            print_json_lines(hits, None if queries is None else question)
+        elif paths or null:
+            print_paths(hits, b"\0" if null else b"\n")
+        elif hits:
+            if queries is not None:
+                print(printable(question))
+            print_hits(hits, sys.stdout.isatty() if pictures is None else pictures)
+        if not hits:
+            say("nothing in this library matches" + ("" if queries is None else f": {question}"))
+    if html is not None:
+        from pixsearch_cli.html_page import write_page
+
+        write_page(html, answers)
+    if not (found := [hit for _, hits in answers for hit in hits]):
         raise typer.Exit(NOTHING_MATCHES)
-    if as_json:
-        for hit in hits:
-            print_json(_record(hit))
-    else:
-        print_table(*_table(hits))
+    if copy_to is not None:
+        copy_hits(found, copy_to)
+    if open_it:
+        open_best(found)
 
 
-def _part(words: str | None, image: Path | None) -> Words | Picture:
-    if words is not None and image is None:
-        return Words(words)
-    if image is not None and words is None:
-        return Picture(image)
-    raise UsageError("a query is either words or an --image", 'For example: pixsearch query "a cat"')
+def _shown(words: str | None, image: str | None, plus: Sequence[str], minus: Sequence[str]) -> str:
+    """The query as a line."""
+    others = [f"+ {part}" for part in plus] + [f"- {part}" for part in minus]
+    return " ".join([*filter(None, [words, image]), *others])
 
 
-def _search(asked: Query, k: int, folder: Path, model: str | None) -> list[Hit]:
+def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
+    """The words of each query; None for a query without."""
+    if queries is None:
+        return [" ".join(sys.stdin.read().split()) if words == "-" else words]
+    if words is not None:
+        raise UsageError("--queries and WORDS exclude each other", "Put the words into the file")
+    lines = (sys.stdin.read() if queries == "-" else Path(queries).read_text(encoding="utf-8")).splitlines()
+    if not (texts := [line.strip() for line in lines if line.strip()]):
+        raise UsageError(f"there is no query in {queries}", "Write one a line")
+    return texts
+
+
+def _search(asked: Sequence[Query], k: int, folder: Path, model: str | None) -> list[list[Hit]]:
     from pixsearch import Library
 
     with Library.open(folder) as library:
         if (indexed_with := library.model()) is None:  # nothing was ever indexed
-            return []
+            return [[] for _ in asked]
         checkpoint = checkpoint_for(model, indexed_with)
         # Only now: what cannot be answered need not wait for torch.
         from pixsearch import SearchEngine
         from pixsearch.model.runtime import PixelBertRuntime
 
-        return SearchEngine(library, PixelBertRuntime(checkpoint)).search(asked, k)
-
-
-def _record(hit: Hit) -> dict[str, object]:
-    return {
-        "rank": hit.rank,
-        "path": hit.path,
-        "similarity": hit.similarity,
-        "similarity_rank": hit.similarity_rank,
-        "match": hit.match,
-        "probability": hit.probability,
-        "copies": hit.copies,
-    }
-
-
-def _table(hits: list[Hit]) -> tuple[list[str], list[list[str]]]:
-    headings = ["rank", "match", "similarity", "photo"]
-    rows = [[str(hit.rank), _match(hit), f"{hit.similarity:.3f} ({hit.similarity_rank})", _photo(hit)] for hit in hits]
-    if hits[0].match is None:
-        return [headings[0], *headings[2:]], [[row[0], *row[2:]] for row in rows]
-    return headings, rows
-
-
-def _match(hit: Hit) -> str:
-    if hit.probability is not None:
-        return f"{hit.probability:.0%}"
-    return "" if hit.match is None else f"{hit.match:.2f}"
-
-
-def _photo(hit: Hit) -> str:
-    if not hit.copies:
-        return str(hit.path)
-    return f"{hit.path} (and {len(hit.copies)} {'copy' if len(hit.copies) == 1 else 'copies'})"
+        engine = SearchEngine(library, PixelBertRuntime(checkpoint))
+        return [engine.search(query, k) for query in asked]

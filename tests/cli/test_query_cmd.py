@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from PIL import Image
 
-from tests.cli.conftest import Run
+from pixsearch_cli.query_filters import date
+from tests.cli.conftest import Outcome, Run
 from tests.colour_runtime import ColourRuntime
+from tests.photos import picture_bytes
 
 
 def test_the_table_shows_both_figures_and_the_path_unbroken(run: Run, indexed: Path, photos: Path) -> None:
@@ -54,6 +68,16 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "match": pytest.approx(5.0, abs=1e-5),
         "probability": None,
         "copies": [],
+        "similar": [],
+        "width": 20,
+        "height": 10,
+        "taken_at": None,
+        "camera": None,
+        "latitude": None,
+        "longitude": None,
+        "title": None,
+        "caption": None,
+        "keywords": [],
     }
     assert lines[2]["copies"] == [f"{photos}/blue.png"]
 
@@ -99,12 +123,26 @@ def test_a_picture_that_is_not_there_is_named(run: Run, indexed: Path, tmp_path:
         [""],
         ["  "],
         [],
-        ["red", "--image", "x.png"],
         ["--image", "x.png", "--rerank"],
         ["red", "-k", "0"],
         ["red", "--candidates", "0"],
         ["red", "--no-such-option"],
         ["red", "-k", "many"],
+        ["red", "--queries", "-"],
+        ["red", "--after", "March"],
+        ["red", "--after", "2021-02-30"],
+        ["red", "--near", "Paris"],
+        ["red", "--near", "48.8,2.3"],
+        ["red", "--orientation", "round"],
+        ["red", "--duplicates", "maybe"],
+        ["red", "--threshold", "2"],
+        ["red", "--threshold", "0.5"],
+        ["red", "--threshold", "0.5", "--no-rerank"],
+        ["--image", "x.png", "--threshold", "0.5"],
+        ["red", "--json", "--paths"],
+        ["red", "--plus", "0:blue"],
+        ["red", "--minus", "red"],
+        ["--image", "https://example.org/a.jpg"],
     ],
 )
 def test_wrong_usage_exits_with_2_and_prints_no_result(run: Run, indexed: Path, arguments: list[str]) -> None:
@@ -162,3 +200,243 @@ def test_a_name_with_line_breaks_and_escapes_cannot_fool_the_terminal(run: Run, 
     run("index", photos)
 
     assert rf"{photos}/a\n\x1b[31mb[bold].png" in run("query", "red").stdout
+
+
+def paths_of(outcome: Outcome) -> list[str]:
+    return [Path(path).name for path in outcome.stdout.splitlines()]
+
+
+def test_words_and_pictures_are_added_and_taken_away(run: Run, indexed: Path, photos: Path) -> None:
+    # Of (1, 0, 0) - (0, 0, 1) dark red is nearest, (1, 0.4, 0.4) is next, blue is opposite.
+    apart = run("query", "red", "--minus", "blue", "--no-rerank", "--paths")
+    together = run("query", "red", "--plus", f"3:{photos / 'blue.png'}", "--no-rerank", "--paths")
+    mostly = run("query", "red", "--plus", "0.1:blue", "--no-rerank", "--paths")
+
+    assert paths_of(apart) == ["dark red.png", "pink.png", "blue again.png"]
+    assert paths_of(together)[0] == "blue again.png"
+    assert paths_of(mostly)[0] == "dark red.png"
+
+
+def test_words_beside_a_picture_are_re_ranked(run: Run, indexed: Path, photos: Path) -> None:
+    assert paths_of(run("query", "red", "--image", photos / "blue.png", "--paths"))[0] == "pink.png"
+
+
+def test_a_picture_to_add_that_is_not_there_is_not_taken_for_words(run: Run, indexed: Path) -> None:
+    outcome = run("query", "red", "--plus", "none.jpg")
+
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert "none.jpg: cannot be read" in outcome.stderr
+
+
+def test_a_picture_comes_from_stdin(run: Run, indexed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((photos / "blue.png").read_bytes())))
+
+    assert paths_of(run("query", "--image", "-", "--paths"))[0] == "blue again.png"
+
+
+def test_words_come_from_stdin(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("blue\n"))
+
+    assert paths_of(run("query", "-", "--paths"))[0] == "blue again.png"
+
+
+@pytest.fixture
+def server(photos: Path) -> Iterator[str]:
+    """The address of a server of the photos."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(photos))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def test_a_picture_is_fetched_only_if_that_is_allowed(run: Run, indexed: Path, server: str) -> None:
+    refused = run("query", "--image", f"{server}/blue.png")
+    fetched = run("query", "--image", f"{server}/blue.png", "--allow-network", "--paths")
+    missing = run("query", "--image", f"{server}/none.png", "--allow-network")
+
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--allow-network" in refused.stderr
+    assert paths_of(fetched)[0] == "blue again.png"
+    assert missing.exit_code == 1
+    assert "cannot be fetched: File not found" in missing.stderr
+
+
+def test_each_line_of_a_file_is_a_query(run: Run, indexed: Path, tmp_path: Path) -> None:
+    (tmp_path / "queries.txt").write_text("red\n\n  blue  \n")
+
+    as_json = run("query", "--queries", tmp_path / "queries.txt", "-k", "1", "--json")
+    table = run("query", "--queries", tmp_path / "queries.txt", "-k", "1")
+
+    lines = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert [(line["query"], Path(line["path"]).name) for line in lines] == [
+        ("red", "pink.png"),
+        ("blue", "blue again.png"),
+    ]
+    assert [line for line in table.stdout.splitlines() if line in ("red", "blue")] == ["red", "blue"]
+
+
+def test_many_queries_come_from_stdin(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("red\nblue\n"))
+
+    assert paths_of(run("query", "--queries", "-", "-k", "1", "--paths")) == ["pink.png", "blue again.png"]
+
+
+def test_filters_narrow_what_is_found(run: Run, indexed: Path, photos: Path) -> None:
+    assert paths_of(run("query", "red", "--name", "BLUE*", "--paths")) == ["blue again.png"]
+    assert paths_of(run("query", "red", "--name", "blue.png", "--paths")) == ["blue.png"]
+    assert len(paths_of(run("query", "red", "--folder", photos, "--orientation", "landscape", "--paths"))) == 3
+    for nothing in (
+        ["--folder", photos / "none"],
+        ["--orientation", "portrait"],
+        ["--after", "2021"],
+        ["--before", "2021-03-15T18:30"],
+        ["--camera", "canon"],
+        ["--keyword", "trip"],
+        ["--min-megapixels", "1"],
+        ["--max-megapixels", "0.0001"],
+        ["--has-place"],
+        ["--near", "48.86,2.35,10"],
+    ):
+        outcome = run("query", "red", *nothing)
+        assert (outcome.exit_code, outcome.stdout) == (3, "")
+        assert outcome.stderr == "pixsearch: nothing in this library matches\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2021", datetime(2021, 1, 1)),
+        ("2021-03", datetime(2021, 3, 1)),
+        ("2021-03-15", datetime(2021, 3, 15)),
+        ("2021-03-15T18:30", datetime(2021, 3, 15, 18, 30)),
+        ("2021-03-15 18:30:05", datetime(2021, 3, 15, 18, 30, 5)),
+    ],
+)
+def test_a_date_is_when_it_begins(text: str, expected: datetime) -> None:
+    assert date(text) == expected
+
+
+def test_nothing_as_probable_as_the_threshold_exits_with_3(run: Run, model: ColourRuntime, indexed: Path) -> None:
+    model.calibrated = True
+
+    some, none = (run("query", "red", "--threshold", probability, "--paths") for probability in ("0.9", "0.999"))
+
+    assert paths_of(some) == ["pink.png"]
+    assert (none.exit_code, none.stdout) == (3, "")
+
+
+def test_pictures_that_look_the_same_are_one_line_unless_asked_for(run: Run, indexed: Path, photos: Path) -> None:
+    Image.new("RGB", (20, 10), (250, 102, 102)).save(photos / "pink too.png")
+    run("index", photos)
+
+    folded = run("query", "red")
+    shown = run("query", "red", "--duplicates", "show", "--paths")
+
+    assert folded.stdout.splitlines()[1].endswith("pink.png (and 1 alike)")
+    assert paths_of(shown) == ["pink.png", "pink too.png", "dark red.png", "blue again.png", "blue.png"]
+
+
+def test_paths_are_the_bytes_of_the_names_whatever_they_are(library: Path, tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/odd/line\nbreak \xff\xe6\xa1\x9c.png"
+    os.mkdir(os.path.dirname(name))  # noqa: PTH102, PTH120 - not valid UTF-8
+    with open(name, "wb") as file:  # noqa: PTH123
+        file.write(picture_bytes("red"))
+    command = [sys.executable, "-m", "tests.faults.pixsearch_with_colours"]
+    environment = os.environ | {"PIXSEARCH_LIBRARY": str(library)}
+    subprocess.run([*command, "index", tmp_path / "odd"], check=True, env=environment, capture_output=True)
+
+    printed = [
+        subprocess.run([*command, "query", "red", option], check=True, env=environment, capture_output=True).stdout
+        for option in ("--paths", "-0")
+    ]
+
+    assert printed == [name + b"\n", name + b"\0"]
+
+
+def test_photos_are_copied_by_rank_and_nothing_is_overwritten(run: Run, indexed: Path, tmp_path: Path) -> None:
+    (tmp_path / "chosen").mkdir()
+    (tmp_path / "chosen/001-pink.png").write_text("mine")
+
+    outcome = run("query", "red", "-k", "2", "--copy-to", tmp_path / "chosen")
+
+    assert sorted(path.name for path in (tmp_path / "chosen").iterdir()) == [
+        "001-pink-2.png",
+        "001-pink.png",
+        "002-dark red.png",
+    ]
+    assert (tmp_path / "chosen/001-pink.png").read_text() == "mine"
+    assert (tmp_path / "chosen/002-dark red.png").read_bytes() == (tmp_path / "photos/dark red.png").read_bytes()
+    assert "2 photos copied" in outcome.stderr
+
+
+def test_the_best_photo_is_opened(run: Run, indexed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def launch(path: str) -> int:
+        opened.append(path)
+        return 0
+
+    monkeypatch.setattr("typer.launch", launch)
+
+    run("query", "red", "--open")
+
+    assert opened == [str(photos / "pink.png")]
+
+
+def test_where_there_is_no_viewer_it_says_so(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.launch", lambda _: 1)
+
+    outcome = run("query", "red", "--open")
+
+    assert outcome.exit_code == 1
+    assert "could not be opened" in outcome.stderr
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and all text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+
+
+def test_a_page_holds_its_pictures_and_nothing_from_elsewhere(
+    run: Run, indexed: Path, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "pink.png").rename(photos / "<b>&.png")
+    run("index", photos)
+
+    run("query", "red", "--html", tmp_path / "page.html")
+
+    page = Page((tmp_path / "page.html").read_text())
+    pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert len(pictures) == 3
+    for source in pictures:
+        assert source is not None
+        kind, _, data = source.partition(",")
+        assert kind == "data:image/jpeg;base64"
+        assert Image.open(io.BytesIO(base64.b64decode(data))).size == (20, 10)
+    assert ("a", {"href": (photos / "<b>&.png").as_uri()}) in page.tags
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "b")]
+    assert str(photos / "<b>&.png") in page.texts
+    assert "red" in page.texts
+
+
+def test_small_pictures_are_shown_with_their_figures(run: Run, indexed: Path, photos: Path) -> None:
+    (photos / "dark red.png").unlink()
+
+    lines = run("query", "red", "--pictures", "-k", "2").stdout.splitlines()
+
+    assert len(lines) >= 9  # a picture of 8 lines, and the one that is gone
+    text = " ".join(" ".join(lines).split())
+    assert "1 match 5.00 similarity 0.870 (2)" in text
+    assert "file or directory" in text

@@ -1,0 +1,70 @@
+"""From what stands on the command line to the parts of a query."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from pixsearch.errors import PictureError, UsageError
+from pixsearch.search.query import Picture, Words
+
+_WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
+_PICTURE_SUFFIX = re.compile(
+    r"\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif|jp2|dng|cr[23]|nef|arw|raf|orf|rw2|pef)", re.IGNORECASE
+)
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_DOWNLOAD_LIMIT_BYTES = 200 << 20
+_DOWNLOAD_TIMEOUT_S = 30
+
+
+def other_parts(
+    image: str | None, plus: Sequence[str], minus: Sequence[str], allow_network: bool
+) -> tuple[Words | Picture, ...]:
+    """All but the words that a query begins with. Raises UsageError, PictureError."""
+    pictures = [] if image is None else [_picture(image, 1.0, allow_network)]
+    added = [_part(operand, 1.0, allow_network) for operand in plus]
+    return (*pictures, *added, *(_part(operand, -1.0, allow_network) for operand in minus))
+
+
+def _part(operand: str, sign: float, allow_network: bool) -> Words | Picture:
+    """An operand of --plus or --minus: a picture if it is called like one or is there as a file, else words."""
+    weight = sign
+    if weighted := _WEIGHTED.fullmatch(operand):
+        weight, operand = sign * float(weighted[1]), weighted[2]
+    if _ADDRESS.match(operand) or _PICTURE_SUFFIX.fullmatch(Path(operand).suffix) or _is_file(operand):
+        return _picture(operand, weight, allow_network)
+    return Words(operand, weight)
+
+
+def _picture(source: str, weight: float, allow_network: bool) -> Picture:
+    if source == "-":
+        return Picture(sys.stdin.buffer.read(), weight)
+    if _ADDRESS.match(source):
+        if not allow_network:
+            raise UsageError(f"{source} is on the network", "Let it be fetched with --allow-network")
+        return Picture(_download(source), weight)
+    return Picture(Path(source), weight)
+
+
+def _download(address: str) -> bytes:
+    """Raises PictureError."""
+    try:
+        with urlopen(Request(address, headers={"User-Agent": "pixsearch"}), timeout=_DOWNLOAD_TIMEOUT_S) as answer:
+            data: bytes = answer.read(_DOWNLOAD_LIMIT_BYTES + 1)
+    except (URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise PictureError(f"{address} cannot be fetched: {reason}") from error
+    if len(data) > _DOWNLOAD_LIMIT_BYTES:
+        raise PictureError(f"{address} is larger than {_DOWNLOAD_LIMIT_BYTES >> 20} MiB")
+    return data
+
+
+def _is_file(operand: str) -> bool:
+    try:
+        return Path(operand).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False

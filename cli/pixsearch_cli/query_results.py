@@ -1,0 +1,150 @@
+"""How the hits of a query are shown, and what else can be done with them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from pixsearch.errors import PictureError, PixsearchError
+from pixsearch_cli.output import print_json, print_table, printable, say
+
+if TYPE_CHECKING:
+    from pixsearch import Hit
+
+_PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
+"""In cells of the terminal."""
+
+
+def json_record(hit: Hit) -> dict[str, object]:
+    """As docs/guide.md has it."""
+    metadata = hit.metadata
+    return {
+        "rank": hit.rank,
+        "path": hit.path,
+        "similarity": hit.similarity,
+        "similarity_rank": hit.similarity_rank,
+        "match": hit.match,
+        "probability": hit.probability,
+        "copies": hit.copies,
+        "similar": hit.similar,
+        "width": metadata.width,
+        "height": metadata.height,
+        "taken_at": None if metadata.taken_at is None else metadata.taken_at.isoformat(),
+        "camera": metadata.camera,
+        "latitude": metadata.latitude,
+        "longitude": metadata.longitude,
+        "title": metadata.title,
+        "caption": metadata.caption,
+        "keywords": metadata.keywords,
+    }
+
+
+def print_json_lines(hits: Sequence[Hit], query: str | None) -> None:
+    """With the query in front where there are several."""
+    for hit in hits:
+        print_json(({} if query is None else {"query": query}) | json_record(hit))
+
+
+def print_paths(hits: Sequence[Hit], end: bytes) -> None:
+    """The paths as the bytes that they are, for other programs."""
+    sys.stdout.flush()
+    for hit in hits:
+        sys.stdout.buffer.write(os.fsencode(hit.path) + end)
+    sys.stdout.buffer.flush()
+
+
+def print_hits(hits: Sequence[Hit], with_pictures: bool) -> None:
+    """For people: a table, or small pictures with their figures."""
+    if with_pictures:
+        _print_pictures(hits)
+    else:
+        print_table(*_table(hits))
+
+
+def open_best(hits: Sequence[Hit]) -> None:
+    """In the system's own viewer."""
+    if typer.launch(str(hits[0].path)) != 0:
+        raise PixsearchError(f"{hits[0].path} could not be opened", "There may be no viewer for it on this machine")
+
+
+def copy_hits(hits: Sequence[Hit], folder: Path) -> None:
+    """Copy the photos into a folder, numbered by rank. Nothing there is overwritten. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copied = 0
+    for hit in hits:
+        try:
+            _copy(hit.path, folder, f"{hit.rank:03}-{hit.path.stem}")
+            copied += 1
+        except FileNotFoundError:
+            say(f"{hit.path} is not there and was not copied")
+    say(f"{copied} photos copied to {folder}")
+
+
+def _copy(source: Path, folder: Path, stem: str) -> None:
+    with source.open("rb") as original:
+        for number in count(1):
+            target = folder / f"{stem}{'' if number == 1 else f'-{number}'}{source.suffix}"
+            try:
+                with target.open("xb") as copy:
+                    shutil.copyfileobj(original, copy)
+            except FileExistsError:
+                continue
+            shutil.copystat(source, target)
+            return
+
+
+def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
+    headings = ["rank", "match", "similarity", "photo"]
+    rows = [[str(hit.rank), _match(hit), f"{hit.similarity:.3f} ({hit.similarity_rank})", _photo(hit)] for hit in hits]
+    if hits[0].match is None:
+        return [headings[0], *headings[2:]], [[row[0], *row[2:]] for row in rows]
+    return headings, rows
+
+
+def _print_pictures(hits: Sequence[Hit]) -> None:
+    """By the terminal's own protocol (kitty's, or sixel), or in half blocks."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+    from textual_image.renderable import Image as TerminalImage  # asks the terminal what it can do
+
+    from pixsearch.pictures import open_picture
+
+    table = Table(box=None, show_header=False)
+    table.add_column(width=_PICTURE_WIDTH)
+    table.add_column(overflow="fold")
+    for hit in hits:
+        figures = [f"{hit.rank}", *filter(None, [_match(hit) and f"match {_match(hit)}"])]
+        figures.append(f"similarity {hit.similarity:.3f} ({hit.similarity_rank})")
+        taken_at = hit.metadata.taken_at
+        lines = ["  ".join(figures), printable(_photo(hit)), f"{taken_at:%Y-%m-%d %H:%M}" if taken_at else ""]
+        try:
+            small = open_picture(hit.path, min_edge=160)
+            small.thumbnail((480, 320))
+            picture: object = TerminalImage(small, width="auto", height=_PICTURE_HEIGHT)
+        except PictureError as error:
+            picture = Text(error.message, style="dim")
+        table.add_row(picture, Text("\n".join(lines)))  # type: ignore[arg-type]
+    Console(highlight=False).print(table)
+
+
+def _match(hit: Hit) -> str:
+    if hit.probability is not None:
+        return f"{hit.probability:.0%}"
+    return "" if hit.match is None else f"{hit.match:.2f}"
+
+
+def _photo(hit: Hit) -> str:
+    more = []
+    if hit.copies:
+        more.append(f"{len(hit.copies)} {'copy' if len(hit.copies) == 1 else 'copies'}")
+    if hit.similar:
+        more.append(f"{len(hit.similar)} alike")
+    return f"{hit.path} (and {', '.join(more)})" if more else str(hit.path)
