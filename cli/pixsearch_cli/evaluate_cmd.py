@@ -66,7 +66,7 @@ def evaluate(
     reading = read_captioned(data, images)
     enforce_limit(reading.problems, max_bad, len(reading.pictures))
     tell_problems(reading.problems)
-    pictures = _of_split([picture for picture in reading.pictures if picture.captions], split)
+    pictures = of_split([picture for picture in reading.pictures if picture.captions], split)
     ks = [] if no_rerank else candidates or ([] if full else [64])
     with progress_bars() as show, tempfile.TemporaryDirectory() as folder:
         grids = encode_grids(network, processor, pictures, Path(folder), show)
@@ -79,7 +79,7 @@ def evaluate(
         _print_table(evaluation)
 
 
-def _of_split(pictures: Sequence[CaptionedPicture], split: str | None) -> list[CaptionedPicture]:
+def of_split(pictures: Sequence[CaptionedPicture], split: str | None) -> list[CaptionedPicture]:
     """Of val where none is named, or of the only split that there is."""
     splits = list(dict.fromkeys(picture.split for picture in pictures))
     if split is None:

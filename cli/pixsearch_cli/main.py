@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from pixsearch import PixsearchError, __version__
-from pixsearch_cli import evaluate_cmd, forget_cmd, index_cmd, query_cmd, status_cmd, train_cmd, verify_cmd, watch_cmd
+from pixsearch_cli import (
+    calibrate_cmd,
+    evaluate_cmd,
+    forget_cmd,
+    index_cmd,
+    query_cmd,
+    status_cmd,
+    train_cmd,
+    verify_cmd,
+    watch_cmd,
+)
 from pixsearch_cli.output import say
 
 app = typer.Typer(
@@ -33,6 +43,7 @@ app.command("verify")(verify_cmd.verify)
 app.command("repair")(verify_cmd.repair)
 app.command("train")(train_cmd.train)
 app.command("evaluate")(evaluate_cmd.evaluate)
+app.command("calibrate")(calibrate_cmd.calibrate)
 
 
 def _print_version(wanted: bool) -> None:
