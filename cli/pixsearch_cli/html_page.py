@@ -6,6 +6,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from pixsearch import Hit
+    from pixsearch.search.explain import Explanation
 
 THUMBNAIL = 320
 """Longer edge in pixels."""
+_MAP = 120
 
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.4 system-ui, sans-serif; }
@@ -29,14 +32,27 @@ ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 1.2rem;
 img { width: 100%; height: 12rem; object-fit: contain; background: #8882; border-radius: .3rem; }
 p { margin: .3rem 0 0; overflow-wrap: anywhere; }
 .figures { font-variant-numeric: tabular-nums; }
-.path, .more { font-size: .8rem; opacity: .75; }
+.path, .more, details { font-size: .8rem; opacity: .75; }
+.maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(6rem, 1fr)); gap: .4rem; }
+.maps img { height: auto; }
+figure { margin: 0; }
 """
 
 
-def write_page(file: Path, answers: Sequence[tuple[str, Sequence[Hit]]]) -> None:
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A query, its hits, and why they are."""
+
+    query: str
+    hits: Sequence[Hit]
+    explanations: Sequence[Explanation | None]
+    """One for each hit; None where there are no words to explain."""
+
+
+def write_page(file: Path, sections: Sequence[Section]) -> None:
     """Write a page of queries and their hits. Raises OSError."""
-    sections = "\n".join(_section(query, hits) for query, hits in answers)
-    title = html.escape(answers[0][0] if len(answers) == 1 else f"{len(answers)} queries")
+    title = html.escape(sections[0].query if len(sections) == 1 else f"{len(sections)} queries")
+    shown = "\n".join(map(_section, sections))
     page = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -46,20 +62,29 @@ def write_page(file: Path, answers: Sequence[tuple[str, Sequence[Hit]]]) -> None
 <style>{_STYLE}</style>
 </head>
 <body>
-{sections}
+{shown}
 </body>
 </html>
 """
     write_durably(file, page.encode(errors="backslashreplace"))
 
 
-def _section(query: str, hits: Sequence[Hit]) -> str:
-    found = "".join(_item(hit) for hit in hits) or "<p>nothing in this library matches</p>"
-    return f"<section>\n<h1>{html.escape(query)}</h1>\n<ol>\n{found}</ol>\n</section>"
+def _section(section: Section) -> str:
+    items = "".join(_item(hit, why) for hit, why in zip(section.hits, section.explanations, strict=True))
+    found = f"<ol>\n{items}</ol>" if items else "<p>nothing in this library matches</p>"
+    return f"<section>\n<h1>{html.escape(section.query)}</h1>\n{found}\n</section>"
 
 
-def _item(hit: Hit) -> str:
-    path = str(hit.path)
+def _item(hit: Hit, why: Explanation | None) -> str:
+    from pixsearch.pictures import open_picture
+
+    try:
+        picture = open_picture(hit.path, min_edge=THUMBNAIL)
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        thumbnail = f'<img alt="{html.escape(hit.path.name)}" src="{_data_url(picture)}">'
+        maps = "" if why is None else _maps(why, picture)
+    except PictureError as error:
+        thumbnail, maps = f"<p>{html.escape(error.message)}</p>", ""
     match = "" if hit.match is None else f"match {hit.match:.2f}, "
     if hit.probability is not None:
         match = f"match {hit.probability:.0%}, "
@@ -67,31 +92,30 @@ def _item(hit: Hit) -> str:
     facts += filter(None, [hit.metadata.camera, hit.metadata.title or hit.metadata.caption])
     more = "".join(f"<p class=more>also {html.escape(str(other))}</p>" for other in (*hit.copies, *hit.similar))
     return f"""<li>
-<a href="{html.escape(_link(hit.path))}">{_thumbnail(hit.path)}</a>
+<a href="{html.escape(hit.path.as_uri())}">{thumbnail}</a>
 <p class=figures>{hit.rank}: {match}similarity {hit.similarity:.3f} ({hit.similarity_rank})</p>
 <p>{html.escape(", ".join(facts))}</p>
-<p class=path>{html.escape(path)}</p>
-{more}</li>
+<p class=path>{html.escape(str(hit.path))}</p>
+{more}{maps}</li>
 """
 
 
-def _link(path: Path) -> str:
-    return path.as_uri()
+def _maps(why: Explanation, picture: Image.Image) -> str:
+    """What each word looks at, folded away."""
+    from pixsearch.search.explain import heat
+
+    small = picture.copy()
+    small.thumbnail((_MAP, _MAP))
+    figures = "".join(
+        f'<figure><img alt="where {html.escape(word)} is looked for" src="{_data_url(heat(small, attention))}">'
+        f"<figcaption>{html.escape(word)}</figcaption></figure>"
+        for word, attention in zip(why.words, why.attention, strict=True)
+    )
+    return f"<details><summary>why</summary><div class=maps>{figures}</div></details>\n"
 
 
-def _thumbnail(path: Path) -> str:
-    from pixsearch.pictures import open_picture
-
-    try:
-        picture = open_picture(path, min_edge=THUMBNAIL)
-    except PictureError as error:
-        return f"<p>{html.escape(error.message)}</p>"
-    return f'<img alt="{html.escape(path.name)}" src="{data_url(picture)}">'
-
-
-def data_url(picture: Image.Image) -> str:
-    """The picture as a small JPEG inside an address."""
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+def _data_url(picture: Image.Image) -> str:
+    """The picture as a JPEG inside an address."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

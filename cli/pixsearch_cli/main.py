@@ -13,6 +13,7 @@ from pixsearch import PixsearchError, __version__
 from pixsearch_cli import (
     calibrate_cmd,
     evaluate_cmd,
+    explain_cmd,
     forget_cmd,
     index_cmd,
     query_cmd,
@@ -36,6 +37,7 @@ app = typer.Typer(
 # A command's module imports what is heavy (torch, faiss, sqlalchemy) inside its function, so that --help is instant.
 app.command("index")(index_cmd.index)
 app.command("query")(query_cmd.query)
+app.command("explain")(explain_cmd.explain)
 app.command("status")(status_cmd.status)
 app.command("watch")(watch_cmd.watch)
 app.command("forget")(forget_cmd.forget)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from pixsearch.library.filters import Filters
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import library_folder
 from pixsearch_cli.checkpoint import checkpoint_for
+from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import printable, say
 from pixsearch_cli.query_filters import (
@@ -36,7 +37,7 @@ from pixsearch_cli.query_parts import other_parts
 from pixsearch_cli.query_results import copy_hits, open_best, print_hits, print_json_lines, print_paths
 
 if TYPE_CHECKING:
-    from pixsearch import Hit
+    pass
 
 NOTHING_MATCHES = 3
 
@@ -155,8 +156,9 @@ def query(
         for text in texts
     ]
     shown = [_shown(text, image, plus or [], minus or []) for text in texts]
-    answers = list(zip(shown, _search(asked, top_k, library_folder(library), model), strict=True))
-    for question, hits in answers:
+    answers = _search(dict(zip(shown, asked, strict=True)), top_k, library_folder(library), model, html is not None)
+    for answer in answers:
+        question, hits = answer.query, answer.hits
         if as_json:
             print_json_lines(hits, None if queries is None else question)
         elif paths or null:
@@ -168,10 +170,8 @@ def query(
         if not hits:
             say("nothing in this library matches" + ("" if queries is None else f": {question}"))
     if html is not None:
-        from pixsearch_cli.html_page import write_page
-
         write_page(html, answers)
-    if not (found := [hit for _, hits in answers for hit in hits]):
+    if not (found := [hit for answer in answers for hit in answer.hits]):
         raise typer.Exit(NOTHING_MATCHES)
     if copy_to is not None:
         copy_hits(found, copy_to)
@@ -197,16 +197,22 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
     return texts
 
 
-def _search(asked: Sequence[Query], k: int, folder: Path, model: str | None) -> list[list[Hit]]:
+def _search(asked: Mapping[str, Query], k: int, folder: Path, model: str | None, explained: bool) -> list[Section]:
     from pixsearch import Library
 
     with Library.open(folder) as library:
         if (indexed_with := library.model()) is None:  # nothing was ever indexed
-            return [[] for _ in asked]
+            return [Section(shown, [], []) for shown in asked]
         checkpoint = checkpoint_for(model, indexed_with)
         # Only now: what cannot be answered need not wait for torch.
         from pixsearch import SearchEngine
         from pixsearch.model.runtime import PixelBertRuntime
 
         engine = SearchEngine(library, PixelBertRuntime(checkpoint))
-        return [engine.search(query, k) for query in asked]
+        answers = []
+        for shown, query in asked.items():
+            hits = engine.search(query, k)
+            words = query.main_words if explained else None
+            why = [None if words is None else engine.explain(words.text, hit.path) for hit in hits]
+            answers.append(Section(shown, hits, why))
+        return answers

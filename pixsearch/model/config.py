@@ -73,10 +73,14 @@ class PixelBertConfig:
         scale = min(self.input_size / min(width, height), self.longest_edge / max(width, height))
         return tuple(max(1, round(edge * scale / STRIDE)) * STRIDE for edge in (width, height))  # type: ignore[return-value]
 
+    def grid_size(self, width: int, height: int) -> tuple[int, int]:
+        """Rows and columns of the pixel grid of a picture of that size."""
+        columns, rows = (math.ceil(edge / STRIDE) for edge in self.picture_size(width, height))
+        return (math.ceil(rows / 2), math.ceil(columns / 2)) if self.pool else (rows, columns)
+
     def pixels(self, width: int, height: int) -> int:
         """Pixel features of a picture of that size."""
-        cells = (math.ceil(edge / STRIDE) for edge in self.picture_size(width, height))
-        return math.prod(math.ceil(edge / 2) if self.pool else edge for edge in cells)
+        return math.prod(self.grid_size(width, height))
 
     def save(self, file: Path) -> None:
         """Write config.json."""

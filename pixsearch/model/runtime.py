@@ -116,6 +116,27 @@ class PixelBertRuntime:
                 )
         return torch.cat(logits).float().cpu().numpy()
 
+    def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
+        """What each word looks at in a picture of that size: the words, and [words, rows, columns] of the grid.
+
+        The mean over the heads of the last layer; a word of several pieces has the mean of theirs.
+        """
+        pieces = self._processor.tokenizer.encode(text)
+        ids, mask = self._words([text])
+        unpacked, _ = unpack_grids([grid], self._model.model.backbone.channels)
+        with torch.inference_mode(), autocast(self._device):
+            maps = self._model.model.attention_to_pixels(ids, mask, torch.from_numpy(unpacked).to(self._device))
+        by_piece = maps[-1, 0].float().cpu().numpy()
+        tokens_of: dict[int, list[int]] = {}
+        for token, number in enumerate(pieces.word_ids):
+            if number is not None:
+                tokens_of.setdefault(number, []).append(token)
+        words, attention = [], []
+        for tokens in tokens_of.values():
+            words.append(text[pieces.offsets[tokens[0]][0] : pieces.offsets[tokens[-1]][1]])
+            attention.append(by_piece[tokens].mean(0).reshape(self._config.grid_size(width, height)))
+        return words, np.stack(attention)
+
     def likeness(self, grid: bytes, other: bytes) -> float:
         """How much the same stands at the same place in two pictures: the mean over the pixels of the cosine of their
         features, less the mean features of all pictures; 1 at most, 0 for pictures of different shapes."""

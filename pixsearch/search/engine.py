@@ -16,6 +16,7 @@ from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate, Metadata
 from pixsearch.pictures import open_picture
+from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.query import Picture, Query, Words
 
 Floats = NDArray[np.float32]
@@ -48,6 +49,9 @@ class Runtime(Protocol):
 
     def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
         """The ITM logit of each picture [n]."""
+
+    def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
+        """The words, and how much each looks at each cell of the picture's grid [words, rows, columns]."""
 
     def likeness(self, grid: bytes, other: bytes) -> float:
         """How much the same stands at the same place in two pictures; 1 at most."""
@@ -157,6 +161,14 @@ class SearchEngine:
             ]
         return hits[:k]
 
+    def explain(self, words: str, path: Path) -> Explanation | None:
+        """Where in a photo of the library each word is looked for; None where it is not in it as it is now."""
+        photo = self._library.photo(path)
+        if photo is None:
+            return None
+        size = photo.metadata.width, photo.metadata.height
+        return explain_grid(self._runtime, words, photo.grid, photo.embedding[np.newaxis], *size)
+
     def _orders_by_match(self, query: Query) -> bool:
         if query.rerank is not None or not query.words:
             return bool(query.rerank)
@@ -175,8 +187,8 @@ class SearchEngine:
         """[embedding size], L2-normalised."""
         if isinstance(part, Words):
             embeddings = self._runtime.embed_texts([part.text])
-        elif isinstance(part.source, Path) and (stored := self._library.stored_embedding(part.source)) is not None:
-            return stored
+        elif isinstance(part.source, Path) and (photo := self._library.photo(part.source)) is not None:
+            return photo.embedding
         else:
             try:
                 picture = open_picture(part.source, min_edge=self._runtime.input_size)

@@ -419,7 +419,7 @@ def test_a_page_holds_its_pictures_and_nothing_from_elsewhere(
 
     page = Page((tmp_path / "page.html").read_text())
     pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(pictures) == 3
+    assert len(pictures) == 3 + 3  # a map of the one word for each
     for source in pictures:
         assert source is not None
         kind, _, data = source.partition(",")
@@ -440,3 +440,22 @@ def test_small_pictures_are_shown_with_their_figures(run: Run, indexed: Path, ph
     text = " ".join(" ".join(lines).split())
     assert "1 match 5.00 similarity 0.870 (2)" in text
     assert "file or directory" in text
+
+
+def test_a_page_says_why_word_by_word(run: Run, indexed: Path, tmp_path: Path) -> None:
+    run("query", "red blue", "--html", tmp_path / "page.html", "-k", "1")
+
+    page = Page((tmp_path / "page.html").read_text())
+    assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"][1:] == [
+        "where red is looked for",
+        "where blue is looked for",
+    ]
+    assert "why" in page.texts
+
+
+def test_a_page_of_a_query_without_words_has_nothing_to_explain(
+    run: Run, indexed: Path, photos: Path, tmp_path: Path
+) -> None:
+    run("query", "--image", photos / "blue.png", "--html", tmp_path / "page.html")
+
+    assert "why" not in Page((tmp_path / "page.html").read_text()).texts

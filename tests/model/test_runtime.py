@@ -165,3 +165,31 @@ def test_a_checkpoint_that_was_not_calibrated_has_no_probabilities(runtime: Pixe
 
 def test_the_default_order_is_what_the_checkpoint_says(folder: Path, tmp_path: Path) -> None:
     assert calibrated(folder, tmp_path / "first-stage", None, rerank=False).default_order == "similarity"
+
+
+def test_each_word_looks_with_the_mean_of_its_pieces(
+    runtime: PixelBertRuntime, folder: Path, pictures: list[Image.Image]
+) -> None:
+    model, processor = load_checkpoint(folder)
+    _, grids = runtime.encode_pictures(pictures[:1])
+    unpacked, _ = unpack_grids(grids, model.model.backbone.channels)
+
+    words, attention = runtime.attention("A cat", grids[0], *pictures[0].size)
+
+    # [CLS] a c ##a ##t [SEP]
+    ids, mask = processor.words(["A cat"])
+    with torch.inference_mode():
+        last = model.model.attention_to_pixels(ids, mask, torch.from_numpy(unpacked))[-1, 0].numpy()
+    assert words == ["A", "cat"]
+    assert attention.shape == (2, 2, 2)  # of a picture of 64 x 64
+    assert attention.reshape(2, -1) == pytest.approx(np.stack([last[1], last[2:5].mean(0)]), abs=1e-6)
+
+
+def test_likeness_is_1_for_the_same_picture_and_less_for_another(
+    runtime: PixelBertRuntime, pictures: list[Image.Image]
+) -> None:
+    _, grids = runtime.encode_pictures(pictures[:2])
+
+    assert runtime.likeness(grids[0], grids[0]) == pytest.approx(1.0, abs=1e-5)
+    assert runtime.likeness(grids[0], grids[1]) < 0.999
+    assert runtime.likeness(grids[0], grids[1]) == runtime.likeness(grids[1], grids[0])

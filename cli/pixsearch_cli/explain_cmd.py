@@ -1,0 +1,63 @@
+"""`pixsearch explain`: where in a photo a query's words are found."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixsearch.durable import write_durably
+from pixsearch.errors import PictureError, UsageError
+from pixsearch.search.query import Words
+from pixsearch_cli.options import CheckpointOption, JsonOption
+from pixsearch_cli.output import print_json, print_table
+
+
+def explain(
+    words: Annotated[str, typer.Argument(metavar="WORDS", help="What the photo is asked for.")],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="Any picture; it need not be in a library.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Draw the maps, as PNG.")] = None,
+    model: CheckpointOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how well words and a photo match, and show where in it each word is looked for.
+
+    For example: pixsearch explain "two dogs in snow" photo.jpg --out map.png
+
+    Each word's map is the attention of the Transformer's last layer over the photo's pixels.
+    """
+    asked = Words(words).text
+    if out is not None and out.suffix.lower() != ".png":
+        raise UsageError(f"{out} is no name for a PNG", "Give --out a name that ends in .png")
+    from pixsearch.model.checkpoints import find_checkpoint
+    from pixsearch.pictures import open_picture
+
+    checkpoint = find_checkpoint(model)
+    try:
+        picture = open_picture(photo)
+    except PictureError as error:
+        raise PictureError(f"{photo}: {error.message}", error.hint) from error
+    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.search.explain import draw, explain_picture
+
+    explanation = explain_picture(PixelBertRuntime(checkpoint), asked, picture)
+    if out is not None:
+        buffer = io.BytesIO()
+        draw(explanation, picture).save(buffer, "PNG")
+        write_durably(out, buffer.getvalue())
+    if as_json:
+        print_json(
+            {
+                "match": explanation.match,
+                "probability": explanation.probability,
+                "words": explanation.words,
+                "attention": explanation.attention.tolist(),
+            }
+        )
+        return
+    rows = [[f"{share:.0%}", place, word] for word, share, place in explanation.strongest()]
+    print_table(["attention", "most at", "word"], rows)
+    probability = "" if explanation.probability is None else f", probability {explanation.probability:.1%}"
+    print(f"match {explanation.match:.2f}{probability}")
