@@ -15,21 +15,37 @@ from typing import TYPE_CHECKING
 from pixsearch.errors import PixsearchError
 
 if TYPE_CHECKING:
+    from pixsearch.library.filters import Circle, Filters
     from pixsearch.library.library import Library
-    from pixsearch.search.engine import Hit, SearchEngine
+    from pixsearch.search.engine import SearchEngine
+    from pixsearch.search.hits import Hit, TextHit
     from pixsearch.search.query import Picture, Query, Words
 
 __version__ = "0.1.0"
 
-__all__ = ["Hit", "Library", "Picture", "PixsearchError", "Query", "SearchEngine", "Words"]
+__all__ = [
+    "Circle",
+    "Filters",
+    "Hit",
+    "Library",
+    "Picture",
+    "PixsearchError",
+    "Query",
+    "SearchEngine",
+    "TextHit",
+    "Words",
+]
 
 # Found at first use: `import pixsearch` must not take the second that torch, faiss and sqlalchemy need.
 _HOMES = {
-    "Hit": "pixsearch.search.engine",
+    "Circle": "pixsearch.library.filters",
+    "Filters": "pixsearch.library.filters",
+    "Hit": "pixsearch.search.hits",
     "Library": "pixsearch.library.library",
     "Picture": "pixsearch.search.query",
     "Query": "pixsearch.search.query",
     "SearchEngine": "pixsearch.search.engine",
+    "TextHit": "pixsearch.search.hits",
     "Words": "pixsearch.search.query",
 }
 

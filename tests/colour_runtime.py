@@ -49,6 +49,9 @@ class ColourRuntime:
         means = np.stack([np.frombuffer(grid, dtype=np.float32) for grid in grids])
         return np.asarray(10 * means @ _colour(text) - 5, dtype=np.float32)
 
+    def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
+        return np.concatenate([self.match(text, [grid], embedding[np.newaxis]) for text in texts])
+
     def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
         """Two rows and a column for each word; word n looks at its own column, more below than above."""
         words = text.split()

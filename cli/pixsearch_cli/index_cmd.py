@@ -28,7 +28,9 @@ NOT_ALL_DONE = 1
 def index(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FOLDERS]...", help="Folders of photos; without any, all that the library knows."),
+        typer.Argument(
+            metavar="[FOLDERS]...", help="Folders of photos, or .txt files of texts; without any, all that is known."
+        ),
     ] = None,
     hidden: Annotated[
         bool | None,
@@ -75,7 +77,9 @@ def index(
     patterns = None if exclude is None else [pattern for pattern in exclude if pattern]
     rules = {"hidden": hidden, "follow_links": follow_links, "exclude": patterns}
     if dry_run:
-        found = _survey(folders or [], library_folder(library), rules)
+        found = _survey(
+            [path for path in folders or [] if path.suffix.lower() != ".txt"], library_folder(library), rules
+        )
         tell_offline(found.offline)
         if as_json:
             print_json(asdict(found))
@@ -159,6 +163,8 @@ def summary(report: IndexReport) -> str:
     if report.forgotten:
         parts.append(f"{report.forgotten:,} forgotten")
     parts.append(f"{report.failed:,} failed")
+    if report.texts:
+        parts.append(f"{report.texts:,} texts encoded")
     return f"{report.found:,} photos: {', '.join(parts)}"
 
 

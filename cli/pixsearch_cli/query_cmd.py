@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,12 +35,20 @@ from pixsearch_cli.query_filters import (
     date,
 )
 from pixsearch_cli.query_parts import other_parts
-from pixsearch_cli.query_results import copy_hits, open_best, print_hits, print_json_lines, print_paths
+from pixsearch_cli.query_results import copy_hits, open_best, print_hits, print_json_lines, print_paths, print_text_hits
 
 if TYPE_CHECKING:
     pass
 
+if TYPE_CHECKING:
+    from pixsearch import SearchEngine
+
 NOTHING_MATCHES = 3
+
+
+class Find(StrEnum):
+    photos = "photos"
+    texts = "texts"
 
 
 class Duplicates(StrEnum):
@@ -66,6 +75,9 @@ def query(
     queries: Annotated[
         str | None, typer.Option("--queries", metavar="FILE|-", help="Answer each line of a file, or of stdin.")
     ] = None,
+    find: Annotated[
+        Find, typer.Option("--find", help="What to look for; texts are found by pictures alone.")
+    ] = Find.photos,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", min=1, help="How many photos to show.")] = 10,
     candidates: Annotated[
         int, typer.Option("--candidates", metavar="N", min=1, help="How many of the nearest photos to look at closely.")
@@ -156,6 +168,11 @@ def query(
         for text in texts
     ]
     shown = [_shown(text, image, plus or [], minus or []) for text in texts]
+    if find == Find.texts:
+        if paths or null or html or copy_to or open_it:
+            raise UsageError("texts have no photo to name, show, copy or open", "Ask for them plainly, or with --json")
+        _find_texts(asked[0], top_k, library_folder(library), model, as_json)
+        return
     answers = _search(dict(zip(shown, asked, strict=True)), top_k, library_folder(library), model, html is not None)
     for answer in answers:
         question, hits = answer.query, answer.hits
@@ -197,22 +214,38 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
     return texts
 
 
+def _find_texts(asked: Query, k: int, folder: Path, model: str | None, as_json: bool) -> None:
+    with _engine(folder, model) as engine:
+        hits = [] if engine is None else engine.find_texts(asked, k)
+    if not hits:
+        say("no text in this library matches")
+        raise typer.Exit(NOTHING_MATCHES)
+    print_text_hits(hits, as_json)
+
+
 def _search(asked: Mapping[str, Query], k: int, folder: Path, model: str | None, explained: bool) -> list[Section]:
+    answers = []
+    with _engine(folder, model) as engine:
+        for shown, query in asked.items():
+            hits = [] if engine is None else engine.search(query, k)
+            words = query.main_words if explained else None
+            why = [None if engine is None or words is None else engine.explain(words.text, hit.path) for hit in hits]
+            answers.append(Section(shown, hits, why))
+    return answers
+
+
+@contextmanager
+def _engine(folder: Path, model: str | None) -> Iterator[SearchEngine | None]:
+    """The engine of a library; None where nothing was ever indexed."""
     from pixsearch import Library
 
     with Library.open(folder) as library:
-        if (indexed_with := library.model()) is None:  # nothing was ever indexed
-            return [Section(shown, [], []) for shown in asked]
+        if (indexed_with := library.model()) is None:
+            yield None
+            return
         checkpoint = checkpoint_for(model, indexed_with)
         # Only now: what cannot be answered need not wait for torch.
         from pixsearch import SearchEngine
         from pixsearch.model.runtime import PixelBertRuntime
 
-        engine = SearchEngine(library, PixelBertRuntime(checkpoint))
-        answers = []
-        for shown, query in asked.items():
-            hits = engine.search(query, k)
-            words = query.main_words if explained else None
-            why = [None if words is None else engine.explain(words.text, hit.path) for hit in hits]
-            answers.append(Section(shown, hits, why))
-        return answers
+        yield SearchEngine(library, PixelBertRuntime(checkpoint))

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from pixsearch.errors import PictureError, PixsearchError
 from pixsearch_cli.output import print_json, print_table, printable, say
 
 if TYPE_CHECKING:
-    from pixsearch import Hit
+    from pixsearch import Hit, TextHit
 
 _PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
 """In cells of the terminal."""
@@ -66,6 +67,19 @@ def print_hits(hits: Sequence[Hit], with_pictures: bool) -> None:
         _print_pictures(hits)
     else:
         print_table(*_table(hits))
+
+
+def print_text_hits(hits: Sequence[TextHit], as_json: bool) -> None:
+    if as_json:
+        for hit in hits:
+            print_json(asdict(hit))
+        return
+    headings = ["rank", "match", "similarity", "text"]
+    rows = [
+        [str(hit.rank), _match(hit), f"{hit.similarity:.3f} ({hit.similarity_rank})", f"{hit.text}  {_standing(hit)}"]
+        for hit in hits
+    ]
+    print_table(headings, rows)
 
 
 def open_best(hits: Sequence[Hit]) -> None:
@@ -135,7 +149,14 @@ def _print_pictures(hits: Sequence[Hit]) -> None:
     Console(highlight=False).print(table)
 
 
-def _match(hit: Hit) -> str:
+def _standing(hit: TextHit) -> str:
+    """Where a text stands, in brackets."""
+    first = hit.sources[0]
+    more = f" and {len(hit.sources) - 1} more" if len(hit.sources) > 1 else ""
+    return f"({first.path}{'' if first.line is None else f':{first.line}'}{more})"
+
+
+def _match(hit: Hit | TextHit) -> str:
     if hit.probability is not None:
         return f"{hit.probability:.0%}"
     return "" if hit.match is None else f"{hit.match:.2f}"

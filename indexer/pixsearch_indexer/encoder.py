@@ -36,6 +36,9 @@ class Encoder(Protocol):
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
         """Embeddings [n, embedding_size], L2-normalised, and the packed pixel grid of each picture."""
 
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[n, embedding_size], L2-normalised."""
+
 
 class CheckpointEncoder:
     """The model in a checkpoint's folder, loaded when the first picture comes: most runs find nothing new."""
@@ -52,8 +55,15 @@ class CheckpointEncoder:
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
         """See `Encoder`. Raises CheckpointInvalid."""
+        return self._loaded().encode_pictures(pictures)
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See `Encoder`. Raises CheckpointInvalid."""
+        return self._loaded().embed_texts(texts)
+
+    def _loaded(self) -> PixelBertRuntime:
         if self._runtime is None:
             from pixsearch.model.runtime import PixelBertRuntime  # torch and transformers: 2.5 s
 
             self._runtime = PixelBertRuntime(self._folder)
-        return self._runtime.encode_pictures(pictures)
+        return self._runtime

@@ -25,6 +25,7 @@ from pixsearch_indexer.report import IndexReport
 from pixsearch_indexer.roots import chosen_folders
 from pixsearch_indexer.scan import Scan
 from pixsearch_indexer.survey import changes, survey_folder
+from pixsearch_indexer.texts import encode_texts, is_text_file, read_text_files
 
 if TYPE_CHECKING:
     from pixsearch_indexer.decoders import ToLoad
@@ -50,6 +51,8 @@ def index_folders(
 ) -> IndexReport:
     """Bring the library up to date with these folders; without any, with all that it knows.
 
+    A .txt file among them is not photos but texts, one a line, for photos to find.
+
     Photos are only read. What is done is committed every few seconds, so a run that is stopped goes on where it was
     when it is started again. One bad file never stops it: `Library.failures` lists it with its reason, and it is tried
     again when it changes. Files are decoded in processes of their own; as ever with those, a script that calls this
@@ -69,7 +72,9 @@ def index_folders(
     check_patterns(exclude or ())
     rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude)
     with interruption() as wish, library.writing() as writer:
-        chosen = chosen_folders(folders, library)
+        text_files = [path for path in folders if is_text_file(path)]
+        only_texts = bool(text_files) and len(text_files) == len(folders)
+        chosen = [] if only_texts else chosen_folders([path for path in folders if path not in text_files], library)
         writer.use_model(LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size), switch=switch_model)
         if can_read_raw():
             writer.try_again(RAW_WITHOUT_RAWPY)
@@ -77,6 +82,9 @@ def index_folders(
         run = _Run(library, writer, encoder, on_progress, wish, max_megapixels)
         work = [run.look_at(folder, rules) for folder in chosen]
         run.carry_out(work)
+        if not wish.asked:
+            read_text_files(library, writer, text_files)
+            run.report.texts = encode_texts(writer, encoder, on_progress, lambda: wish.asked)
         if wish.asked:
             raise Interrupted(
                 f"indexing was stopped; {run.report.encoded:,} photos were encoded and are kept",
@@ -85,7 +93,7 @@ def index_folders(
         # Only now, so that a photo that moved has found its content again.
         writer.drop_unused_contents()
         counts = asdict(run.report)
-        del counts["offline"]
+        del counts["offline"], counts["texts"]
         writer.end_run(run_id, counts)
     return run.report
 

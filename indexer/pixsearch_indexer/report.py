@@ -20,5 +20,7 @@ class IndexReport:
     """Photos whose files are gone."""
     failed: int = 0
     """Files and folders that `Library.failures` now lists for these folders, tried in this run or not."""
+    texts: int = 0
+    """Texts that were encoded."""
     offline: tuple[Path, ...] = ()
     """Folders that were not there, or without any picture where photos are known: their photos are kept."""

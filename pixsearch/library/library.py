@@ -24,6 +24,8 @@ from pixsearch.library.records import (
     Candidate,
     CaptionedPhoto,
     Failure,
+    FileStamp,
+    FoundText,
     KnownFile,
     LibraryModel,
     LibraryStatus,
@@ -42,11 +44,17 @@ from pixsearch.library.schema import (
     PHOTOS,
     ROOTS,
     RUNS,
+    TEXT_FILES,
+    TEXTS,
     VECTOR_INDEX,
 )
+from pixsearch.library.texts import nearest_texts
 from pixsearch.library.writer import LibraryWriter
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pixsearch.library.checks import Findings
     from pixsearch.library.vector_file import Vectors
     from pixsearch.vectors.base import VectorIndex
@@ -235,6 +243,17 @@ class Library:
                     return None
             return next(_candidates(connection, [row.content_id], NO_FILTERS), None)
 
+    def text_files(self) -> dict[bytes, FileStamp]:
+        """The text files whose lines the library holds, by path, as they were when they were read."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(TEXT_FILES.c.path, TEXT_FILES.c.size_bytes, TEXT_FILES.c.mtime_ns)).all()
+        return {path: FileStamp(size_bytes, mtime_ns) for path, size_bytes, mtime_ns in rows}
+
+    def nearest_texts(self, vector: NDArray[np.float32], count: int) -> list[FoundText]:
+        """The texts nearest to a unit vector [size], nearest first."""
+        with self._database.reading() as connection:
+            return nearest_texts(connection, vector, count)
+
     def candidates(self, content_ids: Sequence[int], filters: Filters = NO_FILTERS) -> list[Candidate]:
         """The pictures with these ids, in this order. Ids that are not there, or not any more, are left out.
 
@@ -260,6 +279,7 @@ class Library:
                 select(func.count(CONTENTS.c.id)).where(CONTENTS.c.share_decoded < 1)
             ).scalar_one()
             failures = connection.execute(select(func.count(FAILURES.c.id))).scalar_one()
+            texts = connection.execute(select(func.count(TEXTS.c.id))).scalar_one()
             run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
         sizes = {file.name: file.stat().st_size for file in self.folder.iterdir() if file.is_file()}
         return LibraryStatus(
@@ -278,6 +298,7 @@ class Library:
             contents=contents,
             cut_short=cut_short,
             failures=failures,
+            texts=texts,
             database_bytes=sizes.get(DATABASE_NAME, 0),
             vectors_bytes=sum(size for name, size in sizes.items() if name.startswith("vectors-")),
             size_bytes=sum(sizes.values()),

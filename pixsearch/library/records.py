@@ -110,6 +110,8 @@ class LibraryStatus:
     cut_short: int
     """Contents of which only a part could be decoded."""
     failures: int
+    texts: int
+    """Which a photo may find."""
     database_bytes: int
     vectors_bytes: int
     size_bytes: int
@@ -132,6 +134,23 @@ class CaptionedPhoto:
 
     path: Path
     captions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextSource:
+    """Where a text stands: in a line of a file, from 1, or in the metadata of a photo."""
+
+    path: Path
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundText:
+    """A text, how near it is, and everywhere it stands."""
+
+    text: str
+    similarity: float
+    sources: tuple[TextSource, ...]
 
 
 class FileStamp(NamedTuple):

@@ -9,6 +9,9 @@ failures        a file that could not be indexed, and why
 models          a checkpoint that made features
 vector_index    one row: which model is in use, and which vector file belongs to which state of the features
 runs            each run of the indexer
+texts           words that a photo may find: each once, however often it is written
+├── text_features   its embedding, by one model
+└── text_lines      where it stands in one of the text_files; it may be a photo's title or caption as well
 
 A change here is a new revision in migrations/versions and a new SCHEMA_VERSION.
 """
@@ -30,7 +33,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 
 # Core's tables, not the ORM's classes: no row here is an object with a life, and without the ORM a command starts 0.1 s
 # sooner.
@@ -160,4 +163,36 @@ RUNS = Table(
     Column("reused", Integer),
     Column("forgotten", Integer),
     Column("failed", Integer),
+)
+
+TEXT_FILES = Table(
+    "text_files",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+)
+
+TEXTS = Table(
+    "texts",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("text", String, nullable=False, unique=True),
+)
+
+TEXT_LINES = Table(
+    "text_lines",
+    METADATA,
+    Column("file_id", ForeignKey("text_files.id", ondelete="CASCADE"), primary_key=True),
+    Column("line", Integer, primary_key=True),  # from 1
+    Column("text_id", ForeignKey("texts.id"), nullable=False, index=True),
+)
+
+TEXT_FEATURES = Table(
+    "text_features",
+    METADATA,
+    Column("text_id", ForeignKey("texts.id", ondelete="CASCADE"), primary_key=True),
+    Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Column("embedding", LargeBinary, nullable=False),  # of EMBEDDING_TYPE
 )

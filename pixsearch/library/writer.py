@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Connection, Select, delete, exists, insert, select, text, update
 
@@ -14,7 +14,7 @@ from pixsearch.errors import ModelMismatch
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.generations import forget_saved_file, next_generation
 from pixsearch.library.paths import is_at_or_below
-from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
+from pixsearch.library.records import FailedFile, FileStamp, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.schema import (
     CONTENTS,
     EMBEDDING_TYPE,
@@ -26,8 +26,15 @@ from pixsearch.library.schema import (
     PHOTOS,
     ROOTS,
     RUNS,
+    TEXT_FEATURES,
+    TEXT_FILES,
     VECTOR_INDEX,
 )
+from pixsearch.library.texts import add_texts, drop_unused_texts, store_lines, texts_without_features
+
+if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class LibraryWriter:
@@ -170,7 +177,39 @@ class LibraryWriter:
                 return
         with self._database.writing() as connection:
             connection.execute(delete(CONTENTS).where(unused))
+            drop_unused_texts(connection)
             next_generation(connection)
+
+    def store_text_file(self, path: bytes, stamp: FileStamp, lines: Mapping[int, str]) -> None:
+        """Let the library hold a text file's lines, by their numbers from 1, in place of those it held."""
+        with self._database.writing() as connection:
+            store_lines(connection, path, stamp, lines)
+            drop_unused_texts(connection)
+
+    def forget_text_file(self, path: bytes) -> None:
+        with self._database.writing() as connection:
+            connection.execute(delete(TEXT_FILES).where(TEXT_FILES.c.path == path))
+            drop_unused_texts(connection)
+
+    def texts_to_encode(self, count: int) -> list[tuple[int, str]]:
+        """Some texts, by id, that the model in use has not encoded; none where all are."""
+        with self._database.reading() as connection:
+            return texts_without_features(connection, self._model_id, count)
+
+    def store_texts(self, embeddings: Mapping[int, NDArray[np.float32]]) -> None:
+        """Keep the embeddings of texts, by id."""
+        with self._database.writing() as connection:
+            connection.execute(
+                insert(TEXT_FEATURES),
+                [
+                    {
+                        "text_id": text_id,
+                        "model_id": self._model_id,
+                        "embedding": embedding.astype(EMBEDDING_TYPE).tobytes(),
+                    }
+                    for text_id, embedding in embeddings.items()
+                ],
+            )
 
     def look_again(self, paths: Collection[bytes]) -> None:
         """Let the next run read these photos, whatever their stamps are."""
@@ -228,6 +267,8 @@ class LibraryWriter:
             id_ = connection.execute(new.returning(CONTENTS.c.id)).scalar_one()
         else:
             connection.execute(update(CONTENTS).where(CONTENTS.c.id == id_).values(**metadata))
+        if described := [*filter(None, (content.metadata.title, content.metadata.caption))]:
+            add_texts(connection, described)
         key = {"content_id": id_, "model_id": self._model_id}
         embedding = content.embedding.astype(EMBEDDING_TYPE).tobytes()
         connection.execute(insert(FEATURES).values(**key, embedding=embedding))

@@ -5,81 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from pixsearch.errors import ModelMismatch, PictureError, UsageError
 from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
-from pixsearch.library.records import Candidate, Metadata
+from pixsearch.library.records import Candidate
 from pixsearch.pictures import open_picture
 from pixsearch.search.explain import Explanation, explain_grid
+from pixsearch.search.hits import Hit, TextHit
 from pixsearch.search.query import Picture, Query, Words
-
-Floats = NDArray[np.float32]
+from pixsearch.search.runtime import Floats, Runtime
 
 MAY_BE_ALIKE, ALIKE = 0.9, 0.85
 """Cosine of embeddings and likeness of grids from which on two pictures are near-duplicates. The embedding alone
 will not do: two daisies are as near to each other as two copies of one. docs/experiments.md has the figures."""
-
-
-class Runtime(Protocol):
-    """What the engine needs of a model; `pixsearch.model.runtime.PixelBertRuntime` is one."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def input_size(self) -> int: ...
-
-    @property
-    def default_order(self) -> Literal["match", "similarity"]: ...
-
-    def embed_texts(self, texts: Sequence[str]) -> Floats:
-        """[n, embedding size], L2-normalised."""
-
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
-        """Embeddings [n, embedding size], L2-normalised, and pixel grids."""
-
-    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        """The ITM logit of each picture [n]."""
-
-    def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
-        """The words, and how much each looks at each cell of the picture's grid [words, rows, columns]."""
-
-    def likeness(self, grid: bytes, other: bytes) -> float:
-        """How much the same stands at the same place in two pictures; 1 at most."""
-
-    def probability(self, logits: Floats) -> Floats | None:
-        """Calibrated match probabilities [n]; None where the model has no calibration."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A picture that was found. Copies of one picture are one hit."""
-
-    path: Path
-    rank: int
-    """From 1, in the order of the answer."""
-    similarity: float
-    """Cosine of the query's embedding and the picture's."""
-    similarity_rank: int
-    """From 1, in the order of the first stage."""
-    match: float | None
-    """ITM logit of the words and the picture; None where it was not computed."""
-    probability: float | None
-    """The match as a calibrated probability; None where the model has no calibration."""
-    metadata: Metadata
-    copies: tuple[Path, ...]
-    """Further photos with the very same content."""
-    similar: tuple[Path, ...]
-    """Further photos that look the same: scaled, compressed or retouched copies, pictures of a burst."""
 
 
 @dataclass(slots=True)
@@ -114,32 +55,20 @@ class SearchEngine:
             query = Query((Words(query),))
         if k < 1:
             raise UsageError(f"{k} hits are too few", "Ask for 1 or more")
-        model = self._library.model()
-        if model is None:
+        if query.rerank and not query.words:
+            raise UsageError("a query without words cannot be re-ranked", "Pictures are compared by similarity alone")
+        if query.threshold is not None and query.main_words is None:
+            raise UsageError("only words have a probability to match", "Leave the threshold out, or add words")
+        if not self._has_features():
             return []
-        if model.fingerprint != self._runtime.fingerprint:
-            raise ModelMismatch(
-                f"the library {self._library.folder} was indexed by the model {model.name} ({model.fingerprint[:8]}), "
-                f"not by {self._runtime.name} ({self._runtime.fingerprint[:8]})",
-                "Ask with that one (--model), or index all again with this one (pixsearch index --switch-model)",
-            )
         found = self._first_stage(query, max(k, query.candidates))
         by_match = self._orders_by_match(query)
         if not by_match and query.threshold is None:
             found = found[:k]
-        order = list(range(len(found)))
         matches = probabilities = None
         if found and query.words and query.rerank is not False:
             matches, probabilities = self._second_stage(query, [one.candidate for one in found])
-            if by_match:
-                order.sort(key=lambda place: -matches[place])  # equal matches stay in the order of the first stage
-            if query.threshold is not None:
-                if probabilities is None:
-                    raise UsageError(
-                        f"the model {self._runtime.name} has no calibrated probabilities",
-                        "Make them with pixsearch calibrate, or leave the threshold out",
-                    )
-                order = [place for place in order if probabilities[place] >= query.threshold]
+        order = self._order(len(found), matches if by_match else None, probabilities, query.threshold)
         hits: list[Hit] = []
         for place in order[:k]:
             one = found[place]
@@ -161,6 +90,44 @@ class SearchEngine:
             ]
         return hits[:k]
 
+    def find_texts(self, query: Query, k: int = 10) -> list[TextHit]:
+        """The k texts of the library that describe pictures best, best first, by the same two stages.
+
+        Raises UsageError for a query of words, or with filters: texts are found by pictures alone; else as `search`.
+        """
+        if query.words or query.filters != NO_FILTERS:
+            raise UsageError("texts are found by pictures alone", "Give a picture (--image), and no words or filters")
+        if k < 1:
+            raise UsageError(f"{k} hits are too few", "Ask for 1 or more")
+        if not self._has_features():
+            return []
+        pictures = [self._picture(part) for part in query.parts if isinstance(part, Picture)]
+        vector = self._weighted([embedding for embedding, _ in pictures], query)
+        found = self._library.nearest_texts(vector, max(k, query.candidates))
+        by_match = self._runtime.default_order == "match" if query.rerank is None else query.rerank
+        if not by_match and query.threshold is None:
+            found = found[:k]
+        matches = probabilities = None
+        if found and query.rerank is not False:
+            texts = [one.text for one in found]
+            logits = [self._runtime.match_texts(texts, grid, embedding) for embedding, grid in pictures]
+            matches = np.array([part.weight for part in query.parts], dtype=np.float32) @ np.stack(logits)
+            main = next((place for place, part in enumerate(query.parts) if part.weight > 0), None)
+            probabilities = None if main is None else self._runtime.probability(logits[main])
+        order = self._order(len(found), matches if by_match else None, probabilities, query.threshold)
+        return [
+            TextHit(
+                text=found[place].text,
+                rank=rank,
+                similarity=found[place].similarity,
+                similarity_rank=place + 1,
+                match=None if matches is None else float(matches[place]),
+                probability=None if probabilities is None else float(probabilities[place]),
+                sources=found[place].sources,
+            )
+            for rank, place in enumerate(order[:k], start=1)
+        ]
+
     def explain(self, words: str, path: Path) -> Explanation | None:
         """Where in a photo of the library each word is looked for; None where it is not in it as it is now."""
         photo = self._library.photo(path)
@@ -169,34 +136,70 @@ class SearchEngine:
         size = photo.metadata.width, photo.metadata.height
         return explain_grid(self._runtime, words, photo.grid, photo.embedding[np.newaxis], *size)
 
+    def _has_features(self) -> bool:
+        """Whether anything was ever indexed. Raises ModelMismatch where another model did it."""
+        model = self._library.model()
+        if model is None:
+            return False
+        if model.fingerprint != self._runtime.fingerprint:
+            raise ModelMismatch(
+                f"the library {self._library.folder} was indexed by the model {model.name} ({model.fingerprint[:8]}), "
+                f"not by {self._runtime.name} ({self._runtime.fingerprint[:8]})",
+                "Ask with that one (--model), or index all again with this one (pixsearch index --switch-model)",
+            )
+        return True
+
+    def _order(
+        self, count: int, matches: Floats | None, probabilities: Floats | None, threshold: float | None
+    ) -> list[int]:
+        """Places of the first stage, by match where there are any, without those less probable than the threshold."""
+        order = list(range(count))
+        if matches is not None:
+            order.sort(key=lambda place: -matches[place])  # equal matches stay in the order of the first stage
+        if threshold is None or not order:
+            return order
+        if probabilities is None:
+            raise UsageError(
+                f"the model {self._runtime.name} has no calibrated probabilities",
+                "Make them with pixsearch calibrate, or leave the threshold out",
+            )
+        return [place for place in order if probabilities[place] >= threshold]
+
     def _orders_by_match(self, query: Query) -> bool:
         if query.rerank is not None or not query.words:
             return bool(query.rerank)
         return self._runtime.default_order == "match"
 
     def _embedding(self, query: Query) -> Floats:
-        """The query as one vector [embedding size]: the weighted sum of its parts, L2-normalised."""
+        """The query as one unit vector [embedding size]."""
+        return self._weighted(
+            [
+                self._runtime.embed_texts([part.text])[0] if isinstance(part, Words) else self._picture(part)[0]
+                for part in query.parts
+            ],
+            query,
+        )
+
+    def _weighted(self, embeddings: Sequence[Floats], query: Query) -> Floats:
+        """The sum of the parts' embeddings by their weights, L2-normalised."""
         weights = np.array([part.weight for part in query.parts], dtype=np.float32)
-        total: Floats = weights @ np.stack([self._part_embedding(part) for part in query.parts])
+        total: Floats = weights @ np.stack(embeddings)
         length = np.linalg.norm(total)
         if length < 1e-6:
             raise UsageError("the parts of the query cancel each other out", "Give them other weights")
         return total / length
 
-    def _part_embedding(self, part: Words | Picture) -> Floats:
-        """[embedding size], L2-normalised."""
-        if isinstance(part, Words):
-            embeddings = self._runtime.embed_texts([part.text])
-        elif isinstance(part.source, Path) and (photo := self._library.photo(part.source)) is not None:
-            return photo.embedding
-        else:
-            try:
-                picture = open_picture(part.source, min_edge=self._runtime.input_size)
-            except PictureError as error:
-                name = part.source if isinstance(part.source, Path) else "the picture"
-                raise PictureError(f"{name}: {error.message}", error.hint) from error
-            embeddings, _ = self._runtime.encode_pictures([picture])
-        return embeddings.reshape(-1)
+    def _picture(self, part: Picture) -> tuple[Floats, bytes]:
+        """The unit vector [embedding size] and the grid of a picture; those of the library where it is in there."""
+        if isinstance(part.source, Path) and (photo := self._library.photo(part.source)) is not None:
+            return photo.embedding, photo.grid
+        try:
+            picture = open_picture(part.source, min_edge=self._runtime.input_size)
+        except PictureError as error:
+            name = part.source if isinstance(part.source, Path) else "the picture"
+            raise PictureError(f"{name}: {error.message}", error.hint) from error
+        embeddings, grids = self._runtime.encode_pictures([picture])
+        return embeddings[0], grids[0]
 
     def _first_stage(self, query: Query, count: int) -> list[_Found]:
         """The nearest pictures that pass the filters, nearest first: `count` of them, if there are so many."""

@@ -6,16 +6,11 @@ Pixel-BERT (section 4.6) shows its attention maps the same way: words find their
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-if TYPE_CHECKING:
-    from pixsearch.search.engine import Runtime
-
-Floats = NDArray[np.float32]
+from pixsearch.search.runtime import Floats, Runtime
 
 _PLACES = ("top", "middle", "bottom")
 _PLACES_ACROSS = ("left", "middle", "right")

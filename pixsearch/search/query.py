@@ -69,10 +69,10 @@ class Query:
             raise UsageError("the query is empty", "Give words or a picture")
         if self.candidates < 1:
             raise UsageError(f"{self.candidates} candidates are too few", "Ask for 1 or more")
-        if self.rerank and not self.words:
-            raise UsageError("a query without words cannot be re-ranked", "Pictures are compared by similarity alone")
-        if self.threshold is not None:
-            self._check_threshold(self.threshold)
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise UsageError(f"{self.threshold} is no probability", "Give a threshold from 0 to 1")
+        if self.threshold is not None and self.rerank is False:
+            raise UsageError("without the re-rank there is no probability to match", "Leave one of the two out")
 
     @property
     def words(self) -> tuple[Words, ...]:
@@ -82,14 +82,6 @@ class Query:
     def main_words(self) -> Words | None:
         """Those whose probability a hit has: the first that are looked for."""
         return next((part for part in self.words if part.weight > 0), None)
-
-    def _check_threshold(self, threshold: float) -> None:
-        if not 0 <= threshold <= 1:
-            raise UsageError(f"{threshold} is no probability", "Give a threshold from 0 to 1")
-        if self.main_words is None:
-            raise UsageError("only words have a probability to match", "Leave the threshold out, or add words")
-        if self.rerank is False:
-            raise UsageError("without the re-rank there is no probability to match", "Leave one of the two out")
 
 
 def _check_weight(weight: float) -> None:

@@ -105,6 +105,7 @@ def test_json_is_one_object(run: Run, model: ColourRuntime, library: Path, photo
         "reused": 1,
         "forgotten": 0,
         "failed": 0,
+        "texts": 0,
         "offline": [],
     }
 

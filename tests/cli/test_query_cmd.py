@@ -143,6 +143,8 @@ def test_a_picture_that_is_not_there_is_named(run: Run, indexed: Path, tmp_path:
         ["red", "--plus", "0:blue"],
         ["red", "--minus", "red"],
         ["--image", "https://example.org/a.jpg"],
+        ["red", "--find", "texts"],
+        ["--image", "x.png", "--find", "texts", "--paths"],
     ],
 )
 def test_wrong_usage_exits_with_2_and_prints_no_result(run: Run, indexed: Path, arguments: list[str]) -> None:
@@ -459,3 +461,33 @@ def test_a_page_of_a_query_without_words_has_nothing_to_explain(
     run("query", "--image", photos / "blue.png", "--html", tmp_path / "page.html")
 
     assert "why" not in Page((tmp_path / "page.html").read_text()).texts
+
+
+def test_a_picture_finds_texts(run: Run, indexed: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "captions.txt").write_text("all blue\nall red\n")
+    assert "2 texts encoded" in run("index", tmp_path / "captions.txt").stdout
+
+    table = run("query", "--image", photos / "pink.png", "--find", "texts")
+    as_json = run("query", "--image", photos / "pink.png", "--find", "texts", "--json", "-k", "1")
+
+    # pink is (1, 0.4, 0.4): matches 10 x 1 - 5 and 10 x 0.4 - 5, cosines 1 and 0.4 by sqrt(1.32)
+    assert table.stdout.splitlines() == [
+        "rank  match  similarity  text",
+        f"   1   5.00   0.870 (1)  all red  ({tmp_path}/captions.txt:2)",
+        f"   2  -1.00   0.348 (2)  all blue  ({tmp_path}/captions.txt:1)",
+    ]
+    assert json.loads(as_json.stdout) == {
+        "text": "all red",
+        "rank": 1,
+        "similarity": pytest.approx(0.870388, abs=1e-6),
+        "similarity_rank": 1,
+        "match": pytest.approx(5.0, abs=1e-5),
+        "probability": None,
+        "sources": [{"path": f"{tmp_path}/captions.txt", "line": 2}],
+    }
+
+
+def test_where_no_text_was_indexed_none_matches(run: Run, indexed: Path, photos: Path) -> None:
+    outcome = run("query", "--image", photos / "pink.png", "--find", "texts")
+
+    assert (outcome.exit_code, outcome.stdout) == (3, "")

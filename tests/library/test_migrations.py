@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from pixsearch import Library
 from pixsearch.errors import LibraryError
 from pixsearch.library import migrations
-from pixsearch.library.records import Metadata, ScanRules
+from pixsearch.library.records import LibraryModel, Metadata, ScanRules
 from pixsearch.library.schema import METADATA, SCHEMA_VERSION
 from tests.test_durable import files_no_larger_than
 
@@ -26,20 +26,24 @@ def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Lib
     assert differences == []
 
 
-def library_of_version_0001(folder: Path) -> None:
-    """As pixsearch 0.1.0 left it: made by its own revision, with a photo in it."""
+OLDER = ["0001", "0002"]
+"""0001 is that of pixsearch 0.1.0."""
+
+
+def library_of_version(version: str, folder: Path) -> None:
+    """As an older pixsearch left it: made by its own revision, with a photo in it."""
     folder.mkdir()
     connection = sqlite3.connect(folder / "library.db")
     engine = sqlalchemy.create_engine("sqlite://", creator=lambda: connection, poolclass=sqlalchemy.StaticPool)
     with engine.begin() as alchemy:
-        migrations.upgrade(alchemy, "0001")
+        migrations.upgrade(alchemy, version)
     with connection:
         connection.executescript(
             """
             INSERT INTO models VALUES (1, 'aa', 'some model', 3);
             INSERT INTO roots (id, path, online) VALUES (1, CAST('/photos' AS BLOB), 1);
-            INSERT INTO contents (id, digest, size_bytes, format, width, height, camera)
-                VALUES (1, x'01', 10, 'JPEG', 4, 3, 'Canon');
+            INSERT INTO contents (id, digest, size_bytes, format, width, height, camera, title)
+                VALUES (1, x'01', 10, 'JPEG', 4, 3, 'Canon', 'Harbour');
             INSERT INTO photos VALUES (1, 1, CAST('/photos/a.jpg' AS BLOB), 10, 20, 1);
             INSERT INTO features VALUES (1, 1, x'0000803f0000000000000000');
             INSERT INTO grids VALUES (1, 1, x'01');
@@ -49,26 +53,31 @@ def library_of_version_0001(folder: Path) -> None:
     engine.dispose()
 
 
-def test_a_library_of_the_version_before_is_brought_up_to_date_and_was_copied_first(tmp_path: Path) -> None:
-    library_of_version_0001(tmp_path / "library")
+@pytest.mark.parametrize("version", OLDER)
+def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_first(tmp_path: Path, version: str) -> None:
+    library_of_version(version, tmp_path / "library")
     before = sqlite3.connect(tmp_path / "library" / "library.db").execute("SELECT * FROM contents").fetchall()
 
     with Library.open(tmp_path / "library") as library:
         [candidate] = library.candidates([1])
         roots = library.roots()
         neighbours = library.vectors().ids().tolist()
+        with library.writing() as writer:
+            writer.use_model(LibraryModel("aa", "some model", 3))
+            texts = [text for _, text in writer.texts_to_encode(10)]
 
     assert candidate.paths == (Path("/photos/a.jpg"),)
-    assert candidate.metadata == Metadata("JPEG", 4, 3, camera="Canon")
+    assert candidate.metadata == Metadata("JPEG", 4, 3, camera="Canon", title="Harbour")
     assert roots == {b"/photos": ScanRules()}
     assert neighbours == [1]
-    backup = sqlite3.connect(tmp_path / "library" / "library.db.before-0002")
-    assert backup.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+    assert texts == ["Harbour"]
+    backup = sqlite3.connect(tmp_path / "library" / "library.db.before-0003")
+    assert backup.execute("SELECT version_num FROM alembic_version").fetchall() == [(version,)]
     assert backup.execute("SELECT * FROM contents").fetchall() == before
 
 
 def test_an_older_library_that_cannot_be_written_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    library_of_version_0001(tmp_path / "library")
+    library_of_version("0001", tmp_path / "library")
     before = (tmp_path / "library" / "library.db").read_bytes()
 
     with files_no_larger_than(len(before) // 2), pytest.raises(LibraryError):

@@ -240,9 +240,9 @@ def test_a_threshold_needs_a_calibrated_model(fill: Fill) -> None:
         SearchEngine(fill(REDS), ColourRuntime()).search(Query((Words("red"),), threshold=0.5))
 
 
-def test_a_threshold_that_no_probability_can_be_held_against_is_refused(tmp_path: Path) -> None:
+def test_a_threshold_that_no_probability_can_be_held_against_is_refused(fill: Fill) -> None:
     with pytest.raises(UsageError, match="only words have a probability"):
-        Query((Picture(tmp_path / "a.png"),), threshold=0.5)
+        SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(picture_bytes()),), threshold=0.5))
     with pytest.raises(UsageError, match="without the re-rank"):
         Query((Words("red"),), threshold=0.5, rerank=False)
     with pytest.raises(UsageError, match="no probability"):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pixsearch import Picture, Query, Words
+from pixsearch import Library, Picture, Query, SearchEngine, Words
 from pixsearch.errors import UsageError
+from tests.colour_runtime import ColourRuntime
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t\n"])
@@ -38,6 +39,6 @@ def test_fewer_than_one_candidate_is_refused(candidates: int) -> None:
         Query((Words("a cat"),), candidates=candidates)
 
 
-def test_a_picture_cannot_be_re_ranked() -> None:
+def test_a_picture_cannot_be_re_ranked(library: Library) -> None:
     with pytest.raises(UsageError, match="re-ranked"):
-        Query((Picture(Path("cat.jpg")),), rerank=True)
+        SearchEngine(library, ColourRuntime()).search(Query((Picture(Path("cat.jpg")),), rerank=True))

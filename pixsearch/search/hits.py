@@ -1,0 +1,45 @@
+"""What a search finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixsearch.library.records import Metadata, TextSource
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A picture that was found. Copies of one picture are one hit."""
+
+    path: Path
+    rank: int
+    """From 1, in the order of the answer."""
+    similarity: float
+    """Cosine of the query's embedding and the picture's."""
+    similarity_rank: int
+    """From 1, in the order of the first stage."""
+    match: float | None
+    """ITM logit of the words and the picture; None where it was not computed."""
+    probability: float | None
+    """The match as a calibrated probability; None where the model has no calibration."""
+    metadata: Metadata
+    copies: tuple[Path, ...]
+    """Further photos with the very same content."""
+    similar: tuple[Path, ...]
+    """Further photos that look the same: scaled, compressed or retouched copies, pictures of a burst."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextHit:
+    """A text that a picture found; the figures are those of `Hit`."""
+
+    text: str
+    rank: int
+    similarity: float
+    similarity_rank: int
+    match: float | None
+    probability: float | None
+    """Of the first picture that is looked for, and the text."""
+    sources: tuple[TextSource, ...]
+    """Everywhere it stands."""

@@ -1,0 +1,49 @@
+"""What a search needs of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Floats = NDArray[np.float32]
+
+
+class Runtime(Protocol):
+    """What the engine needs of a model; `pixsearch.model.runtime.PixelBertRuntime` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def input_size(self) -> int: ...
+
+    @property
+    def default_order(self) -> Literal["match", "similarity"]: ...
+
+    def embed_texts(self, texts: Sequence[str]) -> Floats:
+        """[n, embedding size], L2-normalised."""
+
+    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
+        """Embeddings [n, embedding size], L2-normalised, and pixel grids."""
+
+    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        """The ITM logit of each picture [n]."""
+
+    def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
+        """The words, and how much each looks at each cell of the picture's grid [words, rows, columns]."""
+
+    def likeness(self, grid: bytes, other: bytes) -> float:
+        """How much the same stands at the same place in two pictures; 1 at most."""
+
+    def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
+        """The ITM logit of each text [n] with one picture."""
+
+    def probability(self, logits: Floats) -> Floats | None:
+        """Calibrated match probabilities [n]; None where the model has no calibration."""
