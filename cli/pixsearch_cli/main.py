@@ -12,6 +12,7 @@ import typer
 from pixsearch import PixsearchError, __version__
 from pixsearch_cli import (
     calibrate_cmd,
+    config_cmd,
     evaluate_cmd,
     explain_cmd,
     forget_cmd,
@@ -22,13 +23,13 @@ from pixsearch_cli import (
     verify_cmd,
     watch_cmd,
 )
+from pixsearch_cli.config_file import read_config
 from pixsearch_cli.output import say
 
 app = typer.Typer(
     name="pixsearch",
     help="Find photos by what is in them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,6 +47,7 @@ app.command("repair")(verify_cmd.repair)
 app.command("train")(train_cmd.train)
 app.command("evaluate")(evaluate_cmd.evaluate)
 app.command("calibrate")(calibrate_cmd.calibrate)
+app.command("config")(config_cmd.config)
 
 
 def _print_version(wanted: bool) -> None:
@@ -56,12 +58,19 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options_of_all_commands(
+    context: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version this is.")
     ] = False,
     # Taken out of the line by main(), so that it may stand anywhere; here for --help only.
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None: ...
+) -> None:
+    group = typer.main.get_group(app)
+    options = {
+        name: frozenset(parameter.name for parameter in command.params if parameter.name is not None)
+        for name, command in group.commands.items()
+    }
+    context.default_map = read_config(options)
 
 
 def main() -> None:

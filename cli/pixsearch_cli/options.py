@@ -12,6 +12,8 @@ LibraryOption = Annotated[
     typer.Option(
         "--library",
         metavar="DIR",
+        envvar="PIXSEARCH_LIBRARY",
+        show_envvar=False,
         help="The library's folder. [default: PIXSEARCH_LIBRARY, else one in your data folder]",
     ),
 ]
@@ -21,6 +23,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|DIR",
+        envvar="PIXSEARCH_MODEL",
+        show_envvar=False,
         help="A checkpoint's folder, or its name in your model folder. [default: the library's, else what ships]",
     ),
 ]
@@ -30,6 +34,8 @@ CheckpointOption = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|DIR",
+        envvar="PIXSEARCH_MODEL",
+        show_envvar=False,
         help="A checkpoint's folder, or its name in your model folder. [default: the one that ships]",
     ),
 ]

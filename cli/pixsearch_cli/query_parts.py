@@ -6,8 +6,6 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.search.query import Picture, Words
@@ -52,6 +50,9 @@ def _picture(source: str, weight: float, allow_network: bool) -> Picture:
 
 def _download(address: str) -> bytes:
     """Raises PictureError."""
+    from urllib.error import URLError  # 20 ms, for those who ask by an address
+    from urllib.request import Request, urlopen
+
     try:
         with urlopen(Request(address, headers={"User-Agent": "pixsearch"}), timeout=_DOWNLOAD_TIMEOUT_S) as answer:
             data: bytes = answer.read(_DOWNLOAD_LIMIT_BYTES + 1)

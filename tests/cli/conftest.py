@@ -24,8 +24,9 @@ Run = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `pixsearch` with these arguments, in this process."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs `pixsearch` with these arguments, in this process, without the config file of whoever runs the tests."""
+    monkeypatch.setattr("pixsearch_cli.config_file.config_path", lambda: tmp_path / "no config.toml")
 
     def run_command(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["pixsearch", *map(str, arguments)])

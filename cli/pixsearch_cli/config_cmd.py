@@ -1,0 +1,60 @@
+"""`pixsearch config`: what is set, and by what."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import typer
+
+from pixsearch.settings import library_folder
+from pixsearch_cli.config_file import EVERYWHERE, config_path
+from pixsearch_cli.options import JsonOption
+from pixsearch_cli.output import print_json, print_table
+
+
+class Setting(NamedTuple):
+    command: str
+    """Empty for what means the same in every command."""
+    option: str
+    value: object
+    source: str
+
+
+def config(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Show which defaults the config file and the environment set.
+
+    For example: pixsearch config
+
+    The command line goes before the environment (PIXSEARCH_LIBRARY, PIXSEARCH_MODEL), which goes before the file.
+    """
+    settings = list(_settings(context))
+    if as_json:
+        print_json({"file": config_path(), "settings": [setting._asdict() for setting in settings]})
+        return
+    there = "" if config_path().is_file() else " (there is none)"
+    print(f"{config_path()}{there}")
+    rows = [
+        [setting.command or "all", f"--{setting.option}", str(setting.value), f"from {setting.source}"]
+        for setting in settings
+    ]
+    print_table(["command", "option", "value", "set by"], rows)
+
+
+def _settings(context: typer.Context) -> Iterator[Setting]:
+    assert context.parent is not None, "it is a command of pixsearch"
+    file = context.parent.default_map or {}
+    defaults = {"library": library_folder(), "model": "the library's, else what ships"}
+    for option in EVERYWHERE:
+        in_file = next((values[option] for values in file.values() if option in values), None)
+        if named := os.environ.get(variable := f"PIXSEARCH_{option.upper()}"):
+            yield Setting("", option, named, f"the environment ({variable})")
+        elif in_file is not None:
+            yield Setting("", option, in_file, "the config file")
+        else:
+            yield Setting("", option, defaults[option], "default")
+    for command, values in sorted(file.items()):
+        for name, value in values.items():
+            if name not in EVERYWHERE:
+                yield Setting(command, name.replace("_", "-"), value, "the config file")

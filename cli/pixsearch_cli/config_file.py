@@ -1,0 +1,62 @@
+"""The user's config file: defaults for options, below the environment and the command line.
+
+Its top level may set what means the same in every command, a table named like a command that command's options:
+
+    library = "/mnt/photos/library"
+
+    [query]
+    top-k = 20
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from pixsearch.errors import UsageError
+
+EVERYWHERE = ("library", "model")
+
+Options = Mapping[str, frozenset[str]]
+"""The options of each command, by the names of their parameters."""
+
+
+def config_path() -> Path:
+    return platformdirs.user_config_path("pixsearch", appauthor=False) / "config.toml"
+
+
+def read_config(options: Options) -> dict[str, dict[str, object]]:
+    """Defaults by command and parameter; nothing where there is no file.
+
+    Raises UsageError for a file that is no TOML, or that sets what no command has.
+    """
+    path = config_path()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", "Mend it, or move it away") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is no TOML: {error}", "Mend it, or move it away") from error
+    defaults: dict[str, dict[str, object]] = {command: {} for command in options}
+    for key, value in values.items():
+        if isinstance(value, dict) and key in options:
+            continue
+        if key not in EVERYWHERE:
+            raise UsageError(f"{path} sets {key!r}, which is nothing", f"At its top stand {' and '.join(EVERYWHERE)}")
+        for command in options:
+            if key in options[command]:
+                defaults[command][key] = value
+    for command, table in values.items():
+        if command in options:
+            for key, value in table.items():
+                if (parameter := key.replace("-", "_")) not in options[command]:
+                    raise UsageError(f"{path} sets {key!r} of {command}", f"See pixsearch {command} --help")
+                defaults[command][parameter] = value
+    return defaults
