@@ -39,6 +39,7 @@ def _record(status: LibraryStatus, failures: list[Failure]) -> dict[str, object]
         "photos": status.photos,
         "contents": status.contents,
         "cut_short": status.cut_short,
+        "texts": status.texts,
         "failures": status.failures,
         "failed_files": [
             {"path": failure.path, "reason": failure.reason, "when": failure.when.isoformat()} for failure in failures
@@ -64,6 +65,7 @@ def _lines(status: LibraryStatus, failures: list[Failure]) -> list[str]:
         f"library   {status.library} ({_size(status.size_bytes)}: {sizes})",
         f"model     {model}",
         f"photos    {status.photos:,} ({status.contents:,} different pictures{cut_short})",
+        *([f"texts     {status.texts:,}"] if status.texts else []),
         f"last run  {_last_run(status.last_run)}",
         f"failures  {status.failures:,}",
     ]

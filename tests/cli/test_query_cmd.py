@@ -17,6 +17,8 @@ from threading import Thread
 import pytest
 from PIL import Image
 
+from pixsearch import Library
+from pixsearch.library.records import FileStamp, IndexedFile, LibraryModel, Metadata, NewContent
 from pixsearch_cli.query_filters import date
 from tests.cli.conftest import Outcome, Run
 from tests.colour_runtime import ColourRuntime
@@ -147,7 +149,11 @@ def test_a_picture_that_is_not_there_is_named(run: Run, indexed: Path, tmp_path:
         ["--image", "x.png", "--find", "texts", "--paths"],
     ],
 )
-def test_wrong_usage_exits_with_2_and_prints_no_result(run: Run, indexed: Path, arguments: list[str]) -> None:
+def test_wrong_usage_exits_with_2_and_prints_no_result(
+    run: Run, model: ColourRuntime, library: Path, arguments: list[str]
+) -> None:
+    store_a_photo(library, model)
+
     outcome = run("query", *arguments)
 
     assert outcome.exit_code == 2
@@ -202,6 +208,16 @@ def test_a_name_with_line_breaks_and_escapes_cannot_fool_the_terminal(run: Run, 
     run("index", photos)
 
     assert rf"{photos}/a\n\x1b[31mb[bold].png" in run("query", "red").stdout
+
+
+def store_a_photo(library: Path, model: ColourRuntime) -> None:
+    """Without the processes that an index run starts, for tests that are many."""
+    embeddings, grids = model.encode_pictures([Image.new("RGB", (8, 8), "red")])
+    with Library.create(library) as opened, opened.writing() as writer:
+        writer.use_model(LibraryModel(model.fingerprint, model.name, model.embedding_size))
+        content = NewContent(b"digest", 1, Metadata("PNG", 8, 8), embeddings[0], grids[0])
+        file = IndexedFile(b"/photos/red.png", FileStamp(1, 1), b"digest")
+        writer.store(writer.root_of(b"/photos")[0], [content], [file], [])
 
 
 def paths_of(outcome: Outcome) -> list[str]:

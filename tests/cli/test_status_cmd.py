@@ -76,6 +76,7 @@ def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
         "photos": 4,
         "contents": 3,
         "cut_short": 0,
+        "texts": 0,
         "failures": 0,
         "failed_files": [],
     }
