@@ -11,25 +11,19 @@ import typer
 
 from pixsearch.durable import write_durably
 from pixsearch.search.query import DEFAULT_CANDIDATES
-from pixsearch_cli.evaluate_cmd import of_split
+from pixsearch_cli.measured_data import DataOption, ImagesOption, SplitOption, pictures_to_measure
 from pixsearch_cli.options import CheckpointOption, JsonOption, MaxBadOption
-from pixsearch_cli.output import print_json, print_table, progress_bars, tell_problems
+from pixsearch_cli.output import print_json, print_table, progress_bars
 
 if TYPE_CHECKING:
     from pixsearch_trainer.evaluation.calibration import Bin, CalibrationReport
 
 
 def calibrate(
-    data: Annotated[
-        Path, typer.Option(metavar="FILE|DIR", help="Pictures and captions that the model was not trained on.")
-    ],
-    images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where its pictures are. [default: where it is itself]")
-    ] = None,
+    data: DataOption,
+    images: ImagesOption = None,
     model: CheckpointOption = None,
-    split: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which of its pictures. [default: val, or the only split]")
-    ] = None,
+    split: SplitOption = None,
     candidates: Annotated[
         int, typer.Option(min=2, metavar="K", help="Nearest pictures that each caption is matched with.")
     ] = DEFAULT_CANDIDATES,
@@ -43,24 +37,19 @@ def calibrate(
 
     For example: pixsearch calibrate --data dataset.json --images pictures --model my-model
 
-    The pairs are those that a search looks at: each caption with its nearest pictures, a right one among them.
-    Libraries need not be indexed again.
+    The data must be such as the model was not trained on. The pairs are those that a search looks at: each caption with
+    its nearest pictures, a right one among them. Libraries need not be indexed again.
     """
     from pixsearch.model.checkpoints import CONFIG_FILE, find_checkpoint, load_checkpoint
     from pixsearch.model.config import PixelBertConfig
     from pixsearch.model.runtime import best_device
-    from pixsearch_trainer.data.checking import enforce_limit
-    from pixsearch_trainer.data.reading import read_captioned
     from pixsearch_trainer.evaluation.calibration import calibrate as fit_on
     from pixsearch_trainer.features import encode_grids
 
     checkpoint = find_checkpoint(model)
     network, processor = load_checkpoint(checkpoint)
     network.to(best_device())
-    reading = read_captioned(data, images)
-    enforce_limit(reading.problems, max_bad, len(reading.pictures))
-    tell_problems(reading.problems)
-    pictures = of_split([picture for picture in reading.pictures if picture.captions], split)
+    pictures = pictures_to_measure(data, images, split, max_bad)
     with progress_bars() as show, tempfile.TemporaryDirectory() as folder:
         grids = encode_grids(network, processor, pictures, Path(folder), show)
         report = fit_on(network, processor, pictures, grids, candidates, sample, seed, show)

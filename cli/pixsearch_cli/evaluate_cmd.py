@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixsearch.errors import UsageError
+from pixsearch_cli.measured_data import DataOption, ImagesOption, SplitOption, pictures_to_measure
 from pixsearch_cli.options import CheckpointOption, JsonOption, MaxBadOption
-from pixsearch_cli.output import print_json, print_table, progress_bars, tell_problems
+from pixsearch_cli.output import print_json, print_table, progress_bars
 
 if TYPE_CHECKING:
-    from pixsearch_trainer.data.pairs import CaptionedPicture
     from pixsearch_trainer.evaluation.recall import Evaluation, Recall
 
 
 def evaluate(
-    data: Annotated[
-        Path, typer.Option(metavar="FILE|DIR", help="Pictures and captions, in any format that train reads.")
-    ],
-    images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where its pictures are. [default: where it is itself]")
-    ] = None,
+    data: DataOption,
+    images: ImagesOption = None,
     model: CheckpointOption = None,
-    split: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which of its pictures. [default: val, or the only split]")
-    ] = None,
+    split: SplitOption = None,
     candidates: Annotated[
         list[int] | None,
         typer.Option(
@@ -56,17 +49,12 @@ def evaluate(
 
     from pixsearch.model.checkpoints import find_checkpoint, load_checkpoint
     from pixsearch.model.runtime import best_device
-    from pixsearch_trainer.data.checking import enforce_limit
-    from pixsearch_trainer.data.reading import read_captioned
     from pixsearch_trainer.evaluation.measure import evaluate_folds
     from pixsearch_trainer.features import encode_grids
 
     network, processor = load_checkpoint(find_checkpoint(model))
     network.to(best_device())
-    reading = read_captioned(data, images)
-    enforce_limit(reading.problems, max_bad, len(reading.pictures))
-    tell_problems(reading.problems)
-    pictures = of_split([picture for picture in reading.pictures if picture.captions], split)
+    pictures = pictures_to_measure(data, images, split, max_bad)
     ks = [] if no_rerank else candidates or ([] if full else [64])
     with progress_bars() as show, tempfile.TemporaryDirectory() as folder:
         grids = encode_grids(network, processor, pictures, Path(folder), show)
@@ -77,18 +65,6 @@ def evaluate(
         print_json(evaluation.as_json())
     else:
         _print_table(evaluation)
-
-
-def of_split(pictures: Sequence[CaptionedPicture], split: str | None) -> list[CaptionedPicture]:
-    """Of val where none is named, or of the only split that there is."""
-    splits = list(dict.fromkeys(picture.split for picture in pictures))
-    if split is None:
-        split = splits[0] if len(splits) == 1 else "val"
-    chosen = [picture for picture in pictures if picture.split == split]
-    if not chosen:
-        there = f"It has {', '.join(splits)}" if splits else "Give other data"
-        raise UsageError(f"there is no picture to evaluate on in the split {split!r}", there)
-    return chosen
 
 
 def _print_table(evaluation: Evaluation) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
 LibraryOption = Annotated[
     Path | None,
@@ -18,27 +19,21 @@ LibraryOption = Annotated[
     ),
 ]
 
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME|DIR",
-        envvar="PIXSEARCH_MODEL",
-        show_envvar=False,
-        help="A checkpoint's folder, or its name in your model folder. [default: the library's, else what ships]",
-    ),
-]
 
-CheckpointOption = Annotated[
-    str | None,
-    typer.Option(
+def _model_option(default: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(
         "--model",
         metavar="NAME|DIR",
         envvar="PIXSEARCH_MODEL",
         show_envvar=False,
-        help="A checkpoint's folder, or its name in your model folder. [default: the one that ships]",
-    ),
-]
+        help=f"A checkpoint's folder, or its name in your model folder. [default: {default}]",
+    )
+    return option
+
+
+ModelOption = Annotated[str | None, _model_option("the library's, else what ships")]
+
+CheckpointOption = Annotated[str | None, _model_option("the one that ships")]
 
 MaxBadOption = Annotated[
     int | None,
