@@ -32,7 +32,8 @@ ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 1.2rem;
 img { width: 100%; height: 12rem; object-fit: contain; background: #8882; border-radius: .3rem; }
 p { margin: .3rem 0 0; overflow-wrap: anywhere; }
 .figures { font-variant-numeric: tabular-nums; }
-.path, .more, details { font-size: .8rem; opacity: .75; }
+.path, .more, details { font-size: .8rem; }
+.path, .more { opacity: .75; }
 .maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(6rem, 1fr)); gap: .4rem; }
 .maps img { height: auto; }
 figure { margin: 0; }

@@ -183,7 +183,7 @@ def query(
         elif hits:
             if queries is not None:
                 print(printable(question))
-            print_hits(hits, sys.stdout.isatty() if pictures is None else pictures)
+            print_hits(hits, pictures)
         if not hits:
             say("nothing in this library matches" + ("" if queries is None else f": {question}"))
     if html is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -61,9 +62,11 @@ def print_paths(hits: Sequence[Hit], end: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def print_hits(hits: Sequence[Hit], with_pictures: bool) -> None:
-    """For people: a table, or small pictures with their figures."""
-    if with_pictures:
+def print_hits(hits: Sequence[Hit], pictures: bool | None) -> None:
+    """For people: a table, or small pictures with their figures; None is pictures where a terminal shows colours."""
+    if pictures is None:
+        pictures = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    if pictures and not _has_no_size():
         _print_pictures(hits)
     else:
         print_table(*_table(hits))
@@ -127,6 +130,9 @@ def _print_pictures(hits: Sequence[Hit]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    # A terminal that does not answer is no news to the user.
+    logging.getLogger("textual_image").setLevel(logging.CRITICAL)
     from textual_image.renderable import Image as TerminalImage  # asks the terminal what it can do
 
     from pixsearch.pictures import open_picture
@@ -154,6 +160,14 @@ def _standing(hit: TextHit) -> str:
     first = hit.sources[0]
     more = f" and {len(hit.sources) - 1} more" if len(hit.sources) > 1 else ""
     return f"({first.path}{'' if first.line is None else f':{first.line}'}{more})"
+
+
+def _has_no_size() -> bool:
+    """Whether stdout is a terminal that does not know how large it is, where no picture can be drawn."""
+    try:
+        return 0 in os.get_terminal_size(sys.stdout.fileno())
+    except OSError:  # no terminal
+        return False
 
 
 def _match(hit: Hit | TextHit) -> str:

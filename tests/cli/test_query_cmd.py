@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import io
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from html.parser import HTMLParser
@@ -507,3 +512,28 @@ def test_where_no_text_was_indexed_none_matches(run: Run, indexed: Path, photos:
     outcome = run("query", "--image", photos / "pink.png", "--find", "texts")
 
     assert (outcome.exit_code, outcome.stdout) == (3, "")
+
+
+def seen_on_a_terminal(library: Path, columns: int, **environment: str) -> str:
+    """What a query prints on a terminal of so many columns, which answers to no question."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40 if columns else 0, columns, 0, 0))
+    command = [sys.executable, "-m", "tests.faults.pixsearch_with_colours", "query", "red", "-k", "1"]
+    environment = dict(os.environ) | {"PIXSEARCH_LIBRARY": str(library), "TERM": "xterm-256color"} | environment
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=subprocess.PIPE, env=environment)
+    os.close(its)
+    printed = b""
+    with suppress(OSError):  # EIO at its end
+        while data := os.read(ours, 10_000):
+            printed += data
+    _, said = process.communicate()
+    os.close(ours)
+    assert (process.returncode, said) == (0, b"")
+    return printed.decode()
+
+
+def test_a_terminal_shows_pictures_unless_it_has_no_size_or_no_colours(indexed: Path) -> None:
+    assert "▀" in seen_on_a_terminal(indexed, 100)
+    for printed in (seen_on_a_terminal(indexed, 0), seen_on_a_terminal(indexed, 100, NO_COLOR="1")):
+        assert "▀" not in printed
+        assert "pink.png" in printed
