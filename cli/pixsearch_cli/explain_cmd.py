@@ -41,6 +41,7 @@ def explain(
         raise PictureError(f"{photo}: {error.message}", error.hint) from error
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch.search.explain import draw, explain_picture
+    from pixsearch.search.hits import percent
 
     explanation = explain_picture(PixelBertRuntime(checkpoint), asked, picture)
     if out is not None:
@@ -59,5 +60,5 @@ def explain(
         return
     rows = [[f"{share:.0%}", place, word] for word, share, place in explanation.strongest()]
     print_table(["attention", "most at", "word"], rows)
-    probability = "" if explanation.probability is None else f", probability {explanation.probability:.1%}"
+    probability = "" if explanation.probability is None else f", probability {percent(explanation.probability)}"
     print(f"match {explanation.match:.2f}{probability}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import PictureError
+from pixsearch.search.hits import percent
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -88,7 +89,7 @@ def _item(hit: Hit, why: Explanation | None) -> str:
         thumbnail, maps = f"<p>{html.escape(error.message)}</p>", ""
     match = "" if hit.match is None else f"match {hit.match:.2f}, "
     if hit.probability is not None:
-        match = f"match {hit.probability:.0%}, "
+        match = f"match {percent(hit.probability)}, "
     facts = [f"{hit.metadata.taken_at:%Y-%m-%d %H:%M}"] if hit.metadata.taken_at else []
     facts += filter(None, [hit.metadata.camera, hit.metadata.title or hit.metadata.caption])
     more = "".join(f"<p class=more>also {html.escape(str(other))}</p>" for other in (*hit.copies, *hit.similar))

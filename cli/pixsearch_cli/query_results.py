@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pixsearch.errors import PictureError, PixsearchError
+from pixsearch.search.hits import percent
 from pixsearch_cli.output import print_json, print_table, printable, say
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _has_no_size() -> bool:
 
 def _match(hit: Hit | TextHit) -> str:
     if hit.probability is not None:
-        return f"{hit.probability:.0%}"
+        return percent(hit.probability)
     return "" if hit.match is None else f"{hit.match:.2f}"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pixsearch.search.hits import percent
 from pixsearch.search.runtime import Floats, Runtime
 
 _PLACES = ("top", "middle", "bottom")
@@ -95,5 +96,5 @@ def _third(place: int, places: int) -> int:
 
 def _title(explanation: Explanation) -> str:
     if explanation.probability is not None:
-        return f"match {explanation.probability:.0%}"
+        return f"match {percent(explanation.probability)}"
     return f"match {explanation.match:.2f}"

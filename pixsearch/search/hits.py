@@ -43,3 +43,8 @@ class TextHit:
     """Of the first picture that is looked for, and the text."""
     sources: tuple[TextSource, ...]
     """Everywhere it stands."""
+
+
+def percent(probability: float) -> str:
+    """A probability in two digits, as people read it."""
+    return f"{probability:.0%}" if probability >= 0.0995 else f"{probability:.1%}"

@@ -18,7 +18,7 @@ def test_each_word_is_a_line_and_the_match_is_said(run: Run, model: ColourRuntim
         "attention       most at  word",
         "      75%   bottom left  red",
         "      75%  bottom right  blue",
-        "match 9.00, probability 100.0%",
+        "match 9.00, probability 100%",
     ]
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pixsearch import Hit, Library, Picture, Query, SearchEngine, Words
 from pixsearch.errors import ModelMismatch, PictureError, UsageError
+from pixsearch.search.hits import percent
 from tests.colour_runtime import ColourRuntime
 from tests.photos import make_photo, picture_bytes
 from tests.search.conftest import Fill, random_colours
@@ -195,6 +196,14 @@ def test_the_answer_is_the_same_again(fill: Fill) -> None:
     first, second = (SearchEngine(library, ColourRuntime()).search("green blue", k=50) for _ in range(2))
 
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(1.0, "100%"), (0.994, "99%"), (0.0995, "10%"), (0.0994, "9.9%"), (0.0123, "1.2%"), (0.0004, "0.0%")],
+)
+def test_a_probability_is_shown_in_two_digits(probability: float, shown: str) -> None:
+    assert percent(probability) == shown
 
 
 def test_words_to_be_missing_are_taken_away_in_both_stages(fill: Fill) -> None:
