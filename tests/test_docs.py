@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from pixsearch_cli.main import app
+from tests.photos import make_photo, picture_bytes
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()
@@ -70,9 +71,16 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     assert "$ pixsearch query 'a cat'" in shown
 
 
-def test_the_python_example_in_the_readme_compiles_and_imports_what_is_there() -> None:
+def test_the_python_example_in_the_readme_runs_with_the_model_that_ships(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    imports = "".join(line + "\n" for line in example.splitlines() if line.startswith(("import", "from")))
+    make_photo(tmp_path / "photos/red.png")
+    (tmp_path / "photos/sea.jpg").write_bytes(picture_bytes("blue", "JPEG"))
+    (tmp_path / "example.py").write_text(example)
 
-    compile(example, "README.md", "exec")
-    subprocess.run([sys.executable, "-c", imports], cwd=PROJECT, check=True)
+    printed = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+
+    assert printed[0] == "2 photos are new"
+    assert [line.split()[0] for line in printed[1:3]] == ["1", "2"]
+    assert printed[3:] == ["0 beaches"]

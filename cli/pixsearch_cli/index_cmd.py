@@ -14,7 +14,6 @@ import typer
 from pixsearch.errors import LibraryNotFound
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import library_folder
-from pixsearch_cli.checkpoint import checkpoint_for
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import print_json, progress_bars, say
 
@@ -106,6 +105,8 @@ def _index(
     max_megapixels: int,
     rules: Mapping[str, Any],
 ) -> tuple[IndexReport, list[Failure]]:
+    from pixsearch.model.checkpoints import checkpoint_for
+
     checkpoint = checkpoint_for(model, indexed_with(folder))
     # Only now: a name that is no model's need not wait for the rest.
     from pixsearch import Library

@@ -15,7 +15,6 @@ from pixsearch.errors import UsageError
 from pixsearch.library.filters import Filters
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import library_folder
-from pixsearch_cli.checkpoint import checkpoint_for
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import printable, say
@@ -243,6 +242,8 @@ def _engine(folder: Path, model: str | None) -> Iterator[SearchEngine | None]:
         if (indexed_with := library.model()) is None:
             yield None
             return
+        from pixsearch.model.checkpoints import checkpoint_for
+
         checkpoint = checkpoint_for(model, indexed_with)
         # Only now: what cannot be answered need not wait for torch.
         from pixsearch import SearchEngine

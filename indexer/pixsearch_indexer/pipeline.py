@@ -16,10 +16,11 @@ from pixsearch.library.database import in_chunks
 from pixsearch.library.library import Library
 from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.writer import LibraryWriter
+from pixsearch.model.checkpoints import checkpoint_for
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_indexer.changes import Changed, Counts, Gone
-from pixsearch_indexer.encoder import Encoder
+from pixsearch_indexer.encoder import CheckpointEncoder, Encoder
 from pixsearch_indexer.ignoring import check_patterns
 from pixsearch_indexer.report import IndexReport
 from pixsearch_indexer.roots import chosen_folders
@@ -35,6 +36,17 @@ ENCODE_AT_ONCE = 32
 STORE_AT_ONCE = 500
 """Files in a commit when few of them have to be encoded."""
 STORE_EVERY_S = 2.0
+
+
+def index_folder(
+    library: Library, folder: Path, model: str | None = None, on_progress: ProgressCallback = silent
+) -> IndexReport:
+    """Bring the library up to date with a folder, by the model that it was indexed with, else the one that ships.
+
+    `model` is the name or the folder of another one. See `index_folders`, also for what is raised; and ModelNotFound.
+    """
+    encoder = CheckpointEncoder(checkpoint_for(model, library.model()))
+    return index_folders(library, encoder, [folder], on_progress)
 
 
 def index_folders(

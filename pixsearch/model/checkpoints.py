@@ -16,6 +16,7 @@ from pixsearch.settings import models_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pixsearch.library.records import LibraryModel
     from pixsearch.model.nlvr2 import PixelBertForNLVR2
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
     from pixsearch.model.pretraining import PixelBertForPreTraining
@@ -50,6 +51,16 @@ def find_checkpoint(name: str | None) -> Path:
             "Leave --model out for the model that ships, or make one with pixsearch train",
         )
     return folder.resolve()
+
+
+def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path:
+    """The checkpoint of that name, else the one that a library was indexed with, else the one that ships.
+
+    Raises ModelNotFound.
+    """
+    if model is None and indexed_with is not None:
+        model = indexed_with.name
+    return find_checkpoint(model)
 
 
 def checkpoint_name(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,9 @@ class SearchEngine:
         for place in order[:k]:
             one = found[place]
             paths = one.candidate.paths
-            shown = [(path, ()) for path in paths] if query.duplicates == "show" else [(paths[0], paths[1:])]
+            shown: list[tuple[Path, tuple[Path, ...]]] = [(paths[0], paths[1:])]
+            if query.duplicates == "show":
+                shown = [(path, ()) for path in paths if query.filters.lets_path_through(os.fsencode(path))]
             hits += [
                 Hit(
                     path=path,
@@ -99,6 +102,9 @@ class SearchEngine:
             raise UsageError("texts are found by pictures alone", "Give a picture (--image), and no words or filters")
         if k < 1:
             raise UsageError(f"{k} hits are too few", "Ask for 1 or more")
+        main = next((place for place, part in enumerate(query.parts) if part.weight > 0), None)
+        if query.threshold is not None and main is None:
+            raise UsageError("only a picture that is looked for has a probability", "Leave the threshold out")
         if not self._has_features():
             return []
         pictures = [self._picture(part) for part in query.parts if isinstance(part, Picture)]
@@ -112,7 +118,6 @@ class SearchEngine:
             texts = [one.text for one in found]
             logits = [self._runtime.match_texts(texts, grid, embedding) for embedding, grid in pictures]
             matches = np.array([part.weight for part in query.parts], dtype=np.float32) @ np.stack(logits)
-            main = next((place for place, part in enumerate(query.parts) if part.weight > 0), None)
             probabilities = None if main is None else self._runtime.probability(logits[main])
         order = self._order(len(found), matches if by_match else None, probabilities, query.threshold)
         return [

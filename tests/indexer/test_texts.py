@@ -165,6 +165,11 @@ def test_a_file_that_is_no_text_is_named(library: Library, runtime: ColourRuntim
         index_folders(library, runtime, [tmp_path / "words.txt"])
 
 
+def test_a_threshold_needs_a_picture_that_is_looked_for(library: Library, runtime: ColourRuntime) -> None:
+    with pytest.raises(UsageError, match="only a picture"):
+        SearchEngine(library, runtime).find_texts(Query((Picture(picture_bytes(), -1.0),), threshold=0.5))
+
+
 def test_words_find_no_texts(library: Library, runtime: ColourRuntime) -> None:
     with pytest.raises(UsageError, match="pictures alone"):
         SearchEngine(library, runtime).find_texts(Query((Words("red"),)))

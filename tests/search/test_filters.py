@@ -107,6 +107,12 @@ def test_in_a_folder_a_photo_is_named_by_its_path_there(library: Library, photos
     assert found(library, photos, Filters(folders=(photos / "par",))) == set()
 
 
+def test_of_copies_that_are_shown_each_has_to_pass(library: Library, photos: Path) -> None:
+    query = Query((Words("red"),), filters=Filters(folders=(photos / "all",)), duplicates="show")
+
+    assert [hit.path for hit in SearchEngine(library, ColourRuntime()).search(query)] == [photos / COPY]
+
+
 def test_a_narrow_filter_still_gives_all_that_passes_however_far_from_the_query(library: Library) -> None:
     query = Query((Words("blue"),), filters=Filters(camera="PowerShot"), candidates=1)
 
