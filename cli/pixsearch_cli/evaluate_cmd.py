@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixsearch.errors import UsageError
+from pixsearch.search.query import DEFAULT_CANDIDATES
 from pixsearch_cli.measured_data import DataOption, ImagesOption, SplitOption, pictures_to_measure
 from pixsearch_cli.options import CheckpointOption, JsonOption, MaxBadOption
 from pixsearch_cli.output import print_json, print_table, progress_bars
@@ -25,7 +26,7 @@ def evaluate(
     candidates: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, metavar="K", help="How many of the first stage's are re-ranked; again for more. [default: 64]"
+            min=1, metavar="K", help="How many of the first stage's are re-ranked; again for more. [default: 32]"
         ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Re-rank all items too, as the paper does.")] = False,
@@ -55,7 +56,7 @@ def evaluate(
     network, processor = load_checkpoint(find_checkpoint(model))
     network.to(best_device())
     pictures = pictures_to_measure(data, images, split, max_bad)
-    ks = [] if no_rerank else candidates or ([] if full else [64])
+    ks = [] if no_rerank else candidates or ([] if full else [DEFAULT_CANDIDATES])
     with progress_bars() as show, tempfile.TemporaryDirectory() as folder:
         grids = encode_grids(network, processor, pictures, Path(folder), show)
         evaluation = evaluate_folds(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -154,25 +154,26 @@ def query(
         near=circle(near),
     )
     others = other_parts(image, plus or [], minus or [], allow_network)
-    texts = _texts(words, queries)
     asked = [
-        Query(
-            others if text is None else (Words(text), *others),
-            filters=filters,
-            candidates=candidates,
-            rerank=rerank,
-            threshold=threshold,
-            duplicates=duplicates.value,
+        (
+            _shown(text, image, plus or [], minus or []),
+            Query(
+                others if text is None else (Words(text), *others),
+                filters=filters,
+                candidates=candidates,
+                rerank=rerank,
+                threshold=threshold,
+                duplicates=duplicates.value,
+            ),
         )
-        for text in texts
+        for text in _texts(words, queries)
     ]
-    shown = [_shown(text, image, plus or [], minus or []) for text in texts]
     if find == Find.texts:
         if paths or null or html or copy_to or open_it:
             raise UsageError("texts have no photo to name, show, copy or open", "Ask for them plainly, or with --json")
-        _find_texts(asked[0], top_k, library_folder(library), model, as_json)
+        _find_texts(asked[0][1], top_k, library_folder(library), model, as_json)
         return
-    answers = _search(dict(zip(shown, asked, strict=True)), top_k, library_folder(library), model, html is not None)
+    answers = _search(asked, top_k, library_folder(library), model, html is not None)
     for answer in answers:
         question, hits = answer.query, answer.hits
         if as_json:
@@ -207,7 +208,10 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
         return [" ".join(sys.stdin.read().split()) if words == "-" else words]
     if words is not None:
         raise UsageError("--queries and WORDS exclude each other", "Put the words into the file")
-    lines = (sys.stdin.read() if queries == "-" else Path(queries).read_text(encoding="utf-8")).splitlines()
+    try:
+        lines = (sys.stdin.read() if queries == "-" else Path(queries).read_text(encoding="utf-8-sig")).splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{queries} is not text in UTF-8", "Save it as UTF-8, one query a line") from error
     if not (texts := [line.strip() for line in lines if line.strip()]):
         raise UsageError(f"there is no query in {queries}", "Write one a line")
     return texts
@@ -222,10 +226,13 @@ def _find_texts(asked: Query, k: int, folder: Path, model: str | None, as_json: 
     print_text_hits(hits, as_json)
 
 
-def _search(asked: Mapping[str, Query], k: int, folder: Path, model: str | None, explained: bool) -> list[Section]:
+def _search(
+    asked: Sequence[tuple[str, Query]], k: int, folder: Path, model: str | None, explained: bool
+) -> list[Section]:
+    """The answers to queries, each with the line that it is shown as."""
     answers = []
     with _engine(folder, model) as engine:
-        for shown, query in asked.items():
+        for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
             words = query.main_words if explained else None
             why = [None if engine is None or words is None else engine.explain(words.text, hit.path) for hit in hits]

@@ -10,7 +10,8 @@ from typing import Literal
 from pixsearch.errors import UsageError
 from pixsearch.library.filters import NO_FILTERS, Filters
 
-DEFAULT_CANDIDATES = 64
+DEFAULT_CANDIDATES = 32
+"""More find nothing better, see docs/performance.md, and each costs time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def test_json_is_the_agreed_object_in_one_line(run: Run, tmp_path: Path, model: 
 def test_sixty_four_are_re_ranked_by_default_and_none_on_request(run: Run, tmp_path: Path, model: Path) -> None:
     data = write(tmp_path, val=COLOURS)
 
-    assert "re-ranked 64" in run("evaluate", "--data", data, "--model", model).stdout
+    assert "re-ranked 32" in run("evaluate", "--data", data, "--model", model).stdout
     assert "re-ranked" not in run("evaluate", "--data", data, "--model", model, "--no-rerank").stdout
     refused = run("evaluate", "--data", data, "--model", model, "--no-rerank", "--candidates", "5")
     assert refused.exit_code == 2

@@ -286,7 +286,7 @@ def test_a_picture_is_fetched_only_if_that_is_allowed(run: Run, indexed: Path, s
 
 
 def test_each_line_of_a_file_is_a_query(run: Run, indexed: Path, tmp_path: Path) -> None:
-    (tmp_path / "queries.txt").write_text("red\n\n  blue  \n")
+    (tmp_path / "queries.txt").write_text("red\n\n  blue  \nred\n")
 
     as_json = run("query", "--queries", tmp_path / "queries.txt", "-k", "1", "--json")
     table = run("query", "--queries", tmp_path / "queries.txt", "-k", "1")
@@ -295,8 +295,18 @@ def test_each_line_of_a_file_is_a_query(run: Run, indexed: Path, tmp_path: Path)
     assert [(line["query"], Path(line["path"]).name) for line in lines] == [
         ("red", "pink.png"),
         ("blue", "blue again.png"),
+        ("red", "pink.png"),
     ]
-    assert [line for line in table.stdout.splitlines() if line in ("red", "blue")] == ["red", "blue"]
+    assert [line for line in table.stdout.splitlines() if line in ("red", "blue")] == ["red", "blue", "red"]
+
+
+def test_a_file_of_queries_that_is_no_text_is_named(run: Run, indexed: Path, tmp_path: Path) -> None:
+    (tmp_path / "queries.txt").write_bytes(b"caf\xe9\n")
+
+    outcome = run("query", "--queries", tmp_path / "queries.txt")
+
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "queries.txt is not text in UTF-8" in outcome.stderr
 
 
 def test_many_queries_come_from_stdin(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
