@@ -38,6 +38,11 @@ def test_every_command_has_a_section_in_the_guide(command: str) -> None:
     assert re.search(rf"^##+ .*`pixsearch {command}`", GUIDE, flags=re.MULTILINE)
 
 
+@pytest.mark.parametrize(("name", "command"), GROUP.commands.items())
+def test_every_command_s_help_has_an_example(name: str, command: typer.core.TyperCommand) -> None:
+    assert f"pixsearch {name}" in (command.help or "").partition("For example")[2]
+
+
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
 def test_every_option_is_in_the_guide(command: str, option: str) -> None:
     assert re.search(rf"`(-\w, )?{option}\b", GUIDE), f"pixsearch {command} {option}"

@@ -16,24 +16,31 @@ from pixsearch_cli.output import print_json
 
 def forget(
     root: Annotated[
-        Path, typer.Argument(metavar="ROOT", help="A folder that was indexed, as `pixsearch status` shows it.")
+        Path,
+        typer.Argument(metavar="ROOT", help="A folder or text file that was indexed, as `pixsearch status` shows it."),
     ],
     library: LibraryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a folder out of the library, with all that is known of its photos. The photos stay where they are."""
+    """Take a folder out of the library, with all that is known of its photos. The photos stay where they are.
+
+    For example: pixsearch forget /mnt/old-disk
+    """
     from pixsearch import Library
 
     with Library.open(library_folder(library)) as opened:
         # As it was given too: the folder may be gone, and a link on the way to it with it.
         paths = {os.fsencode(root.expanduser().absolute()), os.path.realpath(os.fsencode(root.expanduser()))}
         known = [path for path in opened.roots() if path in paths]
-        if not known:
+        files = [path for path in opened.text_files() if path in paths]
+        if not (known or files):
             raise UsageError(f"{root} is none of the library's folders", "See which there are with: pixsearch status")
         with opened.writing() as writer:
             photos = sum(writer.forget_root(path) for path in known)
             writer.drop_unused_contents()
+            for path in files:
+                writer.forget_text_file(path)
     if as_json:
         print_json({"forgotten": photos})
     else:
-        print(f"{photos:,} photos forgotten")
+        print(f"{photos:,} photos forgotten" if known else "its texts are forgotten")

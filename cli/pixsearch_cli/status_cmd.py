@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
-    """Say what the library holds, and what it could not take in."""
+    """Say what the library holds, and what it could not take in.
+
+    For example: pixsearch status --json
+    """
     from pixsearch import Library
 
     with Library.open(library_folder(library)) as opened:
@@ -40,6 +43,7 @@ def _record(status: LibraryStatus, failures: list[Failure]) -> dict[str, object]
         "contents": status.contents,
         "cut_short": status.cut_short,
         "texts": status.texts,
+        "text_files": status.text_files,
         "failures": status.failures,
         "failed_files": [
             {"path": failure.path, "reason": failure.reason, "when": failure.when.isoformat()} for failure in failures
@@ -71,6 +75,7 @@ def _lines(status: LibraryStatus, failures: list[Failure]) -> list[str]:
     ]
     for root in status.roots:
         lines.append(f"folder    {root.path}: {root.photos:,} photos{_rules(root)}{'' if root.online else ', offline'}")
+    lines += [f"texts of  {file}" for file in status.text_files]
     for failure in failures:
         lines.append(f"failed    {failure.path}: {failure.reason}")
     return lines

@@ -21,6 +21,8 @@ DeepOption = Annotated[bool, typer.Option("--deep", help="Read every photo too, 
 def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Check that the library keeps its promises. Nothing is written.
 
+    For example: pixsearch verify --deep
+
     Exit code 1: it does not; each problem is a line, and `pixsearch repair` mends what can be mended.
     """
     from pixsearch import Library
@@ -40,6 +42,8 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
 
 def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Make again what is derived, and have encoded again what is encoded wrongly. Photos are only ever read.
+
+    For example: pixsearch repair
 
     Run pixsearch index afterwards: what had to be thrown away is encoded then.
     """

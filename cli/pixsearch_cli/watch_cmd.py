@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
     """Bring the library up to date whenever something changes in its folders, until Ctrl-C.
 
+    For example: pixsearch watch --library ~/my-library
+
     Each run that found something to do is a line. A folder that is unplugged keeps its photos, and is looked through
     when it is back.
     """

@@ -299,6 +299,7 @@ class Library:
             cut_short=cut_short,
             failures=failures,
             texts=texts,
+            text_files=tuple(Path(os.fsdecode(path)) for path in sorted(self.text_files())),
             database_bytes=sizes.get(DATABASE_NAME, 0),
             vectors_bytes=sum(size for name, size in sizes.items() if name.startswith("vectors-")),
             size_bytes=sum(sizes.values()),

@@ -112,6 +112,8 @@ class LibraryStatus:
     failures: int
     texts: int
     """Which a photo may find."""
+    text_files: tuple[Path, ...]
+    """Whose lines are among them."""
     database_bytes: int
     vectors_bytes: int
     size_bytes: int

@@ -77,6 +77,7 @@ def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
         "contents": 3,
         "cut_short": 0,
         "texts": 0,
+        "text_files": [],
         "failures": 0,
         "failed_files": [],
     }
