@@ -160,7 +160,9 @@ class SearchEngine:
         """Places of the first stage, by match where there are any, without those less probable than the threshold."""
         order = list(range(count))
         if matches is not None:
-            order.sort(key=lambda place: -matches[place])  # equal matches stay in the order of the first stage
+            # Rounded, since the last digits depend on how many pairs go through the network together. Equal matches
+            # stay in the order of the first stage.
+            order.sort(key=lambda place: -round(float(matches[place]), 4))
         if threshold is None or not order:
             return order
         if probabilities is None:

@@ -11,7 +11,7 @@ from pixsearch.errors import UsageError
 from pixsearch.library.filters import NO_FILTERS, Filters
 
 DEFAULT_CANDIDATES = 32
-"""More find nothing better, see docs/performance.md, and each costs time."""
+"""More find nothing better (docs/experiments.md, R@1 against k), and each costs time."""
 
 
 @dataclass(frozen=True, slots=True)

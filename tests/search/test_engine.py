@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pixsearch import Hit, Library, Picture, Query, SearchEngine, Words
@@ -117,6 +119,20 @@ def test_equal_matches_are_ordered_by_similarity(fill: Fill) -> None:
     hits = SearchEngine(fill(pictures), ColourRuntime()).search(Query((Words("red"),), duplicates="show"), k=200)
 
     assert len({hit.match for hit in hits}) == 2
+    assert names(hits) == list(pictures)
+
+
+def test_the_last_digits_of_a_match_do_not_decide(fill: Fill) -> None:
+    class Trembling(ColourRuntime):
+        """Its matches are off by what a batch of another size makes of them."""
+
+        def match(self, text: str, grids: Sequence[bytes], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+            return super().match(text, grids, embeddings) + np.linspace(0, 2e-6, len(grids), dtype=np.float32)
+
+    pictures = {f"{200 - blue}.png": (102, 0, blue) for blue in range(50)}
+
+    hits = SearchEngine(fill(pictures), Trembling()).search(Query((Words("red"),), duplicates="show"), k=50)
+
     assert names(hits) == list(pictures)
 
 
