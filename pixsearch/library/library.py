@@ -11,11 +11,11 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, Row, Select, Table, and_, func, select
+from sqlalchemy import Select, Table, select
 
 from pixsearch.errors import LibraryError, LibraryNotFound
 from pixsearch.library.captions import captions_beside
-from pixsearch.library.database import DATABASE_NAME, Database, in_parts, library_not_found
+from pixsearch.library.database import DATABASE_NAME, Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.generations import current_generation
 from pixsearch.library.lock import only_writer
@@ -29,25 +29,17 @@ from pixsearch.library.records import (
     KnownFile,
     LibraryModel,
     LibraryStatus,
-    Metadata,
     RootStatus,
-    RunStatus,
     ScanRules,
 )
 from pixsearch.library.schema import (
     CONTENTS,
-    EMBEDDING_TYPE,
     FAILURES,
-    FEATURES,
-    GRIDS,
-    MODELS,
     PHOTOS,
     ROOTS,
-    RUNS,
-    TEXT_FILES,
-    TEXTS,
     VECTOR_INDEX,
 )
+from pixsearch.library.status import model_of, rules_of, status_of, text_files_of
 from pixsearch.library.texts import nearest_texts
 from pixsearch.library.writer import LibraryWriter
 
@@ -150,12 +142,7 @@ class Library:
     def model(self) -> LibraryModel | None:
         """The model that made the features; None in a library that none has worked on."""
         with self._database.reading() as connection:
-            row = connection.execute(
-                select(MODELS.c.fingerprint, MODELS.c.name, MODELS.c.embedding_size).join(
-                    VECTOR_INDEX, VECTOR_INDEX.c.model_id == MODELS.c.id
-                )
-            ).one_or_none()
-        return LibraryModel(*row) if row is not None else None
+            return model_of(connection)
 
     def vectors(self) -> VectorIndex:
         """The embeddings of all contents, as they are now, by content id.
@@ -186,7 +173,7 @@ class Library:
             rows = connection.execute(
                 select(ROOTS.c.path, ROOTS.c.hidden, ROOTS.c.follow_links, ROOTS.c.exclude).order_by(ROOTS.c.path)
             )
-            return {row.path: _rules(row) for row in rows}
+            return {row.path: rules_of(row) for row in rows}
 
     def known_photos(self, folder: bytes) -> Iterator[list[KnownFile]]:
         """The photos at or below a folder, in the order of their paths as bytes, some thousands at a time."""
@@ -228,26 +215,15 @@ class Library:
 
     def photo(self, path: Path) -> Candidate | None:
         """What the library has of a photo; None where it is not in it, or was changed since it was read."""
-        resolved = path.expanduser().resolve()
+        from pixsearch.library.candidates import candidate_at  # numpy takes 0.1 s, as above
+
         with self._database.reading() as connection:
-            row = connection.execute(
-                select(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns, PHOTOS.c.content_id).where(
-                    PHOTOS.c.path == os.fsencode(resolved)
-                )
-            ).one_or_none()
-            if row is None:
-                return None
-            with suppress(OSError):  # it may be offline; then it is taken as it was
-                stat = resolved.stat()
-                if (stat.st_size, stat.st_mtime_ns) != (row.size_bytes, row.mtime_ns):
-                    return None
-            return next(_candidates(connection, [row.content_id], NO_FILTERS), None)
+            return candidate_at(connection, path)
 
     def text_files(self) -> dict[bytes, FileStamp]:
         """The text files whose lines the library holds, by path, as they were when they were read."""
         with self._database.reading() as connection:
-            rows = connection.execute(select(TEXT_FILES.c.path, TEXT_FILES.c.size_bytes, TEXT_FILES.c.mtime_ns)).all()
-        return {path: FileStamp(size_bytes, mtime_ns) for path, size_bytes, mtime_ns in rows}
+            return text_files_of(connection)
 
     def nearest_texts(self, vector: NDArray[np.float32], count: int) -> list[FoundText]:
         """The texts nearest to a unit vector [size], nearest first."""
@@ -259,52 +235,15 @@ class Library:
 
         Of a picture's photos those come first that pass the filters.
         """
-        found: dict[int, Candidate] = {}
+        from pixsearch.library.candidates import candidates_of  # as above
+
         with self._database.reading() as connection:
-            for ids in in_parts(content_ids):
-                found |= {candidate.content_id: candidate for candidate in _candidates(connection, ids, filters)}
-        return [found[content_id] for content_id in content_ids if content_id in found]
+            return candidates_of(connection, content_ids, filters)
 
     def status(self) -> LibraryStatus:
         """What the library holds. A root is online if its last run could reach it and it is there now."""
         with self._database.reading() as connection:
-            roots = connection.execute(
-                select(*ROOTS.c, func.count(PHOTOS.c.id).label("photos"))
-                .outerjoin(PHOTOS, PHOTOS.c.root_id == ROOTS.c.id)
-                .group_by(ROOTS.c.id)
-                .order_by(ROOTS.c.path)
-            ).all()
-            contents = connection.execute(select(func.count(CONTENTS.c.id))).scalar_one()
-            cut_short = connection.execute(
-                select(func.count(CONTENTS.c.id)).where(CONTENTS.c.share_decoded < 1)
-            ).scalar_one()
-            failures = connection.execute(select(func.count(FAILURES.c.id))).scalar_one()
-            texts = connection.execute(select(func.count(TEXTS.c.id))).scalar_one()
-            run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
-        sizes = {file.name: file.stat().st_size for file in self.folder.iterdir() if file.is_file()}
-        return LibraryStatus(
-            library=self.folder,
-            model=self.model(),
-            roots=tuple(
-                RootStatus(
-                    path=Path(os.fsdecode(root.path)),
-                    online=root.online and os.path.isdir(root.path),  # noqa: PTH112 - Path.is_dir raises on a dead share
-                    photos=root.photos,
-                    rules=_rules(root),
-                )
-                for root in roots
-            ),
-            photos=sum(root.photos for root in roots),
-            contents=contents,
-            cut_short=cut_short,
-            failures=failures,
-            texts=texts,
-            text_files=tuple(Path(os.fsdecode(path)) for path in sorted(self.text_files())),
-            database_bytes=sizes.get(DATABASE_NAME, 0),
-            vectors_bytes=sum(size for name, size in sizes.items() if name.startswith("vectors-")),
-            size_bytes=sum(sizes.values()),
-            last_run=None if run is None else _run_status(run),
-        )
+            return status_of(connection, self.folder)
 
     def check(self) -> Findings:
         """Whether the library keeps its promises, but for the photos' own files. Nothing is written."""
@@ -354,59 +293,3 @@ class Library:
 
 def _cannot_make(folder: Path, error: OSError) -> LibraryError:
     return LibraryError(f"cannot make the library {folder}: {error.strerror}", "Choose another with --library FOLDER")
-
-
-def _rules(root: Row[*tuple[Any, ...]]) -> ScanRules:
-    return ScanRules(root.hidden, root.follow_links, tuple(root.exclude))
-
-
-def _run_status(run: Row[Any]) -> RunStatus:
-    return RunStatus(
-        started=datetime.fromtimestamp(run.started_at_s, UTC),
-        finished=None if run.finished_at_s is None else datetime.fromtimestamp(run.finished_at_s, UTC),
-        encoded=run.encoded,
-        failed=run.failed,
-    )
-
-
-def _candidates(connection: Connection, content_ids: Sequence[int], filters: Filters) -> Iterator[Candidate]:
-    import numpy as np  # 0.1 s, as above
-
-    photos = connection.execute(
-        select(PHOTOS.c.content_id, PHOTOS.c.path)
-        .join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
-        .where(PHOTOS.c.content_id.in_(content_ids))
-        .order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
-    ).all()
-    paths: dict[int, list[Path]] = {}
-    for content_id, path in sorted(photos, key=lambda photo: not filters.lets_path_through(photo.path)):
-        paths.setdefault(content_id, []).append(Path(os.fsdecode(path)))
-    rows = connection.execute(
-        select(*CONTENTS.c, FEATURES.c.embedding, GRIDS.c.grid)
-        .join(FEATURES, FEATURES.c.content_id == CONTENTS.c.id)
-        .join(GRIDS, and_(GRIDS.c.content_id == CONTENTS.c.id, GRIDS.c.model_id == FEATURES.c.model_id))
-        .join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == FEATURES.c.model_id)
-        .where(CONTENTS.c.id.in_(content_ids))
-    )
-    for row in rows:
-        if row.id in paths:
-            yield Candidate(
-                content_id=row.id,
-                paths=tuple(paths[row.id]),
-                metadata=Metadata(
-                    format=row.format,
-                    width=row.width,
-                    height=row.height,
-                    taken_at=datetime.fromisoformat(row.taken_at) if row.taken_at else None,
-                    camera=row.camera,
-                    lens=row.lens,
-                    latitude=row.latitude,
-                    longitude=row.longitude,
-                    title=row.title,
-                    caption=row.caption,
-                    keywords=tuple(row.keywords),
-                    share_decoded=row.share_decoded,
-                ),
-                embedding=np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE),
-                grid=row.grid,
-            )

@@ -1,0 +1,82 @@
+"""What a library holds, counted."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from pixsearch.library.database import DATABASE_NAME
+from pixsearch.library.records import FileStamp, LibraryModel, LibraryStatus, RootStatus, RunStatus, ScanRules
+from pixsearch.library.schema import CONTENTS, FAILURES, MODELS, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS, VECTOR_INDEX
+
+
+def model_of(connection: Connection) -> LibraryModel | None:
+    """See `Library.model`."""
+    row = connection.execute(
+        select(MODELS.c.fingerprint, MODELS.c.name, MODELS.c.embedding_size).join(
+            VECTOR_INDEX, VECTOR_INDEX.c.model_id == MODELS.c.id
+        )
+    ).one_or_none()
+    return LibraryModel(*row) if row is not None else None
+
+
+def text_files_of(connection: Connection) -> dict[bytes, FileStamp]:
+    """See `Library.text_files`."""
+    rows = connection.execute(select(TEXT_FILES.c.path, TEXT_FILES.c.size_bytes, TEXT_FILES.c.mtime_ns)).all()
+    return {path: FileStamp(size_bytes, mtime_ns) for path, size_bytes, mtime_ns in rows}
+
+
+def rules_of(root: Row[*tuple[Any, ...]]) -> ScanRules:
+    return ScanRules(root.hidden, root.follow_links, tuple(root.exclude))
+
+
+def status_of(connection: Connection, folder: Path) -> LibraryStatus:
+    """See `Library.status`."""
+    roots = connection.execute(
+        select(*ROOTS.c, func.count(PHOTOS.c.id).label("photos"))
+        .outerjoin(PHOTOS, PHOTOS.c.root_id == ROOTS.c.id)
+        .group_by(ROOTS.c.id)
+        .order_by(ROOTS.c.path)
+    ).all()
+    contents = connection.execute(select(func.count(CONTENTS.c.id))).scalar_one()
+    cut_short = connection.execute(select(func.count(CONTENTS.c.id)).where(CONTENTS.c.share_decoded < 1)).scalar_one()
+    failures = connection.execute(select(func.count(FAILURES.c.id))).scalar_one()
+    texts = connection.execute(select(func.count(TEXTS.c.id))).scalar_one()
+    run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
+    sizes = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
+    return LibraryStatus(
+        library=folder,
+        model=model_of(connection),
+        roots=tuple(
+            RootStatus(
+                path=Path(os.fsdecode(root.path)),
+                online=root.online and os.path.isdir(root.path),  # noqa: PTH112 - Path.is_dir raises on a dead share
+                photos=root.photos,
+                rules=rules_of(root),
+            )
+            for root in roots
+        ),
+        photos=sum(root.photos for root in roots),
+        contents=contents,
+        cut_short=cut_short,
+        failures=failures,
+        texts=texts,
+        text_files=tuple(Path(os.fsdecode(path)) for path in sorted(text_files_of(connection))),
+        database_bytes=sizes.get(DATABASE_NAME, 0),
+        vectors_bytes=sum(size for name, size in sizes.items() if name.startswith("vectors-")),
+        size_bytes=sum(sizes.values()),
+        last_run=None if run is None else _run_status(run),
+    )
+
+
+def _run_status(run: Row[Any]) -> RunStatus:
+    return RunStatus(
+        started=datetime.fromtimestamp(run.started_at_s, UTC),
+        finished=None if run.finished_at_s is None else datetime.fromtimestamp(run.finished_at_s, UTC),
+        encoded=run.encoded,
+        failed=run.failed,
+    )
