@@ -52,7 +52,7 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
 
     with Library.open(library_folder(library)) as opened, progress_bars() as show:
         found, left = mend(opened, deep=deep, on_progress=show)
-    to_index = len(found.encode_again) + len(found.read_again)
+    to_index = len(found.encode_again) + len(found.encode_texts_again) + len(found.read_again)
     if as_json:
         print_json({"problems": found.problems, "left": left.problems, "to_index": to_index})
     else:

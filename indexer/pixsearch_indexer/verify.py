@@ -46,8 +46,11 @@ def repair(
                     "Move the folder away and index again; your photos are not affected",
                 )
             found.encode_again, found.vectors = left.encode_again, left.vectors
+            found.encode_texts_again = left.encode_texts_again
         if found.encode_again:
             writer.encode_again(found.encode_again)
+        if found.encode_texts_again:
+            writer.encode_texts_again(found.encode_texts_again)
         if found.read_again:
             writer.look_again(found.read_again)
         if found.vectors:

@@ -7,11 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Connection, exists, select, text
+from sqlalchemy import Connection, Table, exists, select, text
 
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.paths import below
-from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, GRIDS, LOOK_AGAIN, MODELS, PHOTOS, ROOTS, VECTOR_INDEX
+from pixsearch.library.schema import (
+    EMBEDDING_TYPE,
+    FEATURES,
+    GRIDS,
+    LOOK_AGAIN,
+    MODELS,
+    PHOTOS,
+    ROOTS,
+    TEXT_FEATURES,
+    VECTOR_INDEX,
+)
 from pixsearch.library.vector_file import vector_path
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 
@@ -32,6 +42,7 @@ class Findings:
     rows: list[str] = field(default_factory=list)
     encode_again: set[int] = field(default_factory=set)
     """Contents without good features."""
+    encode_texts_again: set[int] = field(default_factory=set)
     vectors: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     """Photos that are not what was indexed, though size and time are the same; only looked for if asked."""
@@ -86,28 +97,32 @@ def _check_rows(connection: Connection, findings: Findings) -> None:
             findings.encode_again.add(content_id)
     if model is None:
         return
-    for content_id, problem in _bad_embeddings(connection, model.id, model.embedding_size):
+    for content_id, problem in _bad_embeddings(connection, FEATURES, model.id, model.embedding_size):
         findings.rows.append(f"the embedding of content {content_id} {problem}")
         findings.encode_again.add(content_id)
+    for text_id, problem in _bad_embeddings(connection, TEXT_FEATURES, model.id, model.embedding_size):
+        findings.rows.append(f"the embedding of text {text_id} {problem}")
+        findings.encode_texts_again.add(text_id)
     empty = select(GRIDS.c.content_id).where(GRIDS.c.model_id == model.id, GRIDS.c.grid == b"")
     for content_id in connection.scalars(empty):
         findings.rows.append(f"the grid of content {content_id} is empty")
         findings.encode_again.add(content_id)
 
 
-def _bad_embeddings(connection: Connection, model_id: int, size: int) -> Iterator[tuple[int, str]]:
+def _bad_embeddings(connection: Connection, table: Table, model_id: int, size: int) -> Iterator[tuple[int, str]]:
+    """Ids and what is wrong, of a table whose first column is the id."""
     rows = connection.execution_options(yield_per=10_000).execute(
-        select(FEATURES.c.content_id, FEATURES.c.embedding).where(FEATURES.c.model_id == model_id)
+        select(table.columns[0], table.c.embedding).where(table.c.model_id == model_id)
     )
-    for content_id, blob in rows:
+    for id_, blob in rows:
         if len(blob) != size * np.dtype(EMBEDDING_TYPE).itemsize:
-            yield content_id, f"has {len(blob)} bytes"
+            yield id_, f"has {len(blob)} bytes"
             continue
         embedding = np.frombuffer(blob, dtype=EMBEDDING_TYPE)
         if not np.isfinite(embedding).all():
-            yield content_id, "is not finite"
+            yield id_, "is not finite"
         elif abs(float(np.linalg.norm(embedding)) - 1) > LENGTH_TOLERANCE:
-            yield content_id, "has not the length 1"
+            yield id_, "has not the length 1"
 
 
 def _check_vectors(connection: Connection, folder: Path, findings: Findings) -> None:

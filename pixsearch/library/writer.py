@@ -226,6 +226,12 @@ class LibraryWriter:
                 connection.execute(update(PHOTOS).where(PHOTOS.c.content_id.in_(part)).values(size_bytes=LOOK_AGAIN))
             forget_saved_file(connection)
 
+    def encode_texts_again(self, text_ids: Collection[int]) -> None:
+        """Throw away the features of these texts; the next run makes them."""
+        with self._database.writing() as connection:
+            for part in in_parts(sorted(text_ids)):
+                connection.execute(delete(TEXT_FEATURES).where(TEXT_FEATURES.c.text_id.in_(part)))
+
     def make_vector_file_again(self) -> None:
         """Let the vector file be made from the rows alone, at the end of this writing."""
         with self._database.writing() as connection:

@@ -63,6 +63,21 @@ def test_an_embedding_of_the_wrong_size_or_length_is_found(indexed: Library) -> 
     ]
 
 
+def test_a_bad_embedding_of_a_text_is_found_and_encoded_again(
+    indexed: Library, runtime: ColourRuntime, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "captions.txt").write_text("all red\nall blue\n")
+    index_folders(indexed, runtime, [tmp_path / "captions.txt"])
+    sql(indexed, "UPDATE text_features SET embedding = ? WHERE text_id = 1", np.full(3, np.nan, np.float32).tobytes())
+
+    found, left = repair(indexed)
+    report = index_folders(indexed, runtime, [photos])
+
+    assert found.problems == ["the embedding of text 1 is not finite"]
+    assert (left.problems, report.texts) == ([], 1)
+    assert verify(indexed).problems == []
+
+
 @pytest.mark.parametrize("table", ["features", "grids"])
 def test_a_photo_without_features_or_grid_is_found_and_encoded_again(
     indexed: Library, runtime: ColourRuntime, photos: Path, table: str
