@@ -52,7 +52,8 @@ def _candidates(connection: Connection, content_ids: Sequence[int], filters: Fil
         .order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
     ).all()
     paths: dict[int, list[Path]] = {}
-    for content_id, path in sorted(photos, key=lambda photo: not filters.lets_path_through(photo.path)):
+    passes = filters.path_test()
+    for content_id, path in sorted(photos, key=lambda photo: not passes(photo.path)):
         paths.setdefault(content_id, []).append(Path(os.fsdecode(path)))
     rows = connection.execute(
         select(*CONTENTS.c, FEATURES.c.embedding, GRIDS.c.grid)

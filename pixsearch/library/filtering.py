@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
 
 from pixsearch.library.filters import Filters
+from pixsearch.library.paths import behind_all_below, below
 from pixsearch.library.schema import CONTENTS, PHOTOS
 
 EARTH_RADIUS_KM = 6371.0088
@@ -17,22 +19,21 @@ EARTH_RADIUS_KM = 6371.0088
 
 def contents_that_pass(connection: Connection, filters: Filters) -> list[int]:
     """Ids of the contents of which a photo passes, in ascending order."""
+    photos = PHOTOS.join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+    conditions = list(_conditions(connection, filters))
+    if filters.name is None and not filters.keywords and filters.near is None:
+        ids = select(PHOTOS.c.content_id).select_from(photos).where(*conditions).distinct()
+        return sorted(connection.scalars(ids))
     rows = connection.execution_options(yield_per=10_000).execute(
-        select(
-            PHOTOS.c.content_id,
-            PHOTOS.c.path,
-            CONTENTS.c.camera,
-            CONTENTS.c.keywords,
-            CONTENTS.c.latitude,
-            CONTENTS.c.longitude,
-        )
-        .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
-        .where(*_conditions(filters))
+        select(PHOTOS.c.content_id, PHOTOS.c.path, CONTENTS.c.keywords, CONTENTS.c.latitude, CONTENTS.c.longitude)
+        .select_from(photos)
+        .where(*conditions)
     )
-    return sorted({row.content_id for row in rows if _passes(row, filters)})
+    lets_path_through = filters.path_test()
+    return sorted({row.content_id for row in rows if _passes(row, filters) and lets_path_through(row.path)})
 
 
-def _conditions(filters: Filters) -> Iterator[ColumnElement[bool]]:
+def _conditions(connection: Connection, filters: Filters) -> Iterator[ColumnElement[bool]]:
     """Those that SQL can judge."""
     taken_at = func.substr(CONTENTS.c.taken_at, 1, len("2021-03-01T00:00:00"))
     if filters.after is not None:
@@ -53,23 +54,28 @@ def _conditions(filters: Filters) -> Iterator[ColumnElement[bool]]:
     if filters.has_place or filters.near is not None:
         yield CONTENTS.c.latitude.is_not(None)
         yield CONTENTS.c.longitude.is_not(None)
+    if filters.near is not None:
+        degrees = math.degrees(filters.near.radius_km / EARTH_RADIUS_KM) + 1e-6
+        yield CONTENTS.c.latitude.between(filters.near.latitude - degrees, filters.near.latitude + degrees)
     if filters.camera is not None:
-        yield CONTENTS.c.camera.is_not(None)
+        # There are few; and what is upper and lower case SQLite knows of ASCII alone.
+        cameras = connection.scalars(select(CONTENTS.c.camera).where(CONTENTS.c.camera.is_not(None)).distinct())
+        yield CONTENTS.c.camera.in_([one for one in cameras if filters.camera.casefold() in one.casefold()])
+    if filters.folders:
+        folders = [os.fsencode(folder.expanduser().resolve()) for folder in filters.folders]
+        yield or_(*((PHOTOS.c.path > below(folder)) & (PHOTOS.c.path < behind_all_below(folder)) for folder in folders))
 
 
 def _passes(row: Row[*tuple[Any, ...]], filters: Filters) -> bool:
-    """Those that SQL cannot judge, or not alike in every database."""
-    if filters.camera is not None and filters.camera.casefold() not in row.camera.casefold():
-        return False
+    """Those that SQL cannot judge, or not alike in every database; but for the path."""
     if filters.keywords:
         its_own = {keyword.casefold() for keyword in row.keywords}
         if not its_own.issuperset(keyword.casefold() for keyword in filters.keywords):
             return False
-    if filters.near is not None:
-        latitude, longitude, radius_km = filters.near
-        if distance_km(row.latitude, row.longitude, latitude, longitude) > radius_km:
-            return False
-    return filters.lets_path_through(row.path)
+    if filters.near is None:
+        return True
+    latitude, longitude, radius_km = filters.near
+    return distance_km(row.latitude, row.longitude, latitude, longitude) <= radius_km
 
 
 def distance_km(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:

@@ -6,6 +6,7 @@ import fnmatch
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,19 +57,17 @@ class Filters:
             if bound is not None and bound.tzinfo is not None:
                 raise UsageError("a date of a query has no time zone", "It is compared with the camera's own clock")
 
-    def lets_path_through(self, path: bytes) -> bool:
-        """Whether folder and name are as asked."""
-        if self.folders and not any(is_at_or_below(path, _real(folder)) for folder in self.folders):
-            return False
-        return self.name is None or bool(_glob(self.name).match(os.fsdecode(os.path.basename(path))))  # noqa: PTH119
+    def path_test(self) -> Callable[[bytes], bool]:
+        """What says of a photo's path whether folder and name are as asked."""
+        folders = [os.fsencode(folder.expanduser().resolve()) for folder in self.folders]
+        name = None if self.name is None else re.compile(fnmatch.translate(self.name), re.IGNORECASE)
+
+        def test(path: bytes) -> bool:
+            if folders and not any(is_at_or_below(path, folder) for folder in folders):
+                return False
+            return name is None or bool(name.match(os.fsdecode(path.rpartition(b"/")[2])))
+
+        return test
 
 
 NO_FILTERS = Filters()
-
-
-def _real(folder: Path) -> bytes:
-    return os.fsencode(folder.expanduser().resolve())
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile(fnmatch.translate(pattern), re.IGNORECASE)

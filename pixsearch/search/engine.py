@@ -70,13 +70,14 @@ class SearchEngine:
         if found and query.words and query.rerank is not False:
             matches, probabilities = self._second_stage(query, [one.candidate for one in found])
         order = self._order(len(found), matches if by_match else None, probabilities, query.threshold)
+        passes = query.filters.path_test()
         hits: list[Hit] = []
         for place in order[:k]:
             one = found[place]
             paths = one.candidate.paths
             shown: list[tuple[Path, tuple[Path, ...]]] = [(paths[0], paths[1:])]
             if query.duplicates == "show":
-                shown = [(path, ()) for path in paths if query.filters.lets_path_through(os.fsencode(path))]
+                shown = [(path, ()) for path in paths if passes(os.fsencode(path))]
             hits += [
                 Hit(
                     path=path,

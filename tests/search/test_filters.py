@@ -78,6 +78,7 @@ COPY = "all/copy of the tower.jpg"
         (Filters(after=datetime(2021, 3, 1), before=datetime(2021, 6, 1)), {COPY, NIKON}),  # each by its own clock
         (Filters(camera="canon"), {COPY, FIJI}),
         (Filters(camera="nikon d"), {NIKON}),
+        (Filters(camera="leica"), set()),
         (Filters(keywords=("TRIP",)), {COPY, NIKON}),
         (Filters(keywords=("trip", "tower")), {COPY}),
         (Filters(orientation="landscape"), {COPY}),
