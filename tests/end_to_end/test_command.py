@@ -165,7 +165,7 @@ def test_status_counts_what_is_there(pixsearch: Pixsearch, first_run: Finished, 
     ("arguments", "exit_code", "says"),
     [
         (["query", ""], 2, "the query is empty"),
-        (["query"], 2, "either words or an --image"),
+        (["query"], 2, "the query is empty"),
         (["query", "a cat", "--library", "nowhere"], 1, "no library in"),
         (["status", "--library", "nowhere"], 1, "no library in"),
         (["query", "a cat", "--model", "nobody-s-model"], 1, "nobody-s-model"),

@@ -102,11 +102,11 @@ def test_whatever_call_fails_nothing_stored_is_lost_and_the_next_run_makes_it_go
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 200 kB."""
+    """A disk of 300 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", disk], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"this user may not mount: {mounted.stderr.decode().strip()}")
@@ -146,7 +146,7 @@ def test_a_query_goes_on_while_the_disk_is_full(small_disk: Path, photos: Path, 
     free = os.statvfs(small_disk)
     (small_disk / "filler").write_bytes(bytes(free.f_bavail * free.f_frsize))
 
-    answer = pixsearch("query", "red", "--json", "--top-k", "50", "--library", library)
+    answer = pixsearch("query", "red", "--json", "--top-k", "50", "--duplicates", "show", "--library", library)
 
     assert answer.returncode == 0, answer.stderr
     assert len(answer.stdout.splitlines()) == 50
