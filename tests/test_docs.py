@@ -76,6 +76,7 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     assert "$ pixsearch query 'a cat'" in shown
 
 
+@pytest.mark.slow
 def test_the_python_example_in_the_readme_runs_with_the_model_that_ships(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     make_photo(tmp_path / "photos/red.png")

@@ -101,6 +101,7 @@ def test_killed_at_any_moment_a_library_loses_no_committed_photo_and_redoes_no_m
     print(f"{killed} kills, {finished} runs ended before theirs; at most {longest_lost_s:.1f} s of work redone")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_asked_to_stop_it_keeps_what_is_done_says_how_to_go_on_and_exits_with_130(
     tmp_path: Path, photos: Path, start: Start, pixsearch: Pixsearch, asked: signal.Signals

@@ -52,6 +52,7 @@ def wait_until(is_so: Callable[[], bool], patience_s: float) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_what_comes_and_goes_is_found_without_being_asked_until_ctrl_c(
     watching: subprocess.Popen[str], photos: Path
 ) -> None:

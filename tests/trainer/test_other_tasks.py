@@ -82,6 +82,7 @@ def test_a_tiny_model_knows_16_answers_by_heart(tiny_start: Path, questions: lis
     assert load_network(tmp_path / "out")[0].config.answers == ANSWERS
 
 
+@pytest.mark.slow
 def test_a_tiny_model_knows_16_pairs_of_pictures_by_heart(
     tiny_start: Path, statements: list[Statement], tmp_path: Path
 ) -> None:

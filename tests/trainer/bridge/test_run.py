@@ -202,6 +202,7 @@ def test_what_val_holds_is_not_trained_on(start: Path, pictures: list[CaptionedP
     assert differ <= {"image_gate", "similarity_weight"}  # which are chosen on val
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "done"),
     [

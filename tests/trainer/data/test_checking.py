@@ -61,6 +61,7 @@ def test_broken_pictures_are_named_and_the_others_kept_in_their_order(tmp_path: 
     assert {progress.total for progress in told} == {73}
 
 
+@pytest.mark.slow
 def test_a_decoder_that_crashes_its_process_costs_one_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [make_photo(tmp_path / f"{number}.png") for number in range(40)]
     for deadly in (files[3], files[35]):
