@@ -159,6 +159,14 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 }
 
 
+class NoBackbone(Backbone):
+    """Stands for a CNN that is not loaded, where only words and grids are read. To call it is an error."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+
 def build_backbone(name: str) -> Backbone:
     """The CNN of that name with random weights; the names are `BACKBONES`' keys.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_NAME = "shipped"
 CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
 
+_CNN = "model.backbone."
 _INT8, _SCALE = ".int8", ".scale"
 _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
 
@@ -108,8 +111,8 @@ def save_checkpoint(folder: Path, model: Network, processor: PixelBertProcessor)
     write_durably(folder / WEIGHTS_FILE, save(tensors))
 
 
-def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
-    """Read a checkpoint for retrieval, as fp32, in eval mode.
+def load_checkpoint(folder: Path, *, with_cnn: bool = True) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
+    """Read a checkpoint for retrieval, as fp32, in eval mode. Without the CNN it takes words and grids only.
 
     Raises:
         CheckpointInvalid: a file is missing or cut, the weights are not those of the config, to the last tensor, or the
@@ -117,7 +120,7 @@ def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProce
     """
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
 
-    network, processor = load_network(folder)
+    network, processor = load_network(folder, with_cnn=with_cnn)
     if not isinstance(network, PixelBertForRetrieval):
         raise CheckpointInvalid(
             f"{folder} is a checkpoint of the task {processor.config.task} and cannot search",
@@ -126,26 +129,55 @@ def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProce
     return network, processor
 
 
-def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
-    """Read what `save_checkpoint` wrote, of whatever task, as fp32, in eval mode. Raises CheckpointInvalid as above."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def load_cnn(folder: Path, network: PixelBertForRetrieval) -> None:
+    """Give a network that was loaded without it the CNN of its checkpoint. Raises CheckpointInvalid as above."""
+    from pixsearch.model.backbones import build_backbone
 
+    with _weights_of(folder) as tensors:
+        backbone = build_backbone(network.config.backbone)
+        backbone.load_state_dict(
+            {name.removeprefix(_CNN): tensor for name, tensor in tensors(lambda name: name.startswith(_CNN)).items()}
+        )
+    network.model.backbone = backbone.eval().to(network.image_gate.device)
+
+
+def load_network(folder: Path, *, with_cnn: bool = True) -> tuple[Network, PixelBertProcessor]:
+    """Read what `save_checkpoint` wrote, of whatever task, as fp32, in eval mode. Raises CheckpointInvalid as above."""
+    from pixsearch.model.backbones import NoBackbone
     from pixsearch.model.processor import PixelBertProcessor
 
     processor = PixelBertProcessor.from_pretrained(folder)
+    with _weights_of(folder) as tensors:
+        state = tensors(lambda name: with_cnn or not name.startswith(_CNN))
+        words = state.pop(_WORD_EMBEDDINGS + _INT8) * state.pop(_WORD_EMBEDDINGS + _SCALE)
+        state[_WORD_EMBEDDINGS] = words
+        model = build_network(processor.config)
+        if not with_cnn:
+            model.model.backbone = NoBackbone(model.model.backbone.channels)
+        model.load_state_dict(state, strict=True)
+    return model.eval(), processor
+
+
+@contextmanager
+def _weights_of(folder: Path) -> Iterator[Callable[[Callable[[str], bool]], dict[str, Tensor]]]:
+    """What reads the tensors whose names are wanted, as fp32. What fails inside is a CheckpointInvalid."""
+    from safetensors import SafetensorError, safe_open
+
     file = folder / WEIGHTS_FILE
     try:
-        tensors = load_file(file)
-        words = tensors.pop(_WORD_EMBEDDINGS + _INT8).float() * tensors.pop(_WORD_EMBEDDINGS + _SCALE)
-        tensors[_WORD_EMBEDDINGS] = words
-        state = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-        model = build_network(processor.config)
-        model.load_state_dict(state, strict=True)
+        with safe_open(file, "pt") as opened:
+
+            def read(is_wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+                wanted = {name: opened.get_tensor(name) for name in opened.keys() if is_wanted(name)}  # noqa: SIM118
+                return {
+                    name: tensor.float() if tensor.is_floating_point() or name.endswith(_INT8) else tensor
+                    for name, tensor in wanted.items()
+                }
+
+            yield read
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointInvalid(f"{file} does not hold the weights of its config ({reason})", _COPY_AGAIN) from error
-    return model.eval(), processor
 
 
 def build_network(config: PixelBertConfig) -> Network:

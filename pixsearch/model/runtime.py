@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,8 @@ from PIL import Image
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401  (before anything that imports torchvision)
 
 import torch  # isort: skip
-from pixsearch.model.checkpoints import checkpoint_name, fingerprint, load_checkpoint
+from pixsearch.model.backbones import NoBackbone
+from pixsearch.model.checkpoints import checkpoint_name, fingerprint, load_checkpoint, load_cnn
 from pixsearch.model.grids import pack_grid, unpack_grids
 
 Floats = NDArray[np.float32]
@@ -44,9 +46,12 @@ class PixelBertRuntime:
         self.name = checkpoint_name(folder)
         self.fingerprint = fingerprint(folder)
         self._device = best_device()
-        model, self._processor = load_checkpoint(folder)
+        # Without the CNN, which words have no need of: it comes with the first picture.
+        model, self._processor = load_checkpoint(folder, with_cnn=False)
         self._model = model.to(self._device)
         self._config = model.config
+        self._folder = folder
+        self._cnn_lock = Lock()
 
     @property
     def embedding_size(self) -> int:
@@ -64,6 +69,7 @@ class PixelBertRuntime:
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
         """RGB pictures -> unit embeddings [pictures, embedding_size] and packed pixel grids, for `match`."""
+        self._load_cnn()
         pixels = self._processor.pixels(pictures)
         with torch.inference_mode(), autocast(self._device):
             grids, mask = self._model.model.encode_grids(pixels)
@@ -153,6 +159,11 @@ class PixelBertRuntime:
         # The sigmoid, written so that a hopeless pair overflows nothing.
         probabilities: Floats = np.exp(-np.logaddexp(0, -(logits / calibration.temperature + calibration.bias)))
         return probabilities
+
+    def _load_cnn(self) -> None:
+        with self._cnn_lock:  # threads may ask together
+            if isinstance(self._model.model.backbone, NoBackbone):
+                load_cnn(self._folder, self._model)
 
     def _words(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         ids, mask = self._processor.words(texts)

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import shutil
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -193,3 +194,30 @@ def test_likeness_is_1_for_the_same_picture_and_less_for_another(
     assert runtime.likeness(grids[0], grids[0]) == pytest.approx(1.0, abs=1e-5)
     assert runtime.likeness(grids[0], grids[1]) < 0.999
     assert runtime.likeness(grids[0], grids[1]) == runtime.likeness(grids[1], grids[0])
+
+
+def test_words_never_load_the_cnn_and_the_first_picture_does(
+    runtime: PixelBertRuntime, folder: Path, pictures: list[Image.Image]
+) -> None:
+    whole, processor = load_checkpoint(folder)
+    network = runtime._model.model
+
+    texts = runtime.embed_texts(TEXTS)
+    assert list(network.backbone.parameters()) == []
+
+    _, grids = runtime.encode_pictures(pictures[:1])
+    assert len(list(network.backbone.parameters())) == len(list(whole.model.backbone.parameters()))
+    with torch.inference_mode():
+        expected, _ = whole.model.encode_grids(processor.pixels(pictures[:1]))
+    unpacked, _ = unpack_grids(grids, whole.model.backbone.channels)
+    assert unpacked == pytest.approx(expected.numpy(), abs=float(expected.max()) / 500)  # a byte a value
+    assert runtime.embed_texts(TEXTS) == pytest.approx(texts)
+
+
+def test_threads_that_bring_the_first_pictures_together_load_one_cnn(
+    runtime: PixelBertRuntime, pictures: list[Image.Image]
+) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: runtime.encode_pictures(pictures[:1])[1], range(8)))
+
+    assert answers == answers[:1] * 8
