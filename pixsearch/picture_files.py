@@ -30,6 +30,12 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 SIGNATURE_BYTES = 16
 """How much of a file `has_picture_signature` wants to see."""
 
+PICTURE_SUFFIXES = tuple(
+    b".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jp2 .j2k .ppm .pgm .pnm"
+    b" .dng .cr2 .cr3 .nef .nrw .arw .srw .raf .orf .rw2 .pef".split()
+)
+"""A file with one of these that is no picture is a failure; one with any other name is just no picture."""
+
 RAW_WITHOUT_RAWPY = "a RAW file, which needs rawpy to be read: pip install 'pixsearch[raw]'"
 
 
@@ -44,6 +50,11 @@ def read_picture_file(path: Path) -> bytes:
     if found.st_size > FILE_LIMIT_BYTES:
         raise PictureError(f"larger than {FILE_LIMIT_BYTES >> 30} GiB")
     return path.read_bytes()
+
+
+def is_named_like_a_picture(path: bytes) -> bool:
+    """Whether a path has a picture's suffix."""
+    return path.lower().endswith(PICTURE_SUFFIXES)
 
 
 def has_picture_signature(head: bytes) -> bool:

@@ -26,7 +26,9 @@ def evaluate(
     candidates: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, metavar="K", help="How many of the first stage's are re-ranked; again for more. [default: 32]"
+            min=1,
+            metavar="K",
+            help=f"How many of the first stage's are re-ranked; again for more. [default: {DEFAULT_CANDIDATES}]",
         ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Re-rank all items too, as the paper does.")] = False,

@@ -76,9 +76,7 @@ def index(
     patterns = None if exclude is None else [pattern for pattern in exclude if pattern]
     rules = {"hidden": hidden, "follow_links": follow_links, "exclude": patterns}
     if dry_run:
-        found = _survey(
-            [path for path in folders or [] if path.suffix.lower() != ".txt"], library_folder(library), rules
-        )
+        found = _survey(folders or [], library_folder(library), rules)
         tell_offline(found.offline)
         if as_json:
             print_json(asdict(found))

@@ -138,7 +138,7 @@ def query(
 
     Exit code 3: nothing in this library matches.
     """
-    if sum([as_json, paths or null]) > 1:
+    if as_json and (paths or null):
         raise UsageError("--json and --paths exclude each other", "Leave one out")
     filters = Filters(
         folders=tuple(folder or ()),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pixsearch.errors import PictureError, UsageError
+from pixsearch.picture_files import is_named_like_a_picture
 from pixsearch.search.query import Picture, Words
 
 _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
-_PICTURE_SUFFIX = re.compile(
-    r"\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif|jp2|dng|cr[23]|nef|arw|raf|orf|rw2|pef)", re.IGNORECASE
-)
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _DOWNLOAD_LIMIT_BYTES = 200 << 20
 _DOWNLOAD_TIMEOUT_S = 30
@@ -33,7 +32,7 @@ def _part(operand: str, sign: float, allow_network: bool) -> Words | Picture:
     weight = sign
     if weighted := _WEIGHTED.fullmatch(operand):
         weight, operand = sign * float(weighted[1]), weighted[2]
-    if _ADDRESS.match(operand) or _PICTURE_SUFFIX.fullmatch(Path(operand).suffix) or _is_file(operand):
+    if _ADDRESS.match(operand) or is_named_like_a_picture(os.fsencode(operand)) or _is_file(operand):
         return _picture(operand, weight, allow_network)
     return Words(operand, weight)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pixsearch.library.records import FileFacts, FileStamp, KnownFile
-from pixsearch_indexer.scan import Scan, is_named_like_a_picture, starts_like_a_picture
+from pixsearch.picture_files import is_named_like_a_picture
+from pixsearch_indexer.scan import Scan, starts_like_a_picture
 
 _AT_ONCE = 1000
 

@@ -84,9 +84,7 @@ def index_folders(
     check_patterns(exclude or ())
     rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude)
     with interruption() as wish, library.writing() as writer:
-        text_files = [path for path in folders if is_text_file(path)]
-        only_texts = bool(text_files) and len(text_files) == len(folders)
-        chosen = [] if only_texts else chosen_folders([path for path in folders if path not in text_files], library)
+        chosen = chosen_folders(folders, library)
         writer.use_model(LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size), switch=switch_model)
         if can_read_raw():
             writer.try_again(RAW_WITHOUT_RAWPY)
@@ -95,7 +93,7 @@ def index_folders(
         work = [run.look_at(folder, rules) for folder in chosen]
         run.carry_out(work)
         if not wish.asked:
-            read_text_files(library, writer, text_files)
+            read_text_files(library, writer, [path for path in folders if is_text_file(path)])
             run.report.texts = encode_texts(writer, encoder, on_progress, lambda: wish.asked)
         if wish.asked:
             raise Interrupted(

@@ -9,13 +9,18 @@ from pathlib import Path
 from pixsearch.errors import UsageError
 from pixsearch.library.library import Library
 from pixsearch.library.paths import is_at_or_below
+from pixsearch_indexer.texts import is_text_file
 
 
 def chosen_folders(folders: Sequence[Path], library: Library | None) -> list[bytes]:
-    """The folders by their real paths, without those that lie in another one of them; all roots if there are none.
+    """The folders by their real paths, without those that lie in another one of them; all roots if nothing was given.
 
+    Text files among them are no folders.
     Raises UsageError for a folder that is not there and was never indexed, and where there is none at all.
     """
+    if folders and all(map(is_text_file, folders)):
+        return []
+    folders = [folder for folder in folders if not is_text_file(folder)]
     roots = {} if library is None else library.roots()
     if not (folders or roots):
         raise UsageError("the library knows no folder yet", "Name one: pixsearch index FOLDER")

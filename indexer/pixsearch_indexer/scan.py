@@ -11,14 +11,8 @@ from operator import itemgetter
 from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FileFacts, ScanRules
-from pixsearch.picture_files import SIGNATURE_BYTES, has_picture_signature
+from pixsearch.picture_files import SIGNATURE_BYTES, has_picture_signature, is_named_like_a_picture
 from pixsearch_indexer.ignoring import Ignoring
-
-PICTURE_SUFFIXES = tuple(
-    b".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jp2 .j2k .ppm .pgm .pnm"
-    b" .dng .cr2 .cr3 .nef .nrw .arw .srw .raf .orf .rw2 .pef".split()
-)
-"""A file with one of these that is no picture is a failure; one with any other name is just no picture."""
 
 SYSTEM_FOLDERS = frozenset(
     {b"@eaDir", b"#recycle", b"@Recycle", b"$RECYCLE.BIN", b"System Volume Information", b"lost+found", b"__MACOSX"}
@@ -140,11 +134,6 @@ class Scan:
             return False
         self._met.add(identity)
         return True
-
-
-def is_named_like_a_picture(path: bytes) -> bool:
-    """Whether a path has a picture's suffix."""
-    return path.lower().endswith(PICTURE_SUFFIXES)
 
 
 def starts_like_a_picture(path: bytes) -> bool:

@@ -19,7 +19,7 @@ _ENCODE_AT_ONCE = 64
 
 def is_text_file(path: Path) -> bool:
     """Whether this is a file of texts, rather than a folder of photos."""
-    return path.suffix.lower() == SUFFIX and path.is_file()
+    return path.suffix.lower() == SUFFIX and path.expanduser().is_file()
 
 
 def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Path]) -> None:

@@ -97,6 +97,17 @@ def test_without_a_folder_and_without_a_library_nothing_is_made(run: Run, model:
     assert not library.exists()
 
 
+def test_a_dry_run_takes_a_text_file_for_no_folder_and_a_folder_for_no_text_file(
+    run: Run, model: ColourRuntime, library: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "captions.txt").write_text("all red\n")
+    folder = photos.rename(tmp_path / "photos.txt")
+
+    assert run("index", "--dry-run", tmp_path / "captions.txt").stdout.startswith("0 photos: 0 to read")
+    assert run("index", "--dry-run", folder, tmp_path / "captions.txt").stdout.startswith("4 photos: 4 to read")
+    assert run("index", folder).stdout.startswith("4 photos: 3 encoded")
+
+
 def test_json_is_one_object(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
     assert json.loads(run("index", "--json", photos).stdout) == {
         "found": 4,
