@@ -62,6 +62,24 @@ def test_each_row_is_the_cnns_grid_of_its_picture_to_half_a_byte(
     assert [progress.done for progress in told] == [32, 35]
 
 
+@torch.no_grad()
+def test_mirrored_grids_are_those_of_the_mirrored_pictures(
+    network: Network, pictures: list[CaptionedPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixsearch_trainer.features.autocast", lambda device: nullcontext())
+    encode(network, pictures, tmp_path / "cache")
+    other_way_round = []
+    for number, picture in enumerate(pictures):
+        file = tmp_path / f"mirrored-{number}.png"
+        Image.open(picture.file).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file)
+        other_way_round.append(CaptionedPicture(file, picture.captions))
+
+    mirrored = encode_grids(*network, pictures, tmp_path / "cache", silent, mirror=True)
+
+    expected, _ = encode(network, other_way_round, tmp_path / "cache")
+    assert np.array_equal(mirrored.packed, expected.packed)
+
+
 def test_pooled_is_the_mean_and_the_largest_of_each_channel(
     network: Network, pictures: list[CaptionedPicture], tmp_path: Path
 ) -> None:

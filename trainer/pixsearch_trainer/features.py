@@ -23,6 +23,7 @@ from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.runtime import autocast
 from pixsearch.pictures import open_picture
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch_trainer.batches.augmentation import mirrored
 from pixsearch_trainer.data.pairs import CaptionedPicture
 
 if TYPE_CHECKING:
@@ -71,23 +72,25 @@ def encode_grids(
     cache: Path,
     on_progress: ProgressCallback,
     limit: float = math.inf,
+    mirror: bool = False,
 ) -> GridStore:
     """Run the CNN over pictures; the result is kept in `cache` and read from there when nothing has changed.
 
     Args:
         limit: bytes that these grids may take on the disk.
+        mirror: whether the CNN sees each picture as a mirror shows it.
 
     Raises:
         GridsTooLarge: they take more, as the first of them show.
         DatasetError: a picture cannot be decoded.
     """
-    file = cache / f"grids-{_key(model, pictures)}.bin"
+    file = cache / f"grids-{_key(model, pictures, mirror)}.bin"
     offsets_file = file.with_suffix(".npy")
     if not offsets_file.exists():  # it is written last
         cache.mkdir(parents=True, exist_ok=True)
         offsets = [0]
         with file.open("wb") as out:
-            for places, pixels in _decoded(processor, pictures):
+            for places, pixels in _decoded(processor, pictures, mirror):
                 for packed in _packed_grids(model, pixels):
                     offsets.append(offsets[-1] + out.write(packed))
                 if (expected := offsets[-1] / (len(offsets) - 1) * len(pictures)) > limit:
@@ -156,13 +159,14 @@ def decode(picture: CaptionedPicture, edge: int) -> Image.Image:
 
 
 def _decoded(
-    processor: PixelBertProcessor, pictures: Sequence[CaptionedPicture]
+    processor: PixelBertProcessor, pictures: Sequence[CaptionedPicture], mirror: bool
 ) -> Iterator[tuple[list[int], list[Tensor]]]:
     """Batches of (places, pixels), decoded by a thread that is one batch ahead."""
     edge = processor.config.input_size
 
     def load(places: list[int]) -> list[Tensor]:
-        return processor.pixels([decode(pictures[place], edge) for place in places])
+        decoded = [decode(pictures[place], edge) for place in places]
+        return processor.pixels([mirrored(picture) for picture in decoded] if mirror else decoded)
 
     batches = _batches(len(pictures), _PICTURES_A_BATCH)
     if not batches:
@@ -180,10 +184,10 @@ def _batches(count: int, size: int) -> list[list[int]]:
     return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
 
 
-def _key(model: Network, pictures: Sequence[CaptionedPicture]) -> str:
-    """Changes with the CNN and its weights, the size of its input and the pictures (path, size, time)."""
+def _key(model: Network, pictures: Sequence[CaptionedPicture], mirror: bool) -> str:
+    """Changes with the CNN and its weights, the size of its input, the pictures (path, size, time) and their view."""
     config = model.config
-    shape = (config.backbone, config.input_size, config.longest_edge, config.resize, config.pool)
+    shape = (config.backbone, config.input_size, config.longest_edge, config.resize, config.pool, mirror)
     digest = hashlib.sha256(repr(shape).encode())
     for tensor in model.model.backbone.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())

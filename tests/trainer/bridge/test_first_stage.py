@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, pool_grid
-from pixsearch_trainer.bridge.first_stage import CaptionTable, FirstStageOptions, first_stage
+from pixsearch_trainer.bridge.first_stage import CaptionTable, FirstStageOptions, embed_pooled, first_stage
 from pixsearch_trainer.bridge.gate import GATES, open_gate
 from pixsearch_trainer.optimisation.loop import Stage
 from tests.stages import finish
@@ -60,13 +60,16 @@ def stage_of(
     options: FirstStageOptions = OPTIONS,
     weights: Tensor | None = None,
     seed: int = 0,
+    mirrored: Tensor | None = None,
+    one_sided: Tensor | None = None,
 ) -> Stage:
     return first_stage(
         number=0,
         maps=maps,
-        pooled=pooled,
+        views=torch.stack([pooled] if mirrored is None else [pooled, mirrored], dim=1),
         sentences=sentences,
         captions=CaptionTable([[picture % KINDS] for picture in range(PICTURES)], CPU),
+        one_sided=torch.zeros(KINDS, dtype=torch.bool) if one_sided is None else one_sided,
         weights=torch.ones(PICTURES) if weights is None else weights,
         options=options,
         seed=seed,
@@ -138,6 +141,32 @@ def test_each_picture_draws_only_captions_of_its_own_and_all_of_them() -> None:
     drawn = [tuple(captions.draw(torch.tensor([0, 1, 2])).tolist()) for _ in range(100)]
 
     assert [set(places) for places in zip(*drawn, strict=True)] == [{0, 1, 2}, {3}, {4, 0}]
+
+
+def test_a_picture_is_also_seen_mirrored_but_not_where_its_caption_says_left_or_right(
+    pooled: Tensor, sentences: Tensor
+) -> None:
+    one_sided = torch.tensor([True, False, False, False])
+    stage = stage_of(fitted_maps(pooled), pooled, sentences, mirrored=pooled.flip(1), one_sided=one_sided)
+
+    views: dict[bool, set[int]] = {True: set(), False: set()}
+    for batch in islice(stage.batches(0), stage.steps):
+        for caption, view in zip(batch.captions.tolist(), batch.views.tolist(), strict=True):  # type: ignore[attr-defined]
+            views[caption == 0].add(view)
+
+    assert views == {True: {0}, False: {0, 1}}
+
+
+def test_mirrored_pictures_are_found_only_where_they_were_seen(pooled: Tensor, sentences: Tensor) -> None:
+    def found(seen: Tensor | None) -> int:
+        maps = fitted_maps(pooled)
+        finish(stage_of(maps, pooled, sentences, replace(OPTIONS, epochs=40), mirrored=seen))
+        with torch.no_grad():
+            kinds = (maps.text(sentences) @ embed_pooled(maps, pooled.flip(1)).T).argmax(0)
+        return int((kinds == torch.arange(PICTURES) % KINDS).sum())
+
+    assert found(pooled.flip(1)) >= 0.9 * PICTURES
+    assert found(None) <= 0.6 * PICTURES
 
 
 # The gate.

@@ -97,8 +97,10 @@ def test_the_first_stage_learns_which_picture_has_which_sentence(
     pooled = grids.pooled()
     model.maps.standardise.fit(pooled)
     options = FirstStageOptions(epochs=30, batch=20, feature_dropout=0.5)
+    one_sided = torch.zeros(len(sentences), dtype=torch.bool)
+    data = pooled[:, None], sentences, captions, one_sided, torch.ones(PICTURES)
 
-    finish(first_stage(0, model.maps, pooled, sentences, captions, torch.ones(PICTURES), options, 0, FILES))
+    finish(first_stage(0, model.maps, *data, options, 0, FILES))
 
     with torch.no_grad():
         similarity = model.maps.text(sentences) @ embed_pooled(model.maps, pooled).T  # [kinds, pictures]

@@ -64,26 +64,32 @@ class Drawn:
         return len(self.pictures)
 
 
+@dataclass(frozen=True)
+class DrawnViews(Drawn):
+    """And as which of its views each picture is seen."""
+
+    views: Tensor
+
+
 class FirstStageObjective(Objective):
     """Each caption is to find its picture, and each picture its caption, among those of the batch."""
 
     network: EmbeddingMaps
 
-    def __init__(self, maps: EmbeddingMaps, pooled: Tensor, sentences: Tensor, options: FirstStageOptions) -> None:
+    def __init__(self, maps: EmbeddingMaps, views: Tensor, sentences: Tensor, options: FirstStageOptions) -> None:
         """Args:
-        pooled: [all pictures, 2 * channels].
+        views: pooled grids [all pictures, views, 2 * channels].
         sentences: unit vectors [captions, width] of the frozen sentence encoder.
         """
         super().__init__()
         self.network, self.options = maps, options
-        self._pooled, self._sentences = pooled, sentences
+        self._views, self._sentences = views, sentences
 
-    def forward(self, batch: Drawn) -> dict[str, Tensor]:
+    def forward(self, batch: DrawnViews) -> dict[str, Tensor]:
         options, read = self.options, self._sentences[batch.captions]
         with torch.autocast(read.device.type, enabled=False):  # small products, and their softmax is sharp
-            images = embed_pooled(
-                self.network, self._pooled[batch.pictures], options.feature_dropout, options.hidden_dropout
-            )
+            pooled = self._views[batch.pictures, batch.views]
+            images = embed_pooled(self.network, pooled, options.feature_dropout, options.hidden_dropout)
             logits = self.network.scale * self.network.text(read) @ images.T
             targets = soft_targets(
                 shared_captions(batch.captions), read @ read.T, options.softness, options.softness_temperature
@@ -94,9 +100,10 @@ class FirstStageObjective(Objective):
 def first_stage(
     number: int,
     maps: EmbeddingMaps,
-    pooled: Tensor,
+    views: Tensor,
     sentences: Tensor,
     captions: CaptionTable,
+    one_sided: Tensor,
     weights: Tensor,
     options: FirstStageOptions,
     seed: int,
@@ -107,8 +114,9 @@ def first_stage(
 
     Args:
         maps: on the device of all tensors here; its statistics must have been fitted.
-        pooled, sentences: see `FirstStageObjective`.
+        views, sentences: see `FirstStageObjective`; the first view is the one that the captions were written of.
         captions: which picture has which sentences.
+        one_sided: [captions], True where a sentence is true of the first view alone.
         weights: [all pictures], how often each is drawn, relative to the others; 0 is never.
         files: of the pictures, for messages.
     """
@@ -116,15 +124,17 @@ def first_stage(
     steps = options.epochs * draws.steps_an_epoch
     optimizer = torch.optim.AdamW(maps.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
 
-    def batches(first: int) -> Iterator[Drawn]:
+    def batches(first: int) -> Iterator[DrawnViews]:
         step = first
         while True:
             places = draws.at(step)
-            drawn = places.to(pooled.device)
-            yield Drawn(drawn, captions.draw(drawn), [files[place] for place in places.tolist()])
+            drawn = places.to(views.device)
+            told = captions.draw(drawn)
+            seen = torch.randint(views.shape[1], told.shape, device=views.device).masked_fill(one_sided[told], 0)
+            yield DrawnViews(drawn, told, [files[place] for place in places.tolist()], seen)
             step += 1
 
-    objective = FirstStageObjective(maps, pooled, sentences, options)
+    objective = FirstStageObjective(maps, views, sentences, options)
     return Stage(number, name, objective, batches, [optimizer], cosine(steps, round(0.1 * steps)), steps)
 
 

@@ -20,6 +20,7 @@ from pixsearch.model.checkpoints import save_checkpoint
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import ProgressCallback, silent
+from pixsearch_trainer.batches.augmentation import mirrored_caption
 from pixsearch_trainer.batches.draws import generator_of
 from pixsearch_trainer.bridge.first_stage import CaptionTable, FirstStageOptions, first_stage, mix_in
 from pixsearch_trainer.bridge.gate import open_gate
@@ -176,6 +177,10 @@ class _Run:
         self._sentences: Tensor | None = None
         self.grids = self._grids(self.training)
         self.pooled = self.grids.pooled().to(self.device)
+        mirrored = self._grids(self.training, mirror=True).pooled().to(self.device)
+        self.views = torch.stack([self.pooled, mirrored], dim=1)
+        one_sided = [mirrored_caption(sentence) != sentence for sentence in self.captions.sentences]
+        self.one_sided = torch.tensor(one_sided, device=self.device)
         self.initial_maps = copy.deepcopy(network.maps)
 
     def fit_statistics(self, fresh: Fresh) -> None:
@@ -361,10 +366,10 @@ class _Run:
         if self.accelerator.is_main_process:
             save_checkpoint(self.folder.out, self.network, self.processor)
 
-    def _grids(self, pictures: list[CaptionedPicture]) -> GridStore:
+    def _grids(self, pictures: list[CaptionedPicture], mirror: bool = False) -> GridStore:
         with self.accelerator.main_process_first():
-            cache, limit = self.folder.folder / "cache", 1e9 * self.options.cache_gb
-            return encode_grids(self.network, self.processor, pictures, cache, self.on_progress, limit)
+            cache, limit = self.folder.folder / "cache", 1e9 * self.options.cache_gb / 2  # one view's
+            return encode_grids(self.network, self.processor, pictures, cache, self.on_progress, limit, mirror)
 
     def _read_sentences(self) -> Tensor:
         if self._sentences is None:
@@ -375,7 +380,8 @@ class _Run:
     def _maps_stage(self, number: int, maps: EmbeddingMaps, weights: Tensor, name: str) -> Stage:
         options, seed = self.options.first_stage, self.options.loop.seed
         sentences = self._read_sentences()
-        return first_stage(number, maps, self.pooled, sentences, self.table, weights, options, seed, self.files, name)
+        data = self.views, sentences, self.table, self.one_sided, weights
+        return first_stage(number, maps, *data, options, seed, self.files, name)
 
     def _words_of(self, places: Tensor) -> tuple[Tensor, Tensor]:
         ids, mask = self.processor.words([self.captions.sentences[place] for place in places.tolist()])
