@@ -8,12 +8,13 @@ and grids are those that were stored, beside the figures of the trainer's evalua
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.model.checkpoints import find_checkpoint, load_checkpoint
@@ -22,49 +23,46 @@ from pixsearch_indexer import index_folder
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions, of_split
 from pixsearch_trainer.data.reading import read_captioned
 from pixsearch_trainer.evaluation.measure import evaluate
+from pixsearch_trainer.evaluation.recall import Recall
 from pixsearch_trainer.features import encode_grids
 
 DEPTH = 10
 
 
-def recalls_of_the_product(pictures: list[CaptionedPicture], captions: Captions, folder: Path) -> list[float]:
-    """R@1, R@5 and R@10 in percent; a caption of several pictures is answered by any of them."""
+def recall_of_the_product(pictures: list[CaptionedPicture], captions: Captions, folder: Path) -> Recall:
+    """A caption of several pictures is answered by any of them; ranks below the tenth count as 11."""
     photos = folder / "photos"
     photos.mkdir()
     for picture in pictures:
         shutil.copy(picture.file, photos)
-    right: dict[str, set[str]] = {}
-    for picture, places in zip(pictures, captions.of_picture, strict=True):
-        for place in places:
-            right.setdefault(captions.sentences[place], set()).add(picture.file.name)
     with Library.create(folder / "library") as library:
         index_folder(library, photos)
         engine = SearchEngine(library)
         ranks = []
-        for sentence, names in right.items():
+        for sentence, matches in zip(captions.sentences, captions.matches(), strict=True):
+            right = {pictures[place].file.name for place in matches.nonzero()[:, 0].tolist()}
             hits = engine.search(Query((Words(sentence),), rerank=False, duplicates="show"), DEPTH)
-            ranks.append(next((hit.rank for hit in hits if hit.path.name in names), DEPTH + 1))
-    return [100 * sum(rank <= k for rank in ranks) / len(ranks) for k in (1, 5, 10)]
+            ranks.append(next((hit.rank for hit in hits if hit.path.name in right), DEPTH + 1))
+    return Recall.of(torch.tensor(ranks))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--images", type=Path)
-    arguments = parser.parse_args()
-    pictures = of_split(read_captioned(arguments.data, arguments.images).pictures, "val")
+def main(
+    data: Annotated[Path, typer.Option(help="As of pixsearch train.")],
+    images: Annotated[Path | None, typer.Option(help="As of pixsearch train.")] = None,
+) -> None:
+    pictures = of_split(read_captioned(data, images).pictures, "val")
     captions = Captions.of(pictures)
     with tempfile.TemporaryDirectory() as folder:
-        product = recalls_of_the_product(pictures, captions, Path(folder))
+        product = recall_of_the_product(pictures, captions, Path(folder))
         model, processor = load_checkpoint(find_checkpoint(None))
         model.eval()
         with torch.no_grad():
             grids = encode_grids(model, processor, pictures, Path(folder) / "cache", silent)
             first = evaluate(model, processor, pictures, grids, candidates=()).text_to_image.first_stage
     print(f"{len(captions.sentences):,} captions, {len(pictures):,} pictures, R@1 / R@5 / R@10")
-    print("product  {:.2f} / {:.2f} / {:.2f}".format(*product))
-    print(f"evaluate {first.r1:.2f} / {first.r5:.2f} / {first.r10:.2f}")
+    for name, recall in (("product", product), ("evaluate", first)):
+        print(f"{name:8} {recall.r1:.2f} / {recall.r5:.2f} / {recall.r10:.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -66,7 +66,7 @@ class BridgeOptions:
     """Queries of val a look; `pixsearch evaluate` takes all."""
     candidates: int = 32
     cache_gb: float = 50.0
-    """Largest cache of the pictures' grids on the disk."""
+    """Largest cache of the pictures' grids on the disk, and of those of their mirror images."""
     loop: LoopOptions = field(default_factory=LoopOptions)
 
 
@@ -176,9 +176,9 @@ class _Run:
         self.figures: list[dict[str, Any]] = []
         self._sentences: Tensor | None = None
         self.grids = self._grids(self.training)
-        self.pooled = self.grids.pooled().to(self.device)
-        mirrored = self._grids(self.training, mirror=True).pooled().to(self.device)
-        self.views = torch.stack([self.pooled, mirrored], dim=1)
+        mirrored = self._grids(self.training, mirror=True)
+        self.views = torch.stack([self.grids.pooled(), mirrored.pooled()], dim=1).to(self.device)
+        self.pooled = self.views[:, 0]
         one_sided = [mirrored_caption(sentence) != sentence for sentence in self.captions.sentences]
         self.one_sided = torch.tensor(one_sided, device=self.device)
         self.initial_maps = copy.deepcopy(network.maps)
@@ -368,7 +368,7 @@ class _Run:
 
     def _grids(self, pictures: list[CaptionedPicture], mirror: bool = False) -> GridStore:
         with self.accelerator.main_process_first():
-            cache, limit = self.folder.folder / "cache", 1e9 * self.options.cache_gb / 2  # one view's
+            cache, limit = self.folder.folder / "cache", 1e9 * self.options.cache_gb
             return encode_grids(self.network, self.processor, pictures, cache, self.on_progress, limit, mirror)
 
     def _read_sentences(self) -> Tensor:
