@@ -101,6 +101,9 @@ def train(
         int | None, typer.Option(min=0, help="Of bridge's re-ranker. [default: 1000, or 0 below 2000 pictures]")
     ] = None,
     block: Annotated[int | None, typer.Option(min=2, help="Pictures a step of bridge's re-ranker.")] = None,
+    late_steps: Annotated[
+        int | None, typer.Option(min=0, help="Of bridge's late interaction. [default: 1500, or 0 below 2000 pictures]")
+    ] = None,
     train_cnn: Annotated[
         bool | None, typer.Option("--train-cnn", help="Train the CNN too; it is frozen otherwise.")
     ] = None,

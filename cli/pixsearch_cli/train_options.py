@@ -32,7 +32,7 @@ _END_TO_END = {
     *("schedule", "drop", "warm_up", "checkpoint_activations", "compile"),
 }
 _OPTIONS_OF = {
-    "bridge": {"pixel_steps", "rerank_steps", "block"},
+    "bridge": {"pixel_steps", "rerank_steps", "late_steps", "block"},
     "contrastive": _END_TO_END | {"no_itm", "sampled_pixels", "queue", "soft_labels", "teacher", "teacher_texts"},
     "paper": _END_TO_END,
     "pretrain": _END_TO_END | {"no_mlm", "no_itm", "no_sampling"},
@@ -40,7 +40,7 @@ _OPTIONS_OF = {
     "nlvr2": _END_TO_END - {"augment"},
 }
 _ENOUGH_TO_RERANK = 2000
-"""Pictures; a re-ranker that learned from 500 orders others worse than before (docs/experiments.md)."""
+"""Pictures; what re-ranks and learned from 500 orders others worse than before (docs/experiments.md)."""
 _MAY_CHANGE = {"workers", "save_steps", "save_minutes", "tensorboard", "cache_gb", "resume", "dry_run", "out"}
 """What a run that is gone on with may be told anew."""
 
@@ -115,16 +115,18 @@ def seen_as(asked: Asked) -> dict[str, object]:
 def bridge_options(asked: Asked, pictures: int) -> BridgeOptions:
     """For `train_bridge`, on so many pictures."""
     from pixsearch_trainer.bridge.first_stage import FirstStageOptions
+    from pixsearch_trainer.bridge.late_interaction import LateInteractionOptions
     from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions
     from pixsearch_trainer.bridge.reranker import RerankerOptions
     from pixsearch_trainer.bridge.run import BridgeOptions
     from pixsearch_trainer.optimisation.loop import LoopOptions
 
-    reranker = {} if pictures >= _ENOUGH_TO_RERANK else {"steps": 0}
+    reranking = {} if pictures >= _ENOUGH_TO_RERANK else {"steps": 0}
     return BridgeOptions(
         first_stage=FirstStageOptions(**_picked(asked, epochs="epochs", batch="batch")),
         pixel_stream=PixelStreamOptions(**_picked(asked, steps="pixel_steps")),
-        reranker=RerankerOptions(**reranker | _picked(asked, steps="rerank_steps", block="block")),
+        reranker=RerankerOptions(**reranking | _picked(asked, steps="rerank_steps", block="block")),
+        late_interaction=LateInteractionOptions(**reranking | _picked(asked, steps="late_steps")),
         loop=LoopOptions(**_loop(asked)),
         **_picked(asked, precision="precision", tensorboard="tensorboard", cache_gb="cache_gb"),
     )
@@ -187,6 +189,9 @@ def one_step(options: BridgeOptions | EndToEndOptions) -> Any:
             first_stage=dataclasses.replace(options.first_stage, epochs=min(1, options.first_stage.epochs)),
             pixel_stream=dataclasses.replace(options.pixel_stream, steps=min(1, options.pixel_stream.steps)),
             reranker=dataclasses.replace(options.reranker, steps=min(1, options.reranker.steps)),
+            late_interaction=dataclasses.replace(
+                options.late_interaction, steps=min(1, options.late_interaction.steps)
+            ),
         )
     return dataclasses.replace(options, epochs=1e-9)
 

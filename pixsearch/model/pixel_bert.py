@@ -25,6 +25,7 @@ from transformers import BertConfig, BertModel  # isort: skip
 
 from pixsearch.model.backbones import build_backbone
 from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.late_interaction import LateInteraction
 
 
 class Standardise(nn.Module):
@@ -280,6 +281,7 @@ class PixelBertForRetrieval(nn.Module):
         self.itm_head = nn.Sequential(nn.Linear(config.width, config.width), nn.Tanh(), score)
         self.similarity_weight = nn.Parameter(torch.tensor(20.0))
         self.late_weight = nn.Parameter(torch.zeros(()))
+        self.late_interaction = LateInteraction(config, self.model.backbone.channels)
 
     def encode_grid(self, pixels: Tensor) -> Tensor:
         """Normalised pictures [batch, 3, height, width] -> pixel grids [batch, pixels, channels], kept by the index."""
@@ -302,7 +304,11 @@ class PixelBertForRetrieval(nn.Module):
 
     def read_words(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The mean of the words as the Transformer leaves them, [batch, width]; [CLS] and [SEP] count as words."""
-        return _mean(self.model.encode(self.model.embed_words(ids), mask), mask)
+        return _mean(self.read_each_word(ids, mask), mask)
+
+    def read_each_word(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The words as the Transformer leaves them, [batch, words, width]."""
+        return self.model.encode(self.model.embed_words(ids), mask)
 
     def read_pixels(self, grid: Tensor, dropout: float = 0.0, pixel_mask: Tensor | None = None) -> Tensor:
         """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]; `dropout` is of features."""
@@ -316,27 +322,49 @@ class PixelBertForRetrieval(nn.Module):
     def match(
         self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor, pixel_mask: Tensor | None = None
     ) -> Tensor:
-        """Joint stream: ITM logits [batch] of sentences with pictures, pair by pair.
+        """ITM logits [batch] of sentences with pictures, pair by pair; one sentence or one picture goes with all.
 
         Args:
-            ids, mask: [batch, words].
-            grid: [batch, pixels, channels].
+            ids, mask: [batch or 1, words].
+            grid: [batch or 1, pixels, channels].
             similarity: [batch], the dot product of the pair's two embeddings.
-            pixel_mask: [batch, pixels], True where a pixel stands; without it all are read.
+            pixel_mask: [batch or 1, pixels], True where a pixel stands; without it all are read.
         """
         words, pixels = self.model.read_words_alone(ids, mask), self.model.read_pixels_alone(grid)
-        return self.match_states(words, mask, pixels, similarity, pixel_mask)
+        apart = self.match_apart(ids, mask, grid, similarity, pixel_mask)
+        return self.match_states(words, mask, pixels, apart, pixel_mask)
+
+    def match_apart(
+        self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor, pixel_mask: Tensor | None = None
+    ) -> Tensor:
+        """What the two streams say of pairs, each read alone [batch]: their similarity, and late interaction.
+
+        The latter is added in the unit of similarities, because both are trained at one temperature. Arguments as of
+        `match`.
+        """
+        if self.late_interaction.closed:
+            return similarity
+        words = self.read_each_word(ids, mask)
+        found: Tensor = self.late_interaction(words, mask, self.model.standardise(grid), pixel_mask)
+        return similarity + found / self.maps.scale
 
     def match_states(
-        self, words: Tensor, mask: Tensor, pixels: Tensor, similarity: Tensor, pixel_mask: Tensor | None = None
+        self, words: Tensor, mask: Tensor, pixels: Tensor, apart: Tensor, pixel_mask: Tensor | None = None
     ) -> Tensor:
-        """`match` on states that `read_words_alone` and `read_pixels_alone` made; a pair shares them with others."""
+        """The joint stream's part of `match`, on states that `read_words_alone` and `read_pixels_alone` made.
+
+        `apart` [batch] is what the two streams say, from `match_apart` or another first stage.
+        """
+        pairs = len(apart)
+        words, mask, pixels = words.expand(pairs, -1, -1), mask.expand(pairs, -1), pixels.expand(pairs, -1, -1)
+        if pixel_mask is not None:
+            pixel_mask = pixel_mask.expand(pairs, -1)
         joint = self.model.read_jointly(words, mask, pixels, pixel_mask)
         with torch.autocast(joint.device.type, enabled=False):  # bf16 would give candidates the same logit by the dozen
             joint = joint.float()
             head: Tensor = self.itm_head(joint[:, 0]).squeeze(-1)
             likeness = words_found(joint[:, : words.shape[1]], mask, joint[:, words.shape[1] :], pixel_mask)
-            return head + self.late_weight * likeness + self.similarity_weight * similarity
+            return head + self.late_weight * likeness + self.similarity_weight * apart
 
 
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:

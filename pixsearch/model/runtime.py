@@ -86,40 +86,23 @@ class PixelBertRuntime:
 
     def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
         """ITM logits [pictures] of one sentence with many pictures, given by their grids and embeddings."""
-        similarities = torch.from_numpy(embeddings @ self.embed_texts([text])[0])
-        ids, mask = self._words([text])
-        logits = []
+        similarities = torch.from_numpy(embeddings @ self.embed_texts([text])[0]).to(self._device)
+        words, logits = self._words([text]), []
         with torch.inference_mode(), autocast(self._device):
-            words = self._model.model.read_words_alone(ids, mask)
             for start in range(0, len(grids), _MATCH_BATCH):
-                pixels, pixel_mask = self._pixels(grids[start : start + _MATCH_BATCH])
-                logits.append(
-                    self._model.match_states(
-                        words.expand(len(pixels), -1, -1),
-                        mask.expand(len(pixels), -1),
-                        pixels,
-                        similarities[start : start + _MATCH_BATCH].to(self._device),
-                        pixel_mask,
-                    )
-                )
+                grid, pixel_mask = self._unpacked(grids[start : start + _MATCH_BATCH])
+                similarity = similarities[start : start + _MATCH_BATCH]
+                logits.append(self._model.match(*words, grid, similarity, pixel_mask))
         return torch.cat(logits).float().cpu().numpy()
 
     def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
         """ITM logits [sentences] of many sentences with one picture."""
-        similarities = torch.from_numpy(self.embed_texts(texts) @ embedding)
-        logits = []
+        similarities = torch.from_numpy(self.embed_texts(texts) @ embedding).to(self._device)
+        (pixels, _), logits = self._unpacked([grid]), []  # alone, so without padding
         with torch.inference_mode(), autocast(self._device):
-            pixels, _ = self._pixels([grid])  # alone, so without padding
             for start in range(0, len(texts), _MATCH_BATCH):
-                ids, mask = self._words(texts[start : start + _MATCH_BATCH])
-                logits.append(
-                    self._model.match_states(
-                        self._model.model.read_words_alone(ids, mask),
-                        mask,
-                        pixels.expand(len(ids), -1, -1),
-                        similarities[start : start + _MATCH_BATCH].to(self._device),
-                    )
-                )
+                words = self._words(texts[start : start + _MATCH_BATCH])
+                logits.append(self._model.match(*words, pixels, similarities[start : start + _MATCH_BATCH]))
         return torch.cat(logits).float().cpu().numpy()
 
     def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
@@ -169,6 +152,6 @@ class PixelBertRuntime:
         ids, mask = self._processor.words(texts)
         return ids.to(self._device), mask.to(self._device)
 
-    def _pixels(self, grids: Sequence[bytes]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _unpacked(self, grids: Sequence[bytes]) -> tuple[torch.Tensor, torch.Tensor]:
         unpacked, mask = map(torch.from_numpy, unpack_grids(grids, self._model.model.backbone.channels))
-        return self._model.model.read_pixels_alone(unpacked.to(self._device)), mask.to(self._device)
+        return unpacked.to(self._device), mask.to(self._device)

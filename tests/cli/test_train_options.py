@@ -85,18 +85,23 @@ def test_every_option_of_a_single_stage_reaches_the_trainer() -> None:
 
 def test_every_option_of_the_bridge_reaches_the_trainer() -> None:
     options = bridge_options(
-        {"epochs": 4, "batch": 32, "pixel_steps": 5, "rerank_steps": 6, "block": 7, "seed": 8, "cache_gb": 9.0}, 100
+        {"epochs": 4, "batch": 32, "pixel_steps": 5, "rerank_steps": 6, "block": 7, "late_steps": 10}
+        | {"seed": 8, "cache_gb": 9.0},
+        100,
     )
 
     assert (options.first_stage.epochs, options.first_stage.batch, options.pixel_stream.steps) == (4, 32, 5)
-    assert (options.reranker.steps, options.reranker.block) == (6, 7)
+    assert (options.reranker.steps, options.reranker.block, options.late_interaction.steps) == (6, 7, 10)
     assert (options.loop.seed, options.cache_gb) == (8, 9.0)
 
 
-@pytest.mark.parametrize(("pictures", "steps"), [(500, 0), (1999, 0), (2000, 1000)])
-def test_few_pictures_do_not_train_the_re_ranker_unless_asked_to(pictures: int, steps: int) -> None:
-    assert bridge_options({}, pictures).reranker.steps == steps
+@pytest.mark.parametrize(("pictures", "steps"), [(500, (0, 0)), (1999, (0, 0)), (2000, (1000, 1500))])
+def test_few_pictures_do_not_train_what_re_ranks_unless_asked_to(pictures: int, steps: tuple[int, int]) -> None:
+    by_default = bridge_options({}, pictures)
+
+    assert (by_default.reranker.steps, by_default.late_interaction.steps) == steps
     assert bridge_options({"rerank_steps": 9}, pictures).reranker.steps == 9
+    assert bridge_options({"late_steps": 9}, pictures).late_interaction.steps == 9
 
 
 def test_objectives_have_their_own_options() -> None:

@@ -143,6 +143,21 @@ def test_an_untrained_logit_is_the_weighted_similarity(model: PixelBertForRetrie
 
 
 @torch.no_grad()
+def test_late_interaction_counts_as_similarity_does_once_it_is_open(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    similarity = torch.tensor([0.25, -0.5])
+    by_similarity = model.match(IDS, MASK, grid, similarity)
+    model.late_interaction.scale.fill_(7.0)
+
+    logits = model.match(IDS, MASK, grid, similarity)
+
+    words = model.model.encode(model.model.embed_words(IDS), MASK)
+    found = model.late_interaction(words, MASK, grid)  # features that were never fitted are their own standard
+    # Both temperatures are 1/20 at the start, and so is the weight of what the streams say.
+    assert (logits - by_similarity).tolist() == pytest.approx((20 * found / 20).tolist(), abs=1e-3)
+    assert found.abs().min() > 0.1
+
+
+@torch.no_grad()
 def test_a_logit_depends_on_the_words_and_on_the_pixels(model: PixelBertForRetrieval, grid: Tensor) -> None:
     trained(model)
     logits = model.match(IDS[[1, 1, 0]], MASK[[1, 1, 0]], grid[[0, 1, 0]], torch.zeros(3))
@@ -150,7 +165,6 @@ def test_a_logit_depends_on_the_words_and_on_the_pixels(model: PixelBertForRetri
     assert len(set(logits.tolist())) == 3
 
 
-@torch.no_grad()
 @torch.no_grad()
 def test_logits_are_whole_where_the_transformer_computes_in_bf16(model: PixelBertForRetrieval, grid: Tensor) -> None:
     similarity = torch.tensor([0.3, 0.4])

@@ -26,7 +26,7 @@ TEXTS = ["a dog", "two cats on a red sofa", "rain"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint whose joint stream has a say, and whose image stream's gate is open."""
+    """A checkpoint whose joint stream and late interaction have a say, and whose image stream's gate is open."""
     folder = make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
     model, processor = load_checkpoint(folder)
     torch.manual_seed(0)
@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.nn.init.normal_(parameter)
     model.late_weight.data.fill_(3.0)
     model.image_gate.data.fill_(0.5)
+    model.late_interaction.scale.data.fill_(10.0)
     save_checkpoint(folder, model, processor)
     return folder
 

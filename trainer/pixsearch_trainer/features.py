@@ -56,13 +56,30 @@ class GridStore:
 
     def read(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Grids [len(places), pixels, channels], padded, and their pixel mask [len(places), pixels]."""
-        packed = [self.packed[self.offsets[place] : self.offsets[place + 1]].tobytes() for place in places]
-        grids, mask = unpack_grids(packed, self.channels)
-        return torch.from_numpy(grids), torch.from_numpy(mask)
+        return _unpacked([self[place] for place in places], self.channels)
+
+    def __getitem__(self, place: int) -> bytes:
+        """A picture's packed grid."""
+        return self.packed[self.offsets[place] : self.offsets[place + 1]].tobytes()
 
     def pooled(self) -> Tensor:
         """Each grid pooled, [pictures, 2 * channels]."""
         return torch.cat([pool_grid(*self.read(places)) for places in _batches(len(self), 256)])
+
+
+def read_views(stores: Sequence[GridStore], places: Sequence[int], views: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Grids of pictures as one of their views each, and the pixel mask, as of `GridStore.read`.
+
+    Args:
+        stores: the same pictures, one store a view.
+        views: of each place, which store is read.
+    """
+    return _unpacked([stores[view][place] for place, view in zip(places, views, strict=True)], stores[0].channels)
+
+
+def _unpacked(packed: Sequence[bytes], channels: int) -> tuple[Tensor, Tensor]:
+    grids, mask = unpack_grids(packed, channels)
+    return torch.from_numpy(grids), torch.from_numpy(mask)
 
 
 def encode_grids(

@@ -16,6 +16,7 @@ from pixsearch.errors import DatasetError, Interrupted
 from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_trainer.bridge.first_stage import FirstStageOptions
+from pixsearch_trainer.bridge.late_interaction import LateInteractionOptions
 from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions
 from pixsearch_trainer.bridge.reranker import RerankerOptions
 from pixsearch_trainer.bridge.run import BridgeOptions, BridgeReport, train_bridge
@@ -31,12 +32,16 @@ OPTIONS = BridgeOptions(
     first_stage=FirstStageOptions(epochs=2, batch=6),
     pixel_stream=PixelStreamOptions(steps=2, batch=6, sampled_pixels=2),
     reranker=RerankerOptions(steps=4, block=3, sampled_pixels=2),
+    late_interaction=LateInteractionOptions(steps=2, batch=6, sampled_pixels=2),
     measure_every=2,
     candidates=3,
     loop=LoopOptions(log_every=1),
 )
 NO_RERANKER = replace(
-    OPTIONS, pixel_stream=replace(OPTIONS.pixel_stream, steps=0), reranker=replace(OPTIONS.reranker, steps=0)
+    OPTIONS,
+    pixel_stream=replace(OPTIONS.pixel_stream, steps=0),
+    reranker=replace(OPTIONS.reranker, steps=0),
+    late_interaction=replace(OPTIONS.late_interaction, steps=0),
 )
 COLOURS = ("red", "green", "blue", "yellow")
 
@@ -125,6 +130,7 @@ def test_the_cnn_the_word_embeddings_and_the_statistics_are_as_they_were(
     touched = changed(state_of(start), state_of(whole[0].folder))
 
     assert {"maps.text_map.weight", "similarity_weight", "model.pixel_projection.weight"} <= touched
+    assert {"late_interaction.word_map.weight", "late_interaction.pixel_map.weight"} <= touched
     assert not any(
         name.startswith(("model.backbone", "model.standardise", "maps.standardise", "model.word_embedding"))
         for name in touched
@@ -210,6 +216,7 @@ def test_what_val_holds_is_not_trained_on(start: Path, pictures: list[CaptionedP
         ("re-ranker", 2),
         pytest.param("pixel stream", 1, marks=pytest.mark.slow),
         pytest.param("first stage without fold 1", 3, marks=pytest.mark.slow),
+        pytest.param("late interaction", 1, marks=pytest.mark.slow),
         pytest.param("re-ranker", 4, marks=pytest.mark.slow),
     ],
 )

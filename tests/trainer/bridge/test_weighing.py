@@ -1,4 +1,4 @@
-"""The weight of the similarity is the one that re-ranks best on held-out pictures, in scores made up by hand."""
+"""The streams count in the logit as re-ranks best on held-out pictures, in scores made up by hand."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ PICTURES = [
     CaptionedPicture(Path("1"), ("one",)),
     CaptionedPicture(Path("2"), ("two",)),
 ]
-# [captions zero, nought, one, two; pictures]
-SIMILARITY = torch.tensor([[0.3, 0.2, 0.1], [0.2, 0.3, 0.1], [0.1, 0.3, 0.2], [0.4, 0.1, 0.3]])
-# What the joint stream adds. With f times the similarity "zero" finds its picture for f > 1.4, "nought" for f < 2.5,
+# What the streams say apart, [captions zero, nought, one, two; pictures].
+APART = torch.tensor([[0.3, 0.2, 0.1], [0.2, 0.3, 0.1], [0.1, 0.3, 0.2], [0.4, 0.1, 0.3]])
+# What the joint stream adds. With f times that "zero" finds its picture for f > 1.4, "nought" for f < 2.5,
 # "one" for f > 4 and "two" for f < 2.5.
 ADDED = torch.tensor([[0.0, 0.14, 0.0], [0.25, 0.0, 0.0], [0.0, 0.0, 0.4], [0.0, 0.0, 0.25]])
 
@@ -34,10 +34,13 @@ def weigh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, added: Tensor) -> tup
         def __init__(self, *arguments: object) -> None: ...
 
         def similarity(self) -> Tensor:
-            return SIMILARITY
+            return APART / 2  # of the embeddings alone
+
+        def match_apart(self, captions: Tensor, pictures: Tensor) -> Tensor:
+            return APART[captions, pictures]
 
         def match(self, captions: Tensor, pictures: Tensor) -> Tensor:
-            return (SIMILARITY + added)[captions, pictures]
+            return (APART + added)[captions, pictures]
 
     monkeypatch.setattr("pixsearch_trainer.bridge.weighing.PairScorer", Scorer)
     model, processor = load_checkpoint(make_tiny_checkpoint(tmp_path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -123,19 +124,29 @@ def first_stage(
     draws = Draws(weights.cpu(), options.batch, seed)
     steps = options.epochs * draws.steps_an_epoch
     optimizer = torch.optim.AdamW(maps.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-
-    def batches(first: int) -> Iterator[DrawnViews]:
-        step = first
-        while True:
-            places = draws.at(step)
-            drawn = places.to(views.device)
-            told = captions.draw(drawn)
-            seen = torch.randint(views.shape[1], told.shape, device=views.device).masked_fill(one_sided[told], 0)
-            yield DrawnViews(drawn, told, [files[place] for place in places.tolist()], seen)
-            step += 1
-
     objective = FirstStageObjective(maps, views, sentences, options)
+    batches = partial(draw_views, draws, captions, one_sided, views.shape[1], files)
     return Stage(number, name, objective, batches, [optimizer], cosine(steps, round(0.1 * steps)), steps)
+
+
+def draw_views(
+    draws: Draws, captions: CaptionTable, one_sided: Tensor, views: int, files: Sequence[str], first: int
+) -> Iterator[DrawnViews]:
+    """Batches from step `first` on, without end: pictures, a caption of each, and any of their views that fits it.
+
+    Args:
+        one_sided: [captions], True where a sentence is true of the first view alone.
+        views: how many a picture has.
+        files: of the pictures, for messages.
+    """
+    step = first
+    while True:
+        places = draws.at(step)
+        drawn = places.to(one_sided.device)
+        told = captions.draw(drawn)
+        seen = torch.randint(views, told.shape, device=told.device).masked_fill(one_sided[told], 0)
+        yield DrawnViews(drawn, told, [files[place] for place in places.tolist()], seen)
+        step += 1
 
 
 def embed_pooled(

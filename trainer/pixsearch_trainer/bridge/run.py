@@ -24,6 +24,7 @@ from pixsearch_trainer.batches.augmentation import mirrored_caption
 from pixsearch_trainer.batches.draws import generator_of
 from pixsearch_trainer.bridge.first_stage import CaptionTable, FirstStageOptions, first_stage, mix_in
 from pixsearch_trainer.bridge.gate import open_gate
+from pixsearch_trainer.bridge.late_interaction import LateInteractionOptions, late_interaction
 from pixsearch_trainer.bridge.pixel_start import start_pixels_as_words
 from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions, pixel_stream
 from pixsearch_trainer.bridge.reranker import (
@@ -56,6 +57,7 @@ class BridgeOptions:
     first_stage: FirstStageOptions = field(default_factory=FirstStageOptions)
     pixel_stream: PixelStreamOptions = field(default_factory=PixelStreamOptions)
     reranker: RerankerOptions = field(default_factory=RerankerOptions)
+    late_interaction: LateInteractionOptions = field(default_factory=LateInteractionOptions)
     folds: int = 4
     precision: Precision | None = None
     """None is bf16 where the hardware has it."""
@@ -98,7 +100,8 @@ def train_bridge(
 
     The first stage's maps are fitted first; then, where they are new to the Transformer, pixels learn to be read; then
     the joint stream learns to re-rank, on first stages that have not seen the pictures they are asked about; then the
-    maps are fitted again, because the Transformer that reads sentences has moved a little.
+    maps are fitted again, because the Transformer that reads sentences has moved a little; last, words learn to find
+    pixels.
 
     What a stage trains on follows from the network at its beginning, which is saved; so a run is gone on with exactly.
 
@@ -176,8 +179,8 @@ class _Run:
         self.figures: list[dict[str, Any]] = []
         self._sentences: Tensor | None = None
         self.grids = self._grids(self.training)
-        mirrored = self._grids(self.training, mirror=True)
-        self.views = torch.stack([self.grids.pooled(), mirrored.pooled()], dim=1).to(self.device)
+        self.stores = [self.grids, self._grids(self.training, mirror=True)]
+        self.views = torch.stack([store.pooled() for store in self.stores], dim=1).to(self.device)
         self.pooled = self.views[:, 0]
         one_sided = [mirrored_caption(sentence) != sentence for sentence in self.captions.sentences]
         self.one_sided = torch.tensor(one_sided, device=self.device)
@@ -209,6 +212,8 @@ class _Run:
             parts.append(lambda number: self.reranker_stage(number, fresh))
             if options.first_stage.epochs:
                 parts.append(self.maps_stage)
+        if options.late_interaction.steps:
+            parts.append(self.late_interaction_stage)
         return parts
 
     def train(self, stage: Stage, log: RunLog, saved: dict[str, object] | None, fresh: Fresh) -> None:
@@ -265,6 +270,12 @@ class _Run:
 
         stage.measure_every, stage.measure = options.measure_every, look
         return stage
+
+    def late_interaction_stage(self, number: int) -> Stage:
+        """Words that find pixels, each read by what the stages before have left."""
+        data = self.captions.sentences, self._read_sentences(), self.table, self.one_sided, self.weights
+        options, seed = self.options.late_interaction, self.options.loop.seed
+        return late_interaction(number, self.network, self.processor, self.stores, *data, options, seed, self.files)
 
     def save_beginning(self, number: int) -> None:
         """Keep all that stage depends on beside data and options, in place of what the one before did."""

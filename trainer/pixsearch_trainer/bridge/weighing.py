@@ -1,4 +1,4 @@
-"""How much the first stage's similarity counts in the ITM logit."""
+"""How much what the streams say apart counts in the ITM logit."""
 
 from __future__ import annotations
 
@@ -41,13 +41,14 @@ def weigh_similarity(
     queries = random.Random(1).sample(range(len(captions.sentences)), min(sample, len(captions.sentences)))
     near = scorer.similarity()[queries].topk(min(candidates, len(pictures)))
     asked = torch.tensor(queries)[:, None].expand_as(near.indices)
-    logits = scorer.match(asked.flatten(), near.indices.flatten()).view(near.indices.shape)
+    pairs = asked.flatten(), near.indices.flatten()
+    logits, apart = (score(*pairs).view(asked.shape) for score in (scorer.match, scorer.match_apart))
     matches = captions.matches()[queries].gather(1, near.indices)
     found = matches.any(1)
     weight = model.similarity_weight.item()
     reached = {}
     for factor in FACTORS:
-        scores = logits + (factor - 1) * weight * near.values
+        scores = logits + (factor - 1) * weight * apart
         first = rank_of_first_match(scores[found], matches[found]) == 1
         reached[factor] = 100 * first.sum().item() / len(queries)
     model.similarity_weight.mul_(max(reached, key=lambda factor: reached[factor]))

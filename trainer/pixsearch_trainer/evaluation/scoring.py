@@ -55,14 +55,21 @@ class PairScorer:
 
     def match(self, captions: Tensor, pictures: Tensor) -> Tensor:
         """ITM logits [n] of captions [n] with pictures [n]."""
-        logits = []
+        return self._of_pairs(self._model.match, captions, pictures)
+
+    def match_apart(self, captions: Tensor, pictures: Tensor) -> Tensor:
+        """What the two streams say of them apart [n]."""
+        return self._of_pairs(self._model.match_apart, captions, pictures)
+
+    def _of_pairs(self, score: Callable[..., Tensor], captions: Tensor, pictures: Tensor) -> Tensor:
+        scores = []
         for texts, images in zip(captions.split(_PAIRS_A_BATCH), pictures.split(_PAIRS_A_BATCH), strict=True):
             ids, mask = self._words([self._sentences[place] for place in texts.tolist()])
             grid, pixel_mask = self._grid(images.tolist())
             similarity = (self._texts[texts] * self._images[images]).sum(1)
             with autocast(self._device):
-                logits.append(self._model.match(ids, mask, grid, similarity, pixel_mask).float().cpu())
-        return torch.cat(logits)
+                scores.append(score(ids, mask, grid, similarity, pixel_mask).float().cpu())
+        return torch.cat(scores)
 
     def _in_batches(self, embed: Callable[[Sequence[int]], Tensor], count: int) -> Tensor:
         size = _EMBEDDINGS_A_BATCH

@@ -24,7 +24,7 @@ class RankingOptions:
 class RankingObjective(Objective):
     """Softmax cross-entropy of each picture's caption against 20 of other pictures, by the joint stream's head alone.
 
-    The similarity and the likeness of words to pixels, which are ours, are taken out of the logit.
+    The similarity, late interaction and the likeness of words to pixels, which are ours, are taken out of the logit.
     """
 
     network: PixelBertForRetrieval
@@ -32,7 +32,7 @@ class RankingObjective(Objective):
     def __init__(self, network: PixelBertForRetrieval, options: RankingOptions) -> None:
         super().__init__()
         self.network, self.options = network, options
-        for weight in (network.similarity_weight, network.late_weight):
+        for weight in (network.similarity_weight, network.late_weight, network.late_interaction.scale):
             weight.data.zero_()
             weight.requires_grad_(False)
 
