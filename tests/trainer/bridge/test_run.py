@@ -108,9 +108,14 @@ def test_a_run_leaves_a_checkpoint_that_loads_and_the_figures_of_val_beside_it(
 
     load_checkpoint(report.folder)
     figures = json.loads((report.folder / "figures.json").read_text())
-    assert [figure["moment"] for figure in figures] == ["first stage", "step 2", "step 4", "end"]
-    assert [list(figure["text_to_image"]["reranked"]) for figure in figures] == [[], ["3"], ["3"], ["3"]]
-    assert sum(line.startswith("val, ") for line in said) == len(said) == 6  # four measures, the weight and the gate
+    assert [figure["moment"] for figure in figures] == [
+        "first stage",
+        *("re-ranker, step 2", "re-ranker, step 4"),
+        "late interaction, step 2",
+        "end",
+    ]
+    assert [list(figure["text_to_image"]["reranked"]) for figure in figures] == [[], ["3"], ["3"], ["3"], ["3"]]
+    assert sum(line.startswith("val, ") for line in said) == len(said) == 7  # five measures, the weight and the gate
 
 
 def test_the_report_counts_training_pictures_and_their_different_captions(

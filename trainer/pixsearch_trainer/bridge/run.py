@@ -63,7 +63,7 @@ class BridgeOptions:
     """None is bf16 where the hardware has it."""
     tensorboard: bool = False
     measure_every: int = 500
-    """Steps of the re-ranker between two looks at val (and two checkpoints)."""
+    """Steps of what re-ranks between two looks at val (and two checkpoints)."""
     measure_sample: int = 300
     """Queries of val a look; `pixsearch evaluate` takes all."""
     candidates: int = 32
@@ -264,18 +264,29 @@ class _Run:
 
         stage = reranker(number, self.network, self._words_of, self.grids, sentences, blocks, options.reranker)
 
-        def look(step: int) -> None:
-            self.measure(f"step {step}", (number, step), options.measure_sample, (options.candidates,))
-            self.save()
-
-        stage.measure_every, stage.measure = options.measure_every, look
-        return stage
+        return self._looked_at(stage)
 
     def late_interaction_stage(self, number: int) -> Stage:
         """Words that find pixels, each read by what the stages before have left."""
         data = self.captions.sentences, self._read_sentences(), self.table, self.one_sided, self.weights
         options, seed = self.options.late_interaction, self.options.loop.seed
-        return late_interaction(number, self.network, self.processor, self.stores, *data, options, seed, self.files)
+        stage = late_interaction(number, self.network, self.processor, self.stores, *data, options, seed, self.files)
+        return self._looked_at(stage)
+
+    def _looked_at(self, stage: Stage) -> Stage:
+        """The stage, with a look at val and a checkpoint every some steps."""
+
+        def look(step: int) -> None:
+            self.measure(
+                f"{stage.name}, step {step}",
+                (stage.number, step),
+                self.options.measure_sample,
+                (self.options.candidates,),
+            )
+            self.save()
+
+        stage.measure_every, stage.measure = self.options.measure_every, look
+        return stage
 
     def save_beginning(self, number: int) -> None:
         """Keep all that stage depends on beside data and options, in place of what the one before did."""
