@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
+from pixsearch_trainer.bridge.choosing import best_value
 from pixsearch_trainer.losses import rank_of_first_match
 
 GATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
@@ -44,6 +45,5 @@ def open_gate(
         similarity = texts @ F.normalize(mapped + gate * ratio * projected, dim=1).T
         ranks = [rank_of_first_match(similarity, matches), rank_of_first_match(similarity.T, matches.T)]
         reached[gate] = sum(100 * (rank == 1).float().mean().item() for rank in ranks) / 2
-    best = max(reached, key=lambda gate: reached[gate])
-    model.image_gate.fill_(best * ratio.item())
+    model.image_gate.fill_(best_value(reached, 0.0) * ratio.item())
     return reached

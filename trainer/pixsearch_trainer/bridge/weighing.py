@@ -9,13 +9,13 @@ import torch
 
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch_trainer.bridge.choosing import best_value
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 from pixsearch_trainer.evaluation.scoring import PairScorer
 from pixsearch_trainer.features import GridStore
 from pixsearch_trainer.losses import rank_of_first_match
 
-FACTORS = (1.0, 0.5, 0.75, 1.5, 2.0, 3.0, 5.0, 10.0)
-"""1 first, so that it stays where none is better."""
+FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 
 @torch.no_grad()
@@ -51,5 +51,5 @@ def weigh_similarity(
         scores = logits + (factor - 1) * weight * apart
         first = rank_of_first_match(scores[found], matches[found]) == 1
         reached[factor] = 100 * first.sum().item() / len(queries)
-    model.similarity_weight.mul_(max(reached, key=lambda factor: reached[factor]))
+    model.similarity_weight.mul_(best_value(reached, 1.0))
     return reached
