@@ -43,22 +43,22 @@ class LateInteraction(nn.Module):
             words, mask: [batch, words, width] as the text stream leaves them, [batch, words].
             grid, pixel_mask: [batch, pixels, channels], standardised, and [batch, pixels]; without a mask all are read.
         """
-        score, offset = self._weigh(words, mask)
+        weight, offset = self._weigh(words, mask)
         vectors, pixels = self.map_words(words), self.map_pixels(grid)
         with torch.autocast(grid.device.type, enabled=False):  # what tells candidates apart is in the third digit
             cosine = vectors @ pixels.transpose(1, 2)  # [batch, words, pixels]
             if pixel_mask is not None:
                 cosine = cosine.masked_fill(~pixel_mask[:, None], -torch.inf)
-            return (score * cosine.amax(2)).sum(1) + offset
+            return (weight * cosine.amax(2)).sum(1) + offset
 
     def every_pair(self, words: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor) -> Tensor:
         """The same of every sentence with every picture, [sentences, pictures]."""
-        score, offset = self._weigh(words, mask)
+        weight, offset = self._weigh(words, mask)
         vectors, pixels = self.map_words(words), self.map_pixels(grid)
         with torch.autocast(grid.device.type, enabled=False):
             cosine = torch.einsum("swe,pke->swpk", vectors, pixels)
             nearest = cosine.masked_fill(~pixel_mask, -torch.inf).amax(3)
-            return torch.einsum("swp,sw->sp", nearest, score) + offset[:, None]
+            return torch.einsum("swp,sw->sp", nearest, weight) + offset[:, None]
 
     def map_words(self, words: Tensor) -> Tensor:
         """Words [batch, words, width] -> unit vectors [batch, words, embedding_size], fp32."""

@@ -339,8 +339,8 @@ class PixelBertForRetrieval(nn.Module):
     ) -> Tensor:
         """What the two streams say of pairs, each read alone [batch]: their similarity, and late interaction.
 
-        The latter is added in the unit of similarities, because both are trained at one temperature. Arguments as of
-        `match`.
+        Late interaction gives logits; divided by what makes logits of similarities, the two add up without a weight to
+        choose. Arguments as of `match`.
         """
         if self.late_interaction.closed:
             return similarity
