@@ -28,6 +28,7 @@ from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import silent
 from pixsearch_trainer.bridge.first_stage import FirstStageOptions
+from pixsearch_trainer.bridge.late_interaction import LateInteractionOptions
 from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions
 from pixsearch_trainer.bridge.reranker import RerankerOptions
 from pixsearch_trainer.bridge.run import BridgeOptions, train_bridge
@@ -114,6 +115,7 @@ def make_start(setting: Setting, backbone: str, weights: str, out: Path) -> Path
         first_stage=FirstStageOptions(epochs=0),
         pixel_stream=PixelStreamOptions(steps=setting.pixel_steps),
         reranker=RerankerOptions(steps=0),
+        late_interaction=LateInteractionOptions(steps=0),
         loop=LoopOptions(seed=setting.seed),
     )
     RunFolder(out).begin({})
