@@ -54,6 +54,18 @@ def shared_captions(captions: Tensor) -> Tensor:
     return captions[:, None] == captions[None, :]
 
 
+def captions_loss(logits: Tensor, captions: Tensor, read: Tensor, softness: float, temperature: float) -> Tensor:
+    """`contrastive_loss` of pictures with a caption each, by the `soft_targets` of those captions; a scalar.
+
+    Args:
+        logits: [n, n], captions x pictures.
+        captions: [n] ids of the captions.
+        read: [n, width], their unit vectors.
+        softness, temperature: see `soft_targets`.
+    """
+    return contrastive_loss(logits, soft_targets(shared_captions(captions), read @ read.T, softness, temperature))
+
+
 def cosines(queries: Tensor, keys: Tensor) -> Tensor:
     """Unit vectors [n, width], [m, width] -> [n, m], in fp32 also where the rest of a step is in bf16.
 

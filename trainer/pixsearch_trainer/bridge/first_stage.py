@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pixsearch.model.pixel_bert import EmbeddingMaps
 from pixsearch_trainer.batches.draws import Draws
-from pixsearch_trainer.losses import contrastive_loss, shared_captions, soft_targets
+from pixsearch_trainer.losses import captions_loss
 from pixsearch_trainer.objectives.objective import Objective
 from pixsearch_trainer.optimisation.loop import Stage
 from pixsearch_trainer.optimisation.schedules import cosine
@@ -92,10 +92,8 @@ class FirstStageObjective(Objective):
             pooled = self._views[batch.pictures, batch.views]
             images = embed_pooled(self.network, pooled, options.feature_dropout, options.hidden_dropout)
             logits = self.network.scale * self.network.text(read) @ images.T
-            targets = soft_targets(
-                shared_captions(batch.captions), read @ read.T, options.softness, options.softness_temperature
-            )
-            return {"loss": contrastive_loss(logits, targets)}
+            soft = options.softness, options.softness_temperature
+            return {"loss": captions_loss(logits, batch.captions, read, *soft)}
 
 
 def first_stage(

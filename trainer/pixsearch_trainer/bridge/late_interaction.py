@@ -20,7 +20,7 @@ from pixsearch.model.processor import PixelBertProcessor
 from pixsearch_trainer.batches.draws import Draws
 from pixsearch_trainer.bridge.first_stage import CaptionTable, DrawnViews, draw_views
 from pixsearch_trainer.features import GridStore, read_views
-from pixsearch_trainer.losses import contrastive_loss, shared_captions, soft_targets
+from pixsearch_trainer.losses import captions_loss
 from pixsearch_trainer.objectives.objective import Objective
 from pixsearch_trainer.objectives.sampling import sample_pixels
 from pixsearch_trainer.optimisation.loop import Stage
@@ -80,10 +80,8 @@ class LateInteractionObjective(Objective):
         grid = grid * F.dropout(torch.ones_like(grid[:, :1]), options.channel_dropout)
         logits = network.late_interaction.every_pair(words, mask, grid, pixel_mask.to(read.device))
         with torch.autocast(read.device.type, enabled=False):
-            targets = soft_targets(
-                shared_captions(batch.captions), read @ read.T, options.softness, options.softness_temperature
-            )
-            return {"loss": contrastive_loss(logits, targets)}
+            soft = options.softness, options.softness_temperature
+            return {"loss": captions_loss(logits, batch.captions, read, *soft)}
 
 
 def late_interaction(

@@ -18,7 +18,7 @@ from torch import Tensor
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch_trainer.bridge.first_stage import CaptionTable, Drawn
 from pixsearch_trainer.features import GridStore
-from pixsearch_trainer.losses import contrastive_loss, shared_captions, soft_targets
+from pixsearch_trainer.losses import captions_loss
 from pixsearch_trainer.objectives.objective import Objective
 from pixsearch_trainer.objectives.sampling import sample_pixels
 from pixsearch_trainer.optimisation.loop import Stage
@@ -63,10 +63,8 @@ class PixelStreamObjective(Objective):
         pictures = self.network.read_pixels(grid.to(device), options.feature_dropout, pixel_mask.to(device))
         with torch.autocast(device.type, enabled=False):
             logits = self.log_scale.exp().clamp(max=100) * read @ F.normalize(pictures.float(), dim=-1).T
-            targets = soft_targets(
-                shared_captions(batch.captions), read @ read.T, options.softness, options.softness_temperature
-            )
-            return {"loss": contrastive_loss(logits, targets)}
+            soft = options.softness, options.softness_temperature
+            return {"loss": captions_loss(logits, batch.captions, read, *soft)}
 
 
 def pixel_stream(

@@ -30,7 +30,7 @@ def weigh_similarity(
     """Multiply `similarity_weight` in place by the factor that re-ranks best on held-out captions.
 
     In training the weight is bound to the soft targets' temperature, and it was learned beside first stages that had
-    seen fewer pictures than the final one. With a large factor the re-rank is the first stage again.
+    seen fewer pictures than the final one. With a large factor the joint stream has no say.
 
     Returns:
         For each factor that was tried R@1 of text->image after the re-rank, percent.
