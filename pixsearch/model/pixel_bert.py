@@ -300,7 +300,11 @@ class PixelBertForRetrieval(nn.Module):
 
     def embed_text(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Text stream: ids, mask [batch, words] -> unit vectors [batch, embedding_size]."""
-        return self.maps.text(self.read_words(ids, mask))
+        return self.embed_words(self.read_each_word(ids, mask), mask)
+
+    def embed_words(self, words: Tensor, mask: Tensor) -> Tensor:
+        """The same of words that `read_each_word` made, [batch, words, width]."""
+        return self.maps.text(_mean(words, mask))
 
     def read_words(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The mean of the words as the Transformer leaves them, [batch, width]; [CLS] and [SEP] count as words."""

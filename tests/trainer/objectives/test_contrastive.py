@@ -73,6 +73,27 @@ def test_itc_is_the_cross_entropy_both_ways(network: PixelBertForRetrieval) -> N
     )
 
 
+def test_late_interaction_learns_by_itc_of_its_own_where_the_network_has_it(network: PixelBertForRetrieval) -> None:
+    """Captions 0 and 1 are of one picture; the score of each pair is that of the pair alone."""
+    batch, late = batch_of(network, [7, 7, 8], [0, 1, 2]), network.late_interaction
+    assert batch.grid is not None
+    objective = ContrastiveObjective(network.eval(), FIRST_STAGE)
+    assert "late" not in objective(batch)
+
+    late.scale.data.fill_(5)
+    losses = objective(batch)
+
+    with torch.no_grad():
+        words, grid = network.read_each_word(batch.ids, batch.mask), network.model.standardise(batch.grid)
+        scores = torch.stack([late(words[n : n + 1], batch.mask[n : n + 1], grid) for n in range(3)])
+    wanted = [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
+    assert losses["late"].item() == pytest.approx(both_ways(scores, wanted), rel=1e-4)
+    assert losses["loss"].item() == pytest.approx(losses["itc"].item() + losses["late"].item(), rel=1e-5)
+    losses["loss"].backward()
+    assert late.pixel_map.weight.grad is not None
+    assert late.pixel_map.weight.grad.abs().sum() > 0
+
+
 def test_captions_of_a_picture_and_pictures_of_a_caption_share_the_target(network: PixelBertForRetrieval) -> None:
     """Rows 0 and 1 are two captions of picture 7; rows 2 and 3 are two pictures with the caption 5."""
     batch = batch_of(network, [7, 7, 8, 9], [1, 2, 5, 5])

@@ -90,8 +90,9 @@ class _Keys:
 class ContrastiveObjective(Objective):
     """ITC over the batch (of all processes) and the queue, and ITM on each pair and its hardest false partners.
 
-    A picture's captions are never each other's negatives, nor is a caption that two pictures share.
-    Losses: `itc`, `itm`, and `teacher` where there is one.
+    A picture's captions are never each other's negatives, nor is a caption that two pictures share. Late interaction is
+    trained by ITC of its own, over the batch of this process, where the network has it: it has to follow the CNN.
+    Losses: `itc`, `itm`, `late` where late interaction is open, and `teacher` where there is one.
     """
 
     network: PixelBertForRetrieval
@@ -112,7 +113,8 @@ class ContrastiveObjective(Objective):
         grid, pixel_mask = grids_of(network.model, batch)
         if options.sampled_pixels is not None and self.training:
             grid, pixel_mask = sample_pixels(grid, pixel_mask, options.sampled_pixels)
-        images, texts = network.embed_image(grid, pixel_mask), network.embed_text(batch.ids, batch.mask)
+        words = network.read_each_word(batch.ids, batch.mask)
+        images, texts = network.embed_image(grid, pixel_mask), network.embed_words(words, batch.mask)
         pictures, captions = gathered(batch.pictures), gathered(batch.captions)
         own = own_rows(len(batch))
         same = same_items(pictures[own], captions[own], pictures, captions)
@@ -135,6 +137,9 @@ class ContrastiveObjective(Objective):
             wanted = self._teacher.targets(batch.pictures.cpu(), batch.captions.cpu())
             losses["teacher"] = distillation_loss(scale * similarity, *(targets.to(itc) for targets in wanted))
             total = (1 - options.teacher_weight) * itc + options.teacher_weight * losses["teacher"]
+        if not network.late_interaction.closed:
+            losses["late"] = self._late(words, batch.mask, grid, pixel_mask, same[:, own])
+            total = total + losses["late"]
         if options.matching_weight:
             losses["itm"] = self._matching(batch, grid, pixel_mask, similarity, same[:, own], scale.detach())
             total = total + options.matching_weight * losses["itm"]
@@ -171,6 +176,13 @@ class ContrastiveObjective(Objective):
         logits = (scale * cosines(queries, items)).masked_fill(keys.empty, -1e4)
         said = (scale.detach() * cosines(slow_queries, items)).masked_fill(keys.empty, -1e4).softmax(1)
         return logits, (1 - soft) * true / true.sum(1, keepdim=True) + soft * said
+
+    def _late(self, words: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor, same: Tensor) -> Tensor:
+        """ITC by late interaction; `same` [batch, batch] of this process."""
+        standardised = self.network.model.standardise(grid)
+        logits = self.network.late_interaction.every_pair(words, mask, standardised, pixel_mask)
+        wanted = same / same.sum(1, keepdim=True)
+        return (_cross_entropy(logits, wanted) + _cross_entropy(logits.T, wanted)) / 2
 
     def _matching(
         self, batch: PairBatch, grid: Tensor, pixel_mask: Tensor, similarity: Tensor, same: Tensor, scale: Tensor
