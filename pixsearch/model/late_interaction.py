@@ -1,8 +1,8 @@
 """Late interaction: each word looks for the pixel that shows it, words and pixels each read alone.
 
 Between the first stage, which compares one vector with one vector, and the joint stream, which reads everything with
-everything: cheap enough to be trained on a batch's every pair, and so it learns in minutes on a CPU what takes the joint
-stream a GPU. The score is ColBERT's (Khattab and Zaharia, 2020), between words and pixels as in FILIP (Yao et al.,
+everything: cheap enough to be trained on a batch's every pair, and so it learns in minutes on a CPU what takes a GPU in
+the joint stream. The score is ColBERT's (Khattab and Zaharia, 2020), between words and pixels as in FILIP (Yao et al.,
 2021); weights and offsets of words are ours.
 """
 
