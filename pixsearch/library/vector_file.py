@@ -38,10 +38,11 @@ def current_vectors(folder: Path, database: Database) -> Vectors:
     with database.reading() as connection:
         state = _state(connection, folder)
         try:
-            index = _load(folder, state)
+            saved = state.saved_generation == state.generation
+            index = _load(folder, state, read_only=saved)
         except StaleIndexError:
             return Vectors(_made_again(connection, state), state.generation, state.model_id, saved=False)
-        if (saved := state.saved_generation == state.generation) is False:
+        if not saved:
             _catch_up(index, connection, state.model_id)
         return Vectors(index, state.generation, state.model_id, saved)
 
@@ -110,12 +111,12 @@ def _state(connection: Connection, folder: Path) -> _State:
     return _State(*row)
 
 
-def _load(folder: Path, state: _State) -> FaissIndex:
+def _load(folder: Path, state: _State, *, read_only: bool) -> FaissIndex:
     """The index that was saved last. Raises StaleIndexError where it is of another model, or not as it was saved."""
     if state.saved_generation is None or state.saved_sha256 is None or state.saved_model_id != state.model_id:
         raise StaleIndexError("no vectors of this model were saved")
     path = vector_path(folder, state.saved_generation)
-    index = FaissIndex.load(path, state.saved_sha256)
+    index = FaissIndex.load(path, state.saved_sha256, read_only=read_only)
     if len(index) != state.saved_count:
         raise StaleIndexError(f"{path} holds {len(index)} vectors, not {state.saved_count}")
     return index

@@ -8,6 +8,7 @@ query: an inverted file (Sivic and Zisserman, "Video Google", 2003). docs/perfor
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -75,16 +76,22 @@ class FaissIndex:
         return cls(index)
 
     @classmethod
-    def load(cls, path: Path, sha256: str) -> FaissIndex:
-        """The index that was saved to `path`. Raises StaleIndexError unless it is that one, to the last bit."""
+    def load(cls, path: Path, sha256: str, *, read_only: bool = False) -> FaissIndex:
+        """The index that was saved to `path`. Raises StaleIndexError unless it is that one, to the last bit.
+
+        One that is `read_only` stays in its file, which is mapped into memory: nothing can be added or removed.
+        """
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise StaleIndexError(f"{path} cannot be read: {error.strerror}") from error
+            data = np.memmap(path, np.uint8, mode="r")
+        except (OSError, ValueError) as error:  # ValueError: it is empty
+            raise StaleIndexError(f"{path} cannot be read: {error}") from error
         # FAISS keeps no checksum: it loads a file with a flipped bit, or with rubbish behind its end, without a word.
-        if hashlib.sha256(data).hexdigest() != sha256:
+        if hashlib.sha256(data.data).hexdigest() != sha256:
             raise StaleIndexError(f"{path} is not the file that was saved")
-        index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
+        if read_only and os.fspath(path).isprintable():  # FAISS takes no path that is not text
+            index = faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        else:
+            index = faiss.deserialize_index(data)
         if not isinstance(index, faiss.IndexIVFScalarQuantizer):
             raise StaleIndexError(f"{path} is an index of another kind")
         return cls(index)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -296,3 +297,28 @@ def test_a_file_of_another_kind_of_index_is_noticed(tmp_path: Path) -> None:
 def test_a_missing_file_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(StaleIndexError, match="No such file"):
         FaissIndex.load(tmp_path / "index", "0" * 64)
+
+
+@pytest.mark.parametrize("name", ["folder", os.fsdecode(b"caf\xe9")])
+def test_an_index_that_stays_in_its_file_answers_the_same(tmp_path: Path, name: str) -> None:
+    index, queries = filled(np.arange(50)), unit_vectors(5, seed=1)
+    folder = tmp_path / name
+    folder.mkdir()
+    sha256 = index.save(folder / "index")
+
+    mapped = FaissIndex.load(folder / "index", sha256, read_only=True)
+
+    assert (mapped.search(queries, 10)[1] == index.search(queries, 10)[1]).all()
+    assert mapped.ids().tolist() == list(range(50))
+    (ids, vectors), *_ = mapped.parts()
+    assert vectors == pytest.approx(unit_vectors(50)[ids], abs=1e-3)  # 16 bits a number
+
+
+def test_an_index_that_stays_in_its_file_is_as_it_was_saved_or_not_at_all(tmp_path: Path) -> None:
+    sha256 = filled(np.arange(50)).save(tmp_path / "index")
+    whole = (tmp_path / "index").read_bytes()
+
+    for damaged in (b"", whole[:-1], whole + b"\0", bytes([whole[0] ^ 1]) + whole[1:]):
+        (tmp_path / "index").write_bytes(damaged)
+        with pytest.raises(StaleIndexError):
+            FaissIndex.load(tmp_path / "index", sha256, read_only=True)
