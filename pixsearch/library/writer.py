@@ -146,9 +146,8 @@ class LibraryWriter:
         failed = [failure.path for failure in failures]
         rubbish = [failure.path for failure in failures if failure.stamp is not None]
         with self._database.writing() as connection:
-            for content in contents:
-                self._store_content(connection, content)
             if contents:
+                self._store_contents(connection, contents)
                 next_generation(connection)
             ids = _content_ids(connection, [file.digest for file in files])
             _delete_paths(connection, indexed + rubbish, PHOTOS.c.path)
@@ -262,23 +261,30 @@ class LibraryWriter:
             .where(FEATURES.c.model_id == self._model_id)
         )
 
-    def _store_content(self, connection: Connection, content: NewContent) -> None:
-        """Under its old id where another model had encoded it."""
-        metadata = asdict(content.metadata)
-        metadata["taken_at"] = content.metadata.taken_at and content.metadata.taken_at.isoformat()
-        metadata["keywords"] = list(content.metadata.keywords)
-        id_ = connection.scalar(select(CONTENTS.c.id).where(CONTENTS.c.digest == content.digest))
-        if id_ is None:
-            new = insert(CONTENTS).values(digest=content.digest, size_bytes=content.size_bytes, **metadata)
-            id_ = connection.execute(new.returning(CONTENTS.c.id)).scalar_one()
-        else:
-            connection.execute(update(CONTENTS).where(CONTENTS.c.id == id_).values(**metadata))
-        if described := [*filter(None, (content.metadata.title, content.metadata.caption))]:
+    def _store_contents(self, connection: Connection, contents: Sequence[NewContent]) -> None:
+        """Under their old ids where another model had encoded them."""
+        ids = _content_ids(connection, [content.digest for content in contents])
+        new = []
+        for content in contents:
+            if (id_ := ids.get(content.digest)) is None:
+                new.append({"digest": content.digest, "size_bytes": content.size_bytes, **_metadata_of(content)})
+            else:
+                connection.execute(update(CONTENTS).where(CONTENTS.c.id == id_).values(_metadata_of(content)))
+        if new:
+            connection.execute(insert(CONTENTS), new)
+            ids = _content_ids(connection, [content.digest for content in contents])
+        described = [
+            text for content in contents for text in (content.metadata.title, content.metadata.caption) if text
+        ]
+        if described:
             add_texts(connection, described)
-        key = {"content_id": id_, "model_id": self._model_id}
-        embedding = content.embedding.astype(EMBEDDING_TYPE).tobytes()
-        connection.execute(insert(FEATURES).values(**key, embedding=embedding))
-        connection.execute(insert(GRIDS).values(**key, grid=content.grid))
+        features, grids = [], []
+        for content in contents:
+            key = {"content_id": ids[content.digest], "model_id": self._model_id}
+            features.append({**key, "embedding": content.embedding.astype(EMBEDDING_TYPE).tobytes()})
+            grids.append({**key, "grid": content.grid})
+        connection.execute(insert(FEATURES), features)
+        connection.execute(insert(GRIDS), grids)
 
 
 def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
@@ -293,6 +299,14 @@ def _delete_paths(connection: Connection, paths: Collection[bytes], column: Colu
     return sum(
         connection.execute(delete(column.table).where(column.in_(part))).rowcount for part in in_parts(sorted(paths))
     )
+
+
+def _metadata_of(content: NewContent) -> dict[str, object]:
+    """The columns of `contents` that a photo's metadata fill."""
+    metadata = asdict(content.metadata)
+    metadata["taken_at"] = content.metadata.taken_at and content.metadata.taken_at.isoformat()
+    metadata["keywords"] = list(content.metadata.keywords)
+    return metadata
 
 
 def _photo_row(root_id: int, file: IndexedFile, content_id: int) -> dict[str, object]:
