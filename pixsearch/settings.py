@@ -7,6 +7,9 @@ from pathlib import Path
 
 import platformdirs
 
+DATABASE_NAME = "library.db"
+"""What makes a folder a library."""
+
 
 def library_folder(given: Path | None = None) -> Path:
     """The library to work on: the one given, else PIXSEARCH_LIBRARY, else `library` in the user's data folder."""
@@ -20,3 +23,8 @@ def library_folder(given: Path | None = None) -> Path:
 def models_folder() -> Path:
     """Where the user's own checkpoints lie, one folder each."""
     return platformdirs.user_data_path("pixsearch", appauthor=False) / "models"
+
+
+def compiled_folder() -> Path:
+    """Where checkpoints lie as they were compiled for this machine. It may be deleted at any time."""
+    return platformdirs.user_cache_path("pixsearch", appauthor=False) / "compiled"

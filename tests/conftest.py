@@ -16,6 +16,13 @@ from tests.photos import make_photo
 NOBODY = 65534
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _a_cache_of_the_tests_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """An empty folder for photos."""

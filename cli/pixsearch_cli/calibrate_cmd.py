@@ -42,7 +42,7 @@ def calibrate(
     """
     from pixsearch.model.checkpoints import CONFIG_FILE, find_checkpoint, load_checkpoint
     from pixsearch.model.config import PixelBertConfig
-    from pixsearch.model.runtime import best_device
+    from pixsearch.model.devices import best_device
     from pixsearch_trainer.evaluation.calibration import calibrate as fit_on
     from pixsearch_trainer.features import encode_grids
 

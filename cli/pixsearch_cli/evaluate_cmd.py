@@ -51,7 +51,7 @@ def evaluate(
         raise UsageError("--no-rerank leaves no candidates to look at", "Leave out --candidates and --full, or it")
 
     from pixsearch.model.checkpoints import find_checkpoint, load_checkpoint
-    from pixsearch.model.runtime import best_device
+    from pixsearch.model.devices import best_device
     from pixsearch_trainer.evaluation.measure import evaluate_folds
     from pixsearch_trainer.features import encode_grids
 

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DatabaseError
 
 from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, LibraryNotFound
 from pixsearch.library.schema import SCHEMA_VERSION
+from pixsearch.settings import DATABASE_NAME
 
-DATABASE_NAME = "library.db"
 BUSY_TIMEOUT_S = 30.0
 VALUES_AT_ONCE = 10_000
 """In one statement; SQLite takes 32,766."""

@@ -15,7 +15,7 @@ from sqlalchemy import Select, Table, select
 
 from pixsearch.errors import LibraryError, LibraryNotFound
 from pixsearch.library.captions import captions_beside
-from pixsearch.library.database import DATABASE_NAME, Database, library_not_found
+from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.generations import current_generation
 from pixsearch.library.lock import only_writer
@@ -42,6 +42,7 @@ from pixsearch.library.schema import (
 from pixsearch.library.status import model_of, rules_of, status_of, text_files_of
 from pixsearch.library.texts import nearest_texts
 from pixsearch.library.writer import LibraryWriter
+from pixsearch.settings import DATABASE_NAME
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from pixsearch.library.database import DATABASE_NAME
 from pixsearch.library.records import FileStamp, LibraryModel, LibraryStatus, RootStatus, RunStatus, ScanRules
 from pixsearch.library.schema import CONTENTS, FAILURES, MODELS, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS, VECTOR_INDEX
+from pixsearch.settings import DATABASE_NAME
 
 
 def model_of(connection: Connection) -> LibraryModel | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -68,9 +69,11 @@ class SamePaddingConv2d(nn.Conv2d):
     """A convolution padded as TensorFlow's "SAME" does: output = ceil(input / stride), the odd pixel after the edge."""
 
     def forward(self, x: Tensor) -> Tensor:
+        # As numbers, or a trace takes half of the sum for constant. It is one for all multiples of the CNN's stride.
+        sizes = map(int, x.shape[-2:])
         pad_height, pad_width = (
             max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
-            for size, stride, kernel in zip(x.shape[-2:], self.stride, self.kernel_size, strict=True)
+            for size, stride, kernel in zip(sizes, self.stride, self.kernel_size, strict=True)
         )
         top, left = pad_height // 2, pad_width // 2
         x = F.pad(x, (left, pad_width - left, top, pad_height - top))
@@ -159,14 +162,6 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 }
 
 
-class NoBackbone(Backbone):
-    """Stands for a CNN that is not loaded, where only words and grids are read. To call it is an error."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-
 def build_backbone(name: str) -> Backbone:
     """The CNN of that name with random weights; the names are `BACKBONES`' keys.
 
@@ -175,6 +170,7 @@ def build_backbone(name: str) -> Backbone:
     return BACKBONES[name]()
 
 
+@cache
 def normalisation(name: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Mean and standard deviation that the CNN of that name expects of an RGB picture in 0..1."""
     with torch.device("meta"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ from pixsearch.model.config import PixelBertConfig
 from pixsearch.settings import models_folder
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from pixsearch.library.records import LibraryModel
@@ -31,7 +33,6 @@ SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_NAME = "shipped"
 CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
 
-_CNN = "model.backbone."
 _INT8, _SCALE = ".int8", ".scale"
 _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
 
@@ -111,8 +112,8 @@ def save_checkpoint(folder: Path, model: Network, processor: PixelBertProcessor)
     write_durably(folder / WEIGHTS_FILE, save(tensors))
 
 
-def load_checkpoint(folder: Path, *, with_cnn: bool = True) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
-    """Read a checkpoint for retrieval, as fp32, in eval mode. Without the CNN it takes words and grids only.
+def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
+    """Read a checkpoint for retrieval, as fp32, in eval mode.
 
     Raises:
         CheckpointInvalid: a file is missing or cut, the weights are not those of the config, to the last tensor, or the
@@ -120,7 +121,7 @@ def load_checkpoint(folder: Path, *, with_cnn: bool = True) -> tuple[PixelBertFo
     """
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
 
-    network, processor = load_network(folder, with_cnn=with_cnn)
+    network, processor = load_network(folder)
     if not isinstance(network, PixelBertForRetrieval):
         raise CheckpointInvalid(
             f"{folder} is a checkpoint of the task {processor.config.task} and cannot search",
@@ -129,55 +130,51 @@ def load_checkpoint(folder: Path, *, with_cnn: bool = True) -> tuple[PixelBertFo
     return network, processor
 
 
-def load_cnn(folder: Path, network: PixelBertForRetrieval) -> None:
-    """Give a network that was loaded without it the CNN of its checkpoint. Raises CheckpointInvalid as above."""
-    from pixsearch.model.backbones import build_backbone
-
-    with _weights_of(folder) as tensors:
-        backbone = build_backbone(network.config.backbone)
-        backbone.load_state_dict(
-            {name.removeprefix(_CNN): tensor for name, tensor in tensors(lambda name: name.startswith(_CNN)).items()}
-        )
-    network.model.backbone = backbone.eval().to(network.image_gate.device)
-
-
-def load_network(folder: Path, *, with_cnn: bool = True) -> tuple[Network, PixelBertProcessor]:
+def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
     """Read what `save_checkpoint` wrote, of whatever task, as fp32, in eval mode. Raises CheckpointInvalid as above."""
-    from pixsearch.model.backbones import NoBackbone
+    from safetensors.torch import load_file
+
+    from pixsearch.model.backbones import BACKBONES
     from pixsearch.model.processor import PixelBertProcessor
 
     processor = PixelBertProcessor.from_pretrained(folder)
-    with _weights_of(folder) as tensors:
-        state = tensors(lambda name: with_cnn or not name.startswith(_CNN))
-        words = state.pop(_WORD_EMBEDDINGS + _INT8) * state.pop(_WORD_EMBEDDINGS + _SCALE)
-        state[_WORD_EMBEDDINGS] = words
+    if (backbone := processor.config.backbone) not in BACKBONES:
+        raise CheckpointInvalid(
+            f"{folder / CONFIG_FILE} names the CNN {backbone!r}, which this pixsearch has not",
+            "Train the checkpoint again, or install a newer pixsearch",
+        )
+    with _only_whole_weights(folder):
+        state = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in load_file(folder / WEIGHTS_FILE).items()
+        }
+        state[_WORD_EMBEDDINGS] = state.pop(_WORD_EMBEDDINGS + _INT8) * state.pop(_WORD_EMBEDDINGS + _SCALE)
         model = build_network(processor.config)
-        if not with_cnn:
-            model.model.backbone = NoBackbone(model.model.backbone.channels)
         model.load_state_dict(state, strict=True)
     return model.eval(), processor
 
 
+def mean_pixel(folder: Path) -> NDArray[np.float32]:
+    """The mean pixel feature of the pictures that a checkpoint was trained on, [channels]. Raises CheckpointInvalid."""
+    from safetensors import safe_open
+
+    with _only_whole_weights(folder), safe_open(folder / WEIGHTS_FILE, "np") as tensors:
+        mean: NDArray[np.float32] = tensors.get_tensor("model.standardise.mean")
+    return mean
+
+
 @contextmanager
-def _weights_of(folder: Path) -> Iterator[Callable[[Callable[[str], bool]], dict[str, Tensor]]]:
-    """What reads the tensors whose names are wanted, as fp32. What fails inside is a CheckpointInvalid."""
-    from safetensors import SafetensorError, safe_open
+def _only_whole_weights(folder: Path) -> Iterator[None]:
+    """What goes wrong while a checkpoint's weights are read is a CheckpointInvalid."""
+    from safetensors import SafetensorError
 
-    file = folder / WEIGHTS_FILE
     try:
-        with safe_open(file, "pt") as opened:
-
-            def read(is_wanted: Callable[[str], bool]) -> dict[str, Tensor]:
-                wanted = {name: opened.get_tensor(name) for name in opened.keys() if is_wanted(name)}  # noqa: SIM118
-                return {
-                    name: tensor.float() if tensor.is_floating_point() or name.endswith(_INT8) else tensor
-                    for name, tensor in wanted.items()
-                }
-
-            yield read
+        yield
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointInvalid(f"{file} does not hold the weights of its config ({reason})", _COPY_AGAIN) from error
+        raise CheckpointInvalid(
+            f"{folder / WEIGHTS_FILE} does not hold the weights of its config ({reason})", _COPY_AGAIN
+        ) from error
 
 
 def build_network(config: PixelBertConfig) -> Network:

@@ -316,7 +316,7 @@ class PixelBertForRetrieval(nn.Module):
 
     def read_pixels(self, grid: Tensor, dropout: float = 0.0, pixel_mask: Tensor | None = None) -> Tensor:
         """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]; `dropout` is of features."""
-        start = torch.full((len(grid), 1), CLS, device=grid.device)
+        start = torch.full((grid.shape[0], 1), CLS, device=grid.device)  # as below, not len()
         hidden = torch.cat([self.model.embed_words(start), self.model.read_pixels_alone(grid, dropout)], dim=1)
         mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=grid.device)
         if pixel_mask is not None:
@@ -359,7 +359,7 @@ class PixelBertForRetrieval(nn.Module):
 
         `apart` [batch] is what the two streams say, from `match_apart` or another first stage.
         """
-        pairs = len(apart)
+        pairs = apart.shape[0]  # not len(), which a trace takes for a constant
         words, mask, pixels = words.expand(pairs, -1, -1), mask.expand(pairs, -1), pixels.expand(pairs, -1, -1)
         if pixel_mask is not None:
             pixel_mask = pixel_mask.expand(pairs, -1)

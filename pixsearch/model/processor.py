@@ -1,4 +1,4 @@
-"""What a Pixel-BERT takes in: pictures as normalised pixels, sentences as WordPiece ids."""
+"""What a Pixel-BERT takes in: pictures at the size that the CNN sees, sentences as WordPiece ids."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
-from pixsearch.model.backbones import BACKBONES, normalisation
 from pixsearch.model.checkpoints import CONFIG_FILE, TOKENIZER_FILE
 from pixsearch.model.config import PixelBertConfig
 
@@ -26,7 +24,6 @@ class PixelBertProcessor:
         self.tokenizer = tokenizer
         self.tokenizer.enable_truncation(config.max_words)
         self.tokenizer.enable_padding()
-        self._mean, self._std = (torch.tensor(values).view(3, 1, 1) for values in normalisation(config.backbone))
 
     def resize(self, picture: Image.Image) -> Image.Image:
         """An RGB picture at the size in which the CNN sees it."""
@@ -36,16 +33,11 @@ class PixelBertProcessor:
         # reducing_gap: a first cheap shrink, so that a 50-megapixel photo does not cost a 50-megapixel filter.
         return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
 
-    def pixels(self, pictures: Sequence[Image.Image]) -> list[Tensor]:
-        """RGB pictures of any size -> each normalised [3, height, width], float32."""
-        resized = (torch.from_numpy(np.array(self.resize(picture))) for picture in pictures)
-        return [(picture.permute(2, 0, 1) / 255 - self._mean) / self._std for picture in resized]
-
-    def words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def words(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Sentences -> ids and mask [batch, words], padded to the longest; the mask is True where a token stands."""
         encodings = self.tokenizer.encode_batch(list(sentences))
-        ids = torch.tensor([encoding.ids for encoding in encodings])
-        mask = torch.tensor([encoding.attention_mask for encoding in encodings], dtype=torch.bool)
+        ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
+        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.bool_)
         return ids, mask
 
     def save_pretrained(self, folder: Path) -> None:
@@ -67,10 +59,4 @@ class PixelBertProcessor:
             raise CheckpointInvalid(
                 f"{file} is not a tokenizer ({error})", "Copy the whole checkpoint again"
             ) from error
-        config = PixelBertConfig.load(folder / CONFIG_FILE)
-        if config.backbone not in BACKBONES:
-            raise CheckpointInvalid(
-                f"{folder / CONFIG_FILE} names the CNN {config.backbone!r}, which this pixsearch has not",
-                "Train the checkpoint again, or install a newer pixsearch",
-            )
-        return cls(config, tokenizer)
+        return cls(PixelBertConfig.load(folder / CONFIG_FILE), tokenizer)

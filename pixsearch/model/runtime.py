@@ -1,41 +1,52 @@
-"""The one place that decides how a forward runs on this machine: which device, which number format."""
+"""A checkpoint at work: pictures and words in, numpy arrays out, on whatever this machine computes best with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
-from threading import Lock
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-import pixsearch.torchvision_beside_cpu_torch  # noqa: F401  (before anything that imports torchvision)
-
-import torch  # isort: skip
-from pixsearch.model.backbones import NoBackbone
-from pixsearch.model.checkpoints import checkpoint_name, fingerprint, load_checkpoint, load_cnn
+from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
+from pixsearch.model.compiled_forwards import CompiledForwards
 from pixsearch.model.grids import pack_grid, unpack_grids
+from pixsearch.model.processor import PixelBertProcessor
 
 Floats = NDArray[np.float32]
 
-_MATCH_BATCH = 64  # pairs a forward: more gains nothing on a CPU and takes memory
+_GPU_DEVICES = tuple(map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
+"""What the drivers of GPUs show: NVIDIA's, the one of Windows' Linux, AMD's."""
 
 
-def best_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+class Forwards(Protocol):
+    """Runs `pixsearch.model.forwards.FORWARDS` of a checkpoint."""
+
+    pictures_at_once: int
+    pairs_at_once: int
+    """What goes fastest in one run."""
+
+    def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]: ...
+
+    def prepare(self, name: str) -> None:
+        """Begin to load what will be run soon, in the background, where that takes no more than loading."""
 
 
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bf16 where the hardware multiplies it natively (CUDA from Ampere on, CPUs with AVX512-BF16 or AMX); else fp32."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(device.type, torch.bfloat16) if native else nullcontext()
+@lru_cache(maxsize=1)  # also because to let go of them takes 0.1 s, which a query need not spend before it ends
+def forwards_of(folder: Path, fingerprint: str) -> Forwards:
+    """On a GPU where there is one that torch can use, else compiled for the CPU. Raises CheckpointInvalid."""
+    if any(device.exists() for device in _GPU_DEVICES):
+        import torch  # over a second, which those without a GPU need not pay
+
+        if torch.cuda.is_available():
+            from pixsearch.model.torch_forwards import TorchForwards
+
+            return TorchForwards(folder, torch.device("cuda"))
+    return CompiledForwards(folder, fingerprint)
 
 
 class PixelBertRuntime:
@@ -44,14 +55,18 @@ class PixelBertRuntime:
     def __init__(self, folder: Path) -> None:
         """Load the checkpoint of a folder. Raises CheckpointInvalid."""
         self.name = checkpoint_name(folder)
-        self.fingerprint = fingerprint(folder)
-        self._device = best_device()
-        # Without the CNN, which words have no need of: it comes with the first picture.
-        model, self._processor = load_checkpoint(folder, with_cnn=False)
-        self._model = model.to(self._device)
-        self._config = model.config
-        self._folder = folder
-        self._cnn_lock = Lock()
+        with ThreadPoolExecutor(1) as thread:
+            hashed = thread.submit(fingerprint, folder)
+            self._processor = PixelBertProcessor.from_pretrained(folder)
+        self.fingerprint = hashed.result()
+        self._config = self._processor.config
+        self._forwards = forwards_of(folder, self.fingerprint)
+        self._mean_pixel = mean_pixel(folder)
+
+    def prepare_for_words(self) -> None:
+        """Begin to load what a query of words will need, while the caller does something else."""
+        for name in ("embed_texts", "match"):
+            self._forwards.prepare(name)
 
     @property
     def embedding_size(self) -> int:
@@ -69,41 +84,41 @@ class PixelBertRuntime:
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
         """RGB pictures -> unit embeddings [pictures, embedding_size] and packed pixel grids, for `match`."""
-        self._load_cnn()
-        pixels = self._processor.pixels(pictures)
-        with torch.inference_mode(), autocast(self._device):
-            grids, mask = self._model.model.encode_grids(pixels)
-            grids = grids.float()
-            embeddings = self._model.embed_image(grids, mask)
-        packed = [pack_grid(grid[here]) for grid, here in zip(grids.cpu().numpy(), mask.cpu().numpy(), strict=True)]
-        return embeddings.float().cpu().numpy(), packed
+        pixels = [np.asarray(self._processor.resize(picture)) for picture in pictures]
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for place, picture in enumerate(pixels):
+            by_size.setdefault(picture.shape, []).append(place)
+        embeddings = np.empty((len(pictures), self.embedding_size), np.float32)
+        packed: dict[int, bytes] = {}
+        for same in by_size.values():  # together only what has one size: the CNN never sees padding
+            for part in _parts(len(same), self._forwards.pictures_at_once):
+                places = same[part]
+                grids = self._forwards.run("encode_pictures", np.stack([pixels[place] for place in places]))
+                embeddings[places] = self._forwards.run("embed_pictures", grids)
+                packed.update(zip(places, map(pack_grid, grids), strict=True))
+        return embeddings, [packed[place] for place in range(len(pictures))]
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         """Sentences -> unit embeddings [sentences, embedding_size]."""
-        ids, mask = self._words(texts)
-        with torch.inference_mode(), autocast(self._device):
-            return self._model.embed_text(ids, mask).float().cpu().numpy()
+        return self._forwards.run("embed_texts", *self._processor.words(texts))
 
     def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
         """ITM logits [pictures] of one sentence with many pictures, given by their grids and embeddings."""
-        similarities = torch.from_numpy(embeddings @ self.embed_texts([text])[0]).to(self._device)
-        words, logits = self._words([text]), []
-        with torch.inference_mode(), autocast(self._device):
-            for start in range(0, len(grids), _MATCH_BATCH):
-                grid, pixel_mask = self._unpacked(grids[start : start + _MATCH_BATCH])
-                similarity = similarities[start : start + _MATCH_BATCH]
-                logits.append(self._model.match(*words, grid, similarity, pixel_mask))
-        return torch.cat(logits).float().cpu().numpy()
+        similarities, words = embeddings @ self.embed_texts([text])[0], self._processor.words([text])
+        logits = []
+        for part in _parts(len(grids), self._forwards.pairs_at_once):
+            pixels = unpack_grids(grids[part], len(self._mean_pixel))
+            logits.append(self._forwards.run("match", *words, *pixels, similarities[part]))
+        return np.concatenate(logits)
 
     def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
         """ITM logits [sentences] of many sentences with one picture."""
-        similarities = torch.from_numpy(self.embed_texts(texts) @ embedding).to(self._device)
-        (pixels, _), logits = self._unpacked([grid]), []  # alone, so without padding
-        with torch.inference_mode(), autocast(self._device):
-            for start in range(0, len(texts), _MATCH_BATCH):
-                words = self._words(texts[start : start + _MATCH_BATCH])
-                logits.append(self._model.match(*words, pixels, similarities[start : start + _MATCH_BATCH]))
-        return torch.cat(logits).float().cpu().numpy()
+        similarities, pixels = self.embed_texts(texts) @ embedding, unpack_grids([grid], len(self._mean_pixel))
+        logits = []
+        for part in _parts(len(texts), self._forwards.pairs_at_once):
+            words = self._processor.words(texts[part])
+            logits.append(self._forwards.run("match", *words, *pixels, similarities[part]))
+        return np.concatenate(logits)
 
     def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
         """What each word looks at in a picture of that size: the words, and [words, rows, columns] of the grid.
@@ -111,11 +126,8 @@ class PixelBertRuntime:
         The mean over the heads of the last layer; a word of several pieces has the mean of theirs.
         """
         pieces = self._processor.tokenizer.encode(text)
-        ids, mask = self._words([text])
-        unpacked, _ = unpack_grids([grid], self._model.model.backbone.channels)
-        with torch.inference_mode(), autocast(self._device):
-            maps = self._model.model.attention_to_pixels(ids, mask, torch.from_numpy(unpacked).to(self._device))
-        by_piece = maps[-1, 0].float().cpu().numpy()
+        pixels, _ = unpack_grids([grid], len(self._mean_pixel))
+        by_piece = self._forwards.run("attend", *self._processor.words([text]), pixels)
         tokens_of: dict[int, list[int]] = {}
         for token, number in enumerate(pieces.word_ids):
             if number is not None:
@@ -129,11 +141,12 @@ class PixelBertRuntime:
     def likeness(self, grid: bytes, other: bytes) -> float:
         """How much the same stands at the same place in two pictures: the mean over the pixels of the cosine of their
         features, less the mean features of all pictures; 1 at most, 0 for pictures of different shapes."""
-        grids, mask = unpack_grids([grid, other], self._model.model.backbone.channels)
+        grids, mask = unpack_grids([grid, other], len(self._mean_pixel))
         if not mask.all():
             return 0.0
-        centred = torch.from_numpy(grids) - self._model.model.standardise.mean.cpu()
-        return float(torch.nn.functional.cosine_similarity(centred[0], centred[1], dim=-1).mean())
+        centred = grids - self._mean_pixel
+        centred /= np.linalg.norm(centred, axis=-1, keepdims=True).clip(1e-8)
+        return float((centred[0] * centred[1]).sum(-1).mean())
 
     def probability(self, logits: Floats) -> Floats | None:
         """Calibrated probability that a pair matches; None where the checkpoint was not calibrated."""
@@ -143,15 +156,7 @@ class PixelBertRuntime:
         probabilities: Floats = np.exp(-np.logaddexp(0, -(logits / calibration.temperature + calibration.bias)))
         return probabilities
 
-    def _load_cnn(self) -> None:
-        with self._cnn_lock:  # threads may ask together
-            if isinstance(self._model.model.backbone, NoBackbone):
-                load_cnn(self._folder, self._model)
 
-    def _words(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        ids, mask = self._processor.words(texts)
-        return ids.to(self._device), mask.to(self._device)
-
-    def _unpacked(self, grids: Sequence[bytes]) -> tuple[torch.Tensor, torch.Tensor]:
-        unpacked, mask = map(torch.from_numpy, unpack_grids(grids, self._model.model.backbone.channels))
-        return unpacked.to(self._device), mask.to(self._device)
+def _parts(count: int, at_once: int) -> list[slice]:
+    """Slices of so many each, which together are all."""
+    return [slice(start, start + at_once) for start in range(0, count, at_once)]

@@ -27,6 +27,9 @@ class Runtime(Protocol):
     @property
     def default_order(self) -> Literal["match", "similarity"]: ...
 
+    def prepare_for_words(self) -> None:
+        """Begin to load what a query of words will need, if that takes time."""
+
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         """[n, embedding size], L2-normalised."""
 

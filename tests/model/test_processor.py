@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tensors import picture_tensors, word_tensors
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 
@@ -20,7 +21,7 @@ def processor(tmp_path_factory: pytest.TempPathFactory) -> PixelBertProcessor:
 
 def test_pictures_of_any_shape_become_normalised_squares(processor: PixelBertProcessor) -> None:
     # EfficientNet-Lite reads (value - 127) / 128.
-    pixels = processor.pixels([Image.new("RGB", (300, 20), (255, 127, 0)), Image.new("RGB", (64, 64))])
+    pixels = picture_tensors(processor, [Image.new("RGB", (300, 20), (255, 127, 0)), Image.new("RGB", (64, 64))])
 
     assert [picture.shape for picture in pixels] == [(3, 64, 64)] * 2
     assert pixels[0][:, 30, 30].tolist() == pytest.approx([1.0, 0.0, -127 / 128], abs=1e-5)
@@ -30,7 +31,7 @@ def test_a_picture_is_squashed_and_not_cropped(processor: PixelBertProcessor) ->
     wide = np.zeros((50, 400, 3), np.uint8)
     wide[:, 200:] = 255
 
-    pixels = processor.pixels([Image.fromarray(wide)])
+    pixels = picture_tensors(processor, [Image.fromarray(wide)])
 
     assert pixels[0][0, 32, 5].item() < 0 < pixels[0][0, 32, 58].item()
 
@@ -52,12 +53,12 @@ def test_a_picture_that_keeps_its_shape_has_the_papers_edges(
     config = dataclasses.replace(processor.config, resize="shorter_edge", input_size=800, longest_edge=1333)
 
     assert config.picture_size(*photo) == seen
-    (pixels,) = PixelBertProcessor(config, processor.tokenizer).pixels([Image.new("RGB", photo)])
+    (pixels,) = picture_tensors(PixelBertProcessor(config, processor.tokenizer), [Image.new("RGB", photo)])
     assert pixels.shape == (3, seen[1], seen[0])
 
 
 def test_sentences_are_padded_to_the_longest_and_the_mask_says_where(processor: PixelBertProcessor) -> None:
-    ids, mask = processor.words(["a", "abc"])
+    ids, mask = word_tensors(processor, ["a", "abc"])
 
     assert ids.tolist()[0][:3] == [101, 104, 102]  # [CLS] a [SEP]: the tokenizer's letters begin at 104
     assert mask.tolist() == [[True, True, True, False, False], [True] * 5]
@@ -65,7 +66,7 @@ def test_sentences_are_padded_to_the_longest_and_the_mask_says_where(processor: 
 
 
 def test_a_sentence_that_is_too_long_keeps_its_separator(processor: PixelBertProcessor) -> None:
-    ids, _ = processor.words(["a " * 1000])
+    ids, _ = word_tensors(processor, ["a " * 1000])
 
     assert ids.shape == (1, 64)
     assert ids[0, [0, -1]].tolist() == [101, 102]

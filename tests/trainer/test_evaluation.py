@@ -15,6 +15,7 @@ from pixsearch.errors import UsageError
 from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tensors import word_tensors
 from pixsearch.progress import silent
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation.measure import evaluate, evaluate_folds, nearest_items
@@ -72,7 +73,7 @@ def test_both_stages_and_directions_agree_with_ranks_counted_by_hand(
     model, processor, pictures, grids = measured
     sentences = list(dict.fromkeys(text for picture in pictures for text in picture.captions))
     owners = [[text in picture.captions for picture in pictures] for text in sentences]
-    (grid, _), (ids, mask) = grids.read(range(PICTURES)), processor.words(sentences)
+    (grid, _), (ids, mask) = grids.read(range(PICTURES)), word_tensors(processor, sentences)
     similarity = (model.embed_text(ids, mask) @ model.embed_image(grid).T).numpy()
     match = np.stack(
         [

@@ -15,6 +15,7 @@ from pixsearch.errors import DatasetError
 from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tensors import picture_tensors, word_tensors
 from pixsearch.progress import Progress, silent
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.features import GridsTooLarge, GridStore, encode_grids, encode_sentences, read_grids
@@ -55,7 +56,9 @@ def test_each_row_is_the_cnns_grid_of_its_picture_to_half_a_byte(
 
     grids, told = encode(network, pictures, tmp_path / "cache")
 
-    expected, _ = model.model.encode_grids(processor.pixels([Image.open(pictures[place].file) for place in places]))
+    expected, _ = model.model.encode_grids(
+        picture_tensors(processor, [Image.open(pictures[place].file) for place in places])
+    )
     off = (grids.read(places)[0] - expected).abs().amax((1, 2)) / expected.amax((1, 2))
     assert (off < 0.51 / 255).all()
     assert len(grids) == 35
@@ -157,7 +160,7 @@ def test_sentences_of_any_length_come_back_in_their_order(network: Network) -> N
 
     assert read.shape == (300, 32)
     for place in (0, 6, 7, 255, 256, 299):
-        alone = model.read_words(*processor.words([sentences[place]]))[0]
+        alone = model.read_words(*word_tensors(processor, [sentences[place]]))[0]
         assert torch.nn.functional.cosine_similarity(read[place], alone, dim=0) > 0.999
         assert read[place].norm().item() == pytest.approx(1, abs=1e-5)
 

@@ -22,6 +22,7 @@ from transformers import BertConfig, BertModel, BertTokenizer  # isort: skip
 
 from pixsearch.errors import CheckpointInvalid, ModelNotFound
 from pixsearch.model.backbones import build_backbone
+from pixsearch.model.tensors import word_tensors
 from pixsearch_trainer.starting_weights import assemble
 from pixsearch_trainer.starting_weights.caffe_resnet import read_tensorflowjs
 from pixsearch_trainer.starting_weights.cnn import convert_torchvision_resnet, read_cnn
@@ -382,7 +383,7 @@ def test_an_assembled_model_reads_words_as_its_bert_does_and_pixels_as_its_cnn_d
 
     model, processor = assemble("efficientnet_lite0", str(lite0_file), str(source))
 
-    ids, mask = processor.words(["a dog", "cats a cat"])
+    ids, mask = word_tensors(processor, ["a dog", "cats a cat"])
     theirs = BertModel.from_pretrained(bert, add_pooling_layer=False).eval()
     pixels = 2 * random_picture(64, 64) - 1
     with torch.no_grad():

@@ -17,10 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from pixsearch.errors import DatasetError, PictureError
+from pixsearch.model.devices import autocast
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.model.runtime import autocast
+from pixsearch.model.tensors import picture_tensors, word_tensors
 from pixsearch.pictures import open_picture
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch_trainer.batches.augmentation import mirrored
@@ -145,7 +146,7 @@ def encode_sentences(
     read = torch.zeros(len(sentences), model.config.width)
     for batch in _batches(len(sentences), _SENTENCES_A_BATCH):
         places = [order[number] for number in batch]
-        ids, mask = processor.words([sentences[place] for place in places])
+        ids, mask = word_tensors(processor, [sentences[place] for place in places])
         with autocast(device):
             words = model.read_words(ids.to(device), mask.to(device))
         read[places] = torch.nn.functional.normalize(words.float(), dim=-1).cpu()
@@ -183,7 +184,7 @@ def _decoded(
 
     def load(places: list[int]) -> list[Tensor]:
         decoded = [decode(pictures[place], edge) for place in places]
-        return processor.pixels([mirrored(picture) for picture in decoded] if mirror else decoded)
+        return picture_tensors(processor, [mirrored(picture) for picture in decoded] if mirror else decoded)
 
     batches = _batches(len(pictures), _PICTURES_A_BATCH)
     if not batches:

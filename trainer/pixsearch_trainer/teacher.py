@@ -17,7 +17,7 @@ import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMixin  # isort: skip
 
 from pixsearch.errors import CheckpointInvalid, ModelNotFound
-from pixsearch.model.runtime import autocast, best_device
+from pixsearch.model.devices import autocast, best_device
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.features import decode

@@ -12,6 +12,7 @@ import torch
 from pixsearch.errors import DatasetError
 from pixsearch.model.checkpoints import load_network
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tensors import picture_tensors, word_tensors
 from pixsearch.pictures import open_picture
 from pixsearch_trainer.batches.augmentation import mirrored_caption
 from pixsearch_trainer.batches.draws import Draws
@@ -75,10 +76,10 @@ def test_a_row_is_a_picture_with_a_caption_of_its_own(
         picture = mosaics[place]
         assert batch.names[row] == str(picture.file)
         assert sentences[caption] in picture.captions
-        ids, mask = processor.words([sentences[caption]])
+        ids, mask = word_tensors(processor, [sentences[caption]])
         assert torch.equal(batch.ids[row][batch.mask[row].bool()], ids[0][mask[0].bool()])
         assert batch.pixels is not None
-        [pixels] = processor.pixels([open_picture(picture.file, 64)])
+        [pixels] = picture_tensors(processor, [open_picture(picture.file, 64)])
         assert torch.equal(batch.pixels[row], pixels)
 
 
@@ -131,7 +132,7 @@ def test_a_mirrored_picture_has_a_mirrored_caption(tmp_path: Path, processor: Pi
     for number in range(8):
         picture.save(tmp_path / f"{number}.png")
         pictures.append(CaptionedPicture(tmp_path / f"{number}.png", ("left is black",)))
-    caption, other = (processor.words([text])[0] for text in ("left is black", "right is black"))
+    caption, other = (word_tensors(processor, [text])[0] for text in ("left is black", "right is black"))
 
     seen = set()
     for batch in batches(pictures, processor, count=4, augment=True):
@@ -160,7 +161,7 @@ def test_other_captions_that_come_along_are_never_the_pictures_own(
     mosaics: list[CaptionedPicture], processor: PixelBertProcessor
 ) -> None:
     few = mosaics[:8]
-    words = [processor.words(list(picture.captions))[0].tolist() for picture in few]
+    words = [word_tensors(processor, list(picture.captions))[0].tolist() for picture in few]
 
     for batch in batches(few, processor, others=20, count=4):
         assert batch.other_ids is not None

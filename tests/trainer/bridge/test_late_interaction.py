@@ -14,6 +14,7 @@ from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.grids import pack_grid
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tensors import word_tensors
 from pixsearch.progress import silent
 from pixsearch_trainer.batches.draws import Draws
 from pixsearch_trainer.bridge.first_stage import CaptionTable, draw_views
@@ -80,7 +81,7 @@ def test_words_find_the_cells_that_show_them(
     model, processor = start
     train(start, grids)
 
-    ids, mask = processor.words(CAPTIONS)
+    ids, mask = word_tensors(processor, CAPTIONS)
     with torch.no_grad():
         words = model.late_interaction.map_words(model.read_each_word(ids, mask))
         pixels = model.late_interaction.map_pixels(model.model.standardise(grids[:18]))

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from pixsearch.errors import DatasetError
 from pixsearch.model.pixel_bert import PixelBertModel
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tensors import picture_tensors, word_tensors
 from pixsearch_trainer.batches.augmentation import augmentation, mirrored, mirrored_caption
 from pixsearch_trainer.batches.draws import Draws, InOrder, generator_of, mixed_seed
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
@@ -80,7 +81,7 @@ class _Files(Dataset[Tensor | DatasetError]):
             with torch.random.fork_rng([]):
                 torch.manual_seed(item.seed)
                 picture = self._augment(picture)
-        return self._processor.pixels([mirrored(picture) if item.mirror else picture])[0]
+        return picture_tensors(self._processor, [mirrored(picture) if item.mirror else picture])[0]
 
 
 class _Items:
@@ -189,7 +190,7 @@ class PairBatches:
             mirrored_caption(self._captions.sentences[caption]) if mirror else self._captions.sentences[caption]
             for caption, mirror in zip(captions, self._mirrored(step), strict=True)
         ]
-        ids, mask = self._processor.words(sentences)
+        ids, mask = word_tensors(self._processor, sentences)
         other_ids = other_mask = None
         if self._others:
             other_ids, other_mask = self._other_words(step, places)
@@ -220,6 +221,6 @@ class PairBatches:
                 if caption not in own:
                     drawn.append(caption)
             chosen += drawn
-        ids, mask = self._processor.words([self._captions.sentences[caption] for caption in chosen])
+        ids, mask = word_tensors(self._processor, [self._captions.sentences[caption] for caption in chosen])
         shape = (len(places), self._others, -1)
         return ids.view(shape).to(self._device), mask.view(shape).to(self._device)

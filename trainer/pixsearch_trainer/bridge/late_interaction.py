@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tensors import word_tensors
 from pixsearch_trainer.batches.draws import Draws
 from pixsearch_trainer.bridge.first_stage import CaptionTable, DrawnViews, draw_views
 from pixsearch_trainer.features import GridStore, read_views
@@ -70,7 +71,7 @@ class LateInteractionObjective(Objective):
 
     def forward(self, batch: DrawnViews) -> dict[str, Tensor]:
         network, options, read = self.network, self.options, self._sentences[batch.captions]
-        ids, mask = self._processor.words([self._captions[place] for place in batch.captions.tolist()])
+        ids, mask = word_tensors(self._processor, [self._captions[place] for place in batch.captions.tolist()])
         mask = mask.to(read.device)
         grid, pixel_mask = read_views(self._stores, batch.pictures.tolist(), batch.views.tolist())
         grid, pixel_mask = sample_pixels(grid, pixel_mask, options.sampled_pixels)

@@ -19,6 +19,7 @@ from pixsearch.errors import DatasetError
 from pixsearch.model.checkpoints import save_checkpoint
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tensors import word_tensors
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.batches.augmentation import mirrored_caption
 from pixsearch_trainer.batches.draws import generator_of
@@ -406,7 +407,7 @@ class _Run:
         return first_stage(number, maps, *data, options, seed, self.files, name)
 
     def _words_of(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        ids, mask = self.processor.words([self.captions.sentences[place] for place in places.tolist()])
+        ids, mask = word_tensors(self.processor, [self.captions.sentences[place] for place in places.tolist()])
         return ids.to(self.device), mask.to(self.device)
 
     def _word_counts(self) -> Tensor:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pixsearch.model.devices import autocast
 from pixsearch.model.nlvr2 import PixelBertForNLVR2
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.model.runtime import autocast
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.batches.pairs import grids_of
 from pixsearch_trainer.data.nlvr2 import Statement, accuracy, consistency

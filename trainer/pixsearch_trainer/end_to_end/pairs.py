@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pixsearch.model.devices import autocast
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.model.runtime import autocast
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.end_to_end.run import EndToEndOptions, EndToEndReport, EndToEndRun, train_task

@@ -15,9 +15,10 @@ import torch
 from pixsearch.durable import write_durably
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.model.checkpoints import save_checkpoint
+from pixsearch.model.devices import autocast
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.model.runtime import autocast
+from pixsearch.model.tensors import picture_tensors
 from pixsearch.progress import ProgressCallback
 from pixsearch_trainer.batches.draws import Draws, InOrder
 from pixsearch_trainer.batches.pairs import PairBatch, PairBatches
@@ -200,7 +201,7 @@ class EndToEndRun:
         with torch.no_grad(), autocast(self.device):
             for start in range(0, len(sample), 32):
                 drawn = [decode(training[place], edge) for place in sample[start : start + 32]]
-                grid, mask = model.encode_grids(self.processor.pixels(drawn))
+                grid, mask = model.encode_grids(picture_tensors(self.processor, drawn))
                 pixels.append(grid[mask].float())
                 pooled.append(pool_grid(grid.float(), mask))
         if fresh == "all":

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pixsearch.model.devices import autocast
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.model.runtime import autocast
 from pixsearch.model.vqa import PixelBertForVQA
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.batches.pairs import grids_of

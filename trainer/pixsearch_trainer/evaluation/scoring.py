@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from pixsearch.model.devices import autocast
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.model.runtime import autocast
+from pixsearch.model.tensors import word_tensors
 from pixsearch_trainer.features import GridStore
 
 _PAIRS_A_BATCH = 64
@@ -80,5 +81,5 @@ class PairScorer:
         return grid.to(self._device), pixel_mask.to(self._device)
 
     def _words(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
-        ids, mask = self._processor.words(sentences)
+        ids, mask = word_tensors(self._processor, sentences)
         return ids.to(self._device), mask.to(self._device)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixsearch.model.runtime import best_device
+from pixsearch.model.devices import best_device
 from pixsearch_trainer.losses import cosines
 
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB

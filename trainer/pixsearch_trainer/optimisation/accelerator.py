@@ -13,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 from pixsearch.errors import PixsearchError, UsageError
-from pixsearch.model.runtime import autocast, best_device
+from pixsearch.model.devices import autocast, best_device
 
 Precision = Literal["no", "bf16", "fp16"]
 T = TypeVar("T")

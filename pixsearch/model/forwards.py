@@ -1,0 +1,134 @@
+"""What a search asks of a Pixel-BERT, one module for each question: a GPU runs them as they are, a CPU compiled.
+
+Each takes tensors and gives one tensor, and decides nothing by their values, so that tracing it sees all there is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pixsearch.model.pixel_bert import PixelBertForRetrieval
+
+
+class Forward(nn.Module):
+    """One question to a network."""
+
+    half_weights = True
+    """Whether it may be kept in fp16, as a checkpoint keeps matrices; vectors then lose what fp32 has beyond."""
+
+    def __init__(self, network: PixelBertForRetrieval) -> None:
+        super().__init__()
+        self.network = network
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Inputs to trace it with; where a size may vary it is neither 1 nor like another one."""
+        raise NotImplementedError
+
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        """The sizes of its inputs, -1 for those that vary."""
+        raise NotImplementedError
+
+    def _words(self) -> tuple[Tensor, Tensor]:
+        ids = torch.zeros(2, 7, dtype=torch.int64)
+        return ids, torch.ones_like(ids, dtype=torch.bool)
+
+    def _grids(self, count: int) -> Tensor:
+        return torch.rand(count, self.network.config.pixels(1, 1), self.network.model.backbone.channels)
+
+    @property
+    def _grid_size(self) -> tuple[int, int]:
+        """Pixels and channels of every grid."""
+        config = self.network.config
+        return config.pixels(1, 1) if config.resize == "squash" else -1, self.network.model.backbone.channels
+
+
+class EncodePictures(Forward):
+    """RGB pictures of one size, uint8 [batch, height, width, 3] -> grids [batch, pixels, channels]."""
+
+    mean: Tensor
+    std: Tensor
+    half_weights = False  # the statistics of batch norms do not bear it
+
+    def __init__(self, network: PixelBertForRetrieval) -> None:
+        super().__init__(network)
+        backbone = network.model.backbone
+        self.register_buffer("mean", 255 * torch.tensor(backbone.mean), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(backbone.std), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.network.encode_grid(((pictures - self.mean) / self.std).permute(0, 3, 1, 2))
+
+    def example(self) -> tuple[Tensor, ...]:
+        edge = self.network.config.input_size
+        return (torch.zeros(2, edge, edge, 3, dtype=torch.uint8),)
+
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        edge = self.network.config.input_size if self.network.config.resize == "squash" else -1
+        return ((-1, edge, edge, 3),)
+
+
+class EmbedPictures(Forward):
+    """Grids [batch, pixels, channels] -> unit vectors [batch, embedding_size]."""
+
+    half_weights = False
+
+    def forward(self, grids: Tensor) -> Tensor:
+        return self.network.embed_image(grids)
+
+    def example(self) -> tuple[Tensor, ...]:
+        return (self._grids(2),)
+
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        return ((-1, *self._grid_size),)
+
+
+class EmbedTexts(Forward):
+    """Ids and mask [batch, words] -> unit vectors [batch, embedding_size]."""
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.network.embed_text(ids, mask)
+
+    def example(self) -> tuple[Tensor, ...]:
+        return self._words()
+
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        return (-1, -1), (-1, -1)
+
+
+class Match(Forward):
+    """As `PixelBertForRetrieval.match`: ITM logits [batch] of sentences with pictures; one of either goes with all."""
+
+    def forward(self, ids: Tensor, mask: Tensor, grids: Tensor, pixel_mask: Tensor, similarity: Tensor) -> Tensor:
+        return self.network.match(ids, mask, grids, similarity, pixel_mask)
+
+    def example(self) -> tuple[Tensor, ...]:
+        grids = self._grids(2)
+        return *self._words(), grids, torch.ones(grids.shape[:2], dtype=torch.bool), torch.rand(2)
+
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        return (-1, -1), (-1, -1), (-1, *self._grid_size), (-1, self._grid_size[0]), (-1,)
+
+
+class Attend(Forward):
+    """Ids and mask [1, words] and a grid [1, pixels, channels] -> how much each word attends to each pixel in the last
+    layer, [words, pixels]."""
+
+    def forward(self, ids: Tensor, mask: Tensor, grid: Tensor) -> Tensor:
+        return self.network.model.attention_to_pixels(ids, mask, grid)[-1, 0]
+
+    def example(self) -> tuple[Tensor, ...]:
+        ids, mask = self._words()
+        return ids[:1], mask[:1], self._grids(1)
+
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        return (1, -1), (1, -1), (1, *self._grid_size)
+
+
+FORWARDS: dict[str, type[Forward]] = {
+    "encode_pictures": EncodePictures,
+    "embed_pictures": EmbedPictures,
+    "embed_texts": EmbedTexts,
+    "match": Match,
+    "attend": Attend,
+}

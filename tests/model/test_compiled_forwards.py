@@ -1,0 +1,211 @@
+"""What a CPU runs: the network that torch runs, compiled once and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import nullcontext
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pixsearch.errors import CheckpointInvalid
+from pixsearch.model.checkpoints import (
+    CONFIG_FILE,
+    SHIPPED,
+    WEIGHTS_FILE,
+    fingerprint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from pixsearch.model.compiled_forwards import CompiledForwards, read_sealed
+from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.pixel_bert import PixelBertForRetrieval
+from pixsearch.model.torch_forwards import TorchForwards
+from pixsearch.settings import compiled_folder
+from tests.tiny_checkpoint import make_tiny_checkpoint
+
+IDS = np.array([[101, 104, 105, 102], [101, 106, 102, 0]])
+MASK = IDS != 0
+WITHOUT_TORCH = """
+import sys
+from pathlib import Path
+from pixsearch.model.runtime import PixelBertRuntime
+runtime = PixelBertRuntime(Path(sys.argv[1]))
+grid = b"\\0\\0\\0\\1" + bytes(4 * 1280)
+runtime.match("a cat", [grid] * 2, runtime.embed_texts(["a dog", "a cat"]))
+print(*sorted({"torch", "transformers", "torchvision", "openvino_telemetry.main"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture
+def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for what is compiled."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return compiled_folder()
+
+
+def compiled(folder: Path, number_format: str | None = "f32") -> CompiledForwards:
+    return CompiledForwards(folder, fingerprint(folder), number_format)
+
+
+def pictures(edge: int, count: int = 3) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 256, (count, edge, edge, 3), dtype=np.uint8)
+
+
+def test_each_forward_gives_what_torch_gives(speaking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pixsearch.model.torch_forwards.autocast", lambda device: nullcontext())
+    by_torch, by_openvino = TorchForwards(speaking, torch.device("cpu")), compiled(speaking)
+    grids = by_openvino.run("encode_pictures", pictures(64))
+    similarity = np.array([0.1, 0.2, 0.3], dtype=np.float32)
+    pixel_mask = np.array([[True] * 4, [True] * 4, [True, True, False, False]])
+
+    for name, inputs in {
+        "encode_pictures": (pictures(64),),
+        "embed_pictures": (grids,),
+        "embed_texts": (IDS, MASK),
+        "match": (IDS[:1], MASK[:1], grids, pixel_mask, similarity),
+        "attend": (IDS[:1], MASK[:1], grids[:1]),
+    }.items():
+        expected = by_torch.run(name, *inputs)
+        assert by_openvino.run(name, *inputs) == pytest.approx(expected, abs=0.002 * float(np.abs(expected).max())), (
+            name
+        )
+
+
+def test_what_was_compiled_once_is_not_compiled_again(speaking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compiled(speaking).run("embed_texts", IDS, MASK)
+    monkeypatch.setattr("pixsearch.model.compiled_forwards._COMPILER", "no.such.module")
+
+    assert (compiled(speaking).run("embed_texts", IDS, MASK) == first).all()
+
+
+def test_what_was_damaged_is_compiled_again(speaking: Path, nothing_kept: Path) -> None:
+    compiled(speaking).run("embed_texts", IDS, MASK)
+    [kept] = nothing_kept.glob("*/embed_texts")
+    whole = kept.read_bytes()
+    kept.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+
+    compiled(speaking).run("embed_texts", IDS, MASK)
+
+    assert kept.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damaged", [b"", b"short", b"a whole one" + bytes(32)])
+def test_what_does_not_agree_with_its_checksum_is_not_read(tmp_path: Path, damaged: bytes) -> None:
+    file = tmp_path / "forward"
+    file.write_bytes(b"a whole one" + sha256(b"a whole one").digest())
+    assert read_sealed(file).tobytes() == b"a whole one"
+
+    file.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"damaged|empty"):
+        read_sealed(file)
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_kept_the_answer_is_the_same(
+    speaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compiled(speaking).run("embed_texts", IDS, MASK)
+    (tmp_path / "no folder").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no folder"))
+
+    assert (compiled(speaking).run("embed_texts", IDS, MASK) == first).all()
+
+
+def test_the_forwards_of_checkpoints_that_were_used_long_ago_are_let_go(
+    speaking: Path, nothing_kept: Path, tmp_path: Path
+) -> None:
+    for age in range(5):
+        (nothing_kept / f"old {age}").mkdir(parents=True)
+        os.utime(nothing_kept / f"old {age}", (1000 - age, 1000 - age))
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "match").write_bytes(b"compiled")
+
+    compiled(speaking)._keep(tmp_path / "made")
+
+    kept = {path.name for path in nothing_kept.iterdir()}
+    assert {"old 0", "old 1", "old 2"} < kept
+    assert len(kept) == 4
+    assert [file.read_bytes() for file in nothing_kept.glob("*/match")] == [b"compiled"]
+
+
+def test_a_checkpoint_that_is_not_whole_is_named(tmp_path: Path, nothing_kept: Path) -> None:
+    folder = make_tiny_checkpoint(tmp_path / "cut")
+    weights = folder / WEIGHTS_FILE
+    weights.write_bytes(weights.read_bytes()[:-1000])
+
+    with pytest.raises(CheckpointInvalid, match=f"{weights} does not hold the weights of its config"):
+        compiled(folder).run("embed_texts", IDS, MASK)
+
+
+@pytest.mark.slow
+def test_words_and_grids_need_no_torch_and_report_nothing_to_anybody(speaking: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, speaking],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+    assert finished.stdout == "\n"
+
+
+@pytest.mark.slow
+def test_pictures_that_keep_their_shape_give_what_torch_gives(
+    speaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixsearch.model.torch_forwards.autocast", lambda device: nullcontext())
+    shutil.copytree(speaking, tmp_path / "shapes")
+    config = PixelBertConfig.load(speaking / CONFIG_FILE)
+    dataclasses.replace(config, resize="shorter_edge").save(tmp_path / "shapes" / CONFIG_FILE)
+    by_torch, by_openvino = TorchForwards(tmp_path / "shapes", torch.device("cpu")), compiled(tmp_path / "shapes")
+
+    for shape in ((2, 64, 160, 3), (1, 96, 64, 3)):
+        shown = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        grids, expected = by_openvino.run("encode_pictures", shown), by_torch.run("encode_pictures", shown)
+        assert np.abs(grids - expected).max() < 0.002 * expected.max()
+        off = by_openvino.run("embed_pictures", grids) - by_torch.run("embed_pictures", grids)
+        assert np.abs(off).max() < 0.002
+
+
+@pytest.mark.slow
+def test_what_is_loaded_ahead_answers_as_what_is_not_also_where_cells_have_positions(
+    speaking: Path, tmp_path: Path
+) -> None:
+    _, processor = load_checkpoint(speaking)
+    processor.config = dataclasses.replace(processor.config, pixel_positions=True)
+    save_checkpoint(tmp_path / "positions", PixelBertForRetrieval(processor.config), processor)
+    grids = np.random.default_rng(0).random((3, 4, 1280), dtype=np.float32)
+    inputs = IDS[:1], MASK[:1], grids, np.ones((3, 4), np.bool_), np.zeros(3, np.float32)
+    expected = compiled(tmp_path / "positions").run("match", *inputs)
+    ahead = compiled(tmp_path / "positions")
+
+    ahead.prepare("match")
+
+    assert ahead.run("match", *inputs) == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_the_checkpoint_that_ships_gives_the_same_in_this_cpus_number_format() -> None:
+    by_torch, by_openvino = TorchForwards(SHIPPED, torch.device("cpu")), compiled(SHIPPED, None)
+    shown = pictures(288, count=8)
+    ids = np.array([[101, 1037, 4937, 102]])  # a cat
+    mask = ids != 0
+
+    grids = by_openvino.run("encode_pictures", shown)
+    embeddings = by_openvino.run("embed_pictures", grids)
+    text = by_openvino.run("embed_texts", ids, mask)
+    inputs = ids, mask, grids, np.ones(grids.shape[:2], np.bool_), embeddings @ text[0]
+
+    assert (by_torch.run("embed_texts", ids, mask) * text).sum() > 0.999
+    assert (by_torch.run("embed_pictures", grids) * embeddings).sum(1) == pytest.approx(1, abs=1e-4)
+    # Of pictures of one sentence, the logits' deviation is about 10 (docs/performance.md).
+    assert by_openvino.run("match", *inputs) == pytest.approx(by_torch.run("match", *inputs), abs=0.5)
