@@ -14,7 +14,7 @@ import typer
 from pixsearch.errors import UsageError
 from pixsearch.library.filters import Filters
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
-from pixsearch.settings import library_folder
+from pixsearch.settings import DATABASE_NAME, library_folder
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import printable, say
@@ -35,9 +35,6 @@ from pixsearch_cli.query_filters import (
 )
 from pixsearch_cli.query_parts import other_parts
 from pixsearch_cli.query_results import copy_hits, open_best, print_hits, print_json_lines, print_paths, print_text_hits
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from pixsearch import SearchEngine
@@ -218,7 +215,7 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
 
 
 def _find_texts(asked: Query, k: int, folder: Path, model: str | None, as_json: bool) -> None:
-    with _engine(folder, model) as engine:
+    with _engine(folder, model, reads_words=False) as engine:
         hits = [] if engine is None else engine.find_texts(asked, k)
     if not hits:
         say("no text in this library matches")
@@ -231,7 +228,7 @@ def _search(
 ) -> list[Section]:
     """The answers to queries, each with the line that it is shown as."""
     answers = []
-    with _engine(folder, model) as engine:
+    with _engine(folder, model, reads_words=any(query.words for _, query in asked)) as engine:
         for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
             words = query.main_words if explained else None
@@ -241,19 +238,25 @@ def _search(
 
 
 @contextmanager
-def _engine(folder: Path, model: str | None) -> Iterator[SearchEngine | None]:
+def _engine(folder: Path, model: str | None, *, reads_words: bool) -> Iterator[SearchEngine | None]:
     """The engine of a library; None where nothing was ever indexed."""
-    from pixsearch import Library
+    from pixsearch.model.checkpoints import checkpoint_for
+    from pixsearch.model.runtime import PixelBertRuntime
+
+    likely = runtime = None
+    if (folder / DATABASE_NAME).is_file():
+        # Before the library says that it is the right one, as it mostly is: SQLAlchemy is imported while it loads.
+        likely = checkpoint_for(model, None)
+        runtime = PixelBertRuntime(likely)
+        if reads_words:
+            runtime.prepare_for_words()
+    from pixsearch import Library, SearchEngine
 
     with Library.open(folder) as library:
         if (indexed_with := library.model()) is None:
             yield None
             return
-        from pixsearch.model.checkpoints import checkpoint_for
-
         checkpoint = checkpoint_for(model, indexed_with)
-        # Only now: what cannot be answered need not wait for torch.
-        from pixsearch import SearchEngine
-        from pixsearch.model.runtime import PixelBertRuntime
-
-        yield SearchEngine(library, PixelBertRuntime(checkpoint))
+        if runtime is None or checkpoint != likely:
+            runtime = PixelBertRuntime(checkpoint)
+        yield SearchEngine(library, runtime)

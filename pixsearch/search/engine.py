@@ -62,6 +62,8 @@ class SearchEngine:
             raise UsageError("only words have a probability to match", "Leave the threshold out, or add words")
         if not self._has_features():
             return []
+        if query.words:
+            self._runtime.prepare_for_words()
         found = self._first_stage(query, max(k, query.candidates))
         by_match = self._orders_by_match(query)
         if not by_match and query.threshold is None:
@@ -211,11 +213,11 @@ class SearchEngine:
 
     def _first_stage(self, query: Query, count: int) -> list[_Found]:
         """The nearest pictures that pass the filters, nearest first: `count` of them, if there are so many."""
+        index = self._library.vectors()  # before the words, while what reads them may still be loading
         vector = self._embedding(query)
         among = None
         if query.filters != NO_FILTERS:
             among = np.array(self._library.passing(query.filters), dtype=np.int64)
-        index = self._library.vectors()
         asked = count
         while True:
             _, ids = index.search(vector[np.newaxis], asked, among)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,8 @@ from pixsearch.errors import LibraryDamaged
 from pixsearch_cli.main import app
 from tests.cli.conftest import Run
 
+COMMAND = Path(sys.executable).with_name("pixsearch")
+FULL = Path("/dev/full")
 COMMANDS = [command.name for command in app.registered_commands if command.name is not None]
 
 
@@ -64,6 +67,26 @@ def test_an_interrupted_command_exits_with_130(run: Run, monkeypatch: pytest.Mon
     fail_with(KeyboardInterrupt(), monkeypatch)
 
     assert run("status").exit_code == 130
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("arguments", [["--version"], ["query", "--help"]])
+def test_output_that_cannot_be_written_is_an_error(arguments: list[str]) -> None:
+    with FULL.open("w") as full:
+        finished = subprocess.run([COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert finished.returncode == 1
+    assert finished.stderr.endswith("No space left on device\n")
+    assert finished.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    with subprocess.Popen([COMMAND, "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, errors = process.communicate()
+
+    assert errors == b""
 
 
 def test_the_version_is_that_of_the_package(run: Run) -> None:
