@@ -13,7 +13,7 @@ SLOW ?=
 ARGS ?=
 export PHOTOS QUERY
 
-.PHONY: help demo test lint check clean
+.PHONY: help demo test bench lint check clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,6 +25,14 @@ demo: $(INSTALLED)  ## index sample photos and run three queries; yours: PHOTOS=
 test: $(INSTALLED)  ## run the tests; SLOW=1 runs the slow ones too, ARGS="..." goes to pytest
 	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow") $(ARGS)
 
+bench: $(INSTALLED)  ## measure speed and memory beside rclip; on your photos: PHOTOS=~/Pictures; takes half an hour
+	test -n "$$PHOTOS" || $(BIN)/python examples/demo.py
+	for benchmark in indexing latency; do \
+		$(BIN)/python benchmarks/$$benchmark.py --pictures "$${PHOTOS:-.demo/sample-photos}" || exit 1; \
+	done
+	$(BIN)/python benchmarks/refresh.py
+	$(BIN)/python benchmarks/training.py
+
 lint: $(INSTALLED)  ## ruff, mypy and the contract between the packages
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -33,8 +41,8 @@ lint: $(INSTALLED)  ## ruff, mypy and the contract between the packages
 
 check: lint test  ## lint and test
 
-clean:  ## remove .venv, the demo's library and all caches
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## remove .venv, the demo's library, the benchmarks' peer and all caches
+	rm -rf $(VENV) .demo .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp, so that pip runs again only when what is to be installed has changed.

@@ -1,17 +1,18 @@
-"""How long a query takes in a program that stays: by stage, and how much memory it needs at most.
+"""How long a query takes: from a cold shell beside rclip's, and in a program that stays, by stage.
 
-    pixsearch index pictures/ --library L
-    python benchmarks/latency.py --library L [--photos 10000 --photos 100000]
+    python benchmarks/latency.py --pictures pictures/ [--photos 10000 --photos 100000]
 
-A library of so many photos is made of L's own: embeddings and pixel grids, drawn again and again with noise. The
-figures are medians over twenty queries, asked one after the other; the memory is the process's, model and all.
+A library of so many photos is made of what the pictures give: embeddings and pixel grids, drawn again and again with
+noise. rclip's has as many random vectors, and is told not to look for new photos. Cold is from the start of the process
+to its end, with a warm disk, the two programs in turn. The other figures are medians over twenty queries, asked one
+after the other in one process; the memory is that process's, model and all.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from typing import Annotated, TypeVar
 import numpy as np
 import typer
 
+from benchmarks.measuring import PIXSEARCH, Taken, median, say_where, take
+from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.library.records import FileStamp, IndexedFile, Metadata, NewContent
 from pixsearch.model.checkpoints import find_checkpoint
@@ -37,6 +40,8 @@ QUERIES = [
     "people eating at a table",
 ]
 ROUNDS = 4
+COLD_ROUNDS = 7
+PHOTOS = "photos"
 DRAWN_FROM = 2000
 STORE_AT_ONCE = 500
 
@@ -44,7 +49,7 @@ Result = TypeVar("Result")
 
 
 def main(
-    library: Annotated[Path, typer.Option(help="Indexed with the model that ships.")],
+    pictures: Annotated[Path, typer.Option(help="A folder of pictures to draw from.")],
     photos: Annotated[list[int] | None, typer.Option(help="How many; may be given again.")] = None,
     candidates: Annotated[int, typer.Option(help="That are re-ranked.")] = 32,
     asked: Annotated[Path | None, typer.Option(hidden=True)] = None,
@@ -52,15 +57,20 @@ def main(
     if asked is not None:
         ask(asked, candidates)
         return
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print("| photos | words ms | FAISS ms | SQLite ms | re-rank ms | all ms | peak MB | library.db MB | opening s |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for count in photos or [10_000, 100_000]:
-        with tempfile.TemporaryDirectory() as folder:
-            make_library(library, Path(folder), count)
+    make_peer()
+    say_where()
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "library"
+        take([PIXSEARCH, "index", pictures, "--library", source])
+        for count in photos or [1000, 10_000, 100_000]:
+            folder = Path(scratch) / str(count)
+            make_library(source, folder, count)
+            print(f"{count:,} photos")
+            ask_cold(folder, count, candidates)
             # In a process of its own, whose memory is that of asking alone.
-            command = [sys.executable, __file__, "--library", str(library), "--candidates", str(candidates)]
+            command = [sys.executable, __file__, "--pictures", str(pictures), "--candidates", str(candidates)]
             subprocess.run([*command, "--asked", folder], check=True)
+            shutil.rmtree(folder)
 
 
 def make_library(source: Path, folder: Path, count: int) -> None:
@@ -73,7 +83,7 @@ def make_library(source: Path, folder: Path, count: int) -> None:
     assert model is not None, "the library was indexed"
     with Library.create(folder) as library, library.writing() as writer:
         writer.use_model(model)
-        root, _ = writer.root_of(b"/photos")
+        root, _ = writer.root_of(os.fsencode(folder / PHOTOS))
         for start in range(0, count, STORE_AT_ONCE):
             contents, files = [], []
             for number in range(start, min(start + STORE_AT_ONCE, count)):
@@ -84,12 +94,37 @@ def make_library(source: Path, folder: Path, count: int) -> None:
                 digest = b"%032d" % number
                 normal = embedding / np.linalg.norm(embedding)
                 contents.append(NewContent(digest, number, Metadata("JPEG", 4000, 3000), normal, grid.tobytes()))
-                files.append(IndexedFile(b"/photos/%06d.jpg" % number, FileStamp(1, 1), digest))
+                files.append(IndexedFile(os.fsencode(photo(folder, number)), FileStamp(1, 1), digest))
             writer.store(root, contents, files, [])
 
 
+def photo(folder: Path, number: int) -> Path:
+    return folder / PHOTOS / f"{number:06}.jpg"
+
+
+def ask_cold(folder: Path, count: int, candidates: int) -> None:
+    """Print what a query takes each program."""
+    (folder / PHOTOS).mkdir()
+    know((photo(folder, number), None) for number in range(count))
+    ours: list[str | Path] = [PIXSEARCH, "query", "--library", folder, "--candidates", str(candidates), QUERIES[0]]
+    commands = {"pixsearch": (ours, None), "rclip": (rclip(QUERIES[0], index=False), rclip_environment())}
+    takens: dict[str, list[Taken]] = {}
+    peaks: dict[str, float] = {}
+    for number in range(COLD_ROUNDS + 1):
+        for program, (command, environment) in commands.items():
+            taken = take(command, folder / PHOTOS, environment, watch=number == 0)
+            if number == 0:  # which also warms the disk
+                peaks[program] = taken.peak_mb
+            else:
+                takens.setdefault(program, []).append(taken)
+    seconds = {program: median(taken).seconds for program, taken in takens.items()}
+    for program in commands:
+        print(f"  {program:9} cold {seconds[program]:.2f} s, peak {peaks[program]:,.0f} MB")
+    print(f"  pixsearch / rclip {seconds['pixsearch'] / seconds['rclip']:.2f}")
+
+
 def ask(folder: Path, candidates: int) -> None:
-    """Print a row of the table."""
+    """Print what a query takes by stage."""
     runtime = PixelBertRuntime(find_checkpoint(None))
     began = time.perf_counter()
     with Library.open(folder) as library:
@@ -106,10 +141,14 @@ def ask(folder: Path, candidates: int) -> None:
             timed(stages, "re-rank", runtime.match, text, grids, embeddings)
             timed(stages, "all", engine.search, query)
         photos = library.status().photos
-    medians = [f"{statistics.median(times[1:]):.1f}" for times in stages.values()]
+    medians = [f"{stage} {statistics.median(times[1:]):.1f}" for stage, times in stages.items()]
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     size_mb = (folder / "library.db").stat().st_size / 1e6
-    print(f"| {photos:,} | {' | '.join(medians)} | {peak_mb:,.0f} | {size_mb:,.0f} | {opening:.2f} |", flush=True)
+    print(f"  warm, in ms: {', '.join(medians)}")
+    print(
+        f"  {photos:,} photos opened in {opening:.2f} s, peak {peak_mb:,.0f} MB, library.db {size_mb:,.0f} MB",
+        flush=True,
+    )
 
 
 def timed(stages: dict[str, list[float]], stage: str, work: Callable[..., Result], *arguments: object) -> Result:

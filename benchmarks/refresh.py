@@ -1,18 +1,17 @@
-"""What it costs to refresh a library in which nothing changed, against `find` on the same tree, side by side.
+"""What it costs to refresh a library in which nothing changed, beside rclip, and beside `find` on the same tree.
 
     python benchmarks/refresh.py [--photos 100000]
 
 The photos are small and each is another one; the library is made with random embeddings, which a refresh never reads.
-Both programs run five times in turn, from a cold process and with a warm disk; the ratio is that of the medians.
+rclip knows the same photos, with random vectors; it has no command that only refreshes, so that is a query that does
+less one that does not. All run five times in turn, from a cold process and with a warm disk; ratios are of medians.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,21 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.measuring import say_where, take
+from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library
 from pixsearch.model.checkpoints import SHIPPED
 from pixsearch_indexer import CheckpointEncoder, index_folders
 
 RUNS = 5
 PHOTOS_A_FOLDER = 500
-TELL_PEAK = """
-import re, sys
-from pixsearch_cli.main import main
-sys.argv = ["pixsearch", "index", "--library", sys.argv[1]]
-try:
-    main()
-finally:
-    print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
-"""
 
 
 class RandomEncoder(CheckpointEncoder):
@@ -69,22 +61,12 @@ def png(colour: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def seconds(command: Sequence[str | Path]) -> float:
-    begun = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begun
-
-
-def peak_mb(library: Path) -> float:
-    """Of a refresh, by the kernel (VmHWM). Not getrusage, in which a child begins with the memory of its parent."""
-    finished = subprocess.run([sys.executable, "-c", TELL_PEAK, library], capture_output=True, text=True, check=True)
-    return float(finished.stderr) / 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=100_000)
     count = parser.parse_args().photos
+    make_peer()
+    say_where()
     with tempfile.TemporaryDirectory() as scratch:
         photos, library = Path(scratch) / "photos", Path(scratch) / "library"
         make_photos(photos, count)
@@ -96,12 +78,19 @@ def main() -> None:
 
         find: list[str | Path] = ["find", photos, "-printf", "%s %T@ %p\n"]
         refresh: list[str | Path] = [Path(sys.executable).with_name("pixsearch"), "index", "--library", library]
-        seconds(find), seconds(refresh)
-        times = [(seconds(find), seconds(refresh)) for _ in range(RUNS)]
-        peak = peak_mb(library)
-    find_s, refresh_s = (statistics.median(column) for column in zip(*times, strict=True))
-    print(f"photos {count:,}, {platform.processor() or platform.machine()}, Python {platform.python_version()}")
-    print(f"find {find_s:.2f} s, refresh {refresh_s:.2f} s, ratio {refresh_s / find_s:.1f}, peak {peak:.0f} MB")
+        know((photo, photo.stat()) for photo in photos.rglob("*.png"))
+        times = []
+        for _ in range(RUNS + 1):
+            ours = [take(command, watch=False).seconds for command in (find, refresh)]
+            with_it, without = (
+                take(rclip("a cat", index=index), photos, rclip_environment(), watch=False).seconds
+                for index in (True, False)
+            )
+            times.append((*ours, with_it - without))
+        peak_mb = take(refresh).peak_mb
+    find_s, refresh_s, rclip_s = (statistics.median(column) for column in zip(*times[1:], strict=True))
+    print(f"{count:,} photos: find {find_s:.2f} s, refresh {refresh_s:.2f} s, rclip's {rclip_s:.2f} s")
+    print(f"refresh / find {refresh_s / find_s:.1f}, rclip / refresh {rclip_s / refresh_s:.1f}, peak {peak_mb:.0f} MB")
     print(f"first run, without a model: {count / indexed_s:.0f} photos/s")
     print(f"{bytes_a_photo:.0f} bytes a photo, without grids")
 

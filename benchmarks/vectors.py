@@ -5,12 +5,12 @@
 
 The vectors are the library's embeddings, each drawn many times with Gaussian noise of the length `--noise` added and
 L2-normalised again; the queries are captions of val. Recall@10 is in values: a neighbour counts if its inner product is
-no smaller than that of the true tenth, but for 16 bits. Milliseconds are medians of single queries on one thread.
+no smaller than that of the true tenth, but for 16 bits. Milliseconds are medians of single queries on one thread; to
+load is to map the file for reading, checksum included.
 """
 
 from __future__ import annotations
 
-import platform
 import statistics
 import tempfile
 import time
@@ -21,6 +21,7 @@ import faiss
 import numpy as np
 import typer
 
+from benchmarks.measuring import say_where
 from pixsearch import Library
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
@@ -47,9 +48,7 @@ def main(
         pictures = np.concatenate([vectors for _, vectors in opened.vectors().parts()])
     captions = [picture.captions[0] for picture in of_split(read_captioned(data, images).pictures, "val")][:queries]
     asked = PixelBertRuntime(find_checkpoint(None)).embed_texts(captions)
-    print(
-        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, FAISS {faiss.__version__}"
-    )
+    say_where()
     print(f"{len(pictures):,} embeddings with noise {noise}, {len(captions)} captions")
     print("| vectors | lists | recall@10 | query ms | make s | save s | load s | file MB |")
     print("|---|---|---|---|---|---|---|---|")
@@ -104,7 +103,7 @@ def measured(vectors: Vectors, queries: Vectors, tenth: Vectors, limit: int) -> 
         saving = time.perf_counter()
         sha256 = index.save(path)
         saved = time.perf_counter()
-        FaissIndex.load(path, sha256)
+        FaissIndex.load(path, sha256, read_only=True)
         loaded = time.perf_counter()
         megabytes = path.stat().st_size / 1e6
     lists = max(1, len(vectors) // faiss_index.VECTORS_A_LIST) if limit <= len(vectors) else 1

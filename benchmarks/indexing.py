@@ -1,0 +1,122 @@
+"""How fast photos of real size are indexed, and in how much memory, beside rclip; and what of that had to be.
+
+    python benchmarks/indexing.py --pictures album/images [--photos 1000]
+
+Each of so many JPEGs of 12 megapixels is one of the pictures, cut a little and resampled, with its EXIF data. Both
+programs begin with nothing and take turns; "again" is the same folder with all known. open_clip's ViT-B/32 under torch
+only embeds them. The floor is all cores that only decode, scaled, and then all that only run the network.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from benchmarks.measuring import PIXSEARCH, Command, Taken, median, say_where, take
+from benchmarks.peer import forget_all, make_peer, peer_python, rclip, rclip_environment
+from pixsearch.model.checkpoints import find_checkpoint
+from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.picture_files import is_named_like_a_picture
+from pixsearch.pictures import open_picture
+
+LONG_EDGE, SHORT_EDGE = 4032, 3024
+QUALITY = 90
+AT_ONCE = 32
+
+
+def main(
+    pictures: Annotated[Path, typer.Option(help="A folder of pictures to make photos of.")],
+    photos: Annotated[int, typer.Option(help="How many.")] = 1000,
+    rounds: Annotated[int, typer.Option(help="How often each program indexes them.")] = 3,
+) -> None:
+    make_peer()
+    say_where()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, library = Path(scratch) / "photos", Path(scratch) / "library"
+        make_photos(pictures, folder, photos)
+        megabytes = sum(photo.stat().st_size for photo in folder.iterdir()) / 1e6
+        print(
+            f"{photos:,} JPEGs of {LONG_EDGE} x {SHORT_EDGE}, {megabytes:,.0f} MB; medians of {rounds}, open_clip once"
+        )
+        taken: dict[str, list[Taken]] = {}
+        for _ in range(rounds):
+            shutil.rmtree(library, ignore_errors=True)
+            forget_all()
+            ours: Command = [PIXSEARCH, "index", folder, "--library", library]
+            for program, command, environment in (
+                ("pixsearch", ours, None),
+                ("rclip", rclip("a cat", index=True), rclip_environment()),
+            ):
+                for which in ("first", "again"):
+                    taken.setdefault(f"{program} {which}", []).append(take(command, folder, environment))
+        by_open_clip = [peer_python(), Path(__file__).with_name("open_clip_photos.py"), folder]
+        taken["open_clip, torch"] = [take(by_open_clip)]
+        floor = photos / (decoding_s(folder) + encoding_s(photos))
+    for name, takens in taken.items():
+        one = median(takens)
+        print(f"{name:16} {one.seconds:7.2f} s {photos / one.seconds:8.1f} photos/s, peak {one.peak_mb:,.0f} MB")
+    ratio = median(taken["rclip first"]).seconds / median(taken["pixsearch first"]).seconds
+    share = photos / median(taken["pixsearch first"]).seconds / floor
+    print(f"pixsearch / rclip {ratio:.2f}; floor {floor:.1f} photos/s, of which pixsearch reaches {share:.0%}")
+
+
+def make_photos(pictures: Path, folder: Path, count: int) -> None:
+    """JPEGs of 12 megapixels, no two the same."""
+    folder.mkdir()
+    sources = [file for file in sorted(pictures.rglob("*")) if is_named_like_a_picture(os.fsencode(file))]
+    with ProcessPoolExecutor() as processes:
+        made = partial(_make_photo, sources, folder)
+        for _ in processes.map(made, range(count), chunksize=8):
+            pass
+
+
+def _make_photo(sources: list[Path], folder: Path, number: int) -> None:
+    cut, place = divmod(number, len(sources))
+    with Image.open(sources[place]) as source:
+        exif, picture = source.getexif(), source.convert("RGB")
+    width, height = picture.size
+    picture = picture.crop((cut * width // 100, cut * height // 100, width, height))
+    size = (LONG_EDGE, SHORT_EDGE) if width >= height else (SHORT_EDGE, LONG_EDGE)
+    photo = picture.resize(size, Image.Resampling.BICUBIC)
+    photo.save(folder / f"IMG_{number:05}.jpg", quality=QUALITY, exif=exif)
+
+
+def decoding_s(folder: Path) -> float:
+    """Seconds that all cores need to decode the photos, scaled down, and to do nothing else."""
+    edge = PixelBertRuntime(find_checkpoint(None)).input_size
+    photos = sorted(folder.iterdir())
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as processes:
+        began = time.perf_counter()
+        for _ in processes.map(partial(_decode, edge), photos, chunksize=8):
+            pass
+        return time.perf_counter() - began
+
+
+def _decode(edge: int, photo: Path) -> None:
+    open_picture(photo, min_edge=edge)
+
+
+def encoding_s(count: int) -> float:
+    """Seconds that the network needs for so many pictures of the size that it sees."""
+    runtime = PixelBertRuntime(find_checkpoint(None))
+    noise = np.random.default_rng(0).integers(0, 256, (runtime.input_size, runtime.input_size, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(noise)] * AT_ONCE
+    runtime.encode_pictures(pictures)
+    began = time.perf_counter()
+    for _ in range(max(1, count // AT_ONCE)):
+        runtime.encode_pictures(pictures)
+    return (time.perf_counter() - began) * count / (max(1, count // AT_ONCE) * AT_ONCE)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,103 @@
+"""What the benchmarks share: what machine this is, and what a command takes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+Command = Sequence[str | Path]
+
+PIXSEARCH = Path(sys.executable).with_name("pixsearch")
+FAISS = "faiss-gpu" if sys.platform == "linux" and platform.machine() == "x86_64" else "faiss-cpu"
+_SAMPLED_EVERY_S = 0.1
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a command took: seconds on the wall, and the most memory of it and its children at any one time.
+
+    The memory is 0 where it was not watched, which slows short commands down.
+    """
+
+    seconds: float
+    peak_mb: float
+
+
+def say_where() -> None:
+    """Print the command line, the CPU and the versions of what computes."""
+    print("$ python", shlex.join(sys.argv))
+    versions = [f"{name} {version(name)}" for name in ("torch", "openvino", FAISS, "numpy", "pillow", "sqlalchemy")]
+    print(f"{_cpu()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {', '.join(versions)}")
+
+
+def take(
+    command: Command, folder: Path | None = None, environment: Mapping[str, str] | None = None, *, watch: bool = True
+) -> Taken:
+    """Run a command to its end. Raises CalledProcessError where it fails."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=folder, env=os.environ | (environment or {}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        peaks = [0.0]
+        done = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(process.pid, peaks, done))
+        if watch:
+            watcher.start()
+        _, errors = process.communicate()
+        seconds = time.perf_counter() - began
+        done.set()
+        if watch:
+            watcher.join()
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, command, stderr=errors)
+    return Taken(seconds, max(peaks))
+
+
+def median(takens: Sequence[Taken]) -> Taken:
+    return Taken(statistics.median(one.seconds for one in takens), statistics.median(one.peak_mb for one in takens))
+
+
+def _watch(process: int, peaks: list[float], done: threading.Event) -> None:
+    while not done.wait(_SAMPLED_EVERY_S):
+        peaks.append(_memory_mb(process))
+
+
+def _memory_mb(process: int) -> float:
+    """Of a process and all below it: their proportional share (PSS), so that what they share counts once."""
+    total = 0.0
+    for one in [process, *_below(process)]:
+        try:
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+        except OSError:  # it has ended
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return total
+
+
+def _below(process: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            children = [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            found += [child, *_below(child)]
+    return found
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()

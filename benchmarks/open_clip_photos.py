@@ -1,0 +1,46 @@
+"""Embeds the photos of a folder with open_clip's ViT-B/32 under torch, as its own documentation does it.
+
+    PEER/bin/python benchmarks/open_clip_photos.py FOLDER
+
+Runs in the peer's environment, by `benchmarks/indexing.py`. The weights are random; nothing is stored.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+if torch.version.cuda is None:  # PyPI's torchvision does not load beside a CPU build of torch
+    sys.modules.setdefault("torchvision._meta_registrations", ModuleType("torchvision._meta_registrations"))
+
+import open_clip
+
+
+class Photos(Dataset[Tensor]):
+    def __init__(self, folder: Path) -> None:
+        self.paths = sorted(folder.iterdir())
+        _, _, self.preprocess = open_clip.create_model_and_transforms("ViT-B-32")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, place: int) -> Tensor:
+        pixels: Tensor = self.preprocess(Image.open(self.paths[place]))
+        return pixels
+
+
+def main(folder: Path) -> None:
+    model = open_clip.create_model("ViT-B-32").eval()
+    with torch.inference_mode():
+        for pixels in DataLoader(Photos(folder), batch_size=32, num_workers=2):
+            model.encode_image(pixels)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,83 @@
+"""rclip, which people would use instead: installed by itself, with a model of random weights.
+
+    python benchmarks/peer.py
+
+Makes `.bench/peer`, an environment with rclip and open_clip, and `.bench/rclip`, where rclip keeps its model and its
+database. Does nothing where they are there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measuring import take
+
+BENCH = Path(__file__).parent.parent / ".bench"
+_PEER, _DATA = BENCH / "peer", BENCH / "rclip"
+_PACKAGES = ("rclip==3.3.0", "open-clip-torch==3.3.0", "onnx>=1.19", "onnxscript>=0.5")
+_EMBEDDING_SIZE = 512
+
+
+def make_peer() -> None:
+    """Install it and make its model. Raises CalledProcessError."""
+    if not (_PEER / "bin" / "rclip").exists():
+        subprocess.run([sys.executable, "-m", "venv", _PEER], check=True)
+        # As ours, whose build is the right one for this machine.
+        torch = [f"{name}=={version(name).split('+')[0]}" for name in ("torch", "torchvision")]
+        subprocess.run([peer_python(), "-m", "pip", "install", "--quiet", *_PACKAGES, *torch], check=True)
+    if not (_DATA / "tokenizer").exists():
+        shutil.rmtree(_DATA, ignore_errors=True)
+        graphs = Path(__file__).with_name("rclip_graphs.py")
+        subprocess.run([peer_python(), graphs, _DATA], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def peer_python() -> Path:
+    return _PEER / "bin" / "python"
+
+
+def rclip(words: str, *, index: bool) -> list[str | Path]:
+    """The command that finds photos at and below the folder that it runs in; `index` first brings it up to date."""
+    return [_PEER / "bin" / "rclip", "--filepath-only", *([] if index else ["--no-indexing"]), words]
+
+
+def rclip_environment() -> Mapping[str, str]:
+    return {"RCLIP_DATADIR": str(_DATA), "HF_HUB_OFFLINE": "1"}
+
+
+def forget_all() -> None:
+    (_DATA / "db.sqlite3").unlink(missing_ok=True)
+
+
+def know(photos: Iterable[tuple[Path, os.stat_result | None]]) -> None:
+    """Let rclip know photos with random vectors, as if it had indexed them."""
+    forget_all()
+    with tempfile.TemporaryDirectory() as nothing:  # its own run over it makes the tables
+        take(rclip("nothing", index=True), Path(nothing), rclip_environment(), watch=False)
+    noise = np.random.default_rng(0)
+
+    def rows() -> Iterable[tuple[str, float, int, bytes, str]]:
+        for number, (photo, stat) in enumerate(photos):
+            vector = noise.standard_normal(_EMBEDDING_SIZE, dtype=np.float32)
+            vector /= np.linalg.norm(vector)
+            mtime, size = (0.0, 0) if stat is None else (stat.st_mtime, stat.st_size)
+            yield str(photo), mtime, size, vector.tobytes(), f"{number:064x}"
+
+    with sqlite3.connect(_DATA / "db.sqlite3") as database:
+        database.executemany(
+            "INSERT INTO images (filepath, modified_at, size, vector, hash) VALUES (?, ?, ?, ?, ?)", rows()
+        )
+    database.close()
+
+
+if __name__ == "__main__":
+    make_peer()
