@@ -48,6 +48,7 @@ def main(
         print(
             f"{photos:,} JPEGs of {LONG_EDGE} x {SHORT_EDGE}, {megabytes:,.0f} MB; medians of {rounds}, open_clip once"
         )
+        floor = photos / (decoding_s(folder) + encoding_s(photos))  # which also compiles the model, if it was not yet
         taken: dict[str, list[Taken]] = {}
         for _ in range(rounds):
             shutil.rmtree(library, ignore_errors=True)
@@ -61,7 +62,6 @@ def main(
                     taken.setdefault(f"{program} {which}", []).append(take(command, folder, environment))
         by_open_clip = [peer_python(), Path(__file__).with_name("open_clip_photos.py"), folder]
         taken["open_clip, torch"] = [take(by_open_clip)]
-        floor = photos / (decoding_s(folder) + encoding_s(photos))
     for name, takens in taken.items():
         one = median(takens)
         print(f"{name:16} {one.seconds:7.2f} s {photos / one.seconds:8.1f} photos/s, peak {one.peak_mb:,.0f} MB")
