@@ -228,7 +228,7 @@ def _search(
 ) -> list[Section]:
     """The answers to queries, each with the line that it is shown as."""
     answers = []
-    with _engine(folder, model, reads_words=any(query.words for _, query in asked)) as engine:
+    with _engine(folder, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
         for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
             words = query.main_words if explained else None
@@ -238,8 +238,8 @@ def _search(
 
 
 @contextmanager
-def _engine(folder: Path, model: str | None, *, reads_words: bool) -> Iterator[SearchEngine | None]:
-    """The engine of a library; None where nothing was ever indexed."""
+def _engine(folder: Path, model: str | None, *, reads_words: bool, many: bool = False) -> Iterator[SearchEngine | None]:
+    """The engine of a library; None where nothing was ever indexed. A GPU only pays for many queries."""
     from pixsearch.model.checkpoints import checkpoint_for
     from pixsearch.model.runtime import PixelBertRuntime
 
@@ -247,7 +247,7 @@ def _engine(folder: Path, model: str | None, *, reads_words: bool) -> Iterator[S
     if (folder / DATABASE_NAME).is_file():
         # Before the library says that it is the right one, as it mostly is: SQLAlchemy is imported while it loads.
         likely = checkpoint_for(model, None)
-        runtime = PixelBertRuntime(likely)
+        runtime = PixelBertRuntime(likely, gpu=many)
         if reads_words:
             runtime.prepare_for_words()
     from pixsearch import Library, SearchEngine
@@ -258,5 +258,5 @@ def _engine(folder: Path, model: str | None, *, reads_words: bool) -> Iterator[S
             return
         checkpoint = checkpoint_for(model, indexed_with)
         if runtime is None or checkpoint != likely:
-            runtime = PixelBertRuntime(checkpoint)
+            runtime = PixelBertRuntime(checkpoint, gpu=many)
         yield SearchEngine(library, runtime)

@@ -37,9 +37,9 @@ class Forwards(Protocol):
 
 
 @lru_cache(maxsize=1)  # also because to let go of them takes 0.1 s, which a query need not spend before it ends
-def forwards_of(folder: Path, fingerprint: str) -> Forwards:
-    """On a GPU where there is one that torch can use, else compiled for the CPU. Raises CheckpointInvalid."""
-    if any(device.exists() for device in _GPU_DEVICES):
+def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> Forwards:
+    """On a GPU where one is wanted and torch can use it, else compiled for the CPU. Raises CheckpointInvalid."""
+    if gpu and any(device.exists() for device in _GPU_DEVICES):
         import torch  # over a second, which those without a GPU need not pay
 
         if torch.cuda.is_available():
@@ -52,15 +52,15 @@ def forwards_of(folder: Path, fingerprint: str) -> Forwards:
 class PixelBertRuntime:
     """A loaded checkpoint that takes pictures and words and gives numpy arrays."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load the checkpoint of a folder. Raises CheckpointInvalid."""
+    def __init__(self, folder: Path, *, gpu: bool = True) -> None:
+        """Load the checkpoint of a folder; a `gpu` takes seconds to begin with. Raises CheckpointInvalid."""
         self.name = checkpoint_name(folder)
         with ThreadPoolExecutor(1) as thread:
             hashed = thread.submit(fingerprint, folder)
             self._processor = PixelBertProcessor.from_pretrained(folder)
         self.fingerprint = hashed.result()
         self._config = self._processor.config
-        self._forwards = forwards_of(folder, self.fingerprint)
+        self._forwards = forwards_of(folder, self.fingerprint, gpu)
         self._mean_pixel = mean_pixel(folder)
 
     def prepare_for_words(self) -> None:

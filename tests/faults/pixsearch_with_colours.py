@@ -36,5 +36,5 @@ class SlowColours(ColourRuntime):
 if __name__ == "__main__":
     pixsearch.model.checkpoints.find_checkpoint = lambda name: Path(name or "shipped")
     pixsearch_indexer.CheckpointEncoder = lambda checkpoint: SlowColours()  # type: ignore[assignment, misc, return-value]
-    sys.modules["pixsearch.model.runtime"] = SimpleNamespace(PixelBertRuntime=lambda folder: SlowColours())  # type: ignore[assignment]
+    sys.modules["pixsearch.model.runtime"] = SimpleNamespace(PixelBertRuntime=lambda folder, gpu=True: SlowColours())  # type: ignore[assignment]
     main()

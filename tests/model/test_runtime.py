@@ -34,7 +34,7 @@ def pictures() -> list[Image.Image]:
 def _in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     """On every machine, so that there is something to compare with to the last digits."""
     monkeypatch.setattr(
-        "pixsearch.model.runtime.forwards_of", lambda folder, fingerprint: CompiledForwards(folder, fingerprint, "f32")
+        "pixsearch.model.runtime.forwards_of", lambda folder, name, gpu: CompiledForwards(folder, name, "f32")
     )
 
 
