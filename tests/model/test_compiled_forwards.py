@@ -86,6 +86,7 @@ def test_what_was_compiled_once_is_not_compiled_again(speaking: Path, monkeypatc
     assert (compiled(speaking).run("embed_texts", IDS, MASK) == first).all()
 
 
+@pytest.mark.slow
 def test_what_was_damaged_is_compiled_again(speaking: Path, nothing_kept: Path) -> None:
     compiled(speaking).run("embed_texts", IDS, MASK)
     [kept] = nothing_kept.glob("*/embed_texts")
