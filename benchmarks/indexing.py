@@ -23,7 +23,7 @@ import typer
 from PIL import Image
 
 from benchmarks.measuring import PIXSEARCH, Command, Taken, median, say_where, take
-from benchmarks.peer import forget_all, make_peer, peer_python, rclip, rclip_environment
+from benchmarks.peer import PROJECT, forget_all, in_peer, make_peer, rclip, rclip_environment
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.picture_files import is_named_like_a_picture
@@ -60,8 +60,7 @@ def main(
             ):
                 for which in ("first", "again"):
                     taken.setdefault(f"{program} {which}", []).append(take(command, folder, environment))
-        by_open_clip = [peer_python(), Path(__file__).with_name("open_clip_photos.py"), folder]
-        taken["open_clip, torch"] = [take(by_open_clip)]
+        taken["open_clip, torch"] = [take(in_peer("open_clip_photos", folder), PROJECT)]
     for name, takens in taken.items():
         one = median(takens)
         print(f"{name:16} {one.seconds:7.2f} s {photos / one.seconds:8.1f} photos/s, peak {one.peak_mb:,.0f} MB")

@@ -1,6 +1,6 @@
 """Embeds the photos of a folder with open_clip's ViT-B/32 under torch, as its own documentation does it.
 
-    PEER/bin/python benchmarks/open_clip_photos.py FOLDER
+    PEER/bin/python -m benchmarks.open_clip_photos FOLDER
 
 Runs in the peer's environment, by `benchmarks/indexing.py`. The weights are random; nothing is stored.
 """
@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-if torch.version.cuda is None:  # PyPI's torchvision does not load beside a CPU build of torch
-    sys.modules.setdefault("torchvision._meta_registrations", ModuleType("torchvision._meta_registrations"))
+import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
-import open_clip
+import open_clip  # isort: skip
 
 
 class Photos(Dataset[Tensor]):

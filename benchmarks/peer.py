@@ -22,8 +22,9 @@ import numpy as np
 
 from benchmarks.measuring import take
 
-BENCH = Path(__file__).parent.parent / ".bench"
-_PEER, _DATA = BENCH / "peer", BENCH / "rclip"
+PROJECT = Path(__file__).resolve().parent.parent
+_PEER, _DATA = PROJECT / ".bench" / "peer", PROJECT / ".bench" / "rclip"
+_PYTHON = _PEER / "bin" / "python"
 _PACKAGES = ("rclip==3.3.0", "open-clip-torch==3.3.0", "onnx>=1.19", "onnxscript>=0.5")
 _EMBEDDING_SIZE = 512
 
@@ -34,15 +35,15 @@ def make_peer() -> None:
         subprocess.run([sys.executable, "-m", "venv", _PEER], check=True)
         # As ours, whose build is the right one for this machine.
         torch = [f"{name}=={version(name).split('+')[0]}" for name in ("torch", "torchvision")]
-        subprocess.run([peer_python(), "-m", "pip", "install", "--quiet", *_PACKAGES, *torch], check=True)
+        subprocess.run([_PYTHON, "-m", "pip", "install", "--quiet", *_PACKAGES, *torch], check=True)
     if not (_DATA / "tokenizer").exists():
         shutil.rmtree(_DATA, ignore_errors=True)
-        graphs = Path(__file__).with_name("rclip_graphs.py")
-        subprocess.run([peer_python(), graphs, _DATA], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        take(in_peer("rclip_graphs", _DATA), PROJECT, watch=False)
 
 
-def peer_python() -> Path:
-    return _PEER / "bin" / "python"
+def in_peer(program: str, folder: Path) -> list[str | Path]:
+    """The command of one of the benchmarks' programs in the peer's environment; it runs in the project's folder."""
+    return [_PYTHON, "-m", f"benchmarks.{program}", folder]
 
 
 def rclip(words: str, *, index: bool) -> list[str | Path]:

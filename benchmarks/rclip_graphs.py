@@ -1,6 +1,6 @@
 """Makes what rclip would download, with random weights: how long it takes does not depend on their values.
 
-    PEER/bin/python benchmarks/rclip_graphs.py FOLDER
+    PEER/bin/python -m benchmarks.rclip_graphs FOLDER
 
 Runs in the peer's environment, by `benchmarks/peer.py`. The networks are those of rclip's model, ViT-B/32 at 256 pixels
 and CLIP's text tower, built by open_clip.
@@ -11,35 +11,27 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
-if torch.version.cuda is None:  # PyPI's torchvision does not load beside a CPU build of torch
-    sys.modules.setdefault("torchvision._meta_registrations", ModuleType("torchvision._meta_registrations"))
+import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
-import open_clip
+import open_clip  # isort: skip
 
 MODEL = "ViT-B-32-256"
 
 
-class Pictures(nn.Module):
-    def __init__(self, clip: nn.Module) -> None:
+class Tower(nn.Module):
+    """One side of CLIP: `encode` is the name of its method."""
+
+    def __init__(self, clip: nn.Module, encode: str) -> None:
         super().__init__()
-        self.clip = clip
+        self.clip, self.encode = clip, encode
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.clip.encode_image(pixels)  # type: ignore[operator, no-any-return]
-
-
-class Words(nn.Module):
-    def __init__(self, clip: nn.Module) -> None:
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, ids: Tensor) -> Tensor:
-        return self.clip.encode_text(ids)  # type: ignore[operator, no-any-return]
+    def forward(self, inputs: Tensor) -> Tensor:
+        encoded: Tensor = getattr(self.clip, self.encode)(inputs)
+        return encoded
 
 
 def main(folder: Path) -> None:
@@ -48,8 +40,8 @@ def main(folder: Path) -> None:
         made.mkdir(parents=True)
     clip = open_clip.create_model(MODEL).eval()
     examples = {
-        "visual": (Pictures(clip), torch.zeros(2, 3, 256, 256)),
-        "textual": (Words(clip), torch.zeros(2, 77, dtype=torch.int64)),
+        "visual": (Tower(clip, "encode_image"), torch.zeros(2, 3, 256, 256)),
+        "textual": (Tower(clip, "encode_text"), torch.zeros(2, 77, dtype=torch.int64)),
     }
     for name, (network, example) in examples.items():
         torch.onnx.export(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import struct
-import sys
 import tempfile
 import time
 import zlib
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.measuring import say_where, take
+from benchmarks.measuring import PIXSEARCH, say_where, take
 from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library
 from pixsearch.model.checkpoints import SHIPPED
@@ -77,7 +76,7 @@ def main() -> None:
         bytes_a_photo = sum(file.stat().st_size for file in library.iterdir()) / count
 
         find: list[str | Path] = ["find", photos, "-printf", "%s %T@ %p\n"]
-        refresh: list[str | Path] = [Path(sys.executable).with_name("pixsearch"), "index", "--library", library]
+        refresh: list[str | Path] = [PIXSEARCH, "index", "--library", library]
         know((photo, photo.stat()) for photo in photos.rglob("*.png"))
         times = []
         for _ in range(RUNS + 1):
