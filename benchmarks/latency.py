@@ -78,7 +78,7 @@ def make_library(source: Path, folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     with Library.open(source) as opened:
         ids = opened.vectors().ids()[:DRAWN_FROM]
-        drawn = opened.candidates(ids.tolist())
+        drawn, grids = opened.candidates(ids.tolist()), opened.grids(ids.tolist())
         model = opened.model()
     assert model is not None, "the library was indexed"
     with Library.create(folder) as library, library.writing() as writer:
@@ -89,7 +89,7 @@ def make_library(source: Path, folder: Path, count: int) -> None:
             for number in range(start, min(start + STORE_AT_ONCE, count)):
                 one = drawn[int(rng.integers(len(drawn)))]
                 embedding = one.embedding + rng.standard_normal(len(one.embedding)).astype(np.float32) * 0.02
-                grid = np.frombuffer(one.grid, dtype=np.uint8).copy()
+                grid = np.frombuffer(grids[one.content_id], dtype=np.uint8).copy()
                 grid[rng.integers(4, len(grid), 100)] ^= 1
                 digest = b"%032d" % number
                 normal = embedding / np.linalg.norm(embedding)
@@ -137,8 +137,9 @@ def ask(folder: Path, candidates: int) -> None:
             [vector] = timed(stages, "words", runtime.embed_texts, [text])
             _, ids = timed(stages, "FAISS", library.vectors().search, vector[np.newaxis], candidates)
             found = timed(stages, "SQLite", library.candidates, ids[0].tolist())
-            grids, embeddings = [one.grid for one in found], np.stack([one.embedding for one in found])
-            timed(stages, "re-rank", runtime.match, text, grids, embeddings)
+            grids = timed(stages, "grids", library.grids, ids[0].tolist())
+            embeddings = np.stack([one.embedding for one in found])
+            timed(stages, "re-rank", runtime.match, text, [grids[one.content_id] for one in found], embeddings)
             timed(stages, "all", engine.search, query)
         photos = library.status().photos
     medians = [f"{stage} {statistics.median(times[1:]):.1f}" for stage, times in stages.items()]

@@ -25,6 +25,11 @@ def models_folder() -> Path:
     return platformdirs.user_data_path("pixsearch", appauthor=False) / "models"
 
 
+def cache_folder() -> Path:
+    """For what can be made again. It may be deleted at any time."""
+    return platformdirs.user_cache_path("pixsearch", appauthor=False)
+
+
 def compiled_folder() -> Path:
-    """Where checkpoints lie as they were compiled for this machine. It may be deleted at any time."""
-    return platformdirs.user_cache_path("pixsearch", appauthor=False) / "compiled"
+    """Where checkpoints lie as they were compiled for this machine."""
+    return cache_folder() / "compiled"

@@ -11,6 +11,7 @@ import typer
 from pixsearch.durable import write_durably
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.search.query import Words
+from pixsearch_cli.json_records import explanation_record
 from pixsearch_cli.options import CheckpointOption, JsonOption
 from pixsearch_cli.output import print_json, print_table
 
@@ -49,14 +50,7 @@ def explain(
         draw(explanation, picture).save(buffer, "PNG")
         write_durably(out, buffer.getvalue())
     if as_json:
-        print_json(
-            {
-                "match": explanation.match,
-                "probability": explanation.probability,
-                "words": explanation.words,
-                "attention": explanation.attention.tolist(),
-            }
-        )
+        print_json(explanation_record(explanation))
         return
     rows = [[f"{share:.0%}", place, word] for word, share, place in explanation.strongest()]
     print_table(["attention", "most at", "word"], rows)

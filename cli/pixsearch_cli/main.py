@@ -19,6 +19,7 @@ from pixsearch_cli import (
     forget_cmd,
     index_cmd,
     query_cmd,
+    serve_cmd,
     status_cmd,
     train_cmd,
     verify_cmd,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("index")(index_cmd.index)
 app.command("query")(query_cmd.query)
 app.command("explain")(explain_cmd.explain)
+app.command("serve")(serve_cmd.serve)
 app.command("status")(status_cmd.status)
 app.command("watch")(watch_cmd.watch)
 app.command("forget")(forget_cmd.forget)

@@ -232,7 +232,7 @@ def _search(
         for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
             words = query.main_words if explained else None
-            why = [None if engine is None or words is None else engine.explain(words.text, hit.path) for hit in hits]
+            why = [None if engine is None or words is None else engine.explain(words.text, hit.id) for hit in hits]
             answers.append(Section(shown, hits, why))
     return answers
 

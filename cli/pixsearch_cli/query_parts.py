@@ -27,11 +27,17 @@ def other_parts(
     return (*pictures, *added, *(_part(operand, -1.0, allow_network) for operand in minus))
 
 
+def split_weight(operand: str) -> tuple[float, str]:
+    """The weight in front of an operand, as in `0.5:people`, and what stands behind it; else 1 and all of it."""
+    if weighted := _WEIGHTED.fullmatch(operand):
+        return float(weighted[1]), weighted[2]
+    return 1.0, operand
+
+
 def _part(operand: str, sign: float, allow_network: bool) -> Words | Picture:
     """An operand of --plus or --minus: a picture if it is called like one or is there as a file, else words."""
-    weight = sign
-    if weighted := _WEIGHTED.fullmatch(operand):
-        weight, operand = sign * float(weighted[1]), weighted[2]
+    weight, operand = split_weight(operand)
+    weight *= sign
     if _ADDRESS.match(operand) or is_named_like_a_picture(os.fsencode(operand)) or _is_file(operand):
         return _picture(operand, weight, allow_network)
     return Words(operand, weight)

@@ -16,6 +16,7 @@ import typer
 
 from pixsearch.errors import PictureError, PixsearchError
 from pixsearch.search.hits import percent
+from pixsearch_cli.json_records import hit_record
 from pixsearch_cli.output import print_json, print_table, printable, say
 
 if TYPE_CHECKING:
@@ -25,34 +26,10 @@ _PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
 """In cells of the terminal."""
 
 
-def json_record(hit: Hit) -> dict[str, object]:
-    """As docs/guide.md has it."""
-    metadata = hit.metadata
-    return {
-        "rank": hit.rank,
-        "path": hit.path,
-        "similarity": hit.similarity,
-        "similarity_rank": hit.similarity_rank,
-        "match": hit.match,
-        "probability": hit.probability,
-        "copies": hit.copies,
-        "similar": hit.similar,
-        "width": metadata.width,
-        "height": metadata.height,
-        "taken_at": None if metadata.taken_at is None else metadata.taken_at.isoformat(),
-        "camera": metadata.camera,
-        "latitude": metadata.latitude,
-        "longitude": metadata.longitude,
-        "title": metadata.title,
-        "caption": metadata.caption,
-        "keywords": metadata.keywords,
-    }
-
-
 def print_json_lines(hits: Sequence[Hit], query: str | None) -> None:
     """With the query in front where there are several."""
     for hit in hits:
-        print_json(({} if query is None else {"query": query}) | json_record(hit))
+        print_json(({} if query is None else {"query": query}) | hit_record(hit))
 
 
 def print_paths(hits: Sequence[Hit], end: bytes) -> None:

@@ -83,7 +83,17 @@ class Decoders:
 
 @contextmanager
 def decoders(limits: DecodeLimits, min_edge: int) -> Iterator[Decoders]:
-    """A process for each core, gone at the end; at an error at once, whatever they are at."""
+    """`Decoders` in processes of their own."""
+    with decoding_processes(limits) as pool:
+        yield Decoders(pool, limits, min_edge)
+
+
+@contextmanager
+def decoding_processes(limits: DecodeLimits) -> Iterator[ProcessPool]:
+    """A process for each core, gone at the end; at an error at once, whatever they are at.
+
+    Megapixels and memory are limited there; the seconds are for whoever hands out work to say.
+    """
     # Not fork: this process may have threads, torch's among them, and large memory. The server forks for it.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
@@ -96,7 +106,7 @@ def decoders(limits: DecodeLimits, min_edge: int) -> Iterator[Decoders]:
         context=context,
     )
     try:
-        yield Decoders(pool, limits, min_edge)
+        yield pool
     except BaseException:
         pool.stop()
         raise

@@ -52,13 +52,8 @@ def load_file(
             return LoadedFile(path, stamp, digest, None)
         header = open_header(data, megapixels)
         metadata = read_metadata(header)
-        try:
-            picture = upright_rgb(header, min_edge)
-        except PictureError:
-            if (part := decoded_part(data, min_edge, megapixels)) is None:
-                raise
-            metadata = replace(metadata, share_decoded=part[1])
-            picture = turned_to_srgb(part[0], orientation_of(header), min_edge)
+        picture, share = decoded_picture(data, header, min_edge, megapixels)
+        metadata = replace(metadata, share_decoded=share)
         return LoadedFile(path, stamp, digest, DecodedPicture(len(data), metadata, picture))
     except FileNotFoundError:
         return None
@@ -71,6 +66,20 @@ def load_file(
         return FailedFile(path, stamp, "takes more memory to decode than a photo should")
     except Exception as error:  # noqa: BLE001 - one file's damage must not end a run of thousands, and is recorded here
         return FailedFile(path, stamp, f"cannot be read: unexpected {type(error).__name__}: {error}")
+
+
+def decoded_picture(data: bytes, header: Image.Image, min_edge: int, megapixels: int) -> tuple[Image.Image, float]:
+    """The picture in a file's bytes, as `upright_rgb` has it, and which share of its rows it is. Raises PictureError.
+
+    Args:
+        header: what `open_header` made of the bytes.
+    """
+    try:
+        return upright_rgb(header, min_edge), 1.0
+    except PictureError:
+        if (part := decoded_part(data, min_edge, megapixels)) is None:
+            raise
+        return turned_to_srgb(part[0], orientation_of(header), min_edge), part[1]
 
 
 def content_digest(data: bytes) -> bytes:

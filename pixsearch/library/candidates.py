@@ -1,4 +1,4 @@
-"""Pictures of a library, with all that a search needs of each."""
+"""Pictures of a library, with what a search or somebody who looks at one needs of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, Row, Select, select
 
 from pixsearch.library.database import in_parts
 from pixsearch.library.filters import NO_FILTERS, Filters
-from pixsearch.library.records import Candidate, Metadata
+from pixsearch.library.records import Candidate, FileStamp, Metadata, StoredPicture
 from pixsearch.library.schema import CONTENTS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS, VECTOR_INDEX
 
 
@@ -44,21 +45,50 @@ def candidate_at(connection: Connection, path: Path) -> Candidate | None:
     return next(_candidates(connection, [row.content_id], NO_FILTERS), None)
 
 
-def _candidates(connection: Connection, content_ids: Sequence[int], filters: Filters) -> Iterator[Candidate]:
-    photos = connection.execute(
+def grids_of(connection: Connection, content_ids: Sequence[int]) -> dict[int, bytes]:
+    """See `Library.grids`."""
+    in_use = select(GRIDS.c.content_id, GRIDS.c.grid).join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == GRIDS.c.model_id)
+    return {
+        row.content_id: row.grid
+        for part in in_parts(content_ids)
+        for row in connection.execute(in_use.where(GRIDS.c.content_id.in_(part)))
+    }
+
+
+def picture_of(connection: Connection, content_id: int) -> StoredPicture | None:
+    """See `Library.picture`."""
+    content = connection.execute(select(CONTENTS).where(CONTENTS.c.id == content_id)).one_or_none()
+    photos = connection.execute(_photos_of([content_id]).add_columns(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns)).all()
+    if content is None or not photos:
+        return None
+    return StoredPicture(
+        content_id,
+        content.digest,
+        content.size_bytes,
+        _metadata(content),
+        tuple((Path(os.fsdecode(row.path)), FileStamp(row.size_bytes, row.mtime_ns)) for row in photos),
+    )
+
+
+def _photos_of(content_ids: Sequence[int]) -> Select[Any]:
+    """Those that can be reached first, then by name."""
+    return (
         select(PHOTOS.c.content_id, PHOTOS.c.path)
         .join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
         .where(PHOTOS.c.content_id.in_(content_ids))
         .order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
-    ).all()
+    )
+
+
+def _candidates(connection: Connection, content_ids: Sequence[int], filters: Filters) -> Iterator[Candidate]:
+    photos = connection.execute(_photos_of(content_ids)).all()
     paths: dict[int, list[Path]] = {}
     passes = filters.path_test()
     for content_id, path in sorted(photos, key=lambda photo: not passes(photo.path)):
         paths.setdefault(content_id, []).append(Path(os.fsdecode(path)))
     rows = connection.execute(
-        select(*CONTENTS.c, FEATURES.c.embedding, GRIDS.c.grid)
+        select(*CONTENTS.c, FEATURES.c.embedding)
         .join(FEATURES, FEATURES.c.content_id == CONTENTS.c.id)
-        .join(GRIDS, and_(GRIDS.c.content_id == CONTENTS.c.id, GRIDS.c.model_id == FEATURES.c.model_id))
         .join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == FEATURES.c.model_id)
         .where(CONTENTS.c.id.in_(content_ids))
     )
@@ -67,20 +97,23 @@ def _candidates(connection: Connection, content_ids: Sequence[int], filters: Fil
             yield Candidate(
                 content_id=row.id,
                 paths=tuple(paths[row.id]),
-                metadata=Metadata(
-                    format=row.format,
-                    width=row.width,
-                    height=row.height,
-                    taken_at=datetime.fromisoformat(row.taken_at) if row.taken_at else None,
-                    camera=row.camera,
-                    lens=row.lens,
-                    latitude=row.latitude,
-                    longitude=row.longitude,
-                    title=row.title,
-                    caption=row.caption,
-                    keywords=tuple(row.keywords),
-                    share_decoded=row.share_decoded,
-                ),
+                metadata=_metadata(row),
                 embedding=np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE),
-                grid=row.grid,
             )
+
+
+def _metadata(content: Row[*tuple[Any, ...]]) -> Metadata:
+    return Metadata(
+        format=content.format,
+        width=content.width,
+        height=content.height,
+        taken_at=datetime.fromisoformat(content.taken_at) if content.taken_at else None,
+        camera=content.camera,
+        lens=content.lens,
+        latitude=content.latitude,
+        longitude=content.longitude,
+        title=content.title,
+        caption=content.caption,
+        keywords=tuple(content.keywords),
+        share_decoded=content.share_decoded,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,8 +61,8 @@ def _conditions(connection: Connection, filters: Filters) -> Iterator[ColumnElem
         cameras = connection.scalars(select(CONTENTS.c.camera).where(CONTENTS.c.camera.is_not(None)).distinct())
         yield CONTENTS.c.camera.in_([one for one in cameras if filters.camera.casefold() in one.casefold()])
     if filters.folders:
-        folders = [os.fsencode(folder.expanduser().resolve()) for folder in filters.folders]
-        yield or_(*((PHOTOS.c.path > below(folder)) & (PHOTOS.c.path < behind_all_below(folder)) for folder in folders))
+        paths = filters.folder_paths()
+        yield or_(*((PHOTOS.c.path > below(folder)) & (PHOTOS.c.path < behind_all_below(folder)) for folder in paths))
 
 
 def _passes(row: Row[*tuple[Any, ...]], filters: Filters) -> bool:

@@ -57,9 +57,17 @@ class Filters:
             if bound is not None and bound.tzinfo is not None:
                 raise UsageError("a date of a query has no time zone", "It is compared with the camera's own clock")
 
+    def folder_paths(self) -> list[bytes]:
+        """The folders, as the library has the paths of photos. Raises UsageError for what no folder is called."""
+        try:
+            # Not Path.resolve: that raises for links that lead in a circle.
+            return [os.fsencode(os.path.realpath(folder.expanduser())) for folder in self.folders]
+        except (RuntimeError, ValueError) as error:  # the home of a user who is not there; a NUL
+            raise UsageError(f"no folder can be called so: {error}", "Give the path of one") from error
+
     def path_test(self) -> Callable[[bytes], bool]:
-        """What says of a photo's path whether folder and name are as asked."""
-        folders = [os.fsencode(folder.expanduser().resolve()) for folder in self.folders]
+        """What says of a photo's path whether folder and name are as asked. Raises UsageError, as above."""
+        folders = self.folder_paths()
         name = None if self.name is None else re.compile(fnmatch.translate(self.name), re.IGNORECASE)
 
         def test(path: bytes) -> bool:

@@ -31,6 +31,7 @@ from pixsearch.library.records import (
     LibraryStatus,
     RootStatus,
     ScanRules,
+    StoredPicture,
 )
 from pixsearch.library.schema import (
     CONTENTS,
@@ -240,6 +241,20 @@ class Library:
 
         with self._database.reading() as connection:
             return candidates_of(connection, content_ids, filters)
+
+    def grids(self, content_ids: Sequence[int]) -> dict[int, bytes]:
+        """The pixel grids of pictures, as the model packed them, by id. Ids that are not there are left out."""
+        from pixsearch.library.candidates import grids_of  # as above
+
+        with self._database.reading() as connection:
+            return grids_of(connection, content_ids)
+
+    def picture(self, content_id: int) -> StoredPicture | None:
+        """The picture with an id and the photos that hold it; None where there is none, or not any more."""
+        from pixsearch.library.candidates import picture_of  # as above
+
+        with self._database.reading() as connection:
+            return picture_of(connection, content_id)
 
     def status(self) -> LibraryStatus:
         """What the library holds. A root is online if its last run could reach it and it is there now."""

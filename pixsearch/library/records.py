@@ -46,14 +46,25 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One picture of the first stage, with all that the second stage and a hit need."""
+    """One picture of the first stage, with all that a hit needs; what the second stage reads is `Library.grids`."""
 
     content_id: int
     paths: tuple[Path, ...]
     """Every photo with this content; those that can be reached first, then by name. Never empty."""
     metadata: Metadata
     embedding: NDArray[np.float32]
-    grid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """One picture of the library, and the photos that hold it."""
+
+    content_id: int
+    digest: bytes
+    size_bytes: int
+    metadata: Metadata
+    photos: tuple[tuple[Path, FileStamp], ...]
+    """Those that can be reached first, then by name, each as it was when it was read. Never empty."""
 
 
 @dataclass(frozen=True, slots=True)

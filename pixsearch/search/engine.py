@@ -70,7 +70,8 @@ class SearchEngine:
             found = found[:k]
         matches = probabilities = None
         if found and query.words and query.rerank is not False:
-            matches, probabilities = self._second_stage(query, [one.candidate for one in found])
+            found, grids = self._with_grids(found)
+            matches, probabilities = self._second_stage(query, [one.candidate for one in found], grids)
         order = self._order(len(found), matches if by_match else None, probabilities, query.threshold)
         passes = query.filters.path_test()
         hits: list[Hit] = []
@@ -82,6 +83,7 @@ class SearchEngine:
                 shown = [(path, ()) for path in paths if passes(os.fsencode(path))]
             hits += [
                 Hit(
+                    id=one.candidate.content_id,
                     path=path,
                     rank=rank,
                     similarity=one.similarity,
@@ -136,13 +138,18 @@ class SearchEngine:
             for rank, place in enumerate(order[:k], start=1)
         ]
 
-    def explain(self, words: str, path: Path) -> Explanation | None:
-        """Where in a photo of the library each word is looked for; None where it is not in it as it is now."""
-        photo = self._library.photo(path)
-        if photo is None:
+    def explain(self, words: str, content_id: int) -> Explanation | None:
+        """Where in a picture of the library each word is looked for; None where it is not in it any more.
+
+        Raises UsageError for words that cannot be asked, ModelMismatch, LibraryError.
+        """
+        text = Words(words).text
+        found = self._stored(content_id) if self._has_features() else None
+        if found is None:
             return None
-        size = photo.metadata.width, photo.metadata.height
-        return explain_grid(self._runtime, words, photo.grid, photo.embedding[np.newaxis], *size)
+        picture, grid = found
+        size = picture.metadata.width, picture.metadata.height
+        return explain_grid(self._runtime, text, grid, picture.embedding[np.newaxis], *size)
 
     def _has_features(self) -> bool:
         """Whether anything was ever indexed. Raises ModelMismatch where another model did it."""
@@ -201,8 +208,13 @@ class SearchEngine:
 
     def _picture(self, part: Picture) -> tuple[Floats, bytes]:
         """The unit vector [embedding size] and the grid of a picture; those of the library where it is in there."""
+        content_id = part.source if isinstance(part.source, int) else None
         if isinstance(part.source, Path) and (photo := self._library.photo(part.source)) is not None:
-            return photo.embedding, photo.grid
+            content_id = photo.content_id
+        if content_id is not None and (stored := self._stored(content_id)) is not None:
+            return stored[0].embedding, stored[1]
+        if isinstance(part.source, int):
+            raise PictureError(f"the library has no picture {part.source}", "It may have gone; search again")
         try:
             picture = open_picture(part.source, min_edge=self._runtime.input_size)
         except PictureError as error:
@@ -210,6 +222,17 @@ class SearchEngine:
             raise PictureError(f"{name}: {error.message}", error.hint) from error
         embeddings, grids = self._runtime.encode_pictures([picture])
         return embeddings[0], grids[0]
+
+    def _stored(self, content_id: int) -> tuple[Candidate, bytes] | None:
+        """A picture of the library, and its grid."""
+        candidates, grids = self._library.candidates([content_id]), self._library.grids([content_id])
+        return (candidates[0], grids[content_id]) if candidates and grids else None
+
+    def _with_grids(self, found: list[_Found]) -> tuple[list[_Found], list[bytes]]:
+        """What was found with the grid of each; without what has left the library since."""
+        grids = self._library.grids([one.candidate.content_id for one in found])
+        kept = [one for one in found if one.candidate.content_id in grids]
+        return kept, [grids[one.candidate.content_id] for one in kept]
 
     def _first_stage(self, query: Query, count: int) -> list[_Found]:
         """The nearest pictures that pass the filters, nearest first: `count` of them, if there are so many."""
@@ -235,24 +258,31 @@ class SearchEngine:
 
     def _folded(self, found: list[_Found]) -> list[_Found]:
         """Each picture with its near-duplicates folded into it, of which it is the most similar to the query."""
-        kept: list[_Found] = []
-        for one in found:
-            if (
-                other := next((other for other in kept if self._are_alike(other.candidate, one.candidate)), None)
-            ) is None:
-                kept.append(one)
+        if not found:
+            return []
+        embeddings = np.stack([one.candidate.embedding for one in found])
+        near = embeddings @ embeddings.T >= MAY_BE_ALIKE
+        np.fill_diagonal(near, False)
+        grids = self._library.grids([found[place].candidate.content_id for place in np.flatnonzero(near.any(axis=1))])
+        kept: dict[int, _Found] = {}
+        for place, one in enumerate(found):
+            grid = grids.get(one.candidate.content_id)
+            for earlier in np.flatnonzero(near[place, :place]).tolist():
+                other = kept.get(earlier)
+                other_grid = None if other is None else grids.get(other.candidate.content_id)
+                if other is None or grid is None or other_grid is None:
+                    continue
+                if self._runtime.likeness(grid, other_grid) >= ALIKE:
+                    other.similar.append(one.candidate)
+                    break
             else:
-                other.similar.append(one.candidate)
-        return kept
+                kept[place] = one
+        return list(kept.values())
 
-    def _are_alike(self, candidate: Candidate, other: Candidate) -> bool:
-        if float(candidate.embedding @ other.embedding) < MAY_BE_ALIKE:
-            return False
-        return self._runtime.likeness(candidate.grid, other.grid) >= ALIKE
-
-    def _second_stage(self, query: Query, candidates: list[Candidate]) -> tuple[Floats, Floats | None]:
+    def _second_stage(
+        self, query: Query, candidates: list[Candidate], grids: list[bytes]
+    ) -> tuple[Floats, Floats | None]:
         """For each candidate the weighted sum of the words' logits, and the probability of the main words' alone."""
-        grids = [candidate.grid for candidate in candidates]
         embeddings = np.stack([candidate.embedding for candidate in candidates])
         logits = {words: self._runtime.match(words.text, grids, embeddings) for words in query.words}
         weights = np.array([words.weight for words in query.words], dtype=np.float32)

@@ -12,6 +12,8 @@ from pixsearch.library.records import Metadata, TextSource
 class Hit:
     """A picture that was found. Copies of one picture are one hit."""
 
+    id: int
+    """The picture's in its library: shared by its copies, and never given to another."""
     path: Path
     rank: int
     """From 1, in the order of the answer."""

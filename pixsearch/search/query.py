@@ -34,9 +34,10 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture to look for others like it: a file, which may be a photo of the library, or the bytes of one."""
+    """A picture to look for others like it: a file, which may be a photo of the library, the bytes of one, or the id
+    that a hit has."""
 
-    source: Path | bytes
+    source: Path | bytes | int
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -87,4 +88,4 @@ class Query:
 
 def _check_weight(weight: float) -> None:
     if weight == 0 or not math.isfinite(weight):
-        raise UsageError(f"a part of a query cannot weigh {weight}", "Use a number other than 0")
+        raise UsageError(f"a part of a query cannot weigh {abs(weight)}", "Use a number other than 0")

@@ -151,7 +151,7 @@ def test_a_candidate_carries_all_that_a_hit_needs(library: Library) -> None:
     assert candidate.paths == (Path("/photos/a"),)
     assert candidate.metadata == Metadata("JPEG", 4, 3)
     assert candidate.embedding.tolist() == [0, 1, 0]
-    assert candidate.grid == b"grid of a"
+    assert library.grids([1, 2]) == {1: b"grid of a"}
 
 
 def test_candidates_come_in_the_order_asked_for_without_those_that_are_gone(library: Library) -> None:

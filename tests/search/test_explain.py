@@ -14,7 +14,10 @@ from tests.colour_runtime import ColourRuntime
 def test_a_photo_of_the_library_is_explained_by_what_the_library_has_of_it(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
-    why = SearchEngine(indexed, runtime).explain("red blue", photos / "blue.png")
+    blue = indexed.photo(photos / "blue.png")
+    assert blue is not None
+
+    why = SearchEngine(indexed, runtime).explain("red blue", blue.content_id)
 
     assert why is not None
     assert why.words == ("red", "blue")
@@ -23,8 +26,8 @@ def test_a_photo_of_the_library_is_explained_by_what_the_library_has_of_it(
     assert runtime.pictures_encoded == 0
 
 
-def test_what_is_not_in_the_library_is_not_explained(indexed: Library, runtime: ColourRuntime, tmp_path: Path) -> None:
-    assert SearchEngine(indexed, runtime).explain("red", tmp_path / "none.png") is None
+def test_what_is_not_in_the_library_is_not_explained(indexed: Library, runtime: ColourRuntime) -> None:
+    assert SearchEngine(indexed, runtime).explain("red", 1000) is None
 
 
 def test_any_picture_is_explained(runtime: ColourRuntime) -> None:

@@ -1,0 +1,82 @@
+"""What `--json` prints, as docs/guide.md has it; the HTTP API answers with the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixsearch import Hit
+    from pixsearch.library.records import Failure, LibraryStatus, Metadata
+    from pixsearch.search.explain import Explanation
+
+
+def hit_record(hit: Hit) -> dict[str, object]:
+    return {
+        "rank": hit.rank,
+        "id": hit.id,
+        "path": hit.path,
+        "similarity": hit.similarity,
+        "similarity_rank": hit.similarity_rank,
+        "match": hit.match,
+        "probability": hit.probability,
+        "copies": hit.copies,
+        "similar": hit.similar,
+        **metadata_record(hit.metadata),
+    }
+
+
+def metadata_record(metadata: Metadata) -> dict[str, object]:
+    return {
+        "width": metadata.width,
+        "height": metadata.height,
+        "taken_at": None if metadata.taken_at is None else metadata.taken_at.isoformat(),
+        "camera": metadata.camera,
+        "latitude": metadata.latitude,
+        "longitude": metadata.longitude,
+        "title": metadata.title,
+        "caption": metadata.caption,
+        "keywords": metadata.keywords,
+    }
+
+
+def explanation_record(explanation: Explanation) -> dict[str, object]:
+    return {
+        "match": explanation.match,
+        "probability": explanation.probability,
+        "words": explanation.words,
+        "attention": explanation.attention.tolist(),
+    }
+
+
+def status_record(status: LibraryStatus, failures: Sequence[Failure]) -> dict[str, object]:
+    run = status.last_run
+    return {
+        "library": status.library,
+        "model": status.model and status.model.name,
+        "fingerprint": status.model and status.model.fingerprint,
+        "roots": [
+            {"path": root.path, "online": root.online, "photos": root.photos, **asdict(root.rules)}
+            for root in status.roots
+        ],
+        "photos": status.photos,
+        "contents": status.contents,
+        "cut_short": status.cut_short,
+        "texts": status.texts,
+        "text_files": status.text_files,
+        "failures": status.failures,
+        "failed_files": [
+            {"path": failure.path, "reason": failure.reason, "when": failure.when.isoformat()} for failure in failures
+        ],
+        "bytes": status.size_bytes,
+        "database_bytes": status.database_bytes,
+        "vectors_bytes": status.vectors_bytes,
+        "last_run": run
+        and {
+            "started": run.started.isoformat(),
+            "finished": run.finished and run.finished.isoformat(),
+            "encoded": run.encoded,
+            "failed": run.failed,
+        },
+    }

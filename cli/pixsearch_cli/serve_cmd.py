@@ -1,0 +1,89 @@
+"""`pixsearch serve`: a page for one's photos."""
+
+from __future__ import annotations
+
+import webbrowser
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixsearch.errors import PixsearchError, UsageError
+from pixsearch.settings import cache_folder, library_folder
+from pixsearch_cli.options import LibraryOption, ModelOption
+from pixsearch_cli.output import say
+
+if TYPE_CHECKING:
+    from pixsearch.library.records import LibraryModel
+    from pixsearch.search.runtime import Runtime
+
+_EXTRA = ("fastapi", "jinja2", "python_multipart", "uvicorn")
+_LEAST_TOKEN = 16
+
+
+def serve(
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Where to listen; 0 is any that is free.")
+    ] = 7860,
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="NAME", help="Of which address. Others than this machine's own need a token."),
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="TEXT",
+            envvar="PIXSEARCH_TOKEN",
+            show_envvar=False,
+            help="What whoever asks must bring. [default: none on this machine alone, else one that is made]",
+        ),
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="Say on stderr what is asked, queries included.")
+    ] = False,
+    library: LibraryOption = None,
+    model: ModelOption = None,
+) -> None:
+    """Search in a browser, and over HTTP, until Ctrl-C.
+
+    For example: pixsearch serve --open
+
+    The page and the API answer this machine alone unless --host says otherwise. Nothing is written to photos or
+    library, and nothing is sent anywhere.
+    """
+    if missing := [name for name in _EXTRA if find_spec(name) is None]:
+        raise PixsearchError(
+            f"the page needs {' and '.join(missing)}", "Install it with: pip install 'pixsearch[serve]'"
+        )
+    if token is not None and len(token) < _LEAST_TOKEN:
+        raise UsageError(f"a token of {len(token)} characters can be guessed", f"Take {_LEAST_TOKEN} or more, or none")
+    from pixsearch.model.checkpoints import checkpoint_for
+    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch_cli.web.access import access_at
+    from pixsearch_cli.web.app import make_app
+    from pixsearch_cli.web.looking import Looking
+    from pixsearch_cli.web.server import listen, run
+    from pixsearch_cli.web.warm_engine import WarmEngine
+    from pixsearch_indexer.decoders import DecodeLimits, decoding_processes
+
+    def load(indexed_with: LibraryModel) -> Runtime:
+        return PixelBertRuntime(checkpoint_for(model, indexed_with))
+
+    folder = library_folder(library)
+    engine = WarmEngine(folder, load)
+    with listen(host, port) as listening:
+        access = access_at(host, token)
+        engine.warm_up()
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        address = f"http://{f'[{shown}]' if ':' in shown else shown}:{listening.getsockname()[1]}/"
+        if access.token is not None:
+            address += f"?token={access.token}"
+        say(f"{folder} is at {address} until Ctrl-C")
+        if open_it:
+            webbrowser.open(address)
+        limits = DecodeLimits()
+        with decoding_processes(limits) as pool:
+            run(make_app(engine, Looking(pool, limits, cache_folder()), access), listening, log_requests=log_requests)
+    engine.close()

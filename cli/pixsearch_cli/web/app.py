@@ -1,0 +1,40 @@
+"""The app: routes behind a guard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from pixsearch import __version__
+from pixsearch_cli.web import pages, photos_api, search_api
+from pixsearch_cli.web.access import Access, AccessGuard
+from pixsearch_cli.web.looking import Looking
+from pixsearch_cli.web.problems import answer_errors_with_problems
+from pixsearch_cli.web.site import Site
+from pixsearch_cli.web.turns import Turns
+from pixsearch_cli.web.warm_engine import WarmEngine
+
+SEARCHES_AT_ONCE, SEARCHES_WAITING = 2, 62
+PICTURES_AT_ONCE, PICTURES_WAITING = 8, 248
+
+
+def make_app(engine: WarmEngine, looking: Looking, access: Access) -> ASGIApp:
+    """The pages and the API of a library. Nothing in it writes to photos or library."""
+    app = FastAPI(
+        title="pixsearch",
+        version=__version__,
+        description="Find photos by words, and by other photos.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # both load scripts from the network
+        redoc_url=None,
+    )
+    searches, pictures = Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING), Turns(PICTURES_AT_ONCE, PICTURES_WAITING)
+    app.state.site = Site(engine, looking, searches, pictures)
+    answer_errors_with_problems(app)
+    for router in (search_api.router, photos_api.router, pages.router):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    return AccessGuard(app, access)

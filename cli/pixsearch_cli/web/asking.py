@@ -1,0 +1,108 @@
+"""A search as a request has it, in an address or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from pixsearch import Filters, Picture, Query, Words
+from pixsearch.search.query import DEFAULT_CANDIDATES
+from pixsearch_cli.query_filters import circle, date
+from pixsearch_cli.query_parts import split_weight
+
+MOST_RERANKED = 256
+MOST_HITS = 1000
+
+_WORDS = StringConstraints(max_length=1000)
+_PATTERN = r"^(\d{1,6}(\.\d{1,6})?:)?(\d{1,18}|[0-9a-f]{64})$"
+
+Operand = Annotated[str, _WORDS]
+LikeOperand = Annotated[str, StringConstraints(pattern=_PATTERN)]
+Name = Annotated[str, StringConstraints(max_length=4096)]
+
+Operands = Annotated[list[Operand], Field(max_length=8)]
+LikeOperands = Annotated[list[LikeOperand], Field(max_length=8)]
+
+
+class SearchRequest(BaseModel):
+    """What to look for: the options of `pixsearch query`, with pictures by id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: Operand | None = Field(None, description="Words to look for.", examples=["cherry blossoms in spring"])
+    plus: Operands = Field([], description="More words, as `[WEIGHT:]WORDS`.", examples=[["0.5:sunset"]])
+    minus: Operands = Field([], description="Words that shall not describe it.", examples=[["people"]])
+    like: LikeOperands = Field(
+        [], description="Pictures to look for others like them, as `[WEIGHT:]ID`: of a hit, or of an upload."
+    )
+    unlike: LikeOperands = Field([], description="Pictures that it shall not be like.")
+    folder: Annotated[list[Name], Field(max_length=16)] = Field([], description="Only photos below one of these.")
+    name: Name | None = Field(None, description="Only photos whose file is called so.", examples=["IMG_20*"])
+    after: Name | None = Field(None, description="Only photos taken then or later.", examples=["2021-03"])
+    before: Name | None = Field(None, description="Only photos taken before that began.", examples=["2021-06-15"])
+    camera: Name | None = Field(None, description="Only by a camera with this in its name.", examples=["canon"])
+    keyword: Annotated[list[Name], Field(max_length=16)] = Field([], description="Only with all these keywords.")
+    orientation: Literal["landscape", "portrait", "square"] | None = None
+    min_megapixels: float | None = Field(None, ge=0, allow_inf_nan=False)
+    max_megapixels: float | None = Field(None, ge=0, allow_inf_nan=False)
+    has_place: bool = Field(False, description="Only photos that say where they were taken.")
+    near: Name | None = Field(None, description="Only so near to a place: LAT,LON,KM.", examples=["48.86,2.35,10"])
+    k: int = Field(10, ge=1, le=MOST_HITS, description="How many hits.")
+    candidates: int = Field(DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="How many photos to re-rank.")
+    rerank: bool | None = Field(
+        None,
+        description="Order by match, or by similarity alone, which is faster. Default: what the model does better.",
+    )
+    threshold: float | None = Field(None, ge=0, le=1, description="Only matches as probable as this.")
+    duplicates: Literal["fold", "show"] = "fold"
+
+    @model_validator(mode="after")
+    def _reranks_no_more_than_it_may(self) -> Self:
+        if self.k > MOST_RERANKED and self.rerank is not False and (self.q or self.plus or self.minus):
+            raise ValueError(f"more than {MOST_RERANKED} hits only with rerank=false")
+        return self
+
+    def query(self, upload: Callable[[str], bytes]) -> Query:
+        """The query as data. Raises UsageError, and what `upload` raises, which gives the picture file by its name."""
+
+        def words(operand: str, sign: float) -> Words:
+            weight, text = split_weight(operand)
+            return Words(text, sign * weight)
+
+        def picture(operand: str, sign: float) -> Picture:
+            weight, name = split_weight(operand)
+            return Picture(int(name) if len(name) < _UPLOAD_NAME else upload(name), sign * weight)
+
+        return Query(
+            (
+                *([Words(self.q)] if self.q is not None else []),
+                *(picture(operand, 1.0) for operand in self.like),
+                *(words(operand, 1.0) for operand in self.plus),
+                *(picture(operand, -1.0) for operand in self.unlike),
+                *(words(operand, -1.0) for operand in self.minus),
+            ),
+            filters=Filters(
+                folders=tuple(map(Path, self.folder)),
+                name=self.name,
+                after=date(self.after),
+                before=date(self.before),
+                camera=self.camera,
+                keywords=tuple(self.keyword),
+                orientation=self.orientation,
+                min_megapixels=self.min_megapixels,
+                max_megapixels=self.max_megapixels,
+                has_place=self.has_place,
+                near=circle(self.near),
+            ),
+            candidates=self.candidates,
+            rerank=self.rerank,
+            threshold=self.threshold,
+            duplicates=self.duplicates,
+        )
+
+
+_UPLOAD_NAME = 64
+"""Characters in the name of an upload; ids are shorter."""

@@ -1,0 +1,78 @@
+"""Pictures to look at: thumbnails of photos, made when they are asked for, and pictures that somebody searches by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from pebble import ProcessExpired, ProcessPool
+from starlette.exceptions import HTTPException
+
+from pixsearch.errors import PictureError
+from pixsearch.library.records import StoredPicture
+from pixsearch_cli.web.disk_cache import DiskCache
+from pixsearch_indexer.decoders import DecodeLimits
+from pixsearch_indexer.load import content_digest
+from pixsearch_indexer.thumbnails import NoThumbnail, photo_thumbnail, upload_as_png
+
+THUMBNAILS_LIMIT_BYTES = 512 << 20
+"""Some 15,000 small ones."""
+UPLOADS_LIMIT_BYTES = 128 << 20
+
+
+class Looking:
+    """Decodes in processes of their own, within the indexer's limits, and keeps what came out in the cache folder.
+
+    Everything is kept by the digest of a file's content, so that libraries share it and nothing is ever out of date.
+    """
+
+    def __init__(self, pool: ProcessPool, limits: DecodeLimits, folder: Path) -> None:
+        self._pool = pool
+        self._limits = limits
+        self._thumbnails = DiskCache(folder / "thumbnails", THUMBNAILS_LIMIT_BYTES)
+        self._uploads = DiskCache(folder / "uploads", UPLOADS_LIMIT_BYTES)
+
+    async def thumbnail(self, picture: StoredPicture, edge: int) -> bytes:
+        """A JPEG with its shorter edge that long. Raises HTTPException 404 with the reason why there is none."""
+        name = f"{picture.digest.hex()}-{edge}.jpg"
+        if (kept := await asyncio.to_thread(self._thumbnails.get, name)) is not None:
+            return kept
+        reason = ""
+        for path, stamp in picture.photos:
+            made = await self._decode(photo_thumbnail, path, stamp, edge, self._limits.megapixels)
+            if isinstance(made, bytes):
+                await asyncio.to_thread(self._thumbnails.put, name, made)
+                return made
+            reason = reason or made.reason
+        raise HTTPException(404, f"{picture.photos[0][0]}: {reason}")
+
+    async def keep_upload(self, data: bytes, min_edge: int) -> str:
+        """Keep a picture file to search by, as far as the model looks at it. Gives its name. Raises PictureError."""
+        name = content_digest(data).hex()
+        file = _file_of(name, min_edge)
+        if await asyncio.to_thread(self._uploads.get, file) is None:
+            made = await self._decode(upload_as_png, data, min_edge, self._limits.megapixels)
+            if isinstance(made, NoThumbnail):
+                raise PictureError(f"the picture: {made.reason}")
+            await asyncio.to_thread(self._uploads.put, file, made)
+        return name
+
+    def upload(self, name: str, min_edge: int) -> bytes:
+        """The PNG of a picture that was kept. Raises HTTPException 404 where it is not any more."""
+        if (kept := self._uploads.get(_file_of(name, min_edge))) is None:
+            raise HTTPException(404, "this picture is not kept any more: drop it on the page again")
+        return kept
+
+    async def _decode(self, function: Callable[..., bytes | NoThumbnail], *arguments: object) -> bytes | NoThumbnail:
+        future = self._pool.schedule(function, arguments, timeout=self._limits.seconds)
+        try:
+            return await asyncio.wrap_future(future)
+        except TimeoutError:
+            return NoThumbnail(f"not decoded within {self._limits.seconds:.0f} s")
+        except ProcessExpired as error:
+            return NoThumbnail(f"its decoder crashed (exit code {error.exitcode})")
+
+
+def _file_of(name: str, min_edge: int) -> str:
+    return f"{name}-{min_edge}.png"

@@ -1,0 +1,137 @@
+"""`/api/photos/{id}`: a picture of the library and what can be seen of it. By its id, never by a path."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import FileResponse, Response
+from starlette.exceptions import HTTPException
+
+from pixsearch.library.records import StoredPicture
+from pixsearch.search.explain import Explanation
+from pixsearch_cli.json_records import explanation_record, metadata_record
+from pixsearch_cli.web.answers import ExplanationAnswer, PhotoAnswer
+from pixsearch_cli.web.problems import AsciiJson
+from pixsearch_cli.web.search_api import PROBLEMS
+from pixsearch_cli.web.site import Site, SiteOfApp
+
+EDGES = {"small": 320, "large": 1080}
+"""What the shorter edge of a thumbnail has in pixels."""
+
+_MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "JPEG2000": "image/jp2",
+    "AVIF": "image/avif",
+    "HEIF": "image/heic",
+}
+"""By the format that was found when it was indexed; a file's name says nothing."""
+
+Id = Annotated[int, Path(ge=1, le=2**63 - 1, description="Of a hit.")]
+_IMAGE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
+_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}}
+
+router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PROBLEMS)
+
+
+@router.get("/photos/{id}", response_model=PhotoAnswer)
+async def photo(request: Request, site: SiteOfApp, id: Id) -> Response:
+    """What the library knows of a picture."""
+    picture = await _picture(request, site, id)
+    first, *copies = [path for path, _ in picture.photos]
+    return AsciiJson(
+        {
+            "id": picture.content_id,
+            "path": first,
+            "copies": copies,
+            "format": picture.metadata.format,
+            "size_bytes": picture.size_bytes,
+            "lens": picture.metadata.lens,
+            "share_decoded": picture.metadata.share_decoded,
+            **metadata_record(picture.metadata),
+        }
+    )
+
+
+@router.get("/photos/{id}/thumbnail", response_class=Response, responses=_IMAGE)
+async def thumbnail(
+    request: Request, site: SiteOfApp, id: Id, size: Annotated[str, Query(pattern="^(small|large)$")] = "small"
+) -> Response:
+    """The picture upright, as a JPEG: `small` for a list, `large` for a screen."""
+    picture = await _picture(request, site, id)
+    edge = EDGES[size]
+    headers = _kept_by_browsers(f"{picture.digest.hex()[:32]}-{edge}")
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    data = await site.pictures.take(request, site.looking.thumbnail, picture, edge)
+    return Response(data, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/photos/{id}/image", response_class=Response, responses=_FILE)
+async def image(request: Request, site: SiteOfApp, id: Id) -> Response:
+    """The photo's own file, as it is."""
+    picture = await _picture(request, site, id)
+    for path, stamp in picture.photos:
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        if (found.st_size, found.st_mtime_ns) == stamp:
+            return FileResponse(
+                path,
+                media_type=_MEDIA_TYPES.get(picture.metadata.format, "application/octet-stream"),
+                filename=path.name.encode(errors="replace").decode(),
+                content_disposition_type="inline",
+                headers={"Cache-Control": "private, no-cache"},
+            )
+    raise HTTPException(404, f"{picture.photos[0][0]}: the file is not there any more, or not as it was indexed")
+
+
+@router.get("/photos/{id}/explain", response_model=ExplanationAnswer)
+async def explain(
+    request: Request,
+    site: SiteOfApp,
+    id: Id,
+    q: Annotated[str, Query(min_length=1, max_length=1000, examples=["two dogs in snow"])],
+) -> Response:
+    """How well words and the picture match, and where in it each word is looked for."""
+
+    def found() -> Explanation | None:
+        engine = site.engine.engine()
+        return None if engine is None else engine.explain(q, id)
+
+    explanation = await site.searches.in_thread(request, found)
+    if explanation is None:
+        raise _no_picture(id)
+    return AsciiJson(explanation_record(explanation))
+
+
+@router.get("/uploads/{name}", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+async def upload(request: Request, site: SiteOfApp, name: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Response:
+    """A picture that somebody searched by, as the model is shown it."""
+    data = await site.pictures.in_thread(request, site.looking.upload, name, site.engine.input_size)
+    return Response(data, media_type="image/png", headers=_kept_by_browsers(name))
+
+
+async def _picture(request: Request, site: Site, id: int) -> StoredPicture:
+    """Raises HTTPException 404."""
+    if (picture := await site.pictures.in_thread(request, lambda: site.engine.library().picture(id))) is None:
+        raise _no_picture(id)
+    return picture
+
+
+def _no_picture(id: int) -> HTTPException:
+    return HTTPException(404, f"the library has no picture {id}")
+
+
+def _kept_by_browsers(tag: str) -> dict[str, str]:
+    """Asked again each time whether it is still the same: another library may be served at the same address."""
+    return {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}

@@ -1,0 +1,126 @@
+"""`/api/search`, and the state of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from pixsearch import Hit, __version__
+from pixsearch.errors import UsageError
+from pixsearch_cli.json_records import hit_record, status_record
+from pixsearch_cli.web.answers import HealthAnswer, Problem, SearchAnswer
+from pixsearch_cli.web.asking import SearchRequest
+from pixsearch_cli.web.problems import PROBLEM, AsciiJson
+from pixsearch_cli.web.site import Site, SiteOfApp
+
+MOST_PICTURES = 4
+"""In one request."""
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "What is wrong with the request.",
+        "content": {PROBLEM: {"schema": Problem.model_json_schema()}},
+    }
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": SearchRequest.model_json_schema(),
+                "example": {"q": "a beach", "minus": ["0.5:people"], "after": "2021"},
+            },
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "query": {"type": "string", "description": "The query as JSON.", "example": '{"k": 20}'},
+                        "picture": {
+                            "type": "array",
+                            "maxItems": MOST_PICTURES,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Picture files to look for others like them.",
+                        },
+                    },
+                }
+            },
+        },
+    }
+}
+
+router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PROBLEMS)
+
+
+@router.get("/search", response_model=SearchAnswer)
+async def search(request: Request, site: SiteOfApp, asked: Annotated[SearchRequest, Query()]) -> Response:
+    """Find photos by words, by pictures of the library, and by pictures that were sent before."""
+    return AsciiJson({"hits": await _hits(request, site, asked), "uploads": []})
+
+
+@router.post("/search", response_model=SearchAnswer, openapi_extra=_BODY)
+async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
+    """The same with the query as JSON, and pictures to search by. Nothing is written but to the cache."""
+    asked, pictures = await _read(request)
+    if await site.searches.in_thread(request, site.engine.engine) is None:
+        return AsciiJson({"hits": [], "uploads": []})
+    uploads: list[str] = []
+    if pictures:
+        for data in pictures:
+            uploads.append(await site.pictures.take(request, site.looking.keep_upload, data, site.engine.input_size))
+        asked = SearchRequest.model_validate(asked.model_dump() | {"like": [*asked.like, *uploads]})
+    return AsciiJson({"hits": await _hits(request, site, asked), "uploads": uploads})
+
+
+@router.get("/status", response_model=None, responses={200: {"description": "What `pixsearch status --json` prints."}})
+async def status(request: Request, site: SiteOfApp) -> Response:
+    """What the library holds, and what could not be taken in."""
+
+    def record() -> dict[str, object]:
+        library = site.engine.library()
+        return status_record(library.status(), library.failures())
+
+    return AsciiJson(await site.searches.in_thread(request, record))
+
+
+@router.get("/health", response_model=HealthAnswer)
+async def health() -> Response:
+    """Whether the server is there."""
+    return AsciiJson({"status": "ok", "version": __version__})
+
+
+async def _hits(request: Request, site: Site, asked: SearchRequest) -> list[dict[str, object]]:
+    def find() -> Sequence[Hit]:
+        engine = site.engine.engine()
+        query = asked.query(lambda name: site.looking.upload(name, site.engine.input_size))
+        return [] if engine is None else engine.search(query, asked.k)
+
+    return [hit_record(hit) for hit in await site.searches.in_thread(request, find)]
+
+
+async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
+    """The query and the picture files of a POST. Raises HTTPException, RequestValidationError, UsageError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return _parsed(await request.body()), []
+    if kind != "multipart/form-data":
+        raise HTTPException(415, "send the query as application/json, or with pictures as multipart/form-data")
+    async with request.form(max_files=MOST_PICTURES, max_fields=1, max_part_size=1 << 20) as form:
+        if strange := set(form) - {"query", "picture"}:
+            raise UsageError(f"the form has no field {min(strange)!r}", "It has query and picture")
+        query, files = form.get("query", "{}"), form.getlist("picture")
+        if not isinstance(query, str) or not all(isinstance(file, UploadFile) for file in files):
+            raise UsageError("query is a text and picture a file", "Send them so")
+        return _parsed(query), [await file.read() for file in files if isinstance(file, UploadFile)]
+
+
+def _parsed(query: str | bytes) -> SearchRequest:
+    try:
+        return SearchRequest.model_validate_json(query)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_input=False, include_url=False)) from error

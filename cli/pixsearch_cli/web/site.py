@@ -1,0 +1,29 @@
+"""What the routes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from pixsearch_cli.web.looking import Looking
+from pixsearch_cli.web.turns import Turns
+from pixsearch_cli.web.warm_engine import WarmEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What answers are made of."""
+
+    engine: WarmEngine
+    looking: Looking
+    searches: Turns
+    pictures: Turns
+
+
+def _site(request: Request) -> Site:
+    return cast(Site, request.app.state.site)
+
+
+SiteOfApp = Annotated[Site, Depends(_site)]

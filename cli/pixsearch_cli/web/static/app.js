@@ -1,0 +1,305 @@
+// The page: what the address bar asks for is shown, first by similarity, then by the careful look.
+
+import { photo, search, searchByPicture } from "./api.js";
+import { Grid } from "./grid.js";
+import { asks, current, parts, pictureAddress, without, withPart, words } from "./query.js";
+import { Viewer } from "./viewer.js";
+
+const FIRST = 60;
+const LOOKED_AT = 32;
+
+const main = document.querySelector("main");
+const MATCHES_FROM = Number(main.dataset.matchesFrom);
+const MOST = Number(main.dataset.mostHits);
+
+const box = document.getElementById("q");
+const message = document.getElementById("message");
+const narrowing = document.getElementById("narrowing");
+const fileInput = document.getElementById("file");
+const grid = new Grid(document.getElementById("results"), openNumber, loadMore);
+const viewer = new Viewer(document.getElementById("viewer"), { go: goFromPhoto, step, closed });
+
+let asking = new AbortController();
+let shownQuery;
+let more;
+let goingOn = false;
+
+// Asking
+
+/** Show what the address bar asks for. `known` is a first answer that is there already. */
+async function run(known) {
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
+  const query = current();
+  shownQuery = query.toString();
+  more = undefined;
+  tellQuery(query);
+  document.getElementById("hint").hidden = asks(query);
+  if (!asks(query)) {
+    grid.show([]);
+    tell(parts(query).length ? "Say what to look for." : "");
+    return;
+  }
+  grid.list.ariaBusy = "true";
+  performance.mark("asked");
+  tell("Looking…");
+  try {
+    const first = known ?? (await search(query, { k: FIRST, rerank: false }, signal));
+    signal.throwIfAborted();
+    show(first.hits);
+    measure("first answer");
+    const full = words(query) || query.has("minus") ? await search(query, { k: LOOKED_AT }, signal) : undefined;
+    signal.throwIfAborted();
+    const hits = full ? merged(full.hits, first.hits) : first.hits;
+    show(hits);
+    tellFound(query, hits, full);
+    measure("full answer");
+    grid.list.ariaBusy = "false";
+    more = first.hits.length >= FIRST ? { query, signal } : undefined;
+    openFromHash();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    grid.show([]);
+    grid.list.ariaBusy = "false";
+    tell(error.message, true);
+  }
+}
+
+/** The re-ranked photos, then those that were not looked at closely. */
+function merged(best, others) {
+  const known = new Set(best.map(keyOf));
+  return [...best, ...others.filter((hit) => !known.has(keyOf(hit)))];
+}
+
+function keyOf(hit) {
+  return `${hit.id} ${hit.path}`;
+}
+
+async function loadMore() {
+  if (!more) return;
+  const { query, signal } = more;
+  more = undefined;
+  try {
+    const all = await search(query, { k: MOST, rerank: false }, signal);
+    signal.throwIfAborted();
+    show(merged(grid.hits, all.hits));
+  } catch (error) {
+    if (error.name !== "AbortError") tell(error.message, true);
+  }
+}
+
+function go(query, known) {
+  const address = query.toString();
+  history.pushState(null, "", address ? `/?${address}` : "/");
+  scrollTo({ top: 0, behavior: "instant" });
+  run(known);
+}
+
+async function goByPicture(file) {
+  tell("Looking…");
+  try {
+    const answer = await searchByPicture(file, { k: FIRST });
+    if (answer.uploads.length) go(new URLSearchParams({ like: answer.uploads[0] }), answer);
+    else tell("There are no photos in this library yet.", true);
+  } catch (error) {
+    tell(error.message, true);
+  }
+}
+
+function measure(name) {
+  performance.measure(name, "asked");
+}
+
+// Showing
+
+function show(hits) {
+  grid.show(hits);
+  suggest("cameras", hits.map((hit) => hit.camera));
+  suggest("keywords", hits.flatMap((hit) => hit.keywords));
+}
+
+function tell(text, plain = false) {
+  message.textContent = text;
+  message.classList.toggle("plain", plain);
+  grid.list.classList.remove("nearest");
+}
+
+function tellFound(query, hits, full) {
+  if (!hits.length) {
+    tell("Nothing in this library matches.", true);
+    return;
+  }
+  const probabilities = full?.hits.map((hit) => hit.probability) ?? [];
+  if (probabilities.length && probabilities.every((probability) => probability !== null && probability < MATCHES_FROM)) {
+    tell("Nothing in this library matches. The nearest:", true);
+    grid.list.classList.add("nearest");
+    return;
+  }
+  tell("The best matches first.");
+}
+
+function tellQuery(query) {
+  box.value = query.get("q") ?? "";
+  document.title = box.value ? `${box.value} - pixsearch` : "pixsearch";
+  document.getElementById("chips").replaceChildren(...parts(query).map((part) => chip(query, part)));
+  for (const name of ["after", "before", "camera", "orientation"]) narrowing.elements[name].value = query.get(name) ?? "";
+  narrowing.elements.has_place.checked = query.has("has_place");
+  narrowing.elements.duplicates.checked = query.get("duplicates") === "show";
+}
+
+function chip(query, { name, value, label }) {
+  const item = document.createElement("li");
+  item.append(label);
+  if (name === "like" || name === "unlike") {
+    const picture = document.createElement("img");
+    picture.alt = "a picture";
+    picture.src = pictureAddress(value);
+    item.append(picture);
+  }
+  const remove = document.createElement("button");
+  remove.type = "button";
+  remove.textContent = "×";
+  remove.setAttribute("aria-label", `Remove ${label}`);
+  remove.addEventListener("click", () => {
+    go(without(current(), name, value));
+    box.focus();
+  });
+  item.append(remove);
+  return item;
+}
+
+function suggest(id, values) {
+  const options = [...new Set(values.filter(Boolean))].sort().slice(0, 50).map((value) => {
+    const option = document.createElement("option");
+    option.value = value;
+    return option;
+  });
+  document.getElementById(id).replaceChildren(...options);
+}
+
+// One photo, which the address bar names behind a #
+
+function openNumber(number) {
+  const hash = `#photo-${grid.hits[number].id}`;
+  history.pushState({ opened: true }, "", location.pathname + location.search + hash);
+  grid.current = number;
+  viewer.show(grid.hits[number], words(current()));
+}
+
+async function openFromHash() {
+  const id = Number(location.hash.match(/^#photo-(\d+)$/)?.[1]);
+  if (!id) {
+    viewer.close();
+    return;
+  }
+  if (viewer.shown?.id === id) return;
+  const number = grid.hits.findIndex((hit) => hit.id === id);
+  if (number >= 0) grid.current = number;
+  try {
+    viewer.show(grid.hits[number] ?? { similar: [], ...(await photo(id)) }, words(current()));
+  } catch (error) {
+    tell(error.message, true);
+  }
+}
+
+function step(by) {
+  const number = grid.current + by;
+  if (!grid.hits[number]) return;
+  grid.current = number;
+  history.replaceState(history.state, "", location.pathname + location.search + `#photo-${grid.hits[number].id}`);
+  viewer.show(grid.hits[number], words(current()));
+}
+
+function closed() {
+  if (location.hash) {
+    if (history.state?.opened) history.back();
+    else history.replaceState(null, "", location.pathname + location.search);
+  }
+  if (!goingOn) grid.focus(grid.current);
+  goingOn = false;
+}
+
+function goFromPhoto(added, alone = false) {
+  let query = alone ? new URLSearchParams() : current();
+  for (const [name, value] of Object.entries(added)) query = withPart(query, name, value);
+  if (history.state?.opened) history.replaceState(null, "", `/?${query}`); // the photo's own entry
+  else history.pushState(null, "", `/?${query}`);
+  goingOn = true;
+  viewer.close();
+  scrollTo({ top: 0, behavior: "instant" });
+  run();
+}
+
+// What the user does
+
+document.getElementById("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  go(withPart(current(), "q", box.value.trim()));
+});
+
+document.getElementById("narrow").addEventListener("click", (event) => {
+  narrowing.hidden = !narrowing.hidden;
+  event.currentTarget.setAttribute("aria-expanded", String(!narrowing.hidden));
+  if (!narrowing.hidden) narrowing.elements.plus.focus();
+});
+
+narrowing.addEventListener("submit", (event) => {
+  event.preventDefault();
+  let query = current();
+  const given = new FormData(narrowing);
+  for (const name of ["plus", "minus", "folder", "keyword"]) {
+    const value = given.get(name).trim();
+    if (value) query = withPart(query, name, value);
+    narrowing.elements[name].value = "";
+  }
+  for (const name of ["after", "before", "camera", "orientation", "has_place", "duplicates"]) {
+    query = withPart(query, name, (given.get(name) ?? "").trim());
+  }
+  go(query);
+});
+
+document.getElementById("by-picture").addEventListener("click", () => fileInput.click());
+fileInput.addEventListener("change", () => {
+  if (fileInput.files.length) goByPicture(fileInput.files[0]);
+  fileInput.value = "";
+});
+
+const dropSign = document.getElementById("drop");
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  dropSign.hidden = !event.dataTransfer.types.includes("Files");
+});
+addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) dropSign.hidden = true;
+});
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  dropSign.hidden = true;
+  if (event.dataTransfer.files.length) goByPicture(event.dataTransfer.files[0]);
+});
+addEventListener("paste", (event) => {
+  if (event.clipboardData.files.length) {
+    event.preventDefault();
+    goByPicture(event.clipboardData.files[0]);
+  }
+});
+
+addEventListener("keydown", (event) => {
+  if (viewer.dialog.open || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/" && !event.target.closest("input, select")) {
+    event.preventDefault();
+    box.focus();
+    box.select();
+  } else if (event.key === "ArrowDown" && event.target === box) {
+    event.preventDefault();
+    grid.focus(0);
+  }
+});
+
+addEventListener("popstate", () => {
+  if (current().toString() !== shownQuery) run();
+  else openFromHash();
+});
+
+run();

@@ -1,0 +1,207 @@
+// One photo, large: what is known of it, and where in it each word of the query is looked for.
+
+import { explain, reason } from "./api.js";
+import { percent, spoken } from "./grid.js";
+
+const DARKEST = 0.78;
+
+export class Viewer {
+  /** `actions.go(query parts)` searches on, `actions.step(-1 or 1)` goes to another photo, `actions.closed()` is told. */
+  constructor(dialog, actions) {
+    this.dialog = dialog;
+    this.actions = actions;
+    this.image = dialog.querySelector("img");
+    this.canvas = dialog.querySelector("canvas");
+    this.shown = undefined;
+    dialog.querySelector(".close").addEventListener("click", () => dialog.close());
+    dialog.querySelector(".previous").addEventListener("click", () => actions.step(-1));
+    dialog.querySelector(".next").addEventListener("click", () => actions.step(1));
+    dialog.addEventListener("close", () => {
+      this.shown = undefined;
+      this.image.removeAttribute("src");
+      actions.closed();
+    });
+    dialog.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (step) actions.step(step);
+    });
+    this.image.addEventListener("error", () => this.#tellBroken());
+    addEventListener("resize", () => this.#fit());
+  }
+
+  show(hit, words) {
+    this.shown = hit;
+    this.dialog.querySelector("h2").textContent = hit.path.split("/").pop();
+    this.dialog.querySelector(".broken").hidden = true;
+    this.image.hidden = false;
+    this.canvas.hidden = true;
+    this.image.alt = spoken(hit);
+    this.image.src = `/api/photos/${hit.id}/thumbnail?size=large`;
+    this.#tellFacts(hit);
+    this.#tellActions(hit);
+    if (!this.dialog.open) this.dialog.showModal();
+    this.#fit();
+    this.#tellWhy(hit, words);
+  }
+
+  close() {
+    if (this.dialog.open) this.dialog.close();
+  }
+
+  /** The picture as large as there is room; before it has arrived, too. */
+  #fit() {
+    if (!this.shown) return;
+    const room = this.dialog.querySelector(".picture");
+    const shape = this.shown.width / this.shown.height;
+    const width = Math.min(room.clientWidth - 16, (room.clientHeight - 16) * shape);
+    this.image.style.width = `${width}px`;
+    this.image.style.height = `${width / shape}px`;
+  }
+
+  async #tellBroken() {
+    const hit = this.shown;
+    if (!hit) return;
+    const why = await reason(this.image.src);
+    if (this.shown !== hit) return;
+    this.image.hidden = true;
+    this.canvas.hidden = true;
+    const broken = this.dialog.querySelector(".broken");
+    broken.textContent = why;
+    broken.hidden = false;
+  }
+
+  async #tellWhy(hit, words) {
+    const section = this.dialog.querySelector(".why");
+    const group = section.querySelector("div");
+    group.replaceChildren();
+    section.hidden = !words;
+    if (!words) return;
+    group.textContent = "looking…";
+    let why;
+    try {
+      why = await explain(hit.id, words);
+    } catch (error) {
+      if (this.shown === hit) group.textContent = error.message;
+      return;
+    }
+    if (this.shown !== hit) return;
+    group.replaceChildren(
+      ...why.words.map((word, place) => {
+        const button = smallButton(word, () => {
+          const on = button.getAttribute("aria-pressed") !== "true";
+          for (const other of group.children) other.setAttribute("aria-pressed", "false");
+          button.setAttribute("aria-pressed", String(on));
+          this.canvas.hidden = !on;
+          if (on) drawAttention(this.canvas, why.attention[place]);
+        });
+        button.setAttribute("aria-pressed", "false");
+        return button;
+      }),
+    );
+  }
+
+  #tellFacts(hit) {
+    const list = this.dialog.querySelector("dl");
+    const fact = (name, ...values) => {
+      const term = document.createElement("dt");
+      term.textContent = name;
+      const value = document.createElement("dd");
+      value.append(...values);
+      list.append(term, value);
+    };
+    list.replaceChildren();
+    if (hit.probability != null) fact("Match", `${percent(hit.probability)} (${hit.rank})`);
+    else if (hit.match != null) fact("Match", `${hit.match.toFixed(2)} (${hit.rank})`);
+    if (hit.similarity != null) fact("Similarity", `${hit.similarity.toFixed(3)} (${hit.similarity_rank})`);
+    if (hit.title) fact("Title", hit.title);
+    if (hit.caption) fact("Caption", hit.caption);
+    if (hit.taken_at) fact("Taken", hit.taken_at.slice(0, 16).replace("T", " "));
+    if (hit.camera) {
+      fact("Camera", `${hit.camera} `, smallButton("only this", () => this.actions.go({ camera: hit.camera })));
+    }
+    if (hit.latitude !== null && hit.longitude !== null) {
+      const place = document.createElement("a");
+      place.href = `geo:${hit.latitude},${hit.longitude}`;
+      place.textContent = `${degrees(hit.latitude, "N", "S")} ${degrees(hit.longitude, "E", "W")}`;
+      fact("Place", place);
+    }
+    fact("Size", `${hit.width} × ${hit.height}`);
+    if (hit.keywords.length) {
+      fact("Keywords", ...hit.keywords.flatMap((word) => [smallButton(word, () => this.actions.go({ keyword: word })), " "]));
+    }
+    const folder = hit.path.slice(0, hit.path.lastIndexOf("/")) || "/";
+    fact("Folder", `${folder} `, smallButton("only this", () => this.actions.go({ folder })));
+    fact("Path", code(hit.path), " ", copyButton("copy path", hit.path), " ", copyButton("copy file address", fileAddress(hit.path)));
+    if (hit.copies.length) fact("Copies", ...hit.copies.flatMap((path) => [code(path), " "]));
+    if (hit.similar.length) fact("Alike", ...hit.similar.flatMap((path) => [code(path), " "]));
+  }
+
+  #tellActions(hit) {
+    const id = String(hit.id);
+    const original = document.createElement("a");
+    original.href = `/api/photos/${id}/image`;
+    original.target = "_blank";
+    original.rel = "noopener";
+    original.textContent = "Original";
+    this.dialog.querySelector(".actions").replaceChildren(
+      smallButton("More like this", () => this.actions.go({ like: id }, true)),
+      smallButton("+ also like this", () => this.actions.go({ like: id })),
+      smallButton("− not like this", () => this.actions.go({ unlike: id })),
+      original,
+    );
+  }
+}
+
+/** Dark where a word does not look, clear where it does; a cell of the grid is a pixel, which the browser smooths. */
+function drawAttention(canvas, rows) {
+  canvas.width = rows[0].length;
+  canvas.height = rows.length;
+  const all = rows.flat();
+  const lowest = Math.min(...all);
+  const spread = Math.max(Math.max(...all) - lowest, 1e-9);
+  const pixels = new ImageData(canvas.width, canvas.height);
+  all.forEach((attention, cell) => {
+    pixels.data[4 * cell + 3] = 255 * DARKEST * (1 - (attention - lowest) / spread);
+  });
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+}
+
+function smallButton(text, act) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "small";
+  button.textContent = text;
+  button.addEventListener("click", act);
+  return button;
+}
+
+function copyButton(text, value) {
+  const button = smallButton(text, async () => {
+    try {
+      await navigator.clipboard.writeText(value);
+      button.textContent = "copied";
+    } catch {
+      prompt("Copy it from here:", value); // over plain HTTP a browser has no clipboard for pages
+    }
+  });
+  return button;
+}
+
+function code(text) {
+  const element = document.createElement("code");
+  element.textContent = text;
+  return element;
+}
+
+function degrees(value, positive, negative) {
+  return `${Math.abs(value).toFixed(4)}° ${value < 0 ? negative : positive}`;
+}
+
+/** As a file manager takes it. Bytes that are no text come from the server as lone surrogates (PEP 383). */
+export function fileAddress(path) {
+  return "file://" + Array.from(path, (char) => {
+    const unit = char.codePointAt(0);
+    if (unit >= 0xdc80 && unit <= 0xdcff) return `%${(unit - 0xdc00).toString(16).toUpperCase()}`;
+    return char === "/" ? char : encodeURIComponent(char);
+  }).join("");
+}

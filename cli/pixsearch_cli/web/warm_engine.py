@@ -1,0 +1,76 @@
+"""The library and its engine, loaded once, while others may index, replace or delete the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+
+from pixsearch import Library, Query, SearchEngine, Words
+from pixsearch.library.records import LibraryModel
+from pixsearch.search.runtime import Runtime
+from pixsearch.settings import DATABASE_NAME
+
+LoadRuntime = Callable[[LibraryModel], Runtime]
+
+
+class WarmEngine:
+    """Follows a library. Threads may use it together.
+
+    New photos the library finds itself (`Library.vectors`). What is noticed here: a library made anew in the same
+    folder, and one that was indexed with another model.
+    """
+
+    def __init__(self, folder: Path, load_runtime: LoadRuntime) -> None:
+        """Raises LibraryError."""
+        self._folder = folder
+        self._load_runtime = load_runtime
+        self._lock = Lock()
+        self._library = Library.open(folder)
+        self._file = self._database_file()
+        self._runtime: Runtime | None = None
+        self._indexed_with: LibraryModel | None = None
+
+    def close(self) -> None:
+        self._library.close()
+
+    def library(self) -> Library:
+        """Raises LibraryError."""
+        with self._lock:
+            return self._current_library()
+
+    def engine(self) -> SearchEngine | None:
+        """None while nothing was ever indexed. Raises LibraryError, ModelError."""
+        with self._lock:
+            library = self._current_library()
+            if (indexed_with := library.model()) is None:
+                return None
+            if self._runtime is None or indexed_with != self._indexed_with:
+                self._runtime = self._load_runtime(indexed_with)
+                self._indexed_with = indexed_with
+            return SearchEngine(library, self._runtime)
+
+    def warm_up(self) -> None:
+        """Load all that the first question would wait for. Raises LibraryError, ModelError."""
+        if (engine := self.engine()) is not None:
+            engine.search(Query((Words("a photo"),)), k=1)
+
+    @property
+    def input_size(self) -> int:
+        """Edge in pixels of what the model is shown; 1 before there is one."""
+        return 1 if self._runtime is None else self._runtime.input_size
+
+    def _current_library(self) -> Library:
+        if self._file is None or self._database_file() != self._file:
+            opened = Library.open(self._folder)
+            self._library.close()
+            self._library, self._file = opened, self._database_file()
+        return self._library
+
+    def _database_file(self) -> tuple[int, int] | None:
+        """What tells one file from another in its place; None where there is none."""
+        try:
+            found = (self._folder / DATABASE_NAME).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino

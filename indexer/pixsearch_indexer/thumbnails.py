@@ -1,0 +1,79 @@
+"""Small pictures of photos, to be looked at. Runs in processes of its own, see `decoders`."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from pixsearch.errors import PictureError
+from pixsearch.library.records import FileStamp
+from pixsearch.picture_files import read_picture_file
+from pixsearch.pictures import open_header
+from pixsearch_indexer.load import decoded_picture
+
+LONGEST = 4
+"""How many times as long as its shorter edge a thumbnail may be."""
+_QUALITY = 82
+
+
+@dataclass(frozen=True, slots=True)
+class NoThumbnail:
+    """Why there is none, in one line."""
+
+    reason: str
+
+
+def photo_thumbnail(path: Path, stamp: FileStamp, edge: int, megapixels: int) -> bytes | NoThumbnail:
+    """A photo as a JPEG whose shorter edge has so many pixels, but never larger than the photo.
+
+    Only of the very file that the library knows: one with another stamp may be any picture by now. A file that is cut
+    short is shown as far as it was indexed.
+    """
+    try:
+        found = path.stat()
+        if (found.st_size, found.st_mtime_ns) != stamp:
+            return NoThumbnail("the file has changed since it was indexed: run pixsearch index")
+        buffer = io.BytesIO()
+        scaled(read_picture_file(path), edge, megapixels).save(buffer, "JPEG", quality=_QUALITY)
+        return buffer.getvalue()
+    except FileNotFoundError:
+        return NoThumbnail("the file is not there any more")
+    except OSError as error:
+        return NoThumbnail(f"cannot be read: {error.strerror or error}")
+    except PictureError as error:
+        return NoThumbnail(error.message)
+    except MemoryError:
+        return NoThumbnail("takes more memory to decode than a photo should")
+
+
+def upload_as_png(data: bytes, min_edge: int, megapixels: int) -> bytes | NoThumbnail:
+    """Somebody's picture file as a plain PNG, as the model is shown it: encoding either gives the same embedding."""
+    try:
+        picture, _ = decoded_picture(data, open_header(data, megapixels), min_edge, megapixels)
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue()
+    except PictureError as error:
+        return NoThumbnail(error.message)
+    except MemoryError:
+        return NoThumbnail("takes more memory to decode than a photo should")
+
+
+def scaled(data: bytes, edge: int, megapixels: int) -> Image.Image:
+    """The picture in a file's bytes with its shorter edge that long, its longer one at most `LONGEST` times that.
+
+    Raises PictureError, OSError.
+    """
+    header = open_header(data, megapixels)
+    shorter = max(1, round(min(header.size) * _scale(header, edge)))
+    picture, _ = decoded_picture(data, header, shorter, megapixels)
+    scale = _scale(picture, edge)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
+
+
+def _scale(picture: Image.Image, edge: int) -> float:
+    return min(1.0, edge / min(picture.size), LONGEST * edge / max(picture.size))

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from pixsearch_indexer.decoders import DecodeLimits
+from tests.cli.conftest import Run
+from tests.cli.web.conftest import MakeClient
+from tests.cli.web.test_search_api import problem
+from tests.colour_runtime import ColourRuntime
+from tests.photos import noise_bytes, picture_bytes
+
+Size = tuple[int, int]
+
+
+def id_of(client: TestClient, name: str) -> int:
+    hits = client.get("/api/search", params={"q": "red", "name": name, "rerank": False, "k": 1}).json()["hits"]
+    return int(hits[0]["id"])
+
+
+def opened(data: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(data))
+    picture.load()
+    return picture
+
+
+def test_a_photo_is_told_with_its_copies(client: TestClient, photos: Path) -> None:
+    told = client.get(f"/api/photos/{id_of(client, 'blue*')}").json()
+
+    assert (told["path"], told["copies"]) == (f"{photos}/blue again.png", [f"{photos}/blue.png"])
+    assert (told["width"], told["height"], told["format"]) == (20, 10, "PNG")
+    assert told["size_bytes"] == (photos / "blue.png").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("size", "asked", "expected"),
+    [
+        ((1600, 1200), "small", (427, 320)),  # 1600 x 320 / 1200
+        ((1200, 1600), "small", (320, 427)),
+        ((1600, 1200), "large", (1440, 1080)),
+        ((4000, 200), "small", (1280, 64)),  # no longer than four times 320
+        ((100, 50), "large", (100, 50)),  # never larger than it is
+    ],
+)
+def test_a_thumbnail_is_a_jpeg_of_that_size(
+    client: TestClient, run: Run, photos: Path, size: Size, asked: str, expected: Size
+) -> None:
+    Image.new("RGB", size, (10, 200, 30)).save(photos / "new.png")
+    assert run("index", photos).exit_code == 0
+
+    answer = client.get(f"/api/photos/{id_of(client, 'new.png')}/thumbnail", params={"size": asked})
+
+    assert answer.headers["content-type"] == "image/jpeg"
+    picture = opened(answer.content)
+    assert (picture.format, picture.size) == ("JPEG", expected)
+    red, green, blue = picture.getpixel((0, 0))  # type: ignore[misc]
+    assert abs(red - 10) + abs(green - 200) + abs(blue - 30) < 10
+
+
+def test_a_thumbnail_is_upright(client: TestClient, run: Run, photos: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side: to be turned by 90 degrees
+    Image.new("RGB", (640, 320), "lime").save(photos / "held.jpg", exif=exif)
+    assert run("index", photos).exit_code == 0
+
+    assert opened(client.get(f"/api/photos/{id_of(client, 'held.jpg')}/thumbnail").content).size == (320, 640)
+
+
+def test_a_photo_that_is_cut_short_is_shown_as_far_as_it_was_indexed(
+    client: TestClient, run: Run, photos: Path
+) -> None:
+    whole = noise_bytes("JPEG", (640, 480))
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) * 3 // 4])
+    run("index", photos)
+
+    width, height = opened(client.get(f"/api/photos/{id_of(client, 'cut.jpg')}/thumbnail").content).size
+
+    assert width > 320 > height / 2
+    assert height < width * 480 / 640
+
+
+def test_a_thumbnail_is_kept(client: TestClient, photos: Path) -> None:
+    address = f"/api/photos/{id_of(client, 'pink.png')}/thumbnail"
+    first = client.get(address)
+    (photos / "pink.png").unlink()
+
+    again = client.get(address)
+
+    assert (again.status_code, again.content) == (200, first.content)
+
+
+def test_a_browser_that_has_a_thumbnail_gets_none(client: TestClient) -> None:
+    address = f"/api/photos/{id_of(client, 'pink.png')}/thumbnail"
+    tag = client.get(address).headers["etag"]
+
+    assert client.get(address, headers={"If-None-Match": tag}).status_code == 304
+    assert client.get(address, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_a_copy_stands_in_for_a_photo_that_is_gone(client: TestClient, photos: Path) -> None:
+    id = id_of(client, "blue*")
+    (photos / "blue again.png").unlink()
+
+    assert client.get(f"/api/photos/{id}/thumbnail").status_code == 200
+    assert client.get(f"/api/photos/{id}/image").content == (photos / "blue.png").read_bytes()
+
+
+def test_a_file_that_has_changed_since_is_not_shown_as_the_photo(client: TestClient, photos: Path) -> None:
+    id = id_of(client, "pink.png")
+    (photos / "pink.png").write_bytes(b"<script>alert(1)</script>")
+
+    status, detail = problem(client.get(f"/api/photos/{id}/thumbnail"))
+
+    assert (status, detail) == (
+        404,
+        f"{photos}/pink.png: the file has changed since it was indexed: run pixsearch index",
+    )
+    assert problem(client.get(f"/api/photos/{id}/image"))[0] == 404
+
+
+def test_a_file_that_cannot_be_decoded_any_more_says_why(client: TestClient, photos: Path) -> None:
+    id, path = id_of(client, "pink.png"), photos / "pink.png"
+    stat = path.stat()
+    path.write_bytes(b"x" * stat.st_size)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    assert problem(client.get(f"/api/photos/{id}/thumbnail")) == (
+        404,
+        f"{path}: not a picture in a format that pixsearch reads",
+    )
+
+
+def test_a_picture_that_takes_too_long_is_given_up(make_client: MakeClient, run: Run, photos: Path) -> None:
+    (photos / "slow.jp2").write_bytes(noise_bytes("JPEG2000", (2000, 1500)))  # over a second
+    assert run("index", photos).exit_code == 0
+    impatient = make_client(limits=DecodeLimits(seconds=0.1))
+
+    status, detail = problem(impatient.get(f"/api/photos/{id_of(impatient, 'slow.jp2')}/thumbnail"))
+
+    assert (status, detail) == (404, f"{photos}/slow.jp2: not decoded within 0 s")
+
+
+def test_the_original_is_the_file_itself_by_the_type_that_was_found(client: TestClient, run: Run, photos: Path) -> None:
+    (photos / "page.html").write_bytes(picture_bytes((1, 2, 3), "GIF"))
+    run("index", photos)
+
+    answer = client.get(f"/api/photos/{id_of(client, 'page.html')}/image")
+
+    assert answer.content == (photos / "page.html").read_bytes()
+    assert answer.headers["content-type"] == "image/gif"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
+def test_an_explanation_is_what_the_runtime_says_of_each_word(client: TestClient, model: ColourRuntime) -> None:
+    told = client.get(f"/api/photos/{id_of(client, 'pink.png')}/explain", params={"q": "red sky"}).json()
+
+    assert told["words"] == ["red", "sky"]
+    assert told["attention"] == [[[0.25, 0.0], [0.5, 0.0]], [[0.0, 0.25], [0.0, 0.5]]]
+    assert told["match"] == pytest.approx(5.0, abs=1e-5)  # 10 x 1.0 of red - 5
+    assert told["probability"] is None
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/api/photos/999", 404),
+        ("/api/photos/999/thumbnail", 404),
+        ("/api/photos/999/image", 404),
+        ("/api/photos/999/explain?q=red", 404),
+        ("/api/photos/1/explain", 422),
+        ("/api/photos/1/explain?q=%20", 400),
+        ("/api/photos/1/thumbnail?size=huge", 422),
+        ("/api/photos/0", 422),
+        (f"/api/photos/{2**63}", 422),
+        ("/api/photos/..%2f..%2fetc%2fpasswd", 404),
+        ("/api/photos/%2fetc%2fpasswd/image", 404),
+        ("/api/uploads/passwd", 422),
+        ("/static/../app.py", 404),
+        ("/static/..%2fapp.py", 404),
+    ],
+)
+def test_what_is_no_picture_of_the_library_is_a_problem(client: TestClient, address: str, status: int) -> None:
+    assert problem(client.get(address))[0] == status
+
+
+def test_no_request_writes_to_photos_or_library(client: TestClient, photos: Path, library: Path) -> None:
+    def state() -> dict[Path, tuple[int, bytes]]:
+        files = [path for folder in (photos, library) for path in folder.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+    client.get("/api/search?q=red")  # a vector file that is out of date would be saved at the first question
+    before = state()
+
+    id = id_of(client, "pink.png")
+    client.post("/api/search", files={"picture": picture_bytes("lime")})
+    for address in ("", "/thumbnail", "/thumbnail?size=large", "/image", "/explain?q=red"):
+        assert client.get(f"/api/photos/{id}{address}").status_code == 200
+    assert client.get("/library").status_code == 200
+
+    assert state() == before
