@@ -78,4 +78,5 @@ def _colour(text: str) -> Floats:
 
 
 def _normalised(vectors: Floats) -> Floats:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)  # black has no hue
+    return np.asarray(vectors / lengths, dtype=np.float32)

@@ -64,7 +64,7 @@ def serve(
     from pixsearch_cli.web.access import access_at
     from pixsearch_cli.web.app import make_app
     from pixsearch_cli.web.looking import Looking
-    from pixsearch_cli.web.server import listen, run
+    from pixsearch_cli.web.server import listen, run, server_of
     from pixsearch_cli.web.warm_engine import WarmEngine
     from pixsearch_indexer.decoders import DecodeLimits, decoding_processes
 
@@ -85,5 +85,6 @@ def serve(
             webbrowser.open(address)
         limits = DecodeLimits()
         with decoding_processes(limits) as pool:
-            run(make_app(engine, Looking(pool, limits, cache_folder()), access), listening, log_requests=log_requests)
+            app = make_app(engine, Looking(pool, limits, cache_folder()), access)
+            run(server_of(app, log_requests=log_requests), listening)
     engine.close()

@@ -135,8 +135,8 @@ class PixelBertRuntime:
         words, attention = [], []
         for tokens in tokens_of.values():
             words.append(text[pieces.offsets[tokens[0]][0] : pieces.offsets[tokens[-1]][1]])
-            attention.append(by_piece[tokens].mean(0).reshape(self._config.grid_size(width, height)))
-        return words, np.stack(attention)
+            attention.append(by_piece[tokens].mean(0))
+        return words, np.reshape(attention, (len(words), *self._config.grid_size(width, height)))
 
     def likeness(self, grid: bytes, other: bytes) -> float:
         """How much the same stands at the same place in two pictures: the mean over the pixels of the cosine of their

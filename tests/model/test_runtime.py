@@ -176,6 +176,17 @@ def test_each_word_looks_with_the_mean_of_its_pieces(
     assert attention.reshape(2, -1) == pytest.approx(np.stack([last[1], last[2:5].mean(0)]), abs=1e-6)
 
 
+def test_words_of_which_the_tokenizer_leaves_nothing_look_nowhere(
+    runtime: PixelBertRuntime, pictures: list[Image.Image]
+) -> None:
+    _, grids = runtime.encode_pictures(pictures[:1])
+
+    words, attention = runtime.attention("\u0018\u009b", grids[0], *pictures[0].size)
+
+    assert words == []
+    assert attention.shape == (0, 2, 2)
+
+
 def test_likeness_is_1_for_the_same_picture_and_less_for_another(
     runtime: PixelBertRuntime, pictures: list[Image.Image]
 ) -> None:

@@ -23,6 +23,9 @@ BODY_LIMIT_BYTES = 64 << 20
 """Of an upload; also what a phone's largest photos stay below."""
 BODY_TIMEOUT_S = 30.0
 
+_TOO_LARGE = f"larger than {BODY_LIMIT_BYTES >> 20} MiB: send a smaller picture"
+_HANG_UP = {"Connection": "close"}
+"""Without it the rest of a body would be read to its end."""
 _COOKIE = "pixsearch_token"
 _OPEN_TO_ALL = ("/api/health",)
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -100,7 +103,7 @@ class AccessGuard:
             return problem(HTTPStatus.FORBIDDEN, "another site's page may not ask this server")
         length = headers.get("content-length", "0")
         if length.isdigit() and int(length) > BODY_LIMIT_BYTES:
-            return _too_large()
+            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE, _HANG_UP)
         if self._access.token is None or scope["path"] in _OPEN_TO_ALL:
             return None
         return self._refusal_without_token(scope, headers)
@@ -167,18 +170,13 @@ def _limited(receive: Receive) -> Receive:
             async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError as error:
-            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"no request within {BODY_TIMEOUT_S:.0f} s") from error
+            raise HTTPException(
+                HTTPStatus.REQUEST_TIMEOUT, f"no whole request within {BODY_TIMEOUT_S:.0f} s", _HANG_UP
+            ) from error
         complete = message["type"] != "http.request" or not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > BODY_LIMIT_BYTES:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE, _HANG_UP)
         return message
 
     return receiving
-
-
-_TOO_LARGE = f"larger than {BODY_LIMIT_BYTES >> 20} MiB: send a smaller picture"
-
-
-def _too_large() -> Response:
-    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE, {"Connection": "close"})

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from pixsearch.errors import LibraryError, ModelError, PictureError, PixsearchError, UsageError
@@ -25,10 +25,8 @@ _STATUS_OF = {
 }
 
 
-class AsciiJson(Response):
+class AsciiJson(JSONResponse):
     """JSON in ASCII, since a file's name need not be text: `os.fsdecode` gives what UTF-8 has no bytes for."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, default=os.fsdecode, allow_nan=False, separators=(",", ":")).encode("ascii")
@@ -46,7 +44,7 @@ def problem(
     }
     if errors is not None:
         content["errors"] = errors
-    return AsciiJson(content, status, headers, media_type=PROBLEM)
+    return AsciiJson(content, status, headers, PROBLEM)
 
 
 def answer_errors_with_problems(app: FastAPI) -> None:

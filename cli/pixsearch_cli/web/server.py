@@ -59,6 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen()
     except OSError as error:
         raise PixsearchError(
             f"cannot listen at {host} port {port}: {error.strerror}", "Choose others with --host and --port"
@@ -66,8 +67,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def run(app: ASGIApp, listening: socket.socket, *, log_requests: bool) -> None:
-    """Serve until somebody stops it."""
+def server_of(app: ASGIApp, *, log_requests: bool = False) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http=PatientOnlySoLong,
@@ -76,7 +76,13 @@ def run(app: ASGIApp, listening: socket.socket, *, log_requests: bool) -> None:
         access_log=log_requests,
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=60,
         timeout_graceful_shutdown=3,
     )
+    return uvicorn.Server(config)
+
+
+def run(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Serve until somebody stops it."""
     with suppress(KeyboardInterrupt):  # the usual end
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])

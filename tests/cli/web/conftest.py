@@ -2,21 +2,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import uvicorn
 from pebble import ProcessPool
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from pixsearch_cli.web.access import Access, access_at
 from pixsearch_cli.web.app import make_app
 from pixsearch_cli.web.looking import Looking
+from pixsearch_cli.web.server import listen, server_of
 from pixsearch_cli.web.warm_engine import WarmEngine
 from pixsearch_indexer.decoders import DecodeLimits, decoding_processes
 from tests.colour_runtime import ColourRuntime
 
 OURS = "http://localhost:7860"
 
+MakeSite = Callable[..., ASGIApp]
 MakeClient = Callable[..., TestClient]
+Serve = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
@@ -26,19 +32,47 @@ def pool() -> Iterator[ProcessPool]:
 
 
 @pytest.fixture
-def make_client(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: Path) -> Iterator[MakeClient]:
-    """A client of a server that knows the indexed library."""
+def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: Path) -> Iterator[MakeSite]:
+    """The app of the indexed library."""
     engines: list[WarmEngine] = []
 
-    def make(access: Access | None = None, limits: DecodeLimits | None = None) -> TestClient:
+    def make(access: Access | None = None, limits: DecodeLimits | None = None) -> ASGIApp:
         engines.append(engine := WarmEngine(indexed, lambda indexed_with: model))
         looking = Looking(pool, limits or DecodeLimits(), tmp_path / "looking")
-        app = make_app(engine, looking, access or access_at("127.0.0.1", None))
-        return TestClient(app, base_url=OURS, raise_server_exceptions=False)
+        return make_app(engine, looking, access or access_at("127.0.0.1", None))
 
     yield make
     for engine in engines:
         engine.close()
+
+
+@pytest.fixture
+def make_client(make_site: MakeSite) -> MakeClient:
+    """A client of the app, without a network between."""
+
+    def make(access: Access | None = None, limits: DecodeLimits | None = None) -> TestClient:
+        return TestClient(make_site(access, limits), base_url=OURS, raise_server_exceptions=False)
+
+    return make
+
+
+@pytest.fixture
+def serve(make_site: MakeSite) -> Iterator[Serve]:
+    """Serves the app on a port of its own, in a thread, and gives its address."""
+    running: list[tuple[uvicorn.Server, Thread]] = []
+
+    def start(access: Access | None = None) -> str:
+        listening = listen("127.0.0.1", 0)
+        server = server_of(make_site(access))
+        thread = Thread(target=server.run, args=([listening],))
+        thread.start()
+        running.append((server, thread))
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    yield start
+    for server, thread in running:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

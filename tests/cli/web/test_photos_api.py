@@ -135,6 +135,7 @@ def test_a_file_that_cannot_be_decoded_any_more_says_why(client: TestClient, pho
     )
 
 
+@pytest.mark.slow
 def test_a_picture_that_takes_too_long_is_given_up(make_client: MakeClient, run: Run, photos: Path) -> None:
     (photos / "slow.jp2").write_bytes(noise_bytes("JPEG2000", (2000, 1500)))  # over a second
     assert run("index", photos).exit_code == 0

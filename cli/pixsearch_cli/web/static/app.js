@@ -23,6 +23,7 @@ let asking = new AbortController();
 let shownQuery;
 let more;
 let goingOn = false;
+let viewed = 0;
 
 // Asking
 
@@ -183,7 +184,7 @@ function suggest(id, values) {
 function openNumber(number) {
   const hash = `#photo-${grid.hits[number].id}`;
   history.pushState({ opened: true }, "", location.pathname + location.search + hash);
-  grid.current = number;
+  viewed = number;
   viewer.show(grid.hits[number], words(current()));
 }
 
@@ -195,7 +196,7 @@ async function openFromHash() {
   }
   if (viewer.shown?.id === id) return;
   const number = grid.hits.findIndex((hit) => hit.id === id);
-  if (number >= 0) grid.current = number;
+  viewed = Math.max(number, 0);
   try {
     viewer.show(grid.hits[number] ?? { similar: [], ...(await photo(id)) }, words(current()));
   } catch (error) {
@@ -204,9 +205,9 @@ async function openFromHash() {
 }
 
 function step(by) {
-  const number = grid.current + by;
+  const number = viewed + by;
   if (!grid.hits[number]) return;
-  grid.current = number;
+  viewed = number;
   history.replaceState(history.state, "", location.pathname + location.search + `#photo-${grid.hits[number].id}`);
   viewer.show(grid.hits[number], words(current()));
 }
@@ -216,7 +217,7 @@ function closed() {
     if (history.state?.opened) history.back();
     else history.replaceState(null, "", location.pathname + location.search);
   }
-  if (!goingOn) grid.focus(grid.current);
+  if (!goingOn) grid.focus(viewed);
   goingOn = false;
 }
 

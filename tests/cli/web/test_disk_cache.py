@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pixsearch_cli.web.disk_cache import DiskCache
+from tests.conftest import without_privileges
+
+SEAL = 32
+
+
+def test_what_is_put_in_comes_out(tmp_path: Path) -> None:
+    DiskCache(tmp_path / "cache", 1000).put("a", b"data")
+
+    assert DiskCache(tmp_path / "cache", 1000).get("a") == b"data"
+    assert DiskCache(tmp_path / "cache", 1000).get("b") is None
+
+
+def test_it_is_its_owner_s_alone(tmp_path: Path) -> None:
+    DiskCache(tmp_path / "cache", 1000).put("a", b"data")
+
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+
+
+def test_those_go_that_were_not_read_for_longest(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path, 10 * (100 + SEAL))
+    for number in range(10):
+        cache.put(str(number), bytes(100))
+        os.utime(tmp_path / str(number), (number, number))
+    assert cache.get("0") is not None  # the oldest is read, and is not the oldest any more
+
+    cache.put("10", bytes(100))
+
+    # To nine tenths of the limit: of eleven, two have to go.
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["0", "3", "4", "5", "6", "7", "8", "9", "10"])
+
+
+def test_what_other_processes_put_in_counts(tmp_path: Path) -> None:
+    for number in range(20):
+        DiskCache(tmp_path, 1000).put(str(number), bytes(100))
+
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1000
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"x" + data[1:], lambda data: b""])
+def test_what_is_damaged_is_not_there(tmp_path: Path, damage: object) -> None:
+    cache = DiskCache(tmp_path, 1000)
+    cache.put("a", b"data")
+    file = tmp_path / "a"
+    file.write_bytes(damage(file.read_bytes()))  # type: ignore[operator]
+
+    assert cache.get("a") is None
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_error(public_folder: Path) -> None:
+    public_folder.chmod(0o555)
+    with without_privileges():
+        cache = DiskCache(public_folder / "cache", 1000)
+        cache.put("a", b"data")
+
+        assert cache.get("a") is None

@@ -1,0 +1,442 @@
+"""The page in a real browser: headless Chromium, the system's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Event
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+
+from tests.cli.conftest import Run
+from tests.cli.web.conftest import Serve
+from tests.colour_runtime import ColourRuntime, Floats
+from tests.photos import picture_bytes
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+
+DROP = """async ([bytes, name]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
+PASTE = """async ([bytes, name]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+  document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new window. Nothing may go wrong in it that the page itself does not tell."""
+    context = browser.new_context(viewport={"width": 1000, "height": 700})
+    context.set_default_timeout(10_000)
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []
+
+
+def names(page: Page) -> list[str]:
+    """The photos that are shown, in the order of the document, when the answer is whole."""
+    page.wait_for_selector("#results[aria-busy=false]", state="attached")
+    return shown(page)
+
+
+def shown(page: Page) -> list[str]:
+    return [
+        Path(path).name for path in page.locator("#results button").evaluate_all("tiles => tiles.map(t => t.title)")
+    ]
+
+
+def search(page: Page, words: str) -> list[str]:
+    page.get_by_role("searchbox").fill(words)
+    page.keyboard.press("Enter")
+    return names(page)
+
+
+def open_first(page: Page) -> None:
+    page.locator("#results button").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_the_search_box_has_the_focus_and_the_answer_comes_by_enter(page: Page, serve: Serve) -> None:
+    address = serve()
+    page.goto(address)
+    page.keyboard.type("red")
+    page.keyboard.press("Enter")
+
+    assert names(page) == ["pink.png", "dark red.png", "blue again.png"]
+    assert page.url == f"{address}/?q=red"
+    assert page.title() == "red - pixsearch"
+
+
+def test_photos_are_there_before_they_were_looked_at_closely_and_then_in_their_order(
+    page: Page, serve: Serve, model: ColourRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, match = Event(), model.match
+
+    def waiting(text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        go_on.wait(10)
+        return match(text, grids, embeddings)
+
+    monkeypatch.setattr(model, "match", waiting)
+    page.goto(f"{serve()}/?q=red")
+    expect(page.locator("#results button")).to_have_count(3)
+    before = shown(page)
+    go_on.set()
+
+    # By similarity the dark red is the purest red, by match the pink is the brightest.
+    assert before == ["dark red.png", "pink.png", "blue again.png"]
+    assert names(page) == ["pink.png", "dark red.png", "blue again.png"]
+
+
+def test_a_photo_is_told_by_all_that_is_known_of_it(page: Page, serve: Serve, photos: Path, run: Run) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Canon", "EOS R6"
+    exif.get_ifd(0x8769)[0x9003] = "2021:04:03 14:05:06"
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 30.0, 0.0), 3: "W", 4: (2.0, 15.0, 0.0)})
+    Image.new("RGB", (300, 200), (255, 0, 0)).save(photos / "told.jpg", exif=exif)
+    assert run("index", photos).exit_code == 0
+    page.goto(f"{serve()}/?q=red")
+
+    names(page)
+    page.locator("#results button[title$='told.jpg']").click()
+
+    facts = page.locator("#viewer dl").inner_text()
+    for said in (
+        "Canon EOS R6",
+        "2021-04-03 14:05",
+        "48.5000° N 2.2500° W",
+        "300 × 200",
+        f"{photos}/told.jpg",
+        "1.000 (2)",
+    ):
+        assert said in facts
+    expect(page.locator("#viewer img")).to_have_js_property("naturalWidth", 300)
+
+
+def test_each_word_shows_where_it_was_looked_for(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?q=red+sky")
+    names(page)
+    open_first(page)
+    canvas = page.locator("#viewer canvas")
+    expect(canvas).to_be_hidden()
+
+    page.get_by_role("button", name="sky", exact=True).click()
+
+    expect(canvas).to_be_visible()
+    # Of 2 x 2 cells "sky" looks at the right ones, 0.25 above and 0.5 below: clear is where it looks most.
+    opacity = canvas.evaluate(
+        "canvas => [...canvas.getContext('2d').getImageData(0, 0, 2, 2).data].filter((_, place) => place % 4 === 3)"
+    )
+    assert opacity == [199, 99, 199, 0]  # 255 x 0.78 x (1 - share)
+    page.get_by_role("button", name="sky", exact=True).click()
+    expect(canvas).to_be_hidden()
+
+
+def test_the_keyboard_does_it_all(page: Page, serve: Serve) -> None:
+    address = serve()
+    page.goto(f"{address}/?q=red")
+    names(page)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#results button[title$='dark red.png']")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="dark red.png")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", name="blue again.png")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("#results button[title$='blue again.png']")).to_be_focused()
+    assert page.url == f"{address}/?q=red"
+
+
+def test_the_address_holds_query_and_photo_through_back_and_reload(page: Page, serve: Serve) -> None:
+    address = serve()
+    page.goto(address)
+    search(page, "red")
+    assert search(page, "blue") == ["blue again.png", "pink.png", "dark red.png"]
+    open_first(page)
+    photo = page.url
+    page.reload()
+    expect(page.get_by_role("heading", name="blue again.png")).to_be_visible()
+    assert page.url == photo
+
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert page.url == f"{address}/?q=blue"
+    page.go_back()
+    expect(page.get_by_role("searchbox")).to_have_value("red")
+    assert names(page)[0] == "pink.png"
+    page.go_back()
+    expect(page.get_by_text("Say it as you would describe")).to_be_visible()
+
+
+@pytest.mark.parametrize("how", [DROP, PASTE])
+def test_a_picture_that_is_dropped_or_pasted_finds_photos_like_it(page: Page, serve: Serve, how: str) -> None:
+    page.goto(serve())
+
+    page.evaluate(how, [list(picture_bytes((90, 0, 0))), "mine.png"])
+    page.wait_for_url("**/?like=*")
+
+    assert names(page)[0] == "dark red.png"
+    expect(page.locator("#chips img")).to_have_js_property("naturalWidth", 8)
+    page.reload()
+    assert names(page)[0] == "dark red.png"
+
+
+def test_a_file_that_is_no_picture_is_refused_in_words(page: Page, serve: Serve) -> None:
+    page.goto(serve())
+
+    page.locator("#file").set_input_files(FilePayload(name="a.png", mimeType="image/png", buffer=b"<svg/>"))
+
+    expect(page.get_by_role("status")).to_have_text("the picture: not a picture in a format that pixsearch reads")
+
+
+def test_more_like_a_photo_and_less_of_it_are_a_click_away(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?q=red")
+    names(page)
+    page.locator("#results button[title$='blue again.png']").click()
+    page.get_by_role("button", name="More like this").click()
+    page.wait_for_url("**/?like=*")
+    assert names(page)[0] == "blue again.png"
+
+    open_first(page)
+    page.get_by_role("button", name="not like this").click()
+    page.wait_for_url("**unlike=*")
+
+    # Blue less blue leaves nothing to look for, and the page says so.
+    expect(page.get_by_role("status")).to_contain_text("cancel each other out")
+    page.get_by_role("button", name="Remove like", exact=True).click()
+    assert names(page)[-1] == "blue again.png"
+
+
+def test_a_search_is_narrowed_by_chips_that_can_be_taken_away(page: Page, serve: Serve, photos: Path, run: Run) -> None:
+    (photos / "deep").mkdir()
+    Image.new("RGB", (10, 20), (200, 0, 0)).save(photos / "deep" / "tall.png")
+    assert run("index", photos).exit_code == 0
+    page.goto(f"{serve()}/?q=red")
+    page.get_by_role("button", name="Narrow…").click()
+    page.get_by_label("In folder").fill(str(photos / "deep"))
+    page.get_by_label("Also like").fill("blue")
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url("**folder=*")
+
+    assert names(page) == ["tall.png"]
+    expect(page.locator("#chips li")).to_have_text(["+ blue×", f"in {photos}/deep×"])
+
+    page.get_by_role("button", name=f"Remove in {photos}/deep").click()
+    page.get_by_role("button", name="Remove + blue").click()
+    page.wait_for_url("**/?q=red")
+    assert len(names(page)) == 4
+
+    page.get_by_label("Shape").select_option("portrait")
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url("**orientation=*")
+    assert names(page) == ["tall.png"]
+
+
+def test_that_nothing_matches_is_said_plainly_with_the_nearest_below(
+    page: Page, serve: Serve, model: ColourRuntime
+) -> None:
+    model.calibrated = True  # a photo without any green matches it by 1 / (1 + e^5) = 0.7 %
+    page.goto(f"{serve()}/?q=green&name=*blue*")
+
+    assert names(page) == ["blue again.png"]
+    expect(page.get_by_role("status")).to_have_text("Nothing in this library matches. The nearest:")
+    assert page.locator("#results img").evaluate("image => getComputedStyle(image).filter") == "grayscale(1)"
+
+    assert search(page, "blue") == ["blue again.png"]
+    expect(page.get_by_role("status")).to_have_text("The best matches first.")
+
+
+def test_that_no_photo_passes_is_said_plainly(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?q=red&name=none")
+
+    assert names(page) == []
+    expect(page.get_by_role("status")).to_have_text("Nothing in this library matches.")
+
+
+def test_what_cannot_be_asked_is_said_in_the_server_s_words(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?q=red&after=yesterday")
+
+    expect(page.get_by_role("status")).to_contain_text("'yesterday' is no date. Write 2021")
+
+
+def test_a_photo_that_cannot_be_shown_says_why_in_its_place(page: Page, serve: Serve, photos: Path) -> None:
+    (photos / "pink.png").unlink()
+    page.goto(f"{serve()}/?q=red")
+    names(page)
+
+    expect(page.locator("#results button[title$='pink.png']")).to_contain_text("the file is not there any more")
+    open_first(page)
+    expect(page.locator("#viewer .broken")).to_contain_text("the file is not there any more")
+
+
+def test_a_photo_that_was_indexed_meanwhile_is_found_without_a_restart(
+    page: Page, serve: Serve, run: Run, photos: Path
+) -> None:
+    page.goto(f"{serve()}/?q=green")
+    assert "green.png" not in names(page)
+    Image.new("RGB", (20, 10), (0, 255, 0)).save(photos / "green.png")
+    assert run("index", photos).exit_code == 0
+
+    page.reload()
+
+    assert names(page)[0] == "green.png"
+
+
+def test_duplicates_are_one_photo_with_a_count(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?q=blue")
+    assert len(names(page)) == 3
+    expect(page.locator("#results button[title$='blue again.png'] .badge")).to_have_text("+1")
+
+    page.get_by_role("button", name="Narrow…").click()
+    page.get_by_label("Show duplicates").check()
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url("**duplicates=show")
+
+    assert len(names(page)) == 4
+
+
+def test_only_what_is_in_sight_is_in_the_document(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    for number in range(300):
+        Image.new("RGB", (12, 8), (200, number // 2, number % 2)).save(photos / f"{number:03}.png")
+    assert run("index", photos).exit_code == 0
+    page.goto(f"{serve()}/?q=red&duplicates=show")
+    names(page)
+    counts = []
+    for _ in range(40):
+        counts.append(page.locator("#results li").count())
+        page.mouse.wheel(0, 700)
+        page.wait_for_timeout(30)
+
+    # All were there at some time, the last one at the end; but never more than fill three windows.
+    page.wait_for_selector("#results li[aria-posinset='304'][aria-setsize='304']")
+    assert max(counts) < 100
+
+
+def test_a_name_is_never_markup(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    name = "<img src=x onerror=document.title='owned'>.png"
+    Image.new("RGB", (9, 9), (255, 0, 0)).save(photos / name)
+    (photos / "<b>broken.jpg").write_bytes(b"no picture")
+    assert run("index", photos).exit_code == 1
+    address = serve()
+    page.goto(f"{address}/?q=red")
+    assert names(page)[0] == name
+    open_first(page)
+
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
+    assert page.title() == "red - pixsearch"
+    page.goto(f"{address}/library")
+    expect(page.get_by_text("<b>broken.jpg")).to_be_visible()
+
+
+def test_a_name_that_is_no_text_can_be_looked_at(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    strange = os.fsencode(photos) + b"/\xff.png"
+    Path(os.fsdecode(strange)).write_bytes(picture_bytes("lime"))
+    assert run("index", photos).exit_code == 0
+    address = serve()
+    page.goto(f"{address}/?q=green")
+    names(page)
+    open_first(page)
+
+    expect(page.locator("#viewer img")).to_have_js_property("naturalWidth", 8)
+    in_file_managers_terms = page.evaluate(
+        "async path => (await import('/static/viewer.js')).fileAddress(path)", os.fsdecode(strange)
+    )
+    assert in_file_managers_terms == Path(os.fsdecode(strange)).as_uri()
+    page.goto(f"{address}/library")
+    expect(page.get_by_role("heading", name="Library")).to_be_visible()
+
+
+def test_the_library_page_tells_folders_failures_and_sizes(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    run("index", photos)
+    page.goto(f"{serve()}/library")
+
+    told = page.locator("main").inner_text()
+
+    for said in ("4, 3 different pictures", "colours (c0c0c0c0)", str(photos), f"{photos}/broken.jpg", "database"):
+        assert said in told
+    assert "not a picture in a format that pixsearch reads" in told
+
+
+def test_nothing_is_asked_of_anybody_else(page: Page, serve: Serve) -> None:
+    address = serve()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{address}/?q=red")
+    names(page)
+    open_first(page)
+    page.goto(f"{address}/library")
+
+    assert len(asked) > 10
+    assert [url for url in asked if not url.startswith(address)] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_view(browser: Browser, serve: Serve, scheme: str) -> None:
+    address = serve()
+    context = browser.new_context(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page = context.new_page()
+    found: list[str] = []
+
+    def look(view: str) -> None:
+        page.wait_for_load_state("networkidle")
+        for violation in Axe().run(page).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                found.append(f"{view}: {violation['id']} at {[node['target'] for node in violation['nodes']]}")
+
+    page.goto(address)
+    look("empty")
+    page.goto(f"{address}/?q=red&minus=blue&like=1")
+    names(page)
+    page.get_by_role("button", name="Narrow…").click()
+    look("narrowed")
+    open_first(page)
+    page.get_by_role("button", name="red", exact=True).click()
+    look("photo")
+    page.goto(f"{address}/library")
+    look("library")
+    context.close()
+
+    assert found == []
+
+
+@pytest.mark.parametrize("address", ["/", "/?q=red&minus=blue&like=1", "/library"])
+def test_a_phone_need_not_scroll_sideways(browser: Browser, serve: Serve, address: str) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 700})
+    page = context.new_page()
+    page.goto(f"{serve()}{address}")
+    page.wait_for_load_state("networkidle")
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    context.close()
