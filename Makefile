@@ -13,7 +13,7 @@ SLOW ?=
 ARGS ?=
 export PHOTOS QUERY
 
-.PHONY: help demo test bench lint check clean
+.PHONY: help demo test bench docs lint check clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,9 @@ bench: $(INSTALLED)  ## measure speed and memory beside rclip; on your photos: P
 	done
 	$(BIN)/python benchmarks/refresh.py
 	$(BIN)/python benchmarks/training.py
+
+docs: $(INSTALLED)  ## take the pictures of the page in docs/, which needs the system's Chromium
+	$(BIN)/python -m examples.screenshots
 
 lint: $(INSTALLED)  ## ruff, mypy and the contract between the packages
 	$(BIN)/ruff check

@@ -69,10 +69,10 @@ def median(takens: Sequence[Taken]) -> Taken:
 
 def _watch(process: int, peaks: list[float], done: threading.Event) -> None:
     while not done.wait(_SAMPLED_EVERY_S):
-        peaks.append(_memory_mb(process))
+        peaks.append(memory_mb(process))
 
 
-def _memory_mb(process: int) -> float:
+def memory_mb(process: int) -> float:
     """Of a process and all below it: their proportional share (PSS), so that what they share counts once."""
     total = 0.0
     for one in [process, *_below(process)]:

@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 DEMO_FOLDER = Path(".demo")
+SAMPLE_LIBRARY = DEMO_FOLDER / "sample-photos.library"
 QUERIES = ("a cat", "a cup of coffee", "a rocket launch")
 SAMPLE_PHOTOS = {
     "skimage": (
@@ -56,6 +57,8 @@ def main() -> int:
         pixsearch("query", query, "--top-k", "3", "--library", str(library))
         for query in ([given.query] if given.query else QUERIES)
     ]
+    serve = [str(Path(sys.executable).with_name("pixsearch")), "serve", "--open", "--library", str(library)]
+    print(f"\nLook at them, and ask more, in a browser:\n\n    {shlex.join(serve)}")
     return max(exit_codes)
 
 

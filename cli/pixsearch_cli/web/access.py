@@ -118,7 +118,8 @@ class AccessGuard:
         if (given := dict(query).get("token")) and self._access.is_our_token(given):
             # Out of the address bar, where it would stay in the history and in links that are shared.
             others = urlencode([(name, value) for name, value in query if name != "token"])
-            answer = RedirectResponse(f"{scope['path']}{'?' if others else ''}{others}", HTTPStatus.SEE_OTHER)
+            page = "/" + scope["path"].lstrip("/")  # //elsewhere would be another server
+            answer = RedirectResponse(f"{page}{'?' if others else ''}{others}", HTTPStatus.SEE_OTHER)
             answer.set_cookie(_COOKIE, given, httponly=True, samesite="lax", max_age=30 * 24 * 3600)
             return answer
         detail = "a token is needed, which pixsearch serve has printed: open its address, or send it as a bearer token"

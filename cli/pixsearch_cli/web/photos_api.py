@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -79,20 +81,15 @@ async def thumbnail(
 async def image(request: Request, site: SiteOfApp, id: Id) -> Response:
     """The photo's own file, as it is."""
     picture = await _picture(request, site, id)
-    for path, stamp in picture.photos:
-        try:
-            found = path.stat()
-        except OSError:
-            continue
-        if (found.st_size, found.st_mtime_ns) == stamp:
-            return FileResponse(
-                path,
-                media_type=_MEDIA_TYPES.get(picture.metadata.format, "application/octet-stream"),
-                filename=path.name.encode(errors="replace").decode(),
-                content_disposition_type="inline",
-                headers={"Cache-Control": "private, no-cache"},
-            )
-    raise HTTPException(404, f"{picture.photos[0][0]}: the file is not there any more, or not as it was indexed")
+    if (path := await site.pictures.in_thread(request, _file_as_indexed, picture)) is None:
+        raise HTTPException(404, f"{picture.photos[0][0]}: the file is not there any more, or not as it was indexed")
+    return FileResponse(
+        path,
+        media_type=_MEDIA_TYPES.get(picture.metadata.format, "application/octet-stream"),
+        filename=path.name.encode(errors="replace").decode(),
+        content_disposition_type="inline",
+        headers={"Cache-Control": "private, no-cache"},
+    )
 
 
 @router.get("/photos/{id}/explain", response_model=ExplanationAnswer)
@@ -126,6 +123,16 @@ async def _picture(request: Request, site: Site, id: int) -> StoredPicture:
     if (picture := await site.pictures.in_thread(request, lambda: site.engine.library().picture(id))) is None:
         raise _no_picture(id)
     return picture
+
+
+def _file_as_indexed(picture: StoredPicture) -> FilePath | None:
+    """A photo of the picture that is there as it was when it was read."""
+    for path, stamp in picture.photos:
+        with suppress(OSError):
+            found = path.stat()
+            if (found.st_size, found.st_mtime_ns) == stamp:
+                return path
+    return None
 
 
 def _no_picture(id: int) -> HTTPException:

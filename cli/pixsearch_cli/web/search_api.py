@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -69,10 +70,9 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
     asked, pictures = await _read(request)
     if await site.searches.in_thread(request, site.engine.engine) is None:
         return AsciiJson({"hits": [], "uploads": []})
-    uploads: list[str] = []
-    if pictures:
-        for data in pictures:
-            uploads.append(await site.pictures.take(request, site.looking.keep_upload, data, site.engine.input_size))
+    edge = site.engine.input_size
+    uploads = [await site.pictures.take(request, site.looking.keep_upload, data, edge) for data in pictures]
+    with _invalid_is_a_problem():
         asked = SearchRequest.model_validate(asked.model_dump() | {"like": [*asked.like, *uploads]})
     return AsciiJson({"hits": await _hits(request, site, asked), "uploads": uploads})
 
@@ -107,7 +107,9 @@ async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
     """The query and the picture files of a POST. Raises HTTPException, RequestValidationError, UsageError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        return _parsed(await request.body()), []
+        body = await request.body()
+        with _invalid_is_a_problem():
+            return SearchRequest.model_validate_json(body), []
     if kind != "multipart/form-data":
         raise HTTPException(415, "send the query as application/json, or with pictures as multipart/form-data")
     async with request.form(max_files=MOST_PICTURES, max_fields=1, max_part_size=1 << 20) as form:
@@ -116,11 +118,14 @@ async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
         query, files = form.get("query", "{}"), form.getlist("picture")
         if not isinstance(query, str) or not all(isinstance(file, UploadFile) for file in files):
             raise UsageError("query is a text and picture a file", "Send them so")
-        return _parsed(query), [await file.read() for file in files if isinstance(file, UploadFile)]
+        with _invalid_is_a_problem():
+            asked = SearchRequest.model_validate_json(query)
+        return asked, [await file.read() for file in files if isinstance(file, UploadFile)]
 
 
-def _parsed(query: str | bytes) -> SearchRequest:
+@contextmanager
+def _invalid_is_a_problem() -> Iterator[None]:
     try:
-        return SearchRequest.model_validate_json(query)
+        yield
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_input=False, include_url=False)) from error

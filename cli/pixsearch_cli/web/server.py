@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import socket
 from contextlib import suppress
 
@@ -68,8 +69,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_of(app: ASGIApp, *, log_requests: bool = False) -> uvicorn.Server:
+    logs = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+    logs["handlers"]["access"]["stream"] = "ext://sys.stderr"
     config = uvicorn.Config(
         app,
+        log_config=logs,
         http=PatientOnlySoLong,
         ws="none",
         log_level="info" if log_requests else "warning",

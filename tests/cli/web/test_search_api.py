@@ -159,6 +159,12 @@ def test_more_pictures_than_a_request_may_bring_are_a_problem(client: TestClient
     assert problem(client.post("/api/search", files=files))[0] == 400
 
 
+def test_more_pictures_than_a_query_may_have_are_a_problem(client: TestClient) -> None:
+    query = json.dumps({"like": ["1"] * 8})
+
+    assert problem(client.post("/api/search", data={"query": query}, files={"picture": picture_bytes()}))[0] == 422
+
+
 def test_a_file_that_is_no_picture_is_a_problem(client: TestClient) -> None:
     assert problem(client.post("/api/search", files={"picture": b"<svg/>"})) == (
         422,
