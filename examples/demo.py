@@ -18,7 +18,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 DEMO_FOLDER = Path(".demo")
-SAMPLE_LIBRARY = DEMO_FOLDER / "sample-photos.library"
 QUERIES = ("a cat", "a cup of coffee", "a rocket launch")
 SAMPLE_PHOTOS = {
     "skimage": (
