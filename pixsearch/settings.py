@@ -11,18 +11,26 @@ DATABASE_NAME = "library.db"
 """What makes a folder a library."""
 
 
-def library_folder(given: Path | None = None) -> Path:
+Place = Path | str
+"""Where a library is: its folder, or the URL of a PostgreSQL database as SQLAlchemy takes it."""
+
+
+def library_place(given: str | None = None) -> Place:
     """The library to work on: the one given, else PIXSEARCH_LIBRARY, else `library` in the user's data folder."""
-    if given is not None:
-        return given.expanduser()
-    if named := os.environ.get("PIXSEARCH_LIBRARY"):
-        return Path(named).expanduser()
-    return platformdirs.user_data_path("pixsearch", appauthor=False) / "library"
+    named = given or os.environ.get("PIXSEARCH_LIBRARY")
+    if not named:
+        return data_folder() / "library"
+    return named if "://" in named else Path(named).expanduser()
+
+
+def data_folder() -> Path:
+    """For what the user would miss."""
+    return platformdirs.user_data_path("pixsearch", appauthor=False)
 
 
 def models_folder() -> Path:
     """Where the user's own checkpoints lie, one folder each."""
-    return platformdirs.user_data_path("pixsearch", appauthor=False) / "models"
+    return data_folder() / "models"
 
 
 def cache_folder() -> Path:

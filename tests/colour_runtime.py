@@ -78,5 +78,4 @@ def _colour(text: str) -> Floats:
 
 
 def _normalised(vectors: Floats) -> Floats:
-    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)  # black has no hue
-    return np.asarray(vectors / lengths, dtype=np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from pixsearch import Library
+from pixsearch.settings import Place
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.photos import make_photo
+from tests.postgres import PG_CTL, PostgresServer, postgres_server
 
 NOBODY = 65534
 
@@ -31,10 +33,28 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    if PG_CTL is None:
+        pytest.skip("there is no PostgreSQL server on this machine")
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Where a library may be made: a folder, and in the slow tests a database too."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    if request.param == "sqlite":
+        return tmp_path / "library"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
 @pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
+def library(place: Place) -> Iterator[Library]:
     """An empty library."""
-    with Library.create(tmp_path / "library") as new:
+    with Library.create(place) as new:
         yield new
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pixsearch.settings import library_folder, models_folder
+from pixsearch.settings import library_place, models_folder
 
 
 def test_the_library_that_is_given_wins_over_the_environment_and_that_over_the_default(
@@ -12,10 +12,15 @@ def test_the_library_that_is_given_wins_over_the_environment_and_that_over_the_d
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.delenv("PIXSEARCH_LIBRARY", raising=False)
-    default = library_folder()
+    default = library_place()
     monkeypatch.setenv("PIXSEARCH_LIBRARY", str(tmp_path / "named"))
 
-    assert library_folder(tmp_path / "given") == tmp_path / "given"
-    assert library_folder() == tmp_path / "named"
+    assert library_place(str(tmp_path / "given")) == tmp_path / "given"
+    assert library_place() == tmp_path / "named"
+    assert isinstance(default, Path)
     assert default.name == "library"
     assert default.parent == models_folder().parent
+
+
+def test_a_url_is_a_place_as_it_stands() -> None:
+    assert library_place("postgresql+psycopg://me@host/photos") == "postgresql+psycopg://me@host/photos"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pixsearch.errors import UsageError
-from pixsearch.settings import library_folder
+from pixsearch.settings import library_place
 from pixsearch_cli.options import JsonOption, LibraryOption
 from pixsearch_cli.output import print_json
 
@@ -28,7 +28,7 @@ def forget(
     """
     from pixsearch import Library
 
-    with Library.open(library_folder(library)) as opened:
+    with Library.open(library_place(library)) as opened:
         # As it was given too: the folder may be gone, and a link on the way to it with it.
         paths = {os.fsencode(root.expanduser().absolute()), os.path.realpath(os.fsencode(root.expanduser()))}
         known = [path for path in opened.roots() if path in paths]

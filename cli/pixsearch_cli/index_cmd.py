@@ -13,7 +13,7 @@ import typer
 
 from pixsearch.errors import LibraryNotFound
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
-from pixsearch.settings import library_folder
+from pixsearch.settings import Place, library_place
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import print_json, progress_bars, say
 
@@ -76,14 +76,14 @@ def index(
     patterns = None if exclude is None else [pattern for pattern in exclude if pattern]
     rules = {"hidden": hidden, "follow_links": follow_links, "exclude": patterns}
     if dry_run:
-        found = _survey(folders or [], library_folder(library), rules)
+        found = _survey(folders or [], library_place(library), rules)
         tell_offline(found.offline)
         if as_json:
             print_json(asdict(found))
         else:
             print(_summary_of_survey(found))
         return
-    report, failures = _index(folders or [], library_folder(library), model, switch_model, max_megapixels, rules)
+    report, failures = _index(folders or [], library_place(library), model, switch_model, max_megapixels, rules)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
     tell_offline(report.offline)
@@ -97,7 +97,7 @@ def index(
 
 def _index(
     folders: list[Path],
-    folder: Path,
+    place: Place,
     model: str | None,
     switch_model: bool,
     max_megapixels: int,
@@ -105,13 +105,13 @@ def _index(
 ) -> tuple[IndexReport, list[Failure]]:
     from pixsearch.model.checkpoints import checkpoint_for
 
-    checkpoint = checkpoint_for(model, indexed_with(folder))
+    checkpoint = checkpoint_for(model, indexed_with(place))
     # Only now: a name that is no model's need not wait for the rest.
     from pixsearch import Library
     from pixsearch_indexer import CheckpointEncoder, index_folders
 
     encoder = CheckpointEncoder(checkpoint)
-    with Library.create(folder) if folders else Library.open(folder) as library:
+    with Library.create(place) if folders else Library.open(place) as library:
         with progress_bars() as show:
             report = index_folders(
                 library, encoder, folders, show, switch_model=switch_model, max_megapixels=max_megapixels, **rules
@@ -119,14 +119,14 @@ def _index(
         return report, _below(folders, library.failures())
 
 
-def _survey(folders: list[Path], folder: Path, rules: Mapping[str, Any]) -> Survey:
+def _survey(folders: list[Path], place: Place, rules: Mapping[str, Any]) -> Survey:
     from pixsearch import Library
     from pixsearch.library.records import ScanRules
     from pixsearch_indexer import survey
 
     new_rules = partial(ScanRules.changed, **rules)
     try:
-        library = Library.open(folder)
+        library = Library.open(place)
     except LibraryNotFound:
         if not folders:
             raise
@@ -135,11 +135,11 @@ def _survey(folders: list[Path], folder: Path, rules: Mapping[str, Any]) -> Surv
         return survey(library, folders, new_rules)
 
 
-def indexed_with(folder: Path) -> LibraryModel | None:
+def indexed_with(place: Place) -> LibraryModel | None:
     """The model of the library there, if there is one already; a mistake in --model must not make an empty one."""
     from pixsearch import Library
 
-    with suppress(LibraryNotFound), Library.open(folder) as library:
+    with suppress(LibraryNotFound), Library.open(place) as library:
         return library.model()
     return None
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.models import OptionInfo
 
 LibraryOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--library",
-        metavar="DIR",
+        metavar="DIR|URL",
         envvar="PIXSEARCH_LIBRARY",
         show_envvar=False,
-        help="The library's folder. [default: PIXSEARCH_LIBRARY, else one in your data folder]",
+        help="The library's folder, or its PostgreSQL database. [default: PIXSEARCH_LIBRARY, else in your data folder]",
     ),
 ]
 

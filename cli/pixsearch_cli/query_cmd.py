@@ -14,7 +14,7 @@ import typer
 from pixsearch.errors import UsageError
 from pixsearch.library.filters import Filters
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
-from pixsearch.settings import DATABASE_NAME, library_folder
+from pixsearch.settings import DATABASE_NAME, Place, library_place
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import printable, say
@@ -168,9 +168,9 @@ def query(
     if find == Find.texts:
         if paths or null or html or copy_to or open_it:
             raise UsageError("texts have no photo to name, show, copy or open", "Ask for them plainly, or with --json")
-        _find_texts(asked[0][1], top_k, library_folder(library), model, as_json)
+        _find_texts(asked[0][1], top_k, library_place(library), model, as_json)
         return
-    answers = _search(asked, top_k, library_folder(library), model, html is not None)
+    answers = _search(asked, top_k, library_place(library), model, html is not None)
     for answer in answers:
         question, hits = answer.query, answer.hits
         if as_json:
@@ -214,8 +214,8 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
     return texts
 
 
-def _find_texts(asked: Query, k: int, folder: Path, model: str | None, as_json: bool) -> None:
-    with _engine(folder, model, reads_words=False) as engine:
+def _find_texts(asked: Query, k: int, place: Place, model: str | None, as_json: bool) -> None:
+    with _engine(place, model, reads_words=False) as engine:
         hits = [] if engine is None else engine.find_texts(asked, k)
     if not hits:
         say("no text in this library matches")
@@ -224,11 +224,11 @@ def _find_texts(asked: Query, k: int, folder: Path, model: str | None, as_json: 
 
 
 def _search(
-    asked: Sequence[tuple[str, Query]], k: int, folder: Path, model: str | None, explained: bool
+    asked: Sequence[tuple[str, Query]], k: int, place: Place, model: str | None, explained: bool
 ) -> list[Section]:
     """The answers to queries, each with the line that it is shown as."""
     answers = []
-    with _engine(folder, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
+    with _engine(place, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
         for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
             words = query.main_words if explained else None
@@ -238,13 +238,13 @@ def _search(
 
 
 @contextmanager
-def _engine(folder: Path, model: str | None, *, reads_words: bool, many: bool = False) -> Iterator[SearchEngine | None]:
+def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = False) -> Iterator[SearchEngine | None]:
     """The engine of a library; None where nothing was ever indexed. A GPU only pays for many queries."""
     from pixsearch.model.checkpoints import checkpoint_for
     from pixsearch.model.runtime import PixelBertRuntime
 
     likely = runtime = None
-    if (folder / DATABASE_NAME).is_file():
+    if isinstance(place, str) or (place / DATABASE_NAME).is_file():
         # Before the library says that it is the right one, as it mostly is: SQLAlchemy is imported while it loads.
         likely = checkpoint_for(model, None)
         runtime = PixelBertRuntime(likely, gpu=many)
@@ -252,7 +252,7 @@ def _engine(folder: Path, model: str | None, *, reads_words: bool, many: bool = 
             runtime.prepare_for_words()
     from pixsearch import Library, SearchEngine
 
-    with Library.open(folder) as library:
+    with Library.open(place) as library:
         if (indexed_with := library.model()) is None:
             yield None
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixsearch.errors import PixsearchError, UsageError
-from pixsearch.settings import cache_folder, library_folder
+from pixsearch.settings import cache_folder, library_place
 from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import say
 
@@ -71,8 +71,8 @@ def serve(
     def load(indexed_with: LibraryModel) -> Runtime:
         return PixelBertRuntime(checkpoint_for(model, indexed_with))
 
-    folder = library_folder(library)
-    engine = WarmEngine(folder, load)
+    place = library_place(library)
+    engine = WarmEngine(place, load)
     with listen(host, port) as listening:
         access = access_at(host, token)
         engine.warm_up()
@@ -80,7 +80,7 @@ def serve(
         address = f"http://{f'[{shown}]' if ':' in shown else shown}:{listening.getsockname()[1]}/"
         if access.token is not None:
             address += f"?token={access.token}"
-        say(f"{folder} is at {address} until Ctrl-C")
+        say(f"{engine.library().name} is at {address} until Ctrl-C")
         if open_it:
             webbrowser.open(address)
         limits = DecodeLimits()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pixsearch.settings import library_folder
+from pixsearch.settings import library_place
 from pixsearch_cli.json_records import status_record
 from pixsearch_cli.options import JsonOption, LibraryOption
 from pixsearch_cli.output import print_json, printable
@@ -20,7 +20,7 @@ def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """
     from pixsearch import Library
 
-    with Library.open(library_folder(library)) as opened:
+    with Library.open(library_place(library)) as opened:
         found, failures = opened.status(), opened.failures()
     if as_json:
         print_json(status_record(found, failures))

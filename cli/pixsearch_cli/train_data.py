@@ -10,7 +10,7 @@ from pathlib import Path
 from pixsearch import Library
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.progress import ProgressCallback
-from pixsearch.settings import library_folder
+from pixsearch.settings import library_place
 from pixsearch_cli.output import tell_problems
 from pixsearch_cli.train_options import Asked
 from pixsearch_trainer.data.checking import check_pictures, enforce_limit
@@ -84,7 +84,7 @@ def _pictures_of(item: Question | Statement) -> tuple[Path, ...]:
 
 
 def _of_library(library: str | None) -> list[CaptionedPicture]:
-    with Library.open(library_folder(None if library is None else Path(library))) as opened:
+    with Library.open(library_place(library)) as opened:
         pictures = [CaptionedPicture(photo.path, photo.captions) for photo in opened.captioned_photos()]
     if len(pictures) < 2:
         raise DatasetError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixsearch.settings import library_folder
+from pixsearch.settings import library_place
 from pixsearch_cli.options import JsonOption, LibraryOption
 from pixsearch_cli.output import print_json, printable, progress_bars
 
@@ -28,7 +28,7 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
     from pixsearch import Library
     from pixsearch_indexer.verify import verify as check
 
-    with Library.open(library_folder(library)) as opened, progress_bars() as show:
+    with Library.open(library_place(library)) as opened, progress_bars() as show:
         findings = check(opened, deep=deep, on_progress=show)
     if as_json:
         print_json({"photos": findings.photos, "problems": findings.problems, "stale": findings.stale})
@@ -50,7 +50,7 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
     from pixsearch import Library
     from pixsearch_indexer.verify import repair as mend
 
-    with Library.open(library_folder(library)) as opened, progress_bars() as show:
+    with Library.open(library_place(library)) as opened, progress_bars() as show:
         found, left = mend(opened, deep=deep, on_progress=show)
     to_index = len(found.encode_again) + len(found.encode_texts_again) + len(found.read_again)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pixsearch.settings import library_folder
+from pixsearch.settings import library_place
 from pixsearch_cli.index_cmd import indexed_with, summary, tell_offline
 from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import progress_bars, say
@@ -25,11 +25,11 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
     from pixsearch_indexer import CheckpointEncoder
     from pixsearch_indexer.watch import watch as keep_fresh
 
-    folder = library_folder(library)
+    place = library_place(library)
     from pixsearch.model.checkpoints import checkpoint_for
 
-    encoder = CheckpointEncoder(checkpoint_for(model, indexed_with(folder)))
-    with Library.open(folder) as opened, progress_bars() as show:
+    encoder = CheckpointEncoder(checkpoint_for(model, indexed_with(place)))
+    with Library.open(place) as opened, progress_bars() as show:
         keep_fresh(opened, encoder, _tell, _tell_watching, show)
 
 

@@ -42,7 +42,7 @@ def repair(
             writer.rebuild_database_indexes()
             if (left := library.check()).database:
                 raise LibraryDamaged(
-                    f"{library.folder / 'library.db'} cannot be mended: {left.database[0]}",
+                    f"the library {library.name} cannot be mended: {left.database[0]}",
                     "Move the folder away and index again; your photos are not affected",
                 )
             found.encode_again, found.vectors = left.encode_again, left.vectors

@@ -1,13 +1,12 @@
-"""Whether a library keeps its promises: SQLite is sound, photos have features, the vectors are those of the rows."""
+"""Whether a library keeps its promises: a sound database, photos with features, the vectors of the rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Connection, Table, exists, select, text
+from sqlalchemy import Connection, Table, exists, select
 
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.paths import below
@@ -20,6 +19,7 @@ from pixsearch.library.schema import (
     PHOTOS,
     ROOTS,
     TEXT_FEATURES,
+    VECTOR_FILES,
     VECTOR_INDEX,
 )
 from pixsearch.library.vector_file import vector_path
@@ -38,7 +38,7 @@ class Findings:
     photos: int = 0
     """How many there were to check."""
     database: list[str] = field(default_factory=list)
-    """What SQLite says of its own file."""
+    """What the database says of itself."""
     rows: list[str] = field(default_factory=list)
     encode_again: set[int] = field(default_factory=set)
     """Contents without good features."""
@@ -58,18 +58,15 @@ class Findings:
         return [*self.database, *self.rows, *self.vectors, *self.files, *self.unreadable]
 
 
-def check(folder: Path, database: Database) -> Findings:
-    """Check all but the photos' own files. Nothing is written. Raises LibraryError where library.db cannot be read."""
+def check(database: Database) -> Findings:
+    """Check all but the photos' own files. Nothing is written. Raises LibraryError where the rows cannot be read."""
     findings = Findings()
     with database.reading() as connection:
-        said = connection.execute(text("PRAGMA integrity_check")).scalars().all()
-        findings.database += [str(line) for line in said if line != "ok"]
-        for row in connection.execute(text("PRAGMA foreign_key_check")):
-            findings.database.append(f"a row of {row[0]} belongs to none of {row[2]}")
+        findings.database += database.problems(connection)
         if not findings.database:
             _check_rows(connection, findings)
             if not findings.rows:
-                _check_vectors(connection, folder, findings)
+                _check_vectors(connection, database, findings)
     return findings
 
 
@@ -125,21 +122,26 @@ def _bad_embeddings(connection: Connection, table: Table, model_id: int, size: i
             yield id_, "has not the length 1"
 
 
-def _check_vectors(connection: Connection, folder: Path, findings: Findings) -> None:
+def _check_vectors(connection: Connection, database: Database, findings: Findings) -> None:
     """The saved file against the rows, where it claims to be of this very state of them."""
-    state = connection.execute(select(*VECTOR_INDEX.c)).one()
-    if state.model_id is None or state.saved_generation != state.generation:
+    state = connection.execute(
+        select(VECTOR_INDEX.c.model_id, VECTOR_INDEX.c.generation, VECTOR_FILES.c.sha256).join(
+            VECTOR_FILES,
+            (VECTOR_FILES.c.generation == VECTOR_INDEX.c.generation) & (VECTOR_FILES.c.holder == database.holder),
+        )
+    ).one_or_none()
+    if state is None or state.model_id is None:
         return
-    path = vector_path(folder, state.generation)
+    path = vector_path(database.folder, state.generation)
     try:
-        index = FaissIndex.load(path, state.saved_sha256)
+        index = FaissIndex.load(path, state.sha256)
     except StaleIndexError as error:
         findings.vectors.append(str(error))
         return
     of_model = FEATURES.c.model_id == state.model_id
     expected = set(connection.scalars(select(FEATURES.c.content_id).where(of_model)))
     if wrong := expected.symmetric_difference(index.ids().tolist()):
-        findings.vectors.append(f"{path} and library.db differ in {len(wrong)} ids")
+        findings.vectors.append(f"{path} and the library differ in {len(wrong)} ids")
         return
     for ids, vectors in index.parts():
         rows = {
@@ -151,7 +153,7 @@ def _check_vectors(connection: Connection, folder: Path, findings: Findings) -> 
         }
         embeddings = np.stack([np.frombuffer(rows[id_], dtype=EMBEDDING_TYPE) for id_ in ids.tolist()])
         if wrong_values := int((abs(vectors - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
-            findings.vectors.append(f"{path} has {wrong_values} vectors that are not those of library.db")
+            findings.vectors.append(f"{path} has {wrong_values} vectors that are not those of the library")
 
 
 def _shown(path: bytes) -> str:

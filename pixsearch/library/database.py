@@ -1,41 +1,47 @@
-"""library.db: how it is opened, checked and brought up to date, and what a transaction is."""
+"""A library's database: what a transaction is, how it is checked and brought up to date, and how it is locked.
+
+What differs between SQLite and PostgreSQL is in `sqlite_database` and `postgres_database`, and nowhere else.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
-import sqlalchemy
-from sqlalchemy import Connection, Engine, event, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
-from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, LibraryNotFound
+from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound
 from pixsearch.library.schema import SCHEMA_VERSION
-from pixsearch.settings import DATABASE_NAME
 
-BUSY_TIMEOUT_S = 30.0
 VALUES_AT_ONCE = 10_000
-"""In one statement; SQLite takes 32,766."""
+"""In one statement; SQLite takes 32,766, PostgreSQL 65,535."""
 
 Value = TypeVar("Value")
 
 
-class Database:
-    """Transactions on library.db.
+class Database(ABC):
+    """Transactions on the database of one library. Threads may read together."""
 
-    It keeps SQLite's rollback journal and short transactions. The write-ahead log would let readers go on during a
-    commit, but it needs shared memory (no network drives), cannot be read in a folder without write permission, and
-    can corrupt the database in almost every SQLite before 3.51.3 (the "WAL-reset" bug): not worth a second way to run.
-    """
+    table_names: ClassVar[str]
+    """The statement that lists the tables there are."""
 
-    def __init__(self, folder: Path) -> None:
-        """Connects at the first transaction, and never creates the file."""
-        self._folder = folder
-        self._engine = _engine(folder / DATABASE_NAME)
+    def __init__(self, name: str, folder: Path, holder: str, engine: Engine) -> None:
+        """Connects at the first transaction.
+
+        Args:
+            name: of the library, for messages.
+            folder: where what is derived from the database lies on this machine.
+            holder: whose that is, among all that derive something from this database.
+        """
+        self.name = name
+        self.folder = folder
+        self.holder = holder
+        self._engine = engine
 
     def close(self) -> None:
         self._engine.dispose()
@@ -43,61 +49,100 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A read transaction: everything read in it is of one moment. Raises LibraryError."""
-        with _errors_for_people(self._folder), self._engine.begin() as connection:
+        with self._errors_for_people(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A write transaction, committed at its end. Raises LibraryError, then with nothing of it written."""
-        with _errors_for_people(self._folder), self._engine.execution_options(begin="IMMEDIATE").begin() as connection:
+        """A write transaction, committed at its end. Only for the holder of the lock.
+
+        Raises LibraryError, then with nothing of it written.
+        """
+        with self._errors_for_people(), self._begin_writing() as connection:
             yield connection
 
     def check(self) -> None:
         """Raises LibraryNotFound for a database without any table, LibraryDamaged for one that is not ours."""
-        with self.reading() as connection:
-            version = _schema_version(connection, self._folder)
+        version = self._schema_version()
         if version is None:
-            raise library_not_found(self._folder)
+            raise library_not_found(self.name)
         if version != SCHEMA_VERSION:
             raise LibraryDamaged(
-                f"{self._folder / DATABASE_NAME} was written by a newer pixsearch (schema {version})",
+                f"the library {self.name} was written by a newer pixsearch (schema {version})",
                 "Update pixsearch; nothing was changed",
             )
 
     def is_older(self) -> bool:
         """Whether the tables are those of an older pixsearch."""
-        with self.reading() as connection:
-            version = _schema_version(connection, self._folder)
+        version = self._schema_version()
         return version is not None and version < SCHEMA_VERSION
 
     def migrate(self) -> None:
         """Create the tables, or bring those of an older pixsearch up to date, in one transaction.
 
-        Only for the holder of the lock. An older library is first copied to library.db.before-VERSION beside it.
+        Only for the holder of the lock.
         """
         # Not at the top: Alembic takes 0.2 s, which no query should pay.
         from pixsearch.library.migrations import upgrade
 
         if self.is_older():
-            self._back_up()
+            self.back_up()
         with self.writing() as connection:
             upgrade(connection)
 
-    def _back_up(self) -> None:
-        """Copy the database as SQLite does it, which a copy of the file is not while it may be in use."""
-        backup = self._folder / f"{DATABASE_NAME}.before-{SCHEMA_VERSION}"
-        partial = backup.with_name(f"{backup.name}.tmp")
+    @abstractmethod
+    def is_there(self) -> bool:
+        """Whether there is anything that could be a library."""
+
+    @abstractmethod
+    def make(self) -> None:
+        """Make the place where the tables will be. Only for the holder of the lock. Raises LibraryError."""
+
+    @abstractmethod
+    def only_writer(self) -> AbstractContextManager[None]:
+        """Hold the library's lock. Raises LibraryBusy at once if somebody else does, LibraryError."""
+
+    @abstractmethod
+    def back_up(self) -> None:
+        """Copy what an update of the schema could spoil. Raises LibraryError."""
+
+    @abstractmethod
+    def size_bytes(self, connection: Connection) -> int:
+        """What the tables take."""
+
+    @abstractmethod
+    def problems(self, connection: Connection) -> list[str]:
+        """What the database says is wrong with itself."""
+
+    @abstractmethod
+    def rebuild_indexes(self, connection: Connection) -> None:
+        """The database's own, from its rows."""
+
+    @abstractmethod
+    def _begin_writing(self) -> AbstractContextManager[Connection]: ...
+
+    @abstractmethod
+    def _for_people(self, error: DBAPIError) -> LibraryError | None:
+        """What an error of the database means for the user; None where it is a mistake of ours."""
+
+    @contextmanager
+    def _errors_for_people(self) -> Iterator[None]:
         try:
-            partial.unlink(missing_ok=True)
-            with closing(self._engine.raw_connection()) as source, closing(sqlite3.connect(partial)) as target:
-                assert isinstance(source.driver_connection, sqlite3.Connection)
-                source.driver_connection.backup(target)
-            partial.replace(backup)
-        except (sqlite3.Error, OSError) as error:
-            raise LibraryError(
-                f"{self._folder} is of an older pixsearch and could not be copied before its update: {error}",
-                "Make room, or see to its permissions; nothing was changed",
-            ) from error
+            yield
+        except DBAPIError as error:
+            if (known := self._for_people(error)) is None:
+                raise
+            raise known from error
+
+    def _schema_version(self) -> str | None:
+        """The Alembic revision; None for a database without tables. Raises LibraryDamaged for another program's."""
+        with self.reading() as connection:
+            tables = connection.execute(text(self.table_names)).scalars().all()
+            if not tables:
+                return None
+            if "alembic_version" not in tables:
+                raise LibraryDamaged(f"{self.name} is no pixsearch library", "Choose another place with --library")
+            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
 
 
 def in_parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
@@ -113,70 +158,5 @@ def in_chunks(items: Iterable[Value], size: int) -> Iterator[list[Value]]:
         yield chunk
 
 
-def library_not_found(folder: Path) -> LibraryNotFound:
-    return LibraryNotFound(f"there is no library in {folder} yet", "Make one with: pixsearch index FOLDER")
-
-
-@contextmanager
-def _errors_for_people(folder: Path) -> Iterator[None]:
-    """Turn what SQLite says into a LibraryError that says what to do."""
-    database = folder / DATABASE_NAME
-    try:
-        yield
-    except DatabaseError as error:
-        if not isinstance(error.orig, sqlite3.Error):
-            raise
-        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind of error
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise LibraryBusy(f"{database} is locked by another process", "Try again when it is done") from error
-        if code == sqlite3.SQLITE_FULL:
-            raise LibraryError(
-                f"the disk is full: {folder}", "Make room and run the command again; nothing that was stored is lost"
-            ) from error
-        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
-            raise LibraryError(
-                f"{database} cannot be used: {error.orig}", "Check the folder's permissions and its disk"
-            ) from error
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise LibraryDamaged(
-                f"{database} is damaged: {error.orig}",
-                "Move the folder away and index again; your photos are not affected",
-            ) from error
-        raise
-
-
-def _engine(database: Path) -> Engine:
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{database.as_uri()}?mode=rw",  # a URI, because only there one can say: never create it
-            uri=True,
-            timeout=BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,  # the pool hands a connection to one thread at a time
-        )
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
-
-    engine = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # sqlite3 would begin by itself, too late and deferred: a transaction that reads before it writes then fails
-        # with "database is locked" without waiting for its timeout.
-        kind = connection.get_execution_options().get("begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {kind}")
-
-    return engine
-
-
-def _schema_version(connection: Connection, folder: Path) -> str | None:
-    """The Alembic revision; None for a database without tables. Raises LibraryDamaged for another program's."""
-    tables = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
-    if not tables:
-        return None
-    if "alembic_version" not in tables:
-        raise LibraryDamaged(
-            f"{folder / DATABASE_NAME} is no pixsearch library", "Choose another folder with --library FOLDER"
-        )
-    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+def library_not_found(name: str) -> LibraryNotFound:
+    return LibraryNotFound(f"there is no library in {name} yet", "Make one with: pixsearch index FOLDER")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, func, or_, select
 
 from pixsearch.library.filters import Filters
 from pixsearch.library.paths import behind_all_below, below
@@ -45,7 +45,7 @@ def _conditions(connection: Connection, filters: Filters) -> Iterator[ColumnElem
         yield CONTENTS.c.width < CONTENTS.c.height
     elif filters.orientation == "square":
         yield CONTENTS.c.width == CONTENTS.c.height
-    pixels = CONTENTS.c.width * CONTENTS.c.height
+    pixels = cast(CONTENTS.c.width, BigInteger) * CONTENTS.c.height
     if filters.min_megapixels is not None:
         yield pixels >= filters.min_megapixels * 1e6
     if filters.max_megapixels is not None:

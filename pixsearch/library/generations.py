@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
-from pixsearch.library.schema import VECTOR_INDEX
+from pixsearch.library.schema import VECTOR_FILES, VECTOR_INDEX
 
 
 def current_generation(connection: Connection) -> int:
@@ -20,6 +20,4 @@ def next_generation(connection: Connection) -> int:
 def forget_saved_file(connection: Connection) -> None:
     """Let no vector file that was saved so far count as one: the next is made from the features alone."""
     next_generation(connection)
-    connection.execute(
-        update(VECTOR_INDEX).values(saved_generation=None, saved_sha256=None, saved_count=None, saved_model_id=None)
-    )
+    connection.execute(delete(VECTOR_FILES))

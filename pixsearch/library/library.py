@@ -1,4 +1,4 @@
-"""A library of photos on disk, as those see it who ask it something."""
+"""A library of photos, as those see it who ask it something."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pixsearch.library.captions import captions_beside
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.generations import current_generation
-from pixsearch.library.lock import only_writer
 from pixsearch.library.paths import behind_all_below, below
 from pixsearch.library.records import (
     Candidate,
@@ -38,12 +37,14 @@ from pixsearch.library.schema import (
     FAILURES,
     PHOTOS,
     ROOTS,
+    VECTOR_FILES,
     VECTOR_INDEX,
 )
+from pixsearch.library.sqlite_database import SqliteDatabase, cannot_make
 from pixsearch.library.status import model_of, rules_of, status_of, text_files_of
 from pixsearch.library.texts import nearest_texts
 from pixsearch.library.writer import LibraryWriter
-from pixsearch.settings import DATABASE_NAME
+from pixsearch.settings import Place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,59 +60,56 @@ _ROWS_AT_ONCE = 10_000
 
 
 class Library:
-    """A library folder: `library.db`, which is the truth, the vector file derived from it, and the writer's lock.
+    """A database, which is the truth, the vector file derived from it, and the writer's lock: all in one folder, or
+    the database in PostgreSQL and the vector file in a folder of this machine.
 
     Threads may read from one together; only one may write.
     """
 
-    def __init__(self, folder: Path, database: Database) -> None:
+    def __init__(self, database: Database) -> None:
         """For `open` and `create`."""
-        self.folder = folder
+        self.name = database.name
+        self.folder = database.folder
         self._database = database
         self._vectors: Vectors | None = None
         self._vectors_lock = Lock()
 
     @classmethod
-    def open(cls, folder: Path) -> Library:
+    def open(cls, place: Place) -> Library:
         """Open a library that exists. Creates nothing, but brings one of an older pixsearch up to date.
 
-        Raises LibraryNotFound, LibraryDamaged, LibraryBusy, LibraryError.
+        Raises LibraryNotFound, LibraryDamaged, LibraryBusy, LibraryError; UsageError for a URL that leads nowhere.
         """
-        folder = folder.absolute()
-        if not (folder / DATABASE_NAME).is_file():
-            raise library_not_found(folder)
-        database = Database(folder)
+        database = database_at(place)
         try:
+            if not database.is_there():
+                raise library_not_found(database.name)
             if database.is_older():
-                with only_writer(folder):
+                with database.only_writer():
                     database.migrate()
             database.check()
         except BaseException:
             database.close()
             raise
-        return cls(folder, database)
+        return cls(database)
 
     @classmethod
-    def create(cls, folder: Path) -> Library:
-        """Open a library, or make an empty one. Raises LibraryBusy, LibraryDamaged, LibraryError."""
-        folder = folder.absolute()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_make(folder, error) from error
+    def create(cls, place: Place) -> Library:
+        """Open a library, or make an empty one; a PostgreSQL database has to be there. Raises as `open` does."""
         with suppress(LibraryNotFound):
-            return cls.open(folder)
-        with only_writer(folder):
-            try:
-                (folder / DATABASE_NAME).touch()
-            except OSError as error:
-                raise _cannot_make(folder, error) from error
-            database = Database(folder)
-            try:
+            return cls.open(place)
+        database = database_at(place)
+        try:
+            database.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_make(database.folder, error) from error
+        try:
+            with database.only_writer():
+                database.make()
                 database.migrate()
-            finally:
-                database.close()
-        return cls.open(folder)
+        finally:
+            database.close()
+        return cls.open(place)
 
     def __enter__(self) -> Self:
         return self
@@ -131,8 +129,8 @@ class Library:
         What was committed stays, however the block ends. The vector file is brought up to date when it ends well;
         otherwise the next command does that.
         """
-        with only_writer(self.folder):
-            yield LibraryWriter(self.folder, self._database)
+        with self._database.only_writer():
+            yield LibraryWriter(self._database)
             try:
                 self._bring_vector_file_up_to_date()
             except OSError as error:
@@ -159,14 +157,14 @@ class Library:
             with self._database.reading() as connection:
                 generation = current_generation(connection)
             if self._vectors is None or self._vectors.generation != generation:
-                self._vectors = current_vectors(self.folder, self._database)
+                self._vectors = current_vectors(self._database)
                 if not self._vectors.saved:
                     # Where somebody else writes, or the folder is read-only, the index lives in memory only.
-                    with suppress(LibraryError, OSError), only_writer(self.folder):
+                    with suppress(LibraryError, OSError), self._database.only_writer():
                         with self._database.reading() as connection:
                             generation = current_generation(connection)
                         if self._vectors.generation == generation:
-                            save_vectors(self.folder, self._database, self._vectors)
+                            save_vectors(self._database, self._vectors)
             return self._vectors.index
 
     def roots(self) -> dict[bytes, ScanRules]:
@@ -259,13 +257,13 @@ class Library:
     def status(self) -> LibraryStatus:
         """What the library holds. A root is online if its last run could reach it and it is there now."""
         with self._database.reading() as connection:
-            return status_of(connection, self.folder)
+            return status_of(connection, self._database)
 
     def check(self) -> Findings:
         """Whether the library keeps its promises, but for the photos' own files. Nothing is written."""
         from pixsearch.library.checks import check
 
-        return check(self.folder, self._database)
+        return check(self._database)
 
     def failures(self) -> list[Failure]:
         """What could not be indexed, by path."""
@@ -298,14 +296,21 @@ class Library:
         """For the holder of the lock. Raises OSError, LibraryError; then the next reader does it."""
         with self._database.reading() as connection:
             state = connection.execute(
-                select(VECTOR_INDEX.c.model_id, VECTOR_INDEX.c.generation, VECTOR_INDEX.c.saved_generation)
+                select(VECTOR_INDEX.c.model_id, VECTOR_INDEX.c.generation, VECTOR_FILES.c.generation.label("saved"))
+                .select_from(VECTOR_INDEX)
+                .outerjoin(VECTOR_FILES, VECTOR_FILES.c.holder == self._database.holder)
             ).one()
-        if state.model_id is None or state.generation == state.saved_generation:
+        if state.model_id is None or state.generation == state.saved:
             return
         from pixsearch.library.vector_file import renewed_vectors, save_vectors  # as above
 
-        save_vectors(self.folder, self._database, renewed_vectors(self.folder, self._database))
+        save_vectors(self._database, renewed_vectors(self._database))
 
 
-def _cannot_make(folder: Path, error: OSError) -> LibraryError:
-    return LibraryError(f"cannot make the library {folder}: {error.strerror}", "Choose another with --library FOLDER")
+def database_at(place: Place) -> Database:
+    """The database of a library, whether it is there or not. Raises UsageError for a URL of nothing we know."""
+    if isinstance(place, Path):
+        return SqliteDatabase(place.absolute())
+    from pixsearch.library.postgres_database import PostgresDatabase  # for those who have one
+
+    return PostgresDatabase(place)

@@ -113,7 +113,8 @@ class RunStatus:
 class LibraryStatus:
     """What a library holds."""
 
-    library: Path
+    library: str
+    """Where it is."""
     model: LibraryModel | None
     roots: tuple[RootStatus, ...]
     photos: int
@@ -128,7 +129,7 @@ class LibraryStatus:
     database_bytes: int
     vectors_bytes: int
     size_bytes: int
-    """Of all files in the library's folder."""
+    """Of the database, and of all files in the library's folder on this machine."""
     last_run: RunStatus | None
 
 

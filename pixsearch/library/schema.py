@@ -1,4 +1,4 @@
-"""The tables of library.db.
+"""The tables of a library.
 
 roots           a folder that was given to be indexed
 └── photos      one file under a root
@@ -7,7 +7,8 @@ roots           a folder that was given to be indexed
         └── grids       its pixel grid, by one model; apart, so that reading embeddings never touches them
 failures        a file that could not be indexed, and why
 models          a checkpoint that made features
-vector_index    one row: which model is in use, and which vector file belongs to which state of the features
+vector_index    one row: which model is in use, and which state of the features this is
+vector_files    the vector file that each machine has saved last, and of which state it is
 runs            each run of the indexer
 texts           words that a photo may find: each once, however often it is written
 ├── text_features   its embedding, by one model
@@ -33,7 +34,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 
 # Core's tables, not the ORM's classes: no row here is an object with a life, and without the ORM a command starts 0.1 s
 # sooner.
@@ -143,12 +144,18 @@ VECTOR_INDEX = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("model_id", ForeignKey("models.id")),
-    # Grows with every change of the features. The file is right as it is only when it was saved at this very one.
+    # Grows with every change of the features. A file is right as it is only when it was saved at this very one.
     Column("generation", Integer, nullable=False),
-    Column("saved_generation", Integer),
-    Column("saved_sha256", String),
-    Column("saved_count", Integer),
-    Column("saved_model_id", Integer),
+)
+
+VECTOR_FILES = Table(
+    "vector_files",
+    METADATA,
+    Column("holder", String, primary_key=True),  # see `Database.holder`
+    Column("generation", Integer, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("model_id", Integer, nullable=False),
 )
 
 RUNS = Table(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
+from pixsearch.library.database import Database
 from pixsearch.library.records import FileStamp, LibraryModel, LibraryStatus, RootStatus, RunStatus, ScanRules
 from pixsearch.library.schema import CONTENTS, FAILURES, MODELS, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS, VECTOR_INDEX
 from pixsearch.settings import DATABASE_NAME
@@ -34,7 +36,7 @@ def rules_of(root: Row[*tuple[Any, ...]]) -> ScanRules:
     return ScanRules(root.hidden, root.follow_links, tuple(root.exclude))
 
 
-def status_of(connection: Connection, folder: Path) -> LibraryStatus:
+def status_of(connection: Connection, database: Database) -> LibraryStatus:
     """See `Library.status`."""
     roots = connection.execute(
         select(*ROOTS.c, func.count(PHOTOS.c.id).label("photos"))
@@ -47,9 +49,13 @@ def status_of(connection: Connection, folder: Path) -> LibraryStatus:
     failures = connection.execute(select(func.count(FAILURES.c.id))).scalar_one()
     texts = connection.execute(select(func.count(TEXTS.c.id))).scalar_one()
     run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
-    sizes = {file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}
+    files: list[os.DirEntry[str]] = []
+    with suppress(OSError):  # another machine's library may have no folder here yet
+        files = [entry for entry in os.scandir(database.folder) if entry.is_file()]
+    sizes = {entry.name: entry.stat().st_size for entry in files}
+    database_bytes = database.size_bytes(connection)
     return LibraryStatus(
-        library=folder,
+        library=database.name,
         model=model_of(connection),
         roots=tuple(
             RootStatus(
@@ -66,9 +72,9 @@ def status_of(connection: Connection, folder: Path) -> LibraryStatus:
         failures=failures,
         texts=texts,
         text_files=tuple(Path(os.fsdecode(path)) for path in sorted(text_files_of(connection))),
-        database_bytes=sizes.get(DATABASE_NAME, 0),
+        database_bytes=database_bytes,
         vectors_bytes=sum(size for name, size in sizes.items() if name.startswith("vectors-")),
-        size_bytes=sum(sizes.values()),
+        size_bytes=sum(size for name, size in sizes.items() if name != DATABASE_NAME) + database_bytes,
         last_run=None if run is None else _run_status(run),
     )
 

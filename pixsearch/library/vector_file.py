@@ -1,4 +1,4 @@
-"""The vector file of a library: derived from library.db, checked when it is read, caught up or made again as needed."""
+"""The vector file of a library: derived from its rows, checked when it is read, caught up or made again as needed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, insert, select
 
 from pixsearch.errors import LibraryNotFound
 from pixsearch.library.database import Database, in_parts
-from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, MODELS, VECTOR_INDEX
+from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, MODELS, VECTOR_FILES, VECTOR_INDEX
 from pixsearch.vectors.base import Ids
 from pixsearch.vectors.base import Vectors as Embeddings
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
@@ -29,17 +29,17 @@ class Vectors:
     saved: bool
 
 
-def current_vectors(folder: Path, database: Database) -> Vectors:
-    """The index that belongs to library.db as it is now.
+def current_vectors(database: Database) -> Vectors:
+    """The index that belongs to the rows as they are now.
 
-    From its file, and where features have come or gone since it was saved, brought up to them; from library.db alone
+    From its file, and where features have come or gone since it was saved, brought up to them; from the rows alone
     where the file is not the one that was saved. Raises LibraryNotFound while nothing was ever indexed, LibraryError.
     """
     with database.reading() as connection:
-        state = _state(connection, folder)
+        state = _state(connection, database)
         try:
             saved = state.saved_generation == state.generation
-            index = _load(folder, state, read_only=saved)
+            index = _load(database.folder, state, read_only=saved)
         except StaleIndexError:
             return Vectors(_made_again(connection, state), state.generation, state.model_id, saved=False)
         if not saved:
@@ -47,35 +47,38 @@ def current_vectors(folder: Path, database: Database) -> Vectors:
         return Vectors(index, state.generation, state.model_id, saved)
 
 
-def renewed_vectors(folder: Path, database: Database) -> Vectors:
-    """`current_vectors`, made again from library.db where the index does not suit so many vectors any more."""
-    vectors = current_vectors(folder, database)
+def renewed_vectors(database: Database) -> Vectors:
+    """`current_vectors`, made again from the rows where the index does not suit so many vectors any more."""
+    vectors = current_vectors(database)
     if vectors.index.is_worn():
         with database.reading() as connection:
-            state = _state(connection, folder)
+            state = _state(connection, database)
             return Vectors(_made_again(connection, state), state.generation, state.model_id, saved=False)
     return vectors
 
 
-def save_vectors(folder: Path, database: Database, vectors: Vectors) -> None:
+def save_vectors(database: Database, vectors: Vectors) -> None:
     """Save the index for those who come next. Only for the holder of the lock. Raises OSError, LibraryError.
 
-    The file is there before library.db names it, and older ones go only after that: wherever this is cut off, the
+    The file is there before the database names it, and older ones go only after that: wherever this is cut off, the
     library has a file that is right, or knows that it has none.
     """
-    path = vector_path(folder, vectors.generation)
+    database.folder.mkdir(parents=True, exist_ok=True)
+    path = vector_path(database.folder, vectors.generation)
     sha256 = vectors.index.save(path)
     with database.writing() as connection:
+        connection.execute(delete(VECTOR_FILES).where(VECTOR_FILES.c.holder == database.holder))
         connection.execute(
-            update(VECTOR_INDEX).values(
-                saved_generation=vectors.generation,
-                saved_sha256=sha256,
-                saved_count=len(vectors.index),
-                saved_model_id=vectors.model_id,
+            insert(VECTOR_FILES).values(
+                holder=database.holder,
+                generation=vectors.generation,
+                sha256=sha256,
+                count=len(vectors.index),
+                model_id=vectors.model_id,
             )
         )
     vectors.saved = True
-    for other in folder.glob("vectors-*.faiss*"):
+    for other in database.folder.glob("vectors-*.faiss*"):
         if other != path:
             other.unlink(missing_ok=True)
 
@@ -94,20 +97,25 @@ class _State(NamedTuple):
     saved_model_id: int | None
 
 
-def _state(connection: Connection, folder: Path) -> _State:
+def _state(connection: Connection, database: Database) -> _State:
     row = connection.execute(
         select(
             MODELS.c.id,
             MODELS.c.embedding_size,
             VECTOR_INDEX.c.generation,
-            VECTOR_INDEX.c.saved_generation,
-            VECTOR_INDEX.c.saved_sha256,
-            VECTOR_INDEX.c.saved_count,
-            VECTOR_INDEX.c.saved_model_id,
-        ).join(MODELS, MODELS.c.id == VECTOR_INDEX.c.model_id)
+            VECTOR_FILES.c.generation.label("saved_generation"),
+            VECTOR_FILES.c.sha256,
+            VECTOR_FILES.c.count,
+            VECTOR_FILES.c.model_id.label("saved_model_id"),
+        )
+        .select_from(VECTOR_INDEX)
+        .join(MODELS, MODELS.c.id == VECTOR_INDEX.c.model_id)
+        .outerjoin(VECTOR_FILES, VECTOR_FILES.c.holder == database.holder)
     ).one_or_none()
     if row is None:
-        raise LibraryNotFound(f"the library {folder} holds no photos yet", "Add some with: pixsearch index FOLDER")
+        raise LibraryNotFound(
+            f"the library {database.name} holds no photos yet", "Add some with: pixsearch index FOLDER"
+        )
     return _State(*row)
 
 
@@ -123,7 +131,7 @@ def _load(folder: Path, state: _State, *, read_only: bool) -> FaissIndex:
 
 
 def _made_again(connection: Connection, state: _State) -> FaissIndex:
-    """The index of all features, from library.db alone."""
+    """The index of all features, from the rows alone."""
     of_model = FEATURES.c.model_id == state.model_id
     ids = connection.scalars(select(FEATURES.c.content_id).where(of_model)).all()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, Select, delete, exists, insert, select, text, update
+from sqlalchemy import Column, Connection, Select, delete, exists, insert, select, update
 
 from pixsearch.errors import ModelMismatch
 from pixsearch.library.database import Database, in_parts
@@ -40,8 +39,7 @@ if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need 
 class LibraryWriter:
     """Comes from `Library.writing`, which holds the lock meanwhile and brings the vector file up to date at the end."""
 
-    def __init__(self, folder: Path, database: Database) -> None:
-        self._folder = folder
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._model_id = 0
 
@@ -62,7 +60,7 @@ class LibraryWriter:
                 return
             if used is not None and not switch and connection.scalar(select(exists(select(FEATURES.c.content_id)))):
                 raise ModelMismatch(
-                    f"the library {self._folder} was indexed by the model {used.name} ({used.fingerprint[:8]}), "
+                    f"the library {self._database.name} was indexed by the model {used.name} ({used.fingerprint[:8]}), "
                     f"not by {model.name} ({model.fingerprint[:8]})",
                     "Index with that one (--model), into another library (--library), or all again (--switch-model)",
                 )
@@ -237,9 +235,9 @@ class LibraryWriter:
             forget_saved_file(connection)
 
     def rebuild_database_indexes(self) -> None:
-        """SQLite's own, by its REINDEX."""
+        """See `Database.rebuild_indexes`."""
         with self._database.writing() as connection:
-            connection.execute(text("REINDEX"))
+            self._database.rebuild_indexes(connection)
 
     def begin_run(self) -> int:
         with self._database.writing() as connection:

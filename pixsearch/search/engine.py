@@ -158,7 +158,7 @@ class SearchEngine:
             return False
         if model.fingerprint != self._runtime.fingerprint:
             raise ModelMismatch(
-                f"the library {self._library.folder} was indexed by the model {model.name} ({model.fingerprint[:8]}), "
+                f"the library {self._library.name} was indexed by the model {model.name} ({model.fingerprint[:8]}), "
                 f"not by {self._runtime.name} ({self._runtime.fingerprint[:8]})",
                 "Ask with that one (--model), or index all again with this one (pixsearch index --switch-model)",
             )
@@ -215,12 +215,14 @@ class SearchEngine:
             return stored[0].embedding, stored[1]
         if isinstance(part.source, int):
             raise PictureError(f"the library has no picture {part.source}", "It may have gone; search again")
+        name = part.source if isinstance(part.source, Path) else "the picture"
         try:
             picture = open_picture(part.source, min_edge=self._runtime.input_size)
         except PictureError as error:
-            name = part.source if isinstance(part.source, Path) else "the picture"
             raise PictureError(f"{name}: {error.message}", error.hint) from error
         embeddings, grids = self._runtime.encode_pictures([picture])
+        if not np.isfinite(embeddings).all():
+            raise PictureError(f"{name}: the model made no usable embedding of it")
         return embeddings[0], grids[0]
 
     def _stored(self, content_id: int) -> tuple[Candidate, bytes] | None:

@@ -69,6 +69,7 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
     ]
     assert lines[0] == {
         "rank": 1,
+        "id": 3,  # the third that was indexed, by path
         "path": f"{photos}/pink.png",
         "similarity": pytest.approx(0.870388, abs=1e-6),
         "similarity_rank": 2,

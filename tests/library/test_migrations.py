@@ -26,7 +26,7 @@ def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Lib
     assert differences == []
 
 
-OLDER = ["0001", "0002"]
+OLDER = ["0001", "0002", "0003"]
 """0001 is that of pixsearch 0.1.0."""
 
 
@@ -50,6 +50,8 @@ def library_of_version(version: str, folder: Path) -> None:
             UPDATE vector_index SET model_id = 1, generation = 5;
             """
         )
+        if version >= "0003":
+            connection.execute("INSERT INTO texts (text) VALUES ('Harbour')")
     engine.dispose()
 
 
@@ -71,7 +73,7 @@ def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_firs
     assert roots == {b"/photos": ScanRules()}
     assert neighbours == [1]
     assert texts == ["Harbour"]
-    backup = sqlite3.connect(tmp_path / "library" / "library.db.before-0003")
+    backup = sqlite3.connect(tmp_path / "library" / f"library.db.before-{SCHEMA_VERSION}")
     assert backup.execute("SELECT version_num FROM alembic_version").fetchall() == [(version,)]
     assert backup.execute("SELECT * FROM contents").fetchall() == before
 

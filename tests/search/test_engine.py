@@ -303,6 +303,24 @@ def test_duplicates_can_be_shown_each_as_a_hit(fill: Fill) -> None:
     assert [(hit.copies, hit.similar) for hit in hits] == [((), ())] * 4
 
 
+def test_a_picture_without_a_usable_embedding_cannot_be_asked_by(indexed: Library, runtime: ColourRuntime) -> None:
+    black = Picture(picture_bytes("black"))  # 0 / 0 in the runtime of these tests
+
+    with pytest.warns(RuntimeWarning), pytest.raises(PictureError, match="no usable embedding"):
+        SearchEngine(indexed, runtime).search(Query((black,)))
+
+
+def test_a_picture_of_the_library_is_asked_by_its_id(indexed: Library, runtime: ColourRuntime) -> None:
+    [blue] = SearchEngine(indexed, runtime).search(Query((Words("blue"),), rerank=False), k=1)
+
+    found = SearchEngine(indexed, runtime).search(Query((Picture(blue.id),)), k=1)
+
+    assert [hit.path.name for hit in found] == ["blue.png"]
+    assert runtime.pictures_encoded == 0
+    with pytest.raises(PictureError, match="has no picture 1000"):
+        SearchEngine(indexed, runtime).search(Query((Picture(1000),)))
+
+
 def test_a_photo_of_the_library_is_not_encoded_again_and_need_not_be_there(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:

@@ -52,7 +52,7 @@ async def library(request: Request, site: SiteOfApp) -> Response:
         folders=[(_shown(root.path), root.photos, root.online, rules(root)) for root in status.roots],
         failures=[(_shown(one.path), one.reason) for one in failures[:_FAILURES_SHOWN]],
         last_run=last_run(status.last_run),
-        library=_shown(status.library),
+        library=_text(status.library),
         text_files=[_shown(path) for path in status.text_files],
         size=size,
     )
@@ -64,5 +64,9 @@ def _page(name: str, **values: object) -> Response:
 
 
 def _shown(path: Path) -> str:
+    return _text(os.fspath(path))
+
+
+def _text(name: str) -> str:
     """A path that is no text, with a sign for what is none."""
-    return os.fsencode(path).decode(errors="replace")
+    return os.fsencode(name).decode(errors="replace")

@@ -1,0 +1,143 @@
+"""A library in a PostgreSQL database, for many machines; what is derived from it lies in a folder of each of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, PixsearchError, UsageError
+from pixsearch.library.database import Database
+from pixsearch.library.schema import METADATA
+from pixsearch.settings import data_folder
+
+_AS_IN = "As in: postgresql+psycopg://me@host/photos"
+_LOCK = 7_416_832
+"""Any number that no other program's advisory locks have, beside the schema's name."""
+_WHO_WRITES = text(
+    "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid = :lock"
+)
+_SIZE = text(
+    "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class"
+    " WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+)
+
+
+class PostgresDatabase(Database):
+    """Transactions are REPEATABLE READ, so that all that one reads is of one moment; readers and writer never wait.
+
+    The writer holds an advisory lock by a connection of its own and writes through that one alone: when it is lost, a
+    restart of the server included, the lock and the right to write are lost together.
+    """
+
+    table_names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+
+    def __init__(self, url: str) -> None:
+        """Raises UsageError for what is no URL of a PostgreSQL database; PixsearchError without its driver."""
+        parsed = _parsed(url)
+        name = parsed.render_as_string(hide_password=True)
+        plain = parsed.set(password=None).render_as_string()
+        folder = data_folder() / "vectors" / hashlib.sha256(plain.encode()).hexdigest()[:16]
+        super().__init__(name, folder, f"{socket.gethostname()}:{folder}", _engine(parsed))
+        self._writer: Connection | None = None
+
+    def is_there(self) -> bool:
+        with self.reading():  # or it says why not
+            return True
+
+    def make(self) -> None:
+        """The database itself is made by `createdb`, with the rights that its owner wants."""
+
+    @contextmanager
+    def only_writer(self) -> Iterator[None]:
+        with self._errors_for_people():
+            connection = self._engine.connect()
+        try:
+            with self._errors_for_people(), connection.begin():
+                lock = text("SELECT pg_try_advisory_lock(:lock, hashtext(current_schema()))")
+                if not connection.scalar(lock, {"lock": _LOCK}):
+                    holder = connection.scalars(_WHO_WRITES, {"lock": _LOCK}).first() or "another process"
+                    raise LibraryBusy(
+                        f"the library {self.name} is being written by {holder}", "Wait until it is done, or stop it"
+                    )
+            self._writer = connection
+            try:
+                yield
+            finally:
+                self._writer = None
+        finally:
+            with suppress(DBAPIError):  # it may be lost
+                connection.invalidate()  # not back into the pool: the lock goes with it
+            connection.close()
+
+    def back_up(self) -> None:
+        """PostgreSQL changes a schema in a transaction; copies are `pg_dump`'s."""
+
+    def size_bytes(self, connection: Connection) -> int:
+        return int(connection.scalar(_SIZE) or 0)
+
+    def problems(self, connection: Connection) -> list[str]:  # noqa: ARG002
+        """None: PostgreSQL lets no row in that belongs nowhere, and checks its pages when it reads them."""
+        return []
+
+    def rebuild_indexes(self, connection: Connection) -> None:
+        for table in METADATA.sorted_tables:
+            connection.execute(text(f"REINDEX TABLE {table.name}"))
+
+    @contextmanager
+    def _begin_writing(self) -> Iterator[Connection]:
+        assert self._writer is not None, "only the holder of the lock writes"
+        with self._writer.begin():
+            yield self._writer
+
+    def _for_people(self, error: DBAPIError) -> LibraryError | None:
+        state = getattr(error.orig, "sqlstate", None)
+        said = " ".join(str(error.orig).split())
+        if state is None or state.startswith(("08", "57P", "28", "3D")):  # no connection, shut down, not let in
+            return LibraryError(
+                f"the library {self.name} cannot be reached: {said}",
+                "See to the server, and run it again; nothing that was stored is lost",
+            )
+        if state.startswith("53"):
+            return LibraryError(f"the library {self.name} has no room: {said}", "Make room, and run it again")
+        if state in ("25006", "42501"):
+            return LibraryError(f"the library {self.name} may not be written to: {said}", "See to the user's rights")
+        if state.startswith(("40", "55")):
+            return LibraryBusy(f"the library {self.name} is in use: {said}", "Try again")
+        if state.startswith("XX"):
+            return LibraryDamaged(f"the library {self.name} is damaged: {said}", "Restore it, or index into a new one")
+        return None
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise UsageError(f"{url!r} is no place of a library", _AS_IN) from error
+    if parsed.get_backend_name() != "postgresql":
+        raise UsageError(f"a library cannot be in {parsed.get_backend_name()}", f"A folder, or PostgreSQL. {_AS_IN}")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _engine(url: URL) -> Engine:
+    try:
+        engine = sqlalchemy.create_engine(
+            url,
+            isolation_level="REPEATABLE READ",
+            pool_pre_ping=True,  # the server may have been restarted since
+            connect_args={"application_name": f"pixsearch on {socket.gethostname()}, process {os.getpid()}"},
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise PixsearchError(
+            "a library in PostgreSQL needs psycopg", "Install it with: pip install 'pixsearch[postgresql]'"
+        ) from error
+    # Many rows an INSERT, which SQLAlchemy does by itself only where it wants their ids.
+    engine.dialect.use_insertmanyvalues_wo_returning = True
+    return engine

@@ -1,0 +1,130 @@
+"""A library in a folder: library.db, an SQLite database, with what is derived beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import DBAPIError
+
+from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError
+from pixsearch.library.database import Database
+from pixsearch.library.lock import only_writer
+from pixsearch.library.schema import SCHEMA_VERSION
+from pixsearch.settings import DATABASE_NAME
+
+BUSY_TIMEOUT_S = 30.0
+
+
+class SqliteDatabase(Database):
+    """It keeps SQLite's rollback journal and short transactions.
+
+    The write-ahead log would let readers go on during a commit, but it needs shared memory (no network drives), cannot
+    be read in a folder without write permission, and can corrupt the database in almost every SQLite before 3.51.3 (the
+    "WAL-reset" bug): not worth a second way to run.
+    """
+
+    table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / DATABASE_NAME
+        super().__init__(str(folder), folder, "", _engine(self._file))
+
+    def is_there(self) -> bool:
+        return self._file.is_file()
+
+    def make(self) -> None:
+        try:
+            self._file.touch()
+        except OSError as error:
+            raise cannot_make(self.folder, error) from error
+
+    @contextmanager
+    def only_writer(self) -> Iterator[None]:
+        with only_writer(self.folder):
+            yield
+
+    def back_up(self) -> None:
+        """To library.db.before-VERSION beside it, as SQLite copies it, which a copy of a file in use is not."""
+        backup = self.folder / f"{DATABASE_NAME}.before-{SCHEMA_VERSION}"
+        partial = backup.with_name(f"{backup.name}.tmp")
+        try:
+            partial.unlink(missing_ok=True)
+            with closing(self._engine.raw_connection()) as source, closing(sqlite3.connect(partial)) as target:
+                assert isinstance(source.driver_connection, sqlite3.Connection)
+                source.driver_connection.backup(target)
+            partial.replace(backup)
+        except (sqlite3.Error, OSError) as error:
+            raise LibraryError(
+                f"{self.name} is of an older pixsearch and could not be copied before its update: {error}",
+                "Make room, or see to its permissions; nothing was changed",
+            ) from error
+
+    def size_bytes(self, connection: Connection) -> int:  # noqa: ARG002
+        return self._file.stat().st_size
+
+    def problems(self, connection: Connection) -> list[str]:
+        said = connection.execute(text("PRAGMA integrity_check")).scalars().all()
+        strays = connection.execute(text("PRAGMA foreign_key_check")).all()
+        return [
+            *(str(line) for line in said if line != "ok"),
+            *(f"a row of {row[0]} belongs to none of {row[2]}" for row in strays),
+        ]
+
+    def rebuild_indexes(self, connection: Connection) -> None:
+        connection.execute(text("REINDEX"))
+
+    def _begin_writing(self) -> AbstractContextManager[Connection]:
+        return self._engine.execution_options(begin="IMMEDIATE").begin()
+
+    def _for_people(self, error: DBAPIError) -> LibraryError | None:
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind of error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return LibraryBusy(f"{self._file} is locked by another process", "Try again when it is done")
+        if code == sqlite3.SQLITE_FULL:
+            return LibraryError(
+                f"the disk is full: {self.name}", "Make room and run the command again; nothing that was stored is lost"
+            )
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+            return LibraryError(
+                f"{self._file} cannot be used: {error.orig}", "Check the folder's permissions and its disk"
+            )
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return LibraryDamaged(
+                f"{self._file} is damaged: {error.orig}",
+                "Move the folder away and index again; your photos are not affected",
+            )
+        return None
+
+
+def cannot_make(folder: Path, error: OSError) -> LibraryError:
+    return LibraryError(f"cannot make the library {folder}: {error.strerror}", "Choose another with --library FOLDER")
+
+
+def _engine(database: Path) -> Engine:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{database.as_uri()}?mode=rw",  # a URI, because only there one can say: never create it
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,  # the pool hands a connection to one thread at a time
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    engine = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # sqlite3 would begin by itself, too late and deferred: a transaction that reads before it writes then fails
+        # with "database is locked" without waiting for its timeout.
+        kind = connection.get_execution_options().get("begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {kind}")
+
+    return engine

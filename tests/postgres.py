@@ -1,0 +1,65 @@
+"""A PostgreSQL server of the tests' own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))[-1:]
+PG_CTL = shutil.which("pg_ctl") or next(map(str, _PROGRAMS), None)
+"""None where there is no server on this machine."""
+_USER = "postgres" if os.geteuid() == 0 else None
+"""The server refuses to be root."""
+
+
+class PostgresServer:
+    """A cluster in a folder, reached by a socket in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count()
+        self._pg_ctl("initdb", "-o", "--auth=trust --username=pixsearch --no-sync --encoding=UTF8")
+        self.start()
+
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off"
+        self._pg_ctl("start", "-w", "-o", options, "-l", str(self._folder / "log"))
+
+    def stop(self, mode: str = "fast") -> None:
+        """`immediate` is a crash."""
+        self._pg_ctl("stop", "-w", "-m", mode)
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://pixsearch@/{database}?host={self._folder}"
+
+    def new_database(self) -> str:
+        """The URL of a database with nothing in it."""
+        name = f"photos{next(self._numbers)}"
+        with psycopg.connect(f"user=pixsearch host={self._folder} dbname=postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        assert PG_CTL is not None
+        command = [PG_CTL, "-D", str(self._folder / "data"), *arguments]
+        subprocess.run(command, check=True, user=_USER, stdout=subprocess.DEVNULL, cwd="/")
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    with tempfile.TemporaryDirectory(prefix="pixsearch-postgres-") as folder:
+        if _USER is not None:
+            shutil.chown(folder, _USER)
+        server = PostgresServer(Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
