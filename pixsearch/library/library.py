@@ -66,8 +66,9 @@ class Library:
     Threads may read from one together; only one may write.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, place: Place, database: Database) -> None:
         """For `open` and `create`."""
+        self.place = place
         self.name = database.name
         self.folder = database.folder
         self._database = database
@@ -80,6 +81,7 @@ class Library:
 
         Raises LibraryNotFound, LibraryDamaged, LibraryBusy, LibraryError; UsageError for a URL that leads nowhere.
         """
+        place = place.absolute() if isinstance(place, Path) else place
         database = database_at(place)
         try:
             if not database.is_there():
@@ -91,11 +93,12 @@ class Library:
         except BaseException:
             database.close()
             raise
-        return cls(database)
+        return cls(place, database)
 
     @classmethod
     def create(cls, place: Place) -> Library:
         """Open a library, or make an empty one; a PostgreSQL database has to be there. Raises as `open` does."""
+        place = place.absolute() if isinstance(place, Path) else place
         with suppress(LibraryNotFound):
             return cls.open(place)
         database = database_at(place)
@@ -310,7 +313,7 @@ class Library:
 def database_at(place: Place) -> Database:
     """The database of a library, whether it is there or not. Raises UsageError for a URL of nothing we know."""
     if isinstance(place, Path):
-        return SqliteDatabase(place.absolute())
+        return SqliteDatabase(place)
     from pixsearch.library.postgres_database import PostgresDatabase  # for those who have one
 
     return PostgresDatabase(place)

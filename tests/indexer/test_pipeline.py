@@ -14,7 +14,7 @@ from pixsearch.progress import Progress
 from pixsearch_indexer import IndexReport, index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.conftest import COLOURS, without_privileges
-from tests.library.test_library import sql
+from tests.database import sql
 from tests.photos import make_photo, noise_bytes, picture_bytes
 
 

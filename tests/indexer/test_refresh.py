@@ -10,6 +10,7 @@ from pathlib import Path
 from pixsearch import Library
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
+from tests.database import SQLITE_ONLY
 from tests.photos import make_photo
 
 REFRESH = """
@@ -28,6 +29,7 @@ print(*sorted(heavy & set(sys.modules)))
 """
 
 
+@SQLITE_ONLY
 def test_it_imports_nothing_that_only_new_photos_need(
     tmp_path: Path, library: Library, runtime: ColourRuntime, photos: Path
 ) -> None:

@@ -14,7 +14,7 @@ from pixsearch_indexer import IndexReport, index_folders
 from pixsearch_indexer.verify import repair, verify
 from tests.colour_runtime import ColourRuntime
 from tests.conftest import without_privileges
-from tests.library.test_library import sql
+from tests.database import SQLITE_ONLY, sql
 from tests.photos import make_photo, picture_bytes
 
 
@@ -88,6 +88,7 @@ def test_a_photo_without_features_or_grid_is_found_and_encoded_again(
     assert_repaired_and_whole_after_the_next_run(indexed, runtime, photos, encoded=1)
 
 
+@SQLITE_ONLY
 def test_a_row_that_belongs_to_nothing_is_found(indexed: Library) -> None:
     connection = sqlite3.connect(indexed.folder / "library.db")
     connection.execute("PRAGMA foreign_keys = OFF")
@@ -170,6 +171,7 @@ def test_photos_that_changed_or_went_since_the_last_run_are_no_problem(indexed: 
     assert verify(indexed, deep=True) == Findings(photos=5, stale=2)
 
 
+@SQLITE_ONLY
 def test_what_sqlite_cannot_mend_is_named_and_left_as_it_is(indexed: Library) -> None:
     indexed.close()
     database = indexed.folder / "library.db"

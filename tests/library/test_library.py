@@ -20,6 +20,7 @@ from pixsearch.library.records import (
 )
 from pixsearch.library.schema import LOOK_AGAIN
 from tests.conftest import without_privileges
+from tests.database import SQLITE_ONLY, sql
 from tests.test_durable import files_no_larger_than
 
 MODEL = LibraryModel("aa" * 32, "some model", 3)
@@ -39,15 +40,6 @@ def fill(library: Library, files: dict[str, bytes], root: str = "/photos") -> No
         writer.store(writer.root_of(os.fsencode(root))[0], [content(digest) for digest in new], indexed, [])
 
 
-def sql(library: Library, statement: str, *values: object) -> list[tuple[object, ...]]:
-    """Asked past our own code."""
-    connection = sqlite3.connect(library.folder / "library.db")
-    with connection:
-        rows = connection.execute(statement, values).fetchall()
-    connection.close()
-    return rows
-
-
 def test_opening_a_library_that_is_not_there_says_so_and_makes_nothing(tmp_path: Path) -> None:
     with pytest.raises(LibraryNotFound, match="pixsearch index"):
         Library.open(tmp_path / "library")
@@ -62,6 +54,7 @@ def test_a_library_is_made_once_and_then_opened(tmp_path: Path) -> None:
         assert again.status().photos == 1
 
 
+@SQLITE_ONLY
 def test_the_database_is_sound_and_keeps_the_rollback_journal(library: Library) -> None:
     fill(library, {"/photos/a.jpg": b"a"})
 
@@ -78,6 +71,7 @@ def damaged_tables(data: bytes) -> bytes:
     return data[:100] + bytes(len(data) - 100)
 
 
+@SQLITE_ONLY
 @pytest.mark.parametrize("damage", [damaged_header, damaged_tables, lambda data: data[:5000], lambda _: b"a text file"])
 def test_a_damaged_database_is_named_with_advice_and_left_as_it_is(
     library: Library, damage: Callable[[bytes], bytes]
@@ -94,6 +88,7 @@ def test_a_damaged_database_is_named_with_advice_and_left_as_it_is(
     assert database.read_bytes() == bad
 
 
+@SQLITE_ONLY
 def test_a_database_of_a_newer_pixsearch_is_refused_and_left_as_it_is(library: Library) -> None:
     sql(library, "UPDATE alembic_version SET version_num = '9999'")
     before = (library.folder / "library.db").read_bytes()
@@ -126,6 +121,7 @@ def test_a_library_cannot_be_made_where_one_may_not_write(public_folder: Path) -
         Library.create(public_folder / "library")
 
 
+@SQLITE_ONLY
 def test_a_full_disk_is_one_clear_error_and_keeps_what_was_stored(library: Library) -> None:
     fill(library, {"/photos/a.jpg": b"a"})
     large = {f"/photos/{number}.jpg": bytes([number]) * 9000 for number in range(100)}
@@ -247,6 +243,7 @@ def test_a_library_without_features_takes_any_model(library: Library) -> None:
     assert library.model() == MODEL
 
 
+@SQLITE_ONLY
 def test_status_counts_what_is_there(library: Library, photos: Path) -> None:
     fill(library, {f"{photos}/a.jpg": b"a", f"{photos}/b.jpg": b"a"}, root=str(photos))
     fill(library, {"/gone/c.jpg": b"c"}, root="/gone")

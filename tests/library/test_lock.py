@@ -11,12 +11,14 @@ import pytest
 
 from pixsearch import Library
 from pixsearch.errors import LibraryBusy
+from tests.database import SQLITE_ONLY
 
 HOLD = """
 import sys
 from pathlib import Path
-from pixsearch.library.lock import only_writer
-with only_writer(Path(sys.argv[1])):
+from pixsearch import Library
+place = sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1])
+with Library.open(place).writing():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -25,7 +27,7 @@ with only_writer(Path(sys.argv[1])):
 @contextmanager
 def another_writer(library: Library) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the library's lock."""
-    command = [sys.executable, "-c", HOLD, str(library.folder)]
+    command = [sys.executable, "-c", HOLD, str(library.place)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
@@ -58,6 +60,7 @@ def test_a_writer_that_was_killed_locks_nobody_out(library: Library) -> None:
             pass
 
 
+@SQLITE_ONLY
 def test_the_pid_of_the_last_writer_is_not_mixed_up_with_that_of_this_one(library: Library) -> None:
     (library.folder / "indexing.lock").write_text("1234567890123")
 

@@ -14,9 +14,11 @@ from pixsearch.errors import LibraryError
 from pixsearch.library import migrations
 from pixsearch.library.records import LibraryModel, Metadata, ScanRules
 from pixsearch.library.schema import METADATA, SCHEMA_VERSION
+from tests.database import SQLITE_ONLY
 from tests.test_durable import files_no_larger_than
 
 
+@SQLITE_ONLY
 def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Library) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{library.folder / 'library.db'}")
     with engine.connect() as connection:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pixsearch.library.records import FileStamp, IndexedFile, LibraryModel, Meta
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.vectors import faiss_index
 from tests.conftest import without_privileges
+from tests.database import SQLITE_ONLY, sql
 from tests.photos import picture_bytes
 from tests.test_durable import files_no_larger_than
 
@@ -56,9 +56,7 @@ def lists_in(path: Path) -> int:
 
 def assert_answers_are_right(library: Library) -> None:
     """Search as brute force over the embeddings does, read past our own code."""
-    connection = sqlite3.connect(library.folder / "library.db")
-    rows = connection.execute("SELECT content_id, embedding FROM features").fetchall()
-    connection.close()
+    rows = sql(library, "SELECT content_id, embedding FROM features")
     ids = np.array([id_ for id_, _ in rows])
     embeddings = np.stack([np.frombuffer(blob, dtype="<f4") for _, blob in rows])
     query = np.ones((1, SIZE), dtype=np.float32)
@@ -97,7 +95,7 @@ def test_a_vector_file_that_is_not_right_is_made_again(library: Library, damage:
     add_photos(library, 50)
     damage(vector_file(library))
 
-    with Library.open(library.folder) as reader:
+    with Library.open(library.place) as reader:
         assert_answers_are_right(reader)
 
 
@@ -107,7 +105,7 @@ def test_a_vector_file_cut_at_any_length_is_made_again(library: Library) -> None
 
     for length in np.random.default_rng(0).integers(0, len(whole), 50).tolist():
         vector_file(library).write_bytes(whole[:length])
-        with Library.open(library.folder) as reader:
+        with Library.open(library.place) as reader:
             assert_answers_are_right(reader)
         assert vector_file(library).read_bytes() == whole
 
@@ -117,12 +115,13 @@ def test_the_vector_file_made_again_is_there_for_the_next_reader(library: Librar
     whole = vector_file(library).read_bytes()
     vector_file(library).unlink()
 
-    with Library.open(library.folder) as reader:
+    with Library.open(library.place) as reader:
         reader.vectors()
 
     assert vector_file(library).read_bytes() == whole
 
 
+@SQLITE_ONLY
 def test_a_vector_file_of_another_moment_is_not_believed(library: Library, tmp_path: Path) -> None:
     add_photos(library, 50)
     old_file = shutil.copy(vector_file(library), tmp_path / "old")
@@ -132,12 +131,12 @@ def test_a_vector_file_of_another_moment_is_not_believed(library: Library, tmp_p
     new_name = vector_file(library)
 
     shutil.copy(old_file, new_name)
-    with Library.open(library.folder) as reader:
+    with Library.open(library.place) as reader:
         assert_answers_are_right(reader)
 
     shutil.copy(old_database, library.folder / "library.db")
     shutil.copy(new_file, new_name)
-    with Library.open(library.folder) as reader:
+    with Library.open(library.place) as reader:
         assert_answers_are_right(reader)
 
 
@@ -158,7 +157,7 @@ def test_a_run_that_ended_before_the_vectors_were_saved_loses_nothing(library: L
 
 def test_an_open_library_sees_what_was_added_and_forgotten_since(library: Library) -> None:
     add_photos(library, 50)
-    with Library.open(library.folder) as reader:
+    with Library.open(library.place) as reader:
         reader.vectors()
         add_photos(library, 50, seed=1)
         assert_answers_are_right(reader)
@@ -192,7 +191,7 @@ def test_while_somebody_writes_the_vectors_are_made_in_memory(library: Library) 
     add_photos(library, 50)
     vector_file(library).unlink()
 
-    with library.writing(), Library.open(library.folder) as reader:
+    with library.writing(), Library.open(library.place) as reader:
         assert_answers_are_right(reader)
     assert list(library.folder.glob("vectors-*")) == []
 
@@ -201,7 +200,7 @@ def test_a_reader_on_a_full_disk_still_answers(library: Library) -> None:
     add_photos(library, 50)
     vector_file(library).unlink()
 
-    with files_no_larger_than(500), Library.open(library.folder) as reader:
+    with files_no_larger_than(500), Library.open(library.place) as reader:
         assert_answers_are_right(reader)
 
 
@@ -218,10 +217,10 @@ def test_a_library_that_outgrew_one_list_gets_many_when_it_is_written_next(
     add_photos(library, 60, seed=1)
 
     assert lists_in(vector_file(library)) == 12
-    with Library.open(library.folder) as reader:
+    with Library.open(library.place) as reader:
         assert_answers_are_right(reader)
     vector_file(library).unlink()
-    with Library.open(library.folder) as reader:
+    with Library.open(library.place) as reader:
         assert_answers_are_right(reader)
 
 

@@ -1,0 +1,26 @@
+"""A library's database past our own code."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from pixsearch import Library
+
+SQLITE_ONLY = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+"""For tests of what is in SQLite's own file."""
+
+
+def sql(library: Library, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """The rows that a statement gives, which has ? where values go."""
+    if isinstance(library.place, Path):
+        with closing(sqlite3.connect(library.place / "library.db")) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+    with psycopg.connect(library.place.replace("+psycopg", "")) as server:
+        cursor = server.execute(statement.replace("?", "%s"), values)
+        return cursor.fetchall() if cursor.description else []
