@@ -1,0 +1,142 @@
+"""What a library in PostgreSQL promises beside what every library does, for which the other tests here run on both."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from pixsearch import Filters, Library
+from pixsearch.errors import LibraryBusy, LibraryError, UsageError
+from pixsearch.library.records import IndexedFile, Metadata, NewContent
+from tests.database import sql
+from tests.library.test_library import MODEL, STAMP, content, fill
+from tests.postgres import PostgresServer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def place(postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return postgres.new_database()
+
+
+def test_a_second_writer_is_told_the_machine_and_the_process_that_writes(library: Library, place: str) -> None:
+    hold = f"from pixsearch import Library\nwith Library.open({place!r}).writing(): print('held', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+
+        with pytest.raises(LibraryBusy) as refused, library.writing():
+            pass
+
+        other.kill()
+    assert f"on {socket.gethostname()}, process {other.pid}" in refused.value.message
+
+
+def test_a_writer_whose_server_is_restarted_has_lost_the_right_to_write(
+    library: Library, postgres: PostgresServer
+) -> None:
+    fill(library, {"/photos/a.jpg": b"a"})
+
+    def write_on() -> None:
+        with library.writing() as writer:
+            writer.use_model(MODEL)
+            postgres.stop("immediate")
+            postgres.start()
+            writer.forget([b"/photos/a.jpg"])
+
+    with pytest.raises(LibraryError, match=r"cannot be reached.*nothing that was stored is lost"):
+        write_on()
+
+    assert library.status().photos == 1  # and who reads goes on
+    fill(library, {"/photos/b.jpg": b"b"})
+    assert len(library.vectors()) == 2
+
+
+def test_a_server_that_cannot_be_reached_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    with pytest.raises(LibraryError) as error:
+        Library.open(f"postgresql+psycopg://me:secret@/photos?host={tmp_path}")
+
+    assert "postgresql+psycopg://me:***@/photos" in error.value.message
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [("mysql://host/photos", "a library cannot be in mysql"), ("://", "'://' is no place of a library")],
+)
+def test_what_is_no_place_of_a_library_is_wrong_usage(url: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        Library.open(url)
+
+
+def test_texts_may_be_long(library: Library) -> None:
+    long = os.urandom(20_000).hex()
+    with library.writing() as writer:
+        writer.use_model(MODEL)
+        new = NewContent(b"a", 10, Metadata("JPEG", 4, 3, caption=long), content(b"a").embedding, b"grid")
+        writer.store(writer.root_of(b"/photos")[0], [new], [IndexedFile(b"/photos/a", STAMP, b"a")], [])
+
+        assert [text for _, text in writer.texts_to_encode(9)] == [long]
+
+
+def test_pictures_of_more_pixels_than_32_bits_count_are_filtered(library: Library) -> None:
+    with library.writing() as writer:
+        writer.use_model(MODEL)
+        large = NewContent(b"a", 10, Metadata("JPEG", 60_000, 60_000), content(b"a").embedding, b"grid")
+        writer.store(writer.root_of(b"/photos")[0], [large], [IndexedFile(b"/photos/a", STAMP, b"a")], [])
+
+    assert library.passing(Filters(min_megapixels=3000)) == [1]
+
+
+def test_each_machine_keeps_a_vector_file_of_its_own(
+    library: Library, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(library, {"/photos/a.jpg": b"a", "/photos/b.jpg": b"b"})
+    [here] = library.folder.glob("vectors-*")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "of another machine"))
+
+    with Library.open(place) as elsewhere:
+        assert sorted(elsewhere.vectors().ids().tolist()) == [1, 2]
+        [there] = elsewhere.folder.glob("vectors-*")
+
+    assert here.exists()
+    assert there != here
+    assert len(sql(library, "SELECT holder FROM vector_files")) == 2
+    assert library.check().problems == []
+
+
+def test_an_id_is_never_given_again(library: Library) -> None:
+    fill(library, {"/photos/a.jpg": b"a", "/photos/b.jpg": b"b"})
+    with library.writing() as writer:
+        writer.forget([b"/photos/b.jpg"])
+        writer.drop_unused_contents()
+
+    fill(library, {"/photos/c.jpg": b"c"})
+
+    assert sorted(library.vectors().ids().tolist()) == [1, 3]
+
+
+def test_what_is_stored_by_the_hundred_goes_in_many_rows_a_statement(library: Library) -> None:
+    statements: list[str] = []
+    engine = library._database._engine
+    sqlalchemy.event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+
+    fill(library, {f"/photos/{number}.jpg": b"%d" % number for number in range(300)})
+
+    for table in ("contents", "photos", "features", "grids"):
+        inserts = [statement for statement in statements if statement.startswith(f"INSERT INTO {table} ")]
+        assert len(inserts) <= 2, table
+        assert inserts[0].count("(") > 100, table
