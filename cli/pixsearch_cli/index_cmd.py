@@ -59,6 +59,12 @@ def index(
         int, typer.Option("--max-megapixels", metavar="N", min=1, help="Larger pictures are failures.")
     ] = MEGAPIXEL_LIMIT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do.")] = False,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            "--vectors", metavar="URL|file", help="Where the vectors are from now on: in Milvus, or in a file."
+        ),
+    ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
     switch_model: Annotated[
@@ -83,7 +89,8 @@ def index(
         else:
             print(_summary_of_survey(found))
         return
-    report, failures = _index(folders or [], library_place(library), model, switch_model, max_megapixels, rules)
+    options = {"switch_model": switch_model, "max_megapixels": max_megapixels, "vectors": vectors, **rules}
+    report, failures = _index(folders or [], library_place(library), model, options)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
     tell_offline(report.offline)
@@ -99,9 +106,7 @@ def _index(
     folders: list[Path],
     place: Place,
     model: str | None,
-    switch_model: bool,
-    max_megapixels: int,
-    rules: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> tuple[IndexReport, list[Failure]]:
     from pixsearch.model.checkpoints import checkpoint_for
 
@@ -113,9 +118,7 @@ def _index(
     encoder = CheckpointEncoder(checkpoint)
     with Library.create(place) if folders else Library.open(place) as library:
         with progress_bars() as show:
-            report = index_folders(
-                library, encoder, folders, show, switch_model=switch_model, max_megapixels=max_megapixels, **rules
-            )
+            report = index_folders(library, encoder, folders, show, **options)
         return report, _below(folders, library.failures())
 
 

@@ -60,6 +60,7 @@ def index_folders(
     follow_links: bool | None = None,
     exclude: Sequence[str] | None = None,
     max_megapixels: int = MEGAPIXEL_LIMIT,
+    vectors: str | None = None,
 ) -> IndexReport:
     """Bring the library up to date with these folders; without any, with all that it knows.
 
@@ -73,6 +74,7 @@ def index_folders(
     Args:
         switch_model: encode every photo again where the library holds features of another model.
         max_megapixels: larger pictures are failures, before they are decoded.
+        vectors: where the vectors are from now on: a service (`milvus+http://host:19530/photos`), or "file".
         hidden, follow_links, exclude: see `ScanRules`; None leaves each as it was in the folder's last run.
 
     Raises:
@@ -86,6 +88,8 @@ def index_folders(
     with interruption() as wish, library.writing() as writer:
         chosen = chosen_folders(folders, library)
         writer.use_model(LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size), switch=switch_model)
+        if vectors is not None:
+            writer.use_vectors(None if vectors == "file" else vectors)
         if can_read_raw():
             writer.try_again(RAW_WITHOUT_RAWPY)
         run_id = writer.begin_run()

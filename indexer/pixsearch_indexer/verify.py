@@ -45,7 +45,7 @@ def repair(
                     f"the library {library.name} cannot be mended: {left.database[0]}",
                     "Move the folder away and index again; your photos are not affected",
                 )
-            found.encode_again, found.vectors = left.encode_again, left.vectors
+            found.encode_again, found.vectors, found.strays = left.encode_again, left.vectors, left.strays
             found.encode_texts_again = left.encode_texts_again
         if found.encode_again:
             writer.encode_again(found.encode_again)
@@ -54,7 +54,7 @@ def repair(
         if found.read_again:
             writer.look_again(found.read_again)
         if found.vectors:
-            writer.make_vector_file_again()
+            writer.make_vectors_again(found.strays)
     left = library.check()
     left.unreadable = found.unreadable
     return found, left

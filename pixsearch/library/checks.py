@@ -9,6 +9,8 @@ import numpy as np
 from sqlalchemy import Connection, Table, exists, select
 
 from pixsearch.library.database import Database, in_parts
+from pixsearch.library.library_vectors import service_at
+from pixsearch.library.outbox import vectors_place, waiting
 from pixsearch.library.paths import below
 from pixsearch.library.schema import (
     EMBEDDING_TYPE,
@@ -22,7 +24,9 @@ from pixsearch.library.schema import (
     VECTOR_FILES,
     VECTOR_INDEX,
 )
+from pixsearch.library.status import model_of
 from pixsearch.library.vector_file import vector_path
+from pixsearch.vectors.base import VectorIndex
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 
 LENGTH_TOLERANCE = 0.02
@@ -44,6 +48,8 @@ class Findings:
     """Contents without good features."""
     encode_texts_again: set[int] = field(default_factory=set)
     vectors: list[str] = field(default_factory=list)
+    strays: set[int] = field(default_factory=set)
+    """Ids that a service has and the rows have not."""
     files: list[str] = field(default_factory=list)
     """Photos that are not what was indexed, though size and time are the same; only looked for if asked."""
     read_again: list[bytes] = field(default_factory=list)
@@ -66,7 +72,10 @@ def check(database: Database) -> Findings:
         if not findings.database:
             _check_rows(connection, findings)
             if not findings.rows:
-                _check_vectors(connection, database, findings)
+                if (place := vectors_place(connection)) is not None:
+                    _check_service(connection, place, findings)
+                else:
+                    _check_vectors(connection, database, findings)
     return findings
 
 
@@ -138,10 +147,26 @@ def _check_vectors(connection: Connection, database: Database, findings: Finding
     except StaleIndexError as error:
         findings.vectors.append(str(error))
         return
-    of_model = FEATURES.c.model_id == state.model_id
+    _compare(connection, index, str(path), state.model_id, set(), findings)
+
+
+def _check_service(connection: Connection, place: str, findings: Findings) -> None:
+    """What the service has against the rows, but for what it was not told yet: that the next run does."""
+    if (model := model_of(connection)) is None:
+        return
+    model_id = connection.scalars(select(VECTOR_INDEX.c.model_id)).one()
+    _compare(connection, service_at(place, model), place, model_id, waiting(connection), findings)
+
+
+def _compare(
+    connection: Connection, index: VectorIndex, place: str, model_id: int, untold: set[int], findings: Findings
+) -> None:
+    of_model = FEATURES.c.model_id == model_id
     expected = set(connection.scalars(select(FEATURES.c.content_id).where(of_model)))
-    if wrong := expected.symmetric_difference(index.ids().tolist()):
-        findings.vectors.append(f"{path} and the library differ in {len(wrong)} ids")
+    found = set(index.ids().tolist())
+    if wrong := (expected ^ found) - untold:
+        findings.vectors.append(f"{place} and the library differ in {len(wrong)} ids")
+        findings.strays = found - expected - untold
         return
     for ids, vectors in index.parts():
         rows = {
@@ -151,9 +176,12 @@ def _check_vectors(connection: Connection, database: Database, findings: Finding
                 select(FEATURES.c.content_id, FEATURES.c.embedding).where(of_model, FEATURES.c.content_id.in_(part))
             )
         }
-        embeddings = np.stack([np.frombuffer(rows[id_], dtype=EMBEDDING_TYPE) for id_ in ids.tolist()])
-        if wrong_values := int((abs(vectors - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
-            findings.vectors.append(f"{path} has {wrong_values} vectors that are not those of the library")
+        told = [place for place, id_ in enumerate(ids.tolist()) if id_ in rows and id_ not in untold]
+        if not told:
+            continue
+        embeddings = np.stack([np.frombuffer(rows[int(ids[place])], dtype=EMBEDDING_TYPE) for place in told])
+        if wrong_values := int((abs(vectors[told] - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
+            findings.vectors.append(f"{place} has {wrong_values} vectors that are not those of the library")
 
 
 def _shown(path: bytes) -> str:

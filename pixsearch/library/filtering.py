@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, func, or_, select
@@ -16,10 +16,12 @@ EARTH_RADIUS_KM = 6371.0088
 """Mean radius R1 (IUGG)."""
 
 
-def contents_that_pass(connection: Connection, filters: Filters) -> list[int]:
-    """Ids of the contents of which a photo passes, in ascending order."""
+def contents_that_pass(connection: Connection, filters: Filters, among: Sequence[int] | None = None) -> list[int]:
+    """Ids of the contents of which a photo passes, in ascending order; only those `among` some, where given."""
     photos = PHOTOS.join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
     conditions = list(_conditions(connection, filters))
+    if among is not None:
+        conditions.append(CONTENTS.c.id.in_(among))
     if filters.name is None and not filters.keywords and filters.near is None:
         ids = select(PHOTOS.c.content_id).select_from(photos).where(*conditions).distinct()
         return sorted(connection.scalars(ids))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, update
 
 from pixsearch.library.schema import VECTOR_FILES, VECTOR_INDEX
-
-
-def current_generation(connection: Connection) -> int:
-    return int(connection.execute(select(VECTOR_INDEX.c.generation)).scalar_one())
 
 
 def next_generation(connection: Connection) -> int:

@@ -11,13 +11,12 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Select, Table, select
+from sqlalchemy import Select, Table, exists, select
 
 from pixsearch.errors import LibraryError, LibraryNotFound
 from pixsearch.library.captions import captions_beside
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
-from pixsearch.library.generations import current_generation
 from pixsearch.library.paths import behind_all_below, below
 from pixsearch.library.records import (
     Candidate,
@@ -39,6 +38,7 @@ from pixsearch.library.schema import (
     ROOTS,
     VECTOR_FILES,
     VECTOR_INDEX,
+    VECTOR_OUTBOX,
 )
 from pixsearch.library.sqlite_database import SqliteDatabase, cannot_make
 from pixsearch.library.status import model_of, rules_of, status_of, text_files_of
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pixsearch.library.checks import Findings
-    from pixsearch.library.vector_file import Vectors
+    from pixsearch.library.library_vectors import LibraryVectors
     from pixsearch.vectors.base import VectorIndex
 
 __all__ = ["Candidate", "CaptionedPhoto", "Failure", "Library", "LibraryModel", "LibraryStatus", "RootStatus"]
@@ -72,7 +72,7 @@ class Library:
         self.name = database.name
         self.folder = database.folder
         self._database = database
-        self._vectors: Vectors | None = None
+        self._vectors: LibraryVectors | None = None
         self._vectors_lock = Lock()
 
     @classmethod
@@ -123,6 +123,8 @@ class Library:
         self.close()
 
     def close(self) -> None:
+        if self._vectors is not None:
+            self._vectors.close()
         self._database.close()
 
     @contextmanager
@@ -133,9 +135,9 @@ class Library:
         otherwise the next command does that.
         """
         with self._database.only_writer():
-            yield LibraryWriter(self._database)
+            yield LibraryWriter(self._database, lambda: self._of_vectors().tell_service())
             try:
-                self._bring_vector_file_up_to_date()
+                self._bring_vectors_up_to_date()
             except OSError as error:
                 raise LibraryError(
                     f"the vector file could not be saved in {self.folder}: {error.strerror}",
@@ -148,27 +150,20 @@ class Library:
             return model_of(connection)
 
     def vectors(self) -> VectorIndex:
-        """The embeddings of all contents, as they are now, by content id.
+        """The embeddings of all contents by content id: as they are now, or in a service as it was told last.
 
-        Where the saved file is not right, the index is made again from library.db, and saved if this process may
-        write. Raises LibraryNotFound while nothing was ever indexed.
+        Where the saved file is not right, the index is made again from the rows, and saved if this process may write.
+        Raises LibraryNotFound while nothing was ever indexed, LibraryError.
         """
-        # Not at the top: faiss takes 0.3 s, which a run that finds nothing new need not pay.
-        from pixsearch.library.vector_file import current_vectors, save_vectors
+        return self._of_vectors().index()
 
-        with self._vectors_lock:
-            with self._database.reading() as connection:
-                generation = current_generation(connection)
-            if self._vectors is None or self._vectors.generation != generation:
-                self._vectors = current_vectors(self._database)
-                if not self._vectors.saved:
-                    # Where somebody else writes, or the folder is read-only, the index lives in memory only.
-                    with suppress(LibraryError, OSError), self._database.only_writer():
-                        with self._database.reading() as connection:
-                            generation = current_generation(connection)
-                        if self._vectors.generation == generation:
-                            save_vectors(self._database, self._vectors)
-            return self._vectors.index
+    def nearest(self, vector: NDArray[np.float32], count: int, filters: Filters = NO_FILTERS) -> list[int]:
+        """The ids of the pictures nearest to a unit vector [size] that pass, nearest first, by 16 bits a number.
+
+        Fewer than `count` where there are no more, or where a service gives no more to look through. Raises as
+        `vectors` does.
+        """
+        return self._of_vectors().nearest(vector, count, filters)
 
     def roots(self) -> dict[bytes, ScanRules]:
         """The folders that were given to be indexed, by path, and how each is scanned."""
@@ -209,12 +204,12 @@ class Library:
         with self._database.reading() as connection:
             return [(path, size_bytes, mtime_ns) for path, size_bytes, mtime_ns in connection.execute(query)]
 
-    def passing(self, filters: Filters) -> list[int]:
-        """The ids of the contents that pass, in ascending order."""
+    def passing(self, filters: Filters, among: Sequence[int] | None = None) -> list[int]:
+        """The ids of the contents that pass, in ascending order; only those `among` some, where given."""
         from pixsearch.library.filtering import contents_that_pass
 
         with self._database.reading() as connection:
-            return contents_that_pass(connection, filters)
+            return contents_that_pass(connection, filters, among)
 
     def photo(self, path: Path) -> Candidate | None:
         """What the library has of a photo; None where it is not in it, or was changed since it was read."""
@@ -295,14 +290,28 @@ class Library:
                 described.append(CaptionedPhoto(path, tuple(dict.fromkeys(captions))))
         return described
 
-    def _bring_vector_file_up_to_date(self) -> None:
+    def _of_vectors(self) -> LibraryVectors:
+        # Not at the top: faiss and numpy take 0.3 s, which a run that finds nothing new need not pay.
+        from pixsearch.library.library_vectors import LibraryVectors
+
+        with self._vectors_lock:
+            if self._vectors is None:
+                self._vectors = LibraryVectors(self._database)
+            return self._vectors
+
+    def _bring_vectors_up_to_date(self) -> None:
         """For the holder of the lock. Raises OSError, LibraryError; then the next reader does it."""
         with self._database.reading() as connection:
             state = connection.execute(
-                select(VECTOR_INDEX.c.model_id, VECTOR_INDEX.c.generation, VECTOR_FILES.c.generation.label("saved"))
+                select(*VECTOR_INDEX.c, VECTOR_FILES.c.generation.label("saved"))
                 .select_from(VECTOR_INDEX)
                 .outerjoin(VECTOR_FILES, VECTOR_FILES.c.holder == self._database.holder)
             ).one()
+            is_told = connection.scalar(select(~exists(select(VECTOR_OUTBOX.c.id))))
+        if state.place is not None and state.model_id is not None:
+            if not is_told:
+                self._of_vectors().tell_service()
+            return
         if state.model_id is None or state.generation == state.saved:
             return
         from pixsearch.library.vector_file import renewed_vectors, save_vectors  # as above

@@ -8,6 +8,7 @@ roots           a folder that was given to be indexed
 failures        a file that could not be indexed, and why
 models          a checkpoint that made features
 vector_index    one row: which model is in use, and which state of the features this is
+vector_outbox   contents whose features came or went, which a vector index outside of here was not told yet
 vector_files    the vector file that each machine has saved last, and of which state it is
 runs            each run of the indexer
 texts           words that a photo may find: each once, however often it is written
@@ -146,6 +147,16 @@ VECTOR_INDEX = Table(
     Column("model_id", ForeignKey("models.id")),
     # Grows with every change of the features. A file is right as it is only when it was saved at this very one.
     Column("generation", Integer, nullable=False),
+    # Of the vectors, where they are not in a file that is derived: see `MilvusIndex`.
+    Column("place", String),
+)
+
+VECTOR_OUTBOX = Table(
+    "vector_outbox",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("content_id", Integer, nullable=False),  # which need not be there any more
+    sqlite_autoincrement=True,
 )
 
 VECTOR_FILES = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Select, delete, exists, insert, selec
 from pixsearch.errors import ModelMismatch
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.generations import forget_saved_file, next_generation
+from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FailedFile, FileStamp, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.schema import (
@@ -29,6 +30,7 @@ from pixsearch.library.schema import (
     TEXT_FILES,
     VECTOR_INDEX,
 )
+from pixsearch.library.status import model_of
 from pixsearch.library.texts import add_texts, drop_unused_texts, store_lines, texts_without_features
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
@@ -36,12 +38,32 @@ if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need 
     from numpy.typing import NDArray
 
 
+TELL_AT_ONCE = 2000
+"""New contents after which a service is told of them."""
+
+
 class LibraryWriter:
     """Comes from `Library.writing`, which holds the lock meanwhile and brings the vector file up to date at the end."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tell_service: Callable[[], None]) -> None:
         self._database = database
+        self._tell_service = tell_service
+        self._untold = 0
         self._model_id = 0
+
+    def use_vectors(self, place: str | None) -> None:
+        """Say where the vectors are from here on: in a service, or in a file that is derived. After `use_model`.
+
+        Raises UsageError for what is no place of vectors; LibraryError where the service does not answer.
+        """
+        with self._database.writing() as connection:
+            if vectors_place(connection) != place:
+                if place is not None and (model := model_of(connection)) is not None:
+                    from pixsearch.library.library_vectors import service_at  # as above
+
+                    service_at(place, model).close()
+                connection.execute(update(VECTOR_INDEX).values(place=place))
+                note_all(connection)
 
     def use_model(self, model: LibraryModel, *, switch: bool = False) -> None:
         """Say which model makes the features from here on; to be called before all else.
@@ -154,6 +176,11 @@ class LibraryWriter:
                 connection.execute(insert(PHOTOS), [_photo_row(root_id, file, ids[file.digest]) for file in files])
             if failures:
                 connection.execute(insert(FAILURES), [_failure_row(root_id, failure) for failure in failures])
+            has_service = vectors_place(connection) is not None
+        self._untold += len(contents) if has_service else 0
+        if self._untold >= TELL_AT_ONCE:  # that who asks need not wait for the end of a long run
+            self._tell_service()
+            self._untold = 0
 
     def forget(self, paths: Collection[bytes]) -> int:
         """Forget photos and failures whose files are gone. Returns how many photos that were."""
@@ -173,6 +200,7 @@ class LibraryWriter:
             if connection.scalar(select(CONTENTS.c.id).where(unused).limit(1)) is None:
                 return
         with self._database.writing() as connection:
+            note_selected(connection, select(CONTENTS.c.id).where(unused))
             connection.execute(delete(CONTENTS).where(unused))
             drop_unused_texts(connection)
             next_generation(connection)
@@ -221,6 +249,7 @@ class LibraryWriter:
                 for table in (FEATURES, GRIDS):
                     connection.execute(delete(table).where(table.c.content_id.in_(part)))
                 connection.execute(update(PHOTOS).where(PHOTOS.c.content_id.in_(part)).values(size_bytes=LOOK_AGAIN))
+            note_changes(connection, content_ids)
             forget_saved_file(connection)
 
     def encode_texts_again(self, text_ids: Collection[int]) -> None:
@@ -229,9 +258,11 @@ class LibraryWriter:
             for part in in_parts(sorted(text_ids)):
                 connection.execute(delete(TEXT_FEATURES).where(TEXT_FEATURES.c.text_id.in_(part)))
 
-    def make_vector_file_again(self) -> None:
-        """Let the vector file be made from the rows alone, at the end of this writing."""
+    def make_vectors_again(self, strays: Collection[int]) -> None:
+        """Let the vectors be made from the rows alone, at the end of this writing; a service forgets the `strays`."""
         with self._database.writing() as connection:
+            note_all(connection)
+            note_changes(connection, strays)
             forget_saved_file(connection)
 
     def rebuild_database_indexes(self) -> None:
@@ -283,6 +314,7 @@ class LibraryWriter:
             grids.append({**key, "grid": content.grid})
         connection.execute(insert(FEATURES), features)
         connection.execute(insert(GRIDS), grids)
+        note_changes(connection, [ids[content.digest] for content in contents])
 
 
 def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:

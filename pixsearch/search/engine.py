@@ -238,23 +238,20 @@ class SearchEngine:
 
     def _first_stage(self, query: Query, count: int) -> list[_Found]:
         """The nearest pictures that pass the filters, nearest first: `count` of them, if there are so many."""
-        index = self._library.vectors()  # before the words, while what reads them may still be loading
+        self._library.vectors()  # before the words, while what reads them may still be loading
         vector = self._embedding(query)
-        among = None
-        if query.filters != NO_FILTERS:
-            among = np.array(self._library.passing(query.filters), dtype=np.int64)
         asked = count
         while True:
-            _, ids = index.search(vector[np.newaxis], asked, among)
+            ids = self._library.nearest(vector, asked, query.filters)
             # Ids that have left the library since the index was made are left out.
-            candidates = self._library.candidates(ids[0].tolist(), query.filters)
+            candidates = self._library.candidates(ids, query.filters)
             # Not the index's own figures: it keeps 16 bits a number. And one by one: in a product of matrices the last
             # bits depend on what stands beside, so that equal embeddings might come out different.
             found = [_Found(candidate, float(np.dot(candidate.embedding, vector))) for candidate in candidates]
             found.sort(key=lambda one: (-one.similarity, one.candidate.paths[0]))
             if query.duplicates == "fold":
                 found = self._folded(found)
-            if len(found) >= count or ids.shape[1] < asked:
+            if len(found) >= count or len(ids) < asked:
                 return found[:count]
             asked *= 2
 

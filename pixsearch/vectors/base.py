@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -25,10 +24,6 @@ class VectorIndex(Protocol):
     def parts(self) -> Iterator[tuple[Ids, Vectors]]:
         """All ids [n] with their vectors [n, size] as the index has them, some thousands at a time."""
 
-    def add(self, ids: Ids, vectors: Vectors) -> None:
-        """Add vectors [n, size] under new ids [n]. Raises ValueError for an id that is there already, and for a vector
-        that is zero or has a value that is not finite."""
-
     def remove(self, ids: Ids) -> int:
         """Remove these ids; unknown ones do not matter. Returns how many vectors went."""
 
@@ -39,6 +34,3 @@ class VectorIndex(Protocol):
         products is not guaranteed.
         Raises ValueError for a query with a value that is not finite.
         """
-
-    def save(self, path: Path) -> str:
-        """Write the index durably; returns the SHA-256 of the file in hex. Raises OSError."""

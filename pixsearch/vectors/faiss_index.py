@@ -114,6 +114,10 @@ class FaissIndex:
                 yield ids[part], self._index.sq.decode(codes[part])
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Add vectors [n, size] under new ids [n].
+
+        Raises ValueError for an id that is there already, and for a vector that is zero or not finite.
+        """
         if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
             raise ValueError("a vector is zero or not finite")
         # FAISS would keep both, and later remove both.
@@ -159,6 +163,7 @@ class FaissIndex:
         return self._gpu_copy or self._index
 
     def save(self, path: Path) -> str:
+        """Write the index durably; returns the SHA-256 of the file in hex. Raises OSError."""
         # Not faiss.write_index: it cuts the good file first, syncs nothing and may swallow a full disk.
         data = faiss.serialize_index(self._index).data
         write_durably(path, data)

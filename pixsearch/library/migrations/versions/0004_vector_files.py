@@ -1,4 +1,4 @@
-"""A vector file for each machine that asks a library; and texts of any length in PostgreSQL."""
+"""Vectors in other places: a file for each machine that asks, or a service. And texts of any length in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,8 +28,16 @@ def upgrade() -> None:
         "AND saved_model_id IS NOT NULL"
     )
     with op.batch_alter_table("vector_index") as table:
+        table.add_column(sa.Column("place", sa.String(), nullable=True))
         for column in ("saved_generation", "saved_sha256", "saved_count", "saved_model_id"):
             table.drop_column(column)
+    op.create_table(
+        "vector_outbox",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("content_id", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_vector_outbox")),
+        sqlite_autoincrement=True,
+    )
     if op.get_bind().dialect.name == "postgresql":
         # A B-tree there takes no value of more than 2,700 bytes. The one writer sees to it that no text comes twice.
         op.drop_constraint(op.f("uq_texts_text"), "texts")

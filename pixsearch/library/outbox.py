@@ -1,0 +1,73 @@
+"""What a vector index outside of the database has not been told yet.
+
+Ids of contents whose features came or went are written in the very transaction in which they did, and struck out when
+the index has been told. Telling it twice does no harm, so wherever this is cut off, the next writer goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Select, delete, insert, select
+
+from pixsearch.library.database import Database, in_parts
+from pixsearch.library.schema import FEATURES, VECTOR_INDEX, VECTOR_OUTBOX
+
+if TYPE_CHECKING:
+    from pixsearch.vectors.milvus_index import MilvusIndex
+
+_AT_ONCE = 1000
+
+
+def vectors_place(connection: Connection) -> str | None:
+    """Where the vectors are, if not in a file that is derived."""
+    place: str | None = connection.scalar(select(VECTOR_INDEX.c.place))
+    return place
+
+
+def note_changes(connection: Connection, content_ids: Collection[int]) -> None:
+    """To be called where features of contents came or went."""
+    if content_ids and vectors_place(connection) is not None:
+        connection.execute(insert(VECTOR_OUTBOX), [{"content_id": id_} for id_ in content_ids])
+
+
+def note_selected(connection: Connection, content_ids: Select[tuple[int]]) -> None:
+    """The same for the ids that a query gives."""
+    if vectors_place(connection) is not None:
+        connection.execute(insert(VECTOR_OUTBOX).from_select(["content_id"], content_ids))
+
+
+def note_all(connection: Connection) -> None:
+    """Let the index be told of all features."""
+    connection.execute(delete(VECTOR_OUTBOX))
+    note_selected(connection, select(FEATURES.c.content_id))
+
+
+def waiting(connection: Connection) -> set[int]:
+    """The ids that the index has not been told of."""
+    return set(connection.scalars(select(VECTOR_OUTBOX.c.content_id)))
+
+
+def tell(database: Database, index: MilvusIndex) -> None:
+    """Tell the index what it has not been told. Only for the holder of the lock. Raises LibraryError."""
+    import numpy as np
+
+    from pixsearch.library.candidates import candidates_of
+    from pixsearch.library.filters import NO_FILTERS
+
+    while True:
+        with database.reading() as connection:
+            rows = connection.execute(select(VECTOR_OUTBOX).order_by(VECTOR_OUTBOX.c.id).limit(_AT_ONCE)).all()
+            ids = list(dict.fromkeys(row.content_id for row in rows))
+            there = candidates_of(connection, ids, NO_FILTERS)
+        if not rows:
+            return
+        if there:
+            embeddings = np.stack([one.embedding for one in there])
+            index.put([one.content_id for one in there], embeddings, [one.metadata for one in there])
+        if gone := set(ids) - {one.content_id for one in there}:
+            index.remove(np.array(sorted(gone), dtype=np.int64))
+        with database.writing() as connection:
+            for part in in_parts([row.id for row in rows]):
+                connection.execute(delete(VECTOR_OUTBOX).where(VECTOR_OUTBOX.c.id.in_(part)))

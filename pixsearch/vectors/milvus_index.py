@@ -1,0 +1,236 @@
+"""The vector index as a service: Milvus, for libraries that no one machine's memory holds.
+
+Beside each vector stands what filters ask of its picture, so that Milvus itself leaves out what does not pass. What it
+cannot judge (folders, names of files, a circle to the metre) is for the caller to check afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from pymilvus import DataType, MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from pixsearch.errors import LibraryError, UsageError
+from pixsearch.library.filters import Filters
+from pixsearch.library.records import Metadata
+from pixsearch.vectors.base import Ids, Vectors
+
+MOST_FOUND = 16_384
+"""By one search, the server's limit."""
+_PART = 1000
+_PLACE = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
+_AS_IN = "As in: milvus+http://host:19530/photos"
+_MOST_KEYWORDS, _LONGEST = 4096, 65_535
+_DEGREES_A_KM = 360 / 40_007.863
+"""Of latitude: the meridian's length (WGS 84)."""
+
+
+class MilvusIndex:
+    """A collection of Milvus as a `VectorIndex`; what its methods promise stands there.
+
+    Every method raises LibraryError where the server cannot do it.
+    """
+
+    def __init__(self, place: str, fingerprint: str, size: int) -> None:
+        """The collection of a model; made where it is not there, in place of that of another model.
+
+        Args:
+            place: as in `milvus+http://host:19530/photos`, `milvus+file:///folder/file.db/photos` for Milvus Lite.
+            fingerprint: the model's.
+            size: numbers in a vector.
+        """
+        self.place = place
+        address, self._prefix = place_of(place)
+        self._name = f"{self._prefix}_{fingerprint[:16]}"
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it reports it also raises
+        with _Errors(place):
+            self._client = MilvusClient(
+                address.removeprefix("file://"), token=os.environ.get("PIXSEARCH_MILVUS_TOKEN", "")
+            )
+            if not self._client.has_collection(self._name):
+                self._make(size)
+            self._client.load_collection(self._name)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __len__(self) -> int:
+        with _Errors(self.place):
+            return int(self._client.query(self._name, filter="", output_fields=["count(*)"])[0]["count(*)"])
+
+    def ids(self) -> Ids:
+        parts = [np.array([row["id"] for row in rows], dtype=np.int64) for rows in self._rows(["id"])]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def parts(self) -> Iterator[tuple[Ids, Vectors]]:
+        for rows in self._rows(["id", "embedding"]):
+            ids = np.array([row["id"] for row in rows], dtype=np.int64)
+            yield ids, np.array([row["embedding"] for row in rows], dtype=np.float32)
+
+    def put(self, ids: Sequence[int], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
+        """Let these ids have these vectors [n, size] and what filters ask of them, whatever they had before."""
+        rows = [
+            {"id": id_, "embedding": vector, **_fields(facts)}
+            for id_, vector, facts in zip(ids, vectors.astype(np.float32), metadata, strict=True)
+        ]
+        for start in range(0, len(rows), _PART):
+            with _Errors(self.place):
+                self._client.upsert(self._name, rows[start : start + _PART])
+
+    def remove(self, ids: Ids) -> int:
+        with _Errors(self.place):
+            gone = 0
+            for start in range(0, len(ids), _PART):
+                part = [int(id_) for id_ in ids[start : start + _PART]]
+                gone += len(self._client.query(self._name, ids=part, output_fields=["id"]))
+                self._client.delete(self._name, ids=part)
+            return gone
+
+    def search(
+        self, queries: Vectors, k: int, among: Ids | None = None, filters: Filters | None = None
+    ) -> tuple[Vectors, Ids]:
+        """As `VectorIndex.search`; with `filters` only what passes them, as far as `expression` says them."""
+        if not np.isfinite(queries).all():
+            raise ValueError("a query is not finite")
+        conditions = [] if filters is None else expression(filters)
+        if among is not None:
+            conditions.append(f"id in {[int(id_) for id_ in among]}")
+        if k == 0 or (among is not None and len(among) == 0):
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        with _Errors(self.place):
+            found = self._client.search(
+                self._name,
+                data=[query.tolist() for query in queries.astype(np.float32)],
+                limit=min(k, MOST_FOUND),
+                filter=" and ".join(conditions),
+            )
+        width = min((len(hits) for hits in found), default=0)
+        similarities = np.array([[hit["distance"] for hit in hits[:width]] for hits in found], dtype=np.float32)
+        ids = np.array([[hit["id"] for hit in hits[:width]] for hits in found], dtype=np.int64)
+        return similarities.reshape(len(queries), width), ids.reshape(len(queries), width)
+
+    def drop_other_models(self) -> None:
+        """Throw away the collections of models that the library is not indexed with any more."""
+        with _Errors(self.place):
+            for name in self._client.list_collections():
+                if re.fullmatch(rf"{re.escape(self._prefix)}_[0-9a-f]{{16}}", name) and name != self._name:
+                    self._client.drop_collection(name)
+
+    def drop(self) -> None:
+        with _Errors(self.place):
+            self._client.drop_collection(self._name)
+
+    def _make(self, size: int) -> None:
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=size)
+        for name in ("width", "height", "pixels"):
+            schema.add_field(name, DataType.INT64)
+        schema.add_field("taken_at", DataType.VARCHAR, max_length=32)
+        schema.add_field("camera", DataType.VARCHAR, max_length=_LONGEST)
+        schema.add_field("has_place", DataType.BOOL)
+        schema.add_field("latitude", DataType.DOUBLE)
+        schema.add_field(
+            "keywords",
+            DataType.ARRAY,
+            element_type=DataType.VARCHAR,
+            max_capacity=_MOST_KEYWORDS,
+            max_length=_LONGEST,
+        )
+        indexes = self._client.prepare_index_params()
+        indexes.add_index("embedding", index_type="AUTOINDEX", metric_type="IP")
+        # Strong: who asks right after a run finds what it brought.
+        self._client.create_collection(self._name, schema=schema, index_params=indexes, consistency_level="Strong")
+
+    def _rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
+        with _Errors(self.place):
+            iterator = self._client.query_iterator(self._name, batch_size=_PART, output_fields=fields)
+        while True:
+            with _Errors(self.place):
+                if not (rows := iterator.next()):
+                    iterator.close()
+                    return
+            yield rows
+
+
+class Place(NamedTuple):
+    address: str
+    collection: str
+
+
+def place_of(place: str) -> Place:
+    """Where a server is and what the collections' names begin with. Raises UsageError."""
+    if (parts := _PLACE.fullmatch(place)) is None:
+        raise UsageError(f"{place!r} is no place of vectors", _AS_IN)
+    return Place(parts[1], parts[2])
+
+
+def expression(filters: Filters) -> list[str]:
+    """Conditions, all of which a picture meets that passes the filters; it may not pass though it meets them."""
+    conditions = []
+    if filters.after is not None:
+        conditions.append(f'taken_at >= "{filters.after.isoformat(timespec="seconds")}"')
+    if filters.before is not None:
+        conditions.append(f'taken_at != "" and taken_at < "{filters.before.isoformat(timespec="seconds")}"')
+    if filters.orientation is not None:
+        sign = {"landscape": ">", "portrait": "<", "square": "=="}[filters.orientation]
+        conditions.append(f"width {sign} height")
+    if filters.min_megapixels is not None:
+        conditions.append(f"pixels >= {math.ceil(filters.min_megapixels * 1e6)}")
+    if filters.max_megapixels is not None:
+        conditions.append(f"pixels <= {math.floor(filters.max_megapixels * 1e6)}")
+    if filters.has_place or filters.near is not None:
+        conditions.append("has_place == true")
+    if filters.near is not None:
+        around = filters.near.radius_km * _DEGREES_A_KM * 1.01 + 1e-6
+        south, north = filters.near.latitude - around, filters.near.latitude + around
+        conditions.append(f"latitude >= {south} and latitude <= {north}")
+    if filters.camera and not re.search(r"[%_\\]", filters.camera):  # signs of a pattern: left to the caller
+        conditions.append(f"camera like {_quoted('%' + filters.camera.casefold() + '%')}")
+    if filters.keywords:
+        wanted = ", ".join(_quoted(keyword.casefold()) for keyword in filters.keywords)
+        conditions.append(f"array_contains_all(keywords, [{wanted}])")
+    return conditions
+
+
+def _fields(metadata: Metadata) -> dict[str, object]:
+    taken_at = "" if metadata.taken_at is None else metadata.taken_at.isoformat()[:19]
+    return {
+        "width": metadata.width,
+        "height": metadata.height,
+        "pixels": metadata.width * metadata.height,
+        "taken_at": taken_at,
+        "camera": (metadata.camera or "").casefold(),
+        "has_place": metadata.latitude is not None and metadata.longitude is not None,
+        "latitude": metadata.latitude or 0.0,
+        "keywords": [keyword.casefold() for keyword in metadata.keywords[:_MOST_KEYWORDS]],
+    }
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+class _Errors:
+    """Turns what Milvus says into a LibraryError that says what to do."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, MilvusException):
+            said = " ".join(str(error.message or error).split())
+            raise LibraryError(
+                f"the vectors at {self._place} cannot be reached: {said}",
+                "See to the server, and run it again; nothing that was stored is lost",
+            ) from error
