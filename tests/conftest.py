@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,9 +42,22 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Milvus Lite: an address to which the name of a collection is added."""
+    pytest.importorskip("milvus_lite", reason="there is no Milvus Lite for this machine")
+    return f"milvus+file://{tmp_path_factory.mktemp('milvus')}/milvus.db/"
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.slow),
+        pytest.param("postgresql+milvus", marks=pytest.mark.slow),
+    ]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """Where a library may be made: a folder, and in the slow tests a database too."""
+    """Where a library may be made: a folder, in the slow tests a database too, with and without Milvus."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     if request.param == "sqlite":
         return tmp_path / "library"
@@ -52,9 +66,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def library(place: Place) -> Iterator[Library]:
+def library(request: pytest.FixtureRequest, place: Place) -> Iterator[Library]:
     """An empty library."""
     with Library.create(place) as new:
+        if getattr(request.node, "callspec", None) and "milvus" in str(request.node.callspec.params.get("place")):
+            with new.writing() as writer:
+                writer.use_vectors(f"{request.getfixturevalue('milvus')}photos_{uuid.uuid4().hex}")
         yield new
 
 

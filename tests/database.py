@@ -14,6 +14,10 @@ from pixsearch import Library
 
 SQLITE_ONLY = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 """For tests of what is in SQLite's own file."""
+VECTOR_FILE = pytest.mark.parametrize(
+    "place", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+"""For tests of the vector file."""
 
 
 def sql(library: Library, statement: str, *values: object) -> list[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Select, delete, insert, select
 
-from pixsearch.library.database import Database, in_parts
+from pixsearch.library.database import Database
 from pixsearch.library.schema import FEATURES, VECTOR_INDEX, VECTOR_OUTBOX
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ def tell(database: Database, index: MilvusIndex) -> None:
             index.put([one.content_id for one in there], embeddings, [one.metadata for one in there])
         if gone := set(ids) - {one.content_id for one in there}:
             index.remove(np.array(sorted(gone), dtype=np.int64))
-        with database.writing() as connection:
-            for part in in_parts([row.id for row in rows]):
-                connection.execute(delete(VECTOR_OUTBOX).where(VECTOR_OUTBOX.c.id.in_(part)))
+        _strike_out(database, [row.id for row in rows])
+
+
+def _strike_out(database: Database, ids: list[int]) -> None:
+    with database.writing() as connection:
+        connection.execute(delete(VECTOR_OUTBOX).where(VECTOR_OUTBOX.c.id.in_(ids)))

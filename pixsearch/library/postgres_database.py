@@ -73,8 +73,11 @@ class PostgresDatabase(Database):
             finally:
                 self._writer = None
         finally:
-            with suppress(DBAPIError):  # it may be lost
-                connection.invalidate()  # not back into the pool: the lock goes with it
+            with suppress(DBAPIError):  # it may be lost, and the lock with it
+                connection.rollback()
+                # At once: a session that ends lets go of its locks a moment later.
+                connection.execute(text("SELECT pg_advisory_unlock_all()"))
+                connection.rollback()
             connection.close()
 
     def back_up(self) -> None:

@@ -14,7 +14,7 @@ from pixsearch_indexer import IndexReport, index_folders
 from pixsearch_indexer.verify import repair, verify
 from tests.colour_runtime import ColourRuntime
 from tests.conftest import without_privileges
-from tests.database import SQLITE_ONLY, sql
+from tests.database import SQLITE_ONLY, VECTOR_FILE, sql
 from tests.photos import make_photo, picture_bytes
 
 
@@ -99,6 +99,7 @@ def test_a_row_that_belongs_to_nothing_is_found(indexed: Library) -> None:
     assert verify(indexed).database == ["a row of photos belongs to none of contents"]
 
 
+@VECTOR_FILE
 @pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
 def test_a_vector_file_that_is_not_the_one_saved_is_found_and_made_again(
     indexed: Library, runtime: ColourRuntime, photos: Path, damage: str

@@ -16,7 +16,7 @@ from pixsearch.library.records import FileStamp, IndexedFile, LibraryModel, Meta
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.vectors import faiss_index
 from tests.conftest import without_privileges
-from tests.database import SQLITE_ONLY, sql
+from tests.database import SQLITE_ONLY, VECTOR_FILE, sql
 from tests.photos import picture_bytes
 from tests.test_durable import files_no_larger_than
 
@@ -90,6 +90,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@VECTOR_FILE
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_vector_file_that_is_not_right_is_made_again(library: Library, damage: Callable[[Path], object]) -> None:
     add_photos(library, 50)
@@ -99,6 +100,7 @@ def test_a_vector_file_that_is_not_right_is_made_again(library: Library, damage:
         assert_answers_are_right(reader)
 
 
+@VECTOR_FILE
 def test_a_vector_file_cut_at_any_length_is_made_again(library: Library) -> None:
     add_photos(library, 50)
     whole = vector_file(library).read_bytes()
@@ -110,6 +112,7 @@ def test_a_vector_file_cut_at_any_length_is_made_again(library: Library) -> None
         assert vector_file(library).read_bytes() == whole
 
 
+@VECTOR_FILE
 def test_the_vector_file_made_again_is_there_for_the_next_reader(library: Library) -> None:
     add_photos(library, 50)
     whole = vector_file(library).read_bytes()
@@ -140,6 +143,7 @@ def test_a_vector_file_of_another_moment_is_not_believed(library: Library, tmp_p
         assert_answers_are_right(reader)
 
 
+@VECTOR_FILE
 def test_a_run_that_ended_before_the_vectors_were_saved_loses_nothing(library: Library) -> None:
     add_photos(library, 50)
 
@@ -155,6 +159,7 @@ def test_a_run_that_ended_before_the_vectors_were_saved_loses_nothing(library: L
     assert len(library.vectors()) == 100
 
 
+@VECTOR_FILE
 def test_an_open_library_sees_what_was_added_and_forgotten_since(library: Library) -> None:
     add_photos(library, 50)
     with Library.open(library.place) as reader:
@@ -169,6 +174,7 @@ def test_an_open_library_sees_what_was_added_and_forgotten_since(library: Librar
         assert len(reader.vectors()) == 60
 
 
+@VECTOR_FILE
 def test_only_the_vector_file_in_use_is_kept(library: Library) -> None:
     for seed in range(3):
         add_photos(library, 10, seed)
@@ -187,6 +193,7 @@ def test_in_a_folder_without_write_permission_the_vectors_are_made_in_memory(pub
     assert list((public_folder / "library").glob("vectors-*")) == []
 
 
+@VECTOR_FILE
 def test_while_somebody_writes_the_vectors_are_made_in_memory(library: Library) -> None:
     add_photos(library, 50)
     vector_file(library).unlink()
@@ -196,6 +203,7 @@ def test_while_somebody_writes_the_vectors_are_made_in_memory(library: Library) 
     assert list(library.folder.glob("vectors-*")) == []
 
 
+@VECTOR_FILE
 def test_a_reader_on_a_full_disk_still_answers(library: Library) -> None:
     add_photos(library, 50)
     vector_file(library).unlink()
@@ -204,6 +212,7 @@ def test_a_reader_on_a_full_disk_still_answers(library: Library) -> None:
         assert_answers_are_right(reader)
 
 
+@VECTOR_FILE
 def test_a_library_that_outgrew_one_list_gets_many_when_it_is_written_next(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +233,7 @@ def test_a_library_that_outgrew_one_list_gets_many_when_it_is_written_next(
         assert_answers_are_right(reader)
 
 
+@VECTOR_FILE
 def test_a_library_that_nothing_was_indexed_into_has_no_vectors(library: Library) -> None:
     with pytest.raises(LibraryNotFound, match="pixsearch index"):
         library.vectors()
