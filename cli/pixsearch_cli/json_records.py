@@ -69,6 +69,7 @@ def status_record(status: LibraryStatus, failures: Sequence[Failure]) -> dict[st
         "failed_files": [
             {"path": failure.path, "reason": failure.reason, "when": failure.when.isoformat()} for failure in failures
         ],
+        "vectors": status.vectors or "file",
         "bytes": status.size_bytes,
         "database_bytes": status.database_bytes,
         "vectors_bytes": status.vectors_bytes,

@@ -38,6 +38,7 @@ def _lines(status: LibraryStatus, failures: list[Failure]) -> list[str]:
         f"model     {model}",
         f"photos    {status.photos:,} ({status.contents:,} different pictures{cut_short})",
         *([f"texts     {status.texts:,}"] if status.texts else []),
+        *([f"vectors   {status.vectors}, {status.untold:,} of them not told yet"] if status.vectors else []),
         f"last run  {last_run(status.last_run)}",
         f"failures  {status.failures:,}",
     ]

@@ -126,6 +126,10 @@ class LibraryStatus:
     """Which a photo may find."""
     text_files: tuple[Path, ...]
     """Whose lines are among them."""
+    vectors: str | None
+    """Where they are, if not in a file that is derived."""
+    untold: int
+    """Contents that they were not told of yet."""
     database_bytes: int
     vectors_bytes: int
     size_bytes: int

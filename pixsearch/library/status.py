@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from pixsearch.library.database import Database
+from pixsearch.library.outbox import vectors_place, waiting
 from pixsearch.library.records import FileStamp, LibraryModel, LibraryStatus, RootStatus, RunStatus, ScanRules
 from pixsearch.library.schema import CONTENTS, FAILURES, MODELS, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS, VECTOR_INDEX
 from pixsearch.settings import DATABASE_NAME
@@ -72,6 +73,8 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
         failures=failures,
         texts=texts,
         text_files=tuple(Path(os.fsdecode(path)) for path in sorted(text_files_of(connection))),
+        vectors=vectors_place(connection),
+        untold=len(waiting(connection)),
         database_bytes=database_bytes,
         vectors_bytes=sum(size for name, size in sizes.items() if name.startswith("vectors-")),
         size_bytes=sum(size for name, size in sizes.items() if name != DATABASE_NAME) + database_bytes,

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -51,7 +52,8 @@ class MilvusIndex:
         address, self._prefix = place_of(place)
         self._name = f"{self._prefix}_{fingerprint[:16]}"
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it reports it also raises
-        with _Errors(place):
+        with _Errors(place), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Milvus Lite has some about its own imports
             self._client = MilvusClient(
                 address.removeprefix("file://"), token=os.environ.get("PIXSEARCH_MILVUS_TOKEN", "")
             )

@@ -53,6 +53,7 @@ def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
     found = json.loads(run("status", "--json").stdout)
 
     sizes = {file.name.partition("-")[0]: file.stat().st_size for file in indexed.iterdir()}
+    assert found.pop("vectors") == "file"
     assert found.pop("bytes") == sum(sizes.values())
     assert found.pop("database_bytes") == sizes["library.db"]
     assert found.pop("vectors_bytes") == sizes["vectors"]
