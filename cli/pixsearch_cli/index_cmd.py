@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from enum import StrEnum
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixsearch.errors import LibraryNotFound
+from pixsearch.errors import LibraryNotFound, PixsearchError, UsageError
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from pixsearch_indexer import IndexReport, Survey
 
 NOT_ALL_DONE = 1
+
+
+class On(StrEnum):
+    here = "here"
+    ray = "ray"
 
 
 def index(
@@ -59,6 +66,10 @@ def index(
         int, typer.Option("--max-megapixels", metavar="N", min=1, help="Larger pictures are failures.")
     ] = MEGAPIXEL_LIMIT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do.")] = False,
+    on: Annotated[On, typer.Option("--on", help="Where photos are decoded and encoded.")] = On.here,
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST:PORT", help="Of the Ray cluster. [default: this machine]")
+    ] = None,
     vectors: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +101,8 @@ def index(
             print(_summary_of_survey(found))
         return
     options = {"switch_model": switch_model, "max_megapixels": max_megapixels, "vectors": vectors, **rules}
-    report, failures = _index(folders or [], library_place(library), model, options)
+    with _loading(on, address) as loading:
+        report, failures = _index(folders or [], library_place(library), model, options | loading)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
     tell_offline(report.offline)
@@ -100,6 +112,25 @@ def index(
         print(summary(report))
     if failures or report.offline:
         raise typer.Exit(NOT_ALL_DONE)
+
+
+@contextmanager
+def _loading(on: On, address: str | None) -> Iterator[dict[str, Any]]:
+    """What `index_folders` is to be told of where photos are decoded and encoded."""
+    if on == On.here:
+        if address is not None:
+            raise UsageError("an address is that of a Ray cluster", "Say --on ray, or leave --address out")
+        yield {}
+        return
+    if find_spec("ray") is None:
+        raise PixsearchError("--on ray needs ray", "Install it with: pip install 'pixsearch[ray]'")
+    from pixsearch_indexer.on_ray import LoadOnRay
+
+    cluster = LoadOnRay(address)
+    try:
+        yield {"load_files": cluster}
+    finally:
+        cluster.close()
 
 
 def _index(

@@ -8,7 +8,7 @@ import resource
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -40,8 +40,8 @@ class ToLoad:
 
     path: bytes
     stamp: FileStamp
-    may_be_encoded: bool = False
-    """Whether there are encoded contents of its size: then it is only decoded if its digest is not among them."""
+    encoded: frozenset[bytes] = frozenset()
+    """The digests of the encoded contents of its size: it is only decoded if it is none of them."""
 
 
 Loaded = LoadedFile | FailedFile | None
@@ -55,24 +55,24 @@ class Decoders:
         self._limits = limits
         self._min_edge = min_edge
 
-    def load_ahead(self, files: Iterable[ToLoad], is_encoded: Callable[[bytes], bool]) -> Iterator[Loaded]:
+    def load_ahead(self, files: Iterable[ToLoad]) -> Iterator[Loaded]:
         """What `load_file` makes of each, in their order. No more than `AHEAD` of them are held at a time."""
         waiting: deque[tuple[ToLoad, ProcessFuture[Loaded]]] = deque()
         for file in files:
-            waiting.append((file, self._begin(file, decode=not file.may_be_encoded)))
+            waiting.append((file, self._begin(file, decode=not file.encoded)))
             if len(waiting) >= AHEAD:
-                yield self._finish(*waiting.popleft(), is_encoded)
+                yield self._finish(*waiting.popleft())
         while waiting:
-            yield self._finish(*waiting.popleft(), is_encoded)
+            yield self._finish(*waiting.popleft())
 
     def _begin(self, file: ToLoad, *, decode: bool) -> ProcessFuture[Loaded]:
         arguments = (file.path, file.stamp, decode, self._min_edge, self._limits.megapixels)
         return self._pool.schedule(load_file, arguments, timeout=self._limits.seconds)
 
-    def _finish(self, file: ToLoad, future: ProcessFuture[Loaded], is_encoded: Callable[[bytes], bool]) -> Loaded:
+    def _finish(self, file: ToLoad, future: ProcessFuture[Loaded]) -> Loaded:
         try:
             loaded = future.result()
-            if isinstance(loaded, LoadedFile) and loaded.decoded is None and not is_encoded(loaded.digest):
+            if isinstance(loaded, LoadedFile) and loaded.decoded is None and loaded.digest not in file.encoded:
                 loaded = self._begin(file, decode=True).result()
             return loaded
         except TimeoutError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pixsearch.library.records import NewContent
 from pixsearch.model.checkpoints import CONFIG_FILE, checkpoint_name, fingerprint
 from pixsearch.model.config import PixelBertConfig
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch_indexer.load import DecodedPicture
 
 
 class Encoder(Protocol):
@@ -40,6 +42,25 @@ class Encoder(Protocol):
         """[n, embedding_size], L2-normalised."""
 
 
+NO_EMBEDDING = "the model made no usable embedding of it"
+
+
+def encode_pictures(encoder: Encoder, pictures: Mapping[bytes, DecodedPicture]) -> dict[bytes, NewContent | None]:
+    """Pictures by digest as contents; None for one without a usable embedding: zeros, infinities and NaN would poison
+    the vector index."""
+    if not pictures:
+        return {}
+    import numpy as np  # for those who have something to encode
+
+    embeddings, grids = encoder.encode_pictures([decoded.picture for decoded in pictures.values()])
+    return {
+        digest: NewContent(digest, decoded.size_bytes, decoded.metadata, embedding, grid)
+        if np.isfinite(embedding).all() and embedding.any()
+        else None
+        for (digest, decoded), embedding, grid in zip(pictures.items(), embeddings, grids, strict=True)
+    }
+
+
 class CheckpointEncoder:
     """The model in a checkpoint's folder, loaded when the first picture comes: most runs find nothing new."""
 
@@ -50,7 +71,7 @@ class CheckpointEncoder:
         self.fingerprint = fingerprint(folder)
         self.embedding_size = config.embedding_size
         self.input_size = config.input_size
-        self._folder = folder
+        self.folder = folder
         self._runtime: PixelBertRuntime | None = None
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
@@ -65,5 +86,5 @@ class CheckpointEncoder:
         if self._runtime is None:
             from pixsearch.model.runtime import PixelBertRuntime  # torch and transformers: 2.5 s
 
-            self._runtime = PixelBertRuntime(self._folder)
+            self._runtime = PixelBertRuntime(self.folder)
         return self._runtime

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from pixsearch.errors import PictureError
-from pixsearch.library.records import FailedFile, FileStamp, Metadata
+from pixsearch.library.records import FailedFile, FileStamp, Metadata, NewContent
 from pixsearch.picture_files import read_picture_file
 from pixsearch.pictures import open_header, orientation_of, turned_to_srgb, upright_rgb
 from pixsearch_indexer.metadata import read_metadata
@@ -28,12 +28,14 @@ class DecodedPicture:
 
 @dataclass(frozen=True, slots=True)
 class LoadedFile:
-    """A file that was read. `decoded` is None where only its digest was asked for."""
+    """A file that was read. Where only its digest was asked for, it has neither picture nor content."""
 
     path: bytes
     stamp: FileStamp
     digest: bytes
     decoded: DecodedPicture | None
+    content: NewContent | None = None
+    """The picture encoded, where whoever decoded it did that as well."""
 
 
 def load_file(

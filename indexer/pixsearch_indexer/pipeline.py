@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from pixsearch.model.checkpoints import checkpoint_for
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_indexer.changes import Changed, Counts, Gone
-from pixsearch_indexer.encoder import CheckpointEncoder, Encoder
+from pixsearch_indexer.encoder import NO_EMBEDDING, CheckpointEncoder, Encoder, encode_pictures
 from pixsearch_indexer.ignoring import check_patterns
 from pixsearch_indexer.report import IndexReport
 from pixsearch_indexer.roots import chosen_folders
@@ -29,13 +29,24 @@ from pixsearch_indexer.survey import changes, survey_folder
 from pixsearch_indexer.texts import encode_texts, is_text_file, read_text_files
 
 if TYPE_CHECKING:
-    from pixsearch_indexer.decoders import ToLoad
-    from pixsearch_indexer.load import DecodedPicture, LoadedFile
+    from pixsearch_indexer.decoders import DecodeLimits, Loaded, ToLoad
+    from pixsearch_indexer.load import DecodedPicture
+
+LoadFiles = Callable[["Iterable[ToLoad]", "DecodeLimits", Encoder], "Iterator[Loaded]"]
+"""Reads files within limits for an encoder."""
 
 ENCODE_AT_ONCE = 32
 STORE_AT_ONCE = 500
 """Files in a commit when few of them have to be encoded."""
 STORE_EVERY_S = 2.0
+
+
+def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
+    """Files read and decoded by processes of this machine; to encode them is left to the caller."""
+    from pixsearch_indexer.decoders import decoders  # as below
+
+    with decoders(limits, encoder.input_size) as pool:
+        yield from pool.load_ahead(files)
 
 
 def index_folder(
@@ -61,6 +72,7 @@ def index_folders(
     exclude: Sequence[str] | None = None,
     max_megapixels: int = MEGAPIXEL_LIMIT,
     vectors: str | None = None,
+    load_files: LoadFiles = load_here,
 ) -> IndexReport:
     """Bring the library up to date with these folders; without any, with all that it knows.
 
@@ -74,6 +86,8 @@ def index_folders(
     Args:
         switch_model: encode every photo again where the library holds features of another model.
         max_megapixels: larger pictures are failures, before they are decoded.
+        load_files: what reads and decodes files, and may encode them as well: processes of this machine, or many
+            machines (`pixsearch_indexer.on_ray`).
         vectors: where the vectors are from now on: a service (`milvus+http://host:19530/photos`), or "file".
         hidden, follow_links, exclude: see `ScanRules`; None leaves each as it was in the folder's last run.
 
@@ -93,7 +107,7 @@ def index_folders(
         if can_read_raw():
             writer.try_again(RAW_WITHOUT_RAWPY)
         run_id = writer.begin_run()
-        run = _Run(library, writer, encoder, on_progress, wish, max_megapixels)
+        run = _Run(library, writer, encoder, on_progress, wish, max_megapixels, load_files)
         work = [run.look_at(folder, rules) for folder in chosen]
         run.carry_out(work)
         if not wish.asked:
@@ -123,16 +137,18 @@ class _FolderWork(NamedTuple):
 
 @dataclass(slots=True)
 class _Batch:
-    """What goes into one transaction: files, and by digest the pictures among them that are to be encoded."""
+    """What goes into one transaction: files, and by digest the new pictures among them."""
 
     files: list[IndexedFile] = field(default_factory=list)
     pictures: dict[bytes, DecodedPicture] = field(default_factory=dict)
+    contents: dict[bytes, NewContent] = field(default_factory=dict)
+    """Those that came encoded."""
     failures: list[FailedFile] = field(default_factory=list)
     begun_at: float = field(default_factory=time.monotonic)
 
     def is_full(self) -> bool:
         return (
-            len(self.pictures) >= ENCODE_AT_ONCE
+            len(self.pictures) + len(self.contents) >= ENCODE_AT_ONCE
             or len(self.files) + len(self.failures) >= STORE_AT_ONCE
             or time.monotonic() - self.begun_at >= STORE_EVERY_S
         )
@@ -149,6 +165,7 @@ class _Run:
         on_progress: ProgressCallback,
         wish: Interruption,
         max_megapixels: int,
+        load_files: LoadFiles,
     ) -> None:
         self.report = IndexReport()
         self._library = library
@@ -157,6 +174,7 @@ class _Run:
         self._on_progress = on_progress
         self._wish = wish
         self._max_megapixels = max_megapixels
+        self._load_files = load_files
         self._began_at = time.monotonic()
 
     def look_at(self, folder: bytes, new_rules: Callable[[ScanRules], ScanRules]) -> _FolderWork:
@@ -197,20 +215,22 @@ class _Run:
                     self._store(folder.root_id, batch)
                     batch = _Batch()
                     self._on_progress(Progress("indexing", done, total, self._note(done)))
+                if self._wish.asked:
+                    break
             self._store(folder.root_id, batch)
             self._on_progress(Progress("indexing", done, total, self._note(done)))
 
-    def _load(self, folder: _FolderWork) -> Iterator[LoadedFile | FailedFile | None]:
+    def _load(self, folder: _FolderWork) -> Iterator[Loaded]:
         """The changed files of a folder, read, and decoded if their contents are new; until somebody wants to stop."""
         if not folder.changed:
             for _ in self._changed(folder.scan):
                 pass
             return
         # Not at the top: Pillow, numpy and the processes are for runs that have something to decode.
-        from pixsearch_indexer.decoders import DecodeLimits, decoders
+        from pixsearch_indexer.decoders import DecodeLimits
 
-        with decoders(DecodeLimits(self._max_megapixels), self._encoder.input_size) as pool:
-            yield from pool.load_ahead(self._changed(folder.scan), self._is_encoded)
+        limits = DecodeLimits(self._max_megapixels)
+        yield from self._load_files(self._changed(folder.scan), limits, self._encoder)
 
     def _changed(self, scan: Scan) -> Iterator[ToLoad]:
         """Scan again for what there is to load; what is gone is forgotten on the way."""
@@ -221,15 +241,12 @@ class _Run:
             gone += [step.path for step in steps if isinstance(step, Gone)]
             self._forget(gone, counts)
             changed = [step for step in steps if isinstance(step, Changed)]
-            sizes = self._writer.encoded_sizes({step.stamp.size_bytes for step in changed})
+            encoded = self._writer.encoded_of_sizes({step.stamp.size_bytes for step in changed})
             for step in changed:
                 if self._wish.asked:
                     return
-                yield ToLoad(step.path, step.stamp, may_be_encoded=step.stamp.size_bytes in sizes)
+                yield ToLoad(step.path, step.stamp, encoded.get(step.stamp.size_bytes, frozenset()))
         self._forget(gone, counts)
-
-    def _is_encoded(self, digest: bytes) -> bool:
-        return bool(self._writer.encoded_among([digest]))
 
     def _forget(self, gone: list[bytes], counts: Counts) -> None:
         """Forget what is gone, and empty the list; not before a file was found: the folder may just be unplugged."""
@@ -237,44 +254,33 @@ class _Run:
             self.report.forgotten += self._writer.forget(gone)
             gone.clear()
 
-    def _add(self, loaded: LoadedFile | FailedFile | None, batch: _Batch) -> None:
+    def _add(self, loaded: Loaded, batch: _Batch) -> None:
         if isinstance(loaded, FailedFile):
             batch.failures.append(loaded)
         elif loaded is not None:
             batch.files.append(IndexedFile(loaded.path, loaded.stamp, loaded.digest))
             if loaded.decoded is not None:
                 batch.pictures[loaded.digest] = loaded.decoded
+            if loaded.content is not None:
+                batch.contents[loaded.digest] = loaded.content
 
     def _store(self, root_id: int, batch: _Batch) -> None:
         """Encode the pictures of a batch and commit it."""
         # A copy may have been decoded before the one that it is a copy of was committed.
-        for digest in self._writer.encoded_among(batch.pictures):
-            del batch.pictures[digest]
-        contents = self._encode(batch.pictures)
-        spoilt = batch.pictures.keys() - {content.digest for content in contents}
+        for digest in self._writer.encoded_among([*batch.pictures, *batch.contents]):
+            batch.pictures.pop(digest, None)
+            batch.contents.pop(digest, None)
+        contents = encode_pictures(self._encoder, batch.pictures) | batch.contents
+        spoilt = {digest for digest, content in contents.items() if content is None}
         files = [file for file in batch.files if file.digest not in spoilt]
         failures = batch.failures + [
-            FailedFile(file.path, file.stamp, "the model made no usable embedding of it")
-            for file in batch.files
-            if file.digest in spoilt
+            FailedFile(file.path, file.stamp, NO_EMBEDDING) for file in batch.files if file.digest in spoilt
         ]
-        self._writer.store(root_id, contents, files, failures)
-        self.report.encoded += len(contents)
-        self.report.reused += len(files) - len(contents)
+        new = [content for content in contents.values() if content is not None]
+        self._writer.store(root_id, new, files, failures)
+        self.report.encoded += len(new)
+        self.report.reused += len(files) - len(new)
         self.report.failed += len(failures)
-
-    def _encode(self, pictures: Mapping[bytes, DecodedPicture]) -> list[NewContent]:
-        """Those of the pictures that got an embedding; zeros, infinities and NaN would poison the vector index."""
-        if not pictures:
-            return []
-        import numpy as np  # as above
-
-        embeddings, grids = self._encoder.encode_pictures([decoded.picture for decoded in pictures.values()])
-        return [
-            NewContent(digest, decoded.size_bytes, decoded.metadata, embedding, grid)
-            for (digest, decoded), embedding, grid in zip(pictures.items(), embeddings, grids, strict=True)
-            if np.isfinite(embedding).all() and embedding.any()
-        ]
 
     def _note(self, done: int) -> str:
         """How it goes."""

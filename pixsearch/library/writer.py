@@ -128,16 +128,15 @@ class LibraryWriter:
             connection.execute(delete(ROOTS).where(ROOTS.c.path == folder))
         return photos
 
-    def encoded_sizes(self, sizes: Collection[int]) -> set[int]:
-        """Those of the sizes in bytes that some content has which the model in use has encoded."""
+    def encoded_of_sizes(self, sizes: Collection[int]) -> dict[int, frozenset[bytes]]:
+        """By size in bytes the digests of the contents that the model in use has encoded; without sizes of none."""
+        digests: dict[int, set[bytes]] = {}
         with self._database.reading() as connection:
-            return {
-                size
-                for part in in_parts(sorted(sizes))
-                for size in connection.scalars(
-                    self._encoded(CONTENTS.c.size_bytes).where(CONTENTS.c.size_bytes.in_(part)).distinct()
-                )
-            }
+            for part in in_parts(sorted(sizes)):
+                encoded = self._encoded(CONTENTS.c.size_bytes, CONTENTS.c.digest)
+                for size, digest in connection.execute(encoded.where(CONTENTS.c.size_bytes.in_(part))):
+                    digests.setdefault(size, set()).add(digest)
+        return {size: frozenset(found) for size, found in digests.items()}
 
     def encoded_among(self, digests: Collection[bytes]) -> set[bytes]:
         """Those of the digests whose contents the model in use has encoded."""

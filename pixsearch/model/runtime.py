@@ -94,7 +94,9 @@ class PixelBertRuntime:
             for part in _parts(len(same), self._forwards.pictures_at_once):
                 places = same[part]
                 grids = self._forwards.run("encode_pictures", np.stack([pixels[place] for place in places]))
-                embeddings[places] = self._forwards.run("embed_pictures", grids)
+                # Never one alone: the product of a matrix and a vector has other last bits than that of two matrices.
+                at_least_two = grids if len(grids) > 1 else np.repeat(grids, 2, axis=0)
+                embeddings[places] = self._forwards.run("embed_pictures", at_least_two)[: len(grids)]
                 packed.update(zip(places, map(pack_grid, grids), strict=True))
         return embeddings, [packed[place] for place in range(len(pictures))]
 

@@ -19,6 +19,9 @@ from tests.postgres import PostgresServer
 TIMES = 20
 PACE_S = 0.012
 
+HERE: tuple[str, ...] = ()
+ON_RAY = ("--on", "ray")
+
 Fault = Callable[[subprocess.Popen[str], PostgresServer], None]
 
 
@@ -32,7 +35,7 @@ def restart_postgres(process: subprocess.Popen[str], postgres: PostgresServer) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [kill, restart_postgres])
+@pytest.mark.parametrize(("fault", "on"), [(kill, HERE), (restart_postgres, HERE), (kill, ON_RAY)])
 def test_verify_finds_nothing_wrong_after_the_next_run(
     photos: Path,
     start: Start,
@@ -41,6 +44,7 @@ def test_verify_finds_nothing_wrong_after_the_next_run(
     postgres: PostgresServer,
     milvus: str,
     fault: Fault,
+    on: tuple[str, ...],
 ) -> None:
     chance = random.Random(0)
     environment["PIXSEARCH_LIBRARY"] = postgres.new_database()
@@ -57,8 +61,8 @@ def test_verify_finds_nothing_wrong_after_the_next_run(
             file.unlink()
         for new in range(10):
             make_photo(photos / f"new {number} {new}.png", (chance.randint(1, 255), number + 1, new + 1))
-        with start("index", COLOURS_PACE_S=str(PACE_S)) as process:
-            time.sleep(chance.uniform(0.5, 3.5))
+        with start("index", *on, COLOURS_PACE_S=str(PACE_S)) as process:
+            time.sleep(chance.uniform(0.5, 12.0 if on else 3.5))  # a cluster takes seconds to start
             fault(process, postgres)
             _, errors = process.communicate(timeout=60)
         cut_off += process.returncode != 0

@@ -22,7 +22,7 @@ STAMP = FileStamp(1, 1)
 def load_all(paths: list[Path], limits: DecodeLimits) -> list[LoadedFile | FailedFile | None]:
     with decoders(limits, min_edge=8) as pool:
         files = (ToLoad(os.fsencode(path), STAMP) for path in paths)
-        return list(pool.load_ahead(files, lambda digest: False))
+        return list(pool.load_ahead(files))
 
 
 def load_or_misbehave(path: bytes, *others: object) -> LoadedFile | FailedFile | None:

@@ -1,0 +1,66 @@
+"""Photos encoded by one process and by actors of a Ray cluster here: how many a second, and whether they are equal.
+
+    python benchmarks/on_ray.py --pictures pictures/ [--workers 2]
+
+The cluster's start and the first loading of the model are not counted: a first run over the same pictures goes before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.measuring import say_where
+from pixsearch import Library
+from pixsearch.model.checkpoints import find_checkpoint
+from pixsearch_indexer import CheckpointEncoder, index_folders
+from pixsearch_indexer.on_ray import LoadOnRay
+from pixsearch_indexer.pipeline import LoadFiles, load_here
+
+
+def main(
+    pictures: Annotated[Path, typer.Option(help="A folder of pictures.")],
+    workers: Annotated[int, typer.Option(help="Actors that encode.")] = 2,
+) -> None:
+    say_where()
+    with tempfile.TemporaryDirectory() as scratch:
+        cluster = LoadOnRay(workers=workers)
+        places: dict[str, LoadFiles] = {"one process": load_here, f"Ray, {workers} workers": cluster}
+        kept = []
+        for number, (name, load_files) in enumerate(places.items()):
+            index(Path(scratch) / f"warm {number}", pictures, load_files)
+            library = Path(scratch) / str(number)
+            rate = index(library, pictures, load_files)
+            kept.append(features(library))
+            print(f"{name}: {rate:.1f} photos/s")
+        cluster.close()
+    print(f"{len(kept[0])} photos, features {'equal' if kept[0] == kept[1] else 'NOT equal'} to the last bit")
+
+
+def index(library: Path, pictures: Path, load_files: LoadFiles) -> float:
+    """Photos a second."""
+    encoder = CheckpointEncoder(find_checkpoint(None))
+    with Library.create(library) as opened:
+        began = time.perf_counter()
+        report = index_folders(opened, encoder, [pictures], load_files=load_files)
+        return report.encoded / (time.perf_counter() - began)
+
+
+def features(library: Path) -> list[tuple[object, ...]]:
+    """Past our own code, by path."""
+    connection = sqlite3.connect(library / "library.db")
+    rows = connection.execute(
+        "SELECT path, digest, embedding, grid FROM photos JOIN contents ON contents.id = content_id"
+        " JOIN features USING (content_id) JOIN grids USING (content_id) ORDER BY path"
+    ).fetchall()
+    connection.close()
+    return rows
+
+
+if __name__ == "__main__":
+    typer.run(main)
