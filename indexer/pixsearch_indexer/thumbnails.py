@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,34 +33,23 @@ def photo_thumbnail(path: Path, stamp: FileStamp, edge: int, megapixels: int) ->
     Only of the very file that the library knows: one with another stamp may be any picture by now. A file that is cut
     short is shown as far as it was indexed.
     """
-    try:
+
+    def draw() -> Image.Image:
         found = path.stat()
         if (found.st_size, found.st_mtime_ns) != stamp:
-            return NoThumbnail("the file has changed since it was indexed: run pixsearch index")
-        buffer = io.BytesIO()
-        scaled(read_picture_file(path), edge, megapixels).save(buffer, "JPEG", quality=_QUALITY)
-        return buffer.getvalue()
-    except FileNotFoundError:
-        return NoThumbnail("the file is not there any more")
-    except OSError as error:
-        return NoThumbnail(f"cannot be read: {error.strerror or error}")
-    except PictureError as error:
-        return NoThumbnail(error.message)
-    except MemoryError:
-        return NoThumbnail("takes more memory to decode than a photo should")
+            raise PictureError("the file has changed since it was indexed: run pixsearch index")
+        return scaled(read_picture_file(path), edge, megapixels)
+
+    return _drawn(draw, "JPEG", quality=_QUALITY)
 
 
 def upload_as_png(data: bytes, min_edge: int, megapixels: int) -> bytes | NoThumbnail:
     """Somebody's picture file as a plain PNG, as the model is shown it: encoding either gives the same embedding."""
-    try:
-        picture, _ = decoded_picture(data, open_header(data, megapixels), min_edge, megapixels)
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG", compress_level=1)
-        return buffer.getvalue()
-    except PictureError as error:
-        return NoThumbnail(error.message)
-    except MemoryError:
-        return NoThumbnail("takes more memory to decode than a photo should")
+
+    def draw() -> Image.Image:
+        return decoded_picture(data, open_header(data, megapixels), min_edge, megapixels)[0]
+
+    return _drawn(draw, "PNG", compress_level=1)
 
 
 def scaled(data: bytes, edge: int, megapixels: int) -> Image.Image:
@@ -73,6 +63,24 @@ def scaled(data: bytes, edge: int, megapixels: int) -> Image.Image:
     scale = _scale(picture, edge)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
     return picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2)
+
+
+def _drawn(draw: Callable[[], Image.Image], format: str, **how: int) -> bytes | NoThumbnail:
+    """What was drawn as a file, or why it could not be."""
+    try:
+        buffer = io.BytesIO()
+        draw().save(buffer, format, **how)
+        return buffer.getvalue()
+    except FileNotFoundError:
+        return NoThumbnail("the file is not there any more")
+    except OSError as error:
+        return NoThumbnail(f"cannot be read: {error.strerror or error}")
+    except PictureError as error:
+        return NoThumbnail(error.message)
+    except MemoryError:
+        return NoThumbnail("takes more memory to decode than a photo should")
+    except Exception as error:  # noqa: BLE001 - decoders raise whatever they like on hostile bytes, and it is told
+        return NoThumbnail(f"cannot be read: unexpected {type(error).__name__}: {error}")
 
 
 def _scale(picture: Image.Image, edge: int) -> float:

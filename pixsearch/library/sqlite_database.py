@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import sqlalchemy
@@ -43,10 +42,8 @@ class SqliteDatabase(Database):
         except OSError as error:
             raise cannot_make(self.folder, error) from error
 
-    @contextmanager
-    def only_writer(self) -> Iterator[None]:
-        with only_writer(self.folder):
-            yield
+    def only_writer(self) -> AbstractContextManager[None]:
+        return only_writer(self.folder)
 
     def back_up(self) -> None:
         """To library.db.before-VERSION beside it, as SQLite copies it, which a copy of a file in use is not."""

@@ -126,10 +126,6 @@ class MilvusIndex:
                 if re.fullmatch(rf"{re.escape(self._prefix)}_[0-9a-f]{{16}}", name) and name != self._name:
                     self._client.drop_collection(name)
 
-    def drop(self) -> None:
-        with _Errors(self.place):
-            self._client.drop_collection(self._name)
-
     def _make(self, size: int) -> None:
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.INT64, is_primary=True)
@@ -163,16 +159,16 @@ class MilvusIndex:
             yield rows
 
 
-class Place(NamedTuple):
+class _Server(NamedTuple):
     address: str
     collection: str
 
 
-def place_of(place: str) -> Place:
+def place_of(place: str) -> _Server:
     """Where a server is and what the collections' names begin with. Raises UsageError."""
     if (parts := _PLACE.fullmatch(place)) is None:
         raise UsageError(f"{place!r} is no place of vectors", _AS_IN)
-    return Place(parts[1], parts[2])
+    return _Server(parts[1], parts[2])
 
 
 def expression(filters: Filters) -> list[str]:

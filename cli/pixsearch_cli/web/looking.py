@@ -47,16 +47,17 @@ class Looking:
             reason = reason or made.reason
         raise HTTPException(404, f"{picture.photos[0][0]}: {reason}")
 
-    async def keep_upload(self, data: bytes, min_edge: int) -> str:
-        """Keep a picture file to search by, as far as the model looks at it. Gives its name. Raises PictureError."""
+    async def keep_upload(self, data: bytes, min_edge: int) -> tuple[str, bytes]:
+        """Keep a picture file to search by. Gives its name, and it as the model is shown it. Raises PictureError."""
         name = content_digest(data).hex()
         file = _file_of(name, min_edge)
-        if await asyncio.to_thread(self._uploads.get, file) is None:
-            made = await self._decode(upload_as_png, data, min_edge, self._limits.megapixels)
-            if isinstance(made, NoThumbnail):
-                raise PictureError(f"the picture: {made.reason}")
-            await asyncio.to_thread(self._uploads.put, file, made)
-        return name
+        if (kept := await asyncio.to_thread(self._uploads.get, file)) is not None:
+            return name, kept
+        made = await self._decode(upload_as_png, data, min_edge, self._limits.megapixels)
+        if isinstance(made, NoThumbnail):
+            raise PictureError(f"the picture: {made.reason}")
+        await asyncio.to_thread(self._uploads.put, file, made)
+        return name, made
 
     def upload(self, name: str, min_edge: int) -> bytes:
         """The PNG of a picture that was kept. Raises HTTPException 404 where it is not any more."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -71,10 +72,10 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
     if await site.searches.in_thread(request, site.engine.engine) is None:
         return AsciiJson({"hits": [], "uploads": []})
     edge = site.engine.input_size
-    uploads = [await site.pictures.take(request, site.looking.keep_upload, data, edge) for data in pictures]
+    kept = dict([await site.pictures.take(request, site.looking.keep_upload, data, edge) for data in pictures])
     with _invalid_is_a_problem():
-        asked = SearchRequest.model_validate(asked.model_dump() | {"like": [*asked.like, *uploads]})
-    return AsciiJson({"hits": await _hits(request, site, asked), "uploads": uploads})
+        asked = SearchRequest.model_validate(asked.model_dump() | {"like": [*asked.like, *kept]})
+    return AsciiJson({"hits": await _hits(request, site, asked, kept), "uploads": list(kept)})
 
 
 @router.get("/status", response_model=None, responses={200: {"description": "What `pixsearch status --json` prints."}})
@@ -94,10 +95,14 @@ async def health() -> Response:
     return AsciiJson({"status": "ok", "version": __version__})
 
 
-async def _hits(request: Request, site: Site, asked: SearchRequest) -> list[dict[str, object]]:
+async def _hits(
+    request: Request, site: Site, asked: SearchRequest, sent: Mapping[str, bytes] = MappingProxyType({})
+) -> list[dict[str, object]]:
+    """`sent` are pictures by name that need not be looked for among the kept ones."""
+
     def find() -> Sequence[Hit]:
         engine = site.engine.engine()
-        query = asked.query(lambda name: site.looking.upload(name, site.engine.input_size))
+        query = asked.query(lambda name: sent.get(name) or site.looking.upload(name, site.engine.input_size))
         return [] if engine is None else engine.search(query, asked.k)
 
     return [hit_record(hit) for hit in await site.searches.in_thread(request, find)]

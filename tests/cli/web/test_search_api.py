@@ -90,6 +90,15 @@ def test_a_picture_that_is_sent_finds_what_the_command_finds_by_its_file(
     assert sent.json()["hits"] == printed
 
 
+def test_a_picture_is_searched_by_also_where_nothing_can_be_kept(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "looking").write_text("a file where the folder would be")
+
+    sent = client.post("/api/search", files={"picture": picture_bytes((250, 0, 5))})
+
+    assert names(sent)[0] == "dark red.png"
+    assert problem(client.get("/api/search", params={"like": sent.json()["uploads"][0]}))[0] == 404
+
+
 def test_words_beside_a_picture_go_along_as_json(client: TestClient) -> None:
     query = json.dumps({"q": "blue", "minus": ["2:red"], "rerank": False, "k": 1})
 
