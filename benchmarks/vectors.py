@@ -59,9 +59,9 @@ def main(
             print(measured(vectors, asked, tenth, limit), flush=True)
 
 
-def with_noise(pictures: Vectors, count: int, noise: float) -> Vectors:
+def with_noise(pictures: Vectors, count: int, noise: float, seed: int = 0) -> Vectors:
     """Vectors [count, size] near pictures drawn at random."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     vectors = np.empty((count, pictures.shape[1]), dtype=np.float32)
     for start in range(0, count, PART):
         part = vectors[start : start + PART]

@@ -88,7 +88,7 @@ def test_the_search_box_has_the_focus_and_the_answer_comes_by_enter(page: Page, 
     page.keyboard.press("Enter")
 
     assert names(page) == ["pink.png", "dark red.png", "blue again.png"]
-    assert page.url == f"{address}/?q=red"
+    expect(page).to_have_url(f"{address}/?q=red")
     assert page.title() == "red - pixsearch"
 
 
@@ -175,7 +175,7 @@ def test_the_keyboard_does_it_all(page: Page, serve: Serve) -> None:
 
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.locator("#results button[title$='blue again.png']")).to_be_focused()
-    assert page.url == f"{address}/?q=red"
+    expect(page).to_have_url(f"{address}/?q=red")
 
 
 def test_the_address_holds_query_and_photo_through_back_and_reload(page: Page, serve: Serve) -> None:
@@ -191,7 +191,7 @@ def test_the_address_holds_query_and_photo_through_back_and_reload(page: Page, s
 
     page.go_back()
     expect(page.get_by_role("dialog")).to_be_hidden()
-    assert page.url == f"{address}/?q=blue"
+    expect(page).to_have_url(f"{address}/?q=blue")
     page.go_back()
     expect(page.get_by_role("searchbox")).to_have_value("red")
     assert names(page)[0] == "pink.png"
