@@ -13,6 +13,7 @@ from pixsearch import Library
 from pixsearch.settings import Place
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
+from tests.loading import load_in_this_process
 from tests.photos import make_photo
 from tests.postgres import PG_CTL, PostgresServer, postgres_server
 
@@ -109,6 +110,6 @@ def indexed(library: Library, runtime: ColourRuntime, photos: Path) -> Library:
     """A library of five photos, `red.png` to `cyan.png`."""
     for colour in COLOURS:
         make_photo(photos / f"{colour}.png", colour)
-    index_folders(library, runtime, [photos])
+    index_folders(library, runtime, [photos], load_files=load_in_this_process)
     runtime.pictures_encoded = 0
     return library

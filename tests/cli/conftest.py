@@ -9,8 +9,11 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from pixsearch import Library
 from pixsearch_cli.main import main
+from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
+from tests.loading import load_in_this_process
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def indexed(run: Run, model: ColourRuntime, library: Path, photos: Path) -> Path:
+def indexed(model: ColourRuntime, library: Path, photos: Path) -> Path:
     """The library, with the photos in it."""
-    assert run("index", photos).exit_code == 0
+    with Library.create(library) as made:
+        index_folders(made, model, [photos], load_files=load_in_this_process)
     return library
