@@ -18,7 +18,7 @@ MATCHES_FROM = 0.025
 """The least probability of a match that the page takes for one. See docs/guide.md, "Is it there at all?"."""
 _FAILURES_SHOWN = 200
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
