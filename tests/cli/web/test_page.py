@@ -257,6 +257,7 @@ def test_a_search_is_narrowed_by_chips_that_can_be_taken_away(page: Page, serve:
     page.wait_for_url("**/?q=red")
     assert len(names(page)) == 4
 
+    page.get_by_role("button", name="Narrow…").click()
     page.get_by_label("Shape").select_option("portrait")
     page.get_by_role("button", name="Apply").click()
     page.wait_for_url("**orientation=*")
@@ -439,4 +440,18 @@ def test_a_phone_need_not_scroll_sideways(browser: Browser, serve: Serve, addres
     page.wait_for_load_state("networkidle")
 
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+    context.close()
+
+
+def test_on_a_phone_a_search_can_be_narrowed(browser: Browser, serve: Serve) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 500})
+    page = context.new_page()
+    page.goto(f"{serve()}/?q=red")
+    page.get_by_role("button", name="Narrow…").click()
+    page.get_by_label("Shape").select_option("portrait")
+    page.get_by_role("button", name="Apply").click()
+    page.wait_for_url("**orientation=portrait")
+
+    expect(page.locator("#narrowing")).to_be_hidden()
+    expect(page.get_by_role("status")).to_have_text("Nothing in this library matches.")
     context.close()

@@ -239,11 +239,16 @@ document.getElementById("search").addEventListener("submit", (event) => {
   go(withPart(current(), "q", box.value.trim()));
 });
 
-document.getElementById("narrow").addEventListener("click", (event) => {
-  narrowing.hidden = !narrowing.hidden;
-  event.currentTarget.setAttribute("aria-expanded", String(!narrowing.hidden));
+const narrowButton = document.getElementById("narrow");
+narrowButton.addEventListener("click", () => {
+  setNarrowing(narrowing.hidden);
   if (!narrowing.hidden) narrowing.elements.plus.focus();
 });
+
+function setNarrowing(open) {
+  narrowing.hidden = !open;
+  narrowButton.setAttribute("aria-expanded", String(open));
+}
 
 narrowing.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -257,6 +262,8 @@ narrowing.addEventListener("submit", (event) => {
   for (const name of ["after", "before", "camera", "orientation", "has_place", "duplicates"]) {
     query = withPart(query, name, (given.get(name) ?? "").trim());
   }
+  setNarrowing(false);
+  narrowButton.focus();
   go(query);
 });
 
