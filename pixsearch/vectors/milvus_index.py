@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import grpc
 import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
@@ -27,6 +28,8 @@ from pixsearch.vectors.base import Ids, Vectors
 MOST_FOUND = 16_384
 """By one search, the server's limit."""
 _PART = 1000
+_GRPC = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
+"""pymilvus asks idle servers every ten seconds whether they are there, for which Milvus Lite ends the connection."""
 _PLACE = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
 _AS_IN = "As in: milvus+http://host:19530/photos"
 _MOST_KEYWORDS, _LONGEST = 4096, 65_535
@@ -55,7 +58,7 @@ class MilvusIndex:
         with _Errors(place), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Milvus Lite has some about its own imports
             self._client = MilvusClient(
-                address.removeprefix("file://"), token=os.environ.get("PIXSEARCH_MILVUS_TOKEN", "")
+                address.removeprefix("file://"), token=os.environ.get("PIXSEARCH_MILVUS_TOKEN", ""), grpc_options=_GRPC
             )
             if not self._client.has_collection(self._name):
                 self._make(size)
@@ -226,8 +229,8 @@ class _Errors:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, MilvusException):
-            said = " ".join(str(error.message or error).split())
+        if isinstance(error, MilvusException | grpc.RpcError):
+            said = " ".join(str(error.details() if isinstance(error, grpc.RpcError) else error.message).split())
             raise LibraryError(
                 f"the vectors at {self._place} cannot be reached: {said}",
                 "See to the server, and run it again; nothing that was stored is lost",
