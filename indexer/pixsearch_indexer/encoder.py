@@ -71,7 +71,7 @@ class CheckpointEncoder:
         self.fingerprint = fingerprint(folder)
         self.embedding_size = config.embedding_size
         self.input_size = config.input_size
-        self.folder = folder
+        self._folder = folder
         self._runtime: PixelBertRuntime | None = None
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
@@ -86,5 +86,5 @@ class CheckpointEncoder:
         if self._runtime is None:
             from pixsearch.model.runtime import PixelBertRuntime  # torch and transformers: 2.5 s
 
-            self._runtime = PixelBertRuntime(self.folder)
+            self._runtime = PixelBertRuntime(self._folder)
         return self._runtime

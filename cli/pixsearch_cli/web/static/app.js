@@ -1,7 +1,7 @@
 // The page: what the address bar asks for is shown, first by similarity, then by the careful look.
 
 import { photo, search, searchByPicture } from "./api.js";
-import { Grid } from "./grid.js";
+import { Grid, keyOf } from "./grid.js";
 import { asks, current, parts, pictureAddress, without, withPart, words } from "./query.js";
 import { Viewer } from "./viewer.js";
 
@@ -71,10 +71,6 @@ async function run(known) {
 function merged(best, others) {
   const known = new Set(best.map(keyOf));
   return [...best, ...others.filter((hit) => !known.has(keyOf(hit)))];
-}
-
-function keyOf(hit) {
-  return `${hit.id} ${hit.path}`;
 }
 
 async function loadMore() {

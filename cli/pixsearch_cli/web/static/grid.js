@@ -30,7 +30,7 @@ export class Grid {
   show(hits) {
     const focused = this.list.contains(document.activeElement) ? this.hits[this.current] : undefined;
     this.hits = hits;
-    this.keys = uniqueKeys(hits);
+    this.keys = hits.map(keyOf);
     this.current = Math.max(0, focused ? hits.findIndex((hit) => hit.path === focused.path) : 0);
     this.#layOut();
   }
@@ -187,9 +187,9 @@ export class Grid {
   }
 }
 
-/** What names a tile through re-orderings: the picture, and which of its photos where each is shown. */
-function uniqueKeys(hits) {
-  return hits.map((hit) => `${hit.id} ${hit.path}`);
+/** What names a hit through re-orderings: the picture, and which of its photos where each is shown. */
+export function keyOf(hit) {
+  return `${hit.id} ${hit.path}`;
 }
 
 export function spoken(hit) {
