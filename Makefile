@@ -51,5 +51,5 @@ clean:  ## remove .venv, the demo's library, the benchmarks' peer and all caches
 # A stamp, so that pip runs again only when what is to be installed has changed.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,raw,serve,postgresql,milvus,ray,demo,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,raw,serve,postgresql,s3,milvus,ray,demo,dev]"
 	@touch $@

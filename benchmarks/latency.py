@@ -28,9 +28,10 @@ import typer
 from benchmarks.measuring import PIXSEARCH, Taken, median, say_where, take
 from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library, Query, SearchEngine, Words
-from pixsearch.library.records import FileStamp, IndexedFile, Metadata, NewContent
+from pixsearch.library.records import IndexedFile, Metadata, NewContent
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.storage import FileStamp
 
 QUERIES = [
     "a dog in the snow",

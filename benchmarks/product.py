@@ -34,7 +34,7 @@ def recall_of_the_product(pictures: list[CaptionedPicture], captions: Captions, 
     photos = folder / "photos"
     photos.mkdir()
     for picture in pictures:
-        shutil.copy(picture.file, photos)
+        shutil.copy(str(picture.file), photos)
     with Library.create(folder / "library") as library:
         index_folder(library, photos)
         engine = SearchEngine(library)

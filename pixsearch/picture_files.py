@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pixsearch.errors import PictureError
+from pixsearch.storage import FilePath, is_remote, read_file, read_head, stamp_of
 
 MEGAPIXEL_LIMIT = 300
 """More is taken for a decompression bomb, unless somebody says otherwise. The largest phone cameras make 200."""
@@ -39,22 +40,43 @@ PICTURE_SUFFIXES = tuple(
 RAW_WITHOUT_RAWPY = "a RAW file, which needs rawpy to be read: pip install 'pixsearch[raw]'"
 
 
-def read_picture_file(path: Path) -> bytes:
+def read_picture_file(path: FilePath, size_bytes: int | None = None) -> bytes:
     """All bytes of a regular file. Raises PictureError for anything else, OSError where the file cannot be read.
 
     A pipe or a device is never opened: reading one may wait for ever.
+
+    Args:
+        size_bytes: what a listing says, which saves a request where the file is an object.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise PictureError("not a regular file")
-    if found.st_size > FILE_LIMIT_BYTES:
+    if isinstance(path, Path):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise PictureError("not a regular file")
+        size_bytes = found.st_size
+    elif size_bytes is None:
+        size_bytes = stamp_of(path).size_bytes
+    if size_bytes > FILE_LIMIT_BYTES:
         raise PictureError(f"larger than {FILE_LIMIT_BYTES >> 30} GiB")
-    return path.read_bytes()
+    return read_file(path)
 
 
 def is_named_like_a_picture(path: bytes) -> bool:
     """Whether a path has a picture's suffix."""
     return path.lower().endswith(PICTURE_SUFFIXES)
+
+
+def starts_like_a_picture(path: bytes) -> bool:
+    """Whether the first bytes of a file are those of a picture; False where they cannot be read.
+
+    An object is only looked into where its name has no suffix, and taken for what it is called otherwise: a request
+    for each sidecar in a bucket would take hours.
+    """
+    if is_remote(path) and b"." in path.rpartition(b"/")[2]:
+        return is_named_like_a_picture(path)
+    try:
+        return has_picture_signature(read_head(path, SIGNATURE_BYTES))
+    except OSError:
+        return False  # nothing says that it is a picture
 
 
 def has_picture_signature(head: bytes) -> bool:

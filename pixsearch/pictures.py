@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import struct
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -14,6 +13,7 @@ from pixsearch.colours import to_srgb
 from pixsearch.errors import PictureError
 from pixsearch.picture_files import HEIF_BRANDS, MEGAPIXEL_LIMIT, read_picture_file
 from pixsearch.raw_files import RawImageFile
+from pixsearch.storage import FilePath
 
 # Pillow's own guard is process-wide and refuses 200 megapixels; ours, below, is checked before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = MEGAPIXEL_LIMIT * 1_000_000
@@ -37,7 +37,7 @@ _UPRIGHT = {
 }
 
 
-def open_picture(source: Path | bytes, min_edge: int | None = None) -> Image.Image:
+def open_picture(source: FilePath | bytes, min_edge: int | None = None) -> Image.Image:
     """The picture in a file, or in the bytes of one: upright, RGB, its first frame, on white where it is transparent.
 
     Of a RAW file it is the preview. With `min_edge` it may come scaled down by a whole number, but never with its
@@ -47,7 +47,7 @@ def open_picture(source: Path | bytes, min_edge: int | None = None) -> Image.Ima
     return upright_rgb(open_header(source), min_edge)
 
 
-def open_header(source: Path | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> Image.Image:
+def open_header(source: FilePath | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> Image.Image:
     """The picture as Pillow sees it, before any pixel is decoded: for its size, format and metadata.
 
     A limit on `megapixels` above the usual one needs `Image.MAX_IMAGE_PIXELS` to be raised by the caller, since it
@@ -56,7 +56,7 @@ def open_header(source: Path | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> Imag
     Raises PictureError, as `open_picture` does.
     """
     try:
-        data = read_picture_file(source) if isinstance(source, Path) else source
+        data = source if isinstance(source, bytes) else read_picture_file(source)
     except OSError as error:
         raise PictureError(f"cannot be read: {error.strerror}") from error
     if not data:

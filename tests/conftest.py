@@ -14,6 +14,7 @@ from pixsearch.settings import Place
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.loading import load_in_this_process
+from tests.object_storage import Bucket, ObjectStorage, object_storage
 from tests.photos import make_photo
 from tests.postgres import PG_CTL, PostgresServer, postgres_server
 
@@ -41,6 +42,21 @@ def postgres() -> Iterator[PostgresServer]:
         pytest.skip("there is no PostgreSQL server on this machine")
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[ObjectStorage]:
+    """Object storage, which all processes of the tests find by their environment."""
+    pytest.importorskip("moto", reason="moto is not installed")
+    with object_storage() as storage, pytest.MonkeyPatch.context() as patch:
+        for name, value in storage.environment.items():
+            patch.setenv(name, value)
+        yield storage
+
+
+@pytest.fixture
+def bucket(s3: ObjectStorage) -> Bucket:
+    return s3.new_bucket()
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,10 @@ from PIL import Image
 
 from pixsearch import Library
 from pixsearch.errors import PictureError
-from pixsearch.library.records import FailedFile, FileStamp, LibraryModel, Metadata
+from pixsearch.library.records import FailedFile, LibraryModel, Metadata
 from pixsearch.picture_files import RAW_WITHOUT_RAWPY, has_picture_signature
 from pixsearch.pictures import open_header, open_picture
+from pixsearch.storage import FileStamp
 from pixsearch_indexer import index_folders
 from pixsearch_indexer.load import load_file
 from pixsearch_indexer.metadata import read_metadata

@@ -11,6 +11,7 @@ import typer
 from pixsearch.durable import write_durably
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.search.query import Words
+from pixsearch.storage import to_path
 from pixsearch_cli.json_records import explanation_record
 from pixsearch_cli.options import CheckpointOption, JsonOption
 from pixsearch_cli.output import print_json, print_table
@@ -18,7 +19,7 @@ from pixsearch_cli.output import print_json, print_table
 
 def explain(
     words: Annotated[str, typer.Argument(metavar="WORDS", help="What the photo is asked for.")],
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="Any picture; it need not be in a library.")],
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="Any picture; it need not be in a library.")],
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Draw the maps, as PNG.")] = None,
     model: CheckpointOption = None,
     as_json: JsonOption = False,
@@ -37,7 +38,7 @@ def explain(
 
     checkpoint = find_checkpoint(model)
     try:
-        picture = open_picture(photo)
+        picture = open_picture(to_path(photo))
     except PictureError as error:
         raise PictureError(f"{photo}: {error.message}", error.hint) from error
     from pixsearch.model.runtime import PixelBertRuntime

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pixsearch.errors import UsageError
 from pixsearch.settings import library_place
+from pixsearch.storage import path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption
 from pixsearch_cli.output import print_json
 
 
 def forget(
     root: Annotated[
-        Path,
+        str,
         typer.Argument(metavar="ROOT", help="A folder or text file that was indexed, as `pixsearch status` shows it."),
     ],
     library: LibraryOption = None,
@@ -30,7 +29,8 @@ def forget(
 
     with Library.open(library_place(library)) as opened:
         # As it was given too: the folder may be gone, and a link on the way to it with it.
-        paths = {os.fsencode(root.expanduser().absolute()), os.path.realpath(os.fsencode(root.expanduser()))}
+        folder = to_path(root)
+        paths = {resolved_bytes(folder), path_bytes(folder.expanduser().absolute())}
         known = [path for path in opened.roots() if path in paths]
         files = [path for path in opened.text_files() if path in paths]
         if not (known or files):

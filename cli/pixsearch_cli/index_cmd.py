@@ -8,7 +8,6 @@ from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ import typer
 from pixsearch.errors import LibraryNotFound, PixsearchError, UsageError
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
+from pixsearch.storage import FilePath, path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import print_json, progress_bars, say
 
@@ -33,9 +33,10 @@ class On(StrEnum):
 
 def index(
     folders: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
-            metavar="[FOLDERS]...", help="Folders of photos, or .txt files of texts; without any, all that is known."
+            metavar="[FOLDERS]...",
+            help="Folders of photos, also as s3://BUCKET/FOLDER; .txt files of texts. Without any, all that is known.",
         ),
     ] = None,
     hidden: Annotated[
@@ -91,9 +92,10 @@ def index(
     folders could not be read; each is listed with its reason, and all others are in.
     """
     patterns = None if exclude is None else [pattern for pattern in exclude if pattern]
+    named = [to_path(name) for name in folders or []]
     rules = {"hidden": hidden, "follow_links": follow_links, "exclude": patterns}
     if dry_run:
-        found = _survey(folders or [], library_place(library), rules)
+        found = _survey(named, library_place(library), rules)
         tell_offline(found.offline)
         if as_json:
             print_json(asdict(found))
@@ -102,7 +104,7 @@ def index(
         return
     options = {"switch_model": switch_model, "max_megapixels": max_megapixels, "vectors": vectors, **rules}
     with _loading(on, address) as loading:
-        report, failures = _index(folders or [], library_place(library), model, options | loading)
+        report, failures = _index(named, library_place(library), model, options | loading)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
     tell_offline(report.offline)
@@ -134,7 +136,7 @@ def _loading(on: On, address: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _index(
-    folders: list[Path],
+    folders: list[FilePath],
     place: Place,
     model: str | None,
     options: Mapping[str, Any],
@@ -153,7 +155,7 @@ def _index(
         return report, _below(folders, library.failures())
 
 
-def _survey(folders: list[Path], place: Place, rules: Mapping[str, Any]) -> Survey:
+def _survey(folders: list[FilePath], place: Place, rules: Mapping[str, Any]) -> Survey:
     from pixsearch import Library
     from pixsearch.library.records import ScanRules
     from pixsearch_indexer import survey
@@ -178,15 +180,21 @@ def indexed_with(place: Place) -> LibraryModel | None:
     return None
 
 
-def _below(folders: list[Path], failures: list[Failure]) -> list[Failure]:
+def _below(folders: list[FilePath], failures: list[Failure]) -> list[Failure]:
     """The failures in these folders; all of them without any."""
-    roots = [folder.expanduser().resolve() for folder in folders]
-    return [failure for failure in failures if not roots or any(failure.path.is_relative_to(root) for root in roots)]
+    from pixsearch.library.paths import is_at_or_below
+
+    roots = [resolved_bytes(folder) for folder in folders]
+    return [
+        failure
+        for failure in failures
+        if not roots or any(is_at_or_below(path_bytes(failure.path), root) for root in roots)
+    ]
 
 
-def tell_offline(folders: Sequence[Path]) -> None:
+def tell_offline(folders: Sequence[FilePath]) -> None:
     for folder in folders:
-        say(f"{folder} is not there or empty; its photos stay in the library")
+        say(f"{folder} is not there, empty or out of reach; its photos stay in the library")
 
 
 def summary(report: IndexReport) -> str:

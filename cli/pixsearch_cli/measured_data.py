@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixsearch.errors import UsageError
+from pixsearch.storage import to_path
 from pixsearch_cli.output import tell_problems
 
 if TYPE_CHECKING:
     from pixsearch_trainer.data.pairs import CaptionedPicture
 
 DataOption = Annotated[
-    Path, typer.Option(metavar="FILE|DIR", help="Pictures and captions, in any format that train reads.")
+    str, typer.Option(metavar="FILE|DIR", help="Pictures and captions, in any format that train reads.")
 ]
 ImagesOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Where its pictures are. [default: where it is itself]")
+    str | None, typer.Option(metavar="DIR", help="Where its pictures are. [default: where it is itself]")
 ]
 SplitOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Which of its pictures. [default: val, or the only split]")
@@ -26,13 +26,13 @@ SplitOption = Annotated[
 
 
 def pictures_to_measure(
-    data: Path, images: Path | None, split: str | None, max_bad: int | None
+    data: str, images: str | None, split: str | None, max_bad: int | None
 ) -> list[CaptionedPicture]:
     """Those of a split that have captions. Raises UsageError where there are none, DatasetError."""
     from pixsearch_trainer.data.checking import enforce_limit
     from pixsearch_trainer.data.reading import read_captioned
 
-    reading = read_captioned(data, images)
+    reading = read_captioned(to_path(data), None if images is None else to_path(images))
     enforce_limit(reading.problems, max_bad, len(reading.pictures))
     tell_problems(reading.problems)
     return _of_split([picture for picture in reading.pictures if picture.captions], split)

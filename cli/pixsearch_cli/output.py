@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +28,10 @@ def tell_problems(problems: Sequence[object]) -> None:
 
 
 def print_json(record: Mapping[str, object]) -> None:
-    """An object in one line of ASCII, which every pipe can carry. Paths become strings as `os.fsdecode` makes them."""
-    print(json.dumps(record, default=os.fsdecode))
+    """An object in one line of ASCII, which every pipe can carry. A path becomes a string, with lone surrogates for
+    what is no UTF-8 in it.
+    """
+    print(json.dumps(record, default=str))
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -15,6 +15,7 @@ from pixsearch.errors import UsageError
 from pixsearch.library.filters import Filters
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import DATABASE_NAME, Place, library_place
+from pixsearch.storage import to_path
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import printable, say
@@ -138,7 +139,7 @@ def query(
     if as_json and (paths or null):
         raise UsageError("--json and --paths exclude each other", "Leave one out")
     filters = Filters(
-        folders=tuple(folder or ()),
+        folders=tuple(map(to_path, folder or ())),
         name=name,
         after=date(after),
         before=date(before),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,7 +22,7 @@ class Orientation(StrEnum):
 
 
 FolderOption = Annotated[
-    list[Path] | None, typer.Option("--folder", metavar="DIR", help="Only in this folder; may be given again.")
+    list[str] | None, typer.Option("--folder", metavar="DIR", help="Only in this folder; may be given again.")
 ]
 NameOption = Annotated[str | None, typer.Option("--name", metavar="GLOB", help='Only files so called, as in "IMG_*".')]
 AfterOption = Annotated[

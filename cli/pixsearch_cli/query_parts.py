@@ -11,6 +11,7 @@ from pathlib import Path
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.picture_files import is_named_like_a_picture
 from pixsearch.search.query import Picture, Words
+from pixsearch.storage import to_path
 
 _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
@@ -50,7 +51,7 @@ def _picture(source: str, weight: float, allow_network: bool) -> Picture:
         if not allow_network:
             raise UsageError(f"{source} is on the network", "Let it be fetched with --allow-network")
         return Picture(_download(source), weight)
-    return Picture(Path(source), weight)
+    return Picture(to_path(source), weight)
 
 
 def _download(address: str) -> bytes:

@@ -16,6 +16,7 @@ import typer
 
 from pixsearch.errors import PictureError, PixsearchError
 from pixsearch.search.hits import percent
+from pixsearch.storage import FilePath, open_file, path_bytes
 from pixsearch_cli.json_records import hit_record
 from pixsearch_cli.output import print_json, print_table, printable, say
 
@@ -36,7 +37,7 @@ def print_paths(hits: Sequence[Hit], end: bytes) -> None:
     """The paths as the bytes that they are, for other programs."""
     sys.stdout.flush()
     for hit in hits:
-        sys.stdout.buffer.write(os.fsencode(hit.path) + end)
+        sys.stdout.buffer.write(path_bytes(hit.path) + end)
     sys.stdout.buffer.flush()
 
 
@@ -82,8 +83,8 @@ def copy_hits(hits: Sequence[Hit], folder: Path) -> None:
     say(f"{copied} photos copied to {folder}")
 
 
-def _copy(source: Path, folder: Path, stem: str) -> None:
-    with source.open("rb") as original:
+def _copy(source: FilePath, folder: Path, stem: str) -> None:
+    with open_file(source) as original:
         for number in count(1):
             target = folder / f"{stem}{'' if number == 1 else f'-{number}'}{source.suffix}"
             try:
@@ -91,7 +92,8 @@ def _copy(source: Path, folder: Path, stem: str) -> None:
                     shutil.copyfileobj(original, copy)
             except FileExistsError:
                 continue
-            shutil.copystat(source, target)
+            if isinstance(source, Path):
+                shutil.copystat(source, target)
             return
 
 

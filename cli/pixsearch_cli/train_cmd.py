@@ -13,15 +13,15 @@ from pixsearch_cli.train_options import Objective, Task
 
 def train(
     data: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             metavar="FILE|DIR",
             help="Pictures and their captions: the JSON of Karpathy, COCO or Visual Genome, CSV, TSV, JSON lines, or a "
-            "folder with name.txt beside name.jpg. Again for more; val is that of the first that has one.",
+            "folder with name.txt beside name.jpg, also as s3://... Again for more; val is that of the first with one.",
         ),
     ] = None,
     images: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(metavar="DIR", help="Where the pictures of a --data are. [default: where it is itself]"),
     ] = None,
     weight: Annotated[

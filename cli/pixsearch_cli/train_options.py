@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pixsearch.errors import UsageError
+from pixsearch.storage import to_path
 
 if TYPE_CHECKING:
     from pixsearch_trainer.bridge.run import BridgeOptions
@@ -101,7 +101,7 @@ def data_sets(asked: Asked) -> list[DataSet]:
     if any(weight <= 0 for weight in weights):
         raise UsageError("a --weight is not positive", "Leave a set out rather than weigh it 0")
     return [
-        DataSet(Path(file), None if folder is None else Path(folder), weight)
+        DataSet(to_path(file), None if folder is None else to_path(folder), weight)
         for file, folder, weight in zip(data, images, weights, strict=True)
     ]
 

@@ -23,6 +23,7 @@ from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.vqa import PixelBertForVQA
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch.settings import models_folder
+from pixsearch.storage import to_path
 from pixsearch_cli.output import progress_bars, say
 from pixsearch_cli.train_data import Item, read_data
 from pixsearch_cli.train_options import (
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from pixsearch.model.checkpoints import Network
 
 _OWN_NAMES = {"retrieval": "my-photos", "pretrain": "my-pretraining", "vqa": "my-vqa", "nlvr2": "my-nlvr2"}
+_FOLDERS = {"data", "images"}
+"""Or files, which may be in object storage."""
 _NAMES_OR_PATHS = {"model", "cnn", "language_model", "teacher"}
 _ITEMS_OF_A_DRY_RUN = 64
 
@@ -76,7 +79,7 @@ def run(asked: dict[str, Any]) -> None:
     accelerator = make_accelerator(asked.get("precision"))
     tell = say if accelerator.is_main_process else _mute
     with progress_bars() if accelerator.is_main_process else nullcontext(silent) as show:
-        data = on_main_process(accelerator, lambda: read_data(recipe, sets, asked, tell, show))
+        data = read_data(recipe, sets, asked, tell, show, accelerator)
         if begun is not None and begun["data"] != data.digest:
             raise DatasetError(
                 "the data is not what it was when the run began",
@@ -214,6 +217,8 @@ def _storable(name: str, value: Any) -> Any:
     """As JSON can have it, and as another working directory can use it: paths become absolute."""
     if isinstance(value, list):
         return [_storable(name, one) for one in value]
+    if name in _FOLDERS:
+        return str(to_path(value).absolute())
     if isinstance(value, Path) or (name in _NAMES_OR_PATHS and Path(value).exists()):
         return str(Path(value).absolute())
     return value

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pixsearch.library.records import FileFacts, FileStamp, KnownFile
-from pixsearch.picture_files import is_named_like_a_picture
-from pixsearch_indexer.scan import Scan, starts_like_a_picture
+from pixsearch.library.records import FileFacts, KnownFile
+from pixsearch.picture_files import is_named_like_a_picture, starts_like_a_picture
+from pixsearch.storage import FileStamp
+from pixsearch_indexer.scan import Scan
 
 _AT_ONCE = 1000
 

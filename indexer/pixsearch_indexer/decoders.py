@@ -16,8 +16,9 @@ from multiprocessing import forkserver
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from PIL import Image
 
-from pixsearch.library.records import FailedFile, FileStamp
+from pixsearch.library.records import FailedFile
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
+from pixsearch.storage import FileStamp, is_remote
 from pixsearch_indexer.load import LoadedFile, load_file
 
 AHEAD = 32
@@ -76,7 +77,9 @@ class Decoders:
                 loaded = self._begin(file, decode=True).result()
             return loaded
         except TimeoutError:
-            return FailedFile(file.path, file.stamp, f"not decoded within {self._limits.seconds:.0f} s")
+            # An object may just have been slow to come, so it is tried again.
+            stamp = None if is_remote(file.path) else file.stamp
+            return FailedFile(file.path, stamp, f"not decoded within {self._limits.seconds:.0f} s")
         except ProcessExpired as error:
             return FailedFile(file.path, file.stamp, f"its decoder crashed (exit code {error.exitcode})")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pixsearch.errors import UsageError
+from pixsearch.storage import read_file, to_path
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -30,8 +31,8 @@ class Ignoring:
 
     def and_those_of(self, folder: bytes) -> Ignoring:
         """With those of the file in this folder. Raises OSError where it cannot be read, UsageError for no pattern."""
-        with open(os.path.join(folder, self.FILE), "rb") as file:  # noqa: PTH118, PTH123 - a Path cannot be made of bytes
-            lines = os.fsdecode(file.read()).replace("\r\n", "\n").split("\n")
+        written = read_file(to_path(os.path.join(folder, self.FILE)))  # noqa: PTH118 - bytes
+        lines = os.fsdecode(written).replace("\r\n", "\n").split("\n")
         return Ignoring((*self.specs, (folder, _spec(lines))))
 
     def matches(self, path: bytes, is_folder: bool) -> bool:

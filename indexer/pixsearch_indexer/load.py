@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from PIL import Image
 
 from pixsearch.errors import PictureError
-from pixsearch.library.records import FailedFile, FileStamp, Metadata, NewContent
+from pixsearch.library.records import FailedFile, Metadata, NewContent
 from pixsearch.picture_files import read_picture_file
 from pixsearch.pictures import open_header, orientation_of, turned_to_srgb, upright_rgb
+from pixsearch.storage import FileStamp, to_path
 from pixsearch_indexer.metadata import read_metadata
 from pixsearch_indexer.salvage import decoded_part
 
@@ -48,7 +47,7 @@ def load_file(
     that is half of it, and its metadata say so.
     """
     try:
-        data = read_picture_file(Path(os.fsdecode(path)))
+        data = read_picture_file(to_path(path), stamp.size_bytes)
         digest = content_digest(data)
         if not decode:
             return LoadedFile(path, stamp, digest, None)

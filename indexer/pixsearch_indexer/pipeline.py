@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pixsearch.errors import Interrupted
@@ -19,6 +17,7 @@ from pixsearch.library.writer import LibraryWriter
 from pixsearch.model.checkpoints import checkpoint_for
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
 from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.storage import FilePath, to_path
 from pixsearch_indexer.changes import Changed, Counts, Gone
 from pixsearch_indexer.encoder import NO_EMBEDDING, CheckpointEncoder, Encoder, encode_pictures
 from pixsearch_indexer.ignoring import check_patterns
@@ -50,7 +49,7 @@ def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -
 
 
 def index_folder(
-    library: Library, folder: Path, model: str | None = None, on_progress: ProgressCallback = silent
+    library: Library, folder: FilePath, model: str | None = None, on_progress: ProgressCallback = silent
 ) -> IndexReport:
     """Bring the library up to date with a folder, by the model that it was indexed with, else the one that ships.
 
@@ -63,7 +62,7 @@ def index_folder(
 def index_folders(
     library: Library,
     encoder: Encoder,
-    folders: Sequence[Path],
+    folders: Sequence[FilePath],
     on_progress: ProgressCallback = silent,
     *,
     switch_model: bool = False,
@@ -93,6 +92,7 @@ def index_folders(
 
     Raises:
         UsageError: a folder is not there and was never indexed, or a pattern of `exclude` is none.
+        PixsearchError: a folder is in a storage that cannot be asked.
         ModelMismatch: the library holds features of another model.
         Interrupted: by Ctrl-C or SIGTERM; what was done is kept.
         LibraryBusy, LibraryError: see `Library.writing`.
@@ -193,7 +193,7 @@ class _Run:
         self._writer.set_rules(root_id, rules)
         self._writer.mark_root(folder, online=not offline and folder not in scan.unlisted)
         if offline:
-            self.report.offline += (Path(os.fsdecode(folder)),)
+            self.report.offline += (to_path(folder),)
             return _FolderWork(root_id, scan, 0, 0)
         self.report.found += counts.found
         self.report.unchanged += counts.unchanged

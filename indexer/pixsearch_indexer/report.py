@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from pixsearch.storage import FilePath
 
 
 @dataclass(slots=True)
@@ -22,5 +23,5 @@ class IndexReport:
     """Files and folders that `Library.failures` now lists for these folders, tried in this run or not."""
     texts: int = 0
     """Texts that were encoded."""
-    offline: tuple[Path, ...] = ()
+    offline: tuple[FilePath, ...] = ()
     """Folders that were not there, or without any picture where photos are known: their photos are kept."""

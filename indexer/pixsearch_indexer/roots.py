@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from pixsearch.errors import UsageError
+from pixsearch.errors import PixsearchError, UsageError
 from pixsearch.library.library import Library
 from pixsearch.library.paths import is_at_or_below
+from pixsearch.storage import FilePath, is_folder, resolved_bytes
 from pixsearch_indexer.texts import is_text_file
 
 
-def chosen_folders(folders: Sequence[Path], library: Library | None) -> list[bytes]:
+def chosen_folders(folders: Sequence[FilePath], library: Library | None) -> list[bytes]:
     """The folders by their real paths, without those that lie in another one of them; all roots if nothing was given.
 
     Text files among them are no folders.
-    Raises UsageError for a folder that is not there and was never indexed, and where there is none at all.
+    Raises UsageError for a folder that is not there and was never indexed, and where there is none at all;
+    PixsearchError for one in a storage that cannot be asked.
     """
     if folders and all(map(is_text_file, folders)):
         return []
@@ -25,10 +26,19 @@ def chosen_folders(folders: Sequence[Path], library: Library | None) -> list[byt
     if not (folders or roots):
         raise UsageError("the library knows no folder yet", "Name one: pixsearch index FOLDER")
     chosen: list[bytes] = []
-    for path in sorted(os.path.realpath(os.fsencode(folder.expanduser())) for folder in folders) or roots:
-        is_folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where the parent may not be read
-        if not (is_folder or path in roots or (library is not None and next(library.known_photos(path), None))):
+    for path in sorted(map(resolved_bytes, folders)) or roots:
+        is_known = path in roots or (library is not None and next(library.known_photos(path), None))
+        if not (is_known or _is_there(path)):
             raise UsageError(f"{os.fsdecode(path)} is not a folder", "Give the folder that holds the photos")
         if not any(is_at_or_below(path, other) for other in chosen):
             chosen.append(path)
     return chosen
+
+
+def _is_there(folder: bytes) -> bool:
+    try:
+        return is_folder(folder)
+    except OSError as error:
+        raise PixsearchError(
+            f"{os.fsdecode(folder)} cannot be reached: {error.strerror}", "Are address and credentials of it set?"
+        ) from error

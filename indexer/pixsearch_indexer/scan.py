@@ -11,7 +11,8 @@ from operator import itemgetter
 from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FileFacts, ScanRules
-from pixsearch.picture_files import SIGNATURE_BYTES, has_picture_signature, is_named_like_a_picture
+from pixsearch.picture_files import is_named_like_a_picture
+from pixsearch.storage import Entry, is_file, is_remote, list_folder
 from pixsearch_indexer.ignoring import Ignoring
 
 SYSTEM_FOLDERS = frozenset(
@@ -19,7 +20,7 @@ SYSTEM_FOLDERS = frozenset(
 )
 _APPLE_DOUBLE = b"._"  # what macOS writes beside each file on a foreign drive; never a picture, whatever it is called
 
-Entry = tuple[bytes, os.DirEntry[bytes]]
+NamedEntry = tuple[bytes, Entry]
 
 
 @dataclass(slots=True)
@@ -84,16 +85,16 @@ class Scan:
         ignoring = Ignoring.of_root(self.root, self.rules.exclude)
         above = self.root
         for name in self.folder[len(self.root) :].split(b"/"):
-            if name and os.path.isfile(os.path.join(above, Ignoring.FILE)):  # noqa: PTH113, PTH118 - bytes
+            if name and is_file(os.path.join(above, Ignoring.FILE)):  # noqa: PTH118 - bytes
                 ignoring = ignoring.and_those_of(above)
             above = os.path.join(above, name)  # noqa: PTH118 - bytes
         return ignoring
 
-    def _entries(self, folder: bytes, ignoring: Ignoring) -> tuple[Iterator[Entry], Ignoring]:
+    def _entries(self, folder: bytes, ignoring: Ignoring) -> tuple[Iterator[NamedEntry], Ignoring]:
         """What is in a folder, by name, folders with a slash behind theirs; and what is ignored from here on."""
-        entries: list[Entry] = []
+        entries: list[NamedEntry] = []
         try:
-            with os.scandir(folder) as listing:
+            with list_folder(folder) as listing:
                 for entry in listing:
                     name = entry.name
                     if name.startswith(b".") or name in SYSTEM_FOLDERS:
@@ -101,10 +102,10 @@ class Scan:
                             ignoring = ignoring.and_those_of(folder)
                         if not self.rules.hidden or name.startswith(_APPLE_DOUBLE):
                             continue
-                    if entry.is_symlink() and not self._leads_on(entry):
+                    if isinstance(entry, os.DirEntry) and entry.is_symlink() and not self._leads_on(entry):
                         continue
                     entries.append((name + b"/" if entry.is_dir() else name, entry))
-            if self.rules.follow_links and not self._is_new(os.stat(folder)):  # noqa: PTH116 - a Path cannot be made of bytes
+            if self._follows_links and not self._is_new(os.stat(folder)):  # noqa: PTH116 - a Path cannot be made of bytes
                 return iter(()), ignoring
         except OSError as error:
             self.unlisted[folder] = _reason("folder cannot be listed", error)
@@ -117,7 +118,7 @@ class Scan:
 
     def _leads_on(self, link: os.DirEntry[bytes]) -> bool:
         """Whether a link is to be followed."""
-        if not self.rules.follow_links:
+        if not self._follows_links:
             return False
         target = os.path.realpath(link.path)
         if is_at_or_below(target, self.folder):
@@ -128,21 +129,16 @@ class Scan:
             return False  # leads nowhere, or in a circle
         return stat.S_ISDIR(found.st_mode) or self._is_new(found)
 
+    @property
+    def _follows_links(self) -> bool:
+        return self.rules.follow_links and not is_remote(self.folder)  # no object is a link
+
     def _is_new(self, found: os.stat_result) -> bool:
         identity = found.st_dev, found.st_ino
         if identity in self._met:
             return False
         self._met.add(identity)
         return True
-
-
-def starts_like_a_picture(path: bytes) -> bool:
-    """Whether the first bytes of a file are those of a picture; False where they cannot be read."""
-    try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path cannot be made of bytes
-            return has_picture_signature(file.read(SIGNATURE_BYTES))
-    except OSError:
-        return False  # nothing says that it is a picture
 
 
 def _reason(what: str, error: OSError) -> str:

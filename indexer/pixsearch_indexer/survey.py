@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from pixsearch.library.library import Library
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import ScanRules
+from pixsearch.storage import FilePath, to_path
 from pixsearch_indexer.changes import Changed, Counts, Gone, compare
 from pixsearch_indexer.roots import chosen_folders
 from pixsearch_indexer.scan import Scan
@@ -38,10 +37,10 @@ class Survey:
     to_forget: int = 0
     failed: int = 0
     """Failed in an earlier run, unchanged since, or not to be looked at now."""
-    offline: tuple[Path, ...] = ()
+    offline: tuple[FilePath, ...] = ()
 
 
-def survey(library: Library | None, folders: Sequence[Path], new_rules: Callable[[ScanRules], ScanRules]) -> Survey:
+def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Callable[[ScanRules], ScanRules]) -> Survey:
     """Look at these folders, or at all that the library knows. Without a library everything is new.
 
     Raises UsageError, as `index_folders` does.
@@ -53,7 +52,7 @@ def survey(library: Library | None, folders: Sequence[Path], new_rules: Callable
         scan = Scan(folder, root, new_rules(roots.get(root, ScanRules())))
         found = survey_folder(library, scan)
         if found.offline:
-            total.offline += (Path(os.fsdecode(folder)),)
+            total.offline += (to_path(folder),)
             continue
         total.found += found.counts.found
         total.unchanged += found.counts.unchanged

@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from pixsearch.errors import PixsearchError
 from pixsearch.library.library import Library
-from pixsearch.library.records import FileStamp
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.storage import FilePath, stamp_of
 from pixsearch_indexer.encoder import Encoder
 
 SUFFIX = ".txt"
 _ENCODE_AT_ONCE = 64
 
 
-def is_text_file(path: Path) -> bool:
-    """Whether this is a file of texts, rather than a folder of photos."""
-    return path.suffix.lower() == SUFFIX and path.expanduser().is_file()
+def is_text_file(path: FilePath) -> TypeGuard[Path]:
+    """Whether this is a file of texts on this machine, rather than a folder of photos."""
+    return isinstance(path, Path) and path.suffix.lower() == SUFFIX and path.expanduser().is_file()
 
 
 def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Path]) -> None:
@@ -31,14 +32,13 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
     given = {os.path.realpath(os.fsencode(file.expanduser())) for file in files}
     for path in sorted(known.keys() | given):
         try:
-            found = os.stat(path)  # noqa: PTH116 - a Path cannot be made of bytes
+            stamp = stamp_of(file := Path(os.fsdecode(path)))
         except FileNotFoundError:
             if os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120
                 writer.forget_text_file(path)
             continue
-        stamp = FileStamp(found.st_size, found.st_mtime_ns)
         if known.get(path) != stamp:
-            writer.store_text_file(path, stamp, dict(_lines(Path(os.fsdecode(path)))))
+            writer.store_text_file(path, stamp, dict(_lines(file)))
 
 
 def encode_texts(

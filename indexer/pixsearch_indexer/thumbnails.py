@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
 from pixsearch.errors import PictureError
-from pixsearch.library.records import FileStamp
 from pixsearch.picture_files import read_picture_file
 from pixsearch.pictures import open_header
+from pixsearch.storage import FilePath, FileStamp, stamp_of
 from pixsearch_indexer.load import decoded_picture
 
 LONGEST = 4
@@ -27,7 +26,7 @@ class NoThumbnail:
     reason: str
 
 
-def photo_thumbnail(path: Path, stamp: FileStamp, edge: int, megapixels: int) -> bytes | NoThumbnail:
+def photo_thumbnail(path: FilePath, stamp: FileStamp, edge: int, megapixels: int) -> bytes | NoThumbnail:
     """A photo as a JPEG whose shorter edge has so many pixels, but never larger than the photo.
 
     Only of the very file that the library knows: one with another stamp may be any picture by now. A file that is cut
@@ -35,10 +34,9 @@ def photo_thumbnail(path: Path, stamp: FileStamp, edge: int, megapixels: int) ->
     """
 
     def draw() -> Image.Image:
-        found = path.stat()
-        if (found.st_size, found.st_mtime_ns) != stamp:
+        if stamp_of(path) != stamp:
             raise PictureError("the file has changed since it was indexed: run pixsearch index")
-        return scaled(read_picture_file(path), edge, megapixels)
+        return scaled(read_picture_file(path, stamp.size_bytes), edge, megapixels)
 
     return _drawn(draw, "JPEG", quality=_QUALITY)
 

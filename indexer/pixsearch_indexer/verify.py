@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixsearch.errors import LibraryDamaged, PictureError
 from pixsearch.library.library import Library
 from pixsearch.picture_files import read_picture_file
 from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.storage import is_folder, stamp_of, to_path
 from pixsearch_indexer.load import content_digest
 
 if TYPE_CHECKING:
@@ -64,21 +63,28 @@ def _check_files(library: Library, findings: Findings, on_progress: ProgressCall
     """Read every photo of every root that is there."""
     done = 0
     for root in library.roots():
-        if not os.path.isdir(root):  # noqa: PTH112 - a Path cannot be made of bytes
+        if not _is_there(root):
             continue
         for file, digest in library.known_digests(root):
             done += 1
             if done % _TELL_EVERY == 0:
                 on_progress(Progress("verifying", done, findings.photos))
-            path = Path(os.fsdecode(file[0]))
+            path = to_path(file[0])
             try:
-                stat = path.stat()
-                if file[1:] != (stat.st_size, stat.st_mtime_ns):
+                stamp = stamp_of(path)
+                if file[1:] != stamp:
                     findings.stale += 1
-                elif content_digest(read_picture_file(path)) != digest:
+                elif content_digest(read_picture_file(path, stamp.size_bytes)) != digest:
                     findings.files.append(f"{path} is not what was indexed, though size and time are the same")
                     findings.read_again.append(file[0])
             except FileNotFoundError:
                 findings.stale += 1
             except (OSError, PictureError) as error:
                 findings.unreadable.append(f"{path} cannot be read: {error}")
+
+
+def _is_there(root: bytes) -> bool:
+    try:
+        return is_folder(root)
+    except OSError:  # a storage that does not answer
+        return False

@@ -14,6 +14,7 @@ from pixsearch.interruption import interruption
 from pixsearch.library.library import Library
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.progress import ProgressCallback, silent
+from pixsearch.storage import to_path
 from pixsearch_indexer.encoder import Encoder
 from pixsearch_indexer.pipeline import index_folders
 from pixsearch_indexer.report import IndexReport
@@ -73,7 +74,7 @@ def _run(
 ) -> bool:
     """Bring these folders up to date; False where another process is writing, so that it has to be tried again."""
     try:
-        on_run(index_folders(library, encoder, [Path(os.fsdecode(root)) for root in sorted(roots)], on_progress))
+        on_run(index_folders(library, encoder, [to_path(root) for root in sorted(roots)], on_progress))
     except LibraryBusy:
         return False
     return True

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,9 @@ from sqlalchemy import Connection, Row, Select, select
 
 from pixsearch.library.database import in_parts
 from pixsearch.library.filters import NO_FILTERS, Filters
-from pixsearch.library.records import Candidate, FileStamp, Metadata, StoredPicture
+from pixsearch.library.records import Candidate, Metadata, StoredPicture
 from pixsearch.library.schema import CONTENTS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS, VECTOR_INDEX
+from pixsearch.storage import FilePath, FileStamp, resolved_bytes, stamp_of, to_path
 
 
 def candidates_of(connection: Connection, content_ids: Sequence[int], filters: Filters) -> list[Candidate]:
@@ -28,19 +27,16 @@ def candidates_of(connection: Connection, content_ids: Sequence[int], filters: F
     return [found[content_id] for content_id in content_ids if content_id in found]
 
 
-def candidate_at(connection: Connection, path: Path) -> Candidate | None:
+def candidate_at(connection: Connection, path: FilePath) -> Candidate | None:
     """See `Library.photo`."""
-    resolved = path.expanduser().resolve()
+    resolved = resolved_bytes(path)
     row = connection.execute(
-        select(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns, PHOTOS.c.content_id).where(
-            PHOTOS.c.path == os.fsencode(resolved)
-        )
+        select(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns, PHOTOS.c.content_id).where(PHOTOS.c.path == resolved)
     ).one_or_none()
     if row is None:
         return None
     with suppress(OSError):  # it may be offline; then it is taken as it was
-        stat = resolved.stat()
-        if (stat.st_size, stat.st_mtime_ns) != (row.size_bytes, row.mtime_ns):
+        if stamp_of(to_path(resolved)) != (row.size_bytes, row.mtime_ns):
             return None
     return next(_candidates(connection, [row.content_id], NO_FILTERS), None)
 
@@ -66,7 +62,7 @@ def picture_of(connection: Connection, content_id: int) -> StoredPicture | None:
         content.digest,
         content.size_bytes,
         _metadata(content),
-        tuple((Path(os.fsdecode(row.path)), FileStamp(row.size_bytes, row.mtime_ns)) for row in photos),
+        tuple((to_path(row.path), FileStamp(row.size_bytes, row.mtime_ns)) for row in photos),
     )
 
 
@@ -82,10 +78,10 @@ def _photos_of(content_ids: Sequence[int]) -> Select[Any]:
 
 def _candidates(connection: Connection, content_ids: Sequence[int], filters: Filters) -> Iterator[Candidate]:
     photos = connection.execute(_photos_of(content_ids)).all()
-    paths: dict[int, list[Path]] = {}
+    paths: dict[int, list[FilePath]] = {}
     passes = filters.path_test()
     for content_id, path in sorted(photos, key=lambda photo: not passes(photo.path)):
-        paths.setdefault(content_id, []).append(Path(os.fsdecode(path)))
+        paths.setdefault(content_id, []).append(to_path(path))
     rows = connection.execute(
         select(*CONTENTS.c, FEATURES.c.embedding)
         .join(FEATURES, FEATURES.c.content_id == CONTENTS.c.id)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pixsearch.storage import FilePath, Listings, open_file
 
 _LIMIT_BYTES = 1 << 16
 
 
-def captions_beside(photo: Path) -> list[str]:
+def captions_beside(photo: FilePath, there: Listings) -> list[str]:
     """The lines of `photo.txt` and of `photo.jpg.txt`, one caption a line; none where there is no such file."""
     captions: list[str] = []
     for path in (photo.with_suffix(".txt"), photo.with_name(f"{photo.name}.txt")):
         try:
-            with path.open("rb") as file:
+            if there.stamp(path) is None:
+                continue
+            with open_file(path) as file:
                 text = file.read(_LIMIT_BYTES).decode("utf-8-sig", errors="replace")
         except OSError:
             continue

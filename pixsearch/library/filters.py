@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
+from pixsearch.storage import FilePath, resolved_bytes
 
 
 class Circle(NamedTuple):
@@ -28,7 +28,7 @@ class Circle(NamedTuple):
 class Filters:
     """What must be true of a photo; what is not given does not matter. Raises UsageError for what cannot be asked."""
 
-    folders: tuple[Path, ...] = ()
+    folders: tuple[FilePath, ...] = ()
     """It lies in one of these, at any depth."""
     name: str | None = None
     """Its file's name is this glob, in upper or lower case."""
@@ -60,8 +60,7 @@ class Filters:
     def folder_paths(self) -> list[bytes]:
         """The folders, as the library has the paths of photos. Raises UsageError for what no folder is called."""
         try:
-            # Not Path.resolve: that raises for links that lead in a circle.
-            return [os.fsencode(os.path.realpath(folder.expanduser())) for folder in self.folders]
+            return [resolved_bytes(folder) for folder in self.folders]
         except (RuntimeError, ValueError) as error:  # the home of a user who is not there; a NUL
             raise UsageError(f"no folder can be called so: {error}", "Give the path of one") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -22,7 +21,6 @@ from pixsearch.library.records import (
     Candidate,
     CaptionedPhoto,
     Failure,
-    FileStamp,
     FoundText,
     KnownFile,
     LibraryModel,
@@ -45,6 +43,7 @@ from pixsearch.library.status import model_of, rules_of, status_of, text_files_o
 from pixsearch.library.texts import nearest_texts
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.settings import Place
+from pixsearch.storage import FilePath, FileStamp, Listings, to_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +210,7 @@ class Library:
         with self._database.reading() as connection:
             return contents_that_pass(connection, filters, among)
 
-    def photo(self, path: Path) -> Candidate | None:
+    def photo(self, path: FilePath) -> Candidate | None:
         """What the library has of a photo; None where it is not in it, or was changed since it was read."""
         from pixsearch.library.candidates import candidate_at  # numpy takes 0.1 s, as above
 
@@ -270,7 +269,7 @@ class Library:
                 select(FAILURES.c.path, FAILURES.c.reason, FAILURES.c.failed_at_s).order_by(FAILURES.c.path)
             ).all()
         return [
-            Failure(Path(os.fsdecode(path)), reason, datetime.fromtimestamp(failed_at_s, UTC))
+            Failure(to_path(path), reason, datetime.fromtimestamp(failed_at_s, UTC))
             for path, reason, failed_at_s in rows
         ]
 
@@ -282,10 +281,10 @@ class Library:
                 .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
                 .order_by(PHOTOS.c.path)
             ).all()
-        described = []
+        described, there = [], Listings()
         for row in rows:
-            path = Path(os.fsdecode(row.path))
-            captions = [*captions_beside(path), *filter(None, (row.caption, row.title))]
+            path = to_path(row.path)
+            captions = [*captions_beside(path, there), *filter(None, (row.caption, row.title))]
             if captions:
                 described.append(CaptionedPhoto(path, tuple(dict.fromkeys(captions))))
         return described

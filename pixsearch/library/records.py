@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pixsearch.storage import FilePath, FileStamp
+
 if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
     import numpy as np
     from numpy.typing import NDArray
@@ -49,7 +51,7 @@ class Candidate:
     """One picture of the first stage, with all that a hit needs; what the second stage reads is `Library.grids`."""
 
     content_id: int
-    paths: tuple[Path, ...]
+    paths: tuple[FilePath, ...]
     """Every photo with this content; those that can be reached first, then by name. Never empty."""
     metadata: Metadata
     embedding: NDArray[np.float32]
@@ -63,7 +65,7 @@ class StoredPicture:
     digest: bytes
     size_bytes: int
     metadata: Metadata
-    photos: tuple[tuple[Path, FileStamp], ...]
+    photos: tuple[tuple[FilePath, FileStamp], ...]
     """Those that can be reached first, then by name, each as it was when it was read. Never empty."""
 
 
@@ -92,7 +94,7 @@ class ScanRules:
 class RootStatus:
     """One indexed folder. Offline: not there, or empty where photos are known; its photos are kept."""
 
-    path: Path
+    path: FilePath
     online: bool
     photos: int
     rules: ScanRules
@@ -141,7 +143,7 @@ class LibraryStatus:
 class Failure:
     """A file (or a folder) that could not be indexed, and why, in one line."""
 
-    path: Path
+    path: FilePath
     reason: str
     when: datetime
 
@@ -150,7 +152,7 @@ class Failure:
 class CaptionedPhoto:
     """A photo that somebody described. `captions` is never empty."""
 
-    path: Path
+    path: FilePath
     captions: tuple[str, ...]
 
 
@@ -158,7 +160,7 @@ class CaptionedPhoto:
 class TextSource:
     """Where a text stands: in a line of a file, from 1, or in the metadata of a photo."""
 
-    path: Path
+    path: FilePath
     line: int | None
 
 
@@ -169,13 +171,6 @@ class FoundText:
     text: str
     similarity: float
     sources: tuple[TextSource, ...]
-
-
-class FileStamp(NamedTuple):
-    """What tells cheaply that a file has not changed."""
-
-    size_bytes: int
-    mtime_ns: int
 
 
 FileFacts = tuple[bytes, int, int]

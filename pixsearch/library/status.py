@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Row, func, select
 
 from pixsearch.library.database import Database
 from pixsearch.library.outbox import vectors_place, waiting
-from pixsearch.library.records import FileStamp, LibraryModel, LibraryStatus, RootStatus, RunStatus, ScanRules
+from pixsearch.library.records import LibraryModel, LibraryStatus, RootStatus, RunStatus, ScanRules
 from pixsearch.library.schema import CONTENTS, FAILURES, MODELS, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS, VECTOR_INDEX
 from pixsearch.settings import DATABASE_NAME
+from pixsearch.storage import FileStamp, is_folder, is_remote, to_path
 
 
 def model_of(connection: Connection) -> LibraryModel | None:
@@ -60,8 +61,9 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
         model=model_of(connection),
         roots=tuple(
             RootStatus(
-                path=Path(os.fsdecode(root.path)),
-                online=root.online and os.path.isdir(root.path),  # noqa: PTH112 - Path.is_dir raises on a dead share
+                path=to_path(root.path),
+                # Of a storage as its last run found it: to ask takes long.
+                online=root.online and (is_remote(root.path) or is_folder(root.path)),
                 photos=root.photos,
                 rules=rules_of(root),
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Select, delete, exists, insert, or_, select, union
 
 from pixsearch.library.database import in_parts
-from pixsearch.library.records import FileStamp, FoundText, TextSource
+from pixsearch.library.records import FoundText, TextSource
 from pixsearch.library.schema import (
     CONTENTS,
     EMBEDDING_TYPE,
@@ -22,6 +22,7 @@ from pixsearch.library.schema import (
     TEXTS,
     VECTOR_INDEX,
 )
+from pixsearch.storage import FileStamp
 
 if TYPE_CHECKING:
     import numpy as np

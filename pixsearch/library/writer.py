@@ -14,7 +14,7 @@ from pixsearch.library.database import Database, in_parts
 from pixsearch.library.generations import forget_saved_file, next_generation
 from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
 from pixsearch.library.paths import is_at_or_below
-from pixsearch.library.records import FailedFile, FileStamp, IndexedFile, LibraryModel, NewContent, ScanRules
+from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.schema import (
     CONTENTS,
     EMBEDDING_TYPE,
@@ -32,6 +32,7 @@ from pixsearch.library.schema import (
 )
 from pixsearch.library.status import model_of
 from pixsearch.library.texts import add_texts, drop_unused_texts, store_lines, texts_without_features
+from pixsearch.storage import FileStamp
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
     import numpy as np

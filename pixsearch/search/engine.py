@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.hits import Hit, TextHit
 from pixsearch.search.query import Picture, Query, Words
 from pixsearch.search.runtime import Floats, Runtime
+from pixsearch.storage import FilePath, path_bytes
 
 MAY_BE_ALIKE, ALIKE = 0.9, 0.85
 """Cosine of embeddings and likeness of grids from which on two pictures are near-duplicates. The embedding alone
@@ -78,9 +77,9 @@ class SearchEngine:
         for place in order[:k]:
             one = found[place]
             paths = one.candidate.paths
-            shown: list[tuple[Path, tuple[Path, ...]]] = [(paths[0], paths[1:])]
+            shown: list[tuple[FilePath, tuple[FilePath, ...]]] = [(paths[0], paths[1:])]
             if query.duplicates == "show":
-                shown = [(path, ()) for path in paths if passes(os.fsencode(path))]
+                shown = [(path, ()) for path in paths if passes(path_bytes(path))]
             hits += [
                 Hit(
                     id=one.candidate.content_id,
@@ -209,13 +208,13 @@ class SearchEngine:
     def _picture(self, part: Picture) -> tuple[Floats, bytes]:
         """The unit vector [embedding size] and the grid of a picture; those of the library where it is in there."""
         content_id = part.source if isinstance(part.source, int) else None
-        if isinstance(part.source, Path) and (photo := self._library.photo(part.source)) is not None:
+        if not isinstance(part.source, int | bytes) and (photo := self._library.photo(part.source)) is not None:
             content_id = photo.content_id
         if content_id is not None and (stored := self._stored(content_id)) is not None:
             return stored[0].embedding, stored[1]
         if isinstance(part.source, int):
             raise PictureError(f"the library has no picture {part.source}", "It may have gone; search again")
-        name = part.source if isinstance(part.source, Path) else "the picture"
+        name = "the picture" if isinstance(part.source, bytes) else part.source
         try:
             picture = open_picture(part.source, min_edge=self._runtime.input_size)
         except PictureError as error:
@@ -248,7 +247,7 @@ class SearchEngine:
             # Not the index's own figures: it keeps 16 bits a number. And one by one: in a product of matrices the last
             # bits depend on what stands beside, so that equal embeddings might come out different.
             found = [_Found(candidate, float(np.dot(candidate.embedding, vector))) for candidate in candidates]
-            found.sort(key=lambda one: (-one.similarity, one.candidate.paths[0]))
+            found.sort(key=lambda one: (-one.similarity, path_bytes(one.candidate.paths[0])))
             if query.duplicates == "fold":
                 found = self._folded(found)
             if len(found) >= count or len(ids) < asked:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pixsearch.library.records import Metadata, TextSource
+from pixsearch.storage import FilePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Hit:
 
     id: int
     """The picture's in its library: shared by its copies, and never given to another."""
-    path: Path
+    path: FilePath
     rank: int
     """From 1, in the order of the answer."""
     similarity: float
@@ -26,9 +26,9 @@ class Hit:
     probability: float | None
     """The match as a calibrated probability; None where the model has no calibration."""
     metadata: Metadata
-    copies: tuple[Path, ...]
+    copies: tuple[FilePath, ...]
     """Further photos with the very same content."""
-    similar: tuple[Path, ...]
+    similar: tuple[FilePath, ...]
     """Further photos that look the same: scaled, compressed or retouched copies, pictures of a burst."""
 
 

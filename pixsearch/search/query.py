@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pixsearch.errors import UsageError
 from pixsearch.library.filters import NO_FILTERS, Filters
+from pixsearch.storage import FilePath
 
 DEFAULT_CANDIDATES = 32
 """More find nothing better (docs/experiments.md, R@1 against k), and each costs time."""
@@ -37,7 +37,7 @@ class Picture:
     """A picture to look for others like it: a file, which may be a photo of the library, the bytes of one, or the id
     that a hit has."""
 
-    source: Path | bytes | int
+    source: FilePath | bytes | int
     weight: float = 1.0
 
     def __post_init__(self) -> None:

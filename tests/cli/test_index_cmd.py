@@ -69,7 +69,9 @@ def test_a_folder_that_is_unplugged_keeps_its_photos_and_says_so(
     outcome = run("index", photos)
 
     assert outcome.exit_code == 1
-    assert outcome.stderr == f"pixsearch: {photos} is not there or empty; its photos stay in the library\n"
+    assert (
+        outcome.stderr == f"pixsearch: {photos} is not there, empty or out of reach; its photos stay in the library\n"
+    )
     assert len(run("query", "red", "--json").stdout.splitlines()) == 3
 
 

@@ -23,7 +23,8 @@ import pytest
 from PIL import Image
 
 from pixsearch import Library
-from pixsearch.library.records import FileStamp, IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.storage import FileStamp
 from pixsearch_cli.query_filters import date
 from tests.cli.conftest import Outcome, Run
 from tests.colour_runtime import ColourRuntime

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
 from pixsearch.model.checkpoints import load_checkpoint
-from tests.end_to_end.conftest import Finished, Pixsearch
+from tests.end_to_end.conftest import COMMAND, Finished, Pixsearch
+from tests.object_storage import Bucket, ObjectStorage
 
 pytestmark = pytest.mark.slow
 COLOURS = ("red", "green", "blue", "yellow", "white", "black")
@@ -138,3 +143,37 @@ def test_bare_train_learns_from_the_texts_beside_the_photos(
     assert "6 pictures, 6 captions" in finished.stdout
     named = pixsearch("index", photos, "--model", "my-photos", "--library", "new-library")
     assert named.returncode == 0, named.stderr
+
+
+def test_processes_that_train_from_a_bucket_share_the_reading(
+    home: Path, pictures: Path, tiny_checkpoint: Path, s3: ObjectStorage, bucket: Bucket
+) -> None:
+    for file in pictures.iterdir():
+        bucket.put(f"circles/{file.name}", file.read_bytes())
+    images = [{"filename": file.name, "sentences": [{"raw": file.stem}]} for file in sorted(pictures.iterdir())[:24]]
+    data = bucket.put("dataset.json", json.dumps({"images": images}).encode())
+    before = len(s3.requests())
+    train = f"pixsearch train --data {data} --images {bucket.url}/circles --out from-bucket --model {tiny_checkpoint}"
+    sizes = "--train-cnn --batch 4 --epochs 1 --workers 0 --precision no"
+
+    # Three steps of eight pictures, and each process calls itself by its rank.
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    finished = subprocess.run(
+        [*torchrun, "bash", "-c", f"AWS_SDK_UA_APP_ID=rank$RANK exec {COMMAND.parent}/{train} {sizes}"],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HOME": str(home)},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    assert (home / "from-bucket" / "model.safetensors").exists()
+    read = [request for request in s3.requests()[before:] if request.method == "GET" and request.path.endswith(".png")]
+    by_rank = {rank: Counter(request.path for request in read if request.by == rank) for rank in ("rank0", "rank1")}
+    named = [f"/{bucket.url.removeprefix('s3://')}/circles/{image['filename']}" for image in images]
+    for place, rank in enumerate(by_rank):
+        assert by_rank[rank].total() == 12 + 12  # of 24 pictures half are looked at, and half are trained on
+        assert by_rank[rank].keys() >= set(named[place::2])
+    assert by_rank["rank0"] + by_rank["rank1"] == Counter(named * 2)

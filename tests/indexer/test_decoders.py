@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pixsearch.library.records import FailedFile, FileStamp
+from pixsearch.library.records import FailedFile
+from pixsearch.storage import FileStamp
 from pixsearch_indexer import decoders as decoders_module
 from pixsearch_indexer.decoders import DecodeLimits, ToLoad, decoders
 from pixsearch_indexer.load import LoadedFile, load_file
@@ -72,3 +73,12 @@ def test_a_file_that_needs_more_memory_than_the_limit_is_a_failure_and_the_next_
     assert isinstance(large, FailedFile)
     assert "memory" in large.reason
     assert isinstance(after, LoadedFile)
+
+
+def test_an_object_that_comes_too_slowly_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders_module, "load_file", load_or_misbehave)
+
+    with decoders(DecodeLimits(seconds=1.0), 8) as processes:
+        [loaded] = processes.load_ahead([ToLoad(b"s3://photos/hang.png", FileStamp(10, 1))])
+
+    assert loaded == FailedFile(b"s3://photos/hang.png", None, "not decoded within 1 s")

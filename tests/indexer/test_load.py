@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixsearch.library.records import FailedFile, FileStamp
+from pixsearch.library.records import FailedFile
+from pixsearch.storage import FileStamp
 from pixsearch_indexer.load import LoadedFile, load_file
 from tests.conftest import without_privileges
 from tests.photos import make_photo, noise_bytes

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pixsearch.library.records import ScanRules
-from pixsearch.picture_files import is_named_like_a_picture
-from pixsearch_indexer.scan import Scan, starts_like_a_picture
+from pixsearch.picture_files import is_named_like_a_picture, starts_like_a_picture
+from pixsearch_indexer.scan import Scan
 from tests.conftest import without_privileges
 from tests.photos import make_photo, picture_bytes
 

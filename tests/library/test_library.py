@@ -12,13 +12,13 @@ from pixsearch import Library
 from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound, ModelMismatch
 from pixsearch.library.records import (
     FailedFile,
-    FileStamp,
     IndexedFile,
     LibraryModel,
     Metadata,
     NewContent,
 )
 from pixsearch.library.schema import LOOK_AGAIN
+from pixsearch.storage import FileStamp, path_bytes
 from tests.conftest import without_privileges
 from tests.database import SQLITE_ONLY, sql
 from tests.test_durable import files_no_larger_than
@@ -196,7 +196,7 @@ def test_a_name_that_is_no_valid_text_comes_back_as_it_was(library: Library) -> 
     fill(library, {name: b"a"})
 
     [candidate] = library.candidates([1])
-    assert os.fsencode(candidate.paths[0]) == b"/photos/\xff\xfe.jpg"
+    assert path_bytes(candidate.paths[0]) == b"/photos/\xff\xfe.jpg"
 
 
 def test_a_failed_file_is_listed_with_its_reason_until_it_is_indexed(library: Library) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from pixsearch import Library
 from pixsearch.errors import LibraryNotFound
-from pixsearch.library.records import FileStamp, IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
 from pixsearch.library.writer import LibraryWriter
+from pixsearch.storage import FileStamp
 from pixsearch.vectors import faiss_index
 from tests.conftest import without_privileges
 from tests.database import SQLITE_ONLY, VECTOR_FILE, sql

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from pixsearch import Library
-from pixsearch.library.records import FileStamp, IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.storage import FileStamp
 from tests.colour_runtime import ColourRuntime
 
 Colour = tuple[int, int, int]

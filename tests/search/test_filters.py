@@ -14,7 +14,8 @@ from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.errors import UsageError
 from pixsearch.library.filtering import distance_km
 from pixsearch.library.filters import Circle, Filters
-from pixsearch.library.records import FileStamp, IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.storage import FileStamp
 from tests.colour_runtime import ColourRuntime
 
 PHOTOS = {
@@ -62,7 +63,9 @@ def library(library: Library, photos: Path) -> Library:
 
 def found(library: Library, photos: Path, filters: Filters) -> set[str]:
     query = Query((Words("red"),), filters=filters)
-    return {str(hit.path.relative_to(photos)) for hit in SearchEngine(library, ColourRuntime()).search(query)}
+    return {
+        str(Path(str(hit.path)).relative_to(photos)) for hit in SearchEngine(library, ColourRuntime()).search(query)
+    }
 
 
 TOWER, NIKON, FJORD, FIJI = PHOTOS

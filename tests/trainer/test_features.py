@@ -57,7 +57,7 @@ def test_each_row_is_the_cnns_grid_of_its_picture_to_half_a_byte(
     grids, told = encode(network, pictures, tmp_path / "cache")
 
     expected, _ = model.model.encode_grids(
-        picture_tensors(processor, [Image.open(pictures[place].file) for place in places])
+        picture_tensors(processor, [Image.open(str(pictures[place].file)) for place in places])
     )
     off = (grids.read(places)[0] - expected).abs().amax((1, 2)) / expected.amax((1, 2))
     assert (off < 0.51 / 255).all()
@@ -74,7 +74,7 @@ def test_mirrored_grids_are_those_of_the_mirrored_pictures(
     other_way_round = []
     for number, picture in enumerate(pictures):
         file = tmp_path / f"mirrored-{number}.png"
-        Image.open(picture.file).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file)
+        Image.open(str(picture.file)).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file)
         other_way_round.append(CaptionedPicture(file, picture.captions))
 
     mirrored = encode_grids(*network, pictures, tmp_path / "cache", silent, mirror=True)
@@ -109,8 +109,8 @@ def test_what_changed_is_encoded_again(pictures: list[CaptionedPicture], tmp_pat
     before, _ = encode(network, pictures, tmp_path / "cache")
 
     if what == "a picture's bytes":
-        Image.new("RGB", (64, 64), "red").save(pictures[0].file)
-        os.utime(pictures[0].file, ns=(1, 1))
+        Image.new("RGB", (64, 64), "red").save(str(pictures[0].file))
+        os.utime(str(pictures[0].file), ns=(1, 1))
     elif what == "the order":
         pictures.reverse()
     else:

@@ -57,7 +57,7 @@ def test_embeddings_are_in_the_order_of_the_pictures_and_of_their_captions(teach
     for text, embedding in zip(sentences, embeddings.texts, strict=True):
         assert torch.allclose(embedding.float(), teacher.embed_texts([text])[0], atol=2e-3), text
     for picture, embedding in zip(paired, embeddings.images, strict=True):
-        [seen] = teacher.embed_pictures([Image.open(picture.file).convert("RGB")])
+        [seen] = teacher.embed_pictures([Image.open(str(picture.file)).convert("RGB")])
         assert torch.allclose(embedding.float(), seen, atol=2e-3)
 
 

@@ -24,6 +24,7 @@ from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.tensors import picture_tensors, word_tensors
 from pixsearch.pictures import open_picture
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.storage import Listings, resolved_bytes
 from pixsearch_trainer.batches.augmentation import mirrored
 from pixsearch_trainer.data.pairs import CaptionedPicture
 
@@ -209,9 +210,9 @@ def _key(model: Network, pictures: Sequence[CaptionedPicture], mirror: bool) -> 
     digest = hashlib.sha256(repr(shape).encode())
     for tensor in model.model.backbone.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
+    there = Listings()
     for picture in pictures:
-        stat = picture.file.stat()
-        digest.update(
-            f"{picture.file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape")
-        )
+        if (stamp := there.stamp(picture.file)) is None:
+            raise DatasetError(f"{picture.file} is not there any more", "Begin again, with the data as it is now")
+        digest.update(resolved_bytes(picture.file) + f"\0{stamp.size_bytes}\0{stamp.mtime_ns}\0".encode())
     return digest.hexdigest()[:24]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from pixsearch import Filters, Picture, Query, Words
 from pixsearch.search.query import DEFAULT_CANDIDATES
+from pixsearch.storage import to_path
 from pixsearch_cli.query_filters import circle, date
 from pixsearch_cli.query_parts import split_weight
 
@@ -85,7 +85,7 @@ class SearchRequest(BaseModel):
                 *(words(operand, -1.0) for operand in self.minus),
             ),
             filters=Filters(
-                folders=tuple(map(Path, self.folder)),
+                folders=tuple(map(to_path, self.folder)),
                 name=self.name,
                 after=date(self.after),
                 before=date(self.before),

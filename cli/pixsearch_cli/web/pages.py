@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pixsearch.library.records import Failure, LibraryStatus
+from pixsearch.storage import FilePath
 from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
 from pixsearch_cli.web.site import SiteOfApp
@@ -63,8 +64,8 @@ def _page(name: str, **values: object) -> Response:
     return HTMLResponse(page.encode(), headers={"Content-Security-Policy": _POLICY})
 
 
-def _shown(path: Path) -> str:
-    return _text(os.fspath(path))
+def _shown(path: FilePath) -> str:
+    return _text(str(path))
 
 
 def _text(name: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path as FilePath
+from pathlib import Path as LocalPath
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, Response
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from pixsearch.library.records import StoredPicture
 from pixsearch.search.explain import Explanation
+from pixsearch.storage import FilePath, read_file, stamp_of
 from pixsearch_cli.json_records import explanation_record, metadata_record
 from pixsearch_cli.web.answers import ExplanationAnswer, PhotoAnswer
 from pixsearch_cli.web.problems import AsciiJson
@@ -83,13 +85,16 @@ async def image(request: Request, site: SiteOfApp, id: Id) -> Response:
     picture = await _picture(request, site, id)
     if (path := await site.pictures.in_thread(request, _file_as_indexed, picture)) is None:
         raise HTTPException(404, f"{picture.photos[0][0]}: the file is not there any more, or not as it was indexed")
-    return FileResponse(
-        path,
-        media_type=_MEDIA_TYPES.get(picture.metadata.format, "application/octet-stream"),
-        filename=path.name.encode(errors="replace").decode(),
-        content_disposition_type="inline",
-        headers={"Cache-Control": "private, no-cache"},
-    )
+    media_type = _MEDIA_TYPES.get(picture.metadata.format, "application/octet-stream")
+    name = path.name.encode(errors="replace").decode()
+    headers = {"Cache-Control": "private, no-cache"}
+    if isinstance(path, LocalPath):
+        return FileResponse(
+            path, media_type=media_type, filename=name, content_disposition_type="inline", headers=headers
+        )
+    data = await site.pictures.in_thread(request, read_file, path)
+    headers["Content-Disposition"] = f"inline; filename*=utf-8''{quote(name)}"
+    return Response(data, media_type=media_type, headers=headers)
 
 
 @router.get("/photos/{id}/explain", response_model=ExplanationAnswer)
@@ -129,8 +134,7 @@ def _file_as_indexed(picture: StoredPicture) -> FilePath | None:
     """A photo of the picture that is there as it was when it was read."""
     for path, stamp in picture.photos:
         with suppress(OSError):
-            found = path.stat()
-            if (found.st_size, found.st_mtime_ns) == stamp:
+            if stamp_of(path) == stamp:
                 return path
     return None
 

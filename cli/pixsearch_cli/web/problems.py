@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -26,10 +25,10 @@ _STATUS_OF = {
 
 
 class AsciiJson(JSONResponse):
-    """JSON in ASCII, since a file's name need not be text: `os.fsdecode` gives what UTF-8 has no bytes for."""
+    """JSON in ASCII, since a file's name need not be text: a path's string may have what UTF-8 has no bytes for."""
 
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, default=os.fsdecode, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return json.dumps(content, default=str, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def problem(

@@ -7,14 +7,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
+
+from accelerate import Accelerator
 
 from pixsearch.errors import DatasetError, PixsearchError
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.storage import FilePath
 from pixsearch_trainer.data.decoding import find_faults, leave_interrupts_to_parent
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.problems import Problem
 from pixsearch_trainer.data.reading import Reading
+from pixsearch_trainer.optimisation.accelerator import on_each_process
 
 _PICTURES_A_TASK = 32
 _NAMED_PROBLEMS = 3
@@ -49,6 +52,17 @@ def check_pictures(pictures: Sequence[CaptionedPicture], workers: int, on_progre
     return Reading(sound, problems)
 
 
+def check_together(
+    accelerator: Accelerator, pictures: Sequence[CaptionedPicture], workers: int, on_progress: ProgressCallback
+) -> Reading:
+    """As `check_pictures`, with the same result in every process; each decodes its share of the pictures."""
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    shares = on_each_process(lambda: check_pictures(pictures[rank::processes], workers, on_progress).problems)
+    problems = [problem for share in shares for problem in share]
+    unsound = {problem.file for problem in problems}
+    return Reading([picture for picture in pictures if picture.file not in unsound], problems)
+
+
 def enforce_limit(problems: Sequence[Problem], limit: int | None, pictures: int) -> None:
     """Raise DatasetError, naming the first few, where there are more problems than the limit.
 
@@ -67,11 +81,11 @@ def enforce_limit(problems: Sequence[Problem], limit: int | None, pictures: int)
     )
 
 
-def _in_workers(tasks: Sequence[list[Path]], workers: int) -> Iterator[list[str | None]]:
+def _in_workers(tasks: Sequence[list[FilePath]], workers: int) -> Iterator[list[str | None]]:
     """What `find_faults` says of each task, in their order."""
     waiting = deque(tasks)
     while waiting:
-        running: deque[tuple[list[Path], Future[list[str | None]]]] = deque()
+        running: deque[tuple[list[FilePath], Future[list[str | None]]]] = deque()
         pool = _start(workers)
         try:
             while waiting or running:
@@ -89,7 +103,7 @@ def _in_workers(tasks: Sequence[list[Path]], workers: int) -> Iterator[list[str 
             pool.shutdown(cancel_futures=True)
 
 
-def _one_by_one(files: list[Path]) -> list[str | None]:
+def _one_by_one(files: list[FilePath]) -> list[str | None]:
     """As `find_faults`, in a process that may die: then its halves, each in another, down to the picture at fault."""
     try:
         with _start(1) as pool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
+from pixsearch.storage import FilePath
 from pixsearch_trainer.data.gathering import Gathering, Malformed, field_of
 
 _YEAR_FOLDER = re.compile(r"(train|val|test)\d{4}")
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)(?:\d{4})?(?![a-z0-9])")
 
 
-def gather_coco(images: list[object], annotations: list[object], data: Path, folder: Path, into: Gathering) -> None:
+def gather_coco(
+    images: list[object], annotations: list[object], data: FilePath, folder: FilePath, into: Gathering
+) -> None:
     """Take the captions of a COCO captions file.
 
     The format has no splits; a picture's is told, in this order, from its own name (COCO_val2014_000000000042.jpg), the

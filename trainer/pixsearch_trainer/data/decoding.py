@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 
 from pixsearch.errors import PictureError
 from pixsearch.pictures import open_picture
+from pixsearch.storage import FilePath
 
 _SHORTEST_EDGE = 64
 """Pixels: a JPEG is decoded at an eighth where that leaves so many, which still reads all of its file."""
 
 
-def find_faults(files: Sequence[Path]) -> list[str | None]:
+def find_faults(files: Sequence[FilePath]) -> list[str | None]:
     """Decode pictures; for each, what is wrong with it, or None."""
     return [_fault(file) for file in files]
 
@@ -23,7 +23,7 @@ def leave_interrupts_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _fault(file: Path) -> str | None:
+def _fault(file: FilePath) -> str | None:
     try:
         open_picture(file, _SHORTEST_EDGE)
     except PictureError as error:

@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pixsearch.picture_files import SIGNATURE_BYTES, has_picture_signature
+from pixsearch.picture_files import starts_like_a_picture
+from pixsearch.storage import FilePath, list_folder, path_bytes, read_file
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.problems import Problem, shown
 
 
-def read_folder(folder: Path) -> tuple[list[CaptionedPicture], list[Problem]]:
+def read_folder(folder: FilePath) -> tuple[list[CaptionedPicture], list[Problem]]:
     """The pictures in a folder and its sub-folders, in the order of their paths, each non-empty line a caption.
 
     A picture without words is there as well, with no captions, to learn from a teacher. All are of the split train.
@@ -39,27 +40,42 @@ def read_folder(folder: Path) -> tuple[list[CaptionedPicture], list[Problem]]:
     return pictures, problems
 
 
-def _walk(folder: Path) -> Iterator[tuple[list[str], Path]]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield sorted(name for name in names if not name.startswith(".")), Path(place)
+def _walk(folder: FilePath) -> Iterator[tuple[list[str], FilePath]]:
+    """The names of the files in each folder, and the folder. Raises OSError where the first cannot be listed."""
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        names, folders = _listed(place)
+        yield names, place
+        waiting += (place / name for name in reversed(folders))
 
 
-def _is_picture(file: Path) -> bool:
-    if not file.is_file():  # a pipe is never opened
+def _listed(folder: FilePath) -> tuple[list[str], list[str]]:
+    """Files and folders in it, by name, without links to folders."""
+    names, folders = [], []
+    with list_folder(path_bytes(folder)) as entries:
+        for entry in entries:
+            name = os.fsdecode(entry.name)
+            if name.startswith("."):
+                continue
+            if not entry.is_dir():
+                names.append(name)
+            elif not (isinstance(entry, os.DirEntry) and entry.is_symlink()):
+                folders.append(name)
+    return sorted(names), sorted(folders)
+
+
+def _is_picture(file: FilePath) -> bool:
+    if isinstance(file, Path) and not file.is_file():  # a pipe is never opened
         return False
-    try:
-        with file.open("rb") as opened:
-            return has_picture_signature(opened.read(SIGNATURE_BYTES))
-    except OSError:
-        return False
+    return starts_like_a_picture(path_bytes(file))
 
 
-def _captions(texts: list[Path], problems: list[Problem]) -> dict[str, None]:
+def _captions(texts: list[FilePath], problems: list[Problem]) -> dict[str, None]:
     captions: dict[str, None] = {}
     for text in texts:
         try:
-            lines = text.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+            lines = read_file(text).removeprefix(b"\xef\xbb\xbf").splitlines()
         except OSError as error:
             problems.append(Problem(text, None, f"cannot be read ({error.strerror})"))
             continue

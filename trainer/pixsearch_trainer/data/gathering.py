@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pixsearch.errors import DatasetError
+from pixsearch.storage import FilePath, Listings, is_remote, to_path
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.problems import Problem, printable, shown
 
@@ -41,7 +41,7 @@ class Gathering:
     A picture is looked for once, however many captions it has, and one that is not there is one problem.
     """
 
-    def __init__(self, data: Path, folder: Path) -> None:
+    def __init__(self, data: FilePath, folder: FilePath) -> None:
         """
         Args:
             data: the file that is read; problems are reported as its own.
@@ -51,8 +51,9 @@ class Gathering:
         self._data = data
         self._folder = folder
         self._named: dict[str, _Gathered | None] = {}
-        self._files: dict[Path, _Gathered] = {}
-        self._missing: list[Path] = []
+        self._files: dict[FilePath, _Gathered] = {}
+        self._missing: list[FilePath] = []
+        self._there = Listings()
 
     def report(self, where: int | str, what: str) -> None:
         """Record a problem at a line (a number) or in an entry (its name)."""
@@ -72,7 +73,7 @@ class Gathering:
 
         Args:
             where: the line or the entry that says so.
-            name: the picture's path, absolute or below the folder.
+            name: the picture's path, absolute or below the folder, or its URL.
             split: see `SPLIT_NAMES`; None is train.
             folders: sub-folders that the picture may lie in, looked into in this order.
         """
@@ -131,11 +132,14 @@ class Gathering:
     ) -> _Gathered | None:
         if not _is_text(name):
             raise Malformed(f"names {shown(name)}, which is not UTF-8")
-        places = [self._folder / folder / name for folder in folders]
+        if is_remote(name.encode()):
+            places = [to_path(name)]
+        else:
+            places = [self._folder.joinpath(*filter(None, (folder, name))) for folder in folders]
         for file in places:
             if file in self._files:  # named in another way before, as a.jpg and ./a.jpg are
                 return self._files[file]
-            if _is_file(file):
+            if self._there.stamp(file) is not None:
                 return self._files.setdefault(file, _Gathered(file, name, split, from_label))
         self._missing.append(places[0])
         self.report(where, f"{shown(name)} is not there")
@@ -144,7 +148,7 @@ class Gathering:
 
 @dataclass(slots=True)
 class _Gathered:
-    file: Path
+    file: FilePath
     name: str
     split: str
     from_label: bool
@@ -164,7 +168,7 @@ class _Gathered:
         self.captions[text] = None
 
 
-def unknown_format(data: Path, why: str) -> DatasetError:
+def unknown_format(data: FilePath, why: str) -> DatasetError:
     """The error for what is none of the formats; it names them all."""
     return DatasetError(
         f"{printable(str(data))} is in none of the formats that pixsearch reads ({shown(why)})",
@@ -172,13 +176,6 @@ def unknown_format(data: Path, why: str) -> DatasetError:
         "with a column for the picture (image, file_name, ..) and one for the caption (caption, text, ..), "
         "and a folder with name.txt beside name.jpg",
     )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
-        return False
 
 
 def _is_text(text: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixsearch.errors import DatasetError
+from pixsearch.storage import FilePath
 from pixsearch_trainer.data.problems import Problem, shown
 
 _SPLITS = {"train": "train", "dev": "val"}
@@ -18,8 +19,8 @@ _SPLITS = {"train": "train", "dev": "val"}
 class Statement:
     """A sentence and its two pictures."""
 
-    left: Path
-    right: Path
+    left: FilePath
+    right: FilePath
     text: str
     truth: bool
     split: str

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from pixsearch.storage import FilePath
 
 
 @dataclass(frozen=True)
 class CaptionedPicture:
     """A picture file and the sentences that describe it."""
 
-    file: Path
+    file: FilePath
     captions: tuple[str, ...]
     split: str = "train"
     from_label: bool = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from pixsearch.storage import FilePath
 
 _SHOWN_CHARACTERS = 80
 
@@ -15,7 +16,7 @@ class Problem:
     `str(problem)` is one printable line: "captions.tsv:17: a.jpg is not there".
     """
 
-    file: Path
+    file: FilePath
     line: int | None
     """Counted from 1; None where the file has no lines. Entries of JSON are named in `what`, counted from 1 as well."""
     what: str

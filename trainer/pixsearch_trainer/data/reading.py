@@ -7,9 +7,9 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from pixsearch.errors import DatasetError
+from pixsearch.storage import FilePath, is_folder, open_file, path_bytes
 from pixsearch_trainer.data.coco import gather_coco
 from pixsearch_trainer.data.folder import read_folder
 from pixsearch_trainer.data.gathering import Gathering, unknown_format
@@ -34,7 +34,7 @@ class Reading:
     problems: list[Problem]
 
 
-def read_captioned(data: Path, images: Path | None = None) -> Reading:
+def read_captioned(data: FilePath, images: FilePath | None = None) -> Reading:
     """Read Karpathy's JSON, COCO's captions, Visual Genome's regions, CSV, TSV, JSONL, or a folder with name.txt files.
 
     Entries of the same picture are one picture, in the order in which the pictures are first named. Problems are
@@ -50,7 +50,7 @@ def read_captioned(data: Path, images: Path | None = None) -> Reading:
         DatasetError: the file cannot be read or is in none of the formats, or not one of its pictures is there.
     """
     try:
-        if data.is_dir():
+        if is_folder(path_bytes(data)):
             pictures, problems = read_folder(data)
             if not pictures:
                 raise unknown_format(data, "no picture lies in the folder")
@@ -65,7 +65,7 @@ def read_captioned(data: Path, images: Path | None = None) -> Reading:
     return Reading(gathering.pictures(), gathering.problems)
 
 
-def _gather(data: Path, folder: Path, into: Gathering) -> None:
+def _gather(data: FilePath, folder: FilePath, into: Gathering) -> None:
     with _open(data) as file:
         head = file.read(_HEAD_CHARACTERS)
     if layout := find_layout(head):
@@ -83,7 +83,7 @@ def _gather(data: Path, folder: Path, into: Gathering) -> None:
         raise unknown_format(data, _what_it_is_not(head))
 
 
-def _gather_object_or_lines(data: Path, folder: Path, into: Gathering) -> None:
+def _gather_object_or_lines(data: FilePath, folder: FilePath, into: Gathering) -> None:
     """One JSON object, Karpathy's or COCO's, or else JSONL: its first line, or its second, is an object by itself."""
     with _open(data) as file:
         first, second = _parse(file.readline())[0], _parse(file.readline())[0]
@@ -118,12 +118,12 @@ def _parse(text: str) -> tuple[object, str]:
         return None, f"as JSON it is cut or damaged: {error}"
 
 
-def _parse_whole(data: Path) -> tuple[object, str]:
+def _parse_whole(data: FilePath) -> tuple[object, str]:
     with _open(data) as file:
         return _parse(file.read())
 
 
-def _list_entries(data: Path) -> Iterator[object]:
+def _list_entries(data: FilePath) -> Iterator[object]:
     """The entries of a JSON list one by one: Visual Genome's, all at once, would take 5 GB."""
     with _open(data) as file:
         text = file.read()
@@ -147,6 +147,6 @@ def _after_space(text: str, place: int) -> int:
     return found.end() if found else place
 
 
-def _open(data: Path) -> io.TextIOWrapper:
+def _open(data: FilePath) -> io.TextIOWrapper:
     """Lines with their own ends; a byte that is no UTF-8 becomes a lone surrogate, which `Gathering` reports."""
-    return data.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return io.TextIOWrapper(open_file(data), encoding="utf-8-sig", errors="surrogateescape", newline="")

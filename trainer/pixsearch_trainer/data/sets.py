@@ -1,14 +1,12 @@
-"""Several data sets as one: read, checked, weighed, and with one val."""
+"""Several data sets as one: read, weighed, and with one val."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from pixsearch.progress import ProgressCallback
-from pixsearch_trainer.data.checking import check_pictures, enforce_limit
+from pixsearch.storage import FilePath
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.reading import Reading, read_captioned
 
@@ -17,34 +15,25 @@ from pixsearch_trainer.data.reading import Reading, read_captioned
 class DataSet:
     """Where captioned pictures are, and how often one of them is drawn, relative to those of other sets."""
 
-    data: Path
-    images: Path | None = None
+    data: FilePath
+    images: FilePath | None = None
     weight: float = 1.0
 
 
-def read_sets(sets: Sequence[DataSet], max_bad: int | None, workers: int, on_progress: ProgressCallback) -> Reading:
-    """The sound pictures of all sets for training, those of one val, and what could not be used of either.
+def read_sets(sets: Sequence[DataSet]) -> Reading:
+    """The pictures of all sets for training, those of one val, and what could not be used of either.
 
     Val is that of the first set that has one. Its pictures are never trained on, also where another set has them.
 
-    Args:
-        max_bad: how many problems are passed over; None is a hundredth of the pictures, and at least 10.
-        workers: processes that decode each picture once; 0 is this one.
-
     Raises:
-        DatasetError: a set cannot be read, or has more problems than that.
+        DatasetError: a set cannot be read.
     """
     readings = [read_captioned(one.data, one.images) for one in sets]
     weighed = [
         [dataclasses.replace(picture, weight=one.weight) for picture in reading.pictures]
         for one, reading in zip(sets, readings, strict=True)
     ]
-    problems = [problem for reading in readings for problem in reading.problems]
-    enforce_limit(problems, max_bad, len(_together(weighed)))
-    checked = check_pictures(_together(weighed), workers, on_progress)
-    problems += checked.problems
-    enforce_limit(problems, max_bad, len(checked.pictures))
-    return Reading(checked.pictures, problems)
+    return Reading(_together(weighed), [problem for reading in readings for problem in reading.problems])
 
 
 def _together(sets: Iterable[list[CaptionedPicture]]) -> list[CaptionedPicture]:

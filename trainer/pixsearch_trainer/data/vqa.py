@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pixsearch.errors import DatasetError
+from pixsearch.storage import FilePath
 from pixsearch_trainer.data.problems import Problem, shown
 
 FEWEST_QUESTIONS = 9
@@ -27,7 +28,7 @@ _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 class Question:
     """A question about a picture."""
 
-    picture: Path
+    picture: FilePath
     text: str
     answers: tuple[str, ...]
     """One a person, as `normalised` has them."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 from pixsearch.errors import PixsearchError, UsageError
@@ -54,3 +54,17 @@ def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
         raise outcome[0]
     result: T = outcome[0]
     return result
+
+
+def on_each_process(work: Callable[[], T]) -> list[T]:
+    """What `work` returns in each process, by rank, in every process; or a PixsearchError that it raised in one."""
+    outcome: Any
+    try:
+        outcome = work()
+    except PixsearchError as error:
+        outcome = error
+    outcomes: list[Any] = gather_object([outcome])
+    for one in outcomes:
+        if isinstance(one, PixsearchError):
+            raise one
+    return outcomes

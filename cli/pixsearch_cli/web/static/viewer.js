@@ -199,6 +199,7 @@ function degrees(value, positive, negative) {
 
 /** As a file manager takes it. Bytes that are no text come from the server as lone surrogates (PEP 383). */
 export function fileAddress(path) {
+  if (path.includes("://")) return path;
   return "file://" + Array.from(path, (char) => {
     const unit = char.codePointAt(0);
     if (unit >= 0xdc80 && unit <= 0xdcff) return `%${(unit - 0xdc00).toString(16).toUpperCase()}`;

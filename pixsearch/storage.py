@@ -1,0 +1,246 @@
+"""Files on this machine and in object storage (`s3://`, `gs://`, whatever fsspec reads), by one kind of path.
+
+The library keeps a path as bytes: absolute, since on Linux a file's name need not be valid text; or a URL. For people
+and programs it is a `Path`, or a `UPath` (universal_pathlib), which is used like one.
+
+Storages raise errors of their own; here every one is an OSError, as of a disk that does not answer.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
+
+from pixsearch.errors import UsageError
+
+if TYPE_CHECKING:  # 0.1 s, for those who have photos there
+    from fsspec import AbstractFileSystem
+    from upath import UPath
+
+FilePath: TypeAlias = "Path | UPath"
+
+_URL = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://(/*[^/])?")
+_NO_STORAGE = (b"http", b"https", b"data")
+"""Which fsspec reads as well, but where no folder can be listed."""
+
+_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+"""Where storages say when a file was changed."""
+
+
+class FileStamp(NamedTuple):
+    """What tells cheaply that a file has not changed."""
+
+    size_bytes: int
+    mtime_ns: int
+    """In whole seconds for an object, since a listing and a look at the object itself round it differently."""
+
+
+def is_remote(path: bytes) -> bool:
+    """Whether this is the URL of something in object storage."""
+    return _URL.match(path) is not None
+
+
+def to_path(name: str | bytes) -> FilePath:
+    """A path as it is written. Raises UsageError for the URL of no storage."""
+    name = os.fsdecode(name)
+    if (url := _URL.match(os.fsencode(name))) is None:
+        return Path(name)
+    from upath import UPath
+
+    try:
+        if url[1].lower() in _NO_STORAGE or url[2] is None:
+            raise ValueError
+        return UPath(name)
+    except ValueError as error:
+        raise UsageError(f"{name} is in no storage that can be read", "As in: s3://bucket/folder") from error
+
+
+def path_bytes(path: FilePath) -> bytes:
+    """A path as it is, as the library has one."""
+    return os.fsencode(str(path))
+
+
+def resolved_bytes(path: FilePath) -> bytes:
+    """Where a path leads, as the library has it: absolute, without links, or a URL without a slash at its end.
+
+    Raises RuntimeError for the home of a user who is not there, ValueError for a NUL.
+    """
+    if isinstance(path, Path):
+        # Not Path.resolve: that raises for links that lead in a circle.
+        return os.path.realpath(os.fsencode(path.expanduser()))
+    return path_bytes(path).rstrip(b"/")
+
+
+def is_folder(path: bytes) -> bool:
+    """Raises OSError where a storage cannot be asked."""
+    if not is_remote(path):
+        return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where the parent may not be read
+    with _as_os_errors():
+        system, place = _remote(to_path(path))
+        return bool(system.isdir(place))
+
+
+def is_file(path: bytes) -> bool:
+    """Raises OSError where a storage cannot be asked."""
+    if not is_remote(path):
+        return os.path.isfile(path)  # noqa: PTH113 - as above
+    with _as_os_errors():
+        system, place = _remote(to_path(path))
+        return bool(system.isfile(place))
+
+
+def stamp_of(path: FilePath) -> FileStamp:
+    """Raises OSError, FileNotFoundError among them."""
+    if isinstance(path, Path):
+        found = path.stat()
+        return FileStamp(found.st_size, found.st_mtime_ns)
+    with _as_os_errors():
+        system, place = _remote(path)
+        return _stamp(system.info(place))
+
+
+def read_file(path: FilePath) -> bytes:
+    """All of it. Raises OSError, FileNotFoundError among them."""
+    if isinstance(path, Path):
+        return path.read_bytes()
+    with _as_os_errors():
+        system, place = _remote(path)
+        data: bytes = system.cat_file(place)
+        return data
+
+
+def read_head(path: bytes, size: int) -> bytes:
+    """Its first bytes, so many at most. Raises OSError."""
+    if not is_remote(path):
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path cannot be made of bytes
+            return file.read(size)
+    with _as_os_errors():
+        system, place = _remote(to_path(path))
+        head: bytes = system.cat_file(place, start=0, end=size)
+        return head
+
+
+def open_file(path: FilePath) -> BinaryIO:
+    """To be read; an object is fetched as a whole. Raises OSError."""
+    return path.open("rb") if isinstance(path, Path) else io.BytesIO(read_file(path))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteEntry:
+    """A file or folder in a listing, as far as it is used like an `os.DirEntry`."""
+
+    path: bytes
+    name: bytes
+    stamp: FileStamp | None
+    """None for a folder."""
+
+    def is_dir(self) -> bool:
+        return self.stamp is None
+
+    def is_file(self) -> bool:
+        return self.stamp is not None
+
+    def stat(self) -> RemoteStat:
+        if self.stamp is None:
+            return RemoteStat(stat.S_IFDIR, 0, 0)
+        return RemoteStat(stat.S_IFREG, *self.stamp)
+
+
+class RemoteStat(NamedTuple):
+    """As far as it is used like an `os.stat_result`."""
+
+    st_mode: int
+    st_size: int
+    st_mtime_ns: int
+
+
+Entry: TypeAlias = "os.DirEntry[bytes] | RemoteEntry"
+
+
+def list_folder(folder: bytes) -> AbstractContextManager[Iterator[Entry]]:
+    """What is in a folder, in no order. Raises OSError."""
+    if not is_remote(folder):
+        return os.scandir(folder)
+    return nullcontext(iter(_remote_entries(folder)))
+
+
+def _remote_entries(folder: bytes) -> list[RemoteEntry]:
+    with _as_os_errors():
+        system, place = _remote(to_path(folder))
+        system.invalidate_cache()
+        found = system.ls(place, detail=True)
+    entries: list[RemoteEntry] = []
+    for info in found:
+        name = os.fsencode(str(info["name"]).removeprefix(place.rstrip("/")).removeprefix("/"))
+        is_folder = info["type"] == "directory"
+        # Its own placeholder; and "a//b", where a folder has no name and its path would be this one's.
+        if name and b"/" not in name.rstrip(b"/"):
+            name = name.rstrip(b"/")
+            entries.append(RemoteEntry(folder + b"/" + name, name, None if is_folder else _stamp(info)))
+    return entries
+
+
+class Listings:
+    """Whether and as what files are there, each folder of a storage asked once, rather than once for each file."""
+
+    def __init__(self) -> None:
+        self._folders: dict[bytes, dict[bytes, FileStamp]] = {}
+
+    def stamp(self, path: FilePath) -> FileStamp | None:
+        """None where there is no such file."""
+        if isinstance(path, Path):
+            try:
+                return stamp_of(path) if path.is_file() else None
+            except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+                return None
+        folder, _, name = path_bytes(path).rpartition(b"/")
+        if folder not in self._folders:
+            self._folders[folder] = self._listed(folder)
+        return self._folders[folder].get(name)
+
+    def _listed(self, folder: bytes) -> dict[bytes, FileStamp]:
+        try:
+            entries = _remote_entries(folder)
+        except FileNotFoundError:
+            return {}
+        return {entry.name: entry.stamp for entry in entries if entry.stamp is not None}
+
+
+def _remote(path: FilePath) -> tuple[AbstractFileSystem, str]:
+    """The storage that a path is in, and how it calls what is there."""
+    import fsspec
+
+    assert not isinstance(path, Path)
+    try:
+        # Not path.fs, which is kept with the path and does not outlive a fork.
+        return fsspec.filesystem(path.protocol, **path.storage_options), path.path
+    except ImportError as error:
+        raise OSError(errno.ENOSYS, f"it takes a package that is not installed: {error}") from error
+
+
+def _stamp(info: Mapping[str, Any]) -> FileStamp:
+    time = next((info[key] for key in _TIMES if info.get(key) is not None), 0)
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time)
+    seconds = time.timestamp() if isinstance(time, datetime) else time
+    return FileStamp(int(info["size"] or 0), int(seconds) * 10**9)
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise OSError(getattr(error, "errno", None) or errno.EIO, reason) from error

@@ -1,0 +1,107 @@
+"""Object storage of the tests' own: moto, which speaks S3, in a process. Run as a program it is that process."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec
+
+
+class Bucket:
+    """Objects by their keys."""
+
+    def __init__(self, name: str) -> None:
+        self.url = f"s3://{name}"
+        self._name = name
+        self._storage = fsspec.filesystem("s3", use_listings_cache=False)
+        self._storage.mkdir(name)
+
+    def put(self, key: str, data: bytes) -> str:
+        """Gives its URL. Also for keys that no file system would have: `a/`, `a//b`."""
+        self._storage.call_s3("put_object", Bucket=self._name, Key=key, Body=data)
+        return f"{self.url}/{key}"
+
+    def put_folder(self, folder: Path) -> None:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                self.put(str(file.relative_to(folder)), file.read_bytes())
+
+    def remove(self, key: str) -> None:
+        self._storage.rm_file(f"{self._name}/{key}")
+
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    """`/bucket/key`, with what is asked of it behind a `?`."""
+    by: str
+    """What the program that asks calls itself: AWS_SDK_UA_APP_ID."""
+
+
+class ObjectStorage:
+    """A server, and what it was asked."""
+
+    def __init__(self, address: str, log: Path) -> None:
+        self.environment = {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ACCESS_KEY_ID": "tests",
+            "AWS_SECRET_ACCESS_KEY": "tests",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        self._log = log
+        self._numbers = count()
+
+    def new_bucket(self) -> Bucket:
+        return Bucket(f"photos{next(self._numbers)}")
+
+    def requests(self) -> list[Request]:
+        return [Request(*line.split("\t")) for line in self._log.read_text().splitlines()]
+
+
+@contextmanager
+def object_storage() -> Iterator[ObjectStorage]:
+    with tempfile.TemporaryDirectory(prefix="pixsearch-s3-") as folder:
+        log = Path(folder) / "requests"
+        log.touch()
+        server = subprocess.Popen(
+            [sys.executable, __file__, log], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert server.stdout is not None
+        try:
+            yield ObjectStorage(server.stdout.readline().strip(), log)
+        finally:
+            server.kill()
+            server.wait()
+
+
+def main(log: Path) -> None:
+    """Serve on a free port, print the address, and write each request down."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    moto = DomainDispatcherApplication(create_backend_app)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        by = re.search(r"app/(\S+)", environ.get("HTTP_USER_AGENT", ""))
+        path = f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}".rstrip("?")
+        with log.open("a") as file:
+            file.write(f"{environ['REQUEST_METHOD']}\t{path}\t{by[1] if by else ''}\n")
+        return moto(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    os.close(1)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
