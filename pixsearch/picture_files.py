@@ -46,7 +46,7 @@ def read_picture_file(path: FilePath, size_bytes: int | None = None) -> bytes:
     A pipe or a device is never opened: reading one may wait for ever.
 
     Args:
-        size_bytes: what a listing says, which saves a request where the file is an object.
+        size_bytes: what a listing says, which saves a request where the file is an object. As much is read of it.
     """
     if isinstance(path, Path):
         found = path.stat()
@@ -57,7 +57,7 @@ def read_picture_file(path: FilePath, size_bytes: int | None = None) -> bytes:
         size_bytes = stamp_of(path).size_bytes
     if size_bytes > FILE_LIMIT_BYTES:
         raise PictureError(f"larger than {FILE_LIMIT_BYTES >> 30} GiB")
-    return read_file(path)
+    return read_file(path, size_bytes)
 
 
 def is_named_like_a_picture(path: bytes) -> bool:

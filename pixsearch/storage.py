@@ -108,13 +108,19 @@ def stamp_of(path: FilePath) -> FileStamp:
         return _stamp(system.info(place))
 
 
-def read_file(path: FilePath) -> bytes:
-    """All of it. Raises OSError, FileNotFoundError among them."""
+def read_file(path: FilePath, size_bytes: int | None = None) -> bytes:
+    """All of it. Raises OSError, FileNotFoundError among them.
+
+    Args:
+        size_bytes: of an object, where it is known: then that is how much is read of it, and by a single request.
+    """
     if isinstance(path, Path):
         return path.read_bytes()
+    if size_bytes == 0:
+        return b""
     with _as_os_errors():
         system, place = _remote(path)
-        data: bytes = system.cat_file(place)
+        data: bytes = system.cat_file(place, start=None if size_bytes is None else 0, end=size_bytes)
         return data
 
 
@@ -176,7 +182,6 @@ def list_folder(folder: bytes) -> AbstractContextManager[Iterator[Entry]]:
 def _remote_entries(folder: bytes) -> list[RemoteEntry]:
     with _as_os_errors():
         system, place = _remote(to_path(folder))
-        system.invalidate_cache()
         found = system.ls(place, detail=True)
     entries: list[RemoteEntry] = []
     for info in found:
@@ -222,9 +227,11 @@ def _remote(path: FilePath) -> tuple[AbstractFileSystem, str]:
     assert not isinstance(path, Path)
     try:
         # Not path.fs, which is kept with the path and does not outlive a fork.
-        return fsspec.filesystem(path.protocol, **path.storage_options), path.path
+        system = fsspec.filesystem(path.protocol, **path.storage_options)
     except ImportError as error:
         raise OSError(errno.ENOSYS, f"it takes a package that is not installed: {error}") from error
+    system.invalidate_cache()  # of listings, by which it would answer for what has changed since
+    return system, path.path
 
 
 def _stamp(info: Mapping[str, Any]) -> FileStamp:

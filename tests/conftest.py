@@ -14,7 +14,7 @@ from pixsearch.settings import Place
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.loading import load_in_this_process
-from tests.object_storage import Bucket, ObjectStorage, object_storage
+from tests.object_storage import Bucket, ObjectStorage, environment, free_port, object_storage
 from tests.photos import make_photo
 from tests.postgres import PG_CTL, PostgresServer, postgres_server
 
@@ -44,13 +44,19 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[ObjectStorage]:
-    """Object storage, which all processes of the tests find by their environment."""
-    pytest.importorskip("moto", reason="moto is not installed")
-    with object_storage() as storage, pytest.MonkeyPatch.context() as patch:
-        for name, value in storage.environment.items():
+@pytest.fixture(scope="session", autouse=True)
+def _port_of_object_storage() -> Iterator[int]:
+    """Said from the beginning, since processes that decode keep the environment in which the first of them began."""
+    port = free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(port).items():
             patch.setenv(name, value)
+        yield port
+
+
+@pytest.fixture(scope="session")
+def s3(_port_of_object_storage: int) -> Iterator[ObjectStorage]:
+    with object_storage(_port_of_object_storage) as storage:
         yield storage
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -14,6 +16,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import fsspec
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def environment(port: int) -> dict[str, str]:
+    """By which every process finds the storage."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "tests",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
 
 
 class Bucket:
@@ -50,13 +68,8 @@ class Request(NamedTuple):
 class ObjectStorage:
     """A server, and what it was asked."""
 
-    def __init__(self, address: str, log: Path) -> None:
-        self.environment = {
-            "AWS_ENDPOINT_URL": address,
-            "AWS_ACCESS_KEY_ID": "tests",
-            "AWS_SECRET_ACCESS_KEY": "tests",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
+    def __init__(self, port: int, log: Path) -> None:
+        self.environment = environment(port)
         self._log = log
         self._numbers = count()
 
@@ -68,23 +81,28 @@ class ObjectStorage:
 
 
 @contextmanager
-def object_storage() -> Iterator[ObjectStorage]:
+def object_storage(port: int, wait_s: float = 0.0) -> Iterator[ObjectStorage]:
+    """`wait_s` is how long it lets each who reads wait."""
     with tempfile.TemporaryDirectory(prefix="pixsearch-s3-") as folder:
         log = Path(folder) / "requests"
         log.touch()
         server = subprocess.Popen(
-            [sys.executable, __file__, log], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [sys.executable, __file__, log, str(port), str(wait_s)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         assert server.stdout is not None
         try:
-            yield ObjectStorage(server.stdout.readline().strip(), log)
+            assert server.stdout.readline()
+            yield ObjectStorage(port, log)
         finally:
             server.kill()
             server.wait()
 
 
-def main(log: Path) -> None:
-    """Serve on a free port, print the address, and write each request down."""
+def main(log: Path, port: int, wait_s: float) -> None:
+    """Serve, say so, and write each request down."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
@@ -93,15 +111,17 @@ def main(log: Path) -> None:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         by = re.search(r"app/(\S+)", environ.get("HTTP_USER_AGENT", ""))
         path = f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}".rstrip("?")
+        if environ["REQUEST_METHOD"] == "GET":
+            time.sleep(wait_s)
         with log.open("a") as file:
             file.write(f"{environ['REQUEST_METHOD']}\t{path}\t{by[1] if by else ''}\n")
         return moto(environ, start_response)
 
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    print("ready", flush=True)
     os.close(1)
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

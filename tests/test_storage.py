@@ -74,7 +74,8 @@ def test_a_resolved_path_is_absolute_and_a_url_has_no_slash_at_its_end(
 def test_an_object_is_read_as_a_file_is(bucket: Bucket) -> None:
     path = to_path(bucket.put("deep/é ü#1?%20&.jpg", b"0123456789"))
 
-    assert read_file(path) == b"0123456789"
+    assert read_file(path) == read_file(path, 10) == b"0123456789"
+    assert read_file(path, 0) == b""
     assert open_file(path).read(4) == b"0123"
     assert read_head(path_bytes(path), 4) == b"0123"
     assert read_head(path_bytes(path), 40) == b"0123456789"
@@ -126,7 +127,7 @@ def test_what_is_not_there_is_no_file(bucket: Bucket) -> None:
 def test_a_storage_out_of_reach_is_an_error_of_the_system(s3: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     path = to_path("memory://photos/a.jpg")
 
-    def no_answer(*_: object) -> bytes:
+    def no_answer(*_: object, **__: object) -> bytes:
         raise RuntimeError("nobody answers\nat all")
 
     monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.cat_file", no_answer)
@@ -165,3 +166,14 @@ def test_a_listing_tells_of_local_files_as_well(tmp_path: Path) -> None:
 
     assert there.stamp(tmp_path / "a.jpg") == stamp_of(tmp_path / "a.jpg")
     assert [there.stamp(tmp_path / name) for name in ("folder", "b.jpg", "n" * 300)] == [None, None, None]
+
+
+def test_what_is_said_of_an_object_is_never_an_old_answer(bucket: Bucket) -> None:
+    path = to_path(bucket.put("a.jpg", b"1"))
+    with list_folder(bucket.url.encode()) as entries:
+        assert len(list(entries)) == 1
+
+    bucket.put("a.jpg", b"22")
+    assert stamp_of(path).size_bytes == 2
+    bucket.remove("a.jpg")
+    assert not is_file(path_bytes(path))

@@ -22,7 +22,10 @@ from pixsearch.storage import FileStamp, is_remote
 from pixsearch_indexer.load import LoadedFile, load_file
 
 AHEAD = 32
-"""Files that are decoded, or being decoded, before the encoder asks for them."""
+"""Files that are decoded, or being decoded, before the encoder asks for them; two a process where that is more."""
+
+FOR_OBJECTS = 4
+"""Processes a core that read from object storage, where each mostly waits (docs/scaling.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +54,18 @@ Loaded = LoadedFile | FailedFile | None
 class Decoders:
     """Comes from `decoders`."""
 
-    def __init__(self, pool: ProcessPool, limits: DecodeLimits, min_edge: int) -> None:
+    def __init__(self, pool: ProcessPool, ahead: int, limits: DecodeLimits, min_edge: int) -> None:
         self._pool = pool
+        self._ahead = ahead
         self._limits = limits
         self._min_edge = min_edge
 
     def load_ahead(self, files: Iterable[ToLoad]) -> Iterator[Loaded]:
-        """What `load_file` makes of each, in their order. No more than `AHEAD` of them are held at a time."""
+        """What `load_file` makes of each, in their order. Only some of them are held at a time."""
         waiting: deque[tuple[ToLoad, ProcessFuture[Loaded]]] = deque()
         for file in files:
             waiting.append((file, self._begin(file, decode=not file.encoded)))
-            if len(waiting) >= AHEAD:
+            if len(waiting) >= self._ahead:
                 yield self._finish(*waiting.popleft())
         while waiting:
             yield self._finish(*waiting.popleft())
@@ -85,15 +89,15 @@ class Decoders:
 
 
 @contextmanager
-def decoders(limits: DecodeLimits, min_edge: int) -> Iterator[Decoders]:
-    """`Decoders` in processes of their own."""
-    with decoding_processes(limits) as pool:
-        yield Decoders(pool, limits, min_edge)
+def decoders(limits: DecodeLimits, min_edge: int, each_core: int = 1) -> Iterator[Decoders]:
+    """`Decoders` in processes of their own, so many for each core."""
+    with decoding_processes(limits, each_core) as pool:
+        yield Decoders(pool, max(AHEAD, 2 * each_core * _cores()), limits, min_edge)
 
 
 @contextmanager
-def decoding_processes(limits: DecodeLimits) -> Iterator[ProcessPool]:
-    """A process for each core, gone at the end; at an error at once, whatever they are at.
+def decoding_processes(limits: DecodeLimits, each_core: int = 1) -> Iterator[ProcessPool]:
+    """Processes for each core, gone at the end; at an error at once, whatever they are at.
 
     Megapixels and memory are limited there; the seconds are for whoever hands out work to say.
     """
@@ -103,7 +107,7 @@ def decoding_processes(limits: DecodeLimits) -> Iterator[ProcessPool]:
     with _quiet_stderr():  # a worker that is stopped while it starts prints a traceback that is of no use to anybody
         forkserver.ensure_running()
     pool = ProcessPool(
-        max_workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        max_workers=each_core * _cores(),
         initializer=_begin_process,
         initargs=(limits,),
         context=context,
@@ -117,6 +121,10 @@ def decoding_processes(limits: DecodeLimits) -> Iterator[ProcessPool]:
         pool.close()
     finally:
         pool.join()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from pixsearch.errors import Interrupted
@@ -17,7 +18,7 @@ from pixsearch.library.writer import LibraryWriter
 from pixsearch.model.checkpoints import checkpoint_for
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
 from pixsearch.progress import Progress, ProgressCallback, silent
-from pixsearch.storage import FilePath, to_path
+from pixsearch.storage import FilePath, is_remote, to_path
 from pixsearch_indexer.changes import Changed, Counts, Gone
 from pixsearch_indexer.encoder import NO_EMBEDDING, CheckpointEncoder, Encoder, encode_pictures
 from pixsearch_indexer.ignoring import check_patterns
@@ -41,11 +42,14 @@ STORE_EVERY_S = 2.0
 
 
 def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
-    """Files read and decoded by processes of this machine; to encode them is left to the caller."""
-    from pixsearch_indexer.decoders import decoders  # as below
+    """Files of one folder, read and decoded by processes of this machine; to encode them is left to the caller."""
+    from pixsearch_indexer.decoders import FOR_OBJECTS, decoders  # as below
 
-    with decoders(limits, encoder.input_size) as pool:
-        yield from pool.load_ahead(files)
+    files = iter(files)
+    if (first := next(files, None)) is None:
+        return
+    with decoders(limits, encoder.input_size, FOR_OBJECTS if is_remote(first.path) else 1) as pool:
+        yield from pool.load_ahead(chain([first], files))
 
 
 def index_folder(

@@ -1,4 +1,7 @@
-"""The same commands on a library in PostgreSQL, with its vectors in a file and in Milvus, beside one in a folder."""
+"""The same commands on a library in PostgreSQL, with its vectors in a file and in Milvus, beside one in a folder.
+
+And on photos in object storage, beside those of a folder.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.end_to_end.conftest import Finished, Pixsearch
+from tests.object_storage import Bucket
 from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
@@ -89,3 +93,31 @@ def test_a_photo_that_is_gone_is_gone_from_the_answers(
 
     assert len(found.stdout.splitlines()) == 11
     assert "11.png" not in found.stdout
+
+
+def test_photos_of_a_bucket_are_brought_in_found_copied_and_forgotten(
+    pixsearch: Pixsearch, photos: Path, bucket: Bucket, home: Path, tiny_checkpoint: Path
+) -> None:
+    bucket.put_folder(photos)
+    model = ["--model", str(tiny_checkpoint)]
+    here, there = ["--library", str(home / "of-folder"), *model], ["--library", str(home / "of-bucket"), *model]
+    pixsearch("index", photos, *here)
+    first = pixsearch("index", bucket.url, *there)
+    again = pixsearch("index", *there)
+
+    assert first.stdout == "14 photos: 12 encoded, 0 unchanged, 1 known by their content, 1 failed\n"
+    assert first.stderr.splitlines()[-1] == (
+        f"pixsearch: {bucket.url}/broken.jpg: not a picture in a format that pixsearch reads"
+    )
+    assert again.stdout == "14 photos: nothing encoded, 13 unchanged, 1 failed\n"
+    for asked in (["a bunch of flowers"], ["flowers", "--name", "0*", "-k", "3"], ["--image", f"{bucket.url}/03.png"]):
+        expected = pixsearch("query", *(part.replace(bucket.url, str(photos)) for part in asked), "--paths", *here)
+        found = pixsearch("query", *asked, "--paths", *there)
+        assert found.stdout == expected.stdout.replace(str(photos), bucket.url)
+        assert len(found.stdout.splitlines()) >= 3
+    pixsearch("query", "flowers", "-k", "1", "--copy-to", "copies", "--html", "page.html", *there)
+    [copy] = (home / "copies").iterdir()
+    assert copy.read_bytes() == (photos / copy.name.removeprefix("001-")).read_bytes()
+    assert f'href="{bucket.url}/' in (home / "page.html").read_text()
+    assert pixsearch("verify", "--deep", *there[:2]).returncode == 0
+    assert pixsearch("forget", f"{bucket.url}/", *there[:2]).stdout == "13 photos forgotten\n"

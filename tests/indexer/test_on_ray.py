@@ -16,11 +16,13 @@ from PIL import Image
 
 from pixsearch import Library
 from pixsearch.errors import PixsearchError
+from pixsearch.storage import to_path
 from pixsearch_indexer import IndexReport, index_folders
 from pixsearch_indexer.on_ray import LoadOnRay
 from pixsearch_indexer.verify import verify
 from tests.colour_runtime import ColourRuntime
 from tests.database import SQLITE_ONLY, sql
+from tests.object_storage import Bucket, ObjectStorage
 from tests.photos import make_photo
 
 pytestmark = pytest.mark.slow
@@ -82,6 +84,24 @@ def test_it_brings_in_what_one_process_brings_in(
     assert report == expected_report == IndexReport(found=73, encoded=70, reused=1, failed=2)
     assert rows(library) == expected
     assert [(failure.path, failure.reason) for failure in library.failures()] == failures
+
+
+@SQLITE_ONLY
+def test_workers_read_object_storage_themselves(
+    library: Library, photos: Path, bucket: Bucket, s3: ObjectStorage, cluster: LoadOnRay
+) -> None:
+    for number in range(40):
+        make_photo(photos / f"{number}.png", (number + 1, 100, 9))
+    bucket.put_folder(photos)
+    bucket.put("broken.jpg", b"no picture")
+
+    before = len(s3.requests())
+
+    report = index_folders(library, ColourRuntime(), [to_path(bucket.url)], load_files=cluster)
+
+    assert report == IndexReport(found=41, encoded=40, failed=1)
+    read = [request for request in s3.requests()[before:] if request.path.endswith((".png", ".jpg"))]
+    assert [request.method for request in read] == ["GET"] * 41
 
 
 @SQLITE_ONLY

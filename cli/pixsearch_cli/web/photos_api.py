@@ -83,18 +83,18 @@ async def thumbnail(
 async def image(request: Request, site: SiteOfApp, id: Id) -> Response:
     """The photo's own file, as it is."""
     picture = await _picture(request, site, id)
-    if (path := await site.pictures.in_thread(request, _file_as_indexed, picture)) is None:
+    if (file := await site.pictures.in_thread(request, _file_as_indexed, picture)) is None:
         raise HTTPException(404, f"{picture.photos[0][0]}: the file is not there any more, or not as it was indexed")
     media_type = _MEDIA_TYPES.get(picture.metadata.format, "application/octet-stream")
+    path, data = file
     name = path.name.encode(errors="replace").decode()
     headers = {"Cache-Control": "private, no-cache"}
-    if isinstance(path, LocalPath):
-        return FileResponse(
-            path, media_type=media_type, filename=name, content_disposition_type="inline", headers=headers
-        )
-    data = await site.pictures.in_thread(request, read_file, path)
-    headers["Content-Disposition"] = f"inline; filename*=utf-8''{quote(name)}"
-    return Response(data, media_type=media_type, headers=headers)
+    if data is not None:
+        headers["Content-Disposition"] = f"inline; filename*=utf-8''{quote(name)}"
+        return Response(data, media_type=media_type, headers=headers)
+    return FileResponse(
+        str(path), media_type=media_type, filename=name, content_disposition_type="inline", headers=headers
+    )
 
 
 @router.get("/photos/{id}/explain", response_model=ExplanationAnswer)
@@ -130,12 +130,12 @@ async def _picture(request: Request, site: Site, id: int) -> StoredPicture:
     return picture
 
 
-def _file_as_indexed(picture: StoredPicture) -> FilePath | None:
-    """A photo of the picture that is there as it was when it was read."""
+def _file_as_indexed(picture: StoredPicture) -> tuple[FilePath, bytes | None] | None:
+    """A photo of the picture that is there as it was when it was read; of an object, what is in it."""
     for path, stamp in picture.photos:
         with suppress(OSError):
             if stamp_of(path) == stamp:
-                return path
+                return path, None if isinstance(path, LocalPath) else read_file(path, stamp.size_bytes)
     return None
 
 

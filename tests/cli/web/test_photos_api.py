@@ -13,6 +13,7 @@ from tests.cli.conftest import Run
 from tests.cli.web.conftest import MakeClient
 from tests.cli.web.test_search_api import problem
 from tests.colour_runtime import ColourRuntime
+from tests.object_storage import Bucket
 from tests.photos import noise_bytes, picture_bytes
 
 Size = tuple[int, int]
@@ -206,3 +207,22 @@ def test_no_request_writes_to_photos_or_library(client: TestClient, photos: Path
     assert client.get("/library").status_code == 200
 
     assert state() == before
+
+
+def test_a_photo_in_object_storage_is_shown(client: TestClient, run: Run, bucket: Bucket) -> None:
+    data = noise_bytes("PNG", (400, 300))
+    url = bucket.put("folder/noïse.png", data)
+    assert run("index", bucket.url).exit_code == 0
+    id = id_of(client, "no*se.png")
+
+    told = client.get(f"/api/photos/{id}").json()
+    image = client.get(f"/api/photos/{id}/image")
+    found = client.get("/api/search", params={"q": "red", "folder": f"{bucket.url}/folder", "rerank": False}).json()
+
+    assert told["path"] == url
+    assert (image.content, image.headers["content-type"]) == (data, "image/png")
+    assert image.headers["content-disposition"] == "inline; filename*=utf-8''no%C3%AFse.png"
+    assert opened(client.get(f"/api/photos/{id}/thumbnail").content).size == (400, 300)
+    assert [hit["path"] for hit in found["hits"]] == [url]
+    bucket.remove("folder/noïse.png")
+    assert problem(client.get(f"/api/photos/{id}/image"))[0] == 404
