@@ -85,10 +85,13 @@ class Database(ABC):
         # Not at the top: Alembic takes 0.2 s, which no query should pay.
         from pixsearch.library.migrations import upgrade
 
-        if self.is_older():
+        was_older = self.is_older()
+        if was_older:
             self.back_up()
         with self.writing() as connection:
             upgrade(connection)
+        if was_older:
+            self.give_back_room()
 
     @abstractmethod
     def is_there(self) -> bool:
@@ -105,6 +108,10 @@ class Database(ABC):
     @abstractmethod
     def back_up(self) -> None:
         """Copy what an update of the schema could spoil. Raises LibraryError."""
+
+    @abstractmethod
+    def give_back_room(self) -> None:
+        """Let the disk have what an update has freed, where that can be done."""
 
     @abstractmethod
     def size_bytes(self, connection: Connection) -> int:

@@ -83,6 +83,9 @@ class PostgresDatabase(Database):
     def back_up(self) -> None:
         """PostgreSQL changes a schema in a transaction; copies are `pg_dump`'s."""
 
+    def give_back_room(self) -> None:
+        """The server does that by itself."""
+
     def size_bytes(self, connection: Connection) -> int:
         return int(connection.scalar(_SIZE) or 0)
 

@@ -35,7 +35,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 
 # Core's tables, not the ORM's classes: no row here is an object with a life, and without the ORM a command starts 0.1 s
 # sooner.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 
 import sqlalchemy
@@ -60,6 +60,10 @@ class SqliteDatabase(Database):
                 f"{self.name} is of an older pixsearch and could not be copied before its update: {error}",
                 "Make room, or see to its permissions; nothing was changed",
             ) from error
+
+    def give_back_room(self) -> None:
+        with suppress(sqlite3.Error), closing(self._engine.raw_connection()) as connection:
+            connection.cursor().execute("VACUUM")  # else the next photos take the room
 
     def size_bytes(self, connection: Connection) -> int:  # noqa: ARG002
         return self._file.stat().st_size

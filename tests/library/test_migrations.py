@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pixsearch.errors import LibraryError
 from pixsearch.library import migrations
 from pixsearch.library.records import LibraryModel, Metadata, ScanRules
 from pixsearch.library.schema import METADATA, SCHEMA_VERSION
+from pixsearch.model.grids import unpack_grids
 from tests.database import SQLITE_ONLY
 from tests.test_durable import files_no_larger_than
 
@@ -28,7 +30,7 @@ def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Lib
     assert differences == []
 
 
-OLDER = ["0001", "0002", "0003"]
+OLDER = ["0001", "0002", "0003", "0004"]
 """0001 is that of pixsearch 0.1.0."""
 
 
@@ -78,6 +80,27 @@ def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_firs
     backup = sqlite3.connect(tmp_path / "library" / f"library.db.before-{SCHEMA_VERSION}")
     assert backup.execute("SELECT version_num FROM alembic_version").fetchall() == [(version,)]
     assert backup.execute("SELECT * FROM contents").fetchall() == before
+
+
+def test_pixel_grids_are_packed_anew_and_say_the_same_in_less_room(tmp_path: Path) -> None:
+    library_of_version("0004", tmp_path / "library")
+    file = tmp_path / "library" / "library.db"
+    connection = sqlite3.connect(file)
+    with connection:
+        contents = "INSERT INTO contents (id, digest, size_bytes, format, width, height) VALUES (?, ?, 1, 'PNG', 1, 1)"
+        connection.executemany(contents, [(id, bytes([id])) for id in range(2, 61)])
+        connection.execute("UPDATE grids SET grid = ?", (struct.pack("<f", 2.0) + bytes([0, 255, 1, 0]),))
+        mostly_zeros = struct.pack("<f", 1.0) + bytes([9, 0, 0, 0]) * 25_000
+        connection.executemany("INSERT INTO grids VALUES (?, 1, ?)", [(id, mostly_zeros) for id in range(2, 61)])
+    connection.close()
+    before = file.stat().st_size
+
+    with Library.open(tmp_path / "library") as library:
+        grids = library.grids([1, 60])
+
+    assert unpack_grids([grids[1]], 2)[0].tolist() == [[[0, 510], [2, 0]]]
+    assert unpack_grids([grids[60]], 4)[0][0].tolist() == [[9, 0, 0, 0]] * 25_000
+    assert file.stat().st_size < 0.45 * before
 
 
 def test_an_older_library_that_cannot_be_written_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

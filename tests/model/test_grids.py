@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,10 +16,10 @@ CHANNELS = 5
 GRIDS = arrays(np.float32, (3, CHANNELS), elements=st.floats(0, 1e4, width=32))
 
 
-def test_a_packed_grid_is_a_scale_and_a_byte_a_value() -> None:
-    packed = pack_grid(np.array([[0.0, 255.0], [1.0, 51.0]], dtype=np.float32))
+def test_a_packed_grid_is_a_scale_a_size_a_bit_for_each_value_and_a_byte_for_each_that_is_not_0() -> None:
+    packed = pack_grid(np.array([[0.0, 255.0], [1.0, 51.0], [0.0, 0.0], [0.0, 0.0], [2.0, 0.0]], dtype=np.float32))
 
-    assert packed == np.float32(1.0).tobytes() + bytes([0, 255, 1, 51])
+    assert packed == struct.pack("<fI", 1.0, 10) + bytes([0b01110000, 0b10000000, 255, 1, 51, 2])
 
 
 @given(GRIDS)

@@ -60,7 +60,7 @@ def test_pictures_and_texts_become_unit_vectors_and_grids_become_bytes(
         assert vectors.shape == (3, 16)
         assert vectors.dtype == np.float32
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
-    assert [len(grid) for grid in grids] == [4 + 2 * 2 * 1280] * 3  # a scale, then 2 x 2 cells of 1280 channels
+    assert unpack_grids(grids, 1280)[0].shape == (3, 2 * 2, 1280)
 
 
 def test_a_match_is_the_networks_own_of_the_stored_grid(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pixsearch.errors import DatasetError, PictureError
 from pixsearch.model.devices import autocast
-from pixsearch.model.grids import pack_grid, unpack_grids
+from pixsearch.model.grids import FORMAT, pack_grid, unpack_grids
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.tensors import picture_tensors, word_tensors
@@ -206,7 +206,7 @@ def _batches(count: int, size: int) -> list[list[int]]:
 def _key(model: Network, pictures: Sequence[CaptionedPicture], mirror: bool) -> str:
     """Changes with the CNN and its weights, the size of its input, the pictures (path, size, time) and their view."""
     config = model.config
-    shape = (config.backbone, config.input_size, config.longest_edge, config.resize, config.pool, mirror)
+    shape = (FORMAT, config.backbone, config.input_size, config.longest_edge, config.resize, config.pool, mirror)
     digest = hashlib.sha256(repr(shape).encode())
     for tensor in model.model.backbone.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
