@@ -52,7 +52,7 @@ def is_remote(path: bytes) -> bool:
 def to_path(name: str | bytes) -> FilePath:
     """A path as it is written. Raises UsageError for the URL of no storage."""
     name = os.fsdecode(name)
-    if (url := _URL.match(os.fsencode(name))) is None:
+    if (url := _URL.match(name.encode(errors="replace"))) is None:
         return Path(name)
     from upath import UPath
 

@@ -1,7 +1,8 @@
 """Files read, decoded and encoded on many machines, by Ray Data. The library stays with the process that indexes.
 
-Every machine has to see the photos at the same paths (a shared drive), and the checkpoint too where it is not the one
-that ships. What was committed is not sent out again; an actor that dies is started again by Ray, and its files with it.
+Every machine has to see the photos at the same paths (a shared drive, or object storage), and the checkpoint too where
+it is not the one that ships. What was committed is not sent out again; an actor that dies is started again by Ray, and
+its files with it.
 """
 
 from __future__ import annotations

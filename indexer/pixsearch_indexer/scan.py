@@ -46,7 +46,12 @@ class Scan:
         self.unlisted.clear()
         self._met.clear()
         # A stack, not recursion: folders can be nested deeper than Python's calls.
-        folders = [self._entries(self.folder, self._ignored_above())]
+        try:
+            above = self._ignored_above()
+        except (OSError, UsageError) as error:
+            self.unlisted[self.folder] = f"folder is passed over: {error}"
+            return
+        folders = [self._entries(self.folder, above)]
         while folders:
             entries, ignoring = folders[-1]
             ignores = bool(ignoring)

@@ -134,6 +134,18 @@ def test_photos_of_a_storage_out_of_reach_are_kept_and_not_taken_for_failures(
     assert brought_in(library, filled.url) == IndexReport(found=3, unchanged=3)
 
 
+def test_a_part_of_a_bucket_out_of_reach_keeps_its_photos_too(
+    library: Library, filled: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought_in(library, filled.url)
+    break_connection(monkeypatch)
+
+    report = brought_in(library, f"{filled.url}/deep")
+
+    assert report == IndexReport(offline=(to_path(f"{filled.url}/deep"),))
+    assert len(paths(library)) == 3
+
+
 def test_an_object_that_could_not_be_fetched_is_tried_again(
     library: Library, filled: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from pixsearch.errors import DatasetError
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.reading import read_captioned
+from tests.conftest import without_privileges
 from tests.photos import make_photo
 
 
@@ -65,3 +66,14 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DatasetError, match="no picture lies in the folder"):
         read_captioned(tmp_path, None)
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_read(public_folder: Path) -> None:
+    make_photo(public_folder / "a.png")
+    (public_folder / "closed").mkdir(mode=0)
+
+    with without_privileges():
+        reading = read_captioned(public_folder)
+
+    assert [picture.file.name for picture in reading.pictures] == ["a.png"]
+    assert list(map(str, reading.problems)) == [f"{public_folder / 'closed'}: cannot be listed (Permission denied)"]

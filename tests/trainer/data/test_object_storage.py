@@ -13,7 +13,7 @@ from pixsearch.storage import to_path
 from pixsearch_trainer.data.checking import check_pictures
 from pixsearch_trainer.data.reading import read_captioned
 from tests.object_storage import Bucket, ObjectStorage
-from tests.photos import picture_bytes
+from tests.photos import make_photo, picture_bytes
 
 
 def karpathy(*names: str) -> bytes:
@@ -55,6 +55,20 @@ def test_a_local_file_may_name_pictures_by_their_urls(tmp_path: Path, bucket: Bu
     [read] = read_captioned(tmp_path / "captions.jsonl").pictures
 
     assert str(read.file) == url
+
+
+def test_pictures_of_the_web_are_problems(tmp_path: Path) -> None:
+    make_photo(tmp_path / "a.png")
+    (tmp_path / "captions.csv").write_text("image,caption\nhttps://example.org/a.jpg,a square\na.png,a red square\n")
+
+    reading = read_captioned(tmp_path / "captions.csv")
+
+    assert [picture.file.name for picture in reading.pictures] == ["a.png"]
+    [problem] = reading.problems
+    assert (problem.line, problem.what) == (
+        2,
+        "names https://example.org/a.jpg, which is in no storage that can be read",
+    )
 
 
 def test_coco_s_pictures_are_found_in_the_folder_of_their_split(bucket: Bucket) -> None:

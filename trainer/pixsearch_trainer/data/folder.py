@@ -21,7 +21,7 @@ def read_folder(folder: FilePath) -> tuple[list[CaptionedPicture], list[Problem]
     """
     pictures: list[CaptionedPicture] = []
     problems: list[Problem] = []
-    for names, place in _walk(folder):
+    for names, place in _walk(folder, problems):
         texts = {name for name in names if name.endswith(".txt")}
         used: set[str] = set()
         for name in names:
@@ -40,12 +40,16 @@ def read_folder(folder: FilePath) -> tuple[list[CaptionedPicture], list[Problem]
     return pictures, problems
 
 
-def _walk(folder: FilePath) -> Iterator[tuple[list[str], FilePath]]:
-    """The names of the files in each folder, and the folder. Raises OSError where the first cannot be listed."""
+def _walk(folder: FilePath, problems: list[Problem]) -> Iterator[tuple[list[str], FilePath]]:
+    """The names of the files in each folder, and the folder. One that cannot be listed is a problem."""
     waiting = [folder]
     while waiting:
         place = waiting.pop()
-        names, folders = _listed(place)
+        try:
+            names, folders = _listed(place)
+        except OSError as error:
+            problems.append(Problem(place, None, f"cannot be listed ({error.strerror})"))
+            continue
         yield names, place
         waiting += (place / name for name in reversed(folders))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pixsearch.errors import DatasetError
+from pixsearch.errors import DatasetError, UsageError
 from pixsearch.storage import FilePath, Listings, is_remote, to_path
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.problems import Problem, printable, shown
@@ -132,10 +132,7 @@ class Gathering:
     ) -> _Gathered | None:
         if not _is_text(name):
             raise Malformed(f"names {shown(name)}, which is not UTF-8")
-        if is_remote(name.encode()):
-            places = [to_path(name)]
-        else:
-            places = [self._folder.joinpath(*filter(None, (folder, name))) for folder in folders]
+        places = self._places(name, folders)
         for file in places:
             if file in self._files:  # named in another way before, as a.jpg and ./a.jpg are
                 return self._files[file]
@@ -144,6 +141,14 @@ class Gathering:
         self._missing.append(places[0])
         self.report(where, f"{shown(name)} is not there")
         return None
+
+    def _places(self, name: str, folders: Sequence[str]) -> list[FilePath]:
+        if not is_remote(name.encode()):
+            return [self._folder.joinpath(*filter(None, (folder, name))) for folder in folders]
+        try:
+            return [to_path(name)]
+        except UsageError as error:
+            raise Malformed(f"names {shown(name)}, which is in no storage that can be read") from error
 
 
 @dataclass(slots=True)
