@@ -49,8 +49,9 @@ def grids() -> GridStore:
     values = torch.rand(PICTURES, 4, CHANNELS, generator=generator)
     for picture in range(PICTURES):
         values[picture, :, (picture % KINDS) * 300 : (picture % KINDS) * 300 + 300] += 2
-    packed = b"".join(pack_grid(grid.numpy()) for grid in values)
-    return GridStore(np.frombuffer(packed, np.uint8), np.arange(PICTURES + 1) * (4 + 4 * CHANNELS), CHANNELS)
+    packed = [pack_grid(grid.numpy()) for grid in values]
+    offsets = np.cumsum([0, *map(len, packed)])
+    return GridStore(np.frombuffer(b"".join(packed), np.uint8), offsets, CHANNELS)
 
 
 @pytest.fixture
