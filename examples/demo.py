@@ -49,8 +49,10 @@ def main() -> int:
     if not given.photos:
         copy_sample_photos(photos)
     library = DEMO_FOLDER / f"{photos.name}.library"
+    # One of an earlier demo may be of the checkpoint that shipped then.
+    again = ["--switch-model"] if library.exists() else []
     # 1 may only mean that a file could not be read: the others are in the library all the same.
-    if pixsearch("index", str(photos), "--library", str(library)) > 1:
+    if pixsearch("index", str(photos), "--library", str(library), *again) > 1:
         return 2
     exit_codes = [
         pixsearch("query", query, "--top-k", "3", "--library", str(library))
