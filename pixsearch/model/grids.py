@@ -37,5 +37,6 @@ def unpack_grids(packed: Sequence[bytes], channels: int) -> tuple[NDArray[np.flo
         bits = -(-size // 8)
         kept = np.unpackbits(np.frombuffer(grid, np.uint8, bits, _HEAD_BYTES), count=size).view(np.bool_)
         values = np.frombuffer(grid, np.uint8, offset=_HEAD_BYTES + bits)
-        row.reshape(-1)[:size][kept] = values * np.frombuffer(grid, "<f4", count=1)[0]
+        # By places: by the mask itself it takes numpy twice as long.
+        row.reshape(-1)[np.flatnonzero(kept)] = values * np.frombuffer(grid, "<f4", count=1)[0]
     return grids, np.arange(grids.shape[1]) < counts[:, None]
