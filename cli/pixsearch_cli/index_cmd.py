@@ -15,7 +15,7 @@ import typer
 from pixsearch.errors import LibraryNotFound, PixsearchError, UsageError
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
-from pixsearch.storage import FilePath, path_bytes, resolved_bytes, to_path
+from pixsearch.storage import FilePath, is_folder, path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import print_json, progress_bars, say
 
@@ -194,7 +194,12 @@ def _below(folders: list[FilePath], failures: list[Failure]) -> list[Failure]:
 
 def tell_offline(folders: Sequence[FilePath]) -> None:
     for folder in folders:
-        say(f"{folder} is not there, empty or out of reach; its photos stay in the library")
+        why = "is not there or empty"
+        try:
+            is_folder(path_bytes(folder))
+        except OSError as error:
+            why = f"cannot be reached ({error.strerror})"
+        say(f"{folder} {why}; its photos stay in the library")
 
 
 def summary(report: IndexReport) -> str:

@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.cli.conftest import Run
 from tests.colour_runtime import ColourRuntime
+from tests.object_storage import Bucket
+from tests.photos import picture_bytes
 
 
 def test_the_first_run_encodes_each_picture_once(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
@@ -69,10 +72,26 @@ def test_a_folder_that_is_unplugged_keeps_its_photos_and_says_so(
     outcome = run("index", photos)
 
     assert outcome.exit_code == 1
-    assert (
-        outcome.stderr == f"pixsearch: {photos} is not there, empty or out of reach; its photos stay in the library\n"
-    )
+    assert outcome.stderr == f"pixsearch: {photos} is not there or empty; its photos stay in the library\n"
     assert len(run("query", "red", "--json").stdout.splitlines()) == 3
+
+
+def test_a_bucket_that_does_not_answer_keeps_its_photos_and_the_reason_is_told(
+    run: Run, model: ColourRuntime, library: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("2026/red.png", picture_bytes("red"))
+    assert run("index", f"{bucket.url}/2026").exit_code == 0
+
+    async def no_answer(*_: object, **__: object) -> None:
+        raise RuntimeError("nobody answers")
+
+    monkeypatch.setattr("s3fs.S3FileSystem._call_s3", no_answer)
+    outcome = run("index")
+
+    assert outcome.exit_code == 1
+    told = f"{bucket.url}/2026 cannot be reached (nobody answers); its photos stay in the library"
+    assert outcome.stderr == f"pixsearch: {told}\n"
+    assert len(run("query", "red", "--json").stdout.splitlines()) == 1
 
 
 def test_a_folder_that_never_was_is_wrong_usage(run: Run, model: ColourRuntime, library: Path, tmp_path: Path) -> None:
