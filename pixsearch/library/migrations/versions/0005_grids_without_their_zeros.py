@@ -11,16 +11,26 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+_IDS_AT_ONCE = 500
 _GRIDS = sa.table("grids", sa.column("content_id"), sa.column("model_id"), sa.column("grid", sa.LargeBinary()))
 
 
 def upgrade() -> None:
     database = op.get_bind()
-    keys = database.execute(sa.select(_GRIDS.c.content_id, _GRIDS.c.model_id)).all()
-    for content_id, model_id in keys:
-        here = (_GRIDS.c.content_id == content_id) & (_GRIDS.c.model_id == model_id)
-        grid = database.execute(sa.select(_GRIDS.c.grid).where(here)).scalar_one()
-        database.execute(sa.update(_GRIDS).where(here).values(grid=_without_zeros(grid)))
+    repack = (
+        sa.update(_GRIDS)
+        .where(_GRIDS.c.content_id == sa.bindparam("of_content"), _GRIDS.c.model_id == sa.bindparam("of_model"))
+        .values(grid=sa.bindparam("packed"))
+    )
+    last = database.scalar(sa.select(sa.func.max(_GRIDS.c.content_id))) or 0
+    for first in range(0, last + 1, _IDS_AT_ONCE):
+        some = sa.select(_GRIDS).where(_GRIDS.c.content_id.between(first, first + _IDS_AT_ONCE - 1))
+        packed = [
+            {"of_content": content_id, "of_model": model_id, "packed": _without_zeros(grid)}
+            for content_id, model_id, grid in database.execute(some).all()
+        ]
+        if packed:
+            database.execute(repack, packed)
 
 
 def _without_zeros(grid: bytes) -> bytes:
