@@ -50,18 +50,22 @@ def is_remote(path: bytes) -> bool:
 
 
 def to_path(name: str | bytes) -> FilePath:
-    """A path as it is written. Raises UsageError for the URL of no storage."""
+    """A path as it is written. Raises UsageError for the URL of no storage, or of one whose package is missing."""
     name = os.fsdecode(name)
     if (url := _URL.match(name.encode(errors="replace"))) is None:
         return Path(name)
     from upath import UPath
 
     try:
-        if url[1].lower() in _NO_STORAGE or url[2] is None:
+        path = UPath(name)
+        # A host or a user, as in sftp://host/folder, is no part of what UPath calls a path, and would be forgotten.
+        if url[1].lower() in _NO_STORAGE or url[2] is None or str(path).rstrip("/") != name.rstrip("/"):
             raise ValueError
-        return UPath(name)
+        return path
     except ValueError as error:
         raise UsageError(f"{name} is in no storage that can be read", "As in: s3://bucket/folder") from error
+    except ImportError as error:
+        raise UsageError(f"{name} takes a package that is not installed: {error}") from error
 
 
 def path_bytes(path: FilePath) -> bytes:

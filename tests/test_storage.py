@@ -52,11 +52,16 @@ def test_a_remote_path_has_the_parts_of_a_path() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["http://example.org/photos", "https://example.org", "nothing://a/b", "s3://", "s3:///"]
+    "name", ["http://example.org/photos", "https://example.org", "nothing://a/b", "sftp://host/a", "s3://", "s3:///"]
 )
 def test_an_address_of_no_storage_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is in no storage that can be read"):
         to_path(name)
+
+
+def test_a_storage_whose_package_is_missing_is_refused_by_its_name() -> None:
+    with pytest.raises(UsageError, match="oss://bucket/a takes a package that is not installed: Install ossfs"):
+        to_path("oss://bucket/a")
 
 
 def test_a_resolved_path_is_absolute_and_a_url_has_no_slash_at_its_end(
