@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pixsearch import Library, Query, SearchEngine, Words
+from tests.colour_runtime import ColourRuntime
+
 PROJECT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(PROJECT / "tests" / "faults" / "pixsearch_with_colours.py")]
 
@@ -49,3 +52,11 @@ def pixsearch(start: Start) -> Pixsearch:
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return run
+
+
+def found(library: Path) -> list[str]:
+    """The photos that a query finds, asked in this process: a command's start takes most of a second, and there are
+    hundreds."""
+    with Library.open(library) as opened:
+        hits = SearchEngine(opened, ColourRuntime()).search(Query((Words("red"),)), 5)
+    return [str(hit.path) for hit in hits]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.faults.conftest import Pixsearch, Start
+from tests.faults.conftest import Pixsearch, Start, found
 from tests.photos import make_photo
 
 KILLS = 200
@@ -80,10 +80,9 @@ def test_killed_at_any_moment_a_library_loses_no_committed_photo_and_redoes_no_m
         assert longest_lost_s <= MOST_LOST_S
 
         if after:
-            answer = pixsearch("query", "red", "--json", "--top-k", "5")
-            assert answer.returncode == 0, answer.stderr
-            for line in answer.stdout.splitlines():
-                assert json.loads(line)["path"] in after
+            answer = found(library)
+            assert answer
+            assert set(answer) <= after.keys()
         if process.returncode == 0:
             finished += 1
             change_some(photos, chance, finished)
