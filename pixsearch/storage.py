@@ -160,8 +160,8 @@ class RemoteEntry:
         return self.stamp is not None
 
     def stat(self) -> RemoteStat:
-        if self.stamp is None:
-            return RemoteStat(stat.S_IFDIR, 0, 0)
+        """Of a file."""
+        assert self.stamp is not None
         return RemoteStat(stat.S_IFREG, *self.stamp)
 
 

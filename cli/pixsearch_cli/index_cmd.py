@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pixsearch.errors import LibraryNotFound, PixsearchError, UsageError
+from pixsearch.library.paths import is_at_or_below
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
 from pixsearch.storage import FilePath, is_folder, path_bytes, resolved_bytes, to_path
@@ -182,8 +183,6 @@ def indexed_with(place: Place) -> LibraryModel | None:
 
 def _below(folders: list[FilePath], failures: list[Failure]) -> list[Failure]:
     """The failures in these folders; all of them without any."""
-    from pixsearch.library.paths import is_at_or_below
-
     roots = [resolved_bytes(folder) for folder in folders]
     return [
         failure

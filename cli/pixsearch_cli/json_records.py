@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pixsearch import Hit
     from pixsearch.library.records import Failure, LibraryStatus, Metadata
     from pixsearch.search.explain import Explanation
+
+
+def path_text(value: object) -> str:
+    """For what `json.dumps` does not know: a path as a string, with lone surrogates for what is no UTF-8 in it.
+
+    Raises TypeError for anything but a path.
+    """
+    if isinstance(value, Path):
+        return str(value)
+    from upath import UPath  # only now: for those who have photos in object storage
+
+    if isinstance(value, UPath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is nothing that JSON has")
 
 
 def hit_record(hit: Hit) -> dict[str, object]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch_cli.json_records import path_text
 
 _NAMED_PROBLEMS = 5
 
@@ -28,10 +29,8 @@ def tell_problems(problems: Sequence[object]) -> None:
 
 
 def print_json(record: Mapping[str, object]) -> None:
-    """An object in one line of ASCII, which every pipe can carry. A path becomes a string, with lone surrogates for
-    what is no UTF-8 in it.
-    """
-    print(json.dumps(record, default=str))
+    """An object in one line of ASCII, which every pipe can carry."""
+    print(json.dumps(record, default=path_text))
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -59,10 +59,10 @@ def read_data(
     items, problems = on_main_process(accelerator, lambda: _read(recipe, sets, asked))
     enforce_limit(problems, max_bad, len(items))
     files = dict.fromkeys(file for item in items for file in _pictures_of(item))
-    checked = check_together(accelerator, [CaptionedPicture(file, ()) for file in files], workers, show)
-    sound = {picture.file for picture in checked.pictures}
-    items = [item for item in items if sound.issuperset(_pictures_of(item))]
-    problems = problems + checked.problems
+    faults = check_together(accelerator, [CaptionedPicture(file, ()) for file in files], workers, show)
+    unsound = {fault.file for fault in faults}
+    items = [item for item in items if unsound.isdisjoint(_pictures_of(item))]
+    problems = problems + faults
     enforce_limit(problems, max_bad, len(items))
     if "teacher" not in asked:
         with_words = [item for item in items if not isinstance(item, CaptionedPicture) or item.captions]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import pytest
 
 from pixsearch.progress import Progress
-from pixsearch_cli.output import progress_bars
+from pixsearch.storage import to_path
+from pixsearch_cli.output import print_json, progress_bars
 
 
 def test_where_stderr_is_no_terminal_progress_is_a_line_a_minute(
@@ -24,3 +27,11 @@ def test_where_stderr_is_no_terminal_progress_is_a_line_a_minute(
         "pixsearch: 1 min: training 2,000 of 9,000 loss 0.5, about 4 min left",
         "pixsearch: 2 min: training 4,000 of 9,000 loss 0.5, about 3 min left",
     ]
+
+
+def test_what_is_no_path_is_not_printed_as_one(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    print_json({"here": Path(os.fsdecode(b"/\xff.jpg")), "there": to_path("s3://bucket/a.jpg")})
+    assert capsysbinary.readouterr().out == b'{"here": "/\\udcff.jpg", "there": "s3://bucket/a.jpg"}\n'
+
+    with pytest.raises(TypeError, match="bytes is nothing that JSON has"):
+        print_json({"path": b"/a.jpg"})

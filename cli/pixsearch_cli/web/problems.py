@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from pixsearch.errors import LibraryError, ModelError, PictureError, PixsearchError, UsageError
+from pixsearch_cli.json_records import path_text
 
 PROBLEM = "application/problem+json"
 
@@ -28,7 +29,7 @@ class AsciiJson(JSONResponse):
     """JSON in ASCII, since a file's name need not be text: a path's string may have what UTF-8 has no bytes for."""
 
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, default=str, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return json.dumps(content, default=path_text, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def problem(

@@ -54,13 +54,11 @@ def check_pictures(pictures: Sequence[CaptionedPicture], workers: int, on_progre
 
 def check_together(
     accelerator: Accelerator, pictures: Sequence[CaptionedPicture], workers: int, on_progress: ProgressCallback
-) -> Reading:
-    """As `check_pictures`, with the same result in every process; each decodes its share of the pictures."""
+) -> list[Problem]:
+    """The problems of `check_pictures`, the same in every process; each decodes its share of the pictures."""
     rank, processes = accelerator.process_index, accelerator.num_processes
     shares = on_each_process(lambda: check_pictures(pictures[rank::processes], workers, on_progress).problems)
-    problems = [problem for share in shares for problem in share]
-    unsound = {problem.file for problem in problems}
-    return Reading([picture for picture in pictures if picture.file not in unsound], problems)
+    return [problem for share in shares for problem in share]
 
 
 def enforce_limit(problems: Sequence[Problem], limit: int | None, pictures: int) -> None:
