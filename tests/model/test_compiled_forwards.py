@@ -36,9 +36,11 @@ MASK = IDS != 0
 WITHOUT_TORCH = """
 import sys
 from pathlib import Path
+import numpy as np
+from pixsearch.model.grids import pack_grid
 from pixsearch.model.runtime import PixelBertRuntime
 runtime = PixelBertRuntime(Path(sys.argv[1]))
-grid = b"\\0\\0\\0\\1" + bytes(4 * 1280)
+grid = pack_grid(np.ones((4, 1280), np.float32))
 runtime.match("a cat", [grid] * 2, runtime.embed_texts(["a dog", "a cat"]))
 print(*sorted({"torch", "transformers", "torchvision", "openvino_telemetry.main"} & set(sys.modules)))
 """
