@@ -27,12 +27,15 @@ def chosen_folders(folders: Sequence[FilePath], library: Library | None) -> list
         raise UsageError("the library knows no folder yet", "Name one: pixsearch index FOLDER")
     chosen: list[bytes] = []
     for path in sorted(map(resolved_bytes, folders)) or roots:
-        is_known = path in roots or (library is not None and next(library.known_photos(path), None))
-        if not (is_known or _is_there(path)):
+        if not (path in roots or _has_photos_below(library, path) or _is_there(path)):
             raise UsageError(f"{os.fsdecode(path)} is not a folder", "Give the folder that holds the photos")
         if not any(is_at_or_below(path, other) for other in chosen):
             chosen.append(path)
     return chosen
+
+
+def _has_photos_below(library: Library | None, folder: bytes) -> bool:
+    return library is not None and any(path != folder for files in library.known_photos(folder) for path, *_ in files)
 
 
 def _is_there(folder: bytes) -> bool:

@@ -58,15 +58,25 @@ class LibraryVectors:
             with self._database.reading() as connection:
                 among = np.array(contents_that_pass(connection, filters), dtype=np.int64)
             return [int(id_) for id_ in index.search(query, count, among)[1][0]]
-        asked = count
-        while True:
-            ids = [int(id_) for id_ in self._service.search(query, asked, filters=filters)[1][0]]
+        return self._nearest_of_service(self._service, query, count, filters)
+
+    def _nearest_of_service(
+        self, service: MilvusIndex, query: NDArray[np.float32], count: int, filters: Filters
+    ) -> list[int]:
+        """The service leaves out what it can judge, and the rows what else does not pass of what it finds."""
+        asked = 0
+        while asked < service.most_found:
+            asked = min(max(count, _MORE * asked), service.most_found)
+            ids = [int(id_) for id_ in service.search(query, asked, filters=filters)[1][0]]
             with self._database.reading() as connection:
                 passing = set(contents_that_pass(connection, filters, ids))
             found = [id_ for id_ in ids if id_ in passing]
             if len(found) >= count or len(ids) < asked:
                 return found[:count]
-            asked *= _MORE
+        # So few pass that they can be named to it.
+        with self._database.reading() as connection:
+            among = np.array(contents_that_pass(connection, filters), dtype=np.int64)
+        return [int(id_) for id_ in service.search(query, count, among)[1][0]]
 
     def tell_service(self) -> None:
         """Tell the service what it does not know. Only for the holder of the lock. Raises LibraryError."""

@@ -25,9 +25,9 @@ from pixsearch.library.filters import Filters
 from pixsearch.library.records import Metadata
 from pixsearch.vectors.base import Ids, Vectors
 
-MOST_FOUND = 16_384
-"""By one search, the server's limit."""
 _PART = 1000
+_AMONG_AT_ONCE = 10_000
+"""Ids that a search names to the server, some 100 kB of text."""
 _GRPC = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
 """pymilvus asks idle servers every ten seconds whether they are there, for which Milvus Lite ends the connection."""
 _PLACE = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
@@ -42,6 +42,9 @@ class MilvusIndex:
 
     Every method raises LibraryError where the server cannot do it.
     """
+
+    most_found = 16_384
+    """By one search, the server's limit."""
 
     def __init__(self, place: str, fingerprint: str, size: int) -> None:
         """The collection of a model; made where it is not there, in place of that of another model.
@@ -106,15 +109,24 @@ class MilvusIndex:
         if not np.isfinite(queries).all():
             raise ValueError("a query is not finite")
         conditions = [] if filters is None else expression(filters)
-        if among is not None:
-            conditions.append(f"id in {[int(id_) for id_ in among]}")
-        if k == 0 or (among is not None and len(among) == 0):
+        if among is None:
+            return self._search(queries, k, conditions)
+        found = [(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64))]
+        for start in range(0, len(among), _AMONG_AT_ONCE):
+            named = among[start : start + _AMONG_AT_ONCE].tolist()
+            found.append(self._search(queries, k, [*conditions, f"id in {named}"]))
+        similarities, ids = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+        order = np.argsort(-similarities, axis=1)[:, :k]
+        return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(ids, order, axis=1)
+
+    def _search(self, queries: Vectors, k: int, conditions: list[str]) -> tuple[Vectors, Ids]:
+        if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         with _Errors(self.place):
             found = self._client.search(
                 self._name,
                 data=[query.tolist() for query in queries.astype(np.float32)],
-                limit=min(k, MOST_FOUND),
+                limit=min(k, self.most_found),
                 filter=" and ".join(conditions),
             )
         width = min((len(hits) for hits in found), default=0)

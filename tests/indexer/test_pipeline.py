@@ -262,6 +262,13 @@ def test_a_folder_that_never_was_is_a_usage_error(library: Library, runtime: Col
             index_folders(library, runtime, [photos, wrong])
 
 
+def test_a_photo_that_is_known_is_no_folder_either(indexed: Library, runtime: ColourRuntime, photos: Path) -> None:
+    photo = next(photos.glob("*.png"))
+
+    with pytest.raises(UsageError, match=f"{photo} is not a folder"):
+        index_folders(indexed, runtime, [photo])
+
+
 def test_without_a_folder_all_that_the_library_knows_are_refreshed(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:

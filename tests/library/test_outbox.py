@@ -12,11 +12,11 @@ import pytest
 from pixsearch import Filters, Library
 from pixsearch.errors import LibraryError
 from pixsearch.library import outbox
-from pixsearch.library.records import LibraryModel
+from pixsearch.library.records import IndexedFile, LibraryModel
 from pixsearch.vectors.milvus_index import MilvusIndex
 from pixsearch_indexer.verify import repair, verify
 from tests.database import sql
-from tests.library.test_library import MODEL, fill
+from tests.library.test_library import MODEL, STAMP, content, fill
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +119,20 @@ def test_filters_that_milvus_cannot_judge_are_judged_of_what_it_finds(library: L
     wanted = Filters(name="b.jpg")
 
     assert library.nearest(np.array([1, 0, 0], np.float32), 3, wanted) == [2]
+
+
+def test_what_alone_passes_is_found_however_far_from_the_query(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(library, {f"/photos/more {number}.jpg": b"%d" % number for number in range(40)})
+    with library.writing() as writer:
+        writer.use_model(MODEL)
+        far = [IndexedFile(b"/photos/far.jpg", STAMP, b"far")]
+        writer.store(writer.root_of(b"/photos")[0], [content(b"far", (0, 1, 0))], far, [])
+    monkeypatch.setattr(MilvusIndex, "most_found", 8)
+    wanted = Filters(name="far.jpg")
+
+    assert library.nearest(np.array([1, 0, 0], np.float32), 3, wanted) == library.passing(wanted) != []
 
 
 def test_a_library_may_come_back_to_a_file(library: Library, service: str) -> None:

@@ -33,14 +33,15 @@ def vectors(count: int) -> Vectors:
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
 
 
-def test_it_finds_what_faiss_finds(index: MilvusIndex) -> None:
+def test_it_finds_what_faiss_finds(index: MilvusIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pixsearch.vectors.milvus_index._AMONG_AT_ONCE", 300)
     drawn = vectors(2100)
     ids = np.arange(5, 2105)
     index.put(ids.tolist(), drawn, [PLAIN] * len(ids))
     exact = FaissIndex.empty(SIZE)
     exact.add(ids, drawn)
 
-    for among in (None, np.array([7, 8, 90, 1000])):
+    for among in (None, np.array([7, 8, 90, 1000]), ids[::3]):
         similarities, found = index.search(drawn[:50], 10, among)
         expected_similarities, expected = exact.search(drawn[:50], 10, among)
         assert similarities == pytest.approx(expected_similarities, abs=1e-3)  # FAISS keeps 16 bits a number
