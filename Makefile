@@ -12,6 +12,8 @@ QUERY ?=
 SLOW ?=
 ARGS ?=
 export PHOTOS QUERY
+# The slow tests measure, kill and fill disks, and want the machine for themselves.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test bench docs lint check clean
 .DEFAULT_GOAL := help
@@ -23,7 +25,7 @@ demo: $(INSTALLED)  ## index sample photos and run three queries; yours: PHOTOS=
 	@$(BIN)/python examples/demo.py --photos "$$PHOTOS" --query "$$QUERY"
 
 test: $(INSTALLED)  ## run the tests; SLOW=1 runs the slow ones too, ARGS="..." goes to pytest
-	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow") $(ARGS)
+	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow",$(SIDE_BY_SIDE)) $(ARGS)
 
 bench: $(INSTALLED)  ## measure speed and memory beside rclip; on your photos: PHOTOS=~/Pictures; takes half an hour
 	test -n "$$PHOTOS" || $(BIN)/python examples/demo.py

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import uuid
@@ -19,6 +20,11 @@ from tests.photos import make_photo
 from tests.postgres import PG_CTL, PostgresServer, postgres_server
 
 NOBODY = 65534
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what was imported: each stage of a training ends with a whole collection."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

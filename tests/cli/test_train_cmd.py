@@ -73,16 +73,15 @@ def checkpoint(tmp_path: Path) -> Path:
     return make_tiny_checkpoint(tmp_path / "checkpoint")
 
 
+@pytest.mark.usefixtures("indexed")
 def test_a_library_without_captions_cannot_be_trained_on_and_the_ways_to_give_pairs_are_named(
-    run: Run, library: Path, checkpoint: Path, tmp_path: Path
+    run: Run, checkpoint: Path
 ) -> None:
-    make_photo(tmp_path / "photos" / "red.png")
-    assert run("index", tmp_path / "photos", "--model", checkpoint).exit_code == 0
-
     for way in ("photo.txt", "metadata", "--data"):
         assert_refused(run, ["--model", checkpoint], 1, way)
 
 
+@pytest.mark.slow
 def test_texts_beside_the_photos_of_the_library_train_a_model_that_is_found_by_its_name(
     run: Run, library: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

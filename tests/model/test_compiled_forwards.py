@@ -139,6 +139,7 @@ def test_the_forwards_of_checkpoints_that_were_used_long_ago_are_let_go(
     assert [file.read_bytes() for file in nothing_kept.glob("*/match")] == [b"compiled"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_not_whole_is_named(tmp_path: Path, nothing_kept: Path) -> None:
     folder = make_tiny_checkpoint(tmp_path / "cut")
     weights = folder / WEIGHTS_FILE

@@ -20,6 +20,7 @@ from pixsearch.model.config import Calibration
 from pixsearch.model.grids import unpack_grids
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.model.tensors import picture_tensors, word_tensors
+from pixsearch.model.torch_forwards import TorchForwards
 
 TEXTS = ["a dog", "two cats on a red sofa", "rain"]
 
@@ -110,8 +111,12 @@ def test_more_pairs_than_a_batch_holds_match_as_each_alone(
 
 
 def test_a_gate_that_is_open_counts_in_what_is_indexed(
-    speaking: Path, pictures: list[Image.Image], tmp_path: Path
+    speaking: Path, pictures: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What torch runs need not be compiled.
+    monkeypatch.setattr(
+        "pixsearch.model.runtime.forwards_of", lambda folder, name, gpu: TorchForwards(folder, torch.device("cpu"))
+    )
     model, processor = load_checkpoint(speaking)
     model.image_gate.data.zero_()
     save_checkpoint(tmp_path, model, processor)

@@ -97,7 +97,7 @@ COPY = "all/copy of the tower.jpg"
         (Filters(name="*.png", orientation="square", has_place=True, camera="canon"), {FIJI}),
         (Filters(name="*.gif"), set()),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, Filters) else ", ".join(sorted(value)),
 )
 def test_what_passes_is_found_and_nothing_else(
     library: Library, photos: Path, filters: Filters, expected: set[str]
