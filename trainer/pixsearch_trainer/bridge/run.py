@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixsearch.durable import write_durably
 from pixsearch.errors import DatasetError
 from pixsearch.model.checkpoints import save_checkpoint
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval
@@ -24,7 +22,6 @@ from pixsearch.progress import ProgressCallback, silent
 from pixsearch_trainer.batches.augmentation import mirrored_caption
 from pixsearch_trainer.batches.draws import generator_of
 from pixsearch_trainer.bridge.first_stage import CaptionTable, FirstStageOptions, first_stage, mix_in
-from pixsearch_trainer.bridge.gate import open_gate
 from pixsearch_trainer.bridge.late_interaction import LateInteractionOptions, late_interaction
 from pixsearch_trainer.bridge.pixel_start import start_pixels_as_words
 from pixsearch_trainer.bridge.pixel_stream import PixelStreamOptions, pixel_stream
@@ -36,18 +33,16 @@ from pixsearch_trainer.bridge.reranker import (
     fold_of_each,
     reranker,
 )
-from pixsearch_trainer.bridge.weighing import weigh_similarity
+from pixsearch_trainer.bridge.validation import Validation
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions, of_split
-from pixsearch_trainer.evaluation.measure import evaluate
 from pixsearch_trainer.evaluation.recall import Evaluation
-from pixsearch_trainer.features import GridStore, encode_grids, encode_sentences, read_grids
+from pixsearch_trainer.features import GridStore, encode_grids, encode_sentences
 from pixsearch_trainer.optimisation.accelerator import Precision, make_accelerator
 from pixsearch_trainer.optimisation.log import RunLog
 from pixsearch_trainer.optimisation.loop import LoopOptions, Stage, train_stage
 from pixsearch_trainer.optimisation.state import RunFolder
 from pixsearch_trainer.starting_weights.other_task import Fresh
 
-FIGURES_FILE = "figures.json"
 _FEWEST_A_FOLD = 50  # pictures; with fewer a first stage trained on the rest says little
 
 
@@ -132,11 +127,11 @@ def train_bridge(
         if number > first or saved is None:
             run.save_beginning(number)
         run.train(part(number), log, saved if number == first else None, fresh)
-    run.open_gate(fresh)
-    run.weigh_similarity()
-    evaluation = run.measure("end", (len(parts), 0), options.measure_sample, (options.candidates,))
+    run.validation.open_gate(fresh)
+    run.validation.weigh_similarity()
+    evaluation = run.validation.measure_rerank("end", (len(parts), 0))
     if evaluation is not None:
-        run.choose_order(evaluation)
+        run.validation.choose_order(evaluation)
     run.save()
     if run.accelerator.is_main_process:
         run.folder.end()
@@ -157,7 +152,7 @@ class _Run:
         say: Callable[[str], None],
         on_progress: ProgressCallback,
     ) -> None:
-        self.training, self.validation = of_split(pictures, "train"), of_split(pictures, "val")
+        self.training = of_split(pictures, "train")
         if len(self.training) < 2:
             raise DatasetError(
                 f"{len(self.training)} captioned pictures are too few", "Give two or more in the split train"
@@ -166,7 +161,20 @@ class _Run:
         self.device = self.accelerator.device
         self.network, self.processor, self.options = network.to(self.device).eval(), processor, options
         self.folder = RunFolder(out)
-        self.say, self.on_progress = (say, on_progress) if self.accelerator.is_main_process else (_mute, silent)
+        is_main = self.accelerator.is_main_process
+        self.on_progress = on_progress if is_main else silent
+        self.validation = Validation(
+            self.network,
+            processor,
+            of_split(pictures, "val"),
+            self._grids,
+            sample=options.measure_sample,
+            candidates=options.candidates,
+            out=out,
+            writes=is_main,
+            say=say if is_main else _mute,
+            on_progress=self.on_progress,
+        )
         self.files = [str(picture.file) for picture in self.training]
         self.captions = Captions.of(self.training)
         self.table = CaptionTable(self.captions.of_picture, self.device)
@@ -177,7 +185,6 @@ class _Run:
         folds = max(1, min(options.folds, len(self.training) // _FEWEST_A_FOLD))
         self.folds = fold_of_each(len(self.training), folds, options.loop.seed).to(self.device)
         self.fold_maps: list[EmbeddingMaps] = []
-        self.figures: list[dict[str, Any]] = []
         self._sentences: Tensor | None = None
         self.grids = self._grids(self.training)
         self.stores = [self.grids, self._grids(self.training, mirror=True)]
@@ -229,7 +236,7 @@ class _Run:
                 mix_in(self.network.maps, self.initial_maps, self.options.first_stage.kept)
             self.save()
             if stage.number == 0:
-                self.measure("first stage", (1, 0), sample=None, candidates=())
+                self.validation.measure_first_stage((1, 0))
         elif stage.name == "re-ranker":
             self._sentences = None  # the Transformer reads them a little otherwise now
 
@@ -278,12 +285,7 @@ class _Run:
         """The stage, with a look at val and a checkpoint every some steps."""
 
         def look(step: int) -> None:
-            self.measure(
-                f"{stage.name}, step {step}",
-                (stage.number, step),
-                self.options.measure_sample,
-                (self.options.candidates,),
-            )
+            self.validation.measure_rerank(f"{stage.name}, step {step}", (stage.number, step))
             self.save()
 
         stage.measure_every, stage.measure = self.options.measure_every, look
@@ -306,90 +308,14 @@ class _Run:
         self.fold_maps = [copy.deepcopy(self.initial_maps) for _ in snapshot["fold_maps"]]
         for maps, state in zip(self.fold_maps, snapshot["fold_maps"], strict=True):
             maps.load_state_dict(state)
-        if (figures := self.folder.out / FIGURES_FILE).exists():
-            measured = json.loads(figures.read_bytes())
-            self.figures = [figure for figure in measured if (figure["stage"], figure["step"]) <= moment]
-
-    @torch.no_grad()
-    def open_gate(self, fresh: Fresh) -> None:
-        """Let the Transformer's reading of pixels into the image embedding as far as val gains.
-
-        Without val it stays as it is in a checkpoint that is gone on with, and is closed elsewhere.
-        """
-        if not self.validation:
-            if fresh != "nothing":
-                self.network.image_gate.zero_()
-            return
-        captions, grids = Captions.of(self.validation), self._grids(self.validation)
-        sentences = encode_sentences(self.network, self.processor, captions.sentences, self.on_progress)
-        read = read_grids(self.network, grids)
-        reached = open_gate(
-            self.network,
-            self.network.maps.text(sentences.to(self.device)),
-            self.network.maps.image(grids.pooled().to(self.device)),
-            read,
-            captions.matches().to(self.device),
-        )
-        figures = ", ".join(f"{gate:g}: {recall:.1f}" for gate, recall in reached.items())
-        self.say(f"val, R@1 of the first stage by the image stream's gate {figures}")
-
-    def weigh_similarity(self) -> None:
-        """Let the first stage's similarity count in the ITM logit as much as val likes it to."""
-        if not self.validation:
-            return
-        options = self.options
-        reached = weigh_similarity(
-            self.network,
-            self.processor,
-            self.validation,
-            self._grids(self.validation),
-            options.candidates,
-            options.measure_sample,
-        )
-        figures = ", ".join(f"{factor:g}: {recall:.1f}" for factor, recall in reached.items())
-        self.say(f"val, R@1 of the re-rank by how much similarity counts {figures}")
-
-    def choose_order(self, evaluation: Evaluation) -> None:
-        """Let the re-rank order results by default if it does so better on val."""
-        direction = evaluation.text_to_image
-        reranked = direction.reranked[self.options.candidates]
-        config = dataclasses.replace(self.network.config, rerank=reranked.r1 >= direction.first_stage.r1)
-        self.network.config = self.processor.config = config
-
-    def measure(
-        self, name: str, moment: tuple[int, int], sample: int | None, candidates: Sequence[int]
-    ) -> Evaluation | None:
-        """Evaluate on val and add the figures to those that go beside the checkpoint; `moment` is stage and step."""
-        if not self.validation:
-            return None
-        training = self.network.training
-        self.network.eval()
-        evaluation = evaluate(
-            self.network,
-            self.processor,
-            self.validation,
-            self._grids(self.validation),
-            candidates,
-            sample,
-            on_progress=self.on_progress,
-        )
-        self.network.train(training)
-        stage, step = moment
-        self.figures.append({"moment": name, "stage": stage, "step": step, "sample": sample} | evaluation.as_json())
-        if self.accelerator.is_main_process:
-            file = self.folder.out / FIGURES_FILE
-            write_durably(file, (json.dumps(self.figures, indent=1) + "\n").encode())
-        first, reranked = evaluation.text_to_image.first_stage, evaluation.text_to_image.reranked
-        figures = [f"first stage {first.r1:.1f}"] + [f"re-ranked {recall.r1:.1f}" for recall in reranked.values()]
-        self.say(f"val, {name}: text to image R@1 {', '.join(figures)}")
-        return evaluation
+        self.validation.go_on(moment)
 
     def save(self) -> None:
         """Write the checkpoint as it is now."""
         if self.accelerator.is_main_process:
             save_checkpoint(self.folder.out, self.network, self.processor)
 
-    def _grids(self, pictures: list[CaptionedPicture], mirror: bool = False) -> GridStore:
+    def _grids(self, pictures: Sequence[CaptionedPicture], mirror: bool = False) -> GridStore:
         with self.accelerator.main_process_first():
             cache, limit = self.folder.folder / "cache", 1e9 * self.options.cache_gb
             return encode_grids(self.network, self.processor, pictures, cache, self.on_progress, limit, mirror)
