@@ -23,14 +23,15 @@ _USER = "postgres" if os.geteuid() == 0 else None
 class PostgresServer:
     """A cluster in a folder, reached by a socket in it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        self._folder, self._durable = folder, durable
         self._numbers = count()
         self._pg_ctl("initdb", "-o", "--auth=trust --username=pixsearch --no-sync --encoding=UTF8")
         self.start()
 
     def start(self) -> None:
-        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off"
+        fsync = "on" if self._durable else "off"
+        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync={fsync}"
         self._pg_ctl("start", "-w", "-o", options, "-l", str(self._folder / "log"))
 
     def stop(self, mode: str = "fast") -> None:
@@ -54,11 +55,12 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """Unless `durable`, what it stores need not outlive the machine."""
     with tempfile.TemporaryDirectory(prefix="pixsearch-postgres-") as folder:
         if _USER is not None:
             shutil.chown(folder, _USER)
-        server = PostgresServer(Path(folder))
+        server = PostgresServer(Path(folder), durable=durable)
         try:
             yield server
         finally:

@@ -21,6 +21,7 @@ from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import print_json, progress_bars, say
 
 if TYPE_CHECKING:
+    from pixsearch import Library
     from pixsearch.library.records import Failure, LibraryModel
     from pixsearch_indexer import IndexReport, Survey
 
@@ -153,7 +154,7 @@ def _index(
     with Library.create(place) if folders else Library.open(place) as library:
         with progress_bars() as show:
             report = index_folders(library, encoder, folders, show, **options)
-        return report, _below(folders, library.failures())
+        return report, _of_this_run(folders, library)
 
 
 def _survey(folders: list[FilePath], place: Place, rules: Mapping[str, Any]) -> Survey:
@@ -181,13 +182,13 @@ def indexed_with(place: Place) -> LibraryModel | None:
     return None
 
 
-def _below(folders: list[FilePath], failures: list[Failure]) -> list[Failure]:
-    """The failures in these folders; all of them without any."""
-    roots = [resolved_bytes(folder) for folder in folders]
+def _of_this_run(folders: list[FilePath], library: Library) -> list[Failure]:
+    """The failures in these folders and of files of texts, all of which every run looks at; all without any folder."""
+    looked_at = [*map(resolved_bytes, folders), *library.text_files()]
     return [
         failure
-        for failure in failures
-        if not roots or any(is_at_or_below(path_bytes(failure.path), root) for root in roots)
+        for failure in library.failures()
+        if not folders or any(is_at_or_below(path_bytes(failure.path), path) for path in looked_at)
     ]
 
 

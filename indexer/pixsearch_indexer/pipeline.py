@@ -115,7 +115,7 @@ def index_folders(
         work = [run.look_at(folder, rules) for folder in chosen]
         run.carry_out(work)
         if not wish.asked:
-            read_text_files(library, writer, [path for path in folders if is_text_file(path)])
+            run.report.failed += read_text_files(library, writer, [path for path in folders if is_text_file(path)])
             run.report.texts = encode_texts(writer, encoder, on_progress, lambda: wish.asked)
         if wish.asked:
             raise Interrupted(

@@ -23,7 +23,7 @@ def chosen_folders(folders: Sequence[FilePath], library: Library | None) -> list
         return []
     folders = [folder for folder in folders if not is_text_file(folder)]
     roots = {} if library is None else library.roots()
-    if not (folders or roots):
+    if not (folders or roots or (library is not None and library.text_files())):
         raise UsageError("the library knows no folder yet", "Name one: pixsearch index FOLDER")
     chosen: list[bytes] = []
     for path in sorted(map(resolved_bytes, folders)) or roots:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
-from pixsearch.errors import PixsearchError
 from pixsearch.library.library import Library
+from pixsearch.library.records import FailedFile
+from pixsearch.library.schema import LOOK_AGAIN
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch.storage import FilePath, stamp_of
@@ -23,22 +24,47 @@ def is_text_file(path: FilePath) -> TypeGuard[Path]:
     return isinstance(path, Path) and path.suffix.lower() == SUFFIX and path.expanduser().is_file()
 
 
-def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Path]) -> None:
-    """Bring these files, and all that the library knows, up to date in it.
+def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Path]) -> int:
+    """Bring these files, and all that the library knows, up to date in it. Returns how many of them are failures.
 
-    A file that is gone from a folder that is there is forgotten. Raises PixsearchError for one that is no text.
+    A file that is gone from a folder that is there is forgotten.
     """
     known = library.text_files()
     given = {os.path.realpath(os.fsencode(file.expanduser())) for file in files}
+    failed = 0
     for path in sorted(known.keys() | given):
+        file = Path(os.fsdecode(path))
         try:
-            stamp = stamp_of(file := Path(os.fsdecode(path)))
+            stamp = stamp_of(file)
+            if path not in known or known[path].stamp != stamp:
+                writer.store_text_file(path, stamp, dict(_lines(file)))
+            else:
+                failed += known[path].failed
         except FileNotFoundError:
-            if os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120
+            if file.parent.is_dir():
                 writer.forget_text_file(path)
-            continue
-        if known.get(path) != stamp:
-            writer.store_text_file(path, stamp, dict(_lines(file)))
+            elif path in known:
+                failed += known[path].failed
+        except UnicodeDecodeError:
+            writer.store_text_failure(FailedFile(path, stamp, "is not text in UTF-8"))
+            failed += 1
+        except OSError as error:
+            writer.store_text_failure(FailedFile(path, None, f"cannot be read: {error.strerror}"))
+            failed += 1
+    return failed
+
+
+def have_texts_changed(library: Library) -> bool:
+    """Whether a file of texts changed or is gone since it was looked at; one that could not be read is left out."""
+    for path, known in library.text_files().items():
+        file = Path(os.fsdecode(path))
+        try:
+            is_same = stamp_of(file) == known.stamp
+        except OSError:
+            is_same = not file.parent.is_dir()
+        if not is_same and known.stamp.size_bytes != LOOK_AGAIN:
+            return True
+    return False
 
 
 def encode_texts(
@@ -55,11 +81,8 @@ def encode_texts(
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that say something, with their numbers from 1."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise PixsearchError(f"{path} is not text in UTF-8", "Save it as UTF-8, one text a line") from error
+    """The lines that say something, with their numbers from 1. Raises OSError, UnicodeDecodeError."""
+    text = path.read_text(encoding="utf-8-sig").replace("\0", " ")  # which no text in PostgreSQL may hold
     for number, line in enumerate(text.splitlines(), start=1):
         if words := " ".join(line.split()):
             yield number, words

@@ -18,13 +18,14 @@ from pixsearch.storage import to_path
 from pixsearch_indexer.encoder import Encoder
 from pixsearch_indexer.pipeline import index_folders
 from pixsearch_indexer.report import IndexReport
+from pixsearch_indexer.texts import have_texts_changed
 
 QUIET_MS = 500
 """A burst of changes is over when nothing has changed for so long,"""
 BURST_MS = 10_000
 """and after this in any case."""
 LOOK_MS = 2000
-"""How often it is looked for folders that were plugged in or out, which no event tells."""
+"""How often it is looked for what no event tells: folders that were plugged in or out, files of texts that changed."""
 
 
 def watch(
@@ -34,7 +35,7 @@ def watch(
     on_watching: Callable[[int], None] = lambda _: None,
     on_progress: ProgressCallback = silent,
 ) -> None:
-    """Bring the library up to date now, and again whenever something changes in its folders, until Ctrl-C or SIGTERM.
+    """Bring the library up to date now, and again when a folder or text file of it changes, until Ctrl-C or SIGTERM.
 
     `on_run` hears what each run did, `on_watching` how many folders are watched, each time they are other ones. While
     another process writes to the library it waits. Drives that tell nobody of changes, network drives among them, need
@@ -56,7 +57,7 @@ def watch(
                     waiting |= online
                 came_or_went = online ^ _online(library)
                 waiting |= came_or_went
-                if waiting and _run(library, encoder, waiting, on_run, on_progress):
+                if (waiting or have_texts_changed(library)) and _run(library, encoder, waiting, on_run, on_progress):
                     waiting.clear()
                 if not begun:
                     begun = True
@@ -72,7 +73,7 @@ def _run(
     on_run: Callable[[IndexReport], None],
     on_progress: ProgressCallback,
 ) -> bool:
-    """Bring these folders up to date; False where another process is writing, so that it has to be tried again."""
+    """Bring these folders up to date, or all; False where another process writes, so that it has to be tried again."""
     try:
         on_run(index_folders(library, encoder, [to_path(root) for root in sorted(roots)], on_progress))
     except LibraryBusy:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -23,6 +22,7 @@ from pixsearch.library.records import (
     Failure,
     FoundText,
     KnownFile,
+    KnownTextFile,
     LibraryModel,
     LibraryStatus,
     RootStatus,
@@ -39,11 +39,11 @@ from pixsearch.library.schema import (
     VECTOR_OUTBOX,
 )
 from pixsearch.library.sqlite_database import SqliteDatabase, cannot_make
-from pixsearch.library.status import model_of, rules_of, status_of, text_files_of
+from pixsearch.library.status import failures_of, model_of, rules_of, status_of, text_files_of
 from pixsearch.library.texts import nearest_texts
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.settings import Place
-from pixsearch.storage import FilePath, FileStamp, Listings, to_path
+from pixsearch.storage import FilePath, Listings, to_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -217,8 +217,8 @@ class Library:
         with self._database.reading() as connection:
             return candidate_at(connection, path)
 
-    def text_files(self) -> dict[bytes, FileStamp]:
-        """The text files whose lines the library holds, by path, as they were when they were read."""
+    def text_files(self) -> dict[bytes, KnownTextFile]:
+        """The text files that were given to be indexed, by path."""
         with self._database.reading() as connection:
             return text_files_of(connection)
 
@@ -263,15 +263,9 @@ class Library:
         return check(self._database)
 
     def failures(self) -> list[Failure]:
-        """What could not be indexed, by path."""
+        """What could not be indexed, photos and files of texts, by path."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(FAILURES.c.path, FAILURES.c.reason, FAILURES.c.failed_at_s).order_by(FAILURES.c.path)
-            ).all()
-        return [
-            Failure(to_path(path), reason, datetime.fromtimestamp(failed_at_s, UTC))
-            for path, reason, failed_at_s in rows
-        ]
+            return failures_of(connection)
 
     def captioned_photos(self) -> list[CaptionedPhoto]:
         """The photos that somebody described: in a .txt beside them (read now), or in their own caption or title."""

@@ -181,6 +181,14 @@ KnownFile = tuple[bytes, int | None, int | None]
 """The same as the library knows it. Without a size, or with one below 0: to be looked at even if it did not change."""
 
 
+class KnownTextFile(NamedTuple):
+    """A file of texts as it was when it was looked at last."""
+
+    stamp: FileStamp
+    failed: bool
+    """Whether it is a failure: it could not be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewContent:
     """A picture the library does not know yet, encoded."""

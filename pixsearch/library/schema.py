@@ -35,7 +35,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 
 # Core's tables, not the ORM's classes: no row here is an object with a life, and without the ORM a command starts 0.1 s
 # sooner.
@@ -52,7 +52,7 @@ EMBEDDING_TYPE = "<f4"
 """numpy's name of how an embedding is stored: float32, little-endian."""
 
 LOOK_AGAIN = -1
-"""The size of a photo that the next run must read, whatever its stamp is."""
+"""The size of a photo or text file that the next run must read, whatever its stamp is."""
 
 # Every path is absolute, and bytes: on Linux a file's name need not be valid text.
 
@@ -190,6 +190,9 @@ TEXT_FILES = Table(
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
+    # Of one that could not be read when it was looked at last; else both are NULL.
+    Column("reason", String),
+    Column("failed_at_s", Double),
 )
 
 TEXTS = Table(

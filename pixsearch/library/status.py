@@ -8,14 +8,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, select, union_all
 
 from pixsearch.library.database import Database
 from pixsearch.library.outbox import vectors_place, waiting
-from pixsearch.library.records import LibraryModel, LibraryStatus, RootStatus, RunStatus, ScanRules
+from pixsearch.library.records import (
+    Failure,
+    KnownTextFile,
+    LibraryModel,
+    LibraryStatus,
+    RootStatus,
+    RunStatus,
+    ScanRules,
+)
 from pixsearch.library.schema import CONTENTS, FAILURES, MODELS, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS, VECTOR_INDEX
 from pixsearch.settings import DATABASE_NAME
 from pixsearch.storage import FileStamp, is_folder, is_remote, to_path
+
+_FAILED = TEXT_FILES.c.reason.is_not(None)
 
 
 def model_of(connection: Connection) -> LibraryModel | None:
@@ -28,10 +38,25 @@ def model_of(connection: Connection) -> LibraryModel | None:
     return LibraryModel(*row) if row is not None else None
 
 
-def text_files_of(connection: Connection) -> dict[bytes, FileStamp]:
+def text_files_of(connection: Connection) -> dict[bytes, KnownTextFile]:
     """See `Library.text_files`."""
-    rows = connection.execute(select(TEXT_FILES.c.path, TEXT_FILES.c.size_bytes, TEXT_FILES.c.mtime_ns)).all()
-    return {path: FileStamp(size_bytes, mtime_ns) for path, size_bytes, mtime_ns in rows}
+    rows = connection.execute(
+        select(TEXT_FILES.c.path, TEXT_FILES.c.size_bytes, TEXT_FILES.c.mtime_ns, TEXT_FILES.c.reason)
+    )
+    return {row.path: KnownTextFile(FileStamp(row.size_bytes, row.mtime_ns), row.reason is not None) for row in rows}
+
+
+def failures_of(connection: Connection) -> list[Failure]:
+    """See `Library.failures`."""
+    rows = connection.execute(
+        union_all(
+            select(FAILURES.c.path, FAILURES.c.reason, FAILURES.c.failed_at_s),
+            select(TEXT_FILES.c.path, TEXT_FILES.c.reason, TEXT_FILES.c.failed_at_s).where(_FAILED),
+        ).order_by("path")
+    )
+    return [
+        Failure(to_path(path), reason, datetime.fromtimestamp(failed_at_s, UTC)) for path, reason, failed_at_s in rows
+    ]
 
 
 def rules_of(root: Row[*tuple[Any, ...]]) -> ScanRules:
@@ -48,7 +73,10 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
     ).all()
     contents = connection.execute(select(func.count(CONTENTS.c.id))).scalar_one()
     cut_short = connection.execute(select(func.count(CONTENTS.c.id)).where(CONTENTS.c.share_decoded < 1)).scalar_one()
-    failures = connection.execute(select(func.count(FAILURES.c.id))).scalar_one()
+    failures = sum(
+        connection.execute(count).scalar_one()
+        for count in (select(func.count(FAILURES.c.id)), select(func.count(TEXT_FILES.c.id)).where(_FAILED))
+    )
     texts = connection.execute(select(func.count(TEXTS.c.id))).scalar_one()
     run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
     files: list[os.DirEntry[str]] = []

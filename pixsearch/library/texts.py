@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import heapq
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Select, delete, exists, insert, or_, select, union
+from sqlalchemy import Connection, Select, delete, exists, insert, or_, select, union, update
 
 from pixsearch.library.database import in_parts
-from pixsearch.library.records import FoundText, TextSource
+from pixsearch.library.records import FailedFile, FoundText, TextSource
 from pixsearch.library.schema import (
     CONTENTS,
     EMBEDDING_TYPE,
+    LOOK_AGAIN,
     PHOTOS,
     TEXT_FEATURES,
     TEXT_FILES,
@@ -68,6 +70,18 @@ def store_lines(connection: Connection, path: bytes, stamp: FileStamp, lines: Ma
     rows = [{"file_id": file_id, "line": line, "text_id": ids[text]} for line, text in lines.items()]
     if rows:
         connection.execute(insert(TEXT_LINES), rows)
+
+
+def store_text_failure(connection: Connection, failure: FailedFile) -> None:
+    """Let a text file be a failure; without a stamp it could not be read, and keeps the lines that it had."""
+    reason = {"reason": failure.reason, "failed_at_s": time.time()}
+    if failure.stamp is None:
+        file = update(TEXT_FILES).where(TEXT_FILES.c.path == failure.path)
+        if connection.execute(file.values(size_bytes=LOOK_AGAIN, **reason)).rowcount:
+            return
+    connection.execute(delete(TEXT_FILES).where(TEXT_FILES.c.path == failure.path))
+    stamp = failure.stamp or FileStamp(LOOK_AGAIN, 0)
+    connection.execute(insert(TEXT_FILES).values(path=failure.path, **stamp._asdict(), **reason))
 
 
 def add_texts(connection: Connection, texts: Sequence[str]) -> dict[str, int]:

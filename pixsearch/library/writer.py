@@ -31,7 +31,13 @@ from pixsearch.library.schema import (
     VECTOR_INDEX,
 )
 from pixsearch.library.status import model_of
-from pixsearch.library.texts import add_texts, drop_unused_texts, store_lines, texts_without_features
+from pixsearch.library.texts import (
+    add_texts,
+    drop_unused_texts,
+    store_lines,
+    store_text_failure,
+    texts_without_features,
+)
 from pixsearch.storage import FileStamp
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
@@ -209,6 +215,12 @@ class LibraryWriter:
         """Let the library hold a text file's lines, by their numbers from 1, in place of those it held."""
         with self._database.writing() as connection:
             store_lines(connection, path, stamp, lines)
+            drop_unused_texts(connection)
+
+    def store_text_failure(self, failure: FailedFile) -> None:
+        """Let a text file be listed as a failure. Its lines are forgotten, unless it could not be read (no stamp)."""
+        with self._database.writing() as connection:
+            store_text_failure(connection, failure)
             drop_unused_texts(connection)
 
     def forget_text_file(self, path: bytes) -> None:

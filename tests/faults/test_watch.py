@@ -68,6 +68,21 @@ def test_what_comes_and_goes_is_found_without_being_asked_until_ctrl_c(
 
 
 @pytest.mark.slow
+def test_texts_that_change_are_read_again(photos: Path, tmp_path: Path, pixsearch: Pixsearch, start: Start) -> None:
+    make_photo(photos / "first.png", (1, 2, 3))
+    texts = tmp_path / "texts.txt"
+    texts.write_text("all red\n")
+    assert pixsearch("index", photos, texts).returncode == 0
+    with start("watch") as process:
+        read_line(process, "stderr")
+        texts.write_text("all red\nall blue\n")
+        came = read_line(process, "stdout")
+        process.kill()
+
+    assert came == "1 photos: nothing encoded, 1 unchanged, 0 failed, 1 texts encoded\n"
+
+
+@pytest.mark.slow
 def test_a_burst_of_files_is_all_taken_in(watching: subprocess.Popen[str], photos: Path, tmp_path: Path) -> None:
     for number in range(BURST):
         make_photo(photos / f"{number}.png", (number % 255 + 1, number // 255 + 1, 200))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pixsearch import Library, Picture, Query, SearchEngine
-from pixsearch.errors import PixsearchError, UsageError
+from pixsearch.errors import UsageError
 from pixsearch.search.query import Words
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
@@ -158,11 +158,57 @@ def test_photos_and_texts_may_be_given_together(
     assert (report.encoded, report.texts) == (1, 3)
 
 
-def test_a_file_that_is_no_text_is_named(library: Library, runtime: ColourRuntime, tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_bytes(b"caf\xe9\n")
+def test_a_file_that_is_no_text_is_a_failure_until_it_is_one_and_stops_nothing(
+    library: Library, runtime: ColourRuntime, captions: Path, photos: Path
+) -> None:
+    make_photo(photos / "red.png")
+    words = captions.with_name("a first one.txt")
+    words.write_bytes(b"caf\xe9\n")
 
-    with pytest.raises(PixsearchError, match=r"words\.txt is not text in UTF-8"):
-        index_folders(library, runtime, [tmp_path / "words.txt"])
+    report = index_folders(library, runtime, [words, captions, photos])
+    again = index_folders(library, runtime, [])
+
+    assert (report.encoded, report.texts, report.failed) == (1, 3, 1)
+    assert again.failed == 1
+    assert [(failure.path, failure.reason) for failure in library.failures()] == [(words, "is not text in UTF-8")]
+    assert library.status().failures == 1
+    words.write_text("caf\xe9 in blue\n", encoding="utf-8")
+    mended = index_folders(library, runtime, [])
+    assert (mended.texts, mended.failed, library.failures()) == (1, 0, [])
+
+
+def test_lines_that_became_no_text_are_forgotten(library: Library, runtime: ColourRuntime, captions: Path) -> None:
+    index_folders(library, runtime, [captions])
+    captions.write_bytes(b"caf\xe9\n")
+
+    assert index_folders(library, runtime, []).failed == 1
+    assert found(library) == []
+
+
+def test_a_file_that_cannot_be_read_now_keeps_its_lines_and_is_tried_again(
+    library: Library, runtime: ColourRuntime, captions: Path
+) -> None:
+    index_folders(library, runtime, [captions])
+    captions.unlink()
+    captions.mkdir()  # nothing else stops those whom no permissions stop
+
+    report = index_folders(library, runtime, [])
+
+    assert report.failed == 1
+    assert [failure.reason for failure in library.failures()] == ["cannot be read: Is a directory"]
+    assert found(library, k=1) == ["all red"]
+    captions.rmdir()
+    captions.write_text("red and blue\n")
+    assert index_folders(library, runtime, []).failed == 0
+    assert (library.failures(), found(library)) == ([], ["red and blue"])
+
+
+def test_a_line_may_hold_a_zero_byte(library: Library, runtime: ColourRuntime, captions: Path) -> None:
+    captions.write_text("all\0red\n")
+
+    index_folders(library, runtime, [captions])
+
+    assert found(library) == ["all red"]
 
 
 def test_a_threshold_needs_a_picture_that_is_looked_for(library: Library, runtime: ColourRuntime) -> None:

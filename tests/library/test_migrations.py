@@ -13,9 +13,10 @@ from alembic.script import ScriptDirectory
 from pixsearch import Library
 from pixsearch.errors import LibraryError
 from pixsearch.library import migrations
-from pixsearch.library.records import LibraryModel, Metadata, ScanRules
+from pixsearch.library.records import KnownTextFile, LibraryModel, Metadata, ScanRules
 from pixsearch.library.schema import METADATA, SCHEMA_VERSION
 from pixsearch.model.grids import unpack_grids
+from pixsearch.storage import FileStamp
 from tests.database import SQLITE_ONLY
 from tests.test_durable import files_no_larger_than
 
@@ -30,7 +31,7 @@ def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Lib
     assert differences == []
 
 
-OLDER = ["0001", "0002", "0003", "0004"]
+OLDER = ["0001", "0002", "0003", "0004", "0005"]
 """0001 is that of pixsearch 0.1.0."""
 
 
@@ -56,6 +57,7 @@ def library_of_version(version: str, folder: Path) -> None:
         )
         if version >= "0003":
             connection.execute("INSERT INTO texts (text) VALUES ('Harbour')")
+            connection.execute("INSERT INTO text_files VALUES (1, CAST('/texts.txt' AS BLOB), 1, 2)")
     engine.dispose()
 
 
@@ -66,7 +68,7 @@ def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_firs
 
     with Library.open(tmp_path / "library") as library:
         [candidate] = library.candidates([1])
-        roots = library.roots()
+        roots, text_files = library.roots(), library.text_files()
         neighbours = library.vectors().ids().tolist()
         with library.writing() as writer:
             writer.use_model(LibraryModel("aa", "some model", 3))
@@ -77,6 +79,7 @@ def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_firs
     assert roots == {b"/photos": ScanRules()}
     assert neighbours == [1]
     assert texts == ["Harbour"]
+    assert text_files == ({b"/texts.txt": KnownTextFile(FileStamp(1, 2), failed=False)} if version >= "0003" else {})
     backup = sqlite3.connect(tmp_path / "library" / f"library.db.before-{SCHEMA_VERSION}")
     assert backup.execute("SELECT version_num FROM alembic_version").fetchall() == [(version,)]
     assert backup.execute("SELECT * FROM contents").fetchall() == before

@@ -1,0 +1,16 @@
+"""Files of texts that cannot be read are failures with a reason, as photos are."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("text_files", sa.Column("reason", sa.String(), nullable=True))
+    op.add_column("text_files", sa.Column("failed_at_s", sa.Double(), nullable=True))
