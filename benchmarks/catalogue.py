@@ -26,7 +26,7 @@ from pixsearch import Filters, Library
 from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
 from pixsearch.settings import Place
 from pixsearch.storage import FileStamp
-from pixsearch_indexer.pipeline import ENCODE_AT_ONCE
+from pixsearch_indexer.pipeline import STORE_AT_ONCE
 from tests.postgres import PG_CTL, postgres_server
 
 SIZE = 384
@@ -57,15 +57,15 @@ def main(
 
 def store(library: Library, count: int, grid_bytes: int) -> None:
     random = np.random.default_rng(0)
-    grid = random.bytes(grid_bytes + ENCODE_AT_ONCE)
+    grid = random.bytes(grid_bytes + STORE_AT_ONCE)
     writing_s = 0.0
     with library.writing() as writer:
         writer.use_model(LibraryModel("ab" * 32, "random", SIZE))
         root, _ = writer.root_of(os.fsencode(ROOT))
-        for start in range(0, count, ENCODE_AT_ONCE):
-            embeddings = random.standard_normal((ENCODE_AT_ONCE, SIZE)).astype(np.float32)
+        for start in range(0, count, STORE_AT_ONCE):
+            embeddings = random.standard_normal((STORE_AT_ONCE, SIZE)).astype(np.float32)
             contents, files = [], []
-            for place, number in enumerate(range(start, min(start + ENCODE_AT_ONCE, count))):
+            for place, number in enumerate(range(start, min(start + STORE_AT_ONCE, count))):
                 path = ROOT / f"{number // A_FOLDER:06}" / f"{number:09}.jpg"
                 day = datetime.fromtimestamp(1_000_000_000 + 3600 * number)
                 metadata = Metadata("JPEG", 4000, 3000, taken_at=day, camera="Some Camera")

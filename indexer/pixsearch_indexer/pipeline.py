@@ -37,7 +37,7 @@ LoadFiles = Callable[["Iterable[ToLoad]", "DecodeLimits", Encoder], "Iterator[Lo
 
 ENCODE_AT_ONCE = 32
 STORE_AT_ONCE = 500
-"""Files in a commit when few of them have to be encoded."""
+"""Files in a commit when few of them have to be encoded, or all come encoded."""
 STORE_EVERY_S = 2.0
 
 
@@ -152,7 +152,7 @@ class _Batch:
 
     def is_full(self) -> bool:
         return (
-            len(self.pictures) + len(self.contents) >= ENCODE_AT_ONCE
+            len(self.pictures) >= ENCODE_AT_ONCE
             or len(self.files) + len(self.failures) >= STORE_AT_ONCE
             or time.monotonic() - self.begun_at >= STORE_EVERY_S
         )

@@ -159,8 +159,7 @@ class Library:
     def nearest(self, vector: NDArray[np.float32], count: int, filters: Filters = NO_FILTERS) -> list[int]:
         """The ids of the pictures nearest to a unit vector [size] that pass, nearest first, by 16 bits a number.
 
-        Fewer than `count` where there are no more, or where a service gives no more to look through. Raises as
-        `vectors` does.
+        Fewer than `count` where there are no more, or more than a service gives at once. Raises as `vectors` does.
         """
         return self._of_vectors().nearest(vector, count, filters)
 
