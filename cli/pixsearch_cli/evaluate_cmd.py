@@ -52,7 +52,7 @@ def evaluate(
 
     from pixsearch.model.checkpoints import find_checkpoint, load_checkpoint
     from pixsearch.model.devices import best_device
-    from pixsearch_trainer.evaluation.measure import evaluate_folds
+    from pixsearch_trainer.evaluation.measure import evaluate as measure
     from pixsearch_trainer.features import encode_grids
 
     network, processor = load_checkpoint(find_checkpoint(model))
@@ -61,8 +61,8 @@ def evaluate(
     ks = [] if no_rerank else candidates or ([] if full else [DEFAULT_CANDIDATES])
     with progress_bars() as show, tempfile.TemporaryDirectory() as folder:
         grids = encode_grids(network, processor, pictures, Path(folder), show)
-        evaluation = evaluate_folds(
-            network, processor, pictures, grids, folds, ks, sample, seed, show, full, timed=True
+        evaluation = measure(
+            network, processor, pictures, grids, ks, sample, seed, show, full=full, timed=True, folds=folds
         )
     if as_json:
         print_json(evaluation.as_json())

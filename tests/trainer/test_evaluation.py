@@ -18,7 +18,7 @@ from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.tensors import word_tensors
 from pixsearch.progress import silent
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.evaluation.measure import evaluate, evaluate_folds, nearest_items
+from pixsearch_trainer.evaluation.measure import evaluate, nearest_items
 from pixsearch_trainer.evaluation.recall import Direction, Recall
 from pixsearch_trainer.evaluation.scoring import PairScorer
 from pixsearch_trainer.features import GridStore, encode_grids
@@ -180,7 +180,7 @@ def test_folds_are_parts_measured_by_themselves_and_averaged(measured: Measured,
         own = encode_grids(model, processor, part, tmp_path, silent)
         parts.append(evaluate(model, processor, part, own, candidates=(3,)))
 
-    both = evaluate_folds(model, processor, pictures, grids, 2, candidates=(3,))
+    both = evaluate(model, processor, pictures, grids, candidates=(3,), folds=2)
 
     one, other = (part.text_to_image.reranked[3] for part in parts)
     assert both.text_to_image.reranked[3].r1 == pytest.approx((one.r1 + other.r1) / 2)
@@ -188,7 +188,7 @@ def test_folds_are_parts_measured_by_themselves_and_averaged(measured: Measured,
     assert both.image_to_text == Direction.mean([part.image_to_text for part in parts])
     assert (both.pictures, both.captions) == (12, parts[0].captions + parts[1].captions)
     with pytest.raises(UsageError, match="12 pictures are not 5 equal folds"):
-        evaluate_folds(model, processor, pictures, grids, 5)
+        evaluate(model, processor, pictures, grids, folds=5)
 
 
 def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(

@@ -35,8 +35,10 @@ def evaluate(
     sample: int | None = None,
     seed: int = 0,
     on_progress: ProgressCallback = silent,
+    *,
     full: bool = False,
     timed: bool = False,
+    folds: int = 1,
 ) -> Evaluation:
     """Measure both directions on pictures and their captions.
 
@@ -46,80 +48,27 @@ def evaluate(
         sample: so many queries at random in each direction, against all items; None for all.
         full: re-rank all items too; their number then stands among the candidates.
         timed: say how long a query takes as well.
+        folds: measure so many equal parts of the pictures, in their order, each by itself, and give the mean (COCO's 5
+            folds of 1K).
 
     Raises:
-        UsageError: no pictures.
+        UsageError: no pictures, or they cannot be cut into so many equal parts.
     """
     if not pictures:
         raise UsageError("there is no picture to evaluate on", "Name another --split or another --data")
-    captions = Captions.of(pictures)
-    matches = captions.matches()
-    scorer = PairScorer(model, processor, captions.sentences, grids)
-    similarity = scorer.similarity()  # [captions, pictures]
-    to_images = _Search(
-        "text to image", similarity, matches, scorer.match, lambda query: scorer.find_pictures(query, len(pictures))
-    )
-    to_texts = _Search(
-        "image to text",
-        similarity.T,
-        matches.T,
-        lambda pictures, captions: scorer.match(captions, pictures),
-        lambda query: scorer.find_captions(query, len(captions.sentences)),
-    )
-    directions = []
-    for search in (to_images, to_texts):
-        every = (search.similarity.shape[1],) if full else ()
-        directions.append(_measure(search, [*candidates, *every], sample, seed, timed, on_progress))
-    return Evaluation(len(pictures), len(captions.sentences), *directions)
-
-
-def evaluate_folds(
-    model: PixelBertForRetrieval,
-    processor: PixelBertProcessor,
-    pictures: Sequence[CaptionedPicture],
-    grids: GridStore,
-    folds: int,
-    candidates: Sequence[int] = (64,),
-    sample: int | None = None,
-    seed: int = 0,
-    on_progress: ProgressCallback = silent,
-    full: bool = False,
-    timed: bool = False,
-) -> Evaluation:
-    """The mean over equal parts of the pictures, in their order, each measured by itself (COCO's 5 folds of 1K).
-
-    Args:
-        folds: how many parts.
-        sample: queries in each of them.
-
-    Raises:
-        UsageError: the pictures cannot be cut into so many equal parts.
-    """
     size, rest = divmod(len(pictures), folds)
     if rest or not size:
         raise UsageError(f"{len(pictures):,} pictures are not {folds} equal folds", "Give another number as --folds")
-    parts = []
-    for fold in range(folds):
-        here = slice(fold * size, (fold + 1) * size)
-        arguments = (
-            model,
-            processor,
-            pictures[here],
-            grids.part(here),
-            candidates,
-            sample,
-            seed,
-            on_progress,
-            full,
-            timed,
-        )
-        parts.append(evaluate(*arguments))
-    return Evaluation(
-        len(pictures),
-        sum(part.captions for part in parts),
-        Direction.mean([part.text_to_image for part in parts]),
-        Direction.mean([part.image_to_text for part in parts]),
-    )
+    captions, to_images, to_texts = 0, list[Direction](), list[Direction]()
+    for start in range(0, len(pictures), size):
+        here = slice(start, start + size)
+        of_fold = Captions.of(pictures[here])
+        captions += len(of_fold.sentences)
+        scorer = PairScorer(model, processor, of_fold.sentences, grids.part(here))
+        for search, directions in zip(_searches(scorer, of_fold.matches()), (to_images, to_texts), strict=True):
+            every = (search.similarity.shape[1],) if full else ()
+            directions.append(_measure(search, [*candidates, *every], sample, seed, timed, on_progress))
+    return Evaluation(len(pictures), captions, Direction.mean(to_images), Direction.mean(to_texts))
 
 
 @dataclass(frozen=True)
@@ -135,6 +84,24 @@ class _Search:
     """Places of queries [n] and of items [n] -> ITM logits [n]."""
     find: Callable[[int], Tensor]
     """What the first stage does for one query: items [items], the nearest first."""
+
+
+def _searches(scorer: PairScorer, matches: Tensor) -> tuple[_Search, _Search]:
+    """Text to image and image to text; `matches` is [captions, pictures]."""
+    similarity = scorer.similarity()  # [captions, pictures]
+    captions, pictures = similarity.shape
+    return (
+        _Search(
+            "text to image", similarity, matches, scorer.match, lambda query: scorer.find_pictures(query, pictures)
+        ),
+        _Search(
+            "image to text",
+            similarity.T,
+            matches.T,
+            lambda pictures, captions: scorer.match(captions, pictures),
+            lambda query: scorer.find_captions(query, captions),
+        ),
+    )
 
 
 def _measure(
