@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Select, delete, insert, select
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from pixsearch.library.database import Database
 from pixsearch.library.schema import FEATURES, VECTOR_INDEX, VECTOR_OUTBOX
@@ -47,6 +47,11 @@ def note_all(connection: Connection) -> None:
 def waiting(connection: Connection) -> set[int]:
     """The ids that the index has not been told of."""
     return set(connection.scalars(select(VECTOR_OUTBOX.c.content_id)))
+
+
+def count_waiting(connection: Connection) -> int:
+    """How many ids that are; also right after a library of millions has moved to a service."""
+    return connection.execute(select(func.count(VECTOR_OUTBOX.c.content_id.distinct()))).scalar_one()
 
 
 def tell(database: Database, index: MilvusIndex) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, union_all
 
 from pixsearch.library.database import Database
-from pixsearch.library.outbox import vectors_place, waiting
+from pixsearch.library.outbox import count_waiting, vectors_place
 from pixsearch.library.records import (
     Failure,
     KnownTextFile,
@@ -104,7 +104,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
         texts=texts,
         text_files=tuple(Path(os.fsdecode(path)) for path in sorted(text_files_of(connection))),
         vectors=vectors_place(connection),
-        untold=len(waiting(connection)),
+        untold=count_waiting(connection),
         database_bytes=database_bytes,
         vectors_bytes=sum(size for name, size in sizes.items() if name.startswith("vectors-")),
         size_bytes=sum(size for name, size in sizes.items() if name != DATABASE_NAME) + database_bytes,
