@@ -41,7 +41,7 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
             else:
                 failed += known[path].failed
         except FileNotFoundError:
-            if file.parent.is_dir():
+            if _folder_is_there(path):
                 writer.forget_text_file(path)
             elif path in known:
                 failed += known[path].failed
@@ -57,11 +57,10 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
 def have_texts_changed(library: Library) -> bool:
     """Whether a file of texts changed or is gone since it was looked at; one that could not be read is left out."""
     for path, known in library.text_files().items():
-        file = Path(os.fsdecode(path))
         try:
-            is_same = stamp_of(file) == known.stamp
+            is_same = stamp_of(Path(os.fsdecode(path))) == known.stamp
         except OSError:
-            is_same = not file.parent.is_dir()
+            is_same = not _folder_is_there(path)
         if not is_same and known.stamp.size_bytes != LOOK_AGAIN:
             return True
     return False
@@ -78,6 +77,10 @@ def encode_texts(
         done += len(texts)
         on_progress(Progress("reading texts", done))
     return done
+
+
+def _folder_is_there(file: bytes) -> bool:
+    return os.path.isdir(os.path.dirname(file))  # noqa: PTH112, PTH120 - a Path raises where one may not look
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
