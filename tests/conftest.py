@@ -74,6 +74,16 @@ def bucket(s3: ObjectStorage) -> Bucket:
 @pytest.fixture(scope="session")
 def milvus(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Milvus Lite: an address to which the name of a collection is added."""
+    return _milvus_lite(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def milvus_of_commands(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One for processes that are started: its file is one process's at a time, and the tests' own keeps theirs."""
+    return _milvus_lite(tmp_path_factory)
+
+
+def _milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> str:
     pytest.importorskip("milvus_lite", reason="there is no Milvus Lite for this machine")
     return f"milvus+file://{tmp_path_factory.mktemp('milvus')}/milvus.db/"
 

@@ -38,7 +38,7 @@ def place(request: pytest.FixtureRequest, postgres: PostgresServer) -> list[str]
     """The options that a first run needs."""
     options = ["--library", postgres.new_database()]
     if "milvus" in request.param:
-        options += ["--vectors", f"{request.getfixturevalue('milvus')}photos_{uuid.uuid4().hex}"]
+        options += ["--vectors", f"{request.getfixturevalue('milvus_of_commands')}photos_{uuid.uuid4().hex}"]
     return options
 
 

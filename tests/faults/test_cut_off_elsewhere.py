@@ -42,7 +42,7 @@ def test_verify_finds_nothing_wrong_after_the_next_run(
     pixsearch: Pixsearch,
     environment: dict[str, str],
     postgres: PostgresServer,
-    milvus: str,
+    milvus_of_commands: str,
     fault: Fault,
     on: tuple[str, ...],
 ) -> None:
@@ -50,7 +50,7 @@ def test_verify_finds_nothing_wrong_after_the_next_run(
     environment["PIXSEARCH_LIBRARY"] = postgres.new_database()
     for number in range(120):
         make_photo(photos / f"{number}.png", (number + 1, 1, 9))
-    place = f"{milvus}photos_{uuid.uuid4().hex}"
+    place = f"{milvus_of_commands}photos_{uuid.uuid4().hex}"
     assert pixsearch("index", photos, "--vectors", place).returncode == 0
     cut_off = 0
     for number in range(TIMES):
