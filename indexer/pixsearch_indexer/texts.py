@@ -54,16 +54,17 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
     return failed
 
 
-def have_texts_changed(library: Library) -> bool:
-    """Whether a file of texts changed or is gone since it was looked at; one that could not be read is left out."""
+def changed_texts(library: Library) -> set[bytes]:
+    """The files of texts that changed or are gone since they were looked at; not those that could not be read."""
+    changed = set()
     for path, known in library.text_files().items():
         try:
             is_same = stamp_of(Path(os.fsdecode(path))) == known.stamp
         except OSError:
             is_same = not _folder_is_there(path)
         if not is_same and known.stamp.size_bytes != LOOK_AGAIN:
-            return True
-    return False
+            changed.add(path)
+    return changed
 
 
 def encode_texts(

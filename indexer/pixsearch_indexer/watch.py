@@ -18,7 +18,7 @@ from pixsearch.storage import to_path
 from pixsearch_indexer.encoder import Encoder
 from pixsearch_indexer.pipeline import index_folders
 from pixsearch_indexer.report import IndexReport
-from pixsearch_indexer.texts import have_texts_changed
+from pixsearch_indexer.texts import changed_texts
 
 QUIET_MS = 500
 """A burst of changes is over when nothing has changed for so long,"""
@@ -57,7 +57,8 @@ def watch(
                     waiting |= online
                 came_or_went = online ^ _online(library)
                 waiting |= came_or_went
-                if (waiting or have_texts_changed(library)) and _run(library, encoder, waiting, on_run, on_progress):
+                waiting |= changed_texts(library)
+                if waiting and _run(library, encoder, waiting, on_run, on_progress):
                     waiting.clear()
                 if not begun:
                     begun = True
@@ -69,13 +70,13 @@ def watch(
 def _run(
     library: Library,
     encoder: Encoder,
-    roots: Iterable[bytes],
+    paths: Iterable[bytes],
     on_run: Callable[[IndexReport], None],
     on_progress: ProgressCallback,
 ) -> bool:
-    """Bring these folders up to date, or all; False where another process writes, so that it has to be tried again."""
+    """Bring folders and texts up to date; False where another process is writing, so that it has to be tried again."""
     try:
-        on_run(index_folders(library, encoder, [to_path(root) for root in sorted(roots)], on_progress))
+        on_run(index_folders(library, encoder, [to_path(path) for path in sorted(paths)], on_progress))
     except LibraryBusy:
         return False
     return True

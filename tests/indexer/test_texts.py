@@ -177,6 +177,17 @@ def test_a_file_that_is_no_text_is_a_failure_until_it_is_one_and_stops_nothing(
     assert (mended.texts, mended.failed, library.failures()) == (1, 0, [])
 
 
+def test_a_known_file_that_is_gone_may_be_named_and_is_forgotten(
+    library: Library, runtime: ColourRuntime, captions: Path
+) -> None:
+    index_folders(library, runtime, [captions])
+    captions.unlink()
+
+    index_folders(library, runtime, [captions])
+
+    assert library.text_files() == {}
+
+
 def test_lines_that_became_no_text_are_forgotten(library: Library, runtime: ColourRuntime, captions: Path) -> None:
     index_folders(library, runtime, [captions])
     captions.write_bytes(b"caf\xe9\n")
