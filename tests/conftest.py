@@ -14,12 +14,17 @@ from pixsearch import Library
 from pixsearch.settings import Place
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
+from tests.environment import pin_environment
 from tests.loading import load_in_this_process
-from tests.object_storage import Bucket, ObjectStorage, environment, free_port, object_storage
+from tests.object_storage import Bucket, ObjectStorage, environment, object_storage, reserved_port
 from tests.photos import make_photo
 from tests.postgres import PG_CTL, PostgresServer, postgres_server
 
 NOBODY = 65534
+
+
+def pytest_configure() -> None:
+    pin_environment()
 
 
 def pytest_collection_finish() -> None:
@@ -28,9 +33,10 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _a_cache_of_the_tests_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _a_home_of_the_tests_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Without a config file, models, credentials or a cache of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         yield
 
 
@@ -53,8 +59,7 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session", autouse=True)
 def _port_of_object_storage() -> Iterator[int]:
     """Said from the beginning, since processes that decode keep the environment in which the first of them began."""
-    port = free_port()
-    with pytest.MonkeyPatch.context() as patch:
+    with reserved_port() as port, pytest.MonkeyPatch.context() as patch:
         for name, value in environment(port).items():
             patch.setenv(name, value)
         yield port
@@ -121,10 +126,10 @@ def runtime() -> ColourRuntime:
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that every user may enter; pytest's own ones are private."""
-    with tempfile.TemporaryDirectory() as folder:
+    """A folder that every user may enter; pytest's own ones are private, and root's TMPDIR may be."""
+    with tempfile.TemporaryDirectory(dir="/tmp" if os.geteuid() == 0 else None) as folder:
         Path(folder).chmod(0o755)
-        yield Path(folder)
+        yield Path(folder).resolve()  # macOS's /tmp is a link
 
 
 @contextmanager

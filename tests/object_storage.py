@@ -24,6 +24,15 @@ def free_port() -> int:
         return port
 
 
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that no other process is given meanwhile; `object_storage` may still listen there."""
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
 def environment(port: int) -> dict[str, str]:
     """By which every process finds the storage."""
     return {
@@ -117,7 +126,8 @@ def main(log: Path, port: int, wait_s: float) -> None:
             file.write(f"{environ['REQUEST_METHOD']}\t{path}\t{by[1] if by else ''}\n")
         return moto(environ, start_response)
 
-    server = make_server("127.0.0.1", port, app, threaded=True)
+    listening = socket.create_server(("127.0.0.1", port), reuse_port=True)
+    server = make_server("127.0.0.1", port, app, threaded=True, fd=listening.fileno())
     print("ready", flush=True)
     os.close(1)
     server.serve_forever()

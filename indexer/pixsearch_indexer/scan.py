@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
@@ -100,7 +100,7 @@ class Scan:
         entries: list[NamedEntry] = []
         try:
             with list_folder(folder) as listing:
-                for entry in listing:
+                for entry in sorted(listing, key=attrgetter("name")):  # of links to one file, the first is followed
                     name = entry.name
                     if name.startswith(b".") or name in SYSTEM_FOLDERS:
                         if name == Ignoring.FILE and entry.is_file():

@@ -28,6 +28,7 @@ from pixsearch.storage import FileStamp
 from pixsearch_cli.query_filters import date
 from tests.cli.conftest import Outcome, Run
 from tests.colour_runtime import ColourRuntime
+from tests.faults.conftest import PROJECT
 from tests.photos import picture_bytes
 
 
@@ -379,10 +380,12 @@ def test_paths_are_the_bytes_of_the_names_whatever_they_are(library: Path, tmp_p
         file.write(picture_bytes("red"))
     command = [sys.executable, "-m", "tests.faults.pixsearch_with_colours"]
     environment = os.environ | {"PIXSEARCH_LIBRARY": str(library)}
-    subprocess.run([*command, "index", tmp_path / "odd"], check=True, env=environment, capture_output=True)
+    subprocess.run([*command, "index", tmp_path / "odd"], check=True, env=environment, cwd=PROJECT, capture_output=True)
 
     printed = [
-        subprocess.run([*command, "query", "red", option], check=True, env=environment, capture_output=True).stdout
+        subprocess.run(
+            [*command, "query", "red", option], check=True, env=environment, cwd=PROJECT, capture_output=True
+        ).stdout
         for option in ("--paths", "-0")
     ]
 
@@ -531,8 +534,9 @@ def seen_on_a_terminal(library: Path, columns: int, **environment: str) -> str:
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40 if columns else 0, columns, 0, 0))
     command = [sys.executable, "-m", "tests.faults.pixsearch_with_colours", "query", "red", "-k", "1"]
-    environment = dict(os.environ) | {"PIXSEARCH_LIBRARY": str(library), "TERM": "xterm-256color"} | environment
-    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=subprocess.PIPE, env=environment)
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    environment = inherited | {"PIXSEARCH_LIBRARY": str(library), "TERM": "xterm-256color"} | environment
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=subprocess.PIPE, env=environment, cwd=PROJECT)
     os.close(its)
     printed = b""
     with suppress(OSError):  # EIO at its end

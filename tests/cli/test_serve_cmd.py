@@ -47,7 +47,7 @@ def start(indexed: Path) -> Iterator[Start]:
 def stopped(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code, and what it said after its address."""
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     return process.returncode, said
 
 

@@ -149,6 +149,16 @@ def test_followed_links_meet_each_folder_and_file_once(photos: Path, tmp_path: P
     assert names(scan_of(photos, follow_links=True)) == ["1 out/deep/b.jpg", "3.jpg", "sub/a.jpg"]
 
 
+def test_of_links_to_one_file_the_first_by_name_is_met_in_whatever_order_the_disk_lists_them(
+    photos: Path, tmp_path: Path
+) -> None:
+    make_photo(tmp_path / "single.jpg")
+    for number in (7, 3, 9, 1, 5, 2, 8, 4, 6):
+        (photos / f"{number}.jpg").symlink_to(tmp_path / "single.jpg")
+
+    assert names(scan_of(photos, follow_links=True)) == ["1.jpg"]
+
+
 def test_two_files_and_a_loop_are_two_files(photos: Path) -> None:
     make_photo(photos / "a.jpg")
     make_photo(photos / "sub" / "b.jpg")
