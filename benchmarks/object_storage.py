@@ -20,11 +20,11 @@ from unittest import mock
 import typer
 
 from benchmarks.measuring import say_where
-from pixsearch import Library
+from pixsearch import Library, decoding
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.picture_files import is_named_like_a_picture
 from pixsearch.storage import FilePath, to_path
-from pixsearch_indexer import CheckpointEncoder, decoders, index_folders
+from pixsearch_indexer import CheckpointEncoder, index_folders
 from tests.object_storage import free_port, object_storage
 
 
@@ -47,8 +47,8 @@ def main(
         print(f"a folder: {measure(here):.1f} photos/s")
         bucket = storage.new_bucket()
         bucket.put_folder(here)
-        for processes in each_core or [decoders.FOR_OBJECTS]:
-            with mock.patch.object(decoders, "FOR_OBJECTS", processes):
+        for processes in each_core or [decoding.FOR_OBJECTS]:
+            with mock.patch.object(decoding, "FOR_OBJECTS", processes):
                 rate = measure(to_path(bucket.url))
             print(f"a bucket, {wait_ms:.0f} ms a read, {processes} processes a core: {rate:.1f} photos/s")
 

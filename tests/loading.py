@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pixsearch_indexer.decoders import DecodeLimits, Loaded, ToLoad
+from pixsearch.decoding import DecodeLimits
+from pixsearch_indexer.decoders import Loaded, ToLoad
 from pixsearch_indexer.encoder import Encoder
 from pixsearch_indexer.load import load_file
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from pixsearch.printable import printable
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch_cli.json_records import path_text
 
@@ -44,11 +45,6 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for number, row in enumerate([headings, *rows]):
         aligned = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
         console.print(Text("  ".join([*aligned, row[-1]]), style="" if number else "dim"), soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """The text in one line, and harmless to a terminal: a file's name may hold line breaks and escape sequences."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 @contextmanager

@@ -13,12 +13,13 @@ import typer
 
 from pixsearch.errors import UsageError
 from pixsearch.library.filters import Filters
+from pixsearch.printable import printable
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import DATABASE_NAME, Place, library_place
 from pixsearch.storage import to_path
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
-from pixsearch_cli.output import printable, say
+from pixsearch_cli.output import say
 from pixsearch_cli.query_filters import (
     AfterOption,
     BeforeOption,

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from pixsearch.errors import PictureError, PixsearchError
+from pixsearch.printable import printable
 from pixsearch.search.hits import percent
 from pixsearch.storage import FilePath, open_file, path_bytes
 from pixsearch_cli.json_records import hit_record
-from pixsearch_cli.output import print_json, print_table, printable, say
+from pixsearch_cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from pixsearch import Hit, TextHit

@@ -59,6 +59,7 @@ def serve(
         )
     if token is not None and len(token) < _LEAST_TOKEN:
         raise UsageError(f"a token of {len(token)} characters can be guessed", f"Take {_LEAST_TOKEN} or more, or none")
+    from pixsearch.decoding import DecodeLimits, decoding_processes
     from pixsearch.model.checkpoints import checkpoint_for
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_cli.web.access import access_at
@@ -66,7 +67,6 @@ def serve(
     from pixsearch_cli.web.looking import Looking
     from pixsearch_cli.web.server import listen, run, server_of
     from pixsearch_cli.web.warm_engine import WarmEngine
-    from pixsearch_indexer.decoders import DecodeLimits, decoding_processes
 
     def load(indexed_with: LibraryModel) -> Runtime:
         return PixelBertRuntime(checkpoint_for(model, indexed_with))
@@ -84,7 +84,7 @@ def serve(
         if open_it:
             webbrowser.open(address)
         limits = DecodeLimits()
-        with decoding_processes(limits) as pool:
+        with decoding_processes(limits, preload=["pixsearch_indexer.thumbnails"]) as pool:
             app = make_app(engine, Looking(pool, limits, cache_folder()), access)
             run(server_of(app, log_requests=log_requests), listening)
     engine.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pixsearch.printable import printable
 from pixsearch.settings import library_place
 from pixsearch_cli.json_records import status_record
 from pixsearch_cli.options import JsonOption, LibraryOption
-from pixsearch_cli.output import print_json, printable
+from pixsearch_cli.output import print_json
 
 if TYPE_CHECKING:
     from pixsearch.library.records import Failure, LibraryStatus, RootStatus, RunStatus

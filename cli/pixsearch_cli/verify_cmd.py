@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pixsearch.printable import printable
 from pixsearch.settings import library_place
 from pixsearch_cli.options import JsonOption, LibraryOption
-from pixsearch_cli.output import print_json, printable, progress_bars
+from pixsearch_cli.output import print_json, progress_bars
 
 if TYPE_CHECKING:
     from pixsearch.library.checks import Findings

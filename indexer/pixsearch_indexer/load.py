@@ -1,4 +1,4 @@
-"""One file, from its bytes to what the encoder wants of it. Runs in processes of its own, see `decoders`."""
+"""Load one file: from its bytes to what the encoder needs. Runs in worker processes, see `pixsearch.decoding`."""
 
 from __future__ import annotations
 

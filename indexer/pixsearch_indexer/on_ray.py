@@ -22,10 +22,11 @@ import ray.data
 from numpy.typing import NDArray
 from ray import cloudpickle
 
+from pixsearch.decoding import DecodeLimits
 from pixsearch.errors import PixsearchError
 from pixsearch.library.database import in_chunks
 from pixsearch.library.records import FailedFile
-from pixsearch_indexer.decoders import DecodeLimits, Loaded, ToLoad, decoders
+from pixsearch_indexer.decoders import Loaded, ToLoad, load_ahead, loading_pool
 from pixsearch_indexer.encoder import NO_EMBEDDING, Encoder, encode_pictures
 from pixsearch_indexer.load import LoadedFile
 
@@ -96,10 +97,11 @@ class _EncodingActor:
     def __init__(self, encoder: bytes, limits: DecodeLimits) -> None:
         self._encoder: Encoder = pickle.loads(encoder)
         self._until_the_end = ExitStack()
-        self._decoders = self._until_the_end.enter_context(decoders(limits, self._encoder.input_size))
+        self._pool = self._until_the_end.enter_context(loading_pool(limits))
 
     def __call__(self, rows: Rows) -> Rows:
-        loaded = list(self._decoders.load_ahead(pickle.loads(file) for file in rows["file"]))
+        files = (pickle.loads(file) for file in rows["file"])
+        loaded = list(load_ahead(self._pool, files, self._encoder.input_size))
         return {"loaded": np.array([pickle.dumps(one) for one in encode(self._encoder, loaded)], dtype=object)}
 
 

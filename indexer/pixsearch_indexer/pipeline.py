@@ -29,7 +29,8 @@ from pixsearch_indexer.survey import changes, survey_folder
 from pixsearch_indexer.texts import encode_texts, is_text_file, read_text_files
 
 if TYPE_CHECKING:
-    from pixsearch_indexer.decoders import DecodeLimits, Loaded, ToLoad
+    from pixsearch.decoding import DecodeLimits
+    from pixsearch_indexer.decoders import Loaded, ToLoad
     from pixsearch_indexer.load import DecodedPicture
 
 LoadFiles = Callable[["Iterable[ToLoad]", "DecodeLimits", Encoder], "Iterator[Loaded]"]
@@ -42,14 +43,15 @@ STORE_EVERY_S = 2.0
 
 
 def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
-    """Files of one folder, read and decoded by processes of this machine; to encode them is left to the caller."""
-    from pixsearch_indexer.decoders import FOR_OBJECTS, decoders  # as below
+    """Read and decode files of one folder in worker processes of this machine; encoding them is left to the caller."""
+    from pixsearch.decoding import FOR_OBJECTS  # as below
+    from pixsearch_indexer.decoders import load_ahead, loading_pool
 
     files = iter(files)
     if (first := next(files, None)) is None:
         return
-    with decoders(limits, encoder.input_size, FOR_OBJECTS if is_remote(first.path) else 1) as pool:
-        yield from pool.load_ahead(chain([first], files))
+    with loading_pool(limits, FOR_OBJECTS if is_remote(first.path) else 1) as pool:
+        yield from load_ahead(pool, chain([first], files), encoder.input_size)
 
 
 def index_folder(
@@ -231,7 +233,7 @@ class _Run:
                 pass
             return
         # Not at the top: Pillow, numpy and the processes are for runs that have something to decode.
-        from pixsearch_indexer.decoders import DecodeLimits
+        from pixsearch.decoding import DecodeLimits
 
         limits = DecodeLimits(self._max_megapixels)
         yield from self._load_files(self._changed(folder.scan), limits, self._encoder)

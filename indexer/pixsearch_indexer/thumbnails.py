@@ -1,4 +1,4 @@
-"""Small pictures of photos, to be looked at. Runs in processes of its own, see `decoders`."""
+"""Draw small pictures of photos to look at. Runs in worker processes, see `pixsearch.decoding`."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Select, Table, exists, select
 
+from pixsearch.captions import captions_beside
 from pixsearch.errors import LibraryError, LibraryNotFound
-from pixsearch.library.captions import captions_beside
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.paths import behind_all_below, below
@@ -277,7 +277,8 @@ class Library:
         described, there = [], Listings()
         for row in rows:
             path = to_path(row.path)
-            captions = [*captions_beside(path, there), *filter(None, (row.caption, row.title))]
+            captions = captions_beside(path, lambda file: there.stamp(file) is not None)
+            captions += filter(None, (row.caption, row.title))
             if captions:
                 described.append(CaptionedPhoto(path, tuple(dict.fromkeys(captions))))
         return described

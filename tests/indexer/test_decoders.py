@@ -1,4 +1,4 @@
-"""Files that kill, hang or bloat whoever decodes them."""
+"""Files that kill, hang or bloat the process that loads them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pixsearch.decoding import DecodeLimits
 from pixsearch.library.records import FailedFile
 from pixsearch.storage import FileStamp
-from pixsearch_indexer import decoders as decoders_module
-from pixsearch_indexer.decoders import DecodeLimits, ToLoad, decoders
-from pixsearch_indexer.load import LoadedFile, load_file
+from pixsearch_indexer import decoders
+from pixsearch_indexer.decoders import Loaded, ToLoad, load_ahead, loading_pool
+from pixsearch_indexer.load import LoadedFile, content_digest, load_file
 from tests.photos import make_photo
 
 STAMP = FileStamp(1, 1)
 
 
-def load_all(paths: list[Path], limits: DecodeLimits) -> list[LoadedFile | FailedFile | None]:
-    with decoders(limits, min_edge=8) as pool:
-        files = (ToLoad(os.fsencode(path), STAMP) for path in paths)
-        return list(pool.load_ahead(files))
+def load_all(files: list[ToLoad], limits: DecodeLimits) -> list[Loaded]:
+    with loading_pool(limits) as pool:
+        return list(load_ahead(pool, files, min_edge=8))
+
+
+def to_load(path: Path) -> ToLoad:
+    return ToLoad(os.fsencode(path), STAMP)
 
 
 def load_or_misbehave(path: bytes, *others: object) -> LoadedFile | FailedFile | None:
-    """In the process of a decoder: what a bug of a decoding library does to it."""
+    """In a worker process: what a bug of a decoding library does to it."""
     name = path.rpartition(b"/")[2]
     if b"crash" in name:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -39,11 +43,11 @@ def load_or_misbehave(path: bytes, *others: object) -> LoadedFile | FailedFile |
 def test_a_decoder_that_crashes_or_hangs_loses_its_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoders_module, "load_file", load_or_misbehave)
+    monkeypatch.setattr(decoders, "load_file", load_or_misbehave)
     names = ["a.png", "crash 1.png", "b.png", "hang.png", "c.png", "crash 2.png", "d.png"]
-    paths = [make_photo(tmp_path / name) for name in names]
+    files = [to_load(make_photo(tmp_path / name)) for name in names]
 
-    loaded = load_all(paths, DecodeLimits(seconds=3.0))
+    loaded = load_all(files, DecodeLimits(seconds=3.0))
 
     assert [result.reason if isinstance(result, FailedFile) else "loaded" for result in loaded] == [
         "loaded",
@@ -54,21 +58,31 @@ def test_a_decoder_that_crashes_or_hangs_loses_its_file_and_no_other(
         "its decoder crashed (exit code -11)",
         "loaded",
     ]
+    assert {result.stamp for result in loaded if result is not None} == {STAMP}  # none of them is tried again
 
 
-def test_results_come_in_the_order_of_the_files(tmp_path: Path) -> None:
-    paths = [make_photo(tmp_path / f"{number}.png", (number, 0, 0)) for number in range(100)]
+def test_files_come_in_their_order(tmp_path: Path) -> None:
+    files = [to_load(make_photo(tmp_path / f"{number}.png", (number, 0, 0))) for number in range(100)]
 
-    loaded = load_all(paths, DecodeLimits())
+    loaded = load_all(files, DecodeLimits())
 
-    assert [result and result.path for result in loaded] == [os.fsencode(path) for path in paths]
+    assert [result and result.path for result in loaded] == [file.path for file in files]
+
+
+def test_only_a_file_of_an_unknown_content_is_decoded(tmp_path: Path) -> None:
+    old, new = make_photo(tmp_path / "old.png", "red"), make_photo(tmp_path / "new.png", "lime")
+    encoded = frozenset({content_digest(old.read_bytes())})
+
+    loaded = load_all([ToLoad(os.fsencode(path), STAMP, encoded) for path in (old, new)], DecodeLimits())
+
+    assert [isinstance(result, LoadedFile) and result.decoded is not None for result in loaded] == [False, True]
 
 
 def test_a_file_that_needs_more_memory_than_the_limit_is_a_failure_and_the_next_one_is_loaded(tmp_path: Path) -> None:
     Image.new("RGB", (10_000, 10_000)).save(tmp_path / "large.png", compress_level=1)
     small = make_photo(tmp_path / "small.png")
 
-    large, after = load_all([tmp_path / "large.png", small], DecodeLimits(memory_bytes=600 << 20))
+    large, after = load_all([to_load(tmp_path / "large.png"), to_load(small)], DecodeLimits(memory_bytes=600 << 20))
 
     assert isinstance(large, FailedFile)
     assert "memory" in large.reason
@@ -76,9 +90,8 @@ def test_a_file_that_needs_more_memory_than_the_limit_is_a_failure_and_the_next_
 
 
 def test_an_object_that_comes_too_slowly_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders_module, "load_file", load_or_misbehave)
+    monkeypatch.setattr(decoders, "load_file", load_or_misbehave)
 
-    with decoders(DecodeLimits(seconds=1.0), 8) as processes:
-        [loaded] = processes.load_ahead([ToLoad(b"s3://photos/hang.png", FileStamp(10, 1))])
+    [loaded] = load_all([ToLoad(b"s3://photos/hang.png", FileStamp(10, 1))], DecodeLimits(seconds=1.0))
 
     assert loaded == FailedFile(b"s3://photos/hang.png", None, "not decoded within 1 s")

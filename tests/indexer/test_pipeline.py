@@ -11,7 +11,7 @@ from pixsearch import Library
 from pixsearch.errors import LibraryBusy, ModelMismatch, UsageError
 from pixsearch.library.records import Metadata
 from pixsearch.progress import Progress
-from pixsearch_indexer import IndexReport, index_folders
+from pixsearch_indexer import IndexReport, index_folders, pipeline
 from tests.colour_runtime import ColourRuntime
 from tests.conftest import COLOURS, without_privileges
 from tests.database import sql
@@ -414,7 +414,10 @@ def test_a_second_run_at_the_same_time_is_told_who_is_at_it(
         index_folders(indexed, runtime, [photos])
 
 
-def test_progress_tells_what_is_done_of_how_much(library: Library, runtime: ColourRuntime, photos: Path) -> None:
+def test_progress_tells_what_is_done_of_how_much(
+    library: Library, runtime: ColourRuntime, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "STORE_EVERY_S", 3600.0)  # a slow machine stores, and reports, more often
     for number in range(40):
         make_photo(photos / f"{number}.png", (number + 1, 0, 0))
     steps: list[Progress] = []

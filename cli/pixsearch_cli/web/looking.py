@@ -9,10 +9,10 @@ from pathlib import Path
 from pebble import ProcessExpired, ProcessPool
 from starlette.exceptions import HTTPException
 
+from pixsearch.decoding import DecodeLimits
 from pixsearch.errors import PictureError
 from pixsearch.library.records import StoredPicture
 from pixsearch_cli.web.disk_cache import DiskCache
-from pixsearch_indexer.decoders import DecodeLimits
 from pixsearch_indexer.load import content_digest
 from pixsearch_indexer.thumbnails import NoThumbnail, photo_thumbnail, upload_as_png
 

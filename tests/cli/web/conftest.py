@@ -10,12 +10,12 @@ from pebble import ProcessPool
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
+from pixsearch.decoding import DecodeLimits, decoding_processes
 from pixsearch_cli.web.access import Access, access_at
 from pixsearch_cli.web.app import make_app
 from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.server import listen, server_of
 from pixsearch_cli.web.warm_engine import WarmEngine
-from pixsearch_indexer.decoders import DecodeLimits, decoding_processes
 from tests.colour_runtime import ColourRuntime
 
 OURS = "http://localhost:7860"

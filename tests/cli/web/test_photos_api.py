@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from pixsearch_indexer.decoders import DecodeLimits
+from pixsearch.decoding import DecodeLimits
 from tests.cli.conftest import Run
 from tests.cli.web.conftest import MakeClient
 from tests.cli.web.test_search_api import problem

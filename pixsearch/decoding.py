@@ -1,0 +1,217 @@
+"""Decode pictures in worker processes, so that no file can crash, hang or bloat the program that asked for it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from PIL import Image
+
+from pixsearch.errors import PictureError, PixsearchError
+from pixsearch.picture_files import MEGAPIXEL_LIMIT
+from pixsearch.pictures import open_header, upright_rgb
+from pixsearch.storage import FilePath
+
+AHEAD = 32
+"""Tasks that run or wait for a process before their results are needed; two per process if that is more."""
+
+FOR_OBJECTS = 4
+"""Worker processes per core that read from object storage, where each mostly waits (docs/scaling.md)."""
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What decoding one file may take; a file that takes more is a failure."""
+
+    megapixels: int = MEGAPIXEL_LIMIT
+    seconds: float = 60.0
+    memory_bytes: int = 6 << 30
+    """The address space of a worker process; a picture of 300 megapixels in 16 bits needs most of it."""
+
+
+USUAL_LIMITS = DecodeLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailure:
+    """The reason, in one line, why a task has no result."""
+
+    reason: str
+    timed_out: bool = False
+
+
+class DecodingPool:
+    """Runs tasks in worker processes within limits; `decoding_pool` opens one."""
+
+    def __init__(self, processes: ProcessPool, limits: DecodeLimits, ahead: int) -> None:
+        self.limits = limits
+        self._processes = processes
+        self._ahead = ahead
+
+    def map_ahead(
+        self, function: Callable[[*Arguments], Result], tasks: Iterable[tuple[*Arguments]]
+    ) -> Iterator[Result | TaskFailure]:
+        """Yield `function(*arguments)` for each task, in the order of the tasks, of which some are run ahead.
+
+        A task that crashes its process, runs out of time or out of memory yields a TaskFailure; any other exception
+        is raised here. Workers import the module of `function`, and its arguments and results are pickled.
+
+        Raises PixsearchError if worker processes cannot be started.
+        """
+        running: deque[ProcessFuture[Result]] = deque()
+        for arguments in tasks:
+            running.append(self._start(function, *arguments))
+            if len(running) >= self._ahead:
+                result = self._result(running.popleft())
+                yield result
+        while running:
+            result = self._result(running.popleft())
+            yield result
+
+    def run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result | TaskFailure:
+        """Return what `map_ahead` yields for a single task."""
+        return self._result(self._start(function, *arguments))
+
+    def _start(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> ProcessFuture[Result]:
+        try:
+            return self._processes.schedule(function, arguments, timeout=self.limits.seconds)
+        except RuntimeError as error:  # pebble: the pool has stopped since none of its processes came up
+            raise _no_workers() from error
+
+    def _result(self, future: ProcessFuture[Result]) -> Result | TaskFailure:
+        try:
+            return future.result()
+        except TimeoutError:
+            return TaskFailure(f"not decoded within {self.limits.seconds:g} s", timed_out=True)
+        except ProcessExpired as error:
+            return TaskFailure(f"its decoder crashed (exit code {error.exitcode})")
+        except MemoryError:
+            return TaskFailure("takes more memory to decode than a photo should")
+        except BrokenProcessPool as error:
+            raise _no_workers() from error
+
+
+def _no_workers() -> PixsearchError:
+    return PixsearchError(
+        "worker processes cannot be started",
+        'If your own script decodes pictures, put its main part below: if __name__ == "__main__":',
+    )
+
+
+def decode_pictures(
+    files: Iterable[FilePath], min_edge: int | None, limits: DecodeLimits = USUAL_LIMITS
+) -> Iterator[Image.Image | str]:
+    """Yield the picture in each file, as `open_picture` returns it, in the order of the files.
+
+    For a file that cannot be decoded within the limits, yield the reason in one line instead.
+
+    Raises PixsearchError if worker processes cannot be started.
+    """
+    files = iter(files)
+    if (first := next(files, None)) is None:
+        return
+    with decoding_pool(limits, 1 if isinstance(first, Path) else FOR_OBJECTS) as pool:
+        tasks = ((file, min_edge, limits.megapixels) for file in chain([first], files))
+        for picture in pool.map_ahead(_decode, tasks):
+            yield picture.reason if isinstance(picture, TaskFailure) else picture
+
+
+def _decode(file: FilePath, min_edge: int | None, megapixels: int) -> Image.Image | str:
+    try:
+        return upright_rgb(open_header(file, megapixels), min_edge)
+    except PictureError as error:
+        return error.message
+
+
+@contextmanager
+def decoding_pool(
+    limits: DecodeLimits = USUAL_LIMITS, each_core: int = 1, preload: Sequence[str] = ()
+) -> Iterator[DecodingPool]:
+    """Open a pool of `each_core` worker processes per core; see `decoding_processes`."""
+    with decoding_processes(limits, each_core, preload) as processes:
+        yield DecodingPool(processes, limits, max(AHEAD, 2 * each_core * _cores()))
+
+
+@contextmanager
+def decoding_processes(
+    limits: DecodeLimits = USUAL_LIMITS, each_core: int = 1, preload: Sequence[str] = ()
+) -> Iterator[ProcessPool]:
+    """Open a pebble pool of worker processes; they end with the block, after an error without finishing their tasks.
+
+    The workers enforce the limits on megapixels and memory. The time limit is for the caller to pass with each task.
+
+    Args:
+        preload: modules that tasks need. The first pool of a program imports them once for all of its workers;
+            workers of later pools import what is missing on their own.
+    """
+    # Not fork: this process may have threads, torch's among them, and large memory. The server forks for it.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *preload])
+    with _quiet_stderr():  # a worker that is stopped while it starts prints a traceback that helps nobody
+        forkserver.ensure_running()
+    pool = ProcessPool(
+        max_workers=each_core * _cores(),
+        initializer=_begin_process,
+        initargs=(limits,),
+        context=context,
+    )
+    try:
+        yield pool
+    except BaseException:
+        pool.stop()
+        raise
+    else:
+        pool.close()
+    finally:
+        pool.join()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Give processes that are started in the block a stderr that goes nowhere."""
+    if sys.stderr is None:  # closed by the parent process: 2 may be any file by now
+        yield
+        return
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        _silence()
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _silence() -> None:
+    if sys.stderr is None:
+        return
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff and others write to stderr past Python
+        os.dup2(nowhere.fileno(), 2)
+
+
+def _begin_process(limits: DecodeLimits) -> None:
+    warnings.simplefilter("ignore")  # about oddities of a file; what matters is in its result
+    Image.MAX_IMAGE_PIXELS = limits.megapixels * 1_000_000
+    _silence()
+    with suppress(ValueError, OSError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))
