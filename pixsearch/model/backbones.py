@@ -39,24 +39,14 @@ class ResNet(Backbone):
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
 
-    def __init__(
-        self,
-        blocks: tuple[int, int, int, int],
-        groups: int = 1,
-        width_a_group: int = 64,
-        stride_in_first: bool = False,
-    ) -> None:
+    def __init__(self, blocks: tuple[int, int, int, int], groups: int = 1, width_a_group: int = 64) -> None:
         """Args:
         blocks: bottlenecks of each stage.
         width_a_group: channels of each group in the first stage's 3x3 convolutions.
-        stride_in_first: version 1 as Caffe has it, which halves the grid in a block's first 1x1 convolution.
         """
         super().__init__()
         bottleneck = torchvision.models.resnet.Bottleneck
         resnet = torchvision.models.ResNet(bottleneck, list(blocks), groups=groups, width_per_group=width_a_group)
-        if stride_in_first:
-            for stage in (resnet.layer2, resnet.layer3, resnet.layer4):
-                stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
         self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
         self.stages = nn.Sequential(resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4)
 
@@ -154,7 +144,6 @@ def _round_channels(channels: float) -> int:
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "resnet50": lambda: ResNet((3, 4, 6, 3)),
-    "resnet50_caffe": lambda: ResNet((3, 4, 6, 3), stride_in_first=True),
     "resnext152_32x8d": lambda: ResNet((3, 8, 36, 3), groups=32, width_a_group=8),
     "efficientnet_lite0": lambda: EfficientNetLite(width=1.0, depth=1.0),
     "efficientnet_lite1": lambda: EfficientNetLite(width=1.0, depth=1.1),

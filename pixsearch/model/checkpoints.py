@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid, ModelNotFound
-from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.config import Calibration, PixelBertConfig
 from pixsearch.settings import models_folder
 
 if TYPE_CHECKING:
@@ -21,13 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pixsearch.library.records import LibraryModel
-    from pixsearch.model.nlvr2 import PixelBertForNLVR2
+    from pixsearch.model.networks import Network
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
-    from pixsearch.model.pretraining import PixelBertForPreTraining
     from pixsearch.model.processor import PixelBertProcessor
-    from pixsearch.model.vqa import PixelBertForVQA
-
-    Network = PixelBertForRetrieval | PixelBertForPreTraining | PixelBertForVQA | PixelBertForNLVR2
 
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_NAME = "shipped"
@@ -80,8 +76,7 @@ def fingerprint(folder: Path) -> str:
     Raises:
         CheckpointInvalid: a file is missing or cannot be read.
     """
-    config = dataclasses.replace(PixelBertConfig.load(folder / CONFIG_FILE), calibration=None, rerank=True)
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(_config_values(folder, calibration=None, rerank=True), sort_keys=True).encode())
     for name in (TOKENIZER_FILE, WEIGHTS_FILE):
         try:
             with (folder / name).open("rb") as file:
@@ -89,6 +84,21 @@ def fingerprint(folder: Path) -> str:
         except OSError as error:
             raise CheckpointInvalid(f"{folder / name} cannot be read ({error.strerror})", _COPY_AGAIN) from error
     return digest.hexdigest()[:32]
+
+
+def save_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write a calibration into a checkpoint's config.json; its fingerprint stays the same. Raises CheckpointInvalid."""
+    values = _config_values(folder, calibration=asdict(calibration))
+    write_durably(folder / CONFIG_FILE, (json.dumps(values, indent=2) + "\n").encode())
+
+
+def _config_values(folder: Path, **changes: object) -> dict[str, object]:
+    """The fields of config.json, those that this version has dropped included: they count in the fingerprint, which
+    libraries keep. Raises CheckpointInvalid."""
+    file = folder / CONFIG_FILE
+    config = PixelBertConfig.load(file)
+    on_disk: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+    return on_disk | asdict(config) | changes
 
 
 def save_checkpoint(folder: Path, model: Network, processor: PixelBertProcessor) -> None:
@@ -125,7 +135,7 @@ def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProce
     if not isinstance(network, PixelBertForRetrieval):
         raise CheckpointInvalid(
             f"{folder} is a checkpoint of the task {processor.config.task} and cannot search",
-            f"Fine-tune it with pixsearch train --task retrieval --model {folder}",
+            f"Fine-tune it with pixsearch train --model {folder}",
         )
     return network, processor
 
@@ -135,12 +145,13 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
     from safetensors.torch import load_file
 
     from pixsearch.model.backbones import BACKBONES
+    from pixsearch.model.networks import build_network
     from pixsearch.model.processor import PixelBertProcessor
 
     processor = PixelBertProcessor.from_pretrained(folder)
     if (backbone := processor.config.backbone) not in BACKBONES:
         raise CheckpointInvalid(
-            f"{folder / CONFIG_FILE} names the CNN {backbone!r}, which this pixsearch has not",
+            f"{folder / CONFIG_FILE} names the unknown backbone {backbone!r}; known backbones: {', '.join(BACKBONES)}",
             "Train the checkpoint again, or install a newer pixsearch",
         )
     with _only_whole_weights(folder):
@@ -149,9 +160,24 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
             for name, tensor in load_file(folder / WEIGHTS_FILE).items()
         }
         state[_WORD_EMBEDDINGS] = state.pop(_WORD_EMBEDDINGS + _INT8) * state.pop(_WORD_EMBEDDINGS + _SCALE)
+        _drop_closed_gate(folder, state)
         model = build_network(processor.config)
         model.load_state_dict(state, strict=True)
     return model.eval(), processor
+
+
+def _drop_closed_gate(folder: Path, state: dict[str, Tensor]) -> None:
+    """Drop the tensors of the image stream's gate, which older checkpoints have. Raises CheckpointInvalid where it is
+    open: the Transformer then has a share in the picture's embedding."""
+    if "image_gate" not in state:
+        return
+    if (gate := float(state.pop("image_gate"))) != 0:
+        raise CheckpointInvalid(
+            f"{folder / WEIGHTS_FILE} has an open image gate ({gate:g}), which is no longer supported",
+            "Train the checkpoint again with this version of pixsearch",
+        )
+    for name in ("weight", "bias"):
+        state.pop(f"image_projection.{name}", None)
 
 
 def mean_pixel(folder: Path) -> NDArray[np.float32]:
@@ -175,22 +201,6 @@ def _only_whole_weights(folder: Path) -> Iterator[None]:
         raise CheckpointInvalid(
             f"{folder / WEIGHTS_FILE} does not hold the weights of its config ({reason})", _COPY_AGAIN
         ) from error
-
-
-def build_network(config: PixelBertConfig) -> Network:
-    """The network of the config's task, with random weights."""
-    from pixsearch.model.nlvr2 import PixelBertForNLVR2
-    from pixsearch.model.pixel_bert import PixelBertForRetrieval
-    from pixsearch.model.pretraining import PixelBertForPreTraining
-    from pixsearch.model.vqa import PixelBertForVQA
-
-    networks: dict[str, type[Network]] = {
-        "retrieval": PixelBertForRetrieval,
-        "pretrain": PixelBertForPreTraining,
-        "vqa": PixelBertForVQA,
-        "nlvr2": PixelBertForNLVR2,
-    }
-    return networks[config.task](config)
 
 
 _COPY_AGAIN = "Copy or train the whole checkpoint again"

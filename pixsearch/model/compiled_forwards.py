@@ -29,12 +29,11 @@ import pixsearch.model.openvino_alone  # noqa: F401
 import openvino  # isort: skip
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid, Interrupted
+from pixsearch.model.runtime import IN_FULL_PRECISION
 from pixsearch.settings import compiled_folder
 
 Bytes = NDArray[np.uint8]
 
-IN_FULL_PRECISION = frozenset({"embed_pictures", "attend"})
-"""Forwards that are computed in fp32 also where bf16 is faster: little work, and shown or stored as they are."""
 _TOGETHER = ("encode_pictures", "embed_pictures", "embed_texts", "match")
 """What is compiled together: a run over photos also makes ready what the first query needs."""
 _COMPILER = "pixsearch.model.compiling"
@@ -45,7 +44,7 @@ _KEPT = 4
 
 
 class CompiledForwards:
-    """`pixsearch.model.runtime.Forwards`. Threads may run them together."""
+    """Runs `pixsearch.model.forwards.FORWARDS` of a checkpoint by OpenVINO. Threads may run them together."""
 
     pictures_at_once, pairs_at_once = 8, 16  # what a core's cache holds: 8 pictures take two thirds of the time of 32
 

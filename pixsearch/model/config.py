@@ -6,13 +6,16 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
 
 RESIZE_MODES = ("squash", "shorter_edge")
-TASKS = ("retrieval", "pretrain", "vqa", "nlvr2")
+TASKS = ("retrieval", "vqa", "nlvr2")
 STRIDE = 32  # picture pixels a grid cell, for every backbone
+REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
+"""Fields of older checkpoints, and the only value under which they can still be read."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,6 @@ class PixelBertConfig:
     """"squash" makes every picture a square of `input_size`; "shorter_edge" keeps its shape, to the next 32 pixels."""
     pool: bool = False
     """2x2 max-pool after the CNN, as the paper has it."""
-    pixel_positions: bool = False
-    """A learned embedding for each grid cell; the paper has none."""
     vocabulary_size: int = 30522
     max_words: int = 64
     """WordPiece tokens a sentence may have, [CLS] and [SEP] included; the rest is cut off."""
@@ -51,8 +52,6 @@ class PixelBertConfig:
     heads: int = 12
     feed_forward: int = 1536
     dropout: float = 0.1
-    joint_from_layer: int = 0
-    """First layer in which words and pixels see each other; 0 is the paper's early fusion."""
     embedding_size: int = 384
     image_map_hidden: int = 1024
     """Width of the hidden layer between the pooled grid and the image embedding."""
@@ -91,10 +90,11 @@ class PixelBertConfig:
         """Read config.json.
 
         Raises:
-            CheckpointInvalid: not JSON, or a field missing, unknown or impossible.
+            CheckpointInvalid: not JSON, or a field missing, unknown, impossible or no longer supported.
         """
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
+            _drop_removed(file, values)
             if set(values) != {field.name for field in fields(cls)}:
                 raise ValueError(f"fields differ: {sorted(set(values) ^ {field.name for field in fields(cls)})}")
             if values["calibration"] is not None:
@@ -112,12 +112,22 @@ class PixelBertConfig:
                     raise ValueError(f"{name} is {values[name]}")
             if values["input_size"] < 1 or values["heads"] < 1 or values["width"] % values["heads"]:
                 raise ValueError("input_size or heads is 0, or the heads do not divide the width")
-            if values["pixel_positions"] and values["resize"] != "squash":
-                raise ValueError("pixels have learned positions only where all pictures are squashed to one size")
-            if not 0 <= values["dropout"] < 1 or values["joint_from_layer"] > values["layers"]:
-                raise ValueError("dropout or joint_from_layer is out of range")
+            if not 0 <= values["dropout"] < 1:
+                raise ValueError(f"dropout is {values['dropout']}")
             return cls(**values)
         except (OSError, ValueError, TypeError) as error:
             raise CheckpointInvalid(
                 f"{file} is not a Pixel-BERT config ({error})", "Train or copy the checkpoint again"
             ) from error
+
+
+def _drop_removed(file: Path, values: Any) -> None:
+    """Drop the fields that only older checkpoints have. Raises CheckpointInvalid where they are in use."""
+    again = "Train the checkpoint again with this version of pixsearch"
+    if not isinstance(values, dict):
+        return
+    if values.get("task") == "pretrain":
+        raise CheckpointInvalid(f"{file} is a checkpoint of the task 'pretrain', which is no longer supported", again)
+    for name, neutral in REMOVED.items():
+        if name in values and (value := values.pop(name)) != neutral:
+            raise CheckpointInvalid(f"{file} sets {name} to {value!r}, which is no longer supported", again)

@@ -97,10 +97,11 @@ class EmbedTexts(Forward):
 
 
 class Match(Forward):
-    """As `PixelBertForRetrieval.match`: ITM logits [batch] of sentences with pictures; one of either goes with all."""
+    """`PixelBertForRetrieval.match` of its late score: ITM logits [batch]; one sentence or picture goes with all."""
 
     def forward(self, ids: Tensor, mask: Tensor, grids: Tensor, pixel_mask: Tensor, similarity: Tensor) -> Tensor:
-        return self.network.match(ids, mask, grids, similarity, pixel_mask)
+        late_score = self.network.late_score(ids, mask, grids, similarity, pixel_mask)
+        return self.network.match(ids, mask, grids, late_score, pixel_mask)
 
     def example(self) -> tuple[Tensor, ...]:
         grids = self._grids(2)

@@ -4,8 +4,8 @@
                                                                   +-> one BERT encoder -> [CLS] -> ITM logit
     sentence -> WordPiece -> LayerNorm(word + position) ----------+
 
-The same Transformer reads words alone (text stream), pixels alone (image stream) or both (joint stream, the paper's).
-Departures from the paper are named where they happen.
+One Transformer reads words alone (text stream) or words and pixels together (joint stream, the paper's); the image
+stream is a map of the pooled grid. Departures from the paper are named where they happen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
@@ -42,8 +41,13 @@ class Standardise(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
 
+    @property
+    def fitted(self) -> bool:
+        """Whether `fit` or a checkpoint has set the statistics."""
+        return bool(self.mean.any()) or bool((self.deviation != 1).any())
+
     def fit(self, features: Tensor) -> None:
-        """Take the statistics of features [samples, channels]."""
+        """Set the statistics to those of features [samples, channels]."""
         self.mean.copy_(features.mean(0))
         self.deviation.copy_(features.std(0) + 1e-4)
 
@@ -58,16 +62,9 @@ class PixelBertModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = build_backbone(config.backbone)
-        self.frozen_statistics = True
-        """Whether the CNN's batch norms keep their statistics while all else is in training mode."""
-        self.recompute = False
-        """Whether a layer's activations are computed again for the gradient: less memory, a third more time."""
         self.standardise = Standardise(self.backbone.channels)
         self.pixel_projection = nn.Linear(self.backbone.channels, config.width)  # the 1x1 conv, on a flattened grid
         self.semantic_embedding = nn.Parameter(torch.zeros(config.width))  # s_v
-        self.pixel_positions = (
-            nn.Parameter(torch.zeros(config.pixels(1, 1), config.width)) if config.pixel_positions else None
-        )
         # The paper adds s_v and no more; a norm as the words have lets pixels enter a language model at its own scale.
         self.pixel_norm = nn.LayerNorm(config.width, eps=1e-12)
         bert = BertModel(
@@ -87,10 +84,9 @@ class PixelBertModel(nn.Module):
         self.layers = bert.encoder.layer
 
     def train(self, mode: bool = True) -> PixelBertModel:
-        """As of any module, but batch norms keep their statistics where these are frozen."""
+        """Like Module.train, but the backbone stays in eval mode: its batch norms keep their statistics."""
         super().train(mode)
-        if self.frozen_statistics:
-            self.backbone.eval()
+        self.backbone.eval()
         return self
 
     def encode_grids(self, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -126,8 +122,6 @@ class PixelBertModel(nn.Module):
         """Grid [batch, pixels, channels] -> Transformer input [batch, pixels, width]; `dropout` is of features."""
         features = F.dropout(self.standardise(grid), dropout, training=dropout > 0)
         embedded = self.pixel_projection(features) + self.semantic_embedding
-        if self.pixel_positions is not None:
-            embedded = embedded + self.pixel_positions
         return F.dropout(self.pixel_norm(embedded), self.config.dropout, self.training)
 
     def embed_words(self, ids: Tensor) -> Tensor:
@@ -135,38 +129,26 @@ class PixelBertModel(nn.Module):
         embedded: Tensor = self.word_embedding(input_ids=ids)
         return embedded
 
-    def encode(self, hidden: Tensor, mask: Tensor, first_layer: int = 0, last_layer: int | None = None) -> Tensor:
-        """Run layers first..last (exclusive) on hidden [batch, length, width]; mask [batch, length], True is read."""
-        for layer in self.layers[first_layer:last_layer]:
-            if self.recompute and self.training:
-                hidden = checkpoint(layer, hidden, mask[:, None, None, :], use_reentrant=False)
-            else:
-                hidden = layer(hidden, mask[:, None, None, :])
+    def encode(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Run the Transformer on hidden [batch, length, width]; mask [batch, length] is True where a state is read."""
+        for layer in self.layers:
+            hidden = layer(hidden, mask[:, None, None, :])
         return hidden
-
-    def read_words_alone(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The words' states [batch, words, width] before they meet pixels (layers below `joint_from_layer`)."""
-        return self.encode(self.embed_words(ids), mask, last_layer=self.config.joint_from_layer)
-
-    def read_pixels_alone(self, grid: Tensor, dropout: float = 0.0) -> Tensor:
-        """The pixels' states [batch, pixels, width] before they meet words; `dropout` falls on their features."""
-        return self.embed_pixels(grid, dropout)
 
     def read_jointly(self, words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
         """[CLS] w1..wn [SEP] v1..vk through the joint stream (section 3.2): [batch, words + pixels, width].
 
         Args:
-            words, mask: [batch, words, width] from `read_words_alone`, [batch, words].
-            pixels, pixel_mask: [batch, pixels, width] from `read_pixels_alone`, [batch, pixels]; without a mask all are
+            words, mask: [batch, words, width] from `embed_words`, [batch, words].
+            pixels, pixel_mask: [batch, pixels, width] from `embed_pixels`, [batch, pixels]; without a mask all are
                 read.
         """
         if pixel_mask is None:
             pixel_mask = mask.new_ones(pixels.shape[:2])
-        joint_mask = torch.cat([mask, pixel_mask], dim=1)
-        return self.encode(torch.cat([words, pixels], dim=1), joint_mask, first_layer=self.config.joint_from_layer)
+        return self.encode(torch.cat([words, pixels], dim=1), torch.cat([mask, pixel_mask], dim=1))
 
     def attention_to_pixels(self, ids: Tensor, mask: Tensor, grid: Tensor) -> Tensor:
-        """How much each word attends to each pixel in every joint layer, the mean over the heads.
+        """How much each word attends to each pixel in every layer of the joint stream, the mean over the heads.
 
         Args:
             ids, mask: [batch, words].
@@ -175,11 +157,11 @@ class PixelBertModel(nn.Module):
         Returns:
             [layers, batch, words, pixels]; what a word attends to in other words makes up the rest of its 1.
         """
-        words, pixels = self.read_words_alone(ids, mask), self.read_pixels_alone(grid)
+        words, pixels = self.embed_words(ids), self.embed_pixels(grid)
         hidden = torch.cat([words, pixels], dim=1)
         joint_mask = torch.cat([mask, mask.new_ones(pixels.shape[:2])], dim=1)[:, None, None, :]
         maps = []
-        for layer in self.layers[self.config.joint_from_layer :]:
+        for layer in self.layers:
             attention: Any = layer.attention.self  # type: ignore[union-attr]
             query, key = (
                 states.unflatten(-1, (self.config.heads, -1)).transpose(1, 2)  # [batch, heads, length, width of a head]
@@ -198,8 +180,7 @@ class PixelBertModel(nn.Module):
             ids, mask: [batch, words].
             grid, pixel_mask: [batch, pixels, channels], [batch, pixels]; without a mask all pixels are read.
         """
-        words, pixels = self.read_words_alone(ids, mask), self.read_pixels_alone(grid)
-        return self.read_jointly(words, mask, pixels, pixel_mask)
+        return self.read_jointly(self.embed_words(ids), mask, self.embed_pixels(grid), pixel_mask)
 
 
 def pad_grids(grids: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -271,9 +252,6 @@ class PixelBertForRetrieval(nn.Module):
         self.config = config
         self.model = PixelBertModel(config)
         self.maps = EmbeddingMaps(config, self.model.backbone.channels)
-        # Closed at the start: with few pairs the map of the pooled grid retrieves best, with many the Transformer.
-        self.image_gate = nn.Parameter(torch.zeros(()))
-        self.image_projection = nn.Linear(config.width, config.embedding_size)
         score = nn.Linear(config.width, 1)
         # The ITM logit starts as the first stage's similarity and learns the difference; the paper's is the head alone.
         nn.init.zeros_(score.weight)
@@ -290,13 +268,10 @@ class PixelBertForRetrieval(nn.Module):
     def embed_image(self, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
         """Image stream: grids [batch, pixels, channels] -> unit vectors [batch, embedding_size].
 
-        `pixel_mask` [batch, pixels] is True where a pixel stands; without it all are read.
+        A departure: the paper has no such stream, and this one does without the Transformer. `pixel_mask`
+        [batch, pixels] is True where a pixel stands; without it all are read.
         """
-        embedding = self.maps.image(pool_grid(grid, pixel_mask))
-        if self.training or self.image_gate.item() != 0:
-            read = self.read_pixels(grid, pixel_mask=pixel_mask)
-            embedding = embedding + self.image_gate * self.image_projection(read)
-        return F.normalize(embedding.float(), dim=-1)
+        return F.normalize(self.maps.image(pool_grid(grid, pixel_mask)).float(), dim=-1)
 
     def embed_text(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Text stream: ids, mask [batch, words] -> unit vectors [batch, embedding_size]."""
@@ -304,11 +279,11 @@ class PixelBertForRetrieval(nn.Module):
 
     def embed_words(self, words: Tensor, mask: Tensor) -> Tensor:
         """The same of words that `read_each_word` made, [batch, words, width]."""
-        return self.maps.text(_mean(words, mask))
+        return self.maps.text(masked_mean(words, mask))
 
     def read_words(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The mean of the words as the Transformer leaves them, [batch, width]; [CLS] and [SEP] count as words."""
-        return _mean(self.read_each_word(ids, mask), mask)
+        return masked_mean(self.read_each_word(ids, mask), mask)
 
     def read_each_word(self, ids: Tensor, mask: Tensor) -> Tensor:
         """The words as the Transformer leaves them, [batch, words, width]."""
@@ -317,34 +292,25 @@ class PixelBertForRetrieval(nn.Module):
     def read_pixels(self, grid: Tensor, dropout: float = 0.0, pixel_mask: Tensor | None = None) -> Tensor:
         """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]; `dropout` is of features."""
         start = torch.full((grid.shape[0], 1), CLS, device=grid.device)  # as below, not len()
-        hidden = torch.cat([self.model.embed_words(start), self.model.read_pixels_alone(grid, dropout)], dim=1)
+        hidden = torch.cat([self.model.embed_words(start), self.model.embed_pixels(grid, dropout)], dim=1)
         mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=grid.device)
         if pixel_mask is not None:
             mask[:, 1:] = pixel_mask
-        return _mean(self.model.encode(hidden, mask), mask)
+        return masked_mean(self.model.encode(hidden, mask), mask)
 
-    def match(
+    def late_score(
         self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor, pixel_mask: Tensor | None = None
     ) -> Tensor:
-        """ITM logits [batch] of sentences with pictures, pair by pair; one sentence or one picture goes with all.
+        """Return what both streams say of pairs, each read alone [batch]: similarity + late interaction / scale.
+
+        Late interaction gives logits; divided by what turns similarities into logits, it can be added to them without
+        a weight of its own. While it is closed, this is the similarity.
 
         Args:
-            ids, mask: [batch or 1, words].
-            grid: [batch or 1, pixels, channels].
-            similarity: [batch], the dot product of the pair's two embeddings.
+            ids, mask: [batch or 1, words]; a single sentence is paired with every picture.
+            grid: [batch or 1, pixels, channels]; a single picture is paired with every sentence.
+            similarity: [batch], the dot product of each pair's two embeddings.
             pixel_mask: [batch or 1, pixels], True where a pixel stands; without it all are read.
-        """
-        words, pixels = self.model.read_words_alone(ids, mask), self.model.read_pixels_alone(grid)
-        apart = self.match_apart(ids, mask, grid, similarity, pixel_mask)
-        return self.match_states(words, mask, pixels, apart, pixel_mask)
-
-    def match_apart(
-        self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor, pixel_mask: Tensor | None = None
-    ) -> Tensor:
-        """What the two streams say of pairs, each read alone [batch]: their similarity, and late interaction.
-
-        Late interaction gives logits; divided by what makes logits of similarities, the two add up without a weight to
-        choose. Arguments as of `match`.
         """
         if self.late_interaction.closed:
             return similarity
@@ -352,26 +318,40 @@ class PixelBertForRetrieval(nn.Module):
         found: Tensor = self.late_interaction(words, mask, self.model.standardise(grid), pixel_mask)
         return similarity + found / self.maps.scale
 
-    def match_states(
-        self, words: Tensor, mask: Tensor, pixels: Tensor, apart: Tensor, pixel_mask: Tensor | None = None
+    def match(
+        self, ids: Tensor, mask: Tensor, grid: Tensor, late_score: Tensor, pixel_mask: Tensor | None = None
     ) -> Tensor:
-        """The joint stream's part of `match`, on states that `read_words_alone` and `read_pixels_alone` made.
+        """Return the ITM logits of pairs [batch]: joint_logit + similarity_weight * late_score.
 
-        `apart` [batch] is what the two streams say, from `match_apart` or another first stage.
+        A departure: the paper's logit is the head alone. `late_score` [batch] is from the method of that name, which
+        has the same other arguments.
         """
-        pairs = apart.shape[0]  # not len(), which a trace takes for a constant
+        pairs = late_score.shape[0]  # not len(), which a trace takes for a constant
+        words, pixels = self.model.embed_words(ids).expand(pairs, -1, -1), self.model.embed_pixels(grid)
+        return self.joint_logit(words, mask, pixels, pixel_mask) + self.similarity_weight * late_score
+
+    def joint_logit(self, words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
+        """Return what the joint stream adds to a pair's logit [batch]: head([CLS]) + late_weight * words_found.
+
+        Args:
+            words, mask: [batch or 1, words, width] from `PixelBertModel.embed_words`, [batch or 1, words].
+            pixels, pixel_mask: [batch or 1, pixels, width] from `PixelBertModel.embed_pixels`, [batch or 1, pixels];
+                without a mask all are read.
+        """
+        # Of equal sizes max takes the first, which `match` has expanded to all pairs: a trace records that one.
+        pairs = max(words.shape[0], pixels.shape[0])
         words, mask, pixels = words.expand(pairs, -1, -1), mask.expand(pairs, -1), pixels.expand(pairs, -1, -1)
         if pixel_mask is not None:
             pixel_mask = pixel_mask.expand(pairs, -1)
-        joint = self.model.read_jointly(words, mask, pixels, pixel_mask)
+        joint = self.model.read_jointly(words, mask, pixels, pixel_mask)  # [batch, words + pixels, width]
         with torch.autocast(joint.device.type, enabled=False):  # bf16 would give candidates the same logit by the dozen
             joint = joint.float()
             head: Tensor = self.itm_head(joint[:, 0]).squeeze(-1)
-            likeness = words_found(joint[:, : words.shape[1]], mask, joint[:, words.shape[1] :], pixel_mask)
-            return head + self.late_weight * likeness + self.similarity_weight * apart
+            found = words_found(joint[:, : words.shape[1]], mask, joint[:, words.shape[1] :], pixel_mask)
+            return head + self.late_weight * found
 
 
-def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
+def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
     """The mean of the states that the mask lets through: [batch, length, width], [batch, length] -> [batch, width]."""
     weights = mask[..., None].to(hidden.dtype)
     return (hidden * weights).sum(1) / weights.sum(1)

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
-from pixsearch.model.compiled_forwards import CompiledForwards
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.processor import PixelBertProcessor
+
+if TYPE_CHECKING:
+    from pixsearch.model.compiled_forwards import CompiledForwards
+    from pixsearch.model.torch_forwards import TorchForwards
 
 Floats = NDArray[np.float32]
 
 _GPU_DEVICES = tuple(map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
 """What the drivers of GPUs show: NVIDIA's, the one of Windows' Linux, AMD's."""
-
-
-class Forwards(Protocol):
-    """Runs `pixsearch.model.forwards.FORWARDS` of a checkpoint."""
-
-    pictures_at_once: int
-    pairs_at_once: int
-    """What goes fastest in one run."""
-
-    def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]: ...
-
-    def prepare(self, name: str) -> None:
-        """Begin to load what will be run soon, in the background, where that takes no more than loading."""
+IN_FULL_PRECISION = frozenset({"embed_pictures", "attend"})
+"""Forwards that are computed in fp32 also where bf16 is faster: little work, and shown or stored as they are."""
 
 
 @lru_cache(maxsize=1)  # also because to let go of them takes 0.1 s, which a query need not spend before it ends
-def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> Forwards:
-    """On a GPU where one is wanted and torch can use it, else compiled for the CPU. Raises CheckpointInvalid."""
+def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards | TorchForwards:
+    """The checkpoint on a GPU where one is wanted and torch can use it, else compiled for the CPU.
+
+    Each brings its own library: torch is not imported for a CPU, nor OpenVINO for a GPU. Raises CheckpointInvalid.
+    """
     if gpu and any(device.exists() for device in _GPU_DEVICES):
         import torch  # over a second, which those without a GPU need not pay
 
@@ -46,6 +41,8 @@ def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> Forwards:
             from pixsearch.model.torch_forwards import TorchForwards
 
             return TorchForwards(folder, torch.device("cuda"))
+    from pixsearch.model.compiled_forwards import CompiledForwards
+
     return CompiledForwards(folder, fingerprint)
 
 
@@ -102,7 +99,10 @@ class PixelBertRuntime:
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         """Sentences -> unit embeddings [sentences, embedding_size]."""
-        return self._forwards.run("embed_texts", *self._processor.words(texts))
+        embeddings = np.empty((len(texts), self.embedding_size), np.float32)
+        for indices, words in self._by_length(texts):
+            embeddings[indices] = self._forwards.run("embed_texts", *words)
+        return embeddings
 
     def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
         """ITM logits [pictures] of one sentence with many pictures, given by their grids and embeddings."""
@@ -115,12 +115,21 @@ class PixelBertRuntime:
 
     def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
         """ITM logits [sentences] of many sentences with one picture."""
-        similarities, pixels = self.embed_texts(texts) @ embedding, unpack_grids([grid], len(self._mean_pixel))
-        logits = []
+        pixels, logits = unpack_grids([grid], len(self._mean_pixel)), np.empty(len(texts), np.float32)
+        for indices, words in self._by_length(texts):
+            similarities = self._forwards.run("embed_texts", *words) @ embedding
+            logits[indices] = self._forwards.run("match", *words, *pixels, similarities)
+        return logits
+
+    def _by_length(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.intp], tuple[NDArray[Any], NDArray[Any]]]]:
+        """Yield all sentences in batches of similar lengths, which need little padding: indices, then ids and mask."""
+        ids, mask = self._processor.words(texts)
+        lengths = mask.sum(1)
+        order = np.argsort(lengths, kind="stable")
         for part in _parts(len(texts), self._forwards.pairs_at_once):
-            words = self._processor.words(texts[part])
-            logits.append(self._forwards.run("match", *words, *pixels, similarities[part]))
-        return np.concatenate(logits)
+            indices = order[part]
+            longest = lengths[indices[-1]]
+            yield indices, (np.ascontiguousarray(ids[indices, :longest]), np.ascontiguousarray(mask[indices, :longest]))
 
     def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
         """What each word looks at in a picture of that size: the words, and [words, rows, columns] of the grid.

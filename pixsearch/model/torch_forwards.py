@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from pixsearch.model.checkpoints import load_checkpoint
-from pixsearch.model.compiled_forwards import IN_FULL_PRECISION
 from pixsearch.model.devices import autocast
 from pixsearch.model.forwards import FORWARDS
+from pixsearch.model.runtime import IN_FULL_PRECISION
 
 
 class TorchForwards:
-    """`pixsearch.model.runtime.Forwards`."""
+    """Runs `pixsearch.model.forwards.FORWARDS` of a checkpoint by torch; the same methods as `CompiledForwards`."""
 
     pictures_at_once, pairs_at_once = 64, 64
 

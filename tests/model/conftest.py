@@ -11,14 +11,13 @@ from tests.tiny_checkpoint import make_tiny_checkpoint
 
 @pytest.fixture(scope="session")
 def speaking(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint whose joint stream and late interaction have a say, and whose image stream's gate is open."""
+    """A checkpoint whose joint stream and late interaction have a say."""
     folder = make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
     model, processor = load_checkpoint(folder)
     torch.manual_seed(0)
     for parameter in model.itm_head.parameters():
         torch.nn.init.normal_(parameter)
     model.late_weight.data.fill_(3.0)
-    model.image_gate.data.fill_(0.5)
     model.late_interaction.scale.data.fill_(10.0)
     save_checkpoint(folder, model, processor)
     return folder

@@ -18,7 +18,6 @@ from pixsearch.model.backbones import BACKBONES, SamePaddingConv2d, build_backbo
         ("efficientnet_lite1", 5.42, 1280),
         ("efficientnet_lite2", 6.09, 1280),
         ("resnet50", 25.56, 2048),
-        ("resnet50_caffe", 25.56, 2048),
         ("resnext152_32x8d", 122.37, 2048),  # see below
     ],
 )
@@ -114,10 +113,9 @@ def strides_of_the_first_blocks(name: str) -> list[list[tuple[int, int]]]:
     ]
 
 
-def test_the_caffe_variant_halves_the_grid_in_the_first_convolution_of_a_stage() -> None:
+def test_resnet_halves_the_grid_in_the_3x3_convolution_of_a_stages_first_block() -> None:
     one, two = (1, 1), (2, 2)
 
-    assert strides_of_the_first_blocks("resnet50_caffe") == [[one] * 4] + 3 * [[two, one, one, two]]
     assert strides_of_the_first_blocks("resnet50") == [[one] * 4] + 3 * [[one, two, one, two]]
 
 

@@ -11,7 +11,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pixsearch.errors import CheckpointInvalid, ModelNotFound
-from pixsearch.model.checkpoints import checkpoint_name, find_checkpoint, fingerprint, load_checkpoint, save_checkpoint
+from pixsearch.model.checkpoints import (
+    SHIPPED,
+    checkpoint_name,
+    find_checkpoint,
+    fingerprint,
+    load_checkpoint,
+    save_calibration,
+    save_checkpoint,
+)
+from pixsearch.model.config import Calibration
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 
@@ -72,8 +81,8 @@ def test_a_checkpoint_with_a_file_missing_or_cut_is_refused_in_one_line(folder: 
 def test_weights_with_a_tensor_too_few_too_many_or_of_another_shape_are_refused(folder: Path) -> None:
     file = folder / "model.safetensors"
     whole = load_file(file)
-    few = {name: tensor for name, tensor in whole.items() if name != "image_gate"}
-    for spoilt in (few, whole | {"extra": torch.zeros(1)}, whole | {"image_gate": torch.zeros(2)}):
+    few = {name: tensor for name, tensor in whole.items() if name != "late_weight"}
+    for spoilt in (few, whole | {"extra": torch.zeros(1)}, whole | {"late_weight": torch.zeros(2)}):
         save_file(spoilt, file)
         with pytest.raises(CheckpointInvalid):
             load_checkpoint(folder)
@@ -93,7 +102,6 @@ def test_weights_with_a_tensor_too_few_too_many_or_of_another_shape_are_refused(
         {"heads": 5},
         {"input_size": 0},
         {"dropout": 1.5},
-        {"joint_from_layer": 3},
         {"calibration": {"temperature": 1.0}},
     ],
     ids=lambda change: ", ".join(f"{name} {value}" for name, value in change.items()),
@@ -104,6 +112,59 @@ def test_a_config_that_is_impossible_or_not_the_weights_own_is_refused_in_one_li
     change_config(folder, **change)
 
     with pytest.raises(CheckpointInvalid) as refusal:
+        load_checkpoint(folder)
+    assert "\n" not in str(refusal.value)
+
+
+def add_what_was_removed(folder: Path, gate: float = 0.0) -> None:
+    """Turn a checkpoint into what this pixsearch wrote before these fields and tensors were removed."""
+    change_config(folder, pixel_positions=False, joint_from_layer=0)
+    file = folder / "model.safetensors"
+    projection = {"image_projection.weight": torch.ones(16, 32).half(), "image_projection.bias": torch.ones(16)}
+    save_file(load_file(file) | projection | {"image_gate": torch.tensor(gate)}, file)
+
+
+def test_a_checkpoint_with_removed_fields_in_their_neutral_state_loads_and_answers_the_same(
+    folder: Path, saved: Path
+) -> None:
+    add_what_was_removed(folder)
+
+    old, new = (load_checkpoint(checkpoint)[0] for checkpoint in (folder, saved))
+
+    assert old.config == new.config
+    assert old.state_dict().keys() == new.state_dict().keys()
+    ids, grid = torch.tensor([[101, 104, 105, 102]]), torch.rand(1, 4, 1280)
+    with torch.no_grad():
+        assert torch.equal(old.embed_text(ids, ids > 0), new.embed_text(ids, ids > 0))
+        assert torch.equal(old.embed_image(grid), new.embed_image(grid))
+        assert torch.equal(*(model.match(ids, ids > 0, grid, torch.tensor([0.5])) for model in (old, new)))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"joint_from_layer": 1}, "joint_from_layer to 1, which is no longer supported"),
+        ({"pixel_positions": True}, "pixel_positions to True, which is no longer supported"),
+        ({"task": "pretrain"}, "the task 'pretrain', which is no longer supported"),
+    ],
+)
+def test_a_checkpoint_that_uses_what_was_removed_is_refused_in_one_line(
+    folder: Path, change: dict[str, object], reason: str
+) -> None:
+    add_what_was_removed(folder)
+    change_config(folder, **change)
+
+    for read in (load_checkpoint, fingerprint):
+        with pytest.raises(CheckpointInvalid, match=reason) as refusal:
+            read(folder)
+        assert str(refusal.value).endswith("Train the checkpoint again with this version of pixsearch")
+        assert "\n" not in str(refusal.value)
+
+
+def test_an_open_gate_is_refused_in_one_line(folder: Path) -> None:
+    add_what_was_removed(folder, gate=0.5)
+
+    with pytest.raises(CheckpointInvalid, match=r"open image gate \(0.5\), which is no longer") as refusal:
         load_checkpoint(folder)
     assert "\n" not in str(refusal.value)
 
@@ -129,6 +190,20 @@ def test_the_fingerprint_tells_models_apart_but_not_calibrations(folder: Path, s
     tokenizer = other_words / "tokenizer.json"
     tokenizer.write_text(tokenizer.read_text().replace('"a"', '"A"'))
     assert fingerprint(other_words) != original
+
+
+def test_the_model_that_ships_keeps_the_fingerprint_that_libraries_know() -> None:
+    assert fingerprint(SHIPPED) == "95d05c17dc87d9930979384aa6a29162"
+
+
+def test_a_calibration_changes_no_fingerprint_of_a_checkpoint_with_removed_fields_either(folder: Path) -> None:
+    add_what_was_removed(folder)
+    before = fingerprint(folder)
+
+    save_calibration(folder, Calibration(temperature=2.0, bias=-1.0))
+
+    assert load_checkpoint(folder)[1].config.calibration == Calibration(temperature=2.0, bias=-1.0)
+    assert fingerprint(folder) == before
 
 
 def test_a_model_is_found_by_its_folder_and_by_its_name(

@@ -16,17 +16,9 @@ import pytest
 import torch
 
 from pixsearch.errors import CheckpointInvalid
-from pixsearch.model.checkpoints import (
-    CONFIG_FILE,
-    SHIPPED,
-    WEIGHTS_FILE,
-    fingerprint,
-    load_checkpoint,
-    save_checkpoint,
-)
+from pixsearch.model.checkpoints import CONFIG_FILE, SHIPPED, WEIGHTS_FILE, fingerprint
 from pixsearch.model.compiled_forwards import CompiledForwards, read_sealed
 from pixsearch.model.config import PixelBertConfig
-from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.torch_forwards import TorchForwards
 from pixsearch.settings import compiled_folder
 from tests.tiny_checkpoint import make_tiny_checkpoint
@@ -43,6 +35,17 @@ runtime = PixelBertRuntime(Path(sys.argv[1]))
 grid = pack_grid(np.ones((4, 1280), np.float32))
 runtime.match("a cat", [grid] * 2, runtime.embed_texts(["a dog", "a cat"]))
 print(*sorted({"torch", "transformers", "torchvision", "openvino_telemetry.main"} & set(sys.modules)))
+"""
+ON_A_GPU_WITHOUT_OPENVINO = """
+import sys
+from pathlib import Path
+sys.modules["openvino"] = None  # an import of it is an ImportError
+import torch
+from pixsearch.model import runtime, torch_forwards
+runtime._GPU_DEVICES = (Path("/"),)
+torch.cuda.is_available = lambda: True
+torch_forwards.TorchForwards = lambda folder, device: print(folder, "on", device)
+runtime.forwards_of(Path("shipped"), "", gpu=True)
 """
 
 
@@ -162,6 +165,18 @@ def test_words_and_grids_need_no_torch_and_report_nothing_to_anybody(speaking: P
     assert finished.stdout == "\n"
 
 
+def test_a_gpu_needs_no_openvino() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", ON_A_GPU_WITHOUT_OPENVINO],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+    assert finished.stdout == "shipped on cuda\n"
+
+
 @pytest.mark.slow
 def test_pictures_that_keep_their_shape_give_what_torch_gives(
     speaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -180,17 +195,11 @@ def test_pictures_that_keep_their_shape_give_what_torch_gives(
         assert np.abs(off).max() < 0.002
 
 
-@pytest.mark.slow
-def test_what_is_loaded_ahead_answers_as_what_is_not_also_where_cells_have_positions(
-    speaking: Path, tmp_path: Path
-) -> None:
-    _, processor = load_checkpoint(speaking)
-    processor.config = dataclasses.replace(processor.config, pixel_positions=True)
-    save_checkpoint(tmp_path / "positions", PixelBertForRetrieval(processor.config), processor)
+def test_what_is_loaded_ahead_answers_as_what_is_not(speaking: Path) -> None:
     grids = np.random.default_rng(0).random((3, 4, 1280), dtype=np.float32)
     inputs = IDS[:1], MASK[:1], grids, np.ones((3, 4), np.bool_), np.zeros(3, np.float32)
-    expected = compiled(tmp_path / "positions").run("match", *inputs)
-    ahead = compiled(tmp_path / "positions")
+    expected = compiled(speaking).run("match", *inputs)
+    ahead = compiled(speaking)
 
     ahead.prepare("match")
 

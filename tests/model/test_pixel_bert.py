@@ -75,18 +75,12 @@ def test_pooling_keeps_the_largest_of_each_two_by_two_cells() -> None:
 
 
 @torch.no_grad()
-def test_the_order_of_pixels_says_nothing_unless_they_have_positions(
-    model: PixelBertForRetrieval, grid: Tensor
-) -> None:
+def test_the_order_of_pixels_says_nothing(model: PixelBertForRetrieval, grid: Tensor) -> None:
     shuffled = grid[:, [2, 0, 3, 1]]
-    placed = trained(model_of(dataclasses.replace(CONFIG, pixel_positions=True)))
-    torch.nn.init.normal_(placed.model.pixel_positions)  # type: ignore[arg-type]
     trained(model)
 
     in_order, out_of_order = (model.match(IDS, MASK, pixels, torch.zeros(2)) for pixels in (grid, shuffled))
     assert torch.allclose(in_order, out_of_order, atol=1e-4)
-    in_order, out_of_order = (placed.match(IDS, MASK, pixels, torch.zeros(2)) for pixels in (grid, shuffled))
-    assert not torch.allclose(in_order, out_of_order, atol=1e-3)
 
 
 @torch.no_grad()
@@ -145,16 +139,16 @@ def test_an_untrained_logit_is_the_weighted_similarity(model: PixelBertForRetrie
 @torch.no_grad()
 def test_late_interaction_counts_as_similarity_does_once_it_is_open(model: PixelBertForRetrieval, grid: Tensor) -> None:
     similarity = torch.tensor([0.25, -0.5])
-    by_similarity = model.match(IDS, MASK, grid, similarity)
+    assert torch.equal(model.late_score(IDS, MASK, grid, similarity), similarity)
     model.late_interaction.scale.fill_(7.0)
+    model.late_interaction.word_offset.bias.fill_(1.5)
 
-    logits = model.match(IDS, MASK, grid, similarity)
+    score = model.late_score(IDS, MASK, grid, similarity)
 
     words = model.model.encode(model.model.embed_words(IDS), MASK)
     found = model.late_interaction(words, MASK, grid)  # features that were never fitted are their own standard
-    # Both temperatures are 1/20 at the start, and so is the weight of what the streams say.
-    assert (logits - by_similarity).tolist() == pytest.approx((20 * found / 20).tolist(), abs=1e-3)
-    assert found.abs().min() > 0.1
+    assert (score - similarity).tolist() == pytest.approx((found / 20).tolist(), abs=1e-4)  # the scale at the start
+    assert found.min() > 1  # the offset, and something of 7 times a cosine
 
 
 @torch.no_grad()
@@ -181,28 +175,64 @@ def test_logits_are_whole_where_the_transformer_computes_in_bf16(model: PixelBer
     assert not torch.equal(by_head_alone, by_head_alone.bfloat16().float())
 
 
-def test_words_and_pixels_meet_only_from_the_joint_layer_on(grid: Tensor) -> None:
-    late = trained(model_of(dataclasses.replace(CONFIG, joint_from_layer=1)))
-    words = late.model.encode(late.model.embed_words(IDS), MASK, last_layer=1)
+@torch.no_grad()
+def test_a_match_is_the_joint_logit_and_the_weighted_late_score(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    trained(model)
+    words, pixels = model.model.embed_words(IDS), model.model.embed_pixels(grid)
+    joint = model.model.read(IDS, MASK, grid)  # [batch, 6 words + 4 pixels, width]
 
-    assert torch.equal(late.model.read_words_alone(IDS, MASK), words)
-    assert torch.equal(
-        late.match(IDS, MASK, grid, torch.zeros(2)),
-        late.match_states(words, MASK, late.model.read_pixels_alone(grid), torch.zeros(2)),
-    )
+    by_hand = model.itm_head(joint[:, 0])[:, 0] + 3 * words_found(joint[:, :6], MASK, joint[:, 6:])
+
+    logits = model.match(IDS, MASK, grid, torch.tensor([0.25, -0.5]))
+    assert model.joint_logit(words, MASK, pixels).tolist() == pytest.approx(by_hand.tolist(), abs=1e-4)
+    assert (logits - by_hand).tolist() == pytest.approx([20 * 0.25, 20 * -0.5], abs=1e-4)
 
 
 @torch.no_grad()
-def test_the_image_stream_is_the_map_of_the_pooled_grid_until_its_gate_opens(
-    model: PixelBertForRetrieval, grid: Tensor
-) -> None:
+def test_one_sentence_or_one_picture_goes_with_all_others(model: PixelBertForRetrieval, grid: Tensor) -> None:
+    trained(model).late_interaction.scale.fill_(7.0)
+    similarity = torch.tensor([0.25, -0.5])
+    words, pixels = model.model.embed_words(IDS), model.model.embed_pixels(grid)
+
+    for ids, mask, picture in ((IDS[:1], MASK[:1], grid), (IDS, MASK, grid[:1])):
+        many = ids.expand(2, -1), mask.expand(2, -1), picture.expand(2, -1, -1)
+        late_score = model.late_score(*many, similarity)
+        assert torch.allclose(model.late_score(ids, mask, picture, similarity), late_score, atol=1e-5)
+        assert torch.allclose(model.match(ids, mask, picture, late_score), model.match(*many, late_score), atol=1e-4)
+    for one, other in ((slice(1), slice(2)), (slice(2), slice(1))):
+        logits = model.joint_logit(words[one], MASK[one], pixels[other], torch.ones(pixels[other].shape[:2]) > 0)
+        assert logits.shape == (2,)
+
+
+@torch.no_grad()
+def test_the_image_stream_is_the_map_of_the_pooled_grid(model: PixelBertForRetrieval, grid: Tensor) -> None:
     pooled = torch.cat([grid.mean(1), grid.max(1).values], dim=1)
     mapped = torch.nn.functional.normalize(model.maps.image(pooled), dim=1)
 
     assert torch.equal(pool_grid(grid), pooled)
     assert torch.allclose(model.embed_image(grid), mapped, atol=1e-6)
-    model.image_gate.fill_(0.5)
-    assert not torch.allclose(model.embed_image(grid), mapped, atol=1e-3)
+
+
+def test_batch_norms_keep_their_statistics_in_training(model: PixelBertForRetrieval) -> None:
+    before = {name: buffer.clone() for name, buffer in model.model.backbone.named_buffers()}
+
+    model.train().encode_grid(torch.rand(2, 3, 64, 64))
+
+    assert model.model.training
+    assert not model.model.backbone.training
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.model.backbone.named_buffers())
+
+
+def test_statistics_are_fitted_once_they_were_set(model: PixelBertForRetrieval) -> None:
+    standardise = model.model.standardise
+    assert not standardise.fitted
+    standardise.fit(torch.tensor([[1.0, 2.0], [3.0, 6.0]]).repeat(1, CHANNELS // 2))
+
+    assert standardise.fitted
+    assert standardise(torch.full((CHANNELS,), 2.0))[0].item() == 0  # the mean of 1 and 3
+    again = PixelBertForRetrieval(CONFIG)
+    again.load_state_dict(model.state_dict())
+    assert again.model.standardise.fitted
 
 
 def test_words_found_is_the_mean_over_words_of_the_best_cosine() -> None:
@@ -211,13 +241,6 @@ def test_words_found_is_the_mean_over_words_of_the_best_cosine() -> None:
     pixels = torch.tensor([[[1.0, 0.0], [3.0, 4.0]]])  # cosines: word 1: 1, 0.6; word 2: 0, 0.8
 
     assert words_found(words, mask, pixels).tolist() == pytest.approx([(1 + 0.8) / 2])
-
-
-def test_pixel_positions_are_there_only_where_the_config_says_so(model: PixelBertForRetrieval) -> None:
-    assert model.model.pixel_positions is None
-    positions = model_of(dataclasses.replace(CONFIG, pixel_positions=True)).model.pixel_positions
-    assert positions is not None
-    assert positions.shape == (4, 32)
 
 
 SHAPED = dataclasses.replace(CONFIG, resize="shorter_edge")
@@ -232,7 +255,6 @@ def pictures_of_many_shapes() -> list[Tensor]:
 @pytest.mark.parametrize("pool", [False, True])
 def test_a_picture_gives_the_same_alone_and_in_a_batch_of_other_shapes(pool: bool) -> None:
     model = trained(model_of(dataclasses.replace(SHAPED, pool=pool)))
-    model.image_gate.fill_(0.5)
     pictures = pictures_of_many_shapes()
     ids, mask = IDS[[0, 1, 0, 1]], MASK[[0, 1, 0, 1]]
 
@@ -254,7 +276,6 @@ def test_a_picture_gives_the_same_alone_and_in_a_batch_of_other_shapes(pool: boo
 @torch.no_grad()
 def test_what_stands_behind_the_mask_is_read_by_nothing() -> None:
     model = trained(model_of(SHAPED))
-    model.image_gate.fill_(0.5)
     grid, pixel_mask = model.model.encode_grids(pictures_of_many_shapes()[:2])
     spoilt = grid.masked_fill(~pixel_mask[..., None], 1000.0)
 
@@ -270,9 +291,8 @@ def test_the_mean_and_the_largest_are_those_of_the_pixels_that_stand() -> None:
     assert pool_grid(grid, mask).tolist() == [[2.0, -3.0, 3.0, -2.0]]
 
 
-@pytest.mark.parametrize("joint_from_layer", [0, 1])
-def test_the_attention_to_pixels_is_that_of_the_layers_themselves(grid: Tensor, joint_from_layer: int) -> None:
-    model = model_of(dataclasses.replace(CONFIG, joint_from_layer=joint_from_layer)).model
+def test_the_attention_to_pixels_is_that_of_the_layers_themselves(grid: Tensor) -> None:
+    model = model_of(CONFIG).model
     told: list[Tensor] = []
     for layer in model.layers:
         attention = layer.attention.self  # type: ignore[union-attr]
@@ -281,10 +301,10 @@ def test_the_attention_to_pixels_is_that_of_the_layers_themselves(grid: Tensor, 
 
     ids, mask, grid = IDS[1:], MASK[1:], grid[1:]  # without padding, which they mask in another way
     model.read(ids, mask, grid)
-    expected = torch.stack([weights.mean(1)[:, :6, 6:] for weights in told[-CONFIG.layers + joint_from_layer :]])
+    expected = torch.stack([weights.mean(1)[:, :6, 6:] for weights in told])
     attention_to_pixels = model.attention_to_pixels(ids, mask, grid)
 
-    assert attention_to_pixels.shape == (CONFIG.layers - joint_from_layer, 1, 6, grid.shape[1])
+    assert attention_to_pixels.shape == (CONFIG.layers, 1, 6, grid.shape[1])
     torch.testing.assert_close(attention_to_pixels, expected, rtol=1e-4, atol=1e-6)
 
 

@@ -14,13 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pixsearch.model.checkpoints import fingerprint, load_checkpoint, save_checkpoint
+from pixsearch.model.checkpoints import fingerprint, load_checkpoint
 from pixsearch.model.compiled_forwards import CompiledForwards
 from pixsearch.model.config import Calibration
 from pixsearch.model.grids import unpack_grids
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.model.tensors import picture_tensors, word_tensors
-from pixsearch.model.torch_forwards import TorchForwards
 
 TEXTS = ["a dog", "two cats on a red sofa", "rain"]
 
@@ -75,12 +74,11 @@ def test_a_match_is_the_networks_own_of_the_stored_grid(
     ids, mask = word_tensors(processor, [TEXTS[1]])
     with torch.no_grad():
         text = model.embed_text(ids, mask)
-        by_hand = [
-            model.match(
-                ids, mask, torch.from_numpy(unpack_grids([grid], 1280)[0]), text @ torch.from_numpy(embedding)
-            ).item()
-            for grid, embedding in zip(grids, embeddings, strict=True)
-        ]
+        by_hand = []
+        for grid, embedding in zip(grids, embeddings, strict=True):
+            pixels = torch.from_numpy(unpack_grids([grid], 1280)[0])
+            late_score = model.late_score(ids, mask, pixels, text @ torch.from_numpy(embedding))
+            by_hand.append(model.match(ids, mask, pixels, late_score).item())
     assert logits.dtype == np.float32
     assert logits.tolist() == pytest.approx(by_hand, abs=0.01)
     assert np.ptp(logits) > 0.1  # three pictures that nobody could take for one
@@ -108,22 +106,8 @@ def test_more_pairs_than_a_batch_holds_match_as_each_alone(
 
     assert logits == pytest.approx(runtime.match(TEXTS[0], grids, embeddings)[places], abs=1e-3)
     assert of_texts == pytest.approx(runtime.match_texts(TEXTS, grids[0], embeddings[0])[places], abs=1e-3)
-
-
-def test_a_gate_that_is_open_counts_in_what_is_indexed(
-    speaking: Path, pictures: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # What torch runs need not be compiled.
-    monkeypatch.setattr(
-        "pixsearch.model.runtime.forwards_of", lambda folder, name, gpu: TorchForwards(folder, torch.device("cpu"))
-    )
-    model, processor = load_checkpoint(speaking)
-    model.image_gate.data.zero_()
-    save_checkpoint(tmp_path, model, processor)
-
-    opened, closed = (PixelBertRuntime(place).encode_pictures(pictures)[0] for place in (speaking, tmp_path))
-
-    assert np.abs(opened - closed).max() > 0.01
+    texts = runtime.embed_texts([TEXTS[place] for place in places])
+    assert texts == pytest.approx(np.stack([runtime.embed_texts([text])[0] for text in TEXTS])[places], abs=1e-5)
 
 
 def calibrated(folder: Path, to: Path, calibration: Calibration | None, rerank: bool = True) -> PixelBertRuntime:
