@@ -13,18 +13,18 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import torch
+import numpy as np
 import typer
 
 from pixsearch import Library, Query, SearchEngine, Words
-from pixsearch.model.checkpoints import find_checkpoint, load_checkpoint
-from pixsearch.progress import silent
+from pixsearch.model.checkpoints import find_checkpoint
+from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch_indexer import index_folder
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions, of_split
 from pixsearch_trainer.data.reading import read_captioned
+from pixsearch_trainer.evaluation.encoding import encode
 from pixsearch_trainer.evaluation.measure import evaluate
 from pixsearch_trainer.evaluation.recall import Recall
-from pixsearch_trainer.features import encode_grids
 
 DEPTH = 10
 
@@ -40,10 +40,10 @@ def recall_of_the_product(pictures: list[CaptionedPicture], captions: Captions, 
         engine = SearchEngine(library)
         ranks = []
         for sentence, matches in zip(captions.sentences, captions.matches(), strict=True):
-            right = {pictures[place].file.name for place in matches.nonzero()[:, 0].tolist()}
+            right = {pictures[place].file.name for place in np.flatnonzero(matches).tolist()}
             hits = engine.search(Query((Words(sentence),), rerank=False, duplicates="show"), DEPTH)
             ranks.append(next((hit.rank for hit in hits if hit.path.name in right), DEPTH + 1))
-    return Recall.of(torch.tensor(ranks))
+    return Recall.of(np.array(ranks))
 
 
 def main(
@@ -54,11 +54,8 @@ def main(
     captions = Captions.of(pictures)
     with tempfile.TemporaryDirectory() as folder:
         product = recall_of_the_product(pictures, captions, Path(folder))
-        model, processor = load_checkpoint(find_checkpoint(None))
-        model.eval()
-        with torch.no_grad():
-            grids = encode_grids(model, processor, pictures, Path(folder) / "cache", silent)
-            first = evaluate(model, processor, pictures, grids, candidates=()).text_to_image.first_stage
+        runtime = PixelBertRuntime(find_checkpoint(None))
+        first = evaluate(runtime, encode(runtime, pictures), candidates=()).text_to_image.first_stage
     print(f"{len(captions.sentences):,} captions, {len(pictures):,} pictures, R@1 / R@5 / R@10")
     for name, recall in (("product", product), ("evaluate", first)):
         print(f"{name:8} {recall.r1:.2f} / {recall.r5:.2f} / {recall.r10:.2f}")

@@ -72,17 +72,23 @@ def progress_bars() -> Iterator[ProgressCallback]:
 
 
 def _line_a_minute() -> ProgressCallback:
-    began = said = time.monotonic()
+    started = began = last = said = time.monotonic()
+    task = ""
 
     def show(progress: Progress) -> None:
-        nonlocal said
-        if (now := time.monotonic()) - said >= 60:
+        nonlocal said, began, last, task
+        now = time.monotonic()
+        if progress.task != task:
+            task, began = progress.task, last
+        last = now
+        if now - said >= 60:
             said = now
             total = "" if progress.total is None else f" of {progress.total:,}"
-            minutes = (now - began) / 60
             left = ""
             if progress.total and progress.done:
-                left = f", about {minutes * (progress.total - progress.done) / progress.done:.0f} min left"
-            say(f"{minutes:.0f} min: {progress.task} {progress.done:,}{total} {progress.note}".rstrip() + left)
+                minutes = (now - began) / 60 * (progress.total - progress.done) / progress.done
+                left = f", about {minutes:.0f} min left"
+            passed = (now - started) / 60
+            say(f"{passed:.0f} min: {progress.task} {progress.done:,}{total} {progress.note}".rstrip() + left)
 
     return show

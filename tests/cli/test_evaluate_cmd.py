@@ -5,16 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from pixsearch.model.runtime import PixelBertRuntime
 from tests.cli.conftest import Run
+from tests.colour_runtime import ColourRuntime
 from tests.photos import make_photo
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 COLOURS = ("red", "green", "blue", "pink")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_checkpoint(tmp_path_factory.mktemp("model"))
+@pytest.fixture(autouse=True)
+def runtime(monkeypatch: pytest.MonkeyPatch) -> ColourRuntime:
+    """The model of every command in this test, whose figures can be worked out by hand."""
+    runtime = ColourRuntime()
+    monkeypatch.setattr("pixsearch.model.runtime.PixelBertRuntime", lambda checkpoint: runtime)
+    return runtime
 
 
 def write(folder: Path, **splits: tuple[str, ...]) -> Path:
@@ -29,29 +34,29 @@ def write(folder: Path, **splits: tuple[str, ...]) -> Path:
     return file
 
 
-def test_val_is_measured_unless_another_split_is_named(run: Run, tmp_path: Path, model: Path) -> None:
+def test_val_is_measured_unless_another_split_is_named(run: Run, tmp_path: Path) -> None:
     data = write(tmp_path, train=COLOURS[:2], val=COLOURS[2:3], test=COLOURS[3:])
 
-    of_val = run("evaluate", "--data", data, "--model", model)
-    of_train = run("evaluate", "--data", data, "--model", model, "--split", "train")
+    of_val = run("evaluate", "--data", data)
+    of_train = run("evaluate", "--data", data, "--split", "train")
 
-    assert "1 pictures, 1 captions" in of_val.stdout
-    assert "2 pictures, 2 captions" in of_train.stdout
+    assert "pictures: 1, captions: 1" in of_val.stdout
+    assert "pictures: 2, captions: 2" in of_train.stdout
 
 
-def test_the_only_split_there_is_is_measured(run: Run, tmp_path: Path, model: Path) -> None:
+def test_the_only_split_there_is_is_measured(run: Run, tmp_path: Path) -> None:
     data = write(tmp_path, test=COLOURS)
 
-    assert "4 pictures, 4 captions" in run("evaluate", "--data", data, "--model", model).stdout
+    assert "pictures: 4, captions: 4" in run("evaluate", "--data", data).stdout
 
 
 @pytest.mark.parametrize("arguments", [["--split", "nothing"], []])
 def test_a_split_without_pictures_is_a_wrong_question_and_the_splits_are_named(
-    run: Run, tmp_path: Path, model: Path, arguments: list[str]
+    run: Run, tmp_path: Path, arguments: list[str]
 ) -> None:
     data = write(tmp_path, train=COLOURS[:2], test=COLOURS[2:])
 
-    outcome = run("evaluate", "--data", data, "--model", model, *arguments)
+    outcome = run("evaluate", "--data", data, *arguments)
 
     assert outcome.exit_code == 2
     assert outcome.stdout == ""
@@ -60,10 +65,10 @@ def test_a_split_without_pictures_is_a_wrong_question_and_the_splits_are_named(
     assert outcome.stderr.count("\n") == 1
 
 
-def test_the_table_has_a_row_for_each_stage_and_number_of_candidates(run: Run, tmp_path: Path, model: Path) -> None:
+def test_the_table_has_a_row_for_each_stage_and_number_of_candidates(run: Run, tmp_path: Path) -> None:
     data = write(tmp_path, val=COLOURS)
 
-    outcome = run("evaluate", "--data", data, "--model", model, "--candidates", "2", "--full")
+    outcome = run("evaluate", "--data", data, "--candidates", "2", "--full")
 
     heading, *rows = outcome.stdout.splitlines()
     assert heading.split()[:5] == ["R@1", "R@5", "R@10", "median", "rank"]
@@ -74,10 +79,26 @@ def test_the_table_has_a_row_for_each_stage_and_number_of_candidates(run: Run, t
     ]
 
 
-def test_json_is_the_agreed_object_in_one_line(run: Run, tmp_path: Path, model: Path) -> None:
+def test_the_figures_are_those_worked_out_by_hand(run: Run, tmp_path: Path) -> None:
     data = write(tmp_path, val=COLOURS)
 
-    outcome = run("evaluate", "--data", data, "--model", model, "--candidates", "2", "--candidates", "3", "--json")
+    outcome = run("evaluate", "--data", data, "--candidates", "2")
+
+    # Every caption is most similar to its picture, and the other way round. Pink is as red as red is, and brighter
+    # than green: of two candidates, those two captions find it first. A picture of a pure colour matches its caption
+    # and "all pink", which names no colour and stands for all three, equally well; only the pink one is told apart.
+    assert [row.split()[:4] for row in outcome.stdout.splitlines()[1:]] == [
+        ["100.0", "100.0", "100.0", "1"],
+        ["50.0", "100.0", "100.0", "1.5"],
+        ["100.0", "100.0", "100.0", "1"],
+        ["25.0", "100.0", "100.0", "2"],
+    ]
+
+
+def test_json_is_the_agreed_object_in_one_line(run: Run, tmp_path: Path) -> None:
+    data = write(tmp_path, val=COLOURS)
+
+    outcome = run("evaluate", "--data", data, "--candidates", "2", "--candidates", "3", "--json")
 
     [line] = outcome.stdout.splitlines()
     figures = json.loads(line)
@@ -90,25 +111,53 @@ def test_json_is_the_agreed_object_in_one_line(run: Run, tmp_path: Path, model: 
             assert 0 <= recall["r@1"] <= recall["r@5"] <= recall["r@10"] <= 100
 
 
-def test_sixty_four_are_re_ranked_by_default_and_none_on_request(run: Run, tmp_path: Path, model: Path) -> None:
+def test_thirty_two_are_re_ranked_by_default_and_none_on_request(
+    run: Run, tmp_path: Path, runtime: ColourRuntime
+) -> None:
     data = write(tmp_path, val=COLOURS)
 
-    assert "re-ranked 32" in run("evaluate", "--data", data, "--model", model).stdout
-    assert "re-ranked" not in run("evaluate", "--data", data, "--model", model, "--no-rerank").stdout
-    refused = run("evaluate", "--data", data, "--model", model, "--no-rerank", "--candidates", "5")
+    without = run("evaluate", "--data", data, "--no-rerank")
+    assert "re-ranked" not in without.stdout
+    assert runtime.pairs_matched == 0
+    assert "re-ranked 32" in run("evaluate", "--data", data).stdout
+    refused = run("evaluate", "--data", data, "--no-rerank", "--candidates", "5")
     assert refused.exit_code == 2
-    assert "--no-rerank leaves no candidates" in refused.stderr
+    assert "--candidates and --full do not apply to --no-rerank" in refused.stderr
 
 
-def test_problems_of_the_data_are_named_up_to_a_limit(run: Run, tmp_path: Path, model: Path) -> None:
+def test_problems_of_the_data_are_named_up_to_a_limit(run: Run, tmp_path: Path, runtime: ColourRuntime) -> None:
     data = write(tmp_path, val=COLOURS)
     (tmp_path / "red.png").unlink()
 
-    passed = run("evaluate", "--data", data, "--model", model, "--no-rerank")
-    refused = run("evaluate", "--data", data, "--model", model, "--max-bad", "0")
+    refused = run("evaluate", "--data", data, "--max-bad", "0")
+    assert runtime.pictures_encoded == 0
+    passed = run("evaluate", "--data", data, "--no-rerank")
 
-    assert "3 pictures, 3 captions" in passed.stdout
+    assert "pictures: 3, captions: 3" in passed.stdout
     assert "passed over:" in passed.stderr
     assert "red.png" in passed.stderr
     assert refused.exit_code == 1
     assert "more than the 0 allowed" in refused.stderr
+
+
+def test_a_picture_that_cannot_be_decoded_is_a_problem_like_any_other(run: Run, tmp_path: Path) -> None:
+    data = write(tmp_path, val=COLOURS)
+    (tmp_path / "red.png").write_bytes(b"no picture")
+
+    passed = run("evaluate", "--data", data, "--no-rerank")
+    refused = run("evaluate", "--data", data, "--max-bad", "0")
+
+    assert "pictures: 3, captions: 3" in passed.stdout
+    assert "red.png: not a picture" in passed.stderr
+    assert refused.exit_code == 1
+    assert "more than the 0 allowed" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_measured_compiled(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pixsearch.model.runtime.PixelBertRuntime", PixelBertRuntime)  # the real one again
+    model, data = make_tiny_checkpoint(tmp_path / "model"), write(tmp_path, val=COLOURS)
+
+    outcome = run("evaluate", "--data", data, "--model", model, "--json")
+
+    assert json.loads(outcome.stdout)["text_to_image"]["reranked"].keys() == {"32"}

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from xml.etree import ElementTree
-
+import numpy as np
 import pytest
-import torch
 
 from pixsearch.errors import UsageError
-from pixsearch.model.checkpoints import fingerprint
-from pixsearch_trainer.evaluation.calibration import fit, probabilities, reliability, with_a_match
-from tests.cli.conftest import Run, run
-from tests.cli.test_evaluate_cmd import COLOURS, write
-from tests.tiny_checkpoint import make_tiny_checkpoint
-
-__all__ = ["run"]
+from pixsearch.progress import Progress
+from pixsearch_trainer.evaluation.calibration import calibrate, fit, probabilities, reliability, with_a_match
+from tests.trainer.test_evaluation import ByHand, encoded_by
 
 
-def test_what_the_labels_were_drawn_by_is_found_again() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(200_000, generator=generator, dtype=torch.float64) * 40 + 100
-    drawn_by = torch.sigmoid(logits / 25.0 - 5.0)
-    labels = torch.rand(200_000, generator=generator, dtype=torch.float64) < drawn_by
+def test_the_curve_that_labels_were_drawn_by_is_found_again() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(100, 40, 200_000)
+    drawn_by = 1 / (1 + np.exp(-(logits / 25.0 - 5.0)))
+    labels = generator.random(200_000) < drawn_by
 
     calibration = fit(logits, labels)
 
@@ -34,22 +26,42 @@ def test_what_the_labels_were_drawn_by_is_found_again() -> None:
 
 def test_the_mean_probability_is_that_of_platts_targets() -> None:
     # The likelihood's derivative by the bias is zero exactly there: 3 / 4 for the two that match, 1 / 5 for the others.
-    logits, labels = torch.tensor([3.0, 1.0, 2.0, -1.0, 0.0]), torch.tensor([True, True, False, False, False])
+    logits, labels = np.array([3.0, 1.0, 2.0, -1.0, 0.0]), np.array([True, True, False, False, False])
 
-    assert float(probabilities(logits.double(), fit(logits, labels)).mean()) == pytest.approx(
-        (2 * 0.75 + 3 * 0.2) / 5, abs=1e-4
-    )
+    assert probabilities(logits, fit(logits, labels)).mean() == pytest.approx((2 * 0.75 + 3 * 0.2) / 5, abs=1e-6)
 
 
-@pytest.mark.parametrize("logits", [[1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 2.0, 3.0]])
+@pytest.mark.parametrize(("pairs", "matching"), [(4, 1), (3000, 2)])
+def test_pairs_that_are_told_apart_without_a_mistake_have_platts_targets_as_probabilities(
+    pairs: int, matching: int
+) -> None:
+    """Two different logits: the curve can pass through the target of each, n / (n + 1), if matches lie far away."""
+    labels = np.arange(pairs) < matching
+    logits = np.where(labels, 1000.0, -3.0)
+
+    calibrated = probabilities(logits, fit(logits, labels))
+
+    assert calibrated[0] == pytest.approx((matching + 1) / (matching + 2), rel=1e-4)
+    assert calibrated[-1] == pytest.approx(1 / (pairs - matching + 2), rel=1e-4)
+
+
+@pytest.mark.parametrize("logits", [[1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 2.0, 3.0], [np.nan, 1.0, 2.0, 3.0]])
 def test_logits_that_say_nothing_or_the_opposite_are_refused(logits: list[float]) -> None:
     with pytest.raises(UsageError, match="no higher"):
-        fit(torch.tensor(logits), torch.tensor([True, True, False, False]))
+        fit(np.array(logits), np.array([True, True, False, False]))
+
+
+def test_a_hopeless_pair_has_probability_zero_and_overflows_nothing() -> None:
+    labels = np.array([True, False] * 50)
+    calibration = fit(np.where(labels, 1.0, -1.0), labels)
+
+    with np.errstate(all="raise"):
+        assert probabilities(np.array([-1e6, 1e6]), calibration).tolist() == [0, 1]
 
 
 def test_reliability_is_that_counted_by_hand() -> None:
-    predicted = torch.tensor([0.02, 0.04, 0.31, 0.39, 0.35, 0.35, 1.0])
-    labels = torch.tensor([False, True, False, True, False, False, True])
+    predicted = np.array([0.02, 0.04, 0.31, 0.39, 0.35, 0.35, 1.0])
+    labels = np.array([False, True, False, True, False, False, True])
 
     error, bins = reliability(predicted, labels)
 
@@ -59,44 +71,34 @@ def test_reliability_is_that_counted_by_hand() -> None:
 
 
 def test_a_right_one_is_among_the_candidates() -> None:
-    similarity = torch.tensor([[0.9, 0.8, 0.1, 0.2], [0.9, 0.8, 0.1, 0.2]])
-    matches = torch.tensor([[False, False, True, True], [False, True, False, True]])
-    order = torch.tensor([[0, 1], [0, 1]])
+    similarity = np.array([[0.9, 0.8, 0.1, 0.2], [0.9, 0.8, 0.1, 0.2]], np.float32)
+    matches = np.array([[False, False, True, True], [False, True, False, True]])
+    order = np.array([[0, 1], [0, 1]])
 
     assert with_a_match(order, similarity, matches).tolist() == [[0, 3], [0, 1]]
 
 
-def test_the_command_writes_probabilities_into_the_checkpoint_and_draws_them(run: Run, tmp_path: Path) -> None:
-    model = make_tiny_checkpoint(tmp_path / "model", seed=15)  # whose random logits happen to be right more often
-    before = fingerprint(model)
-    data, diagram = write(tmp_path, val=COLOURS), tmp_path / "d.svg"
+def test_a_report_is_of_each_captions_nearest_pictures_and_one_that_matches() -> None:
+    """By the similarities of test_evaluation: a (1, 0), b (3, 0 for 2), c (1, 2), d (0, 2 for 1), e (3, 1)."""
+    runtime, reported = ByHand(), list[Progress]()
+    runtime.logits = [[9.0, 1, 0, 0], [8.0, 0, 0, 2], [0, 7.0, 3, 0], [4.0, 0, 6.0, 0], [0, 5, 0, 5.5]]
 
-    outcome = run("calibrate", "--data", data, "--model", model, "--candidates", "4", "--diagram", diagram, "--json")
+    report = calibrate(runtime, encoded_by(runtime), 2, on_progress=reported.append)
 
-    report = json.loads(outcome.stdout)
-    assert (report["pairs"], report["matching"]) == (16, 4)
-    written = json.loads((model / "config.json").read_text())["calibration"]
-    assert written == report["calibration"]
-    assert fingerprint(model) == before
-    circles = [one for one in ElementTree.parse(diagram).iter() if one.tag.endswith("circle")]
-    assert len(circles) == len(report["bins"])
-
-
-def test_a_model_whose_logits_say_nothing_stays_as_it_is(run: Run, tmp_path: Path) -> None:
-    model = make_tiny_checkpoint(tmp_path / "model")
-    before = (model / "config.json").read_text()
-
-    outcome = run("calibrate", "--data", write(tmp_path, val=COLOURS), "--model", model, "--candidates", "4")
-
-    assert outcome.exit_code == 2
-    assert "no higher" in outcome.stderr
-    assert (model / "config.json").read_text() == before
+    assert (report.pairs, report.matching) == (10, 5)
+    assert report.calibration == fit(
+        np.array([1.0, 9, 2, 8, 7, 3, 4, 6, 5.5, 5]),
+        np.array([False, True, False, True, True, False, False, True, True, False]),
+    )
+    assert sum(one.pairs for one in report.bins) == 10
+    assert 0 < report.expected_error < 0.5
+    assert (reported[-1].done, reported[-1].total) == (10, 10)
 
 
-def test_one_picture_is_too_little(run: Run, tmp_path: Path) -> None:
-    data = write(tmp_path, val=COLOURS[:1])
+def test_one_picture_or_one_caption_is_too_little() -> None:
+    runtime = ByHand()
+    encoded = encoded_by(runtime)
 
-    outcome = run("calibrate", "--data", data, "--model", make_tiny_checkpoint(tmp_path / "model"))
-
-    assert outcome.exit_code == 2
-    assert "too little" in outcome.stderr
+    for too_little, sample in ((encoded.part(slice(1)), None), (encoded, 1)):
+        with pytest.raises(UsageError, match="too little"):
+            calibrate(runtime, too_little, 2, sample)

@@ -1,225 +1,223 @@
-"""Recall, against ranks counted by numpy from the model's own scores."""
+"""Recall, from scores that are set by hand."""
 
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from pixsearch.errors import UsageError
-from pixsearch.model.checkpoints import load_checkpoint
-from pixsearch.model.pixel_bert import PixelBertForRetrieval
-from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.model.tensors import word_tensors
-from pixsearch.progress import silent
+from pixsearch.errors import DatasetError, UsageError
+from pixsearch.progress import Progress
+from pixsearch.search.runtime import Floats
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.evaluation.measure import evaluate, nearest_items
-from pixsearch_trainer.evaluation.recall import Direction, Recall
-from pixsearch_trainer.evaluation.scoring import PairScorer
-from pixsearch_trainer.features import GridStore, encode_grids
-from tests.tiny_checkpoint import make_tiny_checkpoint
+from pixsearch_trainer.data.problems import Problem
+from pixsearch_trainer.evaluation.encoding import EncodedPictures, encode
+from pixsearch_trainer.evaluation.measure import evaluate
+from pixsearch_trainer.evaluation.recall import Recall, nearest_items, rank_of_first_match
+from tests.colour_runtime import ColourRuntime
 
-PICTURES = 12
-Measured = tuple[PixelBertForRetrieval, PixelBertProcessor, list[CaptionedPicture], GridStore]
-
-
-@pytest.fixture(scope="module")
-def measured(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Measured:
-    """A model whose joint stream alone has a say, and pictures of noise with two captions each."""
-    folder = tmp_path_factory.mktemp("evaluation")
-    model, processor = load_checkpoint(make_tiny_checkpoint(folder / "model"))
-    torch.manual_seed(3)
-    for parameter in model.itm_head.parameters():
-        torch.nn.init.normal_(parameter)
-    model.similarity_weight.data.zero_()
-    noise = np.random.default_rng(0)
-    pictures = []
-    for number in range(PICTURES):
-        file = folder / f"{number}.png"
-        Image.fromarray(noise.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file)
-        letter = chr(ord("a") + number)
-        pictures.append(CaptionedPicture(file, (f"{letter}{letter}", f"{letter}b"), "val"))
-    return model, processor, pictures, encode_grids(model, processor, pictures, folder / "cache", silent)
-
-
-@pytest.fixture(autouse=True)
-def in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On every machine: what is told apart by the last digits of bf16 cannot be counted by hand."""
-    monkeypatch.setattr("pixsearch_trainer.evaluation.scoring.autocast", lambda device: nullcontext())
+# Pictures 0, 1, 2 and 3 have the captions "a" and "b", "c", "d", and "e" and once more "a".
+CAPTIONS = [("a", "b"), ("c",), ("d",), ("e", "a")]
+# Rows are captions, columns pictures.
+SIMILARITY = [
+    [0.6, 0.9, 0.1, 0.5],  # a: its pictures 0 and 3 are second and third
+    [0.2, 0.1, 0.3, 0.4],  # b: 0 is third
+    [0.5, 0.7, 0.6, 0.2],  # c: 1 is first
+    [0.9, 0.8, 0.1, 0.7],  # d: 2 is last
+    [0.1, 0.3, 0.2, 0.6],  # e: 3 is first
+]
+MATCH = [
+    [5.0, 1.0, 9.0, 7.0],  # a, re-ranked 2 (1, 0): 0 first; 3 (1, 0, 3): 3 first
+    [8.0, 1.0, 2.0, 3.0],  # b, 2 (3, 2): 0 stays third; 3 (3, 2, 0): first
+    [1.0, 2.0, 3.0, 4.0],  # c, 2 (1, 2): second; 3 (1, 2, 0): second
+    [1.0, 2.0, 9.0, 3.0],  # d, 2 (0, 1) and 3 (0, 1, 3): 2 stays last
+    [1.0, 6.0, 7.0, 5.0],  # e, 2 (3, 1): second; 3 (3, 1, 2): third
+]
+FIRST_STAGE = [2, 3, 1, 4, 1]
+RERANKED = {2: [1, 3, 2, 4, 2], 3: [1, 1, 2, 4, 3], 4: [2, 1, 3, 1, 3]}
+# By columns: picture 0 ranks d a c b e, 1 a d c e b, 2 c b e a d (a and d equal: d, the right one, last), 3 d e a b c.
+FIRST_STAGE_OF_PICTURES = [2, 3, 5, 2]
+RERANKED_OF_PICTURES = {2: [1, 3, 5, 1]}  # 0 of (d, a): a; 1 of (a, d): c stays; 2 of (c, b): d stays; 3 of (d, e): e
 
 
-def recall_by_hand(ranks: list[int]) -> dict[str, float]:
-    at = {f"r@{k}": 100 * sum(rank <= k for rank in ranks) / len(ranks) for k in (1, 5, 10)}
-    return {**at, "median_rank": float(np.median(ranks))}
+@dataclass
+class ByHand(ColourRuntime):
+    """A runtime that gives what is set: embeddings of pictures are the axes of space, so that a text's are its row."""
+
+    similarity: list[list[float]] = field(default_factory=lambda: SIMILARITY)
+    logits: list[list[float]] = field(default_factory=lambda: MATCH)
+    pairs_matched: int = 0
+
+    def embed_texts(self, texts: Sequence[str]) -> Floats:
+        return np.array([self.similarity["abcde".index(text)] for text in texts], dtype=np.float32)
+
+    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        return np.array([self.logit(text, *pair) for pair in zip(grids, embeddings, strict=True)], dtype=np.float32)
+
+    def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
+        return np.array([self.logit(text, grid, embedding) for text in texts], dtype=np.float32)
+
+    def logit(self, text: str, grid: bytes, embedding: Floats) -> float:
+        assert embedding[grid[0]] == 1  # the two are of one picture
+        self.pairs_matched += 1
+        return self.logits["abcde".index(text)][grid[0]]
+
+
+def encoded_by(runtime: ByHand) -> EncodedPictures:
+    pictures = [CaptionedPicture(Path(f"{number}.png"), captions) for number, captions in enumerate(CAPTIONS)]
+    texts = dict(zip("abcde", runtime.embed_texts("abcde"), strict=True))
+    return EncodedPictures(pictures, np.eye(4, dtype=np.float32), [bytes([number]) for number in range(4)], texts)
+
+
+def recall_of(*ranks: int) -> Recall:
+    return Recall.of(np.array(ranks))
 
 
 def test_recall_is_the_percent_of_ranks_within_k() -> None:
-    recall = Recall.of(torch.tensor([1, 2, 6, 11]))
-
-    assert recall == Recall(r1=25.0, r5=50.0, r10=75.0, median_rank=4.0)
+    assert recall_of(1, 2, 6, 11) == Recall(r1=25.0, r5=50.0, r10=75.0, median_rank=4.0)
 
 
-@torch.no_grad()
-def test_both_stages_and_directions_agree_with_ranks_counted_by_hand(
-    measured: Measured,
-) -> None:
-    model, processor, pictures, grids = measured
-    sentences = list(dict.fromkeys(text for picture in pictures for text in picture.captions))
-    owners = [[text in picture.captions for picture in pictures] for text in sentences]
-    (grid, _), (ids, mask) = grids.read(range(PICTURES)), word_tensors(processor, sentences)
-    similarity = (model.embed_text(ids, mask) @ model.embed_image(grid).T).numpy()
-    match = np.stack(
-        [
-            model.match(ids[[row]].expand(PICTURES, -1), mask[[row]].expand(PICTURES, -1), grid, torch.tensor(scores))
-            for row, scores in enumerate(similarity)
-        ]
-    )
-    right = np.array(owners)
+def test_both_stages_and_directions_have_the_ranks_counted_by_hand() -> None:
+    runtime = ByHand()
 
-    def ranks(similarity: np.ndarray, match: np.ndarray, right: np.ndarray, k: int) -> tuple[list[int], list[int]]:
-        first, second = [], []
-        for near, close, own in zip(similarity, match, right, strict=True):
-            order = sorted(range(len(near)), key=lambda item: -near[item])
-            first.append(1 + min(order.index(item) for item in np.flatnonzero(own).tolist()))
-            reranked = sorted(order[:k], key=lambda item: -close[item]) + order[k:]
-            second.append(1 + min(reranked.index(item) for item in np.flatnonzero(own).tolist()))
-        return first, second
+    evaluation = evaluate(runtime, encoded_by(runtime), candidates=(2, 3, 4))
 
-    evaluation = evaluate(model, processor, pictures, grids, candidates=(5,)).as_json()
-
-    first, second = ranks(similarity, match, right, 5)
-    assert evaluation["text_to_image"] == {
-        "first_stage": pytest.approx(recall_by_hand(first), abs=0.01),
-        "reranked": {"5": pytest.approx(recall_by_hand(second), abs=0.01)},
-    }
-    first, second = ranks(similarity.T, match.T, right.T, 5)
-    assert evaluation["image_to_text"] == {
-        "first_stage": pytest.approx(recall_by_hand(first), abs=0.01),
-        "reranked": {"5": pytest.approx(recall_by_hand(second), abs=0.01)},
-    }
-    assert evaluation["text_to_image"]["first_stage"] != evaluation["text_to_image"]["reranked"]["5"]
+    assert (evaluation.pictures, evaluation.captions) == (4, 5)
+    assert evaluation.text_to_image.first_stage == recall_of(*FIRST_STAGE)
+    assert evaluation.text_to_image.reranked == {k: recall_of(*ranks) for k, ranks in RERANKED.items()}
+    assert evaluation.image_to_text.first_stage == recall_of(*FIRST_STAGE_OF_PICTURES)
+    assert evaluation.image_to_text.reranked[2] == recall_of(*RERANKED_OF_PICTURES[2])
 
 
-def test_more_candidates_than_pictures_are_all_pictures(
-    measured: Measured,
-) -> None:
-    model, processor, pictures, grids = measured
+def test_several_numbers_of_candidates_cost_no_more_than_the_largest() -> None:
+    runtime = ByHand()
 
-    direction = evaluate(model, processor, pictures, grids, candidates=(PICTURES, 99)).text_to_image
+    evaluate(runtime, encoded_by(runtime), candidates=(2, 3))
 
-    assert direction.reranked[PICTURES] == direction.reranked[99]
+    assert runtime.pairs_matched == (5 + 4) * 3
 
 
-def test_a_sample_is_the_same_for_the_same_seed(
-    measured: Measured,
-) -> None:
-    model, processor, pictures, grids = measured
+def test_more_candidates_than_pictures_are_all_pictures() -> None:
+    runtime = ByHand()
 
-    once, again, other = (
-        evaluate(model, processor, pictures, grids, candidates=(3,), sample=4, seed=seed) for seed in (1, 1, 2)
-    )
+    direction = evaluate(runtime, encoded_by(runtime), candidates=(4, 99)).text_to_image
+
+    assert direction.reranked[4] == direction.reranked[99] == recall_of(*RERANKED[4])
+
+
+def test_all_items_are_re_ranked_on_request() -> None:
+    runtime = ByHand()
+
+    whole = evaluate(runtime, encoded_by(runtime), candidates=(2,), full=True)
+
+    assert whole.text_to_image.reranked == {k: recall_of(*RERANKED[k]) for k in (2, 4)}
+    assert whole.image_to_text.reranked.keys() == {2, 5}
+
+
+def test_without_candidates_nothing_is_matched() -> None:
+    runtime = ByHand()
+
+    assert evaluate(runtime, encoded_by(runtime), candidates=()).text_to_image.reranked == {}
+    assert runtime.pairs_matched == 0
+
+
+def test_a_sample_is_the_same_for_the_same_seed_and_its_queries_search_all_items() -> None:
+    runtime = ByHand()
+    encoded = encoded_by(runtime)
+
+    once, again = (evaluate(runtime, encoded, sample=1, seed=1).text_to_image for _ in range(2))
+    drawn = {evaluate(runtime, encoded, sample=1, seed=seed).text_to_image.first_stage.median_rank for seed in range(9)}
 
     assert once == again
-    assert once != other
+    assert len(drawn) > 1
+    assert drawn <= set(FIRST_STAGE)
 
 
-def test_no_picture_is_a_usage_error(
-    measured: Measured,
-) -> None:
-    model, processor, _, grids = measured
+def test_no_picture_is_a_usage_error() -> None:
+    nothing = EncodedPictures([], np.zeros((0, 4), np.float32), [], {})
 
     with pytest.raises(UsageError, match="no picture"):
-        evaluate(model, processor, [], grids)
+        evaluate(ByHand(), nothing)
 
 
-def test_a_smaller_number_of_candidates_is_read_from_the_largest(measured: Measured) -> None:
-    model, processor, pictures, grids = measured
+def test_in_folds_each_query_searches_its_own_part() -> None:
+    runtime = ByHand()
+    encoded = encoded_by(runtime)
 
-    together = evaluate(model, processor, pictures, grids, candidates=(2, 7)).text_to_image.reranked
-    alone = [evaluate(model, processor, pictures, grids, candidates=(k,)).text_to_image.reranked[k] for k in (2, 7)]
+    both = evaluate(runtime, encoded, (2,), full=True, folds=2)
 
-    assert [together[2], together[7]] == alone
-    assert together[2] != together[7]
-
-
-def test_all_items_are_re_ranked_on_request(measured: Measured) -> None:
-    model, processor, pictures, grids = measured
-
-    whole = evaluate(model, processor, pictures, grids, candidates=(), full=True)
-
-    captions = whole.captions
-    assert captions > PICTURES
-    by_number = evaluate(model, processor, pictures, grids, candidates=(PICTURES, captions))
-    assert whole.text_to_image.reranked == {PICTURES: by_number.text_to_image.reranked[PICTURES]}
-    assert whole.image_to_text.reranked == {captions: by_number.image_to_text.reranked[captions]}
+    # a, b and c search pictures 0 and 1; d, e and a pictures 2 and 3. Both pictures are re-ranked by what matches.
+    assert both.text_to_image.first_stage == recall_of(2, 1, 1, 2, 1, 1)
+    assert both.text_to_image.reranked == {2: recall_of(1, 1, 1, 1, 2, 2)}
+    # Pictures 0 and 1 search a, b and c; 2 and 3 search d, e and a.
+    assert both.image_to_text.first_stage == recall_of(1, 2, 3, 2)
+    assert both.image_to_text.reranked == {2: recall_of(1, 1, 3, 1), 3: recall_of(1, 1, 2, 1)}
+    assert (both.pictures, both.captions) == (4, 3 + 3)
+    with pytest.raises(UsageError, match="4 pictures are not 3 equal folds"):
+        evaluate(runtime, encoded, folds=3)
 
 
-def test_figures_do_not_depend_on_how_many_pairs_are_scored_at_once(
-    measured: Measured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, processor, pictures, grids = measured
-    whole = evaluate(model, processor, pictures, grids, candidates=(3, 5))
-
-    monkeypatch.setattr("pixsearch_trainer.evaluation.measure._PAIRS_AT_ONCE", 11)
-    monkeypatch.setattr("pixsearch_trainer.evaluation.scoring._PAIRS_A_BATCH", 7)
-
-    assert evaluate(model, processor, pictures, grids, candidates=(3, 5)) == whole
-
-
-def test_folds_are_parts_measured_by_themselves_and_averaged(measured: Measured, tmp_path: Path) -> None:
-    model, processor, pictures, grids = measured
-    parts = []
-    for part in (pictures[:6], pictures[6:]):
-        own = encode_grids(model, processor, part, tmp_path, silent)
-        parts.append(evaluate(model, processor, part, own, candidates=(3,)))
-
-    both = evaluate(model, processor, pictures, grids, candidates=(3,), folds=2)
-
-    one, other = (part.text_to_image.reranked[3] for part in parts)
-    assert both.text_to_image.reranked[3].r1 == pytest.approx((one.r1 + other.r1) / 2)
-    assert both.text_to_image.reranked[3].median_rank == pytest.approx((one.median_rank + other.median_rank) / 2)
-    assert both.image_to_text == Direction.mean([part.image_to_text for part in parts])
-    assert (both.pictures, both.captions) == (12, parts[0].captions + parts[1].captions)
-    with pytest.raises(UsageError, match="12 pictures are not 5 equal folds"):
-        evaluate(model, processor, pictures, grids, folds=5)
-
-
-def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(
-    measured: Measured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By a clock of which the first stage takes half a millisecond, and a pair a whole one."""
-    model, processor, pictures, grids = measured
+def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock by which embedding a text takes half a millisecond, and a pair a whole one."""
     clock = 0.0
-    find, match = PairScorer.find_pictures, PairScorer.match
 
-    def slow_find(self: PairScorer, caption: int, k: int) -> torch.Tensor:
-        nonlocal clock
-        clock += 0.0005
-        return find(self, caption, k)
+    class Slow(ByHand):
+        def embed_texts(self, texts: Sequence[str]) -> Floats:
+            nonlocal clock
+            clock += 0.0005 * len(texts)
+            return super().embed_texts(texts)
 
-    def slow_match(self: PairScorer, captions: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
-        nonlocal clock
-        clock += 0.001 * len(captions)
-        return match(self, captions, pictures)
+        def logit(self, text: str, grid: bytes, embedding: Floats) -> float:
+            nonlocal clock
+            clock += 0.001
+            return super().logit(text, grid, embedding)
 
-    monkeypatch.setattr(PairScorer, "find_pictures", slow_find)
-    monkeypatch.setattr(PairScorer, "match", slow_match)
+    runtime = Slow()
+    encoded = encoded_by(runtime)
     monkeypatch.setattr(time, "perf_counter", lambda: clock)
 
-    timed = evaluate(model, processor, pictures, grids, candidates=(1, PICTURES), timed=True).text_to_image
-    untimed = evaluate(model, processor, pictures, grids, candidates=(1,)).text_to_image
+    timed = evaluate(runtime, encoded, candidates=(1, 4), timed=True)
+    untimed = evaluate(runtime, encoded, candidates=(1,)).text_to_image
 
-    times = [recall.milliseconds for recall in (timed.first_stage, timed.reranked[1], timed.reranked[PICTURES])]
-    assert times == pytest.approx([0.5, 1.5, 0.5 + PICTURES])
+    for direction, first in ((timed.text_to_image, 0.5), (timed.image_to_text, 0.0)):
+        times = [
+            recall.milliseconds for recall in (direction.first_stage, direction.reranked[1], direction.reranked[4])
+        ]
+        assert times == pytest.approx([first, first + 1, first + 4])
     assert untimed.first_stage.milliseconds is None
     assert "milliseconds" not in untimed.first_stage.as_json()
+
+
+def test_progress_counts_the_pairs_of_both_directions() -> None:
+    runtime, reported = ByHand(), list[Progress]()
+
+    evaluate(runtime, encoded_by(runtime), candidates=(2,), on_progress=reported.append)
+
+    assert {(one.task, one.total) for one in reported} == {("matching pairs", 5 * 2 + 4 * 2)}
+    assert [one.done for one in reported] == list(range(2, 19, 2))
+
+
+@pytest.mark.parametrize(
+    ("scores", "right", "rank"),
+    [
+        ([0.1, 0.9, 0.5, 0.7], [2], 3),
+        ([0.1, 0.9, 0.5, 0.7], [0, 3], 2),
+        ([0.5, 0.5, 0.5, 0.1], [1], 3),  # equal scores count as ranked before it
+        ([np.nan, 0.5, 0.4, 0.1], [1], 2),
+        ([np.nan, 0.5, 0.4, 0.1], [0], 4),
+    ],
+)
+def test_the_rank_of_the_best_right_answer_is_to_the_models_disadvantage(
+    scores: list[float], right: list[int], rank: int
+) -> None:
+    matches = np.isin(np.arange(4), right)[np.newaxis]
+
+    assert rank_of_first_match(np.array([scores], np.float32), matches).tolist() == [rank]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +232,55 @@ def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(
 def test_candidates_of_equal_similarity_are_taken_to_the_models_disadvantage(
     similarity: list[float], right: list[int], k: int, nearest: list[int]
 ) -> None:
-    matches = torch.zeros(1, 4, dtype=torch.bool)
-    matches[0, right] = True
+    matches = np.isin(np.arange(4), right)[np.newaxis]
 
-    assert nearest_items(torch.tensor([similarity]), matches, k).tolist() == [nearest]
+    assert nearest_items(np.array([similarity], np.float32), matches, k).tolist() == [nearest]
+
+
+@pytest.fixture
+def coloured(tmp_path: Path) -> list[CaptionedPicture]:
+    """A red picture of two captions, a file that is no picture, and a green picture that shares a caption."""
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "red.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    Image.new("RGB", (9, 9), "lime").save(tmp_path / "green.png")
+    captions = {"red": ("red", "a colour"), "broken": ("blue",), "green": ("green", "a colour")}
+    return [CaptionedPicture(tmp_path / f"{name}.png", texts) for name, texts in captions.items()]
+
+
+def test_pictures_and_captions_are_encoded_by_the_runtime(coloured: list[CaptionedPicture]) -> None:
+    runtime, readable = ColourRuntime(), [coloured[0], coloured[2]]
+
+    encoded = encode(runtime, readable)
+
+    assert encoded.pictures == readable
+    assert encoded.embeddings.tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert [np.frombuffer(grid, np.float32).tolist() for grid in encoded.grids] == [[1, 0, 0], [0, 1, 0]]
+    assert encoded.texts.keys() == {"red", "a colour", "green"}
+    assert encoded.texts["green"].tolist() == [0, 1, 0]
+
+
+def test_a_picture_that_cannot_be_decoded_is_refused_unless_somebody_takes_its_problem(
+    coloured: list[CaptionedPicture],
+) -> None:
+    problems = list[Problem]()
+
+    with pytest.raises(DatasetError, match=r"broken\.png: not a picture"):
+        encode(ColourRuntime(), coloured)
+    encoded = encode(ColourRuntime(), coloured, on_problem=problems.append)
+
+    assert encoded.pictures == [coloured[0], coloured[2]]
+    assert "blue" not in encoded.texts
+    assert [problem.file for problem in problems] == [coloured[1].file]
+
+
+def test_more_pictures_than_are_encoded_at_once_stay_in_order(
+    coloured: list[CaptionedPicture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixsearch_trainer.evaluation.encoding._PICTURES_AT_ONCE", 2)
+    pictures = [replace(coloured[index], captions=(f"red {number}",)) for number, index in enumerate((0, 2, 2, 1, 0))]
+
+    encoded = encode(ColourRuntime(), pictures, on_problem=lambda problem: None)
+
+    assert encoded.pictures == [pictures[index] for index in (0, 1, 2, 4)]
+    assert encoded.embeddings.argmax(1).tolist() == [0, 1, 1, 0]
+    assert len(encoded.grids) == 4

@@ -1,37 +1,48 @@
-"""The figures of an evaluation."""
+"""Ranks of right answers, and the figures of an evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import NDArray
+
+
+def rank_of_first_match(scores: NDArray[np.float32], matches: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the rank, from 1, of each query's best-scored match; equal scores and NaN count as ranked before it.
+
+    Both are [queries, items]; `matches` is True where the item answers the query, at least once for each.
+    """
+    best = np.where(matches, scores, -np.inf).max(1, keepdims=True, initial=-np.inf)
+    # Not `scores >= best`: with that a model that gives NaN would have every answer first.
+    return np.asarray((~(scores < best) & ~matches).sum(1) + 1)
+
+
+def nearest_items(similarity: NDArray[np.float32], matches: NDArray[np.bool_], k: int | None) -> NDArray[np.int64]:
+    """Return the indices of the k most similar items, the nearest first [queries, k]; None is for all.
+
+    Of equally similar items a match comes last; a match whose similarity is NaN comes behind all others.
+    """
+    against = np.where(matches, -np.inf, np.inf)
+    return np.lexsort((matches, -np.where(np.isnan(similarity), against, similarity)))[:, :k]
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Percent of queries whose right answer is among the first 1, 5, 10, and the median of its rank."""
+    """The percentage of queries with a right answer among the first 1, 5 and 10, and the median of its rank."""
 
     r1: float
     r5: float
     r10: float
     median_rank: float
     milliseconds: float | None = field(default=None, compare=False)
-    """That a query alone took, all stages together; None where it was not timed."""
+    """The time of a query alone, all stages together; None where it was not measured."""
 
     @classmethod
-    def of(cls, ranks: Tensor, milliseconds: float | None = None) -> Recall:
-        """From the rank, counted from 1, of each query's best right answer [queries]."""
-        r1, r5, r10 = (100 * (ranks <= k).float().mean().item() for k in (1, 5, 10))
-        return cls(r1, r5, r10, float(np.median(ranks.numpy())), milliseconds)
-
-    @classmethod
-    def mean(cls, recalls: Sequence[Recall]) -> Recall:
-        """Figure by figure."""
-        r1, r5, r10, rank = np.mean([(one.r1, one.r5, one.r10, one.median_rank) for one in recalls], axis=0).tolist()
-        times = [one.milliseconds for one in recalls if one.milliseconds is not None]
-        return cls(r1, r5, r10, rank, float(np.mean(times)) if times else None)
+    def of(cls, ranks: NDArray[np.int64], milliseconds: float | None = None) -> Recall:
+        """Compute the figures from the rank, counted from 1, of each query's best right answer [queries]."""
+        r1, r5, r10 = (100 * float((ranks <= k).mean()) for k in (1, 5, 10))
+        return cls(r1, r5, r10, float(np.median(ranks)), milliseconds)
 
     def as_json(self) -> dict[str, float]:
         values = {"r@1": self.r1, "r@5": self.r5, "r@10": self.r10, "median_rank": self.median_rank}
@@ -42,27 +53,19 @@ class Recall:
 
 @dataclass(frozen=True)
 class Direction:
-    """The figures of text->image or image->text."""
+    """The figures of text to image or image to text, after the re-rank by number of candidates."""
 
     first_stage: Recall
     reranked: dict[int, Recall]
-    """By number of candidates."""
-
-    @classmethod
-    def mean(cls, directions: Sequence[Direction]) -> Direction:
-        """Figure by figure, for the numbers of candidates that all have."""
-        common = [k for k in directions[0].reranked if all(k in one.reranked for one in directions)]
-        reranked = {k: Recall.mean([one.reranked[k] for one in directions]) for k in common}
-        return cls(Recall.mean([one.first_stage for one in directions]), reranked)
 
     def as_json(self) -> dict[str, object]:
-        reranked = {str(candidates): recall.as_json() for candidates, recall in self.reranked.items()}
+        reranked = {str(k): recall.as_json() for k, recall in self.reranked.items()}
         return {"first_stage": self.first_stage.as_json(), "reranked": reranked}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a checkpoint reaches on a data set."""
+    """The figures of a checkpoint on pictures and their captions, and how many there are."""
 
     pictures: int
     captions: int

@@ -1,0 +1,75 @@
+"""Captioned pictures as a search sees them: the embeddings and grids of pictures, the embeddings of captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from pixsearch.decoding import decode_pictures
+from pixsearch.errors import DatasetError
+from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.search.runtime import Floats, Runtime
+from pixsearch.storage import FilePath
+from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
+from pixsearch_trainer.data.problems import Problem
+
+_PICTURES_AT_ONCE, _SENTENCES_AT_ONCE = 32, 256
+
+
+@dataclass(frozen=True)
+class EncodedPictures:
+    """Pictures with their embeddings [pictures, embedding size] and packed grids, and the embedding of each caption."""
+
+    pictures: list[CaptionedPicture]
+    embeddings: Floats
+    grids: list[bytes]
+    texts: dict[str, Floats]
+
+    def part(self, here: slice) -> EncodedPictures:
+        """Return some of the pictures."""
+        return EncodedPictures(self.pictures[here], self.embeddings[here], self.grids[here], self.texts)
+
+
+def _refuse(problem: Problem) -> None:
+    raise DatasetError(str(problem), "Fix the file or remove it from the data set")
+
+
+def encode(
+    runtime: Runtime,
+    pictures: Sequence[CaptionedPicture],
+    on_progress: ProgressCallback = silent,
+    on_problem: Callable[[Problem], None] = _refuse,
+    decode: Callable[[Sequence[FilePath], int], Iterator[Image.Image | str]] = decode_pictures,
+) -> EncodedPictures:
+    """Encode pictures and embed their captions.
+
+    Args:
+        on_problem: called for each picture that cannot be decoded, which is then left out. The default raises
+            DatasetError.
+        decode: yields each picture, or why it has none; by default from files, in processes with limits.
+    """
+    readable, embeddings, grids = list[CaptionedPicture](), list[Floats](), list[bytes]()
+    decoded = zip(pictures, decode([picture.file for picture in pictures], runtime.input_size), strict=True)
+    for done in range(0, len(pictures), _PICTURES_AT_ONCE):
+        images = []
+        for picture, image in islice(decoded, _PICTURES_AT_ONCE):
+            if isinstance(image, str):
+                on_problem(Problem(picture.file, None, image))
+            else:
+                images.append(image)
+                readable.append(picture)
+        if images:
+            vectors, packed = runtime.encode_pictures(images)
+            embeddings.extend(vectors)
+            grids.extend(packed)
+        on_progress(Progress("encoding pictures", min(done + _PICTURES_AT_ONCE, len(pictures)), len(pictures)))
+    sentences, texts = Captions.of(readable).sentences, dict[str, Floats]()
+    for start in range(0, len(sentences), _SENTENCES_AT_ONCE):
+        batch = sentences[start : start + _SENTENCES_AT_ONCE]
+        texts.update(zip(batch, runtime.embed_texts(batch), strict=True))
+        on_progress(Progress("embedding captions", len(texts), len(sentences)))
+    return EncodedPictures(readable, np.array(embeddings), grids, texts)
