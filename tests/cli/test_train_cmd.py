@@ -1,71 +1,42 @@
 from __future__ import annotations
 
-import os
+import re
 import shutil
-import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 
-from pixsearch.model.checkpoints import load_network
+from pixsearch import Library
+from pixsearch.model.checkpoints import find_checkpoint, load_network
+from pixsearch.progress import ProgressCallback
 from pixsearch.settings import models_folder
-from pixsearch_trainer.optimisation.state import RunFolder
-from tests.cli.conftest import Run
-from tests.other_tasks import write_nlvr2, write_vqa
+from pixsearch_indexer import index_folders
+from pixsearch_trainer.options import TrainOptions
+from pixsearch_trainer.train import Listener, Report
+from tests.cli.conftest import Outcome, Run
+from tests.colour_runtime import ColourRuntime
+from tests.loading import load_in_this_process
 from tests.photos import make_photo
 from tests.tiny_checkpoint import make_tiny_checkpoint
 from tests.tiny_teacher import make_tiny_clip
+from tests.trainer.conftest import stop_at
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    """Of a single picture, a.png beside it."""
-    make_photo(tmp_path / "a.png")
-    file = tmp_path / "dataset.json"
-    file.write_text('{"images": [{"filename": "a.png", "split": "train", "sentences": [{"raw": "a red square"}]}]}')
-    return file
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[TrainOptions]:
+    """What the command asks of the trainer, which does nothing."""
+    received: list[TrainOptions] = []
 
+    def train(options: TrainOptions, listener: Listener) -> Report:
+        received.append(options)
+        return Report(Path(options.out or "out"), 1234, 1, 2.0, *options.stage)
 
-def assert_refused(run: Run, arguments: list[str | Path], exit_code: int, says: str) -> None:
-    outcome = run("train", *arguments)
-
-    assert outcome.exit_code == exit_code
-    assert outcome.stdout == ""
-    assert says in outcome.stderr
-    assert outcome.stderr.count("\n") == 1
-
-
-def test_data_and_images_come_in_pairs(run: Run, dataset: Path) -> None:
-    two: list[str | Path] = ["--data", dataset, "--data", dataset]
-
-    assert_refused(run, [*two, "--images", dataset.parent], 2, "2 --data and 1 --images")
-    assert_refused(run, [*two, "--weight", "2"], 2, "2 --data and 1 --weight")
-
-
-def test_a_data_set_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
-    missing = tmp_path / "nowhere.json"
-
-    assert_refused(run, ["--data", missing, "--images", tmp_path], 1, f"{missing} cannot be read")
-
-
-def test_a_cnn_or_a_model_of_an_unknown_name_is_named(run: Run, dataset: Path, tmp_path: Path) -> None:
-    data: list[str | Path] = ["--data", dataset, "--images", tmp_path]
-
-    assert_refused(run, [*data, "--backbone", "vgg"], 1, "no CNN is called 'vgg'")
-    assert_refused(run, [*data, "--model", "nobody"], 1, "no model 'nobody'")
-
-
-def test_a_training_starts_from_a_checkpoint_or_from_parts_and_not_from_both(
-    run: Run, dataset: Path, tmp_path: Path
-) -> None:
-    both: list[str | Path] = ["--data", dataset, "--images", tmp_path, "--model", "mine", "--backbone", "resnet50"]
-
-    assert_refused(run, both, 2, "--model and --backbone both say where to start")
-
-
-def test_a_bare_train_needs_a_library(run: Run, library: Path) -> None:
-    assert_refused(run, [], 1, f"no library in {library}")
+    monkeypatch.setattr("pixsearch_trainer.train.train", train)
+    return received
 
 
 @pytest.fixture
@@ -73,209 +44,212 @@ def checkpoint(tmp_path: Path) -> Path:
     return make_tiny_checkpoint(tmp_path / "checkpoint")
 
 
-@pytest.mark.usefixtures("indexed")
-def test_a_library_without_captions_cannot_be_trained_on_and_the_ways_to_give_pairs_are_named(
-    run: Run, checkpoint: Path
-) -> None:
-    for way in ("photo.txt", "metadata", "--data"):
-        assert_refused(run, ["--model", checkpoint], 1, way)
-
-
-@pytest.mark.slow
-def test_texts_beside_the_photos_of_the_library_train_a_model_that_is_found_by_its_name(
-    run: Run, library: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
-    for colour in ("red", "green", "blue"):
-        make_photo(tmp_path / "photos" / f"{colour}.png", colour).with_suffix(".txt").write_text(f"all {colour}\n")
-    assert run("index", tmp_path / "photos", "--model", checkpoint).exit_code == 0
-
-    outcome = run("train", "--model", checkpoint, "--epochs", "1", "--rerank-steps", "1")
-
-    assert outcome.exit_code == 0, outcome.stderr
-    assert f"{models_folder() / 'my-photos'}: 3 pictures, 3 captions" in outcome.stdout
-    answer = run("index", tmp_path / "photos", "--model", "my-photos", "--library", tmp_path / "other library")
-    assert "3 encoded" in answer.stdout
-
-
 @pytest.fixture
 def discs(tmp_path: Path) -> Path:
     """A folder of six pictures with a caption beside each."""
-    for colour in ("red", "green", "blue", "white", "black", "pink"):
+    for colour in ("red", "green", "blue", "white", "yellow", "pink"):
         make_photo(tmp_path / "discs" / f"{colour}.png", colour).with_suffix(".txt").write_text(f"all {colour}\n")
     return tmp_path / "discs"
+
+
+SMALL = ["--workers", "0", "--precision", "no", "--set", "maps.steps=3"]
+
+
+def assert_refused(outcome: Outcome, exit_code: int, says: str) -> None:
+    assert outcome.exit_code == exit_code, outcome.stderr
+    assert outcome.stdout == ""
+    assert says in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_every_option_reaches_the_trainer_and_paths_outlive_the_folder_they_are_named_in(
+    run: Run, asked: list[TrainOptions], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("clip").mkdir()
+
+    given = (
+        "--data a.json --data s3://bucket/b --images a --images b --weight 2 --weight 0.5 --library mine --max-bad 3 "
+        "--recipe shipped --stage maps --stage late --set maps.epochs=4 --set late.steps=5 --minutes 6 --model name "
+        "--teacher clip --teacher-texts texts.txt --out out --resume --pack pack.zip --dry-run --workers 7 "
+        "--precision bf16 --seed 8"
+    )
+
+    run("train", *given.split())
+
+    assert asked[0].given() == {
+        **{"data": (f"{tmp_path}/a.json", "s3://bucket/b"), "images": (f"{tmp_path}/a", f"{tmp_path}/b")},
+        **{"weight": (2.0, 0.5), "library": "mine", "max_bad": 3, "recipe": "shipped", "stage": ("maps", "late")},
+        **{"set": ("maps.epochs=4", "late.steps=5"), "minutes": 6.0, "model": "name", "teacher": f"{tmp_path}/clip"},
+        **{"teacher_texts": f"{tmp_path}/texts.txt", "out": "out", "resume": True, "pack": "pack.zip"},
+        **{"dry_run": True, "workers": 7, "precision": "bf16", "seed": 8},
+    }
+    assert asked[0].given().keys() == {field.name for field in fields(TrainOptions)}
+
+
+def test_what_is_not_given_is_the_trainers_default_and_help_shows_few_options(
+    run: Run, asked: list[TrainOptions]
+) -> None:
+    run("train")
+    shown = re.findall(r"^  (?:-\w, )?(--[a-z-]+)", run("train", "--help").stdout, flags=re.MULTILINE)
+
+    assert asked == [TrainOptions()]
+    assert {"--data", "--recipe", "--set", "--help"} < set(shown)
+    assert len(shown) <= 24
+
+
+def test_the_library_and_model_of_the_environment_contradict_neither_data_nor_a_run_to_resume(
+    run: Run, asked: list[TrainOptions], library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIXSEARCH_MODEL", "mine")
+
+    run("train")
+    run("train", "--data", "/a.json")
+    run("train", "--resume", "--workers", "1")
+
+    assert [options.given() for options in asked] == [
+        {"library": str(library), "model": "mine"},
+        {"data": ("/a.json",), "model": "mine"},
+        {"resume": True, "workers": 1},
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--block", "4", "--objective", "contrastive"], "--block says nothing to --objective contrastive"),
-        (["--queue", "4"], "--queue says nothing to --objective bridge"),
-        (["--objective", "paper", "--task", "pretrain"], "--objective is of --task retrieval"),
-        (["--no-mlm"], "It goes with --task pretrain"),
-        (["--edge", "288"], "--edge is of a start from parts"),
-        (["--objective", "contrastive", "--teacher-texts", "texts.txt"], "--teacher-texts are for a teacher"),
-        (["--objective", "paper", "--drop", "3"], "--drop is of the step schedule"),
-        (["--weight", "0", "--data", "a.json"], "a --weight is not positive"),
-        (["--resume"], "there is no run in"),
+        ("--pack p.zip", "p.zip: 1,234 pictures, 1 caption\n"),
+        ("--dry-run", "dry run: 1,234 pictures, 1 caption; one step of each stage took 120 s; nothing was written\n"),
+        ("--out o", "o: 1,234 pictures, 1 caption, 2 minutes\nSearch with it: pixsearch index --model o FOLDER\n"),
+        ("--stage vqa", "out: 1,234 pictures, 1 caption, 2 minutes\n"),
     ],
 )
-def test_options_that_say_nothing_to_the_run_are_refused(
-    run: Run, tmp_path: Path, arguments: list[str], says: str
+@pytest.mark.usefixtures("asked")
+def test_the_result_is_printed_by_the_first_process_alone(
+    run: Run, arguments: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert_refused(run, [*arguments, "--out", tmp_path / "out"], 2, says)
+    assert run("train", *arguments.split()).stdout == says
+    monkeypatch.setenv("RANK", "1")
+    assert run("train", *arguments.split()).stdout == ""
 
 
-def test_a_folder_of_captioned_pictures_pre_trains_a_model_and_that_is_then_fine_tuned(
-    run: Run, checkpoint: Path, discs: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        ("--stage ranking", 2, "unknown stage 'ranking'. --recipe finetune has: maps, late"),
+        ("--set maps.epoch=3", 2, "maps has no setting 'epoch'. Valid settings: epochs, steps, batch"),
+        ("--set cnn.epochs=3", 2, "unknown setting 'cnn.epochs=3'"),
+        ("--set maps.epochs=many", 2, "maps.epochs cannot be 'many'. Expected "),
+        ("--minutes 3", 2, "--recipe finetune does not use --minutes"),
+        ("--teacher-texts texts.txt", 2, "--teacher-texts has no effect without --teacher"),
+        ("--recipe paper", 2, "--recipe paper needs --data"),
+        ("--recipe shipped --data a.json --library mine", 2, "shipped does not use --library"),
+        ("--recipe shipped --data a.json --set start.pool=true", 2, "--model and --set start.* both choose where to"),
+        ("--data a.json --library mine", 2, "--data and --library both choose the data"),
+        ("--data a.json --data b.json --images a", 2, "2 --data, but 1 --images"),
+        ("--data a.json --data b.json --weight 2", 2, "2 --data, but 1 --weight"),
+        ("--data a.json --weight 0", 2, "--weight must be positive"),
+        ("--pack start/config.json", 2, "start/config.json exists already"),
+        ("--resume", 2, "no unfinished run in out. Leave out --resume"),
+        ("--data /nowhere.json", 1, "/nowhere.json cannot be read"),
+        ("", 1, "no library in"),
+    ],
+)
+@pytest.mark.usefixtures("library")
+def test_what_cannot_be_done_is_refused_in_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, exit_code: int, says: str
 ) -> None:
-    data: tuple[str | Path, ...] = ("--data", discs, "--workers", "0", "--batch", "6", "--epochs", "1")
+    monkeypatch.chdir(tmp_path)
+    make_tiny_checkpoint(tmp_path / "start")
 
-    first = run(
-        *("train", *data, "--task", "pretrain", "--model", checkpoint, "--out", tmp_path / "first", "--tensorboard")
-    )
-    second = run("train", *data, "--objective", "paper", "--model", tmp_path / "first", "--out", tmp_path / "second")
-
-    assert first.exit_code == 0, first.stderr
-    assert f"Fine-tune it: pixsearch train --model {tmp_path / 'first'}" in first.stdout
-    assert load_network(tmp_path / "first")[0].config.task == "pretrain"
-    assert list((tmp_path / "first" / "tensorboard").glob("events.*"))
-    assert second.exit_code == 0, second.stderr
-    assert f"{tmp_path / 'second'}: 6 pictures, 6 captions" in second.stdout
-    assert load_network(tmp_path / "second")[0].config.task == "retrieval"
+    assert_refused(run("train", *arguments.split(), "--model", "start", "--out", "out"), exit_code, says)
+    assert not Path("out").exists()
 
 
-def test_the_cnn_is_trained_where_asked_for(run: Run, checkpoint: Path, discs: Path, tmp_path: Path) -> None:
-    data: tuple[str | Path, ...] = ("--data", discs, "--workers", "0", "--batch", "6", "--epochs", "1", "--train-cnn")
+def test_unknown_recipes_models_and_backbones_are_named(run: Run) -> None:
+    unknown = run("train", "--recipe", "bridge")
+    assert unknown.exit_code == 2
+    assert "finetune" in unknown.stderr
+    assert_refused(run("train", "--model", "nobody"), 1, "no model 'nobody'")
+    backbone = run("train", "--recipe", "shipped", "--data", "a.json", "--set", "start.backbone=vgg")
+    assert_refused(backbone, 1, "unknown backbone 'vgg'")
 
-    outcome = run("train", *data, "--model", checkpoint, "--out", tmp_path / "out")
+
+@pytest.mark.usefixtures("indexed")
+def test_a_library_without_captions_cannot_be_trained_on_and_the_ways_to_add_some_are_named(
+    run: Run, checkpoint: Path
+) -> None:
+    outcome = run("train", "--model", checkpoint)
+
+    for way in ("photo.txt", "metadata", "--data"):
+        assert_refused(outcome, 1, way)
+
+
+def test_captions_beside_the_photos_of_the_library_train_a_model_that_is_found_by_its_name(
+    run: Run, library: Path, checkpoint: Path, discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    with Library.create(library) as made:
+        index_folders(made, ColourRuntime(), [discs], load_files=load_in_this_process)
+
+    outcome = run("train", "--model", checkpoint, *SMALL)
 
     assert outcome.exit_code == 0, outcome.stderr
-    before, after = (load_network(folder)[0].state_dict() for folder in (checkpoint, tmp_path / "out"))
-    kernels = [name for name, tensor in before.items() if name.startswith("model.backbone.") and tensor.dim() == 4]
-    assert any(not torch.equal(before[name], after[name]) for name in kernels)
+    assert f"{models_folder() / 'my-photos'}: 6 pictures, 6 captions" in outcome.stdout
+    before, after = (load_network(folder)[0] for folder in (checkpoint, find_checkpoint("my-photos")))
+    assert not torch.equal(before.state_dict()["maps.text_map.weight"], after.state_dict()["maps.text_map.weight"])
 
 
-def test_photos_without_words_teach_by_a_teacher_and_are_left_out_without_one(
-    run: Run, checkpoint: Path, discs: Path, tmp_path: Path
-) -> None:
-    teacher = make_tiny_clip(tmp_path / "clip")
+def test_photos_without_captions_teach_by_a_teacher(run: Run, checkpoint: Path, discs: Path, tmp_path: Path) -> None:
     for text in ("red.txt", "green.txt"):
         (discs / text).unlink()
-    data: tuple[str | Path, ...] = ("--data", discs, "--workers", "0", "--batch", "4", "--epochs", "1")
-    start: tuple[str | Path, ...] = ("--model", checkpoint, "--out", tmp_path / "out")
+    start = ["--model", checkpoint, "--teacher", make_tiny_clip(tmp_path / "clip"), "--out", tmp_path / "out"]
 
-    with_teacher = run("train", *data, *start, "--teacher", teacher)
-    without = run("train", *data, *start, "--objective", "contrastive")
+    outcome = run("train", "--data", discs, *start, *SMALL)
 
-    assert with_teacher.exit_code == 0, with_teacher.stderr
-    assert "6 pictures" in with_teacher.stdout
-    assert without.exit_code == 0, without.stderr
-    assert "2 pictures without words are left out" in without.stderr
-    assert "4 pictures, 4 captions" in without.stdout
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "6 pictures" in outcome.stdout
 
 
-def test_problems_of_the_data_are_named_and_too_many_of_them_stop_the_run_before_it_begins(
+def test_what_cannot_be_used_is_named_and_too_much_of_it_leaves_no_run_to_resume(
     run: Run, checkpoint: Path, discs: Path, tmp_path: Path
 ) -> None:
     (discs / "broken.png").write_bytes((discs / "red.png").read_bytes()[:40])
     (discs / "broken.txt").write_text("half a picture\n")
-    arguments: list[str | Path] = ["--data", discs, "--workers", "0", "--model", checkpoint, "--out", tmp_path / "out"]
+    (discs / "green.txt").unlink()
+    arguments = ["train", "--data", discs, "--model", checkpoint, *SMALL, "--out", tmp_path / "out"]
 
-    passed = run("train", *arguments, "--epochs", "1", "--rerank-steps", "0")
+    assert_refused(run(*arguments, "--max-bad", "1"), 1, "2 problems in the data, more than the 1 allowed")
+    assert_refused(run("train", "--resume", "--out", tmp_path / "out"), 2, "no unfinished run")
+    passed = run(*arguments)
+
     assert passed.exit_code == 0, passed.stderr
+    assert f"passed over: {discs}: 1 picture without captions; --teacher can learn from them" in passed.stderr
     assert f"passed over: {discs / 'broken.png'}: " in passed.stderr
-    assert "6 pictures" in passed.stdout
-    shutil.rmtree(tmp_path / "out")
-    assert_refused(run, [*arguments, "--max-bad", "0"], 1, "1 problem in the data, more than the 0 allowed")
-    assert not (tmp_path / "out").exists()
+    assert "5 pictures" in passed.stdout
 
 
-def test_a_dry_run_does_a_step_and_writes_nothing(run: Run, checkpoint: Path, discs: Path, tmp_path: Path) -> None:
-    for recipe in (("--objective", "bridge"), ("--objective", "contrastive", "--train-cnn")):
-        outcome = run(
-            *("train", "--data", discs, "--workers", "0", "--model", checkpoint, "--out", tmp_path / "out"),
-            *(*recipe, "--dry-run"),
-        )
-
-        assert outcome.exit_code == 0, outcome.stderr
-        assert outcome.stdout.startswith("dry run: 6 pictures, 6 captions are sound; a step of each stage took ")
-        assert not (tmp_path / "out").exists()
+@contextmanager
+def ctrl_c_after_the_first_step() -> Iterator[ProgressCallback]:
+    yield stop_at("maps", 1)
 
 
-def interrupt_after_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Ctrl-C would."""
-    save = RunFolder.save
-
-    def save_and_interrupt(folder: RunFolder, state: dict[str, object]) -> None:
-        save(folder, state)
-        monkeypatch.undo()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(RunFolder, "save", save_and_interrupt)
-
-
-def test_an_interrupted_run_is_gone_on_with_as_it_was_begun(
+def test_an_interrupted_run_is_resumed_as_it_was_begun(
     run: Run, checkpoint: Path, discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "out"
-    begun: tuple[str | Path, ...] = (
-        "--data",
-        discs,
-        "--workers",
-        "0",
-        "--model",
-        checkpoint,
-        "--objective",
-        "contrastive",
-    )
-    steps: tuple[str, ...] = ("--batch", "3", "--epochs", "3", "--save-steps", "1")
-    assert run("train", *begun, *steps, "--out", tmp_path / "whole").exit_code == 0
-
-    interrupt_after_first_step(monkeypatch)
-    interrupted = run("train", *begun, *steps, "--out", out)
-    assert interrupted.exit_code == 130
-    assert "--resume" in interrupted.stderr
-    assert_refused(run, [*begun, *steps, "--out", out], 2, "holds a run that has not ended")
-    assert_refused(run, ["--resume", "--out", out, "--batch", "4"], 2, "--batch is 3 in the run that you go on with")
-    assert_refused(run, ["--resume", "--out", out, "--ema", "0.9"], 2, "--ema is its default in the run")
-    (discs / "red.txt").write_text("all crimson\n")
-    assert_refused(run, ["--resume", "--out", out], 1, "the data is not what it was when the run began")
-    (discs / "red.txt").write_text("all red\n")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "contrastive").mkdir()  # an option's value, and no path
-    resumed = run("train", "--resume", "--out", "out", "--batch", "3")
+    begun = ["train", "--data", "discs", "--model", "checkpoint", *SMALL, "--out"]
+    assert run(*begun, "whole").exit_code == 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pixsearch_cli.train_cmd.progress_bars", ctrl_c_after_the_first_step)
+        assert_refused(run(*begun, "out"), 130, "stopped after step 1 of 3 (maps). Continue with --resume")
+    assert_refused(run(*begun, "out"), 2, "out holds an unfinished run. Continue it with --resume")
+    assert_refused(run("train", "--resume", "--out", "out", "--seed", "4"), 2, "--seed differs from the run to resume")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    shutil.rmtree(discs)  # its pictures have been packed
+    resumed = run("train", "--resume", "--out", "../out")
 
     assert resumed.exit_code == 0, resumed.stderr
-    whole, halves = (load_network(folder)[0].state_dict() for folder in (tmp_path / "whole", out))
+    whole, halves = (load_network(tmp_path / folder)[0].state_dict() for folder in ("whole", "out"))
     assert all(torch.equal(tensor, halves[name]) for name, tensor in whole.items())
-
-
-def test_questions_are_trained_on_and_measured_and_the_checkpoint_knows_its_answers_and_cannot_search(
-    run: Run, checkpoint: Path, tmp_path: Path
-) -> None:
-    write_vqa(tmp_path / "vqa", {"train2014": 20, "val2014": 4})
-    arguments = ("--data", tmp_path / "vqa", "--workers", "0", "--model", checkpoint, "--out", tmp_path / "out")
-
-    outcome = run("train", *arguments, "--task", "vqa", "--epochs", "1", "--batch", "10")
-
-    assert outcome.exit_code == 0, outcome.stderr
-    assert f"{tmp_path / 'out'}: 20 questions" in outcome.stdout
-    assert "val, step 2: accuracy " in outcome.stderr
-    assert sorted(load_network(tmp_path / "out")[0].config.answers) == ["blue", "red"]
-    refused = run("index", tmp_path / "vqa", "--model", tmp_path / "out", "--library", tmp_path / "library")
-    assert refused.exit_code == 1
-    assert "is a checkpoint of the task vqa and cannot search" in refused.stderr
-
-
-def test_statements_about_two_pictures_are_trained_on_and_measured(run: Run, checkpoint: Path, tmp_path: Path) -> None:
-    write_nlvr2(tmp_path / "nlvr2", {"train": 8, "dev": 4})
-    arguments = ("--data", tmp_path / "nlvr2", "--workers", "0", "--model", checkpoint, "--out", tmp_path / "out")
-
-    outcome = run("train", *arguments, "--task", "nlvr2", "--epochs", "1", "--batch", "4")
-
-    assert outcome.exit_code == 0, outcome.stderr
-    assert f"{tmp_path / 'out'}: 8 statements" in outcome.stdout
-    assert "val, step 2: accuracy " in outcome.stderr
-    assert load_network(tmp_path / "out")[0].config.task == "nlvr2"

@@ -1,10 +1,11 @@
-"""From captioned pictures to answers, by the installed command: train, evaluate, index, query, delete, query again."""
+"""From captioned pictures to answers, by the installed command: pack, train, evaluate, index, query."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -13,66 +14,75 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from pixsearch.model.checkpoints import load_checkpoint
 from tests.end_to_end.conftest import COMMAND, Finished, Pixsearch
 from tests.object_storage import Bucket, ObjectStorage
 
 pytestmark = pytest.mark.slow
 COLOURS = ("red", "green", "blue", "yellow", "white", "black")
-PICTURES_A_COLOUR = 5
 
 
 @pytest.fixture(scope="module")
 def pictures(home: Path) -> Path:
-    """Circles in one colour, named and captioned by it."""
+    """Five circles of each colour, named by it, and beside them what they are; the first of each is for val."""
     folder = home / "circles"
     folder.mkdir()
+    images = []
     for colour in COLOURS:
-        for number in range(PICTURES_A_COLOUR):
+        for number in range(5):
             picture = Image.new("RGB", (64, 64), "gray")
             ImageDraw.Draw(picture).ellipse((number, number, 63 - number, 63), fill=colour)
             picture.save(folder / f"{colour}{number}.png")
+            described = {"split": "train" if number else "val", "sentences": [{"raw": f"a {colour} circle"}]}
+            images.append({"filename": f"{colour}{number}.png", **described})
+    (home / "dataset.json").write_text(json.dumps({"images": images}))
     return folder
 
 
 @pytest.fixture(scope="module")
-def dataset(home: Path, pictures: Path) -> Path:
-    images = [
-        {
-            "filename": file.name,
-            "split": "val" if file.stem.endswith("0") else "train",
-            "sentences": [{"raw": f"a {file.stem[:-1]} circle"}],
-        }
-        for file in sorted(pictures.iterdir())
-    ]
-    file = home / "dataset.json"
-    file.write_text(json.dumps({"images": images}))
-    return file
+def training(pixsearch: Pixsearch, home: Path, pictures: Path, tiny_checkpoint: Path) -> list[str]:
+    """A command line without --out, which trains on a pack of the circles."""
+    packed = pixsearch("train", "--data", "dataset.json", "--images", pictures, "--pack", "pack.zip")
+    assert packed.returncode == 0, packed.stderr
+    sizes = ("--set", "maps.epochs=150", "--set", "maps.batch=24", "--set", "maps.looks=15", "--set", "maps.kept=0")
+    return ["train", "--data", "pack.zip", "--model", str(tiny_checkpoint), *sizes]
 
 
 @pytest.fixture(scope="module")
-def trained(pixsearch: Pixsearch, home: Path, pictures: Path, dataset: Path, tiny_checkpoint: Path) -> Finished:
-    sizes = ("--epochs", "150", "--batch", "24", "--pixel-steps", "5", "--rerank-steps", "10", "--block", "4")
-    return pixsearch(
-        *("train", "--data", dataset, "--images", pictures, "--out", "model", "--model", tiny_checkpoint, *sizes)
-    )
+def trained(pixsearch: Pixsearch, training: list[str]) -> Finished:
+    return pixsearch(*training, "--out", "model")
 
 
-def test_training_measures_val_and_leaves_a_checkpoint_that_loads(trained: Finished, home: Path) -> None:
+def test_training_measures_val_and_leaves_the_checkpoint_that_it_likes_best(trained: Finished, home: Path) -> None:
     assert trained.returncode == 0, trained.stderr
     assert "24 pictures, 6 captions" in trained.stdout
-    assert "val, end: text to image R@1" in trained.stderr
-    figures = json.loads((home / "model" / "figures.json").read_text())
-    assert [figure["moment"] for figure in figures] == ["first stage", "end"]
-    model, _ = load_checkpoint(home / "model")
-    assert model.similarity_weight.item() != 20.0
+    looks = json.loads((home / "model/figures.json").read_text())
+    assert [look["step"] for look in looks] == list(range(0, 151, 10))
+    assert f"val, maps, step 150: pictures 6, text to image {looks[-1]['text_to_image']['r@1']:g}" in trained.stderr
+    assert not (home / "model/run").exists()
 
 
-def test_evaluate_prints_the_agreed_object(
-    pixsearch: Pixsearch, trained: Finished, pictures: Path, dataset: Path
+def test_a_training_that_is_killed_and_resumed_ends_as_if_it_had_not_been(
+    pixsearch: Pixsearch, training: list[str], trained: Finished, home: Path
 ) -> None:
+    command = subprocess.Popen([COMMAND, *training, "--out", "killed"], cwd=home, stderr=subprocess.PIPE, text=True)
+    assert command.stderr is not None
+    with command:
+        for line in command.stderr:
+            if "val, maps, step 20:" in line:  # the step of the look before has been saved
+                command.send_signal(signal.SIGKILL)
+    assert command.returncode == -signal.SIGKILL
+
+    resumed = pixsearch("train", "--resume", "--out", "killed")
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert "step 0:" not in resumed.stderr
+    for file in ("model.safetensors", "config.json", "figures.json"):
+        assert (home / "killed" / file).read_bytes() == (home / "model" / file).read_bytes(), file
+
+
+def test_evaluate_prints_the_agreed_object(pixsearch: Pixsearch, trained: Finished, pictures: Path) -> None:
     measured = pixsearch(
-        *("evaluate", "--data", dataset, "--images", pictures, "--model", "model"),
+        *("evaluate", "--data", "dataset.json", "--images", pictures, "--model", "model"),
         *("--candidates", "2", "--candidates", "4", "--json"),
     )
 
@@ -108,59 +118,36 @@ def test_what_was_trained_finds_photos_and_forgets_those_that_are_deleted(
     assert first[0] not in found()
 
 
-def test_bare_train_without_captions_names_the_ways_to_give_pairs(
-    pixsearch: Pixsearch, home: Path, tiny_checkpoint: Path
-) -> None:
-    photos = home / "plain"
-    photos.mkdir()
-    Image.new("RGB", (64, 64), "red").save(photos / "a.png")
-    pixsearch("index", photos, "--model", tiny_checkpoint, "--library", "plain-library")
-
-    refused = pixsearch("train", "--library", "plain-library", "--model", tiny_checkpoint)
-
-    assert refused.returncode == 1
-    assert refused.stderr.count("\n") == 1
-    for way in ("photo.txt", "metadata", "--data"):
-        assert way in refused.stderr
-
-
 def test_bare_train_learns_from_the_texts_beside_the_photos(
     pixsearch: Pixsearch, home: Path, tiny_checkpoint: Path
 ) -> None:
-    photos = home / "captioned"
+    photos, start = home / "photos", ("--library", "my-library", "--model", tiny_checkpoint)
     photos.mkdir()
     for colour in COLOURS:
         Image.new("RGB", (64, 64), colour).save(photos / f"{colour}.png")
         (photos / f"{colour}.txt").write_text(f"all {colour}\n")
-    pixsearch("index", photos, "--model", tiny_checkpoint, "--library", "captioned-library")
+    pixsearch("index", photos, *start)
 
-    finished = pixsearch(
-        *("train", "--library", "captioned-library", "--model", tiny_checkpoint),
-        *("--epochs", "2", "--pixel-steps", "1", "--rerank-steps", "1"),
-    )
+    finished = pixsearch("train", *start, "--set", "maps.epochs=2")
 
     assert finished.returncode == 0, finished.stderr
-    assert "6 pictures, 6 captions" in finished.stdout
-    named = pixsearch("index", photos, "--model", "my-photos", "--library", "new-library")
-    assert named.returncode == 0, named.stderr
+    assert "my-photos: 6 pictures, 6 captions" in finished.stdout
 
 
-def test_processes_that_train_from_a_bucket_share_the_reading(
+def test_two_processes_read_each_picture_of_a_bucket_once(
     home: Path, pictures: Path, tiny_checkpoint: Path, s3: ObjectStorage, bucket: Bucket
 ) -> None:
     for file in pictures.iterdir():
         bucket.put(f"circles/{file.name}", file.read_bytes())
-    images = [{"filename": file.name, "sentences": [{"raw": file.stem}]} for file in sorted(pictures.iterdir())[:24]]
-    data = bucket.put("dataset.json", json.dumps({"images": images}).encode())
+    data = bucket.put("dataset.json", (home / "dataset.json").read_bytes())
     before = len(s3.requests())
-    train = f"pixsearch train --data {data} --images {bucket.url}/circles --out from-bucket --model {tiny_checkpoint}"
-    sizes = "--train-cnn --batch 4 --epochs 1 --workers 0 --precision no"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    train = f"{COMMAND} train --data {data} --images {bucket.url}/circles --out from-bucket --model {tiny_checkpoint}"
+    sizes = "--recipe shipped --stage cnn --set cnn.batch=4 --set cnn.epochs=2 --workers 0 --precision no"
 
-    # Three steps of eight pictures, and each process calls itself by its rank.
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     finished = subprocess.run(
-        [*torchrun, "bash", "-c", f"AWS_SDK_UA_APP_ID=rank$RANK exec {COMMAND.parent}/{train} {sizes}"],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HOME": str(home)},
+        [*torchrun, *train.split(), *sizes.split()],
+        env=os.environ | {"HOME": str(home)},
         cwd=home,
         capture_output=True,
         text=True,
@@ -169,11 +156,7 @@ def test_processes_that_train_from_a_bucket_share_the_reading(
     )
 
     assert finished.returncode == 0, finished.stderr
-    assert (home / "from-bucket" / "model.safetensors").exists()
+    assert finished.stdout.count("24 pictures, 6 captions") == 1
     read = [request for request in s3.requests()[before:] if request.method == "GET" and request.path.endswith(".png")]
-    by_rank = {rank: Counter(request.path for request in read if request.by == rank) for rank in ("rank0", "rank1")}
-    named = [f"/{bucket.url.removeprefix('s3://')}/circles/{image['filename']}" for image in images]
-    for place, rank in enumerate(by_rank):
-        assert by_rank[rank].total() == 12 + 12  # of 24 pictures half are looked at, and half are trained on
-        assert by_rank[rank].keys() >= set(named[place::2])
-    assert by_rank["rank0"] + by_rank["rank1"] == Counter(named * 2)
+    names = [f"/{bucket.url.removeprefix('s3://')}/circles/{file.name}" for file in pictures.iterdir()]
+    assert Counter(request.path for request in read) == Counter(names)

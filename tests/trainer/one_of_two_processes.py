@@ -1,12 +1,9 @@
-"""What torchrun starts in each process for `test_two_processes`, given what to do, a checkpoint, data and an output."""
+"""What torchrun starts in each process for `test_two_processes`: given a checkpoint, a pack and where to write."""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -17,65 +14,75 @@ from torch import Tensor
 from pixsearch.errors import Interrupted
 from pixsearch.model.checkpoints import load_network
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
-from pixsearch.model.pretraining import PixelBertForPreTraining
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch.progress import Progress, silent
-from pixsearch_trainer.batches.draws import Draws
-from pixsearch_trainer.batches.pairs import PairBatch, PairBatches
-from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
-from pixsearch_trainer.end_to_end.pairs import train_on_pairs
-from pixsearch_trainer.end_to_end.run import EndToEndOptions
+from pixsearch.progress import silent
+from pixsearch_trainer.batches.draws import CaptionedSet, Draws
+from pixsearch_trainer.batches.pairs import PairBatch, pair_batches, pairs_by_weight
+from pixsearch_trainer.batches.sources import packed_pixels
+from pixsearch_trainer.data.pack import read_pack
+from pixsearch_trainer.data.pairs import of_split
+from pixsearch_trainer.grids import encode_sentences
 from pixsearch_trainer.objectives import pretraining
-from pixsearch_trainer.objectives.contrastive import ContrastiveObjective, ContrastiveOptions
-from pixsearch_trainer.objectives.objective import Objective
-from pixsearch_trainer.objectives.pretraining import PreTrainingObjective, PreTrainingOptions
-from pixsearch_trainer.optimisation.accelerator import make_accelerator
-from pixsearch_trainer.optimisation.loop import LoopOptions
-from pixsearch_trainer.optimisation.state import RunFolder
-from pixsearch_trainer.starting_weights.other_task import for_task
+from pixsearch_trainer.objectives.pretraining import PreTrainingObjective, PreTrainingParts
+from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions
+from pixsearch_trainer.options import with_settings
+from pixsearch_trainer.recipes.material import Material, as_pictures
+from pixsearch_trainer.recipes.shipped import SHIPPED
+from pixsearch_trainer.run.accelerator import make_accelerator
+from pixsearch_trainer.run.run import Run
+from pixsearch_trainer.run.stage import Objective, train_only
+from pixsearch_trainer.run.state import RunFolder
+from tests.trainer.conftest import stop_at
 
-_BATCH = 8  # pairs, over all processes
+BATCH = 8
+"""Pairs, over all processes."""
 
 
-def main(what: str, start: Path, data: Path, out: Path) -> None:
+def main(start: Path, pack: Path, out: Path) -> None:
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    for name in ("itc", "mlm"):
+        torch.manual_seed(0)
+        network, processor = load_for_retrieval(start)
+        data = CaptionedSet(of_split(as_pictures(read_pack(pack)), "train"), seed=0)
+        if name == "itc":
+            train_only(network, network.model.backbone, network.maps, network.model.layers)
+            sentences = encode_sentences(network, processor, data.captions.sentences, silent)
+            # Late interaction contrasts the pairs of a process alone: a step is to be no slower for many processes.
+            options = StreamsOptions(feature_dropout=0, hidden_dropout=0, channel_dropout=0, late_weight=0)
+            gradients(StreamsObjective(network, sentences, options), data, processor, out / "itc.pt")
+        else:
+            parts = PreTrainingParts(matching=False, sampling=False)
+            with mock.patch.object(pretraining, "mask_words", mask_words_of_even_letters):
+                gradients(PreTrainingObjective(network, parts), data, processor, out / "mlm.pt")
+    run(start, pack, out / "whole", stop=False)
+    run(start, pack, out / "stopped", stop=True)
+
+
+def load_for_retrieval(start: Path) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
     network, processor = load_network(start)
     assert isinstance(network, PixelBertForRetrieval)
-    pictures = [CaptionedPicture(Path(file), tuple(captions)) for file, captions in json.loads(data.read_text())]
-    if what == "itc":
-        options = ContrastiveOptions(matching_weight=0, queue=4, soft_labels=0.3)
-        gradients(ContrastiveObjective(network, options), processor, pictures, out)
-    elif what == "mlm":
-        pre_training, _ = for_task("pretrain", network, processor)
-        assert isinstance(pre_training, PixelBertForPreTraining)
-        objective = PreTrainingObjective(pre_training, PreTrainingOptions(matching=False, sampling=False))
-        with mock.patch.object(pretraining, "mask_words", mask_words_of_even_letters):
-            gradients(objective, processor, pictures, out)
-    else:
-        run(network, processor, pictures, out, stop=what == "stop")
+    return network, processor
 
 
-def gradients(objective: Objective, processor: PixelBertProcessor, pictures: list[CaptionedPicture], out: Path) -> None:
+def gradients(objective: Objective, data: CaptionedSet, processor: PixelBertProcessor, file: Path) -> None:
     """Two steps' losses, and the gradient that the second leaves, as the loop would make them."""
     accelerator = make_accelerator("no")
-    draws = Draws(torch.ones(len(pictures)), _BATCH, seed=0)
-    place = accelerator.process_index, accelerator.num_processes
-    batches = PairBatches(
-        pictures, Captions.of(pictures), processor, draws, accelerator.device, 0, None, False, 0, 0, *place
-    )(0)
+    place = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
+    pairs_at = pairs_by_weight(data, Draws(data.weights, BATCH, seed=0), mirror=True, **place)
+    source = packed_pixels(data.pictures, processor, workers=0)
+    batches = pair_batches(data, pairs_at, source, processor, accelerator.device)(0)
     wrapped = accelerator.prepare(objective)
     losses = []
     for _ in range(2):
         objective.zero_grad()
         batch: PairBatch = next(batches)
-        assert len(batch) == _BATCH // accelerator.num_processes
+        assert len(batch) == BATCH // accelerator.num_processes
         loss = wrapped(batch)["loss"]
         accelerator.backward(loss)
         losses.append(accelerator.reduce(loss.detach(), reduction="mean").item())
     grads = {name: p.grad for name, p in objective.named_parameters() if p.grad is not None and p.grad.any()}
     if accelerator.is_main_process:
-        torch.save({"losses": losses, "gradients": grads}, out)
+        torch.save({"losses": losses, "gradients": grads}, file)
 
 
 def mask_words_of_even_letters(ids: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
@@ -84,41 +91,30 @@ def mask_words_of_even_letters(ids: Tensor, vocabulary: int) -> tuple[Tensor, Te
     return ids.masked_fill(chosen, pretraining.MASK_TOKEN), ids.masked_fill(~chosen, pretraining.IGNORED)
 
 
-def run(
-    network: PixelBertForRetrieval,
-    processor: PixelBertProcessor,
-    pictures: list[CaptionedPicture],
-    out: Path,
-    stop: bool,
-) -> None:
-    """Three steps of a whole run; where it is to stop, a signal reaches the last process alone, after the first."""
+def run(start: Path, pack: Path, out: Path, stop: bool) -> None:
+    """Two stages of `shipped`; where it is to stop, a signal reaches the last process alone, after the first step."""
     accelerator = make_accelerator("no")
     last = accelerator.process_index == accelerator.num_processes - 1
-
-    def interrupt(progress: Progress) -> None:
-        if progress.task == "retrieval" and progress.done == 1 and last:
-            os.kill(os.getpid(), signal.SIGTERM)
 
     if accelerator.is_main_process:
         RunFolder(out).begin({})
     accelerator.wait_for_everyone()
-    options = EndToEndOptions(
-        epochs=3 * _BATCH / len(pictures),
-        batch=_BATCH // accelerator.num_processes,
-        workers=0,
-        precision="no",
-        loop=LoopOptions(log_every=1),
-    )
-    show: Callable[[Progress], None] = interrupt if stop else silent
-    arguments = network, processor, pictures, out, ContrastiveOptions(matching_weight=0), options
+    network, processor = load_for_retrieval(start)
+    on_progress = stop_at("maps", 1, signal.SIGTERM) if stop and last else silent
+    run = Run(network, processor, RunFolder(out), accelerator, lambda line: None, on_progress)
+    numbers = {"feature_dropout": 0, "hidden_dropout": 0, "batch": BATCH // accelerator.num_processes}
+    every = {f"{stage}.{name}": value for stage in ("maps", "cnn") for name, value in numbers.items()}
+    chosen = every | {"maps.steps": 20, "cnn.steps": 2, "cnn.late_weight": 0, "cnn.layers_learning_rate": 1e-4}
+    settings = with_settings(SHIPPED.options, [f"{name}={value}" for name, value in chosen.items()])
+    material = Material(run, read_pack(pack), workers=0)
     try:
-        train_on_pairs(*arguments, "nothing", False, lambda line: None, show)
+        run.train(SHIPPED.plan(["maps", "cnn"], settings, material), resume=False)
     except Interrupted:
         (out / f"stopped-{accelerator.process_index}").touch()
     torch.save(network.state_dict(), out / f"weights-{accelerator.process_index}.pt")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(Path, sys.argv[2:]))
+    main(*map(Path, sys.argv[1:]))
     if dist.is_initialized():
         dist.destroy_process_group()

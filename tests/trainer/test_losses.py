@@ -1,4 +1,4 @@
-"""The objectives, against numbers worked out by hand."""
+"""The losses, against numbers worked out by hand; `test_two_processes` has them over processes."""
 
 from __future__ import annotations
 
@@ -6,76 +6,72 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from pixsearch_trainer.losses import (
-    contrastive_loss,
-    drift_loss,
-    rank_of_first_match,
-    shared_captions,
-    soft_targets,
-)
+from pixsearch_trainer import losses
+
+LN_2, LN_3 = math.log(2), math.log(3)
 
 
-def test_contrastive_loss_of_equal_scores_is_the_logarithm_of_the_batch() -> None:
-    assert contrastive_loss(torch.zeros(4, 4), torch.eye(4)).item() == pytest.approx(math.log(4))
+def test_pairs_that_share_a_picture_or_a_caption_share_their_target() -> None:
+    """Pairs 0 and 1 have one picture, 1 and 2 one caption; 3 is alone."""
+    same = losses.same_items(torch.tensor([7, 7, 8, 9]), torch.tensor([1, 2, 2, 3]))
 
+    targets = losses.soft_targets(same, torch.zeros(4, 2), softness=0.0, temperature=1.0)
 
-def test_contrastive_loss_is_the_mean_of_both_directions() -> None:
-    # Rows: -log softmax of the diagonal is log(1 + e^-2) and log(1 + e^-0). Columns: log(1 + e^-1) twice.
-    logits = torch.tensor([[2.0, 0.0], [1.0, 1.0]])
-    rows = (math.log(1 + math.exp(-2)) + math.log(2)) / 2
-    columns = math.log(1 + math.exp(-1))
-
-    assert contrastive_loss(logits, torch.eye(2)).item() == pytest.approx((rows + columns) / 2)
-
-
-def test_contrastive_loss_reads_targets_by_row_for_captions_and_by_column_for_pictures() -> None:
-    # Softmax of [log 3, 0] is [3/4, 1/4]; both columns of equal rows give [1/2, 1/2].
-    logits = torch.tensor([[math.log(3), 0.0], [math.log(3), 0.0]])
-    targets = torch.tensor([[0.5, 0.5], [0.0, 1.0]])
-    rows = (-0.5 * math.log(3 / 4) - 0.5 * math.log(1 / 4) - math.log(1 / 4)) / 2
-    columns = (0.5 * math.log(2) + 1.5 * math.log(2)) / 2
-
-    assert contrastive_loss(logits, targets).item() == pytest.approx((rows + columns) / 2)
-
-
-def test_pictures_that_share_a_caption_share_its_target() -> None:
-    same = shared_captions(torch.tensor([7, 3, 7]))
-
-    targets = soft_targets(same, torch.zeros(3, 3), softness=0.0)
-
-    assert targets.tolist() == [[0.5, 0.0, 0.5], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]
+    third = pytest.approx(1 / 3)
+    assert targets.tolist() == [[0.5, 0.5, 0, 0], [third, third, third, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1]]
 
 
 def test_soft_targets_give_captions_of_like_meaning_their_share() -> None:
-    similarity = torch.tensor([[0.1 * math.log(3), 0.0], [0.0, 0.1 * math.log(3)]])
+    # Cosines 1, 0 and 0.6 with the first, at a temperature of 1 / ln 3: odds of 3, 1 and 3^0.6.
+    sentences = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
 
-    targets = soft_targets(torch.eye(2, dtype=torch.bool), similarity, softness=0.4, temperature=0.1)
+    targets = losses.soft_targets(torch.eye(3, dtype=torch.bool), sentences, softness=0.4, temperature=1 / LN_3)
 
-    assert targets[0].tolist() == pytest.approx([0.6 + 0.4 * 3 / 4, 0.4 * 1 / 4])
-    assert targets.sum(1).tolist() == pytest.approx([1, 1])
+    total = 3 + 1 + 3**0.6
+    assert targets[0].tolist() == pytest.approx([0.6 + 0.4 * 3 / total, 0.4 / total, 0.4 * 3**0.6 / total])
+    assert targets.sum(1).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_the_contrastive_loss_is_the_mean_of_rows_for_captions_and_columns_for_pictures() -> None:
+    # Rows: softmax of [log 3, 0] is [3/4, 1/4], of [0, 0] halves. Columns likewise.
+    targets = torch.tensor([[0.5, 0.5], [0.0, 1.0]])
+    rows = (-0.5 * math.log(3 / 4) - 0.5 * math.log(1 / 4) + LN_2) / 2
+    columns = (-0.5 * math.log(3 / 4) + 1.5 * LN_2) / 2
+    texts, images = torch.eye(3)[:2], torch.eye(3)[[0, 2]]
+
+    loss = losses.contrastive_loss(torch.tensor([[LN_3, 0.0], [0.0, 0.0]]), targets)
+    of_the_only_process = losses.contrastive_loss_over_processes(texts, images, torch.tensor(LN_3), targets)
+
+    assert [loss.item(), of_the_only_process.item()] == pytest.approx([(rows + columns) / 2] * 2)
+
+
+def test_similarities_are_whole_under_autocast() -> None:
+    one, other = F.normalize(torch.randn(2, 5, 300), dim=-1)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = losses.cosines(one, other)
+
+    assert found.dtype == torch.float32
+    assert torch.equal(found, one @ other.T)
 
 
 def test_drift_is_one_less_the_cosine() -> None:
-    now = torch.tensor([[3.0, 0.0], [1.0, 1.0]])
-    before = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    drift = losses.drift_loss(torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
 
-    assert drift_loss(now, before).item() == pytest.approx((0 + 1 - math.sqrt(0.5)) / 2)
+    assert drift.item() == pytest.approx((0 + 1 - math.sqrt(0.5)) / 2)
 
 
-@pytest.mark.parametrize(
-    ("scores", "matches", "rank"),
-    [
-        ([0.9, 0.5, 0.1], [True, False, False], 1),
-        ([0.9, 0.5, 0.1], [False, False, True], 3),
-        ([0.9, 0.5, 0.1], [False, True, True], 2),
-        ([0.5, 0.5, 0.5], [True, False, False], 3),
-        ([0.5, 0.5, 0.1], [True, True, False], 1),
-        ([math.nan, math.nan, math.nan], [True, False, False], 3),
-        ([0.9, math.nan, 0.1], [True, False, False], 2),
-    ],
-)
-def test_rank_counts_wrong_answers_of_equal_score_or_of_none_as_before_the_right_one(
-    scores: list[float], matches: list[bool], rank: int
-) -> None:
-    assert rank_of_first_match(torch.tensor([scores]), torch.tensor([matches])).tolist() == [rank]
+def test_matching_pushes_true_pairs_up_and_false_ones_down_by_half_each() -> None:
+    true, false = torch.tensor([0.0]), torch.tensor([LN_3, LN_3, LN_3])
+
+    # sigmoid(0) = 1/2; sigmoid(ln 3) = 3/4, so a false pair costs -ln(1/4).
+    assert losses.matching_loss(true, false).item() == pytest.approx((LN_2 + math.log(4)) / 2)
+    assert losses.matching_loss(true, false[:0]).item() == pytest.approx(LN_2)
+
+
+def test_ranking_is_the_softmax_over_the_true_caption_and_all_false_ones() -> None:
+    loss = losses.ranking_loss(torch.tensor([[LN_2, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+
+    assert loss.item() == pytest.approx((LN_2 + LN_3) / 2)  # 2 of 4, and 1 of 3

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from pixsearch.model.checkpoints import load_network, save_checkpoint
+from pixsearch.progress import silent
+from pixsearch_trainer.data.pack import write_pack
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.optimisation.state import RunFolder
+from pixsearch_trainer.run.state import RunFolder
 from tests.trainer import one_of_two_processes
 
 pytestmark = pytest.mark.slow
@@ -34,35 +36,38 @@ def start(tiny_start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data(mosaics: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the first 16, the first two share their captions."""
-    pictures = [(str(picture.file), picture.captions) for picture in mosaics[:16]]
-    pictures[1] = (pictures[1][0], pictures[0][1])
-    file = tmp_path_factory.mktemp("data") / "pictures.json"
-    file.write_text(json.dumps(pictures))
+def pack(mosaics: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 pictures, of which the first two share their captions, and one for val, which finds itself."""
+    pictures = [*mosaics[:16], dataclasses.replace(mosaics[16], split="val")]
+    pictures[1] = dataclasses.replace(pictures[1], captions=pictures[0].captions)
+    file = tmp_path_factory.mktemp("data") / "pack.zip"
+    assert write_pack(pictures, file, 64, silent) == []
     return file
 
 
-def start_processes(count: int, what: str, start: Path, data: Path, out: Path) -> None:
-    places = {"PYTHONPATH": os.pathsep.join(str(PROJECT / place) for place in (".", "trainer")), "OMP_NUM_THREADS": "1"}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    command = [*torchrun, one_of_two_processes.__file__, what, str(start), str(data), str(out)]
-    finished = subprocess.run(
-        command, env=os.environ | places, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert finished.returncode == 0, finished.stderr
+@pytest.fixture(scope="module")
+def outs(start: Path, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What one process has written, and what two have."""
+    folders = [tmp_path_factory.mktemp(f"processes-{count}") for count in (1, 2)]
+    places = {"PYTHONPATH": os.pathsep.join(str(PROJECT / place) for place in (".", "trainer"))}
+    for count, out in enumerate(folders, 1):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        finished = subprocess.run(
+            [*torchrun, one_of_two_processes.__file__, start, pack, out],
+            env=os.environ | places,
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+    return folders
 
 
 @pytest.mark.parametrize("what", ["itc", "mlm"])
-def test_losses_and_gradients_are_those_of_one_process_with_the_double_batch(
-    what: str, start: Path, data: Path, tmp_path: Path
-) -> None:
-    found: list[dict[str, Any]] = []
-    for count in (1, 2):
-        start_processes(count, what, start, data, tmp_path / f"{count}.pt")
-        found.append(torch.load(tmp_path / f"{count}.pt"))
+def test_losses_and_gradients_are_those_of_one_process_with_the_double_batch(what: str, outs: list[Path]) -> None:
+    one, two = (dict[str, Any](torch.load(out / f"{what}.pt")) for out in outs)
 
-    one, two = found
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-5)
     assert one["losses"][0] != pytest.approx(one["losses"][1], rel=1e-3)
     assert one["gradients"].keys() == two["gradients"].keys()
@@ -72,35 +77,31 @@ def test_losses_and_gradients_are_those_of_one_process_with_the_double_batch(
         assert torch.allclose(gradient, two["gradients"][name], rtol=1e-3, atol=1e-6 * largest), name
 
 
-def test_a_run_in_two_processes_ends_with_the_weights_of_one_and_both_have_them(
-    start: Path, data: Path, tmp_path: Path
-) -> None:
-    for count in (1, 2):
-        start_processes(count, "run", start, data, tmp_path / f"{count}")
-
+def test_a_run_in_two_processes_ends_with_the_weights_of_one_and_both_have_them(start: Path, outs: list[Path]) -> None:
     alone, first, second = (
-        torch.load(tmp_path / place) for place in ("1/weights-0.pt", "2/weights-0.pt", "2/weights-1.pt")
+        torch.load(out / "whole" / f"weights-{rank}.pt") for out, rank in ((outs[0], 0), (outs[1], 0), (outs[1], 1))
     )
+
     before = load_network(start)[0].state_dict()
-    assert not torch.equal(alone["maps.text_map.weight"], before["maps.text_map.weight"])
     for name, tensor in alone.items():
         assert torch.equal(first[name], second[name]), name
-        assert torch.allclose(tensor, first[name], rtol=1e-3, atol=1e-5), name
-    logged = [(tmp_path / place / "log.jsonl").read_text().splitlines() for place in ("1", "2")]
+        # AdamW takes a gradient near zero for its sign, which is that of the rounding: hence no closer than this.
+        assert (first[name] - tensor).float().norm() <= 0.1 * (tensor - before[name]).float().norm() + 1e-6, name
+    for part in ("maps.text_map.weight", "model.layers.0.output.dense.weight", "model.backbone.stem.0.weight"):
+        assert (alone[part] - before[part]).norm() > 1e-3, part
+    logged = [(out / "whole/log.jsonl").read_text().splitlines() for out in outs]
     losses = [[json.loads(line)["loss"] for line in lines] for lines in logged]
-    assert len(losses[1]) == 3  # one process writes the log
+    assert len(losses[1]) == 3  # every ten steps, by one process
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
-def test_a_signal_that_reaches_one_process_stops_all_of_them_after_the_same_step(
-    start: Path, data: Path, tmp_path: Path
-) -> None:
-    start_processes(2, "stop", start, data, tmp_path)
+def test_a_signal_that_reaches_one_process_stops_all_of_them_after_the_same_step(outs: list[Path]) -> None:
+    out = outs[1] / "stopped"
 
-    assert (tmp_path / "stopped-0").exists()
-    assert (tmp_path / "stopped-1").exists()
-    state = RunFolder(tmp_path).load()
+    assert (out / "stopped-0").exists()
+    assert (out / "stopped-1").exists()
+    state = RunFolder(out).load()
     assert state is not None
-    assert state["step"] == 1
-    weights = [torch.load(tmp_path / f"weights-{rank}.pt") for rank in (0, 1)]
+    assert (state["stage"], state["step"]) == (0, 10)  # of 20: two processes look for signals every ten steps
+    weights = [torch.load(out / f"weights-{rank}.pt") for rank in (0, 1)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())

@@ -1,4 +1,4 @@
-"""The objectives, as functions of small tensors."""
+"""The losses, as functions of small tensors; cross-entropy itself is torch's, which takes probabilities as targets."""
 
 from __future__ import annotations
 
@@ -6,68 +6,63 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pixsearch_trainer.processes import gathered, own_rows
 
-def soft_targets(same: Tensor, caption_similarity: Tensor, softness: float, temperature: float = 0.05) -> Tensor:
-    """Which picture each caption should find: its own, and a little those whose captions say nearly the same.
+
+def same_items(pictures: Tensor, captions: Tensor) -> Tensor:
+    """[n], [n] ids -> [n, n], True where pair i and pair j share the picture or the caption.
+
+    Such two are never each other's negatives: a picture's five captions are all true of it.
+    """
+    return (pictures[:, None] == pictures[None, :]) | (captions[:, None] == captions[None, :])
+
+
+def soft_targets(same: Tensor, sentences: Tensor, softness: float, temperature: float) -> Tensor:
+    """Which picture each caption should find: its own, and to a small degree those whose captions mean nearly the same.
 
     Args:
-        same: [captions, pictures], True where the picture has that caption (a caption may belong to several).
-        caption_similarity: [captions, pictures], cosine of each caption with the picture's own caption.
+        same: [n, n], True where caption i is true of picture j.
+        sentences: the captions as unit vectors [n, width].
         softness: share of the probability that follows the captions' similarity, 0..1.
         temperature: of the softmax over those similarities.
 
     Returns:
-        [captions, pictures], rows sum to 1.
+        [n, n], rows sum to 1.
     """
-    hard = same.float() / same.float().sum(1, keepdim=True)
-    return (1 - softness) * hard + softness * F.softmax(caption_similarity / temperature, dim=1)
+    hard = same.float() / same.sum(1, keepdim=True)
+    return (1 - softness) * hard + softness * F.softmax(sentences @ sentences.T / temperature, dim=1)
 
 
 def contrastive_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Image-text contrastive loss: pulls each caption to its pictures and each picture to its captions, out of all
-    that stand in the batch, by softmax cross-entropy both ways (ALBEF, section 3.2).
+    """Image-text contrastive loss (ITC; ALBEF, section 3.2): pull each caption to its pictures and each picture to its
+    captions, out of all in the batch, by softmax cross-entropy both ways.
 
     Args:
-        logits: [captions, pictures], scores of every pair of the batch.
-        targets: [captions, pictures], rows sum to 1; must be symmetric in meaning: caption i belongs to picture i.
+        logits: [n, n], scores of captions (rows) with pictures (columns).
+        targets: [n, n], rows sum to 1; caption i belongs to picture i.
 
     Returns:
         The mean of both directions, a scalar.
     """
-    to_pictures = -(targets * F.log_softmax(logits, dim=1)).sum(1).mean()
-    to_captions = -(targets.T * F.log_softmax(logits.T, dim=1)).sum(1).mean()
+    return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets.T)) / 2
+
+
+def contrastive_loss_over_processes(texts: Tensor, images: Tensor, scale: Tensor, targets: Tensor) -> Tensor:
+    """`contrastive_loss` of this process's pairs against those of all processes.
+
+    Args:
+        texts, images: unit vectors of this process's pairs [n, width].
+        scale: what cosines are multiplied by before the softmax.
+        targets: of the pairs of all processes [all, all], rows sum to 1.
+    """
+    own = own_rows(len(texts))
+    to_pictures = F.cross_entropy(scale * cosines(texts, gathered(images)), targets[own])
+    to_captions = F.cross_entropy(scale * cosines(images, gathered(texts)), targets[:, own].T)
     return (to_pictures + to_captions) / 2
 
 
-def drift_loss(sentences: Tensor, anchors: Tensor) -> Tensor:
-    """Keeps the text stream where it was while its Transformer learns to read pixels: 1 - cosine, the mean over rows.
-
-    Args:
-        sentences: [captions, width], as the Transformer reads them now.
-        anchors: [captions, width], as it read them before.
-    """
-    return (1 - F.cosine_similarity(sentences, anchors, dim=1)).mean()
-
-
-def shared_captions(captions: Tensor) -> Tensor:
-    """[n] ids of the captions drawn for n pictures -> [n, n], True where two pictures drew the same caption."""
-    return captions[:, None] == captions[None, :]
-
-
-def captions_loss(logits: Tensor, captions: Tensor, read: Tensor, softness: float, temperature: float) -> Tensor:
-    """`contrastive_loss` of pictures with a caption each, by the `soft_targets` of those captions; a scalar.
-
-    Args:
-        logits: [n, n], captions x pictures.
-        captions: [n] ids of the captions.
-        read: [n, width], their unit vectors.
-        softness, temperature: see `soft_targets`.
-    """
-    return contrastive_loss(logits, soft_targets(shared_captions(captions), read @ read.T, softness, temperature))
-
-
 def cosines(queries: Tensor, keys: Tensor) -> Tensor:
-    """Unit vectors [n, width], [m, width] -> [n, m], in fp32 also where the rest of a step is in bf16.
+    """Unit vectors [n, width], [m, width] -> [n, m], in fp32 even where the rest of a step is in bf16.
 
     What tells two candidates apart is often in the third digit, which bf16 does not have.
     """
@@ -75,21 +70,26 @@ def cosines(queries: Tensor, keys: Tensor) -> Tensor:
         return queries.float() @ keys.float().T
 
 
-def rank_of_first_match(scores: Tensor, matches: Tensor) -> Tensor:
-    """The rank (from 1) of the best-scored true item in each row; items of equal score count as ranked before it.
+def drift_loss(now: Tensor, before: Tensor) -> Tensor:
+    """Hold vectors where they were while the Transformer learns something else: 1 - cosine, the mean over rows.
 
     Args:
-        scores: [queries, items].
-        matches: [queries, items], True where the item answers the query; at least one a row.
+        now, before: [rows, width].
     """
-    best = scores.masked_fill(~matches, -torch.inf).amax(1, keepdim=True)
-    # Not `scores >= best`: with that a model that gives NaN would have every answer first.
-    return (~(scores < best) & ~matches).sum(1) + 1
+    return (1 - F.cosine_similarity(now.float(), before.float(), dim=1)).mean()
 
 
-def same_items(pictures: Tensor, captions: Tensor, other_pictures: Tensor, other_captions: Tensor) -> Tensor:
-    """[n], [n], [m], [m] ids -> [n, m], True where pair i and pair j share the picture or the caption.
+def matching_loss(true: Tensor, false: Tensor) -> Tensor:
+    """Binary image-text matching: push the logits of true pairs [n] up and those of false pairs [m] down, each by half.
 
-    Such two are never each other's negatives: a picture's five captions are all true of it.
+    Without a false pair only the true ones count.
     """
-    return (pictures[:, None] == other_pictures[None, :]) | (captions[:, None] == other_captions[None, :])
+    up = F.binary_cross_entropy_with_logits(true.float(), torch.ones_like(true, dtype=torch.float))
+    if not len(false):
+        return up
+    return (up + F.binary_cross_entropy_with_logits(false.float(), torch.zeros_like(false, dtype=torch.float))) / 2
+
+
+def ranking_loss(logits: Tensor) -> Tensor:
+    """Pull column 0 above all others in each row: logits [batch, 1 + negatives] -> mean softmax cross-entropy."""
+    return F.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.long, device=logits.device))

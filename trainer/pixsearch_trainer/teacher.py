@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,26 +11,29 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors import SafetensorError
+from tokenizers import Tokenizer
 from torch import Tensor
 
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMixin  # isort: skip
 
-from pixsearch.errors import CheckpointInvalid, ModelNotFound
+from pixsearch.errors import CheckpointInvalid, DatasetError, ModelNotFound
 from pixsearch.model.devices import autocast, best_device
 from pixsearch.progress import Progress, ProgressCallback
-from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.features import decode
-from pixsearch_trainer.hub import quieten_hub
-from pixsearch_trainer.objectives.distillation import TeacherEmbeddings
+from pixsearch_trainer.data.pack import open_packed
+from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
+from pixsearch_trainer.objectives.distillation import TeacherEmbeddings, nearest_texts
+from pixsearch_trainer.starting_weights import quieten_hub
+from pixsearch_trainer.teacher_texts import text_bank
 
 _PICTURES_A_BATCH = 32
 _TEXTS_A_BATCH = 256
+_SENTENCES_A_PICTURE = 5  # as many as people wrote for each in Flickr8k and COCO
 _USUAL_EDGE = 512  # pixels; where a model does not say what it sees, more than most do
-_USUAL_TOKENS = 512  # as BERT
+_USUAL_TOKENS = 512  # BERT's
 _USUAL_SCALE = 100.0  # where CLIP's own training ends
-_WHAT_TO_GIVE = "Give a model with image and text features, such as openai/clip-vit-base-patch32, or its folder"
+_WHAT_TO_GIVE = "Use a model with image and text features, such as openai/clip-vit-base-patch32, or its folder"
 
 
 class Teacher:
@@ -42,20 +46,20 @@ class Teacher:
 
     @classmethod
     def load(cls, source: str) -> Teacher:
-        """Load a model and its processor. Code that a hub repository carries is never run.
+        """Load a model and its processor. Code in a hub repository is never run.
 
         Args:
             source: a name on the hub, which is downloaded once, or a folder in transformers' format.
 
         Raises:
-            ModelNotFound: there is no such folder, nor can the hub give a model of that name.
+            ModelNotFound: there is no such folder, and the hub does not provide a model of that name.
             CheckpointInvalid: files are missing or cut, or the model has no image and text features of one width.
         """
         quieten_hub()
         try:
             model, loading = AutoModel.from_pretrained(
                 source,
-                dtype=torch.float32,  # else the weights' own, and half precision is not for every CPU
+                dtype=torch.float32,  # not the weights' own: half precision is not for every CPU
                 trust_remote_code=False,
                 output_loading_info=True,
             )
@@ -64,26 +68,21 @@ class Teacher:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             if isinstance(error, OSError) and not Path(source).exists():
                 raise ModelNotFound(f"no teacher {source!r} ({reason})", _WHAT_TO_GIVE) from error
-            raise CheckpointInvalid(f"{source} cannot be loaded as a teacher ({reason})", _WHAT_TO_GIVE) from error
+            raise CheckpointInvalid(f"cannot load {source} as a teacher ({reason})", _WHAT_TO_GIVE) from error
         if missing := sorted(loading["missing_keys"]):
             raise CheckpointInvalid(
                 f"{source} lacks {len(missing)} of its weights ({missing[0]} ..)", "Download or copy the whole model"
             )
         teacher = cls(model, processor)
         try:
-            image = teacher.embed_pictures([Image.new("RGB", (64, 64))])
-            text = teacher.embed_texts(["a photo"])
-        except Exception as error:  # a model that is no CLIP may fail in any way here
+            image, text = teacher.embed_pictures([Image.new("RGB", (64, 64))]), teacher.embed_texts(["a photo"])
+            if image.dim() != 2 or image.shape != text.shape:
+                raise ValueError(f"a picture has shape {list(image.shape)} and a text {list(text.shape)}")
+        except Exception as error:  # a model that is not like CLIP may fail in any way here
             raise CheckpointInvalid(
-                f"{source} is a {model.config.model_type} that gives no image and text features ({error!r})",
+                f"{source}, a {model.config.model_type}, has no image and text features of one shape ({error!r})",
                 _WHAT_TO_GIVE,
             ) from error
-        if image.dim() != 2 or image.shape != text.shape:
-            raise CheckpointInvalid(
-                f"{source} gives features of different shapes for a picture {list(image.shape)} and a text "
-                f"{list(text.shape)}",
-                _WHAT_TO_GIVE,
-            )
         return teacher
 
     @property
@@ -97,7 +96,7 @@ class Teacher:
 
     @property
     def edge(self) -> int:
-        """Pictures whose shorter edge has this many pixels lose nothing that the teacher would see."""
+        """Shorter edge in pixels from which on a picture loses nothing that the teacher would see."""
         edge = getattr(getattr(self._model.config, "vision_config", None), "image_size", None)
         return edge if isinstance(edge, int) else _USUAL_EDGE
 
@@ -127,30 +126,51 @@ class Teacher:
             return _unit_vectors(self._model.get_text_features(**inputs))
 
 
-def encode_with_teacher(
+def caption_by_teacher(
     teacher: Teacher,
     pictures: Sequence[CaptionedPicture],
-    texts: Sequence[str],
+    texts: Path | None,
+    tokenizer: Tokenizer,
     on_progress: ProgressCallback,
-    workers: int = 1,
-) -> TeacherEmbeddings:
-    """The teacher's embeddings of all pictures and of all texts, made once before training.
+) -> tuple[list[CaptionedPicture], TeacherEmbeddings]:
+    """Give captions to packed pictures that have none, and embed all of them: the sentences of a bank (see `text_bank`)
+    that the teacher finds nearest.
 
     Args:
-        pictures: one or more; their captions are not looked at.
-        texts: one or more: captions, or a bank of sentences (see `teacher_texts`).
-        workers: threads that decode pictures while the teacher reads those before them.
+        texts: a file with more sentences for the bank.
+
+    Returns:
+        The pictures, and embeddings in the order of these pictures and of `Captions.of` them.
 
     Raises:
-        DatasetError: a picture cannot be decoded.
+        DatasetError: there is no picture, or the file cannot be read.
     """
+    if not pictures:
+        raise DatasetError("no picture to ask the teacher about", "Provide some in the split train")
+    bank = text_bank((text for picture in pictures for text in picture.captions), texts, tokenizer)
+    embeddings = embed_with_teacher(teacher, pictures, bank, on_progress)
+    nearest = nearest_texts(embeddings, _SENTENCES_A_PICTURE).tolist()
+    captioned = [
+        picture if picture.captions else dataclasses.replace(picture, captions=tuple(bank[place] for place in places))
+        for picture, places in zip(pictures, nearest, strict=True)
+    ]
+    place_of = {sentence: place for place, sentence in enumerate(bank)}
+    order = torch.tensor([place_of[sentence] for sentence in Captions.of(captioned).sentences])
+    return captioned, dataclasses.replace(embeddings, texts=embeddings.texts[order])
+
+
+def embed_with_teacher(
+    teacher: Teacher, pictures: Sequence[CaptionedPicture], texts: Sequence[str], on_progress: ProgressCallback
+) -> TeacherEmbeddings:
+    """Return the teacher's embeddings of all packed pictures and of all texts, one or more of each."""
     images = []
-    for decoded in _decoded(pictures, teacher.edge, workers):
-        images.append(teacher.embed_pictures(decoded).half())
-        done = min(len(images) * _PICTURES_A_BATCH, len(pictures))
-        on_progress(Progress("teacher sees pictures", done, len(pictures)))
-    # By length, so that a batch has little padding.
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    with ThreadPoolExecutor() as threads:
+        for start in range(0, len(pictures), _PICTURES_A_BATCH):
+            batch = pictures[start : start + _PICTURES_A_BATCH]
+            decoded = list(threads.map(lambda picture: open_packed(picture.file, teacher.edge), batch))
+            images.append(teacher.embed_pictures(decoded).half())
+            on_progress(Progress("teacher sees pictures", start + len(batch), len(pictures)))
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # so that a batch has little padding
     read = []
     for start in range(0, len(texts), _TEXTS_A_BATCH):
         places = order[start : start + _TEXTS_A_BATCH]
@@ -158,16 +178,6 @@ def encode_with_teacher(
         on_progress(Progress("teacher reads sentences", start + len(places), len(texts)))
     in_order = torch.argsort(torch.tensor(order))
     return TeacherEmbeddings(torch.cat(images), torch.cat(read)[in_order], teacher.scale)
-
-
-def _decoded(pictures: Sequence[CaptionedPicture], edge: int, workers: int) -> Iterator[list[Image.Image]]:
-    """Batches of pictures, decoded by threads that are one batch ahead."""
-    with ThreadPoolExecutor(workers) as ahead:
-        following = [ahead.submit(decode, picture, edge) for picture in pictures[:_PICTURES_A_BATCH]]
-        for start in range(_PICTURES_A_BATCH, len(pictures) + _PICTURES_A_BATCH, _PICTURES_A_BATCH):
-            batch = following
-            following = [ahead.submit(decode, picture, edge) for picture in pictures[start : start + _PICTURES_A_BATCH]]
-            yield [picture.result() for picture in batch]
 
 
 def _unit_vectors(features: object) -> Tensor:

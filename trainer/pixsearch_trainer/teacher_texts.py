@@ -13,43 +13,42 @@ _FEWEST_LETTERS = 3
 
 
 def text_bank(captions: Iterable[str], file: Path | None, tokenizer: Tokenizer) -> list[str]:
-    """The captions of the other data, then the sentences of `file`; prompts of the vocabulary where there is neither.
-
-    No sentence twice. The captions come first and in their order, so where they are all different each keeps its place.
+    """Return the captions of the other data, then the sentences of `file`, none twice; prompts of the vocabulary where
+    there are neither.
 
     Raises:
-        DatasetError: the file cannot be read, or there are no words to make prompts of.
+        DatasetError: the file cannot be read, or there are no words to make prompts from.
     """
     sentences = dict.fromkeys([*captions, *(read_texts(file) if file is not None else ())])
     return list(sentences) or vocabulary_prompts(tokenizer)
 
 
 def read_texts(file: Path) -> list[str]:
-    """The sentences of a UTF-8 file, one a line, in its order; empty lines and repeated sentences are left out.
+    """Read the sentences of a UTF-8 file, one a line, in its order, without empty lines.
 
     Raises:
         DatasetError: the file cannot be read, is not UTF-8, or holds no sentence.
     """
-    hint = "Give a text file with a sentence a line as --teacher-texts"
+    hint = "Provide a text file with one sentence a line as --teacher-texts"
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise DatasetError(f"{file} cannot be read ({error.strerror})", hint) from error
+        raise DatasetError(f"cannot read {file} ({error.strerror})", hint) from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{file} is not UTF-8 text (byte {error.start})", hint) from error
-    sentences = list(dict.fromkeys(text for line in lines if (text := line.strip())))
+    sentences = [text for line in lines if (text := line.strip())]
     if not sentences:
         raise DatasetError(f"{file} holds no sentence", hint)
     return sentences
 
 
 def vocabulary_prompts(tokenizer: Tokenizer) -> list[str]:
-    """The prompt "a photo of a {word}" for each whole word of a WordPiece vocabulary, in its order.
+    """Return "a photo of a {word}" for each whole word of a WordPiece vocabulary, in its order.
 
-    A word has three letters or more, all ASCII: a beginning of words is hardly told from a short word.
+    A word has three letters or more, all ASCII: shorter ones can hardly be told from beginnings of words.
 
     Raises:
-        DatasetError: it has no such word.
+        DatasetError: there is no such word.
     """
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
     words = [
@@ -58,5 +57,5 @@ def vocabulary_prompts(tokenizer: Tokenizer) -> list[str]:
         if word.isascii() and word.isalpha() and len(word) >= _FEWEST_LETTERS
     ]
     if not words:
-        raise DatasetError("the tokenizer has no whole words to make prompts of", "Give sentences with --teacher-texts")
+        raise DatasetError("the tokenizer has no whole words to make prompts from", "Use --teacher-texts")
     return [f"a photo of a {word}" for word in words]

@@ -1,74 +1,61 @@
-"""Which pictures a step draws."""
+"""Which pictures and captions a step draws: a function of the seed and the step."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 
-from pixsearch_trainer.batches.draws import Draws, InOrder, generator_of, mixed_seed
+from pixsearch_trainer.batches.augmentation import names_a_side
+from pixsearch_trainer.batches.draws import CaptionedSet, Draws, generator_of, mixed_seed
+from pixsearch_trainer.batches.pairs import pairs_by_weight
+from pixsearch_trainer.data.pairs import CaptionedPicture
 
 
-def test_an_epoch_draws_every_picture_once() -> None:
-    draws = Draws(torch.ones(12), 4, seed=0)
-
-    assert draws.steps_an_epoch == 3
-    for epoch in range(2):
-        drawn = [place for step in range(3) for place in draws.at(3 * epoch + step).tolist()]
-        assert sorted(drawn) == list(range(12))
+def set_of(*captions: tuple[str, ...], seed: int = 0) -> CaptionedSet:
+    return CaptionedSet([CaptionedPicture(Path(f"{number}"), own) for number, own in enumerate(captions)], seed)
 
 
-def test_another_epoch_and_another_seed_draw_in_another_order() -> None:
-    draws = Draws(torch.ones(50), 50, seed=0)
+def test_an_epoch_draws_every_picture_once_and_a_step_the_same_whatever_came_before_it() -> None:
+    walked, jumped = (Draws(torch.ones(50), 10, seed=0) for _ in range(2))
 
-    first, second = draws.at(0).tolist(), draws.at(1).tolist()
+    epochs = torch.stack([walked.at(step) for step in range(10)]).view(2, 5, 10)
 
-    assert first != second
-    assert first != Draws(torch.ones(50), 50, seed=1).at(0).tolist()
-
-
-def test_what_a_step_draws_does_not_depend_on_the_steps_before_it() -> None:
-    walked = Draws(torch.ones(20), 4, seed=3)
-    in_turn = [walked.at(step).tolist() for step in range(12)]
-
-    jumped = Draws(torch.ones(20), 4, seed=3)
-
-    assert [jumped.at(step).tolist() for step in (11, 2, 7)] == [in_turn[step] for step in (11, 2, 7)]
+    assert walked.steps_an_epoch == 5
+    assert [sorted(epoch.flatten().tolist()) for epoch in epochs] == [list(range(50))] * 2
+    assert not torch.equal(*epochs)
+    assert torch.equal(torch.stack([jumped.at(step) for step in (8, 1, 6)]), epochs[[1, 0, 1], [3, 1, 1]])
 
 
-def test_a_picture_of_a_fifth_of_the_weight_is_drawn_in_a_fifth_of_the_epochs() -> None:
-    draws = Draws(torch.tensor([1.0] * 40 + [0.2] * 50), 10, seed=0)
+def test_a_thread_that_reads_ahead_into_the_next_epoch_changes_no_step() -> None:
+    """A step's captions could be of another epoch than its pictures: the order changed between look-up and use."""
+    alone, shared = (Draws(torch.ones(20), 20, seed=0) for _ in range(2))
+    expected = [alone.at(step).tolist() for step in range(300)]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    with ThreadPoolExecutor(8) as threads:
+        walks = list(threads.map(lambda _: [shared.at(step).tolist() for step in range(300)], range(8)))
+    sys.setswitchinterval(interval)
+
+    assert all(walk == expected for walk in walks)
+
+
+def test_pictures_are_drawn_by_weight_and_a_batch_is_all_of_any_weight_at_most() -> None:
+    """Drawn without replacement, the heavy ones cannot all be: the light get somewhat more than their 10 of 50."""
+    draws, few = Draws(torch.tensor([1.0] * 40 + [0.2] * 50), 10, seed=0), Draws(torch.tensor([1.0, 0.0, 1.0]), 8, 0)
+
+    counts = Counter(place for step in range(1000) for place in draws.at(step).tolist())
 
     assert draws.steps_an_epoch == 5  # 40 + 50 / 5 pictures
-    counts = Counter(place for step in range(1000) for place in draws.at(step).tolist())
-    light = sum(count for place, count in counts.items() if place >= 40)
-    # Drawn without replacement, the heavy ones cannot all be: the light get somewhat more than their 10 of 50.
-    assert 10 / 50 < light / counts.total() < 0.35
+    assert 10 / 50 < sum(count for place, count in counts.items() if place >= 40) / counts.total() < 0.35
     assert max(counts.values()) <= 200
-
-
-def test_a_picture_of_no_weight_is_never_drawn_and_a_batch_is_never_larger_than_what_there_is() -> None:
-    draws = Draws(torch.tensor([1.0, 0.0, 1.0]), 8, seed=0)
-
-    assert draws.batch == 2
-    assert sorted(draws.at(5).tolist()) == [0, 2]
-
-
-def test_the_pictures_of_an_item_are_drawn_together() -> None:
-    draws = Draws(torch.ones(6), 3, seed=0, pictures_an_item=2)
-
-    drawn = draws.at(0).tolist()
-
-    assert len(drawn) == 6
-    assert all(left % 2 == 0 and right == left + 1 for left, right in zip(drawn[::2], drawn[1::2], strict=True))
-
-
-def test_in_order_is_every_picture_once_and_then_nothing() -> None:
-    draws = InOrder(5, 2)
-
-    assert draws.steps_an_epoch == 3
-    assert [draws.at(step).tolist() for step in range(4)] == [[0, 1], [2, 3], [4], []]
+    assert sorted(few.at(5).tolist()) == [0, 2]
+    assert Draws(torch.ones(15), 16, seed=0, processes=2).batch == 14  # as many for each process
 
 
 @pytest.mark.parametrize("numbers", [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)])
@@ -79,3 +66,36 @@ def test_numbers_that_differ_little_seed_streams_that_share_nothing(numbers: tup
     assert 0 <= mixed_seed(*numbers) < 2**63
     assert torch.equal(one, torch.rand(100, generator=generator_of(*numbers)))
     assert not (one[:, None] == other[None, :]).any()
+
+
+def test_a_picture_draws_captions_of_its_own_and_in_time_all_of_them() -> None:
+    """The first and the last share a caption, which is one sentence."""
+    data = set_of(("a", "b", "c"), ("d",), ("e", "a"))
+
+    steps = [data.with_captions(torch.tensor([0, 1, 2]), step, mirror=False) for step in range(100)]
+
+    drawn = [{data.captions.sentences[int(step.captions[row])] for step in steps} for row in range(3)]
+    assert drawn == [{"a", "b", "c"}, {"d"}, {"a", "e"}]
+    assert not any(step.mirrored.any() for step in steps)
+
+
+def test_half_of_the_pictures_are_mirrored_but_none_whose_caption_says_left_or_right() -> None:
+    pairs = set_of(*[("a dog", "on the left a dog")] * 400).with_captions(torch.arange(400), 0, mirror=True)
+
+    one_sided = pairs.captions == 1
+    assert not pairs.mirrored[one_sided].any()
+    assert 0.35 < pairs.mirrored[~one_sided].float().mean() < 0.65  # of some 200
+    assert [names_a_side(one) for one in ("Right in front", "left-handed", "bright leftovers")] == [True, True, False]
+
+
+def test_processes_share_the_pairs_that_the_seed_and_the_step_draw() -> None:
+    def drawn(step: int, seed: int = 0, **place: int) -> list[tuple[int, int, bool]]:
+        data = set_of(*((f"{number}", f"{number} again") for number in range(32)), seed=seed)
+        pairs = pairs_by_weight(data, Draws(data.weights, 16, seed), mirror=True, **place)(step)
+        return list(zip(*(part.tolist() for part in (pairs.pictures, pairs.captions, pairs.mirrored)), strict=True))
+
+    for step in range(4):
+        shares = [drawn(step, rank=rank, processes=2) for rank in (0, 1)]
+        assert [len(share) for share in shares] == [8, 8]
+        assert shares[0] + shares[1] == drawn(step)
+    assert len({tuple(drawn(*key)) for key in ((0,), (1,), (2,), (0, 1))}) == 4

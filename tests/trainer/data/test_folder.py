@@ -1,7 +1,8 @@
-"""Captioned pictures out of a folder with name.txt beside name.jpg."""
+"""Captioned pictures in a folder with name.txt beside name.jpg; see also tests/test_captions.py."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,61 +15,54 @@ from tests.photos import make_photo
 
 
 def test_each_line_of_the_text_beside_a_picture_is_a_caption(tmp_path: Path) -> None:
-    make_photo(tmp_path / "b.png")
-    make_photo(tmp_path / "a" / "c.jpg")
+    for name in ("b.png", "a/c.jpg", "d.png"):
+        make_photo(tmp_path / name)
     (tmp_path / "b.txt").write_bytes("\ufeffein Hund \r\n\r\nein großer Hund\n".encode())
     (tmp_path / "a" / "c.jpg.txt").write_text("a cat")
 
-    reading = read_captioned(tmp_path, None)
+    reading = read_captioned(tmp_path)
 
     assert reading.pictures == [
         CaptionedPicture(tmp_path / "b.png", ("ein Hund", "ein großer Hund")),
+        CaptionedPicture(tmp_path / "d.png", ()),  # for a teacher
         CaptionedPicture(tmp_path / "a" / "c.jpg", ("a cat",)),
     ]
     assert reading.problems == []
 
 
-def test_a_picture_without_words_stays_for_the_teacher(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_a_problem(tmp_path: Path) -> None:
     make_photo(tmp_path / "a.png")
     make_photo(tmp_path / "b.png")
-    (tmp_path / "b.txt").write_text(" \n")
-
-    reading = read_captioned(tmp_path, None)
-
-    assert [picture.captions for picture in reading.pictures] == [(), ()]
-    assert [str(problem) for problem in reading.problems] == [f"{tmp_path / 'b.txt'}: has no caption in it"]
-
-
-def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
-    make_photo(tmp_path / "a.png")
     (tmp_path / "a.txt").write_bytes(b"a dog\ncaf\xe9\na dog\n")
+    (tmp_path / "a.xmp").write_text("not a picture, and not named like one")
+    (tmp_path / "b.txt").write_text(" \n")
     (tmp_path / "lonely.txt").write_text("a cat")
     (tmp_path / "broken.jpg").write_bytes(b"")
-    (tmp_path / "odd.xyz").write_text("no picture")
-    (tmp_path / "odd.txt").write_text("a cow")
-    (tmp_path / "Makefile").write_text("all:")
+    (tmp_path / "broken.txt").write_text("a cow")
     (tmp_path / ".hidden.txt").write_text("a secret")
+    os.mkfifo(tmp_path / "pipe.jpg")  # which nobody writes to
 
-    reading = read_captioned(tmp_path, None)
+    reading = read_captioned(tmp_path)
 
-    assert reading.pictures == [CaptionedPicture(tmp_path / "a.png", ("a dog",))]
+    assert {picture.file.name: picture.captions for picture in reading.pictures} == {"a.png": ("a dog",), "b.png": ()}
     assert sorted(str(problem).removeprefix(f"{tmp_path}/") for problem in reading.problems) == [
         "a.txt:2: is not UTF-8",
-        "a.txt:3: the caption is there twice: a dog",
-        "broken.jpg: is no picture that pixsearch reads",
+        "a.txt:3: repeats an earlier caption",
+        "b.txt: has no captions",
+        "broken.jpg: is not a picture that pixsearch can read",
         "lonely.txt: has no picture beside it",
-        "odd.xyz: is no picture that pixsearch reads",
+        "pipe.jpg: is not a picture that pixsearch can read",
     ]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text("{}")
 
-    with pytest.raises(DatasetError, match="no picture lies in the folder"):
-        read_captioned(tmp_path, None)
+    with pytest.raises(DatasetError, match="the folder has no pictures"):
+        read_captioned(tmp_path)
 
 
-def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_read(public_folder: Path) -> None:
+def test_a_folder_that_cannot_be_listed_is_a_problem_and_the_others_are_read(public_folder: Path) -> None:
     make_photo(public_folder / "a.png")
     (public_folder / "closed").mkdir(mode=0)
 

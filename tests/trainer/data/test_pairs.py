@@ -21,7 +21,3 @@ def test_a_split_keeps_its_pictures_in_their_order() -> None:
     first, other, last = (CaptionedPicture(Path(name), ("x",), split) for name, split in zip("abc", "tvt", strict=True))
 
     assert of_split([first, other, last], "t") == [first, last]
-
-
-def test_a_picture_is_drawn_as_often_as_others_unless_told() -> None:
-    assert CaptionedPicture(Path("a"), ("x",)).weight == 1.0

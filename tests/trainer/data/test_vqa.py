@@ -11,21 +11,11 @@ from pixsearch.errors import DatasetError
 from pixsearch_trainer.data.vqa import Question, accuracy, common_answers, normalised, read_vqa
 from tests.other_tasks import write_vqa
 
+NORMALISED = {"The Red  Dog": "red dog", "two": "2", "None": "0", "on the table.": "on table", "3.5": "3.5", "a": ""}
+NORMALISED |= {"1,000": "1000", "black/white": "black white", "yes, it is!": "yes it is"}
 
-@pytest.mark.parametrize(
-    ("given", "compared"),
-    [
-        ("The Red  Dog", "red dog"),
-        ("two", "2"),
-        ("None", "0"),
-        ("on the table.", "on table"),
-        ("3.5", "3.5"),
-        ("1,000", "1000"),
-        ("black/white", "black white"),
-        ("yes, it is!", "yes it is"),
-        ("a", ""),
-    ],
-)
+
+@pytest.mark.parametrize(("given", "compared"), NORMALISED.items())
 def test_answers_are_compared_as_the_evaluation_does(given: str, compared: str) -> None:
     assert normalised(given) == compared
 
@@ -38,7 +28,7 @@ def test_an_answer_is_worth_what_ten_people_make_it_worth(people: int, worth: fl
     assert question.worth("red") == pytest.approx(worth)
 
 
-def test_accuracy_is_the_mean_worth_of_what_was_answered() -> None:
+def test_accuracy_is_the_mean_worth_of_the_answers() -> None:
     first = Question(Path("a.jpg"), "what?", ("red",) * 2 + ("blue",) * 8, "val")
     second = Question(Path("b.jpg"), "what?", ("red",) * 10, "val")
 
@@ -46,12 +36,12 @@ def test_accuracy_is_the_mean_worth_of_what_was_answered() -> None:
     assert accuracy([first, second], ["red", "blue"]) == pytest.approx(30)
 
 
-def test_answers_of_nine_questions_can_be_given_the_most_frequent_first() -> None:
+def test_the_answers_of_nine_questions_or_more_can_be_given_the_most_frequent_first() -> None:
     def asked(answer: str, count: int) -> list[Question]:
         return [Question(Path("a.jpg"), "what?", (answer,) * 6 + ("other",) * 4, "train")] * count
 
     assert common_answers([*asked("red", 9), *asked("blue", 12), *asked("green", 8)]) == ("blue", "red")
-    with pytest.raises(DatasetError, match="no answer is that of 9 questions"):
+    with pytest.raises(DatasetError, match="no answer is that of 9 training questions"):
         common_answers(asked("red", 8))
 
 
@@ -78,48 +68,35 @@ def test_pictures_may_lie_in_one_folder(tmp_path: Path) -> None:
     assert question.picture == tmp_path / "train2014" / "COCO_train2014_000000000000.jpg"
 
 
-def test_what_cannot_be_used_is_a_problem_with_its_file(tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_a_problem_and_other_json_is_skipped(tmp_path: Path) -> None:
     write_vqa(tmp_path, {"train2014": 4})
     (tmp_path / "train2014" / "COCO_train2014_000000000001.jpg").unlink()
     annotations = tmp_path / "train2014_annotations.json"
     document = json.loads(annotations.read_text())
     del document["annotations"][2]["answers"]
     annotations.write_text(json.dumps(document))
-
-    questions, problems = read_vqa(tmp_path)
-
-    assert [question.picture.name[-5] for question in questions] == ["0", "3"]
-    assert [problem.file.name for problem in problems] == [annotations.name] + 2 * ["train2014_questions.json"]
-    assert "annotation 3" in problems[0].what
-    assert "picture 1" in problems[1].what
-
-
-def test_other_json_beside_the_files_is_passed_over(tmp_path: Path) -> None:
-    write_vqa(tmp_path, {"train2014": 1})
     captions = {"images": [{"id": 0}], "annotations": [{"image_id": 0, "caption": "a square"}]}
     (tmp_path / "captions_train2014.json").write_text(json.dumps(captions))
-    (tmp_path / "null.json").write_text('{"annotations": null, "questions": null}')
+    (tmp_path / "null.json").write_text('{"data_subtype": "train2014", "annotations": null, "questions": null}')
     (tmp_path / "odd split.json").write_text('{"data_subtype": ["val2014"], "questions": [null]}')
 
     questions, problems = read_vqa(tmp_path)
 
-    assert (len(questions), problems) == (1, [])
+    assert [question.picture.name[-5] for question in questions] == ["0", "3"]
+    assert [str(problem).removeprefix(f"{tmp_path}/train2014_") for problem in problems] == [
+        'annotations.json: annotation 3: has no valid "answers"',
+        "questions.json: question 2: COCO_train2014_000000000001.jpg does not exist",
+        "questions.json: question 3: has no text or no answers",
+    ]
 
 
-def test_json_too_deep_to_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "deep.json").write_text("[" * 100_000)
-
-    with pytest.raises(DatasetError, match=r"deep\.json is no JSON"):
-        read_vqa(tmp_path)
-
-
-def test_a_folder_without_both_files_and_a_damaged_file_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="is no folder with VQA's JSON files"):
-        read_vqa(tmp_path / "nowhere")
+def test_a_folder_without_both_files_and_a_damaged_file_are_refused(tmp_path: Path) -> None:
     write_vqa(tmp_path, {"train2014": 1})
     (tmp_path / "train2014_annotations.json").unlink()
-    with pytest.raises(DatasetError, match="1 questions and 0 answers"):
-        read_vqa(tmp_path)
-    (tmp_path / "cut.json").write_text('{"annotations": [')
-    with pytest.raises(DatasetError, match=r"cut\.json is no JSON"):
-        read_vqa(tmp_path)
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DatasetError, match="has no questions of VQA with answers"):
+            read_vqa(folder)
+    for damaged in ('{"annotations": [', "[" * 100_000):
+        (tmp_path / "cut.json").write_text(damaged)
+        with pytest.raises(DatasetError, match=r"cut\.json is not valid JSON"):
+            read_vqa(tmp_path)

@@ -1,1 +1,1 @@
-"""Which pictures a step trains on, and how they come from disk."""
+"""Which pairs a step trains on, and how their pictures come."""

@@ -1,21 +1,24 @@
-"""Which pictures a step draws: a function of the seed and the step alone, so that a run resumes where it stopped."""
+"""Which pairs a step draws: a function of the seed and the step alone, so that a run resumes where it stopped."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from pixsearch_trainer.batches.augmentation import names_a_side
+from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
+
 
 def generator_of(*numbers: int) -> torch.Generator:
-    """A generator seeded by these numbers: the same stream for the same numbers, another for any other."""
+    """Return a generator seeded by these numbers: the same stream for the same numbers, another for any other."""
     return torch.Generator().manual_seed(mixed_seed(*numbers))
 
 
 def mixed_seed(*numbers: int) -> int:
-    """One seed out of several small numbers, 0 <= seed < 2^63."""
+    """Mix several small numbers into one seed, 0 <= seed < 2^63."""
     seed = 0x9E3779B97F4A7C15
     for number in numbers:
         # SplitMix64's finaliser (Steele et al., 2014) over a running sum, so that neighbouring steps share nothing.
@@ -34,44 +37,79 @@ class Draws:
     """Draws `batch` items a step without replacement, each as often as its weight says; an epoch is their sum."""
 
     weights: Tensor
-    """[items], how often each is drawn in an epoch; at most 1."""
+    """[items], relative."""
     batch: int
     """Items, over all processes."""
     seed: int
-    pictures_an_item: int = 1
-    """An item's pictures follow one another."""
-    _epoch: int = field(default=-1, init=False)
-    _order: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long), init=False)
+    processes: int = 1
+    """A batch is a multiple of it, so that each process has as many items as the others."""
+    _drawn: tuple[int, Tensor] = field(default=(-1, torch.empty(0)), init=False, repr=False)
+    """An epoch and its order, replaced as one: a thread that reads ahead may be in the next epoch already."""
 
     def __post_init__(self) -> None:
-        self.batch = min(self.batch, int((self.weights > 0).sum()))
+        self.weights = self.weights.double() / self.weights.max()
+        possible = int((self.weights > 0).sum())
+        self.batch = min(self.batch, possible) // self.processes * self.processes or possible
 
     @property
     def steps_an_epoch(self) -> int:
         return max(1, int(self.weights.sum()) // self.batch)
 
     def at(self, step: int) -> Tensor:
-        """The places of the pictures of a step [pictures]; steps count from 0."""
+        """Return the items of a step [batch]; steps count from 0."""
         epoch, within = divmod(step, self.steps_an_epoch)
-        if epoch != self._epoch:
+        drawn, order = self._drawn
+        if epoch != drawn:
             count = self.steps_an_epoch * self.batch
-            self._order = torch.multinomial(self.weights, count, generator=generator_of(self.seed, 0, epoch))
-            self._epoch = epoch
-        items = self._order[within * self.batch : (within + 1) * self.batch]
-        return (items[:, None] * self.pictures_an_item + torch.arange(self.pictures_an_item)).flatten()
+            order = torch.multinomial(self.weights, count, generator=generator_of(self.seed, 0, epoch))
+            self._drawn = epoch, order
+        return order[within * self.batch : (within + 1) * self.batch]
 
 
 @dataclass(frozen=True)
-class InOrder:
-    """All pictures once, in their order; the last step has what is left."""
+class Pairs:
+    """What a step trains on: pictures, each with a caption, by their places in the data set."""
 
-    pictures: int
-    batch: int
+    pictures: Tensor
+    captions: Tensor
+    mirrored: Tensor
+    """[pairs], True where the picture is seen as in a mirror."""
 
-    @property
-    def steps_an_epoch(self) -> int:
-        return math.ceil(self.pictures / self.batch)
+    def __len__(self) -> int:
+        return len(self.pictures)
 
-    def at(self, step: int) -> Tensor:
-        """The places of the pictures of a step; steps count from 0, and those after the last have none."""
-        return torch.arange(self.pictures)[step * self.batch : (step + 1) * self.batch]
+    def share(self, rank: int, processes: int) -> Pairs:
+        """Return the part of one process."""
+        own = [part.chunk(processes)[rank] for part in (self.pictures, self.captions, self.mirrored)]
+        return Pairs(*own)
+
+
+PairsAt = Callable[[int], Pairs]
+"""The pairs of a step."""
+
+
+class CaptionedSet:
+    """Captioned pictures, and how captions are drawn for them."""
+
+    def __init__(self, pictures: Sequence[CaptionedPicture], seed: int) -> None:
+        self.pictures, self.seed = list(pictures), seed
+        self.captions = Captions.of(pictures)
+        self.weights = torch.tensor([picture.weight for picture in pictures])
+        self.counts = torch.tensor([len(places) for places in self.captions.of_picture])
+        longest = int(self.counts.max())
+        self._table = torch.tensor([places + [0] * (longest - len(places)) for places in self.captions.of_picture])
+        self._one_sided = torch.tensor([names_a_side(sentence) for sentence in self.captions.sentences])
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def with_captions(self, pictures: Tensor, step: int, mirror: bool) -> Pairs:
+        """Draw a caption for each picture, and whether it is mirrored; never where the caption says left or right."""
+        chosen, coin = torch.rand(2, len(pictures), generator=generator_of(self.seed, 1, step))
+        captions = self._table[pictures, (chosen * self.counts[pictures]).long()]
+        mirrored = (coin < 0.5) & ~self._one_sided[captions] if mirror else torch.zeros_like(pictures, dtype=torch.bool)
+        return Pairs(pictures, captions, mirrored)
+
+    def names(self, pictures: Tensor) -> list[str]:
+        """The files of pictures, for messages."""
+        return [str(self.pictures[place].file) for place in pictures.tolist()]

@@ -1,98 +1,59 @@
-"""A folder of photos with their captions beside them: name.txt, or name.jpg.txt, beside name.jpg."""
+"""A folder of photos with their captions beside them, in name.txt or name.jpg.txt."""
 
 from __future__ import annotations
 
-import mimetypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pixsearch.picture_files import starts_like_a_picture
-from pixsearch.storage import FilePath, list_folder, path_bytes, read_file
+from pixsearch.captions import Report, caption_files, captions_beside
+from pixsearch.picture_files import is_named_like_a_picture, starts_like_a_picture
+from pixsearch.storage import FilePath, list_folder, path_bytes
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.data.problems import Problem, shown
+from pixsearch_trainer.data.problems import Malformed, Problem
 
 
 def read_folder(folder: FilePath) -> tuple[list[CaptionedPicture], list[Problem]]:
-    """The pictures in a folder and its sub-folders, in the order of their paths, each non-empty line a caption.
+    """Return the pictures in a folder and its subfolders, in the order of their paths, and what cannot be used.
 
-    A picture without words is there as well, with no captions, to learn from a teacher. All are of the split train.
-    Hidden files and folders are passed over, and so are files that are neither pictures nor called like one.
+    Pictures without captions are included, for a teacher. All are of the split train. Hidden files and folders are
+    skipped, and so are files that neither are pictures nor are named like one. Raises Malformed if none is a picture.
     """
     pictures: list[CaptionedPicture] = []
     problems: list[Problem] = []
-    for names, place in _walk(folder, problems):
-        texts = {name for name in names if name.endswith(".txt")}
-        used: set[str] = set()
-        for name in names:
-            if name in texts:
+
+    def report(file: FilePath, line: int | None, what: str) -> None:
+        problems.append(Problem(file, line, what))
+
+    for files in _files_by_folder(folder, report):
+        texts = {file for file in files if file.suffix == ".txt"}
+        alone = set(texts)
+        for file in files:
+            is_special = isinstance(file, Path) and not file.is_file()  # a pipe is never opened
+            if file not in texts and not is_special and starts_like_a_picture(path_bytes(file)):
+                pictures.append(CaptionedPicture(file, tuple(captions_beside(file, texts.__contains__, report))))
+            elif is_named_like_a_picture(path_bytes(file)):
+                report(file, None, "is not a picture that pixsearch can read")
+            else:
                 continue
-            file = place / name
-            beside = [text for text in (f"{file.stem}.txt", f"{name}.txt") if text in texts]
-            if _is_picture(file):
-                captions = list(_captions([place / text for text in beside], problems))
-                pictures.append(CaptionedPicture(file, tuple(captions)))
-                used.update(beside)
-            elif beside or (mimetypes.guess_type(name)[0] or "").startswith("image/"):
-                problems.append(Problem(file, None, "is no picture that pixsearch reads"))
-                used.update(beside)
-        problems += [Problem(place / text, None, "has no picture beside it") for text in sorted(texts - used)]
+            alone.difference_update(caption_files(file))
+        for text in sorted(alone):
+            report(text, None, "has no picture beside it")
+    if not pictures:
+        raise Malformed("the folder has no pictures")
     return pictures, problems
 
 
-def _walk(folder: FilePath, problems: list[Problem]) -> Iterator[tuple[list[str], FilePath]]:
-    """The names of the files in each folder, and the folder. One that cannot be listed is a problem."""
-    waiting = [folder]
-    while waiting:
-        place = waiting.pop()
-        try:
-            names, folders = _listed(place)
-        except OSError as error:
-            problems.append(Problem(place, None, f"cannot be listed ({error.strerror})"))
-            continue
-        yield names, place
-        waiting += (place / name for name in reversed(folders))
-
-
-def _listed(folder: FilePath) -> tuple[list[str], list[str]]:
-    """Files and folders in it, by name, without links to folders."""
-    names, folders = [], []
-    with list_folder(path_bytes(folder)) as entries:
-        for entry in entries:
-            name = os.fsdecode(entry.name)
-            if name.startswith("."):
-                continue
-            if not entry.is_dir():
-                names.append(name)
-            elif not (isinstance(entry, os.DirEntry) and entry.is_symlink()):
-                folders.append(name)
-    return sorted(names), sorted(folders)
-
-
-def _is_picture(file: FilePath) -> bool:
-    if isinstance(file, Path) and not file.is_file():  # a pipe is never opened
-        return False
-    return starts_like_a_picture(path_bytes(file))
-
-
-def _captions(texts: list[FilePath], problems: list[Problem]) -> dict[str, None]:
-    captions: dict[str, None] = {}
-    for text in texts:
-        try:
-            lines = read_file(text).removeprefix(b"\xef\xbb\xbf").splitlines()
-        except OSError as error:
-            problems.append(Problem(text, None, f"cannot be read ({error.strerror})"))
-            continue
-        if not any(line.strip() for line in lines):
-            problems.append(Problem(text, None, "has no caption in it"))
-        for number, line in enumerate(lines, 1):
-            try:
-                caption = line.decode().strip()
-            except UnicodeDecodeError:
-                problems.append(Problem(text, number, "is not UTF-8"))
-                continue
-            if caption in captions:
-                problems.append(Problem(text, number, f"the caption is there twice: {shown(caption)}"))
-            elif caption:
-                captions[caption] = None
-    return captions
+def _files_by_folder(folder: FilePath, report: Report) -> Iterator[list[FilePath]]:
+    """Yield the files of each folder, by name. Links to folders are not followed."""
+    try:
+        with list_folder(path_bytes(folder)) as listed:
+            entries = sorted((entry for entry in listed if entry.name[:1] != b"."), key=lambda entry: entry.name)
+        files = [folder / os.fsdecode(entry.name) for entry in entries if not entry.is_dir()]
+    except OSError as error:
+        report(folder, None, f"cannot be listed ({error.strerror})")
+        return
+    yield files
+    for entry in entries:
+        if entry.is_dir() and not (isinstance(entry, os.DirEntry) and entry.is_symlink()):
+            yield from _files_by_folder(folder / os.fsdecode(entry.name), report)

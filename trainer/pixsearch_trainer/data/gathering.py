@@ -1,194 +1,120 @@
-"""Captions gathered into pictures while a data set is read, each one looked at before it is taken."""
+"""Pictures and captions gathered from the records of a data file, each of which is checked before it is used."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable
 
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.storage import FilePath, Listings, is_remote, to_path
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.data.problems import Problem, printable, shown
+from pixsearch_trainer.data.problems import Item, Malformed, Problem, parse_each, shown
+
+PICTURE_FIELDS = (
+    *("image_path", "filepath", "file_path", "file_name", "filename", "image_name"),
+    *("path", "image", "img", "photo", "picture"),
+)
+"""Names of a picture's field; of two, the earlier one counts, since `image` may be a number beside a path."""
+
+CAPTION_FIELDS = ("caption", "captions", "text", "sentence", "sentences", "description", "comment", "title")
 
 SPLIT_NAMES = {"": "train", "training": "train", "restval": "train", "validation": "val", "valid": "val", "dev": "val"}
-"""How else people call the splits train and val. restval is what COCO's val has beyond Karpathy's val and test."""
+"""Other names of the splits train and val. restval is the part of COCO's val that Karpathy's split trains on."""
 
+_SUBFOLDERS = ("train2014", "val2014", "train2017", "val2017", "VG_100K", "VG_100K_2")
+"""Where else a picture may lie in the folder of the pictures: COCO's and Visual Genome's archives make these."""
 
-class Malformed(Exception):
-    """An entry is not what its format says; the message says what it lacks."""
-
-
-def field_of(entry: object, name: str) -> object:
-    """A field of a JSON object. Raises Malformed where it has none, or is no object."""
-    if not isinstance(entry, dict):
-        raise Malformed("is no JSON object")
-    if name not in entry:
-        raise Malformed(f'has no "{name}"')
-    return entry[name]
-
-
-def list_of(entry: object, name: str) -> list[object]:
-    """A field that is a list. Raises Malformed."""
-    found = field_of(entry, name)
-    if not isinstance(found, list):
-        raise Malformed(f'has a "{name}" that is no list')
-    return found
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")  # what bytes that are not UTF-8 become; JSON can spell it out
 
 
 class Gathering:
-    """What is found in one data set: its pictures, in the order in which they are first named, and its problems.
+    """The pictures named in a data file, in the order in which they are first named, and its problems.
 
-    A picture is looked for once, however many captions it has, and one that is not there is one problem.
+    Relative paths of pictures start at `folder`. A picture is looked for once, however many captions it has.
     """
 
     def __init__(self, data: FilePath, folder: FilePath) -> None:
-        """
-        Args:
-            data: the file that is read; problems are reported as its own.
-            folder: where the pictures' names start.
-        """
+        self.data = data
+        self.folder = folder
         self.problems: list[Problem] = []
-        self._data = data
-        self._folder = folder
-        self._named: dict[str, _Gathered | None] = {}
-        self._files: dict[FilePath, _Gathered] = {}
-        self._missing: list[FilePath] = []
-        self._there = Listings()
+        self._folders = [folder, *(folder / name for name in _SUBFOLDERS)]
+        self._files: dict[str, FilePath | None] = {}  # by name; None for one that does not exist
+        self._pictures: dict[FilePath, tuple[str, dict[str, None]]] = {}  # split and captions, as an ordered set
+        self._listings = Listings()
 
-    def report(self, where: int | str, what: str) -> None:
-        """Record a problem at a line (a number) or in an entry (its name)."""
-        line, what = (where, what) if isinstance(where, int) else (None, f"{where}: {what}")
-        self.problems.append(Problem(self._data, line, what))
+    def take(self, items: Iterable[Item], parse: Callable[[Item], object], noun: str = "") -> None:
+        """Take the record that `parse` makes of each item; see `parse_each`.
 
-    def add(
-        self,
-        where: int | str,
-        name: object,
-        captions: Iterable[object],
-        split: object = "train",
-        from_label: bool = False,
-        folders: Sequence[str] = ("",),
-    ) -> None:
-        """Take the captions of a picture, or record why not.
-
-        Args:
-            where: the line or the entry that says so.
-            name: the picture's path, absolute or below the folder, or its URL.
-            split: see `SPLIT_NAMES`; None is train.
-            folders: sub-folders that the picture may lie in, looked into in this order.
+        A record has a picture (a path or a URL), a caption or a list of them, and perhaps a split; {} is skipped.
         """
-        try:
-            picture = self._picture(where, name, split, from_label, folders)
-        except Malformed as error:
-            self.report(where, str(error))
-            return
-        if picture is None:
-            return
-        for caption in captions:
-            try:
-                picture.take(caption)
-            except Malformed as error:
-                self.report(where, str(error))
+        parse_each(items, lambda item: self._add(parse(item)), self.data, self.problems, noun)
 
     def pictures(self) -> list[CaptionedPicture]:
-        """The pictures that have a caption.
+        """Return the pictures that have a caption.
 
-        Raises:
-            DatasetError: pictures were named and not one is there, or nothing was understood.
+        Raises DatasetError where none of the pictures exists, Malformed where no record can be used.
         """
-        if not self._files and self._missing:
-            raise DatasetError(
-                f"not one of the {len(self._missing):,} pictures that {printable(str(self._data))} names is there; "
-                f"{printable(str(self._missing[0]))} would be the first",
-                "Check --images",
-            )
-        if not self._files and self.problems:
-            first = self.problems[0]
-            raise unknown_format(self._data, first.what if first.line is None else f"line {first.line} {first.what}")
-        return [
-            CaptionedPicture(picture.file, tuple(picture.captions), picture.split, picture.from_label)
-            for picture in self._files.values()
-            if picture.captions
-        ]
+        if not self._pictures and self._files:
+            first = shown(next(iter(self._files)))
+            raise DatasetError(f"{self.folder} has no picture named in {self.data}, such as {first}", "Check --images")
+        if not self._pictures:
+            first = next((f"line {p.line} {p.what}" if p.line else p.what for p in self.problems), "it is empty")
+            raise Malformed(first)
+        found = self._pictures.items()
+        return [CaptionedPicture(file, tuple(texts), split) for file, (split, texts) in found if texts]
 
-    def _picture(
-        self, where: int | str, name: object, split: object, from_label: bool, folders: Sequence[str]
-    ) -> _Gathered | None:
-        """None for a picture that is known not to be there."""
+    def _add(self, record: object) -> None:
+        if not isinstance(record, dict):
+            raise Malformed("is not a JSON object")
+        if not record:
+            return
+        name = next((record[field] for field in PICTURE_FIELDS if field in record), None)
+        captions = next((record[field] for field in CAPTION_FIELDS if field in record), None)
+        split = str(record.get("split") or "").strip().lower()
+        split = SPLIT_NAMES.get(split, split)
         if not isinstance(name, str) or not name:
-            raise Malformed("names no picture")
-        if not isinstance(split, str | None):
-            raise Malformed("has a split that is no text")
-        in_split = SPLIT_NAMES.get(low := (split or "").strip().lower(), low)
-        if name not in self._named:
-            self._named[name] = self._look_for(where, name, in_split, from_label, folders)
-        picture = self._named[name]
-        if picture is not None and picture.split != in_split:
-            raise Malformed(f"{shown(name)} is in the split {shown(in_split)} here, in {shown(picture.split)} above")
-        return picture
+            raise Malformed(f"does not name a picture (as {', '.join(PICTURE_FIELDS)})")
+        if captions is None:
+            raise Malformed(f"has no caption (as {', '.join(CAPTION_FIELDS)})")
+        if name not in self._files:
+            self._files[name] = None
+            self._files[name] = self._find(name)
+        if (file := self._files[name]) is None:  # a problem only where it is first named
+            return
+        first, known = self._pictures.setdefault(file, (split, {}))
+        if split != first:
+            raise Malformed(f"{shown(name)} is in the split {shown(split)} here, but in {shown(first)} above")
+        faults = [_take_caption(one, known) for one in (captions if isinstance(captions, list) else [captions])]
+        if any(faults):
+            raise Malformed(f"a caption of {shown(name)} {', another '.join(filter(None, faults))}")
 
-    def _look_for(
-        self, where: int | str, name: str, split: str, from_label: bool, folders: Sequence[str]
-    ) -> _Gathered | None:
-        if not _is_text(name):
+    def _find(self, name: str) -> FilePath:
+        if _LONE_SURROGATE.search(name):
             raise Malformed(f"names {shown(name)}, which is not UTF-8")
-        places = self._places(name, folders)
-        for file in places:
-            if file in self._files:  # named in another way before, as a.jpg and ./a.jpg are
-                return self._files[file]
-            if self._there.stamp(file) is not None:
-                return self._files.setdefault(file, _Gathered(file, name, split, from_label))
-        self._missing.append(places[0])
-        self.report(where, f"{shown(name)} is not there")
-        return None
-
-    def _places(self, name: str, folders: Sequence[str]) -> list[FilePath]:
-        if not is_remote(name.encode()):
-            return [self._folder.joinpath(*filter(None, (folder, name))) for folder in folders]
         try:
-            return [to_path(name)]
+            files = [to_path(name)] if is_remote(name.encode()) else (folder / name for folder in self._folders)
         except UsageError as error:
-            raise Malformed(f"names {shown(name)}, which is in no storage that can be read") from error
+            raise Malformed(f"names {shown(name)}, a kind of URL that pixsearch cannot read") from error
+        return first_existing(files, name, self._listings)
 
 
-@dataclass(slots=True)
-class _Gathered:
-    file: FilePath
-    name: str
-    split: str
-    from_label: bool
-    captions: dict[str, None] = field(default_factory=dict)
-    """An ordered set: a picture of Visual Genome has dozens."""
-
-    def take(self, caption: object) -> None:
-        """Add a caption. Raises Malformed where it is none, or there already."""
-        if not isinstance(caption, str):
-            raise Malformed(f"a caption of {shown(self.name)} is no text")
-        if not (text := caption.strip()):
-            raise Malformed(f"an empty caption of {shown(self.name)}")
-        if not _is_text(text):
-            raise Malformed(f"a caption of {shown(self.name)} is not UTF-8")
-        if text in self.captions:
-            raise Malformed(f"a caption of {shown(self.name)} is there twice: {shown(text)}")
-        self.captions[text] = None
+def first_existing(files: Iterable[FilePath], name: str, listings: Listings) -> FilePath:
+    """Return the first of the files that exists. Raises Malformed, with the name, where none does."""
+    for file in files:
+        if listings.stamp(file) is not None:
+            return file
+    raise Malformed(f"{shown(name)} does not exist")
 
 
-def unknown_format(data: FilePath, why: str) -> DatasetError:
-    """The error for what is none of the formats; it names them all."""
-    return DatasetError(
-        f"{printable(str(data))} is in none of the formats that pixsearch reads ({shown(why)})",
-        "They are: Karpathy's JSON, COCO's captions JSON, Visual Genome's region_descriptions.json, CSV, TSV or JSONL "
-        "with a column for the picture (image, file_name, ..) and one for the caption (caption, text, ..), "
-        "and a folder with name.txt beside name.jpg",
-    )
-
-
-def _is_text(text: str) -> bool:
-    """Whether it is whole Unicode: bytes that are no UTF-8 come as lone surrogates, and JSON may spell such out."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _take_caption(caption: object, known: dict[str, None]) -> str | None:
+    """Add a caption to those known, or return what is wrong with it."""
+    if not isinstance(caption, str):
+        return "is not text"
+    if not (text := caption.strip()):
+        return "is empty"
+    if _LONE_SURROGATE.search(text):
+        return "is not UTF-8"
+    if text in known:
+        return f"is a duplicate: {shown(text)}"
+    known[text] = None
+    return None

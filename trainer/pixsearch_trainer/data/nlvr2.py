@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pixsearch.errors import DatasetError
-from pixsearch.storage import FilePath
-from pixsearch_trainer.data.problems import Problem, shown
+from pixsearch.storage import FilePath, Listings
+from pixsearch_trainer.data.formats import field, parse_json
+from pixsearch_trainer.data.gathering import first_existing
+from pixsearch_trainer.data.problems import Malformed, Problem, parse_each
 
 _SPLITS = {"train": "train", "dev": "val"}
 
@@ -24,82 +25,51 @@ class Statement:
     text: str
     truth: bool
     split: str
-    group: str
-    """Statements of the same sentence have the same."""
+    group: str  # the same for statements of the same sentence
 
 
 def read_nlvr2(data: Path, images: Path | None = None) -> tuple[list[Statement], list[Problem]]:
-    """The statements of train.json and dev.json (val), and what cannot be used; the test sets are passed over.
+    """Return the statements of train.json and dev.json (val), and what cannot be used; test sets are skipped.
 
-    Args:
-        data: the folder of the JSON-lines files, or one of them.
-        images: where the pictures are, or train/DIRECTORY/ and dev/ as NLVR2 has them; None is the same folder.
-
-    Raises:
-        DatasetError: the folder has no such files, or not one statement can be used.
+    `data` is the folder of the JSON-lines files, or one of them; the pictures are in `images`, or else in that folder,
+    or in train/DIRECTORY/ and dev/ there. Raises OSError, and DatasetError where no statement can be used.
     """
-    files = [data] if data.is_file() else sorted(data.glob("*.json"))
-    if images is None:
-        images = data.parent if data.is_file() else data
     statements: list[Statement] = []
     problems: list[Problem] = []
-    for file in files:
-        try:
-            content = file.read_text(encoding="utf-8-sig", errors="replace")
-        except OSError as error:
-            raise DatasetError(f"{file} cannot be read ({error.strerror})", "Name its folder with --data") from error
-        for number, line in enumerate(content.split("\n"), 1):  # not splitlines, which also splits at U+2028
-            if not line.strip():
-                continue
-            found = _statement(line, images)
-            if isinstance(found, Statement):
-                statements.append(found)
-            elif found is not None:
-                problems.append(Problem(file, number, found))
+    for file in [data] if data.is_file() else sorted(data.glob("*.json")):
+        lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n")  # splitlines splits at U+2028 too
+        statements += parse_each(lines, partial(_statement, images=images or file.parent), file, problems)
     if not statements:
-        first = f": {problems[0]}" if problems else ""
-        raise DatasetError(
-            f"{data} has no statement of NLVR2's that can be used{first}", "Name the folder of train.json with --data"
-        )
+        message = f"{data} has no statements of NLVR2 with pictures{f': {problems[0]}' if problems else ''}"
+        raise DatasetError(message, "Name the folder of train.json with --data")
     return statements, problems
 
 
-def accuracy(statements: Sequence[Statement], said: Sequence[bool]) -> float:
-    """Percent of the statements that were judged rightly."""
-    right = [statement.truth == answer for statement, answer in zip(statements, said, strict=True)]
-    return 100 * sum(right) / len(right)
+def accuracy(statements: Sequence[Statement], answers: Sequence[bool]) -> float:
+    """Return the percentage of statements that were judged correctly."""
+    right = sum(statement.truth == answer for statement, answer in zip(statements, answers, strict=True))
+    return 100 * right / len(statements)
 
 
-def consistency(statements: Sequence[Statement], said: Sequence[bool]) -> float:
-    """Percent of the sentences that were judged rightly of all their pictures."""
-    right: defaultdict[str, bool] = defaultdict(lambda: True)
-    for statement, answer in zip(statements, said, strict=True):
-        right[statement.group] &= statement.truth == answer
-    return 100 * sum(right.values()) / len(right)
+def consistency(statements: Sequence[Statement], answers: Sequence[bool]) -> float:
+    """Return the percentage of sentences that were judged correctly for all their pictures."""
+    groups = {statement.group for statement in statements}
+    wrong = {one.group for one, answer in zip(statements, answers, strict=True) if one.truth != answer}
+    return 100 * (len(groups) - len(wrong)) / len(groups)
 
 
-def _statement(line: str, images: Path) -> Statement | str | None:
-    """A line's statement, or what is wrong with it; None where it is of another split."""
-    try:
-        entry = json.loads(line)
-        identifier, text, label = entry["identifier"], entry["sentence"].strip(), str(entry["label"])
-        name, pictures, pair, _ = identifier.split("-")
-        directory = str(entry.get("directory", ""))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return f"is not as NLVR2 has it ({error!r})"
-    if (split := _SPLITS.get(name)) is None:
+def _statement(line: str, images: Path) -> Statement | None:
+    """Parse a line; None where it is blank or of another split."""
+    if not line.strip():
         return None
-    if label not in ("True", "False") or not text:
-        return "has no sentence, or a label that is neither True nor False"
-    sides = []
-    for side in (0, 1):
-        file = f"{name}-{pictures}-{pair}-img{side}.png"
-        places = (images / folder / file for folder in ("", name, f"{name}/{directory}"))
-        try:
-            found = next((place for place in places if place.is_file()), None)
-        except OSError as error:  # such as a name too long for the disk
-            return f"{shown(file)} cannot be looked for ({error.strerror})"
-        if found is None:
-            return f"{file} is not there"
-        sides.append(found)
-    return Statement(sides[0], sides[1], text, label == "True", split, f"{name}-{pictures} {text}")
+    entry = parse_json(line)
+    name, text = field(entry, "identifier", str), field(entry, "sentence", str).strip()
+    if not text or name.count("-") != 3 or (label := str(entry.get("label"))) not in ("True", "False"):
+        raise Malformed("has no sentence, no identifier of NLVR2, or a label that is neither True nor False")
+    split, group, pair, _ = name.split("-")
+    if split not in _SPLITS:
+        return None
+    folders = (images, images / split, images / split / str(entry.get("directory", "")))
+    names = (f"{split}-{group}-{pair}-img0.png", f"{split}-{group}-{pair}-img1.png")
+    left, right = (first_existing([folder / name for folder in folders], name, Listings()) for name in names)
+    return Statement(left, right, text, label == "True", _SPLITS[split], f"{split}-{group} {text}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from pixsearch.storage import FilePath
 
@@ -18,14 +18,11 @@ class CaptionedPicture:
     file: FilePath
     captions: tuple[str, ...]
     split: str = "train"
-    from_label: bool = False
-    """The captions were made from a class label: they stand for a kind of picture, not for this one."""
-    weight: float = 1.0
-    """How often it is drawn, relative to the others."""
+    weight: float = 1.0  # how often it is drawn, relative to the others
 
 
 def of_split(pictures: Iterable[CaptionedPicture], split: str) -> list[CaptionedPicture]:
-    """The pictures of one split."""
+    """Return the pictures of one split, in their order."""
     return [picture for picture in pictures if picture.split == split]
 
 
@@ -34,18 +31,18 @@ class Captions:
     """The different sentences of some pictures, and which picture has which."""
 
     sentences: list[str]
-    of_picture: list[list[int]]
-    """For each picture the places of its captions in `sentences`."""
+    of_picture: list[list[int]]  # for each picture the indices of its captions in `sentences`
 
     @classmethod
-    def of(cls, pictures: Sequence[CaptionedPicture]) -> Captions:
-        places: dict[str, int] = {}
-        of_picture = [[places.setdefault(text, len(places)) for text in p.captions] for p in pictures]
-        return cls(list(places), of_picture)
+    def of(cls, pictures: Iterable[CaptionedPicture]) -> Captions:
+        """Collect the captions of pictures; a sentence that several pictures share is one sentence."""
+        indices: dict[str, int] = {}
+        of_picture = [[indices.setdefault(text, len(indices)) for text in p.captions] for p in pictures]
+        return cls(list(indices), of_picture)
 
-    def matches(self) -> Tensor:
-        """[sentences, pictures], True where the sentence is the picture's."""
-        matches = torch.zeros(len(self.sentences), len(self.of_picture), dtype=torch.bool)
-        for picture, places in enumerate(self.of_picture):
-            matches[places, picture] = True
+    def matches(self) -> NDArray[np.bool_]:
+        """Return [sentences, pictures], True where the sentence describes the picture."""
+        matches = np.zeros((len(self.sentences), len(self.of_picture)), bool)
+        for picture, indices in enumerate(self.of_picture):
+            matches[indices, picture] = True
         return matches

@@ -1,1 +1,1 @@
-"""What is minimised: one module an objective."""
+"""What the stages minimise."""

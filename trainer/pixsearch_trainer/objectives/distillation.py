@@ -1,9 +1,7 @@
-"""Distillation: a teacher's embeddings of pictures and sentences as soft targets for image-text contrast (ITC).
+"""Distillation: a teacher's embeddings of pictures and sentences as soft targets of image-text contrast (ITC).
 
-Why not any sentence for any photo. Of a large bank, the sentences that a batch draws at random describe none of its
-pictures: the teacher then prefers some over others for reasons of no meaning, and that is what a student would learn.
-So each picture is paired with a sentence drawn from those that the teacher finds nearest to it (a pseudo-caption); in
-the batch these stand as captions do, and the teacher's targets say how far each fits the other pictures too.
+A picture is contrasted with sentences that the teacher finds near it, not with any sentences: those that a batch draws
+at random from a large bank describe none of its pictures, and what the teacher prefers among them means nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ _SCORES_AT_ONCE = 1 << 24  # 64 MiB
 
 @dataclass(frozen=True)
 class TeacherEmbeddings:
-    """What a teacher says of a data set: unit vectors in half precision, on the CPU."""
+    """A teacher's embeddings of a data set: unit vectors in half precision, on the CPU."""
 
     images: Tensor
     """[pictures, teacher's width]."""
@@ -31,16 +29,23 @@ class TeacherEmbeddings:
     scale: float
     """The teacher's own factor of cosines before a softmax."""
 
-    def targets(self, pictures: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """`teacher_targets` of the pictures and texts at these places ([batch], [texts], on the CPU)."""
-        return teacher_targets(self.images[pictures], self.texts[texts], self.scale)
+    def loss(self, scale: Tensor, texts: Tensor, images: Tensor, pictures: Tensor, captions: Tensor) -> Tensor:
+        """`distillation_loss` of a batch.
+
+        Args:
+            scale: the student's factor of cosines.
+            texts, images: the student's unit vectors [batch, width].
+            pictures, captions: their places in the data set [batch], on the CPU.
+        """
+        to_pictures, to_texts = teacher_targets(self.images[pictures], self.texts[captions], self.scale)
+        return distillation_loss(scale * cosines(texts, images), to_pictures.to(texts), to_texts.to(texts))
 
 
 def teacher_targets(images: Tensor, texts: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Which picture the teacher finds for each text, and which text for each picture, at its own temperature.
+    """Return which picture the teacher finds for each text, and which text for each picture, at its own temperature.
 
     Args:
-        images, texts: its unit vectors, [batch, width] and [texts, width], of any number format.
+        images, texts: its unit vectors, [batch, width] and [texts, width], in any number format.
         scale: what it multiplies cosines by before a softmax.
 
     Returns:
@@ -51,10 +56,10 @@ def teacher_targets(images: Tensor, texts: Tensor, scale: float) -> tuple[Tensor
 
 
 def distillation_loss(logits: Tensor, to_pictures: Tensor, to_texts: Tensor) -> Tensor:
-    """Pulls each text towards the pictures that the teacher finds for it, as far as the teacher does, and away from the
-    rest of the batch; and each picture towards its texts likewise. Softmax cross-entropy both ways.
+    """Pull each text towards the pictures that the teacher finds for it, as far as the teacher does, and away from the
+    rest of the batch; and each picture towards its texts likewise: softmax cross-entropy both ways.
 
-    It is least, though not zero, where the student's softmaxes are the teacher's (what is left is their entropy).
+    It is least, though not zero, where the student's softmaxes equal the teacher's (what is left is their entropy).
 
     Args:
         logits: [texts, pictures], the student's scores of every pair of the batch.
@@ -64,37 +69,17 @@ def distillation_loss(logits: Tensor, to_pictures: Tensor, to_texts: Tensor) -> 
     Returns:
         The mean of both directions, a scalar.
     """
-    pictures = -(to_pictures * F.log_softmax(logits, dim=1)).sum(1).mean()
-    texts = -(to_texts * F.log_softmax(logits.T, dim=1)).sum(1).mean()
-    return (pictures + texts) / 2
+    return (F.cross_entropy(logits, to_pictures) + F.cross_entropy(logits.T, to_texts)) / 2
 
 
 def nearest_texts(embeddings: TeacherEmbeddings, k: int) -> Tensor:
-    """The places of the k texts that the teacher finds nearest to each picture, nearest first.
+    """Return the places of the k texts that the teacher finds nearest to each picture, nearest first.
 
     Returns:
         [pictures, k] on the CPU; fewer columns where there are fewer texts.
     """
     device = best_device()
     texts = embeddings.texts.to(device).float()
-    k = min(k, len(texts))
-    nearest = torch.zeros(len(embeddings.images), k, dtype=torch.long)
-    rows = max(1, _SCORES_AT_ONCE // max(1, len(texts)))
-    for start in range(0, len(nearest), rows):
-        images = embeddings.images[start : start + rows].to(device).float()
-        nearest[start : start + rows] = (images @ texts.T).topk(k, dim=1).indices.cpu()
-    return nearest
-
-
-def draw_texts(nearest: Tensor, pictures: Tensor) -> Tensor:
-    """A pseudo-caption for each picture of a batch: one of its nearest texts, at random by torch's global generator.
-
-    Args:
-        nearest: [all pictures, k], from `nearest_texts`.
-        pictures: [batch], the places of the pictures drawn.
-
-    Returns:
-        [batch], places of texts; two pictures may draw the same one.
-    """
-    chosen = torch.randint(nearest.shape[1], (len(pictures),), device=nearest.device)
-    return nearest[pictures, chosen]
+    rows = max(1, _SCORES_AT_ONCE // len(texts))
+    parts = (part.to(device).float() @ texts.T for part in embeddings.images.split(rows))
+    return torch.cat([scores.topk(min(k, len(texts)), dim=1).indices.cpu() for scores in parts])

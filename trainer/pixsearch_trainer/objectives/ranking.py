@@ -5,63 +5,84 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from pixsearch.errors import DatasetError
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
-from pixsearch_trainer.batches.pairs import PairBatch, grids_of
-from pixsearch_trainer.objectives.objective import Objective
+from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tensors import word_tensors
+from pixsearch_trainer.batches.draws import CaptionedSet, generator_of
+from pixsearch_trainer.batches.pairs import PairBatch
+from pixsearch_trainer.losses import ranking_loss
+from pixsearch_trainer.run.stage import Objective
 
 
 @dataclass(frozen=True)
-class RankingOptions:
-    """The paper's numbers."""
+class RankingBatch:
+    """Pairs, and captions of other pictures for each of them."""
 
-    negatives: int = 20
-    hardest: int = 5
+    pairs: PairBatch
+    other_ids: Tensor
+    """[batch, others, words]."""
+    other_mask: Tensor
+
+    @property
+    def names(self) -> list[str]:
+        return self.pairs.names
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def add_others(
+    pairs: PairBatch, step: int, data: CaptionedSet, processor: PixelBertProcessor, others: int
+) -> RankingBatch:
+    """Add captions of other pictures to each pair, at random, none of them its own."""
+    chosen = list[str]()
+    for place in pairs.pictures.tolist():
+        own, sentences = set(data.captions.of_picture[place]), data.captions.sentences
+        if len(own) == len(sentences):
+            raise DatasetError("every picture has every caption", "Provide data with different captions")
+        generator, drawn = generator_of(data.seed, 4, step, place), list[int]()
+        while len(drawn) < others:
+            more = torch.randint(len(sentences), (others,), generator=generator).tolist()
+            drawn += (caption for caption in more if caption not in own)
+        chosen += (sentences[caption] for caption in drawn[:others])
+    ids, mask = word_tensors(processor, chosen)
+    shape = (len(pairs), others, -1)
+    return RankingBatch(pairs, ids.view(shape).to(pairs.ids.device), mask.view(shape).to(pairs.ids.device))
 
 
 class RankingObjective(Objective):
-    """Softmax cross-entropy of each picture's caption against 20 of other pictures, by the joint stream's head alone.
+    """Softmax cross-entropy of each picture's caption against others, by the joint stream's head alone.
 
-    The similarity, late interaction and the likeness of words to pixels, which are ours, are taken out of the logit.
+    Similarity, late interaction and the likeness of words to pixels, which are ours, are taken out of the logit.
     """
 
-    network: PixelBertForRetrieval
-
-    def __init__(self, network: PixelBertForRetrieval, options: RankingOptions) -> None:
+    def __init__(self, network: PixelBertForRetrieval, hardest: int) -> None:
+        """Args:
+        hardest: false captions of each picture that have a gradient: the ones that score highest.
+        """
         super().__init__()
-        self.network, self.options = network, options
+        self.network, self._hardest = network, hardest
         for weight in (network.similarity_weight, network.late_weight, network.late_interaction.scale):
             weight.data.zero_()
             weight.requires_grad_(False)
 
-    def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        assert batch.other_ids is not None
-        assert batch.other_mask is not None
-        grid, pixel_mask = grids_of(self.network.model, batch)
+    def forward(self, batch: RankingBatch) -> dict[str, Tensor]:
+        pairs = batch.pairs
+        grid, pixel_mask = pairs.seen.grids(self.network.model)
         with torch.no_grad():
-            negatives = self._score(batch.other_ids, batch.other_mask, grid, pixel_mask)  # [batch, negatives]
-        hardest = negatives.topk(min(self.options.hardest, negatives.shape[1])).indices
+            negatives = self._score(batch.other_ids, batch.other_mask, grid, pixel_mask)  # [batch, others]
+        hardest = negatives.topk(min(self._hardest, negatives.shape[1])).indices
         rows = torch.arange(len(batch), device=hardest.device)[:, None]
-        positive = self._score(batch.ids[:, None], batch.mask[:, None], grid, pixel_mask)
+        positive = self._score(pairs.ids[:, None], pairs.mask[:, None], grid, pixel_mask)
         hard = self._score(batch.other_ids[rows, hardest], batch.other_mask[rows, hardest], grid, pixel_mask)
-        logits = torch.cat([positive, negatives.scatter(1, hardest, hard)], dim=1)
-        return {"loss": ranking_loss(logits)}
+        return {"loss": ranking_loss(torch.cat([positive, negatives.scatter(1, hardest, hard)], dim=1))}
 
     def _score(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor) -> Tensor:
         """Logits [batch, captions] of ids, mask [batch, captions, words] with the batch's pictures."""
-        pictures, captions = ids.shape[:2]
-        logits = self.network.match(
-            ids.flatten(0, 1),
-            mask.flatten(0, 1),
-            grid.repeat_interleave(captions, dim=0),
-            grid.new_zeros(pictures * captions),
-            pixel_mask.repeat_interleave(captions, dim=0),
-        )
-        return logits.view(pictures, captions)
-
-
-def ranking_loss(logits: Tensor) -> Tensor:
-    """Pulls column 0 above all others in each row: logits [batch, 1 + negatives] -> the mean softmax cross-entropy."""
-    return F.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+        model, captions = self.network.model, ids.shape[1]
+        words, pixels = model.embed_words(ids.flatten(0, 1)), model.embed_pixels(grid)
+        pixels, pixel_mask = (tensor.repeat_interleave(captions, dim=0) for tensor in (pixels, pixel_mask))
+        return self.network.joint_logit(words, mask.flatten(0, 1), pixels, pixel_mask).view(-1, captions)

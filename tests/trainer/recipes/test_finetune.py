@@ -1,0 +1,105 @@
+"""`finetune`: what few pictures train, what is kept of the checkpoint, and what val decides at the end."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from pixsearch.model.checkpoints import load_checkpoint
+from pixsearch.model.config import PixelBertConfig
+from pixsearch.progress import silent
+from pixsearch_trainer.data.pack import read_pack, write_pack
+from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.finishing import finish
+from pixsearch_trainer.options import with_settings
+from pixsearch_trainer.recipes.finetune import FINETUNE
+from tests.colour_runtime import ColourRuntime, Floats
+from tests.photos import make_photo
+from tests.trainer.conftest import Fit
+
+
+@pytest.mark.parametrize(("pictures", "asked", "steps"), [(1999, (), 0), (2000, (), 1500), (9, ("late.steps=7",), 7)])
+def test_few_pictures_leave_late_interaction_alone_unless_asked_to(
+    pictures: int, asked: tuple[str, ...], steps: int
+) -> None:
+    assert FINETUNE.adjust is not None
+    assert FINETUNE.adjust(with_settings(FINETUNE.options, asked), pictures).late.steps == steps
+
+
+def test_the_maps_are_trained_half_of_them_is_kept_and_all_else_stays(
+    fit: Fit, packed: list[CaptionedPicture], tiny_start: Path, tmp_path: Path
+) -> None:
+    start, data = tmp_path / "start", (str(packed[0].file.parent),)  # without val
+    fit(data=data, set=("maps.steps=1", "maps.learning_rate=0"), out=str(start))  # takes statistics
+    common = {"data": data, "model": str(start)}
+    fit(**common, set=("maps.steps=3", "maps.kept=0"), out=str(tmp_path / "trained"))
+    fit(**common, set=("maps.steps=3",), out=str(tmp_path / "kept"))
+
+    unfitted = load_checkpoint(tiny_start)[0].state_dict()
+    before, trained, kept = (load_checkpoint(tmp_path / out)[0].state_dict() for out in ("start", "trained", "kept"))
+    touched = {name for name, tensor in before.items() if not torch.equal(tensor, kept[name])}
+    assert not torch.equal(unfitted["maps.standardise.mean"], before["maps.standardise.mean"])
+    assert touched == {name for name in before if name.startswith("maps.") and "standardise" not in name}
+    for name in touched:
+        moved = (trained[name] - before[name]).norm()
+        assert (kept[name] - (before[name] + trained[name]) / 2).norm() < 0.1 * moved, name  # files are in fp16
+
+
+class Contrary(ColourRuntime):
+    """Its match logits are the lower the better a picture matches."""
+
+    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        return -super().match(text, grids, embeddings)
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> list[CaptionedPicture]:
+    """A red, a green and a blue square in a pack, each with 20 captions."""
+    folder, made = tmp_path_factory.mktemp("squares"), []
+    for word, colour in (("red", "red"), ("green", "lime"), ("blue", "blue")):
+        captions = tuple(f"{word} {number}" for number in range(20))
+        made.append(CaptionedPicture(make_photo(folder / f"{word}.png", colour), captions, "val"))
+    write_pack(made, folder / "squares.zip", 8, silent)
+    return [item for item in read_pack(folder / "squares.zip") if isinstance(item, CaptionedPicture)]
+
+
+def finished(
+    checkpoint: Path, val: list[CaptionedPicture], runtime: type[ColourRuntime]
+) -> tuple[PixelBertConfig, list[str]]:
+    """The config as `finish` leaves it, and what was said."""
+    lines: list[str] = []
+    finish(checkpoint, val, lines.append, silent, load=lambda folder: runtime())
+    return PixelBertConfig.load(checkpoint / "config.json"), lines
+
+
+def test_val_calibrates_a_re_rank_that_is_no_worse_and_orders_by_it(
+    squares: list[CaptionedPicture], tiny_start: Path, tmp_path: Path
+) -> None:
+    config, lines = finished(shutil.copytree(tiny_start, tmp_path / "model"), squares, ColourRuntime)
+
+    assert lines == ["val, end: text to image R@1 first stage 100.0, re-ranked 100.0"]
+    assert config.rerank
+    # Logits of 5 for 60 pairs that match and -5 for 120 others; Platt's targets are 61 / 62 and 1 / 122.
+    matching, other = math.log(61), -math.log(121)
+    assert config.calibration is not None
+    assert config.calibration.temperature == pytest.approx(10 / (matching - other), rel=0.03)
+    assert config.calibration.bias == pytest.approx((matching + other) / 2, abs=0.03)
+
+
+def test_a_re_rank_that_is_worse_on_val_is_not_the_order_and_a_small_val_decides_nothing(
+    squares: list[CaptionedPicture], tiny_start: Path, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(tiny_start, tmp_path / "model")
+
+    assert finished(checkpoint, squares[:2], Contrary) == (PixelBertConfig.load(tiny_start / "config.json"), [])
+    config, lines = finished(checkpoint, squares, Contrary)
+
+    assert not config.rerank
+    assert config.calibration is None
+    assert "re-ranked 0.0" in lines[0]
+    assert lines[1].startswith("not calibrated: the match logits are no higher")

@@ -1,0 +1,164 @@
+"""`paper`: its optimizers, its parts, and VQA and NLVR2 judged by answers that can be counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixsearch.errors import Interrupted
+from pixsearch.model.checkpoints import load_network, save_checkpoint
+from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.data.vqa import Question
+from pixsearch_trainer.recipes.paper import PaperRecipeOptions, ranking_stage, vqa_stage
+from pixsearch_trainer.starting_weights import for_task
+from tests.other_tasks import write_nlvr2, write_vqa
+from tests.trainer.conftest import Fit, figures_in, logged_in, material_of, stop_at
+
+PAPER = PaperRecipeOptions()
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the data of other tasks."""
+    folder = tmp_path_factory.mktemp("tasks")
+    write_vqa(folder / "vqa", {"train2014": 20, "val2014": 4})
+    write_nlvr2(folder / "nlvr2", {"train": 16, "dev": 4})
+    return folder
+
+
+def ids_of(parameters: Iterable[torch.Tensor]) -> set[int]:
+    return {id(parameter) for parameter in parameters}
+
+
+def test_sgd_has_the_cnn_and_adamw_all_else_with_the_papers_numbers(
+    tiny_start: Path, packed: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    material, options = material_of(load_network(tiny_start), packed, tmp_path), PAPER.ranking
+    network = material.network
+
+    adamw, sgd = ranking_stage(material, options).optimizers
+
+    [cnn] = sgd.param_groups
+    assert (type(adamw), type(sgd)) == (torch.optim.AdamW, torch.optim.SGD)
+    assert ids_of(cnn["params"]) == ids_of(network.model.backbone.parameters())
+    assert (cnn["lr"], cnn["weight_decay"], cnn["momentum"]) == (1e-2, 5e-4, 0.9)
+    group_of = {id(parameter): group for group in adamw.param_groups for parameter in group["params"]}
+    ours = {"similarity_weight", "late_weight", "late_interaction.scale"}  # which the paper has not
+    above = {name: p for name, p in network.named_parameters() if not name.startswith("model.backbone")}
+    assert group_of.keys() == {id(parameter) for name, parameter in above.items() if name not in ours}
+    for name, decay in (("itm_head.0.weight", 0.01), ("itm_head.0.bias", 0), ("model.pixel_norm.weight", 0)):
+        group = group_of[id(above[name])]
+        assert (group["lr"], group["weight_decay"]) == (1e-4, decay)
+    assert (options.epochs, options.negatives, options.hardest) == (4, 20, 5)
+    assert (PAPER.pretraining.epochs, *(40 * drop for drop in PAPER.pretraining.drops)) == (40, 25, 35)
+
+    [alone] = ranking_stage(material, replace(options, train_cnn=False)).optimizers
+    assert not any(ids_of(group["params"]) & ids_of(cnn["params"]) for group in alone.param_groups)
+
+
+@pytest.mark.slow
+def test_pre_training_learns_to_predict_words(fit: Fit, tmp_path: Path) -> None:
+    settings = ("pretraining.steps=150", "pretraining.train_cnn=false", "pretraining.learning_rate=1e-3")
+
+    fit(recipe="paper", stage=("pretraining",), set=settings)
+
+    losses = [line["mlm"] for line in logged_in(tmp_path / "out")]
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+@pytest.mark.parametrize("train_cnn", ["true", "false"])
+def test_pictures_of_all_shapes_are_trained_on_together(
+    train_cnn: str, fit: Fit, tiny_start: Path, tmp_path: Path
+) -> None:
+    network, processor = load_network(tiny_start)
+    network.config = processor.config = replace(network.config, resize="shorter_edge", longest_edge=160)
+    save_checkpoint(tmp_path / "start", network, processor)
+    rows = ["image,caption,split"]
+    for number, size in enumerate([(64, 64), (64, 128), (160, 64), (100, 70), (64, 300), (80, 80), (128, 64)]):
+        Image.effect_noise(size, 80).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{chr(97 + number)} b,{'val' if number > 4 else 'train'}")
+    (tmp_path / "data.csv").write_text("\n".join(rows))
+    settings = (f"{stage}.train_cnn={train_cnn}" for stage in ("pretraining", "ranking"))
+    steps = (f"{stage}.steps=2" for stage in ("pretraining", "ranking", "maps"))
+    asked = {"recipe": "paper", "set": (*settings, *steps, "ranking.negatives=3")}
+
+    fit(**asked, data=(str(tmp_path / "data.csv"),), model=str(tmp_path / "start"))
+
+    assert len(logged_in(tmp_path / "out")) == 3
+    assert np.isfinite([line["loss"] for line in logged_in(tmp_path / "out")]).all()
+    assert load_network(tmp_path / "out")[0].config.resize == "shorter_edge"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["pretraining", "ranking", "vqa", "nlvr2"])
+def test_a_stage_with_a_cnn_in_training_and_augmented_pictures_resumes_bit_for_bit(
+    stage: str, fit: Fit, pack_with_val: Path, tasks: Path, tmp_path: Path
+) -> None:
+    data = str(tasks / stage) if (tasks / stage).exists() else str(pack_with_val)
+    settings = (f"{stage}.steps=4", f"{stage}.augment=true", f"{stage}.batch=8")
+    asked = {"recipe": "paper", "stage": (stage,), "set": settings, "data": (data,)}
+
+    fit(**asked, out=str(tmp_path / "whole"), workers=2)
+    with pytest.raises(Interrupted):
+        fit(stop_at(stage, 2), **asked, out=str(tmp_path / "halves"))
+    torch.manual_seed(99)
+    fit(**asked, out=str(tmp_path / "halves"), resume=True)
+
+    assert logged_in(tmp_path / "halves") == logged_in(tmp_path / "whole")
+    for file in ("model.safetensors", "figures.json", "config.json"):
+        assert (tmp_path / "halves" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("task", "answers", "steps", "judged"),
+    [
+        # At first all are red, as two squares of four are; then they are what eight of ten people say.
+        ("vqa", ("red", "blue"), 40, [{"accuracy": 50}, {"accuracy": 100}]),
+        # At first all are false, and so three of four are right, each of a sentence of its own.
+        ("nlvr2", (), 60, [{"accuracy": 75, "consistency": 75}, {"accuracy": 100, "consistency": 100}]),
+    ],
+)
+def test_another_task_is_learned_from_a_head_of_zeros_and_judged_by_its_own_measure(
+    task: str,
+    answers: tuple[str, ...],
+    steps: int,
+    judged: list[dict[str, float]],
+    fit: Fit,
+    tiny_start: Path,
+    tasks: Path,
+    tmp_path: Path,
+) -> None:
+    network, processor = for_task(task, *load_network(tiny_start), answers)
+    for name, parameter in network.named_parameters():
+        if name.startswith(("answer_head.3", "truth_head.3")):
+            torch.nn.init.zeros_(parameter)
+    save_checkpoint(tmp_path / "start", network, processor)
+    settings = (f"{task}.steps={steps}", f"{task}.learning_rate=3e-3", f"{task}.train_cnn=false")
+
+    fit(recipe="paper", stage=(task,), data=(str(tasks / task),), model=str(tmp_path / "start"), set=settings)
+
+    looks = figures_in(tmp_path / "out")
+    assert [{name: look[name] for name in judged[0]} for look in looks] == judged
+    assert load_network(tmp_path / "out")[0].config.answers == answers
+
+
+def test_a_question_without_a_common_answer_is_left_out_and_no_picture_is_mirrored(
+    tiny_start: Path, packed: list[CaptionedPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirrored: list[object] = []
+    loaded = for_task("vqa", *load_network(tiny_start), ("yes", "no"))
+    monkeypatch.setattr("pixsearch_trainer.batches.sources.mirror", mirrored.append)
+    answered = zip(packed, ["yes", "maybe", "no"] * 4, strict=False)
+    questions = [Question(picture.file, "is it", (answer,) * 10, "train") for picture, answer in answered]
+
+    stage = vqa_stage(material_of(loaded, questions, tmp_path), replace(PAPER.vqa, augment=True))
+
+    known = [str(question.picture) for question in questions if question.answers[0] != "maybe"]
+    assert sorted(next(stage.batches(0)).names) == sorted(known)
+    assert not mirrored  # "left" is an answer

@@ -1,0 +1,134 @@
+"""`train`: its data, what contradicts itself, and what it leaves; tests/cli/test_train_cmd.py has what users see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pixsearch.errors import DatasetError, PixsearchError, UsageError
+from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.data.problems import Problem
+from tests.other_tasks import write_vqa
+from tests.photos import make_photo
+from tests.trainer.conftest import Fit, figures_in, logged_in
+
+STEPS = ("maps.steps=3",)
+
+
+@pytest.fixture
+def discs(tmp_path: Path) -> Path:
+    """A folder of six pictures with a caption beside each."""
+    for colour in ("red", "green", "blue", "white", "black", "pink"):
+        make_photo(tmp_path / "discs" / f"{colour}.png", colour).with_suffix(".txt").write_text(f"all {colour}\n")
+    return tmp_path / "discs"
+
+
+def weights_of(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "says"),
+    [
+        ({"recipe": "paper", "stage": ("vqa", "maps")}, UsageError, "--stage vqa cannot be combined"),
+        ({"recipe": "paper", "stage": ("nlvr2",)}, DatasetError, "pack for another task than nlvr2"),
+        ({"set": ("maps.steps=0",)}, UsageError, "no stage has any steps"),
+        ({"pack": "new.zip", "dry_run": True}, UsageError, "--pack writes a file and --dry-run writes nothing"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_in_one_line(
+    asked: dict[str, Any], error: type[PixsearchError], says: str, fit: Fit
+) -> None:
+    with pytest.raises(error, match=says) as refused:
+        fit(**asked)
+    assert "\n" not in str(refused.value)
+
+
+def test_one_picture_is_too_few(fit: Fit, tmp_path: Path) -> None:
+    make_photo(tmp_path / "one" / "red.png").with_suffix(".txt").write_text("all red\n")
+    with pytest.raises(DatasetError, match="1 captioned pictures are too few"):
+        fit(data=(str(tmp_path / "one"),))
+
+
+def test_the_paper_names_no_teacher_to_pictures_without_captions(fit: Fit, discs: Path) -> None:
+    (discs / "green.txt").unlink()
+    problems: list[Problem] = []
+
+    report = fit(on_problems=problems.extend, recipe="paper", stage=("maps",), set=STEPS, data=(str(discs),))
+
+    assert [str(problem) for problem in problems] == [f"{discs}: 1 picture without captions"]  # it refuses --teacher
+    assert (report.pictures, report.captions) == (5, 5)
+
+
+def test_a_pack_is_trained_on_elsewhere_with_the_same_result(fit: Fit, discs: Path, tmp_path: Path) -> None:
+    pack, out = tmp_path / "discs.zip", tmp_path / "out"
+    fit(data=(str(discs),), pack=str(pack))
+    assert not out.exists()
+    fit(data=(str(discs),), set=STEPS)
+
+    discs.rename(tmp_path / "gone")
+    moved = pack.rename(tmp_path / "gone" / "moved.zip")
+    fit(data=(str(moved),), set=STEPS, out=str(tmp_path / "elsewhere"))
+
+    assert weights_of(tmp_path / "elsewhere") == weights_of(out)
+    assert moved.exists()
+    left = {"config.json", "tokenizer.json", "model.safetensors", "log.jsonl"}  # and figures.json where there is val
+    assert {file.name for file in out.iterdir()} == left
+
+
+@pytest.mark.parametrize(
+    ("asked", "stages"),
+    [
+        ({}, ["maps"]),  # of six pictures late interaction learns nothing
+        ({"recipe": "shipped", "stage": ("maps", "pixels"), "minutes": 60.0}, ["maps", "pixels"]),
+        ({"recipe": "paper", "set": ("ranking.negatives=3",)}, ["pretraining", "ranking", "maps"]),
+    ],
+)
+def test_a_dry_run_does_a_step_of_each_stage_and_writes_nothing(
+    asked: dict[str, Any], stages: list[str], fit: Fit, discs: Path, tmp_path: Path
+) -> None:
+    steps: list[tuple[str, int, int | None]] = []
+    before = set(tmp_path.rglob("*"))
+
+    fit(lambda one: steps.append((one.task, one.done, one.total)), data=(str(discs),), dry_run=True, **asked)
+
+    assert set(tmp_path.rglob("*")) == before
+    assert [step for step in steps if step[0] in {"late", *stages}] == [(stage, 1, 1) for stage in stages]
+
+
+def test_the_same_seed_trains_the_same_weights_and_another_one_others(fit: Fit, tmp_path: Path) -> None:
+    write_vqa(tmp_path / "vqa", {"train2014": 20})
+    asked: dict[str, Any] = {"recipe": "paper", "stage": ("vqa",), "data": (str(tmp_path / "vqa"),)}
+    for number, (name, seed) in enumerate((("once", 1), ("again", 1), ("other", 2))):
+        torch.manual_seed(number)  # the new head depends on the seed alone
+        fit(**asked, set=("vqa.steps=1", "vqa.train_cnn=false"), seed=seed, out=str(tmp_path / name))
+
+    once, again, other = (weights_of(tmp_path / name) for name in ("once", "again", "other"))
+    assert once == again != other
+
+
+def test_what_val_holds_is_not_trained_on(fit: Fit, mosaics: list[CaptionedPicture], tmp_path: Path) -> None:
+    images = (str(mosaics[0].file.parent),)
+    for name, val in (("one", mosaics[8:12]), ("two", mosaics[12:16])):
+        rows = [f"{picture.file.name},{picture.captions[0]},train" for picture in mosaics[:8]]
+        rows += [f"{picture.file.name},{picture.captions[0]},val" for picture in val]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["image,caption,split", *rows]))
+        report = fit(data=(str(tmp_path / f"{name}.csv"),), images=images, set=STEPS, out=str(tmp_path / name))
+        assert (report.pictures, report.captions) == (8, 8)
+
+    assert logged_in(tmp_path / "one") == logged_in(tmp_path / "two")
+    assert figures_in(tmp_path / "one")[0]["pictures"] == 4
+
+
+@pytest.mark.slow
+def test_bf16_trains_to_much_the_same_losses(fit: Fit, tmp_path: Path) -> None:
+    losses = []
+    for precision in ("no", "bf16"):
+        out = tmp_path / precision
+        fit(recipe="shipped", stage=("layers",), set=("layers.steps=2",), precision=precision, out=str(out))
+        losses.append(logged_in(out)[0]["loss"])
+
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.05)

@@ -1,0 +1,165 @@
+"""A training set in one file: a ZIP archive of `items.json` and pictures that are small enough to decode quickly."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeGuard
+from zipfile import BadZipFile, ZipFile
+
+from PIL import Image
+
+from pixsearch.decoding import FOR_OBJECTS, TaskFailure, decoding_pool
+from pixsearch.errors import DatasetError, PictureError
+from pixsearch.picture_files import read_picture_file
+from pixsearch.pictures import open_header, open_picture, upright_rgb
+from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.storage import FilePath
+from pixsearch_trainer.data.nlvr2 import Statement
+from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.data.problems import Problem
+from pixsearch_trainer.data.vqa import Question
+
+Item = CaptionedPicture | Question | Statement
+
+_ITEMS = "items.json"
+_KINDS: dict[str, type[Item]] = {kind.__name__: kind for kind in (CaptionedPicture, Question, Statement)}
+_PICTURE_FIELDS = {CaptionedPicture: ("file",), Question: ("picture",), Statement: ("left", "right")}
+_KEPT_FORMATS = {"JPEG": "jpg", "AVIF": "avif", "WEBP": "webp"}
+_DAMAGE = (BadZipFile, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, struct.error)
+"""What reading a damaged or foreign archive raises."""
+
+
+def write_pack(items: Sequence[Item], file: Path, edge: int, on_progress: ProgressCallback) -> list[Problem]:
+    """Write items and their pictures, each once; return a problem for each picture that cannot be decoded.
+
+    Items with such a picture are left out. A JPEG, AVIF or WebP whose shorter edge is at most 1.25 x `edge` is kept
+    byte for byte; any other picture becomes an upright JPEG with a shorter edge of `edge`, but is never enlarged.
+
+    The file has its name only once it is complete and on disk. Raises OSError if it cannot be written, PixsearchError
+    if worker processes cannot be started.
+    """
+    pictures = list(dict.fromkeys(picture for item in items for picture in _pictures(item).values()))
+    each_core = 1 if all(isinstance(picture, Path) for picture in pictures) else FOR_OBJECTS
+    members: dict[FilePath, str] = {}
+    problems: list[Problem] = []
+    temporary = file.with_name(f"{file.name}.tmp")
+    try:
+        with temporary.open("wb") as output:
+            with ZipFile(output, "w") as archive, decoding_pool(each_core=each_core, preload=[__name__]) as pool:
+                packed = pool.map_ahead(_packed, ((picture, edge) for picture in pictures))
+                for picture, result in zip(pictures, packed, strict=True):
+                    if isinstance(result, tuple):
+                        members[picture] = f"{len(members):06}.{result[0]}"
+                        archive.writestr(members[picture], result[1])
+                    else:
+                        what = result.reason if isinstance(result, TaskFailure) else result
+                        problems.append(Problem(picture, None, what))
+                    on_progress(Progress("Packing pictures", len(members) + len(problems), len(pictures)))
+                whole = [item for item in items if members.keys() >= set(_pictures(item).values())]
+                archive.writestr(_ITEMS, json.dumps([_record(item, members) for item in whole]))
+            output.flush()
+            os.fsync(output.fileno())
+        temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return problems
+
+
+def read_pack(file: Path) -> list[Item]:
+    """Return the items of a pack. Their pictures are paths below the pack, for `open_packed`.
+
+    Raises DatasetError if the file is not a pack, is damaged or cannot be read.
+    """
+    with _damage_raised(str(file)):
+        members = {name: file / name for name in _archive(file).namelist()}
+        return [_item(record, members) for record in json.loads(_archive(file).read(_ITEMS))]
+
+
+def is_pack(file: FilePath) -> TypeGuard[Path]:
+    """Return whether this is a pack on this machine. Never raises."""
+    try:
+        return isinstance(file, Path) and file.is_file() and _ITEMS in _archive(file).NameToInfo
+    except _DAMAGE:
+        return False
+
+
+def open_packed(picture: FilePath, min_edge: int | None = None) -> Image.Image:
+    """Return a picture of a pack as `open_picture` does; may be called in threads and in forked processes.
+
+    Raises DatasetError if the picture or the pack is damaged.
+    """
+    assert isinstance(picture, Path)
+    with _damage_raised(f"{picture.name} in the pack {picture.parent}"):
+        return open_picture(_archive(picture.parent).read(picture.name), min_edge)
+
+
+@contextmanager
+def _damage_raised(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (*_DAMAGE, PictureError) as error:
+        raise DatasetError(
+            f"{what} cannot be read: {_reason(error)}", "Copy the pack again, or make it anew"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(map(str, error.args)).strip(" .") or type(error).__name__
+
+
+def _archive(file: Path) -> ZipFile:
+    """Return the archive, opened once by each process: a forked one would share the file position of its parent."""
+    found = file.stat()
+    return _open_archive(file, os.getpid(), found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _open_archive(file: Path, *_identity: int) -> ZipFile:
+    return ZipFile(file)
+
+
+def _pictures(item: Item) -> dict[str, FilePath]:
+    return {name: getattr(item, name) for name in _PICTURE_FIELDS[type(item)]}
+
+
+def _record(item: Item, members: dict[FilePath, str]) -> dict[str, object]:
+    pictures = {name: members[picture] for name, picture in _pictures(item).items()}
+    return {"kind": type(item).__name__, **vars(item), **pictures}
+
+
+def _item(record: dict[str, Any], members: dict[str, Path]) -> Item:
+    kind = _KINDS[record["kind"]]
+    values: dict[str, Any] = {name: members[record[name]] for name in _PICTURE_FIELDS[kind]}
+    for name in record.keys() - values.keys() - {"kind"}:
+        values[name] = tuple(record[name]) if isinstance(record[name], list) else record[name]
+    return kind(**values)
+
+
+def _packed(picture: FilePath, edge: int) -> tuple[str, bytes] | str:
+    """Return the suffix and bytes of a picture as it is packed, or the reason why it cannot be."""
+    try:
+        data = _archive(picture.parent).read(picture.name) if is_pack(picture.parent) else read_picture_file(picture)
+        header = open_header(data)
+        suffix, small = _KEPT_FORMATS.get(header.format or ""), min(header.size) <= 1.25 * edge
+        upright = upright_rgb(header, edge)
+        if suffix and small:
+            return suffix, data
+        scale = min(1.0, edge / min(upright.size))
+        size = round(upright.width * scale), round(upright.height * scale)
+        scaled = upright.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        scaled.info.clear()  # a GIF's comment may be longer than a JPEG's can be
+        buffer = io.BytesIO()
+        scaled.save(buffer, "JPEG", quality=92, subsampling="4:4:4")
+        return "jpg", buffer.getvalue()
+    except PictureError as error:
+        return error.message
+    except (BadZipFile, EOFError, OSError) as error:
+        return f"cannot be packed: {_reason(error)}"

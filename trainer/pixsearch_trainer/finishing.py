@@ -1,0 +1,54 @@
+"""What is done with the checkpoint that a run leaves: val chooses the default order, and calibrates it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pixsearch.errors import UsageError
+from pixsearch.model.checkpoints import CONFIG_FILE
+from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.progress import ProgressCallback
+from pixsearch.search.runtime import Runtime
+from pixsearch_trainer.data.pack import open_packed
+from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.evaluation.calibration import calibrate
+from pixsearch_trainer.evaluation.encoding import encode
+from pixsearch_trainer.evaluation.measure import evaluate
+
+_QUERIES = 200
+_CANDIDATES = 32
+_FEWEST_CAPTIONS = 50  # a curve fitted on fewer says little
+
+
+def finish(
+    checkpoint: Path,
+    val: Sequence[CaptionedPicture],
+    say: Callable[[str], None],
+    on_progress: ProgressCallback,
+    load: Callable[[Path], Runtime] = PixelBertRuntime,
+) -> None:
+    """Let val choose whether the re-rank orders results by default, and fit the probability of a match on it.
+
+    A checkpoint keeps the calibration that it had where val is too small, or gives no curve.
+
+    Args:
+        val: pictures in a pack.
+    """
+    if sum(len(picture.captions) for picture in val) < _FEWEST_CAPTIONS:
+        return
+    runtime = load(checkpoint)
+    encoded = encode(runtime, val, on_progress, decode=lambda files, edge: (open_packed(file, edge) for file in files))
+    found = evaluate(runtime, encoded, (_CANDIDATES,), _QUERIES, on_progress=on_progress).text_to_image
+    first_stage, reranked = found.first_stage, found.reranked[_CANDIDATES]
+    config = PixelBertConfig.load(checkpoint / CONFIG_FILE)
+    config = dataclasses.replace(config, rerank=reranked.r1 >= first_stage.r1)
+    say(f"val, end: text to image R@1 first stage {first_stage.r1:.1f}, re-ranked {reranked.r1:.1f}")
+    try:
+        report = calibrate(runtime, encoded, _CANDIDATES, _QUERIES, on_progress=on_progress)
+        config = dataclasses.replace(config, calibration=report.calibration)
+    except UsageError as error:
+        say(f"not calibrated: {error.message}")
+    config.save(checkpoint / CONFIG_FILE)

@@ -1,0 +1,164 @@
+"""Image-text matching (ITM) in the joint stream, on blocks of pictures that look alike.
+
+Three things make it learn from a few thousand pictures, where binary ITM on a batch's negatives stays at the base rate:
+
+- *Blocks of look-alikes.* Every caption of a block is matched with each of its pictures, and the loss is a softmax over
+  each row (which picture?) and each column (which caption?): the paper's ranking among hard negatives (section 4.2),
+  both ways.
+- *A logit of its own.* What the two streams say apart is left out while it trains: on pictures that they know by heart
+  nothing would be left to learn.
+- *Many pairs*, and masked words (MLM) beside them.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixsearch.model.masked_words import MaskedWordHead
+from pixsearch.model.pixel_bert import PixelBertForRetrieval, masked_mean
+from pixsearch_trainer.batches.draws import CaptionedSet, Draws, Pairs, PairsAt, generator_of
+from pixsearch_trainer.batches.pairs import PairBatch
+from pixsearch_trainer.losses import contrastive_loss, drift_loss, same_items, soft_targets
+from pixsearch_trainer.objectives.pretraining import mask_words, masked_word_loss
+from pixsearch_trainer.objectives.sampling import sample_pixels
+from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions
+
+_NEAREST_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointOptions(StreamsOptions):
+    """How the joint stream is trained (docs/experiments.md, "A CNN that is trained too")."""
+
+    epochs: float = 0.5
+    """By the first pictures of blocks."""
+    batch: int = 8
+    """Blocks a step and process."""
+    block: int = 16
+    """Pictures a block: block x block pairs pass the Transformer at once."""
+    neighbours: int = 64
+    """A block is drawn from this many pictures that look most like its first."""
+    caption_likeness: float = 0.7
+    """How much likeness of captions counts in that, against likeness of pictures."""
+    learning_rate: float = 1e-4
+    head_learning_rate: float = 2e-4
+    maps_learning_rate: float = 5e-5
+    scalar_learning_rate: float = 2e-2
+    clip: float | None = 5.0
+    looks: int = 4
+    pixel_dropout: float = 0.2
+    joint_pixels: int = 36
+    """Pixels of each picture that the joint stream reads in a step (section 3.3)."""
+    joint_softness: float = 0.3
+    joint_temperature: float = 0.05
+    masked_share: float = 0.3
+    mlm_weight: float = 0.3
+    itc_weight: float = 0.5
+    late_weight: float = 0.5
+    drift_weight: float = 5.0
+    similarity_weight: float = 70.0
+    """Of what the streams say apart, in the logit of a search: R@1 is flat from 45 to 250."""
+
+
+class JointObjective(StreamsObjective):
+    """In a block each caption is to find its picture and each picture its caption; the streams stay where they were.
+
+    Losses: `itm`, `mlm`, `itc`, `late`, `drift`.
+    """
+
+    def __init__(self, network: PixelBertForRetrieval, sentences: Tensor, options: JointOptions) -> None:
+        """Args:
+        network, sentences: see `StreamsObjective`.
+        """
+        super().__init__(network, sentences, options)
+        self.mlm_head = MaskedWordHead(network.config).to(sentences.device)
+        self._joint = options
+        # In a tuple, so that it is no part of the module: it never changes, and the stage's beginning has it.
+        self._before = (copy.deepcopy(network.model.layers).requires_grad_(False).eval(),)
+
+    def forward(self, batch: PairBatch) -> dict[str, Tensor]:
+        network, options = self.network, self._joint
+        grid, pixel_mask = batch.seen.grids(network.model)
+        embedded = network.model.embed_words(batch.ids)
+        words = network.read_each_word(batch.ids, batch.mask)
+        losses = self.losses(batch, words, grid, pixel_mask)
+        total = self.weighted(losses)
+        sampled, sampled_mask = sample_pixels(grid, pixel_mask, options.joint_pixels)
+        pixels = network.model.embed_pixels(sampled, options.pixel_dropout)
+        losses["itm"] = self._matching(batch, embedded, pixels, sampled_mask)
+        losses["mlm"] = self._masked_words(batch, pixels, sampled_mask)
+        with torch.no_grad():
+            before = embedded
+            for layer in self._before[0]:
+                before = layer(before, batch.mask[:, None, None, :])
+        held = drift_loss(words[batch.mask], before[batch.mask])
+        held = held + drift_loss(masked_mean(words, batch.mask), self._sentences[batch.captions])
+        losses["drift"] = held / 2
+        total = total + losses["itm"] + options.mlm_weight * losses["mlm"] + options.drift_weight * losses["drift"]
+        return {"loss": total, **losses}
+
+    def _matching(self, batch: PairBatch, words: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
+        """Softmax both ways within each block."""
+        options, size = self._joint, self._joint.block
+        blocks = torch.arange(len(batch), device=words.device).view(-1, size)
+        rows = blocks[:, :, None].expand(-1, -1, size).flatten()  # captions, each with every picture of its block
+        columns = blocks[:, None, :].expand(-1, size, -1).flatten()
+        logits = self.network.joint_logit(words[rows], batch.mask[rows], pixels[columns], pixel_mask[columns])
+        losses = []
+        for own, scores in zip(blocks, logits.view(-1, size, size), strict=True):
+            same, read = same_items(batch.pictures[own], batch.captions[own]), self._sentences[batch.captions[own]]
+            losses.append(
+                contrastive_loss(scores, soft_targets(same, read, options.joint_softness, options.joint_temperature))
+            )
+        return torch.stack(losses).mean()
+
+    def _masked_words(self, batch: PairBatch, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
+        model = self.network.model
+        ids, targets = mask_words(batch.ids, self.network.config.vocabulary_size, self._joint.masked_share)
+        states = model.read_jointly(model.embed_words(ids), batch.mask, pixels, pixel_mask)[:, : ids.shape[1]]
+        logits = self.mlm_head(states[targets >= 0], model.word_embedding.word_embeddings.weight)
+        return masked_word_loss(logits, targets)
+
+
+def blocks_of_neighbours(
+    data: CaptionedSet, neighbours: Tensor, options: JointOptions, *, mirror: bool, rank: int = 0, processes: int = 1
+) -> PairsAt:
+    """Draw a step's blocks, one after the other: a picture by weight, and others at random from its neighbours.
+
+    Args:
+        neighbours: [pictures, n], see `nearest_pictures`.
+    """
+    draws = Draws(data.weights, options.batch * processes, data.seed, processes)
+
+    def pairs_at(step: int) -> Pairs:
+        firsts = draws.at(step)
+        generator = generator_of(data.seed, 3, step)
+        order = torch.rand(len(firsts), neighbours.shape[1], generator=generator).argsort(1)[:, : options.block - 1]
+        others = neighbours[firsts].gather(1, order)
+        pictures = torch.cat([firsts[:, None], others], dim=1).chunk(processes)[rank].flatten()
+        return data.with_captions(pictures, step * processes + rank, mirror)
+
+    return pairs_at
+
+
+@torch.no_grad()
+def nearest_pictures(images: Tensor, sentences: Tensor, caption_likeness: float, count: int) -> Tensor:
+    """Return for each picture the others that look most like it, the nearest first [pictures, count], on the CPU.
+
+    Args:
+        images: unit embeddings [pictures, embedding_size].
+        sentences: the mean of each picture's captions [pictures, width], not normalised.
+        caption_likeness: how much the cosine of captions counts against that of pictures.
+    """
+    vectors = torch.cat([images, caption_likeness**0.5 * F.normalize(sentences, dim=-1)], dim=1)
+    nearest = []
+    for rows in torch.arange(len(vectors), device=vectors.device).split(_NEAREST_AT_ONCE):
+        alike = vectors[rows] @ vectors.T
+        alike[torch.arange(len(rows)), rows] = -torch.inf
+        nearest.append(alike.topk(min(count, len(vectors) - 1)).indices.cpu())
+    return torch.cat(nearest)

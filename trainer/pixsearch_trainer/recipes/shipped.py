@@ -1,0 +1,60 @@
+"""`shipped`: what makes the checkpoint in the package; on a GPU what to take from 10,000 pictures on.
+
+From EfficientNet-Lite2 trained on ImageNet and MiniLM trained on text, which `make model` fetches and names, or from a
+checkpoint (`--model`):
+
+1. `maps`: the embedding maps on the frozen CNN.
+2. `late`: late interaction likewise. Both run well on a CPU.
+3. `cnn`: CNN, maps and late interaction together by soft ITC on augmented pictures.
+4. `layers`: the same with the Transformer's layers, held by a cosine to the sentences that they made before.
+5. `pixels`: the pixels' way into the Transformer, all else frozen; it makes pixels readable.
+6. `joint`: the joint stream by ITM on blocks of look-alikes, with MLM; the streams are trained along and held.
+
+`--stage` runs some of them. docs/experiments.md, "A CNN that is trained too", has what each brought.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pixsearch_trainer.objectives.joint import JointOptions
+from pixsearch_trainer.objectives.maps import MapsOptions
+from pixsearch_trainer.objectives.pixels import PixelsOptions
+from pixsearch_trainer.recipes.recipe import Recipe
+from pixsearch_trainer.recipes.stages import (
+    CnnOptions,
+    LateOptions,
+    cnn_stage,
+    joint_stage,
+    late_stage,
+    maps_stage,
+    pixels_stage,
+)
+from pixsearch_trainer.starting_weights import Start
+
+
+@dataclass(frozen=True)
+class ShippedOptions:
+    """The numbers of each stage; `share` is its part of --minutes."""
+
+    start: Start = Start(backbone="efficientnet_lite2", input_size=288)
+    maps: MapsOptions = MapsOptions(share=0.3)
+    late: LateOptions = LateOptions(share=0.7)
+    cnn: CnnOptions = CnnOptions(share=2.5)
+    layers: CnnOptions = CnnOptions(epochs=8, cnn_learning_rate=3e-4, layers_learning_rate=2e-5, share=2.5)
+    pixels: PixelsOptions = PixelsOptions(share=0.3)
+    joint: JointOptions = JointOptions(share=4.0)
+
+
+SHIPPED = Recipe(
+    options=ShippedOptions(),
+    stages={
+        "maps": maps_stage,
+        "late": late_stage,
+        "cnn": cnn_stage,
+        "layers": cnn_stage,
+        "pixels": pixels_stage,
+        "joint": joint_stage,
+    },
+    uses=frozenset({"teacher", "teacher_texts", "minutes"}),
+)

@@ -1,0 +1,1 @@
+"""The one run: stages, their loop, and their state."""

@@ -1,0 +1,139 @@
+"""The loop: batches through an objective, gradients into optimisers.
+
+A step's randomness is seeded from (seed, stage, step, rank), and its batch is a function of the same numbers. So a run
+that resumes from a saved step does what it would have done uninterrupted, bit for bit on a CPU, and no state of a
+generator has to be saved.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from pixsearch.errors import PixsearchError
+from pixsearch_trainer.batches.draws import mixed_seed
+from pixsearch_trainer.run.accelerator import in_any_process, on_main_process
+from pixsearch_trainer.run.stage import Batch, Stage
+
+_CHECK_EVERY = 10  # steps between two looks at the losses on a GPU, where each look waits for the device
+_REHEARSED = 0.05  # share of a stage's time that measuring its speed may take
+_FEWEST_REHEARSED = 4
+
+
+class TrainingFailed(PixsearchError):
+    """A step cannot be done: its loss is not finite, or it does not fit into memory."""
+
+
+class Loop:
+    """A stage's steps in one accelerator. `losses` are the means over processes, as the last check found them."""
+
+    def __init__(self, stage: Stage, name: str, number: int, accelerator: Accelerator, seed: int) -> None:
+        self.losses: dict[str, float] = {}
+        self._stage, self._name, self._accelerator = stage, name, accelerator
+        self._seed = seed, number
+        self._objective, *self._optimizers = accelerator.prepare(stage.objective, *stage.optimizers)
+        self._rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in stage.optimizers]
+        self._unchecked: deque[tuple[int, dict[str, Tensor], list[str]]] = deque()
+
+    def steps(self, first: int) -> Iterator[tuple[int, int]]:
+        """Do steps from `first` on; yields after each the steps done and the pictures that it saw, over all processes.
+
+        Raises:
+            TrainingFailed: a loss is not finite, or memory ran out.
+        """
+        batches, steps = self._stage.batches(first), self._stage.steps
+        for step in range(first, steps):
+            seen = self._step(step, next(batches), self._stage.schedule(step, steps))
+            if self.checks(step + 1):
+                self._check()
+            yield step + 1, seen
+
+    def checks(self, done: int) -> bool:
+        """Whether losses, and signals to other processes, are looked at after so many steps."""
+        immediate = self._accelerator.device.type == "cpu" and self._accelerator.num_processes == 1
+        return immediate or done % _CHECK_EVERY == 0 or done == self._stage.steps
+
+    def rehearse(self, budget_s: float) -> float:
+        """Measure the seconds that a step takes, by steps at a learning rate of 0, which change nothing."""
+        batches, started, ends = self._stage.batches(0), time.monotonic(), list[float]()
+        for step in range(self._stage.steps):
+            self._step(step, next(batches), rate=0.0)
+            if self._accelerator.device.type == "cuda":
+                torch.cuda.synchronize()
+            ends.append(time.monotonic())
+            enough = len(ends) >= _FEWEST_REHEARSED and ends[-1] - started > _REHEARSED * budget_s
+            if on_main_process(self._accelerator, lambda enough=enough: enough):  # type: ignore[misc]
+                break
+        for optimizer in self._stage.optimizers:
+            optimizer.state.clear()
+        self._check()
+        settled = ends[len(ends) // 2 :]  # the first steps load, compile and find batches that were made ahead
+        if len(settled) < 2:
+            settled = [started, *ends]
+        measured = (settled[-1] - settled[0]) / (len(settled) - 1)
+        return on_main_process(self._accelerator, lambda: measured)
+
+    def state(self) -> dict[str, object]:
+        """What `restore` needs, once the losses up to here have been checked."""
+        self._check()
+        optimizers = [optimizer.state_dict() for optimizer in self._stage.optimizers]
+        return {"objective": self._stage.objective.state_dict(), "optimizers": optimizers}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put a saved state in place."""
+        self._stage.objective.load_state_dict(state["objective"])
+        for optimizer, saved in zip(self._stage.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+    def _step(self, step: int, batch: Batch, rate: float) -> int:
+        torch.manual_seed(mixed_seed(*self._seed, step, self._accelerator.process_index))
+        for optimizer, rates in zip(self._stage.optimizers, self._rates, strict=True):
+            for group, base in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = base * rate
+        try:
+            losses: dict[str, Tensor] = self._objective(batch)
+            self._accelerator.backward(losses["loss"])
+        except torch.OutOfMemoryError as error:
+            raise TrainingFailed(
+                f"{self._name}: a batch of {len(batch)} does not fit into the GPU's memory "
+                f"({str(error).split('.')[0]})",
+                f"Lower it: --set {self._name}.batch={max(2, len(batch) // 2)}",
+            ) from error
+        self._unchecked.append((step, {name: loss.detach() for name, loss in losses.items()}, batch.names))
+        if self._accelerator.device.type == "cpu":
+            self._check_finite()  # costs nothing here, and a broken loss then changes no weight
+        if self._stage.clip is not None:
+            self._accelerator.clip_grad_norm_(self._objective.parameters(), self._stage.clip)
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        processes: int = self._accelerator.num_processes
+        return len(batch) * processes
+
+    def _check(self) -> None:
+        """Look at the losses since the last check. Raises TrainingFailed where one is not finite."""
+        self._check_finite()
+        if self._unchecked:
+            last = {name: loss.float() for name, loss in self._unchecked[-1][1].items()}
+            reduced = self._accelerator.reduce(last, reduction="mean")
+            self.losses = {name: round(value.item(), 6) for name, value in reduced.items()}
+        self._unchecked.clear()
+
+    def _check_finite(self) -> None:
+        steps = self._unchecked
+        broken = next((one for one in steps if not torch.isfinite(one[1]["loss"])), None) if steps else None
+        if not in_any_process(broken is not None, self._accelerator):
+            return
+        step, which = (broken[0], f"the batch {', '.join(broken[2])}") if broken else (steps[-1][0], "another process")
+        value = f"{broken[1]['loss'].item()}" if broken else "not finite"
+        raise TrainingFailed(
+            f"{self._name}, step {step + 1}: the loss is {value} on {which}",
+            f"Check these pictures and captions, or lower --set {self._name}.learning_rate. "
+            "The last saved step is intact",
+        )

