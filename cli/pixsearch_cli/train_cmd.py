@@ -79,6 +79,7 @@ def train(
 
     For example: pixsearch train --data dataset.json --images pictures --out my-model
     """
+    from pixsearch.model.checkpoints import CONFIG_FILE
     from pixsearch_trainer.options import TrainOptions
     from pixsearch_trainer.run.accelerator import is_main_process
     from pixsearch_trainer.train import Listener, train
@@ -93,7 +94,7 @@ def train(
         "stage": tuple(stage or ()) or None,
         "set": tuple(set or ()) or None,
         "minutes": minutes,
-        "model": str(Path(model).absolute()) if model and Path(model).exists() else model,
+        "model": str(Path(model).absolute()) if model and (Path(model) / CONFIG_FILE).exists() else model,
         "teacher": str(Path(teacher).absolute()) if teacher and Path(teacher).exists() else teacher,
         "teacher_texts": teacher_texts and str(teacher_texts.absolute()),
         "out": out and str(out),
@@ -116,7 +117,7 @@ def train(
     if pack is not None:
         print(f"{pack}: {pairs}")
     elif dry_run:
-        print(f"dry run: {pairs}; one step of each stage took {60 * report.minutes:.0f} s; nothing was written")
+        print(f"dry run: {pairs}; ready to train after {60 * report.minutes:.0f} s; nothing was written")
     else:
         print(f"{report.out}: {pairs}, {report.minutes:.0f} minutes")
         if report.task == "retrieval":

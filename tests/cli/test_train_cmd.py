@@ -118,7 +118,7 @@ def test_the_library_and_model_of_the_environment_contradict_neither_data_nor_a_
     ("arguments", "says"),
     [
         ("--pack p.zip", "p.zip: 1,234 pictures, 1 caption\n"),
-        ("--dry-run", "dry run: 1,234 pictures, 1 caption; one step of each stage took 120 s; nothing was written\n"),
+        ("--dry-run", "dry run: 1,234 pictures, 1 caption; ready to train after 120 s; nothing was written\n"),
         ("--out o", "o: 1,234 pictures, 1 caption, 2 minutes\nSearch with it: pixsearch index --model o FOLDER\n"),
         ("--stage vqa", "out: 1,234 pictures, 1 caption, 2 minutes\n"),
     ],

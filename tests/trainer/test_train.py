@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,10 @@ import pytest
 import torch
 
 from pixsearch.errors import DatasetError, PixsearchError, UsageError
+from pixsearch.model.checkpoints import CONFIG_FILE
+from pixsearch.model.config import Calibration, PixelBertConfig
+from pixsearch.progress import silent
+from pixsearch_trainer.data.pack import write_pack
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.problems import Problem
 from tests.other_tasks import write_vqa
@@ -82,7 +88,7 @@ def test_a_pack_is_trained_on_elsewhere_with_the_same_result(fit: Fit, discs: Pa
 @pytest.mark.parametrize(
     ("asked", "stages"),
     [
-        ({}, ["maps"]),  # of six pictures late interaction learns nothing
+        ({}, ["maps", "late"]),  # also what so few pictures would be too few for
         ({"recipe": "shipped", "stage": ("maps", "pixels"), "minutes": 60.0}, ["maps", "pixels"]),
         ({"recipe": "paper", "set": ("ranking.negatives=3",)}, ["pretraining", "ranking", "maps"]),
     ],
@@ -132,3 +138,46 @@ def test_bf16_trains_to_much_the_same_losses(fit: Fit, tmp_path: Path) -> None:
         losses.append(logged_in(out)[0]["loss"])
 
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+def test_packing_that_fails_leaves_no_pack_and_another_unfinished_run_as_it_is(
+    fit: Fit, discs: Path, tmp_path: Path
+) -> None:
+    unfinished = tmp_path / "out" / "run" / "state.pt"
+    unfinished.parent.mkdir(parents=True)
+    unfinished.write_bytes(b"half a run")
+    (discs / "red.png").write_bytes((discs / "red.png").read_bytes()[:40])
+
+    with pytest.raises(DatasetError, match="more than the 0 allowed"):
+        fit(data=(str(discs),), pack=str(tmp_path / "new.zip"), max_bad=0)
+
+    assert not (tmp_path / "new.zip").exists()
+    assert unfinished.read_bytes() == b"half a run"
+
+
+def test_pictures_without_captions_in_a_pack_are_for_a_teacher_alone(fit: Fit, discs: Path, tmp_path: Path) -> None:
+    pictures = [
+        CaptionedPicture(file, ("a disc",) if number else ()) for number, file in enumerate(discs.glob("*.png"))
+    ]
+    write_pack(pictures, tmp_path / "mixed.zip", 64, silent)
+
+    assert fit(data=(str(tmp_path / "mixed.zip"),), set=STEPS).pictures == 5
+
+
+def test_a_recipe_that_does_not_calibrate_keeps_no_calibration_of_other_weights(
+    fit: Fit, tiny_start: Path, tmp_path: Path
+) -> None:
+    start = shutil.copytree(tiny_start, tmp_path / "calibrated")
+    config = PixelBertConfig.load(start / CONFIG_FILE)
+    dataclasses.replace(config, calibration=Calibration(2.0, -1.0)).save(start / CONFIG_FILE)
+
+    fit(model=str(start), recipe="shipped", stage=("maps",), set=STEPS)
+
+    assert PixelBertConfig.load(tmp_path / "out" / CONFIG_FILE).calibration is None
+
+
+@pytest.mark.parametrize("setting", ["maps.feature_dropout=2", "maps.batch=0", "late.softness=-1", "maps.share=0"])
+def test_an_impossible_number_is_refused_in_one_line(fit: Fit, setting: str) -> None:
+    name = setting.partition(".")[2].partition("=")[0]
+    with pytest.raises(UsageError, match=rf"{name} (must|cannot) be"):
+        fit(set=(setting,))

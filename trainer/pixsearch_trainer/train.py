@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -100,6 +101,8 @@ def train(asked: TrainOptions, listener: Listener) -> Report:
             edge = round(_PACK_SCALE * processor.config.input_size)
             on_main_process(accelerator, lambda: _begin(asked, recipe, names, folder, edge, listener))
         items = _items_of(_pack(asked, folder), _task(names))
+        if asked.teacher is None:  # a pack made for a teacher has others
+            items = [item for item in items if not isinstance(item, CaptionedPicture) or item.captions]
         if not asked.pack:
             _train(asked, recipe, settings, names, network, processor, items, folder, accelerator, listener, began)
     training = of_split(as_pictures(items), "train")
@@ -125,13 +128,16 @@ def _train(
     if task == "vqa":
         answers = common_answers([item for item in items if item.split == "train"])  # type: ignore[misc]
     network, processor = for_task(task, network, processor, answers)
+    if not recipe.calibrates:  # what it had was fitted on other weights
+        network.config = processor.config = dataclasses.replace(network.config, calibration=None)
     spent = (time.monotonic() - began) / 60
     minutes = None if asked.minutes is None or asked.dry_run else asked.minutes - spent
     run = Run(network, processor, folder, accelerator, listener.say, listener.on_progress, asked.seed, minutes)
     pictures, teacher = _taught(asked, items, processor, listener.on_progress)
     material = Material(run, pictures, asked.workers, teacher)
     if recipe.adjust is not None:
-        settings = recipe.adjust(settings, len(material.training))
+        enough = asked.dry_run or bool(asked.stage)  # each stage is tried, and one that is named runs
+        settings = recipe.adjust(settings, sys.maxsize if enough else len(material.training))
     if asked.dry_run:
         settings = _one_step_each(settings, names)
     run.train(recipe.plan(names, settings, material), asked.resume)
@@ -180,7 +186,9 @@ def _begin(
             problems = [*problems, *write_pack(items, pack, edge, listener.on_progress)]
             enforce_limit(problems, asked.max_bad, len(items))
         except BaseException:
-            folder.end()  # --resume must not find it
+            pack.unlink(missing_ok=True)
+            if not asked.pack:
+                folder.end()  # --resume must not find it
             raise
     listener.on_problems(problems)
 

@@ -50,9 +50,10 @@ def test_a_stage_trains_what_it_says_and_nothing_else_and_a_rehearsal_nothing_at
         network.late_interaction.scale.data.fill_(20.0)  # else it stays closed
     material, options = material_of((network, processor), packed, tmp_path), with_settings(SHIPPED.options, SETTINGS)
     stage = SHIPPED.stages[name](material, getattr(options, name))
+    assert network.model.layers.training is (name in ("layers", "joint"))  # or no dropout holds them back
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     rates = {id(p): group["lr"] for one in stage.optimizers for group in one.param_groups for p in group["params"]}
-    trained = {name: rates[id(p)] for name, p in network.named_parameters() if id(p) in rates}
+    trained = {name: rates[id(p)] for name, p in network.named_parameters() if p.requires_grad}
 
     loop = Loop(stage, name, 0, material.run.accelerator, seed=0)
     loop.rehearse(budget_s=0)
@@ -103,9 +104,15 @@ def test_a_tiny_network_learns_32_pictures_by_heart_in_both_stages_of_a_search_a
     fit: Fit, packed: list[CaptionedPicture], mosaics: list[CaptionedPicture], tmp_path: Path
 ) -> None:
     """Nothing is left out or softened, and similarity counts nothing in the joint stream's logit."""
-    softened = ("softness", "feature_dropout", "hidden_dropout")
-    settings = [f"{stage}.{name}=0" for stage in ("maps", "joint") for name in softened]
-    settings += ["joint.pixel_dropout=0", "joint.joint_softness=0", "joint.drift_weight=0", "joint.similarity_weight=0"]
+    zeros = {
+        "maps": ("softness", "feature_dropout", "hidden_dropout"),
+        "pixels": ("softness", "feature_dropout"),
+        "joint": (
+            *("softness", "feature_dropout", "hidden_dropout", "pixel_dropout", "joint_softness"),
+            *("drift_weight", "mlm_weight", "similarity_weight"),
+        ),
+    }
+    settings = [f"{stage}.{name}=0" for stage, names in zeros.items() for name in names]
     settings += ["maps.steps=150", "maps.learning_rate=3e-3", "pixels.steps=50", "joint.steps=400", "joint.batch=1"]
     settings += ["joint.learning_rate=1e-3", "joint.head_learning_rate=1e-3"]
     asked = {"recipe": "shipped", "stage": ("maps", "pixels", "joint"), "set": tuple(settings)}

@@ -108,7 +108,7 @@ def test_too_little_memory_says_what_to_lower(monkeypatch: pytest.MonkeyPatch) -
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
 
     monkeypatch.setattr(Slope, "forward", too_much)
-    with pytest.raises(TrainingFailed, match=r"a batch of 8 does not fit.*--set slope\.batch=4"):
+    with pytest.raises(TrainingFailed, match=r"a batch of 8 does not fit.*a lower --set slope\.batch"):
         train(stage_of([[1.0] * 8]))
 
 

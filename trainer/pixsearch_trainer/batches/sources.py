@@ -80,12 +80,17 @@ def packed_pixels(
             _Packed(pictures, processor, augmentation),
             batch_sampler=_Items(pairs_at, first, seed),
             num_workers=workers,
-            collate_fn=list,
+            collate_fn=_collated,
             generator=torch.Generator(),  # else it draws a seed from the global one, and that at other moments
         )
-        return (Seen(pixels) for pixels in loader)
+        return (Seen(list(pixels)) for pixels in loader)
 
     return source
+
+
+def _collated(pixels: list[Tensor]) -> Tensor | list[Tensor]:
+    """One tensor where all have one shape: each tensor from a worker takes a file descriptor."""
+    return torch.stack(pixels) if len({tensor.shape for tensor in pixels}) == 1 else pixels
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,6 @@ class Material:
         run = self.run
 
         def encode() -> GridStore:
-            run.network.eval()
             return encode_grids(run.network, run.processor, pictures, run.folder.cache, name, run.on_progress, mirrored)
 
         if alone:
@@ -125,6 +124,13 @@ class Material:
 def steps_of(options: StageOptions, draws: Draws) -> int:
     """The steps of a stage, given or by epochs."""
     return options.steps if options.steps is not None else max(1, round(options.epochs * draws.steps_an_epoch))
+
+
+def fit_missing_statistics(material: Material) -> None:
+    """Standardise what the maps and the Transformer take of the CNN, in a network that starts from parts."""
+    for part in (material.network.maps, material.network.model):
+        if not part.standardise.fitted:
+            fit_statistics(part, material.sample())
 
 
 def fit_statistics(part: PixelBertModel | EmbeddingMaps, grids: GridStore) -> None:

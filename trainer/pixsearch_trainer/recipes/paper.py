@@ -237,7 +237,7 @@ def _judge_by_loss(material: Material, objective: Objective, options: PaperOptio
     def judge() -> tuple[float, dict[str, object]]:
         batches = islice(_every(material, data.pictures, options), _VAL_BATCHES)
         losses: list[dict[str, Tensor]] = []
-        with torch.random.fork_rng(), autocast(run.device):
+        with torch.random.fork_rng(devices=[]), autocast(run.device):
             torch.manual_seed(0)
             for batch in batches:
                 losses.append(objective(add_others(batch, 0, data, run.processor, others) if others else batch))

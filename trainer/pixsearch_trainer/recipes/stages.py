@@ -15,7 +15,7 @@ from pixsearch_trainer.objectives.joint import JointObjective, JointOptions, blo
 from pixsearch_trainer.objectives.maps import MapsObjective, MapsOptions, pooled_batches
 from pixsearch_trainer.objectives.pixels import PixelsObjective, PixelsOptions
 from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions
-from pixsearch_trainer.recipes.material import Material, fit_statistics, steps_of
+from pixsearch_trainer.recipes.material import Material, fit_missing_statistics, steps_of
 from pixsearch_trainer.run.schedules import cosine
 from pixsearch_trainer.run.stage import Batches, Judge, Objective, Stage, StageOptions, adamw, train_only
 
@@ -57,9 +57,7 @@ def maps_stage(material: Material, options: MapsOptions) -> Stage:
     network = material.network
     views = material.views()
     pooled = torch.stack([store.pooled() for store in views], dim=1).to(material.run.device)
-    for part in (network.maps, network.model):
-        if not part.standardise.fitted:
-            fit_statistics(part, views[0] if part is network.maps else material.sample())
+    fit_missing_statistics(material)
     [maps] = train_only(network, network.maps)
     objective = MapsObjective(network.maps, material.sentences(), options, material.teacher)
     pairs_at = pairs_by_weight(material.training, material.draws(options), mirror=True, **material.place)
@@ -75,6 +73,7 @@ def late_stage(material: Material, options: LateOptions) -> Stage:
     of the training pictures by heart (docs/experiments.md).
     """
     network = material.network
+    fit_missing_statistics(material)
     _open(network)
     late = network.late_interaction
     train_only(network, late)
@@ -93,6 +92,7 @@ def cnn_stage(material: Material, options: CnnOptions) -> Stage:
     learning rate, held by a cosine to the sentences that they made before.
     """
     network = material.network
+    fit_missing_statistics(material)
     _open(network)
     sentences = material.sentences()
     cnn, maps, late, layers = train_only(
@@ -113,6 +113,7 @@ def cnn_stage(material: Material, options: CnnOptions) -> Stage:
 def pixels_stage(material: Material, options: PixelsOptions) -> Stage:
     """The pixels' way into a frozen Transformer."""
     network = material.network
+    fit_missing_statistics(material)
     [*parts] = train_only(network, *pixel_parts(network))
     objective = PixelsObjective(network, material.sentences(), options)
     optimizer = adamw(
@@ -127,6 +128,7 @@ def pixels_stage(material: Material, options: PixelsOptions) -> Stage:
 def joint_stage(material: Material, options: JointOptions) -> Stage:
     """The joint stream, on grids of a frozen CNN; the streams are trained along, and held."""
     network = material.network
+    fit_missing_statistics(material)
     views, sentences = material.views(), material.sentences()
     network.similarity_weight.data.fill_(options.similarity_weight)
     neighbours = _neighbours(material, views[0].pooled().to(sentences.device), sentences, options)

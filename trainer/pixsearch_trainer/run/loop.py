@@ -103,7 +103,7 @@ class Loop:
             raise TrainingFailed(
                 f"{self._name}: a batch of {len(batch)} does not fit into the GPU's memory "
                 f"({str(error).split('.')[0]})",
-                f"Lower it: --set {self._name}.batch={max(2, len(batch) // 2)}",
+                f"Start again with a lower --set {self._name}.batch",
             ) from error
         self._unchecked.append((step, {name: loss.detach() for name, loss in losses.items()}, batch.names))
         if self._accelerator.device.type == "cpu":
@@ -134,6 +134,6 @@ class Loop:
         value = f"{broken[1]['loss'].item()}" if broken else "not finite"
         raise TrainingFailed(
             f"{self._name}, step {step + 1}: the loss is {value} on {which}",
-            f"Check these pictures and captions, or lower --set {self._name}.learning_rate. "
+            f"Check these pictures and captions, or start again with a lower --set {self._name}.learning_rate. "
             "The last saved step is intact",
         )

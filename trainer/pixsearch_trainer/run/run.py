@@ -195,7 +195,8 @@ class Run:
         started = time.monotonic()
         step_s = loop.rehearse(left_s)
         left_s -= time.monotonic() - started + look_s * stage.looks
-        stage.steps = self._steps[name] = max(1, round(left_s / step_s))
+        steps = on_main_process(self.accelerator, lambda: max(1, round(left_s / step_s)))  # clocks differ
+        stage.steps = self._steps[name] = steps
         self._looks.append({"stage": number, "name": name, "step": 0, "steps": stage.steps, "seconds_a_step": step_s})
         self._write_looks()
         self.say(f"{name}: {stage.steps:,} steps of {step_s:.2g} s fit into the time; repeat with {self._repeat()}")

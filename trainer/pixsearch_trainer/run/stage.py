@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from pixsearch.errors import UsageError
 from pixsearch_trainer.run.schedules import Schedule, cosine
 
 
@@ -61,6 +62,18 @@ class StageOptions:
     """See `Stage.kept`."""
     share: float = 1.0
     """Of the time that --minutes leaves, relative to the other stages."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where a number is impossible."""
+        for name, value in vars(self).items():
+            if name.endswith(_SHARES) and not 0 <= value <= 1:
+                raise UsageError(f"{name} must be between 0 and 1, not {value}")
+            if name in _POSITIVE and value is not None and value <= 0:
+                raise UsageError(f"{name} must be positive, not {value}")
+
+
+_SHARES = ("dropout", "softness", "warm_up", "kept", "masked_share", "teacher_weight")
+_POSITIVE = ("batch", "share", "clip", "temperature", "block", "neighbours", "negatives", "hardest", "sampled_pixels")
 
 
 @dataclass
