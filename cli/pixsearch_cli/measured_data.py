@@ -8,11 +8,11 @@ import typer
 
 from pixsearch.errors import UsageError
 from pixsearch.progress import ProgressCallback
-from pixsearch.search.runtime import Runtime
 from pixsearch.storage import to_path
 from pixsearch_cli.output import tell_problems
 
 if TYPE_CHECKING:
+    from pixsearch.search.runtime import Runtime
     from pixsearch_trainer.data.problems import Problem
     from pixsearch_trainer.evaluation.encoding import EncodedPictures
 
