@@ -93,7 +93,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
 
 
 def _config_values(folder: Path, **changes: object) -> dict[str, object]:
-    """The fields of config.json, those that this version has dropped included: they count in the fingerprint, which
+    """The fields of config.json, including any that this version has dropped: they count in the fingerprint, which
     libraries keep. Raises CheckpointInvalid."""
     file = folder / CONFIG_FILE
     config = PixelBertConfig.load(file)

@@ -60,7 +60,7 @@ class TrainOptions:
         return {name: value for name, value in self.given().items() if name not in _CHANGEABLE}
 
     def resumed(self, begun: Mapping[str, Any]) -> TrainOptions:
-        """Return the options with which a run was begun, and those that may be given anew.
+        """Return the options that a run started with, updated by the ones that may change.
 
         Raises UsageError where others are given that differ.
         """

@@ -1,7 +1,7 @@
 """Distillation: a teacher's embeddings of pictures and sentences as soft targets of image-text contrast (ITC).
 
-A picture is contrasted with sentences that the teacher finds near it, not with any sentences: those that a batch draws
-at random from a large bank describe none of its pictures, and what the teacher prefers among them means nothing.
+A picture is contrasted with sentences that the teacher finds near it. Sentences drawn at random from a large bank would
+describe none of the pictures of a batch, and the teacher's preferences among them would mean nothing.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class JointObjective(StreamsObjective):
         super().__init__(network, sentences, options)
         self.mlm_head = MaskedWordHead(network.config).to(sentences.device)
         self._joint = options
-        # In a tuple, so that it is no part of the module: it never changes, and the stage's beginning has it.
+        # In a tuple, which keeps it out of the module's state: it never changes, and the stage's start has it.
         self._before = (copy.deepcopy(network.model.layers).requires_grad_(False).eval(),)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:

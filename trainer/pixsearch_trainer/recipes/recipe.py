@@ -55,7 +55,7 @@ class Recipe:
         return [name for name in self.stages if name in names]
 
     def plan(self, names: Sequence[str], settings: Any, material: Material) -> list[PlannedStage]:
-        """Return those stages, without those that have no steps.
+        """Return the stages of these names, without any that have no steps.
 
         Raises UsageError where none is left.
         """

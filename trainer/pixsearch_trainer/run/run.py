@@ -70,7 +70,7 @@ class Run:
         self._minutes, self._started = minutes, time.monotonic()
         self._looks: list[dict[str, Any]] = []
         self._steps: dict[str, int] = {}
-        """Those that the limit of time chose, by stage."""
+        """The numbers of steps that the time limit led to, by stage."""
 
     def train(self, plan: Sequence[PlannedStage], resume: bool) -> None:
         """Train the stages and leave in the folder's `out` the checkpoint that val likes best, or the last without val.
