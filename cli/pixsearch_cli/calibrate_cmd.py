@@ -36,7 +36,7 @@ def calibrate(
 
     For example: pixsearch calibrate --data dataset.json --images pictures --model my-model
 
-    The model must not have been trained on the data. The pairs are those that a search looks at: each caption with its
+    The model must not have been trained on the data. Its pairs are what a search would look at: each caption with its
     nearest pictures, a right one among them. Libraries need not be indexed again.
     """
     from pixsearch.model.checkpoints import find_checkpoint, save_calibration
