@@ -22,7 +22,7 @@ from PIL import Image
 
 from pixsearch.errors import PictureError, PixsearchError
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
-from pixsearch.pictures import open_header, upright_rgb
+from pixsearch.pictures import open_picture
 from pixsearch.storage import FilePath
 
 AHEAD = 32
@@ -134,7 +134,7 @@ def decode_pictures(
 
 def _decode(file: FilePath, min_edge: int | None, megapixels: int) -> Image.Image | str:
     try:
-        return upright_rgb(open_header(file, megapixels), min_edge)
+        return open_picture(file, min_edge, megapixels)
     except PictureError as error:
         return error.message
 

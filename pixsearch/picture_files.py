@@ -21,8 +21,13 @@ _SIGNATURES = (
     b"GIF89a",
     b"II*\0",
     b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
     b"\x00\x00\x00\x0cjP  ",
     b"\xff\x4f\xff\x51",
+    b"\x00\x00\x00\x0cJXL ",
+    b"\xff\x0a",
+    b"8BPS\0",
 )
 _RAW_SIGNATURES = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW")
 """Of Olympus (three), Panasonic, Fujifilm. Most others begin like a TIFF."""
@@ -32,8 +37,8 @@ SIGNATURE_BYTES = 16
 """How much of a file `has_picture_signature` wants to see."""
 
 PICTURE_SUFFIXES = tuple(
-    b".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jp2 .j2k .ppm .pgm .pnm"
-    b" .dng .cr2 .cr3 .nef .nrw .arw .srw .raf .orf .rw2 .pef".split()
+    b".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jp2 .j2k .jxl .ppm .pgm .pnm"
+    b" .psd .psb .dng .cr2 .cr3 .nef .nrw .arw .srw .raf .orf .rw2 .pef".split()
 )
 """A file with one of these that is no picture is a failure; one with any other name is just no picture."""
 

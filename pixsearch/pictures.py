@@ -5,27 +5,37 @@ from __future__ import annotations
 import functools
 import io
 import struct
+from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from pixsearch.avif_boxes import AVIF_BRANDS, avif_facts
 from pixsearch.colours import to_srgb
 from pixsearch.errors import PictureError
 from pixsearch.picture_files import HEIF_BRANDS, MEGAPIXEL_LIMIT, read_picture_file
 from pixsearch.raw_files import RawImageFile
+from pixsearch.second_decoders import AvifImage, reopened, to_8_bit
 from pixsearch.storage import FilePath
 
 # Pillow's own guard is process-wide and refuses 200 megapixels; ours, below, is checked before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = MEGAPIXEL_LIMIT * 1_000_000
 
-# Named, so that no file reaches Pillow's other readers: EPS runs ghostscript, PSD, ICO or FITS are no photos.
-# RAW before TIFF, which many RAW files look like.
-_FORMATS = (RawImageFile.format, "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
+# Texts and colour profiles of PNG are often larger than the megabyte that Pillow takes; a worker's memory is bounded.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
+
+# Named, so that no file reaches Pillow's other readers: EPS runs ghostscript, ICO or FITS are no photos.
+# RAW before TIFF, which many RAW files look like. What else is tried is in `second_decoders`.
+_FORMATS = (RawImageFile.format, "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM", "PSD")
 
 METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
 """What Pillow raises when it reads damaged metadata."""
 
 _EXIF_ORIENTATION = 0x0112
+_TIFF_BITS, _TIFF_SAMPLE_FORMAT = 258, 339
+_UPRIGHT_FROM_THE_BEGINNING = ("TIFF", RawImageFile.format, "JXL", "PSD")
+"""Formats that come turned, and have the upright size before they are decoded."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,14 +47,17 @@ _UPRIGHT = {
 }
 
 
-def open_picture(source: FilePath | bytes, min_edge: int | None = None) -> Image.Image:
+def open_picture(
+    source: FilePath | bytes, min_edge: int | None = None, megapixels: int = MEGAPIXEL_LIMIT
+) -> Image.Image:
     """The picture in a file, or in the bytes of one: upright, RGB, its first frame, on white where it is transparent.
 
     Of a RAW file it is the preview. With `min_edge` it may come scaled down by a whole number, but never with its
     shorter edge below `min_edge`: a JPEG as it is decoded, which is far faster, anything else afterwards, which saves
     memory. Raises PictureError with a one-line reason, also for a file that is cut short.
     """
-    return upright_rgb(open_header(source), min_edge)
+    data = _bytes_of(source)
+    return decoded(data, open_header(data, megapixels), min_edge, megapixels)
 
 
 def open_header(source: FilePath | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> Image.Image:
@@ -55,33 +68,47 @@ def open_header(source: FilePath | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> 
 
     Raises PictureError, as `open_picture` does.
     """
-    try:
-        data = source if isinstance(source, bytes) else read_picture_file(source)
-    except OSError as error:
-        raise PictureError(f"cannot be read: {error.strerror}") from error
+    data = _bytes_of(source)
     if not data:
         raise PictureError("the file is empty")
-    formats = list(_FORMATS)
-    if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS:
-        _register_heif()
-        formats.append("HEIF")
     try:
-        picture = Image.open(io.BytesIO(data), formats=formats)
-    except UnidentifiedImageError as error:
-        raise PictureError("not a picture in a format that pixsearch reads") from error
+        picture = _opened(data)
     except Image.DecompressionBombError as error:
         raise _too_large(megapixels) from error
     except PictureError:
         raise
     except Exception as error:  # decoders raise whatever they like on hostile bytes
-        raise _unreadable(error) from error
+        if (second := _opened_again(data)) is None:
+            raise _not_opened(error) from error
+        picture = second
     if picture.width * picture.height > megapixels * 1_000_000:
         raise _too_large(megapixels)
     return picture
 
 
+def decoded(data: bytes, header: Image.Image, min_edge: int | None, megapixels: int) -> Image.Image:
+    """Decode a picture file, by its second decoder where the first fails; see `open_picture`.
+
+    Args:
+        header: what `open_header` made of the file's bytes.
+    """
+    try:
+        return upright_rgb(header, min_edge)
+    except PictureError:
+        second = _opened_again(data)
+        if second is None or type(second) is type(header) is not PngImagePlugin.PngImageFile:
+            raise
+        if second.width * second.height > megapixels * 1_000_000:
+            raise _too_large(megapixels) from None
+        try:
+            return upright_rgb(second, min_edge)
+        except PictureError:
+            pass
+        raise  # what the first one said: a file that is cut short, mostly
+
+
 def upright_rgb(picture: Image.Image, min_edge: int | None = None) -> Image.Image:
-    """Decode what `open_header` opened; see `open_picture`."""
+    """Decode what `open_header` opened, by the decoder that opened it; see `open_picture`."""
     orientation = orientation_of(picture)
     try:
         if min_edge is not None:
@@ -92,12 +119,36 @@ def upright_rgb(picture: Image.Image, min_edge: int | None = None) -> Image.Imag
     return turned_to_srgb(picture, orientation, min_edge)
 
 
+def _bytes_of(source: FilePath | bytes) -> bytes:
+    try:
+        return source if isinstance(source, bytes) else read_picture_file(source)
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror}") from error
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Raises whatever Pillow's decoders raise."""
+    formats = list(_FORMATS)
+    if data[4:8] == b"ftyp":
+        if data[8:12] in AVIF_BRANDS and b"clap" in data[:4096] and avif_facts(data).crop is not None:
+            return AvifImage(io.BytesIO(data))
+        if data[8:12] in HEIF_BRANDS:
+            _register_heif()
+            formats.append("HEIF")
+    return Image.open(io.BytesIO(data), formats=formats)
+
+
+def _opened_again(data: bytes) -> Image.Image | None:
+    """By the second decoder; None where there is none, or where it fails too."""
+    try:
+        return reopened(data)
+    except Exception:  # noqa: BLE001 - as above; what the first decoder said is what is told
+        return None
+
+
 def orientation_of(picture: Image.Image) -> int | None:
     """How the camera was held (EXIF 2.32, 4.6.4, tag 274), where turning the picture is left to us."""
-    if picture.format in (
-        "TIFF",
-        RawImageFile.format,
-    ):  # these come upright, and have the upright size from the beginning
+    if picture.format in _UPRIGHT_FROM_THE_BEGINNING:
         return None
     return exif_of(picture).get(_EXIF_ORIENTATION)
 
@@ -147,21 +198,24 @@ def _flat_8_bit(picture: Image.Image) -> Image.Image:
 
 
 def _scaled_to_8_bit(picture: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits, or float, by its range; Pillow's own conversion clips it to white or black.
-
-    Integers up to 65535 are taken for 16 bits, floats from 0 to 1 for full range, anything else from its darkest to
-    its brightest value.
-    """
-    values = np.nan_to_num(np.asarray(picture, dtype=np.float32), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    usual = 1.0 if picture.mode == "F" else 65535.0
-    if low >= 0.0 and high <= usual:
-        low, high = 0.0, usual
-    return Image.fromarray(np.rint((values - low) * (255.0 / (high - low))).astype(np.uint8))
+    """Grey of 16 or 32 bits, or float, by its range; Pillow's own conversion clips it to white or black."""
+    values: NDArray[Any] = np.asarray(picture)
+    bits = None
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        bits = int(picture.tag_v2.get(_TIFF_BITS, (16,))[0])
+        if picture.mode == "I" and bits == 32 and picture.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))[0] == 1:
+            values = values.view(np.uint32)  # which Pillow has no mode for
+    return Image.fromarray(to_8_bit(values, bits if bits is not None and bits < 16 else None))
 
 
 def _too_large(megapixels: int) -> PictureError:
     return PictureError(f"more than {megapixels:,} megapixels")
+
+
+def _not_opened(error: Exception) -> PictureError:
+    if isinstance(error, UnidentifiedImageError):
+        return PictureError("not a picture in a format that pixsearch reads")
+    return _unreadable(error)
 
 
 def _unreadable(error: Exception) -> PictureError:

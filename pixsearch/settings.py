@@ -7,6 +7,8 @@ from pathlib import Path
 
 import platformdirs
 
+from pixsearch.errors import UsageError
+
 DATABASE_NAME = "library.db"
 """What makes a folder a library."""
 
@@ -24,8 +26,14 @@ def library_place(given: str | None = None) -> Place:
 
 
 def data_folder() -> Path:
-    """For what the user would miss."""
-    return platformdirs.user_data_path("pixsearch", appauthor=False)
+    """For what the user would miss. Raises UsageError where there is no home folder."""
+    try:
+        return platformdirs.user_data_path("pixsearch", appauthor=False)
+    except RuntimeError as error:
+        raise UsageError(
+            "there is no home folder, and so no default library and no folder of models",
+            "Name the library with --library, the checkpoint by its folder, or set HOME",
+        ) from error
 
 
 def models_folder() -> Path:
@@ -34,10 +42,16 @@ def models_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """For what can be made again. It may be deleted at any time."""
-    return platformdirs.user_cache_path("pixsearch", appauthor=False)
+    """For what can be made again. It may be deleted at any time. Raises UsageError where there is no home folder."""
+    try:
+        return platformdirs.user_cache_path("pixsearch", appauthor=False)
+    except RuntimeError as error:
+        raise UsageError("there is no home folder, and so no cache folder", "Set HOME or XDG_CACHE_HOME") from error
 
 
-def compiled_folder() -> Path:
-    """Where checkpoints lie as they were compiled for this machine."""
-    return cache_folder() / "compiled"
+def compiled_folder() -> Path | None:
+    """Where checkpoints lie as they were compiled for this machine; None where there is no place to keep them."""
+    try:
+        return cache_folder() / "compiled"
+    except UsageError:
+        return None

@@ -102,6 +102,11 @@ def is_file(path: bytes) -> bool:
         return bool(system.isfile(place))
 
 
+def may_exist(path: FilePath) -> bool:
+    """Whether a file is there; of an object it is taken for granted, since to ask takes long."""
+    return not isinstance(path, Path) or os.path.exists(path)  # noqa: PTH110 - Path.exists raises where one may not look
+
+
 def stamp_of(path: FilePath) -> FileStamp:
     """Raises OSError, FileNotFoundError among them."""
     if isinstance(path, Path):

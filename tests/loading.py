@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pixsearch.decoding import DecodeLimits
-from pixsearch_indexer.decoders import Loaded, ToLoad
+from pixsearch_indexer.decoders import Loaded, ToLoad, load
 from pixsearch_indexer.encoder import Encoder
-from pixsearch_indexer.load import load_file
 
 
 def load_in_this_process(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
     """For tests of what comes after."""
     for file in files:
-        yield load_file(file.path, file.stamp, True, encoder.input_size, limits.megapixels)
+        yield load(file, True, encoder.input_size, limits.megapixels)

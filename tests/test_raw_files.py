@@ -20,7 +20,7 @@ from pixsearch.pictures import open_header, open_picture
 from pixsearch.storage import FileStamp
 from pixsearch_indexer import index_folders
 from pixsearch_indexer.load import load_file
-from pixsearch_indexer.metadata import read_metadata
+from pixsearch_indexer.metadata.reader import read_metadata
 from tests.colour_runtime import ColourRuntime
 from tests.photos import picture_bytes
 from tests.raw_photos import SENSOR, dng_bytes
@@ -54,6 +54,7 @@ def test_a_raw_file_is_its_preview_with_the_sensors_size_and_its_own_metadata() 
         latitude=-33.85675,
         longitude=151.21525,
         title="Harbour",
+        date_kind="taken",
     )
     assert open_picture(dng_bytes(red_above_blue())).size == (160, 120)
 

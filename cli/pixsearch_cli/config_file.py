@@ -25,7 +25,11 @@ Options = Mapping[str, frozenset[str]]
 
 
 def config_path() -> Path:
-    return platformdirs.user_config_path("pixsearch", appauthor=False) / "config.toml"
+    """Raises UsageError where there is no home folder."""
+    try:
+        return platformdirs.user_config_path("pixsearch", appauthor=False) / "config.toml"
+    except RuntimeError as error:
+        raise UsageError("there is no home folder, and so no config file", "Set HOME or XDG_CONFIG_HOME") from error
 
 
 def read_config(options: Options) -> dict[str, dict[str, object]]:
@@ -33,7 +37,10 @@ def read_config(options: Options) -> dict[str, dict[str, object]]:
 
     Raises UsageError for a file that is no TOML, or that sets what no command has.
     """
-    path = config_path()
+    try:
+        path = config_path()
+    except UsageError:  # what needs the file says so
+        return {}
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):

@@ -18,7 +18,7 @@ from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
 from pixsearch.storage import FilePath, is_folder, path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
-from pixsearch_cli.output import print_json, progress_bars, say
+from pixsearch_cli.output import kinds, print_json, progress_bars, say
 
 if TYPE_CHECKING:
     from pixsearch import Library
@@ -103,6 +103,7 @@ def index(
             print_json(asdict(found))
         else:
             print(_summary_of_survey(found))
+            tell_not_read(found.not_read)
         return
     options = {"switch_model": switch_model, "max_megapixels": max_megapixels, "vectors": vectors, **rules}
     with _loading(on, address) as loading:
@@ -114,6 +115,7 @@ def index(
         print_json(asdict(report))
     else:
         print(summary(report))
+        tell_not_read(report.not_read)
     if failures or report.offline:
         raise typer.Exit(NOT_ALL_DONE)
 
@@ -202,10 +204,18 @@ def tell_offline(folders: Sequence[FilePath]) -> None:
         say(f"{folder} {why}; its photos stay in the library")
 
 
+def tell_not_read(not_read: Mapping[str, int]) -> None:
+    """Say which files are no pictures, if there are any."""
+    if not_read:
+        print(f"not read: {kinds(not_read)}")
+
+
 def summary(report: IndexReport) -> str:
     parts = [f"{report.encoded:,} encoded" if report.encoded else "nothing encoded", f"{report.unchanged:,} unchanged"]
     if report.reused:
         parts.append(f"{report.reused:,} known by their content")
+    if report.described:
+        parts.append(f"{report.described:,} with metadata read again")
     if report.forgotten:
         parts.append(f"{report.forgotten:,} forgotten")
     parts.append(f"{report.failed:,} failed")

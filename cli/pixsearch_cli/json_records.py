@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pixsearch import Hit
-    from pixsearch.library.records import Failure, LibraryStatus, Metadata
+    from pixsearch.library.records import Failure, LibraryStatus, Metadata, Note
     from pixsearch.search.explain import Explanation
 
 
@@ -47,12 +47,16 @@ def metadata_record(metadata: Metadata) -> dict[str, object]:
         "width": metadata.width,
         "height": metadata.height,
         "taken_at": None if metadata.taken_at is None else metadata.taken_at.isoformat(),
+        "date_kind": metadata.date_kind,
         "camera": metadata.camera,
         "latitude": metadata.latitude,
         "longitude": metadata.longitude,
         "title": metadata.title,
         "caption": metadata.caption,
         "keywords": metadata.keywords,
+        "people": metadata.people,
+        "rating": metadata.rating,
+        "location": metadata.location,
     }
 
 
@@ -65,14 +69,15 @@ def explanation_record(explanation: Explanation) -> dict[str, object]:
     }
 
 
-def status_record(status: LibraryStatus, failures: Sequence[Failure]) -> dict[str, object]:
+def status_record(status: LibraryStatus, failures: Sequence[Failure], notes: Sequence[Note] = ()) -> dict[str, object]:
     run = status.last_run
     return {
         "library": status.library,
         "model": status.model and status.model.name,
         "fingerprint": status.model and status.model.fingerprint,
         "roots": [
-            {"path": root.path, "online": root.online, "photos": root.photos, **asdict(root.rules)}
+            {"path": root.path, "online": root.online, "photos": root.photos, "not_read": root.not_read}
+            | asdict(root.rules)
             for root in status.roots
         ],
         "photos": status.photos,
@@ -84,6 +89,7 @@ def status_record(status: LibraryStatus, failures: Sequence[Failure]) -> dict[st
         "failed_files": [
             {"path": failure.path, "reason": failure.reason, "when": failure.when.isoformat()} for failure in failures
         ],
+        "notes": [{"path": note.path, "note": note.note} for note in notes],
         "vectors": status.vectors or "file",
         "bytes": status.size_bytes,
         "database_bytes": status.database_bytes,

@@ -29,6 +29,12 @@ def tell_problems(problems: Sequence[object]) -> None:
         say(f"passed over: {more:,} more problems of the data")
 
 
+def kinds(counts: Mapping[str, int]) -> str:
+    """Name files by their suffixes, the most frequent first: 12 .mp4, 3 .svg."""
+    most_first = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most_first)
+
+
 def print_json(record: Mapping[str, object]) -> None:
     """An object in one line of ASCII, which every pipe can carry."""
     print(json.dumps(record, default=path_text))

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
 from pixsearch.errors import PictureError, PixsearchError
 from pixsearch.printable import printable
 from pixsearch.search.hits import percent
-from pixsearch.storage import FilePath, open_file, path_bytes
+from pixsearch.storage import FilePath, may_exist, open_file, path_bytes
 from pixsearch_cli.json_records import hit_record
 from pixsearch_cli.output import print_json, print_table, say
 
@@ -66,36 +66,56 @@ def print_text_hits(hits: Sequence[TextHit], as_json: bool) -> None:
 
 
 def open_best(hits: Sequence[Hit]) -> None:
-    """In the system's own viewer."""
+    """In the system's own viewer. Raises PixsearchError where there is nothing to open, or nothing to open it with."""
+    if not may_exist(hits[0].path):
+        raise PixsearchError(f"{hits[0].path} is not there", "Is its drive plugged in? Else run: pixsearch index")
     if typer.launch(str(hits[0].path)) != 0:
         raise PixsearchError(f"{hits[0].path} could not be opened", "There may be no viewer for it on this machine")
 
 
 def copy_hits(hits: Sequence[Hit], folder: Path) -> None:
-    """Copy the photos into a folder, numbered by rank. Nothing there is overwritten. Raises OSError."""
+    """Copy the photos into a folder, numbered by rank. Nothing there is overwritten.
+
+    Of a photo that is not there another with the same content is copied. Raises PixsearchError where photos could not
+    be copied, when all others are; OSError where the folder cannot be written to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    copied = 0
-    for hit in hits:
+    copied = sum(_copy_first((hit.path, *hit.copies), folder, hit.rank) for hit in hits)
+    say(f"{copied} {'photo' if copied == 1 else 'photos'} copied to {folder}")
+    if copied < len(hits):
+        raise PixsearchError(
+            f"{len(hits) - copied} of {len(hits)} photos could not be copied",
+            "Are all drives plugged in? Else run: pixsearch index",
+        )
+
+
+def _copy_first(paths: Sequence[FilePath], folder: Path, rank: int) -> bool:
+    """Copy the first of these that can be read; says why where none can."""
+    reason = ""
+    for path in paths:
         try:
-            _copy(hit.path, folder, f"{hit.rank:03}-{hit.path.stem}")
-            copied += 1
+            with open_file(path) as original:
+                _copy(original, path, folder, f"{rank:03}-{path.stem}")
+            return True
         except FileNotFoundError:
-            say(f"{hit.path} is not there and was not copied")
-    say(f"{copied} photos copied to {folder}")
+            reason = reason or f"{path} is not there and was not copied"
+        except (PermissionError, IsADirectoryError) as error:
+            reason = reason or f"{path} cannot be read and was not copied: {error.strerror}"
+    say(reason)
+    return False
 
 
-def _copy(source: FilePath, folder: Path, stem: str) -> None:
-    with open_file(source) as original:
-        for number in count(1):
-            target = folder / f"{stem}{'' if number == 1 else f'-{number}'}{source.suffix}"
-            try:
-                with target.open("xb") as copy:
-                    shutil.copyfileobj(original, copy)
-            except FileExistsError:
-                continue
-            if isinstance(source, Path):
-                shutil.copystat(source, target)
-            return
+def _copy(original: BinaryIO, source: FilePath, folder: Path, stem: str) -> None:
+    for number in count(1):
+        target = folder / f"{stem}{'' if number == 1 else f'-{number}'}{source.suffix}"
+        try:
+            with target.open("xb") as copy:
+                shutil.copyfileobj(original, copy)
+        except FileExistsError:
+            continue
+        if isinstance(source, Path):
+            shutil.copystat(source, target)
+        return
 
 
 def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:

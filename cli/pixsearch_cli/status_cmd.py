@@ -8,10 +8,10 @@ from pixsearch.printable import printable
 from pixsearch.settings import library_place
 from pixsearch_cli.json_records import status_record
 from pixsearch_cli.options import JsonOption, LibraryOption
-from pixsearch_cli.output import print_json
+from pixsearch_cli.output import kinds, print_json
 
 if TYPE_CHECKING:
-    from pixsearch.library.records import Failure, LibraryStatus, RootStatus, RunStatus
+    from pixsearch.library.records import Failure, LibraryStatus, Note, RootStatus, RunStatus
 
 
 def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
@@ -22,15 +22,15 @@ def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     from pixsearch import Library
 
     with Library.open(library_place(library)) as opened:
-        found, failures = opened.status(), opened.failures()
+        found, failures, notes = opened.status(), opened.failures(), opened.notes()
     if as_json:
-        print_json(status_record(found, failures))
+        print_json(status_record(found, failures, notes))
     else:
-        for line in _lines(found, failures):
+        for line in _lines(found, failures, notes):
             print(printable(line))
 
 
-def _lines(status: LibraryStatus, failures: list[Failure]) -> list[str]:
+def _lines(status: LibraryStatus, failures: list[Failure], notes: list[Note]) -> list[str]:
     model = f"{status.model.name} ({status.model.fingerprint[:8]})" if status.model else "none yet"
     sizes = f"database {size(status.database_bytes)}, vectors {size(status.vectors_bytes)}"
     cut_short = f", {status.cut_short:,} cut short" if status.cut_short else ""
@@ -45,9 +45,13 @@ def _lines(status: LibraryStatus, failures: list[Failure]) -> list[str]:
     ]
     for root in status.roots:
         lines.append(f"folder    {root.path}: {root.photos:,} photos{rules(root)}{'' if root.online else ', offline'}")
+        if root.not_read:
+            lines.append(f"not read  {kinds(root.not_read)}")
     lines += [f"texts of  {file}" for file in status.text_files]
     for failure in failures:
         lines.append(f"failed    {failure.path}: {failure.reason}")
+    for note in notes:
+        lines.append(f"note      {note.path}: {note.note}")
     return lines
 
 

@@ -35,7 +35,7 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
 
 def _tell(report: IndexReport) -> None:
     tell_offline(report.offline)
-    if report.encoded or report.reused or report.forgotten or report.texts:
+    if report.encoded or report.reused or report.described or report.forgotten or report.texts:
         print(summary(report), flush=True)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
 from pixsearch.library.records import FileFacts, KnownFile
 from pixsearch.picture_files import is_named_like_a_picture, starts_like_a_picture
@@ -19,12 +21,24 @@ class Changed(NamedTuple):
 
     path: bytes
     stamp: FileStamp
+    sidecars: bytes | None = None
+
+
+class Outdated(NamedTuple):
+    """A photo that is as it was, but what lies beside it is not, or its metadata were read by older rules."""
+
+    path: bytes
+    stamp: FileStamp
+    sidecars: bytes | None
 
 
 class Gone(NamedTuple):
     """A file that was there, and is certainly there no more."""
 
     path: bytes
+
+
+Change: TypeAlias = Changed | Outdated | Gone
 
 
 @dataclass(slots=True)
@@ -35,6 +49,8 @@ class Counts:
     unchanged: int = 0
     failed: int = 0
     """Unchanged since they failed."""
+    not_read: dict[str, int] = field(default_factory=dict)
+    """Files that are no pictures, by suffix."""
 
 
 def compare(
@@ -43,7 +59,7 @@ def compare(
     failures: Iterator[list[KnownFile]],
     counts: Counts,
     on_files: Callable[[int], None],
-) -> Iterator[Changed | Gone]:
+) -> Iterator[Change]:
     """What is to be done about a folder, in the order of paths.
 
     `photos` and `failures` are what the library knows below it, in that order too, some at a time. A failure without a
@@ -66,21 +82,31 @@ def compare(
 
 def _compare_each(
     scan: Scan, files: list[FileFacts], photos: _Sorted, failures: _Sorted, counts: Counts
-) -> Iterator[Changed | Gone]:
+) -> Iterator[Change]:
     for file in files:
-        path, size_bytes, mtime_ns = file
+        path, size_bytes, mtime_ns, sidecars = file
         yield from _gone(photos.before(path), scan)
         yield from _gone(failures.before(path), scan)
         photo, failure = photos.at(path), failures.at(path)
         if not (photo or failure or is_named_like_a_picture(path) or starts_like_a_picture(path)):
+            kind = _kind(path)
+            counts.not_read[kind] = counts.not_read.get(kind, 0) + 1
             continue
         counts.found += 1
-        if failure == file:
+        if failure is not None and failure[:3] == file[:3]:
             counts.failed += 1
         elif failure is None and photo == file:
             counts.unchanged += 1
+        elif failure is None and photo is not None and photo[:3] == file[:3]:
+            yield Outdated(path, FileStamp(size_bytes, mtime_ns), sidecars)
         else:
-            yield Changed(path, FileStamp(size_bytes, mtime_ns))
+            yield Changed(path, FileStamp(size_bytes, mtime_ns), sidecars)
+
+
+def _kind(path: bytes) -> str:
+    """The suffix of a file's name, in lower case; nothing where it has none that a kind of file would have."""
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - bytes
+    return suffix.decode("ascii") if suffix.isascii() and re.fullmatch(rb"\.\w{1,12}", suffix) else ""
 
 
 class _Sorted:
@@ -130,4 +156,4 @@ class _Sorted:
 
 
 def _gone(passed: Iterator[KnownFile], scan: Scan) -> Iterator[Gone]:
-    return (Gone(path) for path, _, _ in passed if scan.is_gone(path))
+    return (Gone(known[0]) for known in passed if scan.is_gone(known[0]))

@@ -10,7 +10,8 @@ from itertools import tee
 from pixsearch.decoding import DecodeLimits, DecodingPool, TaskFailure, decoding_pool
 from pixsearch.library.records import FailedFile
 from pixsearch.storage import FileStamp, is_remote
-from pixsearch_indexer.load import LoadedFile, load_file
+from pixsearch_indexer.load import LoadedFile, describe_file, load_file
+from pixsearch_indexer.metadata.sidecars import Sidecar
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,9 @@ class ToLoad:
     stamp: FileStamp
     encoded: frozenset[bytes] = frozenset()
     """The digests of the encoded contents of its size: the file is decoded only if its own is not among them."""
+    sidecars: tuple[Sidecar, ...] = ()
+    described_as: bytes | None = None
+    """The digest of a file that has not changed: only its metadata are read."""
 
 
 Loaded = LoadedFile | FailedFile | None
@@ -32,18 +36,29 @@ def loading_pool(limits: DecodeLimits, each_core: int = 1) -> AbstractContextMan
 
 
 def load_ahead(pool: DecodingPool, files: Iterable[ToLoad], min_edge: int) -> Iterator[Loaded]:
-    """Yield what `load_file` returns for each file, in order. Only some of the results are held at a time."""
+    """Yield what `load` returns for each file, in order. Only some of the results are held at a time."""
 
-    def arguments(file: ToLoad, *, decode: bool) -> tuple[bytes, FileStamp, bool, int, int]:
-        return file.path, file.stamp, decode, min_edge, pool.limits.megapixels
+    def task(file: ToLoad, *, decode: bool) -> tuple[ToLoad, bool, int, int]:
+        return file, decode, min_edge, pool.limits.megapixels
 
     files, again = tee(files)
-    tasks = (arguments(file, decode=not file.encoded) for file in again)
-    for file, loaded in zip(files, pool.map_ahead(load_file, tasks), strict=True):
-        if isinstance(loaded, LoadedFile) and loaded.decoded is None and loaded.digest not in file.encoded:
-            loaded = pool.run(load_file, *arguments(file, decode=True))
+    for file, loaded in zip(
+        files, pool.map_ahead(load, (task(file, decode=not file.encoded) for file in again)), strict=True
+    ):
+        if isinstance(loaded, LoadedFile) and loaded.needs_decoding(file.encoded):
+            loaded = pool.run(load, *task(file, decode=True))
         if isinstance(loaded, TaskFailure):
+            if file.described_as is not None:
+                yield None  # it stays as it is known
+                continue
             # Without its stamp, a file is tried again: an object may just have been slow to arrive.
             stamp = None if loaded.timed_out and is_remote(file.path) else file.stamp
             loaded = FailedFile(file.path, stamp, loaded.reason)
         yield loaded
+
+
+def load(file: ToLoad, decode: bool, min_edge: int, megapixels: int) -> Loaded:
+    """Load one file; runs in a worker process."""
+    if file.described_as is not None:
+        return describe_file(file.path, file.stamp, file.described_as, megapixels, file.sidecars)
+    return load_file(file.path, file.stamp, decode, min_edge, megapixels, file.sidecars)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
 from pixsearch.errors import PictureError
-from pixsearch.library.records import FailedFile, Metadata, NewContent
+from pixsearch.library.precedence import Layer
+from pixsearch.library.records import Description, FailedFile, Metadata, NewContent
 from pixsearch.picture_files import read_picture_file
-from pixsearch.pictures import open_header, orientation_of, turned_to_srgb, upright_rgb
+from pixsearch.pictures import decoded, open_header, orientation_of, turned_to_srgb
 from pixsearch.storage import FileStamp, to_path
-from pixsearch_indexer.metadata import read_metadata
+from pixsearch_indexer.metadata.reader import read_described, read_metadata
+from pixsearch_indexer.metadata.sidecars import Sidecar, sidecars_stamp
 from pixsearch_indexer.salvage import decoded_part
 
 
@@ -35,10 +38,25 @@ class LoadedFile:
     decoded: DecodedPicture | None
     content: NewContent | None = None
     """The picture encoded, where whoever decoded it did that as well."""
+    metadata: Metadata | None = None
+    """What its content says, where that alone was asked for."""
+    beside: Mapping[Layer, Description] = field(default_factory=dict)
+    """What the files beside it and its name say."""
+    sidecars: bytes | None = None
+    """The stamp of those files."""
+
+    def needs_decoding(self, encoded: Collection[bytes]) -> bool:
+        """Whether only its digest was asked for, and that is not among those that are encoded."""
+        return self.decoded is None and self.content is None and self.metadata is None and self.digest not in encoded
 
 
 def load_file(
-    path: bytes, stamp: FileStamp, decode: bool, min_edge: int, megapixels: int
+    path: bytes,
+    stamp: FileStamp,
+    decode: bool,
+    min_edge: int,
+    megapixels: int,
+    sidecars: Sequence[Sidecar] = (),
 ) -> LoadedFile | FailedFile | None:
     """Read a file, and perhaps `decode` it. None for a file that is gone.
 
@@ -49,13 +67,15 @@ def load_file(
     try:
         data = read_picture_file(to_path(path), stamp.size_bytes)
         digest = content_digest(data)
+        beside = read_described(path, sidecars)
         if not decode:
-            return LoadedFile(path, stamp, digest, None)
+            return LoadedFile(path, stamp, digest, None, beside=beside, sidecars=sidecars_stamp(sidecars))
         header = open_header(data, megapixels)
-        metadata = read_metadata(header)
+        metadata = read_metadata(header, data)
         picture, share = decoded_picture(data, header, min_edge, megapixels)
         metadata = replace(metadata, share_decoded=share)
-        return LoadedFile(path, stamp, digest, DecodedPicture(len(data), metadata, picture))
+        decoded_as = DecodedPicture(len(data), metadata, picture)
+        return LoadedFile(path, stamp, digest, decoded_as, beside=beside, sidecars=sidecars_stamp(sidecars))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -69,14 +89,30 @@ def load_file(
         return FailedFile(path, stamp, f"cannot be read: unexpected {type(error).__name__}: {error}")
 
 
+def describe_file(
+    path: bytes, stamp: FileStamp, digest: bytes, megapixels: int, sidecars: Sequence[Sidecar] = ()
+) -> LoadedFile | None:
+    """Read the metadata alone of a file that has not changed, and of what lies beside it; nothing is decoded.
+
+    None where that fails: the photo stays as it is known.
+    """
+    try:
+        data = read_picture_file(to_path(path), stamp.size_bytes)
+        metadata = read_metadata(open_header(data, megapixels), data)
+    except Exception:  # noqa: BLE001 - it was read before; whatever is wrong now, the next look at the file will tell
+        return None
+    beside = read_described(path, sidecars)
+    return LoadedFile(path, stamp, digest, None, metadata=metadata, beside=beside, sidecars=sidecars_stamp(sidecars))
+
+
 def decoded_picture(data: bytes, header: Image.Image, min_edge: int, megapixels: int) -> tuple[Image.Image, float]:
-    """The picture in a file's bytes, as `upright_rgb` has it, and which share of its rows it is. Raises PictureError.
+    """The picture in a file's bytes, as `open_picture` has it, and which share of its rows it is. Raises PictureError.
 
     Args:
         header: what `open_header` made of the bytes.
     """
     try:
-        return upright_rgb(header, min_edge), 1.0
+        return decoded(data, header, min_edge, megapixels), 1.0
     except PictureError:
         if (part := decoded_part(data, min_edge, megapixels)) is None:
             raise

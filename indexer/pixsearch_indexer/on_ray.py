@@ -14,6 +14,7 @@ import socket
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,5 +119,5 @@ def encode(encoder: Encoder, loaded: Iterable[Loaded]) -> list[Loaded]:
         elif (content := contents[one.digest]) is None:
             done.append(FailedFile(one.path, one.stamp, NO_EMBEDDING))
         else:
-            done.append(LoadedFile(one.path, one.stamp, one.digest, None, content))
+            done.append(replace(one, decoded=None, content=content))
     return done

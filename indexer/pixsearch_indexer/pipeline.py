@@ -19,13 +19,14 @@ from pixsearch.model.checkpoints import checkpoint_for
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.storage import FilePath, is_remote, to_path
-from pixsearch_indexer.changes import Changed, Counts, Gone
+from pixsearch_indexer.changes import Counts, Gone, Outdated
 from pixsearch_indexer.encoder import NO_EMBEDDING, CheckpointEncoder, Encoder, encode_pictures
 from pixsearch_indexer.ignoring import check_patterns
+from pixsearch_indexer.metadata.sidecars import sidecars_of_stamp
 from pixsearch_indexer.report import IndexReport
 from pixsearch_indexer.roots import chosen_folders
 from pixsearch_indexer.scan import Scan
-from pixsearch_indexer.survey import changes, survey_folder
+from pixsearch_indexer.survey import add_counts, changes, survey_folder
 from pixsearch_indexer.texts import encode_texts, is_text_file, read_text_files
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def index_folders(
         # Only now, so that a photo that moved has found its content again.
         writer.drop_unused_contents()
         counts = asdict(run.report)
-        del counts["offline"], counts["texts"]
+        for name in ("offline", "texts", "described", "not_read"):
+            del counts[name]
         writer.end_run(run_id, counts)
     return run.report
 
@@ -204,6 +206,9 @@ class _Run:
         self.report.found += counts.found
         self.report.unchanged += counts.unchanged
         self.report.failed += counts.failed
+        add_counts(self.report.not_read, counts.not_read)
+        if folder == root:
+            self._writer.set_not_read(root_id, counts.not_read)
         self._store(root_id, _Batch(failures=[FailedFile(path, None, why) for path, why in scan.unlisted.items()]))
         return _FolderWork(root_id, scan, changed, gone)
 
@@ -246,12 +251,16 @@ class _Run:
         for steps in in_chunks(changes(self._library, scan, counts), STORE_AT_ONCE):
             gone += [step.path for step in steps if isinstance(step, Gone)]
             self._forget(gone, counts)
-            changed = [step for step in steps if isinstance(step, Changed)]
+            digests = self._writer.digests_of([step.path for step in steps if isinstance(step, Outdated)])
+            changed = [step for step in steps if not isinstance(step, Gone)]
             encoded = self._writer.encoded_of_sizes({step.stamp.size_bytes for step in changed})
             for step in changed:
                 if self._wish.asked:
                     return
-                yield ToLoad(step.path, step.stamp, encoded.get(step.stamp.size_bytes, frozenset()))
+                sidecars = sidecars_of_stamp(step.path, step.sidecars)
+                of_size = encoded.get(step.stamp.size_bytes, frozenset())
+                digest = digests.get(step.path)
+                yield ToLoad(step.path, step.stamp, of_size, sidecars, digest if digest in of_size else None)
         self._forget(gone, counts)
 
     def _forget(self, gone: list[bytes], counts: Counts) -> None:
@@ -264,7 +273,9 @@ class _Run:
         if isinstance(loaded, FailedFile):
             batch.failures.append(loaded)
         elif loaded is not None:
-            batch.files.append(IndexedFile(loaded.path, loaded.stamp, loaded.digest))
+            batch.files.append(
+                IndexedFile(loaded.path, loaded.stamp, loaded.digest, loaded.sidecars, loaded.beside, loaded.metadata)
+            )
             if loaded.decoded is not None:
                 batch.pictures[loaded.digest] = loaded.decoded
             if loaded.content is not None:
@@ -284,8 +295,10 @@ class _Run:
         ]
         new = [content for content in contents.values() if content is not None]
         self._writer.store(root_id, new, files, failures)
+        described = sum(file.metadata is not None for file in files)
         self.report.encoded += len(new)
-        self.report.reused += len(files) - len(new)
+        self.report.described += described
+        self.report.reused += len(files) - len(new) - described
         self.report.failed += len(failures)
 
     def _note(self, done: int) -> str:

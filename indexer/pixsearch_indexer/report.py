@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pixsearch.storage import FilePath
 
@@ -17,11 +17,15 @@ class IndexReport:
     encoded: int = 0
     reused: int = 0
     """New, moved, copied or touched files with a content that was known: nothing was encoded for them."""
+    described: int = 0
+    """Unchanged photos whose metadata alone were read again: a file beside them changed, or the rules of reading."""
     forgotten: int = 0
     """Photos whose files are gone."""
     failed: int = 0
     """Files and folders that `Library.failures` now lists for these folders, tried in this run or not."""
     texts: int = 0
     """Texts that were encoded."""
+    not_read: dict[str, int] = field(default_factory=dict)
+    """Files that are no pictures, by suffix; without one by an empty name."""
     offline: tuple[FilePath, ...] = ()
     """Folders that were not there, or without any picture where photos are known: their photos are kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import numpy as np
@@ -12,6 +13,12 @@ from pixsearch.pictures import open_header
 
 LEAST_SHARE = 0.5
 
+_END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd9", 0xDA
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_NEVER_REACHED = 128
+
 
 def decoded_part(data: bytes, min_edge: int, megapixels: int) -> tuple[Image.Image, float] | None:
     """The rows that can be decoded, from the top or the bottom, and which share of all rows they are.
@@ -19,6 +26,8 @@ def decoded_part(data: bytes, min_edge: int, megapixels: int) -> tuple[Image.Ima
     The picture is as the file has it: neither upright nor RGB. None where less than half can be decoded. Nothing is
     made up for the rest, as Pillow's own LOAD_TRUNCATED_IMAGES does with grey.
     """
+    if (frame := _progressive_frame(data)) is not None:
+        return _coarser_picture(data, frame, min_edge, megapixels)
     # Decoded twice, onto black and onto white: a row that comes out the same was in the file.
     on_black, on_white = (_decoded_onto(open_header(data, megapixels), fill, min_edge) for fill in (b"\x00", b"\xff"))
     if on_black is None or on_white is None:
@@ -31,6 +40,56 @@ def decoded_part(data: bytes, min_edge: int, megapixels: int) -> tuple[Image.Ima
     if from_top >= from_bottom:
         return on_black.crop((0, 0, width, from_top)), from_top / height
     return on_black.crop((0, height - from_bottom, width, height)), from_bottom / height
+
+
+def _coarser_picture(data: bytes, frame: int, min_edge: int, megapixels: int) -> tuple[Image.Image, float] | None:
+    """A progressive JPEG has all rows long before its end, and is refined by what follows (ITU-T T.81, annex G).
+
+    With an end put to it, libjpeg shows what there is. Rows that not even the first scan reached are of an even grey.
+    The share is never 1: what would have made the last rows sharp is missing.
+    """
+    scans, ends = _scans(data, frame)
+    picture = open_header(data[:ends] + _END_OF_IMAGE, megapixels)
+    picture.draft(None, (min_edge, min_edge))
+    try:
+        picture.load()
+    except Exception:  # noqa: BLE001 - as below
+        return None
+    height = picture.height
+    reached = height
+    if scans < 2:  # else the first scan is whole
+        rows = _rows(picture.convert("RGB"))
+        reached = height - _leading((rows == _NEVER_REACHED).all(axis=1)[::-1])
+    if reached < LEAST_SHARE * height:
+        return None
+    return picture.crop((0, 0, picture.width, reached)), min(reached, height - 1) / height
+
+
+def _progressive_frame(data: bytes) -> int | None:
+    """Where the frame of a progressive JPEG begins; None for any other file. That of its thumbnail does not count."""
+    at = 2
+    while data[:2] == b"\xff\xd8" and data[at : at + 1] == b"\xff" and len(data) - at > 4:
+        if data[at + 1] in _FRAMES:
+            return at if data[at + 1] in _PROGRESSIVE else None
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def _scans(data: bytes, frame: int) -> tuple[int, int]:
+    """How many scans have begun, and where what can be decoded ends: not within a segment that is not whole."""
+    scans, at = 0, frame
+    while len(data) - at > 4:
+        ends = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if ends > len(data):
+            break
+        if data[at + 1] == _START_OF_SCAN:
+            scans += 1
+            marker = _MARKER.search(data, ends)
+            if marker is None:
+                return scans, len(data)
+            ends = marker.start()
+        at = ends
+    return scans, at
 
 
 def _decoded_onto(picture: Image.Image, fill: bytes, min_edge: int) -> Image.Image | None:

@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
+from typing import NamedTuple
 
 from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FileFacts, ScanRules
 from pixsearch.picture_files import is_named_like_a_picture
-from pixsearch.storage import Entry, is_file, is_remote, list_folder
+from pixsearch.storage import Entry, FileStamp, is_file, is_remote, list_folder
 from pixsearch_indexer.ignoring import Ignoring
+from pixsearch_indexer.metadata.sidecars import Sidecar, Sidecars, is_named_like_a_sidecar, sidecars_stamp
 
 SYSTEM_FOLDERS = frozenset(
     {b"@eaDir", b"#recycle", b"@Recycle", b"$RECYCLE.BIN", b"System Volume Information", b"lost+found", b"__MACOSX"}
+    | {b"@__thumb"}  # of QNAP, as @eaDir is of Synology; .thumbnails is hidden anyway
 )
 _APPLE_DOUBLE = b"._"  # what macOS writes beside each file on a foreign drive; never a picture, whatever it is called
 
+_DERIVED = (
+    (re.compile(rb"\.photoslibrary$", re.IGNORECASE), re.compile(rb"(resources|database|private|scopes|external)$")),
+    (
+        re.compile(rb"\.(photolibrary|aplibrary|migratedphotolibrary)$", re.IGNORECASE),
+        re.compile(rb"(Thumbnails|Previews)$"),
+    ),
+    (re.compile(rb"(^CaptureOne|\.cocatalog|\.cosessiondb)$", re.IGNORECASE), re.compile(rb"Cache$", re.IGNORECASE)),
+    (re.compile(rb""), re.compile(rb".*\.lrdata$", re.IGNORECASE)),
+)
+"""By the name of the folder that it is in, the folders in which photo programs keep smaller copies of its photos: Apple
+Photos, iPhoto and Aperture, Capture One, Lightroom."""
+
 NamedEntry = tuple[bytes, Entry]
+
+
+class _Listing(NamedTuple):
+    """What a folder holds, what is ignored in it, and by the name of a photo the stamp of what lies beside it."""
+
+    entries: Iterator[NamedEntry]
+    ignoring: Ignoring
+    beside: Mapping[bytes, bytes]
+
+
+def is_derived(folder: bytes, name: bytes) -> bool:
+    """Whether a folder of this name, in that one, holds what a photo program made of the photos beside it."""
+    outer = os.path.basename(folder.rstrip(b"/"))  # noqa: PTH119 - bytes
+    return any(outside.search(outer) and inside.match(name) for outside, inside in _DERIVED)
 
 
 @dataclass(slots=True)
@@ -53,7 +83,7 @@ class Scan:
             return
         folders = [self._entries(self.folder, above)]
         while folders:
-            entries, ignoring = folders[-1]
+            entries, ignoring, beside = folders[-1]
             ignores = bool(ignoring)
             files: list[FileFacts] = []
             for name, entry in entries:
@@ -71,7 +101,7 @@ class Scan:
                     self.unlisted[entry.path] = _reason("cannot be looked at", error)
                     continue
                 if stat.S_ISREG(found.st_mode) or is_named_like_a_picture(name):
-                    files.append((entry.path, found.st_size, found.st_mtime_ns))
+                    files.append((entry.path, found.st_size, found.st_mtime_ns, beside.get(name)))
             else:
                 folders.pop()
             if files:
@@ -95,7 +125,7 @@ class Scan:
             above = os.path.join(above, name)  # noqa: PTH118 - bytes
         return ignoring
 
-    def _entries(self, folder: bytes, ignoring: Ignoring) -> tuple[Iterator[NamedEntry], Ignoring]:
+    def _entries(self, folder: bytes, ignoring: Ignoring) -> _Listing:
         """What is in a folder, by name, folders with a slash behind theirs; and what is ignored from here on."""
         entries: list[NamedEntry] = []
         try:
@@ -109,17 +139,21 @@ class Scan:
                             continue
                     if isinstance(entry, os.DirEntry) and entry.is_symlink() and not self._leads_on(entry):
                         continue
-                    entries.append((name + b"/" if entry.is_dir() else name, entry))
+                    is_folder = entry.is_dir()
+                    if is_folder and not self.rules.hidden and is_derived(folder, name):
+                        continue
+                    entries.append((name + b"/" if is_folder else name, entry))
             if self._follows_links and not self._is_new(os.stat(folder)):  # noqa: PTH116 - a Path cannot be made of bytes
-                return iter(()), ignoring
+                return _Listing(iter(()), ignoring, {})
         except OSError as error:
             self.unlisted[folder] = _reason("folder cannot be listed", error)
-            return iter(()), ignoring
+            return _Listing(iter(()), ignoring, {})
         except UsageError as error:
             self.unlisted[folder] = f"folder is passed over: in its {os.fsdecode(Ignoring.FILE)} {error.message}"
-            return iter(()), ignoring
+            return _Listing(iter(()), ignoring, {})
         entries.sort(key=itemgetter(0))
-        return iter(entries), ignoring
+        entries, beside = _with_sidecars(entries, ignoring)
+        return _Listing(iter(entries), ignoring, beside)
 
     def _leads_on(self, link: os.DirEntry[bytes]) -> bool:
         """Whether a link is to be followed."""
@@ -144,6 +178,27 @@ class Scan:
             return False
         self._met.add(identity)
         return True
+
+
+def _with_sidecars(entries: list[NamedEntry], ignoring: Ignoring) -> tuple[list[NamedEntry], dict[bytes, bytes]]:
+    """Take out the files that say something about a photo beside them."""
+    files = []
+    for name, entry in entries:
+        if is_named_like_a_sidecar(name) and not (ignoring and ignoring.matches(entry.path, False)):
+            try:
+                found = entry.stat()
+            except OSError:
+                continue
+            if stat.S_ISREG(found.st_mode):
+                files.append(Sidecar(entry.path, FileStamp(found.st_size, found.st_mtime_ns)))
+    if not files:
+        return entries, {}
+    sidecars, beside, used = Sidecars(files), dict[bytes, bytes](), set[bytes]()
+    for name, _ in entries:
+        if not name.endswith(b"/") and not is_named_like_a_sidecar(name) and (found_beside := sidecars.of(name)):
+            beside[name] = sidecars_stamp(found_beside) or b""
+            used.update(sidecar.path for sidecar in found_beside)
+    return [(name, entry) for name, entry in entries if entry.path not in used], beside
 
 
 def _reason(what: str, error: OSError) -> str:

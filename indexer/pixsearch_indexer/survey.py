@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pixsearch.library.library import Library
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import ScanRules
 from pixsearch.storage import FilePath, to_path
-from pixsearch_indexer.changes import Changed, Counts, Gone, compare
+from pixsearch_indexer.changes import Change, Counts, Gone, compare
 from pixsearch_indexer.roots import chosen_folders
 from pixsearch_indexer.scan import Scan
 
@@ -38,6 +38,8 @@ class Survey:
     failed: int = 0
     """Failed in an earlier run, unchanged since, or not to be looked at now."""
     offline: tuple[FilePath, ...] = ()
+    not_read: dict[str, int] = field(default_factory=dict)
+    """Files that are no pictures, by suffix."""
 
 
 def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Callable[[ScanRules], ScanRules]) -> Survey:
@@ -59,7 +61,14 @@ def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Call
         total.failed += found.counts.failed + len(scan.unlisted)
         total.to_read += found.changed
         total.to_forget += found.gone
+        add_counts(total.not_read, found.counts.not_read)
     return total
+
+
+def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add one count by name to another."""
+    for name, count in more.items():
+        total[name] = total.get(name, 0) + count
 
 
 def survey_folder(
@@ -83,7 +92,7 @@ def survey_folder(
 
 def changes(
     library: Library | None, scan: Scan, counts: Counts, on_files: Callable[[int], None] = lambda _: None
-) -> Iterator[Changed | Gone]:
+) -> Iterator[Change]:
     """What changed in the folder of a scan since the library last saw it."""
     if library is None:
         return compare(scan, iter(()), iter(()), counts, on_files)

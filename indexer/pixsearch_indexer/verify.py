@@ -72,7 +72,7 @@ def _check_files(library: Library, findings: Findings, on_progress: ProgressCall
             path = to_path(file[0])
             try:
                 stamp = stamp_of(path)
-                if file[1:] != stamp:
+                if file[1:3] != stamp:
                     findings.stale += 1
                 elif content_digest(read_picture_file(path, stamp.size_bytes)) != digest:
                     findings.files.append(f"{path} is not what was indexed, though size and time are the same")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Row, Select, select
 
 from pixsearch.library.database import in_parts
+from pixsearch.library.filtering import photos_that_pass
 from pixsearch.library.filters import NO_FILTERS, Filters
-from pixsearch.library.records import Candidate, Metadata, StoredPicture
+from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, metadata_columns, metadata_of
+from pixsearch.library.records import Candidate, StoredPicture
 from pixsearch.library.schema import CONTENTS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS, VECTOR_INDEX
-from pixsearch.storage import FilePath, FileStamp, resolved_bytes, stamp_of, to_path
+from pixsearch.storage import FilePath, FileStamp, may_exist, resolved_bytes, stamp_of, to_path
 
 
 def candidates_of(connection: Connection, content_ids: Sequence[int], filters: Filters) -> list[Candidate]:
@@ -57,59 +58,50 @@ def picture_of(connection: Connection, content_id: int) -> StoredPicture | None:
     photos = connection.execute(_photos_of([content_id]).add_columns(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns)).all()
     if content is None or not photos:
         return None
+    found = [(to_path(row.path), FileStamp(row.size_bytes, row.mtime_ns), metadata_of(row)) for row in photos]
+    found.sort(key=lambda photo: not may_exist(photo[0]))  # stable
     return StoredPicture(
         content_id,
         content.digest,
         content.size_bytes,
-        _metadata(content),
-        tuple((to_path(row.path), FileStamp(row.size_bytes, row.mtime_ns)) for row in photos),
+        found[0][2],
+        tuple((path, stamp) for path, stamp, _ in found),
     )
 
 
 def _photos_of(content_ids: Sequence[int]) -> Select[Any]:
     """Those that can be reached first, then by name."""
     return (
-        select(PHOTOS.c.content_id, PHOTOS.c.path)
-        .join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
+        select(PHOTOS.c.id, PHOTOS.c.content_id, PHOTOS.c.path, *metadata_columns())
+        .select_from(PHOTOS_AND_METADATA.join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id))
         .where(PHOTOS.c.content_id.in_(content_ids))
         .order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
     )
 
 
 def _candidates(connection: Connection, content_ids: Sequence[int], filters: Filters) -> Iterator[Candidate]:
-    photos = connection.execute(_photos_of(content_ids)).all()
-    paths: dict[int, list[FilePath]] = {}
-    passes = filters.path_test()
-    for content_id, path in sorted(photos, key=lambda photo: not passes(photo.path)):
-        paths.setdefault(content_id, []).append(to_path(path))
+    passing = None if filters == NO_FILTERS else photos_that_pass(connection, filters, content_ids)
+    photos: dict[int, list[Row[Any]]] = {}
+    for photo in connection.execute(_photos_of(content_ids)):
+        photos.setdefault(photo.content_id, []).append(photo)
     rows = connection.execute(
-        select(*CONTENTS.c, FEATURES.c.embedding)
-        .join(FEATURES, FEATURES.c.content_id == CONTENTS.c.id)
+        select(FEATURES.c.content_id, FEATURES.c.embedding)
         .join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == FEATURES.c.model_id)
-        .where(CONTENTS.c.id.in_(content_ids))
+        .where(FEATURES.c.content_id.in_(content_ids))
     )
     for row in rows:
-        if row.id in paths:
-            yield Candidate(
-                content_id=row.id,
-                paths=tuple(paths[row.id]),
-                metadata=_metadata(row),
-                embedding=np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE),
-            )
-
-
-def _metadata(content: Row[*tuple[Any, ...]]) -> Metadata:
-    return Metadata(
-        format=content.format,
-        width=content.width,
-        height=content.height,
-        taken_at=datetime.fromisoformat(content.taken_at) if content.taken_at else None,
-        camera=content.camera,
-        lens=content.lens,
-        latitude=content.latitude,
-        longitude=content.longitude,
-        title=content.title,
-        caption=content.caption,
-        keywords=tuple(content.keywords),
-        share_decoded=content.share_decoded,
-    )
+        if (found := photos.get(row.content_id)) is None:
+            continue
+        count = -1
+        if passing is not None:
+            found.sort(key=lambda photo: photo.id not in passing)  # stable
+            count = sum(photo.id in passing for photo in found)
+        metadata = tuple(map(metadata_of, found))
+        yield Candidate(
+            content_id=row.content_id,
+            paths=tuple(to_path(photo.path) for photo in found),
+            metadata=metadata[0],
+            embedding=np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE),
+            metadata_by_path=metadata if any(one != metadata[0] for one in metadata) else (),
+            passing=count,
+        )

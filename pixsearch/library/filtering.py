@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, func, or_, select
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Row, Select, cast, func, or_, select, union
 
 from pixsearch.library.filters import Filters
-from pixsearch.library.paths import behind_all_below, below
-from pixsearch.library.schema import CONTENTS, PHOTOS
+from pixsearch.library.paths import below
+from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, PHOTOS
+from pixsearch.unicode_forms import folded
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius R1 (IUGG)."""
@@ -18,25 +20,47 @@ EARTH_RADIUS_KM = 6371.0088
 
 def contents_that_pass(connection: Connection, filters: Filters, among: Sequence[int] | None = None) -> list[int]:
     """Ids of the contents of which a photo passes, in ascending order; only those `among` some, where given."""
-    photos = PHOTOS.join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+    statement = _statement(connection, filters, PHOTOS.c.content_id, among)
+    if _sql_is_enough(filters):
+        return sorted(connection.scalars(statement.distinct()))
+    return sorted({row.content_id for row in _passing(connection, filters, statement)})
+
+
+def photos_that_pass(connection: Connection, filters: Filters, among: Sequence[int]) -> set[int]:
+    """Ids of the photos that pass, among those of some contents."""
+    statement = _statement(connection, filters, PHOTOS.c.id, among)
+    if _sql_is_enough(filters):
+        return set(connection.scalars(statement))
+    return {row.id for row in _passing(connection, filters, statement)}
+
+
+def _statement(
+    connection: Connection, filters: Filters, column: Column[int], among: Sequence[int] | None
+) -> Select[int]:
     conditions = list(_conditions(connection, filters))
     if among is not None:
-        conditions.append(CONTENTS.c.id.in_(among))
-    if filters.name is None and not filters.keywords and filters.near is None:
-        ids = select(PHOTOS.c.content_id).select_from(photos).where(*conditions).distinct()
-        return sorted(connection.scalars(ids))
+        conditions.append(PHOTOS.c.content_id.in_(among))
+    return select(column).select_from(PHOTOS_AND_METADATA).where(*conditions)
+
+
+def _sql_is_enough(filters: Filters) -> bool:
+    folders = filters.folder_paths()
+    return filters.name is None and not filters.keywords and filters.near is None and all(map(bytes.isascii, folders))
+
+
+def _passing(connection: Connection, filters: Filters, statement: Select[Any]) -> Iterator[Row[Any]]:
+    """The rows of a statement that pass what SQL cannot judge, or not alike in every database."""
+    names = ("keywords", "latitude", "longitude")
     rows = connection.execution_options(yield_per=10_000).execute(
-        select(PHOTOS.c.content_id, PHOTOS.c.path, CONTENTS.c.keywords, CONTENTS.c.latitude, CONTENTS.c.longitude)
-        .select_from(photos)
-        .where(*conditions)
+        statement.add_columns(PHOTOS.c.path, *(known(name).label(name) for name in names))
     )
     lets_path_through = filters.path_test()
-    return sorted({row.content_id for row in rows if _passes(row, filters) and lets_path_through(row.path)})
+    return (row for row in rows if _passes(row, filters) and lets_path_through(row.path))
 
 
 def _conditions(connection: Connection, filters: Filters) -> Iterator[ColumnElement[bool]]:
     """Those that SQL can judge."""
-    taken_at = func.substr(CONTENTS.c.taken_at, 1, len("2021-03-01T00:00:00"))
+    taken_at = func.substr(known("taken_at"), 1, len("2021-03-01T00:00:00"))
     if filters.after is not None:
         yield taken_at >= filters.after.isoformat(timespec="seconds")
     if filters.before is not None:
@@ -53,25 +77,39 @@ def _conditions(connection: Connection, filters: Filters) -> Iterator[ColumnElem
     if filters.max_megapixels is not None:
         yield pixels <= filters.max_megapixels * 1e6
     if filters.has_place or filters.near is not None:
-        yield CONTENTS.c.latitude.is_not(None)
-        yield CONTENTS.c.longitude.is_not(None)
+        yield known("latitude").is_not(None)
+        yield known("longitude").is_not(None)
     if filters.near is not None:
         degrees = math.degrees(filters.near.radius_km / EARTH_RADIUS_KM) + 1e-6
-        yield CONTENTS.c.latitude.between(filters.near.latitude - degrees, filters.near.latitude + degrees)
+        yield known("latitude").between(filters.near.latitude - degrees, filters.near.latitude + degrees)
     if filters.camera is not None:
         # There are few; and what is upper and lower case SQLite knows of ASCII alone.
-        cameras = connection.scalars(select(CONTENTS.c.camera).where(CONTENTS.c.camera.is_not(None)).distinct())
-        yield CONTENTS.c.camera.in_([one for one in cameras if filters.camera.casefold() in one.casefold()])
+        cameras = union(select(CONTENTS.c.camera), select(DESCRIPTIONS.c.camera))
+        found = [one for one in connection.scalars(cameras) if one is not None]
+        yield known("camera").in_([one for one in found if folded(filters.camera) in folded(one)])
     if filters.folders:
-        paths = filters.folder_paths()
-        yield or_(*((PHOTOS.c.path > below(folder)) & (PHOTOS.c.path < behind_all_below(folder)) for folder in paths))
+        # Of a name beyond ASCII only what stands before: that may be written in more than one way.
+        beginnings = [_ascii_part(below(folder)) for folder in filters.folder_paths()]
+        yield or_(*((PHOTOS.c.path >= first) & (PHOTOS.c.path < _behind(first)) for first in beginnings))
+
+
+def _ascii_part(path: bytes) -> bytes:
+    """The beginning of a path that is written in the same way in every form of Unicode."""
+    ascii_bytes = next((at for at, byte in enumerate(path) if byte >= 128), None)
+    # A letter may be written with its accent behind it: it is left out.
+    return path if ascii_bytes is None else path[: max(ascii_bytes - 1, 1)]
+
+
+def _behind(beginning: bytes) -> bytes:
+    """Greater than all that begins so."""
+    return beginning[:-1] + bytes([beginning[-1] + 1])
 
 
 def _passes(row: Row[*tuple[Any, ...]], filters: Filters) -> bool:
-    """Those that SQL cannot judge, or not alike in every database; but for the path."""
+    """Keywords and distance."""
     if filters.keywords:
-        its_own = {keyword.casefold() for keyword in row.keywords}
-        if not its_own.issuperset(keyword.casefold() for keyword in filters.keywords):
+        its_own = {folded(keyword) for keyword in row.keywords}
+        if not its_own.issuperset(map(folded, filters.keywords)):
             return False
     if filters.near is None:
         return True

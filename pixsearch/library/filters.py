@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.storage import FilePath, resolved_bytes
+from pixsearch.unicode_forms import composed
 
 
 class Circle(NamedTuple):
@@ -66,15 +67,21 @@ class Filters:
 
     def path_test(self) -> Callable[[bytes], bool]:
         """What says of a photo's path whether folder and name are as asked. Raises UsageError, as above."""
-        folders = self.folder_paths()
-        name = None if self.name is None else re.compile(fnmatch.translate(self.name), re.IGNORECASE)
+        folders = [_composed(folder) for folder in self.folder_paths()]
+        name = None if self.name is None else re.compile(fnmatch.translate(composed(self.name)), re.IGNORECASE)
 
         def test(path: bytes) -> bool:
+            path = _composed(path)
             if folders and not any(is_at_or_below(path, folder) for folder in folders):
                 return False
             return name is None or bool(name.match(os.fsdecode(path.rpartition(b"/")[2])))
 
         return test
+
+
+def _composed(path: bytes) -> bytes:
+    """A path for comparisons: one name, however its accents are stored."""
+    return path if path.isascii() else os.fsencode(composed(os.fsdecode(path)))
 
 
 NO_FILTERS = Filters()

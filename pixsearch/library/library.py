@@ -9,14 +9,17 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Select, Table, exists, select
+from sqlalchemy import ColumnElement, Select, Table, case, exists, null, select
 
 from pixsearch.captions import captions_beside
 from pixsearch.errors import LibraryError, LibraryNotFound
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.paths import behind_all_below, below
+from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.precedence import METADATA_VERSION
 from pixsearch.library.records import (
+    OUTDATED,
     Candidate,
     CaptionedPhoto,
     Failure,
@@ -25,6 +28,7 @@ from pixsearch.library.records import (
     KnownTextFile,
     LibraryModel,
     LibraryStatus,
+    Note,
     RootStatus,
     ScanRules,
     StoredPicture,
@@ -39,7 +43,7 @@ from pixsearch.library.schema import (
     VECTOR_OUTBOX,
 )
 from pixsearch.library.sqlite_database import SqliteDatabase, cannot_make
-from pixsearch.library.status import failures_of, model_of, rules_of, status_of, text_files_of
+from pixsearch.library.status import failures_of, model_of, notes_of, rules_of, status_of, text_files_of
 from pixsearch.library.texts import nearest_texts
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.settings import Place
@@ -173,24 +177,26 @@ class Library:
 
     def known_photos(self, folder: bytes) -> Iterator[list[KnownFile]]:
         """The photos at or below a folder, in the order of their paths as bytes, some thousands at a time."""
-        return self._known(folder, PHOTOS)
+        sidecars = case((PHOTOS.c.metadata_version < METADATA_VERSION, OUTDATED), else_=PHOTOS.c.sidecars)
+        return self._known(folder, PHOTOS, sidecars)
 
     def known_failures(self, folder: bytes) -> Iterator[list[KnownFile]]:
         """The failures at or below a folder, as `known_photos` has the photos."""
-        return self._known(folder, FAILURES)
+        return self._known(folder, FAILURES, null())
 
     def known_digests(self, folder: bytes) -> Iterator[tuple[KnownFile, bytes]]:
         """The photos at or below a folder in that order, each with the digest of its content."""
         digests = select(PHOTOS.c.path, CONTENTS.c.digest).join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
         for files in self.known_photos(folder):
             with self._database.reading() as connection:
-                rows = connection.execute(digests.where(PHOTOS.c.path.in_([path for path, _, _ in files])))
+                rows = connection.execute(digests.where(PHOTOS.c.path.in_([file[0] for file in files])))
                 found = {row.path: row.digest for row in rows}
             yield from ((file, found[file[0]]) for file in files if file[0] in found)
 
-    def _known(self, folder: bytes, table: Table) -> Iterator[list[KnownFile]]:
+    def _known(self, folder: bytes, table: Table, sidecars: ColumnElement[Any]) -> Iterator[list[KnownFile]]:
         # In parts, each a short transaction: a writer could not commit while one is open.
-        columns = select(table.c.path, table.c.size_bytes, table.c.mtime_ns).order_by(table.c.path).limit(_ROWS_AT_ONCE)
+        facts = table.c.path, table.c.size_bytes, table.c.mtime_ns, sidecars
+        columns = select(*facts).order_by(table.c.path).limit(_ROWS_AT_ONCE)
         if rows := self._files(columns.where(table.c.path == folder)):  # one that could not be listed
             yield rows
         last = below(folder)
@@ -200,7 +206,10 @@ class Library:
 
     def _files(self, query: Select[Any]) -> list[KnownFile]:
         with self._database.reading() as connection:
-            return [(path, size_bytes, mtime_ns) for path, size_bytes, mtime_ns in connection.execute(query)]
+            return [
+                (path, size_bytes, mtime_ns, sidecars)
+                for path, size_bytes, mtime_ns, sidecars in connection.execute(query)
+            ]
 
     def passing(self, filters: Filters, among: Sequence[int] | None = None) -> list[int]:
         """The ids of the contents that pass, in ascending order; only those `among` some, where given."""
@@ -266,12 +275,17 @@ class Library:
         with self._database.reading() as connection:
             return failures_of(connection)
 
+    def notes(self) -> list[Note]:
+        """The photos of whose metadata something could not be read, by path."""
+        with self._database.reading() as connection:
+            return notes_of(connection)
+
     def captioned_photos(self) -> list[CaptionedPhoto]:
         """The photos that somebody described: in a .txt beside them (read now), or in their own caption or title."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                select(PHOTOS.c.path, CONTENTS.c.caption, CONTENTS.c.title)
-                .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+                select(PHOTOS.c.path, known("caption").label("caption"), known("title").label("title"))
+                .select_from(PHOTOS_AND_METADATA)
                 .order_by(PHOTOS.c.path)
             ).all()
         described, there = [], Listings()

@@ -70,7 +70,11 @@ def tell(database: Database, index: MilvusIndex) -> None:
             return
         if there:
             embeddings = np.stack([one.embedding for one in there])
-            index.put([one.content_id for one in there], embeddings, [one.metadata for one in there])
+            index.put(
+                [one.content_id for one in there],
+                embeddings,
+                [one.metadata_by_path or (one.metadata,) for one in there],
+            )
         if gone := set(ids) - {one.content_id for one in there}:
             index.remove(np.array(sorted(gone), dtype=np.int64))
         _strike_out(database, [row.id for row in rows])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pixsearch.storage import FilePath, FileStamp
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
     import numpy as np
     from numpy.typing import NDArray
+
+    from pixsearch.library.precedence import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,43 @@ class LibraryModel:
     embedding_size: int
 
 
+Value = TypeVar("Value")
+
+DateKind: TypeAlias = Literal["taken", "edited", "guessed"]
+"""Of when the photo was taken; of when it was last edited, where nothing says the former; read off the file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What one source says of a photo: its own bytes, a file beside it, or its name. See `Metadata` for the fields."""
+
+    taken_at: datetime | None = None
+    date_kind: DateKind | None = None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    title: str | None = None
+    caption: str | None = None
+    keywords: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    rating: int | None = None
+    location: str | None = None
+    note: str | None = None
+
+    def completed_by(self, other: Description) -> Description:
+        """Return this description, with what only the other one says."""
+        missing = {one.name: getattr(other, one.name) for one in fields(self) if not getattr(self, one.name)}
+        if self.taken_at is not None:  # a date and what it is belong together, and so do the two halves of a place
+            missing.pop("date_kind", None)
+        if self.latitude is not None:
+            missing = {name: value for name, value in missing.items() if name not in ("latitude", "longitude")}
+        return replace(self, **missing)
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a picture's file says about the picture. Width and height are those of the upright picture, in full size."""
+    """What is known about a picture. Width and height are those of the upright picture, in full size."""
 
     format: str
     width: int
@@ -42,6 +79,16 @@ class Metadata:
     title: str | None = None
     caption: str | None = None
     keywords: tuple[str, ...] = ()
+    date_kind: DateKind | None = None
+    """What `taken_at` is the time of; None where there is none."""
+    people: tuple[str, ...] = ()
+    """Who is named as being in the picture."""
+    rating: int | None = None
+    """From 1 to 5 stars, or -1 for a photo that was rejected; None where nobody rated it."""
+    location: str | None = None
+    """Where it was taken, in words, from the street to the country."""
+    note: str | None = None
+    """What of the metadata could not be read."""
     share_decoded: float = 1.0
     """Of the picture's rows; less than 1 for a file that is cut short and was indexed as far as it goes."""
 
@@ -52,9 +99,27 @@ class Candidate:
 
     content_id: int
     paths: tuple[FilePath, ...]
-    """Every photo with this content; those that can be reached first, then by name. Never empty."""
+    """Every photo with this content; those that pass the filters first, of these those that can be reached, then by
+    name. Never empty."""
     metadata: Metadata
+    """Of the first of the paths."""
     embedding: NDArray[np.float32]
+    metadata_by_path: tuple[Metadata, ...] = ()
+    """Of each of the paths: copies of a picture may have different files beside them. Empty where all have the same."""
+    passing: int = -1
+    """How many of the paths pass the filters; below 0 all of them."""
+
+    def shown_first(self, place: int) -> Candidate:
+        """Return the candidate with another of its paths in front, the rest in their order."""
+        if place == 0:
+            return self
+
+        def in_front(values: tuple[Value, ...]) -> tuple[Value, ...]:
+            return (values[place], *values[:place], *values[place + 1 :]) if values else values
+
+        by_path = in_front(self.metadata_by_path)
+        metadata = by_path[0] if by_path else self.metadata
+        return replace(self, paths=in_front(self.paths), metadata_by_path=by_path, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +163,8 @@ class RootStatus:
     online: bool
     photos: int
     rules: ScanRules
+    not_read: Mapping[str, int] = field(default_factory=dict)
+    """By suffix, how many files its last whole run found that are no pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +216,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A photo of whose metadata something could not be read, and what."""
+
+    path: FilePath
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class CaptionedPhoto:
     """A photo that somebody described. `captions` is never empty."""
 
@@ -173,12 +248,15 @@ class FoundText:
     sources: tuple[TextSource, ...]
 
 
-FileFacts = tuple[bytes, int, int]
-"""Path, size in bytes and time of change in ns of a file. A bare tuple, since lists of them by the hundred thousand are
-compared as a whole."""
+FileFacts = tuple[bytes, int, int, bytes | None]
+"""Path, size in bytes and time of change in ns of a file, and the stamp of its sidecars. A bare tuple, since lists of
+them by the hundred thousand are compared as a whole."""
 
-KnownFile = tuple[bytes, int | None, int | None]
+KnownFile = tuple[bytes, int | None, int | None, bytes | None]
 """The same as the library knows it. Without a size, or with one below 0: to be looked at even if it did not change."""
+
+OUTDATED = b"?"
+"""In place of the stamp of a photo's sidecars: its metadata are to be read again."""
 
 
 class KnownTextFile(NamedTuple):
@@ -206,6 +284,12 @@ class IndexedFile(NamedTuple):
     path: bytes
     stamp: FileStamp
     digest: bytes
+    sidecars: bytes | None = None
+    """The stamp of the files beside it that say something about it."""
+    beside: Mapping[Layer, Description] = MappingProxyType({})
+    """What those files and its name say."""
+    metadata: Metadata | None = None
+    """What its content says, where that was read again and is to be stored."""
 
 
 class FailedFile(NamedTuple):

@@ -2,6 +2,7 @@
 
 roots           a folder that was given to be indexed
 └── photos      one file under a root
+    ├── descriptions    what is known of one photo, where a file beside it or its name adds to what its content says
     └── contents        one picture by the digest of its bytes: copies share it, a renamed photo keeps it
         ├── features    its embedding, by one model
         └── grids       its pixel grid, by one model; apart, so that reading embeddings never touches them
@@ -20,6 +21,8 @@ A change here is a new revision in migrations/versions and a new SCHEMA_VERSION.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -35,7 +38,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0008"
 
 # Core's tables, not the ORM's classes: no row here is an object with a life, and without the ORM a command starts 0.1 s
 # sooner.
@@ -66,7 +69,29 @@ ROOTS = Table(
     Column("hidden", Boolean, nullable=False, server_default=false()),
     Column("follow_links", Boolean, nullable=False, server_default=false()),
     Column("exclude", JSON, nullable=False, server_default="[]"),
+    # By suffix, how many files its last whole run found that are no pictures.
+    Column("not_read", JSON, nullable=False, server_default="{}"),
 )
+
+
+def _metadata_columns() -> list[Column[Any]]:
+    """Return the columns for what is known of a picture, the same for a content and for a photo."""
+    return [
+        Column("taken_at", String),  # ISO 8601, with an offset only where the file names one
+        Column("date_kind", String),
+        Column("camera", String),
+        Column("lens", String),
+        Column("latitude", Double),
+        Column("longitude", Double),
+        Column("title", String),
+        Column("caption", String),
+        Column("keywords", JSON, nullable=False, server_default="[]"),
+        Column("people", JSON, nullable=False, server_default="[]"),
+        Column("rating", Integer),
+        Column("location", String),
+        Column("note", String),
+    ]
+
 
 CONTENTS = Table(
     "contents",
@@ -78,14 +103,7 @@ CONTENTS = Table(
     Column("format", String, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
-    Column("taken_at", String),  # ISO 8601, with an offset only where the file names one
-    Column("camera", String),
-    Column("lens", String),
-    Column("latitude", Double),
-    Column("longitude", Double),
-    Column("title", String),
-    Column("caption", String),
-    Column("keywords", JSON, nullable=False, server_default="[]"),
+    *_metadata_columns(),
     Column("share_decoded", Double, nullable=False, server_default="1"),
     # AUTOINCREMENT: an id is never given twice, so one that an old vector file still names can lead to nothing wrong.
     sqlite_autoincrement=True,
@@ -100,6 +118,17 @@ PHOTOS = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("content_id", ForeignKey("contents.id"), nullable=False, index=True),
+    # Names, sizes and times of the files beside it that say something about it; NULL where there are none.
+    Column("sidecars", LargeBinary),
+    # See METADATA_VERSION.
+    Column("metadata_version", Integer, nullable=False, server_default="0"),
+)
+
+DESCRIPTIONS = Table(
+    "descriptions",
+    METADATA,
+    Column("photo_id", ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    *_metadata_columns(),  # of all sources together
 )
 
 MODELS = Table(

@@ -12,11 +12,13 @@ from sqlalchemy import Connection, Row, func, select, union_all
 
 from pixsearch.library.database import Database
 from pixsearch.library.outbox import count_waiting, vectors_place
+from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
 from pixsearch.library.records import (
     Failure,
     KnownTextFile,
     LibraryModel,
     LibraryStatus,
+    Note,
     RootStatus,
     RunStatus,
     ScanRules,
@@ -59,6 +61,17 @@ def failures_of(connection: Connection) -> list[Failure]:
     ]
 
 
+def notes_of(connection: Connection) -> list[Note]:
+    """See `Library.notes`."""
+    rows = connection.execute(
+        select(PHOTOS.c.path, known("note").label("note"))
+        .select_from(PHOTOS_AND_METADATA)
+        .where(known("note").is_not(None))
+        .order_by(PHOTOS.c.path)
+    )
+    return [Note(to_path(row.path), row.note) for row in rows]
+
+
 def rules_of(root: Row[*tuple[Any, ...]]) -> ScanRules:
     return ScanRules(root.hidden, root.follow_links, tuple(root.exclude))
 
@@ -94,6 +107,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
                 online=root.online and (is_remote(root.path) or is_folder(root.path)),
                 photos=root.photos,
                 rules=rules_of(root),
+                not_read=root.not_read,
             )
             for root in roots
         ),

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Select, delete, exists, insert, or_, select, union, update
 
 from pixsearch.library.database import in_parts
+from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
 from pixsearch.library.records import FailedFile, FoundText, TextSource
 from pixsearch.library.schema import (
-    CONTENTS,
     EMBEDDING_TYPE,
     LOOK_AGAIN,
     PHOTOS,
@@ -103,7 +103,7 @@ def texts_without_features(connection: Connection, model_id: int, count: int) ->
 
 def drop_unused_texts(connection: Connection) -> None:
     """Forget texts that neither stand in a file nor describe a photo."""
-    described = union(_of_contents("title"), _of_contents("caption"))
+    described = union(_of_photos("title"), _of_photos("caption"))
     connection.execute(
         delete(TEXTS).where(
             ~exists().where(TEXT_LINES.c.text_id == TEXTS.c.id), TEXTS.c.text.not_in(described.scalar_subquery())
@@ -111,8 +111,8 @@ def drop_unused_texts(connection: Connection) -> None:
     )
 
 
-def _of_contents(column: str) -> Select[tuple[str]]:
-    return select(CONTENTS.c[column]).where(CONTENTS.c[column].is_not(None))
+def _of_photos(name: str) -> Select[tuple[str]]:
+    return select(known(name)).select_from(PHOTOS_AND_METADATA).where(known(name).is_not(None))
 
 
 def _ids(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
@@ -146,9 +146,9 @@ def _sources(connection: Connection, texts: Mapping[int, str]) -> dict[int, list
             sources[row.text_id].append(TextSource(Path(os.fsdecode(row.path)), row.line))
         described = [texts[text_id] for text_id in part]
         photos = connection.execute(
-            select(PHOTOS.c.path, CONTENTS.c.title, CONTENTS.c.caption)
-            .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
-            .where(or_(CONTENTS.c.title.in_(described), CONTENTS.c.caption.in_(described)))
+            select(PHOTOS.c.path, known("title").label("title"), known("caption").label("caption"))
+            .select_from(PHOTOS_AND_METADATA)
+            .where(or_(known("title").in_(described), known("caption").in_(described)))
             .order_by(PHOTOS.c.path)
         )
         for row in photos:

@@ -14,9 +14,12 @@ from pixsearch.library.database import Database, in_parts
 from pixsearch.library.generations import forget_saved_file, next_generation
 from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
 from pixsearch.library.paths import is_at_or_below
-from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
+from pixsearch.library.photo_metadata import NAMES, metadata_of, metadata_values
+from pixsearch.library.precedence import METADATA_VERSION, merged
+from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, Metadata, NewContent, ScanRules
 from pixsearch.library.schema import (
     CONTENTS,
+    DESCRIPTIONS,
     EMBEDDING_TYPE,
     FAILURES,
     FEATURES,
@@ -57,6 +60,8 @@ class LibraryWriter:
         self._tell_service = tell_service
         self._untold = 0
         self._model_id = 0
+        self._photos_changed = False
+        """Whether a photo was forgotten or read again, so that a text may describe none any more."""
 
     def use_vectors(self, place: str | None) -> None:
         """Say where the vectors are from here on: in a service, or in a file that is derived. After `use_model`.
@@ -145,6 +150,19 @@ class LibraryWriter:
                     digests.setdefault(size, set()).add(digest)
         return {size: frozenset(found) for size, found in digests.items()}
 
+    def digests_of(self, paths: Sequence[bytes]) -> dict[bytes, bytes]:
+        """By path the digests of the contents of photos."""
+        with self._database.reading() as connection:
+            return {
+                row.path: row.digest
+                for part in in_parts(paths)
+                for row in connection.execute(
+                    select(PHOTOS.c.path, CONTENTS.c.digest)
+                    .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+                    .where(PHOTOS.c.path.in_(part))
+                )
+            }
+
     def encoded_among(self, digests: Collection[bytes]) -> set[bytes]:
         """Those of the digests whose contents the model in use has encoded."""
         with self._database.reading() as connection:
@@ -153,6 +171,11 @@ class LibraryWriter:
                 for part in in_parts(sorted(digests))
                 for digest in connection.scalars(self._encoded(CONTENTS.c.digest).where(CONTENTS.c.digest.in_(part)))
             }
+
+    def set_not_read(self, root_id: int, not_read: Mapping[str, int]) -> None:
+        """Remember what in a root is no picture, by suffix."""
+        with self._database.writing() as connection:
+            connection.execute(update(ROOTS).where(ROOTS.c.id == root_id).values(not_read=dict(not_read)))
 
     def store(
         self,
@@ -176,10 +199,10 @@ class LibraryWriter:
                 self._store_contents(connection, contents)
                 next_generation(connection)
             ids = _content_ids(connection, [file.digest for file in files])
-            _delete_paths(connection, indexed + rubbish, PHOTOS.c.path)
+            self._photos_changed |= bool(_delete_paths(connection, indexed + rubbish, PHOTOS.c.path))
             _delete_paths(connection, indexed + failed, FAILURES.c.path)
             if files:
-                connection.execute(insert(PHOTOS), [_photo_row(root_id, file, ids[file.digest]) for file in files])
+                self._store_photos(connection, root_id, files, ids)
             if failures:
                 connection.execute(insert(FAILURES), [_failure_row(root_id, failure) for failure in failures])
             has_service = vectors_place(connection) is not None
@@ -192,7 +215,9 @@ class LibraryWriter:
         """Forget photos and failures whose files are gone. Returns how many photos that were."""
         with self._database.writing() as connection:
             _delete_paths(connection, paths, FAILURES.c.path)
-            return _delete_paths(connection, paths, PHOTOS.c.path)
+            photos = _delete_paths(connection, paths, PHOTOS.c.path)
+        self._photos_changed |= bool(photos)
+        return photos
 
     def try_again(self, reason: str) -> None:
         """Let the next look at the files take those for new that failed for this reason."""
@@ -200,11 +225,15 @@ class LibraryWriter:
             connection.execute(delete(FAILURES).where(FAILURES.c.reason == reason))
 
     def drop_unused_contents(self) -> None:
-        """Throw away what was known of contents that no photo has any more."""
+        """Throw away what was known of contents that no photo has any more, and texts that describe none."""
         unused = ~exists().where(PHOTOS.c.content_id == CONTENTS.c.id)
         with self._database.reading() as connection:
-            if connection.scalar(select(CONTENTS.c.id).where(unused).limit(1)) is None:
-                return
+            is_none = connection.scalar(select(CONTENTS.c.id).where(unused).limit(1)) is None
+        if is_none:
+            if self._photos_changed:
+                with self._database.writing() as connection:
+                    drop_unused_texts(connection)
+            return
         with self._database.writing() as connection:
             note_selected(connection, select(CONTENTS.c.id).where(unused))
             connection.execute(delete(CONTENTS).where(unused))
@@ -302,23 +331,45 @@ class LibraryWriter:
             .where(FEATURES.c.model_id == self._model_id)
         )
 
+    def _store_photos(
+        self, connection: Connection, root_id: int, files: Sequence[IndexedFile], ids: Mapping[bytes, int]
+    ) -> None:
+        """With what is known of each, and its title and caption as texts."""
+        for file in files:
+            if file.metadata is not None:
+                values = metadata_values(file.metadata)
+                del values["share_decoded"]  # which only decoding tells
+                connection.execute(update(CONTENTS).where(CONTENTS.c.id == ids[file.digest]).values(values))
+        of_contents = _metadata_of_contents(connection, list(ids.values()))
+        metadata = [merged(of_contents[ids[file.digest]], file.beside) for file in files]
+        connection.execute(insert(PHOTOS), [_photo_row(root_id, file, ids[file.digest]) for file in files])
+        with_more = {file.path: one for file, one in zip(files, metadata, strict=True) if file.beside}
+        rows = []
+        for part in in_parts(sorted(with_more)):
+            for row in connection.execute(select(PHOTOS.c.id, PHOTOS.c.path).where(PHOTOS.c.path.in_(part))):
+                rows.append({"photo_id": row.id, **_described(with_more[row.path])})
+        if rows:
+            connection.execute(insert(DESCRIPTIONS), rows)
+        if texts := [text for one in metadata for text in (one.title, one.caption) if text]:
+            add_texts(connection, texts)
+        note_changes(connection, sorted(set(ids.values())))
+
     def _store_contents(self, connection: Connection, contents: Sequence[NewContent]) -> None:
         """Under their old ids where another model had encoded them."""
         ids = _content_ids(connection, [content.digest for content in contents])
         new = []
         for content in contents:
             if (id_ := ids.get(content.digest)) is None:
-                new.append({"digest": content.digest, "size_bytes": content.size_bytes, **_metadata_of(content)})
+                new.append(
+                    {"digest": content.digest, "size_bytes": content.size_bytes, **metadata_values(content.metadata)}
+                )
             else:
-                connection.execute(update(CONTENTS).where(CONTENTS.c.id == id_).values(_metadata_of(content)))
+                connection.execute(
+                    update(CONTENTS).where(CONTENTS.c.id == id_).values(metadata_values(content.metadata))
+                )
         if new:
             connection.execute(insert(CONTENTS), new)
             ids = _content_ids(connection, [content.digest for content in contents])
-        described = [
-            text for content in contents for text in (content.metadata.title, content.metadata.caption) if text
-        ]
-        if described:
-            add_texts(connection, described)
         features, grids = [], []
         for content in contents:
             key = {"content_id": ids[content.digest], "model_id": self._model_id}
@@ -343,16 +394,29 @@ def _delete_paths(connection: Connection, paths: Collection[bytes], column: Colu
     )
 
 
-def _metadata_of(content: NewContent) -> dict[str, object]:
-    """The columns of `contents` that a photo's metadata fill."""
-    metadata = asdict(content.metadata)
-    metadata["taken_at"] = content.metadata.taken_at and content.metadata.taken_at.isoformat()
-    metadata["keywords"] = list(content.metadata.keywords)
-    return metadata
+def _metadata_of_contents(connection: Connection, content_ids: Sequence[int]) -> dict[int, Metadata]:
+    return {
+        row.id: metadata_of(row)
+        for part in in_parts(sorted(set(content_ids)))
+        for row in connection.execute(select(CONTENTS).where(CONTENTS.c.id.in_(part)))
+    }
+
+
+def _described(metadata: Metadata) -> dict[str, object]:
+    """The columns of `descriptions` that metadata fill."""
+    values = metadata_values(metadata)
+    return {name: values[name] for name in NAMES}
 
 
 def _photo_row(root_id: int, file: IndexedFile, content_id: int) -> dict[str, object]:
-    return {"root_id": root_id, "path": file.path, "content_id": content_id, **file.stamp._asdict()}
+    return {
+        "root_id": root_id,
+        "path": file.path,
+        "content_id": content_id,
+        "sidecars": file.sidecars,
+        "metadata_version": METADATA_VERSION,
+        **file.stamp._asdict(),
+    }
 
 
 def _failure_row(root_id: int, failure: FailedFile) -> dict[str, object]:

@@ -56,7 +56,9 @@ class CompiledForwards:
         # fp16, which ARM is faster in, is not taken: no such machine was at hand to compare its results on.
         self._number_format = number_format or ("bf16" if "BF16" in capabilities else "f32")
         cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME"), *capabilities
-        self._folder = compiled_folder() / _key(fingerprint, _code(), openvino.__version__, self._number_format, *cpu)
+        key = _key(fingerprint, _code(), openvino.__version__, self._number_format, *cpu)
+        kept_in = compiled_folder()
+        self._folder = None if kept_in is None else kept_in / key
         self._loading: dict[str, Future[openvino.CompiledModel]] = {}
         self._held: list[Bytes] = []
         """What OpenVINO reads weights from as long as it runs a model, and does not hold itself."""
@@ -67,7 +69,7 @@ class CompiledForwards:
 
     def prepare(self, name: str) -> None:
         """Begin to load a forward, if it was compiled before, while the caller does something else."""
-        if (self._folder / name).is_file():
+        if self._folder is not None and (self._folder / name).is_file():
             self._begin(name, self._load_and_pack)
 
     def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]:
@@ -93,8 +95,9 @@ class CompiledForwards:
 
     def _load(self, name: str) -> openvino.CompiledModel:
         """Raises CheckpointInvalid."""
-        with suppress(OSError, ValueError, RuntimeError):  # what is not there, or damaged, is compiled again
-            return self._import(name, read_sealed(self._folder / name))
+        if self._folder is not None:
+            with suppress(OSError, ValueError, RuntimeError):  # what is not there, or damaged, is compiled again
+                return self._import(name, read_sealed(self._folder / name))
         with self._compiling:
             if name not in self._compiled:
                 self._compiled |= self._compile(_TOGETHER if name in _TOGETHER else [name])
@@ -109,7 +112,10 @@ class CompiledForwards:
 
     def _compile(self, names: Sequence[str]) -> dict[str, Bytes]:
         """Raises CheckpointInvalid; Interrupted by a Ctrl-C, which that process hears as well."""
-        logging.getLogger(__name__).warning("pixsearch: making the model ready for this machine, once: some seconds")
+        how_often = "once" if self._folder is not None else "each time, for want of a cache folder (set XDG_CACHE_HOME)"
+        logging.getLogger(__name__).warning(
+            "pixsearch: making the model ready for this machine, %s: some seconds", how_often
+        )
         with tempfile.TemporaryDirectory() as made:
             finished = subprocess.run(
                 [sys.executable, "-m", _COMPILER, self._checkpoint, self._number_format, made, *names],
@@ -126,18 +132,19 @@ class CompiledForwards:
                 reason = (finished.stderr.splitlines() or ["it was stopped"])[-1]
                 raise CheckpointInvalid(f"{self._checkpoint} could not be compiled ({reason})", "Please report it")
             with suppress(OSError):  # a folder that cannot be written to: the next command compiles again
-                self._keep(Path(made))
+                if self._folder is not None:
+                    self._keep(Path(made), self._folder)
             return {name: read_sealed(Path(made) / name) for name in names}
 
-    def _keep(self, made: Path) -> None:
+    def _keep(self, made: Path, folder: Path) -> None:
         """Raises OSError."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for file in made.iterdir():
-            with tempfile.TemporaryDirectory(dir=self._folder) as own:  # other processes may be at the same
+            with tempfile.TemporaryDirectory(dir=folder) as own:  # other processes may be at the same
                 whole = Path(own) / file.name
                 write_durably(whole, file.read_bytes())
-                whole.replace(self._folder / file.name)
-        by_age = sorted(self._folder.parent.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+                whole.replace(folder / file.name)
+        by_age = sorted(folder.parent.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
         for old in by_age[_KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.hits import Hit, TextHit
 from pixsearch.search.query import Picture, Query, Words
 from pixsearch.search.runtime import Floats, Runtime
-from pixsearch.storage import FilePath, path_bytes
+from pixsearch.storage import may_exist, path_bytes
 
 MAY_BE_ALIKE, ALIKE = 0.9, 0.85
 """Cosine of embeddings and likeness of grids from which on two pictures are near-duplicates. The embedding alone
@@ -72,28 +72,27 @@ class SearchEngine:
             found, grids = self._with_grids(found)
             matches, probabilities = self._second_stage(query, [one.candidate for one in found], grids)
         order = self._order(len(found), matches if by_match else None, probabilities, query.threshold)
-        passes = query.filters.path_test()
         hits: list[Hit] = []
         for place in order[:k]:
             one = found[place]
-            paths = one.candidate.paths
-            shown: list[tuple[FilePath, tuple[FilePath, ...]]] = [(paths[0], paths[1:])]
+            candidates = _with_files_in_front(one.candidate)
+            shown = [(candidates[0], candidates[0].paths[1:])]
             if query.duplicates == "show":
-                shown = [(path, ()) for path in paths if passes(path_bytes(path))]
+                shown = [(candidate, ()) for candidate in candidates]
             hits += [
                 Hit(
                     id=one.candidate.content_id,
-                    path=path,
+                    path=candidate.paths[0],
                     rank=rank,
                     similarity=one.similarity,
                     similarity_rank=place + 1,
                     match=None if matches is None else float(matches[place]),
                     probability=None if probabilities is None else float(probabilities[place]),
-                    metadata=one.candidate.metadata,
+                    metadata=candidate.metadata,
                     copies=copies,
                     similar=tuple(path for candidate in one.similar for path in candidate.paths),
                 )
-                for rank, (path, copies) in enumerate(shown, start=len(hits) + 1)
+                for rank, (candidate, copies) in enumerate(shown, start=len(hits) + 1)
             ]
         return hits[:k]
 
@@ -247,7 +246,7 @@ class SearchEngine:
             # Not the index's own figures: it keeps 16 bits a number. And one by one: in a product of matrices the last
             # bits depend on what stands beside, so that equal embeddings might come out different.
             found = [_Found(candidate, float(np.dot(candidate.embedding, vector))) for candidate in candidates]
-            found.sort(key=lambda one: (-one.similarity, path_bytes(one.candidate.paths[0])))
+            found.sort(key=_nearest_first)
             if query.duplicates == "fold":
                 found = self._folded(found)
             if len(found) >= count or len(ids) < asked:
@@ -255,7 +254,7 @@ class SearchEngine:
             asked *= 2
 
     def _folded(self, found: list[_Found]) -> list[_Found]:
-        """Each picture with its near-duplicates folded into it, of which it is the most similar to the query."""
+        """Each picture with its near-duplicates folded into it, of which it is the one with the most pixels."""
         if not found:
             return []
         embeddings = np.stack([one.candidate.embedding for one in found])
@@ -275,7 +274,10 @@ class SearchEngine:
                     break
             else:
                 kept[place] = one
-        return list(kept.values())
+        similarities = {one.candidate.content_id: one.similarity for one in found}
+        groups = [_shown_by_its_best(one, similarities) for one in kept.values()]
+        groups.sort(key=_nearest_first)
+        return groups
 
     def _second_stage(
         self, query: Query, candidates: list[Candidate], grids: list[bytes]
@@ -295,3 +297,35 @@ def _shipped_runtime() -> Runtime:
     from pixsearch.model.runtime import PixelBertRuntime
 
     return PixelBertRuntime(find_checkpoint(None))
+
+
+def _nearest_first(one: _Found) -> tuple[float, bytes]:
+    return -one.similarity, path_bytes(one.candidate.paths[0])
+
+
+def _shown_by_its_best(group: _Found, similarities: Mapping[int, float]) -> _Found:
+    """Let the picture with the most pixels stand for a group, of equal ones one with a date, of those the nearest.
+
+    A thumbnail is often nearer to the words than what it was made of.
+    """
+
+    def rank(candidate: Candidate) -> tuple[int, bool, float]:
+        metadata = candidate.metadata
+        has_date = metadata.taken_at is not None and metadata.date_kind != "guessed"
+        return metadata.width * metadata.height, has_date, similarities[candidate.content_id]
+
+    every = [group.candidate, *group.similar]
+    best = max(every, key=rank)
+    if best is group.candidate:
+        return group
+    return _Found(best, similarities[best.content_id], [one for one in every if one is not best])
+
+
+def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
+    """Return the candidate once for each of its photos that passes, that one in front; those that are there first.
+
+    Where one of them is there, those that are not are left out: a drive was unplugged, or has another mount point.
+    """
+    passing = len(candidate.paths) if candidate.passing < 0 else max(candidate.passing, 1)
+    there = [place for place in range(passing) if may_exist(candidate.paths[place])]
+    return [candidate.shown_first(place) for place in there or range(passing)]

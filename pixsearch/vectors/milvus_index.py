@@ -23,6 +23,7 @@ from pymilvus.exceptions import MilvusException
 from pixsearch.errors import LibraryError, UsageError
 from pixsearch.library.filters import Filters
 from pixsearch.library.records import Metadata
+from pixsearch.unicode_forms import folded
 from pixsearch.vectors.base import Ids, Vectors
 
 _PART = 1000
@@ -33,6 +34,8 @@ _GRPC = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls
 _PLACE = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
 _AS_IN = "As in: milvus+http://host:19530/photos"
 _MOST_KEYWORDS, _LONGEST = 4096, 65_535
+_SEVERAL, _NOWHERE = "*", 999.0
+"""In place of a time, and of a latitude, where a picture's photos have different ones: the caller has to look."""
 _DEGREES_A_KM = 360 / 40_007.863
 """Of latitude: the meridian's length (WGS 84)."""
 
@@ -83,8 +86,12 @@ class MilvusIndex:
             ids = np.array([row["id"] for row in rows], dtype=np.int64)
             yield ids, np.array([row["embedding"] for row in rows], dtype=np.float32)
 
-    def put(self, ids: Sequence[int], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
-        """Let these ids have these vectors [n, size] and what filters ask of them, whatever they had before."""
+    def put(self, ids: Sequence[int], vectors: Vectors, metadata: Sequence[Sequence[Metadata]]) -> None:
+        """Let these ids have these vectors [n, size] and what filters ask of them, whatever they had before.
+
+        Args:
+            metadata: of each picture what is known of its photos, at least one.
+        """
         rows = [
             {"id": id_, "embedding": vector, **_fields(facts)}
             for id_, vector, facts in zip(ids, vectors.astype(np.float32), metadata, strict=True)
@@ -190,9 +197,11 @@ def expression(filters: Filters) -> list[str]:
     """Conditions, all of which a picture meets that passes the filters; it may not pass though it meets them."""
     conditions = []
     if filters.after is not None:
-        conditions.append(f'taken_at >= "{filters.after.isoformat(timespec="seconds")}"')
+        conditions.append(f'(taken_at >= "{filters.after.isoformat(timespec="seconds")}" or taken_at == "{_SEVERAL}")')
     if filters.before is not None:
-        conditions.append(f'taken_at != "" and taken_at < "{filters.before.isoformat(timespec="seconds")}"')
+        conditions.append(
+            f'taken_at != "" and taken_at < "{filters.before.isoformat(timespec="seconds")}"'
+        )  # _SEVERAL too
     if filters.orientation is not None:
         sign = {"landscape": ">", "portrait": "<", "square": "=="}[filters.orientation]
         conditions.append(f"width {sign} height")
@@ -205,26 +214,31 @@ def expression(filters: Filters) -> list[str]:
     if filters.near is not None:
         around = filters.near.radius_km * _DEGREES_A_KM * 1.01 + 1e-6
         south, north = filters.near.latitude - around, filters.near.latitude + around
-        conditions.append(f"latitude >= {south} and latitude <= {north}")
+        conditions.append(f"((latitude >= {south} and latitude <= {north}) or latitude == {_NOWHERE})")
     if filters.camera and not re.search(r"[%_\\]", filters.camera):  # signs of a pattern: left to the caller
-        conditions.append(f"camera like {_quoted('%' + filters.camera.casefold() + '%')}")
+        conditions.append(f"camera like {_quoted('%' + folded(filters.camera) + '%')}")
     if filters.keywords:
-        wanted = ", ".join(_quoted(keyword.casefold()) for keyword in filters.keywords)
+        wanted = ", ".join(_quoted(folded(keyword)) for keyword in filters.keywords)
         conditions.append(f"array_contains_all(keywords, [{wanted}])")
     return conditions
 
 
-def _fields(metadata: Metadata) -> dict[str, object]:
-    taken_at = "" if metadata.taken_at is None else metadata.taken_at.isoformat()[:19]
+def _fields(photos: Sequence[Metadata]) -> dict[str, object]:
+    """What filters ask of a picture: what passes for one of its photos passes for it."""
+    one = photos[0]
+    times = {"" if photo.taken_at is None else photo.taken_at.isoformat()[:19] for photo in photos}
+    latitudes = {photo.latitude for photo in photos if photo.latitude is not None and photo.longitude is not None}
+    keywords = dict.fromkeys(folded(keyword) for photo in photos for keyword in photo.keywords)
+    cameras = dict.fromkeys(folded(photo.camera or "") for photo in photos)
     return {
-        "width": metadata.width,
-        "height": metadata.height,
-        "pixels": metadata.width * metadata.height,
-        "taken_at": taken_at,
-        "camera": (metadata.camera or "").casefold(),
-        "has_place": metadata.latitude is not None and metadata.longitude is not None,
-        "latitude": metadata.latitude or 0.0,
-        "keywords": [keyword.casefold() for keyword in metadata.keywords[:_MOST_KEYWORDS]],
+        "width": one.width,
+        "height": one.height,
+        "pixels": one.width * one.height,
+        "taken_at": times.pop() if len(times) == 1 else _SEVERAL,
+        "camera": "\n".join(cameras),
+        "has_place": bool(latitudes),
+        "latitude": 0.0 if not latitudes else latitudes.pop() if len(latitudes) == 1 else _NOWHERE,
+        "keywords": list(keywords)[:_MOST_KEYWORDS],
     }
 
 

@@ -135,9 +135,11 @@ def test_json_is_one_object(run: Run, model: ColourRuntime, library: Path, photo
         "unchanged": 0,
         "encoded": 3,
         "reused": 1,
+        "described": 0,
         "forgotten": 0,
         "failed": 0,
         "texts": 0,
+        "not_read": {},
         "offline": [],
     }
 
@@ -182,6 +184,7 @@ def test_a_dry_run_without_a_library_makes_none(run: Run, model: ColourRuntime, 
         "to_read": 4,
         "to_forget": 0,
         "failed": 0,
+        "not_read": {},
         "offline": [],
     }
     assert not library.exists()

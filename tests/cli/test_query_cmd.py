@@ -82,12 +82,16 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "width": 20,
         "height": 10,
         "taken_at": None,
+        "date_kind": None,
         "camera": None,
         "latitude": None,
         "longitude": None,
         "title": None,
         "caption": None,
         "keywords": [],
+        "people": [],
+        "rating": None,
+        "location": None,
     }
     assert lines[2]["copies"] == [f"{photos}/blue.png"]
 

@@ -69,6 +69,7 @@ def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
                 "path": str(photos),
                 "online": True,
                 "photos": 4,
+                "not_read": {},
                 "hidden": False,
                 "follow_links": False,
                 "exclude": [],
@@ -81,6 +82,7 @@ def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
         "text_files": [],
         "failures": 0,
         "failed_files": [],
+        "notes": [],
     }
 
 

@@ -14,8 +14,8 @@ from pixsearch.decoding import DecodeLimits
 from pixsearch.library.records import FailedFile
 from pixsearch.storage import FileStamp
 from pixsearch_indexer import decoders
-from pixsearch_indexer.decoders import Loaded, ToLoad, load_ahead, loading_pool
-from pixsearch_indexer.load import LoadedFile, content_digest, load_file
+from pixsearch_indexer.decoders import Loaded, ToLoad, load, load_ahead, loading_pool
+from pixsearch_indexer.load import LoadedFile, content_digest
 from tests.photos import make_photo
 
 STAMP = FileStamp(1, 1)
@@ -30,20 +30,20 @@ def to_load(path: Path) -> ToLoad:
     return ToLoad(os.fsencode(path), STAMP)
 
 
-def load_or_misbehave(path: bytes, *others: object) -> LoadedFile | FailedFile | None:
+def load_or_misbehave(file: ToLoad, *others: object) -> Loaded:
     """In a worker process: what a bug of a decoding library does to it."""
-    name = path.rpartition(b"/")[2]
+    name = file.path.rpartition(b"/")[2]
     if b"crash" in name:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"hang" in name:
         time.sleep(3600)
-    return load_file(path, *others)  # type: ignore[arg-type]
+    return load(file, *others)  # type: ignore[arg-type]
 
 
 def test_a_decoder_that_crashes_or_hangs_loses_its_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoders, "load_file", load_or_misbehave)
+    monkeypatch.setattr(decoders, "load", load_or_misbehave)
     names = ["a.png", "crash 1.png", "b.png", "hang.png", "c.png", "crash 2.png", "d.png"]
     files = [to_load(make_photo(tmp_path / name)) for name in names]
 
@@ -90,7 +90,7 @@ def test_a_file_that_needs_more_memory_than_the_limit_is_a_failure_and_the_next_
 
 
 def test_an_object_that_comes_too_slowly_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoders, "load_file", load_or_misbehave)
+    monkeypatch.setattr(decoders, "load", load_or_misbehave)
 
     [loaded] = load_all([ToLoad(b"s3://photos/hang.png", FileStamp(10, 1))], DecodeLimits(seconds=1.0))
 

@@ -19,7 +19,7 @@ STAMP = FileStamp(1, 1)
 
 
 def load(path: Path, **arguments: int) -> LoadedFile | FailedFile | None:
-    return load_file(os.fsencode(path), STAMP, True, **{"min_edge": 64, "megapixels": 300} | arguments)
+    return load_file(os.fsencode(path), STAMP, True, **({"min_edge": 64, "megapixels": 300} | arguments))  # type: ignore[arg-type]
 
 
 def red_above_blue(format: str) -> bytes:

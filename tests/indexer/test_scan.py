@@ -19,7 +19,7 @@ def scan_of(folder: Path, **rules: Any) -> Scan:
 
 
 def paths_of(scan: Scan) -> list[bytes]:
-    return [path for files in scan for path, _, _ in files]
+    return [path for files in scan for path, *_ in files]
 
 
 def names(scan: Scan) -> list[str]:

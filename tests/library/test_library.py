@@ -232,7 +232,7 @@ def test_features_of_two_models_never_mix(library: Library) -> None:
 
     with library.writing() as writer:
         writer.use_model(other, switch=True)
-    assert list(library.known_photos(b"/photos")) == [[(b"/photos/a", LOOK_AGAIN, STAMP.mtime_ns)]]
+    assert list(library.known_photos(b"/photos")) == [[(b"/photos/a", LOOK_AGAIN, STAMP.mtime_ns, None)]]
     assert library.model() == other
     assert len(library.vectors()) == 0
 

@@ -102,13 +102,13 @@ def test_a_difference_that_nobody_knows_of_is_found_and_mended(library: Library,
     index = MilvusIndex(service, MODEL.fingerprint, MODEL.embedding_size)
     index.remove(np.array([1]))
     [stray], [other] = np.eye(3, dtype=np.float32)[:1], np.eye(3, dtype=np.float32)[1:2]
-    index.put([99], stray[np.newaxis], [library.candidates([2])[0].metadata])
+    index.put([99], stray[np.newaxis], [[library.candidates([2])[0].metadata]])
 
     assert verify(library).problems == [f"{service} and the library differ in 2 ids"]
     repair(library)
     assert in_milvus(service) == [1, 2]
 
-    index.put([2], other[np.newaxis], [library.candidates([2])[0].metadata])
+    index.put([2], other[np.newaxis], [[library.candidates([2])[0].metadata]])
     assert verify(library).problems == [f"{service} has 1 vectors that are not those of the library"]
     found, left = repair(library)
     assert (len(found.problems), left.problems) == (1, [])

@@ -53,7 +53,9 @@ runtime.forwards_of(Path("shipped"), "", gpu=True)
 def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for what is compiled."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return compiled_folder()
+    folder = compiled_folder()
+    assert folder is not None
+    return folder
 
 
 def compiled(folder: Path, number_format: str | None = "f32") -> CompiledForwards:
@@ -134,7 +136,9 @@ def test_the_forwards_of_checkpoints_that_were_used_long_ago_are_let_go(
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "match").write_bytes(b"compiled")
 
-    compiled(speaking)._keep(tmp_path / "made")
+    forwards = compiled(speaking)
+    assert forwards._folder is not None
+    forwards._keep(tmp_path / "made", forwards._folder)
 
     kept = {path.name for path in nothing_kept.iterdir()}
     assert {"old 0", "old 1", "old 2"} < kept

@@ -37,7 +37,7 @@ def test_it_finds_what_faiss_finds(index: MilvusIndex, monkeypatch: pytest.Monke
     monkeypatch.setattr("pixsearch.vectors.milvus_index._AMONG_AT_ONCE", 300)
     drawn = vectors(2100)
     ids = np.arange(5, 2105)
-    index.put(ids.tolist(), drawn, [PLAIN] * len(ids))
+    index.put(ids.tolist(), drawn, [[PLAIN]] * len(ids))
     exact = FaissIndex.empty(SIZE)
     exact.add(ids, drawn)
 
@@ -56,16 +56,16 @@ def test_it_finds_what_faiss_finds(index: MilvusIndex, monkeypatch: pytest.Monke
 
 def test_what_is_put_again_is_there_once_as_it_was_put_last(index: MilvusIndex) -> None:
     one, other = vectors(2)
-    index.put([1], one[np.newaxis], [PLAIN])
+    index.put([1], one[np.newaxis], [[PLAIN]])
 
-    index.put([1], other[np.newaxis], [PLAIN])
+    index.put([1], other[np.newaxis], [[PLAIN]])
 
     assert len(index) == 1
     assert index.search(other[np.newaxis], 1)[0][0, 0] == pytest.approx(1.0, abs=1e-5)
 
 
 def test_what_is_removed_is_gone_and_what_is_not_there_does_not_matter(index: MilvusIndex) -> None:
-    index.put([1, 2, 3], vectors(3), [PLAIN] * 3)
+    index.put([1, 2, 3], vectors(3), [[PLAIN]] * 3)
 
     assert index.remove(np.array([2, 3, 99])) == 2
 
@@ -75,7 +75,7 @@ def test_what_is_removed_is_gone_and_what_is_not_there_does_not_matter(index: Mi
 def test_the_collection_of_another_model_is_another_one_and_can_be_thrown_away(milvus: str) -> None:
     place = f"{milvus}photos_{uuid.uuid4().hex}"
     old = MilvusIndex(place, "aa" * 32, SIZE)
-    old.put([1], vectors(1), [PLAIN])
+    old.put([1], vectors(1), [[PLAIN]])
 
     new = MilvusIndex(place, "bb" * 32, 4)
     assert len(new) == 0
@@ -113,7 +113,7 @@ PICTURES = {
     ],
 )
 def test_filters_are_the_server_s_to_judge(index: MilvusIndex, filters: Filters, expected: list[int]) -> None:
-    index.put(list(PICTURES), vectors(4), list(PICTURES.values()))
+    index.put(list(PICTURES), vectors(4), [[one] for one in PICTURES.values()])
 
     assert sorted(index.search(vectors(1), 10, filters=filters)[1][0]) == expected
 
@@ -122,7 +122,7 @@ def test_filters_are_the_server_s_to_judge(index: MilvusIndex, filters: Filters,
     "filters", [Filters(camera="100%"), Filters(name="*.jpg"), Filters(folders=(Path("/photos"),))]
 )
 def test_what_the_server_cannot_judge_is_left_to_the_caller(index: MilvusIndex, filters: Filters) -> None:
-    index.put(list(PICTURES), vectors(4), list(PICTURES.values()))
+    index.put(list(PICTURES), vectors(4), [[one] for one in PICTURES.values()])
 
     assert sorted(index.search(vectors(1), 10, filters=filters)[1][0]) == [1, 2, 3, 4]
 

@@ -11,12 +11,16 @@ class PictureFacts(BaseModel):
     width: int
     height: int
     taken_at: str | None = Field(examples=["2021-04-03T14:05:00"])
+    date_kind: str | None = Field(description="taken, edited or guessed: what taken_at is the time of.")
     camera: str | None
     latitude: float | None
     longitude: float | None
     title: str | None
     caption: str | None
     keywords: list[str]
+    people: list[str]
+    rating: int | None
+    location: str | None
 
 
 class HitAnswer(PictureFacts):
@@ -56,12 +60,16 @@ class SearchAnswer(BaseModel):
                         "width": 4000,
                         "height": 3000,
                         "taken_at": "2021-04-03T14:05:00",
+                        "date_kind": "taken",
                         "camera": "Canon EOS R6",
                         "latitude": 48.86,
                         "longitude": 2.35,
                         "title": None,
                         "caption": None,
                         "keywords": ["spring"],
+                        "people": [],
+                        "rating": None,
+                        "location": None,
                     }
                 ],
                 "uploads": [],

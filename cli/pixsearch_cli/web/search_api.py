@@ -84,7 +84,7 @@ async def status(request: Request, site: SiteOfApp) -> Response:
 
     def record() -> dict[str, object]:
         library = site.engine.library()
-        return status_record(library.status(), library.failures())
+        return status_record(library.status(), library.failures(), library.notes())
 
     return AsciiJson(await site.searches.in_thread(request, record))
 

@@ -1,0 +1,14 @@
+"""What a photo says about itself, and what the files beside it say.
+
+    reader.py       the two things that it can be asked
+    containers.py   where it lies in each kind of picture file
+    exif.py  xmp.py  iptc.py  png.py  takeout.py  file_names.py    what it says, one file for each kind
+    dates.py  places.py  words.py      what a text means
+    sidecars.py     which file belongs to which photo
+    precedence.py   which source wins for each field
+
+A change of what is read is one more in `pixsearch.library.precedence.METADATA_VERSION`: it makes the next run read the
+metadata of all photos again.
+
+No input makes a reader raise anything, or take more than linear time: what is damaged is left out.
+"""

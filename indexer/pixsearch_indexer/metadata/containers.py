@@ -1,0 +1,133 @@
+"""Where metadata lies in each kind of picture file: EXIF, XMP, IPTC and texts, as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from pixsearch.boxes import boxes
+from pixsearch.pictures import METADATA_ERRORS, exif_of
+from pixsearch_indexer.metadata.exif import exif_of_bytes
+from pixsearch_indexer.metadata.iptc import EXIF_RESOURCE, IPTC_RESOURCE, XMP_RESOURCE, photoshop_resources
+from pixsearch_indexer.metadata.png import SIGNATURE, XMP_KEYWORD, read_png
+
+_TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
+_XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
+_JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_JP2_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+_JP2_EXIF = (b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e"))
+_BOXED = ("JPEG2000", "JXL")
+_MOST_UNPACKED = 16 << 20
+
+
+@dataclass(slots=True)
+class Blocks:
+    """What was found, the picture's own first."""
+
+    exif: list[Image.Exif] = field(default_factory=list)
+    xmp: list[bytes] = field(default_factory=list)
+    iptc: list[bytes] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    """Of a PNG, by keyword."""
+
+
+def blocks_of(picture: Image.Image, data: bytes) -> Blocks:
+    """Return the metadata in a picture file, which `open_header` opened. What is damaged is left out.
+
+    Args:
+        data: the file's bytes.
+    """
+    found = Blocks()
+    if data.startswith(SIGNATURE):  # not by Pillow, which has to decode the pixels to see what lies behind them
+        _add_png(found, data)
+        return found
+    found.exif.append(exif_of(picture))
+    if xmp := _bytes(picture.info.get("xmp")):
+        found.xmp.append(xmp)
+    if picture.format in _BOXED:
+        _add_boxes(found, data)
+    resources = _resources(picture)
+    if EXIF_RESOURCE in resources:
+        found.exif.append(exif_of_bytes(resources[EXIF_RESOURCE]))
+    if XMP_RESOURCE in resources:
+        found.xmp.append(resources[XMP_RESOURCE])
+    if (iptc := _bytes(_tag(picture, _TIFF_IPTC))) or (iptc := resources.get(IPTC_RESOURCE, b"")):
+        found.iptc.append(iptc)
+    return found
+
+
+def _add_png(found: Blocks, data: bytes) -> None:
+    png = read_png(data)
+    found.texts = png.texts
+    exif = [png.exif, png.profiles.get("exif", b""), png.profiles.get("APP1", b"")]
+    found.exif += [exif_of_bytes(block) for block in exif if block and not block.startswith(_XMP_HEAD)]
+    xmp = [png.texts.pop(XMP_KEYWORD, "").encode(errors="replace"), png.profiles.get("xmp", b"")]
+    xmp += [block.removeprefix(_XMP_HEAD) for block in exif if block.startswith(_XMP_HEAD)]
+    found.xmp += filter(None, xmp)
+    if iptc := png.profiles.get("iptc", png.profiles.get("8bim", b"")):
+        found.iptc.append(photoshop_resources(iptc).get(IPTC_RESOURCE, iptc))
+
+
+def _add_boxes(found: Blocks, data: bytes) -> None:
+    """The boxes of JPEG 2000 (ISO/IEC 15444-1, annex I) and JPEG XL (ISO/IEC 18181-2)."""
+    for kind, body in _unpacked(data):
+        if kind == b"Exif":  # how far behind these four bytes EXIF begins
+            found.exif.append(exif_of_bytes(body[4 + int.from_bytes(body[:4], "big") :]))
+        elif kind == b"xml ":
+            found.xmp.append(body)
+        elif kind == b"uuid":
+            name, body = body[:16], body[16:]
+            if name in _JP2_EXIF:
+                found.exif.append(exif_of_bytes(body))
+            elif name == _JP2_XMP:
+                found.xmp.append(body)
+            elif name == _JP2_IPTC:
+                found.iptc.append(photoshop_resources(body).get(IPTC_RESOURCE, body))
+
+
+def _unpacked(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for box in boxes(data):
+        body = data[box.begins : box.ends]
+        if box.kind == b"brob" and body[:4] in (b"Exif", b"xml "):
+            import imagecodecs  # 0.1 s, for those who have such a file
+
+            try:
+                yield body[:4], bytes(imagecodecs.brotli_decode(body[4:], out=_MOST_UNPACKED))
+            except (RuntimeError, ValueError):  # imagecodecs' own error is one of these
+                continue
+        else:
+            yield box.kind, body
+
+
+def _resources(picture: Image.Image) -> dict[int, bytes]:
+    """Photoshop's resources: of a JPEG as Pillow found them, else from a TIFF's tag or a PSD."""
+    if isinstance(found := picture.info.get("photoshop"), dict):
+        return {number: value for number, value in found.items() if isinstance(value, bytes)}
+    if isinstance(listed := getattr(picture, "resources", None), list):
+        return {number: value for number, _, value in reversed(listed)}
+    return photoshop_resources(_bytes(_tag(picture, _TIFF_PHOTOSHOP)))
+
+
+def _tag(picture: Image.Image, number: int) -> object:
+    """A tag of a TIFF; None where there is none."""
+    tags = getattr(picture, "tag_v2", None)
+    if tags is None:
+        info: dict[Any, Any] = picture.info
+        return info.get(number)
+    try:
+        value = tags.get(number)
+        # Four bytes a number, as some programs write it: what those bytes are only the file itself says.
+        return tags._tagdata.get(number, b"") if isinstance(value, tuple) and number == _TIFF_IPTC else value
+    except METADATA_ERRORS:
+        return None
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, str):
+        return value.encode(errors="replace")
+    if isinstance(value, tuple) and all(isinstance(part, int) and 0 <= part < 256 for part in value):
+        return bytes(value)
+    return value if isinstance(value, bytes) else b""

@@ -1,0 +1,110 @@
+"""Dates, however a program wrote them. A date with blanks or zeros in it is none."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+
+_LONGEST = 64
+"""Characters that may belong to a date."""
+_FIRST_YEAR = 1000
+"""What programs write for no date at all lies before it."""
+
+_DATE = r"(?P<year>\d{4})(?:[-:/. ]\s?(?P<month>\d{1,2})(?:[-:/. ]\s?(?P<day>\d{1,2}))?)?"
+_TIME = (
+    r"(?P<early>[AaPp]\.?[Mm]\.?\s+)?(?P<hour>\d{1,2})[:.]\s?(?P<minute>\d{1,2})(?:[:.]\s?(?P<second>\d{1,2})(?:[.,:]\d*)?)?"
+    r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+)
+_ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)"
+_WRITTEN = re.compile(rf"{_DATE}(?:[T,_ -]\s*{_TIME})?\s*{_ZONE}?")
+_COMPACT = re.compile(
+    r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"
+    rf"(?:[T _-]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?:[.,]\d*)?)?\s*{_ZONE}?"
+)
+_ASCTIME = "%a %b %d %H:%M:%S %Y"
+
+
+def read_date(value: object, zone: object = None) -> datetime | None:
+    """Return the time that a text says; None where it says none. What is left out of it, as the seconds, is the first.
+
+    Args:
+        zone: where the time itself names no zone, a text that does, as in +09:00.
+    """
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        return None
+    text = value.partition("\0")[0].strip()
+    for pattern in (_COMPACT, _WRITTEN):
+        if (found := pattern.fullmatch(text)) is not None:
+            return _time(found, zone)
+    return _spelled_out(text)
+
+
+def read_gps_time(date: object, time: object) -> datetime | None:
+    """Return the time of a GPS receiver, which is UTC, by a date as text and three numbers, if there are any."""
+    day = read_date(date)
+    if day is None:
+        return None
+    try:
+        hour, minute, second = (float(part) for part in time)  # type: ignore[attr-defined]
+        return day.replace(hour=int(hour), minute=int(minute), second=int(second), tzinfo=UTC)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return day
+
+
+def read_timestamp(seconds: object) -> datetime | None:
+    """Return the time that lies so many seconds, as text or number, behind 1970 in UTC."""
+    try:
+        return datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(str(seconds)))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _time(found: re.Match[str], zone: object) -> datetime | None:
+    parts = found.groupdict()
+    year, month, day, hour, minute, second = (
+        None if parts[name] is None else int(parts[name])
+        for name in ("year", "month", "day", "hour", "minute", "second")
+    )
+    assert year is not None, "no pattern goes without"
+    half = (parts.get("half") or parts.get("early") or " ")[0].lower()
+    if hour is not None and half in "ap" and 1 <= hour <= 12:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    if year < _FIRST_YEAR:
+        return None
+    with suppress(ValueError):
+        time = datetime(
+            year, 1 if month is None else month, 1 if day is None else day, hour or 0, minute or 0, second or 0
+        )
+        named = parts["zone"] or (zone if hour is not None else None)
+        return time.replace(tzinfo=_zone(named))
+    return None
+
+
+def _zone(text: object) -> timezone | None:
+    """Return what a text like +09:00 or Z means; None where it means nothing."""
+    found = re.fullmatch(
+        r"(?:(?P<utc>Z|z|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?)", _stripped(text)
+    )
+    if found is None:
+        return None
+    if found["utc"]:
+        return UTC
+    offset = timedelta(hours=int(found["hours"]), minutes=int(found["minutes"] or 0))
+    if offset >= timedelta(hours=24):
+        return None
+    return timezone(-offset if found["sign"] == "-" else offset)
+
+
+def _stripped(text: object) -> str:
+    return text.partition("\0")[0].strip() if isinstance(text, str) else ""
+
+
+def _spelled_out(text: str) -> datetime | None:
+    """Return the time of a text like Sat, 04 May 2019 10:11:12 GMT (RFC 1123), or as C's asctime has it."""
+    for parse in (parsedate_to_datetime, lambda spelled: datetime.strptime(" ".join(spelled.split()), _ASCTIME)):
+        with suppress(ValueError, TypeError, IndexError, OverflowError):
+            time = parse(text)
+            return time if time.year >= _FIRST_YEAR else None
+    return None

@@ -1,0 +1,28 @@
+"""The date in a file's name, as phones, messengers and programs that take screenshots write it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import datetime
+
+_DAY = (
+    r"(?P<year>19[89]\d|20[0-4]\d)(?P<between>[-_.]?)(?P<month>0[1-9]|1[0-2])(?P=between)(?P<day>0[1-9]|[12]\d|3[01])"
+)
+_TIME = r"(?P<hour>[01]\d|2[0-3])(?P<sign>[-_.:h]?)(?P<minute>[0-5]\d)(?P=sign)(?P<second>[0-5]\d)"
+_BETWEEN = r"(?:[-_ T.]|, |[ _-](?:at|um|à|om|a las|alle)[ _-])?"
+# Not within a longer number, which is an id or a time since 1970; milliseconds may follow.
+_NAMES = re.compile(rf"(?<!\d){_DAY}(?:{_BETWEEN}{_TIME}(?=\D|\d{{1,3}}(?!\d)|$)|(?!\d))")
+_LONGEST = 255
+
+
+def date_in_name(name: str) -> datetime | None:
+    """Return the date in a file's name, with the time where that is in it too; None where there is no such day.
+
+    A guess: a name may hold any eight digits that look like a date.
+    """
+    for found in _NAMES.finditer(name[:_LONGEST]):
+        parts = {key: int(found[key] or 0) for key in ("year", "month", "day", "hour", "minute", "second")}
+        with suppress(ValueError):
+            return datetime(**parts)  # type: ignore[arg-type]
+    return None

@@ -1,0 +1,55 @@
+"""Places, however a program wrote them: degrees, north and east positive (WGS 84)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_NUMBER = r"[+-]?\d{1,20}(?:\.\d{0,40})?"
+_BETWEEN = "[,\\s°'\u2032]\\s*"
+_WRITTEN = re.compile(
+    rf"\s*({_NUMBER})(?:{_BETWEEN}({_NUMBER})(?:{_BETWEEN}({_NUMBER}))?)?[\s\"'°\u2032\u2033]*([NSEWnsew])?\w*\s*"
+)
+_LONGEST = 100
+
+
+class Place(NamedTuple):
+    latitude: float
+    longitude: float
+
+
+def read_place(latitude: object, north: object, longitude: object, east: object) -> Place | None:
+    """Return a place by its two coordinates; None where one is missing or cannot be, and for exactly 0,0.
+
+    Args:
+        latitude, longitude: a number; a list of degrees, minutes and seconds, of which the latter may be missing
+            (EXIF 2.32, 4.6.6); or a text like 48,51.396N (XMP specification part 3, GPSCoordinate).
+        north, east: a text whose first letter says on which side of the equator and of Greenwich it lies, or None.
+    """
+    found = _degrees(latitude, north, "S", 90), _degrees(longitude, east, "W", 180)
+    if found[0] is None or found[1] is None or found == (0.0, 0.0):  # which programs write where they know none
+        return None
+    return Place(found[0], found[1])
+
+
+def _degrees(value: object, reference: object, negative: str, most: float) -> float | None:
+    side = reference.strip("\0 ")[:1].upper() if isinstance(reference, str) else ""
+    if isinstance(value, str):
+        if len(value) > _LONGEST or (written := _WRITTEN.fullmatch(value)) is None:
+            return None
+        value = [part for part in written.groups()[:3] if part is not None]
+        side = (written[4] or side).upper()
+    try:
+        parts = [float(part) for part in (value if isinstance(value, Sequence) else [value])]  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    if not 1 <= len(parts) <= 3 or not all(map(math.isfinite, parts)):
+        return None
+    size = float(sum(abs(part) / 60**place for place, part in enumerate(parts)))
+    if size > most:
+        return None
+    # With a side the sign has nothing to say: some programs write both.
+    is_negative = side == negative if side in "NSEW" and side else math.copysign(1, parts[0]) < 0
+    return -size if is_negative else size

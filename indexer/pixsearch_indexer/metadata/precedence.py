@@ -1,0 +1,212 @@
+"""Which source wins for each field: what a picture's own bytes say, and what a sidecar says.
+
+`docs/guide.md` has the same as a table. How a sidecar, a Takeout file and a name stand against the picture itself is in
+`pixsearch.library.precedence`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from pixsearch.library.records import DateKind, Description
+from pixsearch_indexer.metadata.dates import read_date, read_gps_time
+from pixsearch_indexer.metadata.places import Place, read_place
+from pixsearch_indexer.metadata.words import clean_caption, clean_list, clean_text, last_part
+
+Facts = Mapping[str, object]
+"""What the containers say, by source and name: `exif:` (the tag, with `EXIF ` in front), XMP properties by their usual
+prefix, IPTC's names with `IPTC ` in front, PNG's keywords with `PNG `."""
+
+TITLE = ("dc:title", "IPTC ObjectName", "EXIF XPTitle", "PNG Title", "photoshop:Headline", "IPTC Headline")
+CAPTION = (
+    "dc:description",
+    "IPTC Caption-Abstract",
+    "EXIF ImageDescription",
+    "EXIF UserComment",
+    "EXIF XPComment",
+    "exif:UserComment",
+    "EXIF XPSubject",
+    "PNG Description",
+    "PNG Comment",
+)
+LENS = ("EXIF LensModel", "exifEX:LensModel", "aux:Lens")
+PEOPLE = ("Iptc4xmpExt:PersonInImage", "people")
+
+
+class DateSource(NamedTuple):
+    """Where a date may stand, and what it says of the photo."""
+
+    read: Callable[[Facts], datetime | None]
+    kind: DateKind = "taken"
+
+
+def _written(name: str, zone: str = "") -> Callable[[Facts], datetime | None]:
+    def read(facts: Facts) -> datetime | None:
+        return read_date(_first_text(facts.get(name)), facts.get(zone) or facts.get("EXIF OffsetTime"))
+
+    return read if zone else lambda facts: read_date(_first_text(facts.get(name)))
+
+
+def _iptc(day: str, time: str) -> Callable[[Facts], datetime | None]:
+    def read(facts: Facts) -> datetime | None:
+        date, clock = (_first_text(facts.get(name)) or "" for name in (day, time))
+        return read_date(f"{date} {clock}") or read_date(date)
+
+    return read
+
+
+DATES = {
+    "EXIF DateTimeOriginal": DateSource(_written("EXIF DateTimeOriginal", "EXIF OffsetTimeOriginal")),
+    "XMP exif:DateTimeOriginal": DateSource(_written("exif:DateTimeOriginal")),
+    "XMP photoshop:DateCreated": DateSource(_written("photoshop:DateCreated")),
+    "IPTC DateCreated, TimeCreated": DateSource(_iptc("IPTC DateCreated", "IPTC TimeCreated")),
+    "EXIF DateTimeDigitized": DateSource(_written("EXIF DateTimeDigitized", "EXIF OffsetTimeDigitized")),
+    "XMP exif:DateTimeDigitized": DateSource(_written("exif:DateTimeDigitized")),
+    "XMP xmp:CreateDate": DateSource(_written("xmp:CreateDate")),
+    "PNG Creation Time": DateSource(_written("PNG Creation Time")),
+    "EXIF GPSDateStamp, GPSTimeStamp": DateSource(
+        lambda facts: read_gps_time(facts.get("EXIF GPSDateStamp"), facts.get("EXIF GPSTimeStamp"))
+    ),
+    "XMP exif:GPSTimeStamp": DateSource(_written("exif:GPSTimeStamp")),
+    "EXIF DateTime": DateSource(_written("EXIF DateTime", "EXIF OffsetTime"), "edited"),
+    "XMP tiff:DateTime": DateSource(_written("tiff:DateTime"), "edited"),
+}
+"""In this order; the first that is a date is the photo's."""
+
+PLACES: tuple[Callable[[Facts], Place | None], ...] = (
+    lambda facts: read_place(
+        facts.get("EXIF GPSLatitude"),
+        facts.get("EXIF GPSLatitudeRef"),
+        facts.get("EXIF GPSLongitude"),
+        facts.get("EXIF GPSLongitudeRef"),
+    ),
+    lambda facts: read_place(
+        _first_text(facts.get("exif:GPSLatitude")),
+        _first_text(facts.get("exif:GPSLatitudeRef")),
+        _first_text(facts.get("exif:GPSLongitude")),
+        _first_text(facts.get("exif:GPSLongitudeRef")),
+    ),
+)
+
+KEYWORDS: tuple[tuple[str, Callable[[object], object]], ...] = (
+    ("dc:subject", str),
+    ("IPTC Keywords", str),
+    ("lr:hierarchicalSubject", lambda path: last_part(path, "|")),
+    ("digiKam:TagsList", lambda path: last_part(path, "/|")),
+    ("MicrosoftPhoto:LastKeywordXMP", lambda path: last_part(path, "/|")),
+    ("MicrosoftPhoto:LastKeywordIPTC", lambda path: last_part(path, "/|")),
+    ("mediapro:CatalogSets", lambda path: last_part(path, "|")),
+)
+"""All of them, each once; of a hierarchical one its last part."""
+
+LOCATIONS = (
+    ("Iptc4xmpExt:LocationCreated/", ("Sublocation", "City", "ProvinceState", "CountryName")),
+    ("", ("Iptc4xmpCore:Location", "photoshop:City", "photoshop:State", "photoshop:Country")),
+    ("Iptc4xmpExt:LocationShown/", ("Sublocation", "City", "ProvinceState", "CountryName")),
+    ("IPTC ", ("Sub-location", "City", "Province-State", "Country-PrimaryLocationName")),
+)
+"""Where the place is named, from the street to the country."""
+
+_PEOPLE_TAGS = ("people", "personen", "personnes", "personas", "persone")
+_STARS = ((1, 1), (25, 2), (50, 3), (75, 4), (99, 5))
+"""Percent, as Microsoft writes a rating, and stars."""
+
+
+def described(facts: Facts) -> Description:
+    """Return what these facts say of a photo, the first source that says something for each field."""
+    taken_at, date_kind = _date(facts)
+    place = next(filter(None, (read(facts) for read in PLACES)), None)
+    return Description(
+        taken_at=taken_at,
+        date_kind=date_kind,
+        camera=_camera(facts),
+        lens=_first(facts, LENS, clean_text),
+        latitude=None if place is None else place.latitude,
+        longitude=None if place is None else place.longitude,
+        title=_first(facts, TITLE, clean_caption),
+        caption=_first(facts, CAPTION, clean_caption),
+        keywords=clean_list(_keywords(facts)),
+        people=clean_list(_people(facts)),
+        rating=_rating(facts),
+        location=_location(facts),
+    )
+
+
+def _date(facts: Facts) -> tuple[datetime | None, DateKind | None]:
+    for source in DATES.values():
+        if (date := source.read(facts)) is not None:
+            return date, source.kind
+    return None, None
+
+
+def _first(facts: Facts, names: Iterable[str], clean: Callable[[object], str | None]) -> str | None:
+    for name in names:
+        for value in _listed(facts.get(name)):
+            if text := clean(value):
+                return text
+    return None
+
+
+def _first_text(value: object) -> str | None:
+    return next((text for text in _listed(value) if isinstance(text, str) and text.strip("\0 ")), None)
+
+
+def _listed(value: object) -> Iterable[object]:
+    return value if isinstance(value, list | tuple) else () if value is None else (value,)
+
+
+def _keywords(facts: Facts) -> Iterator[object]:
+    for name, of in KEYWORDS:
+        yield from map(of, _listed(facts.get(name)))
+    for name in ("EXIF XPKeywords", "PNG Keywords"):
+        for value in _listed(facts.get(name)):
+            yield from str(value).split(";")
+
+
+def _people(facts: Facts) -> Iterator[object]:
+    for name in PEOPLE:
+        yield from _listed(facts.get(name))
+    for path in _listed(facts.get("digiKam:TagsList")):  # which has people among its tags
+        first, *_, name = str(path).split("/") if "/" in str(path) else ("", str(path))
+        if first.lower() in _PEOPLE_TAGS:
+            yield name
+
+
+def _camera(facts: Facts) -> str | None:
+    """Maker and model; without the maker where the model begins with its first word."""
+    for source in ("EXIF ", "tiff:"):
+        maker, model = (_first(facts, [source + name], clean_text) for name in ("Make", "Model"))
+        if maker and model and model.lower().startswith(maker.split()[0].lower()):
+            return model
+        if maker or model:
+            return " ".join(filter(None, (maker, model)))
+    return None
+
+
+def _rating(facts: Facts) -> int | None:
+    """From 1 to 5, or -1 for a photo that was rejected; 0 says that there is none."""
+    for name in ("xmp:Rating", "EXIF Rating"):
+        stars = _number(facts.get(name))
+        if stars is not None and -1 <= stars <= 5 and round(stars) != 0:
+            return round(stars)
+    for name in ("MicrosoftPhoto:Rating", "EXIF RatingPercent"):
+        percent = _number(facts.get(name))
+        if percent is not None and 1 <= percent <= 100:
+            return max(stars for least, stars in _STARS if percent >= least)
+    return None
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(next(iter(_listed(value)), None))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        return None
+
+
+def _location(facts: Facts) -> str | None:
+    for source, names in LOCATIONS:
+        if parts := clean_list(_first_text(facts.get(source + name)) for name in names):
+            return ", ".join(parts)
+    return None

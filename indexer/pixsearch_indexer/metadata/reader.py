@@ -1,0 +1,119 @@
+"""Read all that is known about a photo: from its own bytes, from its sidecars, and from its name."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+
+from PIL import Image
+
+from pixsearch.library.precedence import Layer
+from pixsearch.library.records import Description, Metadata
+from pixsearch.pictures import orientation_of
+from pixsearch.storage import read_file, to_path
+from pixsearch_indexer.metadata.containers import Blocks, blocks_of
+from pixsearch_indexer.metadata.dates import read_timestamp
+from pixsearch_indexer.metadata.exif import read_exif
+from pixsearch_indexer.metadata.file_names import date_in_name
+from pixsearch_indexer.metadata.iptc import read_iptc
+from pixsearch_indexer.metadata.places import read_place
+from pixsearch_indexer.metadata.precedence import described
+from pixsearch_indexer.metadata.sidecars import LARGEST, XMP, Sidecar
+from pixsearch_indexer.metadata.takeout import Takeout, read_takeout
+from pixsearch_indexer.metadata.words import clean_caption, clean_list
+from pixsearch_indexer.metadata.xmp import read_xmp
+
+_SIDEWAYS = (5, 6, 7, 8)
+_UNREADABLE_XMP = "its XMP cannot be read"
+
+
+def read_metadata(picture: Image.Image, data: bytes | None = None) -> Metadata:
+    """Return the metadata of a picture that `open_header` opened, before it is decoded. Damaged parts are left out.
+
+    Args:
+        data: the file's bytes, where they are at hand.
+    """
+    if data is None:
+        data = _bytes_of(picture)
+    facts, note = _facts(blocks_of(picture, data))
+    width, height = picture.size
+    if orientation_of(picture) in _SIDEWAYS:
+        width, height = height, width
+    said = described(facts)
+    return Metadata(
+        format=picture.format or "",
+        width=width,
+        height=height,
+        note=note,
+        **{field.name: getattr(said, field.name) for field in fields(Description) if field.name != "note"},
+    )
+
+
+def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Description]:
+    """Return what the files beside a photo say about it, and its name. A file that cannot be read leaves a note."""
+    layers: dict[Layer, Description] = {}
+    for sidecar in sidecars:
+        layer: Layer = "sidecar" if sidecar.path.lower().endswith(XMP) else "takeout"
+        said = _of_sidecar(sidecar, layer)
+        layers[layer] = layers[layer].completed_by(said) if layer in layers else said
+    name = os.fsdecode(os.path.basename(photo))  # noqa: PTH119 - bytes
+    if (date := date_in_name(name)) is not None:
+        layers["name"] = Description(taken_at=date, date_kind="guessed")
+    return {layer: said for layer, said in layers.items() if said != Description()}
+
+
+def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
+    name = os.fsdecode(os.path.basename(sidecar.path))  # noqa: PTH119 - bytes
+    if sidecar.stamp.size_bytes > LARGEST:
+        return Description(note=f"its sidecar {name} is larger than {LARGEST >> 20} MiB")
+    try:
+        data = read_file(to_path(sidecar.path), sidecar.stamp.size_bytes)
+    except OSError as error:
+        return Description(note=f"its sidecar {name} cannot be read: {error.strerror}")
+    if layer == "takeout":
+        takeout = read_takeout(data)
+        return Description() if takeout is None else _of_takeout(takeout)
+    if (facts := read_xmp(data)) is None:
+        return Description(note=f"its sidecar {name} cannot be read")
+    return described(facts)
+
+
+def _of_takeout(said: Takeout) -> Description:
+    taken_at = read_timestamp(said.taken_s)
+    place = next(filter(None, (read_place(north, None, east, None) for north, east in said.places)), None)
+    return Description(
+        taken_at=taken_at,
+        date_kind=None if taken_at is None else "taken",
+        latitude=None if place is None else place.latitude,
+        longitude=None if place is None else place.longitude,
+        caption=clean_caption(said.description),
+        people=clean_list(said.people),
+    )
+
+
+def _bytes_of(picture: Image.Image) -> bytes:
+    file = getattr(picture, "fp", None)
+    return file.getvalue() if isinstance(file, io.BytesIO) else b""
+
+
+def _facts(blocks: Blocks) -> tuple[dict[str, object], str | None]:
+    """What all blocks say by source and name, and a note where one could not be read."""
+    facts: dict[str, object] = {}
+    note = None
+    for exif in blocks.exif:
+        for name, value in read_exif(exif).items():
+            facts.setdefault(f"EXIF {name}", value)
+    for packet in blocks.xmp:
+        if (said := read_xmp(packet)) is None:
+            note = _UNREADABLE_XMP
+            continue
+        for name, texts in said.items():
+            facts.setdefault(name, texts)
+    for records in blocks.iptc:
+        for name, texts in read_iptc(records).items():
+            facts.setdefault(f"IPTC {name}", texts)
+    for name, text in blocks.texts.items():
+        facts.setdefault(f"PNG {name}", text)
+    return facts, note
