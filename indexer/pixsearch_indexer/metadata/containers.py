@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from pixsearch.boxes import boxes
 from pixsearch.pictures import METADATA_ERRORS, exif_of
@@ -20,6 +20,9 @@ _JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _JP2_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 _JP2_EXIF = (b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e"))
 _BOXED = ("JPEG2000", "JXL")
+_GIF_XMP = b"\x0bXMP DataXMP"
+_CR3 = b"ftypcrx "
+_CR3_METADATA = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _MOST_UNPACKED = 16 << 20
 
 
@@ -45,9 +48,9 @@ def blocks_of(picture: Image.Image, data: bytes) -> Blocks:
         _add_png(found, data)
         return found
     found.exif.append(exif_of(picture))
-    if xmp := _bytes(picture.info.get("xmp")):
+    if xmp := _bytes(picture.info.get("xmp")) or _xmp_of_gif(data):
         found.xmp.append(xmp)
-    if picture.format in _BOXED:
+    if picture.format in _BOXED or data[4:12] == _CR3:
         _add_boxes(found, data)
     resources = _resources(picture)
     if EXIF_RESOURCE in resources:
@@ -57,6 +60,12 @@ def blocks_of(picture: Image.Image, data: bytes) -> Blocks:
     if (iptc := _bytes(_tag(picture, _TIFF_IPTC))) or (iptc := resources.get(IPTC_RESOURCE, b"")):
         found.iptc.append(iptc)
     return found
+
+
+def _xmp_of_gif(data: bytes) -> bytes:
+    """The packet, up to the bytes in falling order that lead over it (XMP specification, part 3, 1.1.2)."""
+    begins = data.find(_GIF_XMP) if data.startswith(b"GIF8") else -1
+    return b"" if begins < 0 else data[begins + len(_GIF_XMP) :].partition(b"\x01\xff\xfe\xfd")[0]
 
 
 def _add_png(found: Blocks, data: bytes) -> None:
@@ -78,6 +87,8 @@ def _add_boxes(found: Blocks, data: bytes) -> None:
             found.exif.append(exif_of_bytes(body[4 + int.from_bytes(body[:4], "big") :]))
         elif kind == b"xml ":
             found.xmp.append(body)
+        elif kind == b"moov":
+            _add_cr3(found, body)
         elif kind == b"uuid":
             name, body = body[:16], body[16:]
             if name in _JP2_EXIF:
@@ -86,6 +97,18 @@ def _add_boxes(found: Blocks, data: bytes) -> None:
                 found.xmp.append(body)
             elif name == _JP2_IPTC:
                 found.iptc.append(photoshop_resources(body).get(IPTC_RESOURCE, body))
+
+
+def _add_cr3(found: Blocks, moov: bytes) -> None:
+    """Canon's CR3: the three directories of EXIF, each as a TIFF of its own (lclevy/canon_cr3)."""
+    for outer in boxes(moov):
+        if outer.kind != b"uuid" or moov[outer.begins : outer.begins + 16] != _CR3_METADATA:
+            continue
+        parts = {box.kind: moov[box.begins : box.ends] for box in boxes(moov, outer.begins + 16, outer.ends)}
+        exif = exif_of_bytes(parts.get(b"CMT1", b""))
+        for kind, which in ((b"CMT2", ExifTags.IFD.Exif), (b"CMT4", ExifTags.IFD.GPSInfo)):
+            exif.get_ifd(which).update(exif_of_bytes(parts.get(kind, b"")))
+        found.exif.append(exif)
 
 
 def _unpacked(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -118,9 +141,8 @@ def _tag(picture: Image.Image, number: int) -> object:
         info: dict[Any, Any] = picture.info
         return info.get(number)
     try:
-        value = tags.get(number)
-        # Four bytes a number, as some programs write it: what those bytes are only the file itself says.
-        return tags._tagdata.get(number, b"") if isinstance(value, tuple) and number == _TIFF_IPTC else value
+        # Some programs write it as numbers of four bytes: the bytes themselves are what it says.
+        return tags._tagdata.get(number) if number == _TIFF_IPTC else tags.get(number)
     except METADATA_ERRORS:
         return None
 
