@@ -33,7 +33,7 @@ METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, str
 """What Pillow raises when it reads damaged metadata."""
 
 _EXIF_ORIENTATION = 0x0112
-_TIFF_BITS, _TIFF_SAMPLE_FORMAT = 258, 339
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
 _UPRIGHT_FROM_THE_BEGINNING = ("TIFF", RawImageFile.format, "JXL", "PSD")
 """Formats that come turned, and have the upright size before they are decoded."""
 _UPRIGHT = {
@@ -135,7 +135,17 @@ def _opened(data: bytes) -> Image.Image:
         if data[8:12] in HEIF_BRANDS:
             _register_heif()
             formats.append("HEIF")
-    return Image.open(io.BytesIO(data), formats=formats)
+    picture = Image.open(io.BytesIO(data), formats=formats)
+    if isinstance(picture, TiffImagePlugin.TiffImageFile) and _is_misread(picture):
+        return _opened_again(data) or picture
+    return picture
+
+
+def _is_misread(picture: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether Pillow opens a TIFF and then shows it wrongly: more than 8 bits in planes, or with white as 0."""
+    tags = picture.tag_v2
+    is_deep = max(tags.get(_TIFF_BITS, (1,))) > 8
+    return bool(is_deep and (tags.get(_TIFF_PLANAR, 1) == 2 or tags.get(_TIFF_PHOTOMETRIC, 1) == 0))
 
 
 def _opened_again(data: bytes) -> Image.Image | None:

@@ -8,7 +8,8 @@
 | JPEG XL | imagecodecs | | Pillow has none, and pillow-jxl-plugin is under the GPL |
 | PSD, PSB | Pillow | imagecodecs' PackBits | 16 and 32 bits, and Photoshop's large format |
 
-The second is tried when the first fails, within the same limits of time and memory. Each is a Pillow plugin that gives
+The second is tried when the first fails (and before it for TIFF of more than 8 bits in planes, or with white as 0,
+which Pillow opens and shows wrongly), within the same limits of time and memory. Each is a Pillow plugin that gives
 its size before it decodes anything.
 """
 

@@ -217,3 +217,16 @@ def test_pictures_above_the_limit_are_failures(run: Run, model: ColourRuntime, l
 
     assert outcome.exit_code == 1
     assert "more than 1 megapixels" in outcome.stderr
+
+
+def test_what_is_no_picture_is_counted_by_kind(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
+    for name in ("a.mp4", "b.MP4", "c.svg", "README"):
+        (photos / name).write_bytes(b"no picture")
+
+    assert run("index", photos).stdout.splitlines()[1] == "not read: 2 .mp4, 1 without a suffix, 1 .svg"
+    assert "not read  2 .mp4, 1 without a suffix, 1 .svg" in run("status").stdout
+    assert json.loads(run("index", "--json").stdout)["not_read"] == {".mp4": 2, ".svg": 1, "": 1}
+
+    (photos / "c.svg").unlink()
+    run("index")
+    assert json.loads(run("status", "--json").stdout)["roots"][0]["not_read"] == {".mp4": 2, "": 1}

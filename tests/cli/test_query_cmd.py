@@ -557,3 +557,27 @@ def test_a_terminal_shows_pictures_unless_it_has_no_size_or_no_colours(indexed: 
     for printed in (seen_on_a_terminal(indexed, 0), seen_on_a_terminal(indexed, 100, NO_COLOR="1")):
         assert "▀" not in printed
         assert "pink.png" in printed
+
+
+def test_what_could_not_be_copied_is_said_and_exits_1(run: Run, indexed: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "blue.png").unlink()  # whose copy is there
+    (photos / "pink.png").unlink()
+
+    outcome = run("query", "red", "--copy-to", tmp_path / "chosen")
+
+    assert outcome.exit_code == 1
+    assert f"{photos / 'pink.png'} is not there and was not copied" in outcome.stderr
+    assert "1 of 3 photos could not be copied" in outcome.stderr
+    assert sorted(file.name for file in (tmp_path / "chosen").iterdir()) == ["002-dark red.png", "003-blue again.png"]
+
+
+def test_a_photo_that_is_not_there_cannot_be_opened(
+    run: Run, indexed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("typer.launch", lambda _: pytest.fail("there is nothing to open"))
+    (photos / "pink.png").unlink()
+
+    outcome = run("query", "red", "-k", "1", "--open")
+
+    assert outcome.exit_code == 1
+    assert f"{photos / 'pink.png'} is not there" in outcome.stderr

@@ -144,7 +144,7 @@ def test_metadata_that_older_rules_read_are_read_again_and_nothing_is_encoded(
     make_photo(photos / "2021-03-04.png", "red")
     make_photo(photos / "b.png", "blue")
     bring_in(library, runtime, photos)
-    with library._database.writing() as connection:
+    with library.writing(), library._database.writing() as connection:
         connection.execute(update(PHOTOS).values(metadata_version=0))
     before = library.vectors().ids().tolist()
 

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from pixsearch import Library
 from pixsearch.errors import LibraryError
 from pixsearch.library import migrations
-from pixsearch.library.records import KnownTextFile, LibraryModel, Metadata, ScanRules
+from pixsearch.library.records import OUTDATED, KnownTextFile, LibraryModel, Metadata, ScanRules
 from pixsearch.library.schema import METADATA, SCHEMA_VERSION
 from pixsearch.model.grids import unpack_grids
 from pixsearch.storage import FileStamp
@@ -85,6 +85,20 @@ def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_firs
     backup = sqlite3.connect(tmp_path / "library" / f"library.db.before-{SCHEMA_VERSION}")
     assert backup.execute("SELECT version_num FROM alembic_version").fetchall() == [(version,)]
     assert backup.execute("SELECT * FROM contents").fetchall() == before
+
+
+def test_what_an_older_pixsearch_could_not_read_is_tried_again_and_all_metadata_are_read_again(tmp_path: Path) -> None:
+    library_of_version("0006", tmp_path / "library")
+    with sqlite3.connect(tmp_path / "library" / "library.db") as connection:
+        values = "VALUES (1, 1, CAST('/photos/old.avif' AS BLOB), 10, 20, 'cannot be decoded', 0)"
+        connection.execute(f"INSERT INTO failures {values}")
+
+    with Library.open(tmp_path / "library") as library:
+        [[failure]] = library.known_failures(b"/photos")
+        [[photo]] = library.known_photos(b"/photos")
+
+    assert failure == (b"/photos/old.avif", None, None, None)
+    assert photo == (b"/photos/a.jpg", 10, 20, OUTDATED)
 
 
 def test_pixel_grids_are_packed_anew_and_say_the_same_in_less_room(tmp_path: Path) -> None:
