@@ -275,9 +275,7 @@ class SearchEngine:
             else:
                 kept[place] = one
         similarities = {one.candidate.content_id: one.similarity for one in found}
-        groups = [_shown_by_its_best(one, similarities) for one in kept.values()]
-        groups.sort(key=_nearest_first)
-        return groups
+        return [_shown_by_its_best(one, similarities) for one in kept.values()]
 
     def _second_stage(
         self, query: Query, candidates: list[Candidate], grids: list[bytes]
@@ -306,7 +304,7 @@ def _nearest_first(one: _Found) -> tuple[float, bytes]:
 def _shown_by_its_best(group: _Found, similarities: Mapping[int, float]) -> _Found:
     """Let the picture with the most pixels stand for a group, of equal ones one with a date, of those the nearest.
 
-    A thumbnail is often nearer to the words than what it was made of.
+    A thumbnail is often nearer to the words than what it was made of. The group keeps its place: that of its nearest.
     """
 
     def rank(candidate: Candidate) -> tuple[int, bool, float]:
@@ -318,7 +316,7 @@ def _shown_by_its_best(group: _Found, similarities: Mapping[int, float]) -> _Fou
     best = max(every, key=rank)
     if best is group.candidate:
         return group
-    return _Found(best, similarities[best.content_id], [one for one in every if one is not best])
+    return _Found(best, group.similarity, [one for one in every if one is not best])
 
 
 def _with_files_in_front(candidate: Candidate) -> list[Candidate]:

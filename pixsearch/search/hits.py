@@ -18,7 +18,7 @@ class Hit:
     rank: int
     """From 1, in the order of the answer."""
     similarity: float
-    """Cosine of the query's embedding and the picture's."""
+    """Cosine of the query's embedding and the picture's; where it stands for near-duplicates, that of the nearest."""
     similarity_rank: int
     """From 1, in the order of the first stage."""
     match: float | None

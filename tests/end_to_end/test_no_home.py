@@ -49,7 +49,7 @@ def test_all_that_is_given_its_folders_works(tmp_path: Path) -> None:
     assert found.stdout.splitlines() == [str(tmp_path / "photos" / "red.png")], found.stderr
 
 
-@pytest.mark.parametrize("command", [("status",), ("config",), ("query", "a dog", "--library", "x", "--model", "mine")])
+@pytest.mark.parametrize("command", [("status",), ("config",), ("index", ".", "--library", "x", "--model", "mine")])
 def test_what_needs_a_home_says_so(command: tuple[str, ...]) -> None:
     finished = run(*command)
 

@@ -34,7 +34,9 @@ def test_of_hundreds_of_hostile_files_each_is_a_photo_or_listed_and_the_good_one
     assert all(failures.values())
     for path in [path for path in made.good if path.parent.name in ("named", "exif")][::5]:
         answer = pixsearch("query", "--image", path, "--json", "--top-k", "3")
-        assert any(Path(json.loads(line)["path"]) == path for line in answer.stdout.splitlines()), (path, answer.stderr)
+        hits = [json.loads(line) for line in answer.stdout.splitlines()]
+        # Another one, with more pixels, may stand for it.
+        assert any(str(path) in (hit["path"], *hit["similar"]) for hit in hits), (path, answer.stderr)
     assert pixsearch("verify", "--deep").returncode == 0
     again = json.loads(pixsearch("index", "--json").stdout)
     assert (again["encoded"], again["unchanged"], again["failed"]) == (0, len(photos), len(failures))
