@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,14 @@ def test_nothing_is_written_beside_photos(library: Library, runtime: ColourRunti
         photos.chmod(0o755)
 
     assert {path: path.stat().st_mtime_ns for path in [photos, *photos.rglob("*")]} == before
+
+
+def test_a_sidecar_whose_name_is_no_text_is_read_and_named(
+    library: Library, runtime: ColourRuntime, photos: Path
+) -> None:
+    photo = photos / os.fsdecode(b"caf\xe9.png")
+    make_photo(photo, "red")
+    photo.with_name(photo.name + ".xmp").write_bytes(b"\x00\x01 dear diary")
+
+    assert bring_in(library, runtime, photos) == (1, 0, 0)
+    assert [note.path for note in library.notes()] == [photo]

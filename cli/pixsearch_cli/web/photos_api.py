@@ -34,6 +34,8 @@ _MEDIA_TYPES = {
     "JPEG2000": "image/jp2",
     "AVIF": "image/avif",
     "HEIF": "image/heic",
+    "JXL": "image/jxl",
+    "PSD": "image/vnd.adobe.photoshop",
 }
 """By the format that was found when it was indexed; a file's name says nothing."""
 

@@ -43,10 +43,7 @@ class DateSource(NamedTuple):
 
 
 def _written(name: str, zone: str = "") -> Callable[[Facts], datetime | None]:
-    def read(facts: Facts) -> datetime | None:
-        return read_date(_first_text(facts.get(name)), facts.get(zone) or facts.get("EXIF OffsetTime"))
-
-    return read if zone else lambda facts: read_date(_first_text(facts.get(name)))
+    return lambda facts: read_date(_first_text(facts.get(name)), facts.get(zone))
 
 
 def _iptc(day: str, time: str) -> Callable[[Facts], datetime | None]:

@@ -65,7 +65,7 @@ def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Des
 
 
 def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
-    name = os.fsdecode(os.path.basename(sidecar.path))  # noqa: PTH119 - bytes
+    name = os.path.basename(sidecar.path).decode(errors="replace")  # noqa: PTH119 - bytes
     if sidecar.stamp.size_bytes > LARGEST:
         return Description(note=f"its sidecar {name} is larger than {LARGEST >> 20} MiB")
     try:
