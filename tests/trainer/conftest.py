@@ -94,7 +94,7 @@ def stop_at(task: str, done: int, by: signal.Signals | Exception = signal.SIGINT
 
 def material_of(loaded: tuple[Network, PixelBertProcessor], items: Sequence[Item], folder: Path) -> Material:
     """What stages are built from, for a network in fp32."""
-    return Material(Run(*loaded, RunFolder(folder), make_accelerator("no"), print, silent), items, workers=0)
+    return Material(Run(*loaded, RunFolder(folder), make_accelerator("no"), print, silent), items, None, workers=0)
 
 
 def figures_in(out: Path) -> list[dict[str, Any]]:

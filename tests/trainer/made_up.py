@@ -15,11 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from pixsearch.model.grids import pack_grid
-from pixsearch_trainer.batches.pairs import PairBatch
-from pixsearch_trainer.batches.sources import Seen
+from pixsearch_trainer.batches.sources import PairBatch, Seen
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.grids import GridStore
-from pixsearch_trainer.objectives.maps import CaptionedBatch
 
 CHANNELS = 1280  # of the tiny checkpoint's CNN
 
@@ -74,7 +72,7 @@ def both_ways(scores: Tensor, targets: NDArray[np.float64]) -> float:
     return -float(np.mean(found))
 
 
-def targets_of(batch: CaptionedBatch, sentences: Tensor, softness: float, temperature: float) -> NDArray[np.float64]:
+def targets_of(batch: PairBatch, sentences: Tensor, softness: float, temperature: float) -> NDArray[np.float64]:
     """Equal shares for pairs with the same picture or caption, and a share by a softmax over captions' cosines."""
     pictures, captions, read = batch.pictures.numpy(), batch.captions.numpy(), sentences[batch.captions].double()
     same = (pictures[:, None] == pictures) | (captions[:, None] == captions)

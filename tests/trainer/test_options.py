@@ -15,6 +15,7 @@ from pixsearch.errors import UsageError
 from pixsearch_trainer.options import TrainOptions, flag, with_settings
 from pixsearch_trainer.recipes import RECIPES, recipe_named
 from pixsearch_trainer.recipes.paper import PaperRecipeOptions
+from pixsearch_trainer.recipes.paper_stages import PreTrainingOptions
 from pixsearch_trainer.run.stage import StageOptions
 
 # A value of each option that is not its default.
@@ -122,3 +123,16 @@ def test_resuming_with_other_options_is_refused(name: str) -> None:
         TrainOptions(**{name: ASKED[name]}).resumed({"data": ["a.csv"], "seed": 5})
     with pytest.raises(UsageError, match=r"another version \(learning_rate\)"):
         TrainOptions().resumed({"learning_rate": 0.1})
+
+
+def test_learning_rates_rise_in_a_line_and_fall_as_half_a_cosine_or_to_a_tenth_at_each_drop() -> None:
+    # After two steps of rising, eight of falling: cos 0, 45, 90, 135 degrees at every second one.
+    cosine, drops = StageOptions(warm_up=0.2), PreTrainingOptions()
+
+    assert [cosine.rate(step, 10) for step in (0, 1, 2, 4, 6, 8)] == pytest.approx(
+        [0.5, 1, 1, 0.853553, 0.5, 0.146447], abs=1e-6
+    )
+    assert [drops.rate(step, 40) for step in (0, 1, 24, 25, 34, 35, 39)] == pytest.approx(
+        [0.5, 1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
+    assert StageOptions(warm_up=0).rate(0, 4) == PreTrainingOptions(warm_up=0).rate(0, 4) == 1

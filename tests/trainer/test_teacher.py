@@ -14,14 +14,21 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
+from tokenizers.models import WordLevel, WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 
 from pixsearch.errors import CheckpointInvalid, DatasetError, ModelNotFound
 from pixsearch.progress import Progress, silent
 from pixsearch_trainer.data.pack import open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
-from pixsearch_trainer.teacher import Teacher, caption_by_teacher, embed_with_teacher
+from pixsearch_trainer.teacher import (
+    Teacher,
+    caption_by_teacher,
+    embed_with_teacher,
+    read_texts,
+    text_bank,
+    vocabulary_prompts,
+)
 from tests.tiny_teacher import make_tiny_clip
 
 import transformers  # isort: skip  (after what lets torchvision be imported)
@@ -239,3 +246,42 @@ def test_a_picture_without_captions_gets_the_five_sentences_that_the_teacher_fin
 
     with pytest.raises(DatasetError, match="no picture"):
         caption_by_teacher(teacher, [], None, TOKENIZER, silent)
+
+
+def pieces(*words: str) -> Tokenizer:
+    return Tokenizer(WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+
+
+def test_texts_are_the_lines_of_the_file_without_blanks(tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_bytes("\ufeffa dog\r\n\r\n  a crème brûlée  \n\t\na cat".encode())
+
+    assert read_texts(file) == ["a dog", "a crème brûlée", "a cat"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n \n", "caf\u00e9".encode("latin-1")])
+def test_a_file_without_sentences_is_named(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "texts.txt"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(DatasetError, match=r"texts\.txt.*--teacher-texts"):
+        read_texts(file)
+
+
+def test_prompts_are_made_of_whole_words_in_the_order_of_the_vocabulary() -> None:
+    words = ["[PAD]", "[UNK]", "[unused1]", "!", "a", "of", "tree", "##tree", "1990", "été", "don't", "cat", "犬"]
+
+    assert vocabulary_prompts(pieces(*words)) == ["a photo of a tree", "a photo of a cat"]
+    with pytest.raises(DatasetError, match="--teacher-texts"):
+        vocabulary_prompts(pieces("[UNK]", "a", "##b"))
+
+
+def test_the_bank_is_the_captions_then_the_files_sentences_each_once_or_else_prompts(tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("a bird\na cat\na bird\n")
+
+    assert text_bank(["a dog", "a cat", "a dog"], file, pieces("tree")) == ["a dog", "a cat", "a bird"]
+    assert text_bank([], file, pieces("tree")) == ["a bird", "a cat"]
+    assert text_bank(["a dog"], None, pieces("tree")) == ["a dog"]
+    assert text_bank([], None, pieces("tree")) == ["a photo of a tree"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-
-from pixsearch_trainer.processes import gathered, own_rows
+from torch.distributed.nn.functional import all_gather
 
 
 def same_items(pictures: Tensor, captions: Tensor) -> Tensor:
@@ -33,18 +33,25 @@ def soft_targets(same: Tensor, sentences: Tensor, softness: float, temperature: 
     return (1 - softness) * hard + softness * F.softmax(sentences @ sentences.T / temperature, dim=1)
 
 
-def contrastive_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def contrastive_loss(
+    logits: Tensor, targets: Tensor, transposed: Tensor | None = None, their_targets: Tensor | None = None
+) -> Tensor:
     """Image-text contrastive loss (ITC; ALBEF, section 3.2): pull each caption to its pictures and each picture to its
     captions, out of all in the batch, by softmax cross-entropy both ways.
 
+    It is least, though not zero, where the softmaxes equal the targets (what is left is their entropy).
+
     Args:
-        logits: [n, n], scores of captions (rows) with pictures (columns).
-        targets: [n, n], rows sum to 1; caption i belongs to picture i.
+        logits: [captions, pictures], the score of every pair.
+        targets: [captions, pictures], rows sum to 1.
+        transposed, their_targets: the same from pictures to captions, where they are not the transposes.
 
     Returns:
         The mean of both directions, a scalar.
     """
-    return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets.T)) / 2
+    transposed = logits.T if transposed is None else transposed
+    their_targets = targets.T if their_targets is None else their_targets
+    return (F.cross_entropy(logits, targets) + F.cross_entropy(transposed, their_targets)) / 2
 
 
 def contrastive_loss_over_processes(texts: Tensor, images: Tensor, scale: Tensor, targets: Tensor) -> Tensor:
@@ -55,10 +62,10 @@ def contrastive_loss_over_processes(texts: Tensor, images: Tensor, scale: Tensor
         scale: what cosines are multiplied by before the softmax.
         targets: of the pairs of all processes [all, all], rows sum to 1.
     """
-    own = own_rows(len(texts))
-    to_pictures = F.cross_entropy(scale * cosines(texts, gathered(images)), targets[own])
-    to_captions = F.cross_entropy(scale * cosines(images, gathered(texts)), targets[:, own].T)
-    return (to_pictures + to_captions) / 2
+    first = len(texts) * (dist.get_rank() if _spread() else 0)
+    own = slice(first, first + len(texts))
+    to_pictures, to_captions = scale * cosines(texts, gathered(images)), scale * cosines(images, gathered(texts))
+    return contrastive_loss(to_pictures, targets[own], to_captions, targets[:, own].T)
 
 
 def cosines(queries: Tensor, keys: Tensor) -> Tensor:
@@ -93,3 +100,23 @@ def matching_loss(true: Tensor, false: Tensor) -> Tensor:
 def ranking_loss(logits: Tensor) -> Tensor:
     """Pull column 0 above all others in each row: logits [batch, 1 + negatives] -> mean softmax cross-entropy."""
     return F.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+
+
+def gathered(local: Tensor) -> Tensor:
+    """Rows [batch, ...] of this process -> rows of all processes, in the order of their ranks; gradients flow back.
+
+    Each process's gradient of its own loss is averaged over processes afterwards (data-parallel training), so the mean
+    of the processes' losses over the gathered rows is trained as if one process had the whole batch.
+    """
+    if not _spread():
+        return local
+    if local.is_floating_point():
+        return torch.cat(all_gather(local))
+    pieces = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+    dist.all_gather(pieces, local)
+    return torch.cat(pieces)
+
+
+def _spread() -> bool:
+    """Whether there is more than this process."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

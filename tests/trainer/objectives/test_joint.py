@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
-from pixsearch_trainer.batches.draws import CaptionedSet, Pairs
+from pixsearch_trainer.batches.draws import CaptionedSet, Draws, Pairs
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.objectives.joint import JointObjective, JointOptions, blocks_of_neighbours, nearest_pictures
 from tests.trainer.made_up import batch_of, both_ways, grid_of, padded, targets_of, unit_vectors
@@ -78,11 +78,12 @@ def test_so_many_pixels_are_read_and_such_a_share_of_the_words_is_masked(network
 
 
 def block_of(step: int, seed: int = 0, batch: int = 2, **place: int) -> Pairs:
-    """The neighbours of each of 20 pictures are the next six; those of odd places have weight. Captions 2n say left."""
+    """The neighbours of each of 20 pictures are the next six; odd ones have weight. Captions 2n say left."""
     pictures = [CaptionedPicture(Path(f"{n}.jpg"), (f"{n} left", f"{n} again"), "train", n % 2) for n in range(20)]
-    neighbours = torch.stack([(torch.arange(1, 7) + place) % 20 for place in range(20)])
-    options = replace(WHOLE, batch=batch, block=4)
-    return blocks_of_neighbours(CaptionedSet(pictures, seed), neighbours, options, mirror=True, **place)(step)
+    neighbours = torch.stack([(torch.arange(1, 7) + picture) % 20 for picture in range(20)])
+    data = CaptionedSet(pictures, seed)
+    draw = blocks_of_neighbours(Draws(data.weights, batch, seed), neighbours, block=4)
+    return data.pairs_at(draw, mirror=True, **place)(step)
 
 
 def test_a_block_is_a_picture_drawn_by_weight_and_others_of_its_neighbours_each_once() -> None:
@@ -99,7 +100,7 @@ def test_a_block_is_a_picture_drawn_by_weight_and_others_of_its_neighbours_each_
 
 
 def test_blocks_are_the_seeds_and_the_steps_and_processes_share_them() -> None:
-    shares = [block_of(1, batch=1, rank=rank, processes=2).pictures for rank in (0, 1)]
+    shares = [block_of(1, rank=rank, processes=2).pictures for rank in (0, 1)]
 
     assert torch.equal(torch.cat(shares), block_of(1).pictures)
     assert len({tuple(block_of(*key).pictures.tolist()) for key in ((0,), (1,), (0, 1))}) == 3

@@ -27,7 +27,6 @@ from tests.trainer.conftest import Fit
 def test_few_pictures_leave_late_interaction_alone_unless_asked_to(
     pictures: int, asked: tuple[str, ...], steps: int
 ) -> None:
-    assert FINETUNE.adjust is not None
     assert FINETUNE.adjust(with_settings(FINETUNE.options, asked), pictures).late.steps == steps
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,15 @@ from PIL import Image
 
 from pixsearch.errors import Interrupted
 from pixsearch.model.checkpoints import load_network, save_checkpoint
+from pixsearch_trainer.data.nlvr2 import Statement
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.vqa import Question
-from pixsearch_trainer.recipes.paper import PaperRecipeOptions, ranking_stage, vqa_stage
+from pixsearch_trainer.recipes.paper import PaperRecipeOptions
+from pixsearch_trainer.recipes.paper_stages import nlvr2_stage, ranking_stage, vqa_stage
 from pixsearch_trainer.starting_weights import for_task
 from tests.other_tasks import write_nlvr2, write_vqa
 from tests.trainer.conftest import Fit, figures_in, logged_in, material_of, stop_at
+from tests.trainer.made_up import batch_of
 
 PAPER = PaperRecipeOptions()
 
@@ -162,3 +166,39 @@ def test_a_question_without_a_common_answer_is_left_out_and_no_picture_is_mirror
     known = [str(question.picture) for question in questions if question.answers[0] != "maybe"]
     assert sorted(next(stage.batches(0)).names) == sorted(known)
     assert not mirrored  # "left" is an answer
+
+
+def with_answers(head: torch.nn.Module, *logits: float) -> None:
+    """Let a head answer the same whatever it reads."""
+    torch.nn.init.zeros_(head.get_parameter("3.weight"))
+    head.get_parameter("3.bias").data.copy_(torch.tensor(logits))
+
+
+def test_a_question_costs_the_cross_entropies_of_all_answers_by_their_worth(
+    tiny_start: Path, packed: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    # The sigmoids are 3/4, 1/2 and 1/4. Question 2 is worth 1 and 0.3 for the first two, question 1 for the last.
+    vqa, processor = for_task("vqa", *load_network(tiny_start), ("yes", "no", "perhaps"))
+    with_answers(vqa.get_submodule("answer_head"), math.log(3), 0.0, -math.log(3))
+    said = [("no",) * 10, ("perhaps",) * 10, ("yes",) * 9 + ("no",)]
+    questions = [Question(picture.file, "is it", one, "train") for picture, one in zip(packed, said, strict=False)]
+
+    stage = vqa_stage(material_of((vqa, processor), questions, tmp_path), PAPER.vqa)
+
+    first, second = 2 * math.log(4 / 3) + math.log(2), math.log(4) + math.log(2) + math.log(4)
+    assert stage.objective(batch_of([2, 1], [0, 1]))["loss"].item() == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_a_statement_costs_the_cross_entropy_of_its_truth(
+    tiny_start: Path, packed: list[CaptionedPicture], tmp_path: Path
+) -> None:
+    # The probability of true is 3/4. Pictures 4 and 5 are those of statement 2, 0 and 1 those of statement 0.
+    nlvr2, processor = for_task("nlvr2", *load_network(tiny_start))
+    with_answers(nlvr2.get_submodule("truth_head"), 0.0, math.log(3))
+    one, other = packed[0].file, packed[1].file
+    statements = [Statement(one, other, "both", truth, "train", "both") for truth in (True, True, False)]
+
+    stage = nlvr2_stage(material_of((nlvr2, processor), statements, tmp_path), PAPER.nlvr2)
+
+    loss = stage.objective(batch_of([4, 5, 0, 1], [0, 0, 1, 1]))["loss"].item()
+    assert loss == pytest.approx((math.log(4) + math.log(4 / 3)) / 2, rel=1e-5)

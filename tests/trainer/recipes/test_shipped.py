@@ -81,8 +81,8 @@ def test_a_whole_run_that_is_stopped_in_each_stage_ends_bit_for_bit_as_one_that_
             fit(stop_at(stage, 2), recipe="shipped", set=SETTINGS, out=str(parts), resume=number > 0)
     fit(out=str(parts), resume=True)
 
-    for name, tensor in RunFolder(whole).load_best(5)["network"].items():
-        assert torch.equal(tensor, RunFolder(parts).load_best(5)["network"][name]), name
+    for name, tensor in RunFolder(whole).kept("best", 5)["network"].items():
+        assert torch.equal(tensor, RunFolder(parts).kept("best", 5)["network"][name]), name
     for file in ("model.safetensors", "figures.json", "config.json"):
         assert (parts / file).read_bytes() == (whole / file).read_bytes(), file
     assert logged_in(parts) == logged_in(whole)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from pixsearch_trainer.batches.augmentation import names_a_side
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
+
+_WORD = (1 << 64) - 1
+_SIDE = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
+
+Draw = Callable[[int], Tensor]
+"""The items of a step, over all processes, by their indices in the data set."""
 
 
 def generator_of(*numbers: int) -> torch.Generator:
@@ -27,9 +33,6 @@ def mixed_seed(*numbers: int) -> int:
         seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) & _WORD
         seed ^= seed >> 31
     return seed >> 1
-
-
-_WORD = (1 << 64) - 1
 
 
 @dataclass
@@ -68,24 +71,16 @@ class Draws:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What a step trains on: pictures, each with a caption, by their places in the data set."""
+    """Pictures, each with a caption, by their indices in the data set."""
 
     pictures: Tensor
     captions: Tensor
     mirrored: Tensor
     """[pairs], True where the picture is seen as in a mirror."""
 
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def share(self, rank: int, processes: int) -> Pairs:
-        """Return the part of one process."""
-        own = [part.chunk(processes)[rank] for part in (self.pictures, self.captions, self.mirrored)]
-        return Pairs(*own)
-
 
 PairsAt = Callable[[int], Pairs]
-"""The pairs of a step."""
+"""The pairs that a step trains on in this process."""
 
 
 class CaptionedSet:
@@ -95,21 +90,29 @@ class CaptionedSet:
         self.pictures, self.seed = list(pictures), seed
         self.captions = Captions.of(pictures)
         self.weights = torch.tensor([picture.weight for picture in pictures])
-        self.counts = torch.tensor([len(places) for places in self.captions.of_picture])
-        longest = int(self.counts.max())
-        self._table = torch.tensor([places + [0] * (longest - len(places)) for places in self.captions.of_picture])
+        self._counts = torch.tensor([len(own) for own in self.captions.of_picture])
+        longest = int(self._counts.max())
+        self._table = torch.tensor([own + [0] * (longest - len(own)) for own in self.captions.of_picture])
         self._one_sided = torch.tensor([names_a_side(sentence) for sentence in self.captions.sentences])
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def with_captions(self, pictures: Tensor, step: int, mirror: bool) -> Pairs:
-        """Draw a caption for each picture, and whether it is mirrored; never where the caption says left or right."""
-        chosen, coin = torch.rand(2, len(pictures), generator=generator_of(self.seed, 1, step))
-        captions = self._table[pictures, (chosen * self.counts[pictures]).long()]
-        mirrored = (coin < 0.5) & ~self._one_sided[captions] if mirror else torch.zeros_like(pictures, dtype=torch.bool)
-        return Pairs(pictures, captions, mirrored)
+    def pairs_at(self, draw: Draw, *, mirror: bool, rank: int = 0, processes: int = 1) -> PairsAt:
+        """Draw a caption for each drawn picture, and whether it is mirrored; never where the caption says left or
+        right. Each process has its share.
+        """
 
-    def names(self, pictures: Tensor) -> list[str]:
-        """The files of pictures, for messages."""
-        return [str(self.pictures[place].file) for place in pictures.tolist()]
+        def pairs_at(step: int) -> Pairs:
+            pictures = draw(step)
+            chosen, coin = torch.rand(2, len(pictures), generator=generator_of(self.seed, 1, step))
+            captions = self._table[pictures, (chosen * self._counts[pictures]).long()]
+            mirrored = (coin < 0.5) & ~self._one_sided[captions] & mirror
+            return Pairs(*(drawn.chunk(processes)[rank] for drawn in (pictures, captions, mirrored)))
+
+        return pairs_at
+
+
+def names_a_side(caption: str) -> bool:
+    """Whether a caption says left or right, and so is not true of the mirrored picture."""
+    return _SIDE.search(caption) is not None

@@ -21,12 +21,11 @@ from torch import Tensor
 
 from pixsearch.model.masked_words import MaskedWordHead
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, masked_mean
-from pixsearch_trainer.batches.draws import CaptionedSet, Draws, Pairs, PairsAt, generator_of
-from pixsearch_trainer.batches.pairs import PairBatch
+from pixsearch_trainer.batches.draws import Draw, Draws, generator_of
+from pixsearch_trainer.batches.sources import PairBatch
 from pixsearch_trainer.losses import contrastive_loss, drift_loss, same_items, soft_targets
 from pixsearch_trainer.objectives.pretraining import mask_words, masked_word_loss
-from pixsearch_trainer.objectives.sampling import sample_pixels
-from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions
+from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions, sample_pixels
 
 _NEAREST_AT_ONCE = 1024
 
@@ -71,23 +70,20 @@ class JointObjective(StreamsObjective):
     Losses: `itm`, `mlm`, `itc`, `late`, `drift`.
     """
 
+    _options: JointOptions
+
     def __init__(self, network: PixelBertForRetrieval, sentences: Tensor, options: JointOptions) -> None:
-        """Args:
-        network, sentences: see `StreamsObjective`.
-        """
         super().__init__(network, sentences, options)
         self.mlm_head = MaskedWordHead(network.config).to(sentences.device)
-        self._joint = options
         # In a tuple, which keeps it out of the module's state: it never changes, and the stage's start has it.
         self._before = (copy.deepcopy(network.model.layers).requires_grad_(False).eval(),)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        network, options = self.network, self._joint
+        network, options = self.network, self._options
         grid, pixel_mask = batch.seen.grids(network.model)
         embedded = network.model.embed_words(batch.ids)
         words = network.read_each_word(batch.ids, batch.mask)
-        losses = self.losses(batch, words, grid, pixel_mask)
-        total = self.weighted(losses)
+        total, losses = self.streams(batch, words, grid, pixel_mask)
         sampled, sampled_mask = sample_pixels(grid, pixel_mask, options.joint_pixels)
         pixels = network.model.embed_pixels(sampled, options.pixel_dropout)
         losses["itm"] = self._matching(batch, embedded, pixels, sampled_mask)
@@ -104,7 +100,7 @@ class JointObjective(StreamsObjective):
 
     def _matching(self, batch: PairBatch, words: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
         """Softmax both ways within each block."""
-        options, size = self._joint, self._joint.block
+        options, size = self._options, self._options.block
         blocks = torch.arange(len(batch), device=words.device).view(-1, size)
         rows = blocks[:, :, None].expand(-1, -1, size).flatten()  # captions, each with every picture of its block
         columns = blocks[:, None, :].expand(-1, size, -1).flatten()
@@ -119,31 +115,26 @@ class JointObjective(StreamsObjective):
 
     def _masked_words(self, batch: PairBatch, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
         model = self.network.model
-        ids, targets = mask_words(batch.ids, self.network.config.vocabulary_size, self._joint.masked_share)
+        ids, targets = mask_words(batch.ids, self.network.config.vocabulary_size, self._options.masked_share)
         states = model.read_jointly(model.embed_words(ids), batch.mask, pixels, pixel_mask)[:, : ids.shape[1]]
         logits = self.mlm_head(states[targets >= 0], model.word_embedding.word_embeddings.weight)
         return masked_word_loss(logits, targets)
 
 
-def blocks_of_neighbours(
-    data: CaptionedSet, neighbours: Tensor, options: JointOptions, *, mirror: bool, rank: int = 0, processes: int = 1
-) -> PairsAt:
-    """Draw a step's blocks, one after the other: a picture by weight, and others at random from its neighbours.
+def blocks_of_neighbours(firsts: Draws, neighbours: Tensor, block: int) -> Draw:
+    """Draw a step's blocks, one after the other: a picture each, and others at random from its neighbours.
 
     Args:
         neighbours: [pictures, n], see `nearest_pictures`.
+        block: pictures a block.
     """
-    draws = Draws(data.weights, options.batch * processes, data.seed, processes)
 
-    def pairs_at(step: int) -> Pairs:
-        firsts = draws.at(step)
-        generator = generator_of(data.seed, 3, step)
-        order = torch.rand(len(firsts), neighbours.shape[1], generator=generator).argsort(1)[:, : options.block - 1]
-        others = neighbours[firsts].gather(1, order)
-        pictures = torch.cat([firsts[:, None], others], dim=1).chunk(processes)[rank].flatten()
-        return data.with_captions(pictures, step * processes + rank, mirror)
+    def draw(step: int) -> Tensor:
+        first, generator = firsts.at(step), generator_of(firsts.seed, 3, step)
+        order = torch.rand(len(first), neighbours.shape[1], generator=generator).argsort(1)[:, : block - 1]
+        return torch.cat([first[:, None], neighbours[first].gather(1, order)], dim=1).flatten()
 
-    return pairs_at
+    return draw
 
 
 @torch.no_grad()

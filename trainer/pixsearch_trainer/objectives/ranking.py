@@ -12,7 +12,7 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.tensors import word_tensors
 from pixsearch_trainer.batches.draws import CaptionedSet, generator_of
-from pixsearch_trainer.batches.pairs import PairBatch
+from pixsearch_trainer.batches.sources import PairBatch
 from pixsearch_trainer.losses import ranking_loss
 from pixsearch_trainer.run.stage import Objective
 
@@ -39,11 +39,11 @@ def add_others(
 ) -> RankingBatch:
     """Add captions of other pictures to each pair, at random, none of them its own."""
     chosen = list[str]()
-    for place in pairs.pictures.tolist():
-        own, sentences = set(data.captions.of_picture[place]), data.captions.sentences
+    for picture in pairs.pictures.tolist():
+        own, sentences = set(data.captions.of_picture[picture]), data.captions.sentences
         if len(own) == len(sentences):
             raise DatasetError("every picture has every caption", "Provide data with different captions")
-        generator, drawn = generator_of(data.seed, 4, step, place), list[int]()
+        generator, drawn = generator_of(data.seed, 4, step, picture), list[int]()
         while len(drawn) < others:
             more = torch.randint(len(sentences), (others,), generator=generator).tolist()
             drawn += (caption for caption in more if caption not in own)

@@ -11,18 +11,16 @@ from torch import Tensor
 
 from pixsearch.errors import DatasetError
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, PixelBertModel
-from pixsearch_trainer.batches.augmentation import Augmentation
-from pixsearch_trainer.batches.draws import CaptionedSet, Draws
-from pixsearch_trainer.batches.pairs import pair_batches, pairs_by_weight
-from pixsearch_trainer.batches.sources import Source, cached_grids, packed_pixels
+from pixsearch_trainer.batches.draws import CaptionedSet, Draw, Draws
+from pixsearch_trainer.batches.sources import Augmentation, Source, cached_grids, packed_pixels, pair_batches
 from pixsearch_trainer.data.nlvr2 import Statement
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.vqa import Question
 from pixsearch_trainer.grids import GridStore, encode_grids, encode_sentences
 from pixsearch_trainer.judging import ValStreams, judge_match, judge_streams
-from pixsearch_trainer.objectives.distillation import TeacherEmbeddings
 from pixsearch_trainer.run.run import Run
 from pixsearch_trainer.run.stage import Batches, Judge, StageOptions
+from pixsearch_trainer.teacher import TeacherEmbeddings
 
 VAL_PICTURES = 500
 """Pictures of val that a look measures at most; `pixsearch evaluate` takes all."""
@@ -36,9 +34,9 @@ class Material:
     run: Run
     items: Sequence[Any]
     """Of the splits train and val: `CaptionedPicture`s, or `Question`s or `Statement`s, by the task."""
-    workers: int
-    teacher: TeacherEmbeddings | None = None
+    teacher: TeacherEmbeddings | None
     """Of the training pictures, in their order, and of their captions."""
+    workers: int
 
     def __post_init__(self) -> None:
         pictures = as_pictures(self.items)
@@ -54,21 +52,20 @@ class Material:
         assert isinstance(self.run.network, PixelBertForRetrieval)
         return self.run.network
 
-    @property
-    def place(self) -> dict[str, int]:
-        """Which process this is, and of how many, as functions that draw batches take it."""
-        accelerator = self.run.accelerator
-        return {"rank": accelerator.process_index, "processes": accelerator.num_processes}
-
-    def draws(self, options: StageOptions) -> Draws:
-        """Draw pictures by weight, a batch for each process."""
+    def draws(self, options: StageOptions, weights: Tensor | None = None) -> Draws:
+        """Draw items by weight, a batch for each process; without weights the training pictures by theirs."""
         processes = self.run.accelerator.num_processes
-        return Draws(self.training.weights, options.batch * processes, self.run.seed, processes)
+        weights = self.training.weights if weights is None else weights
+        return Draws(weights, options.batch * processes, self.run.seed, processes)
 
-    def pair_batches(self, options: StageOptions, source: Source, *, mirror: bool) -> Batches:
-        """Batches of training pictures drawn by weight, with a caption each."""
-        pairs_at = pairs_by_weight(self.training, self.draws(options), mirror=mirror, **self.place)
-        return pair_batches(self.training, pairs_at, source, self.run.processor, self.run.device)
+    def batches(
+        self, draw: Draw, source: Source, *, mirror: bool, data: CaptionedSet | None = None, words: bool = True
+    ) -> Batches:
+        """Batches of the pictures drawn of the data, or of the training pictures, with a caption each."""
+        run, data = self.run, data or self.training
+        rank, processes = run.accelerator.process_index, run.accelerator.num_processes
+        pairs_at = data.pairs_at(draw, mirror=mirror, rank=rank, processes=processes)
+        return pair_batches(data, pairs_at, source, run.processor, run.device, words)
 
     def pixels(self, pictures: Sequence[CaptionedPicture], augmentation: Augmentation | None) -> Source:
         """Pictures, decoded for each step."""
@@ -83,7 +80,7 @@ class Material:
         """What the CNN sees in some of the training pictures."""
         generator = torch.Generator().manual_seed(self.run.seed)
         chosen = torch.randperm(len(self.training), generator=generator)[:_SAMPLE].tolist()
-        return self.grids([self.training.pictures[place] for place in chosen], "sample")
+        return self.grids([self.training.pictures[index] for index in chosen], "sample")
 
     def cached(self) -> Source:
         """The training pictures as `views`."""
@@ -121,26 +118,18 @@ class Material:
             return encode()
 
 
-def steps_of(options: StageOptions, draws: Draws) -> int:
-    """The steps of a stage, given or by epochs."""
-    return options.steps if options.steps is not None else max(1, round(options.epochs * draws.steps_an_epoch))
-
-
-def fit_missing_statistics(material: Material) -> None:
-    """Standardise what the maps and the Transformer take of the CNN, in a network that starts from parts."""
-    for part in (material.network.maps, material.network.model):
-        if not part.standardise.fitted:
-            fit_statistics(part, material.sample())
-
-
-def fit_statistics(part: PixelBertModel | EmbeddingMaps, grids: GridStore) -> None:
-    """Standardise what a part of the network takes by the statistics of these pictures."""
-    if isinstance(part, EmbeddingMaps):
-        features = grids.pooled()
-    else:
-        grid, pixel_mask = grids.read(range(len(grids)))
-        features = grid[pixel_mask]
-    part.standardise.fit(features.to(part.standardise.mean.device))
+def fit_missing_statistics(material: Material, *parts: PixelBertModel | EmbeddingMaps) -> None:
+    """Standardise what parts of a network that starts afresh take of the CNN, by the statistics of some pictures."""
+    for part in parts:
+        if part.standardise.fitted:
+            continue
+        grids = material.sample()
+        if isinstance(part, EmbeddingMaps):
+            features = grids.pooled()
+        else:
+            grid, pixel_mask = grids.read(range(len(grids)))
+            features = grid[pixel_mask]
+        part.standardise.fit(features.to(part.standardise.mean.device))
 
 
 def as_pictures(items: Sequence[CaptionedPicture | Question | Statement]) -> list[CaptionedPicture]:
