@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -28,11 +29,11 @@ from pixsearch.model.devices import autocast, best_device
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch_trainer.data.pack import open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
+from pixsearch_trainer.grids import embed_by_length, map_ahead
 from pixsearch_trainer.losses import contrastive_loss, cosines
 from pixsearch_trainer.starting_weights import quieten_hub
 
 _PICTURES_A_BATCH = 32
-_TEXTS_A_BATCH = 256
 _SENTENCES_A_PICTURE = 5  # as many as people wrote for each in Flickr8k and COCO
 _FEWEST_LETTERS = 3
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB
@@ -128,7 +129,7 @@ class Teacher:
 
     @property
     def scale(self) -> float:
-        """What the teacher multiplies cosines by before a softmax (1 / temperature); 100 where it does not say."""
+        """The factor of cosines before a softmax (1 / temperature); 100 where the teacher does not say."""
         if (log_scale := getattr(self._model, "logit_scale", None)) is not None:
             return float(log_scale.exp())
         if (temperature := getattr(self._model, "temperature", None)) is not None:  # ALIGN and TIPSv2
@@ -187,7 +188,7 @@ def caption_by_teacher(
         DatasetError: there is no picture, or the file cannot be read.
     """
     if not pictures:
-        raise DatasetError("no picture to ask the teacher about", "Provide some in the split train")
+        raise DatasetError("there is no picture for the teacher to see", "Provide some in the split train")
     bank = text_bank((text for picture in pictures for text in picture.captions), texts, tokenizer)
     embeddings = embed_with_teacher(teacher, pictures, bank, on_progress)
     nearest = embeddings.nearest_texts(_SENTENCES_A_PICTURE).tolist()
@@ -204,21 +205,17 @@ def embed_with_teacher(
     teacher: Teacher, pictures: Sequence[CaptionedPicture], texts: Sequence[str], on_progress: ProgressCallback
 ) -> TeacherEmbeddings:
     """Return the teacher's embeddings of all packed pictures and of all texts, one or more of each."""
-    images = []
+    images: list[Tensor] = []
     with ThreadPoolExecutor() as threads:
-        for start in range(0, len(pictures), _PICTURES_A_BATCH):
-            batch = pictures[start : start + _PICTURES_A_BATCH]
-            decoded = list(threads.map(lambda picture: open_packed(picture.file, teacher.edge), batch))
-            images.append(teacher.embed_pictures(decoded).half())
-            on_progress(Progress("teacher sees pictures", start + len(batch), len(pictures)))
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))  # so that a batch has little padding
-    read = []
-    for start in range(0, len(texts), _TEXTS_A_BATCH):
-        indices = order[start : start + _TEXTS_A_BATCH]
-        read.append(teacher.embed_texts([texts[index] for index in indices]).half())
-        on_progress(Progress("teacher reads sentences", start + len(indices), len(texts)))
-    in_order = torch.argsort(torch.tensor(order))
-    return TeacherEmbeddings(torch.cat(images), torch.cat(read)[in_order], teacher.scale)
+        files = (picture.file for picture in pictures)
+        decoded = map_ahead(threads, lambda file: open_packed(file, teacher.edge), files, ahead=2 * _PICTURES_A_BATCH)
+        while batch := list(islice(decoded, _PICTURES_A_BATCH)):
+            images += teacher.embed_pictures(batch).half()
+            on_progress(Progress("teacher sees pictures", len(images), len(pictures)))
+    read = embed_by_length(
+        texts, lambda batch: teacher.embed_texts(batch).half(), "teacher reads sentences", on_progress
+    )
+    return TeacherEmbeddings(torch.stack(images), read, teacher.scale)
 
 
 def _unit_vectors(features: object) -> Tensor:

@@ -46,12 +46,12 @@ class Report:
 
     out: Path
     pictures: int
-    """Of the split train, as are the captions."""
+    """The number in the split train, as for captions."""
     captions: int
     minutes: float
-    """Of this process; excludes the time before a resume."""
+    """The time of this process; excludes the time before a resume."""
     task: str = "retrieval"
-    """Of the checkpoint; only one for retrieval can search."""
+    """The task of the checkpoint; only one for retrieval can search."""
 
 
 @dataclass(frozen=True)

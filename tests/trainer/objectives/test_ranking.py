@@ -21,7 +21,7 @@ from tests.trainer.made_up import batch_of
 def with_others() -> RankingBatch:
     """Two pictures; the words of the true captions are 104 and 105, those of the false ones 110 to 117."""
     others = torch.tensor([[[101, 110 + 4 * row + other, 102] for other in range(4)] for row in range(2)])
-    return RankingBatch(batch_of([0, 1], [0, 1]), others, others > 0)
+    return RankingBatch(**vars(batch_of([0, 1], [0, 1])), other_ids=others, other_mask=others > 0)
 
 
 def test_the_gradient_goes_through_the_true_caption_and_the_hardest_false_ones_alone(

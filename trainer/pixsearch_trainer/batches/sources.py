@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 import torch
 from PIL import Image, ImageOps
@@ -22,7 +23,7 @@ from pixsearch.model.tensors import picture_tensors, word_tensors
 from pixsearch_trainer.batches.draws import CaptionedSet, PairsAt, mixed_seed
 from pixsearch_trainer.data.pack import open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.grids import GridStore, read_views
+from pixsearch_trainer.grids import GridStore, map_ahead, read_views
 from pixsearch_trainer.run.stage import Batches
 
 
@@ -102,10 +103,7 @@ def cached_grids(plain: GridStore, mirrored: GridStore | None = None) -> Source:
             return Seen(None, *read_views(plain, mirrored, pairs.pictures.tolist(), pairs.mirrored.tolist()))
 
         with ThreadPoolExecutor(1) as thread:
-            following = thread.submit(read, first)
-            for step in count(first + 1):
-                seen, following = following.result(), thread.submit(read, step)
-                yield seen
+            yield from map_ahead(thread, read, count(first), ahead=1)
 
     return source
 
@@ -134,9 +132,15 @@ def packed_pixels(
     """
 
     def source(pairs_at: PairsAt, first: int) -> Iterator[Seen]:
+        def drawn() -> Iterator[list[_Item]]:
+            for step in count(first):
+                pairs = pairs_at(step)
+                each = zip(pairs.pictures.tolist(), pairs.mirrored.tolist(), strict=True)
+                yield [_Item(index, mirrored, mixed_seed(seed, 2, step, index)) for index, mirrored in each]
+
         loader = DataLoader(
             _Packed(pictures, processor, augmentation),
-            batch_sampler=_Items(pairs_at, first, seed),
+            batch_sampler=drawn(),  # any iterable will do
             num_workers=workers,
             collate_fn=_collated,
             generator=torch.Generator(),  # else it draws a seed from the global one, and that at other moments
@@ -171,9 +175,8 @@ def _collated(pixels: list[Tensor]) -> Tensor | list[Tensor]:
     return torch.stack(pixels) if len({tensor.shape for tensor in pixels}) == 1 else pixels
 
 
-@dataclass(frozen=True)
-class _Item:
-    index: int
+class _Item(NamedTuple):
+    picture: int
     mirrored: bool
     seed: int
 
@@ -185,27 +188,12 @@ class _Packed(Dataset[Tensor]):
     augmentation: Augmentation | None
 
     def __getitem__(self, item: _Item) -> Tensor:
-        picture = open_packed(self.pictures[item.index].file, self.processor.config.input_size)
+        picture = open_packed(self.pictures[item.picture].file, self.processor.config.input_size)
         if self.augmentation is not None:
             with torch.random.fork_rng([]):
                 torch.manual_seed(item.seed)
                 picture = self.augmentation(picture)
         return picture_tensors(self.processor, [mirror(picture) if item.mirrored else picture])[0]
-
-
-@dataclass(frozen=True)
-class _Items:
-    """The items of each step from a first one on, without end, as a DataLoader takes its batches."""
-
-    pairs_at: PairsAt
-    first: int
-    seed: int
-
-    def __iter__(self) -> Iterator[list[_Item]]:
-        for step in count(self.first):
-            pairs = self.pairs_at(step)
-            drawn = zip(pairs.pictures.tolist(), pairs.mirrored.tolist(), strict=True)
-            yield [_Item(index, mirrored, mixed_seed(self.seed, 2, step, index)) for index, mirrored in drawn]
 
 
 def mirror(picture: Image.Image) -> Image.Image:

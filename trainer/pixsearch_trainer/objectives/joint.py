@@ -61,7 +61,7 @@ class JointOptions(StreamsOptions):
     late_weight: float = 0.5
     drift_weight: float = 5.0
     similarity_weight: float = 70.0
-    """Of what the streams say apart, in the logit of a search: R@1 is flat from 45 to 250."""
+    """How much the streams count in the logit of a search: R@1 is flat from 45 to 250."""
 
 
 class JointObjective(StreamsObjective):

@@ -46,19 +46,19 @@ class MapsOptions(ContrastiveOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamsOptions(ContrastiveOptions):
-    """What the streams go without while they are trained, and how much each part counts."""
+    """How much the streams go without while they are trained, and how much each part counts."""
 
     feature_dropout: float = 0.7
-    """Of pooled features."""
     hidden_dropout: float = 0.2
     channel_dropout: float = 0.6
     """Share of the CNN's channels that late interaction goes without, the same in all pixels of a picture."""
     sampled_pixels: int = 27
     itc_weight: float = 1.0
-    """Of the maps' ITC; 0 leaves them as they are."""
+    """How much the maps' ITC counts; 0 leaves them as they are."""
     late_weight: float = 1.0
+    """How much late interaction's counts, which must be open; 0 leaves it as it is."""
     drift_weight: float = 1.0
-    """Of what holds sentences where they were, where the text stream is trained."""
+    """How much sentences are held where they were, where the text stream is trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,16 +140,6 @@ class StreamsObjective(MapsObjective):
 
     _options: StreamsOptions
 
-    def __init__(
-        self,
-        network: PixelBertForRetrieval,
-        sentences: Tensor,
-        options: StreamsOptions,
-        teacher: TeacherEmbeddings | None = None,
-    ) -> None:
-        super().__init__(network, sentences, options, teacher)
-        self._trains_late = options.late_weight > 0 and not network.late_interaction.closed
-
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         network, options = self.network, self._options
         trains_text = any(parameter.requires_grad for parameter in network.model.layers.parameters())
@@ -164,7 +154,7 @@ class StreamsObjective(MapsObjective):
     def streams(
         self, batch: PairBatch, words: Tensor, grid: Tensor, pixel_mask: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum of both ITCs, and each: `late` where late interaction is open, `itc` where it counts.
+        """Return the weighted sum of both ITCs, and each: `itc` and `late` where they count.
 
         Args:
             words: [batch, words, width], as the text stream reads them.
@@ -175,7 +165,7 @@ class StreamsObjective(MapsObjective):
         if options.itc_weight:
             losses = self.maps_itc(masked_mean(words, batch.mask), pool_grid(grid.float(), pixel_mask), batch)
             total = total + options.itc_weight * losses.pop("loss")
-        if self._trains_late:
+        if options.late_weight:
             sampled, sampled_mask = sample_pixels(grid, pixel_mask, options.sampled_pixels)
             sampled = network.model.standardise(sampled)
             sampled = sampled * F.dropout(torch.ones_like(sampled[:, :1]), options.channel_dropout)

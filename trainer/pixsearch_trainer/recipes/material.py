@@ -1,4 +1,4 @@
-"""What the stages of a recipe are built from: the run, its data, and what a frozen network sees in it."""
+"""The material of a recipe's stages: the run, its data, and what a frozen network sees in it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Material:
 
     run: Run
     items: Sequence[Any]
-    """Of the splits train and val: `CaptionedPicture`s, or `Question`s or `Statement`s, by the task."""
+    """The splits train and val: `CaptionedPicture`s, or `Question`s or `Statement`s, by the task."""
     teacher: TeacherEmbeddings | None
-    """Of the training pictures, in their order, and of their captions."""
+    """Embeddings of the training pictures, in their order, and of their captions."""
     workers: int
 
     def __post_init__(self) -> None:
@@ -72,12 +72,12 @@ class Material:
         return packed_pixels(pictures, self.run.processor, augmentation, self.workers, self.run.seed)
 
     def views(self) -> tuple[GridStore, GridStore]:
-        """What the CNN, as it is now, sees in the training pictures: plain and mirrored."""
+        """Return the grids that the CNN makes now of the training pictures: plain and mirrored."""
         pictures = self.training.pictures
         return self.grids(pictures, "train"), self.grids(pictures, "train", mirrored=True)
 
     def sample(self) -> GridStore:
-        """What the CNN sees in some of the training pictures."""
+        """Return the CNN's grids of some of the training pictures."""
         generator = torch.Generator().manual_seed(self.run.seed)
         chosen = torch.randperm(len(self.training), generator=generator)[:_SAMPLE].tolist()
         return self.grids([self.training.pictures[index] for index in chosen], "sample")

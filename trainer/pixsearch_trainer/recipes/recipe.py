@@ -1,4 +1,4 @@
-"""What a recipe is: stages in order, their numbers, and the options that it uses."""
+"""A recipe: stages in order, their numbers, and the options that it uses."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _USED_BY_SOME = ("library", "teacher", "teacher_texts", "minutes")
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is trained for, and the data that teaches it."""
+    """The task of a network, and the data that teaches it."""
 
     name: str = "retrieval"
-    """As a checkpoint's config has it."""
+    """The task in a checkpoint's config."""
     item: type[Item] = CaptionedPicture
     read: Callable[[Path, Path | None], tuple[Sequence[Item], list[Problem]]] | None = None
     """Reads the data and its folder of pictures, unless they are captioned pictures."""
     answers: Callable[[Sequence[Any]], tuple[str, ...]] = lambda _items: ()
-    """What the network can answer, by the training items."""
+    """Returns the answers that the network can give, by the training items."""
 
 
 RETRIEVAL = Task()
@@ -52,7 +52,7 @@ class Recipe:
     by_default: tuple[str, ...] = ()
     """Stages that run unless others are named; empty for all."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
-    """Of the stages that do not train for retrieval; such a stage runs alone."""
+    """The tasks of stages that do not train for retrieval; such a stage runs alone."""
     calibrates: bool = False
     adjust: Callable[[Any, int], Any] = lambda settings, _pictures: settings
     """Changes the options, as settings left them, by the number of training pictures."""

@@ -48,7 +48,7 @@ class CnnOptions(StreamsOptions):
     weight_decay: float = 0.02
     cnn_learning_rate: float = 2e-4
     layers_learning_rate: float = 0.0
-    """Of the Transformer's layers; 0 leaves the text stream as it is."""
+    """The rate of the Transformer's layers; 0 leaves the text stream as it is."""
     warm_up: float = 0.15
     clip: float | None = 5.0
     looks: int = 4
@@ -119,7 +119,8 @@ def joint_stage(material: Material, options: JointOptions) -> Stage:
     sentences = material.sentences()
     network.similarity_weight.data.fill_(options.similarity_weight)
     neighbours = _neighbours(material, sentences, options)
-    options = replace(options, block=min(options.block, neighbours.shape[1] + 1))
+    late_weight = 0.0 if network.late_interaction.closed else options.late_weight
+    options = replace(options, block=min(options.block, neighbours.shape[1] + 1), late_weight=late_weight)
     objective = JointObjective(network, sentences, options)
     rates = train_only(
         network,
@@ -134,7 +135,7 @@ def joint_stage(material: Material, options: JointOptions) -> Stage:
 
 
 def pixel_parts(network: PixelBertForRetrieval) -> tuple[nn.Module | nn.Parameter, ...]:
-    """What a pixel feature passes on its way into the Transformer."""
+    """Return the parts that a pixel feature passes on its way into the Transformer."""
     return network.model.pixel_projection, network.model.pixel_norm, network.model.semantic_embedding
 
 
@@ -145,7 +146,7 @@ def _prepared(material: Material) -> PixelBertForRetrieval:
 
 
 def _open(network: PixelBertForRetrieval) -> None:
-    """Give late interaction a say, where it had none."""
+    """Open late interaction, where it is closed."""
     if network.late_interaction.closed:
         network.late_interaction.scale.data.fill_(_FIRST_SCALE)
 

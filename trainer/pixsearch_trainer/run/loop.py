@@ -83,7 +83,7 @@ class Loop:
         return on_main_process(self._accelerator, lambda: measured)
 
     def state(self) -> dict[str, object]:
-        """What `restore` needs, once the losses up to here have been checked."""
+        """Return the state for `restore`, once the losses up to here have been checked."""
         self._check()
         optimizers = [optimizer.state_dict() for optimizer in self.stage.optimizers]
         return {"objective": self.stage.objective.state_dict(), "optimizers": optimizers}

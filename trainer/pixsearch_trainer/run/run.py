@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -37,40 +37,33 @@ class PlannedStage:
 
     name: str
     share: float
-    """Of the time that a limit leaves, relative to the other stages."""
+    """The part of a time limit that it has, relative to the other stages."""
     build: Callable[[], Stage]
 
 
+@dataclass
 class Run:
     """The network in training, and what val has said of it so far."""
 
-    def __init__(
-        self,
-        network: Network,
-        processor: PixelBertProcessor,
-        folder: RunFolder,
-        accelerator: Accelerator,
-        say: Callable[[str], None],
-        on_progress: ProgressCallback,
-        seed: int = 0,
-        minutes: float | None = None,
-        started: float | None = None,
-    ) -> None:
-        """Args:
-        folder: begun by the caller.
-        say: called with a line for people whenever val was measured.
-        minutes: that the run may take; the numbers of steps are chosen accordingly.
-        started: when it began, by time.monotonic(); None is now.
-        """
-        self.accelerator, self.device = accelerator, accelerator.device
-        self.network, self.processor = network.to(self.device), processor
-        self.folder, self.seed = folder, seed
-        self.say, self.on_progress = say, on_progress
-        self._is_main = bool(accelerator.is_main_process)
-        self._minutes, self._started = minutes, time.monotonic() if started is None else started
-        self._looks: list[dict[str, Any]] = []
-        self._steps: dict[str, int] = {}
-        """The numbers of steps that the time limit led to, by stage."""
+    network: Network
+    processor: PixelBertProcessor
+    folder: RunFolder
+    """Begun by the caller."""
+    accelerator: Accelerator
+    say: Callable[[str], None]
+    """Called with a line for people whenever val was measured."""
+    on_progress: ProgressCallback
+    seed: int = 0
+    minutes: float | None = None
+    """The time that the run may take; the numbers of steps are chosen accordingly."""
+    started: float = field(default_factory=lambda: time.monotonic())
+    _looks: list[dict[str, Any]] = field(default_factory=list, init=False)
+    _steps: dict[str, int] = field(default_factory=dict, init=False)
+    """The numbers of steps that the time limit led to, by stage."""
+
+    def __post_init__(self) -> None:
+        self.device, self._is_main = self.accelerator.device, bool(self.accelerator.is_main_process)
+        self.network = self.network.to(self.device)
 
     def train(self, plan: Sequence[PlannedStage], resume: bool) -> None:
         """Train the stages and leave in the folder's `out` the checkpoint that val likes best, or the last without val.
@@ -87,7 +80,7 @@ class Run:
         if saved is not None:
             self._put_in_place(self.folder.kept("stage", first))
             self._steps = saved["steps"]
-            self._started -= saved["seconds"]
+            self.started -= saved["seconds"]
             self._looks = [look for look in self._read_looks() if (look["stage"], look["step"]) <= (first, step)]
         for number in range(first, len(plan)):
             in_progress = saved if number == first else None
@@ -109,15 +102,15 @@ class Run:
         def save(done: int) -> None:
             state = loop.state() | {"stage": number, "step": done, "steps": self._steps}
             if self._is_main:
-                self.folder.save(state | {"seconds": time.monotonic() - self._started})
+                self.folder.save(state | {"seconds": time.monotonic() - self.started})
 
         if saved is not None:
             loop.restore(saved)
             stage.steps = self._steps.get(name, stage.steps)
         else:
             look_s = self._look(loop, 0)
-            if self._minutes is not None:
-                left_s = 60 * self._minutes - (began - self._started)
+            if self.minutes is not None:
+                left_s = 60 * self.minutes - (began - self.started)
                 share = plan[number].share / sum(one.share for one in plan[number:])
                 self._pace(loop, began + share * left_s, look_s)
             save(0)

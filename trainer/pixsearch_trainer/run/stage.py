@@ -31,7 +31,7 @@ Judge = Callable[[], tuple[float, dict[str, object]]]
 
 
 class Objective(nn.Module):
-    """What a stage minimises: a module, so that it can be wrapped for several processes.
+    """The losses that a stage minimises: a module, so that it can be wrapped for several processes.
 
     Its forward takes a batch and returns scalar losses by name; "loss" is minimised, the others are only logged.
     """
@@ -62,7 +62,7 @@ class StageOptions:
     """Share of the trained weights that stays what it was before the stage (WiSE-FT; Wortsman et al., 2022): a network
     learns few pairs by heart, and forgets less of everything else this way."""
     share: float = 1.0
-    """Of the time that --minutes leaves, relative to the other stages."""
+    """The part of --minutes that the stage has, relative to the other stages."""
 
     def __post_init__(self) -> None:
         """Raises UsageError where a number is impossible."""
