@@ -57,21 +57,9 @@ def test_similarities_are_whole_under_autocast() -> None:
     assert torch.equal(found, one @ other.T)
 
 
-def test_drift_is_one_less_the_cosine() -> None:
-    drift = losses.drift_loss(torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
-
-    assert drift.item() == pytest.approx((0 + 1 - math.sqrt(0.5)) / 2)
-
-
 def test_matching_pushes_true_pairs_up_and_false_ones_down_by_half_each() -> None:
     true, false = torch.tensor([0.0]), torch.tensor([LN_3, LN_3, LN_3])
 
     # sigmoid(0) = 1/2; sigmoid(ln 3) = 3/4, so a false pair costs -ln(1/4).
     assert losses.matching_loss(true, false).item() == pytest.approx((LN_2 + math.log(4)) / 2)
     assert losses.matching_loss(true, false[:0]).item() == pytest.approx(LN_2)
-
-
-def test_ranking_is_the_softmax_over_the_true_caption_and_all_false_ones() -> None:
-    loss = losses.ranking_loss(torch.tensor([[LN_2, 0.0, 0.0], [0.0, 0.0, 0.0]]))
-
-    assert loss.item() == pytest.approx((LN_2 + LN_3) / 2)  # 2 of 4, and 1 of 3

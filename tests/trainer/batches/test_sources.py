@@ -14,19 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from pixsearch.errors import DatasetError
-from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch_trainer.batches.draws import CaptionedSet, Draws, PairsAt
 from pixsearch_trainer.batches.sources import Augmentation, cached_grids, packed_pixels, pair_batches, pooled_grids
-from pixsearch_trainer.data.pairs import CaptionedPicture
+from tests.trainer.conftest import Pictures
 from tests.trainer.made_up import chance, grid_of, pixels_of, store_of
-
-Pictures = list[CaptionedPicture]
-
-
-@pytest.fixture(scope="module")
-def processor(tiny_start: Path) -> PixelBertProcessor:
-    return load_checkpoint(tiny_start)[1]
 
 
 def drawn_from(pictures: Pictures) -> PairsAt:

@@ -22,7 +22,7 @@ from pixsearch_trainer.run.loop import TrainingFailed
 from pixsearch_trainer.run.run import PlannedStage, Run
 from pixsearch_trainer.run.stage import Objective, Stage, train_only
 from pixsearch_trainer.run.state import RunFolder
-from tests.trainer.conftest import figures_in, logged_in, stop_at
+from tests.trainer.conftest import assert_ended_alike, figures_in, stop_at
 from tests.trainer.run.conftest import Constant, Numbers
 
 Train = Callable[..., float]
@@ -173,9 +173,7 @@ def test_a_run_that_was_cut_off_ends_with_the_very_weights_of_one_that_was_not(
 
     assert (state["stage"], state["step"]) == saved
     assert train(plan(), halves, resume=True) == weight
-    assert logged_in(halves) == logged_in(whole)
-    for file in ("model.safetensors", "figures.json", "config.json"):
-        assert (halves / file).read_bytes() == (whole / file).read_bytes()
+    assert_ended_alike(halves, whole)
 
 
 def test_a_broken_batch_leaves_the_step_that_was_saved(train: Train, tmp_path: Path) -> None:
