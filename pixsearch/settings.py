@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
+
+from pixsearch.errors import PixsearchError
 
 DATABASE_NAME = "library.db"
 """What makes a folder a library."""
@@ -25,7 +28,7 @@ def library_place(given: str | None = None) -> Place:
 
 def data_folder() -> Path:
     """For what the user would miss."""
-    return platformdirs.user_data_path("pixsearch", appauthor=False)
+    return _of_user(platformdirs.user_data_path)
 
 
 def models_folder() -> Path:
@@ -35,9 +38,22 @@ def models_folder() -> Path:
 
 def cache_folder() -> Path:
     """For what can be made again. It may be deleted at any time."""
-    return platformdirs.user_cache_path("pixsearch", appauthor=False)
+    return _of_user(platformdirs.user_cache_path)
+
+
+def config_folder() -> Path:
+    """For what the user has set."""
+    return _of_user(platformdirs.user_config_path)
 
 
 def compiled_folder() -> Path:
     """Where checkpoints lie as they were compiled for this machine."""
     return cache_folder() / "compiled"
+
+
+def _of_user(folder_of: Callable[..., Path]) -> Path:
+    try:
+        return folder_of("pixsearch", appauthor=False)
+    except RuntimeError as error:  # in a container, a user need not have an entry in /etc/passwd
+        hint = "Set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME"
+        raise PixsearchError("this user has no home directory", hint) from error

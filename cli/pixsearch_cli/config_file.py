@@ -14,9 +14,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-import platformdirs
-
-from pixsearch.errors import UsageError
+from pixsearch.errors import PixsearchError, UsageError
+from pixsearch.settings import config_folder
 
 EVERYWHERE = ("library", "model")
 
@@ -25,7 +24,7 @@ Options = Mapping[str, frozenset[str]]
 
 
 def config_path() -> Path:
-    return platformdirs.user_config_path("pixsearch", appauthor=False) / "config.toml"
+    return config_folder() / "config.toml"
 
 
 def read_config(options: Options) -> dict[str, dict[str, object]]:
@@ -33,7 +32,10 @@ def read_config(options: Options) -> dict[str, dict[str, object]]:
 
     Raises UsageError for a file that is no TOML, or that sets what no command has.
     """
-    path = config_path()
+    try:
+        path = config_path()
+    except PixsearchError:  # who has no home directory has no file there; commands that need one will say so
+        return {}
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 def path_text(value: object) -> str:
     """For what `json.dumps` does not know: a path as a string, with lone surrogates for what is no UTF-8 in it.
 
+    It is read as UTF-8 whatever the locale: JSON goes to programs.
+
     Raises TypeError for anything but a path.
     """
     if isinstance(value, Path):
-        return str(value)
+        return os.fsencode(value).decode(errors="surrogateescape")
     from upath import UPath  # only now: for those who have photos in object storage
 
     if isinstance(value, UPath):

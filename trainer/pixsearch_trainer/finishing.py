@@ -12,7 +12,6 @@ from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.progress import ProgressCallback
 from pixsearch.search.runtime import Runtime
-from pixsearch_trainer.data.pack import open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation.calibration import calibrate
 from pixsearch_trainer.evaluation.encoding import encode
@@ -40,7 +39,7 @@ def finish(
     if sum(len(picture.captions) for picture in val) < _FEWEST_CAPTIONS:
         return
     runtime = load(checkpoint)
-    encoded = encode(runtime, val, on_progress, decode=lambda files, edge: (open_packed(file, edge) for file in files))
+    encoded = encode(runtime, val, on_progress)
     found = evaluate(runtime, encoded, (_CANDIDATES,), _QUERIES, on_progress=on_progress).text_to_image
     first_stage, reranked = found.first_stage, found.reranked[_CANDIDATES]
     config = PixelBertConfig.load(checkpoint / CONFIG_FILE)
