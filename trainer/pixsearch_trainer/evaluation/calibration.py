@@ -16,6 +16,7 @@ from pixsearch.model.config import Calibration
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch.search.runtime import Floats, Runtime
 from pixsearch_trainer.evaluation.encoding import EncodedPictures
+from pixsearch_trainer.evaluation.judged import JudgedSearch
 from pixsearch_trainer.evaluation.measure import match_all, searches
 from pixsearch_trainer.evaluation.recall import nearest_items
 
@@ -126,3 +127,21 @@ def reliability(predicted: Doubles, labels: Bools) -> tuple[float, tuple[Bin, ..
         for here in (indices == index for index in np.unique(indices))
     )
     return sum(abs(one.probability - one.share) * one.pairs for one in bins) / len(predicted), bins
+
+
+_FOLDS = 20
+
+
+def fit_judged(search: JudgedSearch) -> Calibration:
+    """Fit the curve on judged queries and their candidates."""
+    return fit(search.logits, search.labels)
+
+
+def by_queries_left_out(search: JudgedSearch) -> Doubles:
+    """Return the probability of each candidate [queries, candidates] by a curve fitted without its query."""
+    fold = np.arange(len(search.logits)) % min(_FOLDS, len(search.logits))
+    judged = np.empty(search.logits.shape)
+    for one in np.unique(fold):
+        here = fold == one
+        judged[here] = probabilities(search.logits[here], fit_judged(search.part(~here)))
+    return judged

@@ -1,0 +1,116 @@
+"""Near misses: texts that are nearly true of a picture and are not, beside the texts that are true of it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pixsearch.errors import DatasetError
+from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.search.runtime import Floats, Runtime
+from pixsearch.storage import FilePath, read_file
+from pixsearch_trainer.data.formats import field, parse_json
+from pixsearch_trainer.data.problems import Malformed
+from pixsearch_trainer.evaluation.encoding import EncodedPictures
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class NearMissPicture:
+    """A picture, what is true of it and what nearly is: a sentence of each, and a short query of each."""
+
+    file: FilePath
+    true: tuple[str, str]
+    false: tuple[str, str]
+
+
+def read_near_misses(data: FilePath, images: FilePath, split: str = "val") -> list[NearMissPicture]:
+    """Read the pictures of a split that have near misses, from Karpathy's JSON with two fields more.
+
+    An entry's `false` is a sentence and a short query; its `queries` are short queries that are true. Of the sentences
+    that are true the one is taken that shares most words with the false one: it is what that was made from. Raises
+    DatasetError.
+    """
+    try:
+        entries = field(parse_json(read_file(data)), "images", list)
+        return [
+            NearMissPicture(
+                images / field(entry, "filename", str),
+                (_nearest([field(one, "raw", str) for one in entry["sentences"]], entry["false"][0]), query[0]),
+                (entry["false"][0], entry["false"][1]),
+            )
+            for entry in entries
+            if entry.get("split") == split and len(entry.get("false") or ()) == 2 and (query := entry.get("queries"))
+        ]
+    except OSError as error:
+        raise DatasetError(f"{data} cannot be read ({error.strerror})", "Name a dataset.json") from error
+    except Malformed as error:
+        raise DatasetError(f"{data} {error}", "Near misses are read from Karpathy's JSON alone") from error
+
+
+def _nearest(texts: Sequence[str], other: str) -> str:
+    """Return the text that shares most words with another one: the first of equals."""
+    wanted = _words(other)
+    return max(texts, key=lambda text: len(_words(text) & wanted) / len(_words(text) | wanted))
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.lower()))
+
+
+@dataclass(frozen=True)
+class NearMissScores:
+    """Texts of pictures, scored with a picture and less their mean score with other pictures, all [2, pictures]:
+    sentences, short queries."""
+
+    true: Floats
+    false: Floats
+
+    @property
+    def accuracy(self) -> tuple[float, float]:
+        """The percentage of pictures with the true text above the false one: sentences, short queries."""
+        above = (self.true > self.false) + (self.true == self.false) / 2
+        sentences, queries = 100 * above.mean(1)
+        return float(sentences), float(queries)
+
+
+def score_near_misses(
+    runtime: Runtime,
+    pictures: Sequence[NearMissPicture],
+    encoded: EncodedPictures,
+    stand_in: tuple[Floats, bytes],
+    others: int,
+    seed: int = 0,
+    on_progress: ProgressCallback = silent,
+) -> dict[str, NearMissScores]:
+    """Return the scores "similarity" and "joint" with each text's own picture, and both with the stand-in in its place.
+
+    Args:
+        encoded: the same pictures.
+        stand_in: embedding and grid of what no text is about. The names of its scores end in ", stand-in".
+        others: with how many other pictures, drawn once, the mean score of a text is taken.
+    """
+    count = len(pictures)
+    drawn = random.Random(seed)
+    embeddings = np.concatenate([encoded.embeddings, stand_in[0][None]])
+    grids = [*encoded.grids, stand_in[1]]
+    names = ("similarity", "joint", "similarity, stand-in", "joint, stand-in")
+    scores = {name: np.empty((2, 2, count), np.float32) for name in names}  # true or false, sentence or query
+    for place, picture in enumerate(pictures):
+        rest = drawn.sample([other for other in range(count) if other != place], min(others, count - 1))
+        chosen = [place, count, *rest]
+        for truth, texts in enumerate((picture.true, picture.false)):
+            for kind, text in enumerate(texts):
+                similarity = embeddings[chosen] @ runtime.embed_texts([text])[0]
+                match = runtime.match(text, [grids[one] for one in chosen], embeddings[chosen])
+                for stage, found in (("similarity", similarity), ("joint", match)):
+                    mean = found[2:].mean()
+                    scores[stage][truth, kind, place] = found[0] - mean
+                    scores[f"{stage}, stand-in"][truth, kind, place] = found[1] - mean
+        on_progress(Progress("matching near misses", place + 1, count))
+    return {name: NearMissScores(found[0], found[1]) for name, found in scores.items()}
