@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from pixsearch.model.checkpoints import find_checkpoint, mean_pixel
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.search.hits import LIKELY_FROM
 from pixsearch.storage import to_path
 from pixsearch_cli.output import progress_bars
-from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.evaluation.calibration import by_queries_left_out
+from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
+from pixsearch_trainer.data.reading import read_captioned
+from pixsearch_trainer.evaluation.calibration import calibrate
 from pixsearch_trainer.evaluation.encoding import EncodedPictures, encode
 from pixsearch_trainer.evaluation.judged import (
     JudgedQuery,
@@ -36,7 +38,8 @@ from pixsearch_trainer.evaluation.judged import (
     right_photos,
     search_album,
 )
-from pixsearch_trainer.evaluation.near_misses import read_near_misses, score_near_misses
+from pixsearch_trainer.evaluation.known_pairs import judged_pairs
+from pixsearch_trainer.evaluation.near_misses import score_near_misses, with_near_misses
 
 CANDIDATES = 32
 
@@ -48,7 +51,7 @@ def main(
         list[Path] | None, typer.Option(help="A dataset.json with near misses, its pictures in images/ beside it.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="As of pixsearch query.")] = None,
-    pictures: Annotated[int, typer.Option(help="How many pictures to draw whose near misses are scored.")] = 100,
+    sample: Annotated[int, typer.Option(help="How many pictures to draw whose near misses are scored.")] = 100,
     others: Annotated[int, typer.Option(help="With how many other pictures a text's mean score is taken.")] = 12,
 ) -> None:
     checkpoint = find_checkpoint(model)
@@ -59,9 +62,10 @@ def main(
         queries = read_judged(to_path(str(benchmark)))
         texts, right = [query.text for query in queries], right_photos(queries, photos)
         say_judged(search_album(runtime, photos, texts, right, CANDIDATES, show))
-        found = [one for data in near_misses or () for one in read_near_misses(data, data.parent / "images")]
+        captioned = [read_captioned(data, data.parent / "images").pictures for data in near_misses or ()]
+        found = with_near_misses(picture for pictures in captioned for picture in of_split(pictures, "val"))
         if found:
-            drawn = random.Random(0).sample(found, min(pictures, len(found)))
+            drawn = random.Random(0).sample(found, min(sample, len(found)))
             encoded = encode(runtime, [CaptionedPicture(one.file, ()) for one in drawn], show)
             grids, _ = unpack_grids(encoded.grids, len(mean_pixel(checkpoint)))
             mean = pack_grid(grids.mean(0))
@@ -95,14 +99,14 @@ def say_judged(found: JudgedSearch) -> None:
     by_similarity = area_under_curve(found.similarity.max(1), found.present)
     by_match = area_under_curve(found.logits.max(1), found.present)
     print(f"present against absent, AUC: best similarity {by_similarity:.3f}, best probability {by_match:.3f}")
-    judged = by_queries_left_out(found)
-    likely, right = judged >= 0.5, found.labels
-    rows, best = np.arange(len(judged)), found.logits.argmax(1)
-    answered = (likely[rows, best] & right[rows, best])[found.present].sum()
-    refused = (judged.max(1) < 0.5)[~found.present].sum()
-    print(f"at 0.5, queries left out: answered {answered} of {found.present.sum()}", end=", ")
-    print(f"refused {refused} of {(~found.present).sum()}; right among likely pairs ", end="")
-    print(f"{right[likely].sum()} of {likely.sum()}, said {judged[likely].mean():.1%}")
+    report = calibrate(judged_pairs(found))
+    at_half = next(one for one in report.trade_off if one.probability == LIKELY_FROM)
+    print(
+        f"at {LIKELY_FROM}, queries left out: answered {at_half.answered} of {report.present}, "
+        f"refused {at_half.refused} of {report.absent}; right among {report.likely} likely pairs: "
+        f"{report.likely_right or 0:.1%}, said {report.likely_said or 0:.1%}; "
+        f"log loss {report.log_loss:.4f}, expected calibration error {report.expected_error:.2%}"
+    )
 
 
 def _first_is_right(found: JudgedSearch, *, reranked: bool) -> NDArray[np.bool_]:

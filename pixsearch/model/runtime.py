@@ -170,11 +170,12 @@ class PixelBertRuntime:
         return float((centred[0] * centred[1]).sum(-1).mean())
 
     def probability(self, logits: Floats) -> Floats | None:
-        """Calibrated probability that a pair matches; None where the checkpoint was not calibrated."""
+        """For each pair the probability that a person would say that the picture shows what the words say; None where
+        the checkpoint was not calibrated."""
         if (calibration := self._config.calibration) is None:
             return None
         # The sigmoid, written so that a hopeless pair overflows nothing.
-        probabilities: Floats = np.exp(-np.logaddexp(0, -(logits / calibration.temperature + calibration.bias)))
+        probabilities: Floats = np.exp(-np.logaddexp(0, -(calibration.slope * logits + calibration.intercept)))
         return probabilities
 
 

@@ -119,7 +119,7 @@ def calibrated(folder: Path, to: Path, calibration: Calibration | None, rerank: 
 
 
 def test_a_probability_is_the_sigmoid_of_the_calibrated_logit(speaking: Path, tmp_path: Path) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(temperature=2.0, bias=-1.0))
+    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(slope=0.5, intercept=-1.0))
 
     probabilities = runtime.probability(np.array([2.0, 2.0 + 2 * math.log(3), 0.0], dtype=np.float32))
 
@@ -129,7 +129,7 @@ def test_a_probability_is_the_sigmoid_of_the_calibrated_logit(speaking: Path, tm
 
 
 def test_a_hopeless_pair_has_probability_zero_and_no_warning(speaking: Path, tmp_path: Path) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(temperature=0.1, bias=0.0))
+    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(slope=10.0, intercept=0.0))
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -44,7 +44,9 @@ def read_judged(file: FilePath) -> list[JudgedQuery]:
         ]
         if nameless := next((query.text for query in present if not query.photos), None):
             raise Malformed(f'names no photo for {shown(nameless)}, which belongs under "absent"')
-        absent = [JudgedQuery(field(entry, "query", str), ()) for entry in document.get("absent", [])]
+        absent = [
+            JudgedQuery(field(entry, "query", str), ()) for entry in field({"absent": []} | document, "absent", list)
+        ]
         if blank := sum(not query.text.strip() for query in [*present, *absent]):
             raise Malformed(f"has {blank} empty {'query' if blank == 1 else 'queries'}")
     except OSError as error:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pixsearch.errors import DatasetError
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.search.runtime import Floats, Runtime
-from pixsearch.storage import FilePath, read_file
-from pixsearch_trainer.data.formats import field, parse_json
-from pixsearch_trainer.data.problems import Malformed
+from pixsearch.storage import FilePath
+from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation.encoding import EncodedPictures
 
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
-class NearMissPicture:
+class NearMisses:
     """A picture, what is true of it and what nearly is: a sentence of each, and a short query of each."""
 
     file: FilePath
@@ -29,28 +27,20 @@ class NearMissPicture:
     false: tuple[str, str]
 
 
-def read_near_misses(data: FilePath, images: FilePath, split: str = "val") -> list[NearMissPicture]:
-    """Read the pictures of a split that have near misses, from Karpathy's JSON with two fields more.
+def with_near_misses(pictures: Iterable[CaptionedPicture]) -> list[NearMisses]:
+    """Return those that have a near miss of a sentence and one of a query, in this order.
 
-    An entry's `false` is a sentence and a short query; its `queries` are short queries that are true. Of the sentences
-    that are true the one is taken that shares most words with the false one: it is what that was made from. Raises
-    DatasetError.
+    Of the captions the one is taken that shares most words with the near miss: it is what that was made from.
     """
-    try:
-        entries = field(parse_json(read_file(data)), "images", list)
-        return [
-            NearMissPicture(
-                images / field(entry, "filename", str),
-                (_nearest([field(one, "raw", str) for one in entry["sentences"]], entry["false"][0]), query[0]),
-                (entry["false"][0], entry["false"][1]),
-            )
-            for entry in entries
-            if entry.get("split") == split and len(entry.get("false") or ()) == 2 and (query := entry.get("queries"))
-        ]
-    except OSError as error:
-        raise DatasetError(f"{data} cannot be read ({error.strerror})", "Name a dataset.json") from error
-    except Malformed as error:
-        raise DatasetError(f"{data} {error}", "Near misses are read from Karpathy's JSON alone") from error
+    return [
+        NearMisses(
+            picture.file,
+            (_nearest(picture.captions, picture.near_misses[0]), picture.queries[0]),
+            (picture.near_misses[0], picture.near_misses[1]),
+        )
+        for picture in pictures
+        if len(picture.near_misses) == 2 and picture.queries
+    ]
 
 
 def _nearest(texts: Sequence[str], other: str) -> str:
@@ -81,7 +71,7 @@ class NearMissScores:
 
 def score_near_misses(
     runtime: Runtime,
-    pictures: Sequence[NearMissPicture],
+    pictures: Sequence[NearMisses],
     encoded: EncodedPictures,
     stand_in: tuple[Floats, bytes],
     others: int,
