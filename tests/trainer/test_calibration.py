@@ -164,6 +164,6 @@ def test_a_report_tells_what_is_likely_and_what_that_is_worth() -> None:
     assert report.likely_said == pytest.approx(0.75, abs=0.02)
     assert report.expected_error < 0.03
     by_hand = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25) + 0.05 * np.log(0.05) + 0.95 * np.log(0.95)) / 2
-    assert report.log_loss == pytest.approx(by_hand, rel=0.02)
+    assert report.log_loss == pytest.approx(by_hand, rel=0.05)
     trade_offs = {one.probability: (one.answered, one.refused) for one in report.trade_off}
     assert (trade_offs[0.5], trade_offs[0.9]) == ((75, 0), (0, 25))
