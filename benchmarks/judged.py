@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pixsearch.model.checkpoints import find_checkpoint, mean_pixel
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.progress import ProgressCallback
 from pixsearch.search.hits import LIKELY_FROM
 from pixsearch.storage import to_path
 from pixsearch_cli.output import progress_bars
@@ -58,7 +59,7 @@ def main(
     runtime = PixelBertRuntime(checkpoint)
     with progress_bars() as show:
         photos = encode_album(runtime, to_path(str(album)), show)
-        say_descriptions(runtime, photos, json.loads(benchmark.read_text(encoding="utf-8"))["photos"])
+        say_descriptions(runtime, photos, json.loads(benchmark.read_text(encoding="utf-8"))["photos"], show)
         queries = read_judged(to_path(str(benchmark)))
         texts, right = [query.text for query in queries], right_photos(queries, photos)
         say_judged(search_album(runtime, photos, texts, right, CANDIDATES, show))
@@ -77,14 +78,16 @@ def main(
                 print(f"  {name}: {one.accuracy[0]:.1f}, {one.accuracy[1]:.1f}")
 
 
-def say_descriptions(runtime: PixelBertRuntime, photos: EncodedPictures, described: dict[str, dict[str, str]]) -> None:
+def say_descriptions(
+    runtime: PixelBertRuntime, photos: EncodedPictures, described: dict[str, dict[str, str]], show: ProgressCallback
+) -> None:
     """Print R@1 of each photo's description, and of its short query."""
     for kind in ("sentence", "short"):
         queries = [
             JudgedQuery(one[kind], (name, *(one["also"] if kind == "short" else ()))) for name, one in described.items()
         ]
         right = right_photos(queries, photos)
-        found = search_album(runtime, photos, [query.text for query in queries], right, CANDIDATES)
+        found = search_album(runtime, photos, [query.text for query in queries], right, CANDIDATES, show)
         stages = [f"{100 * _first_is_right(found, reranked=reranked).mean():.1f}" for reranked in (False, True)]
         print(f"{kind} R@1 of {len(queries)}: first stage {stages[0]}, re-ranked {stages[1]}")
 

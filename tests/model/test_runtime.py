@@ -63,6 +63,12 @@ def test_pictures_and_texts_become_unit_vectors_and_grids_become_bytes(
     assert unpack_grids(grids, 1280)[0].shape == (3, 2 * 2, 1280)
 
 
+def test_a_stored_grid_has_the_embedding_of_its_picture(runtime: PixelBertRuntime, pictures: list[Image.Image]) -> None:
+    embeddings, grids = runtime.encode_pictures(pictures[:1])
+
+    assert runtime.embed_grid(grids[0]) @ embeddings[0] == pytest.approx(1, abs=1e-3)  # stored at a byte a value
+
+
 def test_a_match_is_the_networks_own_of_the_stored_grid(
     runtime: PixelBertRuntime, speaking: Path, pictures: list[Image.Image]
 ) -> None:

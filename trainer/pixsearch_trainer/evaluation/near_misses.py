@@ -80,17 +80,20 @@ def score_near_misses(
 ) -> dict[str, NearMissScores]:
     """Return the scores "similarity" and "joint" with each text's own picture, and both with the stand-in in its place.
 
+    The stand-in must score about 50 %: else the wording alone tells what is true. Its scores follow the mean scores of
+    the texts with a slope of their own (2 for similarities: a mean is shorter than the unit vector in its direction),
+    which is fitted, and as much is taken off.
+
     Args:
         encoded: the same pictures.
         stand_in: embedding and grid of what no text is about. The names of its scores end in ", stand-in".
         others: with how many other pictures, drawn once, the mean score of a text is taken.
     """
-    count = len(pictures)
-    drawn = random.Random(seed)
+    count, drawn = len(pictures), random.Random(seed)
     embeddings = np.concatenate([encoded.embeddings, stand_in[0][None]])
     grids = [*encoded.grids, stand_in[1]]
-    names = ("similarity", "joint", "similarity, stand-in", "joint, stand-in")
-    scores = {name: np.empty((2, 2, count), np.float32) for name in names}  # true or false, sentence or query
+    # Of each stage: with the own picture, with the stand-in, on average with others; true or false; sentence or query.
+    scores = {stage: np.empty((3, 2, 2, count), np.float32) for stage in ("similarity", "joint")}
     for place, picture in enumerate(pictures):
         rest = drawn.sample([other for other in range(count) if other != place], min(others, count - 1))
         chosen = [place, count, *rest]
@@ -99,8 +102,11 @@ def score_near_misses(
                 similarity = embeddings[chosen] @ runtime.embed_texts([text])[0]
                 match = runtime.match(text, [grids[one] for one in chosen], embeddings[chosen])
                 for stage, found in (("similarity", similarity), ("joint", match)):
-                    mean = found[2:].mean()
-                    scores[stage][truth, kind, place] = found[0] - mean
-                    scores[f"{stage}, stand-in"][truth, kind, place] = found[1] - mean
+                    scores[stage][:, truth, kind, place] = found[0], found[1], found[2:].mean()
         on_progress(Progress("matching near misses", place + 1, count))
-    return {name: NearMissScores(found[0], found[1]) for name, found in scores.items()}
+    results = {}
+    for stage, (own, stood_in, mean) in scores.items():
+        results[stage] = NearMissScores(*(own - mean))
+        slopes = np.array([np.polyfit(mean[:, kind].ravel(), stood_in[:, kind].ravel(), 1)[0] for kind in (0, 1)])
+        results[f"{stage}, stand-in"] = NearMissScores(*(stood_in - slopes[:, None] * mean))
+    return results
