@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pixsearch import Hit
+    from pixsearch import Hit, TextHit
     from pixsearch.library.records import Failure, LibraryStatus, Metadata
     from pixsearch.search.explain import Explanation
 
@@ -39,10 +39,15 @@ def hit_record(hit: Hit) -> dict[str, object]:
         "similarity_rank": hit.similarity_rank,
         "match": hit.match,
         "probability": hit.probability,
+        "likely": hit.likely,
         "copies": hit.copies,
         "similar": hit.similar,
         **metadata_record(hit.metadata),
     }
+
+
+def text_hit_record(hit: TextHit) -> dict[str, object]:
+    return asdict(hit) | {"likely": hit.likely}
 
 
 def metadata_record(metadata: Metadata) -> dict[str, object]:

@@ -89,7 +89,8 @@ def query(
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", metavar="P", help="Only matches as probable as this, from 0 to 1.")
+        float | None,
+        typer.Option("--threshold", metavar="P", help="Only photos at least so probable, from 0 to 1."),
     ] = None,
     duplicates: Annotated[
         Duplicates, typer.Option("--duplicates", help="Pictures that look the same: one line, or each its own.")

@@ -49,4 +49,5 @@ class Runtime(Protocol):
         """The ITM logit of each text [n] with one picture."""
 
     def probability(self, logits: Floats) -> Floats | None:
-        """Calibrated match probabilities [n]; None where the model has no calibration."""
+        """For each pair the probability that a person would say that the picture shows what the words say [n]; None
+        where the model has no calibration."""

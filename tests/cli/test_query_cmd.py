@@ -49,8 +49,36 @@ def test_the_table_shows_both_figures_and_the_path_unbroken(run: Run, indexed: P
 def test_a_calibrated_match_is_shown_in_percent(run: Run, model: ColourRuntime, indexed: Path, photos: Path) -> None:
     model.calibrated = True
 
-    # 1 / (1 + e^-5) = 0.9933
-    assert f"   1    99%   0.870 (2)  {photos}/pink.png" in run("query", "red").stdout.splitlines()
+    # 1 / (1 + e^-5) = 0.9933, 1 / (1 + e^3) = 0.0474, 1 / (1 + e^5) = 0.0067
+    assert run("query", "red").stdout.splitlines() == [
+        "rank  match  similarity  photo",
+        f"   1    99%   0.870 (2)  {photos}/pink.png",
+        "less likely:",
+        f"   2   4.7%   1.000 (1)  {photos}/dark red.png",
+        f"   3   0.7%   0.000 (3)  {photos}/blue again.png (and 1 copy)",
+    ]
+
+
+def test_where_nothing_is_likely_all_is_below_the_line_and_json_says_so(
+    run: Run, model: ColourRuntime, indexed: Path
+) -> None:
+    model.calibrated = True
+
+    table = run("query", "green", "--name", "*blue*")
+    lines = [json.loads(line) for line in run("query", "red", "--json").stdout.splitlines()]
+
+    assert (table.exit_code, table.stdout.splitlines()[1]) == (0, "less likely:")
+    assert [line["likely"] for line in lines] == [True, False, False]
+
+
+def test_a_picture_alone_has_nothing_that_is_less_likely(
+    run: Run, model: ColourRuntime, indexed: Path, photos: Path
+) -> None:
+    model.calibrated = True
+
+    outcome = run("query", "--image", photos / "pink.png")
+
+    assert "less likely" not in outcome.stdout
 
 
 def test_without_re_rank_there_is_no_match_column(run: Run, indexed: Path, photos: Path) -> None:
@@ -77,6 +105,7 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "similarity_rank": 2,
         "match": pytest.approx(5.0, abs=1e-5),
         "probability": None,
+        "likely": None,
         "copies": [],
         "similar": [],
         "width": 20,
@@ -469,6 +498,18 @@ def test_a_page_holds_its_pictures_and_nothing_from_elsewhere(
     assert "red" in page.texts
 
 
+def test_a_page_and_small_pictures_have_the_line_too(
+    run: Run, model: ColourRuntime, indexed: Path, tmp_path: Path
+) -> None:
+    model.calibrated = True
+
+    pictures = run("query", "red", "--pictures", "--html", tmp_path / "page.html").stdout
+
+    page = (tmp_path / "page.html").read_text()
+    assert page.index("pink.png") < page.index("<h2>Less likely</h2>") < page.index("dark red.png")
+    assert pictures.index("pink.png") < pictures.index("less likely:") < pictures.index("dark red.png")
+
+
 def test_small_pictures_are_shown_with_their_figures(run: Run, indexed: Path, photos: Path) -> None:
     (photos / "dark red.png").unlink()
 
@@ -519,6 +560,7 @@ def test_a_picture_finds_texts(run: Run, indexed: Path, photos: Path, tmp_path: 
         "similarity_rank": 1,
         "match": pytest.approx(5.0, abs=1e-5),
         "probability": None,
+        "likely": None,
         "sources": [{"path": f"{tmp_path}/captions.txt", "line": 2}],
     }
 

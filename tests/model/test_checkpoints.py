@@ -102,7 +102,7 @@ def test_weights_with_a_tensor_too_few_too_many_or_of_another_shape_are_refused(
         {"heads": 5},
         {"input_size": 0},
         {"dropout": 1.5},
-        {"calibration": {"temperature": 1.0}},
+        {"calibration": {"slope": 1.0}},
     ],
     ids=lambda change: ", ".join(f"{name} {value}" for name, value in change.items()),
 )
@@ -181,7 +181,7 @@ def test_a_config_of_another_kind_is_refused_in_one_line(folder: Path, text: str
 def test_the_fingerprint_tells_models_apart_but_not_calibrations(folder: Path, saved: Path, tmp_path: Path) -> None:
     original = fingerprint(saved)
 
-    change_config(folder, calibration={"temperature": 2.0, "bias": -1.0}, rerank=False)
+    change_config(folder, calibration={"slope": 2.0, "intercept": -1.0}, rerank=False)
     assert fingerprint(folder) == original
     change_config(folder, input_size=96)
     assert fingerprint(folder) != original
@@ -200,9 +200,19 @@ def test_a_calibration_changes_no_fingerprint_of_a_checkpoint_with_removed_field
     add_what_was_removed(folder)
     before = fingerprint(folder)
 
-    save_calibration(folder, Calibration(temperature=2.0, bias=-1.0))
+    save_calibration(folder, Calibration(slope=2.0, intercept=-1.0))
 
-    assert load_checkpoint(folder)[1].config.calibration == Calibration(temperature=2.0, bias=-1.0)
+    assert load_checkpoint(folder)[1].config.calibration == Calibration(slope=2.0, intercept=-1.0)
+    assert fingerprint(folder) == before
+
+
+def test_an_older_calibration_is_dropped_and_changes_no_fingerprint(folder: Path) -> None:
+    """It gave the chance to be the one picture of a caption, which nobody should read as a probability of today."""
+    before = fingerprint(folder)
+
+    change_config(folder, calibration={"temperature": 7.6, "bias": -11.4})
+
+    assert load_checkpoint(folder)[1].config.calibration is None
     assert fingerprint(folder) == before
 
 

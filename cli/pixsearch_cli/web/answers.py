@@ -28,7 +28,10 @@ class HitAnswer(PictureFacts):
     similarity: float = Field(description="Cosine of the embeddings of query and picture.")
     similarity_rank: int
     match: float | None = Field(description="ITM logit; null where it was not computed.")
-    probability: float | None = Field(description="The match, calibrated; null where the model has no calibration.")
+    probability: float | None = Field(
+        description="That a person would say that the photo shows what was asked; null without a calibration."
+    )
+    likely: bool | None = Field(description="Whether that is 0.5 or more. Hits that are not likely come last.")
     copies: list[str]
     similar: list[str]
 
@@ -50,7 +53,8 @@ class SearchAnswer(BaseModel):
                         "similarity": 0.433,
                         "similarity_rank": 2,
                         "match": 1.73,
-                        "probability": 0.14,
+                        "probability": 0.71,
+                        "likely": True,
                         "copies": [],
                         "similar": ["/home/me/Pictures/IMG_2044.jpg"],
                         "width": 4000,

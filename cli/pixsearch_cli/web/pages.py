@@ -15,8 +15,6 @@ from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
 from pixsearch_cli.web.site import SiteOfApp
 
-MATCHES_FROM = 0.025
-"""The least probability of a match that the page takes for one. See docs/guide.md, "Is it there at all?"."""
 _FAILURES_SHOWN = 200
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -44,7 +42,6 @@ async def search(request: Request, site: SiteOfApp) -> Response:
         "search.html",
         pictures=pictures,
         roots=[_shown(to_path(root)) for root in roots],
-        matches_from=MATCHES_FROM,
         most_hits=MOST_HITS,
     )
 

@@ -80,11 +80,12 @@ def test_val_calibrates_a_re_rank_that_is_no_worse_and_orders_by_it(
 
     assert lines == ["val, end: text to image R@1 first stage 100.0, re-ranked 100.0"]
     assert config.rerank
-    # Logits of 5 for 60 pairs that match and -5 for 120 others; Platt's targets are 61 / 62 and 1 / 122.
-    matching, other = math.log(61), -math.log(121)
+    # Logits of 5 for the first caption of each and -5 for one other picture of each; the former weigh 6 % of the 6
+    # pairs, so Platt's targets are 1.36 / 2.36 and 1 / 7.64.
+    right, wrong = math.log(1.36), -math.log(6.64)
     assert config.calibration is not None
-    assert config.calibration.temperature == pytest.approx(10 / (matching - other), rel=0.03)
-    assert config.calibration.bias == pytest.approx((matching + other) / 2, abs=0.03)
+    assert config.calibration.slope == pytest.approx((right - wrong) / 10, rel=0.03)
+    assert config.calibration.intercept == pytest.approx((right + wrong) / 2, abs=0.03)
 
 
 def test_a_re_rank_that_is_worse_on_val_is_not_the_order_and_a_small_val_decides_nothing(
