@@ -36,7 +36,15 @@ from pixsearch_cli.query_filters import (
     date,
 )
 from pixsearch_cli.query_parts import other_parts
-from pixsearch_cli.query_results import copy_hits, open_best, print_hits, print_json_lines, print_paths, print_text_hits
+from pixsearch_cli.query_results import (
+    copy_hits,
+    never_taught,
+    open_best,
+    print_hits,
+    print_json_lines,
+    print_paths,
+    print_text_hits,
+)
 
 if TYPE_CHECKING:
     from pixsearch import SearchEngine
@@ -175,8 +183,10 @@ def query(
     answers = _search(asked, top_k, library_place(library), model, html is not None)
     for answer in answers:
         question, hits = answer.query, answer.hits
+        if answer.unknown_words:
+            say(never_taught(answer.unknown_words))
         if as_json:
-            print_json_lines(hits, None if queries is None else question)
+            print_json_lines(hits, None if queries is None else question, answer.unknown_words)
         elif paths or null:
             print_paths(hits, b"\0" if null else b"\n")
         elif hits:
@@ -235,7 +245,8 @@ def _search(
             hits = [] if engine is None else engine.search(query, k)
             words = query.main_words if explained else None
             why = [None if engine is None or words is None else engine.explain(words.text, hit.id) for hit in hits]
-            answers.append(Section(shown, hits, why))
+            unknown = () if engine is None else engine.unknown_words(query)
+            answers.append(Section(shown, hits, why, unknown))
     return answers
 
 

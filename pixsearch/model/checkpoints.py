@@ -1,4 +1,4 @@
-"""Checkpoints on disk: a folder with config.json, tokenizer.json and model.safetensors."""
+"""Checkpoints on disk: a folder with config.json, tokenizer.json, model.safetensors and perhaps words.txt."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def checkpoint_name(folder: Path) -> str:
 def fingerprint(folder: Path) -> str:
     """What tells two models apart: a hash of config, tokenizer and weights, 32 hex digits.
 
-    Calibration and the default order are not part of it: they change no embedding and no grid.
+    Calibration, the default order and words.txt are not part of it: they change no embedding and no grid.
 
     Raises:
         CheckpointInvalid: a file is missing or cannot be read.

@@ -137,6 +137,10 @@ class SearchEngine:
             for rank, place in enumerate(order[:k], start=1)
         ]
 
+    def unknown_words(self, query: Query) -> tuple[str, ...]:
+        """Return the words of a query that nobody taught the model: what they find is a guess."""
+        return tuple(dict.fromkeys(word for part in query.words for word in self._runtime.unknown_words(part.text)))
+
     def explain(self, words: str, content_id: int) -> Explanation | None:
         """Where in a picture of the library each word is looked for; None where it is not in it any more.
 

@@ -46,6 +46,19 @@ def test_the_table_shows_both_figures_and_the_path_unbroken(run: Run, indexed: P
     assert outcome.stderr == ""
 
 
+def test_words_that_the_model_was_never_taught_are_named_on_stderr_and_in_json(
+    run: Run, model: ColourRuntime, indexed: Path
+) -> None:
+    model.unknown = ("zorilla", "quagga", "okapi")
+
+    one, more = run("query", "red zorilla", "--json"), run("query", "red okapi zorilla", "--minus", "quagga", "--paths")
+
+    assert (one.exit_code, one.stderr) == (0, 'pixsearch: the model was never taught "zorilla"\n')
+    assert [json.loads(line)["unknown_words"] for line in one.stdout.splitlines()] == [["zorilla"]] * 3
+    assert more.stderr == 'pixsearch: the model was never taught "okapi", "zorilla" or "quagga"\n'
+    assert len(more.stdout.splitlines()) == 3
+
+
 def test_a_calibrated_match_is_shown_in_percent(run: Run, model: ColourRuntime, indexed: Path, photos: Path) -> None:
     model.calibrated = True
 
@@ -88,6 +101,7 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "title": None,
         "caption": None,
         "keywords": [],
+        "unknown_words": [],
     }
     assert lines[2]["copies"] == [f"{photos}/blue.png"]
 

@@ -55,6 +55,7 @@ async function run(known) {
     const hits = full ? merged(full.hits, first.hits) : first.hits;
     show(hits);
     tellFound(query, hits, full);
+    tellUnknown(first.unknown_words);
     measure("full answer");
     grid.list.ariaBusy = "false";
     more = first.hits.length >= FIRST ? { query, signal } : undefined;
@@ -134,6 +135,12 @@ function tellFound(query, hits, full) {
     return;
   }
   tell("The best matches first.");
+}
+
+function tellUnknown(words) {
+  if (!words.length) return;
+  const quoted = new Intl.ListFormat("en", { type: "disjunction" }).format(words.map((word) => `“${word}”`));
+  message.textContent += ` The model was never taught ${quoted}.`;
 }
 
 function tellQuery(query) {
