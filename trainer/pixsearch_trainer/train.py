@@ -19,6 +19,7 @@ from pixsearch.library.library import Library
 from pixsearch.model.checkpoints import find_checkpoint, load_network
 from pixsearch.model.networks import Network
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.words import add_words
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch.settings import library_place, models_folder
 from pixsearch.storage import to_path
@@ -142,6 +143,9 @@ def _train(
         settings = _one_step_each(settings, names)
     run.train(recipe.plan(names, settings, material), asked.resume)
     if accelerator.is_main_process:
+        if task == "retrieval":
+            sentences = (caption for picture in material.training.pictures for caption in picture.captions)
+            add_words(folder.out, processor.words_taught, sentences)
         if recipe.calibrates and not asked.dry_run:
             finish(folder.out, material.val, listener.say, listener.on_progress)
         folder.end()
