@@ -18,6 +18,7 @@ from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import DATABASE_NAME, Place, library_place
 from pixsearch.storage import to_path
 from pixsearch_cli.html_page import Section, write_page
+from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import say
 from pixsearch_cli.query_filters import (
@@ -266,10 +267,12 @@ def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = 
     from pixsearch import Library, SearchEngine
 
     with Library.open(place) as library:
-        if (indexed_with := library.model()) is None:
+        if library.model() is None:
             yield None
             return
-        checkpoint = checkpoint_for(model, indexed_with)
+        checkpoint = library.checkpoint(model)
         if runtime is None or checkpoint != likely:
             runtime = PixelBertRuntime(checkpoint, gpu=many)
+        if (switch := library.switch()) is not None and switch.searched:
+            say(unfinished(switch))
         yield SearchEngine(library, runtime)

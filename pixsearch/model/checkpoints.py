@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixsearch.durable import write_durably
-from pixsearch.errors import CheckpointInvalid, ModelNotFound
+from pixsearch.errors import CheckpointInvalid, ModelError, ModelNotFound
 from pixsearch.model.config import Calibration, PixelBertConfig
 from pixsearch.settings import models_folder
 
@@ -61,6 +61,14 @@ def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path
     if model is None and indexed_with is not None:
         model = indexed_with.name
     return find_checkpoint(model)
+
+
+def is_at_hand(model: LibraryModel) -> bool:
+    """Whether the very model that a library was indexed by is still found by its name."""
+    try:
+        return fingerprint(find_checkpoint(model.name)) == model.fingerprint
+    except ModelError:
+        return False
 
 
 def checkpoint_name(folder: Path) -> str:

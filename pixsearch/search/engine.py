@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pixsearch.errors import ModelMismatch, PictureError, UsageError
+from pixsearch.errors import PictureError, UsageError
 from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate
@@ -160,11 +160,7 @@ class SearchEngine:
         if model is None:
             return False
         if model.fingerprint != self._runtime.fingerprint:
-            raise ModelMismatch(
-                f"the library {self._library.name} was indexed by the model {model.name} ({model.fingerprint[:8]}), "
-                f"not by {self._runtime.name} ({self._runtime.fingerprint[:8]})",
-                "Ask with that one (--model), or index all again with this one (pixsearch index --switch-model)",
-            )
+            raise self._library.mismatch(self._runtime.name, self._runtime.fingerprint)
         return True
 
     def _order(

@@ -201,15 +201,42 @@ def test_nothing_matches_in_an_empty_library(run: Run, model: ColourRuntime, lib
     assert outcome.stderr == "pixsearch: nothing in this library matches\n"
 
 
-def test_a_library_of_another_model_is_refused_with_what_to_do(run: Run, model: ColourRuntime, indexed: Path) -> None:
+def test_a_library_of_before_an_upgrade_says_what_to_run_and_what_it_costs(
+    run: Run, model: ColourRuntime, indexed: Path
+) -> None:
     model.fingerprint = "ff" * 32
 
     outcome = run("query", "red")
 
     assert outcome.exit_code == 1
-    assert "indexed by the model colours" in outcome.stderr
-    assert "--model" in outcome.stderr
-    assert outcome.stderr.count("\n") == 1
+    assert outcome.stderr == (
+        f"pixsearch: the library {indexed} was indexed by the earlier model colours (c0c0c0c0), which"
+        " colours (ffffffff) has replaced. Let the new one encode its photos: pixsearch index --switch-model"
+        " (3 photos, less than a minute at 30 photos a second)\n"
+    )
+
+
+def test_a_library_that_is_switched_is_searched_as_far_as_it_goes_and_says_so(
+    run: Run, model: ColourRuntime, indexed: Path, photos: Path
+) -> None:
+    model.fingerprint = "ff" * 32
+    with Library.open(indexed) as library, library.writing() as writer:
+        writer.use_model(LibraryModel(model.fingerprint, model.name, 3), switch=True)
+
+    nothing = run("query", "red")
+    photos.rename(photos.with_name("unplugged"))
+    run("index")
+    offline = run("query", "red")
+
+    assert nothing.exit_code == 3
+    assert nothing.stderr.splitlines()[0] == (
+        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff). Go on with: pixsearch index"
+        " (less than a minute)"
+    )
+    assert offline.stderr.splitlines()[0] == (
+        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff): offline."
+        " Run pixsearch index when their folders are back"
+    )
 
 
 def test_library_wins_over_the_environment(run: Run, indexed: Path, photos: Path, tmp_path: Path) -> None:
