@@ -50,6 +50,8 @@ class Section:
     hits: Sequence[Hit]
     explanations: Sequence[Explanation | None]
     """One for each hit; None where there are no words to explain."""
+    unknown_words: Sequence[str] = ()
+    """Those of the query that nobody taught the model."""
 
 
 def write_page(file: Path, sections: Sequence[Section]) -> None:

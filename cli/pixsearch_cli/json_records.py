@@ -79,6 +79,7 @@ def status_record(status: LibraryStatus, failures: Sequence[Failure]) -> dict[st
         "library": status.library,
         "model": status.model and status.model.name,
         "fingerprint": status.model and status.model.fingerprint,
+        "switch": status.switch and asdict(status.switch),
         "roots": [
             {"path": root.path, "online": root.online, "photos": root.photos, **asdict(root.rules)}
             for root in status.roots

@@ -28,10 +28,17 @@ _PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
 LESS_LIKELY = "less likely:"
 
 
-def print_json_lines(hits: Sequence[Hit], query: str | None) -> None:
+def print_json_lines(hits: Sequence[Hit], query: str | None, unknown_words: Sequence[str]) -> None:
     """With the query in front where there are several."""
     for hit in hits:
-        print_json(({} if query is None else {"query": query}) | hit_record(hit))
+        line = ({} if query is None else {"query": query}) | hit_record(hit)
+        print_json(line | {"unknown_words": unknown_words})
+
+
+def never_taught(words: Sequence[str]) -> str:
+    """Say which words of a query nobody taught the model."""
+    quoted = [f'"{word}"' for word in words]
+    return f"the model was never taught {' or '.join(filter(None, [', '.join(quoted[:-1]), quoted[-1]]))}"
 
 
 def print_paths(hits: Sequence[Hit], end: bytes) -> None:

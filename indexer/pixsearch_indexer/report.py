@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pixsearch.library.records import Switch
 from pixsearch.storage import FilePath
 
 
@@ -25,3 +26,5 @@ class IndexReport:
     """Texts that were encoded."""
     offline: tuple[FilePath, ...] = ()
     """Folders that were not there, or without any picture where photos are known: their photos are kept."""
+    switch: Switch | None = None
+    """To another model, where the run could not finish it."""

@@ -15,6 +15,7 @@ from PIL import Image
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.words import unknown_words
 
 if TYPE_CHECKING:
     from pixsearch.model.compiled_forwards import CompiledForwards
@@ -130,6 +131,10 @@ class PixelBertRuntime:
             similarities = self._forwards.run("embed_texts", *words) @ embedding
             logits[indices] = self._forwards.run("match", *words, *pixels, similarities)
         return logits
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """Return the words of a text that the checkpoint was never taught; none where it does not list its words."""
+        return unknown_words(text, self._processor.words_taught)
 
     def _by_length(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.intp], tuple[NDArray[Any], NDArray[Any]]]]:
         """Yield all sentences in batches of similar lengths, which need little padding: indices, then ids and mask."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pixsearch.errors import ModelMismatch, PictureError, UsageError
+from pixsearch.errors import PictureError, UsageError
 from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate
@@ -138,6 +138,10 @@ class SearchEngine:
             for rank, place in enumerate(_likely_first(order[:k], probabilities), start=1)
         ]
 
+    def unknown_words(self, query: Query) -> tuple[str, ...]:
+        """Return the words of a query that nobody taught the model: what they find is a guess."""
+        return tuple(dict.fromkeys(word for part in query.words for word in self._runtime.unknown_words(part.text)))
+
     def explain(self, words: str, content_id: int) -> Explanation | None:
         """Where in a picture of the library each word is looked for; None where it is not in it any more.
 
@@ -157,11 +161,7 @@ class SearchEngine:
         if model is None:
             return False
         if model.fingerprint != self._runtime.fingerprint:
-            raise ModelMismatch(
-                f"the library {self._library.name} was indexed by the model {model.name} ({model.fingerprint[:8]}), "
-                f"not by {self._runtime.name} ({self._runtime.fingerprint[:8]})",
-                "Ask with that one (--model), or index all again with this one (pixsearch index --switch-model)",
-            )
+            raise self._library.mismatch(self._runtime.name, self._runtime.fingerprint)
         return True
 
     def _order(

@@ -46,6 +46,19 @@ def test_the_table_shows_both_figures_and_the_path_unbroken(run: Run, indexed: P
     assert outcome.stderr == ""
 
 
+def test_words_that_the_model_was_never_taught_are_named_on_stderr_and_in_json(
+    run: Run, model: ColourRuntime, indexed: Path
+) -> None:
+    model.unknown = ("zorilla", "quagga", "okapi")
+
+    one, more = run("query", "red zorilla", "--json"), run("query", "red okapi zorilla", "--minus", "quagga", "--paths")
+
+    assert (one.exit_code, one.stderr) == (0, 'pixsearch: the model was never taught "zorilla"\n')
+    assert [json.loads(line)["unknown_words"] for line in one.stdout.splitlines()] == [["zorilla"]] * 3
+    assert more.stderr == 'pixsearch: the model was never taught "okapi", "zorilla" or "quagga"\n'
+    assert len(more.stdout.splitlines()) == 3
+
+
 def test_a_calibrated_match_is_shown_in_percent(run: Run, model: ColourRuntime, indexed: Path, photos: Path) -> None:
     model.calibrated = True
 
@@ -117,6 +130,7 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "title": None,
         "caption": None,
         "keywords": [],
+        "unknown_words": [],
     }
     assert lines[2]["copies"] == [f"{photos}/blue.png"]
 
@@ -216,15 +230,42 @@ def test_nothing_matches_in_an_empty_library(run: Run, model: ColourRuntime, lib
     assert outcome.stderr == "pixsearch: nothing in this library matches\n"
 
 
-def test_a_library_of_another_model_is_refused_with_what_to_do(run: Run, model: ColourRuntime, indexed: Path) -> None:
+def test_a_library_of_before_an_upgrade_says_what_to_run_and_what_it_costs(
+    run: Run, model: ColourRuntime, indexed: Path
+) -> None:
     model.fingerprint = "ff" * 32
 
     outcome = run("query", "red")
 
     assert outcome.exit_code == 1
-    assert "indexed by the model colours" in outcome.stderr
-    assert "--model" in outcome.stderr
-    assert outcome.stderr.count("\n") == 1
+    assert outcome.stderr == (
+        f"pixsearch: the library {indexed} was indexed by the earlier model colours (c0c0c0c0), which"
+        " colours (ffffffff) has replaced. Let the new one encode its photos: pixsearch index --switch-model"
+        " (3 photos, less than a minute at 30 photos a second)\n"
+    )
+
+
+def test_a_library_that_is_switched_is_searched_as_far_as_it_goes_and_says_so(
+    run: Run, model: ColourRuntime, indexed: Path, photos: Path
+) -> None:
+    model.fingerprint = "ff" * 32
+    with Library.open(indexed) as library, library.writing() as writer:
+        writer.use_model(LibraryModel(model.fingerprint, model.name, 3), switch=True)
+
+    nothing = run("query", "red")
+    photos.rename(photos.with_name("unplugged"))
+    run("index")
+    offline = run("query", "red")
+
+    assert nothing.exit_code == 3
+    assert nothing.stderr.splitlines()[0] == (
+        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff). Go on with: pixsearch index"
+        " (less than a minute)"
+    )
+    assert offline.stderr.splitlines()[0] == (
+        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff): offline."
+        " Run pixsearch index when their folders are back"
+    )
 
 
 def test_library_wins_over_the_environment(run: Run, indexed: Path, photos: Path, tmp_path: Path) -> None:

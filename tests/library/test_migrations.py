@@ -31,7 +31,7 @@ def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Lib
     assert differences == []
 
 
-OLDER = ["0001", "0002", "0003", "0004", "0005"]
+OLDER = ["0001", "0002", "0003", "0004", "0005", "0006"]
 """0001 is that of pixsearch 0.1.0."""
 
 
@@ -57,7 +57,9 @@ def library_of_version(version: str, folder: Path) -> None:
         )
         if version >= "0003":
             connection.execute("INSERT INTO texts (text) VALUES ('Harbour')")
-            connection.execute("INSERT INTO text_files VALUES (1, CAST('/texts.txt' AS BLOB), 1, 2)")
+            connection.execute(
+                "INSERT INTO text_files (path, size_bytes, mtime_ns) VALUES (CAST('/texts.txt' AS BLOB), 1, 2)"
+            )
     engine.dispose()
 
 

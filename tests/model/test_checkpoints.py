@@ -63,6 +63,26 @@ def test_matrices_are_stored_as_halves_word_embeddings_as_bytes_and_vectors_whol
     assert tensors["model.word_embedding.word_embeddings.weight.int8"].dtype == torch.int8
 
 
+def test_a_tokenizer_is_saved_without_indentation_and_means_the_same(saved: Path) -> None:
+    text = (saved / "tokenizer.json").read_text()
+
+    assert "\n" not in text
+    assert load_checkpoint(saved)[1].tokenizer.encode("a cat").ids == [101, 104, 106, 130, 149, 102]
+
+
+def test_the_words_that_a_model_was_taught_are_kept_and_are_not_part_of_its_fingerprint(
+    folder: Path, tmp_path: Path
+) -> None:
+    before = fingerprint(folder)
+    (folder / "words.txt").write_text("a\t7\ncat\t3\n")
+
+    save_checkpoint(tmp_path / "again", *load_checkpoint(folder))
+
+    assert fingerprint(folder) == before
+    assert (tmp_path / "again" / "words.txt").read_text() == "a\t7\ncat\t3\n"
+    assert fingerprint(tmp_path / "again") == fingerprint(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_checkpoint_with_a_file_missing_or_cut_is_refused_in_one_line(folder: Path, name: str) -> None:
     file = folder / name

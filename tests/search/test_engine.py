@@ -192,7 +192,7 @@ def test_parts_that_cancel_each_other_out_are_refused(fill: Fill) -> None:
 def test_a_library_that_another_model_indexed_is_refused(fill: Fill) -> None:
     engine = SearchEngine(fill(REDS), ColourRuntime(fingerprint="ff" * 32))
 
-    with pytest.raises(ModelMismatch, match=r"c0c0c0c0.*ffffffff.*--model"):
+    with pytest.raises(ModelMismatch, match=r"c0c0c0c0.*ffffffff.*pixsearch index .*--switch-model"):
         engine.search("red")
 
 

@@ -13,6 +13,7 @@ import torch
 from pixsearch.errors import DatasetError, PixsearchError, UsageError
 from pixsearch.model.checkpoints import CONFIG_FILE
 from pixsearch.model.config import Calibration, PixelBertConfig
+from pixsearch.model.words import read_words
 from pixsearch.progress import silent
 from pixsearch_trainer.data.pack import write_pack
 from pixsearch_trainer.data.pairs import CaptionedPicture
@@ -66,6 +67,20 @@ def test_the_paper_names_no_teacher_to_pictures_without_captions(fit: Fit, discs
 
     assert [str(problem) for problem in problems] == [f"{discs}: 1 picture without captions"]  # it refuses --teacher
     assert (report.pictures, report.captions) == (5, 5)
+
+
+def test_a_checkpoint_lists_the_words_that_it_and_its_start_were_taught(
+    fit: Fit, discs: Path, tiny_start: Path, tmp_path: Path
+) -> None:
+    start = Path(shutil.copytree(tiny_start, tmp_path / "start"))
+    fit(model=str(start), data=(str(discs),), set=STEPS)
+    assert read_words(tmp_path / "out") is None  # nobody knows what the start was taught
+
+    (start / "words.txt").write_text("red\t3\ncat\t2\n")
+    fit(model=str(start), data=(str(discs),), set=STEPS)
+
+    colours = dict.fromkeys(("green", "blue", "white", "black", "pink"), 1)
+    assert read_words(tmp_path / "out") == {"all": 6, "red": 4, "cat": 2} | colours
 
 
 def test_a_pack_is_trained_on_elsewhere_with_the_same_result(fit: Fit, discs: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def assemble(start: Start) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
     network.model.word_embedding.load_state_dict(words)
     network.model.layers.load_state_dict(bert.encoder.layer.state_dict())
     network.model.pixel_norm.load_state_dict(bert.embeddings.LayerNorm.state_dict())
-    return network.eval(), PixelBertProcessor(config, tokenizer)
+    return network.eval(), PixelBertProcessor(config, tokenizer, words_taught={})
 
 
 def for_task(
@@ -89,7 +89,7 @@ def for_task(
     config = dataclasses.replace(network.config, task=task, answers=answers, calibration=None)
     other = build_network(config)
     other.model.load_state_dict(network.model.state_dict())
-    return other.eval(), PixelBertProcessor(config, processor.tokenizer)
+    return other.eval(), PixelBertProcessor(config, processor.tokenizer, processor.words_taught)
 
 
 def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from pixsearch.library.library import Library
 from pixsearch.model.checkpoints import find_checkpoint, load_network
 from pixsearch.model.networks import Network
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.words import add_words
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch.settings import library_place, models_folder
 from pixsearch.storage import to_path
@@ -105,6 +106,9 @@ def train(options: TrainOptions, listener: Listener) -> Report:
             material = Material(run, *_taught(options, items, run), options.workers)
             run.train(recipe.plan(options, settings, material), options.resume)
             if accelerator.is_main_process:
+                if task.name == "retrieval":
+                    sentences = (text for picture in material.training.pictures for text in picture.captions)
+                    add_words(folder.out, processor.words_taught, sentences)
                 if recipe.calibrates and not options.dry_run:
                     finish(folder.out, material.val, *callbacks)
                 folder.end()

@@ -40,6 +40,7 @@ class SearchAnswer(BaseModel):
     """The hits, best first."""
 
     hits: list[HitAnswer]
+    unknown_words: list[str] = Field(description="Words of the query that nobody taught the model.")
     uploads: list[str] = Field(description="Names of the pictures that were sent, for `like` in later searches.")
 
     model_config = ConfigDict(
@@ -68,6 +69,7 @@ class SearchAnswer(BaseModel):
                         "keywords": ["spring"],
                     }
                 ],
+                "unknown_words": [],
                 "uploads": [],
             }
         }

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pixsearch.library.records import Failure, LibraryStatus
 from pixsearch.storage import FilePath, to_path
+from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
 from pixsearch_cli.web.site import SiteOfApp
@@ -60,6 +61,7 @@ async def library(request: Request, site: SiteOfApp) -> Response:
         status=status,
         folders=[(_shown(root.path), root.photos, root.online, rules(root)) for root in status.roots],
         failures=[(_shown(one.path), one.reason) for one in failures[:_FAILURES_SHOWN]],
+        switch=None if status.switch is None else unfinished(status.switch),
         last_run=last_run(status.last_run),
         library=_text(status.library),
         text_files=[_shown(path) for path in status.text_files],

@@ -92,6 +92,14 @@ def test_the_search_box_has_the_focus_and_the_answer_comes_by_enter(page: Page, 
     assert page.title() == "red - pixsearch"
 
 
+def test_a_word_that_the_model_was_never_taught_is_named(page: Page, serve: Serve, model: ColourRuntime) -> None:
+    model.unknown = ("zorilla",)
+    page.goto(serve())
+
+    assert search(page, "red zorilla") != []
+    expect(page.locator("#message")).to_have_text("The best matches first. The model was never taught “zorilla”.")
+
+
 def test_photos_are_there_before_they_were_looked_at_closely_and_then_in_their_order(
     page: Page, serve: Serve, model: ColourRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ async function run(known) {
     const hits = full ? merged(full.hits, first.hits) : first.hits;
     show(hits);
     tellFound(hits);
+    tellUnknown(first.unknown_words);
     measure("full answer");
     grid.list.ariaBusy = "false";
     more = first.hits.length >= FIRST ? { query, signal } : undefined;
@@ -124,6 +125,12 @@ function tellFound(hits) {
   if (!hits.length) tell("Nothing in this library matches.", true);
   else if (hits[0].likely === false) tell("No photo here is likely to show it.", true);
   else tell("The best matches first.");
+}
+
+function tellUnknown(words) {
+  if (!words.length) return;
+  const quoted = new Intl.ListFormat("en", { type: "disjunction" }).format(words.map((word) => `“${word}”`));
+  message.textContent += ` The model was never taught ${quoted}.`;
 }
 
 function tellQuery(query) {
