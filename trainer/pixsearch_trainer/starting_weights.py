@@ -92,6 +92,29 @@ def for_task(
     return other.eval(), PixelBertProcessor(config, processor.tokenizer)
 
 
+@dataclass(frozen=True)
+class Classifier:
+    """A CNN and what tells classes from the mean of its grid."""
+
+    cnn: dict[str, Tensor]
+    weight: Tensor
+    """[classes, channels]."""
+    bias: Tensor
+    """[classes]."""
+
+
+def read_classifier(backbone: str, source: str) -> Classifier:
+    """Read an EfficientNet-Lite with its classifier.
+
+    Raises:
+        ModelNotFound, CheckpointInvalid: as `read_cnn`; there is no classifier.
+    """
+    cnn, state = read_cnn(backbone, source), torch.load(source, map_location="cpu", weights_only=True)
+    if not {"_fc.weight", "_fc.bias"} <= state.keys():
+        raise CheckpointInvalid(f"{source} has no classifier", "Set a file of EfficientNet-Lite that has one")
+    return Classifier(cnn, state["_fc.weight"], state["_fc.bias"])
+
+
 def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
     """Read the state of a backbone; a classifier in the file is left out.
 

@@ -19,6 +19,12 @@ class CaptionedPicture:
     captions: tuple[str, ...]
     split: str = "train"
     weight: float = 1.0  # how often it is drawn, relative to the others
+    queries: tuple[str, ...] = ()
+    """What people would type to find it: a few words, or a bare noun."""
+    labels: tuple[str, ...] = ()
+    """The names of its classes, or its keywords."""
+    near_misses: tuple[str, ...] = ()
+    """Texts that are nearly true of it, and are not."""
 
 
 def of_split(pictures: Iterable[CaptionedPicture], split: str) -> list[CaptionedPicture]:

@@ -34,10 +34,7 @@ class Reading:
 
 
 def read_sets(sets: Sequence[DataSet]) -> Reading:
-    """Read several data sets or packs as one: the pictures of all for training, and those of one val.
-
-    Val is that of the first set that has one. Its pictures are never trained on, even where another set has them.
-    """
+    """Read several data sets or packs as one. Pictures of val are never trained on, even where another set has them."""
     training: list[CaptionedPicture] = []
     val: list[CaptionedPicture] = []
     problems: list[Problem] = []
@@ -46,7 +43,7 @@ def read_sets(sets: Sequence[DataSet]) -> Reading:
         problems += reading.problems
         pictures = [replace(picture, weight=picture.weight * one.weight) for picture in reading.pictures]
         training += of_split(pictures, "train")
-        val = val or of_split(pictures, "val")
+        val += of_split(pictures, "val")
     measured = {picture.file for picture in val}
     return Reading([*(picture for picture in training if picture.file not in measured), *val], problems)
 

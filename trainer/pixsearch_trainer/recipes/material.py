@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from pixsearch.durable import write_durably
 from pixsearch.errors import DatasetError
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, PixelBertModel
 from pixsearch_trainer.batches.draws import CaptionedSet, Draw, Draws
 from pixsearch_trainer.batches.sources import Augmentation, Source, cached_grids, packed_pixels, pair_batches
+from pixsearch_trainer.classes import PROMPTS, ClassTeacher, classify
 from pixsearch_trainer.data.nlvr2 import Statement
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.vqa import Question
 from pixsearch_trainer.grids import GridStore, encode_grids, encode_sentences
 from pixsearch_trainer.judging import ValStreams, judge_match, judge_streams
+from pixsearch_trainer.objectives.streams import Texts
 from pixsearch_trainer.run.run import Run
 from pixsearch_trainer.run.stage import Batches, Judge, StageOptions
 from pixsearch_trainer.teacher import TeacherEmbeddings
@@ -40,7 +45,8 @@ class Material:
 
     def __post_init__(self) -> None:
         pictures = as_pictures(self.items)
-        self.val, training = of_split(pictures, "val")[:VAL_PICTURES], of_split(pictures, "train")
+        val, training = of_split(pictures, "val"), of_split(pictures, "train")
+        self.val = val[:: max(1, math.ceil(len(val) / VAL_PICTURES))]  # some of each set
         if len(training) < 2:
             raise DatasetError(
                 f"{len(training)} captioned pictures are too few", "Provide two or more in the split train"
@@ -86,11 +92,26 @@ class Material:
         """The training pictures as `views`."""
         return cached_grids(*self.views())
 
-    def sentences(self) -> Tensor:
-        """All training captions as the text stream reads them now, unit vectors [captions, width]."""
-        run = self.run
+    def texts(self) -> Texts:
+        """All texts of the training pictures as the text stream reads them now."""
+        vectors = self._read(self.training.texts)
+        return Texts(vectors, self.training.true_texts.to(vectors.device))
+
+    def classes(self, classifier: str) -> ClassTeacher | None:
+        """The classifier of a file as a teacher; None where no file is named."""
+        if not classifier:
+            return None
+        run, file = self.run, self.run.folder.cache / "classes.safetensors"
+        with run.accelerator.main_process_first():
+            if not file.exists():
+                backbone, pictures = self.network.config.backbone, self.training.pictures
+                probabilities = classify(backbone, classifier, pictures, run.device, run.on_progress)
+                write_durably(file, save({"probabilities": probabilities}))
+        return ClassTeacher(load_file(file)["probabilities"], self._read(PROMPTS))
+
+    def _read(self, texts: Sequence[str]) -> Tensor:
         self.network.eval()
-        return encode_sentences(self.network, run.processor, self.training.captions.sentences, run.on_progress)
+        return encode_sentences(self.network, self.run.processor, texts, self.run.on_progress)
 
     def judge_streams(self) -> Judge | None:
         """None where there is no val."""
