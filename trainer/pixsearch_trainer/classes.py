@@ -29,13 +29,13 @@ from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.losses import cosines
 from pixsearch_trainer.starting_weights import read_classifier
 
-PROMPTS = tuple(
+PROMPTS = [
     f"a photo of a {name}" for name in torchvision.models.EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
-)
+]
 """A sentence for each of ImageNet's 1,000 classes, in their order."""
 
 _EDGES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
-"""The pictures that each was trained on, in pixels."""
+"""Width and height, in pixels, of the pictures that each was trained on."""
 _PICTURES_A_BATCH = 32
 
 
@@ -47,6 +47,8 @@ class ClassTeacher:
     """[pictures, classes], rows sum to 1."""
     prompts: Tensor
     """The sentences of the classes as the text stream read them before, unit vectors [classes, width]."""
+    weight: float
+    """How much the loss counts beside ITC."""
 
     def loss(self, maps: EmbeddingMaps, images: Tensor, pictures: Tensor) -> Tensor:
         """Hold the softmax of pictures over the classes to the classifier's: cross-entropy, the mean over the batch.
@@ -55,7 +57,8 @@ class ClassTeacher:
             images: unit embeddings [batch, embedding_size].
             pictures: their indices in the training set [batch].
         """
-        logits = maps.scale * cosines(images, maps.text(self.prompts))
+        with torch.autocast(images.device.type, enabled=False):  # in bf16 a thousand classes would be alike
+            logits = maps.scale * cosines(images, maps.text(self.prompts))
         return F.cross_entropy(logits, self.probabilities[pictures.to(self.probabilities.device)].to(logits))
 
 
@@ -74,7 +77,7 @@ def classify(
         source: a .pth file of weights with their classifier.
 
     Raises:
-        ModelNotFound, CheckpointInvalid: the file does not exist or holds something else.
+        ModelNotFound, CheckpointInvalid: see `read_classifier`.
         DatasetError: the pack is damaged.
     """
     cnn, classifier = build_backbone(backbone), read_classifier(backbone, source)

@@ -66,22 +66,23 @@ def contrastive_loss_over_processes(
     return (captions + pictures) / 2
 
 
-def near_miss_loss(true: Tensor, true_elsewhere: Tensor, false: Tensor, false_elsewhere: Tensor) -> Tensor:
-    """Push the text that is true of a picture above one that is nearly so, each beyond what it scores elsewhere.
+def near_miss_loss(own: Tensor, elsewhere: Tensor, counted: Tensor) -> Tensor:
+    """Push the text that is true of a picture above its near miss, by more than it is above it with other pictures.
 
     A near miss was invented, and its wording alone tells that: without the subtraction a network would learn which
     texts sound invented, and look at no picture.
 
     Args:
-        true, false: the two texts' logits with their picture [n].
-        true_elsewhere, false_elsewhere: the same texts' mean logits with other pictures [n].
+        own: the logit of the true text less that of the near miss, with their picture [n].
+        elsewhere: the same with other pictures [n, others].
+        counted: [n, others], True for the others that count: pictures of which the true text is not true.
 
     Returns:
-        The mean over the pictures, a scalar; 0 without any.
+        The mean over the rows where any other picture counts, a scalar; 0 where there is none.
     """
-    if not len(true):
-        return true.sum()
-    return F.softplus((false - false_elsewhere) - (true - true_elsewhere)).mean()
+    usable = counted.any(1)
+    mean = (elsewhere * counted).sum(1) / counted.sum(1).clamp(min=1)
+    return F.softplus(mean - own)[usable].sum() / usable.sum().clamp(min=1)
 
 
 def cosines(queries: Tensor, keys: Tensor) -> Tensor:

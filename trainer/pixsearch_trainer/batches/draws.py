@@ -13,6 +13,8 @@ from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 
 _WORD = (1 << 64) - 1
 _SIDE = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
+_QUERY_SHARE = 0.3  # of the draws of a picture that has queries: people search in bare nouns
+_LABEL_SHARE = 0.05
 
 Draw = Callable[[int], Tensor]
 """The items of a step, over all processes, by their indices in the data set."""
@@ -33,11 +35,6 @@ def mixed_seed(*numbers: int) -> int:
         seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) & _WORD
         seed ^= seed >> 31
     return seed >> 1
-
-
-_QUERY_SHARE = 0.3
-"""Of the draws, where a picture has queries: people search in bare nouns."""
-_LABEL_SHARE = 0.05
 
 
 @dataclass
@@ -113,6 +110,7 @@ class CaptionedSet:
         """Captions, as in `captions`, then all others."""
         self.true_texts = torch.cat([self._captions, self._queries, self._labels], dim=1)
         """Indices of the texts that are true of each picture [pictures, most], -1 for none."""
+        self.has_near_misses = any(picture.near_misses for picture in pictures)
         self._words = torch.tensor([len(text.split()) for text in self.texts])
         self._one_sided = torch.tensor([names_a_side(text) for text in self.texts])
 
@@ -120,10 +118,10 @@ class CaptionedSet:
         return len(self.pictures)
 
     def pairs_at(self, draw: Draw, *, mirror: bool, rank: int = 0, processes: int = 1) -> PairsAt:
-        """Draw a text for each drawn picture, and whether it is mirrored; never where the text says left or right.
+        """Draw a text for each drawn picture, and whether it is mirrored; never where a text says left or right.
 
-        Most are captions, some queries, few labels. The near miss is the one that is about as long as the text. Each
-        process has its share.
+        Most are captions, some queries, few labels. The near miss is the one whose length is nearest to the text's.
+        Each process has its share.
         """
 
         def pairs_at(step: int) -> Pairs:
@@ -134,14 +132,17 @@ class CaptionedSet:
             )
             texts = torch.where((kind < _QUERY_SHARE) & (queries >= 0), queries, texts)
             texts = torch.where((kind > 1 - _LABEL_SHARE) & (labels >= 0), labels, texts)
-            mirrored = (coin < 0.5) & ~self._one_sided[texts] & mirror
-            drawn = pictures, texts, self._near_misses_of(pictures, texts), mirrored
+            near_misses = self._near_misses_of(pictures, texts)
+            # Of a mirrored picture a near miss that says left or right may be true.
+            one_sided = self._one_sided[texts] | self._one_sided[near_misses] & (near_misses >= 0)
+            mirrored = (coin < 0.5) & ~one_sided & mirror
+            drawn = pictures, texts, near_misses, mirrored
             return Pairs(*(part.chunk(processes)[rank] for part in drawn))
 
         return pairs_at
 
     def texts_at(self, indices: Tensor) -> list[str]:
-        """The texts at indices, an empty one at -1."""
+        """Return the texts at indices, an empty one at -1."""
         return ["" if index < 0 else self.texts[index] for index in indices.tolist()]
 
     def _near_misses_of(self, pictures: Tensor, texts: Tensor) -> Tensor:

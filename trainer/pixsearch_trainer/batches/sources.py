@@ -61,9 +61,9 @@ class PairBatch:
     """Indices in the data set [batch]; those of texts below likewise."""
     captions: Tensor
     near_misses: Tensor
-    """-1 where a picture has none; then its words are none."""
+    """-1 where a picture has none; its text is then empty."""
     ids: Tensor
-    """Of the captions [batch, words]; no row where the stage reads no words. All below likewise."""
+    """The captions' words [batch, words]; no row where the stage reads no words. The three below likewise."""
     mask: Tensor
     near_ids: Tensor
     near_mask: Tensor
@@ -83,7 +83,7 @@ def pair_batches(
     device: torch.device,
     words: bool = True,
 ) -> Batches:
-    """Return batches of the pairs of each step, with the words of captions if they are to be read."""
+    """Return batches of the pairs of each step, with the words of texts and near misses if they are to be read."""
 
     def batches(first: int) -> Iterator[PairBatch]:
         for step, seen in enumerate(source(pairs_at, first), first):

@@ -34,7 +34,10 @@ class Reading:
 
 
 def read_sets(sets: Sequence[DataSet]) -> Reading:
-    """Read several data sets or packs as one. Pictures of val are never trained on, even where another set has them."""
+    """Read several data sets or packs as one, of which each may have a val.
+
+    A picture of val is measured once and never trained on, even where another set has it too.
+    """
     training: list[CaptionedPicture] = []
     val: list[CaptionedPicture] = []
     problems: list[Problem] = []
@@ -43,7 +46,8 @@ def read_sets(sets: Sequence[DataSet]) -> Reading:
         problems += reading.problems
         pictures = [replace(picture, weight=picture.weight * one.weight) for picture in reading.pictures]
         training += of_split(pictures, "train")
-        val += of_split(pictures, "val")
+        known = {picture.file for picture in val}
+        val += (picture for picture in of_split(pictures, "val") if picture.file not in known)
     measured = {picture.file for picture in val}
     return Reading([*(picture for picture in training if picture.file not in measured), *val], problems)
 

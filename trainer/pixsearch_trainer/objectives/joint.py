@@ -23,9 +23,9 @@ from pixsearch.model.masked_words import MaskedWordHead
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, masked_mean
 from pixsearch_trainer.batches.draws import Draw, Draws, generator_of
 from pixsearch_trainer.batches.sources import PairBatch
-from pixsearch_trainer.losses import contrastive_loss, drift_loss, near_miss_loss
+from pixsearch_trainer.losses import contrastive_loss, drift_loss
 from pixsearch_trainer.objectives.pretraining import mask_words, masked_word_loss
-from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions, Texts, elsewhere, sample_pixels
+from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions, Texts, sample_pixels
 
 _NEAREST_AT_ONCE = 1024
 
@@ -54,8 +54,9 @@ class JointOptions(StreamsOptions):
     joint_pixels: int = 36
     """Pixels of each picture that the joint stream reads in a step (section 3.3)."""
     joint_softness: float = 0.3
-    itm_near_miss_weight: float = 0.5
     joint_temperature: float = 0.05
+    joint_near_miss_weight: float = 0.5
+    """How much telling captions from near misses counts beside ITM."""
     masked_share: float = 0.3
     mlm_weight: float = 0.3
     itc_weight: float = 0.5
@@ -68,7 +69,7 @@ class JointOptions(StreamsOptions):
 class JointObjective(StreamsObjective):
     """In a block each caption is to find its picture and each picture its caption; the streams stay where they were.
 
-    Losses: `itm`, `mlm`, `itc`, `late`, `drift`.
+    Losses: `itm`, `mlm`, `drift`, those of both streams, and `itm_near_misses` where the data has near misses.
     """
 
     _options: JointOptions
@@ -82,17 +83,16 @@ class JointObjective(StreamsObjective):
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         network, options = self.network, self._options
         grid, pixel_mask = batch.seen.grids(network.model)
-        embedded, near = network.model.embed_words(batch.ids), network.model.embed_words(batch.near_ids)
-        words, near_words = network.read_each_word(batch.ids, batch.mask), network.model.encode(near, batch.near_mask)
-        total, losses = self.streams(batch, words, near_words, grid, pixel_mask)
+        embedded, words = network.model.embed_words(batch.ids), network.read_each_word(batch.ids, batch.mask)
+        total, losses = self.streams(batch, words, self._near_words(batch), grid, pixel_mask)
         sampled, sampled_mask = sample_pixels(grid, pixel_mask, options.joint_pixels)
         pixels = network.model.embed_pixels(sampled, options.pixel_dropout)
         logits = self._every_pair_of_blocks(batch, embedded, pixels, sampled_mask)
         losses["itm"] = self._matching(batch, logits)
         total = total + losses["itm"]
-        if self._tells_near_misses(batch):
-            losses["itm_near_misses"] = self._near_misses(batch, logits, near, pixels, sampled_mask)
-            total = total + options.itm_near_miss_weight * losses["itm_near_misses"]
+        if self._texts.has_near_misses and options.joint_near_miss_weight:
+            losses["itm_near_misses"] = self._near_misses(batch, logits, pixels, sampled_mask)
+            total = total + options.joint_near_miss_weight * losses["itm_near_misses"]
         losses["mlm"] = self._masked_words(batch, pixels, sampled_mask)
         with torch.no_grad():
             before = embedded
@@ -122,18 +122,16 @@ class JointObjective(StreamsObjective):
             losses.append(contrastive_loss(scores, *targets))
         return torch.stack(losses).mean()
 
-    def _near_misses(
-        self, batch: PairBatch, logits: Tensor, near: Tensor, pixels: Tensor, pixel_mask: Tensor
-    ) -> Tensor:
-        """Tell near misses from captions; each is scored with its own picture and with two more of its block."""
-        size, has = self._options.block, (batch.near_misses >= 0).nonzero()[:, 0]
-        scores = []
-        for shift in range(min(3, size)):
-            shown = has // size * size + (has + shift) % size
-            scores.append(self.network.joint_logit(near[has], batch.near_mask[has], pixels[shown], pixel_mask[shown]))
-        own, others = scores[0], torch.stack(scores[1:] or [torch.zeros_like(scores[0])]).mean(0)
-        true, true_elsewhere = logits.diagonal(dim1=1, dim2=2).flatten(), elsewhere(logits).flatten()
-        return near_miss_loss(true[has], true_elsewhere[has], own, others)
+    def _near_misses(self, batch: PairBatch, logits: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
+        """Tell near misses from captions; each is read with its own picture and with two more of its block."""
+        size, rows = self._options.block, (batch.near_misses >= 0).nonzero()[:, 0]
+        if not len(rows):
+            return logits.new_zeros(())
+        within = (rows[:, None] + torch.arange(min(3, size), device=rows.device)) % size  # [rows, pictures]
+        shown = (rows // size * size)[:, None] + within
+        near, mask = self.network.model.embed_words(batch.near_ids[rows]), batch.near_mask[rows]
+        false = [self.network.joint_logit(near, mask, pixels[column], pixel_mask[column]) for column in shown.T]
+        return self._near_miss_loss(batch, logits.flatten(0, 1)[rows[:, None], within], false, shown)
 
     def _masked_words(self, batch: PairBatch, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
         model = self.network.model

@@ -34,15 +34,22 @@ class Texts:
     true_texts: Tensor
     """Indices of the texts that are true of each picture [pictures, most], -1 for none."""
 
+    has_near_misses: bool
+    """Whether any picture has near misses, in this batch or another."""
+
+    def true_of(self, pictures: Tensor, captions: Tensor) -> Tensor:
+        """Indices [m], [n] -> [n, m], True where the caption is true of the picture, whichever it was drawn for."""
+        return (self.true_texts[pictures][None] == captions[:, None, None]).any(2)
+
     def targets(self, pictures: Tensor, captions: Tensor, softness: float, temperature: float) -> tuple[Tensor, Tensor]:
         """Return which picture each caption should find, and which caption each picture (see `soft_targets`).
 
-        A text is a negative of no picture of which it is true, whichever picture it was drawn for.
+        A text is a negative of no picture of which it is true.
 
         Args:
             pictures, captions: indices of the pairs [n].
         """
-        true, read = (self.true_texts[pictures][None] == captions[:, None, None]).any(2), self.vectors[captions]
+        true, read = self.true_of(pictures, captions), self.vectors[captions]
         return soft_targets(true, read, softness, temperature), soft_targets(true.T, read, softness, temperature)
 
 
@@ -60,15 +67,23 @@ class TaughtOptions(ContrastiveOptions):
     """What else the maps learn from."""
 
     near_miss_weight: float = 0.1
+    """How much telling texts from near misses counts beside ITC."""
     teacher_weight: float = 1.0
     """Share of ITC that follows the teacher, where there is one."""
-    classifier: str = ""
-    """A .pth file of EfficientNet-Lite with its classifier, a second teacher (see `ClassTeacher`)."""
-    class_weight: float = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class MapsOptions(TaughtOptions):
+class ClassOptions(StageOptions):
+    """Where classes are learned from (see `ClassTeacher`)."""
+
+    classifier: str = ""
+    """A .pth file of the backbone's EfficientNet-Lite with its classifier."""
+    class_weight: float = 0.2
+    """How much the classes count beside ITC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapsOptions(TaughtOptions, ClassOptions):
     """How the maps are trained; the defaults won on Flickr8k's val (docs/experiments.md)."""
 
     epochs: float = 60
@@ -109,7 +124,7 @@ class PixelsOptions(ContrastiveOptions):
 class MapsObjective(Objective):
     """ITC on the maps alone, on pooled grids and texts that frozen streams made: minutes on a CPU.
 
-    Losses: `itc`; `near_misses`, `teacher` and `classes` where there are any.
+    Losses: `itc`; `teacher`, `near_misses` and `classes` where the data or the options have any.
     """
 
     _options: MapsOptions | StreamsOptions
@@ -131,8 +146,9 @@ class MapsObjective(Objective):
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         assert batch.seen.pooled is not None
-        captions, near_misses = self._texts.vectors[batch.captions], self._texts.vectors[batch.near_misses]
-        total, losses = self.maps_itc(captions, near_misses, batch.seen.pooled, batch)
+        vectors = self._texts.vectors
+        near_misses = vectors[batch.near_misses[self._with_near_miss(batch)]]
+        total, losses = self.maps_itc(vectors[batch.captions], near_misses, batch.seen.pooled, batch)
         return {"loss": total, **losses}
 
     def maps_itc(
@@ -141,7 +157,8 @@ class MapsObjective(Objective):
         """ITC of the maps over the batch of all processes, and what else they learn from: the weighted sum, and each.
 
         Args:
-            captions, near_misses: as the text stream reads them [batch, width].
+            captions: as the text stream reads them [batch, width].
+            near_misses: likewise, of the rows that `_with_near_miss` names [rows, width].
             pooled: [batch, 2 * channels].
         """
         maps, options = self.network.maps, self._options
@@ -156,21 +173,30 @@ class MapsObjective(Objective):
             pair = batch.pictures.cpu(), batch.captions.cpu()
             losses["teacher"] = self._teacher.loss(maps.scale, texts, images, *pair)
             total = total.lerp(losses["teacher"], options.teacher_weight)
-        if self._tells_near_misses(batch):
-            true, false = maps.scale * cosines(texts, images), maps.scale * cosines(near, images)
-            scores = true.diagonal(), elsewhere(true), false.diagonal(), elsewhere(false)
-            losses["near_misses"] = near_miss_loss(*(score[batch.near_misses >= 0] for score in scores))
+        if self._tells_near_misses:
+            rows = self._with_near_miss(batch)
+            lead = maps.scale * (cosines(texts[rows], images) - cosines(near, images))  # [rows, batch]
+            others = ~self._texts.true_of(batch.pictures, batch.captions[rows])
+            losses["near_misses"] = near_miss_loss(lead.gather(1, rows[:, None])[:, 0], lead, others)
             total = total + options.near_miss_weight * losses["near_misses"]
         if self._classes is not None:
             losses["classes"] = self._classes.loss(maps, images, batch.pictures)
-            total = total + options.class_weight * losses["classes"]
+            total = total + self._classes.weight * losses["classes"]
         return total, losses
 
     def _targets(self, pictures: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
         return self._texts.targets(pictures, captions, self._options.softness, self._options.temperature)
 
-    def _tells_near_misses(self, batch: PairBatch) -> bool:
-        return self._options.near_miss_weight > 0 and bool((batch.near_misses >= 0).any())
+    @property
+    def _tells_near_misses(self) -> bool:
+        """Alike for every batch and process: else processes would log different losses."""
+        return self._options.near_miss_weight > 0 and self._texts.has_near_misses
+
+    def _with_near_miss(self, batch: PairBatch) -> Tensor:
+        """The rows of a batch that have a near miss to be told from, [rows]."""
+        if not self._tells_near_misses:
+            return batch.near_misses.new_empty(0)
+        return (batch.near_misses >= 0).nonzero()[:, 0]
 
 
 class StreamsObjective(MapsObjective):
@@ -186,12 +212,19 @@ class StreamsObjective(MapsObjective):
         trains_text = any(parameter.requires_grad for parameter in network.model.layers.parameters())
         with torch.set_grad_enabled(trains_text and torch.is_grad_enabled()):
             words = network.read_each_word(batch.ids, batch.mask)
-            near_words = network.read_each_word(batch.near_ids, batch.near_mask)
+            near_words = self._near_words(batch)
         total, losses = self.streams(batch, words, near_words, *batch.seen.grids(network.model))
         if trains_text:
             losses["drift"] = drift_loss(masked_mean(words, batch.mask), self._texts.vectors[batch.captions])
             total = total + options.drift_weight * losses["drift"]
         return {"loss": total, **losses}
+
+    def _near_words(self, batch: PairBatch) -> Tensor:
+        """The near misses of the rows that have one, as the text stream reads them [rows, words, width]."""
+        rows = self._with_near_miss(batch)
+        if not len(rows):
+            return self._texts.vectors.new_empty(0, batch.near_ids.shape[1], self._texts.vectors.shape[1])
+        return self.network.read_each_word(batch.near_ids[rows], batch.near_mask[rows])
 
     def streams(
         self, batch: PairBatch, words: Tensor, near_words: Tensor, grid: Tensor, pixel_mask: Tensor
@@ -199,13 +232,15 @@ class StreamsObjective(MapsObjective):
         """Return the weighted sum of the losses of both ITCs, and each.
 
         Args:
-            words, near_words: [batch, words, width], captions and near misses as the text stream reads them.
+            words: captions as the text stream reads them [batch, words, width].
+            near_words: near misses likewise, see `_near_words`.
             grid, pixel_mask: [batch, pixels, channels], [batch, pixels].
         """
         network, options, losses = self.network, self._options, dict[str, Tensor]()
-        total = words.new_zeros(())
+        rows, total = self._with_near_miss(batch), words.new_zeros(())
+        near_mask = batch.near_mask[rows]
         if options.itc_weight:
-            texts = masked_mean(words, batch.mask), masked_mean(near_words, batch.near_mask)
+            texts = masked_mean(words, batch.mask), masked_mean(near_words, near_mask)
             itc, losses = self.maps_itc(*texts, pool_grid(grid.float(), pixel_mask), batch)
             total = total + options.itc_weight * itc
         if options.late_weight:
@@ -215,20 +250,28 @@ class StreamsObjective(MapsObjective):
             logits = network.late_interaction.every_pair(words, batch.mask, sampled, sampled_mask)
             losses["late"] = contrastive_loss(logits, *self._targets(batch.pictures, batch.captions))
             total = total + options.late_weight * losses["late"]
-            if self._tells_near_misses(batch):
-                own, other = (
-                    network.late_interaction(near_words, batch.near_mask, sampled.roll(by, 0), sampled_mask.roll(by, 0))
-                    for by in (0, 1)
-                )
-                scores = logits.diagonal(), elsewhere(logits), own, other
-                losses["late_near_misses"] = near_miss_loss(*(score[batch.near_misses >= 0] for score in scores))
+            if self._tells_near_misses:
+                # Every near miss with its own picture and with that of the pair before: all would cost as much as ITC.
+                shown = torch.stack([rows, (rows - 1) % len(batch)], dim=1)  # [rows, 2]
+                false = [
+                    network.late_interaction(near_words, near_mask, sampled[column], sampled_mask[column])
+                    for column in shown.T
+                ]
+                losses["late_near_misses"] = self._near_miss_loss(batch, logits[rows[:, None], shown], false, shown)
                 total = total + options.late_weight * options.near_miss_weight * losses["late_near_misses"]
         return total, losses
 
+    def _near_miss_loss(self, batch: PairBatch, true: Tensor, false: list[Tensor], shown: Tensor) -> Tensor:
+        """`near_miss_loss` of the rows that have a near miss.
 
-def elsewhere(logits: Tensor) -> Tensor:
-    """The mean logit of each text with the pictures of the others, [texts, pictures] of pairs -> [texts]."""
-    return (logits.sum(-1) - logits.diagonal(dim1=-2, dim2=-1)) / max(1, logits.shape[-1] - 1)
+        Args:
+            true: logits of their captions with the pictures shown [rows, pictures], their own first.
+            false: logits of their near misses, for each of the pictures [rows].
+            shown: the pictures, by their rows in the batch [rows, pictures].
+        """
+        lead, captions = true - torch.stack(false, dim=1), batch.captions[shown[:, 0]]
+        true_texts = self._texts.true_texts[batch.pictures[shown[:, 1:]]]  # [rows, others, most]
+        return near_miss_loss(lead[:, 0], lead[:, 1:], (true_texts != captions[:, None, None]).all(2))
 
 
 class PixelsObjective(Objective):

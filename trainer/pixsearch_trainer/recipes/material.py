@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.vqa import Question
 from pixsearch_trainer.grids import GridStore, encode_grids, encode_sentences
 from pixsearch_trainer.judging import ValStreams, judge_match, judge_streams
-from pixsearch_trainer.objectives.streams import Texts
+from pixsearch_trainer.objectives.streams import ClassOptions, Texts
 from pixsearch_trainer.run.run import Run
 from pixsearch_trainer.run.stage import Batches, Judge, StageOptions
 from pixsearch_trainer.teacher import TeacherEmbeddings
@@ -40,7 +41,7 @@ class Material:
     items: Sequence[Any]
     """Of the splits train and val: `CaptionedPicture`s, or `Question`s or `Statement`s, by the task."""
     teacher: TeacherEmbeddings | None
-    """Of the training pictures, in their order, and of their captions."""
+    """Embeddings of the training pictures, in their order, and of all their texts."""
     workers: int
 
     def __post_init__(self) -> None:
@@ -67,7 +68,7 @@ class Material:
     def batches(
         self, draw: Draw, source: Source, *, mirror: bool, data: CaptionedSet | None = None, words: bool = True
     ) -> Batches:
-        """Batches of the pictures drawn of the data, or of the training pictures, with a caption each."""
+        """Batches of the pictures drawn of the data, or of the training pictures, with a text each."""
         run, data = self.run, data or self.training
         rank, processes = run.accelerator.process_index, run.accelerator.num_processes
         pairs_at = data.pairs_at(draw, mirror=mirror, rank=rank, processes=processes)
@@ -95,19 +96,21 @@ class Material:
     def texts(self) -> Texts:
         """All texts of the training pictures as the text stream reads them now."""
         vectors = self._read(self.training.texts)
-        return Texts(vectors, self.training.true_texts.to(vectors.device))
+        return Texts(vectors, self.training.true_texts.to(vectors.device), self.training.has_near_misses)
 
-    def classes(self, classifier: str) -> ClassTeacher | None:
-        """The classifier of a file as a teacher; None where no file is named."""
-        if not classifier:
+    def classes(self, options: ClassOptions) -> ClassTeacher | None:
+        """The classifier as a teacher; None where no file is named."""
+        if not options.classifier:
             return None
-        run, file = self.run, self.run.folder.cache / "classes.safetensors"
+        run, key = self.run, hashlib.sha256(options.classifier.encode()).hexdigest()[:16]
+        file = run.folder.cache / f"classes-{key}.safetensors"
         with run.accelerator.main_process_first():
             if not file.exists():
                 backbone, pictures = self.network.config.backbone, self.training.pictures
-                probabilities = classify(backbone, classifier, pictures, run.device, run.on_progress)
+                probabilities = classify(backbone, options.classifier, pictures, run.device, run.on_progress)
+                file.parent.mkdir(parents=True, exist_ok=True)
                 write_durably(file, save({"probabilities": probabilities}))
-        return ClassTeacher(load_file(file)["probabilities"], self._read(PROMPTS))
+        return ClassTeacher(load_file(file)["probabilities"], self._read(PROMPTS), options.class_weight)
 
     def _read(self, texts: Sequence[str]) -> Tensor:
         self.network.eval()

@@ -13,6 +13,7 @@ from pixsearch_trainer.batches.draws import Draw
 from pixsearch_trainer.batches.sources import Augmentation, Source, pooled_grids
 from pixsearch_trainer.objectives.joint import JointObjective, JointOptions, blocks_of_neighbours, nearest_pictures
 from pixsearch_trainer.objectives.streams import (
+    ClassOptions,
     MapsObjective,
     MapsOptions,
     PixelsObjective,
@@ -40,7 +41,7 @@ class LateOptions(StreamsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CnnOptions(StreamsOptions):
+class CnnOptions(StreamsOptions, ClassOptions):
     """How the CNN is trained with what stands on it (docs/experiments.md, "A CNN that is trained too")."""
 
     batch: int = 512
@@ -61,7 +62,7 @@ def maps_stage(material: Material, options: MapsOptions) -> Stage:
     network = _prepared(material)
     pooled = torch.stack([store.pooled() for store in material.views()], dim=1).to(material.run.device)
     rates = train_only(network, (options.learning_rate, [network.maps]))
-    teachers = material.teacher, material.classes(options.classifier)
+    teachers = material.teacher, material.classes(options)
     objective = MapsObjective(network, material.texts(), options, *teachers)
     return _stage(material, objective, options, rates, pooled_grids(pooled), material.judge_streams(), words=False)
 
@@ -95,7 +96,7 @@ def cnn_stage(material: Material, options: CnnOptions) -> Stage:
         (options.layers_learning_rate, layers),
     )
     network.model.layers.train(bool(layers))
-    teachers = material.teacher, material.classes(options.classifier)
+    teachers = material.teacher, material.classes(options)
     objective = StreamsObjective(network, texts, options, *teachers)
     augmentation = Augmentation(options.smallest_crop, options.stretch, options.light)
     source = material.pixels(material.training.pictures, augmentation)
@@ -120,7 +121,8 @@ def joint_stage(material: Material, options: JointOptions) -> Stage:
     texts = material.texts()
     network.similarity_weight.data.fill_(options.similarity_weight)
     neighbours = _neighbours(material, texts.vectors, options)
-    options = replace(options, block=min(options.block, neighbours.shape[1] + 1))
+    late_weight = 0.0 if network.late_interaction.closed else options.late_weight
+    options = replace(options, block=min(options.block, neighbours.shape[1] + 1), late_weight=late_weight)
     objective = JointObjective(network, texts, options)
     rates = train_only(
         network,
