@@ -23,7 +23,7 @@ from pixsearch_trainer.data.pairs import of_split
 from pixsearch_trainer.grids import encode_sentences
 from pixsearch_trainer.objectives import pretraining
 from pixsearch_trainer.objectives.pretraining import PreTrainingObjective
-from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions
+from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions, Texts
 from pixsearch_trainer.options import TrainOptions, with_settings
 from pixsearch_trainer.recipes.material import Material, as_pictures
 from pixsearch_trainer.recipes.shipped import SHIPPED
@@ -45,10 +45,10 @@ def main(start: Path, pack: Path, out: Path) -> None:
         data = CaptionedSet(of_split(as_pictures(read_pack(pack)), "train"), seed=0)
         if name == "itc":
             train_only(network, (1.0, [network.model.backbone, network.maps, network.model.layers]))
-            sentences = encode_sentences(network, processor, data.captions.sentences, silent)
+            texts = Texts(encode_sentences(network, processor, data.texts, silent), data.true_texts, False)
             # Late interaction contrasts the pairs of a process alone: a step is to be no slower for many processes.
             options = StreamsOptions(feature_dropout=0, hidden_dropout=0, channel_dropout=0, late_weight=0)
-            gradients(StreamsObjective(network, sentences, options), data, processor, out / "itc.pt")
+            gradients(StreamsObjective(network, texts, options), data, processor, out / "itc.pt")
         else:
             with mock.patch.object(pretraining, "mask_words", mask_words_of_even_letters):
                 objective = PreTrainingObjective(network, matching=False, sampling=False)

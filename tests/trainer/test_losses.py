@@ -36,13 +36,13 @@ def test_soft_targets_give_captions_of_like_meaning_their_share() -> None:
 
 def test_the_contrastive_loss_is_the_mean_of_rows_for_captions_and_columns_for_pictures() -> None:
     # Rows: softmax of [log 3, 0] is [3/4, 1/4], of [0, 0] halves. Columns likewise.
-    targets = torch.tensor([[0.5, 0.5], [0.0, 1.0]])
+    targets = torch.tensor([[0.5, 0.5], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1 / 3, 2 / 3]])
     rows = (-0.5 * math.log(3 / 4) - 0.5 * math.log(1 / 4) + LN_2) / 2
-    columns = (-0.5 * math.log(3 / 4) + 1.5 * LN_2) / 2
+    columns = (-math.log(3 / 4) + LN_2) / 2
     texts, images = torch.eye(3)[:2], torch.eye(3)[[0, 2]]
 
-    loss = losses.contrastive_loss(torch.tensor([[LN_3, 0.0], [0.0, 0.0]]), targets)
-    of_the_only_process = losses.contrastive_loss_over_processes(texts, images, torch.tensor(LN_3), targets)
+    loss = losses.contrastive_loss(torch.tensor([[LN_3, 0.0], [0.0, 0.0]]), *targets)
+    of_the_only_process = losses.contrastive_loss_over_processes(texts, images, torch.tensor(LN_3), *targets)
 
     assert [loss.item(), of_the_only_process.item()] == pytest.approx([(rows + columns) / 2] * 2)
 

@@ -27,8 +27,9 @@ from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMix
 from pixsearch.errors import CheckpointInvalid, DatasetError, ModelNotFound
 from pixsearch.model.devices import autocast, best_device
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch_trainer.batches.draws import CaptionedSet
 from pixsearch_trainer.data.pack import open_packed
-from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
+from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.grids import embed_by_length, map_ahead
 from pixsearch_trainer.losses import contrastive_loss, cosines
 from pixsearch_trainer.starting_weights import quieten_hub
@@ -65,7 +66,7 @@ class TeacherEmbeddings:
         """
         theirs = self.scale * cosines(self.texts[captions], self.images[pictures]).to(texts)
         logits = scale * cosines(texts, images)
-        return contrastive_loss(logits, theirs.softmax(1), logits.T, theirs.T.softmax(1))
+        return contrastive_loss(logits, theirs.softmax(1), theirs.T.softmax(1))
 
     def nearest_texts(self, k: int) -> Tensor:
         """Return the indices of the k texts nearest to each picture, nearest first: [pictures, k] on the CPU; fewer
@@ -182,7 +183,7 @@ def caption_by_teacher(
         texts: a file with more sentences for the bank.
 
     Returns:
-        The pictures, and embeddings in the order of these pictures and of `Captions.of` them.
+        The pictures, and embeddings in the order of these pictures and of the texts of a `CaptionedSet` of them.
 
     Raises:
         DatasetError: there is no picture, or the file cannot be read.
@@ -190,14 +191,17 @@ def caption_by_teacher(
     if not pictures:
         raise DatasetError("there is no picture for the teacher to see", "Provide some in the split train")
     bank = text_bank((text for picture in pictures for text in picture.captions), texts, tokenizer)
-    embeddings = embed_with_teacher(teacher, pictures, bank, on_progress)
-    nearest = embeddings.nearest_texts(_SENTENCES_A_PICTURE).tolist()
+    further = {text for picture in pictures for text in (*picture.queries, *picture.labels, *picture.near_misses)}
+    known = [*bank, *sorted(further.difference(bank))]
+    embeddings = embed_with_teacher(teacher, pictures, known, on_progress)
+    of_bank = dataclasses.replace(embeddings, texts=embeddings.texts[: len(bank)])
+    nearest = of_bank.nearest_texts(_SENTENCES_A_PICTURE).tolist()
     captioned = [
         picture if picture.captions else dataclasses.replace(picture, captions=tuple(bank[index] for index in indices))
         for picture, indices in zip(pictures, nearest, strict=True)
     ]
-    index_of = {sentence: index for index, sentence in enumerate(bank)}
-    order = torch.tensor([index_of[sentence] for sentence in Captions.of(captioned).sentences])
+    index_of = {text: index for index, text in enumerate(known)}
+    order = torch.tensor([index_of[text] for text in CaptionedSet(captioned, seed=0).texts])
     return captioned, dataclasses.replace(embeddings, texts=embeddings.texts[order])
 
 

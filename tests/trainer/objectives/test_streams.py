@@ -20,11 +20,21 @@ from pixsearch_trainer.objectives.streams import (
     StreamsOptions,
 )
 from pixsearch_trainer.teacher import TeacherEmbeddings
-from tests.trainer.made_up import CHANNELS, batch_of, both_ways, chance, grid_of, padded, targets_of, unit_vectors
+from tests.trainer.made_up import (
+    CHANNELS,
+    batch_of,
+    both_ways,
+    chance,
+    grid_of,
+    padded,
+    targets_of,
+    texts_of,
+    unit_vectors,
+)
 
 Network = PixelBertForRetrieval
 SENTENCES = unit_vectors(8, 32)
-# Pairs 0 and 1 have one picture, 1 and 2 one caption: none of them is a negative of the other.
+# Pairs 0 and 1 have one picture, 1 and 2 one caption, which so is true of both pictures.
 PICTURES, CAPTIONS = [6, 6, 5, 4], [0, 1, 1, 3]
 
 
@@ -38,7 +48,7 @@ def test_maps_learn_by_soft_targets_and_where_there_is_a_teacher_its_share_by_it
     seen, read = unit_vectors(8, 7).half(), unit_vectors(8, 7, seed=2).half()
     teacher = TeacherEmbeddings(seen, read, scale=5.0) if teacher_weight else None
 
-    found = MapsObjective(network, SENTENCES, options, teacher)(batch)
+    found = MapsObjective(network, texts_of(batch, SENTENCES), options, teacher)(batch)
 
     images, texts = F.normalize(network.maps.image(pooled), dim=1), network.maps.text(SENTENCES[CAPTIONS])
     scores = 20 * texts @ images.T
@@ -70,7 +80,10 @@ def test_the_texts_that_a_teacher_finds_nearest_are_those_of_highest_cosine_in_t
 def losses_of(network: Network, batch: PairBatch, **changes: float) -> dict[str, float]:
     whole = {"feature_dropout": 0, "hidden_dropout": 0, "channel_dropout": 0, "sampled_pixels": 99}
     options = StreamsOptions(**(whole | {"softness": 0.3, "temperature": 0.2} | changes))  # type: ignore[arg-type]
-    return {name: loss.item() for name, loss in StreamsObjective(network, SENTENCES, options)(batch).items()}
+    return {
+        name: loss.item()
+        for name, loss in StreamsObjective(network, texts_of(batch, SENTENCES), options)(batch).items()
+    }
 
 
 @torch.no_grad()
@@ -119,7 +132,10 @@ def test_pixels_read_alone_are_to_come_out_where_their_captions_do(network: Netw
     batch = batch_of(PICTURES, CAPTIONS)
     options = PixelsOptions(feature_dropout=0.0, sampled_pixels=99, softness=0.3, temperature=0.2)
 
-    found = [PixelsObjective(network, SENTENCES, options)(one)["loss"].item() for one in (batch, padded(batch))]
+    found = [
+        PixelsObjective(network, texts_of(batch, SENTENCES), options)(one)["loss"].item()
+        for one in (batch, padded(batch))
+    ]
 
     pictures = F.normalize(network.read_pixels(grid_of(batch)), dim=1)
     expected = both_ways(20 * SENTENCES[CAPTIONS] @ pictures.T, targets_of(batch, SENTENCES, 0.3, 0.2))

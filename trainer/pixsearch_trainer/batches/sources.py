@@ -56,15 +56,18 @@ Source = Callable[[PairsAt, int], Iterator[Seen]]
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Pictures and one caption of each, on the training device."""
+    """Pictures, a text that is true of each and one that is nearly so, on the training device."""
 
     pictures: Tensor
-    """Indices in the data set [batch]; those of captions below likewise."""
+    """Indices in the data set [batch]; those of texts below likewise."""
     captions: Tensor
+    near_misses: Tensor
+    """-1 where a picture has none; its text is then empty."""
     ids: Tensor
-    """[batch, words]; no row where the stage reads no words."""
+    """The captions' words [batch, words]; no row where the stage reads no words. The three below likewise."""
     mask: Tensor
-    """[batch, words]."""
+    near_ids: Tensor
+    near_mask: Tensor
     seen: Seen
     names: list[str]
     """The pictures' files, for messages."""
@@ -81,15 +84,25 @@ def pair_batches(
     device: torch.device,
     words: bool = True,
 ) -> Batches:
-    """Return batches of the pairs of each step, with the words of captions if they are to be read."""
+    """Return batches of the pairs of each step, with the words of texts and near misses if they are to be read."""
 
     def batches(first: int) -> Iterator[PairBatch]:
         for step, seen in enumerate(source(pairs_at, first), first):
             pairs = pairs_at(step)
-            captions = [data.captions.sentences[index] for index in pairs.captions.tolist() if words]
-            names = [str(data.pictures[index].file) for index in pairs.pictures.tolist()]
-            ids, mask = (tensor.to(device) for tensor in word_tensors(processor, captions))
-            yield PairBatch(pairs.pictures.to(device), pairs.captions.to(device), ids, mask, seen, names)
+            pictures, captions, near_misses = pairs.pictures, pairs.captions, pairs.near_misses
+            read, near = (data.texts_at(texts) if words else [] for texts in (captions, near_misses))
+            ids, mask, near_ids, near_mask = (*word_tensors(processor, read), *word_tensors(processor, near))
+            yield PairBatch(
+                pictures=pictures.to(device),
+                captions=captions.to(device),
+                near_misses=near_misses.to(device),
+                ids=ids.to(device),
+                mask=mask.to(device),
+                near_ids=near_ids.to(device),
+                near_mask=near_mask.to(device),
+                seen=seen,
+                names=[str(data.pictures[index].file) for index in pictures.tolist()],
+            )
 
     return batches
 

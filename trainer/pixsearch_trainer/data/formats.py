@@ -99,13 +99,15 @@ def _karpathy_record(image: Any) -> object:
     """
     captions = [field(sentence, "raw", object) for sentence in field(image, "sentences", list)]
     name, folder = field(image, "filename", str), image.get("filepath")
-    further = {
-        "queries": image.get("queries") or [],
-        "labels": [label.get("raw") if isinstance(label, dict) else label for label in image.get("labels") or []],
-        "near_misses": image.get("false") or [],
-    }
+    queries, labels, near_misses = (_listed(image.get(key)) for key in ("queries", "labels", "false"))
+    labels = [label.get("raw") if isinstance(label, dict) else label for label in labels]
+    further = {"queries": queries, "labels": labels, "near_misses": near_misses}
     name = f"{folder}/{name}" if folder else name
     return {"image": name, "captions": captions, "split": image.get("split"), FURTHER_TEXTS: further}
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _gather_coco(images: list[Any], annotations: list[object], into: Gathering) -> None:

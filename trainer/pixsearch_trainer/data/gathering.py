@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.storage import FilePath, Listings, is_remote, to_path
@@ -18,8 +18,8 @@ PICTURE_FIELDS = (
 
 CAPTION_FIELDS = ("caption", "captions", "text", "sentence", "sentences", "description", "comment", "title")
 
-FURTHER_TEXTS = "further texts"
-"""The key of a record's queries, labels and near misses, by these names; no file has it."""
+FURTHER_TEXTS = ("further texts",)
+"""The key of a record's queries, labels and near misses, by these names; a tuple, so that no file can have it."""
 
 SPLIT_NAMES = {"": "train", "training": "train", "restval": "train", "validation": "val", "valid": "val", "dev": "val"}
 """Other names of the splits train and val. restval is the part of COCO's val that Karpathy's split trains on."""
@@ -92,10 +92,14 @@ class Gathering:
         first, known = self._pictures.setdefault(file, (split, {kind: {} for kind in _NOUNS}))
         if split != first:
             raise Malformed(f"{shown(name)} is in the split {shown(split)} here, but in {shown(first)} above")
+        faults = []
         for kind, texts in {"captions": captions, **record.get(FURTHER_TEXTS, {})}.items():
-            faults = [_take_text(one, known[kind]) for one in (texts if isinstance(texts, list) else [texts])]
-            if any(faults):
-                raise Malformed(f"{_NOUNS[kind]} of {shown(name)} {', another '.join(filter(None, faults))}")
+            true = [text for other in _NOUNS if other != kind for text in known[other]] if kind == "near_misses" else []
+            taken = [_take_text(one, known[kind], true) for one in (texts if isinstance(texts, list) else [texts])]
+            if any(taken):
+                faults.append(f"{_NOUNS[kind]} of {shown(name)} {', another '.join(filter(None, taken))}")
+        if faults:
+            raise Malformed("; ".join(faults))
 
     def _find(self, name: str) -> FilePath:
         if _LONE_SURROGATE.search(name):
@@ -115,7 +119,7 @@ def first_existing(files: Iterable[FilePath], name: str, listings: Listings) -> 
     raise Malformed(f"{shown(name)} does not exist")
 
 
-def _take_text(given: object, known: dict[str, None]) -> str | None:
+def _take_text(given: object, known: dict[str, None], true: Sequence[str]) -> str | None:
     """Add a text to those known, or return what is wrong with it."""
     if not isinstance(given, str):
         return "is not text"
@@ -125,5 +129,7 @@ def _take_text(given: object, known: dict[str, None]) -> str | None:
         return "is not UTF-8"
     if text in known:
         return f"is a duplicate: {shown(text)}"
+    if text in true:
+        return f"is true of it too: {shown(text)}"
     known[text] = None
     return None

@@ -33,9 +33,9 @@ class Reading:
 
 
 def read_sets(sets: Sequence[DataSet]) -> Reading:
-    """Read several data sets or packs as one: the pictures of all for training, and those of one val.
+    """Read several data sets or packs as one, of which each may have a val.
 
-    Val is that of the first set that has one. Its pictures are never trained on, even where another set has them.
+    A picture of val is measured once and never trained on, even where another set has it too.
     """
     training: list[CaptionedPicture] = []
     val: list[CaptionedPicture] = []
@@ -45,7 +45,8 @@ def read_sets(sets: Sequence[DataSet]) -> Reading:
         problems += reading.problems
         pictures = [replace(picture, weight=picture.weight * one.weight) for picture in reading.pictures]
         training += of_split(pictures, "train")
-        val = val or of_split(pictures, "val")
+        known = {picture.file for picture in val}
+        val += (picture for picture in of_split(pictures, "val") if picture.file not in known)
     measured = {picture.file for picture in val}
     return Reading([*(picture for picture in training if picture.file not in measured), *val], problems)
 

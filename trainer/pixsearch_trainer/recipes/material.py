@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from pixsearch.durable import write_durably
 from pixsearch.errors import DatasetError
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, PixelBertModel
 from pixsearch_trainer.batches.draws import CaptionedSet, Draw, Draws
 from pixsearch_trainer.batches.sources import Augmentation, Source, cached_grids, packed_pixels, pair_batches
+from pixsearch_trainer.classes import PROMPTS, ClassTeacher, classify
 from pixsearch_trainer.data.nlvr2 import Statement
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.vqa import Question
 from pixsearch_trainer.grids import GridStore, encode_grids, encode_sentences
 from pixsearch_trainer.judging import ValStreams, judge_match, judge_streams
+from pixsearch_trainer.objectives.streams import ClassOptions, Texts
 from pixsearch_trainer.run.run import Run
 from pixsearch_trainer.run.stage import Batches, Judge, StageOptions
 from pixsearch_trainer.teacher import TeacherEmbeddings
@@ -35,12 +41,13 @@ class Material:
     items: Sequence[Any]
     """The splits train and val: `CaptionedPicture`s, or `Question`s or `Statement`s, by the task."""
     teacher: TeacherEmbeddings | None
-    """Embeddings of the training pictures, in their order, and of their captions."""
+    """Embeddings of the training pictures, in their order, and of all their texts."""
     workers: int
 
     def __post_init__(self) -> None:
         pictures = as_pictures(self.items)
-        self.val, training = of_split(pictures, "val")[:VAL_PICTURES], of_split(pictures, "train")
+        val, training = of_split(pictures, "val"), of_split(pictures, "train")
+        self.val = val[:: max(1, math.ceil(len(val) / VAL_PICTURES))]  # some of each set
         if len(training) < 2:
             raise DatasetError(
                 f"{len(training)} captioned pictures are too few", "Provide two or more in the split train"
@@ -61,7 +68,7 @@ class Material:
     def batches(
         self, draw: Draw, source: Source, *, mirror: bool, data: CaptionedSet | None = None, words: bool = True
     ) -> Batches:
-        """Batches of the pictures drawn of the data, or of the training pictures, with a caption each."""
+        """Batches of the pictures drawn of the data, or of the training pictures, with a text each."""
         run, data = self.run, data or self.training
         rank, processes = run.accelerator.process_index, run.accelerator.num_processes
         pairs_at = data.pairs_at(draw, mirror=mirror, rank=rank, processes=processes)
@@ -86,11 +93,28 @@ class Material:
         """The training pictures as `views`."""
         return cached_grids(*self.views())
 
-    def sentences(self) -> Tensor:
-        """All training captions as the text stream reads them now, unit vectors [captions, width]."""
-        run = self.run
+    def texts(self) -> Texts:
+        """All texts of the training pictures as the text stream reads them now."""
+        vectors = self._read(self.training.texts)
+        return Texts(vectors, self.training.true_texts.to(vectors.device), self.training.has_near_misses)
+
+    def classes(self, options: ClassOptions) -> ClassTeacher | None:
+        """The classifier as a teacher; None where no file is named."""
+        if not options.classifier:
+            return None
+        run, key = self.run, hashlib.sha256(options.classifier.encode()).hexdigest()[:16]
+        file = run.folder.cache / f"classes-{key}.safetensors"
+        with run.accelerator.main_process_first():
+            if not file.exists():
+                backbone, pictures = self.network.config.backbone, self.training.pictures
+                probabilities = classify(backbone, options.classifier, pictures, run.device, run.on_progress)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_durably(file, save({"probabilities": probabilities}))
+        return ClassTeacher(load_file(file)["probabilities"], self._read(PROMPTS), options.class_weight)
+
+    def _read(self, texts: Sequence[str]) -> Tensor:
         self.network.eval()
-        return encode_sentences(self.network, run.processor, self.training.captions.sentences, run.on_progress)
+        return encode_sentences(self.network, self.run.processor, texts, self.run.on_progress)
 
     def judge_streams(self) -> Judge | None:
         """None where there is no val."""

@@ -19,7 +19,7 @@ from pixsearch_trainer.batches.draws import CaptionedSet
 from pixsearch_trainer.batches.sources import Augmentation, PairBatch, Source, cached_grids, pair_batches
 from pixsearch_trainer.data import nlvr2, vqa
 from pixsearch_trainer.data.pack import Item
-from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.data.pairs import CaptionedPicture, captions_only
 from pixsearch_trainer.objectives.pretraining import PreTrainingObjective
 from pixsearch_trainer.objectives.ranking import RankingBatch, RankingObjective, add_others
 from pixsearch_trainer.recipes.material import Material, as_pictures, fit_missing_statistics
@@ -192,9 +192,10 @@ def _prepare(material: Material, options: PaperOptions) -> Network:
 
 
 def _training_pairs(material: Material, options: PaperOptions) -> tuple[Batches, int]:
-    """Batches of training pictures with a caption each, and how many an epoch has."""
+    """Batches of training pictures with a caption each, as the paper has them, and how many an epoch has."""
     source, draws = _source(material, material.training.pictures, options), material.draws(options)
-    return material.batches(draws.at, source, mirror=options.augment), draws.steps_an_epoch
+    data = CaptionedSet(captions_only(material.training.pictures), material.run.seed)
+    return material.batches(draws.at, source, mirror=options.augment, data=data), draws.steps_an_epoch
 
 
 def _source(
@@ -229,7 +230,7 @@ def _judge_by_loss(material: Material, objective: Objective, options: PaperOptio
     """By the loss on the first batches of val, with the same chance at every look; None where there is no val."""
     if not material.val:
         return None
-    run, data = material.run, CaptionedSet(material.val, material.run.seed)
+    run, data = material.run, CaptionedSet(captions_only(material.val), material.run.seed)
 
     def judge() -> tuple[float, dict[str, object]]:
         losses: list[dict[str, Tensor]] = []

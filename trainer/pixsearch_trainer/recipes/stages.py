@@ -13,7 +13,7 @@ from pixsearch_trainer.batches.draws import Draw
 from pixsearch_trainer.batches.sources import Augmentation, Source, pooled_grids
 from pixsearch_trainer.objectives.joint import JointObjective, JointOptions, blocks_of_neighbours, nearest_pictures
 from pixsearch_trainer.objectives.streams import (
-    ContrastiveObjective,
+    ClassOptions,
     MapsObjective,
     MapsOptions,
     PixelsObjective,
@@ -22,7 +22,7 @@ from pixsearch_trainer.objectives.streams import (
     StreamsOptions,
 )
 from pixsearch_trainer.recipes.material import Material, fit_missing_statistics
-from pixsearch_trainer.run.stage import Judge, Stage, StageOptions, adamw, train_only
+from pixsearch_trainer.run.stage import Judge, Objective, Stage, StageOptions, adamw, train_only
 
 _FIRST_SCALE = 20.0  # of late interaction, which is closed at 0
 
@@ -41,7 +41,7 @@ class LateOptions(StreamsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CnnOptions(StreamsOptions):
+class CnnOptions(StreamsOptions, ClassOptions):
     """How the CNN is trained with what stands on it (docs/experiments.md, "A CNN that is trained too")."""
 
     batch: int = 512
@@ -62,7 +62,8 @@ def maps_stage(material: Material, options: MapsOptions) -> Stage:
     network = _prepared(material)
     pooled = torch.stack([store.pooled() for store in material.views()], dim=1).to(material.run.device)
     rates = train_only(network, (options.learning_rate, [network.maps]))
-    objective = MapsObjective(network, material.sentences(), options, material.teacher)
+    teachers = material.teacher, material.classes(options)
+    objective = MapsObjective(network, material.texts(), options, *teachers)
     return _stage(material, objective, options, rates, pooled_grids(pooled), material.judge_streams(), words=False)
 
 
@@ -76,7 +77,7 @@ def late_stage(material: Material, options: LateOptions) -> Stage:
     _open(network)
     late = network.late_interaction
     rates = train_only(network, (options.learning_rate, [late]), (options.scale_learning_rate, [late.scale]))
-    objective = StreamsObjective(network, material.sentences(), options)
+    objective = StreamsObjective(network, material.texts(), options)
     return _stage(material, objective, options, rates, material.cached(), material.judge_streams())
 
 
@@ -86,7 +87,7 @@ def cnn_stage(material: Material, options: CnnOptions) -> Stage:
     """
     network = _prepared(material)
     _open(network)
-    sentences = material.sentences()
+    texts = material.texts()
     layers = [network.model.layers] if options.layers_learning_rate else []
     rates = train_only(
         network,
@@ -95,7 +96,8 @@ def cnn_stage(material: Material, options: CnnOptions) -> Stage:
         (options.layers_learning_rate, layers),
     )
     network.model.layers.train(bool(layers))
-    objective = StreamsObjective(network, sentences, options, material.teacher)
+    teachers = material.teacher, material.classes(options)
+    objective = StreamsObjective(network, texts, options, *teachers)
     augmentation = Augmentation(options.smallest_crop, options.stretch, options.light)
     source = material.pixels(material.training.pictures, augmentation)
     return _stage(material, objective, options, rates, source, material.judge_streams())
@@ -104,7 +106,7 @@ def cnn_stage(material: Material, options: CnnOptions) -> Stage:
 def pixels_stage(material: Material, options: PixelsOptions) -> Stage:
     """The pixels' way into a frozen Transformer."""
     network = _prepared(material)
-    objective = PixelsObjective(network, material.sentences(), options)
+    objective = PixelsObjective(network, material.texts(), options)
     rates = train_only(
         network,
         (options.learning_rate, pixel_parts(network)),
@@ -116,12 +118,12 @@ def pixels_stage(material: Material, options: PixelsOptions) -> Stage:
 def joint_stage(material: Material, options: JointOptions) -> Stage:
     """The joint stream, on grids of a frozen CNN; the streams are trained along, and held."""
     network = _prepared(material)
-    sentences = material.sentences()
+    texts = material.texts()
     network.similarity_weight.data.fill_(options.similarity_weight)
-    neighbours = _neighbours(material, sentences, options)
+    neighbours = _neighbours(material, texts.vectors, options)
     late_weight = 0.0 if network.late_interaction.closed else options.late_weight
     options = replace(options, block=min(options.block, neighbours.shape[1] + 1), late_weight=late_weight)
-    objective = JointObjective(network, sentences, options)
+    objective = JointObjective(network, texts, options)
     rates = train_only(
         network,
         (options.learning_rate, [network.model.layers]),
@@ -153,7 +155,7 @@ def _open(network: PixelBertForRetrieval) -> None:
 
 def _stage(
     material: Material,
-    objective: ContrastiveObjective,
+    objective: Objective,
     options: StageOptions,
     rates: dict[nn.Parameter, float],
     source: Source,
