@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,26 +95,40 @@ class Material:
 
     def texts(self) -> Texts:
         """All texts of the training pictures as the text stream reads them now."""
-        vectors = self._read(self.training.texts)
+        vectors = self._read("texts", self.training.texts)
         return Texts(vectors, self.training.true_texts.to(vectors.device), self.training.has_near_misses)
 
     def classes(self, options: ClassOptions) -> ClassTeacher | None:
         """The classifier as a teacher; None where no file is named."""
         if not options.classifier:
             return None
-        run, key = self.run, hashlib.sha256(options.classifier.encode()).hexdigest()[:16]
-        file = run.folder.cache / f"classes-{key}.safetensors"
+        run, backbone, pictures = self.run, self.network.config.backbone, self.training.pictures
+        probabilities = self._kept(
+            "classes",
+            hashlib.sha256(options.classifier.encode()),
+            lambda: classify(backbone, options.classifier, pictures, run.device, run.on_progress),
+        )
+        return ClassTeacher(probabilities.cpu(), self._read("prompts", PROMPTS), options.class_weight)
+
+    def _read(self, name: str, texts: Sequence[str]) -> Tensor:
+        """Texts as the text stream reads them now; stages that leave it as it is share them."""
+        run, model = self.run, self.network.eval().model
+        digest = hashlib.sha256("\0".join(texts).encode())
+        for part in (model.word_embedding, model.layers):
+            for tensor in part.state_dict().values():
+                digest.update(tensor.cpu().numpy().tobytes())
+        return self._kept(name, digest, lambda: encode_sentences(self.network, run.processor, texts, run.on_progress))
+
+    def _kept(self, name: str, digest: hashlib._Hash, make: Callable[[], Tensor]) -> Tensor:
+        """What one process made, from the cache, which holds one of each name."""
+        run, file = self.run, self.run.folder.cache / f"{name}-{digest.hexdigest()[:16]}.safetensors"
         with run.accelerator.main_process_first():
             if not file.exists():
-                backbone, pictures = self.network.config.backbone, self.training.pictures
-                probabilities = classify(backbone, options.classifier, pictures, run.device, run.on_progress)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(file, save({"probabilities": probabilities}))
-        return ClassTeacher(load_file(file)["probabilities"], self._read(PROMPTS), options.class_weight)
-
-    def _read(self, texts: Sequence[str]) -> Tensor:
-        self.network.eval()
-        return encode_sentences(self.network, self.run.processor, texts, self.run.on_progress)
+                for stale in file.parent.glob(f"{name}-*.safetensors"):
+                    stale.unlink()
+                write_durably(file, save({name: make()}))
+        return load_file(file)[name].to(run.device)
 
     def judge_streams(self) -> Judge | None:
         """None where there is no val."""
