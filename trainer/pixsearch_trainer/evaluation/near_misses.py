@@ -87,7 +87,8 @@ def score_near_misses(
     Args:
         encoded: the same pictures.
         stand_in: embedding and grid of what no text is about. The names of its scores end in ", stand-in".
-        others: with how many other pictures, drawn once, the mean score of a text is taken.
+        others: with how many other pictures, drawn at random, a text's mean joint score is taken; that of similarity is
+            taken with all.
     """
     count, drawn = len(pictures), random.Random(seed)
     embeddings = np.concatenate([encoded.embeddings, stand_in[0][None]])
@@ -99,14 +100,15 @@ def score_near_misses(
         chosen = [place, count, *rest]
         for truth, texts in enumerate((picture.true, picture.false)):
             for kind, text in enumerate(texts):
-                similarity = embeddings[chosen] @ runtime.embed_texts([text])[0]
+                similarity = embeddings @ runtime.embed_texts([text])[0]
                 match = runtime.match(text, [grids[one] for one in chosen], embeddings[chosen])
-                for stage, found in (("similarity", similarity), ("joint", match)):
-                    scores[stage][:, truth, kind, place] = found[0], found[1], found[2:].mean()
+                mean = (similarity[:count].sum() - similarity[place]) / (count - 1)
+                scores["similarity"][:, truth, kind, place] = similarity[place], similarity[count], mean
+                scores["joint"][:, truth, kind, place] = match[0], match[1], match[2:].mean()
         on_progress(Progress("matching near misses", place + 1, count))
     results = {}
-    for stage, (own, stood_in, mean) in scores.items():
-        results[stage] = NearMissScores(*(own - mean))
-        slopes = np.array([np.polyfit(mean[:, kind].ravel(), stood_in[:, kind].ravel(), 1)[0] for kind in (0, 1)])
-        results[f"{stage}, stand-in"] = NearMissScores(*(stood_in - slopes[:, None] * mean))
+    for stage, (own, stood_in, means) in scores.items():
+        results[stage] = NearMissScores(*(own - means))
+        slopes = np.array([np.polyfit(means[:, kind].ravel(), stood_in[:, kind].ravel(), 1)[0] for kind in (0, 1)])
+        results[f"{stage}, stand-in"] = NearMissScores(*(stood_in - slopes[:, None] * means))
     return results
