@@ -73,11 +73,11 @@ def test_a_checkpoint_lists_the_words_that_it_and_its_start_were_taught(
     fit: Fit, discs: Path, tiny_start: Path, tmp_path: Path
 ) -> None:
     start = Path(shutil.copytree(tiny_start, tmp_path / "start"))
-    fit(model=str(start), data=(str(discs),), set=STEPS)
+    fit(model=start, data=discs, set=STEPS)
     assert read_words(tmp_path / "out") is None  # nobody knows what the start was taught
 
     (start / "words.txt").write_text("red\t3\ncat\t2\n")
-    fit(model=str(start), data=(str(discs),), set=STEPS)
+    fit(model=start, data=discs, set=STEPS)
 
     colours = dict.fromkeys(("green", "blue", "white", "black", "pink"), 1)
     assert read_words(tmp_path / "out") == {"all": 6, "red": 4, "cat": 2} | colours

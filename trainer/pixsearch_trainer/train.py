@@ -107,8 +107,9 @@ def train(options: TrainOptions, listener: Listener) -> Report:
             run.train(recipe.plan(options, settings, material), options.resume)
             if accelerator.is_main_process:
                 if task.name == "retrieval":
-                    sentences = (text for picture in material.training.pictures for text in picture.captions)
-                    add_words(folder.out, processor.words_taught, sentences)
+                    pictures = material.training.pictures
+                    texts = (text for one in pictures for text in (*one.captions, *one.queries, *one.labels))
+                    add_words(folder.out, processor.words_taught, texts)
                 if recipe.calibrates and not options.dry_run:
                     finish(folder.out, material.val, *callbacks)
                 folder.end()
