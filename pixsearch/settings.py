@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
 
-from pixsearch.errors import UsageError
+from pixsearch.errors import PixsearchError
 
 DATABASE_NAME = "library.db"
 """What makes a folder a library."""
@@ -26,14 +27,8 @@ def library_place(given: str | None = None) -> Place:
 
 
 def data_folder() -> Path:
-    """For what the user would miss. Raises UsageError where there is no home folder."""
-    try:
-        return platformdirs.user_data_path("pixsearch", appauthor=False)
-    except RuntimeError as error:
-        raise UsageError(
-            "there is no home folder, and so no default library and no folder of models",
-            "Name the library with --library, the checkpoint by its folder, or set HOME",
-        ) from error
+    """For what the user would miss."""
+    return _of_user(platformdirs.user_data_path)
 
 
 def models_folder() -> Path:
@@ -42,16 +37,27 @@ def models_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """For what can be made again. It may be deleted at any time. Raises UsageError where there is no home folder."""
-    try:
-        return platformdirs.user_cache_path("pixsearch", appauthor=False)
-    except RuntimeError as error:
-        raise UsageError("there is no home folder, and so no cache folder", "Set HOME or XDG_CACHE_HOME") from error
+    """For what can be made again. It may be deleted at any time."""
+    return _of_user(platformdirs.user_cache_path)
+
+
+def config_folder() -> Path:
+    """For what the user has set."""
+    return _of_user(platformdirs.user_config_path)
 
 
 def compiled_folder() -> Path | None:
     """Where checkpoints lie as they were compiled for this machine; None where there is no place to keep them."""
     try:
         return cache_folder() / "compiled"
-    except UsageError:
+    except PixsearchError:
         return None
+
+
+def _of_user(folder_of: Callable[..., Path]) -> Path:
+    """Raises PixsearchError where there is no home directory."""
+    try:
+        return folder_of("pixsearch", appauthor=False)
+    except RuntimeError as error:  # in a container, a user need not have an entry in /etc/passwd
+        hint = "Set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME"
+        raise PixsearchError("this user has no home directory", hint) from error

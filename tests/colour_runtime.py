@@ -28,10 +28,12 @@ class ColourRuntime:
         fingerprint: str = "c0" * 32,
         default_order: Literal["match", "similarity"] = "match",
         calibrated: bool = False,
+        unknown: tuple[str, ...] = (),
     ) -> None:
         self.fingerprint = fingerprint
         self.default_order = default_order
         self.calibrated = calibrated
+        self.unknown = unknown
         self.pictures_encoded = 0
         self.pairs_matched = 0
 
@@ -67,6 +69,9 @@ class ColourRuntime:
         """1 less the largest difference of a colour."""
         here, there = (np.frombuffer(packed, dtype=np.float32) for packed in (grid, other))
         return 1 - float(abs(here - there).max())
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        return tuple(word for word in text.split() if word in self.unknown)
 
     def probability(self, logits: Floats) -> Floats | None:
         return (1 / (1 + np.exp(-logits))).astype(np.float32) if self.calibrated else None

@@ -9,24 +9,37 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixsearch.durable import write_durably
+from pixsearch.errors import UsageError
+from pixsearch.progress import ProgressCallback
 from pixsearch.search.query import DEFAULT_CANDIDATES
-from pixsearch_cli.measured_data import DataOption, ImagesOption, SplitOption, encode_split
+from pixsearch.storage import to_path
+from pixsearch_cli.measured_data import SplitOption, encode_split
 from pixsearch_cli.options import CheckpointOption, JsonOption, MaxBadOption
 from pixsearch_cli.output import print_json, print_table, progress_bars
 
 if TYPE_CHECKING:
-    from pixsearch_trainer.evaluation.calibration import Bin
+    from pixsearch.search.runtime import Runtime
+    from pixsearch_trainer.evaluation.calibration import Bin, CalibrationReport
+    from pixsearch_trainer.evaluation.known_pairs import KnownPairs
 
 
 def calibrate(
-    data: DataOption,
-    images: ImagesOption = None,
+    judged: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Judged queries to the photos in --images.", show_default=False)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|DIR", help="Pictures and captions instead, as train reads.", show_default=False),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where the pictures are. [default: the folder of the file]")
+    ] = None,
     model: CheckpointOption = None,
     split: SplitOption = None,
     candidates: Annotated[
-        int, typer.Option(min=2, metavar="K", help="How many of its nearest pictures each caption is matched with.")
+        int, typer.Option(min=2, metavar="K", help="How many of its nearest photos each judged query is matched with.")
     ] = DEFAULT_CANDIDATES,
-    sample: Annotated[int, typer.Option(min=2, metavar="N", help="How many captions to draw at random.")] = 1000,
+    sample: Annotated[int, typer.Option(min=2, metavar="N", help="How many captioned pictures to draw.")] = 400,
     seed: Annotated[int, typer.Option(help="The seed of --sample.")] = 0,
     diagram: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the reliability as SVG.")] = None,
     max_bad: MaxBadOption = None,
@@ -34,33 +47,74 @@ def calibrate(
 ) -> None:
     """Fit the curve that turns a match into a probability, and write it into the checkpoint's config.json.
 
-    For example: pixsearch calibrate --data dataset.json --images pictures --model my-model
+    The probability is that a person would say that the photo shows what was asked. For example:
 
-    The model must not have been trained on the data. Its pairs are what a search would look at: each caption with its
-    nearest pictures, a right one among them. Libraries need not be indexed again.
+    pixsearch calibrate --judged queries.json --images album --model my-model
+
+    pixsearch calibrate --data dataset.json --images pictures --model my-model
+
+    The model must not have been trained on the pictures. Libraries need not be indexed again.
     """
     from pixsearch.model.checkpoints import find_checkpoint, save_calibration
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_trainer.evaluation.calibration import calibrate as fit_on
+    from pixsearch_trainer.evaluation.known_pairs import caption_pairs, choose_pictures
 
+    if (judged is None) == (data is None):
+        raise UsageError("calibrate needs either --judged or --data", "Give one of the two")
     checkpoint = find_checkpoint(model)
     runtime = PixelBertRuntime(checkpoint)
     with progress_bars() as show:
-        encoded = encode_split(runtime, data, images, split, max_bad, show)
-        report = fit_on(runtime, encoded, candidates, sample, seed, show)
+        if judged is not None:
+            pairs = _match_judged(runtime, judged, images, candidates, show)
+        else:
+            assert data is not None
+            encoded = encode_split(
+                runtime, data, images, split, max_bad, show, lambda of: choose_pictures(of, sample, seed)
+            )
+            pairs = caption_pairs(runtime, encoded, show)
+        report = fit_on(pairs)
     save_calibration(checkpoint, report.calibration)
     if diagram is not None:
         write_durably(diagram, reliability_diagram(report.bins).encode())
     if as_json:
         print_json(dataclasses.asdict(report))
-        return
+    else:
+        _print_report(report)
+
+
+def _match_judged(
+    runtime: Runtime, judged: str, images: str | None, candidates: int, show: ProgressCallback
+) -> KnownPairs:
+    from pixsearch_trainer.evaluation.judged import encode_album, read_judged, right_photos, search_album
+    from pixsearch_trainer.evaluation.known_pairs import judged_pairs
+
+    file = to_path(judged)
+    queries = read_judged(file)
+    album = encode_album(runtime, file.parent if images is None else to_path(images), show)
+    texts, right = [query.text for query in queries], right_photos(queries, album)
+    return judged_pairs(search_album(runtime, album, texts, right, candidates, show))
+
+
+def _print_report(report: CalibrationReport) -> None:
     rows = [[f"{one.probability:.1%}", f"{one.share:.1%}", f"{one.pairs:,}"] for one in report.bins]
     print_table(["predicted", "observed", "pairs"], rows)
-    temperature, bias = report.calibration.temperature, report.calibration.bias
+    print()
+    headings = ["at", f"answered of {report.present:,}", f"refused of {report.absent:,}"]
+    rows = [[f"{one.probability:.1f}", f"{one.answered:,}", f"{one.refused:,}"] for one in report.trade_off]
+    print_table(headings, rows)
+    print()
+    if report.likely_right is not None and report.likely_said is not None:
+        print(
+            f"at 0.5 and above: {report.likely:,} {'pair' if report.likely == 1 else 'pairs'}, "
+            f"{report.likely_right:.1%} right, {report.likely_said:.1%} predicted"
+        )
     print(
-        f"probability = sigmoid(match / {temperature:.4g} {bias:+.4g}); expected calibration error "
-        f"{report.expected_error:.2%} over {report.pairs:,} pairs, {report.matching:,} of which match"
+        f"log loss {report.log_loss:.4f}, expected calibration error {report.expected_error:.2%} over "
+        f"{report.pairs:,} pairs, {report.right:,} of which are right"
     )
+    slope, intercept = report.calibration.slope, report.calibration.intercept
+    print(f"probability = sigmoid({slope:.4g} x match {intercept:+.4g}), 0.5 at a match of {-intercept / slope:.4g}")
 
 
 def reliability_diagram(bins: tuple[Bin, ...]) -> str:
@@ -91,7 +145,7 @@ def reliability_diagram(bins: tuple[Bin, ...]) -> str:
 <g fill="#333" text-anchor="middle">
 {ticks}
 <text x="{edge / 2}" y="{edge - 4}">predicted probability, %</text>
-<text x="12" y="{edge / 2}" transform="rotate(-90 12 {edge / 2})">observed share of matches, %</text>
+<text x="12" y="{edge / 2}" transform="rotate(-90 12 {edge / 2})">share that is right, %</text>
 </g>
 </svg>
 """

@@ -14,9 +14,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-import platformdirs
-
-from pixsearch.errors import UsageError
+from pixsearch.errors import PixsearchError, UsageError
+from pixsearch.settings import config_folder
 
 EVERYWHERE = ("library", "model")
 
@@ -25,11 +24,7 @@ Options = Mapping[str, frozenset[str]]
 
 
 def config_path() -> Path:
-    """Raises UsageError where there is no home folder."""
-    try:
-        return platformdirs.user_config_path("pixsearch", appauthor=False) / "config.toml"
-    except RuntimeError as error:
-        raise UsageError("there is no home folder, and so no config file", "Set HOME or XDG_CONFIG_HOME") from error
+    return config_folder() / "config.toml"
 
 
 def read_config(options: Options) -> dict[str, dict[str, object]]:
@@ -39,7 +34,7 @@ def read_config(options: Options) -> dict[str, dict[str, object]]:
     """
     try:
         path = config_path()
-    except UsageError:  # what needs the file says so
+    except PixsearchError:  # who has no home directory has no file there; commands that need one will say so
         return {}
     try:
         text = path.read_text(encoding="utf-8")

@@ -28,6 +28,7 @@ _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.4 system-ui, sans-serif; }
 body { margin: 1.5rem; }
 h1 { font-size: 1.3rem; font-weight: 600; }
+h2 { font-size: 1rem; font-weight: 600; opacity: .75; border-top: 1px solid #8888; padding-top: .6rem; }
 ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 1.2rem;
      grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); }
 img { width: 100%; height: 12rem; object-fit: contain; background: #8882; border-radius: .3rem; }
@@ -49,6 +50,8 @@ class Section:
     hits: Sequence[Hit]
     explanations: Sequence[Explanation | None]
     """One for each hit; None where there are no words to explain."""
+    unknown_words: Sequence[str] = ()
+    """Those of the query that nobody taught the model."""
 
 
 def write_page(file: Path, sections: Sequence[Section]) -> None:
@@ -72,9 +75,16 @@ def write_page(file: Path, sections: Sequence[Section]) -> None:
 
 
 def _section(section: Section) -> str:
-    items = "".join(_item(hit, why) for hit, why in zip(section.hits, section.explanations, strict=True))
-    found = f"<ol>\n{items}</ol>" if items else "<p>nothing in this library matches</p>"
+    items = [_item(hit, why) for hit, why in zip(section.hits, section.explanations, strict=True)]
+    likely = sum(hit.likely is not False for hit in section.hits)
+    found = _list(items[:likely]) if items else "<p>nothing in this library matches</p>"
+    if likely < len(items):
+        found += f"<h2>Less likely</h2>\n{_list(items[likely:])}"
     return f"<section>\n<h1>{html.escape(section.query)}</h1>\n{found}\n</section>"
+
+
+def _list(items: Sequence[str]) -> str:
+    return f"<ol>\n{''.join(items)}</ol>\n" if items else ""
 
 
 def _item(hit: Hit, why: Explanation | None) -> str:

@@ -21,8 +21,10 @@ from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import kinds, print_json, progress_bars, say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pixsearch import Library
-    from pixsearch.library.records import Failure, LibraryModel
+    from pixsearch.library.records import Failure, Switch
     from pixsearch_indexer import IndexReport, Survey
 
 NOT_ALL_DONE = 1
@@ -111,6 +113,7 @@ def index(
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
     tell_offline(report.offline)
+    tell_switch(report.switch)
     if as_json:
         print_json(asdict(report))
     else:
@@ -145,9 +148,7 @@ def _index(
     model: str | None,
     options: Mapping[str, Any],
 ) -> tuple[IndexReport, list[Failure]]:
-    from pixsearch.model.checkpoints import checkpoint_for
-
-    checkpoint = checkpoint_for(model, indexed_with(place))
+    checkpoint = checkpoint_to_index(place, model)
     # Only now: a name that is no model's need not wait for the rest.
     from pixsearch import Library
     from pixsearch_indexer import CheckpointEncoder, index_folders
@@ -175,13 +176,14 @@ def _survey(folders: list[FilePath], place: Place, rules: Mapping[str, Any]) -> 
         return survey(library, folders, new_rules)
 
 
-def indexed_with(place: Place) -> LibraryModel | None:
-    """The model of the library there, if there is one already; a mistake in --model must not make an empty one."""
+def checkpoint_to_index(place: Place, model: str | None) -> Path:
+    """See `Library.checkpoint`, also where there is no library yet; a mistake in --model must not make an empty one."""
     from pixsearch import Library
+    from pixsearch.model.checkpoints import checkpoint_for
 
     with suppress(LibraryNotFound), Library.open(place) as library:
-        return library.model()
-    return None
+        return library.checkpoint(model, to_index=True)
+    return checkpoint_for(model, None)
 
 
 def _of_this_run(folders: list[FilePath], library: Library) -> list[Failure]:
@@ -208,6 +210,23 @@ def tell_not_read(not_read: Mapping[str, int]) -> None:
     """Say which files are no pictures, if there are any."""
     if not_read:
         print(f"not read: {kinds(not_read)}")
+
+
+def tell_switch(switch: Switch | None) -> None:
+    if switch is not None:
+        say(unfinished(switch))
+
+
+def unfinished(switch: Switch) -> str:
+    """Say what an unfinished switch to another model leaves to be done."""
+    from pixsearch.library.switching import about
+
+    count = f"{switch.to_encode:,} {'photo is' if switch.to_encode == 1 else 'photos are'}"
+    line = f"{count} not yet encoded by the model {switch.model.name} ({switch.model.fingerprint[:8]})"
+    if switch.to_encode and switch.offline == switch.to_encode:
+        return f"{line}: offline. Run pixsearch index when their folders are back"
+    offline = f", {switch.offline:,} of them offline" if switch.offline else ""
+    return f"{line}{offline}. Go on with: pixsearch index ({about(switch.seconds)})"
 
 
 def summary(report: IndexReport) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pixsearch import Hit
+    from pixsearch import Hit, TextHit
     from pixsearch.library.records import Failure, LibraryStatus, Metadata, Note
     from pixsearch.search.explain import Explanation
 
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 def path_text(value: object) -> str:
     """For what `json.dumps` does not know: a path as a string, with lone surrogates for what is no UTF-8 in it.
 
+    It is read as UTF-8 whatever the locale: JSON goes to programs.
+
     Raises TypeError for anything but a path.
     """
     if isinstance(value, Path):
-        return str(value)
+        return os.fsencode(value).decode(errors="surrogateescape")
     from upath import UPath  # only now: for those who have photos in object storage
 
     if isinstance(value, UPath):
@@ -36,10 +39,15 @@ def hit_record(hit: Hit) -> dict[str, object]:
         "similarity_rank": hit.similarity_rank,
         "match": hit.match,
         "probability": hit.probability,
+        "likely": hit.likely,
         "copies": hit.copies,
         "similar": hit.similar,
         **metadata_record(hit.metadata),
     }
+
+
+def text_hit_record(hit: TextHit) -> dict[str, object]:
+    return asdict(hit) | {"likely": hit.likely}
 
 
 def metadata_record(metadata: Metadata) -> dict[str, object]:
@@ -75,6 +83,7 @@ def status_record(status: LibraryStatus, failures: Sequence[Failure], notes: Seq
         "library": status.library,
         "model": status.model and status.model.name,
         "fingerprint": status.model and status.model.fingerprint,
+        "switch": status.switch and asdict(status.switch),
         "roots": [
             {"path": root.path, "online": root.online, "photos": root.photos, "not_read": root.not_read}
             | asdict(root.rules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from pixsearch_cli.output import tell_problems
 
 if TYPE_CHECKING:
     from pixsearch.search.runtime import Runtime
+    from pixsearch_trainer.data.pairs import CaptionedPicture
     from pixsearch_trainer.data.problems import Problem
     from pixsearch_trainer.evaluation.encoding import EncodedPictures
 
@@ -28,11 +30,18 @@ SplitOption = Annotated[
 
 
 def encode_split(
-    runtime: Runtime, data: str, images: str | None, split: str | None, max_bad: int | None, show: ProgressCallback
+    runtime: Runtime,
+    data: str,
+    images: str | None,
+    split: str | None,
+    max_bad: int | None,
+    show: ProgressCallback,
+    choose: Callable[[list[CaptionedPicture]], list[CaptionedPicture]] = lambda pictures: pictures,
 ) -> EncodedPictures:
     """Encode the captioned pictures of a split: the only one, or val, where none is named.
 
-    Raises UsageError where it has none, DatasetError where the data has more problems than `max_bad`.
+    `choose` is given its pictures and returns those to encode. Raises UsageError where there is none, DatasetError
+    where the data has more problems than `max_bad`.
     """
     from pixsearch_trainer.data.checking import enforce_limit
     from pixsearch_trainer.data.reading import read_captioned
@@ -52,6 +61,7 @@ def encode_split(
         enforce_limit(reading.problems, max_bad, len(reading.pictures))
 
     pass_over()
-    encoded = encode(runtime, [picture for picture in pictures if picture.split == split], show, pass_over)
+    chosen = choose([picture for picture in pictures if picture.split == split])
+    encoded = encode(runtime, chosen, show, pass_over)
     tell_problems(reading.problems)
     return encoded

@@ -40,8 +40,13 @@ def print_json(record: Mapping[str, object]) -> None:
     print(json.dumps(record, default=path_text))
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns aligned to the right, but for the last. No line is wrapped or cut, so that paths can be copied."""
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", title_before: int | None = None
+) -> None:
+    """Columns aligned to the right, but for the last. No line is wrapped or cut, so that paths can be copied.
+
+    Before the row of that number, from 0, stands a title.
+    """
     from rich.console import Console  # 60 ms, as below, for those who see it
     from rich.text import Text
 
@@ -49,6 +54,8 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     console = Console(highlight=False)
     for number, row in enumerate([headings, *rows]):
+        if title_before is not None and number == title_before + 1:
+            console.print(Text(title, style="dim"), soft_wrap=True)
         aligned = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
         console.print(Text("  ".join([*aligned, row[-1]]), style="" if number else "dim"), soft_wrap=True)
 

@@ -18,6 +18,7 @@ from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import DATABASE_NAME, Place, library_place
 from pixsearch.storage import to_path
 from pixsearch_cli.html_page import Section, write_page
+from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import say
 from pixsearch_cli.query_filters import (
@@ -36,7 +37,15 @@ from pixsearch_cli.query_filters import (
     date,
 )
 from pixsearch_cli.query_parts import other_parts
-from pixsearch_cli.query_results import copy_hits, open_best, print_hits, print_json_lines, print_paths, print_text_hits
+from pixsearch_cli.query_results import (
+    copy_hits,
+    never_taught,
+    open_best,
+    print_hits,
+    print_json_lines,
+    print_paths,
+    print_text_hits,
+)
 
 if TYPE_CHECKING:
     from pixsearch import SearchEngine
@@ -89,7 +98,8 @@ def query(
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", metavar="P", help="Only matches as probable as this, from 0 to 1.")
+        float | None,
+        typer.Option("--threshold", metavar="P", help="Only photos at least so probable, from 0 to 1."),
     ] = None,
     duplicates: Annotated[
         Duplicates, typer.Option("--duplicates", help="Pictures that look the same: one line, or each its own.")
@@ -175,8 +185,10 @@ def query(
     answers = _search(asked, top_k, library_place(library), model, html is not None)
     for answer in answers:
         question, hits = answer.query, answer.hits
+        if answer.unknown_words:
+            say(never_taught(answer.unknown_words))
         if as_json:
-            print_json_lines(hits, None if queries is None else question)
+            print_json_lines(hits, None if queries is None else question, answer.unknown_words)
         elif paths or null:
             print_paths(hits, b"\0" if null else b"\n")
         elif hits:
@@ -235,7 +247,8 @@ def _search(
             hits = [] if engine is None else engine.search(query, k)
             words = query.main_words if explained else None
             why = [None if engine is None or words is None else engine.explain(words.text, hit.id) for hit in hits]
-            answers.append(Section(shown, hits, why))
+            unknown = () if engine is None else engine.unknown_words(query)
+            answers.append(Section(shown, hits, why, unknown))
     return answers
 
 
@@ -255,10 +268,12 @@ def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = 
     from pixsearch import Library, SearchEngine
 
     with Library.open(place) as library:
-        if (indexed_with := library.model()) is None:
+        if library.model() is None:
             yield None
             return
-        checkpoint = checkpoint_for(model, indexed_with)
+        checkpoint = library.checkpoint(model)
         if runtime is None or checkpoint != likely:
             runtime = PixelBertRuntime(checkpoint, gpu=many)
+        if (switch := library.switch()) is not None and switch.searched:
+            say(unfinished(switch))
         yield SearchEngine(library, runtime)

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,7 +17,7 @@ from pixsearch.errors import PictureError, PixsearchError
 from pixsearch.printable import printable
 from pixsearch.search.hits import percent
 from pixsearch.storage import FilePath, may_exist, open_file, path_bytes
-from pixsearch_cli.json_records import hit_record
+from pixsearch_cli.json_records import hit_record, text_hit_record
 from pixsearch_cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -26,12 +25,20 @@ if TYPE_CHECKING:
 
 _PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
 """In cells of the terminal."""
+LESS_LIKELY = "less likely:"
 
 
-def print_json_lines(hits: Sequence[Hit], query: str | None) -> None:
+def print_json_lines(hits: Sequence[Hit], query: str | None, unknown_words: Sequence[str]) -> None:
     """With the query in front where there are several."""
     for hit in hits:
-        print_json(({} if query is None else {"query": query}) | hit_record(hit))
+        line = ({} if query is None else {"query": query}) | hit_record(hit)
+        print_json(line | {"unknown_words": unknown_words})
+
+
+def never_taught(words: Sequence[str]) -> str:
+    """Say which words of a query nobody taught the model."""
+    quoted = [f'"{word}"' for word in words]
+    return f"the model was never taught {' or '.join(filter(None, [', '.join(quoted[:-1]), quoted[-1]]))}"
 
 
 def print_paths(hits: Sequence[Hit], end: bytes) -> None:
@@ -49,20 +56,25 @@ def print_hits(hits: Sequence[Hit], pictures: bool | None) -> None:
     if pictures and not _has_no_size():
         _print_pictures(hits)
     else:
-        print_table(*_table(hits))
+        print_table(*_table(hits), LESS_LIKELY, first_less_likely(hits))
+
+
+def first_less_likely(hits: Sequence[Hit | TextHit]) -> int | None:
+    """The index of the first hit that is not likely, as are all behind it; None where there is none."""
+    return next((index for index, hit in enumerate(hits) if hit.likely is False), None)
 
 
 def print_text_hits(hits: Sequence[TextHit], as_json: bool) -> None:
     if as_json:
         for hit in hits:
-            print_json(asdict(hit))
+            print_json(text_hit_record(hit))
         return
     headings = ["rank", "match", "similarity", "text"]
     rows = [
         [str(hit.rank), _match(hit), f"{hit.similarity:.3f} ({hit.similarity_rank})", f"{hit.text}  {_standing(hit)}"]
         for hit in hits
     ]
-    print_table(headings, rows)
+    print_table(headings, rows, LESS_LIKELY, first_less_likely(hits))
 
 
 def open_best(hits: Sequence[Hit]) -> None:
@@ -141,7 +153,10 @@ def _print_pictures(hits: Sequence[Hit]) -> None:
     table = Table(box=None, show_header=False)
     table.add_column(width=_PICTURE_WIDTH)
     table.add_column(overflow="fold")
-    for hit in hits:
+    less_likely = first_less_likely(hits)
+    for index, hit in enumerate(hits):
+        if index == less_likely:
+            table.add_row(Text(LESS_LIKELY, style="dim"))
         figures = [f"{hit.rank}", *filter(None, [_match(hit) and f"match {_match(hit)}"])]
         figures.append(f"similarity {hit.similarity:.3f} ({hit.similarity_rank})")
         taken_at = hit.metadata.taken_at

@@ -10,11 +10,12 @@ import typer
 
 from pixsearch.errors import PixsearchError, UsageError
 from pixsearch.settings import cache_folder, library_place
+from pixsearch_cli.index_cmd import tell_switch
 from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import say
 
 if TYPE_CHECKING:
-    from pixsearch.library.records import LibraryModel
+    from pixsearch import Library
     from pixsearch.search.runtime import Runtime
 
 _EXTRA = ("fastapi", "jinja2", "python_multipart", "uvicorn")
@@ -60,7 +61,6 @@ def serve(
     if token is not None and len(token) < _LEAST_TOKEN:
         raise UsageError(f"a token of {len(token)} characters can be guessed", f"Take {_LEAST_TOKEN} or more, or none")
     from pixsearch.decoding import DecodeLimits, decoding_processes
-    from pixsearch.model.checkpoints import checkpoint_for
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_cli.web.access import access_at
     from pixsearch_cli.web.app import make_app
@@ -68,8 +68,8 @@ def serve(
     from pixsearch_cli.web.server import listen, run, server_of
     from pixsearch_cli.web.warm_engine import WarmEngine
 
-    def load(indexed_with: LibraryModel) -> Runtime:
-        return PixelBertRuntime(checkpoint_for(model, indexed_with))
+    def load(library: Library) -> Runtime:
+        return PixelBertRuntime(library.checkpoint(model))
 
     place = library_place(library)
     engine = WarmEngine(place, load)
@@ -80,6 +80,7 @@ def serve(
         address = f"http://{f'[{shown}]' if ':' in shown else shown}:{listening.getsockname()[1]}/"
         if access.token is not None:
             address += f"?token={access.token}"
+        tell_switch(engine.library().switch())
         say(f"{engine.library().name} is at {address} until Ctrl-C")
         if open_it:
             webbrowser.open(address)

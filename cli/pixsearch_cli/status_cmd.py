@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pixsearch.printable import printable
 from pixsearch.settings import library_place
+from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import status_record
 from pixsearch_cli.options import JsonOption, LibraryOption
 from pixsearch_cli.output import kinds, print_json
@@ -37,6 +38,7 @@ def _lines(status: LibraryStatus, failures: list[Failure], notes: list[Note]) ->
     lines = [
         f"library   {status.library} ({size(status.size_bytes)}: {sizes})",
         f"model     {model}",
+        *([f"switch    {unfinished(status.switch)}"] if status.switch else []),
         f"photos    {status.photos:,} ({status.contents:,} different pictures{cut_short})",
         *([f"texts     {status.texts:,}"] if status.texts else []),
         *([f"vectors   {status.vectors}, {status.untold:,} of them not told yet"] if status.vectors else []),

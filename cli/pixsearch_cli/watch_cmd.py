@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pixsearch.settings import library_place
-from pixsearch_cli.index_cmd import indexed_with, summary, tell_offline
+from pixsearch_cli.index_cmd import checkpoint_to_index, summary, tell_offline, tell_switch
 from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import progress_bars, say
 
@@ -26,15 +26,14 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
     from pixsearch_indexer.watch import watch as keep_fresh
 
     place = library_place(library)
-    from pixsearch.model.checkpoints import checkpoint_for
-
-    encoder = CheckpointEncoder(checkpoint_for(model, indexed_with(place)))
+    encoder = CheckpointEncoder(checkpoint_to_index(place, model))
     with Library.open(place) as opened, progress_bars() as show:
         keep_fresh(opened, encoder, _tell, _tell_watching, show)
 
 
 def _tell(report: IndexReport) -> None:
     tell_offline(report.offline)
+    tell_switch(report.switch)
     if report.encoded or report.reused or report.described or report.forgotten or report.texts:
         print(summary(report), flush=True)
 

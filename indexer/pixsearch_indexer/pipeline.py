@@ -15,7 +15,7 @@ from pixsearch.library.database import in_chunks
 from pixsearch.library.library import Library
 from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.writer import LibraryWriter
-from pixsearch.model.checkpoints import checkpoint_for
+from pixsearch.model.checkpoints import is_at_hand
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.storage import FilePath, is_remote, to_path
@@ -62,7 +62,7 @@ def index_folder(
 
     `model` is the name or the folder of another one. See `index_folders`, also for what is raised; and ModelNotFound.
     """
-    encoder = CheckpointEncoder(checkpoint_for(model, library.model()))
+    encoder = CheckpointEncoder(library.checkpoint(model, to_index=True))
     return index_folders(library, encoder, [folder], on_progress)
 
 
@@ -90,7 +90,8 @@ def index_folders(
     does it under `if __name__ == "__main__"`.
 
     Args:
-        switch_model: encode every photo again where the library holds features of another model.
+        switch_model: encode every photo again where the library holds features of another model. Any later run goes on
+            with it. While that other model is at hand searches go by it, until all that can be reached is encoded.
         max_megapixels: larger pictures are failures, before they are decoded.
         load_files: what reads and decodes files, and may encode them as well: processes of this machine, or many
             machines (`pixsearch_indexer.on_ray`).
@@ -108,7 +109,14 @@ def index_folders(
     rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude)
     with interruption() as wish, library.writing() as writer:
         chosen = chosen_folders(folders, library)
-        writer.use_model(LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size), switch=switch_model)
+        before = library.model() if switch_model else None
+        writer.use_model(
+            LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size),
+            switch=switch_model,
+            keep_old=before is not None and is_at_hand(before),
+        )
+        if switch_model:
+            writer.try_again(NO_EMBEDDING)
         if vectors is not None:
             writer.use_vectors(None if vectors == "file" else vectors)
         if can_read_raw():
@@ -127,10 +135,12 @@ def index_folders(
             )
         # Only now, so that a photo that moved has found its content again.
         writer.drop_unused_contents()
+        writer.finish_switch(chosen)
         counts = asdict(run.report)
-        for name in ("offline", "texts", "described", "not_read"):
+        for name in ("offline", "texts", "described", "not_read", "switch"):
             del counts[name]
         writer.end_run(run_id, counts)
+    run.report.switch = library.switch()
     return run.report
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pixsearch.library.records import Switch
 from pixsearch.storage import FilePath
 
 
@@ -29,3 +30,5 @@ class IndexReport:
     """Files that are no pictures, by suffix; without one by an empty name."""
     offline: tuple[FilePath, ...] = ()
     """Folders that were not there, or without any picture where photos are known: their photos are kept."""
+    switch: Switch | None = None
+    """To another model, where the run could not finish it."""

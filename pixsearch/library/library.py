@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import ColumnElement, Select, Table, case, exists, null, select
 
 from pixsearch.captions import captions_beside
-from pixsearch.errors import LibraryError, LibraryNotFound
+from pixsearch.errors import LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.paths import behind_all_below, below
@@ -32,6 +32,7 @@ from pixsearch.library.records import (
     RootStatus,
     ScanRules,
     StoredPicture,
+    Switch,
 )
 from pixsearch.library.schema import (
     CONTENTS,
@@ -44,6 +45,14 @@ from pixsearch.library.schema import (
 )
 from pixsearch.library.sqlite_database import SqliteDatabase, cannot_make
 from pixsearch.library.status import failures_of, model_of, notes_of, rules_of, status_of, text_files_of
+from pixsearch.library.switching import (
+    indexing_model_of,
+    mismatch,
+    model_is_gone,
+    size_to_compare,
+    switch_of,
+    unfinished_model,
+)
 from pixsearch.library.texts import nearest_texts
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.settings import Place
@@ -148,9 +157,35 @@ class Library:
                 ) from error
 
     def model(self) -> LibraryModel | None:
-        """The model that made the features; None in a library that none has worked on."""
+        """The model whose features are searched; None in a library that none has worked on."""
         with self._database.reading() as connection:
             return model_of(connection)
+
+    def switch(self) -> Switch | None:
+        """The switch to another model that is not finished yet; None where there is none."""
+        with self._database.reading() as connection:
+            return switch_of(connection)
+
+    def checkpoint(self, model: str | None = None, *, to_index: bool = False) -> Path:
+        """The folder of the model of that name, else of the library's own, else of the one that ships.
+
+        Where the library is being switched to another model, that one is its own `to_index` it. Raises ModelNotFound.
+        """
+        from pixsearch.model.checkpoints import checkpoint_for  # for those who load one
+
+        with self._database.reading() as connection:
+            own = (indexing_model_of if to_index else model_of)(connection)
+            try:
+                return checkpoint_for(model, own)
+            except ModelNotFound as error:
+                if model is not None or own is None:
+                    raise
+                raise model_is_gone(connection, self._database, own) from error
+
+    def mismatch(self, name: str, fingerprint: str) -> ModelMismatch:
+        """The error for a model, by its name and fingerprint, that did not make the features of this library."""
+        with self._database.reading() as connection:
+            return mismatch(connection, self._database, name, fingerprint)
 
     def vectors(self) -> VectorIndex:
         """The embeddings of all contents by content id: as they are now, or in a service as it was told last.
@@ -176,7 +211,10 @@ class Library:
             return {row.path: rules_of(row) for row in rows}
 
     def known_photos(self, folder: bytes) -> Iterator[list[KnownFile]]:
-        """The photos at or below a folder, in the order of their paths as bytes, some thousands at a time."""
+        """The photos at or below a folder, in the order of their paths as bytes, some thousands at a time.
+
+        While the library is being switched to another model, those that it has not read come with the size LOOK_AGAIN.
+        """
         sidecars = case((PHOTOS.c.metadata_version < METADATA_VERSION, OUTDATED), else_=PHOTOS.c.sidecars)
         return self._known(folder, PHOTOS, sidecars)
 
@@ -195,7 +233,12 @@ class Library:
 
     def _known(self, folder: bytes, table: Table, sidecars: ColumnElement[Any]) -> Iterator[list[KnownFile]]:
         # In parts, each a short transaction: a writer could not commit while one is open.
-        facts = table.c.path, table.c.size_bytes, table.c.mtime_ns, sidecars
+        size: ColumnElement[int] = table.c.size_bytes
+        if table is PHOTOS:
+            with self._database.reading() as connection:
+                if (model_id := unfinished_model(connection)) is not None:
+                    size = size_to_compare(model_id)
+        facts = table.c.path, size, table.c.mtime_ns, sidecars
         columns = select(*facts).order_by(table.c.path).limit(_ROWS_AT_ONCE)
         if rows := self._files(columns.where(table.c.path == folder)):  # one that could not be listed
             yield rows

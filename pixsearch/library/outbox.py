@@ -41,7 +41,7 @@ def note_selected(connection: Connection, content_ids: Select[tuple[int]]) -> No
 def note_all(connection: Connection) -> None:
     """Let the index be told of all features."""
     connection.execute(delete(VECTOR_OUTBOX))
-    note_selected(connection, select(FEATURES.c.content_id))
+    note_selected(connection, select(FEATURES.c.content_id).distinct())
 
 
 def waiting(connection: Connection) -> set[int]:

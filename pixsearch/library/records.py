@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need 
 
 @dataclass(frozen=True, slots=True)
 class LibraryModel:
-    """The model that made the features a library holds."""
+    """A model that made features of a library."""
 
     fingerprint: str
     name: str
@@ -59,6 +59,22 @@ class Description:
         if self.latitude is not None:
             missing = {name: value for name, value in missing.items() if name not in ("latitude", "longitude")}
         return replace(self, **missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A switch to another model that is not finished. Contents of photos that are nowhere any more do not count."""
+
+    model: LibraryModel
+    """The new one."""
+    to_encode: int
+    """Contents that it has not read."""
+    offline: int
+    """How many of these are in folders alone that could not be reached."""
+    seconds: float
+    """An estimate of what all of them take."""
+    searched: bool
+    """Whether searches go by the new model already, since the old one is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +201,9 @@ class LibraryStatus:
     library: str
     """Where it is."""
     model: LibraryModel | None
+    """Whose features are searched."""
+    switch: Switch | None
+    """To another one, where it is not finished."""
     roots: tuple[RootStatus, ...]
     photos: int
     contents: int

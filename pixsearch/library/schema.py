@@ -8,7 +8,7 @@ roots           a folder that was given to be indexed
         └── grids       its pixel grid, by one model; apart, so that reading embeddings never touches them
 failures        a file that could not be indexed, and why
 models          a checkpoint that made features
-vector_index    one row: which model is in use, and which state of the features this is
+vector_index    one row: which model is in use, which one is to follow it, and which state of the features this is
 vector_outbox   contents whose features came or went, which a vector index outside of here was not told yet
 vector_files    the vector file that each machine has saved last, and of which state it is
 runs            each run of the indexer
@@ -178,6 +178,8 @@ VECTOR_INDEX = Table(
     Column("generation", Integer, nullable=False),
     # Of the vectors, where they are not in a file that is derived: see `MilvusIndex`.
     Column("place", String),
+    # The model that the library is being switched to, while searches still go by the other: see `switching`.
+    Column("target_id", ForeignKey("models.id")),
 )
 
 VECTOR_OUTBOX = Table(

@@ -24,6 +24,7 @@ from pixsearch.library.records import (
     ScanRules,
 )
 from pixsearch.library.schema import CONTENTS, FAILURES, MODELS, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS, VECTOR_INDEX
+from pixsearch.library.switching import switch_of
 from pixsearch.settings import DATABASE_NAME
 from pixsearch.storage import FileStamp, is_folder, is_remote, to_path
 
@@ -100,6 +101,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
     return LibraryStatus(
         library=database.name,
         model=model_of(connection),
+        switch=switch_of(connection),
         roots=tuple(
             RootStatus(
                 path=to_path(root.path),

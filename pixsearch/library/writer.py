@@ -7,9 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, Select, delete, exists, insert, select, update
+from sqlalchemy import Column, Connection, Select, delete, exists, func, insert, select, update
 
-from pixsearch.errors import ModelMismatch
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.generations import forget_saved_file, next_generation
 from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
@@ -34,6 +33,7 @@ from pixsearch.library.schema import (
     VECTOR_INDEX,
 )
 from pixsearch.library.status import model_of
+from pixsearch.library.switching import drop_replaced, mismatch, models_of, waiting_roots
 from pixsearch.library.texts import (
     add_texts,
     drop_unused_texts,
@@ -60,6 +60,7 @@ class LibraryWriter:
         self._tell_service = tell_service
         self._untold = 0
         self._model_id = 0
+        self._is_searched = True
         self._photos_changed = False
         """Whether a photo was forgotten or read again, so that a text may describe none any more."""
 
@@ -77,36 +78,53 @@ class LibraryWriter:
                 connection.execute(update(VECTOR_INDEX).values(place=place))
                 note_all(connection)
 
-    def use_model(self, model: LibraryModel, *, switch: bool = False) -> None:
+    def use_model(self, model: LibraryModel, *, switch: bool = False, keep_old: bool = False) -> None:
         """Say which model makes the features from here on; to be called before all else.
 
-        Raises ModelMismatch when the library holds features of another model, unless `switch`: then they are thrown
-        away, and every photo counts as one to look at again.
+        Raises ModelMismatch when that is another one so far, unless `switch`: see `switching`. `keep_old` lets searches
+        go by the old model until `finish_switch`.
         """
         with self._database.writing() as connection:
-            used = connection.execute(
-                select(MODELS.c.id, MODELS.c.fingerprint, MODELS.c.name).join(
-                    VECTOR_INDEX, VECTOR_INDEX.c.model_id == MODELS.c.id
+            models = models_of(connection)
+            of_this = select(MODELS.c.id).where(MODELS.c.fingerprint == model.fingerprint)
+            model_id = connection.scalar(of_this)
+            if model_id is None or model_id != models.indexing:
+                has_features = any(
+                    connection.scalar(select(exists(select(table.c.model_id)))) for table in (FEATURES, TEXT_FEATURES)
                 )
-            ).one_or_none()
-            if used is not None and used.fingerprint == model.fingerprint:
-                self._model_id = used.id
+                if has_features and not switch:
+                    raise mismatch(connection, self._database, model.name, model.fingerprint)
+                if model_id is None:
+                    new = insert(MODELS).values(**asdict(model)).returning(MODELS.c.id)
+                    model_id = connection.execute(new).scalar_one()
+                if has_features and keep_old and model_id != models.in_use:
+                    connection.execute(update(VECTOR_INDEX).values(target_id=model_id))
+                else:
+                    self._search_by(connection, model_id)
+            self._model_id, self._is_searched = model_id, models_of(connection).in_use == model_id
+
+    def finish_switch(self, looked_at: Collection[bytes]) -> None:
+        """Let searches go by the model that the library is being switched to, if only photos in folders that a run has
+        just `looked_at` wait for it: they cannot be read now. Features that have a replacement go.
+        """
+        with self._database.writing() as connection:
+            if connection.scalar(select(func.count(MODELS.c.id))) == 1:
                 return
-            if used is not None and not switch and connection.scalar(select(exists(select(FEATURES.c.content_id)))):
-                raise ModelMismatch(
-                    f"the library {self._database.name} was indexed by the model {used.name} ({used.fingerprint[:8]}), "
-                    f"not by {model.name} ({model.fingerprint[:8]})",
-                    "Index with that one (--model), into another library (--library), or all again (--switch-model)",
-                )
-            connection.execute(update(VECTOR_INDEX).values(model_id=None))
-            connection.execute(delete(MODELS))  # and with it its features and grids
-            connection.execute(delete(FAILURES))  # some for its sake; all are tried again
-            connection.execute(update(PHOTOS).values(size_bytes=LOOK_AGAIN))
-            self._model_id = connection.execute(
-                insert(MODELS).values(**asdict(model)).returning(MODELS.c.id)
-            ).scalar_one()
-            connection.execute(update(VECTOR_INDEX).values(model_id=self._model_id))
-            forget_saved_file(connection)
+            if not self._is_searched and all(
+                any(is_at_or_below(root, folder) for folder in looked_at)
+                for root in waiting_roots(connection, self._model_id)
+            ):
+                self._search_by(connection, self._model_id)
+                self._is_searched = True
+            drop_replaced(connection, models_of(connection))
+
+    def _search_by(self, connection: Connection, model_id: int) -> None:
+        if models_of(connection) != (model_id, None):
+            is_other = models_of(connection).in_use != model_id
+            connection.execute(update(VECTOR_INDEX).values(model_id=model_id, target_id=None))
+            if is_other:
+                note_all(connection)
+                forget_saved_file(connection)
 
     def root_of(self, folder: bytes) -> tuple[int, bytes]:
         """Id and path of the root that is this folder or holds it; a new one takes over those below it."""
@@ -197,7 +215,6 @@ class LibraryWriter:
         with self._database.writing() as connection:
             if contents:
                 self._store_contents(connection, contents)
-                next_generation(connection)
             ids = _content_ids(connection, [file.digest for file in files])
             self._photos_changed |= bool(_delete_paths(connection, indexed + rubbish, PHOTOS.c.path))
             _delete_paths(connection, indexed + failed, FAILURES.c.path)
@@ -205,7 +222,7 @@ class LibraryWriter:
                 self._store_photos(connection, root_id, files, ids)
             if failures:
                 connection.execute(insert(FAILURES), [_failure_row(root_id, failure) for failure in failures])
-            has_service = vectors_place(connection) is not None
+            has_service = self._is_searched and vectors_place(connection) is not None
         self._untold += len(contents) if has_service else 0
         if self._untold >= TELL_AT_ONCE:  # that who asks need not wait for the end of a long run
             self._tell_service()
@@ -377,7 +394,9 @@ class LibraryWriter:
             grids.append({**key, "grid": content.grid})
         connection.execute(insert(FEATURES), features)
         connection.execute(insert(GRIDS), grids)
-        note_changes(connection, [ids[content.digest] for content in contents])
+        if self._is_searched:
+            note_changes(connection, [ids[content.digest] for content in contents])
+            next_generation(connection)
 
 
 def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: a folder with config.json, tokenizer.json and model.safetensors."""
+"""Checkpoints on disk: a folder with config.json, tokenizer.json, model.safetensors and perhaps words.txt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixsearch.durable import write_durably
-from pixsearch.errors import CheckpointInvalid, ModelNotFound
+from pixsearch.errors import CheckpointInvalid, ModelError, ModelNotFound
 from pixsearch.model.config import Calibration, PixelBertConfig
 from pixsearch.settings import models_folder
 
@@ -63,6 +63,14 @@ def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path
     return find_checkpoint(model)
 
 
+def is_at_hand(model: LibraryModel) -> bool:
+    """Whether the very model that a library was indexed by is still found by its name."""
+    try:
+        return fingerprint(find_checkpoint(model.name)) == model.fingerprint
+    except ModelError:
+        return False
+
+
 def checkpoint_name(folder: Path) -> str:
     """The name by which `find_checkpoint` finds this folder again, from wherever it is asked."""
     return SHIPPED_NAME if folder.resolve() == SHIPPED.resolve() else str(folder.resolve())
@@ -71,7 +79,7 @@ def checkpoint_name(folder: Path) -> str:
 def fingerprint(folder: Path) -> str:
     """What tells two models apart: a hash of config, tokenizer and weights, 32 hex digits.
 
-    Calibration and the default order are not part of it: they change no embedding and no grid.
+    Calibration, the default order and words.txt are not part of it: they change no embedding and no grid.
 
     Raises:
         CheckpointInvalid: a file is missing or cannot be read.

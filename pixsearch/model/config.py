@@ -14,16 +14,20 @@ from pixsearch.errors import CheckpointInvalid
 RESIZE_MODES = ("squash", "shorter_edge")
 TASKS = ("retrieval", "vqa", "nlvr2")
 STRIDE = 32  # picture pixels a grid cell, for every backbone
+OTHER_CALIBRATION = {"temperature", "bias"}
+"""Fields of an older calibration, which is dropped: it gave the chance to be *the* picture of a caption among 32
+look-alikes, and `Calibration` means something else."""
 REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
 """Fields of older checkpoints, and the only value under which they can still be read."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Turns an ITM logit into a probability: sigmoid(logit / temperature + bias) (Platt, 1999)."""
+    """The probability that a person would say that a picture shows what words say, from the ITM logit of the pair:
+    sigmoid(slope x logit + intercept) (Platt, 1999)."""
 
-    temperature: float
-    bias: float
+    slope: float
+    intercept: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class PixelBertConfig:
     answers: tuple[str, ...] = ()
     """What a question may be answered, for the task vqa."""
     calibration: Calibration | None = None
+    """The curve of the joint stream, made by `pixsearch calibrate`."""
 
     def picture_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of what the CNN sees of a picture of that size.
@@ -97,8 +102,9 @@ class PixelBertConfig:
             _drop_removed(file, values)
             if set(values) != {field.name for field in fields(cls)}:
                 raise ValueError(f"fields differ: {sorted(set(values) ^ {field.name for field in fields(cls)})}")
-            if values["calibration"] is not None:
-                values["calibration"] = Calibration(**values["calibration"])
+            if (calibration := values["calibration"]) is not None:
+                outdated = set(calibration) == OTHER_CALIBRATION
+                values["calibration"] = None if outdated else Calibration(**calibration)
             for name, known in (("resize", RESIZE_MODES), ("task", TASKS)):
                 if values[name] not in known:
                     raise ValueError(f"{name} is {values[name]!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,18 @@ from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import CONFIG_FILE, TOKENIZER_FILE
 from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.words import read_words, write_words
 
 
 class PixelBertProcessor:
     """Prepares pictures and sentences as the config says (input size, resize mode, number of words)."""
 
-    def __init__(self, config: PixelBertConfig, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, config: PixelBertConfig, tokenizer: Tokenizer, words_taught: Mapping[str, int] | None = None
+    ) -> None:
+        """`words_taught` are the words of the training sentences, with counts; None where they are not known."""
         self.config = config
+        self.words_taught = words_taught
         self.tokenizer = tokenizer
         self.tokenizer.enable_truncation(config.max_words)
         self.tokenizer.enable_padding()
@@ -41,9 +46,11 @@ class PixelBertProcessor:
         return ids, mask
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write config.json and tokenizer.json into an existing folder."""
+        """Write config.json, tokenizer.json and, where words were counted, words.txt into an existing folder."""
         self.config.save(folder / CONFIG_FILE)
-        write_durably(folder / TOKENIZER_FILE, self.tokenizer.to_str(pretty=True).encode())
+        write_durably(folder / TOKENIZER_FILE, self.tokenizer.to_str().encode())
+        if self.words_taught:
+            write_words(folder, self.words_taught)
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> PixelBertProcessor:
@@ -59,4 +66,4 @@ class PixelBertProcessor:
             raise CheckpointInvalid(
                 f"{file} is not a tokenizer ({error})", "Copy the whole checkpoint again"
             ) from error
-        return cls(PixelBertConfig.load(folder / CONFIG_FILE), tokenizer)
+        return cls(PixelBertConfig.load(folder / CONFIG_FILE), tokenizer, read_words(folder))

@@ -15,6 +15,7 @@ from PIL import Image
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.words import unknown_words
 
 if TYPE_CHECKING:
     from pixsearch.model.compiled_forwards import CompiledForwards
@@ -91,11 +92,21 @@ class PixelBertRuntime:
             for part in _parts(len(same), self._forwards.pictures_at_once):
                 places = same[part]
                 grids = self._forwards.run("encode_pictures", np.stack([pixels[place] for place in places]))
-                # Never one alone: the product of a matrix and a vector has other last bits than that of two matrices.
-                at_least_two = grids if len(grids) > 1 else np.repeat(grids, 2, axis=0)
-                embeddings[places] = self._forwards.run("embed_pictures", at_least_two)[: len(grids)]
+                embeddings[places] = self._embed_grids(grids)
                 packed.update(zip(places, map(pack_grid, grids), strict=True))
         return embeddings, [packed[place] for place in range(len(pictures))]
+
+    def embed_grid(self, grid: bytes) -> Floats:
+        """A packed pixel grid -> the unit embedding of its picture [embedding_size]."""
+        grids, _ = unpack_grids([grid], len(self._mean_pixel))
+        embedding: Floats = self._embed_grids(grids)[0]
+        return embedding
+
+    def _embed_grids(self, grids: Floats) -> Floats:
+        # Never one alone: the product of a matrix and a vector has other last bits than that of two matrices.
+        at_least_two = grids if len(grids) > 1 else np.repeat(grids, 2, axis=0)
+        embeddings: Floats = self._forwards.run("embed_pictures", at_least_two)[: len(grids)]
+        return embeddings
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         """Sentences -> unit embeddings [sentences, embedding_size]."""
@@ -120,6 +131,10 @@ class PixelBertRuntime:
             similarities = self._forwards.run("embed_texts", *words) @ embedding
             logits[indices] = self._forwards.run("match", *words, *pixels, similarities)
         return logits
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """Return the words of a text that the checkpoint was never taught; none where it does not list its words."""
+        return unknown_words(text, self._processor.words_taught)
 
     def _by_length(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.intp], tuple[NDArray[Any], NDArray[Any]]]]:
         """Yield all sentences in batches of similar lengths, which need little padding: indices, then ids and mask."""
@@ -160,11 +175,12 @@ class PixelBertRuntime:
         return float((centred[0] * centred[1]).sum(-1).mean())
 
     def probability(self, logits: Floats) -> Floats | None:
-        """Calibrated probability that a pair matches; None where the checkpoint was not calibrated."""
+        """For each pair the probability that a person would say that the picture shows what the words say; None where
+        the checkpoint was not calibrated."""
         if (calibration := self._config.calibration) is None:
             return None
         # The sigmoid, written so that a hopeless pair overflows nothing.
-        probabilities: Floats = np.exp(-np.logaddexp(0, -(logits / calibration.temperature + calibration.bias)))
+        probabilities: Floats = np.exp(-np.logaddexp(0, -(calibration.slope * logits + calibration.intercept)))
         return probabilities
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pixsearch.errors import ModelMismatch, PictureError, UsageError
+from pixsearch.errors import PictureError, UsageError
 from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate
 from pixsearch.pictures import open_picture
 from pixsearch.search.explain import Explanation, explain_grid
-from pixsearch.search.hits import Hit, TextHit
+from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit
 from pixsearch.search.query import Picture, Query, Words
 from pixsearch.search.runtime import Floats, Runtime
 from pixsearch.storage import may_exist, path_bytes
@@ -48,8 +48,9 @@ class SearchEngine:
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
         """The k best pictures, best first; fewer where the library holds fewer that pass filters and threshold.
 
-        The order is the same on every run: equal matches by similarity, equal similarities by path. Raises UsageError,
-        ModelMismatch, PictureError for a picture in the query that cannot be read, LibraryError.
+        Those that are not likely (`Hit.likely`) come behind those that are. The order is the same on every run: equal
+        matches by similarity, equal similarities by path. Raises UsageError, ModelMismatch, PictureError for a picture
+        in the query that cannot be read, LibraryError.
         """
         if isinstance(query, str):
             query = Query((Words(query),))
@@ -73,7 +74,7 @@ class SearchEngine:
             matches, probabilities = self._second_stage(query, [one.candidate for one in found], grids)
         order = self._order(len(found), matches if by_match else None, probabilities, query.threshold)
         hits: list[Hit] = []
-        for place in order[:k]:
+        for place in _likely_first(order[:k], probabilities):
             one = found[place]
             candidates = _with_files_in_front(one.candidate)
             shown = [(candidates[0], candidates[0].paths[1:])]
@@ -133,8 +134,12 @@ class SearchEngine:
                 probability=None if probabilities is None else float(probabilities[place]),
                 sources=found[place].sources,
             )
-            for rank, place in enumerate(order[:k], start=1)
+            for rank, place in enumerate(_likely_first(order[:k], probabilities), start=1)
         ]
+
+    def unknown_words(self, query: Query) -> tuple[str, ...]:
+        """Return the words of a query that nobody taught the model: what they find is a guess."""
+        return tuple(dict.fromkeys(word for part in query.words for word in self._runtime.unknown_words(part.text)))
 
     def explain(self, words: str, content_id: int) -> Explanation | None:
         """Where in a picture of the library each word is looked for; None where it is not in it any more.
@@ -155,11 +160,7 @@ class SearchEngine:
         if model is None:
             return False
         if model.fingerprint != self._runtime.fingerprint:
-            raise ModelMismatch(
-                f"the library {self._library.name} was indexed by the model {model.name} ({model.fingerprint[:8]}), "
-                f"not by {self._runtime.name} ({self._runtime.fingerprint[:8]})",
-                "Ask with that one (--model), or index all again with this one (pixsearch index --switch-model)",
-            )
+            raise self._library.mismatch(self._runtime.name, self._runtime.fingerprint)
         return True
 
     def _order(
@@ -287,6 +288,14 @@ class SearchEngine:
         total = weights @ np.stack([logits[words] for words in query.words])
         main = query.main_words
         return total, None if main is None else self._runtime.probability(logits[main])
+
+
+def _likely_first(order: list[int], probabilities: Floats | None) -> list[int]:
+    """The same places, those whose probability is likely before the others: the order need not be that of the
+    probability, where similarity orders or where a query has further parts."""
+    if probabilities is None:
+        return order
+    return sorted(order, key=lambda place: not probabilities[place] >= LIKELY_FROM)
 
 
 def _shipped_runtime() -> Runtime:

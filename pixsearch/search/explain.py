@@ -29,7 +29,7 @@ class Explanation:
     match: float
     """ITM logit of all words and the picture."""
     probability: float | None
-    """The match as a calibrated probability; None where the model has no calibration."""
+    """That a person would say that the picture shows what the words say; None where the model has no calibration."""
 
     def strongest(self) -> list[tuple[str, float, str]]:
         """Each word with the share of its attention that falls on the picture, and where most of that is."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pixsearch.library.records import Metadata, TextSource
 from pixsearch.storage import FilePath
 
+LIKELY_FROM = 0.5
+"""The least probability of a hit that is likely: more people than not would say that the photo shows what was asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -24,12 +27,18 @@ class Hit:
     match: float | None
     """ITM logit of the words and the picture; None where it was not computed."""
     probability: float | None
-    """The match as a calibrated probability; None where the model has no calibration."""
+    """That a person would say that the photo shows what was asked, by the match alone; None where the model has no
+    calibration or the match was not computed."""
     metadata: Metadata
     copies: tuple[FilePath, ...]
     """Further photos with the very same content."""
     similar: tuple[FilePath, ...]
     """Further photos that look the same: scaled, compressed or retouched copies, pictures of a burst."""
+
+    @property
+    def likely(self) -> bool | None:
+        """Whether the probability is 0.5 or more; None where there is none."""
+        return is_likely(self.probability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,16 @@ class TextHit:
     """Of the first picture that is looked for, and the text."""
     sources: tuple[TextSource, ...]
     """Everywhere it stands."""
+
+    @property
+    def likely(self) -> bool | None:
+        """Whether the probability is 0.5 or more; None where there is none."""
+        return is_likely(self.probability)
+
+
+def is_likely(probability: float | None) -> bool | None:
+    """Return whether a probability is 0.5 or more; None for None."""
+    return None if probability is None else probability >= LIKELY_FROM
 
 
 def percent(probability: float) -> str:

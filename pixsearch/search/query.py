@@ -61,7 +61,7 @@ class Query:
     better, by its own validation."""
 
     threshold: float | None = None
-    """The least probability of a match that a hit may have, from 0 to 1."""
+    """The least probability that a hit may have, from 0 to 1. None: hits that are not likely come last."""
 
     duplicates: Literal["fold", "show"] = "fold"
     """Whether copies and near-duplicates of a picture are one hit, or each photo one."""

@@ -48,5 +48,9 @@ class Runtime(Protocol):
     def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
         """The ITM logit of each text [n] with one picture."""
 
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of a text that nobody taught the model, as far as it knows."""
+
     def probability(self, logits: Floats) -> Floats | None:
-        """Calibrated match probabilities [n]; None where the model has no calibration."""
+        """For each pair the probability that a person would say that the picture shows what the words say [n]; None
+        where the model has no calibration."""

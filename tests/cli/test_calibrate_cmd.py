@@ -11,6 +11,7 @@ from pixsearch.model.checkpoints import fingerprint
 from tests.cli.conftest import Run
 from tests.cli.test_evaluate_cmd import COLOURS, runtime, write
 from tests.colour_runtime import ColourRuntime
+from tests.photos import make_photo
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 __all__ = ["runtime"]
@@ -21,37 +22,74 @@ def model(tmp_path: Path) -> Path:
     return make_tiny_checkpoint(tmp_path / "model")
 
 
-def test_probabilities_are_written_into_the_checkpoint_and_drawn(run: Run, tmp_path: Path, model: Path) -> None:
-    before = fingerprint(model)
-    data, diagram = write(tmp_path, val=COLOURS), tmp_path / "d.svg"
+@pytest.fixture
+def judged(tmp_path: Path) -> Path:
+    """Queries to an album of a red, a green and a blue photo; the match of a pair is 5 where it is right, else -5."""
+    album = tmp_path / "album"
+    album.mkdir()
+    for name, colour in (("red", "red"), ("green", "lime"), ("blue", "blue")):
+        make_photo(album / f"photo_{name}.png", colour)
+    queries = [{"query": name, "photos": [name]} for name in ("red", "green")]
+    file = album / "queries.json"
+    file.write_text(json.dumps({"queries": queries, "absent": [{"query": "blue"}]}))
+    return file
 
-    outcome = run("calibrate", "--data", data, "--model", model, "--candidates", "4", "--diagram", diagram, "--json")
+
+def test_judged_queries_make_the_probabilities_and_are_drawn(
+    run: Run, tmp_path: Path, model: Path, judged: Path
+) -> None:
+    before, diagram = fingerprint(model), tmp_path / "d.svg"
+
+    outcome = run("calibrate", "--judged", judged, "--model", model, "--diagram", diagram, "--json")
 
     report = json.loads(outcome.stdout)
-    assert (report["pairs"], report["matching"]) == (16, 4)
+    assert (report["pairs"], report["right"], report["present"], report["absent"]) == (9, 2, 2, 1)
     written = json.loads((model / "config.json").read_text())["calibration"]
     assert written == report["calibration"]
+    assert set(written) == {"slope", "intercept"}
     assert fingerprint(model) == before
     circles = [one for one in ElementTree.parse(diagram).iter() if one.tag.endswith("circle")]
     assert len(circles) == len(report["bins"])
 
 
-def test_the_report_is_a_table_and_the_curve(run: Run, tmp_path: Path, model: Path) -> None:
-    outcome = run("calibrate", "--data", write(tmp_path, val=COLOURS), "--model", model, "--candidates", "4")
+def test_the_report_is_tables_and_the_curve(run: Run, tmp_path: Path, model: Path, judged: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.json"
+    judged.rename(elsewhere)
 
-    heading, *_, curve = outcome.stdout.splitlines()
-    assert heading.split() == ["predicted", "observed", "pairs"]
-    assert curve.startswith("probability = sigmoid(match / ")
-    assert curve.endswith("over 16 pairs, 4 of which match")
+    outcome = run("calibrate", "--judged", elsewhere, "--images", judged.parent, "--model", model)
+
+    lines = outcome.stdout.splitlines()
+    assert lines[0].split() == ["predicted", "observed", "pairs"]
+    assert "answered of 2" in outcome.stdout
+    assert "refused of 1" in outcome.stdout
+    assert lines[-2].startswith("log loss ")
+    assert lines[-2].endswith(" over 9 pairs, 2 of which are right")
+    assert lines[-1].startswith("probability = sigmoid(")
+
+
+def test_captioned_pictures_make_them_too(run: Run, tmp_path: Path, model: Path) -> None:
+    outcome = run("calibrate", "--data", write(tmp_path, val=COLOURS[:3]), "--model", model, "--sample", "2", "--json")
+
+    report = json.loads(outcome.stdout)
+    assert (report["right"], report["present"], report["absent"]) == (2, 2, 0)
+    assert json.loads((model / "config.json").read_text())["calibration"] == report["calibration"]
+
+
+@pytest.mark.parametrize("given", [[], ["--judged", "queries.json", "--data", "dataset.json"]])
+def test_it_is_fitted_on_one_of_the_two(run: Run, given: list[str]) -> None:
+    outcome = run("calibrate", *given)
+
+    assert outcome.exit_code == 2
+    assert "either --judged or --data" in outcome.stderr
 
 
 def test_a_model_whose_logits_say_nothing_stays_as_it_is(
-    run: Run, tmp_path: Path, model: Path, runtime: ColourRuntime, monkeypatch: pytest.MonkeyPatch
+    run: Run, model: Path, judged: Path, runtime: ColourRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "match", lambda text, grids, embeddings: np.zeros(len(grids), np.float32))
     before = (model / "config.json").read_text()
 
-    outcome = run("calibrate", "--data", write(tmp_path, val=COLOURS), "--model", model, "--candidates", "4")
+    outcome = run("calibrate", "--judged", judged, "--model", model)
 
     assert outcome.exit_code == 2
     assert "no higher" in outcome.stderr
@@ -63,3 +101,12 @@ def test_one_picture_is_too_little(run: Run, tmp_path: Path, model: Path) -> Non
 
     assert outcome.exit_code == 2
     assert "too little" in outcome.stderr
+
+
+def test_a_photo_that_the_album_lacks_is_named(run: Run, model: Path, judged: Path) -> None:
+    (judged.parent / "photo_green.png").unlink()
+
+    outcome = run("calibrate", "--judged", judged, "--model", model)
+
+    assert outcome.exit_code == 1
+    assert "green" in outcome.stderr

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.progress import silent
+from pixsearch_trainer.data.pack import write_pack
+from pixsearch_trainer.data.reading import read_captioned
 from tests.cli.conftest import Run
 from tests.colour_runtime import ColourRuntime
 from tests.photos import make_photo
@@ -62,6 +65,32 @@ def test_a_split_without_pictures_is_a_wrong_question_and_the_splits_are_named(
     assert outcome.stdout == ""
     assert "there is no picture to evaluate on" in outcome.stderr
     assert "It has train, test" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_a_pack_is_measured_as_the_pictures_in_it_are(run: Run, tmp_path: Path) -> None:
+    read = read_captioned(write(tmp_path, train=COLOURS[:1], val=COLOURS[1:]))
+    write_pack(read.pictures, tmp_path / "some.pack", 32, silent)
+    (tmp_path / "green.png").unlink()
+
+    outcome = run("evaluate", "--data", tmp_path / "some.pack", "--no-rerank", "--json")
+    calibrated = run("calibrate", "--data", tmp_path / "some.pack", "--split", "nothing")
+
+    first_stage = json.loads(outcome.stdout)["text_to_image"]["first_stage"]
+    assert (first_stage["r@1"], first_stage["median_rank"]) == (100, 1)
+    assert "It has train, val" in calibrated.stderr
+
+
+def test_a_damaged_pack_is_refused_in_one_line(run: Run, tmp_path: Path) -> None:
+    pack = tmp_path / "some.pack"
+    write_pack(read_captioned(write(tmp_path, val=COLOURS)).pictures, pack, 32, silent)
+    content = pack.read_bytes()
+    pack.write_bytes(content.replace(content[40:60], bytes(20)))  # of the first picture
+
+    outcome = run("evaluate", "--data", pack, "--no-rerank")
+
+    assert outcome.exit_code == 1
+    assert "000000.jpg in the pack" in outcome.stderr
     assert outcome.stderr.count("\n") == 1
 
 

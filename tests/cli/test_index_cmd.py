@@ -141,6 +141,7 @@ def test_json_is_one_object(run: Run, model: ColourRuntime, library: Path, photo
         "texts": 0,
         "not_read": {},
         "offline": [],
+        "switch": None,
     }
 
 
@@ -150,8 +151,22 @@ def test_another_model_is_refused_with_what_to_do(run: Run, model: ColourRuntime
     outcome = run("index", photos)
 
     assert outcome.exit_code == 1
-    assert "indexed by the model colours" in outcome.stderr
-    assert "--library" in outcome.stderr
+    assert "indexed by the earlier model colours" in outcome.stderr
+    assert "pixsearch index --switch-model (3 photos" in outcome.stderr
+    assert run("index", "--switch-model").stdout.startswith("4 photos: 3 encoded, 0 unchanged, ")
+
+
+@pytest.mark.parametrize("command", [["watch"], ["serve", "--port", "0"]], ids=lambda command: command[0])
+def test_whoever_stays_ends_at_once_with_a_library_of_before_an_upgrade(
+    command: list[str], run: Run, model: ColourRuntime, indexed: Path
+) -> None:
+    model.fingerprint = "ff" * 32
+
+    outcome = run(*command)
+
+    assert outcome.exit_code == 1
+    assert "pixsearch index --switch-model (3 photos, " in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
 
 
 def test_many_photos_are_counted_with_separators(run: Run, model: ColourRuntime, library: Path, tmp_path: Path) -> None:

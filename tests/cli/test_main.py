@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +113,46 @@ def test_help_loads_nothing_heavy(command: list[str]) -> None:
 
     assert finished.returncode == 0, finished.stderr
     assert "Usage: " in finished.stdout
+
+
+def test_a_user_without_a_home_directory_is_told_in_one_line_where_one_is_needed(tmp_path: Path) -> None:
+    """As in a container that runs as a user who is not in /etc/passwd."""
+    program = (
+        "import pwd, sys\n"
+        "def unknown(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = unknown\n"
+        "from pixsearch_cli.main import run\n"
+        "run()\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "HOME" and not name.startswith("XDG_")}
+
+    def messages_of(*arguments: str | Path) -> str:
+        command = [sys.executable, "-c", program, *arguments]
+        return subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False).stderr
+
+    no_home = (
+        "pixsearch: this user has no home directory. Set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME\n"
+    )
+    assert [messages_of("status"), messages_of("config")] == [no_home] * 2
+    assert "there is no library in" in messages_of("status", "--library", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "locale", [{"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_in_any_locale_json_is_the_same_and_tables_are_printed(locale: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "caf\xe9 \u6843/pixsearch/config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('library = "/\u685c"', encoding="utf-8")
+    environment = os.environ | {"XDG_CONFIG_HOME": str(file.parents[1])} | locale
+
+    table, record = (
+        subprocess.run([COMMAND, "config", *option], env=environment, capture_output=True, check=True).stdout
+        for option in ([], ["--json"])
+    )
+
+    assert b"/\\u685c" in table
+    assert json.loads(record.decode("ascii"))["file"] == str(file)
 
 
 def test_importing_pixsearch_loads_nothing_heavy() -> None:

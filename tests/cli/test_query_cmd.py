@@ -46,11 +46,52 @@ def test_the_table_shows_both_figures_and_the_path_unbroken(run: Run, indexed: P
     assert outcome.stderr == ""
 
 
+def test_words_that_the_model_was_never_taught_are_named_on_stderr_and_in_json(
+    run: Run, model: ColourRuntime, indexed: Path
+) -> None:
+    model.unknown = ("zorilla", "quagga", "okapi")
+
+    one, more = run("query", "red zorilla", "--json"), run("query", "red okapi zorilla", "--minus", "quagga", "--paths")
+
+    assert (one.exit_code, one.stderr) == (0, 'pixsearch: the model was never taught "zorilla"\n')
+    assert [json.loads(line)["unknown_words"] for line in one.stdout.splitlines()] == [["zorilla"]] * 3
+    assert more.stderr == 'pixsearch: the model was never taught "okapi", "zorilla" or "quagga"\n'
+    assert len(more.stdout.splitlines()) == 3
+
+
 def test_a_calibrated_match_is_shown_in_percent(run: Run, model: ColourRuntime, indexed: Path, photos: Path) -> None:
     model.calibrated = True
 
-    # 1 / (1 + e^-5) = 0.9933
-    assert f"   1    99%   0.870 (2)  {photos}/pink.png" in run("query", "red").stdout.splitlines()
+    # 1 / (1 + e^-5) = 0.9933, 1 / (1 + e^3) = 0.0474, 1 / (1 + e^5) = 0.0067
+    assert run("query", "red").stdout.splitlines() == [
+        "rank  match  similarity  photo",
+        f"   1    99%   0.870 (2)  {photos}/pink.png",
+        "less likely:",
+        f"   2   4.7%   1.000 (1)  {photos}/dark red.png",
+        f"   3   0.7%   0.000 (3)  {photos}/blue again.png (and 1 copy)",
+    ]
+
+
+def test_where_nothing_is_likely_all_is_below_the_line_and_json_says_so(
+    run: Run, model: ColourRuntime, indexed: Path
+) -> None:
+    model.calibrated = True
+
+    table = run("query", "green", "--name", "*blue*")
+    lines = [json.loads(line) for line in run("query", "red", "--json").stdout.splitlines()]
+
+    assert (table.exit_code, table.stdout.splitlines()[1]) == (0, "less likely:")
+    assert [line["likely"] for line in lines] == [True, False, False]
+
+
+def test_a_picture_alone_has_nothing_that_is_less_likely(
+    run: Run, model: ColourRuntime, indexed: Path, photos: Path
+) -> None:
+    model.calibrated = True
+
+    outcome = run("query", "--image", photos / "pink.png")
+
+    assert "less likely" not in outcome.stdout
 
 
 def test_without_re_rank_there_is_no_match_column(run: Run, indexed: Path, photos: Path) -> None:
@@ -77,6 +118,7 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "similarity_rank": 2,
         "match": pytest.approx(5.0, abs=1e-5),
         "probability": None,
+        "likely": None,
         "copies": [],
         "similar": [],
         "width": 20,
@@ -92,6 +134,7 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "people": [],
         "rating": None,
         "location": None,
+        "unknown_words": [],
     }
     assert lines[2]["copies"] == [f"{photos}/blue.png"]
 
@@ -191,15 +234,42 @@ def test_nothing_matches_in_an_empty_library(run: Run, model: ColourRuntime, lib
     assert outcome.stderr == "pixsearch: nothing in this library matches\n"
 
 
-def test_a_library_of_another_model_is_refused_with_what_to_do(run: Run, model: ColourRuntime, indexed: Path) -> None:
+def test_a_library_of_before_an_upgrade_says_what_to_run_and_what_it_costs(
+    run: Run, model: ColourRuntime, indexed: Path
+) -> None:
     model.fingerprint = "ff" * 32
 
     outcome = run("query", "red")
 
     assert outcome.exit_code == 1
-    assert "indexed by the model colours" in outcome.stderr
-    assert "--model" in outcome.stderr
-    assert outcome.stderr.count("\n") == 1
+    assert outcome.stderr == (
+        f"pixsearch: the library {indexed} was indexed by the earlier model colours (c0c0c0c0), which"
+        " colours (ffffffff) has replaced. Let the new one encode its photos: pixsearch index --switch-model"
+        " (3 photos, less than a minute at 30 photos a second)\n"
+    )
+
+
+def test_a_library_that_is_switched_is_searched_as_far_as_it_goes_and_says_so(
+    run: Run, model: ColourRuntime, indexed: Path, photos: Path
+) -> None:
+    model.fingerprint = "ff" * 32
+    with Library.open(indexed) as library, library.writing() as writer:
+        writer.use_model(LibraryModel(model.fingerprint, model.name, 3), switch=True)
+
+    nothing = run("query", "red")
+    photos.rename(photos.with_name("unplugged"))
+    run("index")
+    offline = run("query", "red")
+
+    assert nothing.exit_code == 3
+    assert nothing.stderr.splitlines()[0] == (
+        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff). Go on with: pixsearch index"
+        " (less than a minute)"
+    )
+    assert offline.stderr.splitlines()[0] == (
+        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff): offline."
+        " Run pixsearch index when their folders are back"
+    )
 
 
 def test_library_wins_over_the_environment(run: Run, indexed: Path, photos: Path, tmp_path: Path) -> None:
@@ -473,6 +543,18 @@ def test_a_page_holds_its_pictures_and_nothing_from_elsewhere(
     assert "red" in page.texts
 
 
+def test_a_page_and_small_pictures_have_the_line_too(
+    run: Run, model: ColourRuntime, indexed: Path, tmp_path: Path
+) -> None:
+    model.calibrated = True
+
+    pictures = run("query", "red", "--pictures", "--html", tmp_path / "page.html").stdout
+
+    page = (tmp_path / "page.html").read_text()
+    assert page.index("pink.png") < page.index("<h2>Less likely</h2>") < page.index("dark red.png")
+    assert pictures.index("pink.png") < pictures.index("less likely:") < pictures.index("dark red.png")
+
+
 def test_small_pictures_are_shown_with_their_figures(run: Run, indexed: Path, photos: Path) -> None:
     (photos / "dark red.png").unlink()
 
@@ -523,6 +605,7 @@ def test_a_picture_finds_texts(run: Run, indexed: Path, photos: Path, tmp_path: 
         "similarity_rank": 1,
         "match": pytest.approx(5.0, abs=1e-5),
         "probability": None,
+        "likely": None,
         "sources": [{"path": f"{tmp_path}/captions.txt", "line": 2}],
     }
 

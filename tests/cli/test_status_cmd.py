@@ -64,6 +64,7 @@ def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
         "library": str(indexed),
         "model": "colours",
         "fingerprint": "c0" * 32,
+        "switch": None,
         "roots": [
             {
                 "path": str(photos),

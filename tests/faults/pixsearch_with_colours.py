@@ -1,11 +1,15 @@
 """The `pixsearch` command with a model that needs no torch, run as a process that may be killed or starved.
 
+Its checkpoints need no folders: any name but that of the model that ships, `colours`, is another model. With another
+COLOURS_VERSION the model that ships is another one too, as after an upgrade.
+
 COLOURS_LOG names a file that gets a line for each picture, with the time at which its encoding began; COLOURS_PACE_S is
 what a picture takes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -23,6 +27,11 @@ from tests.colour_runtime import ColourRuntime, Floats
 
 
 class SlowColours(ColourRuntime):
+    def __init__(self, folder: Path) -> None:
+        version = os.environ.get("COLOURS_VERSION", "1") if folder.name == "colours" else folder.name
+        super().__init__() if version == "1" else super().__init__(hashlib.sha256(version.encode()).hexdigest())
+        self.name = folder.name
+
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
         if log := os.environ.get("COLOURS_LOG"):
             with Path(log).open("a") as file:
@@ -34,7 +43,9 @@ class SlowColours(ColourRuntime):
 
 
 if __name__ == "__main__":
-    pixsearch.model.checkpoints.find_checkpoint = lambda name: Path(name or "shipped")
-    pixsearch_indexer.CheckpointEncoder = lambda checkpoint: SlowColours()  # type: ignore[assignment, misc, return-value]
-    sys.modules["pixsearch.model.runtime"] = SimpleNamespace(PixelBertRuntime=lambda folder, gpu=True: SlowColours())  # type: ignore[assignment]
+    pixsearch.model.checkpoints.find_checkpoint = lambda name: Path(name or "colours")
+    pixsearch.model.checkpoints.fingerprint = lambda folder: SlowColours(folder).fingerprint
+    pixsearch_indexer.CheckpointEncoder = SlowColours  # type: ignore[assignment, misc]
+    runtime = SimpleNamespace(PixelBertRuntime=lambda folder, gpu=True: SlowColours(folder))
+    sys.modules["pixsearch.model.runtime"] = runtime  # type: ignore[assignment]
     main()

@@ -384,7 +384,7 @@ def test_another_model_is_refused_unless_it_is_to_encode_everything_again(
 ) -> None:
     other = ColourRuntime(fingerprint="dd" * 32)
 
-    with pytest.raises(ModelMismatch, match="--model"):
+    with pytest.raises(ModelMismatch, match="--switch-model"):
         index_folders(indexed, other, [photos])
     assert index_folders(indexed, runtime, [photos]).unchanged == 5
 

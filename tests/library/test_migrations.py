@@ -31,7 +31,7 @@ def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Lib
     assert differences == []
 
 
-OLDER = ["0001", "0002", "0003", "0004", "0005", "0006"]
+OLDER = ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
 """0001 is that of pixsearch 0.1.0."""
 
 
@@ -88,7 +88,7 @@ def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_firs
 
 
 def test_what_an_older_pixsearch_could_not_read_is_tried_again_and_all_metadata_are_read_again(tmp_path: Path) -> None:
-    library_of_version("0006", tmp_path / "library")
+    library_of_version("0007", tmp_path / "library")
     with sqlite3.connect(tmp_path / "library" / "library.db") as connection:
         values = "VALUES (1, 1, CAST('/photos/old.avif' AS BLOB), 10, 20, 'cannot be decoded', 0)"
         connection.execute(f"INSERT INTO failures {values}")

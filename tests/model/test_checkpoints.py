@@ -63,6 +63,26 @@ def test_matrices_are_stored_as_halves_word_embeddings_as_bytes_and_vectors_whol
     assert tensors["model.word_embedding.word_embeddings.weight.int8"].dtype == torch.int8
 
 
+def test_a_tokenizer_is_saved_without_indentation_and_means_the_same(saved: Path) -> None:
+    text = (saved / "tokenizer.json").read_text()
+
+    assert "\n" not in text
+    assert load_checkpoint(saved)[1].tokenizer.encode("a cat").ids == [101, 104, 106, 130, 149, 102]
+
+
+def test_the_words_that_a_model_was_taught_are_kept_and_are_not_part_of_its_fingerprint(
+    folder: Path, tmp_path: Path
+) -> None:
+    before = fingerprint(folder)
+    (folder / "words.txt").write_text("a\t7\ncat\t3\n")
+
+    save_checkpoint(tmp_path / "again", *load_checkpoint(folder))
+
+    assert fingerprint(folder) == before
+    assert (tmp_path / "again" / "words.txt").read_text() == "a\t7\ncat\t3\n"
+    assert fingerprint(tmp_path / "again") == fingerprint(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_checkpoint_with_a_file_missing_or_cut_is_refused_in_one_line(folder: Path, name: str) -> None:
     file = folder / name
@@ -102,7 +122,7 @@ def test_weights_with_a_tensor_too_few_too_many_or_of_another_shape_are_refused(
         {"heads": 5},
         {"input_size": 0},
         {"dropout": 1.5},
-        {"calibration": {"temperature": 1.0}},
+        {"calibration": {"slope": 1.0}},
     ],
     ids=lambda change: ", ".join(f"{name} {value}" for name, value in change.items()),
 )
@@ -181,7 +201,7 @@ def test_a_config_of_another_kind_is_refused_in_one_line(folder: Path, text: str
 def test_the_fingerprint_tells_models_apart_but_not_calibrations(folder: Path, saved: Path, tmp_path: Path) -> None:
     original = fingerprint(saved)
 
-    change_config(folder, calibration={"temperature": 2.0, "bias": -1.0}, rerank=False)
+    change_config(folder, calibration={"slope": 2.0, "intercept": -1.0}, rerank=False)
     assert fingerprint(folder) == original
     change_config(folder, input_size=96)
     assert fingerprint(folder) != original
@@ -200,9 +220,19 @@ def test_a_calibration_changes_no_fingerprint_of_a_checkpoint_with_removed_field
     add_what_was_removed(folder)
     before = fingerprint(folder)
 
-    save_calibration(folder, Calibration(temperature=2.0, bias=-1.0))
+    save_calibration(folder, Calibration(slope=2.0, intercept=-1.0))
 
-    assert load_checkpoint(folder)[1].config.calibration == Calibration(temperature=2.0, bias=-1.0)
+    assert load_checkpoint(folder)[1].config.calibration == Calibration(slope=2.0, intercept=-1.0)
+    assert fingerprint(folder) == before
+
+
+def test_an_older_calibration_is_dropped_and_changes_no_fingerprint(folder: Path) -> None:
+    """It gave the chance to be the one picture of a caption, which nobody should read as a probability of today."""
+    before = fingerprint(folder)
+
+    change_config(folder, calibration={"temperature": 7.6, "bias": -11.4})
+
+    assert load_checkpoint(folder)[1].config.calibration is None
     assert fingerprint(folder) == before
 
 

@@ -63,6 +63,12 @@ def test_pictures_and_texts_become_unit_vectors_and_grids_become_bytes(
     assert unpack_grids(grids, 1280)[0].shape == (3, 2 * 2, 1280)
 
 
+def test_a_stored_grid_has_the_embedding_of_its_picture(runtime: PixelBertRuntime, pictures: list[Image.Image]) -> None:
+    embeddings, grids = runtime.encode_pictures(pictures[:1])
+
+    assert runtime.embed_grid(grids[0]) @ embeddings[0] == pytest.approx(1, abs=1e-3)  # stored at a byte a value
+
+
 def test_a_match_is_the_networks_own_of_the_stored_grid(
     runtime: PixelBertRuntime, speaking: Path, pictures: list[Image.Image]
 ) -> None:
@@ -119,7 +125,7 @@ def calibrated(folder: Path, to: Path, calibration: Calibration | None, rerank: 
 
 
 def test_a_probability_is_the_sigmoid_of_the_calibrated_logit(speaking: Path, tmp_path: Path) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(temperature=2.0, bias=-1.0))
+    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(slope=0.5, intercept=-1.0))
 
     probabilities = runtime.probability(np.array([2.0, 2.0 + 2 * math.log(3), 0.0], dtype=np.float32))
 
@@ -129,7 +135,7 @@ def test_a_probability_is_the_sigmoid_of_the_calibrated_logit(speaking: Path, tm
 
 
 def test_a_hopeless_pair_has_probability_zero_and_no_warning(speaking: Path, tmp_path: Path) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(temperature=0.1, bias=0.0))
+    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(slope=10.0, intercept=0.0))
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -177,10 +177,11 @@ def test_parts_are_added_by_weight(fill: Fill) -> None:
     hits = SearchEngine(library, ColourRuntime(calibrated=True)).search(query)
 
     # (3, 0, 4) / 5 is purple itself. Matches: purple 3 x (6 - 5) + 4 x (8 - 5), blue 3 x -5 + 4 x 5, red 3 x 5 + 4 x -5
-    assert names(hits) == ["purple.png", "blue.png", "red.png"]
-    assert [hit.match for hit in hits] == pytest.approx([15.0, 5.0, -5.0], abs=1e-4)
-    assert [hit.similarity for hit in hits] == pytest.approx([1.0, 0.8, 0.6], abs=1e-6)
-    assert hits[0].probability == pytest.approx(1 / (1 + math.exp(-1.0)), abs=1e-5)  # of the first words alone
+    # The probability is of the first words alone, and blue is not likely to be red.
+    assert names(hits) == ["purple.png", "red.png", "blue.png"]
+    assert [hit.match for hit in hits] == pytest.approx([15.0, -5.0, 5.0], abs=1e-4)
+    assert [hit.similarity for hit in hits] == pytest.approx([1.0, 0.6, 0.8], abs=1e-6)
+    assert hits[0].probability == pytest.approx(1 / (1 + math.exp(-1.0)), abs=1e-5)
 
 
 def test_parts_that_cancel_each_other_out_are_refused(fill: Fill) -> None:
@@ -191,7 +192,7 @@ def test_parts_that_cancel_each_other_out_are_refused(fill: Fill) -> None:
 def test_a_library_that_another_model_indexed_is_refused(fill: Fill) -> None:
     engine = SearchEngine(fill(REDS), ColourRuntime(fingerprint="ff" * 32))
 
-    with pytest.raises(ModelMismatch, match=r"c0c0c0c0.*ffffffff.*--model"):
+    with pytest.raises(ModelMismatch, match=r"c0c0c0c0.*ffffffff.*pixsearch index .*--switch-model"):
         engine.search("red")
 
 
@@ -258,6 +259,21 @@ def test_a_threshold_looks_at_all_candidates_where_similarity_orders(fill: Fill)
     engine = SearchEngine(fill(REDS), ColourRuntime(calibrated=True, default_order="similarity"))
 
     assert names(engine.search(Query((Words("red"),), threshold=0.9), k=1)) == ["pink.png"]
+
+
+def test_what_is_not_likely_comes_behind_what_is_even_where_similarity_orders(fill: Fill) -> None:
+    """Dark red is nearer than pink, and its match as probable as 0.0474."""
+    hits = SearchEngine(fill(REDS), ColourRuntime(calibrated=True, default_order="similarity")).search("red")
+
+    assert names(hits) == ["pink.png", "dark red.png", "blue.png"]
+    assert [hit.likely for hit in hits] == [True, False, False]
+    assert [(hit.rank, hit.similarity_rank) for hit in hits] == [(1, 2), (2, 1), (3, 3)]
+
+
+def test_without_a_probability_nothing_is_likely_or_not(fill: Fill) -> None:
+    hits = SearchEngine(fill(REDS), ColourRuntime(calibrated=True)).search(Query((Words("red"),), rerank=False))
+
+    assert [hit.likely for hit in hits] == [None] * 3
 
 
 def test_a_threshold_needs_a_calibrated_model(fill: Fill) -> None:

@@ -3,16 +3,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from pixsearch.errors import PixsearchError
+from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.networks import Network
+from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch_trainer.data.pack import Item, read_pack, write_pack
@@ -25,15 +30,42 @@ from pixsearch_trainer.run.run import Run
 from pixsearch_trainer.run.state import RunFolder
 from pixsearch_trainer.train import Listener, Report, train
 from tests.tiny_checkpoint import make_tiny_checkpoint
+from tests.trainer.made_up import chance
 
+Loaded = tuple[PixelBertForRetrieval, PixelBertProcessor]
+Pictures = list[CaptionedPicture]
 Fit = Callable[..., Report]
-"""`train` in fp32 from the tiny checkpoint on `pack_with_val`, unless other options are given."""
+"""`train` in fp32 from the tiny checkpoint on `pack_with_val`, unless other options are given; paths are Paths."""
+MaterialOf = Callable[..., Material]
+"""What stages are built from, given items and, unless it is the tiny one, a network and its processor."""
 
 
 @pytest.fixture(scope="session")
 def tiny_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint of random weights."""
     return make_tiny_checkpoint(tmp_path_factory.mktemp("start"))
+
+
+@pytest.fixture
+def loaded(tiny_start: Path) -> Loaded:
+    """The tiny checkpoint."""
+    return load_checkpoint(tiny_start)
+
+
+@pytest.fixture
+def network(loaded: Loaded) -> PixelBertForRetrieval:
+    """The tiny network with all that scores a pair having a say."""
+    network = loaded[0]
+    network.late_interaction.scale.data.fill_(5.0)
+    network.late_weight.data.fill_(3.0)
+    head = network.itm_head.get_parameter("2.weight")
+    head.data.copy_(torch.randn(head.shape, generator=chance()))
+    return network
+
+
+@pytest.fixture
+def processor(loaded: Loaded) -> PixelBertProcessor:
+    return loaded[1]
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +103,12 @@ def fit(tiny_start: Path, pack_with_val: Path, tmp_path: Path) -> Fit:
     def fit(
         on_progress: ProgressCallback = silent,
         on_problems: Callable[[Sequence[Problem]], None] = lambda _problems: None,
-        **asked: Any,
+        **options: Any,
     ) -> Report:
-        options: dict[str, Any] = {"model": str(tiny_start), "data": (str(pack_with_val),), "workers": 0}
-        options |= {"precision": "no", "out": str(tmp_path / "out"), **asked}
-        return train(TrainOptions(**options), Listener(print, on_progress, on_problems))
+        paths: dict[str, Any] = {"model": tiny_start, "data": pack_with_val, "out": tmp_path / "out", **options}
+        given: dict[str, Any] = {name: str(one) if isinstance(one, Path) else one for name, one in paths.items()}
+        given |= {"data": (given["data"],), "workers": options.get("workers", 0)}
+        return train(TrainOptions(**{"precision": "no", **given}), Listener(print, on_progress, on_problems))
 
     return fit
 
@@ -92,9 +125,28 @@ def stop_at(task: str, done: int, by: signal.Signals | Exception = signal.SIGINT
     return stop
 
 
-def material_of(loaded: tuple[Network, PixelBertProcessor], items: Sequence[Item], folder: Path) -> Material:
-    """What stages are built from, for a network in fp32."""
-    return Material(Run(*loaded, RunFolder(folder), make_accelerator("no"), print, silent), items, workers=0)
+@pytest.fixture
+def material_of(loaded: tuple[Network, PixelBertProcessor], tmp_path: Path) -> MaterialOf:
+    def material_of(items: Sequence[Item], network: tuple[Network, PixelBertProcessor] = loaded) -> Material:
+        run = Run(*network, RunFolder(tmp_path), make_accelerator("no"), print, silent)
+        return Material(run, items, None, workers=0)
+
+    return material_of
+
+
+@contextmanager
+def refused(error: type[PixsearchError], match: str) -> Iterator[None]:
+    """Expect an error of one line."""
+    with pytest.raises(error, match=match) as found:
+        yield
+    assert "\n" not in str(found.value)
+
+
+def assert_ended_alike(one: Path, other: Path) -> None:
+    """Two runs have logged the same and left the same, bit for bit."""
+    assert logged_in(one) == logged_in(other)
+    for file in ("model.safetensors", "figures.json", "config.json"):
+        assert (one / file).read_bytes() == (other / file).read_bytes(), file
 
 
 def figures_in(out: Path) -> list[dict[str, Any]]:

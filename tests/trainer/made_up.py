@@ -15,11 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from pixsearch.model.grids import pack_grid
-from pixsearch_trainer.batches.pairs import PairBatch
-from pixsearch_trainer.batches.sources import Seen
+from pixsearch_trainer.batches.sources import PairBatch, Seen
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.grids import GridStore
-from pixsearch_trainer.objectives.maps import CaptionedBatch
+from pixsearch_trainer.objectives.streams import Texts
 
 CHANNELS = 1280  # of the tiny checkpoint's CNN
 
@@ -46,11 +45,22 @@ def store_of(grids: Iterable[Tensor]) -> GridStore:
     return GridStore(np.frombuffer(b"".join(packed), np.uint8), np.cumsum([0, *map(len, packed)]), grids[0].shape[1])
 
 
-def batch_of(pictures: list[int], captions: list[int], pixels: int = 4) -> PairBatch:
-    """Random grids; caption n is [CLS], a word of its own, one that all have, and [SEP]."""
-    ids = torch.tensor([[101, 104 + caption, 150, 102] for caption in captions])
+def batch_of(
+    pictures: list[int], captions: list[int], pixels: int = 4, near_misses: list[int] | None = None
+) -> PairBatch:
+    """Random grids; text n is [CLS], a word of its own, one that all have, and [SEP]."""
+    near_misses = near_misses or [-1] * len(captions)
+    ids, near_ids = (torch.tensor([[101, 104 + text, 150, 102] for text in some]) for some in (captions, near_misses))
     seen = Seen(None, torch.rand(len(pictures), pixels, CHANNELS, generator=chance()), torch.ones(len(ids), pixels) > 0)
-    return PairBatch(torch.tensor(pictures), torch.tensor(captions), ids, ids > 0, seen, [])
+    texts = torch.tensor(captions), torch.tensor(near_misses)
+    return PairBatch(torch.tensor(pictures), *texts, ids, ids > 0, near_ids, near_ids > 0, seen, [])
+
+
+def texts_of(batch: PairBatch, vectors: Tensor) -> Texts:
+    """Of each picture those captions are true that the batch has with it."""
+    pairs = list(zip(batch.pictures.tolist(), batch.captions.tolist(), strict=True))
+    own = [[caption if one == picture else -1 for one, caption in pairs] for picture in range(max(pairs)[0] + 1)]
+    return Texts(vectors, torch.tensor(own), has_near_misses=bool((batch.near_misses >= 0).any()))
 
 
 def padded(batch: PairBatch) -> PairBatch:
@@ -66,18 +76,21 @@ def grid_of(batch: PairBatch) -> Tensor:
     return batch.seen.grid
 
 
-def both_ways(scores: Tensor, targets: NDArray[np.float64]) -> float:
-    """Cross-entropy of the softmaxes over rows and over columns, of scores and of targets."""
+def both_ways(scores: Tensor, targets: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:
+    """Cross-entropy of the softmaxes over rows and over columns, for targets of the rows and of the columns."""
     logits = scores.detach().double().numpy()
-    directions = ((logits, targets), (logits.T, targets.T))
+    directions = zip((logits, logits.T), targets, strict=True)
     found = [(wanted * (one - np.log(np.exp(one).sum(1, keepdims=True)))).sum(1).mean() for one, wanted in directions]
     return -float(np.mean(found))
 
 
-def targets_of(batch: CaptionedBatch, sentences: Tensor, softness: float, temperature: float) -> NDArray[np.float64]:
-    """Equal shares for pairs with the same picture or caption, and a share by a softmax over captions' cosines."""
-    pictures, captions, read = batch.pictures.numpy(), batch.captions.numpy(), sentences[batch.captions].double()
-    same = (pictures[:, None] == pictures) | (captions[:, None] == captions)
-    odds = np.exp((read @ read.T).numpy() / temperature)
-    hard, soft = same / same.sum(1, keepdims=True), odds / odds.sum(1, keepdims=True)
-    return np.asarray((1 - softness) * hard + softness * soft)
+def targets_of(
+    batch: PairBatch, sentences: Tensor, softness: float, temperature: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of captions and of pictures: equal shares for all that are true, and a share by a softmax over cosines."""
+    pairs, read = list(zip(batch.pictures.tolist(), batch.captions.tolist(), strict=True)), sentences[batch.captions]
+    true = np.array([[(picture, caption) in pairs for picture, _ in pairs] for _, caption in pairs])
+    odds = np.exp((read @ read.T).double().numpy() / temperature)
+    soft = softness * odds / odds.sum(1, keepdims=True)
+    to_pictures, to_captions = ((1 - softness) * one / one.sum(1, keepdims=True) + soft for one in (true, true.T))
+    return to_pictures, to_captions

@@ -17,15 +17,14 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import silent
 from pixsearch_trainer.batches.draws import CaptionedSet, Draws
-from pixsearch_trainer.batches.pairs import PairBatch, pair_batches, pairs_by_weight
-from pixsearch_trainer.batches.sources import packed_pixels
+from pixsearch_trainer.batches.sources import PairBatch, packed_pixels, pair_batches
 from pixsearch_trainer.data.pack import read_pack
 from pixsearch_trainer.data.pairs import of_split
 from pixsearch_trainer.grids import encode_sentences
 from pixsearch_trainer.objectives import pretraining
-from pixsearch_trainer.objectives.pretraining import PreTrainingObjective, PreTrainingParts
-from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions
-from pixsearch_trainer.options import with_settings
+from pixsearch_trainer.objectives.pretraining import PreTrainingObjective
+from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions, Texts
+from pixsearch_trainer.options import TrainOptions, with_settings
 from pixsearch_trainer.recipes.material import Material, as_pictures
 from pixsearch_trainer.recipes.shipped import SHIPPED
 from pixsearch_trainer.run.accelerator import make_accelerator
@@ -45,15 +44,15 @@ def main(start: Path, pack: Path, out: Path) -> None:
         network, processor = load_for_retrieval(start)
         data = CaptionedSet(of_split(as_pictures(read_pack(pack)), "train"), seed=0)
         if name == "itc":
-            train_only(network, network.model.backbone, network.maps, network.model.layers)
-            sentences = encode_sentences(network, processor, data.captions.sentences, silent)
+            train_only(network, (1.0, [network.model.backbone, network.maps, network.model.layers]))
+            texts = Texts(encode_sentences(network, processor, data.texts, silent), data.true_texts, False)
             # Late interaction contrasts the pairs of a process alone: a step is to be no slower for many processes.
             options = StreamsOptions(feature_dropout=0, hidden_dropout=0, channel_dropout=0, late_weight=0)
-            gradients(StreamsObjective(network, sentences, options), data, processor, out / "itc.pt")
+            gradients(StreamsObjective(network, texts, options), data, processor, out / "itc.pt")
         else:
-            parts = PreTrainingParts(matching=False, sampling=False)
             with mock.patch.object(pretraining, "mask_words", mask_words_of_even_letters):
-                gradients(PreTrainingObjective(network, parts), data, processor, out / "mlm.pt")
+                objective = PreTrainingObjective(network, matching=False, sampling=False)
+                gradients(objective, data, processor, out / "mlm.pt")
     run(start, pack, out / "whole", stop=False)
     run(start, pack, out / "stopped", stop=True)
 
@@ -68,7 +67,7 @@ def gradients(objective: Objective, data: CaptionedSet, processor: PixelBertProc
     """Two steps' losses, and the gradient that the second leaves, as the loop would make them."""
     accelerator = make_accelerator("no")
     place = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
-    pairs_at = pairs_by_weight(data, Draws(data.weights, BATCH, seed=0), mirror=True, **place)
+    pairs_at = data.pairs_at(Draws(data.weights, BATCH, seed=0).at, mirror=True, **place)
     source = packed_pixels(data.pictures, processor, workers=0)
     batches = pair_batches(data, pairs_at, source, processor, accelerator.device)(0)
     wrapped = accelerator.prepare(objective)
@@ -106,9 +105,9 @@ def run(start: Path, pack: Path, out: Path, stop: bool) -> None:
     every = {f"{stage}.{name}": value for stage in ("maps", "cnn") for name, value in numbers.items()}
     chosen = every | {"maps.steps": 20, "cnn.steps": 2, "cnn.late_weight": 0, "cnn.layers_learning_rate": 1e-4}
     settings = with_settings(SHIPPED.options, [f"{name}={value}" for name, value in chosen.items()])
-    material = Material(run, read_pack(pack), workers=0)
+    material = Material(run, read_pack(pack), None, workers=0)
     try:
-        run.train(SHIPPED.plan(["maps", "cnn"], settings, material), resume=False)
+        run.train(SHIPPED.plan(TrainOptions(stage=("maps", "cnn")), settings, material), resume=False)
     except Interrupted:
         (out / f"stopped-{accelerator.process_index}").touch()
     torch.save(network.state_dict(), out / f"weights-{accelerator.process_index}.pt")

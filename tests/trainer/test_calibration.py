@@ -2,58 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pixsearch.errors import UsageError
-from pixsearch.progress import Progress
-from pixsearch_trainer.evaluation.calibration import calibrate, fit, probabilities, reliability, with_a_match
-from tests.trainer.test_evaluation import ByHand, encoded_by
+from pixsearch_trainer.evaluation.calibration import (
+    TradeOff,
+    calibrate,
+    fit,
+    predict_left_out,
+    probabilities,
+    reliability,
+    trade_off,
+)
+from pixsearch_trainer.evaluation.known_pairs import KnownPairs
 
 
-def test_the_curve_that_labels_were_drawn_by_is_found_again() -> None:
+def pairs_of(
+    logits: Sequence[float] | np.ndarray,
+    right: Sequence[bool] | np.ndarray,
+    weights: Sequence[float] | None = None,
+    queries: Sequence[int] | None = None,
+) -> KnownPairs:
+    """Each pair is of a query of its own where none are given."""
+    count = len(logits)
+    of_query, is_right = np.arange(count) if queries is None else np.array(queries), np.array(right)
+    return KnownPairs(
+        np.array(logits, float),
+        is_right,
+        np.ones(count) if weights is None else np.array(weights, float),
+        of_query,
+        np.isin(of_query, of_query[is_right]),
+        of_query,
+    )
+
+
+def test_the_curve_that_pairs_were_drawn_by_is_found_again() -> None:
     generator = np.random.default_rng(0)
     logits = generator.normal(100, 40, 200_000)
-    drawn_by = 1 / (1 + np.exp(-(logits / 25.0 - 5.0)))
-    labels = generator.random(200_000) < drawn_by
+    drawn_by = 1 / (1 + np.exp(-(0.04 * logits - 5.0)))
 
-    calibration = fit(logits, labels)
+    calibration = fit(pairs_of(logits, generator.random(200_000) < drawn_by))
 
-    assert calibration.temperature == pytest.approx(25.0, rel=0.03)
-    assert calibration.bias == pytest.approx(-5.0, rel=0.03)
+    assert calibration.slope == pytest.approx(0.04, rel=0.03)
+    assert calibration.intercept == pytest.approx(-5.0, rel=0.03)
     assert probabilities(logits, calibration) == pytest.approx(drawn_by, abs=0.01)
 
 
 def test_the_mean_probability_is_that_of_platts_targets() -> None:
-    # The likelihood's derivative by the bias is zero exactly there: 3 / 4 for the two that match, 1 / 5 for the others.
-    logits, labels = np.array([3.0, 1.0, 2.0, -1.0, 0.0]), np.array([True, True, False, False, False])
+    # The likelihood's derivative by the intercept is zero exactly there: 3 / 4 for the two right, 1 / 5 for the others.
+    pairs = pairs_of([3.0, 1.0, 2.0, -1.0, 0.0], [True, True, False, False, False])
 
-    assert probabilities(logits, fit(logits, labels)).mean() == pytest.approx((2 * 0.75 + 3 * 0.2) / 5, abs=1e-6)
+    assert probabilities(pairs.logits, fit(pairs)).mean() == pytest.approx((2 * 0.75 + 3 * 0.2) / 5, abs=1e-6)
 
 
-@pytest.mark.parametrize(("pairs", "matching"), [(4, 1), (3000, 2)])
+def test_a_pair_that_weighs_three_is_as_good_as_three_pairs() -> None:
+    thrice = fit(pairs_of([3.0, 1.0, 2.0, 2.0, 2.0, -1.0], [True, True, False, False, False, False]))
+    weighing = fit(pairs_of([3.0, 1.0, 2.0, -1.0], [True, True, False, False], [1, 1, 3, 1]))
+
+    assert (weighing.slope, weighing.intercept) == pytest.approx((thrice.slope, thrice.intercept), rel=1e-6)
+
+
+@pytest.mark.parametrize(("pairs", "right"), [(4, 1), (3000, 2)])
 def test_pairs_that_are_told_apart_without_a_mistake_have_platts_targets_as_probabilities(
-    pairs: int, matching: int
+    pairs: int, right: int
 ) -> None:
-    """Two different logits: the curve can pass through the target of each, n / (n + 1), if matches lie far away."""
-    labels = np.arange(pairs) < matching
-    logits = np.where(labels, 1000.0, -3.0)
+    """Two different logits: the curve can pass through the target of each, n / (n + 1), if right ones lie far away."""
+    is_right = np.arange(pairs) < right
+    logits = np.where(is_right, 1000.0, -3.0)
 
-    calibrated = probabilities(logits, fit(logits, labels))
+    calibrated = probabilities(logits, fit(pairs_of(logits, is_right)))
 
-    assert calibrated[0] == pytest.approx((matching + 1) / (matching + 2), rel=1e-4)
-    assert calibrated[-1] == pytest.approx(1 / (pairs - matching + 2), rel=1e-4)
+    assert calibrated[0] == pytest.approx((right + 1) / (right + 2), rel=1e-4)
+    assert calibrated[-1] == pytest.approx(1 / (pairs - right + 2), rel=1e-4)
 
 
 @pytest.mark.parametrize("logits", [[1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 2.0, 3.0], [np.nan, 1.0, 2.0, 3.0]])
 def test_logits_that_say_nothing_or_the_opposite_are_refused(logits: list[float]) -> None:
     with pytest.raises(UsageError, match="no higher"):
-        fit(np.array(logits), np.array([True, True, False, False]))
+        fit(pairs_of(logits, [True, True, False, False]))
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_pairs_that_are_all_right_or_all_wrong_are_too_little(right: bool) -> None:
+    with pytest.raises(UsageError, match="too little"):
+        calibrate(pairs_of([1.0, 2.0, 3.0], [right] * 3))
+
+
+def test_one_query_is_too_little() -> None:
+    with pytest.raises(UsageError, match="too little"):
+        calibrate(pairs_of([1.0, 2.0], [True, False], queries=[0, 0]))
 
 
 def test_a_hopeless_pair_has_probability_zero_and_overflows_nothing() -> None:
-    labels = np.array([True, False] * 50)
-    calibration = fit(np.where(labels, 1.0, -1.0), labels)
+    right = np.array([True, False] * 50)
+    calibration = fit(pairs_of(np.where(right, 1.0, -1.0), right))
 
     with np.errstate(all="raise"):
         assert probabilities(np.array([-1e6, 1e6]), calibration).tolist() == [0, 1]
@@ -61,44 +107,63 @@ def test_a_hopeless_pair_has_probability_zero_and_overflows_nothing() -> None:
 
 def test_reliability_is_that_counted_by_hand() -> None:
     predicted = np.array([0.02, 0.04, 0.31, 0.39, 0.35, 0.35, 1.0])
-    labels = np.array([False, True, False, True, False, False, True])
+    right = np.array([False, True, False, True, False, False, True])
 
-    error, bins = reliability(predicted, labels)
+    error, bins = reliability(predicted, right, np.ones(7))
 
     assert [(one.pairs, one.share) for one in bins] == [(2, 0.5), (4, 0.25), (1, 1.0)]
     assert [one.probability for one in bins] == pytest.approx([0.03, 0.35, 1.0])
     assert error == pytest.approx((2 * 0.47 + 4 * 0.1 + 0) / 7)
 
 
-def test_a_right_one_is_among_the_candidates() -> None:
-    similarity = np.array([[0.9, 0.8, 0.1, 0.2], [0.9, 0.8, 0.1, 0.2]], np.float32)
-    matches = np.array([[False, False, True, True], [False, True, False, True]])
-    order = np.array([[0, 1], [0, 1]])
+def test_weights_count_in_the_reliability() -> None:
+    error, [only] = reliability(np.array([0.5, 0.55]), np.array([True, False]), np.array([3.0, 1.0]))
 
-    assert with_a_match(order, similarity, matches).tolist() == [[0, 3], [0, 1]]
+    assert (only.share, only.pairs) == (0.75, 2)
+    assert only.probability == pytest.approx(0.5125)
+    assert error == pytest.approx(0.2375)
 
 
-def test_a_report_is_of_each_captions_nearest_pictures_and_one_that_matches() -> None:
-    """By the similarities of test_evaluation: a (1, 0), b (3, 0 for 2), c (1, 2), d (0, 2 for 1), e (3, 1)."""
-    runtime, reported = ByHand(), list[Progress]()
-    runtime.logits = [[9.0, 1, 0, 0], [8.0, 0, 0, 2], [0, 7.0, 3, 0], [4.0, 0, 6.0, 0], [0, 5, 0, 5.5]]
+def test_a_query_is_judged_by_a_curve_that_was_fitted_without_it() -> None:
+    """Two queries that contradict each other: by a curve that knew both, 3 would be as likely as -3."""
+    pairs = pairs_of([3.0, -3.0, 4.0, -5.0], [True, False, True, False], queries=[0, 0, 1, 1])
 
-    report = calibrate(runtime, encoded_by(runtime), 2, on_progress=reported.append)
+    predicted = predict_left_out(pairs)
 
-    assert (report.pairs, report.matching) == (10, 5)
-    assert report.calibration == fit(
-        np.array([1.0, 9, 2, 8, 7, 3, 4, 6, 5.5, 5]),
-        np.array([False, True, False, True, True, False, False, True, True, False]),
+    one, other = (fit(pairs.part(pairs.groups == group)) for group in (0, 1))
+    assert predicted.tolist() == [
+        *probabilities(np.array([3.0, -3.0]), other),
+        *probabilities(np.array([4.0, -5.0]), one),
+    ]
+
+
+def test_queries_are_answered_and_refused_by_their_best_pair() -> None:
+    # Query 0: the best is right. 1: the best is wrong. 2: absent, its best at 0.4. 3: its right photo is no candidate.
+    pairs = pairs_of(
+        np.zeros(8), [True, False, False, True, False, False, False, False], queries=[0, 0, 1, 1, 2, 2, 3, 3]
     )
-    assert sum(one.pairs for one in report.bins) == 10
-    assert 0 < report.expected_error < 0.5
-    assert (reported[-1].done, reported[-1].total) == (10, 10)
+    pairs = replace(pairs, present=pairs.queries != 2)
+    predicted = np.array([0.9, 0.8, 0.7, 0.6, 0.3, 0.4, 0.9, 0.1])
+
+    assert trade_off(pairs, predicted, 0.5) == TradeOff(0.5, answered=1, refused=1)
+    assert trade_off(pairs, predicted, 0.4) == TradeOff(0.4, answered=1, refused=0)
+    assert trade_off(pairs, predicted, 0.95) == TradeOff(0.95, answered=0, refused=1)
 
 
-def test_one_picture_or_one_caption_is_too_little() -> None:
-    runtime = ByHand()
-    encoded = encoded_by(runtime)
+def test_a_report_tells_what_is_likely_and_what_that_is_worth() -> None:
+    """100 queries of two pairs each: 3 of 4 that score 1 are right, 1 of 20 that score 0."""
+    numbers = np.random.default_rng(0).permutation(100) % 20
+    right = [numbers[index // 2] < (15 if index % 2 else 1) for index in range(200)]
+    pairs = pairs_of([float(index % 2) for index in range(200)], right, queries=[index // 2 for index in range(200)])
 
-    for too_little, sample in ((encoded.part(slice(1)), None), (encoded, 1)):
-        with pytest.raises(UsageError, match="too little"):
-            calibrate(runtime, too_little, 2, sample)
+    report = calibrate(pairs)
+
+    assert (report.pairs, report.right, report.present, report.absent) == (200, 80, 75, 25)
+    assert report.likely == 100
+    assert report.likely_right == pytest.approx(0.75)
+    assert report.likely_said == pytest.approx(0.75, abs=0.02)
+    assert report.expected_error < 0.03
+    by_hand = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25) + 0.05 * np.log(0.05) + 0.95 * np.log(0.95)) / 2
+    assert report.log_loss == pytest.approx(by_hand, rel=0.05)
+    trade_offs = {one.probability: (one.answered, one.refused) for one in report.trade_off}
+    assert (trade_offs[0.5], trade_offs[0.9]) == ((75, 0), (0, 25))

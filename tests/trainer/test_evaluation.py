@@ -99,7 +99,8 @@ def test_several_numbers_of_candidates_cost_no_more_than_the_largest() -> None:
 
     evaluate(runtime, encoded_by(runtime), candidates=(2, 3))
 
-    assert runtime.pairs_matched == (5 + 4) * 3
+    # Each of the 4 pictures' 3 captions has it among its own 3 pictures.
+    assert runtime.pairs_matched == 5 * 3
 
 
 def test_more_candidates_than_pictures_are_all_pictures() -> None:
@@ -108,6 +109,14 @@ def test_more_candidates_than_pictures_are_all_pictures() -> None:
     direction = evaluate(runtime, encoded_by(runtime), candidates=(4, 99)).text_to_image
 
     assert direction.reranked[4] == direction.reranked[99] == recall_of(*RERANKED[4])
+
+
+def test_a_pair_that_both_directions_look_at_is_matched_once() -> None:
+    runtime = ByHand()
+
+    evaluate(runtime, encoded_by(runtime), candidates=(4,), full=True)
+
+    assert runtime.pairs_matched == 5 * 4
 
 
 def test_all_items_are_re_ranked_on_request() -> None:
@@ -193,13 +202,14 @@ def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(mon
     assert "milliseconds" not in untimed.first_stage.as_json()
 
 
-def test_progress_counts_the_pairs_of_both_directions() -> None:
+def test_progress_counts_the_different_pairs_of_both_directions() -> None:
     runtime, reported = ByHand(), list[Progress]()
 
     evaluate(runtime, encoded_by(runtime), candidates=(2,), on_progress=reported.append)
 
-    assert {(one.task, one.total) for one in reported} == {("matching pairs", 5 * 2 + 4 * 2)}
-    assert [one.done for one in reported] == list(range(2, 19, 2))
+    # Two of each caption; of the pictures' two each only that of 3 and d is not among them.
+    assert {(one.task, one.total) for one in reported} == {("matching pairs", 5 * 2 + 1)}
+    assert [one.done for one in reported] == [2, 4, 6, 8, 10, 11]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ CAPTIONS = [f"{'a' * (1 + number % 3)} {chr(97 + number % 26)} {chr(97 + number 
 CAPTIONS[1] = CAPTIONS[0]
 SENTENCES = [CAPTIONS[0], *CAPTIONS[2:]]
 MATCHES = np.array([[caption == sentence for caption in CAPTIONS] for sentence in SENTENCES])
+
+
+@pytest.fixture(autouse=True)
+def _whole_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the hardware multiplies."""
+    monkeypatch.setattr("pixsearch_trainer.judging.autocast", lambda device: nullcontext())
 
 
 @pytest.fixture
@@ -115,3 +122,14 @@ def test_the_re_rank_becomes_the_default_order_where_it_is_no_worse(
 
     assert judge_match(lambda: streams, processor)()[0] == 100
     assert model.config.rerank is processor.config.rerank is rerank
+
+
+def test_similarities_are_whole_where_the_hardware_multiplies_bf16(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As products of bf16 they could not be ranked by numpy, and many would be equal."""
+    monkeypatch.setattr("pixsearch_trainer.judging.autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
+    streams = streams_of(network)
+
+    assert streams.similarity.dtype == streams.scores.dtype == torch.float32
+    assert judge_streams(lambda: streams)()[1]["pictures"] == COUNT

@@ -1,4 +1,4 @@
-"""What can be asked of a training, and what is refused with the list of what there is."""
+"""The options of a training, and what is refused with the list of what there is."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pixsearch.errors import UsageError
 from pixsearch_trainer.options import TrainOptions, flag, with_settings
 from pixsearch_trainer.recipes import RECIPES, recipe_named
 from pixsearch_trainer.recipes.paper import PaperRecipeOptions
+from pixsearch_trainer.recipes.paper_stages import PreTrainingOptions
 from pixsearch_trainer.run.stage import StageOptions
 
 # A value of each option that is not its default.
-ASKED: dict[str, Any] = {
+GIVEN: dict[str, Any] = {
     **{
         "recipe": "paper",
         "data": ("other.csv",),
@@ -71,15 +72,15 @@ def test_an_unknown_stage_or_field_or_value_is_refused_with_what_there_is(settin
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", sorted(ASKED.keys() - {"recipe"}))
+@pytest.mark.parametrize("name", sorted(GIVEN.keys() - {"recipe"}))
 def test_an_option_that_a_recipe_does_not_use_is_refused_and_no_other(recipe: str, name: str) -> None:
-    asked = TrainOptions(**{"recipe": recipe, "data": ("data.csv",), name: ASKED[name]})
+    options = TrainOptions(**{"recipe": recipe, "data": ("data.csv",), name: GIVEN[name]})
 
     if name in UNUSED[recipe]:
         with pytest.raises(UsageError, match=rf"--recipe {recipe} does not use {flag(name)}\. Leave out {flag(name)}$"):
-            recipe_named(recipe).settings(asked)
+            recipe_named(recipe).settings(options)
     else:
-        recipe_named(recipe).settings(asked)
+        recipe_named(recipe).settings(options)
 
 
 def test_stages_run_in_the_recipes_order_and_all_of_them_unless_some_are_named() -> None:
@@ -94,31 +95,44 @@ def test_stages_run_in_the_recipes_order_and_all_of_them_unless_some_are_named()
 
 def test_every_option_that_a_message_names_exists_and_so_does_every_number_of_a_stage() -> None:
     """Those of `evaluate` and `calibrate` are in a package of their own."""
-    assert ASKED.keys() == vars(TrainOptions()).keys()
+    assert GIVEN.keys() == vars(TrainOptions()).keys()
     root, named = Path(pixsearch_trainer.__file__ or "").parent, set[str]()
     for file in root.rglob("*.py"):
         if "evaluation" not in file.parts:
             texts = [node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)]
             named.update(*(re.findall(r"--[a-z][a-z-]*", text) for text in texts if isinstance(text, str)))
     assert len(named) > 10
-    assert named <= {flag(name) for name in ASKED}
+    assert named <= {flag(name) for name in GIVEN}
     for recipe in RECIPES.values():
         assert all(isinstance(getattr(recipe.options, stage), StageOptions) for stage in recipe.stages)
 
 
 def test_a_run_is_resumed_as_it_was_begun_but_for_where_and_how_it_runs() -> None:
     begun = TrainOptions(data=("a.csv",), set=("maps.steps=3",), seed=5, workers=4)
-    asked = TrainOptions(out="here", resume=True, workers=0, seed=5)
+    options = TrainOptions(out="here", resume=True, workers=0, seed=5)
 
-    resumed = asked.resumed(json.loads(json.dumps(begun.as_json())))
+    resumed = options.resumed(json.loads(json.dumps(begun.as_json())))
 
     changed = {"out": "here", "resume": True, "workers": 0}
     assert resumed == TrainOptions(**{**begun.given(), **changed})
 
 
-@pytest.mark.parametrize("name", sorted(ASKED.keys() - {"out", "resume", "workers"}))
+@pytest.mark.parametrize("name", sorted(GIVEN.keys() - {"out", "resume", "workers"}))
 def test_resuming_with_other_options_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"{flag(name)} differs from the run to resume. Leave out {flag(name)} or"):
-        TrainOptions(**{name: ASKED[name]}).resumed({"data": ["a.csv"], "seed": 5})
+        TrainOptions(**{name: GIVEN[name]}).resumed({"data": ["a.csv"], "seed": 5})
     with pytest.raises(UsageError, match=r"another version \(learning_rate\)"):
         TrainOptions().resumed({"learning_rate": 0.1})
+
+
+def test_learning_rates_rise_in_a_line_and_fall_as_half_a_cosine_or_to_a_tenth_at_each_drop() -> None:
+    # After two steps of rising, eight of falling: cos 0, 45, 90, 135 degrees at every second one.
+    cosine, drops = StageOptions(warm_up=0.2), PreTrainingOptions()
+
+    assert [cosine.rate(step, 10) for step in (0, 1, 2, 4, 6, 8)] == pytest.approx(
+        [0.5, 1, 1, 0.853553, 0.5, 0.146447], abs=1e-6
+    )
+    assert [drops.rate(step, 40) for step in (0, 1, 24, 25, 34, 35, 39)] == pytest.approx(
+        [0.5, 1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
+    assert StageOptions(warm_up=0).rate(0, 4) == PreTrainingOptions(warm_up=0).rate(0, 4) == 1

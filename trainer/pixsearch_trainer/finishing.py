@@ -12,10 +12,10 @@ from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.progress import ProgressCallback
 from pixsearch.search.runtime import Runtime
-from pixsearch_trainer.data.pack import open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation.calibration import calibrate
-from pixsearch_trainer.evaluation.encoding import encode
+from pixsearch_trainer.evaluation.encoding import EncodedPictures, encode
+from pixsearch_trainer.evaluation.known_pairs import ALBUM, caption_pairs, choose_pictures
 from pixsearch_trainer.evaluation.measure import evaluate
 
 _QUERIES = 200
@@ -30,9 +30,10 @@ def finish(
     on_progress: ProgressCallback,
     load: Callable[[Path], Runtime] = PixelBertRuntime,
 ) -> None:
-    """Let val choose whether the re-rank orders results by default, and fit the probability of a match on it.
+    """Let val choose whether the re-rank orders results by default, and fit the curve of its probabilities on it.
 
-    A checkpoint keeps the calibration that it had where val is too small, or gives no curve.
+    The curve means what that of judged queries does, as far as captions can tell (`caption_pairs`). A checkpoint keeps
+    the calibration that it had where val is too small, or gives no curve.
 
     Args:
         val: pictures in a pack.
@@ -40,15 +41,25 @@ def finish(
     if sum(len(picture.captions) for picture in val) < _FEWEST_CAPTIONS:
         return
     runtime = load(checkpoint)
-    encoded = encode(runtime, val, on_progress, decode=lambda files, edge: (open_packed(file, edge) for file in files))
+    encoded = encode(runtime, val, on_progress)
     found = evaluate(runtime, encoded, (_CANDIDATES,), _QUERIES, on_progress=on_progress).text_to_image
     first_stage, reranked = found.first_stage, found.reranked[_CANDIDATES]
     config = PixelBertConfig.load(checkpoint / CONFIG_FILE)
     config = dataclasses.replace(config, rerank=reranked.r1 >= first_stage.r1)
     say(f"val, end: text to image R@1 first stage {first_stage.r1:.1f}, re-ranked {reranked.r1:.1f}")
     try:
-        report = calibrate(runtime, encoded, _CANDIDATES, _QUERIES, on_progress=on_progress)
+        report = calibrate(caption_pairs(runtime, _an_album_of(encoded), on_progress))
         config = dataclasses.replace(config, calibration=report.calibration)
     except UsageError as error:
         say(f"not calibrated: {error.message}")
     config.save(checkpoint / CONFIG_FILE)
+
+
+def _an_album_of(encoded: EncodedPictures) -> EncodedPictures:
+    """As many of the pictures as are searched together."""
+    indices = {id(picture): index for index, picture in enumerate(encoded.pictures)}
+    chosen = [indices[id(picture)] for picture in choose_pictures(encoded.pictures, ALBUM)]
+    pictures = [encoded.pictures[index] for index in chosen]
+    return EncodedPictures(
+        pictures, encoded.embeddings[chosen], [encoded.grids[index] for index in chosen], encoded.texts
+    )

@@ -1,13 +1,16 @@
-"""What a frozen CNN sees in the pictures, and a frozen text stream in the captions: computed once, trained on often."""
+"""The grids of a frozen CNN and the sentences of a frozen text stream: computed once, trained on often."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +30,9 @@ from pixsearch.storage import stamp_of
 from pixsearch_trainer.data.pack import open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 _PICTURES_A_BATCH = 32
 _SENTENCES_A_BATCH = 256
 
@@ -43,25 +49,25 @@ class GridStore:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, place: int) -> bytes:
+    def __getitem__(self, index: int) -> bytes:
         """Return a picture's packed grid."""
-        return self.packed[self.offsets[place] : self.offsets[place + 1]].tobytes()
+        return self.packed[self.offsets[index] : self.offsets[index + 1]].tobytes()
 
-    def read(self, places: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return grids [len(places), pixels, channels], padded, and their pixel mask [len(places), pixels]."""
-        return _unpacked([self[place] for place in places], self.channels)
+    def read(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return grids [len(indices), pixels, channels], padded, and their pixel mask [len(indices), pixels]."""
+        return _unpacked([self[index] for index in indices], self.channels)
 
     def pooled(self) -> Tensor:
         """Return each grid pooled, [pictures, 2 * channels]."""
-        return torch.cat([pool_grid(*self.read(places)) for places in _batches(len(self), 256)])
+        return torch.cat([pool_grid(*self.read(indices)) for indices in _batches(len(self), 256)])
 
 
 def read_views(
-    plain: GridStore, mirrored: GridStore | None, places: Sequence[int], views: Sequence[bool]
+    plain: GridStore, mirrored: GridStore | None, indices: Sequence[int], views: Sequence[bool]
 ) -> tuple[Tensor, Tensor]:
     """Read as `GridStore.read` does, each picture plain or, where its view is True, mirrored."""
     stores = [mirrored if view and mirrored is not None else plain for view in views]
-    return _unpacked([store[place] for store, place in zip(stores, places, strict=True)], plain.channels)
+    return _unpacked([store[index] for store, index in zip(stores, indices, strict=True)], plain.channels)
 
 
 def _unpacked(packed: Sequence[bytes], channels: int) -> tuple[Tensor, Tensor]:
@@ -119,20 +125,26 @@ def _encoded(
         return picture_tensors(processor, [ImageOps.mirror(decoded) if mirrored else decoded])[0]
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2) as threads:
-        batches = [pictures[start : start + _PICTURES_A_BATCH] for start in range(0, len(pictures), _PICTURES_A_BATCH)]
-        loading = [[threads.submit(load, picture) for picture in batch] for batch in batches[:2]]
-        packing: list[Future[bytes]] = []
-        for number in range(len(batches)):
-            pixels = [future.result() for future in loading[number]]
-            loading[number] = []
-            if number + 2 < len(batches):
-                loading.append([threads.submit(load, picture) for picture in batches[number + 2]])
-            with autocast(device):
-                grids, mask = model.encode_grids(pixels)
-            yield from (future.result() for future in packing)
-            arrays = zip(grids.float().cpu().numpy(), mask.cpu().numpy(), strict=True)
-            packing = [threads.submit(pack_grid, grid[here]) for grid, here in arrays]
-        yield from (future.result() for future in packing)
+        loaded = map_ahead(threads, load, pictures, ahead=2 * _PICTURES_A_BATCH)
+
+        def grids() -> Iterator[NDArray[np.float32]]:
+            while pixels := list(islice(loaded, _PICTURES_A_BATCH)):
+                with autocast(device):
+                    padded, mask = model.encode_grids(pixels)
+                arrays = zip(padded.float().cpu().numpy(), mask.cpu().numpy(), strict=True)
+                yield from (grid[here] for grid, here in arrays)
+
+        yield from map_ahead(threads, pack_grid, grids(), ahead=_PICTURES_A_BATCH)
+
+
+def map_ahead(threads: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """Call a function on each item in threads, so many items ahead of the one whose result is read; in their order."""
+    waiting = deque[Future[R]]()
+    for item in items:
+        waiting.append(threads.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    yield from (future.result() for future in waiting)
 
 
 @torch.no_grad()
@@ -144,16 +156,26 @@ def encode_sentences(
 ) -> Tensor:
     """Return each sentence as the text stream reads it: unit vectors [sentences, width], on the network's device."""
     device = network.model.semantic_embedding.device
-    order = sorted(range(len(sentences)), key=lambda place: len(sentences[place]))  # so that a batch has little padding
-    read = torch.zeros(len(sentences), network.config.width, device=device)
-    for batch in _batches(len(sentences), _SENTENCES_A_BATCH):
-        places = [order[number] for number in batch]
-        ids, mask = word_tensors(processor, [sentences[place] for place in places])
+
+    def read(batch: Sequence[str]) -> Tensor:
+        ids, mask = word_tensors(processor, batch)
         with autocast(device):
             words = network.read_words(ids.to(device), mask.to(device))
-        read[places] = F.normalize(words.float(), dim=-1)
-        on_progress(Progress("reading captions", batch[-1] + 1, len(sentences)))
-    return read
+        return F.normalize(words.float(), dim=-1)
+
+    return embed_by_length(sentences, read, "reading captions", on_progress)
+
+
+def embed_by_length(
+    sentences: Sequence[str], embed: Callable[[Sequence[str]], Tensor], task: str, on_progress: ProgressCallback
+) -> Tensor:
+    """Embed sentences in batches of nearly equal length, which have little padding: [sentences, width], in order."""
+    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
+    parts = []
+    for batch in _batches(len(sentences), _SENTENCES_A_BATCH):
+        parts.append(embed([sentences[order[number]] for number in batch]))
+        on_progress(Progress(task, batch[-1] + 1, len(sentences)))
+    return torch.cat(parts)[torch.tensor(order).argsort()]
 
 
 def _batches(count: int, size: int) -> list[list[int]]:

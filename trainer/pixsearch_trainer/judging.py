@@ -15,6 +15,7 @@ from pixsearch.model.tensors import word_tensors
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 from pixsearch_trainer.evaluation.recall import Recall, rank_of_first_match
 from pixsearch_trainer.grids import GridStore
+from pixsearch_trainer.losses import cosines
 from pixsearch_trainer.run.stage import Judge
 
 _CAPTIONS_AT_ONCE = 64
@@ -44,7 +45,7 @@ class ValStreams:
             for start in range(0, len(grids), _PICTURES_AT_ONCE):
                 grid, pixel_mask = grids.read(range(start, min(start + _PICTURES_AT_ONCE, len(grids))))
                 grid, pixel_mask = grid.to(device), pixel_mask.to(device)
-                similarity = texts.float() @ network.embed_image(grid, pixel_mask).float().T
+                similarity = cosines(texts, network.embed_image(grid, pixel_mask))  # in bf16 many would be equal
                 similarities.append(similarity)
                 if network.late_interaction.closed:
                     scores.append(similarity)

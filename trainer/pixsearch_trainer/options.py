@@ -1,4 +1,4 @@
-"""What can be asked of a training: the command's options, and the settings of a recipe's stages."""
+"""The options of a training: the command's, and the settings of a recipe's stages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixsearch_trainer.run.accelerator import Precision
 T = TypeVar("T")
 
 _CHANGEABLE = {"out", "resume", "workers"}
-"""What a run that is resumed may be given anew."""
+"""Options that may change when a run is resumed."""
 _EXPECTED = {
     float: "a number of 0 or more",
     int: "an integer of 0 or more",

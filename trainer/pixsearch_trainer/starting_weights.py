@@ -30,6 +30,8 @@ _LITE_LAYERS = {"_expand_conv": "expand.0", "_depthwise_conv": "depthwise.0", "_
 _LITE_NORMS = {"_bn0": "expand.1", "_bn1": "depthwise.1", "_bn2": "project.1"}
 _LITE_ENDS = {"_conv_stem": "stem.0", "_bn0": "stem.1", "_conv_head": "head.0", "_bn1": "head.1"}
 
+_CLASSES = 1000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
@@ -75,7 +77,7 @@ def assemble(start: Start) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
     network.model.word_embedding.load_state_dict(words)
     network.model.layers.load_state_dict(bert.encoder.layer.state_dict())
     network.model.pixel_norm.load_state_dict(bert.embeddings.LayerNorm.state_dict())
-    return network.eval(), PixelBertProcessor(config, tokenizer)
+    return network.eval(), PixelBertProcessor(config, tokenizer, words_taught={})
 
 
 def for_task(
@@ -89,7 +91,39 @@ def for_task(
     config = dataclasses.replace(network.config, task=task, answers=answers, calibration=None)
     other = build_network(config)
     other.model.load_state_dict(network.model.state_dict())
-    return other.eval(), PixelBertProcessor(config, processor.tokenizer)
+    return other.eval(), PixelBertProcessor(config, processor.tokenizer, processor.words_taught)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A CNN and what tells classes from the mean of its grid."""
+
+    cnn: dict[str, Tensor]
+    weight: Tensor
+    """[classes, channels]."""
+    bias: Tensor
+    """[classes]."""
+
+
+def read_classifier(backbone: str, source: str) -> Classifier:
+    """Read an EfficientNet-Lite with its classifier of ImageNet's 1,000 classes.
+
+    Raises:
+        ModelNotFound: the file does not exist.
+        CheckpointInvalid: the backbone is no EfficientNet-Lite; the file holds another CNN, or no such classifier.
+    """
+    if not backbone.startswith("efficientnet"):
+        raise CheckpointInvalid(f"{backbone} has no classifier to learn from", "Leave out the setting classifier")
+    if not Path(source).is_file():
+        raise ModelNotFound(f"no classifier at {source!r}", "Set the file that the weights of the CNN came in")
+    cnn, state = read_cnn(backbone, source), torch.load(source, map_location="cpu", weights_only=True)
+    weight, bias = state.get("_fc.weight"), state.get("_fc.bias")
+    if weight is None or bias is None or len(weight) != _CLASSES or bias.shape != (_CLASSES,):
+        raise CheckpointInvalid(
+            f"{source} has no classifier of ImageNet's {_CLASSES:,} classes (_fc)",
+            "Set the file that the weights of the CNN came in",
+        )
+    return Classifier(cnn, weight, bias)
 
 
 def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:

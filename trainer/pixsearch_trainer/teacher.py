@@ -1,10 +1,16 @@
-"""A teacher: any CLIP-like model that transformers can load, asked once for its embeddings of a data set."""
+"""Distillation from a teacher: any CLIP-like model that transformers can load, run once over a data set.
+
+A picture is contrasted with sentences that the teacher finds near it. Sentences drawn at random from a large bank would
+describe none of the pictures of a batch, and the teacher's preferences among them would mean nothing.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -21,19 +27,56 @@ from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMix
 from pixsearch.errors import CheckpointInvalid, DatasetError, ModelNotFound
 from pixsearch.model.devices import autocast, best_device
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch_trainer.batches.draws import CaptionedSet
 from pixsearch_trainer.data.pack import open_packed
-from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
-from pixsearch_trainer.objectives.distillation import TeacherEmbeddings, nearest_texts
+from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.grids import embed_by_length, map_ahead
+from pixsearch_trainer.losses import contrastive_loss, cosines
 from pixsearch_trainer.starting_weights import quieten_hub
-from pixsearch_trainer.teacher_texts import text_bank
 
 _PICTURES_A_BATCH = 32
-_TEXTS_A_BATCH = 256
 _SENTENCES_A_PICTURE = 5  # as many as people wrote for each in Flickr8k and COCO
+_FEWEST_LETTERS = 3
+_SCORES_AT_ONCE = 1 << 24  # 64 MiB
 _USUAL_EDGE = 512  # pixels; where a model does not say what it sees, more than most do
 _USUAL_TOKENS = 512  # BERT's
 _USUAL_SCALE = 100.0  # where CLIP's own training ends
 _WHAT_TO_GIVE = "Use a model with image and text features, such as openai/clip-vit-base-patch32, or its folder"
+
+
+@dataclass(frozen=True)
+class TeacherEmbeddings:
+    """A teacher's embeddings of a data set: unit vectors in half precision, on the CPU."""
+
+    images: Tensor
+    """[pictures, teacher's width]."""
+    texts: Tensor
+    """[texts, teacher's width]."""
+    scale: float
+    """The teacher's own factor of cosines before a softmax."""
+
+    def loss(self, scale: Tensor, texts: Tensor, images: Tensor, pictures: Tensor, captions: Tensor) -> Tensor:
+        """Pull each text towards the pictures that the teacher finds for it, as far as the teacher does, and away from
+        the rest of the batch; and each picture towards its texts likewise (`contrastive_loss`).
+
+        Args:
+            scale: the student's factor of cosines.
+            texts, images: the student's unit vectors [batch, width].
+            pictures, captions: their indices in the data set [batch], on the CPU.
+        """
+        theirs = self.scale * cosines(self.texts[captions], self.images[pictures]).to(texts)
+        logits = scale * cosines(texts, images)
+        return contrastive_loss(logits, theirs.softmax(1), theirs.T.softmax(1))
+
+    def nearest_texts(self, k: int) -> Tensor:
+        """Return the indices of the k texts nearest to each picture, nearest first: [pictures, k] on the CPU; fewer
+        columns where there are fewer texts.
+        """
+        device = best_device()
+        texts = self.texts.to(device).float()
+        rows = max(1, _SCORES_AT_ONCE // len(texts))
+        parts = (part.to(device).float() @ texts.T for part in self.images.split(rows))
+        return torch.cat([scores.topk(min(k, len(texts)), dim=1).indices.cpu() for scores in parts])
 
 
 class Teacher:
@@ -87,7 +130,7 @@ class Teacher:
 
     @property
     def scale(self) -> float:
-        """What the teacher multiplies cosines by before a softmax (1 / temperature); 100 where it does not say."""
+        """The factor of cosines before a softmax (1 / temperature); 100 where the teacher does not say."""
         if (log_scale := getattr(self._model, "logit_scale", None)) is not None:
             return float(log_scale.exp())
         if (temperature := getattr(self._model, "temperature", None)) is not None:  # ALIGN and TIPSv2
@@ -140,22 +183,25 @@ def caption_by_teacher(
         texts: a file with more sentences for the bank.
 
     Returns:
-        The pictures, and embeddings in the order of these pictures and of `Captions.of` them.
+        The pictures, and embeddings in the order of these pictures and of the texts of a `CaptionedSet` of them.
 
     Raises:
         DatasetError: there is no picture, or the file cannot be read.
     """
     if not pictures:
-        raise DatasetError("no picture to ask the teacher about", "Provide some in the split train")
+        raise DatasetError("there is no picture for the teacher to see", "Provide some in the split train")
     bank = text_bank((text for picture in pictures for text in picture.captions), texts, tokenizer)
-    embeddings = embed_with_teacher(teacher, pictures, bank, on_progress)
-    nearest = nearest_texts(embeddings, _SENTENCES_A_PICTURE).tolist()
+    further = {text for picture in pictures for text in (*picture.queries, *picture.labels, *picture.near_misses)}
+    known = [*bank, *sorted(further.difference(bank))]
+    embeddings = embed_with_teacher(teacher, pictures, known, on_progress)
+    of_bank = dataclasses.replace(embeddings, texts=embeddings.texts[: len(bank)])
+    nearest = of_bank.nearest_texts(_SENTENCES_A_PICTURE).tolist()
     captioned = [
-        picture if picture.captions else dataclasses.replace(picture, captions=tuple(bank[place] for place in places))
-        for picture, places in zip(pictures, nearest, strict=True)
+        picture if picture.captions else dataclasses.replace(picture, captions=tuple(bank[index] for index in indices))
+        for picture, indices in zip(pictures, nearest, strict=True)
     ]
-    place_of = {sentence: place for place, sentence in enumerate(bank)}
-    order = torch.tensor([place_of[sentence] for sentence in Captions.of(captioned).sentences])
+    index_of = {text: index for index, text in enumerate(known)}
+    order = torch.tensor([index_of[text] for text in CaptionedSet(captioned, seed=0).texts])
     return captioned, dataclasses.replace(embeddings, texts=embeddings.texts[order])
 
 
@@ -163,24 +209,69 @@ def embed_with_teacher(
     teacher: Teacher, pictures: Sequence[CaptionedPicture], texts: Sequence[str], on_progress: ProgressCallback
 ) -> TeacherEmbeddings:
     """Return the teacher's embeddings of all packed pictures and of all texts, one or more of each."""
-    images = []
+    images: list[Tensor] = []
     with ThreadPoolExecutor() as threads:
-        for start in range(0, len(pictures), _PICTURES_A_BATCH):
-            batch = pictures[start : start + _PICTURES_A_BATCH]
-            decoded = list(threads.map(lambda picture: open_packed(picture.file, teacher.edge), batch))
-            images.append(teacher.embed_pictures(decoded).half())
-            on_progress(Progress("teacher sees pictures", start + len(batch), len(pictures)))
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # so that a batch has little padding
-    read = []
-    for start in range(0, len(texts), _TEXTS_A_BATCH):
-        places = order[start : start + _TEXTS_A_BATCH]
-        read.append(teacher.embed_texts([texts[place] for place in places]).half())
-        on_progress(Progress("teacher reads sentences", start + len(places), len(texts)))
-    in_order = torch.argsort(torch.tensor(order))
-    return TeacherEmbeddings(torch.cat(images), torch.cat(read)[in_order], teacher.scale)
+        files = (picture.file for picture in pictures)
+        decoded = map_ahead(threads, lambda file: open_packed(file, teacher.edge), files, ahead=2 * _PICTURES_A_BATCH)
+        while batch := list(islice(decoded, _PICTURES_A_BATCH)):
+            images += teacher.embed_pictures(batch).half()
+            on_progress(Progress("teacher sees pictures", len(images), len(pictures)))
+    read = embed_by_length(
+        texts, lambda batch: teacher.embed_texts(batch).half(), "teacher reads sentences", on_progress
+    )
+    return TeacherEmbeddings(torch.stack(images), read, teacher.scale)
 
 
 def _unit_vectors(features: object) -> Tensor:
-    """Of a model's features, which transformers gives as a tensor or as an output's pooler_output, by its version."""
+    """Normalise a model's features; by its version transformers gives a tensor or an output with a pooler_output."""
     tensor = features if isinstance(features, Tensor) else features.pooler_output  # type: ignore[attr-defined]
     return F.normalize(tensor.float(), dim=-1).cpu()
+
+
+def text_bank(captions: Iterable[str], file: Path | None, tokenizer: Tokenizer) -> list[str]:
+    """Return the captions of the other data, then the sentences of `file`, none twice; prompts of the vocabulary where
+    there are neither.
+
+    Raises:
+        DatasetError: the file cannot be read, or there are no words to make prompts from.
+    """
+    sentences = dict.fromkeys([*captions, *(read_texts(file) if file is not None else ())])
+    return list(sentences) or vocabulary_prompts(tokenizer)
+
+
+def read_texts(file: Path) -> list[str]:
+    """Read the sentences of a UTF-8 file, one a line, in its order, without empty lines.
+
+    Raises:
+        DatasetError: the file cannot be read, is not UTF-8, or holds no sentence.
+    """
+    hint = "Provide a text file with one sentence a line as --teacher-texts"
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DatasetError(f"cannot read {file} ({error.strerror})", hint) from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file} is not UTF-8 text (byte {error.start})", hint) from error
+    sentences = [text for line in lines if (text := line.strip())]
+    if not sentences:
+        raise DatasetError(f"{file} holds no sentence", hint)
+    return sentences
+
+
+def vocabulary_prompts(tokenizer: Tokenizer) -> list[str]:
+    """Return "a photo of a {word}" for each whole word of a WordPiece vocabulary, in its order.
+
+    A word has three letters or more, all ASCII: shorter ones can hardly be told from beginnings of words.
+
+    Raises:
+        DatasetError: there is no such word.
+    """
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    words = [
+        word
+        for word in sorted(vocabulary, key=vocabulary.__getitem__)
+        if word.isascii() and word.isalpha() and len(word) >= _FEWEST_LETTERS
+    ]
+    if not words:
+        raise DatasetError("the tokenizer has no whole words to make prompts from", "Use --teacher-texts")
+    return [f"a photo of a {word}" for word in words]

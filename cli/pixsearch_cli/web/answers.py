@@ -32,7 +32,10 @@ class HitAnswer(PictureFacts):
     similarity: float = Field(description="Cosine of the embeddings of query and picture.")
     similarity_rank: int
     match: float | None = Field(description="ITM logit; null where it was not computed.")
-    probability: float | None = Field(description="The match, calibrated; null where the model has no calibration.")
+    probability: float | None = Field(
+        description="That a person would say that the photo shows what was asked; null without a calibration."
+    )
+    likely: bool | None = Field(description="Whether that is 0.5 or more. Hits that are not likely come last.")
     copies: list[str]
     similar: list[str]
 
@@ -41,6 +44,7 @@ class SearchAnswer(BaseModel):
     """The hits, best first."""
 
     hits: list[HitAnswer]
+    unknown_words: list[str] = Field(description="Words of the query that nobody taught the model.")
     uploads: list[str] = Field(description="Names of the pictures that were sent, for `like` in later searches.")
 
     model_config = ConfigDict(
@@ -54,7 +58,8 @@ class SearchAnswer(BaseModel):
                         "similarity": 0.433,
                         "similarity_rank": 2,
                         "match": 1.73,
-                        "probability": 0.14,
+                        "probability": 0.71,
+                        "likely": True,
                         "copies": [],
                         "similar": ["/home/me/Pictures/IMG_2044.jpg"],
                         "width": 4000,
@@ -72,6 +77,7 @@ class SearchAnswer(BaseModel):
                         "location": None,
                     }
                 ],
+                "unknown_words": [],
                 "uploads": [],
             }
         }

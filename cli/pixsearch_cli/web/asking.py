@@ -56,7 +56,7 @@ class SearchRequest(BaseModel):
         None,
         description="Order by match, or by similarity alone, which is faster. Default: what the model does better.",
     )
-    threshold: float | None = Field(None, ge=0, le=1, description="Only matches as probable as this.")
+    threshold: float | None = Field(None, ge=0, le=1, description="Only photos at least so probable.")
     duplicates: Literal["fold", "show"] = "fold"
 
     @model_validator(mode="after")

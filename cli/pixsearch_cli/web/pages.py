@@ -11,12 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pixsearch.library.records import Failure, LibraryStatus
 from pixsearch.storage import FilePath, to_path
+from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
 from pixsearch_cli.web.site import SiteOfApp
 
-MATCHES_FROM = 0.025
-"""The least probability of a match that the page takes for one. See docs/guide.md, "Is it there at all?"."""
 _FAILURES_SHOWN = 200
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -44,7 +43,6 @@ async def search(request: Request, site: SiteOfApp) -> Response:
         "search.html",
         pictures=pictures,
         roots=[_shown(to_path(root)) for root in roots],
-        matches_from=MATCHES_FROM,
         most_hits=MOST_HITS,
     )
 
@@ -63,6 +61,7 @@ async def library(request: Request, site: SiteOfApp) -> Response:
         status=status,
         folders=[(_shown(root.path), root.photos, root.online, rules(root)) for root in status.roots],
         failures=[(_shown(one.path), one.reason) for one in failures[:_FAILURES_SHOWN]],
+        switch=None if status.switch is None else unfinished(status.switch),
         last_run=last_run(status.last_run),
         library=_text(status.library),
         text_files=[_shown(path) for path in status.text_files],

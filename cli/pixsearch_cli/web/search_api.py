@@ -62,7 +62,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 @router.get("/search", response_model=SearchAnswer)
 async def search(request: Request, site: SiteOfApp, asked: Annotated[SearchRequest, Query()]) -> Response:
     """Find photos by words, by pictures of the library, and by pictures that were sent before."""
-    return AsciiJson({"hits": await _hits(request, site, asked), "uploads": []})
+    return AsciiJson({**await _answer(request, site, asked), "uploads": []})
 
 
 @router.post("/search", response_model=SearchAnswer, openapi_extra=_BODY)
@@ -70,12 +70,12 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
     """The same with the query as JSON, and pictures to search by. Nothing is written but to the cache."""
     asked, pictures = await _read(request)
     if await site.searches.in_thread(request, site.engine.engine) is None:
-        return AsciiJson({"hits": [], "uploads": []})
+        return AsciiJson({"hits": [], "unknown_words": [], "uploads": []})
     edge = site.engine.input_size
     kept = dict([await site.pictures.take(request, site.looking.keep_upload, data, edge) for data in pictures])
     with _invalid_is_a_problem():
         asked = SearchRequest.model_validate(asked.model_dump() | {"like": [*asked.like, *kept]})
-    return AsciiJson({"hits": await _hits(request, site, asked, kept), "uploads": list(kept)})
+    return AsciiJson({**await _answer(request, site, asked, kept), "uploads": list(kept)})
 
 
 @router.get("/status", response_model=None, responses={200: {"description": "What `pixsearch status --json` prints."}})
@@ -95,17 +95,18 @@ async def health() -> Response:
     return AsciiJson({"status": "ok", "version": __version__})
 
 
-async def _hits(
+async def _answer(
     request: Request, site: Site, asked: SearchRequest, sent: Mapping[str, bytes] = MappingProxyType({})
-) -> list[dict[str, object]]:
-    """`sent` are pictures by name that need not be looked for among the kept ones."""
+) -> dict[str, object]:
+    """The hits and the unknown words. `sent` are pictures by name that need not be looked for among the kept ones."""
 
-    def find() -> Sequence[Hit]:
+    def find() -> tuple[Sequence[Hit], Sequence[str]]:
         engine = site.engine.engine()
         query = asked.query(lambda name: sent.get(name) or site.looking.upload(name, site.engine.input_size))
-        return [] if engine is None else engine.search(query, asked.k)
+        return ([], []) if engine is None else (engine.search(query, asked.k), engine.unknown_words(query))
 
-    return [hit_record(hit) for hit in await site.searches.in_thread(request, find)]
+    hits, unknown_words = await site.searches.in_thread(request, find)
+    return {"hits": [hit_record(hit) for hit in hits], "unknown_words": unknown_words}
 
 
 async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:

@@ -10,7 +10,7 @@ from pixsearch.library.records import LibraryModel
 from pixsearch.search.runtime import Runtime
 from pixsearch.settings import DATABASE_NAME, Place
 
-LoadRuntime = Callable[[LibraryModel], Runtime]
+LoadRuntime = Callable[[Library], Runtime]
 
 
 class WarmEngine:
@@ -45,7 +45,7 @@ class WarmEngine:
             if (indexed_with := library.model()) is None:
                 return None
             if self._runtime is None or indexed_with != self._indexed_with:
-                self._runtime = self._load_runtime(indexed_with)
+                self._runtime = self._load_runtime(library)
                 self._indexed_with = indexed_with
             return SearchEngine(library, self._runtime)
 

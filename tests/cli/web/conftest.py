@@ -37,7 +37,7 @@ def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: 
     engines: list[WarmEngine] = []
 
     def make(access: Access | None = None, limits: DecodeLimits | None = None) -> ASGIApp:
-        engines.append(engine := WarmEngine(indexed, lambda indexed_with: model))
+        engines.append(engine := WarmEngine(indexed, lambda library: model))
         looking = Looking(pool, limits or DecodeLimits(), tmp_path / "looking")
         return make_app(engine, looking, access or access_at("127.0.0.1", None))
 

@@ -92,6 +92,14 @@ def test_the_search_box_has_the_focus_and_the_answer_comes_by_enter(page: Page, 
     assert page.title() == "red - pixsearch"
 
 
+def test_a_word_that_the_model_was_never_taught_is_named(page: Page, serve: Serve, model: ColourRuntime) -> None:
+    model.unknown = ("zorilla",)
+    page.goto(serve())
+
+    assert search(page, "red zorilla") != []
+    expect(page.locator("#message")).to_have_text("The best matches first. The model was never taught “zorilla”.")
+
+
 def test_photos_are_there_before_they_were_looked_at_closely_and_then_in_their_order(
     page: Page, serve: Serve, model: ColourRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,18 +272,43 @@ def test_a_search_is_narrowed_by_chips_that_can_be_taken_away(page: Page, serve:
     assert names(page) == ["tall.png"]
 
 
-def test_that_nothing_matches_is_said_plainly_with_the_nearest_below(
+def test_what_is_less_likely_is_below_a_line(page: Page, serve: Serve, model: ColourRuntime) -> None:
+    model.calibrated = True  # pink matches red by 99 %, all others by less than 5 %
+    page.goto(f"{serve()}/?q=red")
+
+    assert names(page)[0] == "pink.png"
+    line = page.get_by_role("heading", name="Less likely")
+    expect(line).to_be_visible()
+    tops = [page.locator(f"#results button[title$='{name}']").bounding_box() for name in ("/pink.png", "/dark red.png")]
+    middle = line.bounding_box()
+    assert middle is not None
+    likely, other = (top["y"] for top in tops if top)
+    assert likely < middle["y"] < other
+    other_photo = page.locator("#results button[title$='/dark red.png']")
+    expect(other_photo).to_have_accessible_name("dark red.png, match 4.7 %, less likely")
+    expect(page.get_by_role("status")).to_have_text("The best matches first.")
+
+
+def test_that_nothing_is_likely_is_said_plainly_with_the_nearest_below(
     page: Page, serve: Serve, model: ColourRuntime
 ) -> None:
     model.calibrated = True  # a photo without any green matches it by 1 / (1 + e^5) = 0.7 %
     page.goto(f"{serve()}/?q=green&name=*blue*")
 
     assert names(page) == ["blue again.png"]
-    expect(page.get_by_role("status")).to_have_text("Nothing in this library matches. The nearest:")
-    assert page.locator("#results img").evaluate("image => getComputedStyle(image).filter") == "grayscale(1)"
+    expect(page.get_by_role("status")).to_have_text("No photo here is likely to show it.")
+    expect(page.get_by_role("heading", name="Less likely")).to_be_visible()
 
     assert search(page, "blue") == ["blue again.png"]
     expect(page.get_by_role("status")).to_have_text("The best matches first.")
+    expect(page.get_by_role("heading", name="Less likely")).to_be_hidden()
+
+
+def test_a_model_without_a_calibration_draws_no_line(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?q=red")
+    names(page)
+
+    expect(page.get_by_role("heading", name="Less likely")).to_be_hidden()
 
 
 def test_that_no_photo_passes_is_said_plainly(page: Page, serve: Serve) -> None:

@@ -31,7 +31,17 @@ def problem(response: Response) -> tuple[int, str]:
 def test_a_hit_is_what_the_command_prints(client: TestClient, run: Run) -> None:
     printed = [json.loads(line) for line in run("query", "red", "--json").stdout.splitlines()]
 
-    assert client.get("/api/search?q=red").json() == {"hits": printed, "uploads": []}
+    assert [hit.pop("unknown_words") for hit in printed] == [[], [], []]
+    assert client.get("/api/search?q=red").json() == {"hits": printed, "unknown_words": [], "uploads": []}
+
+
+def test_words_that_the_model_was_never_taught_are_named(client: TestClient, model: ColourRuntime) -> None:
+    model.unknown = ("zorilla", "quagga")
+
+    answer = client.get("/api/search", params={"q": "red zorilla", "minus": ["quagga"]}).json()
+
+    assert answer["unknown_words"] == ["zorilla", "quagga"]
+    assert len(answer["hits"]) == 3
 
 
 def test_the_first_stage_alone_orders_by_similarity(client: TestClient, model: ColourRuntime) -> None:
@@ -87,7 +97,7 @@ def test_a_picture_that_is_sent_finds_what_the_command_finds_by_its_file(
 
     sent = client.post("/api/search", files={"picture": (tmp_path / "asked.png").read_bytes()})
 
-    assert sent.json()["hits"] == printed
+    assert [hit | {"unknown_words": []} for hit in sent.json()["hits"]] == printed
 
 
 def test_a_picture_is_searched_by_also_where_nothing_can_be_kept(client: TestClient, tmp_path: Path) -> None:

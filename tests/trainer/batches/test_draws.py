@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixsearch_trainer.batches.augmentation import names_a_side
-from pixsearch_trainer.batches.draws import CaptionedSet, Draws, generator_of, mixed_seed
-from pixsearch_trainer.batches.pairs import pairs_by_weight
+from pixsearch_trainer.batches.draws import CaptionedSet, Draws, generator_of, mixed_seed, names_a_side
 from pixsearch_trainer.data.pairs import CaptionedPicture
 
 
@@ -72,7 +70,8 @@ def test_a_picture_draws_captions_of_its_own_and_in_time_all_of_them() -> None:
     """The first and the last share a caption, which is one sentence."""
     data = set_of(("a", "b", "c"), ("d",), ("e", "a"))
 
-    steps = [data.with_captions(torch.tensor([0, 1, 2]), step, mirror=False) for step in range(100)]
+    pairs_at = data.pairs_at(lambda step: torch.tensor([0, 1, 2]), mirror=False)
+    steps = [pairs_at(step) for step in range(100)]
 
     drawn = [{data.captions.sentences[int(step.captions[row])] for step in steps} for row in range(3)]
     assert drawn == [{"a", "b", "c"}, {"d"}, {"a", "e"}]
@@ -80,7 +79,9 @@ def test_a_picture_draws_captions_of_its_own_and_in_time_all_of_them() -> None:
 
 
 def test_half_of_the_pictures_are_mirrored_but_none_whose_caption_says_left_or_right() -> None:
-    pairs = set_of(*[("a dog", "on the left a dog")] * 400).with_captions(torch.arange(400), 0, mirror=True)
+    data = set_of(*[("a dog", "on the left a dog")] * 400)
+
+    pairs = data.pairs_at(lambda step: torch.arange(400), mirror=True)(0)
 
     one_sided = pairs.captions == 1
     assert not pairs.mirrored[one_sided].any()
@@ -91,7 +92,7 @@ def test_half_of_the_pictures_are_mirrored_but_none_whose_caption_says_left_or_r
 def test_processes_share_the_pairs_that_the_seed_and_the_step_draw() -> None:
     def drawn(step: int, seed: int = 0, **place: int) -> list[tuple[int, int, bool]]:
         data = set_of(*((f"{number}", f"{number} again") for number in range(32)), seed=seed)
-        pairs = pairs_by_weight(data, Draws(data.weights, 16, seed), mirror=True, **place)(step)
+        pairs = data.pairs_at(Draws(data.weights, 16, seed).at, mirror=True, **place)(step)
         return list(zip(*(part.tolist() for part in (pairs.pictures, pairs.captions, pairs.mirrored)), strict=True))
 
     for step in range(4):

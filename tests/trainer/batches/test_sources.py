@@ -14,26 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from pixsearch.errors import DatasetError
-from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.processor import PixelBertProcessor
-from pixsearch_trainer.batches.augmentation import Augmentation
 from pixsearch_trainer.batches.draws import CaptionedSet, Draws, PairsAt
-from pixsearch_trainer.batches.pairs import pair_batches, pairs_by_weight
-from pixsearch_trainer.batches.sources import cached_grids, packed_pixels
-from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.batches.sources import Augmentation, cached_grids, packed_pixels, pair_batches, pooled_grids
+from tests.trainer.conftest import Pictures
 from tests.trainer.made_up import chance, grid_of, pixels_of, store_of
-
-Pictures = list[CaptionedPicture]
-
-
-@pytest.fixture(scope="module")
-def processor(tiny_start: Path) -> PixelBertProcessor:
-    return load_checkpoint(tiny_start)[1]
 
 
 def drawn_from(pictures: Pictures) -> PairsAt:
     data = CaptionedSet(pictures, seed=0)
-    return pairs_by_weight(data, Draws(data.weights, 8, seed=0), mirror=True)
+    return data.pairs_at(Draws(data.weights, 8, seed=0).at, mirror=True)
 
 
 def seen(
@@ -113,11 +103,25 @@ def test_a_batch_has_of_each_drawn_picture_its_name_its_grid_and_a_caption_of_it
         assert batch.mask.all()
 
 
+def test_pooled_grids_are_the_views_drawn_from_the_first_step_on_and_no_words_are_read(
+    packed: Pictures, processor: PixelBertProcessor
+) -> None:
+    data, pairs_at, views = CaptionedSet(packed, seed=0), drawn_from(packed), torch.rand(32, 2, 8)
+
+    made = pair_batches(data, pairs_at, pooled_grids(views), processor, torch.device("cpu"), words=False)(1)
+
+    for step, batch in enumerate(islice(made, 2), 1):
+        pairs = pairs_at(step)
+        assert batch.seen.pooled is not None
+        assert torch.equal(batch.seen.pooled, views[pairs.pictures, pairs.mirrored.long()])
+        assert len(batch.ids) == 0
+
+
 def test_an_augmented_picture_keeps_half_of_its_area_nearly_its_shape_and_its_light() -> None:
     grey = Image.new("RGB", (90, 120), (100, 100, 100))  # contrast and saturation change nothing in it
     torch.manual_seed(0)
 
-    made = [Augmentation(smallest_crop=0.5, stretch=1.3, light=0.25).function()(grey) for _ in range(200)]
+    made = [Augmentation(smallest_crop=0.5, stretch=1.3, light=0.25)(grey) for _ in range(200)]
 
     shares = sorted(one.width * one.height / (90 * 120) for one in made)
     stretches = sorted((one.width / one.height) / (90 / 120) for one in made)

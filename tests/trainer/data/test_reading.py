@@ -137,14 +137,14 @@ def make_set(folder: Path, name: str, weight: float = 1.0, **splits: str) -> Dat
     return DataSet(folder / name, weight=weight)
 
 
-def test_all_sets_are_trained_on_but_for_pictures_of_the_first_val_which_are_measured_on(tmp_path: Path) -> None:
+def test_all_sets_are_trained_on_but_for_pictures_of_any_val_which_are_measured_on_once(tmp_path: Path) -> None:
     first = make_set(tmp_path, "first", train="abx")
     second = make_set(tmp_path, "second", 0.2, train="cx", val="d", test="e")
-    third = make_set(tmp_path, "third", train="df", val="g")
+    third = make_set(tmp_path, "third", train="f", val="dgb")
 
     reading = read_sets([first, second, third])
 
     training, val = of_split(reading.pictures, "train"), of_split(reading.pictures, "val")
-    assert [(picture.file.stem, picture.weight) for picture in training] == [("a", 1), ("b", 1), ("c", 0.2), ("f", 1)]
-    assert [picture.file.stem for picture in val] == ["d"]
+    assert [(picture.file.stem, picture.weight) for picture in training] == [("a", 1), ("c", 0.2), ("f", 1)]
+    assert [picture.captions for picture in val] == [("d of second",), ("g of third",), ("b of third",)]
     assert [problem.file.name for problem in reading.problems] == ["first", "second"]

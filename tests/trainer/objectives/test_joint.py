@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
-from pixsearch_trainer.batches.draws import CaptionedSet, Pairs
+from pixsearch_trainer.batches.draws import CaptionedSet, Draws, Pairs
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.objectives.joint import JointObjective, JointOptions, blocks_of_neighbours, nearest_pictures
-from tests.trainer.made_up import batch_of, both_ways, grid_of, padded, targets_of, unit_vectors
+from tests.trainer.made_up import batch_of, both_ways, grid_of, padded, targets_of, texts_of, unit_vectors
 
 SENTENCES = unit_vectors(8, 32)
 WHOLE = JointOptions(block=3, feature_dropout=0, hidden_dropout=0, channel_dropout=0, pixel_dropout=0, joint_pixels=99)
@@ -34,7 +34,7 @@ def test_in_a_block_each_caption_is_to_find_its_picture_and_each_picture_its_cap
         pairs = [[network.joint_logit(words[[r]], batch.mask[[r]], pixels[[c]]).item() for c in rows] for r in rows]
         block = replace(batch, pictures=batch.pictures[rows], captions=batch.captions[rows])
         expected.append(both_ways(torch.tensor(pairs), targets_of(block, SENTENCES, 0.3, 0.05)))
-    objective = JointObjective(network, SENTENCES, WHOLE).eval()
+    objective = JointObjective(network, texts_of(batch, SENTENCES), WHOLE).eval()
 
     found = [objective(one)["itm"].item() for one in (batch, padded(batch))]
     for said_apart in (network.similarity_weight, network.late_interaction.scale, network.maps.log_scale):
@@ -48,11 +48,11 @@ def test_every_loss_counts_by_its_weight_and_the_streams_are_held_where_they_wer
 ) -> None:
     batch = batch_of(*BLOCKS)
     before = network.read_each_word(batch.ids, batch.mask).detach()
-    objective = JointObjective(network, SENTENCES, replace(WHOLE, mlm_weight=0.25)).eval()
+    objective = JointObjective(network, texts_of(batch, SENTENCES), replace(WHOLE, mlm_weight=0.25)).eval()
     network.get_parameter("model.layers.0.output.dense.weight").data.mul_(1.5)
 
     losses = {name: loss.item() for name, loss in objective(batch).items()}
-    without = JointObjective(network, SENTENCES, replace(WHOLE, itc_weight=0, late_weight=0))(batch)
+    without = JointObjective(network, texts_of(batch, SENTENCES), replace(WHOLE, itc_weight=0, late_weight=0))(batch)
 
     words = network.read_each_word(batch.ids, batch.mask)
     each = 1 - F.cosine_similarity(words, before, dim=2).mean()
@@ -65,7 +65,7 @@ def test_every_loss_counts_by_its_weight_and_the_streams_are_held_where_they_wer
 
 def test_so_many_pixels_are_read_and_such_a_share_of_the_words_is_masked(network: PixelBertForRetrieval) -> None:
     batch, seen = batch_of(list(range(120)), [number % 8 for number in range(120)]), dict[str, Tensor]()
-    objective = JointObjective(network, SENTENCES, replace(WHOLE, joint_pixels=2, masked_share=0.6))
+    objective = JointObjective(network, texts_of(batch, SENTENCES), replace(WHOLE, joint_pixels=2, masked_share=0.6))
     network.model.pixel_projection.register_forward_pre_hook(lambda _, inputs: seen.update(pixels=inputs[0]))
     objective.mlm_head.register_forward_pre_hook(lambda _, inputs: seen.update(masked=inputs[0]))
     torch.manual_seed(0)
@@ -78,11 +78,12 @@ def test_so_many_pixels_are_read_and_such_a_share_of_the_words_is_masked(network
 
 
 def block_of(step: int, seed: int = 0, batch: int = 2, **place: int) -> Pairs:
-    """The neighbours of each of 20 pictures are the next six; those of odd places have weight. Captions 2n say left."""
+    """The neighbours of each of 20 pictures are the next six; odd ones have weight. Captions 2n say left."""
     pictures = [CaptionedPicture(Path(f"{n}.jpg"), (f"{n} left", f"{n} again"), "train", n % 2) for n in range(20)]
-    neighbours = torch.stack([(torch.arange(1, 7) + place) % 20 for place in range(20)])
-    options = replace(WHOLE, batch=batch, block=4)
-    return blocks_of_neighbours(CaptionedSet(pictures, seed), neighbours, options, mirror=True, **place)(step)
+    neighbours = torch.stack([(torch.arange(1, 7) + picture) % 20 for picture in range(20)])
+    data = CaptionedSet(pictures, seed)
+    draw = blocks_of_neighbours(Draws(data.weights, batch, seed), neighbours, block=4)
+    return data.pairs_at(draw, mirror=True, **place)(step)
 
 
 def test_a_block_is_a_picture_drawn_by_weight_and_others_of_its_neighbours_each_once() -> None:
@@ -99,7 +100,7 @@ def test_a_block_is_a_picture_drawn_by_weight_and_others_of_its_neighbours_each_
 
 
 def test_blocks_are_the_seeds_and_the_steps_and_processes_share_them() -> None:
-    shares = [block_of(1, batch=1, rank=rank, processes=2).pictures for rank in (0, 1)]
+    shares = [block_of(1, rank=rank, processes=2).pictures for rank in (0, 1)]
 
     assert torch.equal(torch.cat(shares), block_of(1).pictures)
     assert len({tuple(block_of(*key).pictures.tolist()) for key in ((0,), (1,), (0, 1))}) == 3

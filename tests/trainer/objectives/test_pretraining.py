@@ -1,29 +1,25 @@
-"""Masked words, matching and sampling, against their definitions; and the losses of VQA and NLVR2."""
+"""Masked words, matching and sampling, against their definitions."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from pixsearch.model.nlvr2 import PixelBertForNLVR2
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
-from pixsearch.model.vqa import PixelBertForVQA
-from pixsearch_trainer.objectives.other_tasks import NLVR2Objective, VQAObjective
 from pixsearch_trainer.objectives.pretraining import (
     FIRST_WORD,
     IGNORED,
     MASK_TOKEN,
     PreTrainingObjective,
-    PreTrainingParts,
     draw_others,
     mask_words,
     masked_word_loss,
+    sample_for_pretraining,
 )
-from pixsearch_trainer.objectives.sampling import sample_for_pretraining, sample_pixels
+from pixsearch_trainer.objectives.streams import sample_pixels
 from tests.trainer.made_up import batch_of
 
 
@@ -92,18 +88,18 @@ def test_pre_training_reads_100_pixels_or_half_of_them(pixels: int, read: int) -
 @pytest.mark.parametrize(
     ("parts", "training", "pixels", "losses"),
     [
-        (PreTrainingParts(), True, 4, {"loss", "mlm", "itm"}),
-        (PreTrainingParts(), False, 8, {"loss", "mlm", "itm"}),
-        (PreTrainingParts(sampling=False), True, 8, {"loss", "mlm", "itm"}),
-        (PreTrainingParts(matching=False), True, 4, {"loss", "mlm"}),
-        (PreTrainingParts(masked_words=False), True, 4, {"loss", "itm"}),
+        ({}, True, 4, {"loss", "mlm", "itm"}),
+        ({}, False, 8, {"loss", "mlm", "itm"}),
+        ({"sampling": False}, True, 8, {"loss", "mlm", "itm"}),
+        ({"matching": False}, True, 4, {"loss", "mlm"}),
+        ({"masked_words": False}, True, 4, {"loss", "itm"}),
     ],
 )
 def test_each_part_can_be_left_out_and_pixels_are_sampled_in_training_only(
-    network: PixelBertForRetrieval, parts: PreTrainingParts, training: bool, pixels: int, losses: set[str]
+    network: PixelBertForRetrieval, parts: dict[str, bool], training: bool, pixels: int, losses: set[str]
 ) -> None:
     """Where no words are predicted none is masked, neither in true pairs nor in false ones."""
-    objective, batch = PreTrainingObjective(network, parts).train(training), batch_of([0, 1], [0, 1], pixels=8)
+    objective, batch = PreTrainingObjective(network, **parts).train(training), batch_of([0, 1], [0, 1], pixels=8)
     seen, read = list[Tensor](), list[Tensor]()
     network.model.pixel_projection.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network.model.word_embedding.word_embeddings.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
@@ -113,33 +109,6 @@ def test_each_part_can_be_left_out_and_pixels_are_sampled_in_training_only(
     assert found.keys() == losses
     assert found["loss"].item() == pytest.approx(sum(found[name].item() for name in losses - {"loss"}))
     assert {grid.shape[1] for grid in seen} == {pixels}
-    assert torch.equal(read[0], batch.ids) is (not parts.masked_words)
-    if parts.matching:
+    assert torch.equal(read[0], batch.ids) is not parts.get("masked_words", True)
+    if parts.get("matching", True):
         assert torch.equal(read[1], read[0].flip(0))
-
-
-def with_answers(head: torch.nn.Module, *logits: float) -> None:
-    """Let a head answer the same whatever it reads."""
-    torch.nn.init.zeros_(head.get_parameter("3.weight"))
-    head.get_parameter("3.bias").data.copy_(torch.tensor(logits))
-
-
-def test_a_question_costs_the_cross_entropies_of_all_answers_by_their_worth(network: PixelBertForRetrieval) -> None:
-    # The sigmoids are 3/4, 1/2 and 1/4. Question 2 is worth 1 and 0.3 for the first two, question 1 for the last.
-    vqa = PixelBertForVQA(replace(network.config, task="vqa", answers=("yes", "no", "perhaps")))
-    with_answers(vqa.answer_head, math.log(3), 0.0, -math.log(3))
-
-    loss = VQAObjective(vqa, [{}, {2: 1.0}, {0: 1.0, 1: 0.3}])(batch_of([2, 1], [0, 1]))["loss"].item()
-
-    first, second = 2 * math.log(4 / 3) + math.log(2), math.log(4) + math.log(2) + math.log(4)
-    assert loss == pytest.approx((first + second) / 2, rel=1e-5)
-
-
-def test_a_statement_costs_the_cross_entropy_of_its_truth(network: PixelBertForRetrieval) -> None:
-    # The probability of true is 3/4. Pictures 4 and 5 are those of statement 2, 0 and 1 those of statement 0.
-    nlvr2 = PixelBertForNLVR2(replace(network.config, task="nlvr2"))
-    with_answers(nlvr2.truth_head, 0.0, math.log(3))
-
-    loss = NLVR2Objective(nlvr2, torch.tensor([1, 1, 0]))(batch_of([4, 5, 0, 1], [0, 0, 1, 1]))["loss"].item()
-
-    assert loss == pytest.approx((math.log(4) + math.log(4 / 3)) / 2, rel=1e-5)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from pixsearch.errors import DatasetError
-from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
+from pixsearch.model.processor import PixelBertProcessor
 from pixsearch_trainer.batches.draws import CaptionedSet
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.objectives.ranking import RankingBatch, RankingObjective, add_others
@@ -21,7 +21,7 @@ from tests.trainer.made_up import batch_of
 def with_others() -> RankingBatch:
     """Two pictures; the words of the true captions are 104 and 105, those of the false ones 110 to 117."""
     others = torch.tensor([[[101, 110 + 4 * row + other, 102] for other in range(4)] for row in range(2)])
-    return RankingBatch(batch_of([0, 1], [0, 1]), others, others > 0)
+    return RankingBatch(**vars(batch_of([0, 1], [0, 1])), other_ids=others, other_mask=others > 0)
 
 
 def test_the_gradient_goes_through_the_true_caption_and_the_hardest_false_ones_alone(
@@ -57,10 +57,12 @@ def test_the_gradient_goes_through_the_true_caption_and_the_hardest_false_ones_a
     assert len(with_gradient) == 2 + 2 * 2
 
 
-def test_the_other_captions_are_never_the_pictures_own_and_those_of_the_seed_and_the_step(tiny_start: Path) -> None:
+def test_the_other_captions_are_never_the_pictures_own_and_those_of_the_seed_and_the_step(
+    processor: PixelBertProcessor,
+) -> None:
     """Picture n has the n-th letter, and again before an x; all have z. The tiny tokenizer has a as 104."""
     pictures = [CaptionedPicture(Path(letter), (letter, f"{letter} x", "z")) for letter in "abcdefgh"]
-    data, processor = CaptionedSet(pictures, seed=0), load_checkpoint(tiny_start)[1]
+    data = CaptionedSet(pictures, seed=0)
 
     drawn = [add_others(batch_of([3, 5], [0, 0]), step, data, processor, others=20).other_ids for step in (0, 1, 1)]
 
@@ -73,8 +75,8 @@ def test_the_other_captions_are_never_the_pictures_own_and_those_of_the_seed_and
     assert not torch.equal(drawn[0][..., 1], drawn[1][..., 1])
 
 
-def test_where_all_pictures_have_all_captions_there_is_nothing_to_rank(tiny_start: Path) -> None:
+def test_where_all_pictures_have_all_captions_there_is_nothing_to_rank(processor: PixelBertProcessor) -> None:
     data = CaptionedSet([CaptionedPicture(Path(name), ("a dog",)) for name in "ab"], seed=0)
 
     with pytest.raises(DatasetError, match="every picture has every caption"):
-        add_others(batch_of([0, 1], [0, 0]), 0, data, load_checkpoint(tiny_start)[1], others=20)
+        add_others(batch_of([0, 1], [0, 0]), 0, data, processor, others=20)

@@ -20,25 +20,23 @@ from pixsearch_trainer.options import with_settings
 from pixsearch_trainer.recipes.finetune import FINETUNE
 from tests.colour_runtime import ColourRuntime, Floats
 from tests.photos import make_photo
-from tests.trainer.conftest import Fit
+from tests.trainer.conftest import Fit, Pictures
 
 
-@pytest.mark.parametrize(("pictures", "asked", "steps"), [(1999, (), 0), (2000, (), 1500), (9, ("late.steps=7",), 7)])
-def test_few_pictures_leave_late_interaction_alone_unless_asked_to(
-    pictures: int, asked: tuple[str, ...], steps: int
+@pytest.mark.parametrize(("pictures", "settings", "steps"), [(1999, [], 0), (2000, [], 1500), (9, ["late.steps=7"], 7)])
+def test_few_pictures_leave_late_interaction_alone_unless_steps_are_set(
+    pictures: int, settings: list[str], steps: int
 ) -> None:
-    assert FINETUNE.adjust is not None
-    assert FINETUNE.adjust(with_settings(FINETUNE.options, asked), pictures).late.steps == steps
+    assert FINETUNE.adjust(with_settings(FINETUNE.options, settings), pictures).late.steps == steps
 
 
 def test_the_maps_are_trained_half_of_them_is_kept_and_all_else_stays(
-    fit: Fit, packed: list[CaptionedPicture], tiny_start: Path, tmp_path: Path
+    fit: Fit, packed: Pictures, tiny_start: Path, tmp_path: Path
 ) -> None:
-    start, data = tmp_path / "start", (str(packed[0].file.parent),)  # without val
-    fit(data=data, set=("maps.steps=1", "maps.learning_rate=0"), out=str(start))  # takes statistics
-    common = {"data": data, "model": str(start)}
-    fit(**common, set=("maps.steps=3", "maps.kept=0"), out=str(tmp_path / "trained"))
-    fit(**common, set=("maps.steps=3",), out=str(tmp_path / "kept"))
+    start, data = tmp_path / "start", packed[0].file.parent  # without val
+    fit(data=data, set=("maps.steps=1", "maps.learning_rate=0"), out=start)  # takes statistics
+    fit(data=data, model=start, set=("maps.steps=3", "maps.kept=0"), out=tmp_path / "trained")
+    fit(data=data, model=start, set=("maps.steps=3",), out=tmp_path / "kept")
 
     unfitted = load_checkpoint(tiny_start)[0].state_dict()
     before, trained, kept = (load_checkpoint(tmp_path / out)[0].state_dict() for out in ("start", "trained", "kept"))
@@ -58,7 +56,7 @@ class Contrary(ColourRuntime):
 
 
 @pytest.fixture(scope="module")
-def squares(tmp_path_factory: pytest.TempPathFactory) -> list[CaptionedPicture]:
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
     """A red, a green and a blue square in a pack, each with 20 captions."""
     folder, made = tmp_path_factory.mktemp("squares"), []
     for word, colour in (("red", "red"), ("green", "lime"), ("blue", "blue")):
@@ -68,9 +66,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> list[CaptionedPicture]:
     return [item for item in read_pack(folder / "squares.zip") if isinstance(item, CaptionedPicture)]
 
 
-def finished(
-    checkpoint: Path, val: list[CaptionedPicture], runtime: type[ColourRuntime]
-) -> tuple[PixelBertConfig, list[str]]:
+def finished(checkpoint: Path, val: Pictures, runtime: type[ColourRuntime]) -> tuple[PixelBertConfig, list[str]]:
     """The config as `finish` leaves it, and what was said."""
     lines: list[str] = []
     finish(checkpoint, val, lines.append, silent, load=lambda folder: runtime())
@@ -78,21 +74,22 @@ def finished(
 
 
 def test_val_calibrates_a_re_rank_that_is_no_worse_and_orders_by_it(
-    squares: list[CaptionedPicture], tiny_start: Path, tmp_path: Path
+    squares: Pictures, tiny_start: Path, tmp_path: Path
 ) -> None:
     config, lines = finished(shutil.copytree(tiny_start, tmp_path / "model"), squares, ColourRuntime)
 
     assert lines == ["val, end: text to image R@1 first stage 100.0, re-ranked 100.0"]
     assert config.rerank
-    # Logits of 5 for 60 pairs that match and -5 for 120 others; Platt's targets are 61 / 62 and 1 / 122.
-    matching, other = math.log(61), -math.log(121)
+    # Logits of 5 for the first caption of each and -5 for one other picture of each; the former weigh 6 % of the 6
+    # pairs, so Platt's targets are 1.36 / 2.36 and 1 / 7.64.
+    right, wrong = math.log(1.36), -math.log(6.64)
     assert config.calibration is not None
-    assert config.calibration.temperature == pytest.approx(10 / (matching - other), rel=0.03)
-    assert config.calibration.bias == pytest.approx((matching + other) / 2, abs=0.03)
+    assert config.calibration.slope == pytest.approx((right - wrong) / 10, rel=0.03)
+    assert config.calibration.intercept == pytest.approx((right + wrong) / 2, abs=0.03)
 
 
 def test_a_re_rank_that_is_worse_on_val_is_not_the_order_and_a_small_val_decides_nothing(
-    squares: list[CaptionedPicture], tiny_start: Path, tmp_path: Path
+    squares: Pictures, tiny_start: Path, tmp_path: Path
 ) -> None:
     checkpoint = shutil.copytree(tiny_start, tmp_path / "model")
 

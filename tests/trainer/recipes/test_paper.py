@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,23 @@ from PIL import Image
 
 from pixsearch.errors import Interrupted
 from pixsearch.model.checkpoints import load_network, save_checkpoint
-from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.data.nlvr2 import Statement
 from pixsearch_trainer.data.vqa import Question
-from pixsearch_trainer.recipes.paper import PaperRecipeOptions, ranking_stage, vqa_stage
+from pixsearch_trainer.recipes.paper import PaperRecipeOptions
+from pixsearch_trainer.recipes.paper_stages import nlvr2_stage, ranking_stage, vqa_stage
 from pixsearch_trainer.starting_weights import for_task
 from tests.other_tasks import write_nlvr2, write_vqa
-from tests.trainer.conftest import Fit, figures_in, logged_in, material_of, stop_at
+from tests.trainer.conftest import (
+    Fit,
+    Loaded,
+    MaterialOf,
+    Pictures,
+    assert_ended_alike,
+    figures_in,
+    logged_in,
+    stop_at,
+)
+from tests.trainer.made_up import batch_of
 
 PAPER = PaperRecipeOptions()
 
@@ -36,10 +48,8 @@ def ids_of(parameters: Iterable[torch.Tensor]) -> set[int]:
     return {id(parameter) for parameter in parameters}
 
 
-def test_sgd_has_the_cnn_and_adamw_all_else_with_the_papers_numbers(
-    tiny_start: Path, packed: list[CaptionedPicture], tmp_path: Path
-) -> None:
-    material, options = material_of(load_network(tiny_start), packed, tmp_path), PAPER.ranking
+def test_sgd_has_the_cnn_and_adamw_all_else_with_the_papers_numbers(material_of: MaterialOf, packed: Pictures) -> None:
+    material, options = material_of(packed), PAPER.ranking
     network = material.network
 
     adamw, sgd = ranking_stage(material, options).optimizers
@@ -74,9 +84,9 @@ def test_pre_training_learns_to_predict_words(fit: Fit, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("train_cnn", ["true", "false"])
 def test_pictures_of_all_shapes_are_trained_on_together(
-    train_cnn: str, fit: Fit, tiny_start: Path, tmp_path: Path
+    train_cnn: str, fit: Fit, loaded: Loaded, tmp_path: Path
 ) -> None:
-    network, processor = load_network(tiny_start)
+    network, processor = loaded
     network.config = processor.config = replace(network.config, resize="shorter_edge", longest_edge=160)
     save_checkpoint(tmp_path / "start", network, processor)
     rows = ["image,caption,split"]
@@ -86,9 +96,13 @@ def test_pictures_of_all_shapes_are_trained_on_together(
     (tmp_path / "data.csv").write_text("\n".join(rows))
     settings = (f"{stage}.train_cnn={train_cnn}" for stage in ("pretraining", "ranking"))
     steps = (f"{stage}.steps=2" for stage in ("pretraining", "ranking", "maps"))
-    asked = {"recipe": "paper", "set": (*settings, *steps, "ranking.negatives=3")}
 
-    fit(**asked, data=(str(tmp_path / "data.csv"),), model=str(tmp_path / "start"))
+    fit(
+        recipe="paper",
+        set=(*settings, *steps, "ranking.negatives=3"),
+        data=tmp_path / "data.csv",
+        model=tmp_path / "start",
+    )
 
     assert len(logged_in(tmp_path / "out")) == 3
     assert np.isfinite([line["loss"] for line in logged_in(tmp_path / "out")]).all()
@@ -100,19 +114,17 @@ def test_pictures_of_all_shapes_are_trained_on_together(
 def test_a_stage_with_a_cnn_in_training_and_augmented_pictures_resumes_bit_for_bit(
     stage: str, fit: Fit, pack_with_val: Path, tasks: Path, tmp_path: Path
 ) -> None:
-    data = str(tasks / stage) if (tasks / stage).exists() else str(pack_with_val)
+    data = tasks / stage if (tasks / stage).exists() else pack_with_val
     settings = (f"{stage}.steps=4", f"{stage}.augment=true", f"{stage}.batch=8")
-    asked = {"recipe": "paper", "stage": (stage,), "set": settings, "data": (data,)}
+    options = {"recipe": "paper", "stage": (stage,), "set": settings, "data": data}
 
-    fit(**asked, out=str(tmp_path / "whole"), workers=2)
+    fit(**options, out=tmp_path / "whole", workers=2)
     with pytest.raises(Interrupted):
-        fit(stop_at(stage, 2), **asked, out=str(tmp_path / "halves"))
+        fit(stop_at(stage, 2), **options, out=tmp_path / "halves")
     torch.manual_seed(99)
-    fit(**asked, out=str(tmp_path / "halves"), resume=True)
+    fit(**options, out=tmp_path / "halves", resume=True)
 
-    assert logged_in(tmp_path / "halves") == logged_in(tmp_path / "whole")
-    for file in ("model.safetensors", "figures.json", "config.json"):
-        assert (tmp_path / "halves" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    assert_ended_alike(tmp_path / "halves", tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
@@ -130,18 +142,18 @@ def test_another_task_is_learned_from_a_head_of_zeros_and_judged_by_its_own_meas
     steps: int,
     judged: list[dict[str, float]],
     fit: Fit,
-    tiny_start: Path,
+    loaded: Loaded,
     tasks: Path,
     tmp_path: Path,
 ) -> None:
-    network, processor = for_task(task, *load_network(tiny_start), answers)
+    network, processor = for_task(task, *loaded, answers)
     for name, parameter in network.named_parameters():
         if name.startswith(("answer_head.3", "truth_head.3")):
             torch.nn.init.zeros_(parameter)
     save_checkpoint(tmp_path / "start", network, processor)
     settings = (f"{task}.steps={steps}", f"{task}.learning_rate=3e-3", f"{task}.train_cnn=false")
 
-    fit(recipe="paper", stage=(task,), data=(str(tasks / task),), model=str(tmp_path / "start"), set=settings)
+    fit(recipe="paper", stage=(task,), data=tasks / task, model=tmp_path / "start", set=settings)
 
     looks = figures_in(tmp_path / "out")
     assert [{name: look[name] for name in judged[0]} for look in looks] == judged
@@ -149,16 +161,51 @@ def test_another_task_is_learned_from_a_head_of_zeros_and_judged_by_its_own_meas
 
 
 def test_a_question_without_a_common_answer_is_left_out_and_no_picture_is_mirrored(
-    tiny_start: Path, packed: list[CaptionedPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    material_of: MaterialOf, loaded: Loaded, packed: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirrored: list[object] = []
-    loaded = for_task("vqa", *load_network(tiny_start), ("yes", "no"))
     monkeypatch.setattr("pixsearch_trainer.batches.sources.mirror", mirrored.append)
     answered = zip(packed, ["yes", "maybe", "no"] * 4, strict=False)
     questions = [Question(picture.file, "is it", (answer,) * 10, "train") for picture, answer in answered]
 
-    stage = vqa_stage(material_of(loaded, questions, tmp_path), replace(PAPER.vqa, augment=True))
+    stage = vqa_stage(material_of(questions, for_task("vqa", *loaded, ("yes", "no"))), replace(PAPER.vqa, augment=True))
 
     known = [str(question.picture) for question in questions if question.answers[0] != "maybe"]
     assert sorted(next(stage.batches(0)).names) == sorted(known)
     assert not mirrored  # "left" is an answer
+
+
+def with_answers(head: torch.nn.Module, *logits: float) -> None:
+    """Let a head answer the same whatever it reads."""
+    torch.nn.init.zeros_(head.get_parameter("3.weight"))
+    head.get_parameter("3.bias").data.copy_(torch.tensor(logits))
+
+
+def test_a_question_costs_the_cross_entropies_of_all_answers_by_their_worth(
+    material_of: MaterialOf, loaded: Loaded, packed: Pictures
+) -> None:
+    # The sigmoids are 3/4, 1/2 and 1/4. Question 2 is worth 1 and 0.3 for the first two, question 1 for the last.
+    vqa, processor = for_task("vqa", *loaded, ("yes", "no", "perhaps"))
+    with_answers(vqa.get_submodule("answer_head"), math.log(3), 0.0, -math.log(3))
+    said = [("no",) * 10, ("perhaps",) * 10, ("yes",) * 9 + ("no",)]
+    questions = [Question(picture.file, "is it", one, "train") for picture, one in zip(packed, said, strict=False)]
+
+    stage = vqa_stage(material_of(questions, (vqa, processor)), PAPER.vqa)
+
+    first, second = 2 * math.log(4 / 3) + math.log(2), math.log(4) + math.log(2) + math.log(4)
+    assert stage.objective(batch_of([2, 1], [0, 1]))["loss"].item() == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_a_statement_costs_the_cross_entropy_of_its_truth(
+    material_of: MaterialOf, loaded: Loaded, packed: Pictures
+) -> None:
+    # The probability of true is 3/4. Pictures 4 and 5 are those of statement 2, 0 and 1 those of statement 0.
+    nlvr2, processor = for_task("nlvr2", *loaded)
+    with_answers(nlvr2.get_submodule("truth_head"), 0.0, math.log(3))
+    one, other = packed[0].file, packed[1].file
+    statements = [Statement(one, other, "both", truth, "train", "both") for truth in (True, True, False)]
+
+    stage = nlvr2_stage(material_of(statements, (nlvr2, processor)), PAPER.nlvr2)
+
+    loss = stage.objective(batch_of([4, 5, 0, 1], [0, 0, 1, 1]))["loss"].item()
+    assert loss == pytest.approx((math.log(4) + math.log(4 / 3)) / 2, rel=1e-5)

@@ -9,16 +9,14 @@ import pytest
 import torch
 
 from pixsearch.errors import Interrupted
-from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
-from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation.encoding import encode
 from pixsearch_trainer.evaluation.measure import evaluate
 from pixsearch_trainer.options import with_settings
 from pixsearch_trainer.recipes.shipped import SHIPPED
 from pixsearch_trainer.run.loop import Loop
 from pixsearch_trainer.run.state import RunFolder
-from tests.trainer.conftest import Fit, figures_in, logged_in, material_of, stop_at
+from tests.trainer.conftest import Fit, Loaded, MaterialOf, Pictures, assert_ended_alike, figures_in, stop_at
 
 SETTINGS = (
     *("maps.steps=5", "late.steps=4", "cnn.steps=4", "cnn.batch=8", "layers.steps=4", "layers.batch=8"),
@@ -40,15 +38,15 @@ TRAINED: dict[str, dict[str, float]] = {
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_stage_trains_what_it_says_and_nothing_else_and_a_rehearsal_nothing_at_all(
-    name: str, tiny_start: Path, packed: list[CaptionedPicture], tmp_path: Path
+    name: str, loaded: Loaded, material_of: MaterialOf, packed: Pictures
 ) -> None:
     def touched() -> set[str]:
         return {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
 
-    network, processor = load_checkpoint(tiny_start)
+    network = loaded[0]
     if name == "joint":
         network.late_interaction.scale.data.fill_(20.0)  # else it stays closed
-    material, options = material_of((network, processor), packed, tmp_path), with_settings(SHIPPED.options, SETTINGS)
+    material, options = material_of(packed), with_settings(SHIPPED.options, SETTINGS)
     stage = SHIPPED.stages[name](material, getattr(options, name))
     assert network.model.layers.training is (name in ("layers", "joint"))  # or no dropout holds them back
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -73,19 +71,17 @@ def test_a_whole_run_that_is_stopped_in_each_stage_ends_bit_for_bit_as_one_that_
 ) -> None:
     monkeypatch.setattr(RunFolder, "end", lambda folder: None)  # checkpoints are in fp16, states are not
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    fit(recipe="shipped", set=SETTINGS, out=str(whole), workers=2)
+    fit(recipe="shipped", set=SETTINGS, out=whole, workers=2)
 
     for number, stage in enumerate(TRAINED):
         torch.manual_seed(number)  # another process has other generators
         with pytest.raises(Interrupted, match=rf"stopped after step 2 of \d \({stage}\)"):
-            fit(stop_at(stage, 2), recipe="shipped", set=SETTINGS, out=str(parts), resume=number > 0)
-    fit(out=str(parts), resume=True)
+            fit(stop_at(stage, 2), recipe="shipped", set=SETTINGS, out=parts, resume=number > 0)
+    fit(out=parts, resume=True)
 
-    for name, tensor in RunFolder(whole).load_best(5)["network"].items():
-        assert torch.equal(tensor, RunFolder(parts).load_best(5)["network"][name]), name
-    for file in ("model.safetensors", "figures.json", "config.json"):
-        assert (parts / file).read_bytes() == (whole / file).read_bytes(), file
-    assert logged_in(parts) == logged_in(whole)
+    for name, tensor in RunFolder(whole).kept("best", 5)["network"].items():
+        assert torch.equal(tensor, RunFolder(parts).kept("best", 5)["network"][name]), name
+    assert_ended_alike(parts, whole)
 
 
 @pytest.mark.slow
@@ -93,7 +89,7 @@ def test_a_stage_takes_the_minutes_that_it_was_given(fit: Fit, tmp_path: Path) -
     took = []
     for attempt in ("first", "second"):  # a neighbour that comes or goes meanwhile makes the machine another one
         began = time.monotonic()
-        fit(recipe="shipped", stage=("cnn",), minutes=3.0, out=str(tmp_path / attempt))
+        fit(recipe="shipped", stage=("cnn",), minutes=3.0, out=tmp_path / attempt)
         took.append((time.monotonic() - began) / 60)
         last = figures_in(tmp_path / attempt)[-1]
         assert last["step"] == last["steps"] > 1
@@ -104,7 +100,7 @@ def test_a_stage_takes_the_minutes_that_it_was_given(fit: Fit, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_tiny_network_learns_32_pictures_by_heart_in_both_stages_of_a_search_and_both_directions(
-    fit: Fit, packed: list[CaptionedPicture], mosaics: list[CaptionedPicture], tmp_path: Path
+    fit: Fit, packed: Pictures, mosaics: Pictures, tmp_path: Path
 ) -> None:
     """Nothing is left out or softened, and similarity counts nothing in the joint stream's logit."""
     zeros = {
@@ -118,9 +114,8 @@ def test_a_tiny_network_learns_32_pictures_by_heart_in_both_stages_of_a_search_a
     settings = [f"{stage}.{name}=0" for stage, names in zeros.items() for name in names]
     settings += ["maps.steps=150", "maps.learning_rate=3e-3", "pixels.steps=50", "joint.steps=400", "joint.batch=1"]
     settings += ["joint.learning_rate=1e-3", "joint.head_learning_rate=1e-3"]
-    asked = {"recipe": "shipped", "stage": ("maps", "pixels", "joint"), "set": tuple(settings)}
 
-    fit(**asked, data=(str(packed[0].file.parent),))
+    fit(recipe="shipped", stage=("maps", "pixels", "joint"), set=tuple(settings), data=packed[0].file.parent)
 
     runtime = PixelBertRuntime(tmp_path / "out")
     found = evaluate(runtime, encode(runtime, mosaics), (32,), sample=32)

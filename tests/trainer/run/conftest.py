@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from pixsearch_trainer.run.stage import StageOptions
+
 
 class Numbers(list[float]):
     """A batch of numbers, each from a file of its name."""
@@ -7,3 +11,13 @@ class Numbers(list[float]):
     @property
     def names(self) -> list[str]:
         return [f"{number:g}.jpg" for number in self]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(StageOptions):
+    """Learning rates that stay as they are, unless each step has a factor."""
+
+    rates: tuple[float, ...] = ()
+
+    def rate(self, step: int, steps: int) -> float:
+        return self.rates[step] if self.rates else 1.0

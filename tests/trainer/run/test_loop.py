@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pixsearch_trainer.run.accelerator import make_accelerator
 from pixsearch_trainer.run.loop import Loop, TrainingFailed
 from pixsearch_trainer.run.stage import Objective, Stage
-from tests.trainer.run.conftest import Numbers
+from tests.trainer.run.conftest import Constant, Numbers
 
 
 class Slope(Objective):
@@ -45,9 +45,7 @@ def stage_of(values: list[list[float]], clip: float | None = None) -> Stage:
         objective,
         [torch.optim.SGD(objective.parameters(), lr=0.1)],
         batches=lambda first: iter([Numbers(batch) for batch in values[first:]]),
-        steps=len(values),
-        schedule=lambda step, steps: 1.0,
-        clip=clip,
+        options=Constant(steps=len(values), clip=clip),
     )
 
 
@@ -63,7 +61,7 @@ def weight_of(stage: Stage) -> float:
 
 def test_a_step_goes_down_the_gradient_by_the_schedules_rate() -> None:
     stage = stage_of([[1.0, 3.0], [4.0]])
-    stage.schedule = lambda step, steps: (1.0, 0.5)[step]
+    stage.options = Constant(rates=(1.0, 0.5))
 
     losses = train(stage)
 

@@ -22,8 +22,8 @@ from pixsearch_trainer.run.loop import TrainingFailed
 from pixsearch_trainer.run.run import PlannedStage, Run
 from pixsearch_trainer.run.stage import Objective, Stage, train_only
 from pixsearch_trainer.run.state import RunFolder
-from tests.trainer.conftest import figures_in, logged_in, stop_at
-from tests.trainer.run.conftest import Numbers
+from tests.trainer.conftest import assert_ended_alike, figures_in, stop_at
+from tests.trainer.run.conftest import Constant, Numbers
 
 Train = Callable[..., float]
 
@@ -65,7 +65,7 @@ class Plan:
         ]
 
     def _stage(self, run: Run, number: int) -> Stage:
-        [[weight]] = train_only(run.network, run.network.get_parameter("similarity_weight"))
+        [weight] = train_only(run.network, (1.0, [run.network.get_parameter("similarity_weight")]))
         values = self.values[number]
 
         def judge() -> tuple[float, dict[str, object]]:
@@ -80,11 +80,8 @@ class Plan:
             Slope(weight, self, 75 * number),
             [torch.optim.SGD([weight], lr=1.0, momentum=0.5 if self.noise else 0.0)],
             batches=lambda first: (Numbers([values[step % len(values)]]) for step in count(first)),
-            steps=len(values),
-            schedule=lambda step, steps: 1.0,
+            options=Constant(steps=len(values), looks=self.looks, kept=self.kept),
             judge=None if self.score is None else judge,
-            looks=self.looks,
-            kept=self.kept,
         )
 
 
@@ -176,9 +173,7 @@ def test_a_run_that_was_cut_off_ends_with_the_very_weights_of_one_that_was_not(
 
     assert (state["stage"], state["step"]) == saved
     assert train(plan(), halves, resume=True) == weight
-    assert logged_in(halves) == logged_in(whole)
-    for file in ("model.safetensors", "figures.json", "config.json"):
-        assert (halves / file).read_bytes() == (whole / file).read_bytes()
+    assert_ended_alike(halves, whole)
 
 
 def test_a_broken_batch_leaves_the_step_that_was_saved(train: Train, tmp_path: Path) -> None:

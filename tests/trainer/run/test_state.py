@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from pixsearch.errors import CheckpointInvalid, UsageError
-from pixsearch_trainer.run.log import RunLog
-from pixsearch_trainer.run.state import RunFolder
+from pixsearch_trainer.run.state import RunFolder, RunLog
 
 
 @pytest.fixture
@@ -36,14 +35,14 @@ def test_a_save_that_is_cut_off_leaves_the_state_before(folder: RunFolder, monke
 @pytest.mark.parametrize("name", ["state.pt", "stage-2.pt", "best-2.pt", "options.json"])
 def test_a_damaged_file_is_one_line_that_names_it(folder: RunFolder, name: str, content: bytes | None) -> None:
     folder.save({"step": 1})
-    folder.save_beginning(2, {"step": 1})
-    folder.save_best(2, {"step": 1})
+    folder.keep("stage", 2, {"step": 1})
+    folder.keep("best", 2, {"step": 1})
     file = folder.folder / name
     file.write_bytes(file.read_bytes()[:-10] if content is None else content)
     load: dict[str, Callable[[], object]] = {
         "state.pt": folder.load,
-        "stage-2.pt": lambda: folder.load_beginning(2),
-        "best-2.pt": lambda: folder.load_best(2),
+        "stage-2.pt": lambda: folder.kept("stage", 2),
+        "best-2.pt": lambda: folder.kept("best", 2),
         "options.json": folder.options,
     }
 
@@ -69,10 +68,10 @@ def test_a_run_is_begun_again_until_its_first_step_and_a_finished_one_leaves_not
 
 def test_the_networks_of_a_stage_are_kept_until_the_one_after_the_next(folder: RunFolder) -> None:
     for stage in range(4):
-        folder.save_beginning(stage, {"number": stage})
+        folder.keep("stage", stage, {"number": stage})
 
     assert {file.name for file in folder.folder.glob("*.pt")} == {"stage-2.pt", "stage-3.pt"}
-    assert folder.load_beginning(2) == {"number": 2}
+    assert folder.kept("stage", 2) == {"number": 2}
 
 
 def test_a_log_forgets_what_will_come_again_and_a_line_that_was_cut_off(tmp_path: Path) -> None:

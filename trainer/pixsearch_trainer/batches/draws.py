@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from pixsearch_trainer.batches.augmentation import names_a_side
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
+
+_WORD = (1 << 64) - 1
+_SIDE = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
+_QUERY_SHARE = 0.3  # of the draws of a picture that has queries: people search in bare nouns
+_LABEL_SHARE = 0.05
+
+Draw = Callable[[int], Tensor]
+"""The items of a step, over all processes, by their indices in the data set."""
 
 
 def generator_of(*numbers: int) -> torch.Generator:
@@ -27,9 +35,6 @@ def mixed_seed(*numbers: int) -> int:
         seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) & _WORD
         seed ^= seed >> 31
     return seed >> 1
-
-
-_WORD = (1 << 64) - 1
 
 
 @dataclass
@@ -68,48 +73,92 @@ class Draws:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What a step trains on: pictures, each with a caption, by their places in the data set."""
+    """Pictures, each with a text that is true of it and one that is nearly so, by their indices in the data set.
+
+    All are [pairs].
+    """
 
     pictures: Tensor
     captions: Tensor
+    near_misses: Tensor
+    """-1 where a picture has none."""
     mirrored: Tensor
-    """[pairs], True where the picture is seen as in a mirror."""
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def share(self, rank: int, processes: int) -> Pairs:
-        """Return the part of one process."""
-        own = [part.chunk(processes)[rank] for part in (self.pictures, self.captions, self.mirrored)]
-        return Pairs(*own)
+    """True where the picture is seen as in a mirror."""
 
 
 PairsAt = Callable[[int], Pairs]
-"""The pairs of a step."""
+"""The pairs that a step trains on in this process."""
 
 
 class CaptionedSet:
-    """Captioned pictures, and how captions are drawn for them."""
+    """Captioned pictures, and how texts are drawn for them."""
 
     def __init__(self, pictures: Sequence[CaptionedPicture], seed: int) -> None:
         self.pictures, self.seed = list(pictures), seed
         self.captions = Captions.of(pictures)
         self.weights = torch.tensor([picture.weight for picture in pictures])
-        self.counts = torch.tensor([len(places) for places in self.captions.of_picture])
-        longest = int(self.counts.max())
-        self._table = torch.tensor([places + [0] * (longest - len(places)) for places in self.captions.of_picture])
-        self._one_sided = torch.tensor([names_a_side(sentence) for sentence in self.captions.sentences])
+        indices = {text: index for index, text in enumerate(self.captions.sentences)}
+
+        def table(texts: Callable[[CaptionedPicture], Sequence[str]]) -> Tensor:
+            rows = [[indices.setdefault(text, len(indices)) for text in texts(picture)] for picture in pictures]
+            longest = max(1, *map(len, rows))
+            return torch.tensor([row + [-1] * (longest - len(row)) for row in rows])
+
+        self._captions, self._queries = table(lambda one: one.captions), table(lambda one: one.queries)
+        self._labels, self._near_misses = table(lambda one: one.labels), table(lambda one: one.near_misses)
+        self.texts = list(indices)
+        """Captions, as in `captions`, then all others."""
+        self.true_texts = torch.cat([self._captions, self._queries, self._labels], dim=1)
+        """Indices of the texts that are true of each picture [pictures, most], -1 for none."""
+        self.has_near_misses = any(picture.near_misses for picture in pictures)
+        self._words = torch.tensor([len(text.split()) for text in self.texts])
+        self._one_sided = torch.tensor([names_a_side(text) for text in self.texts])
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def with_captions(self, pictures: Tensor, step: int, mirror: bool) -> Pairs:
-        """Draw a caption for each picture, and whether it is mirrored; never where the caption says left or right."""
-        chosen, coin = torch.rand(2, len(pictures), generator=generator_of(self.seed, 1, step))
-        captions = self._table[pictures, (chosen * self.counts[pictures]).long()]
-        mirrored = (coin < 0.5) & ~self._one_sided[captions] if mirror else torch.zeros_like(pictures, dtype=torch.bool)
-        return Pairs(pictures, captions, mirrored)
+    def pairs_at(self, draw: Draw, *, mirror: bool, rank: int = 0, processes: int = 1) -> PairsAt:
+        """Draw a text for each drawn picture, and whether it is mirrored; never where a text says left or right.
 
-    def names(self, pictures: Tensor) -> list[str]:
-        """The files of pictures, for messages."""
-        return [str(self.pictures[place].file) for place in pictures.tolist()]
+        Most are captions, some queries, few labels. The near miss is the one whose length is nearest to the text's.
+        Each process has its share.
+        """
+
+        def pairs_at(step: int) -> Pairs:
+            pictures = draw(step)
+            chosen, kind, coin = torch.rand(3, len(pictures), generator=generator_of(self.seed, 1, step))
+            texts, queries, labels = (
+                _one_of(table[pictures], chosen) for table in (self._captions, self._queries, self._labels)
+            )
+            texts = torch.where((kind < _QUERY_SHARE) & (queries >= 0), queries, texts)
+            texts = torch.where((kind > 1 - _LABEL_SHARE) & (labels >= 0), labels, texts)
+            near_misses = self._near_misses_of(pictures, texts)
+            # Of a mirrored picture a near miss that says left or right may be true.
+            one_sided = self._one_sided[texts] | self._one_sided[near_misses] & (near_misses >= 0)
+            mirrored = (coin < 0.5) & ~one_sided & mirror
+            drawn = pictures, texts, near_misses, mirrored
+            return Pairs(*(part.chunk(processes)[rank] for part in drawn))
+
+        return pairs_at
+
+    def texts_at(self, indices: Tensor) -> list[str]:
+        """Return the texts at indices, an empty one at -1."""
+        return ["" if index < 0 else self.texts[index] for index in indices.tolist()]
+
+    def _near_misses_of(self, pictures: Tensor, texts: Tensor) -> Tensor:
+        """The near miss of each picture whose number of words is nearest to its text's; -1 for none."""
+        near_misses = self._near_misses[pictures]
+        difference = (self._words[near_misses] - self._words[texts][:, None]).abs()
+        nearest = difference.masked_fill(near_misses < 0, torch.iinfo(torch.int64).max).argmin(1, keepdim=True)
+        return near_misses.gather(1, nearest)[:, 0]
+
+
+def _one_of(table: Tensor, chosen: Tensor) -> Tensor:
+    """One of each row's indices, by a number in 0..1; -1 where the row has none."""
+    count = (table >= 0).sum(1)
+    return table.gather(1, (chosen * count).long()[:, None])[:, 0]
+
+
+def names_a_side(caption: str) -> bool:
+    """Whether a caption says left or right, and so is not true of the mirrored picture."""
+    return _SIDE.search(caption) is not None

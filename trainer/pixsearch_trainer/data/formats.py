@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from pixsearch.storage import read_file
-from pixsearch_trainer.data.gathering import CAPTION_FIELDS, PICTURE_FIELDS, Gathering
+from pixsearch_trainer.data.gathering import CAPTION_FIELDS, FURTHER_TEXTS, PICTURE_FIELDS, Gathering
 from pixsearch_trainer.data.problems import Malformed
 
 Value = TypeVar("Value")
@@ -93,11 +93,21 @@ def _gather_objects(text: str, into: Gathering) -> None:
 
 
 def _karpathy_record(image: Any) -> object:
-    """Parse {"filename", "split", "sentences": [{"raw"}]}; COCO's have a "filepath" as well, the picture's folder."""
+    """Parse {"filename", "split", "sentences": [{"raw"}]}; COCO's have a "filepath" as well, the picture's folder.
+
+    There may be further texts: "queries" and "false" (near misses), lists of strings, and "labels", like sentences.
+    """
     captions = [field(sentence, "raw", object) for sentence in field(image, "sentences", list)]
-    name = field(image, "filename", str)
-    folder = image.get("filepath")
-    return {"image": f"{folder}/{name}" if folder else name, "captions": captions, "split": image.get("split")}
+    name, folder = field(image, "filename", str), image.get("filepath")
+    queries, labels, near_misses = (_listed(image.get(key)) for key in ("queries", "labels", "false"))
+    labels = [label.get("raw") if isinstance(label, dict) else label for label in labels]
+    further = {"queries": queries, "labels": labels, "near_misses": near_misses}
+    name = f"{folder}/{name}" if folder else name
+    return {"image": name, "captions": captions, "split": image.get("split"), FURTHER_TEXTS: further}
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _gather_coco(images: list[Any], annotations: list[object], into: Gathering) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.storage import FilePath, Listings, is_remote, to_path
@@ -18,8 +18,13 @@ PICTURE_FIELDS = (
 
 CAPTION_FIELDS = ("caption", "captions", "text", "sentence", "sentences", "description", "comment", "title")
 
+FURTHER_TEXTS = ("further texts",)
+"""The key of a record's queries, labels and near misses, by these names; a tuple, so that no file can have it."""
+
 SPLIT_NAMES = {"": "train", "training": "train", "restval": "train", "validation": "val", "valid": "val", "dev": "val"}
 """Other names of the splits train and val. restval is the part of COCO's val that Karpathy's split trains on."""
+
+_NOUNS = {"captions": "a caption", "queries": "a query", "labels": "a label", "near_misses": "a near miss"}
 
 _SUBFOLDERS = ("train2014", "val2014", "train2017", "val2017", "VG_100K", "VG_100K_2")
 """Where else a picture may lie in the folder of the pictures: COCO's and Visual Genome's archives make these."""
@@ -39,7 +44,7 @@ class Gathering:
         self.problems: list[Problem] = []
         self._folders = [folder, *(folder / name for name in _SUBFOLDERS)]
         self._files: dict[str, FilePath | None] = {}  # by name; None for one that does not exist
-        self._pictures: dict[FilePath, tuple[str, dict[str, None]]] = {}  # split and captions, as an ordered set
+        self._pictures: dict[FilePath, tuple[str, dict[str, dict[str, None]]]] = {}  # split, and texts by their kind
         self._listings = Listings()
 
     def take(self, items: Iterable[Item], parse: Callable[[Item], object], noun: str = "") -> None:
@@ -60,8 +65,11 @@ class Gathering:
         if not self._pictures:
             first = next((f"line {p.line} {p.what}" if p.line else p.what for p in self.problems), "it is empty")
             raise Malformed(first)
-        found = self._pictures.items()
-        return [CaptionedPicture(file, tuple(texts), split) for file, (split, texts) in found if texts]
+        return [
+            CaptionedPicture(file, split=split, **{kind: tuple(some) for kind, some in texts.items()})  # type: ignore[arg-type]
+            for file, (split, texts) in self._pictures.items()
+            if texts["captions"]
+        ]
 
     def _add(self, record: object) -> None:
         if not isinstance(record, dict):
@@ -81,12 +89,17 @@ class Gathering:
             self._files[name] = self._find(name)
         if (file := self._files[name]) is None:  # a problem only where it is first named
             return
-        first, known = self._pictures.setdefault(file, (split, {}))
+        first, known = self._pictures.setdefault(file, (split, {kind: {} for kind in _NOUNS}))
         if split != first:
             raise Malformed(f"{shown(name)} is in the split {shown(split)} here, but in {shown(first)} above")
-        faults = [_take_caption(one, known) for one in (captions if isinstance(captions, list) else [captions])]
-        if any(faults):
-            raise Malformed(f"a caption of {shown(name)} {', another '.join(filter(None, faults))}")
+        faults = []
+        for kind, texts in {"captions": captions, **record.get(FURTHER_TEXTS, {})}.items():
+            true = [text for other in _NOUNS if other != kind for text in known[other]] if kind == "near_misses" else []
+            taken = [_take_text(one, known[kind], true) for one in (texts if isinstance(texts, list) else [texts])]
+            if any(taken):
+                faults.append(f"{_NOUNS[kind]} of {shown(name)} {', another '.join(filter(None, taken))}")
+        if faults:
+            raise Malformed("; ".join(faults))
 
     def _find(self, name: str) -> FilePath:
         if _LONE_SURROGATE.search(name):
@@ -106,15 +119,17 @@ def first_existing(files: Iterable[FilePath], name: str, listings: Listings) -> 
     raise Malformed(f"{shown(name)} does not exist")
 
 
-def _take_caption(caption: object, known: dict[str, None]) -> str | None:
-    """Add a caption to those known, or return what is wrong with it."""
-    if not isinstance(caption, str):
+def _take_text(given: object, known: dict[str, None], true: Sequence[str]) -> str | None:
+    """Add a text to those known, or return what is wrong with it."""
+    if not isinstance(given, str):
         return "is not text"
-    if not (text := caption.strip()):
+    if not (text := given.strip()):
         return "is empty"
     if _LONE_SURROGATE.search(text):
         return "is not UTF-8"
     if text in known:
         return f"is a duplicate: {shown(text)}"
+    if text in true:
+        return f"is true of it too: {shown(text)}"
     known[text] = None
     return None

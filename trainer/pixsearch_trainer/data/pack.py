@@ -61,7 +61,7 @@ def write_pack(items: Sequence[Item], file: Path, edge: int, on_progress: Progre
                     else:
                         what = result.reason if isinstance(result, TaskFailure) else result
                         problems.append(Problem(picture, None, what))
-                    on_progress(Progress("Packing pictures", len(members) + len(problems), len(pictures)))
+                    on_progress(Progress("packing pictures", len(members) + len(problems), len(pictures)))
                 whole = [item for item in items if members.keys() >= set(_pictures(item).values())]
                 archive.writestr(_ITEMS, json.dumps([_record(item, members) for item in whole]))
             output.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,28 @@ from pixsearch.storage import FilePath
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """A picture file and the sentences that describe it."""
+    """A picture file and the texts that describe it, or nearly do."""
 
     file: FilePath
     captions: tuple[str, ...]
     split: str = "train"
     weight: float = 1.0  # how often it is drawn, relative to the others
+    queries: tuple[str, ...] = ()
+    """What people would type to find it: a few words, or a bare noun."""
+    labels: tuple[str, ...] = ()
+    """The names of its classes, or its keywords."""
+    near_misses: tuple[str, ...] = ()
+    """Texts that are nearly true of it, and are not."""
 
 
 def of_split(pictures: Iterable[CaptionedPicture], split: str) -> list[CaptionedPicture]:
     """Return the pictures of one split, in their order."""
     return [picture for picture in pictures if picture.split == split]
+
+
+def captions_only(pictures: Iterable[CaptionedPicture]) -> list[CaptionedPicture]:
+    """Return the pictures without their queries, labels and near misses."""
+    return [replace(picture, queries=(), labels=(), near_misses=()) for picture in pictures]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pixsearch.errors import DatasetError
 from pixsearch.storage import FilePath, is_folder, path_bytes
@@ -34,42 +33,40 @@ class Reading:
 
 
 def read_sets(sets: Sequence[DataSet]) -> Reading:
-    """Read several data sets or packs as one: the pictures of all for training, and those of one val.
+    """Read several data sets or packs as one, of which each may have a val.
 
-    Val is that of the first set that has one. Its pictures are never trained on, even where another set has them.
+    A picture of val is measured once and never trained on, even where another set has it too.
     """
     training: list[CaptionedPicture] = []
     val: list[CaptionedPicture] = []
     problems: list[Problem] = []
     for one in sets:
-        reading = _read_pack(one.data) if is_pack(one.data) else read_captioned(one.data, one.images)
+        reading = read_captioned(one.data, one.images)
         problems += reading.problems
         pictures = [replace(picture, weight=picture.weight * one.weight) for picture in reading.pictures]
         training += of_split(pictures, "train")
-        val = val or of_split(pictures, "val")
+        known = {picture.file for picture in val}
+        val += (picture for picture in of_split(pictures, "val") if picture.file not in known)
     measured = {picture.file for picture in val}
     return Reading([*(picture for picture in training if picture.file not in measured), *val], problems)
 
 
-def _read_pack(file: Path) -> Reading:
-    pictures = [item for item in read_pack(file) if isinstance(item, CaptionedPicture)]
-    if not pictures:
-        raise DatasetError(f"{file} is a pack without captioned pictures", "Provide another --data")
-    return Reading(pictures, [])
-
-
 def read_captioned(data: FilePath, images: FilePath | None = None) -> Reading:
-    """Read Karpathy's JSON, COCO captions, Visual Genome's regions, CSV, TSV, JSONL, or a folder with name.txt files.
+    """Read a pack, Karpathy's or COCO's JSON, Visual Genome's regions, CSV, TSV, JSONL, or a folder with name.txt.
 
     Entries of the same picture are one picture, in the order in which the pictures are first named. Problems are
     recorded and skipped: a picture that does not exist (once, where it is first named), an empty caption, a caption
     that its picture has already, a line or entry that does not follow its format. Whether pictures can be decoded is
-    not checked. Only a folder yields pictures without captions.
+    not checked. Only a folder and a pack yield pictures without captions.
 
     `data` is a file, UTF-8 with or without a byte order mark, or a folder. The relative paths that a file names start
     at `images`, or else beside it. Raises DatasetError where the data cannot be read or has none of the formats, or
     none of its pictures exists.
     """
+    if is_pack(data):
+        if pictures := [item for item in read_pack(data) if isinstance(item, CaptionedPicture)]:
+            return Reading(pictures, [])
+        raise DatasetError(f"{data} is a pack without captioned pictures", "Provide another --data")
     try:
         if is_folder(path_bytes(data)):
             return Reading(*read_folder(data))

@@ -1,4 +1,4 @@
-"""The probability that a pair matches, from its ITM logit: Platt's scaling, on the pairs that a search looks at.
+"""The probability that a person would say that a picture shows what words say, from the pair's ITM logit.
 
 Platt, "Probabilistic outputs for support vector machines" (1999). The bins and the expected calibration error are those
 of Guo et al., "On calibration of modern neural networks" (2017, arXiv 1706.04599).
@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from pixsearch.errors import UsageError
 from pixsearch.model.config import Calibration
-from pixsearch.progress import ProgressCallback, silent
-from pixsearch.search.runtime import Floats, Runtime
-from pixsearch_trainer.evaluation.encoding import EncodedPictures
-from pixsearch_trainer.evaluation.measure import match_all, searches
-from pixsearch_trainer.evaluation.recall import nearest_items
+from pixsearch.search.hits import LIKELY_FROM
+from pixsearch_trainer.evaluation.known_pairs import KnownPairs
 
 _BINS = 10
+_FOLDS = 20
+_TRADE_OFFS = tuple(tenth / 10 for tenth in range(1, 10))
 
 Bools = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
@@ -27,7 +26,7 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The pairs whose probability lies between two tenths: its mean, the share that matches, and their number."""
+    """The pairs whose probability lies between two tenths: its mean, the share that is right, and their number."""
 
     probability: float
     share: float
@@ -35,94 +34,145 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
+class TradeOff:
+    """What becomes of queries where only pictures of a probability are shown."""
+
+    probability: float
+    answered: int
+    """Queries that some picture is right for, and whose first is shown and right."""
+    refused: int
+    """Queries that no picture is right for, and none is shown."""
+
+
+@dataclass(frozen=True, slots=True)
 class CalibrationReport:
-    """A calibration, and how well it fits: each half of the captions is judged by a calibration on the other half."""
+    """A calibration, and how well it fits pairs that it was not fitted on: whole queries are left out in turn."""
 
     calibration: Calibration
     pairs: int
-    matching: int
+    right: int
+    present: int
+    """Queries that some picture is right for."""
+    absent: int
+    log_loss: float
     expected_error: float
     bins: tuple[Bin, ...]
+    likely: int
+    """Pairs at 0.5 and above."""
+    likely_right: float | None
+    """The share of them that is right; None where there are none."""
+    likely_said: float | None
+    """Their mean probability."""
+    trade_off: tuple[TradeOff, ...]
 
 
-def calibrate(
-    runtime: Runtime,
-    encoded: EncodedPictures,
-    candidates: int,
-    sample: int | None = None,
-    seed: int = 0,
-    on_progress: ProgressCallback = silent,
-) -> CalibrationReport:
-    """Fit temperature and bias on captions, each with its nearest pictures, a right one among them.
+def calibrate(pairs: KnownPairs) -> CalibrationReport:
+    """Fit the curve, and judge it on each query's pairs by a curve that was fitted without them.
 
-    `sample` captions are drawn at random, or all for None. Raises UsageError for too few pictures or captions, or for
-    logits that are no higher where a pair matches.
+    Raises:
+        UsageError: there are too few pairs, or the logits are no higher where a pair is right.
     """
-    if min(len(encoded.pictures), len(encoded.texts), sample or 2) < 2:
-        raise UsageError("there is too little to calibrate on", "Give at least two pictures with captions")
-    search, _ = searches(runtime, encoded, sample, seed)
-    nearest = nearest_items(search.similarity, search.matches, candidates)
-    order = with_a_match(nearest, search.similarity, search.matches)
-    [logits] = match_all([search], [order], on_progress)  # [captions, candidates]
-    labels = np.take_along_axis(search.matches, order, 1)
-    first, second = slice(len(logits) // 2), slice(len(logits) // 2, None)
-    judged = [probabilities(logits[a], fit(logits[b], labels[b])) for a, b in ((first, second), (second, first))]
-    error, bins = reliability(np.concatenate(judged).ravel(), labels.ravel())
-    return CalibrationReport(fit(logits, labels), labels.size, int(labels.sum()), error, bins)
+    predicted = predict_left_out(pairs)
+    return _report(fit(pairs), pairs, predicted)
 
 
-def with_a_match(order: NDArray[np.int64], similarity: Floats, matches: Bools) -> NDArray[np.int64]:
-    """Return the candidates [queries, k], the last replaced by the nearest match where none of them matches."""
-    without = ~np.take_along_axis(matches, order, 1).any(1)
-    order = order.copy()
-    order[without, -1] = np.where(matches, similarity, -np.inf)[without].argmax(1)
-    return order
+def predict_left_out(pairs: KnownPairs) -> Doubles:
+    """Return the probability of each pair by a curve fitted without its group and every twentieth other one."""
+    groups = np.unique(pairs.groups)
+    if len(groups) < 2:
+        raise UsageError("there is too little to calibrate on", "Provide at least two queries or captioned pictures")
+    predicted = np.empty(len(pairs.logits))
+    fold = np.searchsorted(groups, pairs.groups) % _FOLDS
+    for one in np.unique(fold):
+        here = fold == one
+        predicted[here] = probabilities(pairs.logits[here], fit(pairs.part(~here)))
+    return predicted
 
 
-def fit(logits: NDArray[np.floating], labels: Bools) -> Calibration:
-    """Return the temperature and bias under which labels are most likely, by Newton's method; both of the same shape.
+def fit(pairs: KnownPairs) -> Calibration:
+    """Return the slope and intercept under which what is right and wrong is most likely, by Newton's method.
 
-    Raises UsageError where pairs that match have no higher logits than others.
+    Raises UsageError where none is right or none is wrong, or where those that are right have no higher logits.
     """
-    values, labels = logits.ravel().astype(np.float64), labels.ravel()
-    matching = labels.sum()
+    if pairs.right.all() or not pairs.right.any():
+        raise UsageError("there is too little to calibrate on", "Provide pairs that are right and pairs that are wrong")
+    right = (pairs.weights * pairs.right).sum()
     # Platt's targets: not quite 1 and 0, lest pairs that can be told apart without a mistake make it certain of all.
-    targets = np.where(labels, (matching + 1) / (matching + 2), 1 / (len(labels) - matching + 2))
-    mean, spread = values.mean(), max(values.std(), 1e-9)
-    inputs = np.stack([(values - mean) / spread, np.ones_like(values)])  # [2, pairs]
+    targets = np.where(pairs.right, (right + 1) / (right + 2), 1 / (pairs.weights.sum() - right + 2))
+    mean, spread = pairs.logits.mean(), max(pairs.logits.std(), 1e-9)
+    inputs = np.stack([(pairs.logits - mean) / spread, np.ones_like(pairs.logits)])  # [2, pairs]
+    shares = pairs.weights / pairs.weights.sum()
 
     def loss(weights: Doubles) -> float:
-        return float((np.logaddexp(0, weights @ inputs) - targets * (weights @ inputs)).mean())
+        return float(((np.logaddexp(0, weights @ inputs) - targets * (weights @ inputs)) * shares).sum())
 
     weights = np.zeros(2)
     for _ in range(50):
         predicted = _sigmoid(weights @ inputs)
-        hessian = (inputs * predicted * (1 - predicted)) @ inputs.T / len(targets) + 1e-12 * np.eye(2)
-        step = np.linalg.solve(hessian, inputs @ (predicted - targets) / len(targets))
+        hessian = (inputs * predicted * (1 - predicted) * shares) @ inputs.T + 1e-12 * np.eye(2)
+        step = np.linalg.solve(hessian, inputs @ ((predicted - targets) * shares))
         while abs(step).max() > 1e-12 and loss(weights - step) > loss(weights):
             step /= 2
         weights -= step
     slope = weights[0] / spread
     if not slope > 1e-6:
         hint = "Train the re-ranker first; until then order by similarity"
-        raise UsageError("the match logits are no higher where words and picture belong together", hint)
-    return Calibration(temperature=float(1 / slope), bias=float(weights[1] - slope * mean))
+        raise UsageError("the match logits are no higher where a picture shows what the words say", hint)
+    return Calibration(slope=float(slope), intercept=float(weights[1] - slope * mean))
 
 
 def probabilities(logits: NDArray[np.floating], calibration: Calibration) -> Doubles:
     """Return the probability of each logit."""
-    return _sigmoid(logits.astype(np.float64) / calibration.temperature + calibration.bias)
+    return _sigmoid(logits.astype(np.float64) * calibration.slope + calibration.intercept)
 
 
 def _sigmoid(values: Doubles) -> Doubles:
     return (1 + np.tanh(values / 2)) / 2  # overflows nowhere
 
 
-def reliability(predicted: Doubles, labels: Bools) -> tuple[float, tuple[Bin, ...]]:
-    """Return the expected calibration error, and the bins with pairs in them, of probabilities and labels [pairs]."""
-    indices = np.minimum((predicted * _BINS).astype(int), _BINS - 1)
-    bins = tuple(
-        Bin(float(predicted[here].mean()), float(labels[here].mean()), int(here.sum()))
-        for here in (indices == index for index in np.unique(indices))
+def _report(calibration: Calibration, pairs: KnownPairs, predicted: Doubles) -> CalibrationReport:
+    """Return how well probabilities [pairs], predicted by curves like this one, fit what is right and wrong."""
+    error, bins = reliability(predicted, pairs.right, pairs.weights)
+    said = np.clip(np.where(pairs.right, predicted, 1 - predicted), 1e-12, 1)
+    likely = predicted >= LIKELY_FROM
+    present, absent = (len(np.unique(pairs.queries[here])) for here in (pairs.present, ~pairs.present))
+    return CalibrationReport(
+        calibration,
+        len(predicted),
+        int(pairs.right.sum()),
+        present,
+        absent,
+        float(-np.average(np.log(said), weights=pairs.weights)),
+        error,
+        bins,
+        int(likely.sum()),
+        _mean(pairs.right[likely], pairs.weights[likely]),
+        _mean(predicted[likely], pairs.weights[likely]),
+        tuple(trade_off(pairs, predicted, least) for least in _TRADE_OFFS),
     )
-    return sum(abs(one.probability - one.share) * one.pairs for one in bins) / len(predicted), bins
+
+
+def _mean(values: Doubles | Bools, weights: Doubles) -> float | None:
+    return float(np.average(values, weights=weights)) if values.size else None
+
+
+def reliability(predicted: Doubles, right: Bools, weights: Doubles) -> tuple[float, tuple[Bin, ...]]:
+    """Return the expected calibration error, and the bins with pairs in them, of probabilities [pairs]."""
+    indices = np.minimum((predicted * _BINS).astype(int), _BINS - 1)
+    error, bins = 0.0, []
+    for index in np.unique(indices):
+        here = indices == index
+        probability, share = (float(np.average(one[here], weights=weights[here])) for one in (predicted, right))
+        error += abs(probability - share) * float(weights[here].sum() / weights.sum())
+        bins.append(Bin(probability, share, int(here.sum())))
+    return error, tuple(bins)
+
+
+def trade_off(pairs: KnownPairs, predicted: Doubles, least: float) -> TradeOff:
+    """Return how many queries are answered and refused where pictures below a probability are left out."""
+    # The best pair of each query, its first of equals, stands first.
+    order = np.lexsort((-predicted, pairs.queries))
+    first = order[np.unique(pairs.queries[order], return_index=True)[1]]
+    shown = predicted[first] >= least
+    answered = shown & pairs.right[first] & pairs.present[first]
+    return TradeOff(least, int(answered.sum()), int((~shown & ~pairs.present[first]).sum()))

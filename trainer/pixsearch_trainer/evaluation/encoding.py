@@ -14,6 +14,7 @@ from pixsearch.errors import DatasetError
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.search.runtime import Floats, Runtime
 from pixsearch.storage import FilePath
+from pixsearch_trainer.data.pack import is_pack, open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 from pixsearch_trainer.data.problems import Problem
 
@@ -43,17 +44,15 @@ def encode(
     pictures: Sequence[CaptionedPicture],
     on_progress: ProgressCallback = silent,
     on_problem: Callable[[Problem], None] = _refuse,
-    decode: Callable[[Sequence[FilePath], int], Iterator[Image.Image | str]] = decode_pictures,
 ) -> EncodedPictures:
-    """Encode pictures and embed their captions.
+    """Encode pictures, all from files or all from one pack, and embed their captions.
 
     Args:
         on_problem: called for each picture that cannot be decoded, which is then left out. The default raises
             DatasetError.
-        decode: yields each picture, or why it has none; by default from files, in processes with limits.
     """
     readable, embeddings, grids = list[CaptionedPicture](), list[Floats](), list[bytes]()
-    decoded = zip(pictures, decode([picture.file for picture in pictures], runtime.input_size), strict=True)
+    decoded = zip(pictures, _decode([picture.file for picture in pictures], runtime.input_size), strict=True)
     for done in range(0, len(pictures), _PICTURES_AT_ONCE):
         images = []
         for picture, image in islice(decoded, _PICTURES_AT_ONCE):
@@ -73,3 +72,10 @@ def encode(
         texts.update(zip(batch, runtime.embed_texts(batch), strict=True))
         on_progress(Progress("embedding captions", len(texts), len(sentences)))
     return EncodedPictures(readable, np.array(embeddings), grids, texts)
+
+
+def _decode(files: Sequence[FilePath], edge: int) -> Iterator[Image.Image | str]:
+    """Yield each picture, or why it has none. Raises DatasetError for a pack that is damaged."""
+    if files and is_pack(files[0].parent):
+        return (open_packed(file, edge) for file in files)
+    return decode_pictures(files, edge)

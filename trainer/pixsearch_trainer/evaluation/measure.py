@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ Indices = NDArray[np.int64]
 class Search:
     """One direction of a search: queries and items are given by their indices among captions and pictures."""
 
+    pairs: Floats  # logits [captions, pictures] of those matched so far; the other direction has the same
+    rows_of: Callable[[NDArray[Any]], NDArray[Any]]  # such a table with a row for each query: itself, or transposed
     queries: Indices
     similarity: Floats  # [queries, items]
     matches: NDArray[np.bool_]  # [queries, items], True where the item answers the query
@@ -43,13 +46,18 @@ def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, see
         np.array(sorted(random.Random(seed).sample(range(count), min(sample or count, count))))
         for count in similarity.shape
     )
+    pairs = np.empty(similarity.shape, np.float32)
     return Search(
+        pairs,
+        lambda table: table,
         captions,
         similarity[captions],
         matches[captions],
         lambda caption: embeddings @ runtime.embed_texts([sentences[caption]])[0],
         lambda caption, items: runtime.match(sentences[caption], [grids[item] for item in items], embeddings[items]),
     ), Search(
+        pairs,
+        np.transpose,
         pictures,
         similarity.T[pictures],
         matches.T[pictures],
@@ -59,14 +67,24 @@ def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, see
 
 
 def match_all(every: Sequence[Search], items: Sequence[Indices], on_progress: ProgressCallback) -> list[Floats]:
-    """Return the logits of each search's queries with items [queries, n], which are given for each search."""
-    logits = [np.empty(chosen.shape, np.float32) for chosen in items]
-    done, total = 0, sum(chosen.size for chosen in items)
-    for search, chosen, scores in zip(every, items, logits, strict=True):
-        for row, query in enumerate(search.queries.tolist() if chosen.size else ()):
-            scores[row] = search.match(query, chosen[row])
-            done += len(chosen[row])
-            on_progress(Progress("matching pairs", done, total))
+    """Return the logits of each search's queries with items [queries, n], which are given for each search.
+
+    A pair that both directions of a part look at is matched once.
+    """
+    missing = {id(search.pairs): np.zeros(search.pairs.shape, np.bool_) for search in every}
+    for search, chosen in zip(every, items, strict=True):
+        search.rows_of(missing[id(search.pairs)])[search.queries[:, np.newaxis], chosen] = True
+    done, total = 0, sum(int(table.sum()) for table in missing.values())
+    logits = []
+    for search, chosen in zip(every, items, strict=True):
+        scores, absent = search.rows_of(search.pairs), search.rows_of(missing[id(search.pairs)])
+        for query, row in zip(search.queries.tolist(), chosen, strict=True):
+            if (new := row[absent[query, row]]).size:
+                scores[query, new] = search.match(query, new)
+                absent[query, new] = False
+                done += len(new)
+                on_progress(Progress("matching pairs", done, total))
+        logits.append(scores[search.queries[:, np.newaxis], chosen])
     return logits
 
 

@@ -1,1 +1,1 @@
-"""What the stages minimise."""
+"""The objectives that stages minimise."""

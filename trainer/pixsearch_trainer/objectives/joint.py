@@ -21,12 +21,11 @@ from torch import Tensor
 
 from pixsearch.model.masked_words import MaskedWordHead
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, masked_mean
-from pixsearch_trainer.batches.draws import CaptionedSet, Draws, Pairs, PairsAt, generator_of
-from pixsearch_trainer.batches.pairs import PairBatch
-from pixsearch_trainer.losses import contrastive_loss, drift_loss, same_items, soft_targets
+from pixsearch_trainer.batches.draws import Draw, Draws, generator_of
+from pixsearch_trainer.batches.sources import PairBatch
+from pixsearch_trainer.losses import contrastive_loss, drift_loss
 from pixsearch_trainer.objectives.pretraining import mask_words, masked_word_loss
-from pixsearch_trainer.objectives.sampling import sample_pixels
-from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions
+from pixsearch_trainer.objectives.streams import StreamsObjective, StreamsOptions, Texts, sample_pixels
 
 _NEAREST_AT_ONCE = 1024
 
@@ -56,94 +55,106 @@ class JointOptions(StreamsOptions):
     """Pixels of each picture that the joint stream reads in a step (section 3.3)."""
     joint_softness: float = 0.3
     joint_temperature: float = 0.05
+    joint_near_miss_weight: float = 0.5
+    """How much telling captions from near misses counts beside ITM."""
     masked_share: float = 0.3
     mlm_weight: float = 0.3
     itc_weight: float = 0.5
     late_weight: float = 0.5
     drift_weight: float = 5.0
     similarity_weight: float = 70.0
-    """Of what the streams say apart, in the logit of a search: R@1 is flat from 45 to 250."""
+    """How much the streams count in the logit of a search: R@1 is flat from 45 to 250."""
 
 
 class JointObjective(StreamsObjective):
     """In a block each caption is to find its picture and each picture its caption; the streams stay where they were.
 
-    Losses: `itm`, `mlm`, `itc`, `late`, `drift`.
+    Losses: `itm`, `mlm`, `drift`, those of both streams, and `itm_near_misses` where the data has near misses.
     """
 
-    def __init__(self, network: PixelBertForRetrieval, sentences: Tensor, options: JointOptions) -> None:
-        """Args:
-        network, sentences: see `StreamsObjective`.
-        """
-        super().__init__(network, sentences, options)
-        self.mlm_head = MaskedWordHead(network.config).to(sentences.device)
-        self._joint = options
+    _options: JointOptions
+
+    def __init__(self, network: PixelBertForRetrieval, texts: Texts, options: JointOptions) -> None:
+        super().__init__(network, texts, options)
+        self.mlm_head = MaskedWordHead(network.config).to(texts.vectors.device)
         # In a tuple, which keeps it out of the module's state: it never changes, and the stage's start has it.
         self._before = (copy.deepcopy(network.model.layers).requires_grad_(False).eval(),)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        network, options = self.network, self._joint
+        network, options = self.network, self._options
         grid, pixel_mask = batch.seen.grids(network.model)
-        embedded = network.model.embed_words(batch.ids)
-        words = network.read_each_word(batch.ids, batch.mask)
-        losses = self.losses(batch, words, grid, pixel_mask)
-        total = self.weighted(losses)
+        embedded, words = network.model.embed_words(batch.ids), network.read_each_word(batch.ids, batch.mask)
+        total, losses = self.streams(batch, words, self._near_words(batch), grid, pixel_mask)
         sampled, sampled_mask = sample_pixels(grid, pixel_mask, options.joint_pixels)
         pixels = network.model.embed_pixels(sampled, options.pixel_dropout)
-        losses["itm"] = self._matching(batch, embedded, pixels, sampled_mask)
+        logits = self._every_pair_of_blocks(batch, embedded, pixels, sampled_mask)
+        losses["itm"] = self._matching(batch, logits)
+        total = total + losses["itm"]
+        if self._texts.has_near_misses and options.joint_near_miss_weight:
+            losses["itm_near_misses"] = self._near_misses(batch, logits, pixels, sampled_mask)
+            total = total + options.joint_near_miss_weight * losses["itm_near_misses"]
         losses["mlm"] = self._masked_words(batch, pixels, sampled_mask)
         with torch.no_grad():
             before = embedded
             for layer in self._before[0]:
                 before = layer(before, batch.mask[:, None, None, :])
         held = drift_loss(words[batch.mask], before[batch.mask])
-        held = held + drift_loss(masked_mean(words, batch.mask), self._sentences[batch.captions])
+        held = held + drift_loss(masked_mean(words, batch.mask), self._texts.vectors[batch.captions])
         losses["drift"] = held / 2
-        total = total + losses["itm"] + options.mlm_weight * losses["mlm"] + options.drift_weight * losses["drift"]
+        total = total + options.mlm_weight * losses["mlm"] + options.drift_weight * losses["drift"]
         return {"loss": total, **losses}
 
-    def _matching(self, batch: PairBatch, words: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
-        """Softmax both ways within each block."""
-        options, size = self._joint, self._joint.block
+    def _every_pair_of_blocks(self, batch: PairBatch, words: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
+        """Joint logits of all captions of a block with all its pictures, [blocks, captions, pictures]."""
+        size = self._options.block
         blocks = torch.arange(len(batch), device=words.device).view(-1, size)
         rows = blocks[:, :, None].expand(-1, -1, size).flatten()  # captions, each with every picture of its block
         columns = blocks[:, None, :].expand(-1, size, -1).flatten()
         logits = self.network.joint_logit(words[rows], batch.mask[rows], pixels[columns], pixel_mask[columns])
-        losses = []
-        for own, scores in zip(blocks, logits.view(-1, size, size), strict=True):
-            same, read = same_items(batch.pictures[own], batch.captions[own]), self._sentences[batch.captions[own]]
-            losses.append(
-                contrastive_loss(scores, soft_targets(same, read, options.joint_softness, options.joint_temperature))
-            )
+        return logits.view(-1, size, size)
+
+    def _matching(self, batch: PairBatch, logits: Tensor) -> Tensor:
+        """Softmax both ways within each block."""
+        options, shape, losses = self._options, logits.shape[:2], list[Tensor]()
+        blocks = zip(batch.pictures.view(shape), batch.captions.view(shape), logits, strict=True)
+        for pictures, captions, scores in blocks:
+            targets = self._texts.targets(pictures, captions, options.joint_softness, options.joint_temperature)
+            losses.append(contrastive_loss(scores, *targets))
         return torch.stack(losses).mean()
+
+    def _near_misses(self, batch: PairBatch, logits: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
+        """Tell near misses from captions; each is read with its own picture and with two more of its block."""
+        size, rows = self._options.block, (batch.near_misses >= 0).nonzero()[:, 0]
+        if not len(rows):
+            return logits.new_zeros(())
+        within = (rows[:, None] + torch.arange(min(3, size), device=rows.device)) % size  # [rows, pictures]
+        shown = (rows // size * size)[:, None] + within
+        near, mask = self.network.model.embed_words(batch.near_ids[rows]), batch.near_mask[rows]
+        false = [self.network.joint_logit(near, mask, pixels[column], pixel_mask[column]) for column in shown.T]
+        return self._near_miss_loss(batch, logits.flatten(0, 1)[rows[:, None], within], false, shown)
 
     def _masked_words(self, batch: PairBatch, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
         model = self.network.model
-        ids, targets = mask_words(batch.ids, self.network.config.vocabulary_size, self._joint.masked_share)
+        ids, targets = mask_words(batch.ids, self.network.config.vocabulary_size, self._options.masked_share)
         states = model.read_jointly(model.embed_words(ids), batch.mask, pixels, pixel_mask)[:, : ids.shape[1]]
         logits = self.mlm_head(states[targets >= 0], model.word_embedding.word_embeddings.weight)
         return masked_word_loss(logits, targets)
 
 
-def blocks_of_neighbours(
-    data: CaptionedSet, neighbours: Tensor, options: JointOptions, *, mirror: bool, rank: int = 0, processes: int = 1
-) -> PairsAt:
-    """Draw a step's blocks, one after the other: a picture by weight, and others at random from its neighbours.
+def blocks_of_neighbours(firsts: Draws, neighbours: Tensor, block: int) -> Draw:
+    """Draw a step's blocks, one after the other: a picture each, and others at random from its neighbours.
 
     Args:
         neighbours: [pictures, n], see `nearest_pictures`.
+        block: pictures a block.
     """
-    draws = Draws(data.weights, options.batch * processes, data.seed, processes)
 
-    def pairs_at(step: int) -> Pairs:
-        firsts = draws.at(step)
-        generator = generator_of(data.seed, 3, step)
-        order = torch.rand(len(firsts), neighbours.shape[1], generator=generator).argsort(1)[:, : options.block - 1]
-        others = neighbours[firsts].gather(1, order)
-        pictures = torch.cat([firsts[:, None], others], dim=1).chunk(processes)[rank].flatten()
-        return data.with_captions(pictures, step * processes + rank, mirror)
+    def draw(step: int) -> Tensor:
+        first, generator = firsts.at(step), generator_of(firsts.seed, 3, step)
+        order = torch.rand(len(first), neighbours.shape[1], generator=generator).argsort(1)[:, : block - 1]
+        return torch.cat([first[:, None], neighbours[first].gather(1, order)], dim=1).flatten()
 
-    return pairs_at
+    return draw
 
 
 @torch.no_grad()

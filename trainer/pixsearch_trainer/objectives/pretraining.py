@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pixsearch.model.masked_words import MaskedWordHead
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
-from pixsearch_trainer.batches.pairs import PairBatch
-from pixsearch_trainer.losses import matching_loss, same_items
-from pixsearch_trainer.objectives.sampling import sample_for_pretraining
-from pixsearch_trainer.processes import mean_over_processes
+from pixsearch_trainer.batches.sources import PairBatch
+from pixsearch_trainer.losses import gathered, matching_loss, same_items
+from pixsearch_trainer.objectives.streams import sample_pixels
 from pixsearch_trainer.run.stage import Objective
 
 MASK_TOKEN = 103
@@ -25,41 +22,43 @@ IGNORED = -100
 """The target of a word that need not be predicted."""
 
 
-@dataclass(frozen=True)
-class PreTrainingParts:
-    """Each can be left out, as in the paper's ablation (table 6)."""
-
-    masked_words: bool = True
-    matching: bool = True
-    sampling: bool = True
-
-
 class PreTrainingObjective(Objective):
-    """MLM + ITM, with pixels sampled; the losses are `mlm` and `itm`, and their sum is minimised."""
+    """MLM + ITM, with pixels sampled; the losses are `mlm` and `itm`, and their sum is minimised.
 
-    def __init__(self, network: PixelBertForRetrieval, parts: PreTrainingParts) -> None:
+    Each part can be left out, as in the paper's ablation (table 6).
+    """
+
+    def __init__(
+        self,
+        network: PixelBertForRetrieval,
+        *,
+        masked_words: bool = True,
+        matching: bool = True,
+        sampling: bool = True,
+    ) -> None:
         super().__init__()
-        self.network, self._parts = network, parts
+        self.network, self._masked_words, self._matching, self._sampling = network, masked_words, matching, sampling
         self.mlm_head = MaskedWordHead(network.config).to(network.model.semantic_embedding.device)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        model, parts = self.network.model, self._parts
+        model = self.network.model
         grid, pixel_mask = batch.seen.grids(model)
-        if parts.sampling and self.training:
+        if self._sampling and self.training:
             grid, pixel_mask = sample_for_pretraining(grid, pixel_mask)
         ids, targets = batch.ids, torch.full_like(batch.ids, IGNORED)
-        if parts.masked_words:
+        if self._masked_words:
             # The false pairs are masked as well: otherwise a mask would give a true pair away.
             ids, targets = mask_words(batch.ids, self.network.config.vocabulary_size)
         true = model.read(ids, batch.mask, grid, pixel_mask)
         losses = {}
-        if parts.masked_words:
+        if self._masked_words:
             hidden = true[:, : ids.shape[1]][targets != IGNORED]
             logits = self.mlm_head(hidden, model.word_embedding.word_embeddings.weight)
             # Processes mask different numbers of words; with this weight the mean of their losses is that of all words.
-            share = len(logits) / mean_over_processes(len(logits), batch.ids.device) if self.training else 1.0
+            counts = gathered(torch.tensor([len(logits)], device=logits.device)) if self.training else None
+            share = 1.0 if counts is None else len(logits) / counts.float().mean().item()
             losses["mlm"] = share * masked_word_loss(logits, targets)
-        if parts.matching:
+        if self._matching:
             others = draw_others(batch.pictures, batch.captions)
             paired = others >= 0
             false = model.read(ids[others[paired]], batch.mask[others[paired]], grid[paired], pixel_mask[paired])
@@ -94,7 +93,7 @@ def masked_word_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def draw_others(pictures: Tensor, captions: Tensor) -> Tensor:
-    """Return for each picture the place of a caption in the batch that is false of it, at random; -1 if none is.
+    """Return for each picture the index of a caption in the batch that is false of it, at random; -1 if none is.
 
     Args:
         pictures, captions: [batch], ids; a caption drawn by two pictures is false of neither.
@@ -103,3 +102,14 @@ def draw_others(pictures: Tensor, captions: Tensor) -> Tensor:
     possible = false.any(1)
     drawn = torch.multinomial(torch.where(possible[:, None], false.float(), 1.0), 1).squeeze(1)
     return torch.where(possible, drawn, -1)
+
+
+def sample_for_pretraining(grid: Tensor, pixel_mask: Tensor, count: int = 100) -> tuple[Tensor, Tensor]:
+    """Sample the paper's 100 pixels of each picture (section 3.3), or half of them where there are fewer than 200.
+
+    The paper's grids have some 240 pixels. Ours may have 49, of which 100 would be all, and nothing sampled.
+    Arguments and result are those of `sample_pixels`.
+    """
+    wanted = ((pixel_mask.sum(1) + 1) // 2).clamp(max=count)  # [pictures]
+    sampled, mask = sample_pixels(grid, pixel_mask, int(wanted.max()))
+    return sampled, mask & (torch.arange(mask.shape[1], device=mask.device) < wanted[:, None])

@@ -12,26 +12,18 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.tensors import word_tensors
 from pixsearch_trainer.batches.draws import CaptionedSet, generator_of
-from pixsearch_trainer.batches.pairs import PairBatch
+from pixsearch_trainer.batches.sources import PairBatch
 from pixsearch_trainer.losses import ranking_loss
 from pixsearch_trainer.run.stage import Objective
 
 
 @dataclass(frozen=True)
-class RankingBatch:
+class RankingBatch(PairBatch):
     """Pairs, and captions of other pictures for each of them."""
 
-    pairs: PairBatch
     other_ids: Tensor
     """[batch, others, words]."""
     other_mask: Tensor
-
-    @property
-    def names(self) -> list[str]:
-        return self.pairs.names
-
-    def __len__(self) -> int:
-        return len(self.pairs)
 
 
 def add_others(
@@ -39,18 +31,18 @@ def add_others(
 ) -> RankingBatch:
     """Add captions of other pictures to each pair, at random, none of them its own."""
     chosen = list[str]()
-    for place in pairs.pictures.tolist():
-        own, sentences = set(data.captions.of_picture[place]), data.captions.sentences
+    for picture in pairs.pictures.tolist():
+        own, sentences = set(data.captions.of_picture[picture]), data.captions.sentences
         if len(own) == len(sentences):
             raise DatasetError("every picture has every caption", "Provide data with different captions")
-        generator, drawn = generator_of(data.seed, 4, step, place), list[int]()
+        generator, drawn = generator_of(data.seed, 4, step, picture), list[int]()
         while len(drawn) < others:
             more = torch.randint(len(sentences), (others,), generator=generator).tolist()
             drawn += (caption for caption in more if caption not in own)
         chosen += (sentences[caption] for caption in drawn[:others])
-    ids, mask = word_tensors(processor, chosen)
-    shape = (len(pairs), others, -1)
-    return RankingBatch(pairs, ids.view(shape).to(pairs.ids.device), mask.view(shape).to(pairs.ids.device))
+    shape, device = (len(pairs), others, -1), pairs.ids.device
+    ids, mask = (tensor.view(shape).to(device) for tensor in word_tensors(processor, chosen))
+    return RankingBatch(**vars(pairs), other_ids=ids, other_mask=mask)
 
 
 class RankingObjective(Objective):
@@ -70,13 +62,12 @@ class RankingObjective(Objective):
             weight.requires_grad_(False)
 
     def forward(self, batch: RankingBatch) -> dict[str, Tensor]:
-        pairs = batch.pairs
-        grid, pixel_mask = pairs.seen.grids(self.network.model)
+        grid, pixel_mask = batch.seen.grids(self.network.model)
         with torch.no_grad():
             negatives = self._score(batch.other_ids, batch.other_mask, grid, pixel_mask)  # [batch, others]
         hardest = negatives.topk(min(self._hardest, negatives.shape[1])).indices
         rows = torch.arange(len(batch), device=hardest.device)[:, None]
-        positive = self._score(pairs.ids[:, None], pairs.mask[:, None], grid, pixel_mask)
+        positive = self._score(batch.ids[:, None], batch.mask[:, None], grid, pixel_mask)
         hard = self._score(batch.other_ids[rows, hardest], batch.other_mask[rows, hardest], grid, pixel_mask)
         return {"loss": ranking_loss(torch.cat([positive, negatives.scatter(1, hardest, hard)], dim=1))}
 

@@ -1,7 +1,8 @@
-"""Soft ITC on what the streams read apart: the maps, late interaction, and with them the CNN or the text stream."""
+"""Soft ITC: of the maps alone, of both streams that are read apart, and of pixels that the Transformer reads alone."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,91 +10,303 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, masked_mean, pool_grid
-from pixsearch_trainer.batches.pairs import PairBatch
-from pixsearch_trainer.losses import contrastive_loss, drift_loss, same_items, soft_targets
-from pixsearch_trainer.objectives.distillation import TeacherEmbeddings
-from pixsearch_trainer.objectives.maps import ContrastiveOptions, itc
-from pixsearch_trainer.objectives.sampling import sample_pixels
-from pixsearch_trainer.run.stage import Objective
+from pixsearch_trainer.batches.sources import PairBatch
+from pixsearch_trainer.classes import ClassTeacher
+from pixsearch_trainer.losses import (
+    contrastive_loss,
+    contrastive_loss_over_processes,
+    cosines,
+    drift_loss,
+    gathered,
+    near_miss_loss,
+    soft_targets,
+)
+from pixsearch_trainer.run.stage import Objective, StageOptions
+from pixsearch_trainer.teacher import TeacherEmbeddings
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts of a `CaptionedSet` on the training device, as the frozen text stream reads them."""
+
+    vectors: Tensor
+    """Unit vectors [texts, width]."""
+    true_texts: Tensor
+    """Indices of the texts that are true of each picture [pictures, most], -1 for none."""
+
+    has_near_misses: bool
+    """Whether any picture has near misses, in this batch or another."""
+
+    def true_of(self, pictures: Tensor, captions: Tensor) -> Tensor:
+        """Indices [m], [n] -> [n, m], True where the caption is true of the picture, whichever it was drawn for."""
+        return (self.true_texts[pictures][None] == captions[:, None, None]).any(2)
+
+    def targets(self, pictures: Tensor, captions: Tensor, softness: float, temperature: float) -> tuple[Tensor, Tensor]:
+        """Return which picture each caption should find, and which caption each picture (see `soft_targets`).
+
+        A text is a negative of no picture of which it is true.
+
+        Args:
+            pictures, captions: indices of the pairs [n].
+        """
+        true, read = self.true_of(pictures, captions), self.vectors[captions]
+        return soft_targets(true, read, softness, temperature), soft_targets(true.T, read, softness, temperature)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamsOptions(ContrastiveOptions):
-    """What the streams go without while they are trained, and how much each part counts."""
+class ContrastiveOptions(StageOptions):
+    """The targets of ITC, whatever is trained by it."""
+
+    softness: float = 0.5
+    """Share of the targets that follows the captions' similarity (see `soft_targets`)."""
+    temperature: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaughtOptions(ContrastiveOptions):
+    """What else the maps learn from."""
+
+    near_miss_weight: float = 0.1
+    """How much telling texts from near misses counts beside ITC."""
+    teacher_weight: float = 1.0
+    """Share of ITC that follows the teacher, where there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassOptions(StageOptions):
+    """Where classes are learned from (see `ClassTeacher`)."""
+
+    classifier: str = ""
+    """A .pth file of the backbone's EfficientNet-Lite with its classifier."""
+    class_weight: float = 0.2
+    """How much the classes count beside ITC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapsOptions(TaughtOptions, ClassOptions):
+    """How the maps are trained; the defaults won on Flickr8k's val (docs/experiments.md)."""
+
+    epochs: float = 60
+    batch: int = 500
+    feature_dropout: float = 0.8
+    hidden_dropout: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamsOptions(TaughtOptions):
+    """How much the streams go without while they are trained, and how much each part counts."""
 
     feature_dropout: float = 0.7
-    """Of pooled features."""
     hidden_dropout: float = 0.2
     channel_dropout: float = 0.6
     """Share of the CNN's channels that late interaction goes without, the same in all pixels of a picture."""
     sampled_pixels: int = 27
     itc_weight: float = 1.0
-    """Of the maps' ITC; 0 leaves them as they are."""
+    """How much the maps' ITC counts; 0 leaves them as they are."""
     late_weight: float = 1.0
+    """How much late interaction's counts, which must be open; 0 leaves it as it is."""
     drift_weight: float = 1.0
-    """Of what holds sentences where they were, where the text stream is trained."""
+    """How much sentences are held where they were, where the text stream is trained."""
 
 
-class StreamsObjective(Objective):
-    """Captions are to find their pictures by their embeddings, and their words the pixels that show them; and back.
+@dataclass(frozen=True, kw_only=True)
+class PixelsOptions(ContrastiveOptions):
+    """How pixels are taught to be read."""
 
-    Losses: `itc`, `late`, and `drift` where the text stream is trained; `teacher` where there is one.
+    steps: int | None = 300
+    batch: int = 192
+    weight_decay: float = 0.05
+    scale_learning_rate: float = 1e-2
+    feature_dropout: float = 0.5
+    sampled_pixels: int = 24
+
+
+class MapsObjective(Objective):
+    """ITC on the maps alone, on pooled grids and texts that frozen streams made: minutes on a CPU.
+
+    Losses: `itc`; `teacher`, `near_misses` and `classes` where the data or the options have any.
     """
+
+    _options: MapsOptions | StreamsOptions
 
     def __init__(
         self,
         network: PixelBertForRetrieval,
-        sentences: Tensor,
-        options: StreamsOptions,
+        texts: Texts,
+        options: MapsOptions | StreamsOptions,
         teacher: TeacherEmbeddings | None = None,
+        classes: ClassTeacher | None = None,
     ) -> None:
         """Args:
         network: with only those parameters requiring a gradient that are to be trained.
-        sentences: all captions as the text stream read them before, unit vectors [captions, width].
         """
         super().__init__()
-        self.network, self._sentences, self._options, self._teacher = network, sentences, options, teacher
-        self._trains_late = options.late_weight > 0 and not network.late_interaction.closed
-        self._trains_text = any(parameter.requires_grad for parameter in network.model.layers.parameters())
+        self.network, self._texts, self._options = network, texts, options
+        self._teacher, self._classes = teacher, classes
+
+    def forward(self, batch: PairBatch) -> dict[str, Tensor]:
+        assert batch.seen.pooled is not None
+        vectors = self._texts.vectors
+        near_misses = vectors[batch.near_misses[self._with_near_miss(batch)]]
+        total, losses = self.maps_itc(vectors[batch.captions], near_misses, batch.seen.pooled, batch)
+        return {"loss": total, **losses}
+
+    def maps_itc(
+        self, captions: Tensor, near_misses: Tensor, pooled: Tensor, batch: PairBatch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """ITC of the maps over the batch of all processes, and what else they learn from: the weighted sum, and each.
+
+        Args:
+            captions: as the text stream reads them [batch, width].
+            near_misses: likewise, of the rows that `_with_near_miss` names [rows, width].
+            pooled: [batch, 2 * channels].
+        """
+        maps, options = self.network.maps, self._options
+        with torch.autocast(pooled.device.type, enabled=False):  # small products, and their softmax is sharp
+            images = maps.image(pooled.float(), options.feature_dropout, options.hidden_dropout)
+            images = F.normalize(images, dim=-1)
+            texts, near = maps.text(captions.float()), maps.text(near_misses.float())
+        targets = self._targets(gathered(batch.pictures), gathered(batch.captions))
+        total = contrastive_loss_over_processes(texts, images, maps.scale, *targets)
+        losses = {"itc": total}
+        if self._teacher is not None:
+            pair = batch.pictures.cpu(), batch.captions.cpu()
+            losses["teacher"] = self._teacher.loss(maps.scale, texts, images, *pair)
+            total = total.lerp(losses["teacher"], options.teacher_weight)
+        if self._tells_near_misses:
+            rows = self._with_near_miss(batch)
+            lead = maps.scale * (cosines(texts[rows], images) - cosines(near, images))  # [rows, batch]
+            others = ~self._texts.true_of(batch.pictures, batch.captions[rows])
+            losses["near_misses"] = near_miss_loss(lead.gather(1, rows[:, None])[:, 0], lead, others)
+            total = total + options.near_miss_weight * losses["near_misses"]
+        if self._classes is not None:
+            losses["classes"] = self._classes.loss(maps, images, batch.pictures)
+            total = total + self._classes.weight * losses["classes"]
+        return total, losses
+
+    def _targets(self, pictures: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        return self._texts.targets(pictures, captions, self._options.softness, self._options.temperature)
+
+    @property
+    def _tells_near_misses(self) -> bool:
+        """Alike for every batch and process: else processes would log different losses."""
+        return self._options.near_miss_weight > 0 and self._texts.has_near_misses
+
+    def _with_near_miss(self, batch: PairBatch) -> Tensor:
+        """The rows of a batch that have a near miss to be told from, [rows]."""
+        if not self._tells_near_misses:
+            return batch.near_misses.new_empty(0)
+        return (batch.near_misses >= 0).nonzero()[:, 0]
+
+
+class StreamsObjective(MapsObjective):
+    """Captions are to find their pictures by their embeddings, and their words the pixels that show them; and back.
+
+    Losses: those of the maps, `late`, `late_near_misses`, and `drift` where the text stream is trained.
+    """
+
+    _options: StreamsOptions
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         network, options = self.network, self._options
-        with torch.set_grad_enabled(self._trains_text and torch.is_grad_enabled()):
+        trains_text = any(parameter.requires_grad for parameter in network.model.layers.parameters())
+        with torch.set_grad_enabled(trains_text and torch.is_grad_enabled()):
             words = network.read_each_word(batch.ids, batch.mask)
-        grid, pixel_mask = batch.seen.grids(network.model)
-        losses = self.losses(batch, words, grid, pixel_mask)
-        total = self.weighted(losses)
-        if self._trains_text:
-            losses["drift"] = drift_loss(masked_mean(words, batch.mask), self._sentences[batch.captions])
+            near_words = self._near_words(batch)
+        total, losses = self.streams(batch, words, near_words, *batch.seen.grids(network.model))
+        if trains_text:
+            losses["drift"] = drift_loss(masked_mean(words, batch.mask), self._texts.vectors[batch.captions])
             total = total + options.drift_weight * losses["drift"]
         return {"loss": total, **losses}
 
-    def losses(self, batch: PairBatch, words: Tensor, grid: Tensor, pixel_mask: Tensor) -> dict[str, Tensor]:
-        """Both ITCs of a batch: `late` where late interaction is open, and those of `itc` where the maps count.
+    def _near_words(self, batch: PairBatch) -> Tensor:
+        """The near misses of the rows that have one, as the text stream reads them [rows, words, width]."""
+        rows = self._with_near_miss(batch)
+        if not len(rows):
+            return self._texts.vectors.new_empty(0, batch.near_ids.shape[1], self._texts.vectors.shape[1])
+        return self.network.read_each_word(batch.near_ids[rows], batch.near_mask[rows])
+
+    def streams(
+        self, batch: PairBatch, words: Tensor, near_words: Tensor, grid: Tensor, pixel_mask: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum of the losses of both ITCs, and each.
 
         Args:
-            words: [batch, words, width], as the text stream reads them.
+            words: captions as the text stream reads them [batch, words, width].
+            near_words: near misses likewise, see `_near_words`.
             grid, pixel_mask: [batch, pixels, channels], [batch, pixels].
         """
         network, options, losses = self.network, self._options, dict[str, Tensor]()
+        rows, total = self._with_near_miss(batch), words.new_zeros(())
+        near_mask = batch.near_mask[rows]
         if options.itc_weight:
-            with torch.autocast(grid.device.type, enabled=False):
-                pooled = pool_grid(grid.float(), pixel_mask)
-                images = network.maps.image(pooled, options.feature_dropout, options.hidden_dropout)
-            texts, images = network.embed_words(words, batch.mask), F.normalize(images.float(), dim=-1)
-            losses = itc(texts, images, network.maps.scale, batch, self._sentences, options, self._teacher)
-        if self._trains_late:
+            texts = masked_mean(words, batch.mask), masked_mean(near_words, near_mask)
+            itc, losses = self.maps_itc(*texts, pool_grid(grid.float(), pixel_mask), batch)
+            total = total + options.itc_weight * itc
+        if options.late_weight:
             sampled, sampled_mask = sample_pixels(grid, pixel_mask, options.sampled_pixels)
             sampled = network.model.standardise(sampled)
             sampled = sampled * F.dropout(torch.ones_like(sampled[:, :1]), options.channel_dropout)
             logits = network.late_interaction.every_pair(words, batch.mask, sampled, sampled_mask)
-            same, read = same_items(batch.pictures, batch.captions), self._sentences[batch.captions]
-            losses["late"] = contrastive_loss(logits, soft_targets(same, read, options.softness, options.temperature))
-        return losses
+            losses["late"] = contrastive_loss(logits, *self._targets(batch.pictures, batch.captions))
+            total = total + options.late_weight * losses["late"]
+            if self._tells_near_misses:
+                # Every near miss with its own picture and with that of the pair before: all would cost as much as ITC.
+                shown = torch.stack([rows, (rows - 1) % len(batch)], dim=1)  # [rows, 2]
+                false = [
+                    network.late_interaction(near_words, near_mask, sampled[column], sampled_mask[column])
+                    for column in shown.T
+                ]
+                losses["late_near_misses"] = self._near_miss_loss(batch, logits[rows[:, None], shown], false, shown)
+                total = total + options.late_weight * options.near_miss_weight * losses["late_near_misses"]
+        return total, losses
 
-    def weighted(self, losses: dict[str, Tensor]) -> Tensor:
-        """Take ITC's `loss` out of the losses; return the weighted sum of both ITCs."""
-        weights = {"loss": self._options.itc_weight, "late": self._options.late_weight}
-        weighted = [weight * losses[name] for name, weight in weights.items() if name in losses]
-        losses.pop("loss", None)
-        return torch.stack(weighted).sum() if weighted else self._sentences.new_zeros(())
+    def _near_miss_loss(self, batch: PairBatch, true: Tensor, false: list[Tensor], shown: Tensor) -> Tensor:
+        """`near_miss_loss` of the rows that have a near miss.
+
+        Args:
+            true: logits of their captions with the pictures shown [rows, pictures], their own first.
+            false: logits of their near misses, for each of the pictures [rows].
+            shown: the pictures, by their rows in the batch [rows, pictures].
+        """
+        lead, captions = true - torch.stack(false, dim=1), batch.captions[shown[:, 0]]
+        true_texts = self._texts.true_texts[batch.pictures[shown[:, 1:]]]  # [rows, others, most]
+        return near_miss_loss(lead[:, 0], lead[:, 1:], (true_texts != captions[:, None, None]).all(2))
+
+
+class PixelsObjective(Objective):
+    """A picture's pixels, read alone, are to come out where its caption comes out, and not where others do.
+
+    The joint stream learns nothing while pixels are noise to the Transformer. This teaches a frozen one to read them:
+    only the pixel projection, its norm and s_v are trained, half a million numbers, so a few thousand pictures suffice
+    and the text stream stays as it is.
+    """
+
+    def __init__(self, network: PixelBertForRetrieval, texts: Texts, options: PixelsOptions) -> None:
+        super().__init__()
+        self.network, self._texts, self._options = network, texts, options
+        self.log_scale = torch.nn.Parameter(torch.tensor(math.log(20.0), device=texts.vectors.device))
+
+    def forward(self, batch: PairBatch) -> dict[str, Tensor]:
+        options = self._options
+        grid, pixel_mask = sample_pixels(*batch.seen.grids(self.network.model), options.sampled_pixels)
+        images = F.normalize(self.network.read_pixels(grid, options.feature_dropout, pixel_mask).float(), dim=-1)
+        captions, scale = self._texts.vectors[batch.captions], self.log_scale.exp().clamp(max=100)
+        pairs = gathered(batch.pictures), gathered(batch.captions)
+        targets = self._texts.targets(*pairs, options.softness, options.temperature)
+        return {"loss": contrastive_loss_over_processes(captions, images, scale, *targets)}
+
+
+def sample_pixels(grid: Tensor, pixel_mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Sample at most `count` pixels of each picture at random; of a picture that has fewer, all (section 3.3).
+
+    Args:
+        grid: [pictures, pixels, channels].
+        pixel_mask: [pictures, pixels], True where a pixel stands.
+
+    Returns:
+        [pictures, min(count, pixels), channels] and its mask.
+    """
+    order = torch.rand(pixel_mask.shape, device=grid.device).masked_fill(~pixel_mask, 2.0)  # padding comes last
+    chosen = order.argsort(1)[:, :count]
+    return grid.gather(1, chosen[..., None].expand(-1, -1, grid.shape[2])), pixel_mask.gather(1, chosen)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from pixsearch_trainer.objectives.maps import MapsOptions
+from pixsearch_trainer.objectives.streams import MapsOptions
 from pixsearch_trainer.recipes.recipe import Recipe
 from pixsearch_trainer.recipes.stages import LateOptions, late_stage, maps_stage
 

@@ -1,28 +1,32 @@
-"""What the stages of a recipe are built from: the run, its data, and what a frozen network sees in it."""
+"""The material of a recipe's stages: the run, its data, and what a frozen network sees in it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from pixsearch.durable import write_durably
 from pixsearch.errors import DatasetError
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, PixelBertModel
-from pixsearch_trainer.batches.augmentation import Augmentation
-from pixsearch_trainer.batches.draws import CaptionedSet, Draws
-from pixsearch_trainer.batches.pairs import pair_batches, pairs_by_weight
-from pixsearch_trainer.batches.sources import Source, cached_grids, packed_pixels
+from pixsearch_trainer.batches.draws import CaptionedSet, Draw, Draws
+from pixsearch_trainer.batches.sources import Augmentation, Source, cached_grids, packed_pixels, pair_batches
+from pixsearch_trainer.classes import PROMPTS, ClassTeacher, classify
 from pixsearch_trainer.data.nlvr2 import Statement
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.vqa import Question
 from pixsearch_trainer.grids import GridStore, encode_grids, encode_sentences
 from pixsearch_trainer.judging import ValStreams, judge_match, judge_streams
-from pixsearch_trainer.objectives.distillation import TeacherEmbeddings
+from pixsearch_trainer.objectives.streams import ClassOptions, Texts
 from pixsearch_trainer.run.run import Run
 from pixsearch_trainer.run.stage import Batches, Judge, StageOptions
+from pixsearch_trainer.teacher import TeacherEmbeddings
 
 VAL_PICTURES = 500
 """Pictures of val that a look measures at most; `pixsearch evaluate` takes all."""
@@ -35,14 +39,15 @@ class Material:
 
     run: Run
     items: Sequence[Any]
-    """Of the splits train and val: `CaptionedPicture`s, or `Question`s or `Statement`s, by the task."""
+    """The splits train and val: `CaptionedPicture`s, or `Question`s or `Statement`s, by the task."""
+    teacher: TeacherEmbeddings | None
+    """Embeddings of the training pictures, in their order, and of all their texts."""
     workers: int
-    teacher: TeacherEmbeddings | None = None
-    """Of the training pictures, in their order, and of their captions."""
 
     def __post_init__(self) -> None:
         pictures = as_pictures(self.items)
-        self.val, training = of_split(pictures, "val")[:VAL_PICTURES], of_split(pictures, "train")
+        val, training = of_split(pictures, "val"), of_split(pictures, "train")
+        self.val = val[:: max(1, math.ceil(len(val) / VAL_PICTURES))]  # some of each set
         if len(training) < 2:
             raise DatasetError(
                 f"{len(training)} captioned pictures are too few", "Provide two or more in the split train"
@@ -54,46 +59,76 @@ class Material:
         assert isinstance(self.run.network, PixelBertForRetrieval)
         return self.run.network
 
-    @property
-    def place(self) -> dict[str, int]:
-        """Which process this is, and of how many, as functions that draw batches take it."""
-        accelerator = self.run.accelerator
-        return {"rank": accelerator.process_index, "processes": accelerator.num_processes}
-
-    def draws(self, options: StageOptions) -> Draws:
-        """Draw pictures by weight, a batch for each process."""
+    def draws(self, options: StageOptions, weights: Tensor | None = None) -> Draws:
+        """Draw items by weight, a batch for each process; without weights the training pictures by theirs."""
         processes = self.run.accelerator.num_processes
-        return Draws(self.training.weights, options.batch * processes, self.run.seed, processes)
+        weights = self.training.weights if weights is None else weights
+        return Draws(weights, options.batch * processes, self.run.seed, processes)
 
-    def pair_batches(self, options: StageOptions, source: Source, *, mirror: bool) -> Batches:
-        """Batches of training pictures drawn by weight, with a caption each."""
-        pairs_at = pairs_by_weight(self.training, self.draws(options), mirror=mirror, **self.place)
-        return pair_batches(self.training, pairs_at, source, self.run.processor, self.run.device)
+    def batches(
+        self, draw: Draw, source: Source, *, mirror: bool, data: CaptionedSet | None = None, words: bool = True
+    ) -> Batches:
+        """Batches of the pictures drawn of the data, or of the training pictures, with a text each."""
+        run, data = self.run, data or self.training
+        rank, processes = run.accelerator.process_index, run.accelerator.num_processes
+        pairs_at = data.pairs_at(draw, mirror=mirror, rank=rank, processes=processes)
+        return pair_batches(data, pairs_at, source, run.processor, run.device, words)
 
     def pixels(self, pictures: Sequence[CaptionedPicture], augmentation: Augmentation | None) -> Source:
         """Pictures, decoded for each step."""
         return packed_pixels(pictures, self.run.processor, augmentation, self.workers, self.run.seed)
 
     def views(self) -> tuple[GridStore, GridStore]:
-        """What the CNN, as it is now, sees in the training pictures: plain and mirrored."""
+        """Return the grids that the CNN makes now of the training pictures: plain and mirrored."""
         pictures = self.training.pictures
         return self.grids(pictures, "train"), self.grids(pictures, "train", mirrored=True)
 
     def sample(self) -> GridStore:
-        """What the CNN sees in some of the training pictures."""
+        """Return the CNN's grids of some of the training pictures."""
         generator = torch.Generator().manual_seed(self.run.seed)
         chosen = torch.randperm(len(self.training), generator=generator)[:_SAMPLE].tolist()
-        return self.grids([self.training.pictures[place] for place in chosen], "sample")
+        return self.grids([self.training.pictures[index] for index in chosen], "sample")
 
     def cached(self) -> Source:
         """The training pictures as `views`."""
         return cached_grids(*self.views())
 
-    def sentences(self) -> Tensor:
-        """All training captions as the text stream reads them now, unit vectors [captions, width]."""
-        run = self.run
-        self.network.eval()
-        return encode_sentences(self.network, run.processor, self.training.captions.sentences, run.on_progress)
+    def texts(self) -> Texts:
+        """All texts of the training pictures as the text stream reads them now."""
+        vectors = self._read("texts", self.training.texts)
+        return Texts(vectors, self.training.true_texts.to(vectors.device), self.training.has_near_misses)
+
+    def classes(self, options: ClassOptions) -> ClassTeacher | None:
+        """The classifier as a teacher; None where no file is named."""
+        if not options.classifier:
+            return None
+        run, backbone, pictures = self.run, self.network.config.backbone, self.training.pictures
+        probabilities = self._kept(
+            "classes",
+            hashlib.sha256(options.classifier.encode()),
+            lambda: classify(backbone, options.classifier, pictures, run.device, run.on_progress),
+        )
+        return ClassTeacher(probabilities.cpu(), self._read("prompts", PROMPTS), options.class_weight)
+
+    def _read(self, name: str, texts: Sequence[str]) -> Tensor:
+        """Texts as the text stream reads them now; stages that leave it as it is share them."""
+        run, model = self.run, self.network.eval().model
+        digest = hashlib.sha256("\0".join(texts).encode())
+        for part in (model.word_embedding, model.layers):
+            for tensor in part.state_dict().values():
+                digest.update(tensor.cpu().numpy().tobytes())
+        return self._kept(name, digest, lambda: encode_sentences(self.network, run.processor, texts, run.on_progress))
+
+    def _kept(self, name: str, digest: hashlib._Hash, make: Callable[[], Tensor]) -> Tensor:
+        """What one process made, from the cache, which holds one of each name."""
+        run, file = self.run, self.run.folder.cache / f"{name}-{digest.hexdigest()[:16]}.safetensors"
+        with run.accelerator.main_process_first():
+            if not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                for stale in file.parent.glob(f"{name}-*.safetensors"):
+                    stale.unlink()
+                write_durably(file, save({name: make()}))
+        return load_file(file)[name].to(run.device)
 
     def judge_streams(self) -> Judge | None:
         """None where there is no val."""
@@ -121,26 +156,18 @@ class Material:
             return encode()
 
 
-def steps_of(options: StageOptions, draws: Draws) -> int:
-    """The steps of a stage, given or by epochs."""
-    return options.steps if options.steps is not None else max(1, round(options.epochs * draws.steps_an_epoch))
-
-
-def fit_missing_statistics(material: Material) -> None:
-    """Standardise what the maps and the Transformer take of the CNN, in a network that starts from parts."""
-    for part in (material.network.maps, material.network.model):
-        if not part.standardise.fitted:
-            fit_statistics(part, material.sample())
-
-
-def fit_statistics(part: PixelBertModel | EmbeddingMaps, grids: GridStore) -> None:
-    """Standardise what a part of the network takes by the statistics of these pictures."""
-    if isinstance(part, EmbeddingMaps):
-        features = grids.pooled()
-    else:
-        grid, pixel_mask = grids.read(range(len(grids)))
-        features = grid[pixel_mask]
-    part.standardise.fit(features.to(part.standardise.mean.device))
+def fit_missing_statistics(material: Material, *parts: PixelBertModel | EmbeddingMaps) -> None:
+    """Standardise what parts of a network that starts afresh take of the CNN, by the statistics of some pictures."""
+    for part in parts:
+        if part.standardise.fitted:
+            continue
+        grids = material.sample()
+        if isinstance(part, EmbeddingMaps):
+            features = grids.pooled()
+        else:
+            grid, pixel_mask = grids.read(range(len(grids)))
+            features = grid[pixel_mask]
+        part.standardise.fit(features.to(part.standardise.mean.device))
 
 
 def as_pictures(items: Sequence[CaptionedPicture | Question | Statement]) -> list[CaptionedPicture]:

@@ -18,8 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pixsearch_trainer.objectives.joint import JointOptions
-from pixsearch_trainer.objectives.maps import MapsOptions
-from pixsearch_trainer.objectives.pixels import PixelsOptions
+from pixsearch_trainer.objectives.streams import MapsOptions, PixelsOptions
 from pixsearch_trainer.recipes.recipe import Recipe
 from pixsearch_trainer.recipes.stages import (
     CnnOptions,

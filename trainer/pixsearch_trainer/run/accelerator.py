@@ -1,4 +1,4 @@
-"""What a run computes on: device, number format and processes."""
+"""The accelerator of a run: device, number format and processes."""
 
 from __future__ import annotations
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixsearch.errors import PixsearchError
 from pixsearch_trainer.batches.draws import mixed_seed
@@ -34,11 +35,13 @@ class Loop:
     """A stage's steps in one accelerator. `losses` are the means over processes, as the last check found them."""
 
     def __init__(self, stage: Stage, name: str, number: int, accelerator: Accelerator, seed: int) -> None:
-        self.losses: dict[str, float] = {}
-        self._stage, self._name, self._accelerator = stage, name, accelerator
-        self._seed = seed, number
+        self.stage, self.name, self.number, self.losses = stage, name, number, dict[str, float]()
+        self._accelerator, self._seed = accelerator, (seed, number)
         self._objective, *self._optimizers = accelerator.prepare(stage.objective, *stage.optimizers)
-        self._rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in stage.optimizers]
+        for group in self._groups():
+            group["initial_lr"] = group["lr"]
+        trained: list[nn.Parameter] = [p for group in self._groups() for p in group["params"] if stage.options.kept]
+        self._before = [(parameter, parameter.detach().clone()) for parameter in trained]
         self._unchecked: deque[tuple[int, dict[str, Tensor], list[str]]] = deque()
 
     def steps(self, first: int) -> Iterator[tuple[int, int]]:
@@ -47,9 +50,9 @@ class Loop:
         Raises:
             TrainingFailed: a loss is not finite, or memory ran out.
         """
-        batches, steps = self._stage.batches(first), self._stage.steps
+        batches, steps = self.stage.batches(first), self.stage.steps
         for step in range(first, steps):
-            seen = self._step(step, next(batches), self._stage.schedule(step, steps))
+            seen = self._step(step, next(batches), self.stage.options.rate(step, steps))
             if self.checks(step + 1):
                 self._check()
             yield step + 1, seen
@@ -57,12 +60,12 @@ class Loop:
     def checks(self, done: int) -> bool:
         """Whether losses, and signals to other processes, are looked at after so many steps."""
         immediate = self._accelerator.device.type == "cpu" and self._accelerator.num_processes == 1
-        return immediate or done % _CHECK_EVERY == 0 or done == self._stage.steps
+        return immediate or done % _CHECK_EVERY == 0 or done == self.stage.steps
 
     def rehearse(self, budget_s: float) -> float:
         """Measure the seconds that a step takes, by steps at a learning rate of 0, which change nothing."""
-        batches, started, ends = self._stage.batches(0), time.monotonic(), list[float]()
-        for step in range(self._stage.steps):
+        batches, started, ends = self.stage.batches(0), time.monotonic(), list[float]()
+        for step in range(self.stage.steps):
             self._step(step, next(batches), rate=0.0)
             if self._accelerator.device.type == "cuda":
                 torch.cuda.synchronize()
@@ -70,7 +73,7 @@ class Loop:
             enough = len(ends) >= _FEWEST_REHEARSED and ends[-1] - started > _REHEARSED * budget_s
             if on_main_process(self._accelerator, lambda enough=enough: enough):  # type: ignore[misc]
                 break
-        for optimizer in self._stage.optimizers:
+        for optimizer in self.stage.optimizers:
             optimizer.state.clear()
         self._check()
         settled = ends[len(ends) // 2 :]  # the first steps load, compile and find batches that were made ahead
@@ -80,36 +83,57 @@ class Loop:
         return on_main_process(self._accelerator, lambda: measured)
 
     def state(self) -> dict[str, object]:
-        """What `restore` needs, once the losses up to here have been checked."""
+        """Return the state for `restore`, once the losses up to here have been checked."""
         self._check()
-        optimizers = [optimizer.state_dict() for optimizer in self._stage.optimizers]
-        return {"objective": self._stage.objective.state_dict(), "optimizers": optimizers}
+        optimizers = [optimizer.state_dict() for optimizer in self.stage.optimizers]
+        return {"objective": self.stage.objective.state_dict(), "optimizers": optimizers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put a saved state in place."""
-        self._stage.objective.load_state_dict(state["objective"])
-        for optimizer, saved in zip(self._stage.optimizers, state["optimizers"], strict=True):
+        self.stage.objective.load_state_dict(state["objective"])
+        for optimizer, saved in zip(self.stage.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+
+    @torch.no_grad()
+    def mix(self) -> None:
+        """Move what is trained a share `kept` of the way back to what it was."""
+        for parameter, before in self._before:
+            parameter.lerp_(before, self.stage.options.kept)
+
+    @contextmanager
+    def as_left(self) -> Iterator[None]:
+        """For as long as the context lasts, have the network as the stage would leave it: mixed, without dropout."""
+        training = [module for module in self.stage.objective.modules() if module.training]
+        now = [parameter.detach().clone() for parameter, _ in self._before]
+        self.stage.objective.eval()
+        self.mix()
+        with torch.no_grad():
+            yield
+            for (parameter, _), value in zip(self._before, now, strict=True):
+                parameter.copy_(value)
+        for module in training:
+            module.training = True
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.stage.optimizers for group in optimizer.param_groups]
 
     def _step(self, step: int, batch: Batch, rate: float) -> int:
         torch.manual_seed(mixed_seed(*self._seed, step, self._accelerator.process_index))
-        for optimizer, rates in zip(self._stage.optimizers, self._rates, strict=True):
-            for group, base in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = base * rate
+        for group in self._groups():
+            group["lr"] = group["initial_lr"] * rate
         try:
             losses: dict[str, Tensor] = self._objective(batch)
             self._accelerator.backward(losses["loss"])
         except torch.OutOfMemoryError as error:
             raise TrainingFailed(
-                f"{self._name}: a batch of {len(batch)} does not fit into the GPU's memory "
-                f"({str(error).split('.')[0]})",
-                f"Start again with a lower --set {self._name}.batch",
+                f"{self.name}: a batch of {len(batch)} does not fit into the GPU's memory ({str(error).split('.')[0]})",
+                f"Start again with a lower --set {self.name}.batch",
             ) from error
         self._unchecked.append((step, {name: loss.detach() for name, loss in losses.items()}, batch.names))
         if self._accelerator.device.type == "cpu":
             self._check_finite()  # costs nothing here, and a broken loss then changes no weight
-        if self._stage.clip is not None:
-            self._accelerator.clip_grad_norm_(self._objective.parameters(), self._stage.clip)
+        if self.stage.options.clip is not None:
+            self._accelerator.clip_grad_norm_(self._objective.parameters(), self.stage.options.clip)
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -133,7 +157,7 @@ class Loop:
         step, which = (broken[0], f"the batch {', '.join(broken[2])}") if broken else (steps[-1][0], "another process")
         value = f"{broken[1]['loss'].item()}" if broken else "not finite"
         raise TrainingFailed(
-            f"{self._name}, step {step + 1}: the loss is {value} on {which}",
-            f"Check these pictures and captions, or start again with a lower --set {self._name}.learning_rate. "
+            f"{self.name}, step {step + 1}: the loss is {value} on {which}",
+            f"Check these pictures and captions, or start again with a lower --set {self.name}.learning_rate. "
             "The last saved step is intact",
         )

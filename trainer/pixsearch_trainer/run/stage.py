@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from pixsearch.errors import UsageError
-from pixsearch_trainer.run.schedules import Schedule, cosine
 
 
 class Batch(Protocol):
-    """What the loop asks of a batch; the rest is between the batch and its objective."""
+    """A batch as the loop knows it; the rest is between the batch and its objective."""
 
     @property
     def names(self) -> list[str]:
@@ -31,7 +31,7 @@ Judge = Callable[[], tuple[float, dict[str, object]]]
 
 
 class Objective(nn.Module):
-    """What a stage minimises: a module, so that it can be wrapped for several processes.
+    """The losses that a stage minimises: a module, so that it can be wrapped for several processes.
 
     Its forward takes a batch and returns scalar losses by name; "loss" is minimised, the others are only logged.
     """
@@ -59,9 +59,10 @@ class StageOptions:
     looks: int = 1
     """How often val is measured, beside the start."""
     kept: float = 0.0
-    """See `Stage.kept`."""
+    """Share of the trained weights that stays what it was before the stage (WiSE-FT; Wortsman et al., 2022): a network
+    learns few pairs by heart, and forgets less of everything else this way."""
     share: float = 1.0
-    """Of the time that --minutes leaves, relative to the other stages."""
+    """The part of --minutes that the stage has, relative to the other stages."""
 
     def __post_init__(self) -> None:
         """Raises UsageError where a number is impossible."""
@@ -70,6 +71,16 @@ class StageOptions:
                 raise UsageError(f"{name} must be between 0 and 1, not {value}")
             if name in _POSITIVE and value is not None and value <= 0:
                 raise UsageError(f"{name} must be positive, not {value}")
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the factor of all learning rates at a step, counted from 0: it rises linearly to 1, then falls."""
+        rising = round(self.warm_up * steps)
+        return (step + 1) / rising if step < rising else self.falling(step, steps)
+
+    def falling(self, step: int, steps: int) -> float:
+        """Half a cosine from the end of the warm-up down to 0."""
+        rising = round(self.warm_up * steps)
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
 _SHARES = ("dropout", "softness", "warm_up", "kept", "masked_share", "teacher_weight")
@@ -83,34 +94,42 @@ class Stage:
     objective: Objective
     optimizers: list[torch.optim.Optimizer]
     batches: Batches
-    steps: int
-    schedule: Schedule = field(default_factory=lambda: cosine(0.1))
-    clip: float | None = None
+    options: StageOptions
     judge: Judge | None = None
     """None where there is no val: then the last weights stay."""
-    looks: int = 1
-    kept: float = 0.0
-    """Share of the trained weights that stays what it was before the stage (WiSE-FT; Wortsman et al., 2022): a network
-    learns few pairs by heart, and forgets less of everything else this way."""
+    steps_an_epoch: int = 1
+    steps: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        epochs = max(1, round(self.options.epochs * self.steps_an_epoch))
+        self.steps = epochs if self.options.steps is None else self.options.steps
 
 
-def adamw(options: StageOptions, *groups: tuple[list[nn.Parameter], float]) -> torch.optim.Optimizer:
-    """AdamW on groups of parameters, each with its learning rate; biases, norms and scalars do not decay."""
-    split: list[dict[str, Any]] = []
-    for parameters, rate in groups:
-        for decays in (True, False):
-            chosen = [p for p in parameters if (p.dim() > 1) is decays]
-            decay = options.weight_decay if decays else 0.0
-            if chosen:
-                split.append({"params": chosen, "lr": rate, "weight_decay": decay})
-    return torch.optim.AdamW(split)
+def train_only(
+    network: nn.Module, *groups: tuple[float, Sequence[nn.Module | nn.Parameter]]
+) -> dict[nn.Parameter, float]:
+    """Let only some parts of a network be trained, and return the learning rate of each parameter.
 
-
-def train_only(network: nn.Module, *parts: nn.Module | nn.Parameter) -> list[list[nn.Parameter]]:
-    """Let only these parts of a network be trained; returns the parameters of each."""
+    Args:
+        groups: a learning rate, and the parts that have it, which need not be the network's. Where a parameter is named
+            twice, the second rate counts.
+    """
     network.requires_grad_(False).eval()
-    chosen = [[part] if isinstance(part, nn.Parameter) else list(part.parameters()) for part in parts]
-    for parameters in chosen:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-    return chosen
+    rates: dict[nn.Parameter, float] = {}
+    for rate, parts in groups:
+        for part in parts:
+            rates |= dict.fromkeys([part] if isinstance(part, nn.Parameter) else part.parameters(), rate)
+    for parameter in rates:
+        parameter.requires_grad_(True)
+    return rates
+
+
+def adamw(options: StageOptions, rates: Mapping[nn.Parameter, float]) -> torch.optim.Optimizer:
+    """AdamW on parameters with their learning rates; biases, norms and scalars do not decay."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter, rate in rates.items():
+        groups.setdefault((rate, parameter.dim() > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        {"params": parameters, "lr": rate, "weight_decay": options.weight_decay if decays else 0.0}
+        for (rate, decays), parameters in groups.items()
+    )

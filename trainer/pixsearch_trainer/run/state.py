@@ -1,4 +1,4 @@
-"""A run's state on disk: enough to resume from the last saved step as if nothing had happened."""
+"""A run's files: its log, and enough to resume from the last saved step as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid, UsageError
 
-FOLDER = "run"
-PACK_FILE = "pictures.zip"
+LOG_FILE = "log.jsonl"
 _OPTIONS_FILE, _STATE_FILE = "options.json", "state.pt"
+
+Kept = Literal["stage", "best"]
 
 
 class RunFolder:
@@ -27,16 +28,8 @@ class RunFolder:
     """
 
     def __init__(self, out: Path) -> None:
-        self.out = out
-        self.folder = out / FOLDER
-
-    @property
-    def pack(self) -> Path:
-        return self.folder / PACK_FILE
-
-    @property
-    def cache(self) -> Path:
-        return self.folder / "cache"
+        self.out, self.folder = out, out / "run"
+        self.pack, self.cache = self.folder / "pictures.zip", self.folder / "cache"
 
     def refuse_unfinished(self) -> None:
         """Raises UsageError where a run has not ended."""
@@ -75,30 +68,21 @@ class RunFolder:
         """
         return self._read(_STATE_FILE) if (self.folder / _STATE_FILE).exists() else None
 
-    def save_beginning(self, stage: int, network: Mapping[str, object]) -> None:
-        """Keep the network as a stage finds it."""
-        self._write_for_stage("stage", stage, network)
+    def keep(self, kind: Kept, stage: int, network: Mapping[str, object]) -> None:
+        """Keep the network as a stage found it, or the one that val likes best of it so far.
 
-    def load_beginning(self, stage: int) -> dict[str, Any]:
-        """Return what `save_beginning` kept. Raises CheckpointInvalid where it is damaged or missing."""
-        return self._read(f"stage-{stage}.pt")
+        That of the stage before stays: it is needed until this one has saved a step.
+        """
+        self._write(f"{kind}-{stage}.pt", network)
+        (self.folder / f"{kind}-{stage - 2}.pt").unlink(missing_ok=True)
 
-    def save_best(self, stage: int, network: Mapping[str, object]) -> None:
-        """Keep the network that val likes best of a stage so far."""
-        self._write_for_stage("best", stage, network)
-
-    def load_best(self, stage: int) -> dict[str, Any]:
-        """Return what `save_best` kept. Raises CheckpointInvalid where it is damaged or missing."""
-        return self._read(f"best-{stage}.pt")
+    def kept(self, kind: Kept, stage: int) -> dict[str, Any]:
+        """Return what `keep` kept. Raises CheckpointInvalid where it is damaged or missing."""
+        return self._read(f"{kind}-{stage}.pt")
 
     def end(self) -> None:
         """Remove the folder: the run has ended, and its state is of no more use."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _write_for_stage(self, kind: str, stage: int, network: Mapping[str, object]) -> None:
-        """That of the stage before stays: it is needed until this one has saved a step."""
-        self._write(f"{kind}-{stage}.pt", network)
-        (self.folder / f"{kind}-{stage - 2}.pt").unlink(missing_ok=True)
 
     def _write(self, name: str, state: Mapping[str, object]) -> None:
         buffer = io.BytesIO()
@@ -113,3 +97,28 @@ class RunFolder:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointInvalid(f"{file} is damaged ({reason})", f"Delete {self.folder} and start again") from error
         return state
+
+
+class RunLog:
+    """Appends to `log.jsonl`, one JSON object a line."""
+
+    def __init__(self, folder: Path, resumed_at: tuple[int, int] | None) -> None:
+        """Args:
+        resumed_at: stage and step from which the run resumes. Lines after them are dropped: they will come again.
+        """
+        self._file = folder / LOG_FILE
+        kept = []
+        if resumed_at is not None and self._file.exists():
+            lines = self._file.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and _moment(line) <= resumed_at]
+        self._file.write_text("".join(kept))
+
+    def write(self, stage: int, step: int, values: Mapping[str, object]) -> None:
+        """Add a line: `stage`, `step` and the values."""
+        with self._file.open("a") as file:
+            file.write(json.dumps({"stage": stage, "step": step, **values}) + "\n")
+
+
+def _moment(line: str) -> tuple[int, int]:
+    entry = json.loads(line)
+    return entry["stage"], entry["step"]

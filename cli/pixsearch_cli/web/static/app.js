@@ -9,14 +9,13 @@ const FIRST = 60;
 const LOOKED_AT = 32;
 
 const main = document.querySelector("main");
-const MATCHES_FROM = Number(main.dataset.matchesFrom);
 const MOST = Number(main.dataset.mostHits);
 
 const box = document.getElementById("q");
 const message = document.getElementById("message");
 const narrowing = document.getElementById("narrowing");
 const fileInput = document.getElementById("file");
-const grid = new Grid(document.getElementById("results"), openNumber, loadMore);
+const grid = new Grid(document.getElementById("results"), document.getElementById("less-likely"), openNumber, loadMore);
 const viewer = new Viewer(document.getElementById("viewer"), { go: goFromPhoto, step, closed });
 
 let asking = new AbortController();
@@ -54,7 +53,8 @@ async function run(known) {
     signal.throwIfAborted();
     const hits = full ? merged(full.hits, first.hits) : first.hits;
     show(hits);
-    tellFound(query, hits, full);
+    tellFound(hits);
+    tellUnknown(first.unknown_words);
     measure("full answer");
     grid.list.ariaBusy = "false";
     more = first.hits.length >= FIRST ? { query, signal } : undefined;
@@ -119,21 +119,18 @@ function show(hits) {
 function tell(text, plain = false) {
   message.textContent = text;
   message.classList.toggle("plain", plain);
-  grid.list.classList.remove("nearest");
 }
 
-function tellFound(query, hits, full) {
-  if (!hits.length) {
-    tell("Nothing in this library matches.", true);
-    return;
-  }
-  const probabilities = full?.hits.map((hit) => hit.probability) ?? [];
-  if (probabilities.length && probabilities.every((probability) => probability !== null && probability < MATCHES_FROM)) {
-    tell("Nothing in this library matches. The nearest:", true);
-    grid.list.classList.add("nearest");
-    return;
-  }
-  tell("The best matches first.");
+function tellFound(hits) {
+  if (!hits.length) tell("Nothing in this library matches.", true);
+  else if (hits[0].likely === false) tell("No photo here is likely to show it.", true);
+  else tell("The best matches first.");
+}
+
+function tellUnknown(words) {
+  if (!words.length) return;
+  const quoted = new Intl.ListFormat("en", { type: "disjunction" }).format(words.map((word) => `“${word}”`));
+  message.textContent += ` The model was never taught ${quoted}.`;
 }
 
 function tellQuery(query) {

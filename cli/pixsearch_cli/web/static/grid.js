@@ -6,11 +6,16 @@ import { reason } from "./api.js";
 const GAP = 6;
 const WIDEST = 4;
 const NARROWEST = 0.4;
+const HEADING = 40; // pixels, of the one above what is less likely
 
 export class Grid {
-  /** `open` is called with the number of the photo that was chosen, `nearEnd` when the end of the list comes in sight. */
-  constructor(list, open, nearEnd) {
+  /**
+   * `heading` stands above the photos that are less likely. `open` is called with the number of the photo that was chosen,
+   * `nearEnd` when the end of the list comes in sight.
+   */
+  constructor(list, heading, open, nearEnd) {
     this.list = list;
+    this.heading = heading;
     this.open = open;
     this.nearEnd = nearEnd;
     this.hits = [];
@@ -72,14 +77,22 @@ export class Grid {
       row = [];
       shapes = 0;
     };
+    const lessLikely = this.hits.findIndex((hit) => hit.likely === false);
+    this.heading.hidden = lessLikely < 0;
+    const rowHeight = () => Math.min(wanted, (width - GAP * (row.length - 1)) / shapes);
     this.hits.forEach((hit, number) => {
+      if (number === lessLikely) {
+        if (row.length) closeRow(rowHeight());
+        this.heading.style.transform = `translateY(${y}px)`;
+        y += HEADING;
+      }
       const shape = Math.min(WIDEST, Math.max(NARROWEST, hit.width / hit.height));
       row.push([number, shape]);
       shapes += shape;
       const height = (width - GAP * (row.length - 1)) / shapes;
       if (height <= wanted) closeRow(height);
     });
-    if (row.length) closeRow(Math.min(wanted, (width - GAP * (row.length - 1)) / shapes));
+    if (row.length) closeRow(rowHeight());
     this.list.style.height = `${y}px`;
     this.#draw();
   }
@@ -196,7 +209,8 @@ export function spoken(hit) {
   const name = hit.title || hit.caption || hit.path.split("/").pop();
   const others = hit.copies.length + hit.similar.length;
   const match = hit.probability === null ? "" : `, match ${percent(hit.probability)}`;
-  return `${name}${match}${others ? `, and ${others} more that look the same` : ""}`;
+  const likely = hit.likely === false ? ", less likely" : "";
+  return `${name}${match}${likely}${others ? `, and ${others} more that look the same` : ""}`;
 }
 
 export function percent(probability) {

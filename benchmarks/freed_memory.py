@@ -1,0 +1,65 @@
+"""How fast the CNN trains on a CPU where glibc keeps the memory that torch frees, and where it hands it back.
+
+    python benchmarks/freed_memory.py [--pictures 16] [--steps 3]
+
+Forward and backward of the shipped checkpoint's CNN on random pictures in fp32, each way in processes of its own, by
+turns: what glibc is told, it cannot be told back. `pixsearch train` has it keep memory on a CPU. The kernel's share of
+the CPU's time is what it takes to clear pages; it says most where other programs take theirs of the cores.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Annotated
+
+import torch
+import typer
+
+from benchmarks.measuring import say_where
+from pixsearch.model.checkpoints import find_checkpoint, load_network
+from pixsearch_trainer.run.accelerator import keep_freed_memory
+
+
+def main(
+    pictures: Annotated[int, typer.Option(help="Of a step.")] = 16,
+    steps: Annotated[int, typer.Option(help="The first of them is not timed.")] = 3,
+    turns: Annotated[int, typer.Option(help="How often each way is measured.")] = 2,
+    measured: Annotated[
+        bool | None, typer.Option("--kept/--handed-back", help="Measure one way, in this process.")
+    ] = None,
+) -> None:
+    if measured is not None:
+        print(a_step(pictures, steps, kept=measured))
+        return
+    say_where()
+    for _ in range(turns):
+        for way in ("--handed-back", "--kept"):
+            command = [sys.executable, *sys.argv, "--pictures", str(pictures), "--steps", str(steps), way]
+            print(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout, end="", flush=True)
+
+
+def a_step(pictures: int, steps: int, *, kept: bool) -> str:
+    """Return what a step takes, the mean of all but the first."""
+    if kept:
+        keep_freed_memory()
+    network, processor = load_network(find_checkpoint(None))
+    backbone = network.model.backbone.requires_grad_(True)
+    edge = processor.config.input_size
+    pixels = torch.rand(pictures, 3, edge, edge).contiguous(memory_format=torch.channels_last)
+    times = []
+    for _ in range(steps):
+        backbone.zero_grad()
+        backbone(pixels).square().mean().backward()
+        times.append(os.times())
+    first, last, timed = times[0], times[-1], steps - 1
+    seconds, user, kernel = ((last[field] - first[field]) / timed for field in (4, 0, 1))
+    rate = f"{pictures / seconds:.1f} pictures/s"
+    return (
+        f"{'kept' if kept else 'handed back'}: {rate}; a step takes {user:.2f} s of CPU and the kernel {kernel:.2f} s"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

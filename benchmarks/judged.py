@@ -1,0 +1,121 @@
+"""A checkpoint against people's judgement: an album's judged queries, and near misses of captioned pictures.
+
+    python benchmarks/judged.py --benchmark album/benchmark.json --album album/images \\
+        --near-misses more/dataset.json --near-misses more2/dataset.json --model my-model
+
+docs/guide.md has the format of the judged queries; the benchmark also has, for each photo, a description ("sentence")
+and a short query ("short"), which further photos may answer ("also").
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from pixsearch.model.checkpoints import find_checkpoint, mean_pixel
+from pixsearch.model.grids import pack_grid, unpack_grids
+from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.progress import ProgressCallback
+from pixsearch.search.hits import LIKELY_FROM
+from pixsearch.storage import to_path
+from pixsearch_cli.output import progress_bars
+from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
+from pixsearch_trainer.data.reading import read_captioned
+from pixsearch_trainer.evaluation.calibration import calibrate
+from pixsearch_trainer.evaluation.encoding import EncodedPictures, encode
+from pixsearch_trainer.evaluation.judged import (
+    JudgedQuery,
+    JudgedSearch,
+    area_under_curve,
+    average_precision,
+    encode_album,
+    read_judged,
+    right_photos,
+    search_album,
+)
+from pixsearch_trainer.evaluation.known_pairs import judged_pairs
+from pixsearch_trainer.evaluation.near_misses import score_near_misses, with_near_misses
+
+CANDIDATES = 32
+
+
+def main(
+    benchmark: Annotated[Path, typer.Option(help="The album's judged queries, descriptions and short queries.")],
+    album: Annotated[Path, typer.Option(help="The folder of its photos.")],
+    near_misses: Annotated[
+        list[Path] | None, typer.Option(help="A dataset.json with near misses, its pictures in images/ beside it.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="As of pixsearch query.")] = None,
+    sample: Annotated[int, typer.Option(help="How many pictures to draw whose near misses are scored.")] = 100,
+    others: Annotated[int, typer.Option(help="With how many other pictures a text's mean score is taken.")] = 12,
+) -> None:
+    checkpoint = find_checkpoint(model)
+    runtime = PixelBertRuntime(checkpoint)
+    with progress_bars() as show:
+        photos = encode_album(runtime, to_path(str(album)), show)
+        say_descriptions(runtime, photos, json.loads(benchmark.read_text(encoding="utf-8"))["photos"], show)
+        queries = read_judged(to_path(str(benchmark)))
+        texts, right = [query.text for query in queries], right_photos(queries, photos)
+        say_judged(search_album(runtime, photos, texts, right, CANDIDATES, show))
+        captioned = [read_captioned(data, data.parent / "images").pictures for data in near_misses or ()]
+        found = with_near_misses(picture for pictures in captioned for picture in of_split(pictures, "val"))
+        if found:
+            drawn = random.Random(0).sample(found, min(sample, len(found)))
+            encoded = encode(runtime, [CaptionedPicture(one.file, ()) for one in drawn], show)
+            grids, _ = unpack_grids(encoded.grids, len(mean_pixel(checkpoint)))
+            mean = pack_grid(grids.mean(0))
+            scores = score_near_misses(
+                runtime, drawn, encoded, (runtime.embed_grid(mean), mean), others, on_progress=show
+            )
+            print(f"near misses of {len(drawn)} of {len(found)} pictures, accuracy: sentences, short queries")
+            for name, one in scores.items():
+                print(f"  {name}: {one.accuracy[0]:.1f}, {one.accuracy[1]:.1f}")
+
+
+def say_descriptions(
+    runtime: PixelBertRuntime, photos: EncodedPictures, described: dict[str, dict[str, str]], show: ProgressCallback
+) -> None:
+    """Print R@1 of each photo's description, and of its short query."""
+    for kind in ("sentence", "short"):
+        queries = [
+            JudgedQuery(one[kind], (name, *(one["also"] if kind == "short" else ()))) for name, one in described.items()
+        ]
+        right = right_photos(queries, photos)
+        found = search_album(runtime, photos, [query.text for query in queries], right, CANDIDATES, show)
+        stages = [f"{100 * _first_is_right(found, reranked=reranked).mean():.1f}" for reranked in (False, True)]
+        print(f"{kind} R@1 of {len(queries)}: first stage {stages[0]}, re-ranked {stages[1]}")
+
+
+def say_judged(found: JudgedSearch) -> None:
+    """Print how the judged queries are answered, and what their probabilities are worth."""
+    present = found.part(found.present)
+    for name, reranked in (("first stage", False), ("re-ranked", True)):
+        first = _first_is_right(present, reranked=reranked).sum()
+        precision = average_precision(present.order(reranked=reranked), present.right).mean()
+        print(f"judged queries, {name}: first is right {first} of {len(present.right)}, mAP {100 * precision:.1f}")
+    by_similarity = area_under_curve(found.similarity.max(1), found.present)
+    by_match = area_under_curve(found.logits.max(1), found.present)
+    print(f"present against absent, AUC: best similarity {by_similarity:.3f}, best probability {by_match:.3f}")
+    report = calibrate(judged_pairs(found))
+    at_half = next(one for one in report.trade_off if one.probability == LIKELY_FROM)
+    print(
+        f"at {LIKELY_FROM}, queries left out: answered {at_half.answered} of {report.present}, "
+        f"refused {at_half.refused} of {report.absent}; right among {report.likely} likely pairs: "
+        f"{report.likely_right or 0:.1%}, said {report.likely_said or 0:.1%}; "
+        f"log loss {report.log_loss:.4f}, expected calibration error {report.expected_error:.2%}"
+    )
+
+
+def _first_is_right(found: JudgedSearch, *, reranked: bool) -> NDArray[np.bool_]:
+    first = found.order(reranked=reranked)[:, :1]
+    return np.take_along_axis(found.right, first, 1)[:, 0]
+
+
+if __name__ == "__main__":
+    typer.run(main)

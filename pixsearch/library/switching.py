@@ -1,0 +1,202 @@
+"""The switch of a library from one model to another.
+
+Features belong to a content and a model. Those of the old model stay until those of the new one are there, content by
+content, and the rows of photos are not touched. A photo whose content the new model has not read yet counts as changed,
+so that any run of the indexer goes on with the switch. Two ways lead there:
+
+- The old model is still at hand: searches go by it until the new one, the target, has read all that can be reached.
+- It is gone, as after an upgrade: it could answer nothing, and searches go by the new one from the beginning.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, or_, select
+
+from pixsearch.errors import ModelMismatch, ModelNotFound, PixsearchError
+from pixsearch.library.database import Database
+from pixsearch.library.records import LibraryModel, Switch
+from pixsearch.library.schema import (
+    CONTENTS,
+    FEATURES,
+    GRIDS,
+    LOOK_AGAIN,
+    MODELS,
+    PHOTOS,
+    ROOTS,
+    RUNS,
+    TEXT_FEATURES,
+    VECTOR_INDEX,
+)
+from pixsearch.settings import library_place
+
+STATED_RATE = 30.0
+"""Photos a second where the library has not measured it: half of what docs/performance.md has of two cores."""
+_MEASURED_FROM = 100
+"""Photos; what a shorter run takes is mostly its start."""
+
+
+class Models(NamedTuple):
+    """The models of a library by their ids; None is none."""
+
+    in_use: int | None
+    """Whose features are searched."""
+    target: int | None
+    """The one that is to follow it."""
+
+    @property
+    def indexing(self) -> int | None:
+        """Whose features are made."""
+        return self.in_use if self.target is None else self.target
+
+
+def models_of(connection: Connection) -> Models:
+    return Models(*connection.execute(select(VECTOR_INDEX.c.model_id, VECTOR_INDEX.c.target_id)).one())
+
+
+def indexing_model_of(connection: Connection) -> LibraryModel | None:
+    """See `Library.indexing_model`."""
+    return _model(connection, models_of(connection).indexing)
+
+
+def unfinished_model(connection: Connection) -> int | None:
+    """The id of the model that a library is being switched to; None where every content has its features."""
+    if (connection.scalar(select(func.count(MODELS.c.id))) or 0) < 2:
+        return None
+    return models_of(connection).indexing
+
+
+def size_to_compare(model_id: int) -> ColumnElement[int]:
+    """A photo's size, or LOOK_AGAIN where the model has not read its content."""
+    return case((_has_features(model_id), PHOTOS.c.size_bytes), else_=LOOK_AGAIN)
+
+
+def switch_of(connection: Connection) -> Switch | None:
+    """See `Library.switch`."""
+    if (model_id := unfinished_model(connection)) is None:
+        return None
+    models = models_of(connection)
+    waiting = (
+        select(PHOTOS.c.content_id, func.max(case((ROOTS.c.online, 1), else_=0)).label("online"))
+        .join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
+        .where(~_has_features(model_id))
+        .group_by(PHOTOS.c.content_id)
+        .subquery()
+    )
+    to_encode, online = connection.execute(
+        select(func.count(waiting.c.content_id), func.coalesce(func.sum(waiting.c.online), 0))
+    ).one()
+    if not to_encode and models.target is None:
+        return None
+    model = _model(connection, model_id)
+    assert model is not None, "its id is a foreign key"
+    return Switch(model, to_encode, to_encode - online, to_encode / _rate(connection)[0], models.target is None)
+
+
+def waiting_roots(connection: Connection, model_id: int) -> list[bytes]:
+    """The roots with photos whose contents the model has not read."""
+    photos = exists().where(PHOTOS.c.root_id == ROOTS.c.id, ~_has_features(model_id))
+    return list(connection.scalars(select(ROOTS.c.path).where(photos)))
+
+
+def drop_replaced(connection: Connection, models: Models) -> None:
+    """Delete features of models that are not used any more where those of the model in use are there."""
+    kept = [model_id for model_id in models if model_id is not None]
+    for table in (FEATURES, GRIDS, TEXT_FEATURES):
+        its, other = table.columns[0], table.alias()
+        replaced = exists().where(other.columns[0] == its, other.c.model_id == models.in_use)
+        connection.execute(delete(table).where(table.c.model_id.not_in(kept), replaced))
+    used = or_(*(exists().where(table.c.model_id == MODELS.c.id) for table in (FEATURES, TEXT_FEATURES)))
+    connection.execute(delete(MODELS).where(MODELS.c.id.not_in(kept), ~used))
+
+
+def mismatch(connection: Connection, database: Database, name: str, fingerprint: str) -> ModelMismatch:
+    """The error for a model that did not make the library's features: what to run, and what that costs."""
+    models = models_of(connection)
+    used, target = _model(connection, models.in_use), _model(connection, models.target)
+    assert used is not None, "a library without features takes any model"
+    cost, index = _cost(connection, fingerprint), f"pixsearch index{_library_option(database)}"
+    here = f"the library {database.name}"
+    if target is not None and fingerprint in (used.fingerprint, target.fingerprint):
+        way = f"{here} is being switched from the model {_shown(used)} to {_shown(target)}"
+        finish = f"Finish that with: {index} ({_cost(connection, target.fingerprint)})"
+        if fingerprint == target.fingerprint:
+            return ModelMismatch(way, f"Search with {used.name} until then, or f{finish[1:]}")
+        return ModelMismatch(way, f"{finish}, or go back: {index} --model {shlex.quote(used.name)} --switch-model")
+    asked = f"{name} ({fingerprint[:8]})"
+    if name in (used.name, "" if target is None else target.name):
+        old = used if name == used.name else target
+        assert old is not None, "one of the two has the name"
+        return ModelMismatch(
+            f"{here} was indexed by the earlier model {_shown(old)}, which {asked} has replaced",
+            f"Let the new one encode its photos: {index} --switch-model ({cost})",
+        )
+    return ModelMismatch(
+        f"{here} was indexed by the model {_shown(used)}, not by {asked}",
+        "Leave out --model, name another library (--library), or let the new one encode all photos: "
+        f"{index} --model {shlex.quote(name)} --switch-model ({cost})",
+    )
+
+
+def model_is_gone(connection: Connection, database: Database, model: LibraryModel) -> ModelNotFound:
+    """The error for a library whose own model is not on this machine any more."""
+    return ModelNotFound(
+        f"the library {database.name} was indexed by the model {_shown(model)}, which is not there any more",
+        "Bring it back, or let the model that ships encode all photos: "
+        f"pixsearch index{_library_option(database)} --model shipped --switch-model ({_cost(connection, '')})",
+    )
+
+
+def _model(connection: Connection, model_id: int | None) -> LibraryModel | None:
+    columns = select(MODELS.c.fingerprint, MODELS.c.name, MODELS.c.embedding_size)
+    row = connection.execute(columns.where(MODELS.c.id == model_id)).one_or_none()
+    return None if row is None else LibraryModel(*row)
+
+
+def _has_features(model_id: int | None) -> ColumnElement[bool]:
+    """Whether a model has read a photo's content."""
+    return exists().where(FEATURES.c.content_id == PHOTOS.c.content_id, FEATURES.c.model_id == model_id)
+
+
+def _cost(connection: Connection, fingerprint: str) -> str:
+    """What it takes until a model has read all contents."""
+    model_id = connection.scalar(select(MODELS.c.id).where(MODELS.c.fingerprint == fingerprint))
+    read = exists().where(FEATURES.c.content_id == CONTENTS.c.id, FEATURES.c.model_id == model_id)
+    count = connection.scalar(select(func.count(CONTENTS.c.id)).where(~read)) or 0
+    rate, measured = _rate(connection)
+    how = "at the speed of an earlier run" if measured else f"at {rate:.0f} photos a second"
+    return f"{count:,} {'photo' if count == 1 else 'photos'}, {about(count / rate)} {how}"
+
+
+def about(seconds: float) -> str:
+    """A duration that is not exactly known."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 120:
+        return "about 1 minute" if minutes == 1 else f"about {minutes} minutes"
+    return f"about {minutes / 60:.0f} hours"
+
+
+def _rate(connection: Connection) -> tuple[float, bool]:
+    """Photos encoded a second, and whether that was measured in this library: in the last run of many photos."""
+    took_s = RUNS.c.finished_at_s - RUNS.c.started_at_s
+    of_many = select(RUNS.c.encoded / took_s).where(RUNS.c.encoded >= _MEASURED_FROM, took_s > 0)
+    rate = connection.scalar(of_many.order_by(RUNS.c.id.desc()).limit(1))
+    return (STATED_RATE, False) if rate is None else (float(rate), True)
+
+
+def _library_option(database: Database) -> str:
+    """How a command is told of this library, where it is not the one that it takes by itself."""
+    try:
+        place = library_place()
+    except PixsearchError:  # there is no such one without a home directory
+        return f" --library {shlex.quote(database.name)}"
+    is_default = database.name == (place if isinstance(place, str) else str(place.absolute()))
+    return "" if is_default else f" --library {shlex.quote(database.name)}"
+
+
+def _shown(model: LibraryModel) -> str:
+    return f"{model.name} ({model.fingerprint[:8]})"

@@ -1,0 +1,67 @@
+"""Near misses against what is true, the wording's own score taken off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixsearch.search.runtime import Floats
+from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.evaluation.encoding import EncodedPictures
+from pixsearch_trainer.evaluation.near_misses import NearMissScores, score_near_misses, with_near_misses
+from tests.colour_runtime import ColourRuntime
+
+NEAR = ("A blue bus in the snow.", "blue bus")
+
+
+class Wordy(ColourRuntime):
+    """It likes the word "invented" with every picture, and beyond that red texts with red pictures."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Floats:
+        return np.stack([[float("red" in text), 5.0 * ("invented" in text)] for text in texts]).astype(np.float32)
+
+    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        return np.array([float("red" in text) * grid[0] + 5 * ("invented" in text) for grid in grids], np.float32)
+
+
+def test_the_true_sentence_is_the_one_that_the_near_miss_was_made_from() -> None:
+    picture = CaptionedPicture(
+        Path("a"), ("Snow lies there.", "A red bus in the snow."), queries=("red bus", "bus"), near_misses=NEAR
+    )
+    plain = CaptionedPicture(Path("b"), ("A red bus.",))
+
+    [found] = with_near_misses([plain, picture])
+
+    assert (found.true, found.false) == (("A red bus in the snow.", "red bus"), NEAR)
+
+
+def test_a_wording_that_every_picture_likes_does_not_pay() -> None:
+    """Picture 0 is red and the others are not; its near miss is liked more with all of them, and falls behind."""
+    pictures = [
+        CaptionedPicture(Path(name), (f"{true} sentence",), queries=(true,), near_misses=("invented thing", "invented"))
+        for name, true in (("0", "red"), ("1", "grey"), ("2", "grey"))
+    ]
+    encoded = EncodedPictures(
+        pictures, np.array([[1, 1], [0, 1], [0, 1]], np.float32), [bytes([1]), bytes([0]), bytes([0])], {}
+    )
+    stand_in = np.array([0, 2], np.float32), bytes([0])  # it likes "invented" twice as much by similarity
+
+    scores = score_near_misses(Wordy(), with_near_misses(pictures), encoded, stand_in, others=2)
+
+    for name in ("similarity", "joint"):
+        # red: 1 with picture 0, 0 on average with the others; invented: 5 everywhere, so 0 is left of it
+        assert scores[name].true[:, 0].tolist() == [1, 1]
+        assert scores[name].false[:, 0].tolist() == [0, 0]
+        left = scores[f"{name}, stand-in"].true - scores[f"{name}, stand-in"].false
+        assert left[:, 0].tolist() == pytest.approx([0, 0], abs=1e-5)
+
+
+def test_accuracy_counts_equal_scores_by_half() -> None:
+    scores = NearMissScores(
+        np.array([[2, 1, 0, 3], [1, 1, 1, 1]], np.float32), np.array([[1, 1, 1, 1]] * 2, np.float32)
+    )
+
+    assert scores.accuracy == (62.5, 50)

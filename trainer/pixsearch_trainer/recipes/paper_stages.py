@@ -1,0 +1,253 @@
+"""The stages of the paper, each built from the material and its numbers; VQA's and NLVR2's bring their own batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixsearch.model.devices import autocast
+from pixsearch.model.networks import Network
+from pixsearch.model.nlvr2 import PixelBertForNLVR2
+from pixsearch.model.vqa import PixelBertForVQA
+from pixsearch_trainer.batches.draws import CaptionedSet
+from pixsearch_trainer.batches.sources import Augmentation, PairBatch, Source, cached_grids, pair_batches
+from pixsearch_trainer.data import nlvr2, vqa
+from pixsearch_trainer.data.pack import Item
+from pixsearch_trainer.data.pairs import CaptionedPicture, captions_only
+from pixsearch_trainer.objectives.pretraining import PreTrainingObjective
+from pixsearch_trainer.objectives.ranking import RankingBatch, RankingObjective, add_others
+from pixsearch_trainer.recipes.material import Material, as_pictures, fit_missing_statistics
+from pixsearch_trainer.run.stage import Batches, Judge, Objective, Stage, StageOptions, adamw
+
+_VAL_BATCHES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperOptions(StageOptions):
+    """SGD for the CNN and AdamW for the Transformer, with a step schedule (section 4.1)."""
+
+    learning_rate: float = 1e-4
+    train_cnn: bool = True
+    cnn_learning_rate: float = 1e-2
+    cnn_weight_decay: float = 5e-4
+    cnn_momentum: float = 0.9
+    drops: tuple[float, ...] = ()
+    """Shares of the steps after which learning rates fall to a tenth."""
+    warm_up: float = 0.05
+    augment: bool = False
+
+    def falling(self, step: int, steps: int) -> float:
+        """A tenth for each of `drops` that has passed."""
+        return 0.1 ** sum(step >= round(drop * steps) for drop in self.drops)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreTrainingOptions(PaperOptions):
+    """Which parts of pre-training there are (table 6)."""
+
+    epochs: float = 40
+    drops: tuple[float, ...] = (25 / 40, 35 / 40)
+    masked_words: bool = True
+    matching: bool = True
+    sampling: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingOptions(PaperOptions):
+    """The paper's numbers (section 4.2)."""
+
+    epochs: float = 4
+    negatives: int = 20
+    hardest: int = 5
+
+
+class AnswerObjective(Objective):
+    """The loss of what a network answers to questions or statements."""
+
+    def __init__(self, network: PixelBertForVQA | PixelBertForNLVR2, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Args:
+        loss: of logits [items, answers], float32, and the indices of the batch's pictures in the data set [batch].
+        """
+        super().__init__()
+        self.network, self._loss = network, loss
+
+    def forward(self, batch: PairBatch) -> dict[str, Tensor]:
+        return {"loss": self._loss(self.answer(batch).float(), batch.pictures.cpu())}
+
+    def answer(self, batch: PairBatch) -> Tensor:
+        """Return logits [items, answers]."""
+        logits: Tensor = self.network(batch.ids, batch.mask, *batch.seen.grids(self.network.model))
+        return logits
+
+
+def pretraining_stage(material: Material, options: PreTrainingOptions) -> Stage:
+    """MLM and ITM on pairs; val is judged by their loss."""
+    _prepare(material, options)
+    parts = {"masked_words": options.masked_words, "matching": options.matching, "sampling": options.sampling}
+    objective = PreTrainingObjective(material.network, **parts)
+    judge = _judge_by_loss(material, objective, options, others=0)
+    return _stage(material, objective, options, *_training_pairs(material, options), judge)
+
+
+def ranking_stage(material: Material, options: RankingOptions) -> Stage:
+    """A true caption among false ones, by the joint stream's head alone; val is judged by the loss."""
+    _prepare(material, options)
+    objective = RankingObjective(material.network, options.hardest)
+    pairs, steps_an_epoch = _training_pairs(material, options)
+
+    def batches(first: int) -> Iterator[RankingBatch]:
+        for step, batch in enumerate(pairs(first), first):
+            yield add_others(batch, step, material.training, material.run.processor, options.negatives)
+
+    judge = _judge_by_loss(material, objective, options, others=options.negatives)
+    return _stage(material, objective, options, batches, steps_an_epoch, judge)
+
+
+def vqa_stage(material: Material, options: PaperOptions) -> Stage:
+    """A logit for each common answer (VQA, section 4.2); a training question with none of them is left out.
+
+    The loss is binary cross-entropy over the answers, whose targets are what VQA's measure would give for them.
+    """
+    network = _prepare(material, options)
+    assert isinstance(network, PixelBertForVQA)
+    answers = network.config.answers
+    index_of = {answer: index for index, answer in enumerate(answers)}
+    worth = [{index_of[said]: one.worth(said) for said in one.answers if said in index_of} for one in material.items]
+    taught = [index for index, one in enumerate(material.items) if one.split == "train" and worth[index]]
+
+    def loss(logits: Tensor, questions: Tensor) -> Tensor:
+        targets = torch.zeros(logits.shape)
+        for row, question in enumerate(questions.tolist()):
+            for answer, value in worth[taught[question]].items():
+                targets[row, answer] = value
+        total = F.binary_cross_entropy_with_logits(logits, targets.to(logits.device), reduction="sum")
+        return total / len(logits)
+
+    def measure(val: Sequence[vqa.Question], logits: Tensor) -> dict[str, float]:
+        return {"accuracy": vqa.accuracy(val, [answers[index] for index in logits.argmax(1).tolist()])}
+
+    questions = [material.items[index] for index in taught]
+    return _answering_stage(material, options, AnswerObjective(network, loss), questions, measure)
+
+
+def nlvr2_stage(material: Material, options: PaperOptions) -> Stage:
+    """Whether a sentence is true of two pictures (NLVR2, section 4.2), by cross-entropy over false and true."""
+    network = _prepare(material, options)
+    assert isinstance(network, PixelBertForNLVR2)
+    statements = [one for one in material.items if one.split == "train"]
+    truths = torch.tensor([int(one.truth) for one in statements])
+
+    def loss(logits: Tensor, pictures: Tensor) -> Tensor:
+        return F.cross_entropy(logits, truths[pictures[::2] // 2].to(logits.device))
+
+    def measure(val: Sequence[nlvr2.Statement], logits: Tensor) -> dict[str, float]:
+        judged = (logits[:, 1] > logits[:, 0]).tolist()
+        return {"accuracy": nlvr2.accuracy(val, judged), "consistency": nlvr2.consistency(val, judged)}
+
+    return _answering_stage(material, options, AnswerObjective(network, loss), statements, measure)
+
+
+def _answering_stage(
+    material: Material,
+    options: PaperOptions,
+    objective: AnswerObjective,
+    items: Sequence[Item],
+    measure: Callable[[Sequence[Any], Tensor], dict[str, float]],
+) -> Stage:
+    """A stage on items of one or two pictures; the first figure that `measure` takes of val's logits is the score."""
+    data, val = (
+        CaptionedSet(as_pictures(items), material.run.seed),
+        [one for one in material.items if one.split == "val"],
+    )
+    draws, pictures = material.draws(options, torch.ones(len(items))), len(data) // len(items)
+
+    def judge() -> tuple[float, dict[str, object]]:
+        with autocast(material.run.device):
+            logits = torch.cat([objective.answer(batch) for batch in _every(material, val, options)])
+        figures = measure(val, logits)
+        return next(iter(figures.values())), {name: round(value, 2) for name, value in figures.items()}
+
+    batches = material.batches(
+        lambda step: (pictures * draws.at(step)[:, None] + torch.arange(pictures)).flatten(),
+        _source(material, data.pictures, options),
+        mirror=False,  # "left" is an answer
+        data=data,
+    )
+    return _stage(material, objective, options, batches, draws.steps_an_epoch, judge if val else None)
+
+
+def _prepare(material: Material, options: PaperOptions) -> Network:
+    """Train everything, the CNN if it is to be; features are standardised first, where they never were."""
+    network = material.run.network
+    fit_missing_statistics(material, network.model)
+    network.requires_grad_(True).train()
+    network.model.backbone.requires_grad_(options.train_cnn)
+    return network
+
+
+def _training_pairs(material: Material, options: PaperOptions) -> tuple[Batches, int]:
+    """Batches of training pictures with a caption each, as the paper has them, and how many an epoch has."""
+    source, draws = _source(material, material.training.pictures, options), material.draws(options)
+    data = CaptionedSet(captions_only(material.training.pictures), material.run.seed)
+    return material.batches(draws.at, source, mirror=options.augment, data=data), draws.steps_an_epoch
+
+
+def _source(
+    material: Material, pictures: Sequence[CaptionedPicture], options: PaperOptions, *, training: bool = True
+) -> Source:
+    """Pixels where the CNN is trained or pictures are augmented, else the frozen CNN's grids."""
+    if options.train_cnn or options.augment:
+        return material.pixels(pictures, Augmentation() if options.augment and training else None)
+    # Val is judged by one process.
+    return cached_grids(material.grids(pictures, "train") if training else material.grids(pictures, "val", alone=True))
+
+
+def _stage(
+    material: Material,
+    objective: Objective,
+    options: PaperOptions,
+    batches: Batches,
+    steps_an_epoch: int,
+    judge: Judge | None,
+) -> Stage:
+    cnn = {id(parameter) for parameter in material.run.network.model.backbone.parameters()}
+    trained = [parameter for parameter in objective.to(material.run.device).parameters() if parameter.requires_grad]
+    above, below = ([p for p in trained if (id(p) in cnn) is is_cnn] for is_cnn in (False, True))
+    optimizers = [adamw(options, dict.fromkeys(above, options.learning_rate))]
+    if below:
+        rate, decay = options.cnn_learning_rate, options.cnn_weight_decay
+        optimizers.append(torch.optim.SGD(below, rate, momentum=options.cnn_momentum, weight_decay=decay))
+    return Stage(objective, optimizers, batches, options, judge, steps_an_epoch)
+
+
+def _judge_by_loss(material: Material, objective: Objective, options: PaperOptions, others: int) -> Judge | None:
+    """By the loss on the first batches of val, with the same chance at every look; None where there is no val."""
+    if not material.val:
+        return None
+    run, data = material.run, CaptionedSet(captions_only(material.val), material.run.seed)
+
+    def judge() -> tuple[float, dict[str, object]]:
+        losses: list[dict[str, Tensor]] = []
+        with torch.random.fork_rng(devices=[]), autocast(run.device):
+            torch.manual_seed(0)
+            for batch in islice(_every(material, data.pictures, options), _VAL_BATCHES):
+                losses.append(objective(add_others(batch, 0, data, run.processor, others) if others else batch))
+        figures = {name: round(sum(one[name].item() for one in losses) / len(losses), 4) for name in losses[0]}
+        return -figures["loss"], dict(figures)
+
+    return judge
+
+
+def _every(material: Material, items: Sequence[Item], options: PaperOptions) -> Iterator[PairBatch]:
+    """Batches of all pictures of items once, in their order, in one process."""
+    run, data = material.run, CaptionedSet(as_pictures(items), material.run.seed)
+    parts = torch.arange(len(data)).split(2 * options.batch)  # even: an item may have two pictures
+    pairs_at = data.pairs_at(lambda step: parts[min(step, len(parts) - 1)], mirror=False)  # a loader reads ahead
+    source = _source(material, data.pictures, options, training=False)
+    return islice(pair_batches(data, pairs_at, source, run.processor, run.device)(0), len(parts))
