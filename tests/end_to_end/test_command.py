@@ -80,7 +80,7 @@ def as_set(paths: Iterable[Path]) -> set[bytes]:
 
 
 def test_the_first_run_takes_every_photo_and_names_every_file_that_is_none(first_run: Finished, odd: Odd) -> None:
-    assert first_run.stdout == "13 photos: 10 encoded, 0 unchanged, 3 failed\n"
+    assert first_run.stdout == "13 photos: 10 encoded, 0 unchanged, 3 failed\nnot read: 1 .txt\n"
     assert first_run.returncode == 1
     # A slow machine says each minute how far it is.
     ready, *lines = [line for line in first_run.stderr.splitlines() if not PROGRESS.match(line)]
@@ -93,7 +93,7 @@ def test_a_second_run_encodes_nothing_and_says_so(
     pixsearch: Pixsearch, first_run: Finished, odd: Odd, tiny_checkpoint: Path
 ) -> None:
     assert pixsearch("index", odd.folder, "--model", tiny_checkpoint).stdout == (
-        "13 photos: nothing encoded, 10 unchanged, 3 failed\n"
+        "13 photos: nothing encoded, 10 unchanged, 3 failed\nnot read: 1 .txt\n"
     )
 
 

@@ -235,3 +235,32 @@ def test_the_cost_goes_by_the_speed_of_an_earlier_run(indexed: Library, new: Col
     assert "(5 photos, about 20 minutes at the speed of an earlier run)" in str(
         indexed.mismatch(new.name, new.fingerprint)
     )
+
+
+def xmp(title: str) -> str:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>{title}</dc:title></rdf:Description>'
+        "</rdf:RDF></x:xmpmeta>"
+    )
+
+
+def test_what_lies_beside_photos_is_read_during_a_switch_and_changes_encode_nothing_after_it(
+    indexed: Library, new: ColourRuntime, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def titles() -> set[str | None]:
+        return {hit.metadata.title for hit in SearchEngine(indexed, new).search("red", k=100)}
+
+    for colour in COLOURS:
+        (photos / f"{colour}.png.xmp").write_text(xmp("Harbour"))
+    left = stop_at_once(indexed, new, monkeypatch)
+    assert titles() == {"Harbour"}
+
+    assert index(indexed, new) == IndexReport(found=5, unchanged=5 - left, encoded=left, texts=1)
+    assert titles() == {"Harbour"}
+
+    for colour in COLOURS:
+        (photos / f"{colour}.png.xmp").write_text(xmp("Old harbour"))
+    assert index(indexed, new) == IndexReport(found=5, described=5, texts=1)
+    assert titles() == {"Old harbour"}
+    assert verify(indexed).problems == []
