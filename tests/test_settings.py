@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pixsearch.settings import library_place, models_folder
+from pixsearch.errors import PixsearchError
+from pixsearch.library.records import LibraryModel
+from pixsearch.model.checkpoints import is_at_hand
+from pixsearch.settings import compiled_folder, library_place, models_folder
 
 
 def test_the_library_that_is_given_wins_over_the_environment_and_that_over_the_default(
@@ -24,3 +27,17 @@ def test_the_library_that_is_given_wins_over_the_environment_and_that_over_the_d
 
 def test_a_url_is_a_place_as_it_stands() -> None:
     assert library_place("postgresql+psycopg://me@host/photos") == "postgresql+psycopg://me@host/photos"
+
+
+def test_without_a_home_directory_what_is_not_asked_for_by_name_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home(*_: object, **__: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("user_data_path", "user_cache_path", "user_config_path"):
+        monkeypatch.setattr(f"platformdirs.{name}", no_home)
+    monkeypatch.delenv("PIXSEARCH_LIBRARY", raising=False)
+
+    assert compiled_folder() is None
+    assert not is_at_hand(LibraryModel("aa", "mine", 3))
+    with pytest.raises(PixsearchError, match="no home directory"):
+        library_place()

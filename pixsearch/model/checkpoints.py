@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixsearch.durable import write_durably
-from pixsearch.errors import CheckpointInvalid, ModelError, ModelNotFound
+from pixsearch.errors import CheckpointInvalid, ModelNotFound, PixsearchError
 from pixsearch.model.config import Calibration, PixelBertConfig
 from pixsearch.settings import models_folder
 
@@ -67,7 +67,7 @@ def is_at_hand(model: LibraryModel) -> bool:
     """Whether the very model that a library was indexed by is still found by its name."""
     try:
         return fingerprint(find_checkpoint(model.name)) == model.fingerprint
-    except ModelError:
+    except PixsearchError:  # also without a home directory, where names are looked for
         return False
 
 
