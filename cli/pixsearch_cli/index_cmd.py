@@ -239,7 +239,7 @@ def summary(report: IndexReport) -> str:
         parts.append(f"{report.forgotten:,} forgotten")
     parts.append(f"{report.failed:,} failed")
     if report.texts:
-        parts.append(f"{report.texts:,} texts encoded")
+        parts.append(f"{report.texts:,} {'text' if report.texts == 1 else 'texts'} encoded")
     return f"{report.found:,} photos: {', '.join(parts)}"
 
 

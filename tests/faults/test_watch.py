@@ -79,7 +79,7 @@ def test_texts_that_change_are_read_again(photos: Path, tmp_path: Path, pixsearc
         came = read_line(process, "stdout")
         process.kill()
 
-    assert came == "0 photos: nothing encoded, 0 unchanged, 0 failed, 1 texts encoded\n"  # the folder is left alone
+    assert came == "0 photos: nothing encoded, 0 unchanged, 0 failed, 1 text encoded\n"  # the folder is left alone
 
 
 @pytest.mark.slow
