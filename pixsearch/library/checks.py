@@ -172,6 +172,8 @@ def _compare(
         findings.vectors.append(f"{place} and the library differ in {len(wrong)} ids")
         findings.strays = found - expected - untold
         return
+    if not found:  # Milvus Lite fails where vectors are asked of a collection that never had any
+        return
     for ids, vectors in index.parts():
         rows = {
             row.content_id: row.embedding

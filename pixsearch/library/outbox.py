@@ -39,9 +39,10 @@ def note_selected(connection: Connection, content_ids: Select[tuple[int]]) -> No
 
 
 def note_all(connection: Connection) -> None:
-    """Let the index be told of all features."""
+    """Let the index be told of all features of the model in use."""
     connection.execute(delete(VECTOR_OUTBOX))
-    note_selected(connection, select(FEATURES.c.content_id).distinct())
+    in_use = VECTOR_INDEX.c.model_id == FEATURES.c.model_id
+    note_selected(connection, select(FEATURES.c.content_id).join(VECTOR_INDEX, in_use))
 
 
 def waiting(connection: Connection) -> set[int]:
