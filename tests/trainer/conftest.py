@@ -73,8 +73,8 @@ def fit(tiny_start: Path, pack_with_val: Path, tmp_path: Path) -> Fit:
         on_problems: Callable[[Sequence[Problem]], None] = lambda _problems: None,
         **asked: Any,
     ) -> Report:
-        options: dict[str, Any] = {"model": str(tiny_start), "data": (str(pack_with_val),), "workers": 0}
-        options |= {"precision": "no", "out": str(tmp_path / "out"), **asked}
+        options: dict[str, Any] = {"model": str(tiny_start), "data": (str(pack_with_val),), "precision": "no"}
+        options |= {"out": str(tmp_path / "out"), "workers": 0 if "recipe" in asked else None, **asked}
         return train(TrainOptions(**options), Listener(print, on_progress, on_problems))
 
     return fit

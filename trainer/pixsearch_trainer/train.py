@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from pixsearch.decoding import cores
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.library.library import Library
 from pixsearch.model.checkpoints import find_checkpoint, load_network
@@ -42,6 +43,7 @@ from pixsearch_trainer.starting_weights import Start, assemble, for_task
 
 _PACK_SCALE = 10 / 9  # of the CNN's input: room for crops, in a file that can still travel
 _ITEMS_OF_A_DRY_RUN = 64
+_MOST_WORKERS = 8  # each holds two batches of pixels in shared memory: 1 GB of 512 pictures
 _READERS: dict[str, Callable[[Path, Path | None], tuple[Sequence[Item], list[Problem]]]] = {
     "vqa": read_vqa,
     "nlvr2": read_nlvr2,
@@ -85,6 +87,10 @@ def train(asked: TrainOptions, listener: Listener) -> Report:
     folder = RunFolder(Path(asked.out) if asked.out else models_folder() / "my-photos")
     if asked.resume:
         asked = asked.resumed(folder.options())
+        if not _pack(asked, folder).exists():
+            raise UsageError(
+                f"the run in {folder.out} stopped before its pictures were packed", "Start it again without --resume"
+            )
     elif not (asked.dry_run or asked.pack):
         folder.refuse_unfinished()
     recipe = recipe_named(asked.recipe)
@@ -134,7 +140,8 @@ def _train(
     minutes = None if asked.minutes is None or asked.dry_run else asked.minutes - spent
     run = Run(network, processor, folder, accelerator, listener.say, listener.on_progress, asked.seed, minutes)
     pictures, teacher = _taught(asked, items, processor, listener.on_progress)
-    material = Material(run, pictures, asked.workers, teacher)
+    workers = asked.workers if asked.workers is not None else min(cores() // accelerator.num_processes, _MOST_WORKERS)
+    material = Material(run, pictures, workers, teacher)
     if recipe.adjust is not None:
         enough = asked.dry_run or bool(asked.stage)  # each stage is tried, and one that is named runs
         settings = recipe.adjust(settings, sys.maxsize if enough else len(material.training))

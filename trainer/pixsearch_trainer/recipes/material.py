@@ -43,9 +43,9 @@ class Material:
     def __post_init__(self) -> None:
         pictures = as_pictures(self.items)
         self.val, training = of_split(pictures, "val")[:VAL_PICTURES], of_split(pictures, "train")
-        if len(training) < 2:
+        if len(training) < (least := max(2, self.run.accelerator.num_processes)):  # one for each process
             raise DatasetError(
-                f"{len(training)} captioned pictures are too few", "Provide two or more in the split train"
+                f"{len(training)} captioned pictures are too few", f"Provide {least} or more in the split train"
             )
         self.training = CaptionedSet(training, self.run.seed)
 

@@ -190,7 +190,7 @@ PAPER = Recipe(
         "nlvr2": nlvr2_stage,
         "maps": maps_stage,
     },
-    uses=frozenset({"minutes"}),
+    uses=frozenset({"minutes", "workers"}),
     by_default=("pretraining", "ranking", "maps"),
 )
 

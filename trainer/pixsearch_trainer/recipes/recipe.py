@@ -15,7 +15,7 @@ from pixsearch_trainer.run.stage import Stage, StageOptions
 Build = Callable[[Any, Any], Stage]
 """Builds a stage from the material and the stage's options."""
 
-_USED_BY_SOME = ("library", "teacher", "teacher_texts", "minutes")
+_USED_BY_SOME = ("library", "teacher", "teacher_texts", "minutes", "workers")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Recipe:
         for name in asked.stage:
             if name not in self.stages:
                 raise UsageError(f"unknown stage {name!r}", f"--recipe {asked.recipe} has: {', '.join(self.stages)}")
+        for setting in asked.set if asked.minutes is not None else ():
+            key, _, value = setting.partition("=")
+            if key.endswith((".steps", ".epochs")) and value != "0":
+                raise UsageError(f"--minutes and --set {key} both choose how long to train", "Leave out one of them")
         return with_settings(self.options, asked.set)
 
     def chosen(self, asked: TrainOptions) -> list[str]:
