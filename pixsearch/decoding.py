@@ -145,7 +145,7 @@ def decoding_pool(
 ) -> Iterator[DecodingPool]:
     """Open a pool of `each_core` worker processes per core; see `decoding_processes`."""
     with decoding_processes(limits, each_core, preload) as processes:
-        yield DecodingPool(processes, limits, max(AHEAD, 2 * each_core * _cores()))
+        yield DecodingPool(processes, limits, max(AHEAD, 2 * each_core * cores()))
 
 
 @contextmanager
@@ -166,7 +166,7 @@ def decoding_processes(
     with _quiet_stderr():  # a worker that is stopped while it starts prints a traceback that helps nobody
         forkserver.ensure_running()
     pool = ProcessPool(
-        max_workers=each_core * _cores(),
+        max_workers=each_core * cores(),
         initializer=_begin_process,
         initargs=(limits,),
         context=context,
@@ -182,7 +182,8 @@ def decoding_processes(
         pool.join()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

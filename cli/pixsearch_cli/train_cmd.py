@@ -65,7 +65,9 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the data and one step of each stage, and write nothing.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode pictures. [default: 2]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode pictures. [default: one a core, at most 8]")
+    ] = None,
     precision: Annotated[
         Literal["no", "bf16"] | None,
         typer.Option(help="Number format; no is fp32. [default: bf16 where the hardware has it]"),

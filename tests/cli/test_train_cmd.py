@@ -52,7 +52,7 @@ def discs(tmp_path: Path) -> Path:
     return tmp_path / "discs"
 
 
-SMALL = ["--workers", "0", "--precision", "no", "--set", "maps.steps=3"]
+SMALL = ["--precision", "no", "--set", "maps.steps=3"]
 
 
 def assert_refused(outcome: Outcome, exit_code: int, says: str) -> None:

@@ -238,5 +238,5 @@ def test_a_command_without_a_stderr_works_and_keeps_its_messages_out_of_the_resu
         ["sh", "-c", command], env={"HOME": str(home)}, stdout=subprocess.PIPE, text=True, check=False
     )
 
-    assert finished.stdout == "13 photos: nothing encoded, 10 unchanged, 3 failed\n"
+    assert finished.stdout == "13 photos: nothing encoded, 10 unchanged, 3 failed\nnot read: 1 .txt\n"
     assert finished.returncode == 1

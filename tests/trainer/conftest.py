@@ -107,7 +107,7 @@ def fit(tiny_start: Path, pack_with_val: Path, tmp_path: Path) -> Fit:
     ) -> Report:
         paths: dict[str, Any] = {"model": tiny_start, "data": pack_with_val, "out": tmp_path / "out", **options}
         given: dict[str, Any] = {name: str(one) if isinstance(one, Path) else one for name, one in paths.items()}
-        given |= {"data": (given["data"],), "workers": options.get("workers", 0)}
+        given |= {"data": (given["data"],), "workers": options.get("workers", 0 if "recipe" in options else None)}
         return train(TrainOptions(**{"precision": "no", **given}), Listener(print, on_progress, on_problems))
 
     return fit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,11 @@ GIVEN: dict[str, Any] = {
     **{"teacher_texts": "texts.txt", "minutes": 5.0, "seed": 1, "precision": "bf16", "out": "elsewhere"},
     **{"pack": "pack.zip", "resume": True, "dry_run": True},
 }
-UNUSED = {"finetune": {"minutes"}, "shipped": {"library"}, "paper": {"library", "teacher", "teacher_texts"}}
+UNUSED = {
+    "finetune": {"minutes", "workers"},
+    "shipped": {"library"},
+    "paper": {"library", "teacher", "teacher_texts"},
+}
 
 
 def test_a_setting_takes_a_number_a_truth_a_choice_a_list_a_text_or_none() -> None:
@@ -81,6 +86,15 @@ def test_an_option_that_a_recipe_does_not_use_is_refused_and_no_other(recipe: st
             recipe_named(recipe).settings(options)
     else:
         recipe_named(recipe).settings(options)
+
+
+@pytest.mark.parametrize("setting", ["cnn.steps=30", "cnn.epochs=2"])
+def test_minutes_and_a_number_of_steps_contradict_each_other_unless_the_stage_is_left_out(setting: str) -> None:
+    minutes = TrainOptions(recipe="shipped", data=("data.csv",), minutes=5, set=("maps.steps=0", "cnn.batch=8"))
+
+    recipe_named("shipped").settings(minutes)
+    with pytest.raises(UsageError, match=rf"^--minutes and --set {setting.partition('=')[0]} both choose how long"):
+        recipe_named("shipped").settings(replace(minutes, set=(setting,)))
 
 
 def test_stages_run_in_the_recipes_order_and_all_of_them_unless_some_are_named() -> None:

@@ -9,18 +9,20 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from pixsearch.errors import DatasetError, PixsearchError, UsageError
 from pixsearch.model.checkpoints import CONFIG_FILE
 from pixsearch.model.config import Calibration, PixelBertConfig
 from pixsearch.model.words import read_words
-from pixsearch.progress import silent
+from pixsearch.progress import Progress, silent
 from pixsearch_trainer.data.pack import write_pack
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.problems import Problem
+from pixsearch_trainer.run.state import RunFolder
 from tests.other_tasks import write_vqa
 from tests.photos import make_photo
-from tests.trainer.conftest import Fit, figures_in, logged_in, refused
+from tests.trainer.conftest import Fit, MaterialOf, figures_in, logged_in, refused
 
 STEPS = ("maps.steps=3",)
 
@@ -57,6 +59,31 @@ def test_one_picture_is_too_few(fit: Fit, tmp_path: Path) -> None:
     make_photo(tmp_path / "one" / "red.png").with_suffix(".txt").write_text("all red\n")
     with refused(DatasetError, "1 captioned pictures are too few"):
         fit(data=tmp_path / "one")
+
+
+def test_fewer_pictures_than_processes_are_too_few(
+    material_of: MaterialOf, packed: list[CaptionedPicture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Accelerator, "num_processes", 4)
+
+    with pytest.raises(DatasetError, match=r"3 captioned pictures are too few\. Provide 4 or more"):
+        material_of(packed[:3])
+
+
+def test_a_run_that_was_killed_while_it_packed_pictures_is_started_again(
+    fit: Fit, discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "end", lambda folder: None)  # which a killed process does not reach
+        with pytest.raises(KeyboardInterrupt):
+            fit(killed, data=discs)
+
+    with pytest.raises(UsageError, match=r"stopped before its pictures were packed\. Start it again without"):
+        fit(data=discs, resume=True)
+    assert fit(data=discs, set=STEPS).pictures == 6
 
 
 def test_the_paper_names_no_teacher_to_pictures_without_captions(fit: Fit, discs: Path) -> None:

@@ -36,7 +36,7 @@ class TrainOptions:
     weight: tuple[float, ...] = ()
     library: str | None = None
     max_bad: int | None = None
-    workers: int = 2
+    workers: int | None = None
     model: str | None = None
     stage: tuple[str, ...] = ()
     set: tuple[str, ...] = ()

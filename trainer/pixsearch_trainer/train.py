@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from pixsearch.decoding import cores
 from pixsearch.errors import DatasetError, UsageError
 from pixsearch.library.library import Library
 from pixsearch.model.checkpoints import find_checkpoint, load_network
@@ -39,6 +40,7 @@ from pixsearch_trainer.teacher import Teacher, TeacherEmbeddings, caption_by_tea
 
 _PACK_SCALE = 10 / 9  # of the CNN's input: room for crops, in a file that can still travel
 _ITEMS_OF_A_DRY_RUN = 64
+_MOST_WORKERS = 8  # each holds two batches of pixels in shared memory: 1 GB of 512 pictures
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ def train(options: TrainOptions, listener: Listener) -> Report:
     folder = RunFolder(Path(options.out) if options.out else models_folder() / "my-photos")
     if options.resume:
         options = options.resumed(folder.options())
+        if not _pack(options, folder).exists():
+            raise UsageError(
+                f"the run in {folder.out} stopped before its pictures were packed", "Start it again without --resume"
+            )
     elif not (options.dry_run or options.pack):
         folder.refuse_unfinished()
     recipe = recipe_named(options.recipe)
@@ -103,7 +109,10 @@ def train(options: TrainOptions, listener: Listener) -> Report:
             minutes = None if options.dry_run else options.minutes
             callbacks = listener.say, listener.on_progress
             run = Run(network, processor, folder, accelerator, *callbacks, options.seed, minutes, started)
-            material = Material(run, *_taught(options, items, run), options.workers)
+            workers = options.workers
+            if workers is None:
+                workers = min(cores() // accelerator.num_processes, _MOST_WORKERS)
+            material = Material(run, *_taught(options, items, run), workers)
             run.train(recipe.plan(options, settings, material), options.resume)
             if accelerator.is_main_process:
                 if task.name == "retrieval":

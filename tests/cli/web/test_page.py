@@ -279,11 +279,14 @@ def test_what_is_less_likely_is_below_a_line(page: Page, serve: Serve, model: Co
     assert names(page)[0] == "pink.png"
     line = page.get_by_role("heading", name="Less likely")
     expect(line).to_be_visible()
-    tops = [page.locator(f"#results button[title$='{name}']").bounding_box() for name in ("/pink.png", "/dark red.png")]
-    middle = line.bounding_box()
-    assert middle is not None
-    likely, other = (top["y"] for top in tops if top)
-    assert likely < middle["y"] < other
+    page.wait_for_function(  # tiles move to their places after the answer
+        """line => {
+            const top = (element) => element.getBoundingClientRect().top;
+            const tile = (name) => document.querySelector(`#results button[title$='${name}']`);
+            return top(tile("/pink.png")) < top(line) && top(line) < top(tile("/dark red.png"));
+        }""",
+        arg=line.element_handle(),
+    )
     other_photo = page.locator("#results button[title$='/dark red.png']")
     expect(other_photo).to_have_accessible_name("dark red.png, match 4.7 %, less likely")
     expect(page.get_by_role("status")).to_have_text("The best matches first.")

@@ -48,9 +48,9 @@ class Material:
         pictures = as_pictures(self.items)
         val, training = of_split(pictures, "val"), of_split(pictures, "train")
         self.val = val[:: max(1, math.ceil(len(val) / VAL_PICTURES))]  # some of each set
-        if len(training) < 2:
+        if len(training) < (least := max(2, self.run.accelerator.num_processes)):  # one for each process
             raise DatasetError(
-                f"{len(training)} captioned pictures are too few", "Provide two or more in the split train"
+                f"{len(training)} captioned pictures are too few", f"Provide {least} or more in the split train"
             )
         self.training = CaptionedSet(training, self.run.seed)
 

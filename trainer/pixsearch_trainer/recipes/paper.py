@@ -59,7 +59,7 @@ PAPER = Recipe(
         "nlvr2": nlvr2_stage,
         "maps": maps_stage,
     },
-    uses=frozenset({"minutes"}),
+    uses=frozenset({"minutes", "workers"}),
     by_default=("pretraining", "ranking", "maps"),
     tasks={
         "vqa": Task("vqa", Question, read_vqa, common_answers),

@@ -21,7 +21,7 @@ from pixsearch_trainer.run.stage import Stage, StageOptions
 Build = Callable[[Material, Any], Stage]
 """Builds a stage from the material and the stage's options."""
 
-_USED_BY_SOME = ("library", "teacher", "teacher_texts", "minutes")
+_USED_BY_SOME = ("library", "teacher", "teacher_texts", "minutes", "workers")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,10 @@ class Recipe:
                 raise UsageError(f"unknown stage {name!r}", f"--recipe {options.recipe} has: {', '.join(self.stages)}")
             if name in self.tasks and len(options.stage) > 1:
                 raise UsageError(f"--stage {name} cannot be combined with other stages", "Run each by itself")
+        for setting in options.set if options.minutes is not None else ():
+            key, _, value = setting.partition("=")
+            if key.endswith((".steps", ".epochs")) and value != "0":
+                raise UsageError(f"--minutes and --set {key} both choose how long to train", "Leave out one of them")
         return with_settings(self.options, options.set)
 
     def chosen(self, options: TrainOptions) -> list[str]:

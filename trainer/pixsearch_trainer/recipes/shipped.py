@@ -55,5 +55,5 @@ SHIPPED = Recipe(
         "pixels": pixels_stage,
         "joint": joint_stage,
     },
-    uses=frozenset({"teacher", "teacher_texts", "minutes"}),
+    uses=frozenset({"teacher", "teacher_texts", "minutes", "workers"}),
 )
