@@ -51,7 +51,7 @@ class Section:
     explanations: Sequence[Explanation | None]
     """One for each hit; None where there are no words to explain."""
     unknown_words: Sequence[str] = ()
-    """Those of the query that nobody taught the model."""
+    """Words of the query that the model was never taught."""
 
 
 def write_page(file: Path, sections: Sequence[Section]) -> None:

@@ -46,7 +46,7 @@ class LoadedFile:
     """The stamp of those files."""
 
     def needs_decoding(self, encoded: Collection[bytes]) -> bool:
-        """Whether only its digest was asked for, and that is not among those that are encoded."""
+        """Whether only the digest was requested, and no encoded content has it."""
         return self.decoded is None and self.content is None and self.metadata is None and self.digest not in encoded
 
 

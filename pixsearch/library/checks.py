@@ -90,7 +90,7 @@ def _check_rows(connection: Connection, findings: Findings) -> None:
             PHOTOS.c.root_id,
             PHOTOS.c.content_id,
             PHOTOS.c.size_bytes,
-            # Of whatever model: those that a switch has not read yet the next run encodes by itself.
+            # By any model: the next run encodes what an unfinished switch has left.
             exists().where(
                 FEATURES.c.content_id == PHOTOS.c.content_id,
                 GRIDS.c.content_id == FEATURES.c.content_id,

@@ -213,7 +213,7 @@ class Library:
     def known_photos(self, folder: bytes) -> Iterator[list[KnownFile]]:
         """The photos at or below a folder, in the order of their paths as bytes, some thousands at a time.
 
-        While the library is being switched to another model, those that it has not read come with the size LOOK_AGAIN.
+        During a switch to another model, photos that it has not encoded have the size LOOK_AGAIN.
         """
         sidecars = case((PHOTOS.c.metadata_version < METADATA_VERSION, OUTDATED), else_=PHOTOS.c.sidecars)
         return self._known(folder, PHOTOS, sidecars)

@@ -115,8 +115,8 @@ class Candidate:
 
     content_id: int
     paths: tuple[FilePath, ...]
-    """Every photo with this content; those that pass the filters first, of these those that can be reached, then by
-    name. Never empty."""
+    """Every photo with this content, never empty: photos that pass the filters come first, and among them photos that
+    can be reached; then by name."""
     metadata: Metadata
     """Of the first of the paths."""
     embedding: NDArray[np.float32]

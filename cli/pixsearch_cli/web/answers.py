@@ -44,7 +44,7 @@ class SearchAnswer(BaseModel):
     """The hits, best first."""
 
     hits: list[HitAnswer]
-    unknown_words: list[str] = Field(description="Words of the query that nobody taught the model.")
+    unknown_words: list[str] = Field(description="Words of the query that the model was never taught.")
     uploads: list[str] = Field(description="Names of the pictures that were sent, for `like` in later searches.")
 
     model_config = ConfigDict(

@@ -1,6 +1,6 @@
 """What an XMP packet says (XMP specification, parts 1 and 2), also one that is damaged as other programs read it.
 
-libxml2 recovers what is no XML: prefixes that nobody declared, an older packet's tail, control characters. It loads
+libxml2 recovers from invalid XML: undeclared prefixes, an older packet's tail, control characters. It loads
 nothing that a document refers to, and expands nothing.
 """
 
