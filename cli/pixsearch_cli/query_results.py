@@ -36,7 +36,7 @@ def print_json_lines(hits: Sequence[Hit], query: str | None, unknown_words: Sequ
 
 
 def never_taught(words: Sequence[str]) -> str:
-    """Say which words of a query nobody taught the model."""
+    """Say which words of a query the model was never taught."""
     quoted = [f'"{word}"' for word in words]
     return f"the model was never taught {' or '.join(filter(None, [', '.join(quoted[:-1]), quoted[-1]]))}"
 

@@ -23,7 +23,7 @@ def count_words(sentences: Iterable[str]) -> Counter[str]:
 
 
 def unknown_words(text: str, taught: Mapping[str, int] | None) -> tuple[str, ...]:
-    """Return the words of a text that nobody taught the model, each once and as it is written there.
+    """Return the words of a text that the model was never taught, each once, spelled as in the text.
 
     A word counts as taught in its singular and its plural. Where no words were counted none is unknown.
     """

@@ -48,7 +48,7 @@ class SearchEngine:
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
         """The k best pictures, best first; fewer where the library holds fewer that pass filters and threshold.
 
-        Those that are not likely (`Hit.likely`) come behind those that are. The order is the same on every run: equal
+        Likely hits (`Hit.likely`) come before the others. The order is the same on every run: equal
         matches by similarity, equal similarities by path. Raises UsageError, ModelMismatch, PictureError for a picture
         in the query that cannot be read, LibraryError.
         """
@@ -138,7 +138,7 @@ class SearchEngine:
         ]
 
     def unknown_words(self, query: Query) -> tuple[str, ...]:
-        """Return the words of a query that nobody taught the model: what they find is a guess."""
+        """Return the words of a query that the model was never taught: what they find is a guess."""
         return tuple(dict.fromkeys(word for part in query.words for word in self._runtime.unknown_words(part.text)))
 
     def explain(self, words: str, content_id: int) -> Explanation | None:
@@ -329,9 +329,9 @@ def _shown_by_its_best(group: _Found, similarities: Mapping[int, float]) -> _Fou
 
 
 def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
-    """Return the candidate once for each of its photos that passes, that one in front; those that are there first.
+    """Return a copy of the candidate for each photo that passes, with that photo in front; photos that exist come first.
 
-    Where one of them is there, those that are not are left out: a drive was unplugged, or has another mount point.
+    If any of them exists, missing photos are left out: a drive was unplugged, or has another mount point.
     """
     passing = len(candidate.paths) if candidate.passing < 0 else max(candidate.passing, 1)
     there = [place for place in range(passing) if may_exist(candidate.paths[place])]

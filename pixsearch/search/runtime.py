@@ -49,7 +49,7 @@ class Runtime(Protocol):
         """The ITM logit of each text [n] with one picture."""
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
-        """The words of a text that nobody taught the model, as far as it knows."""
+        """The words of a text that the model was never taught, as far as it knows."""
 
     def probability(self, logits: Floats) -> Floats | None:
         """For each pair the probability that a person would say that the picture shows what the words say [n]; None

@@ -92,7 +92,7 @@ def predict_left_out(pairs: KnownPairs) -> Doubles:
 def fit(pairs: KnownPairs) -> Calibration:
     """Return the slope and intercept under which what is right and wrong is most likely, by Newton's method.
 
-    Raises UsageError where none is right or none is wrong, or where those that are right have no higher logits.
+    Raises UsageError if no pair is right, no pair is wrong, or right pairs do not have higher logits than wrong ones.
     """
     if pairs.right.all() or not pairs.right.any():
         raise UsageError("there is too little to calibrate on", "Provide pairs that are right and pairs that are wrong")
