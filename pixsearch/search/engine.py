@@ -329,7 +329,7 @@ def _shown_by_its_best(group: _Found, similarities: Mapping[int, float]) -> _Fou
 
 
 def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
-    """Return a copy of the candidate for each photo that passes, with that photo in front; photos that exist come first.
+    """Return a copy of the candidate for each photo that passes, with that photo in front; existing photos first.
 
     If any of them exists, missing photos are left out: a drive was unplugged, or has another mount point.
     """
