@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import string
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -15,8 +17,10 @@ from torch import nn
 
 from pixsearch.model.checkpoints import save_checkpoint
 from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.graphs import GRAPHS_FILE
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.model.tracing import add_graphs
 
 # Where bert-base-uncased has them.
 SPECIAL_TOKENS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
@@ -24,6 +28,13 @@ SPECIAL_TOKENS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]"
 
 def make_tiny_checkpoint(folder: Path, seed: int = 0) -> Path:
     """Save a tiny Pixel-BERT to `folder`, the same one for the same seed. It spells words letter by letter."""
+    make_checkpoint_without_graphs(folder, seed)
+    (folder / GRAPHS_FILE).write_bytes(_graphs())
+    return folder
+
+
+def make_checkpoint_without_graphs(folder: Path, seed: int = 0) -> Path:
+    """Save the same where no CPU searches with it."""
     tokenizer = _spelling_tokenizer()
     config = PixelBertConfig(
         backbone="efficientnet_lite0",
@@ -42,6 +53,15 @@ def make_tiny_checkpoint(folder: Path, seed: int = 0) -> Path:
         _measure_batch_norms(model.model.backbone, torch.randn(8, 3, 64, 64))
     save_checkpoint(folder, model, PixelBertProcessor(config, tokenizer))
     return folder
+
+
+@cache
+def _graphs() -> bytes:
+    """The graphs of every tiny checkpoint: they depend on its config alone."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = make_checkpoint_without_graphs(Path(scratch))
+        add_graphs(folder)
+        return (folder / GRAPHS_FILE).read_bytes()
 
 
 def _spelling_tokenizer() -> Tokenizer:

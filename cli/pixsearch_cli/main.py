@@ -12,6 +12,7 @@ import typer
 
 from pixsearch import PixsearchError, __version__
 from pixsearch_cli import (
+    add_graphs_cmd,
     calibrate_cmd,
     config_cmd,
     evaluate_cmd,
@@ -50,6 +51,7 @@ app.command("repair")(verify_cmd.repair)
 app.command("train")(train_cmd.train)
 app.command("evaluate")(evaluate_cmd.evaluate)
 app.command("calibrate")(calibrate_cmd.calibrate)
+app.command("add-graphs")(add_graphs_cmd.add_graphs)
 app.command("config")(config_cmd.config)
 
 

@@ -29,7 +29,8 @@ SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_NAME = "shipped"
 CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
 
-_INT8, _SCALE = ".int8", ".scale"
+INT8, SCALE = ".int8", ".scale"
+"""Endings of the two tensors that stand for one kept in 8 bits."""
 _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
 
 
@@ -120,8 +121,8 @@ def save_checkpoint(folder: Path, model: Network, processor: PixelBertProcessor)
         tensor = tensor.detach().cpu().contiguous()
         if name == _WORD_EMBEDDINGS:
             scale = tensor.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
-            tensors[name + _INT8] = (tensor / scale).round().to(torch.int8)
-            tensors[name + _SCALE] = scale
+            tensors[name + INT8] = (tensor / scale).round().to(torch.int8)
+            tensors[name + SCALE] = scale
         elif tensor.is_floating_point() and tensor.dim() > 1:
             tensors[name] = tensor.half()
         else:
@@ -162,12 +163,12 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
             f"{folder / CONFIG_FILE} names the unknown backbone {backbone!r}; known backbones: {', '.join(BACKBONES)}",
             "Train the checkpoint again, or install a newer pixsearch",
         )
-    with _only_whole_weights(folder):
+    with only_whole_weights(folder):
         state = {
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in load_file(folder / WEIGHTS_FILE).items()
         }
-        state[_WORD_EMBEDDINGS] = state.pop(_WORD_EMBEDDINGS + _INT8) * state.pop(_WORD_EMBEDDINGS + _SCALE)
+        state[_WORD_EMBEDDINGS] = state.pop(_WORD_EMBEDDINGS + INT8) * state.pop(_WORD_EMBEDDINGS + SCALE)
         _drop_closed_gate(folder, state)
         model = build_network(processor.config)
         model.load_state_dict(state, strict=True)
@@ -192,19 +193,19 @@ def mean_pixel(folder: Path) -> NDArray[np.float32]:
     """The mean pixel feature of the pictures that a checkpoint was trained on, [channels]. Raises CheckpointInvalid."""
     from safetensors import safe_open
 
-    with _only_whole_weights(folder), safe_open(folder / WEIGHTS_FILE, "np") as tensors:
+    with only_whole_weights(folder), safe_open(folder / WEIGHTS_FILE, "np") as tensors:
         mean: NDArray[np.float32] = tensors.get_tensor("model.standardise.mean")
     return mean
 
 
 @contextmanager
-def _only_whole_weights(folder: Path) -> Iterator[None]:
+def only_whole_weights(folder: Path) -> Iterator[None]:
     """What goes wrong while a checkpoint's weights are read is a CheckpointInvalid."""
     from safetensors import SafetensorError
 
     try:
         yield
-    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointInvalid(
             f"{folder / WEIGHTS_FILE} does not hold the weights of its config ({reason})", _COPY_AGAIN

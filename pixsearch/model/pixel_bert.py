@@ -312,8 +312,6 @@ class PixelBertForRetrieval(nn.Module):
             similarity: [batch], the dot product of each pair's two embeddings.
             pixel_mask: [batch or 1, pixels], True where a pixel stands; without it all are read.
         """
-        if self.late_interaction.closed:
-            return similarity
         words = self.read_each_word(ids, mask)
         found: Tensor = self.late_interaction(words, mask, self.model.standardise(grid), pixel_mask)
         return similarity + found / self.maps.scale

@@ -1,11 +1,13 @@
-"""What is done with the checkpoint that a run leaves: val chooses the default order, and calibrates it."""
+"""What is done with the checkpoint that a run leaves: graphs for a CPU, the default order and a calibration by val."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pixsearch.durable import write_durably
 from pixsearch.errors import UsageError
 from pixsearch.model.checkpoints import CONFIG_FILE
 from pixsearch.model.config import PixelBertConfig
@@ -21,6 +23,23 @@ from pixsearch_trainer.evaluation.measure import evaluate
 _QUERIES = 200
 _CANDIDATES = 32
 _FEWEST_CAPTIONS = 50  # a curve fitted on fewer says little
+
+
+def give_graphs(checkpoint: Path, other: Path, say: Callable[[str], None]) -> None:
+    """Give a checkpoint the graphs that a CPU needs to search with it: those of another one with the same shapes, or
+    new ones. Without OpenVINO, as on some machines with a GPU, it gets none."""
+    if importlib.util.find_spec("openvino") is None:
+        say(f"no graphs for CPUs, for want of OpenVINO; where that is installed, run pixsearch add-graphs {checkpoint}")
+        return
+    from pixsearch.model.graphs import GRAPHS_FILE, fitting_graphs
+    from pixsearch.model.tracing import add_graphs
+
+    config = PixelBertConfig.load(checkpoint / CONFIG_FILE)
+    fitting = fitting_graphs(checkpoint, config) or fitting_graphs(other, config)
+    if fitting is None:
+        add_graphs(checkpoint)
+    else:
+        write_durably(checkpoint / GRAPHS_FILE, fitting)
 
 
 def finish(

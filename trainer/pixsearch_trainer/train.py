@@ -27,7 +27,7 @@ from pixsearch_trainer.data.pack import Item, is_pack, read_pack, write_pack
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.problems import Problem
 from pixsearch_trainer.data.reading import DataSet, read_sets
-from pixsearch_trainer.finishing import finish
+from pixsearch_trainer.finishing import finish, give_graphs
 from pixsearch_trainer.options import TrainOptions
 from pixsearch_trainer.recipes import recipe_named
 from pixsearch_trainer.recipes.material import Material, as_pictures
@@ -119,6 +119,8 @@ def train(options: TrainOptions, listener: Listener) -> Report:
                     pictures = material.training.pictures
                     texts = (text for one in pictures for text in (*one.captions, *one.queries, *one.labels))
                     add_words(folder.out, processor.words_taught, texts)
+                    if not options.dry_run:
+                        give_graphs(folder.out, find_checkpoint(options.model), listener.say)
                 if recipe.calibrates and not options.dry_run:
                     finish(folder.out, material.val, *callbacks)
                 folder.end()

@@ -1,0 +1,25 @@
+"""`pixsearch add-graphs`: make a checkpoint one that a CPU can search with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def add_graphs(
+    model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="The checkpoint: its name, or its folder.")],
+) -> None:
+    """Add to a checkpoint the graphs that a CPU runs.
+
+    pixsearch train does so itself. Use it for checkpoints of an older pixsearch, or of a machine without OpenVINO.
+
+    For example: pixsearch add-graphs my-model
+    """
+    from pixsearch.model.checkpoints import find_checkpoint
+    from pixsearch.model.graphs import GRAPHS_FILE
+    from pixsearch.model.tracing import add_graphs as trace
+
+    checkpoint = find_checkpoint(model)
+    trace(checkpoint)
+    print(checkpoint / GRAPHS_FILE)

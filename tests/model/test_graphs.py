@@ -1,0 +1,106 @@
+"""Graphs that travel with a checkpoint: without weights, true to the code, and refused where they do not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from pixsearch.errors import CheckpointInvalid
+from pixsearch.model.checkpoints import CONFIG_FILE, SHIPPED, WEIGHTS_FILE, load_checkpoint
+from pixsearch.model.config import Calibration, PixelBertConfig
+from pixsearch.model.forwards import FORWARDS
+from pixsearch.model.graphs import GRAPHS_FILE, filled_graph, fitting_graphs, load_graphs
+from pixsearch.model.tracing import trace
+
+
+@pytest.fixture
+def folder(speaking: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(speaking, tmp_path / "checkpoint"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORWARDS)
+def test_the_graphs_that_ship_are_what_the_code_computes(name: str) -> None:
+    forward = FORWARDS[name](load_checkpoint(SHIPPED)[0]).eval()
+    compiled = openvino.Core().compile_model(graph_of(SHIPPED, name), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    retraced = openvino.Core().read_model(*trace(forward))
+    with zipfile.ZipFile(SHIPPED / GRAPHS_FILE) as archive:
+        shipped = openvino.Core().read_model(archive.read(f"{name}.xml"), archive.read(f"{name}.bin"))
+    inputs = forward.example()
+    given = compiled([tensor.numpy() for tensor in inputs])[0]
+    expected = forward(*inputs).detach().numpy()
+
+    assert operations(shipped) == operations(retraced)
+    assert given == pytest.approx(expected, abs=0.001 * float(np.abs(expected).max()))
+
+
+def graph_of(folder: Path, name: str) -> openvino.Model:
+    return filled_graph(load_graphs(folder), name, folder)
+
+
+def operations(graph: openvino.Model) -> list[tuple[str, str]]:
+    """The kinds of a graph's nodes and their attributes, in an order that does not depend on names."""
+    return sorted((node.get_type_name(), str(node.get_attributes())) for node in graph.get_ops())
+
+
+def test_the_graphs_that_ship_hold_no_weights() -> None:
+    assert (SHIPPED / GRAPHS_FILE).stat().st_size < 200_000
+
+
+def test_weights_are_read_from_where_the_checkpoint_has_them(folder: Path) -> None:
+    ids, mask = np.array([[101, 104, 102]]), np.ones((1, 3), bool)
+    before = openvino.Core().compile_model(graph_of(folder, "embed_texts"), "CPU")([ids, mask])[0]
+    weights = load_file(folder / WEIGHTS_FILE)
+    save_file(
+        {name: -tensor if name == "maps.text_map.weight" else tensor for name, tensor in weights.items()},
+        folder / WEIGHTS_FILE,
+    )
+
+    after = openvino.Core().compile_model(graph_of(folder, "embed_texts"), "CPU")([ids, mask])[0]
+
+    assert np.abs(after - before).max() > 0.1
+
+
+def test_a_checkpoint_without_graphs_is_refused_with_the_command_that_adds_them(folder: Path) -> None:
+    (folder / GRAPHS_FILE).unlink()
+
+    with pytest.raises(CheckpointInvalid, match=f"pixsearch add-graphs {folder}"):
+        graph_of(folder, "match")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda zipped: zipped[:-100], lambda zipped: zipped.replace(b"match.xml", b"other.xml")]
+)
+def test_damaged_graphs_are_refused_likewise(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    (folder / GRAPHS_FILE).write_bytes(damage((folder / GRAPHS_FILE).read_bytes()))
+
+    with pytest.raises(CheckpointInvalid, match=f"pixsearch add-graphs {folder}"):
+        graph_of(folder, "match")
+
+
+def test_graphs_fit_configs_that_compute_alike_and_no_others(folder: Path) -> None:
+    config = PixelBertConfig.load(folder / CONFIG_FILE)
+
+    assert fitting_graphs(folder, dataclasses.replace(config, rerank=False, calibration=Calibration(1.0, 0.0)))
+    assert fitting_graphs(folder, dataclasses.replace(config, heads=4)) is None
+
+
+@pytest.mark.parametrize("change", ["missing", "reshaped"])
+def test_weights_that_are_not_those_of_the_graphs_are_refused(folder: Path, change: str) -> None:
+    weights = load_file(folder / WEIGHTS_FILE)
+    tensor = weights.pop("itm_head.0.weight")
+    if change == "reshaped":
+        weights["itm_head.0.weight"] = np.concatenate([tensor, tensor])
+    save_file(weights, folder / WEIGHTS_FILE)
+
+    with pytest.raises(CheckpointInvalid, match="does not hold the weights of its config"):
+        graph_of(folder, "match")
