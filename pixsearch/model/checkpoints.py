@@ -1,4 +1,4 @@
-"""Checkpoints on disk: a folder with config.json, tokenizer.json, model.safetensors and perhaps words.txt."""
+"""Checkpoints on disk: config.json, tokenizer.json and model.safetensors, and perhaps graphs.zip and words.txt."""
 
 from __future__ import annotations
 

@@ -14,11 +14,13 @@ from accelerate import Accelerator
 from pixsearch.errors import DatasetError, PixsearchError, UsageError
 from pixsearch.model.checkpoints import CONFIG_FILE
 from pixsearch.model.config import Calibration, PixelBertConfig
+from pixsearch.model.graphs import GRAPHS_FILE
 from pixsearch.model.words import read_words
 from pixsearch.progress import Progress, silent
 from pixsearch_trainer.data.pack import write_pack
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.problems import Problem
+from pixsearch_trainer.finishing import give_graphs
 from pixsearch_trainer.run.state import RunFolder
 from tests.other_tasks import write_vqa
 from tests.photos import make_photo
@@ -122,7 +124,7 @@ def test_a_pack_is_trained_on_elsewhere_with_the_same_result(fit: Fit, discs: Pa
 
     assert weights_of(tmp_path / "elsewhere") == weights_of(out)
     assert moved.exists()
-    left = {"config.json", "tokenizer.json", "model.safetensors", "log.jsonl"}  # and figures.json where there is val
+    left = {"config.json", "tokenizer.json", "model.safetensors", "graphs.zip", "log.jsonl"}  # and figures.json with val
     assert {file.name for file in out.iterdir()} == left
 
 
@@ -215,6 +217,28 @@ def test_a_recipe_that_does_not_calibrate_keeps_no_calibration_of_other_weights(
     fit(model=start, recipe="shipped", stage=("maps",), set=STEPS)
 
     assert PixelBertConfig.load(tmp_path / "out" / CONFIG_FILE).calibration is None
+
+
+def test_a_run_leaves_the_graphs_of_its_start_where_the_shapes_are_the_same(
+    fit: Fit, tiny_start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixsearch.model.tracing.add_graphs", None)
+
+    fit(set=STEPS)
+
+    assert (tmp_path / "out" / GRAPHS_FILE).read_bytes() == (tiny_start / GRAPHS_FILE).read_bytes()
+
+
+def test_a_run_without_openvino_leaves_no_graphs_and_says_how_to_add_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said: list[str] = []
+
+    give_graphs(tmp_path, tmp_path, said.append)
+
+    assert not list(tmp_path.iterdir())
+    assert [line.endswith(f"pixsearch add-graphs {tmp_path}") for line in said] == [True]
 
 
 @pytest.mark.parametrize("setting", ["maps.feature_dropout=2", "maps.batch=0", "late.softness=-1", "maps.share=0"])
