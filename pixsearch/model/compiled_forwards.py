@@ -34,7 +34,7 @@ from pixsearch.settings import compiled_folder
 
 Bytes = NDArray[np.uint8]
 
-_TOGETHER = ("encode_pictures", "embed_pictures", "embed_texts", "match")
+_TOGETHER = ("encode_pictures", "embed_pictures", "read_texts", "map_pixels", "match")
 """What is compiled together: a run over photos also makes ready what the first query needs."""
 _COMPILER = "pixsearch.model.compiling"
 INVALID = 3

@@ -304,7 +304,7 @@ class PixelBertForRetrieval(nn.Module):
         """Return what both streams say of pairs, each read alone [batch]: similarity + late interaction / scale.
 
         Late interaction gives logits; divided by what turns similarities into logits, it can be added to them without
-        a weight of its own. While it is closed, this is the similarity.
+        a weight of its own. While it is closed, this is the similarity. A search computes it by `late_scores`.
 
         Args:
             ids, mask: [batch or 1, words]; a single sentence is paired with every picture.
@@ -312,8 +312,6 @@ class PixelBertForRetrieval(nn.Module):
             similarity: [batch], the dot product of each pair's two embeddings.
             pixel_mask: [batch or 1, pixels], True where a pixel stands; without it all are read.
         """
-        if self.late_interaction.closed:
-            return similarity
         words = self.read_each_word(ids, mask)
         found: Tensor = self.late_interaction(words, mask, self.model.standardise(grid), pixel_mask)
         return similarity + found / self.maps.scale
