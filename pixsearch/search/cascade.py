@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixsearch.search.runtime import Floats
+from pixsearch.model.late_scores import ReadText
+from pixsearch.search.runtime import Floats, Runtime
 
 ORDERED = 64
 """How many candidates late interaction orders at least: more find little (docs/experiments.md)."""
@@ -48,11 +49,15 @@ class CascadeScores:
     logits: Floats  # [parts, items], NaN where the joint stream did not read the pair
     match: Floats  # [items], the weighted sum of the logits
     order: Indices  # [items], the best first: those that the joint stream read, then the others by late score
-    read: NDArray[np.bool_]  # [items], True where the joint stream read
+    read: NDArray[np.bool_]  # [items], True where the joint stream read the item
+
+    def match_of(self, place: int) -> float | None:
+        """Return the match of an item; None where the joint stream did not read it."""
+        return float(self.match[place]) if self.read[place] else None
 
 
 def cascade(
-    late: Floats, weights: Floats, candidates: int, match: Callable[[int, Indices, Floats], Floats]
+    late: Floats, weights: Sequence[float], candidates: int, match: Callable[[int, Indices, Floats], Floats]
 ) -> CascadeScores:
     """Let the joint stream read the items that are best by the weighted sum of late scores.
 
@@ -62,11 +67,53 @@ def cascade(
         candidates: how many items are read.
         match: a part, the places of items, and the late scores of both -> ITM logits [places].
     """
-    by_late = best_by_late(weights @ late)
+    factors = np.array(weights, np.float32)
+    by_late = best_by_late(factors @ late)
     chosen, rest = np.sort(by_late[:candidates]), by_late[candidates:]
     logits = np.full(late.shape, np.nan, np.float32)
     for part, scores in enumerate(late):
         logits[part, chosen] = match(part, chosen, scores[chosen])
-    total: Floats = weights @ logits
+    total: Floats = factors @ logits
     order = np.concatenate([chosen[best_by_match(total[chosen])], rest])
-    return CascadeScores(late, logits, total, order, ~np.isnan(logits[0]))
+    return CascadeScores(late, logits, total, order, np.isin(np.arange(late.shape[1]), chosen))
+
+
+def rerank_pictures(
+    runtime: Runtime,
+    texts: Sequence[ReadText],
+    weights: Sequence[float],
+    grids: Sequence[bytes],
+    embeddings: Floats,
+    candidates: int,
+) -> CascadeScores:
+    """Run the second stage for texts with these weights on pictures [pictures], given by their grids and embeddings."""
+
+    def match(part: int, places: Indices, late: Floats) -> Floats:
+        return runtime.match([texts[part]], [grids[place] for place in places], late)
+
+    return cascade(runtime.late_scores(texts, grids, embeddings), weights, candidates, match)
+
+
+def rerank_texts(
+    runtime: Runtime,
+    grids: Sequence[bytes],
+    embeddings: Floats,
+    weights: Sequence[float],
+    texts: Sequence[str],
+    candidates: int,
+) -> CascadeScores:
+    """Run the second stage for pictures with these weights on texts."""
+    read = runtime.read_texts(texts)
+
+    def match(part: int, places: Indices, late: Floats) -> Floats:
+        return runtime.match([read[place] for place in places], [grids[part]], late)
+
+    return cascade(runtime.late_scores(read, grids, embeddings).T, weights, candidates, match)
+
+
+def read_every_pair(
+    runtime: Runtime, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats
+) -> tuple[Floats, Floats]:
+    """Return the late scores and ITM logits [pairs] of one text with many pictures, or of many with one."""
+    late = runtime.late_scores(texts, grids, embeddings).ravel()
+    return late, runtime.match(texts, grids, late)

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from pixsearch.errors import DatasetError, PixsearchError, UsageError
 from pixsearch.model.checkpoints import CONFIG_FILE
-from pixsearch.model.config import Calibration, PixelBertConfig
+from pixsearch.model.config import Calibration, Curve, PixelBertConfig
 from pixsearch.model.words import read_words
 from pixsearch.progress import Progress, silent
 from pixsearch_trainer.data.pack import write_pack
@@ -210,7 +210,7 @@ def test_a_recipe_that_does_not_calibrate_keeps_no_calibration_of_other_weights(
 ) -> None:
     start = shutil.copytree(tiny_start, tmp_path / "calibrated")
     config = PixelBertConfig.load(start / CONFIG_FILE)
-    dataclasses.replace(config, calibration=Calibration(2.0, -1.0)).save(start / CONFIG_FILE)
+    dataclasses.replace(config, calibration=Calibration(Curve(2.0, -1.0), None)).save(start / CONFIG_FILE)
 
     fit(model=start, recipe="shipped", stage=("maps",), set=STEPS)
 
