@@ -66,8 +66,8 @@ def main(
         queries = read_judged(to_path(str(benchmark)))
         texts, right = [query.text for query in queries], right_photos(queries, photos)
         ordered = ordered_by_late(DEFAULT_CANDIDATES)
-        found = search_album(runtime, photos, texts, right, ordered, DEFAULT_CANDIDATES, show)
-        say_judged(found, search_album(runtime, photos, texts, right, CANDIDATES, CANDIDATES, show))
+        answered = search_album(runtime, photos, texts, right, ordered, DEFAULT_CANDIDATES, show)
+        say_judged(answered, search_album(runtime, photos, texts, right, CANDIDATES, CANDIDATES, show))
         captioned = [read_captioned(data, data.parent / "images").pictures for data in near_misses or ()]
         found = with_near_misses(picture for pictures in captioned for picture in of_split(pictures, "val"))
         if found:

@@ -86,8 +86,8 @@ def calibrate(
         drawn = reliability_diagram({_NAMES[stage]: report.bins for stage, report in reports.items()})
         write_durably(diagram, drawn.encode())
     if as_json:
-        by_stage = {stage: dataclasses.asdict(report) for stage, report in reports.items()}
-        print_json({"calibration": dataclasses.asdict(calibration), **by_stage})
+        by_stage: dict[str, object] = {stage: dataclasses.asdict(report) for stage, report in reports.items()}
+        print_json({"calibration": dataclasses.asdict(calibration)} | by_stage)
         return
     for number, (stage, report) in enumerate(reports.items()):
         if number:

@@ -116,7 +116,8 @@ def caption_pairs(runtime: Runtime, encoded: EncodedPictures, on_progress: Progr
                 rows += [(logit, score, False, False, texts + index, group) for logit, score in pairs]
         texts += len(said)
         on_progress(Progress("matching captions", group + 1, len(encoded.pictures)))
-    logits, late, right, near, queries, groups = (np.array(column) for column in zip(*rows, strict=True))
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    logits, late, right, near, queries, groups = columns
     present = np.isin(queries, queries[right])
     return KnownPairs(logits, late, right, _weights(right, near), queries, present, groups)
 

@@ -185,7 +185,7 @@ def cascade_ranks(search: Search, scored: Scored, k: int) -> Indices:
     ordered = matches.any(1)
     ranks[ordered] = rank_of_first_match(scored.late[ordered], matches[ordered])
     chosen = np.stack([best_by_late(row)[:k] for row in scored.late])
-    matches, logits = (np.take_along_axis(table, chosen, 1) for table in (matches, scored.logits))
+    matches, logits = np.take_along_axis(matches, chosen, 1), np.take_along_axis(scored.logits, chosen, 1)
     read = matches.any(1)
     ranks[read] = rank_of_first_match(logits[read], matches[read])
     return ranks
