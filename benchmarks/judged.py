@@ -22,12 +22,14 @@ from pixsearch.model.checkpoints import find_checkpoint, mean_pixel
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.progress import ProgressCallback
+from pixsearch.search.cascade import ordered_by_late
 from pixsearch.search.hits import LIKELY_FROM
+from pixsearch.search.query import DEFAULT_CANDIDATES
 from pixsearch.storage import to_path
 from pixsearch_cli.output import progress_bars
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.reading import read_captioned
-from pixsearch_trainer.evaluation.calibration import calibrate
+from pixsearch_trainer.evaluation.calibration import calibrate, predict_left_out, reliability
 from pixsearch_trainer.evaluation.encoding import EncodedPictures, encode
 from pixsearch_trainer.evaluation.judged import (
     JudgedQuery,
@@ -43,6 +45,7 @@ from pixsearch_trainer.evaluation.known_pairs import judged_pairs
 from pixsearch_trainer.evaluation.near_misses import score_near_misses, with_near_misses
 
 CANDIDATES = 32
+"""That calibrations are fitted on; how queries are answered is measured with the numbers of a search."""
 
 
 def main(
@@ -62,7 +65,9 @@ def main(
         say_descriptions(runtime, photos, json.loads(benchmark.read_text(encoding="utf-8"))["photos"], show)
         queries = read_judged(to_path(str(benchmark)))
         texts, right = [query.text for query in queries], right_photos(queries, photos)
-        say_judged(search_album(runtime, photos, texts, right, CANDIDATES, show))
+        ordered = ordered_by_late(DEFAULT_CANDIDATES)
+        answered = search_album(runtime, photos, texts, right, ordered, DEFAULT_CANDIDATES, show)
+        say_judged(answered, search_album(runtime, photos, texts, right, CANDIDATES, CANDIDATES, show))
         captioned = [read_captioned(data, data.parent / "images").pictures for data in near_misses or ()]
         found = with_near_misses(picture for pictures in captioned for picture in of_split(pictures, "val"))
         if found:
@@ -87,28 +92,45 @@ def say_descriptions(
             JudgedQuery(one[kind], (name, *(one["also"] if kind == "short" else ()))) for name, one in described.items()
         ]
         right = right_photos(queries, photos)
-        found = search_album(runtime, photos, [query.text for query in queries], right, CANDIDATES, show)
+        texts, ordered = [query.text for query in queries], ordered_by_late(DEFAULT_CANDIDATES)
+        found = search_album(runtime, photos, texts, right, ordered, DEFAULT_CANDIDATES, show)
         stages = [f"{100 * _first_is_right(found, reranked=reranked).mean():.1f}" for reranked in (False, True)]
         print(f"{kind} R@1 of {len(queries)}: first stage {stages[0]}, re-ranked {stages[1]}")
 
 
-def say_judged(found: JudgedSearch) -> None:
-    """Print how the judged queries are answered, and what their probabilities are worth."""
+def say_judged(found: JudgedSearch, all_read: JudgedSearch) -> None:
+    """Print how the judged queries are answered, and what their probabilities are worth.
+
+    Args:
+        found: as a search answers them.
+        all_read: their candidates, all of which both stages scored.
+    """
     present = found.part(found.present)
     for name, reranked in (("first stage", False), ("re-ranked", True)):
         first = _first_is_right(present, reranked=reranked).sum()
         precision = average_precision(present.order(reranked=reranked), present.right).mean()
         print(f"judged queries, {name}: first is right {first} of {len(present.right)}, mAP {100 * precision:.1f}")
     by_similarity = area_under_curve(found.similarity.max(1), found.present)
-    by_match = area_under_curve(found.logits.max(1), found.present)
+    by_match = area_under_curve(np.nanmax(found.logits, 1), found.present)
     print(f"present against absent, AUC: best similarity {by_similarity:.3f}, best probability {by_match:.3f}")
-    report = calibrate(judged_pairs(found))
-    at_half = next(one for one in report.trade_off if one.probability == LIKELY_FROM)
+    pairs = judged_pairs(all_read)
+    for stage, report in calibrate(pairs).items():
+        at_half = next(one for one in report.trade_off if one.probability == LIKELY_FROM)
+        print(
+            f"{stage} curve, at {LIKELY_FROM}, queries left out: answered {at_half.answered} of {report.present}, "
+            f"refused {at_half.refused} of {report.absent}; right among {report.likely} likely pairs: "
+            f"{report.likely_right or 0:.1%}, said {report.likely_said or 0:.1%}; "
+            f"log loss {report.log_loss:.4f}, expected calibration error {report.expected_error:.2%}"
+        )
+    by_late = np.argsort(np.argsort(-all_read.late, 1, kind="stable"), 1)
+    unread = pairs.part((by_late >= DEFAULT_CANDIDATES).ravel())
+    said = predict_left_out(pairs, "late")[(by_late >= DEFAULT_CANDIDATES).ravel()]
+    likely = said >= LIKELY_FROM
     print(
-        f"at {LIKELY_FROM}, queries left out: answered {at_half.answered} of {report.present}, "
-        f"refused {at_half.refused} of {report.absent}; right among {report.likely} likely pairs: "
-        f"{report.likely_right or 0:.1%}, said {report.likely_said or 0:.1%}; "
-        f"log loss {report.log_loss:.4f}, expected calibration error {report.expected_error:.2%}"
+        f"the {len(said):,} pairs that the joint stream leaves out, by the late curve: "
+        f"{said.mean():.2%} said, {unread.right.mean():.2%} right; {likely.sum()} likely, of which "
+        f"{unread.right[likely].sum()} are right; expected calibration error "
+        f"{reliability(said, unread.right, unread.weights)[0]:.2%}"
     )
 
 

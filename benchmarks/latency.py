@@ -31,6 +31,8 @@ from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.library.records import IndexedFile, Metadata, NewContent
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.search.cascade import ordered_by_late
+from pixsearch.search.query import DEFAULT_CANDIDATES
 from pixsearch.storage import FileStamp
 
 QUERIES = [
@@ -52,7 +54,7 @@ Result = TypeVar("Result")
 def main(
     pictures: Annotated[Path, typer.Option(help="A folder of pictures to draw from.")],
     photos: Annotated[list[int] | None, typer.Option(help="How many; may be given again.")] = None,
-    candidates: Annotated[int, typer.Option(help="That are re-ranked.")] = 32,
+    candidates: Annotated[int, typer.Option(help="That the joint stream reads.")] = DEFAULT_CANDIDATES,
     asked: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     if asked is not None:
@@ -135,12 +137,16 @@ def ask(folder: Path, candidates: int) -> None:
         stages: dict[str, list[float]] = {}
         for text in [*QUERIES[:1], *QUERIES * ROUNDS]:  # the first warms up
             query = Query((Words(text),), candidates=candidates, rerank=True, duplicates="show")
-            [vector] = timed(stages, "words", runtime.embed_texts, [text])
-            _, ids = timed(stages, "FAISS", library.vectors().search, vector[np.newaxis], candidates)
+            texts = timed(stages, "words", runtime.read_texts, [text])
+            vector, ordered = texts[0].embedding[np.newaxis], ordered_by_late(candidates, 10)
+            _, ids = timed(stages, "FAISS", library.vectors().search, vector, ordered)
             found = timed(stages, "SQLite", library.candidates, ids[0].tolist())
             grids = timed(stages, "grids", library.grids, ids[0].tolist())
             embeddings = np.stack([one.embedding for one in found])
-            timed(stages, "re-rank", runtime.match, text, [grids[one.content_id] for one in found], embeddings)
+            packed = [grids[one.content_id] for one in found]
+            [late] = timed(stages, "late interaction", runtime.late_scores, texts, packed, embeddings)
+            chosen = np.argsort(-late)[:candidates]
+            timed(stages, "joint stream", runtime.match, texts, [packed[one] for one in chosen], late[chosen])
             timed(stages, "all", engine.search, query)
         photos = library.status().photos
     medians = [f"{stage} {statistics.median(times[1:]):.1f}" for stage, times in stages.items()]

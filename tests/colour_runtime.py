@@ -9,14 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixsearch.model.config import Stage
+from pixsearch.model.late_scores import ReadText
+
 Floats = NDArray[np.float32]
 
 COLOURS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
 
 
 class ColourRuntime:
-    """Embedding: the mean colour, L2-normalised, so that brightness does not count. Match: 10 x the brightness of the
-    words' colours minus 5, so that brightness is all that counts. A text is the sum of the colours that it names.
+    """Embedding: the mean colour, L2-normalised, so that brightness does not count. Late score: the similarity. Match:
+    10 x the brightness of the words' colours minus 5, so that brightness is all that counts. A text is the sum of the
+    colours that it names. Probability: the sigmoid of the match, or of 10 x the late score minus 5.
     """
 
     name = "colours"
@@ -28,13 +32,16 @@ class ColourRuntime:
         fingerprint: str = "c0" * 32,
         default_order: Literal["match", "similarity"] = "match",
         calibrated: bool = False,
+        late_calibrated: bool = True,
         unknown: tuple[str, ...] = (),
     ) -> None:
         self.fingerprint = fingerprint
         self.default_order = default_order
         self.calibrated = calibrated
+        self.late_calibrated = late_calibrated
         self.unknown = unknown
         self.pictures_encoded = 0
+        self.pairs_ordered = 0
         self.pairs_matched = 0
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
@@ -48,14 +55,24 @@ class ColourRuntime:
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         return _normalised(np.stack([_colour(text) for text in texts]))
 
-    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        assert len(grids) == len(embeddings)
-        self.pairs_matched += len(grids)
-        means = np.stack([np.frombuffer(grid, dtype=np.float32) for grid in grids])
-        return np.asarray(10 * means @ _colour(text) - 5, dtype=np.float32)
+    def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
+        """The only word of each is its colour."""
+        colours = [_colour(text)[np.newaxis] for text in texts]
+        return [
+            ReadText(np.zeros(1, np.int64), embedding, colour, np.ones(1, np.float32), 0.0)
+            for embedding, colour in zip(self.embed_texts(texts), colours, strict=True)
+        ]
 
-    def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
-        return np.concatenate([self.match(text, [grid], embedding[np.newaxis]) for text in texts])
+    def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        assert len(grids) == len(embeddings)
+        self.pairs_ordered += len(texts) * len(grids)
+        return np.asarray(np.stack([text.embedding for text in texts]) @ embeddings.T, np.float32)
+
+    def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
+        self.pairs_matched += len(late_scores)
+        means = np.stack([np.frombuffer(grid, dtype=np.float32) for grid in grids])
+        colours = np.concatenate([text.vectors for text in texts])
+        return np.asarray(10 * (means * colours).sum(1) - 5, dtype=np.float32)
 
     def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
         """Two rows and a column for each word; word n looks at its own column, more below than above."""
@@ -73,8 +90,11 @@ class ColourRuntime:
     def unknown_words(self, text: str) -> tuple[str, ...]:
         return tuple(word for word in text.split() if word in self.unknown)
 
-    def probability(self, logits: Floats) -> Floats | None:
-        return (1 / (1 + np.exp(-logits))).astype(np.float32) if self.calibrated else None
+    def probability(self, scores: Floats, stage: Stage) -> Floats | None:
+        if not self.calibrated or (stage == "late" and not self.late_calibrated):
+            return None
+        logits = scores if stage == "joint" else 10 * scores - 5
+        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
 def _colour(text: str) -> Floats:

@@ -1,8 +1,9 @@
-"""`pixsearch calibrate`: make probabilities of a model's match logits."""
+"""`pixsearch calibrate`: make probabilities of what a model's stages say."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,16 +12,19 @@ import typer
 from pixsearch.durable import write_durably
 from pixsearch.errors import UsageError
 from pixsearch.progress import ProgressCallback
-from pixsearch.search.query import DEFAULT_CANDIDATES
 from pixsearch.storage import to_path
 from pixsearch_cli.measured_data import SplitOption, encode_split
 from pixsearch_cli.options import CheckpointOption, JsonOption, MaxBadOption
 from pixsearch_cli.output import print_json, print_table, progress_bars
 
 if TYPE_CHECKING:
+    from pixsearch.model.config import Stage
     from pixsearch.search.runtime import Runtime
     from pixsearch_trainer.evaluation.calibration import Bin, CalibrationReport
     from pixsearch_trainer.evaluation.known_pairs import KnownPairs
+
+_NAMES: dict[Stage, str] = {"joint": "match", "late": "late score"}
+_COLOURS = "#1f6feb", "#d2691e"
 
 
 def calibrate(
@@ -38,16 +42,17 @@ def calibrate(
     split: SplitOption = None,
     candidates: Annotated[
         int, typer.Option(min=2, metavar="K", help="How many of its nearest photos each judged query is matched with.")
-    ] = DEFAULT_CANDIDATES,
+    ] = 32,
     sample: Annotated[int, typer.Option(min=2, metavar="N", help="How many captioned pictures to draw.")] = 400,
     seed: Annotated[int, typer.Option(help="The seed of --sample.")] = 0,
     diagram: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the reliability as SVG.")] = None,
     max_bad: MaxBadOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the curve that turns a match into a probability, and write it into the checkpoint's config.json.
+    """Fit the curves that turn scores into probabilities, and write them into the checkpoint's config.json.
 
-    The probability is that a person would say that the photo shows what was asked. For example:
+    The probability is that a person would say that the photo shows what was asked. The match has one curve and the
+    score of late interaction another, fitted on the same pairs, so that both mean the same. For example:
 
     pixsearch calibrate --judged queries.json --images album --model my-model
 
@@ -58,6 +63,7 @@ def calibrate(
     from pixsearch.model.checkpoints import find_checkpoint, save_calibration
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_trainer.evaluation.calibration import calibrate as fit_on
+    from pixsearch_trainer.evaluation.calibration import calibration_of
     from pixsearch_trainer.evaluation.known_pairs import caption_pairs, choose_pictures
 
     if (judged is None) == (data is None):
@@ -73,14 +79,20 @@ def calibrate(
                 runtime, data, images, split, max_bad, show, lambda of: choose_pictures(of, sample, seed)
             )
             pairs = caption_pairs(runtime, encoded, show)
-        report = fit_on(pairs)
-    save_calibration(checkpoint, report.calibration)
+        reports = fit_on(pairs)
+    calibration = calibration_of(reports)
+    save_calibration(checkpoint, calibration)
     if diagram is not None:
-        write_durably(diagram, reliability_diagram(report.bins).encode())
+        drawn = reliability_diagram({_NAMES[stage]: report.bins for stage, report in reports.items()})
+        write_durably(diagram, drawn.encode())
     if as_json:
-        print_json(dataclasses.asdict(report))
-    else:
-        _print_report(report)
+        by_stage: dict[str, object] = {stage: dataclasses.asdict(report) for stage, report in reports.items()}
+        print_json({"calibration": dataclasses.asdict(calibration)} | by_stage)
+        return
+    for number, (stage, report) in enumerate(reports.items()):
+        if number:
+            print()
+        _print_report(_NAMES[stage], report)
 
 
 def _match_judged(
@@ -93,12 +105,12 @@ def _match_judged(
     queries = read_judged(file)
     album = encode_album(runtime, file.parent if images is None else to_path(images), show)
     texts, right = [query.text for query in queries], right_photos(queries, album)
-    return judged_pairs(search_album(runtime, album, texts, right, candidates, show))
+    return judged_pairs(search_album(runtime, album, texts, right, candidates, candidates, show))
 
 
-def _print_report(report: CalibrationReport) -> None:
+def _print_report(name: str, report: CalibrationReport) -> None:
     rows = [[f"{one.probability:.1%}", f"{one.share:.1%}", f"{one.pairs:,}"] for one in report.bins]
-    print_table(["predicted", "observed", "pairs"], rows)
+    print_table([f"predicted by {name}", "observed", "pairs"], rows)
     print()
     headings = ["at", f"answered of {report.present:,}", f"refused of {report.absent:,}"]
     rows = [[f"{one.probability:.1f}", f"{one.answered:,}", f"{one.refused:,}"] for one in report.trade_off]
@@ -113,22 +125,27 @@ def _print_report(report: CalibrationReport) -> None:
         f"log loss {report.log_loss:.4f}, expected calibration error {report.expected_error:.2%} over "
         f"{report.pairs:,} pairs, {report.right:,} of which are right"
     )
-    slope, intercept = report.calibration.slope, report.calibration.intercept
-    print(f"probability = sigmoid({slope:.4g} x match {intercept:+.4g}), 0.5 at a match of {-intercept / slope:.4g}")
+    slope, intercept = report.curve.slope, report.curve.intercept
+    print(f"probability = sigmoid({slope:.4g} x {name} {intercept:+.4g}), 0.5 at a {name} of {-intercept / slope:.4g}")
 
 
-def reliability_diagram(bins: tuple[Bin, ...]) -> str:
-    """Draw the predicted probability against the observed share, as SVG; the area of a dot grows with its pairs."""
+def reliability_diagram(bins_of: Mapping[str, Sequence[Bin]]) -> str:
+    """Draw the predicted probability against the observed share, as SVG, in a colour for each named series; the area of
+    a dot grows with its pairs."""
     size, margin = 320, 40
-    edge, most = size + 2 * margin, max(one.pairs for one in bins)
+    edge, most = size + 2 * margin, max(one.pairs for bins in bins_of.values() for one in bins)
 
     def at(share: float) -> float:
         return margin + share * size
 
-    dots = "\n".join(
-        f'<circle cx="{at(one.probability):.1f}" cy="{at(1 - one.share):.1f}" r="{3 + 9 * radius:.1f}"/>'
-        for one, radius in ((one, (one.pairs / most) ** 0.5) for one in bins)
-    )
+    series = ""
+    for (name, bins), colour, row in zip(bins_of.items(), _COLOURS, range(len(_COLOURS)), strict=False):
+        dots = "\n".join(
+            f'<circle cx="{at(one.probability):.1f}" cy="{at(1 - one.share):.1f}" r="{3 + 9 * radius:.1f}"/>'
+            for one, radius in ((one, (one.pairs / most) ** 0.5) for one in bins)
+        )
+        label = f'<text x="{margin + 12}" y="{margin + 20 + 16 * row}">{name}</text>'
+        series += f'<g fill="{colour}" fill-opacity="0.8">\n{label}\n{dots}\n</g>\n'
     ticks = "\n".join(
         f'<text x="{at(tenth / 10):.1f}" y="{at(1) + 18}">{tenth * 10}</text>'
         f'<text x="{margin - 8}" y="{at(1 - tenth / 10) + 4:.1f}" text-anchor="end">{tenth * 10}</text>'
@@ -139,10 +156,7 @@ def reliability_diagram(bins: tuple[Bin, ...]) -> str:
 <rect width="{edge}" height="{edge}" fill="#fff"/>
 <rect x="{margin}" y="{margin}" width="{size}" height="{size}" fill="none" stroke="#888"/>
 <line x1="{margin}" y1="{at(1)}" x2="{at(1)}" y2="{margin}" stroke="#888" stroke-dasharray="4"/>
-<g fill="#1f6feb" fill-opacity="0.8">
-{dots}
-</g>
-<g fill="#333" text-anchor="middle">
+{series}<g fill="#333" text-anchor="middle">
 {ticks}
 <text x="{edge / 2}" y="{edge - 4}">predicted probability, %</text>
 <text x="12" y="{edge / 2}" transform="rotate(-90 12 {edge / 2})">share that is right, %</text>

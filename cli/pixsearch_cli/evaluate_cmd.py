@@ -20,9 +20,11 @@ def evaluate(
     split: SplitOption = None,
     candidates: Annotated[
         list[int] | None,
-        typer.Option(min=1, metavar="K", help=f"Items to re-rank; repeatable. [default: {DEFAULT_CANDIDATES}]"),
+        typer.Option(
+            min=1, metavar="K", help=f"Items that the joint stream reads; repeatable. [default: {DEFAULT_CANDIDATES}]"
+        ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Re-rank all items, too, as the paper does.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Let it read all items, too, as the paper does.")] = False,
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="Measure the first stage alone.")] = False,
     folds: Annotated[
         int, typer.Option(min=1, metavar="N", help="Cut the pictures into N equal parts; a query searches its own.")

@@ -87,7 +87,7 @@ def query(
     ] = Find.photos,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", min=1, help="How many photos to show.")] = 10,
     candidates: Annotated[
-        int, typer.Option("--candidates", metavar="N", min=1, help="How many of the nearest photos to look at closely.")
+        int, typer.Option("--candidates", metavar="N", min=1, help="How many of the best photos to look at closely.")
     ] = DEFAULT_CANDIDATES,
     rerank: Annotated[
         bool | None,

@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
@@ -21,13 +21,37 @@ REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
 """Fields of older checkpoints, and the only value under which they can still be read."""
 
 
+Stage = Literal["late", "joint"]
+"""What may have scored a pair last: late interaction, or the joint stream."""
+
+
 @dataclass(frozen=True)
-class Calibration:
-    """The probability that a person would say that a picture shows what words say, from the ITM logit of the pair:
-    sigmoid(slope x logit + intercept) (Platt, 1999)."""
+class Curve:
+    """The probability that a person would say that a picture shows what words say, from a score of the pair:
+    sigmoid(slope x score + intercept) (Platt, 1999)."""
 
     slope: float
     intercept: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A curve for each stage that may have scored a pair, so that their probabilities mean the same."""
+
+    joint: Curve
+    """From the ITM logit."""
+    late: Curve | None
+    """From the late score; None in checkpoints that were calibrated before there was one."""
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Calibration:
+        """Read the values of a config.json. Raises TypeError for other fields."""
+        if set(values) == {"slope", "intercept"}:  # as older checkpoints have the joint stream's
+            return cls(Curve(**values), None)
+        late = values.get("late")
+        if set(values) != {"joint", "late"}:
+            raise TypeError(f"calibration has the fields {sorted(values)}")
+        return cls(Curve(**values["joint"]), None if late is None else Curve(**late))
 
 
 @dataclass(frozen=True)
@@ -64,7 +88,7 @@ class PixelBertConfig:
     answers: tuple[str, ...] = ()
     """What a question may be answered, for the task vqa."""
     calibration: Calibration | None = None
-    """The curve of the joint stream, made by `pixsearch calibrate`."""
+    """Made by `pixsearch calibrate`."""
 
     def picture_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of what the CNN sees of a picture of that size.
@@ -104,7 +128,7 @@ class PixelBertConfig:
                 raise ValueError(f"fields differ: {sorted(set(values) ^ {field.name for field in fields(cls)})}")
             if (calibration := values["calibration"]) is not None:
                 outdated = set(calibration) == OTHER_CALIBRATION
-                values["calibration"] = None if outdated else Calibration(**calibration)
+                values["calibration"] = None if outdated else Calibration.of(calibration)
             for name, known in (("resize", RESIZE_MODES), ("task", TASKS)):
                 if values[name] not in known:
                     raise ValueError(f"{name} is {values[name]!r}")

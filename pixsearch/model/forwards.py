@@ -83,11 +83,22 @@ class EmbedPictures(Forward):
         return ((-1, *self._grid_size),)
 
 
-class EmbedTexts(Forward):
-    """Ids and mask [batch, words] -> unit vectors [batch, embedding_size]."""
+class ReadTexts(Forward):
+    """Ids and mask [batch, words] -> all that later stages need of texts, [batch, 1 + words, embedding_size + 1].
+
+    The first row is the embedding and the offset of late interaction, the others are each word's vector and weight
+    (`LateInteraction.map_words`, `weigh`); offset and weights are divided by the scale of similarities, as in
+    `PixelBertForRetrieval.late_score`. A word that the mask hides weighs 0.
+    """
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.network.embed_text(ids, mask)
+        network = self.network
+        words = network.read_each_word(ids, mask)
+        weight, offset = network.late_interaction.weigh(words, mask)
+        factors = torch.cat([offset[:, None], weight], dim=1) / network.maps.scale  # [batch, 1 + words]
+        embedding = network.embed_words(words, mask)
+        vectors = torch.cat([embedding[:, None], network.late_interaction.map_words(words)], dim=1)
+        return torch.cat([vectors, factors[..., None]], dim=2)
 
     def example(self) -> tuple[Tensor, ...]:
         return self._words()
@@ -96,11 +107,23 @@ class EmbedTexts(Forward):
         return (-1, -1), (-1, -1)
 
 
-class Match(Forward):
-    """`PixelBertForRetrieval.match` of its late score: ITM logits [batch]; one sentence or picture goes with all."""
+class MapPixels(Forward):
+    """Grids [batch, pixels, channels] -> unit vectors [batch, pixels, embedding_size], for late interaction."""
 
-    def forward(self, ids: Tensor, mask: Tensor, grids: Tensor, pixel_mask: Tensor, similarity: Tensor) -> Tensor:
-        late_score = self.network.late_score(ids, mask, grids, similarity, pixel_mask)
+    def forward(self, grids: Tensor) -> Tensor:
+        return self.network.late_interaction.map_pixels(self.network.model.standardise(grids))
+
+    def example(self) -> tuple[Tensor, ...]:
+        return (self._grids(2),)
+
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        return ((-1, *self._grid_size),)
+
+
+class Match(Forward):
+    """`PixelBertForRetrieval.match`: ITM logits [batch]; one sentence or picture goes with all."""
+
+    def forward(self, ids: Tensor, mask: Tensor, grids: Tensor, pixel_mask: Tensor, late_score: Tensor) -> Tensor:
         return self.network.match(ids, mask, grids, late_score, pixel_mask)
 
     def example(self) -> tuple[Tensor, ...]:
@@ -129,7 +152,8 @@ class Attend(Forward):
 FORWARDS: dict[str, type[Forward]] = {
     "encode_pictures": EncodePictures,
     "embed_pictures": EmbedPictures,
-    "embed_texts": EmbedTexts,
+    "read_texts": ReadTexts,
+    "map_pixels": MapPixels,
     "match": Match,
     "attend": Attend,
 }

@@ -43,7 +43,7 @@ class LateInteraction(nn.Module):
             words, mask: [batch, words, width] as the text stream leaves them, [batch, words].
             grid, pixel_mask: [batch, pixels, channels], standardised, and [batch, pixels]; without a mask all are read.
         """
-        weight, offset = self._weigh(words, mask)
+        weight, offset = self.weigh(words, mask)
         vectors, pixels = self.map_words(words), self.map_pixels(grid)
         with torch.autocast(grid.device.type, enabled=False):  # what tells candidates apart is in the third digit
             cosine = vectors @ pixels.transpose(1, 2)  # [batch, words, pixels]
@@ -53,7 +53,7 @@ class LateInteraction(nn.Module):
 
     def every_pair(self, words: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor) -> Tensor:
         """The same of every sentence with every picture, [sentences, pictures]."""
-        weight, offset = self._weigh(words, mask)
+        weight, offset = self.weigh(words, mask)
         vectors, pixels = self.map_words(words), self.map_pixels(grid)
         with torch.autocast(grid.device.type, enabled=False):
             cosine = torch.einsum("swe,pke->swpk", vectors, pixels)
@@ -68,7 +68,8 @@ class LateInteraction(nn.Module):
         """Standardised grids [batch, pixels, channels] -> unit vectors [batch, pixels, embedding_size], fp32."""
         return F.normalize(self.pixel_map(F.gelu(self.pixel_hidden(grid))).float(), dim=-1)
 
-    def _weigh(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What each word's cosine counts [batch, words], and what a sentence has whatever the picture shows [batch]."""
+    def weigh(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what each word's cosine counts [batch, words], and what a sentence has whatever the picture shows
+        [batch]; words [batch, words, width]."""
         share = self.word_weight(words)[..., 0].float().masked_fill(~mask, -torch.inf).softmax(1)
         return self.scale * share, (share * self.word_offset(words)[..., 0].float()).sum(1)

@@ -304,7 +304,7 @@ class PixelBertForRetrieval(nn.Module):
         """Return what both streams say of pairs, each read alone [batch]: similarity + late interaction / scale.
 
         Late interaction gives logits; divided by what turns similarities into logits, it can be added to them without
-        a weight of its own. While it is closed, this is the similarity.
+        a weight of its own. While it is closed, this is the similarity. A search computes it by `late_scores`.
 
         Args:
             ids, mask: [batch or 1, words]; a single sentence is paired with every picture.

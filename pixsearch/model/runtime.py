@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
+from pixsearch.model.config import Stage
 from pixsearch.model.grids import pack_grid, unpack_grids
+from pixsearch.model.late_scores import ReadText, late_scores
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.words import unknown_words
 
@@ -63,7 +65,7 @@ class PixelBertRuntime:
 
     def prepare_for_words(self) -> None:
         """Begin to load what a query of words will need, while the caller does something else."""
-        for name in ("embed_texts", "match"):
+        for name in ("read_texts", "map_pixels", "match"):
             self._forwards.prepare(name)
 
     @property
@@ -110,41 +112,51 @@ class PixelBertRuntime:
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         """Sentences -> unit embeddings [sentences, embedding_size]."""
-        embeddings = np.empty((len(texts), self.embedding_size), np.float32)
-        for indices, words in self._by_length(texts):
-            embeddings[indices] = self._forwards.run("embed_texts", *words)
-        return embeddings
+        return np.stack([text.embedding for text in self.read_texts(texts)])
 
-    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        """ITM logits [pictures] of one sentence with many pictures, given by their grids and embeddings."""
-        similarities, words = embeddings @ self.embed_texts([text])[0], self._processor.words([text])
-        logits = []
+    def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
+        """Read sentences once for all stages: their embeddings, and their words for late interaction."""
+        read = dict[int, ReadText]()
+        ids, mask = self._processor.words(texts)
+        lengths = mask.sum(1)
+        for indices in self._alike_in_length(lengths):
+            longest = lengths[indices].max()
+            parts = [np.ascontiguousarray(one[indices, :longest]) for one in (ids, mask)]
+            for index, found in zip(indices.tolist(), self._forwards.run("read_texts", *parts), strict=True):
+                words = found[1 : 1 + lengths[index]]  # what is padded weighs nothing
+                embedding, offset = found[0, :-1], float(found[0, -1])
+                read[index] = ReadText(ids[index, : len(words)], embedding, words[:, :-1], words[:, -1], offset)
+        return [read[index] for index in range(len(texts))]
+
+    def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        """Late scores [texts, pictures] of every text with every picture, given by their grids and embeddings."""
+        scores = []
         for part in _parts(len(grids), self._forwards.pairs_at_once):
-            pixels = unpack_grids(grids[part], len(self._mean_pixel))
-            logits.append(self._forwards.run("match", *words, *pixels, similarities[part]))
-        return np.concatenate(logits)
+            unpacked, mask = unpack_grids(grids[part], len(self._mean_pixel))
+            scores.append(late_scores(texts, embeddings[part], self._forwards.run("map_pixels", unpacked), mask))
+        return np.concatenate(scores, axis=1)
 
-    def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
-        """ITM logits [sentences] of many sentences with one picture."""
-        pixels, logits = unpack_grids([grid], len(self._mean_pixel)), np.empty(len(texts), np.float32)
-        for indices, words in self._by_length(texts):
-            similarities = self._forwards.run("embed_texts", *words) @ embedding
-            logits[indices] = self._forwards.run("match", *words, *pixels, similarities)
+    def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
+        """ITM logits [pairs] of texts and pictures that have these late scores [pairs]; a single text or picture goes
+        with all others."""
+        logits = np.empty(len(late_scores), np.float32)
+        lengths = np.broadcast_to([len(text.ids) for text in texts], logits.shape)
+        for indices in self._alike_in_length(lengths):
+            words = _padded([texts[index] for index in indices] if len(texts) > 1 else texts)
+            packed = [grids[index] for index in indices] if len(grids) > 1 else grids
+            pixels = unpack_grids(packed, len(self._mean_pixel))
+            logits[indices] = self._forwards.run("match", *words, *pixels, late_scores[indices])
         return logits
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Return the words of a text that the checkpoint was never taught; none where it does not list its words."""
         return unknown_words(text, self._processor.words_taught)
 
-    def _by_length(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.intp], tuple[NDArray[Any], NDArray[Any]]]]:
-        """Yield all sentences in batches of similar lengths, which need little padding: indices, then ids and mask."""
-        ids, mask = self._processor.words(texts)
-        lengths = mask.sum(1)
+    def _alike_in_length(self, lengths: NDArray[np.integer]) -> Iterator[NDArray[np.intp]]:
+        """Yield the indices of all sentences in batches of similar lengths, which need little padding."""
         order = np.argsort(lengths, kind="stable")
-        for part in _parts(len(texts), self._forwards.pairs_at_once):
-            indices = order[part]
-            longest = lengths[indices[-1]]
-            yield indices, (np.ascontiguousarray(ids[indices, :longest]), np.ascontiguousarray(mask[indices, :longest]))
+        for part in _parts(len(order), self._forwards.pairs_at_once):
+            yield order[part]
 
     def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
         """What each word looks at in a picture of that size: the words, and [words, rows, columns] of the grid.
@@ -174,16 +186,26 @@ class PixelBertRuntime:
         centred /= np.linalg.norm(centred, axis=-1, keepdims=True).clip(1e-8)
         return float((centred[0] * centred[1]).sum(-1).mean())
 
-    def probability(self, logits: Floats) -> Floats | None:
-        """For each pair the probability that a person would say that the picture shows what the words say; None where
-        the checkpoint was not calibrated."""
-        if (calibration := self._config.calibration) is None:
+    def probability(self, scores: Floats, stage: Stage) -> Floats | None:
+        """For each pair the probability that a person would say that the picture shows what the words say, by its late
+        score or its ITM logit; None where the checkpoint was not calibrated for that stage."""
+        curve = None if self._config.calibration is None else getattr(self._config.calibration, stage)
+        if curve is None:
             return None
         # The sigmoid, written so that a hopeless pair overflows nothing.
-        probabilities: Floats = np.exp(-np.logaddexp(0, -(calibration.slope * logits + calibration.intercept)))
+        probabilities: Floats = np.exp(-np.logaddexp(0, -(curve.slope * scores + curve.intercept)))
         return probabilities
 
 
 def _parts(count: int, at_once: int) -> list[slice]:
     """Slices of so many each, which together are all."""
     return [slice(start, start + at_once) for start in range(0, count, at_once)]
+
+
+def _padded(texts: Sequence[ReadText]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Ids and mask [texts, most words]."""
+    lengths = np.array([len(text.ids) for text in texts])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.zeros(mask.shape, np.int64)
+    ids[mask] = np.concatenate([text.ids for text in texts])
+    return ids, mask

@@ -1,4 +1,4 @@
-"""The two stages: FAISS finds the nearest photos, Pixel-BERT reads the words and each photo's pixels together."""
+"""The two stages: FAISS finds the nearest photos, Pixel-BERT reads the words and the pixels of the best together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pixsearch.errors import PictureError, UsageError
 from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate
+from pixsearch.model.late_scores import ReadText
 from pixsearch.pictures import open_picture
+from pixsearch.search.cascade import CascadeScores, ordered_by_late, rerank_pictures, rerank_texts
 from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit
 from pixsearch.search.query import Picture, Query, Words
@@ -48,8 +50,9 @@ class SearchEngine:
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
         """The k best pictures, best first; fewer where the library holds fewer that pass filters and threshold.
 
-        Likely hits (`Hit.likely`) come before the others. The order is the same on every run: equal
-        matches by similarity, equal similarities by path. Raises UsageError, ModelMismatch, PictureError for a picture
+        Likely hits (`Hit.likely`) come before the others, and of both kinds those that the joint stream read before
+        those that late interaction scored alone. The order is the same on every run: equal matches and late scores by
+        similarity, equal similarities by path. Raises UsageError, ModelMismatch, PictureError for a picture
         in the query that cannot be read, LibraryError.
         """
         if isinstance(query, str):
@@ -64,15 +67,22 @@ class SearchEngine:
             return []
         if query.words:
             self._runtime.prepare_for_words()
-        found = self._first_stage(query, max(k, query.candidates))
+        self._library.vectors()  # before the words, while what reads them may still be loading
+        texts = self._runtime.read_texts([words.text for words in query.words]) if query.words else []
+        reads = self._joint_reads(query, k)
+        found = self._first_stage(self._embedding(query, texts), query, ordered_by_late(reads, k))
         by_match = self._orders_by_match(query)
         if not by_match and query.threshold is None:
             found = found[:k]
-        matches = probabilities = None
+        scores = None
         if found and query.words and query.rerank is not False:
             found, grids = self._with_grids(found)
-            matches, probabilities = self._second_stage(query, [one.candidate for one in found], grids)
-        order = self._order(len(found), matches if by_match else None, probabilities, query.threshold)
+            embeddings = np.stack([one.candidate.embedding for one in found])
+            weights = [words.weight for words in query.words]
+            scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, reads)
+        main = None if query.main_words is None else query.words.index(query.main_words)
+        probabilities = self._probabilities(scores, main)
+        order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
         hits: list[Hit] = []
         for place in _likely_first(order[:k], probabilities):
             one = found[place]
@@ -87,7 +97,7 @@ class SearchEngine:
                     rank=rank,
                     similarity=one.similarity,
                     similarity_rank=place + 1,
-                    match=None if matches is None else float(matches[place]),
+                    match=None if scores is None else scores.match_of(place),
                     probability=None if probabilities is None else float(probabilities[place]),
                     metadata=candidate.metadata,
                     copies=copies,
@@ -113,24 +123,25 @@ class SearchEngine:
             return []
         pictures = [self._picture(part) for part in query.parts if isinstance(part, Picture)]
         vector = self._weighted([embedding for embedding, _ in pictures], query)
-        found = self._library.nearest_texts(vector, max(k, query.candidates))
+        reads = self._joint_reads(query, k)
+        found = self._library.nearest_texts(vector, ordered_by_late(reads, k))
         by_match = self._runtime.default_order == "match" if query.rerank is None else query.rerank
         if not by_match and query.threshold is None:
             found = found[:k]
-        matches = probabilities = None
+        scores = None
         if found and query.rerank is not False:
-            texts = [one.text for one in found]
-            logits = [self._runtime.match_texts(texts, grid, embedding) for embedding, grid in pictures]
-            matches = np.array([part.weight for part in query.parts], dtype=np.float32) @ np.stack(logits)
-            probabilities = None if main is None else self._runtime.probability(logits[main])
-        order = self._order(len(found), matches if by_match else None, probabilities, query.threshold)
+            embeddings, weights = np.stack([one for one, _ in pictures]), [part.weight for part in query.parts]
+            grids, texts = [grid for _, grid in pictures], [one.text for one in found]
+            scores = rerank_texts(self._runtime, grids, embeddings, weights, texts, reads)
+        probabilities = self._probabilities(scores, main)
+        order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
         return [
             TextHit(
                 text=found[place].text,
                 rank=rank,
                 similarity=found[place].similarity,
                 similarity_rank=place + 1,
-                match=None if matches is None else float(matches[place]),
+                match=None if scores is None else scores.match_of(place),
                 probability=None if probabilities is None else float(probabilities[place]),
                 sources=found[place].sources,
             )
@@ -163,36 +174,46 @@ class SearchEngine:
             raise self._library.mismatch(self._runtime.name, self._runtime.fingerprint)
         return True
 
+    def _joint_reads(self, query: Query, k: int) -> int:
+        """How many candidates the joint stream reads: every hit where only it was calibrated, as older models were."""
+        nothing = np.zeros(0, np.float32)
+        late, joint = self._runtime.probability(nothing, "late"), self._runtime.probability(nothing, "joint")
+        return max(k, query.candidates) if late is None and joint is not None else query.candidates
+
+    def _probabilities(self, scores: CascadeScores | None, main: int | None) -> Floats | None:
+        """The probability of each candidate with the main part, by the last stage that scored it; NaN where that has
+        no curve."""
+        if scores is None or main is None:
+            return None
+        joint = self._runtime.probability(scores.logits[main], "joint")
+        late = self._runtime.probability(scores.late[main], "late")
+        return joint if joint is None or late is None else np.where(scores.read, joint, late)
+
     def _order(
-        self, count: int, matches: Floats | None, probabilities: Floats | None, threshold: float | None
+        self, count: int, scores: CascadeScores | None, probabilities: Floats | None, threshold: float | None
     ) -> list[int]:
-        """Places of the first stage, by match where there are any, without those less probable than the threshold."""
-        order = list(range(count))
-        if matches is not None:
-            # Rounded, since the last digits depend on how many pairs go through the network together. Equal matches
-            # stay in the order of the first stage.
-            order.sort(key=lambda place: -round(float(matches[place]), 4))
-        if threshold is None or not order:
-            return order
+        """Places of the first stage, as the second one orders them where it does, without those that a calibrated model
+        gives no probability, or less than the threshold."""
+        order = list(range(count)) if scores is None else scores.order.tolist()
         if probabilities is None:
+            if threshold is None or not order:
+                return order
             raise UsageError(
                 f"the model {self._runtime.name} has no calibrated probabilities",
                 "Make them with pixsearch calibrate, or leave the threshold out",
             )
-        return [place for place in order if probabilities[place] >= threshold]
+        return [place for place in order if probabilities[place] >= (threshold or 0)]
 
     def _orders_by_match(self, query: Query) -> bool:
         if query.rerank is not None or not query.words:
             return bool(query.rerank)
         return self._runtime.default_order == "match"
 
-    def _embedding(self, query: Query) -> Floats:
-        """The query as one unit vector [embedding size]."""
+    def _embedding(self, query: Query, texts: Sequence[ReadText]) -> Floats:
+        """The query as one unit vector [embedding size]; its words were read before."""
+        words = iter(texts)
         return self._weighted(
-            [
-                self._runtime.embed_texts([part.text])[0] if isinstance(part, Words) else self._picture(part)[0]
-                for part in query.parts
-            ],
+            [next(words).embedding if isinstance(part, Words) else self._picture(part)[0] for part in query.parts],
             query,
         )
 
@@ -235,10 +256,8 @@ class SearchEngine:
         kept = [one for one in found if one.candidate.content_id in grids]
         return kept, [grids[one.candidate.content_id] for one in kept]
 
-    def _first_stage(self, query: Query, count: int) -> list[_Found]:
-        """The nearest pictures that pass the filters, nearest first: `count` of them, if there are so many."""
-        self._library.vectors()  # before the words, while what reads them may still be loading
-        vector = self._embedding(query)
+    def _first_stage(self, vector: Floats, query: Query, count: int) -> list[_Found]:
+        """The pictures nearest to a vector that pass the filters, nearest first: `count`, if there are so many."""
         asked = count
         while True:
             ids = self._library.nearest(vector, asked, query.filters)
@@ -277,17 +296,6 @@ class SearchEngine:
                 kept[place] = one
         similarities = {one.candidate.content_id: one.similarity for one in found}
         return [_shown_by_its_best(one, similarities) for one in kept.values()]
-
-    def _second_stage(
-        self, query: Query, candidates: list[Candidate], grids: list[bytes]
-    ) -> tuple[Floats, Floats | None]:
-        """For each candidate the weighted sum of the words' logits, and the probability of the main words' alone."""
-        embeddings = np.stack([candidate.embedding for candidate in candidates])
-        logits = {words: self._runtime.match(words.text, grids, embeddings) for words in query.words}
-        weights = np.array([words.weight for words in query.words], dtype=np.float32)
-        total = weights @ np.stack([logits[words] for words in query.words])
-        main = query.main_words
-        return total, None if main is None else self._runtime.probability(logits[main])
 
 
 def _likely_first(order: list[int], probabilities: Floats | None) -> list[int]:

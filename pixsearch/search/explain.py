@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pixsearch.search.cascade import read_every_pair
 from pixsearch.search.hits import percent
 from pixsearch.search.runtime import Floats, Runtime
 
@@ -51,8 +52,8 @@ def explain_picture(runtime: Runtime, words: str, picture: Image.Image) -> Expla
 def explain_grid(runtime: Runtime, words: str, grid: bytes, embeddings: Floats, width: int, height: int) -> Explanation:
     """Explain words and a picture of that size by its grid and its embedding [1, size], as a library has them."""
     found, attention = runtime.attention(words, grid, width, height)
-    logits = runtime.match(words, [grid], embeddings)
-    probabilities = runtime.probability(logits)
+    _, logits = read_every_pair(runtime, runtime.read_texts([words]), [grid], embeddings)
+    probabilities = runtime.probability(logits, "joint")
     return Explanation(
         tuple(found), attention, float(logits[0]), None if probabilities is None else float(probabilities[0])
     )

@@ -25,10 +25,10 @@ class Hit:
     similarity_rank: int
     """From 1, in the order of the first stage."""
     match: float | None
-    """ITM logit of the words and the picture; None where it was not computed."""
+    """ITM logit of the words and the picture; None where the joint stream did not read the pair."""
     probability: float | None
-    """That a person would say that the photo shows what was asked, by the match alone; None where the model has no
-    calibration or the match was not computed."""
+    """That a person would say that the photo shows what was asked: by the match, or by the score of late interaction
+    where there is no match; None where the model has no calibration, or the second stage was left out."""
     metadata: Metadata
     copies: tuple[FilePath, ...]
     """Further photos with the very same content."""

@@ -10,8 +10,8 @@ from pixsearch.errors import UsageError
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.storage import FilePath
 
-DEFAULT_CANDIDATES = 32
-"""More find nothing better (docs/history.md, R@1 against k), and each costs time."""
+DEFAULT_CANDIDATES = 8
+"""More find little (docs/experiments.md, the cascade), and each costs time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class Query:
     """Photos that do not pass are not looked at."""
 
     candidates: int = DEFAULT_CANDIDATES
-    """How many photos of the first stage the second one reads; never fewer than the hits asked for."""
+    """How many photos the joint stream reads; late interaction orders the others that are found."""
 
     rerank: bool | None = None
-    """True: order by match. False: order by similarity and compute no match. None: the order in which the model is
-    better, by its own validation."""
+    """True: order by the second stage. False: order by similarity and leave that stage out. None: the order in which
+    the model is better, by its own validation."""
 
     threshold: float | None = None
     """The least probability that a hit may have, from 0 to 1. None: hits that are not likely come last."""

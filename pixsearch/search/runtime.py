@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixsearch.model.config import Stage
+from pixsearch.model.late_scores import ReadText
+
 Floats = NDArray[np.float32]
 
 
@@ -33,11 +36,17 @@ class Runtime(Protocol):
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         """[n, embedding size], L2-normalised."""
 
+    def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
+        """Each text, read once for all stages."""
+
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
         """Embeddings [n, embedding size], L2-normalised, and pixel grids."""
 
-    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        """The ITM logit of each picture [n]."""
+    def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        """What late interaction says of every text with every picture [texts, pictures]."""
+
+    def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
+        """The ITM logit of each pair with these late scores [n]; a single text or picture goes with all others."""
 
     def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
         """The words, and how much each looks at each cell of the picture's grid [words, rows, columns]."""
@@ -45,12 +54,9 @@ class Runtime(Protocol):
     def likeness(self, grid: bytes, other: bytes) -> float:
         """How much the same stands at the same place in two pictures; 1 at most."""
 
-    def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
-        """The ITM logit of each text [n] with one picture."""
-
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """The words of a text that the model was never taught, as far as it knows."""
 
-    def probability(self, logits: Floats) -> Floats | None:
-        """For each pair the probability that a person would say that the picture shows what the words say [n]; None
-        where the model has no calibration."""
+    def probability(self, scores: Floats, stage: Stage) -> Floats | None:
+        """For each pair the probability that a person would say that the picture shows what the words say [n], by its
+        late score or its ITM logit; None where the model has no calibration for that stage."""

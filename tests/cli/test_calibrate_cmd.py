@@ -43,23 +43,33 @@ def test_judged_queries_make_the_probabilities_and_are_drawn(
     outcome = run("calibrate", "--judged", judged, "--model", model, "--diagram", diagram, "--json")
 
     report = json.loads(outcome.stdout)
-    assert (report["pairs"], report["right"], report["present"], report["absent"]) == (9, 2, 2, 1)
+    for stage in ("joint", "late"):
+        counts = [report[stage][name] for name in ("pairs", "right", "present", "absent")]
+        assert counts == [9, 2, 2, 1]
+        assert report[stage]["curve"] == report["calibration"][stage]
     written = json.loads((model / "config.json").read_text())["calibration"]
     assert written == report["calibration"]
-    assert set(written) == {"slope", "intercept"}
+    # The joint stream's scores are 5 and -5, those of late interaction 1 and 0: both curves give the same probability.
+    joint, late = written["joint"], written["late"]
+    assert 5 * joint["slope"] + joint["intercept"] == pytest.approx(late["slope"] + late["intercept"])
+    assert -5 * joint["slope"] + joint["intercept"] == pytest.approx(late["intercept"])
     assert fingerprint(model) == before
     circles = [one for one in ElementTree.parse(diagram).iter() if one.tag.endswith("circle")]
-    assert len(circles) == len(report["bins"])
+    assert len(circles) == len(report["joint"]["bins"]) + len(report["late"]["bins"])
 
 
-def test_the_report_is_tables_and_the_curve(run: Run, tmp_path: Path, model: Path, judged: Path) -> None:
+def test_the_report_is_tables_and_the_curve_of_each_stage(run: Run, tmp_path: Path, model: Path, judged: Path) -> None:
     elsewhere = tmp_path / "elsewhere.json"
     judged.rename(elsewhere)
 
     outcome = run("calibrate", "--judged", elsewhere, "--images", judged.parent, "--model", model)
 
     lines = outcome.stdout.splitlines()
-    assert lines[0].split() == ["predicted", "observed", "pairs"]
+    headings = [line for line in lines if line.startswith("predicted")]
+    assert [" ".join(line.split()) for line in headings] == [
+        "predicted by match observed pairs",
+        "predicted by late score observed pairs",
+    ]
     assert "answered of 2" in outcome.stdout
     assert "refused of 1" in outcome.stdout
     assert lines[-2].startswith("log loss ")
@@ -71,7 +81,7 @@ def test_captioned_pictures_make_them_too(run: Run, tmp_path: Path, model: Path)
     outcome = run("calibrate", "--data", write(tmp_path, val=COLOURS[:3]), "--model", model, "--sample", "2", "--json")
 
     report = json.loads(outcome.stdout)
-    assert (report["right"], report["present"], report["absent"]) == (2, 2, 0)
+    assert [report["joint"][name] for name in ("right", "present", "absent")] == [2, 2, 0]
     assert json.loads((model / "config.json").read_text())["calibration"] == report["calibration"]
 
 
@@ -86,7 +96,7 @@ def test_it_is_fitted_on_one_of_the_two(run: Run, given: list[str]) -> None:
 def test_a_model_whose_logits_say_nothing_stays_as_it_is(
     run: Run, model: Path, judged: Path, runtime: ColourRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "match", lambda text, grids, embeddings: np.zeros(len(grids), np.float32))
+    monkeypatch.setattr(runtime, "match", lambda texts, grids, late_scores: np.zeros(len(grids), np.float32))
     before = (model / "config.json").read_text()
 
     outcome = run("calibrate", "--judged", judged, "--model", model)

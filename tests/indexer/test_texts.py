@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -61,6 +62,21 @@ def test_the_match_orders_texts_as_it_orders_photos(library: Library, runtime: C
     assert by_match[0].text == "red and blue"
     assert by_match[0].match == pytest.approx(15.0, abs=1e-4)
     assert by_similarity[0].text == "red and blue"
+
+
+def test_a_text_that_the_joint_stream_did_not_read_has_the_probability_of_its_late_score(
+    library: Library, runtime: ColourRuntime, captions: Path
+) -> None:
+    index_folders(library, runtime, [captions])
+    engine = SearchEngine(library, ColourRuntime(calibrated=True))
+
+    hits = engine.find_texts(Query((Picture(picture_bytes("red")),), candidates=1))
+
+    # Late scores are the similarities 1, 1 / sqrt(2) and 0; the first is read.
+    assert [hit.text for hit in hits] == ["all red", "red and blue", "all blue"]
+    assert [hit.match for hit in hits] == [pytest.approx(5.0, abs=1e-5), None, None]
+    by_hand = [1 / (1 + math.exp(-logit)) for logit in (5, 10 * 0.5**0.5 - 5, -5)]
+    assert [hit.probability for hit in hits] == pytest.approx(by_hand, abs=1e-5)
 
 
 def test_only_texts_as_probable_as_the_threshold_are_given(

@@ -20,7 +20,7 @@ from pixsearch.model.checkpoints import (
     save_calibration,
     save_checkpoint,
 )
-from pixsearch.model.config import Calibration
+from pixsearch.model.config import Calibration, Curve
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
 
@@ -123,6 +123,8 @@ def test_weights_with_a_tensor_too_few_too_many_or_of_another_shape_are_refused(
         {"input_size": 0},
         {"dropout": 1.5},
         {"calibration": {"slope": 1.0}},
+        {"calibration": {"joint": None, "late": None}},
+        {"calibration": {"joint": {"slope": 1.0, "intercept": 0.0}}},
     ],
     ids=lambda change: ", ".join(f"{name} {value}" for name, value in change.items()),
 )
@@ -220,10 +222,17 @@ def test_a_calibration_changes_no_fingerprint_of_a_checkpoint_with_removed_field
     add_what_was_removed(folder)
     before = fingerprint(folder)
 
-    save_calibration(folder, Calibration(slope=2.0, intercept=-1.0))
+    save_calibration(folder, Calibration(Curve(2.0, -1.0), Curve(10.0, -5.0)))
 
-    assert load_checkpoint(folder)[1].config.calibration == Calibration(slope=2.0, intercept=-1.0)
+    assert load_checkpoint(folder)[1].config.calibration == Calibration(Curve(2.0, -1.0), Curve(10.0, -5.0))
     assert fingerprint(folder) == before
+
+
+def test_a_calibration_of_one_curve_is_the_joint_streams(folder: Path) -> None:
+    """Checkpoints had it before late interaction scored hits on its own."""
+    change_config(folder, calibration={"slope": 2.0, "intercept": -1.0})
+
+    assert load_checkpoint(folder)[1].config.calibration == Calibration(Curve(2.0, -1.0), None)
 
 
 def test_an_older_calibration_is_dropped_and_changes_no_fingerprint(folder: Path) -> None:

@@ -34,7 +34,8 @@ from pixsearch.model.grids import pack_grid
 from pixsearch.model.runtime import PixelBertRuntime
 runtime = PixelBertRuntime(Path(sys.argv[1]))
 grid = pack_grid(np.ones((4, 1280), np.float32))
-runtime.match("a cat", [grid] * 2, runtime.embed_texts(["a dog", "a cat"]))
+texts = runtime.read_texts(["a cat"])
+runtime.match(texts, [grid] * 2, runtime.late_scores(texts, [grid] * 2, runtime.read_texts(["a dog", "a cat"]))[0])
 print(*sorted({"torch", "transformers", "torchvision", "openvino_telemetry.main"} & set(sys.modules)))
 """
 ON_A_GPU_WITHOUT_OPENVINO = """
@@ -77,7 +78,8 @@ def test_each_forward_gives_what_torch_gives(speaking: Path, monkeypatch: pytest
     for name, inputs in {
         "encode_pictures": (pictures(64),),
         "embed_pictures": (grids,),
-        "embed_texts": (IDS, MASK),
+        "read_texts": (IDS, MASK),
+        "map_pixels": (grids,),
         "match": (IDS[:1], MASK[:1], grids, pixel_mask, similarity),
         "attend": (IDS[:1], MASK[:1], grids[:1]),
     }.items():
@@ -88,21 +90,21 @@ def test_each_forward_gives_what_torch_gives(speaking: Path, monkeypatch: pytest
 
 
 def test_what_was_compiled_once_is_not_compiled_again(speaking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = compiled(speaking).run("embed_texts", IDS, MASK)
+    first = compiled(speaking).run("read_texts", IDS, MASK)
     monkeypatch.setattr("pixsearch.model.compiled_forwards.filled_graph", None)
 
-    assert (compiled(speaking).run("embed_texts", IDS, MASK) == first).all()
+    assert (compiled(speaking).run("read_texts", IDS, MASK) == first).all()
 
 
 @pytest.mark.slow
 def test_what_was_damaged_is_compiled_again(speaking: Path, nothing_kept: Path) -> None:
-    first = compiled(speaking).run("embed_texts", IDS, MASK)
-    [kept] = nothing_kept.glob("*/embed_texts")
+    first = compiled(speaking).run("read_texts", IDS, MASK)
+    [kept] = nothing_kept.glob("*/read_texts")
     whole, times = kept.read_bytes(), (kept.stat().st_atime_ns, kept.stat().st_mtime_ns)
     kept.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     os.utime(kept, ns=times)
 
-    assert (compiled(speaking).run("embed_texts", IDS, MASK) == first).all()
+    assert (compiled(speaking).run("read_texts", IDS, MASK) == first).all()
     assert read_sealed(kept).size == len(whole) - 32
 
 
@@ -121,11 +123,11 @@ def test_what_does_not_agree_with_its_checksum_is_not_read(tmp_path: Path, damag
 def test_where_nothing_can_be_kept_the_answer_is_the_same(
     speaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = compiled(speaking).run("embed_texts", IDS, MASK)
+    first = compiled(speaking).run("read_texts", IDS, MASK)
     (tmp_path / "no folder").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no folder"))
 
-    assert (compiled(speaking).run("embed_texts", IDS, MASK) == first).all()
+    assert (compiled(speaking).run("read_texts", IDS, MASK) == first).all()
 
 
 def test_the_forwards_of_checkpoints_that_were_used_long_ago_are_let_go(speaking: Path, nothing_kept: Path) -> None:
@@ -133,7 +135,7 @@ def test_the_forwards_of_checkpoints_that_were_used_long_ago_are_let_go(speaking
         (nothing_kept / f"old {age}").mkdir(parents=True)
         os.utime(nothing_kept / f"old {age}", (1000 - age, 1000 - age))
 
-    compiled(speaking).run("embed_texts", IDS, MASK)
+    compiled(speaking).run("read_texts", IDS, MASK)
 
     kept = {path.name for path in nothing_kept.iterdir()}
     assert {"old 0", "old 1", "old 2"} < kept
@@ -147,7 +149,7 @@ def test_a_checkpoint_that_is_not_whole_is_named(tmp_path: Path, nothing_kept: P
     weights.write_bytes(weights.read_bytes()[:-1000])
 
     with pytest.raises(CheckpointInvalid, match=f"{weights} does not hold the weights of its config"):
-        compiled(folder).run("embed_texts", IDS, MASK)
+        compiled(folder).run("read_texts", IDS, MASK)
 
 
 @pytest.mark.slow
@@ -214,10 +216,10 @@ def test_the_checkpoint_that_ships_gives_the_same_in_this_cpus_number_format() -
 
     grids = by_openvino.run("encode_pictures", shown)
     embeddings = by_openvino.run("embed_pictures", grids)
-    text = by_openvino.run("embed_texts", ids, mask)
+    text = by_openvino.run("read_texts", ids, mask)[:, 0, :-1]
     inputs = ids, mask, grids, np.ones(grids.shape[:2], np.bool_), embeddings @ text[0]
 
-    assert (by_torch.run("embed_texts", ids, mask) * text).sum() > 0.999
+    assert (by_torch.run("read_texts", ids, mask)[:, 0, :-1] * text).sum() > 0.999
     assert (by_torch.run("embed_pictures", grids) * embeddings).sum(1) == pytest.approx(1, abs=1e-4)
     # Of pictures of one sentence, the logits' deviation is about 10 (docs/performance.md).
     assert by_openvino.run("match", *inputs) == pytest.approx(by_torch.run("match", *inputs), abs=0.5)

@@ -16,10 +16,12 @@ from PIL import Image
 
 from pixsearch.model.checkpoints import fingerprint, load_checkpoint
 from pixsearch.model.compiled_forwards import CompiledForwards
-from pixsearch.model.config import Calibration
+from pixsearch.model.config import Calibration, Curve
 from pixsearch.model.grids import unpack_grids
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.model.tensors import picture_tensors, word_tensors
+from pixsearch.search.cascade import read_every_pair
+from pixsearch.search.runtime import Floats
 
 TEXTS = ["a dog", "two cats on a red sofa", "rain"]
 
@@ -69,23 +71,33 @@ def test_a_stored_grid_has_the_embedding_of_its_picture(runtime: PixelBertRuntim
     assert runtime.embed_grid(grids[0]) @ embeddings[0] == pytest.approx(1, abs=1e-3)  # stored at a byte a value
 
 
-def test_a_match_is_the_networks_own_of_the_stored_grid(
+def match_pictures(runtime: PixelBertRuntime, text: str, grids: list[bytes], embeddings: Floats) -> Floats:
+    return read_every_pair(runtime, runtime.read_texts([text]), grids, embeddings)[1]
+
+
+def match_texts(runtime: PixelBertRuntime, texts: list[str], grid: bytes, embedding: Floats) -> Floats:
+    return read_every_pair(runtime, runtime.read_texts(texts), [grid], embedding[np.newaxis])[1]
+
+
+def test_late_scores_and_matches_are_the_networks_own_of_the_stored_grids(
     runtime: PixelBertRuntime, speaking: Path, pictures: list[Image.Image]
 ) -> None:
     embeddings, grids = runtime.encode_pictures(pictures)
     model, processor = load_checkpoint(speaking)
 
-    logits = runtime.match(TEXTS[1], grids, embeddings)
+    late_scores, logits = read_every_pair(runtime, runtime.read_texts([TEXTS[1]]), grids, embeddings)
 
     ids, mask = word_tensors(processor, [TEXTS[1]])
     with torch.no_grad():
         text = model.embed_text(ids, mask)
-        by_hand = []
+        late_by_hand, by_hand = [], []
         for grid, embedding in zip(grids, embeddings, strict=True):
             pixels = torch.from_numpy(unpack_grids([grid], 1280)[0])
             late_score = model.late_score(ids, mask, pixels, text @ torch.from_numpy(embedding))
+            late_by_hand.append(late_score.item())
             by_hand.append(model.match(ids, mask, pixels, late_score).item())
-    assert logits.dtype == np.float32
+    assert late_scores.dtype == logits.dtype == np.float32
+    assert late_scores.tolist() == pytest.approx(late_by_hand, abs=1e-4)
     assert logits.tolist() == pytest.approx(by_hand, abs=0.01)
     assert np.ptp(logits) > 0.1  # three pictures that nobody could take for one
 
@@ -95,8 +107,8 @@ def test_texts_of_one_picture_match_as_that_picture_does_for_each_text(
 ) -> None:
     embeddings, grids = runtime.encode_pictures(pictures)
 
-    of_texts = [runtime.match_texts(TEXTS, grid, row) for grid, row in zip(grids, embeddings, strict=True)]
-    of_pictures = [runtime.match(text, grids, embeddings) for text in TEXTS]
+    of_texts = [match_texts(runtime, TEXTS, grid, row) for grid, row in zip(grids, embeddings, strict=True)]
+    of_pictures = [match_pictures(runtime, text, grids, embeddings) for text in TEXTS]
 
     assert np.stack(of_texts) == pytest.approx(np.stack(of_pictures).T, abs=1e-3)
 
@@ -107,11 +119,11 @@ def test_more_pairs_than_a_batch_holds_match_as_each_alone(
     embeddings, grids = runtime.encode_pictures(pictures)
     places = [place % 3 for place in range(130)]  # two batches of 64, and two pairs more
 
-    logits = runtime.match(TEXTS[0], [grids[place] for place in places], embeddings[places])
-    of_texts = runtime.match_texts([TEXTS[place] for place in places], grids[0], embeddings[0])
+    logits = match_pictures(runtime, TEXTS[0], [grids[place] for place in places], embeddings[places])
+    of_texts = match_texts(runtime, [TEXTS[place] for place in places], grids[0], embeddings[0])
 
-    assert logits == pytest.approx(runtime.match(TEXTS[0], grids, embeddings)[places], abs=1e-3)
-    assert of_texts == pytest.approx(runtime.match_texts(TEXTS, grids[0], embeddings[0])[places], abs=1e-3)
+    assert logits == pytest.approx(match_pictures(runtime, TEXTS[0], grids, embeddings)[places], abs=1e-3)
+    assert of_texts == pytest.approx(match_texts(runtime, TEXTS, grids[0], embeddings[0])[places], abs=1e-3)
     texts = runtime.embed_texts([TEXTS[place] for place in places])
     assert texts == pytest.approx(np.stack([runtime.embed_texts([text])[0] for text in TEXTS])[places], abs=1e-5)
 
@@ -124,29 +136,41 @@ def calibrated(folder: Path, to: Path, calibration: Calibration | None, rerank: 
     return PixelBertRuntime(to)
 
 
-def test_a_probability_is_the_sigmoid_of_the_calibrated_logit(speaking: Path, tmp_path: Path) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(slope=0.5, intercept=-1.0))
+def test_a_probability_is_the_sigmoid_of_the_stages_calibrated_score(speaking: Path, tmp_path: Path) -> None:
+    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(0.5, -1.0), Curve(10.0, -5.0)))
 
-    probabilities = runtime.probability(np.array([2.0, 2.0 + 2 * math.log(3), 0.0], dtype=np.float32))
+    probabilities = runtime.probability(np.array([2.0, 2.0 + 2 * math.log(3), 0.0], dtype=np.float32), "joint")
+    by_late = runtime.probability(np.array([0.5], dtype=np.float32), "late")
 
     # sigmoid(0), sigmoid(log 3), sigmoid(-1)
     assert probabilities is not None
     assert probabilities.tolist() == pytest.approx([0.5, 0.75, 1 / (1 + math.e)])
+    assert by_late is not None
+    assert by_late.tolist() == [0.5]
 
 
 def test_a_hopeless_pair_has_probability_zero_and_no_warning(speaking: Path, tmp_path: Path) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(slope=10.0, intercept=0.0))
+    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(10.0, 0.0), None))
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        probabilities = runtime.probability(np.array([-50.0, 50.0], dtype=np.float32))
+        probabilities = runtime.probability(np.array([-50.0, 50.0], dtype=np.float32), "joint")
 
     assert probabilities is not None
     assert probabilities.tolist() == [0.0, 1.0]
 
 
 def test_a_checkpoint_that_was_not_calibrated_has_no_probabilities(runtime: PixelBertRuntime) -> None:
-    assert runtime.probability(np.zeros(2, dtype=np.float32)) is None
+    assert runtime.probability(np.zeros(2, dtype=np.float32), "joint") is None
+
+
+def test_a_checkpoint_whose_joint_stream_alone_was_calibrated_has_no_other_probabilities(
+    speaking: Path, tmp_path: Path
+) -> None:
+    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(1.0, 0.0), None))
+
+    assert runtime.probability(np.zeros(2, dtype=np.float32), "joint") is not None
+    assert runtime.probability(np.zeros(2, dtype=np.float32), "late") is None
 
 
 def test_the_default_order_is_what_the_checkpoint_says(speaking: Path, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from pixsearch import Hit, Library, Picture, Query, SearchEngine, Words
 from pixsearch.errors import ModelMismatch, PictureError, UsageError
+from pixsearch.model.late_scores import ReadText
 from pixsearch.search.hits import percent
+from pixsearch.search.runtime import Floats
 from tests.colour_runtime import ColourRuntime
 from tests.photos import make_photo, picture_bytes
 from tests.search.conftest import Fill, random_colours
@@ -72,16 +73,15 @@ def test_a_calibrated_model_gives_the_probability_of_each_match(fill: Fill) -> N
     assert hits[0].probability == pytest.approx(1 / (1 + math.exp(-5.0)), abs=1e-5)
 
 
-def test_only_candidates_of_the_first_stage_are_re_ranked(fill: Fill) -> None:
-    hits = SearchEngine(fill(REDS), ColourRuntime()).search(Query((Words("red"),), candidates=1), k=1)
+def test_the_joint_stream_reads_as_many_candidates_as_asked_for(fill: Fill) -> None:
+    runtime = ColourRuntime()
 
-    assert names(hits) == ["dark red.png"]
+    hits = SearchEngine(fill(REDS), runtime).search(Query((Words("red"),), candidates=1), k=3)
 
-
-def test_there_are_never_fewer_candidates_than_hits_asked_for(fill: Fill) -> None:
-    hits = SearchEngine(fill(REDS), ColourRuntime()).search(Query((Words("red"),), candidates=1), k=3)
-
-    assert len(hits) == 3
+    # Late scores are similarities here, so dark red is read and pink, of the better match, is not.
+    assert names(hits) == ["dark red.png", "pink.png", "blue.png"]
+    assert [hit.match for hit in hits] == [pytest.approx(-3.0, abs=1e-5), None, None]
+    assert (runtime.pairs_ordered, runtime.pairs_matched) == (3, 1)
 
 
 def test_a_small_library_answers_with_what_it_has(fill: Fill) -> None:
@@ -116,7 +116,9 @@ def test_equal_matches_are_ordered_by_similarity(fill: Fill) -> None:
     # enough, to upset an unstable sort.
     pictures = {f"{red}-{200 - blue}.png": (red, 0, blue) for red in (102, 51) for blue in range(100)}
 
-    hits = SearchEngine(fill(pictures), ColourRuntime()).search(Query((Words("red"),), duplicates="show"), k=200)
+    query = Query((Words("red"),), candidates=200, duplicates="show")
+
+    hits = SearchEngine(fill(pictures), ColourRuntime()).search(query, k=200)
 
     assert len({hit.match for hit in hits}) == 2
     assert names(hits) == list(pictures)
@@ -126,12 +128,14 @@ def test_the_last_digits_of_a_match_do_not_decide(fill: Fill) -> None:
     class Trembling(ColourRuntime):
         """Its matches are off by what a batch of another size makes of them."""
 
-        def match(self, text: str, grids: Sequence[bytes], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-            return super().match(text, grids, embeddings) + np.linspace(0, 2e-6, len(grids), dtype=np.float32)
+        def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
+            return super().match(texts, grids, late_scores) + np.linspace(0, 2e-6, len(grids), dtype=np.float32)
 
     pictures = {f"{200 - blue}.png": (102, 0, blue) for blue in range(50)}
 
-    hits = SearchEngine(fill(pictures), Trembling()).search(Query((Words("red"),), duplicates="show"), k=50)
+    query = Query((Words("red"),), candidates=50, duplicates="show")
+
+    hits = SearchEngine(fill(pictures), Trembling()).search(query, k=50)
 
     assert names(hits) == list(pictures)
 

@@ -12,6 +12,7 @@ from pixsearch.errors import UsageError
 from pixsearch_trainer.evaluation.calibration import (
     TradeOff,
     calibrate,
+    calibration_of,
     fit,
     predict_left_out,
     probabilities,
@@ -27,11 +28,12 @@ def pairs_of(
     weights: Sequence[float] | None = None,
     queries: Sequence[int] | None = None,
 ) -> KnownPairs:
-    """Each pair is of a query of its own where none are given."""
+    """Each pair is of a query of its own where none are given; late scores are a hundredth of the logits."""
     count = len(logits)
     of_query, is_right = np.arange(count) if queries is None else np.array(queries), np.array(right)
     return KnownPairs(
         np.array(logits, float),
+        np.array(logits, float) / 100,
         is_right,
         np.ones(count) if weights is None else np.array(weights, float),
         of_query,
@@ -45,7 +47,7 @@ def test_the_curve_that_pairs_were_drawn_by_is_found_again() -> None:
     logits = generator.normal(100, 40, 200_000)
     drawn_by = 1 / (1 + np.exp(-(0.04 * logits - 5.0)))
 
-    calibration = fit(pairs_of(logits, generator.random(200_000) < drawn_by))
+    calibration = fit(pairs_of(logits, generator.random(200_000) < drawn_by), "joint")
 
     assert calibration.slope == pytest.approx(0.04, rel=0.03)
     assert calibration.intercept == pytest.approx(-5.0, rel=0.03)
@@ -56,12 +58,12 @@ def test_the_mean_probability_is_that_of_platts_targets() -> None:
     # The likelihood's derivative by the intercept is zero exactly there: 3 / 4 for the two right, 1 / 5 for the others.
     pairs = pairs_of([3.0, 1.0, 2.0, -1.0, 0.0], [True, True, False, False, False])
 
-    assert probabilities(pairs.logits, fit(pairs)).mean() == pytest.approx((2 * 0.75 + 3 * 0.2) / 5, abs=1e-6)
+    assert probabilities(pairs.logits, fit(pairs, "joint")).mean() == pytest.approx((2 * 0.75 + 3 * 0.2) / 5, abs=1e-6)
 
 
 def test_a_pair_that_weighs_three_is_as_good_as_three_pairs() -> None:
-    thrice = fit(pairs_of([3.0, 1.0, 2.0, 2.0, 2.0, -1.0], [True, True, False, False, False, False]))
-    weighing = fit(pairs_of([3.0, 1.0, 2.0, -1.0], [True, True, False, False], [1, 1, 3, 1]))
+    thrice = fit(pairs_of([3.0, 1.0, 2.0, 2.0, 2.0, -1.0], [True, True, False, False, False, False]), "joint")
+    weighing = fit(pairs_of([3.0, 1.0, 2.0, -1.0], [True, True, False, False], [1, 1, 3, 1]), "joint")
 
     assert (weighing.slope, weighing.intercept) == pytest.approx((thrice.slope, thrice.intercept), rel=1e-6)
 
@@ -74,7 +76,7 @@ def test_pairs_that_are_told_apart_without_a_mistake_have_platts_targets_as_prob
     is_right = np.arange(pairs) < right
     logits = np.where(is_right, 1000.0, -3.0)
 
-    calibrated = probabilities(logits, fit(pairs_of(logits, is_right)))
+    calibrated = probabilities(logits, fit(pairs_of(logits, is_right), "joint"))
 
     assert calibrated[0] == pytest.approx((right + 1) / (right + 2), rel=1e-4)
     assert calibrated[-1] == pytest.approx(1 / (pairs - right + 2), rel=1e-4)
@@ -83,7 +85,7 @@ def test_pairs_that_are_told_apart_without_a_mistake_have_platts_targets_as_prob
 @pytest.mark.parametrize("logits", [[1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 2.0, 3.0], [np.nan, 1.0, 2.0, 3.0]])
 def test_logits_that_say_nothing_or_the_opposite_are_refused(logits: list[float]) -> None:
     with pytest.raises(UsageError, match="no higher"):
-        fit(pairs_of(logits, [True, True, False, False]))
+        fit(pairs_of(logits, [True, True, False, False]), "joint")
 
 
 @pytest.mark.parametrize("right", [True, False])
@@ -99,7 +101,7 @@ def test_one_query_is_too_little() -> None:
 
 def test_a_hopeless_pair_has_probability_zero_and_overflows_nothing() -> None:
     right = np.array([True, False] * 50)
-    calibration = fit(pairs_of(np.where(right, 1.0, -1.0), right))
+    calibration = fit(pairs_of(np.where(right, 1.0, -1.0), right), "joint")
 
     with np.errstate(all="raise"):
         assert probabilities(np.array([-1e6, 1e6]), calibration).tolist() == [0, 1]
@@ -128,9 +130,9 @@ def test_a_query_is_judged_by_a_curve_that_was_fitted_without_it() -> None:
     """Two queries that contradict each other: by a curve that knew both, 3 would be as likely as -3."""
     pairs = pairs_of([3.0, -3.0, 4.0, -5.0], [True, False, True, False], queries=[0, 0, 1, 1])
 
-    predicted = predict_left_out(pairs)
+    predicted = predict_left_out(pairs, "joint")
 
-    one, other = (fit(pairs.part(pairs.groups == group)) for group in (0, 1))
+    one, other = (fit(pairs.part(pairs.groups == group), "joint") for group in (0, 1))
     assert predicted.tolist() == [
         *probabilities(np.array([3.0, -3.0]), other),
         *probabilities(np.array([4.0, -5.0]), one),
@@ -156,7 +158,7 @@ def test_a_report_tells_what_is_likely_and_what_that_is_worth() -> None:
     right = [numbers[index // 2] < (15 if index % 2 else 1) for index in range(200)]
     pairs = pairs_of([float(index % 2) for index in range(200)], right, queries=[index // 2 for index in range(200)])
 
-    report = calibrate(pairs)
+    report = calibrate(pairs)["joint"]
 
     assert (report.pairs, report.right, report.present, report.absent) == (200, 80, 75, 25)
     assert report.likely == 100
@@ -167,3 +169,18 @@ def test_a_report_tells_what_is_likely_and_what_that_is_worth() -> None:
     assert report.log_loss == pytest.approx(by_hand, rel=0.05)
     trade_offs = {one.probability: (one.answered, one.refused) for one in report.trade_off}
     assert (trade_offs[0.5], trade_offs[0.9]) == ((75, 0), (0, 25))
+
+
+def test_each_stage_has_a_curve_of_its_own_and_both_mean_the_same() -> None:
+    """Late scores of a hundredth of the logits have a slope a hundred times as steep, and the same probabilities."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(0, 2, 4000)
+    pairs = pairs_of(logits, generator.random(4000) < 1 / (1 + np.exp(-logits)))
+
+    reports = calibrate(pairs)
+
+    calibration = calibration_of(reports)
+    assert calibration.late is not None
+    assert calibration.late.slope == pytest.approx(100 * calibration.joint.slope, rel=1e-4)
+    assert calibration.late.intercept == pytest.approx(calibration.joint.intercept, abs=1e-4)
+    assert reports["late"].log_loss == pytest.approx(reports["joint"].log_loss, abs=1e-6)

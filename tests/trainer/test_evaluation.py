@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pixsearch.errors import DatasetError, UsageError
+from pixsearch.model.late_scores import ReadText
 from pixsearch.progress import Progress
 from pixsearch.search.runtime import Floats
 from pixsearch_trainer.data.pairs import CaptionedPicture
@@ -51,26 +52,35 @@ class ByHand(ColourRuntime):
 
     similarity: list[list[float]] = field(default_factory=lambda: SIMILARITY)
     logits: list[list[float]] = field(default_factory=lambda: MATCH)
+    pairs_ordered: int = 0
     pairs_matched: int = 0
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         return np.array([self.similarity["abcde".index(text)] for text in texts], dtype=np.float32)
 
-    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        return np.array([self.logit(text, *pair) for pair in zip(grids, embeddings, strict=True)], dtype=np.float32)
+    def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
+        nothing = np.zeros((1, 4), np.float32)
+        return [
+            ReadText(np.array(["abcde".index(text)]), embedding, nothing, nothing[:, 0], 0.0)
+            for text, embedding in zip(texts, self.embed_texts(texts), strict=True)
+        ]
 
-    def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
-        return np.array([self.logit(text, grid, embedding) for text in texts], dtype=np.float32)
+    def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        assert [embedding[grid[0]] for grid, embedding in zip(grids, embeddings, strict=True)] == [1] * len(grids)
+        return super().late_scores(texts, grids, embeddings)
 
-    def logit(self, text: str, grid: bytes, embedding: Floats) -> float:
-        assert embedding[grid[0]] == 1  # the two are of one picture
+    def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
+        pairs = np.broadcast(np.array([text.ids[0] for text in texts]), np.array([grid[0] for grid in grids]))
+        return np.array([self.logit(text, picture) for text, picture in pairs], np.float32)
+
+    def logit(self, text: int, picture: int) -> float:
         self.pairs_matched += 1
-        return self.logits["abcde".index(text)][grid[0]]
+        return self.logits[text][picture]
 
 
 def encoded_by(runtime: ByHand) -> EncodedPictures:
     pictures = [CaptionedPicture(Path(f"{number}.png"), captions) for number, captions in enumerate(CAPTIONS)]
-    texts = dict(zip("abcde", runtime.embed_texts("abcde"), strict=True))
+    texts = dict(zip("abcde", runtime.read_texts("abcde"), strict=True))
     return EncodedPictures(pictures, np.eye(4, dtype=np.float32), [bytes([number]) for number in range(4)], texts)
 
 
@@ -172,7 +182,7 @@ def test_in_folds_each_query_searches_its_own_part() -> None:
 
 
 def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock by which embedding a text takes half a millisecond, and a pair a whole one."""
+    """By a clock by which reading a text takes half a millisecond, and a pair a whole one."""
     clock = 0.0
 
     class Slow(ByHand):
@@ -181,10 +191,10 @@ def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(mon
             clock += 0.0005 * len(texts)
             return super().embed_texts(texts)
 
-        def logit(self, text: str, grid: bytes, embedding: Floats) -> float:
+        def logit(self, text: int, picture: int) -> float:
             nonlocal clock
             clock += 0.001
-            return super().logit(text, grid, embedding)
+            return super().logit(text, picture)
 
     runtime = Slow()
     encoded = encoded_by(runtime)
@@ -193,23 +203,23 @@ def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(mon
     timed = evaluate(runtime, encoded, candidates=(1, 4), timed=True)
     untimed = evaluate(runtime, encoded, candidates=(1,)).text_to_image
 
-    for direction, first in ((timed.text_to_image, 0.5), (timed.image_to_text, 0.0)):
+    # To a picture all 5 texts are read, for late interaction.
+    for direction, first, read in ((timed.text_to_image, 0.5, 0.0), (timed.image_to_text, 0.0, 2.5)):
         times = [
             recall.milliseconds for recall in (direction.first_stage, direction.reranked[1], direction.reranked[4])
         ]
-        assert times == pytest.approx([first, first + 1, first + 4])
+        assert times == pytest.approx([first, first + read + 1, first + read + 4])
     assert untimed.first_stage.milliseconds is None
     assert "milliseconds" not in untimed.first_stage.as_json()
 
 
-def test_progress_counts_the_different_pairs_of_both_directions() -> None:
+def test_progress_counts_the_queries_of_both_directions() -> None:
     runtime, reported = ByHand(), list[Progress]()
 
     evaluate(runtime, encoded_by(runtime), candidates=(2,), on_progress=reported.append)
 
-    # Two of each caption; of the pictures' two each only that of 3 and d is not among them.
-    assert {(one.task, one.total) for one in reported} == {("matching pairs", 5 * 2 + 1)}
-    assert [one.done for one in reported] == [2, 4, 6, 8, 10, 11]
+    assert {(one.task, one.total) for one in reported} == {("re-ranking queries", 5 + 4)}
+    assert [one.done for one in reported] == list(range(1, 10))
 
 
 @pytest.mark.parametrize(
@@ -266,7 +276,7 @@ def test_pictures_and_captions_are_encoded_by_the_runtime(coloured: list[Caption
     assert encoded.embeddings.tolist() == [[1, 0, 0], [0, 1, 0]]
     assert [np.frombuffer(grid, np.float32).tolist() for grid in encoded.grids] == [[1, 0, 0], [0, 1, 0]]
     assert encoded.texts.keys() == {"red", "a colour", "green"}
-    assert encoded.texts["green"].tolist() == [0, 1, 0]
+    assert encoded.texts["green"].embedding.tolist() == [0, 1, 0]
 
 
 def test_a_picture_that_cannot_be_decoded_is_refused_unless_somebody_takes_its_problem(

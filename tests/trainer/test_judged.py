@@ -81,7 +81,7 @@ def test_a_name_of_no_photo_or_of_two_is_refused(tmp_path: Path) -> None:
             right_photos([JudgedQuery("red", (name,))], album)
 
 
-def test_a_search_matches_the_nearest_and_orders_by_it(tmp_path: Path) -> None:
+def test_a_search_orders_the_nearest_and_reads_the_best_of_them(tmp_path: Path) -> None:
     """Matches, 10 x the brightness of red less 5: dark red -3, pink 5, blue -5; dark red is nearest by similarity."""
     for name, colour in (("blue", "blue"), ("dark", (50, 0, 0)), ("pink", (255, 102, 102))):
         make_photo(tmp_path / f"{name}.png", colour)
@@ -89,19 +89,22 @@ def test_a_search_matches_the_nearest_and_orders_by_it(tmp_path: Path) -> None:
     album = encode_album(runtime, tmp_path)
     right = right_photos([JudgedQuery("red", ("pink",))], album)
 
-    found = search_album(runtime, album, ["red"], right, candidates=2)
+    found = search_album(runtime, album, ["red"], right, ordered=2, reads=2)
+    one_read = search_album(runtime, album, ["red"], right, ordered=2, reads=1)
 
     names = np.array([picture.file.stem for picture in album.pictures])
     assert names[found.order(reranked=False)[0]].tolist() == ["dark", "pink", "blue"]
     assert names[found.order(reranked=True)[0]].tolist() == ["pink", "dark", "blue"]
     assert found.logits[0].tolist() == pytest.approx([-3.04, 5.0], abs=0.01)
     assert found.labels.tolist() == [[False, True]]
-    assert runtime.pairs_matched == 2
+    assert names[one_read.order(reranked=True)[0]].tolist() == ["dark", "pink", "blue"]
+    assert np.isnan(one_read.logits[0]).tolist() == [False, True]
+    assert (runtime.pairs_ordered, runtime.pairs_matched) == (2 + 2, 2 + 1)
 
 
 def test_part_of_a_search_is_some_of_its_queries() -> None:
-    both = np.eye(2)
-    search = JudgedSearch(both.astype(np.float32), both.astype(bool), both.astype(np.int64), both.astype(np.float32))
+    scores = np.eye(2, dtype=np.float32)
+    search = JudgedSearch(scores, scores > 0, np.eye(2, dtype=np.int64), scores, scores)
 
     assert search.part(np.array([False, True])).similarity.tolist() == [[0, 1]]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pixsearch.model.late_scores import ReadText
 from pixsearch.search.runtime import Floats
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation.encoding import EncodedPictures
@@ -17,17 +18,26 @@ from tests.colour_runtime import ColourRuntime
 
 
 class OnALine(ColourRuntime):
-    """Pictures and texts are numbers, the more similar the nearer. The match of text t and picture p is 100 t + p."""
+    """Pictures and texts are numbers, the more similar the nearer. The match of text t and picture p is 100 t + p, the
+    late score a tenth of it."""
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         angles = np.array([float(text.split()[-1]) for text in texts]) / 100
         return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
 
-    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        return np.array([100 * float(text.split()[-1]) + grid[0] for grid in grids], np.float32)
+    def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
+        nothing = np.zeros((1, 2), np.float32)
+        return [
+            ReadText(np.array([int(text.split()[-1])]), embedding, nothing, nothing[:, 0], 0.0)
+            for text, embedding in zip(texts, self.embed_texts(texts), strict=True)
+        ]
 
-    def match_texts(self, texts: Sequence[str], grid: bytes, embedding: Floats) -> Floats:
-        return np.array([100 * float(text.split()[-1]) + grid[0] for text in texts], np.float32)
+    def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        assert embeddings == pytest.approx(self.embed_texts([str(grid[0]) for grid in grids]))
+        return np.array([[10 * text.ids[0] + grid[0] / 10 for grid in grids] for text in texts], np.float32)
+
+    def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
+        return 10 * late_scores.round(1)
 
 
 def encoded(count: int, near_misses: tuple[str, ...] = ("not 50",)) -> EncodedPictures:
@@ -54,6 +64,7 @@ def test_own_texts_are_right_near_misses_wrong_and_the_nearest_others_neither() 
         *((other, False, query) for query in (0, 1) for other in (9, 12, 15, 18)),
     ]
     assert first.present.tolist() == [query < 2 for query in first.queries]
+    assert (10 * first.late).tolist() == pytest.approx(first.logits.tolist(), rel=1e-5)
 
 
 def test_right_pairs_weigh_as_in_a_search_and_near_misses_a_tenth_of_what_is_wrong() -> None:
@@ -96,12 +107,14 @@ def test_judged_queries_have_their_candidates_right_or_wrong() -> None:
         similarity=np.array([[0.9, 0.5, 0.1], [0.3, 0.2, 0.1]], np.float32),
         right=np.array([[False, True, True], [False, False, False]]),
         nearest=np.array([[0, 1], [0, 1]]),
+        late=np.array([[0.3, 0.4], [0.1, 0.2]], np.float32),
         logits=np.array([[3.0, 4.0], [1.0, 2.0]], np.float32),
     )
 
     pairs = judged_pairs(search)
 
-    assert pairs.logits.tolist() == [3, 4, 1, 2]
+    assert pairs.scores("joint").tolist() == [3, 4, 1, 2]
+    assert pairs.scores("late").tolist() == pytest.approx([0.3, 0.4, 0.1, 0.2])
     assert pairs.right.tolist() == [False, True, False, False]
     assert pairs.queries.tolist() == pairs.groups.tolist() == [0, 0, 1, 1]
     assert pairs.present.tolist() == [True, True, False, False]

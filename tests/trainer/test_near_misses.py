@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pixsearch.model.late_scores import ReadText
 from pixsearch.search.runtime import Floats
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation.encoding import EncodedPictures
@@ -23,8 +24,17 @@ class Wordy(ColourRuntime):
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         return np.stack([[float("red" in text), 5.0 * ("invented" in text)] for text in texts]).astype(np.float32)
 
-    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        return np.array([float("red" in text) * grid[0] + 5 * ("invented" in text) for grid in grids], np.float32)
+    def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
+        nothing = np.zeros((1, 2), np.float32)
+        return [
+            ReadText(np.zeros(1, np.int64), embedding, nothing, nothing[:, 0], 0.0)
+            for embedding in self.embed_texts(texts)
+        ]
+
+    def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
+        [text] = texts
+        red, invented = text.embedding
+        return np.array([red * grid[0] + invented for grid in grids], np.float32)
 
 
 def test_the_true_sentence_is_the_one_that_the_near_miss_was_made_from() -> None:

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertModel, BertTokenizer  # isort: skip
 from pixsearch.errors import CheckpointInvalid, ModelNotFound
 from pixsearch.model.backbones import build_backbone
 from pixsearch.model.checkpoints import load_checkpoint, save_checkpoint
-from pixsearch.model.config import Calibration
+from pixsearch.model.config import Calibration, Curve
 from pixsearch.model.tensors import word_tensors
 from pixsearch_trainer.starting_weights import Start, assemble, for_task, read_cnn
 from tests.trainer.conftest import Loaded, refused
@@ -236,7 +236,7 @@ def test_a_network_of_another_task_has_the_same_cnn_and_transformer_and_cannot_s
     loaded: Loaded, tmp_path: Path
 ) -> None:
     network, processor = loaded
-    network.config = dataclasses.replace(network.config, calibration=Calibration(2.0, 1.0))
+    network.config = dataclasses.replace(network.config, calibration=Calibration(Curve(2.0, 1.0), None))
 
     other, its_processor = for_task("vqa", network, processor, ("yes", "no"))
 

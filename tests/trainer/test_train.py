@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from pixsearch.errors import DatasetError, PixsearchError, UsageError
 from pixsearch.model.checkpoints import CONFIG_FILE
-from pixsearch.model.config import Calibration, PixelBertConfig
+from pixsearch.model.config import Calibration, Curve, PixelBertConfig
 from pixsearch.model.graphs import GRAPHS_FILE
 from pixsearch.model.words import read_words
 from pixsearch.progress import Progress, silent
@@ -124,7 +124,13 @@ def test_a_pack_is_trained_on_elsewhere_with_the_same_result(fit: Fit, discs: Pa
 
     assert weights_of(tmp_path / "elsewhere") == weights_of(out)
     assert moved.exists()
-    left = {"config.json", "tokenizer.json", "model.safetensors", "graphs.zip", "log.jsonl"}  # and figures.json with val
+    left = {
+        "config.json",
+        "tokenizer.json",
+        "model.safetensors",
+        "graphs.zip",
+        "log.jsonl",
+    }  # and figures.json with val
     assert {file.name for file in out.iterdir()} == left
 
 
@@ -212,7 +218,7 @@ def test_a_recipe_that_does_not_calibrate_keeps_no_calibration_of_other_weights(
 ) -> None:
     start = shutil.copytree(tiny_start, tmp_path / "calibrated")
     config = PixelBertConfig.load(start / CONFIG_FILE)
-    dataclasses.replace(config, calibration=Calibration(2.0, -1.0)).save(start / CONFIG_FILE)
+    dataclasses.replace(config, calibration=Calibration(Curve(2.0, -1.0), None)).save(start / CONFIG_FILE)
 
     fit(model=start, recipe="shipped", stage=("maps",), set=STEPS)
 

@@ -13,15 +13,15 @@ from pixsearch.model.checkpoints import CONFIG_FILE
 from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.progress import ProgressCallback
+from pixsearch.search.query import DEFAULT_CANDIDATES
 from pixsearch.search.runtime import Runtime
 from pixsearch_trainer.data.pairs import CaptionedPicture
-from pixsearch_trainer.evaluation.calibration import calibrate
+from pixsearch_trainer.evaluation.calibration import calibrate, calibration_of
 from pixsearch_trainer.evaluation.encoding import EncodedPictures, encode
 from pixsearch_trainer.evaluation.known_pairs import ALBUM, caption_pairs, choose_pictures
 from pixsearch_trainer.evaluation.measure import evaluate
 
 _QUERIES = 200
-_CANDIDATES = 32
 _FEWEST_CAPTIONS = 50  # a curve fitted on fewer says little
 
 
@@ -49,10 +49,10 @@ def finish(
     on_progress: ProgressCallback,
     load: Callable[[Path], Runtime] = PixelBertRuntime,
 ) -> None:
-    """Let val choose whether the re-rank orders results by default, and fit the curve of its probabilities on it.
+    """Let val choose whether the re-rank orders results by default, and fit the curves of its probabilities on it.
 
-    The curve means what that of judged queries does, as far as captions can tell (`caption_pairs`). A checkpoint keeps
-    the calibration that it had where val is too small, or gives no curve.
+    The curves mean what those of judged queries do, as far as captions can tell (`caption_pairs`). A checkpoint keeps
+    the calibration that it had where val is too small, or gives no curves.
 
     Args:
         val: pictures in a pack.
@@ -61,14 +61,14 @@ def finish(
         return
     runtime = load(checkpoint)
     encoded = encode(runtime, val, on_progress)
-    found = evaluate(runtime, encoded, (_CANDIDATES,), _QUERIES, on_progress=on_progress).text_to_image
-    first_stage, reranked = found.first_stage, found.reranked[_CANDIDATES]
+    found = evaluate(runtime, encoded, (DEFAULT_CANDIDATES,), _QUERIES, on_progress=on_progress).text_to_image
+    first_stage, reranked = found.first_stage, found.reranked[DEFAULT_CANDIDATES]
     config = PixelBertConfig.load(checkpoint / CONFIG_FILE)
     config = dataclasses.replace(config, rerank=reranked.r1 >= first_stage.r1)
     say(f"val, end: text to image R@1 first stage {first_stage.r1:.1f}, re-ranked {reranked.r1:.1f}")
     try:
-        report = calibrate(caption_pairs(runtime, _an_album_of(encoded), on_progress))
-        config = dataclasses.replace(config, calibration=report.calibration)
+        reports = calibrate(caption_pairs(runtime, _an_album_of(encoded), on_progress))
+        config = dataclasses.replace(config, calibration=calibration_of(reports))
     except UsageError as error:
         say(f"not calibrated: {error.message}")
     config.save(checkpoint / CONFIG_FILE)

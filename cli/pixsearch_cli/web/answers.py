@@ -31,7 +31,7 @@ class HitAnswer(PictureFacts):
     path: str
     similarity: float = Field(description="Cosine of the embeddings of query and picture.")
     similarity_rank: int
-    match: float | None = Field(description="ITM logit; null where it was not computed.")
+    match: float | None = Field(description="ITM logit; null where the joint stream did not read the pair.")
     probability: float | None = Field(
         description="That a person would say that the photo shows what was asked; null without a calibration."
     )

@@ -51,7 +51,9 @@ class SearchRequest(BaseModel):
     has_place: bool = Field(False, description="Only photos that say where they were taken.")
     near: Name | None = Field(None, description="Only so near to a place: LAT,LON,KM.", examples=["48.86,2.35,10"])
     k: int = Field(10, ge=1, le=MOST_HITS, description="How many hits.")
-    candidates: int = Field(DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="How many photos to re-rank.")
+    candidates: int = Field(
+        DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="How many photos the joint stream reads."
+    )
     rerank: bool | None = Field(
         None,
         description="Order by match, or by similarity alone, which is faster. Default: what the model does better.",

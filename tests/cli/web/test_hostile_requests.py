@@ -16,6 +16,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
+from pixsearch.model.late_scores import ReadText
 from pixsearch_cli.web import access, server
 from tests.cli.web.conftest import Serve
 from tests.cli.web.test_search_api import problem
@@ -125,9 +126,9 @@ def test_of_two_hundred_at_a_time_some_are_sent_away_and_the_others_answered(
     address = serve()
     at_once = model.match
 
-    def slowly(text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
+    def slowly(texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
         time.sleep(0.02)
-        return at_once(text, grids, embeddings)
+        return at_once(texts, grids, late_scores)
 
     monkeypatch.setattr(model, "match", slowly)
 

@@ -13,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
+from pixsearch.model.late_scores import ReadText
 from tests.cli.conftest import Run
 from tests.cli.web.conftest import Serve
 from tests.colour_runtime import ColourRuntime, Floats
@@ -105,9 +106,9 @@ def test_photos_are_there_before_they_were_looked_at_closely_and_then_in_their_o
 ) -> None:
     go_on, match = Event(), model.match
 
-    def waiting(text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
+    def waiting(texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
         go_on.wait(10)
-        return match(text, grids, embeddings)
+        return match(texts, grids, late_scores)
 
     monkeypatch.setattr(model, "match", waiting)
     page.goto(f"{serve()}/?q=red")

@@ -12,6 +12,7 @@ import torch
 
 from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.late_scores import ReadText
 from pixsearch.progress import silent
 from pixsearch_trainer.data.pack import read_pack, write_pack
 from pixsearch_trainer.data.pairs import CaptionedPicture
@@ -51,8 +52,8 @@ def test_the_maps_are_trained_half_of_them_is_kept_and_all_else_stays(
 class Contrary(ColourRuntime):
     """Its match logits are the lower the better a picture matches."""
 
-    def match(self, text: str, grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        return -super().match(text, grids, embeddings)
+    def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
+        return -super().match(texts, grids, late_scores)
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +85,12 @@ def test_val_calibrates_a_re_rank_that_is_no_worse_and_orders_by_it(
     # pairs, so Platt's targets are 1.36 / 2.36 and 1 / 7.64.
     right, wrong = math.log(1.36), -math.log(6.64)
     assert config.calibration is not None
-    assert config.calibration.slope == pytest.approx((right - wrong) / 10, rel=0.03)
-    assert config.calibration.intercept == pytest.approx((right + wrong) / 2, abs=0.03)
+    assert config.calibration.joint.slope == pytest.approx((right - wrong) / 10, rel=0.03)
+    assert config.calibration.joint.intercept == pytest.approx((right + wrong) / 2, abs=0.03)
+    # Late scores of 1 and 0.
+    assert config.calibration.late is not None
+    assert config.calibration.late.slope == pytest.approx(right - wrong, rel=0.03)
+    assert config.calibration.late.intercept == pytest.approx(wrong, abs=0.03)
 
 
 def test_a_re_rank_that_is_worse_on_val_is_not_the_order_and_a_small_val_decides_nothing(

@@ -1,4 +1,5 @@
-"""The probability that a person would say that a picture shows what words say, from the pair's ITM logit.
+"""The probability that a person would say that a picture shows what words say, from a score of the pair: its ITM
+logit, or that of late interaction.
 
 Platt, "Probabilistic outputs for support vector machines" (1999). The bins and the expected calibration error are those
 of Guo et al., "On calibration of modern neural networks" (2017, arXiv 1706.04599).
@@ -6,13 +7,14 @@ of Guo et al., "On calibration of modern neural networks" (2017, arXiv 1706.0459
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixsearch.errors import UsageError
-from pixsearch.model.config import Calibration
+from pixsearch.model.config import Calibration, Curve, Stage
 from pixsearch.search.hits import LIKELY_FROM
 from pixsearch_trainer.evaluation.known_pairs import KnownPairs
 
@@ -46,9 +48,9 @@ class TradeOff:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationReport:
-    """A calibration, and how well it fits pairs that it was not fitted on: whole queries are left out in turn."""
+    """A stage's curve, and how well it fits pairs that it was not fitted on: whole queries are left out in turn."""
 
-    calibration: Calibration
+    curve: Curve
     pairs: int
     right: int
     present: int
@@ -66,41 +68,48 @@ class CalibrationReport:
     trade_off: tuple[TradeOff, ...]
 
 
-def calibrate(pairs: KnownPairs) -> CalibrationReport:
-    """Fit the curve, and judge it on each query's pairs by a curve that was fitted without them.
+def calibrate(pairs: KnownPairs) -> dict[Stage, CalibrationReport]:
+    """Fit the curve of each stage, and judge it on each query's pairs by a curve that was fitted without them.
 
     Raises:
-        UsageError: there are too few pairs, or the logits are no higher where a pair is right.
+        UsageError: there are too few pairs, or the scores of a stage are no higher where a pair is right.
     """
-    predicted = predict_left_out(pairs)
-    return _report(fit(pairs), pairs, predicted)
+    stages: tuple[Stage, ...] = ("joint", "late")
+    predicted = {stage: predict_left_out(pairs, stage) for stage in stages}
+    return {stage: _report(fit(pairs, stage), pairs, predicted[stage]) for stage in stages}
 
 
-def predict_left_out(pairs: KnownPairs) -> Doubles:
+def calibration_of(reports: Mapping[Stage, CalibrationReport]) -> Calibration:
+    """Return the curves, as a checkpoint keeps them."""
+    return Calibration(reports["joint"].curve, reports["late"].curve)
+
+
+def predict_left_out(pairs: KnownPairs, stage: Stage) -> Doubles:
     """Return the probability of each pair by a curve fitted without its group and every twentieth other one."""
     groups = np.unique(pairs.groups)
     if len(groups) < 2:
         raise UsageError("there is too little to calibrate on", "Provide at least two queries or captioned pictures")
-    predicted = np.empty(len(pairs.logits))
+    predicted = np.empty(len(pairs.right))
     fold = np.searchsorted(groups, pairs.groups) % _FOLDS
     for one in np.unique(fold):
         here = fold == one
-        predicted[here] = probabilities(pairs.logits[here], fit(pairs.part(~here)))
+        predicted[here] = probabilities(pairs.scores(stage)[here], fit(pairs.part(~here), stage))
     return predicted
 
 
-def fit(pairs: KnownPairs) -> Calibration:
+def fit(pairs: KnownPairs, stage: Stage) -> Curve:
     """Return the slope and intercept under which what is right and wrong is most likely, by Newton's method.
 
-    Raises UsageError if no pair is right, no pair is wrong, or right pairs do not have higher logits than wrong ones.
+    Raises UsageError if no pair is right, no pair is wrong, or right pairs do not have higher scores than wrong ones.
     """
     if pairs.right.all() or not pairs.right.any():
         raise UsageError("there is too little to calibrate on", "Provide pairs that are right and pairs that are wrong")
     right = (pairs.weights * pairs.right).sum()
     # Platt's targets: not quite 1 and 0, lest pairs that can be told apart without a mistake make it certain of all.
     targets = np.where(pairs.right, (right + 1) / (right + 2), 1 / (pairs.weights.sum() - right + 2))
-    mean, spread = pairs.logits.mean(), max(pairs.logits.std(), 1e-9)
-    inputs = np.stack([(pairs.logits - mean) / spread, np.ones_like(pairs.logits)])  # [2, pairs]
+    scores = pairs.scores(stage)
+    mean, spread = scores.mean(), max(scores.std(), 1e-9)
+    inputs = np.stack([(scores - mean) / spread, np.ones_like(scores)])  # [2, pairs]
     shares = pairs.weights / pairs.weights.sum()
 
     def loss(weights: Doubles) -> float:
@@ -117,27 +126,28 @@ def fit(pairs: KnownPairs) -> Calibration:
     slope = weights[0] / spread
     if not slope > 1e-6:
         hint = "Train the re-ranker first; until then order by similarity"
-        raise UsageError("the match logits are no higher where a picture shows what the words say", hint)
-    return Calibration(slope=float(slope), intercept=float(weights[1] - slope * mean))
+        name = "match logits" if stage == "joint" else "late scores"
+        raise UsageError(f"the {name} are no higher where a picture shows what the words say", hint)
+    return Curve(slope=float(slope), intercept=float(weights[1] - slope * mean))
 
 
-def probabilities(logits: NDArray[np.floating], calibration: Calibration) -> Doubles:
-    """Return the probability of each logit."""
-    return _sigmoid(logits.astype(np.float64) * calibration.slope + calibration.intercept)
+def probabilities(scores: NDArray[np.floating], curve: Curve) -> Doubles:
+    """Return the probability of each score."""
+    return _sigmoid(scores.astype(np.float64) * curve.slope + curve.intercept)
 
 
 def _sigmoid(values: Doubles) -> Doubles:
     return (1 + np.tanh(values / 2)) / 2  # overflows nowhere
 
 
-def _report(calibration: Calibration, pairs: KnownPairs, predicted: Doubles) -> CalibrationReport:
+def _report(curve: Curve, pairs: KnownPairs, predicted: Doubles) -> CalibrationReport:
     """Return how well probabilities [pairs], predicted by curves like this one, fit what is right and wrong."""
     error, bins = reliability(predicted, pairs.right, pairs.weights)
     said = np.clip(np.where(pairs.right, predicted, 1 - predicted), 1e-12, 1)
     likely = predicted >= LIKELY_FROM
     present, absent = (len(np.unique(pairs.queries[here])) for here in (pairs.present, ~pairs.present))
     return CalibrationReport(
-        calibration,
+        curve,
         len(predicted),
         int(pairs.right.sum()),
         present,

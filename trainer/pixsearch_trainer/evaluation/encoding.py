@@ -1,4 +1,4 @@
-"""Captioned pictures as a search sees them: the embeddings and grids of pictures, the embeddings of captions."""
+"""Captioned pictures as a search sees them: the embeddings and grids of pictures, the captions as they were read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from pixsearch.decoding import decode_pictures
 from pixsearch.errors import DatasetError
+from pixsearch.model.late_scores import ReadText
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.search.runtime import Floats, Runtime
 from pixsearch.storage import FilePath
@@ -23,12 +24,12 @@ _PICTURES_AT_ONCE, _SENTENCES_AT_ONCE = 32, 256
 
 @dataclass(frozen=True)
 class EncodedPictures:
-    """Pictures with their embeddings [pictures, embedding size] and packed grids, and the embedding of each caption."""
+    """Pictures with their embeddings [pictures, embedding size] and packed grids, and each caption as it was read."""
 
     pictures: list[CaptionedPicture]
     embeddings: Floats
     grids: list[bytes]
-    texts: dict[str, Floats]
+    texts: dict[str, ReadText]
 
     def part(self, here: slice) -> EncodedPictures:
         """Return some of the pictures."""
@@ -45,7 +46,7 @@ def encode(
     on_progress: ProgressCallback = silent,
     on_problem: Callable[[Problem], None] = _refuse,
 ) -> EncodedPictures:
-    """Encode pictures, all from files or all from one pack, and embed their captions.
+    """Encode pictures, all from files or all from one pack, and read their captions.
 
     Args:
         on_problem: called for each picture that cannot be decoded, which is then left out. The default raises
@@ -66,11 +67,11 @@ def encode(
             embeddings.extend(vectors)
             grids.extend(packed)
         on_progress(Progress("encoding pictures", min(done + _PICTURES_AT_ONCE, len(pictures)), len(pictures)))
-    sentences, texts = Captions.of(readable).sentences, dict[str, Floats]()
+    sentences, texts = Captions.of(readable).sentences, dict[str, ReadText]()
     for start in range(0, len(sentences), _SENTENCES_AT_ONCE):
         batch = sentences[start : start + _SENTENCES_AT_ONCE]
-        texts.update(zip(batch, runtime.embed_texts(batch), strict=True))
-        on_progress(Progress("embedding captions", len(texts), len(sentences)))
+        texts.update(zip(batch, runtime.read_texts(batch), strict=True))
+        on_progress(Progress("reading captions", len(texts), len(sentences)))
     return EncodedPictures(readable, np.array(embeddings), grids, texts)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pixsearch.errors import DatasetError
 from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.search.cascade import rerank_pictures
 from pixsearch.search.runtime import Floats, Runtime
 from pixsearch.storage import FilePath, read_file
 from pixsearch_trainer.data.folder import read_folder
@@ -101,7 +102,8 @@ class JudgedSearch:
     similarity: Floats  # [queries, photos]
     right: Bools  # [queries, photos]
     nearest: Indices  # [queries, candidates], the most similar first
-    logits: Floats  # [queries, candidates], of the nearest
+    late: Floats  # [queries, candidates], late scores of the nearest
+    logits: Floats  # [queries, candidates], NaN where the joint stream did not read the photo
 
     @property
     def labels(self) -> Bools:
@@ -115,16 +117,20 @@ class JudgedSearch:
         return found
 
     def order(self, *, reranked: bool) -> Indices:
-        """Return the photos of each query, the best first [queries, photos]; those not re-ranked come behind."""
+        """Return the photos of each query, the best first [queries, photos]: by similarity, or those that the joint
+        stream read by match, then the other candidates by late score, then the rest."""
         order = np.argsort(-self.similarity, 1, kind="stable")
         if reranked:
-            by_match = np.argsort(-self.logits.round(4), 1, kind="stable")
-            order[:, : self.nearest.shape[1]] = np.take_along_axis(self.nearest, by_match, 1)
+            unread = np.isnan(self.logits)
+            scores = np.where(unread, self.late.round(5), self.logits.round(4))
+            order[:, : self.nearest.shape[1]] = np.take_along_axis(self.nearest, np.lexsort((-scores, unread)), 1)
         return order
 
     def part(self, here: NDArray[np.integer] | Bools | slice) -> JudgedSearch:
         """Return some of the queries."""
-        return JudgedSearch(self.similarity[here], self.right[here], self.nearest[here], self.logits[here])
+        return JudgedSearch(
+            self.similarity[here], self.right[here], self.nearest[here], self.late[here], self.logits[here]
+        )
 
 
 def search_album(
@@ -132,18 +138,24 @@ def search_album(
     album: EncodedPictures,
     queries: Sequence[str],
     right: Bools,
-    candidates: int,
+    ordered: int,
+    reads: int,
     on_progress: ProgressCallback = silent,
 ) -> JudgedSearch:
-    """Search an album for each query, as `pixsearch query` does, except that near-duplicates are not folded."""
-    texts = runtime.embed_texts(queries)
-    similarity: Floats = texts @ album.embeddings.T
-    nearest = np.argsort(-similarity, 1, kind="stable")[:, :candidates]
-    logits = np.empty(nearest.shape, np.float32)
-    for row, (query, chosen) in enumerate(zip(queries, nearest, strict=True)):
-        logits[row] = runtime.match(query, [album.grids[photo] for photo in chosen], album.embeddings[chosen])
+    """Search an album for each query, as `pixsearch query` does, except that near-duplicates are not folded.
+
+    Late interaction orders so many of the nearest, and the joint stream reads so many of these.
+    """
+    texts = runtime.read_texts(queries)
+    similarity: Floats = np.stack([text.embedding for text in texts]) @ album.embeddings.T
+    nearest = np.argsort(-similarity, 1, kind="stable")[:, :ordered]
+    late, logits = np.empty((2, *nearest.shape), np.float32)
+    for row, (text, photos) in enumerate(zip(texts, nearest, strict=True)):
+        grids = [album.grids[photo] for photo in photos]
+        scores = rerank_pictures(runtime, [text], [1.0], grids, album.embeddings[photos], reads)
+        late[row], logits[row] = scores.late[0], scores.logits[0]
         on_progress(Progress("matching queries", row + 1, len(queries)))
-    return JudgedSearch(similarity, right, nearest, logits)
+    return JudgedSearch(similarity, right, nearest, late, logits)
 
 
 def average_precision(order: Indices, right: Bools) -> NDArray[np.float64]:

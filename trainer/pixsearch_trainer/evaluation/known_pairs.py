@@ -1,4 +1,7 @@
-"""Pairs of a text and a picture that are known to be right or wrong: what a calibration is fitted on."""
+"""Pairs of a text and a picture that are known to be right or wrong: what a calibration is fitted on.
+
+Both stages score the same pairs, so that the probabilities of both mean the same.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pixsearch.model.config import Stage
 from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.search.cascade import read_every_pair
 from pixsearch.search.runtime import Runtime
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.evaluation.encoding import EncodedPictures
@@ -37,6 +42,9 @@ class KnownPairs:
     """Pairs of a text and a picture that are known to be right or wrong; each field is an array [pairs]."""
 
     logits: Doubles
+    """ITM logits."""
+    late: Doubles
+    """Late scores."""
     right: Bools
     weights: Doubles
     queries: Indices
@@ -46,16 +54,21 @@ class KnownPairs:
     groups: Indices
     """What is left out together when a curve is judged: the pairs of one query, or of one picture's texts."""
 
+    def scores(self, stage: Stage) -> Doubles:
+        """Return what a stage says of the pairs."""
+        return self.logits if stage == "joint" else self.late
+
     def part(self, here: Bools) -> KnownPairs:
         """Return some of the pairs."""
         return KnownPairs(*(getattr(self, field.name)[here] for field in dataclasses.fields(self)))
 
 
 def judged_pairs(search: JudgedSearch) -> KnownPairs:
-    """Return the pairs of judged queries and their candidates, which all weigh the same."""
+    """Return the pairs of judged queries and their candidates, which the joint stream read all; all weigh the same."""
     queries = np.repeat(np.arange(len(search.logits)), search.logits.shape[1])
     return KnownPairs(
         search.logits.ravel().astype(np.float64),
+        search.late.ravel().astype(np.float64),
         search.labels.ravel(),
         np.ones(search.logits.size),
         queries,
@@ -80,31 +93,33 @@ def caption_pairs(runtime: Runtime, encoded: EncodedPictures, on_progress: Progr
     though some of those are right.
     """
     unsure = _UNSURE if 2 * sum(bool(picture.near_misses) for picture in encoded.pictures) > len(encoded.grids) else 0
-    rows: list[tuple[float, bool, bool, int, int]] = []  # logit, right, near miss, text, picture
+    rows: list[tuple[float, float, bool, bool, int, int]] = []  # logit, late score, right, near miss, text, picture
     texts = 0
     for start, picture in _albums(len(encoded.pictures)):
         album = encoded.part(start)
         own = album.pictures[picture]
         true = [*own.captions[:1], *own.queries[:1]]
-        similarity, group = runtime.embed_texts(true) @ album.embeddings.T, start.start + picture
-        said = [*true, *(own.near_misses if unsure else ())]
-        logits = runtime.match_texts(said, album.grids[picture], album.embeddings[picture])
+        said = runtime.read_texts([*true, *(own.near_misses if unsure else ())])
+        group = start.start + picture
+        late, logits = read_every_pair(runtime, said, album.grids[picture : picture + 1], album.embeddings[[picture]])
         rows += [
-            (float(logit), index < len(true), index >= len(true), texts + index, group)
-            for index, logit in enumerate(logits)
+            (logit, score, index < len(true), index >= len(true), texts + index, group)
+            for index, (logit, score) in enumerate(zip(logits.tolist(), late.tolist(), strict=True))
         ]
-        for index, text in enumerate(true):
-            others = np.argsort(-similarity[index], kind="stable")
+        for index, text in enumerate(said[: len(true)]):
+            others = np.argsort(-(album.embeddings @ text.embedding), kind="stable")
             others = others[others != picture][unsure:_NEAREST:_EVERY]
             if len(others):
-                found = runtime.match(text, [album.grids[other] for other in others], album.embeddings[others])
-                rows += [(float(logit), False, False, texts + index, group) for logit in found]
+                grids = [album.grids[other] for other in others]
+                late, logits = read_every_pair(runtime, [text], grids, album.embeddings[others])
+                pairs = zip(logits.tolist(), late.tolist(), strict=True)
+                rows += [(logit, score, False, False, texts + index, group) for logit, score in pairs]
         texts += len(said)
         on_progress(Progress("matching captions", group + 1, len(encoded.pictures)))
-    logits, right, near, queries, groups = (np.array(column) for column in zip(*rows, strict=True))
-    return KnownPairs(
-        logits.astype(np.float64), right, _weights(right, near), queries, np.isin(queries, queries[right]), groups
-    )
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    logits, late, right, near, queries, groups = columns
+    present = np.isin(queries, queries[right])
+    return KnownPairs(logits, late, right, _weights(right, near), queries, present, groups)
 
 
 def _albums(pictures: int) -> Iterator[tuple[slice, int]]:

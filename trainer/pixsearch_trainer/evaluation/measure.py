@@ -13,13 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixsearch.errors import UsageError
+from pixsearch.model.late_scores import ReadText
 from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.search.cascade import best_by_late, ordered_by_late
+from pixsearch.search.query import DEFAULT_CANDIDATES
 from pixsearch.search.runtime import Floats, Runtime
 from pixsearch_trainer.data.pairs import Captions
 from pixsearch_trainer.evaluation.encoding import EncodedPictures
 from pixsearch_trainer.evaluation.recall import Direction, Evaluation, Recall, nearest_items, rank_of_first_match
 
 _TIMED_QUERIES = 5
+_ITEMS_AT_ONCE = 256
 
 Indices = NDArray[np.int64]
 
@@ -28,33 +32,43 @@ Indices = NDArray[np.int64]
 class Search:
     """One direction of a search: queries and items are given by their indices among captions and pictures."""
 
-    pairs: Floats  # logits [captions, pictures] of those matched so far; the other direction has the same
+    pairs: Floats  # logits [captions, pictures], NaN of those not matched yet; the other direction has the same
     rows_of: Callable[[NDArray[Any]], NDArray[Any]]  # such a table with a row for each query: itself, or transposed
     queries: Indices
     similarity: Floats  # [queries, items]
     matches: NDArray[np.bool_]  # [queries, items], True where the item answers the query
     find: Callable[[int], Floats]  # the first stage for one query alone: similarities [items]
-    match: Callable[[int, Indices], Floats]  # one query with items [n]: ITM logits [n]
+    late: Callable[[int, Indices], Floats]  # one query with items [n]: late scores [n]
+    match: Callable[[int, Indices, Floats], Floats]  # one query with items and their late scores [n]: ITM logits [n]
 
 
 def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, seed: int) -> tuple[Search, Search]:
     """Return text to image and image to text, each with `sample` queries at random, or all of them for None."""
     has, embeddings, grids = Captions.of(encoded.pictures), encoded.embeddings, encoded.grids
-    sentences, texts = has.sentences, np.stack([encoded.texts[sentence] for sentence in has.sentences])
+    read = [encoded.texts[sentence] for sentence in has.sentences]
+    texts = np.stack([text.embedding for text in read])
     similarity, matches = texts @ embeddings.T, has.matches()  # [captions, pictures]
     captions, pictures = (
         np.array(sorted(random.Random(seed).sample(range(count), min(sample or count, count))))
         for count in similarity.shape
     )
-    pairs = np.empty(similarity.shape, np.float32)
+    pairs = np.full(similarity.shape, np.nan, np.float32)
+
+    def late(texts: Sequence[ReadText], pictures: Indices | list[int]) -> Floats:
+        return runtime.late_scores(texts, [grids[picture] for picture in pictures], embeddings[pictures])
+
+    def match(captions: Indices | list[int], pictures: Indices | list[int], late_scores: Floats) -> Floats:
+        return runtime.match([read[caption] for caption in captions], [grids[one] for one in pictures], late_scores)
+
     return Search(
         pairs,
         lambda table: table,
         captions,
         similarity[captions],
         matches[captions],
-        lambda caption: embeddings @ runtime.embed_texts([sentences[caption]])[0],
-        lambda caption, items: runtime.match(sentences[caption], [grids[item] for item in items], embeddings[items]),
+        lambda caption: embeddings @ runtime.embed_texts([has.sentences[caption]])[0],
+        lambda caption, items: late([read[caption]], items)[0],
+        lambda caption, items, late_scores: match([caption], items, late_scores),
     ), Search(
         pairs,
         np.transpose,
@@ -62,36 +76,48 @@ def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, see
         similarity.T[pictures],
         matches.T[pictures],
         lambda picture: texts @ embeddings[picture],
-        lambda picture, items: runtime.match_texts([sentences[i] for i in items], grids[picture], embeddings[picture]),
+        # Texts are read again, as a search has to, so that its time is told.
+        lambda picture, items: late(runtime.read_texts([has.sentences[item] for item in items]), [picture])[:, 0],
+        lambda picture, items, late_scores: match(items, [picture], late_scores),
     )
 
 
-def match_all(every: Sequence[Search], items: Sequence[Indices], on_progress: ProgressCallback) -> list[Floats]:
-    """Return the logits of each search's queries with items [queries, n], which are given for each search.
+@dataclass(frozen=True)
+class Scored:
+    """What the second stage says of the nearest items of each query, [queries, items]."""
 
-    A pair that both directions of a part look at is matched once.
-    """
-    missing = {id(search.pairs): np.zeros(search.pairs.shape, np.bool_) for search in every}
-    for search, chosen in zip(every, items, strict=True):
-        search.rows_of(missing[id(search.pairs)])[search.queries[:, np.newaxis], chosen] = True
-    done, total = 0, sum(int(table.sum()) for table in missing.values())
-    logits = []
-    for search, chosen in zip(every, items, strict=True):
-        scores, absent = search.rows_of(search.pairs), search.rows_of(missing[id(search.pairs)])
-        for query, row in zip(search.queries.tolist(), chosen, strict=True):
-            if (new := row[absent[query, row]]).size:
-                scores[query, new] = search.match(query, new)
-                absent[query, new] = False
-                done += len(new)
-                on_progress(Progress("matching pairs", done, total))
-        logits.append(scores[search.queries[:, np.newaxis], chosen])
-    return logits
+    nearest: Indices
+    late: Floats
+    logits: Floats  # NaN where the joint stream did not read the pair
+
+    def first(self, count: int) -> Scored:
+        """Return what is said of so many of the nearest."""
+        return Scored(self.nearest[:, :count], self.late[:, :count], self.logits[:, :count])
+
+
+def score(search: Search, nearest: Indices, ks: Sequence[int], on_query: Callable[[], None]) -> Scored:
+    """Run the second stage on the nearest items [queries, n], as a search that lets the joint stream read k of them
+    does, for each k. A pair that was matched before, also in the other direction, is not matched again."""
+    late = np.empty(nearest.shape, np.float32)
+    logits = np.full(nearest.shape, np.nan, np.float32)
+    table = search.rows_of(search.pairs)
+    for row, (query, items) in enumerate(zip(search.queries.tolist(), nearest, strict=True)):
+        for start in range(0, len(items), _ITEMS_AT_ONCE):
+            late[row, start : start + _ITEMS_AT_ONCE] = search.late(query, items[start : start + _ITEMS_AT_ONCE])
+        chosen = np.unique(np.concatenate([best_by_late(late[row, : ordered_by_late(k)])[:k] for k in ks]))
+        new = chosen[np.isnan(table[query, items[chosen]])]
+        for start in range(0, len(new), _ITEMS_AT_ONCE):
+            some = new[start : start + _ITEMS_AT_ONCE]
+            table[query, items[some]] = search.match(query, items[some], late[row, some])
+        logits[row, chosen] = table[query, items[chosen]]
+        on_query()
+    return Scored(nearest, late, logits)
 
 
 def evaluate(
     runtime: Runtime,
     encoded: EncodedPictures,
-    candidates: Sequence[int] = (32,),
+    candidates: Sequence[int] = (DEFAULT_CANDIDATES,),
     sample: int | None = None,
     seed: int = 0,
     on_progress: ProgressCallback = silent,
@@ -103,9 +129,10 @@ def evaluate(
     """Measure both directions on pictures and their captions.
 
     Args:
-        candidates: how many of the first stage's are re-ranked; several cost no more than the largest.
+        candidates: how many items the joint stream reads for a query, as a search does; several cost little more than
+            the largest.
         sample: so many queries at random in each direction, against all items; None for all.
-        full: re-rank all items too; their number is then among the candidates.
+        full: let it read all items too; their number is then among the candidates.
         timed: measure how long a query takes, too.
         folds: cut the pictures into so many equal parts, in their order; a query searches its own part (COCO's 1K).
 
@@ -120,39 +147,59 @@ def evaluate(
     parts = [slice(start, start + pictures // folds) for start in range(0, pictures, pictures // folds)]
     found = [searches(runtime, encoded.part(part), sample, seed) for part in parts]
     every = [search for direction in zip(*found, strict=True) for search in direction]
-    most = None if full else max(candidates, default=0)
-    nearest = [nearest_items(search.similarity, search.matches, most) for search in every]
-    logits = match_all(every, nearest, on_progress)
+    most = max(map(ordered_by_late, candidates), default=0)
+    scored, done = list[Scored](), 0
+    total = sum(len(search.queries) for search in every)
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        on_progress(Progress("re-ranking queries", done, total))
+
+    for search in every:
+        nearest = nearest_items(search.similarity, search.matches, None if full else most)
+        ks = [*candidates, *([nearest.shape[1]] if full else [])]
+        scored.append(score(search, nearest, ks, count) if ks else Scored(nearest, *2 * [nearest.astype(np.float32)]))
 
     def direction(here: slice) -> Direction:
         recalls = {}
-        for k in (0, *candidates, *([None] if full else [])):
-            ranks = list(map(_ranks, every[here], nearest[here], logits[here], [k] * folds))
+        # Folds may differ in the number of their captions.
+        every_item = [max(one.nearest.shape[1] for one in scored[here])] if full else []
+        for k in (0, *candidates, *every_item):
+            cut = [one.first(ordered_by_late(k) if k else 0) for one in scored[here]]
+            ranks = [cascade_ranks(*one, k) for one in zip(every[here], cut, strict=True)]
             milliseconds = _milliseconds(every[here][0], k) if timed else None
-            recalls[nearest[here][0].shape[1] if k is None else k] = Recall.of(np.concatenate(ranks), milliseconds)
+            recalls[k] = Recall.of(np.concatenate(ranks), milliseconds)
         return Direction(recalls.pop(0), recalls)
 
     captions = sum(to_text.similarity.shape[1] for _, to_text in found)
     return Evaluation(pictures, captions, direction(slice(folds)), direction(slice(folds, None)))
 
 
-def _ranks(search: Search, nearest: Indices, logits: Floats, k: int | None) -> Indices:
-    """The rank of each query's best right answer once k candidates are re-ranked; None is for all."""
+def cascade_ranks(search: Search, scored: Scored, k: int) -> Indices:
+    """Return the rank of each query's best right answer where late interaction orders what is scored and the joint
+    stream reads k of it; 0 is the first stage."""
+    # A right answer has the rank of the stage that saw it last: what a later stage sees stands before the others.
     ranks = rank_of_first_match(search.similarity, search.matches)
-    matches = np.take_along_axis(search.matches, nearest, 1)
-    found = matches[:, :k].any(1)
-    # A right answer that is not among the candidates keeps the rank of the first stage, which is behind them.
-    ranks[found] = rank_of_first_match(logits[found, :k], matches[found, :k])
+    matches = np.take_along_axis(search.matches, scored.nearest, 1)
+    ordered = matches.any(1)
+    ranks[ordered] = rank_of_first_match(scored.late[ordered], matches[ordered])
+    chosen = np.stack([best_by_late(row)[:k] for row in scored.late])
+    matches, logits = np.take_along_axis(matches, chosen, 1), np.take_along_axis(scored.logits, chosen, 1)
+    read = matches.any(1)
+    ranks[read] = rank_of_first_match(logits[read], matches[read])
     return ranks
 
 
-def _milliseconds(search: Search, k: int | None) -> float:
-    """The median time of some queries, each alone; k items are re-ranked."""
+def _milliseconds(search: Search, k: int) -> float:
+    """The median time of some queries, each alone; the joint stream reads k items."""
     taken = []
     for query in search.queries[:_TIMED_QUERIES].tolist():
         started = time.perf_counter()
-        items = np.argsort(-search.find(query))[:k]
-        if items.size:
-            search.match(query, items)
+        items = np.argsort(-search.find(query))[: ordered_by_late(k)]
+        if k:
+            late = search.late(query, items)
+            chosen = best_by_late(late)[:k]
+            search.match(query, items[chosen], late[chosen])
         taken.append(time.perf_counter() - started)
     return 1000 * statistics.median(taken)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.search.cascade import read_every_pair
 from pixsearch.search.runtime import Floats, Runtime
 from pixsearch.storage import FilePath
 from pixsearch_trainer.data.pairs import CaptionedPicture
@@ -100,8 +101,9 @@ def score_near_misses(
         chosen = [place, count, *rest]
         for truth, texts in enumerate((picture.true, picture.false)):
             for kind, text in enumerate(texts):
-                similarity = embeddings @ runtime.embed_texts([text])[0]
-                match = runtime.match(text, [grids[one] for one in chosen], embeddings[chosen])
+                read = runtime.read_texts([text])
+                similarity = embeddings @ read[0].embedding
+                _, match = read_every_pair(runtime, read, [grids[one] for one in chosen], embeddings[chosen])
                 mean = (similarity[:count].sum() - similarity[place]) / (count - 1)
                 scores["similarity"][:, truth, kind, place] = similarity[place], similarity[count], mean
                 scores["joint"][:, truth, kind, place] = match[0], match[1], match[2:].mean()

@@ -1,0 +1,178 @@
+"""Recall against time, by how many candidates late interaction orders and how many of them the joint stream reads.
+
+    python benchmarks/cascade.py --data flickr8k/dataset.json --images flickr8k/images --kept scores
+
+Captions are drawn at random and search all pictures of the split; pictures, drawn as well, search all captions. Late
+scores are computed of all, matches of the pairs that can decide: where the late score of a candidate is so far from
+that of the best right answer that what the joint stream adds does not make up for it (`--margin`, in logits), the mean
+of what it adds to the query's others is taken. What is computed is kept, also when this is stopped, and the table is of
+all queries that are done. Its second row is the order of the 32 most similar by match, as it was before late
+interaction had a say in what is read. Milliseconds are those of the second stage alone, of one sentence and as many
+pictures: medians over rounds, in each of which every row has its turn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from pixsearch.model.checkpoints import WEIGHTS_FILE, find_checkpoint
+from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.search.runtime import Floats
+from pixsearch_cli.output import progress_bars
+from pixsearch_trainer.data.pairs import Captions, of_split
+from pixsearch_trainer.data.reading import read_captioned
+from pixsearch_trainer.evaluation.encoding import EncodedPictures, encode
+from pixsearch_trainer.evaluation.measure import Scored, Search, cascade_ranks, searches
+from pixsearch_trainer.evaluation.recall import Recall, nearest_items
+
+MOST = 128
+ALL_READ = 32
+LATE = (32, 64, 128)
+JOINT = (0, 2, 4, 8, 12, 16)
+TIMED = [(0, ALL_READ), *((late, joint) for late in LATE for joint in JOINT)]
+ROUNDS = 7
+KEEP_EVERY = 25
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Captioned pictures, as pixsearch evaluate reads.")],
+    images: Annotated[Path, typer.Option(help="The folder of the pictures.")],
+    kept: Annotated[Path, typer.Option(help="Where scores are kept between runs, in files whose names begin so.")],
+    split: Annotated[str, typer.Option(help="Of the data.")] = "val",
+    captions: Annotated[int, typer.Option(help="To draw.")] = 2000,
+    pictures: Annotated[int, typer.Option(help="To draw, which search the captions.")] = 500,
+    margin: Annotated[
+        float, typer.Option(help="Logits that the joint stream may add to one pair and not to another.")
+    ] = 9,
+    model: Annotated[str | None, typer.Option(help="As of pixsearch query.")] = None,
+    timed: Annotated[bool, typer.Option(help="Measure the times, too.")] = True,
+) -> None:
+    checkpoint = find_checkpoint(model)
+    runtime = PixelBertRuntime(checkpoint)
+    with progress_bars() as show:
+        encoded = encode(runtime, of_split(read_captioned(data, images).pictures, split), show)
+        late = late_table(runtime, encoded, show)
+        every = drawn(runtime, encoded, captions, pictures)
+        for name, search in every.items():
+            score(search, search.rows_of(late), weight_of_late(checkpoint), margin, kept_in(kept, name), show)
+    print_table(every, late, weight_of_late(checkpoint), kept, times(runtime, encoded) if timed else {})
+
+
+def drawn(runtime: PixelBertRuntime, encoded: EncodedPictures, captions: int, pictures: int) -> dict[str, Search]:
+    """Both directions, with their queries."""
+    by_caption, _ = searches(runtime, encoded, captions, seed=0)
+    _, by_picture = searches(runtime, encoded, pictures, seed=0)
+    return {"captions": by_caption, "pictures": by_picture}
+
+
+def kept_in(kept: Path, name: str) -> Path:
+    return kept.with_name(f"{kept.name}-{name}.npy")
+
+
+def weight_of_late(checkpoint: Path) -> float:
+    """What a late score is multiplied by in a logit."""
+    with safe_open(checkpoint / WEIGHTS_FILE, "np") as tensors:
+        return float(tensors.get_tensor("similarity_weight"))
+
+
+def late_table(runtime: PixelBertRuntime, encoded: EncodedPictures, show: ProgressCallback) -> Floats:
+    """Late scores [captions, pictures]."""
+    texts = [encoded.texts[sentence] for sentence in Captions.of(encoded.pictures).sentences]
+    rows = []
+    for start in range(0, len(texts), 1000):
+        some = texts[start : start + 1000]
+        parts = [slice(first, first + 16) for first in range(0, len(encoded.grids), 16)]
+        blocks = [runtime.late_scores(some, encoded.grids[part], encoded.embeddings[part]) for part in parts]
+        rows.append(np.concatenate(blocks, axis=1))
+        show(Progress("late scores", start + len(some), len(texts)))
+    return np.concatenate(rows)
+
+
+def nearest_of(search: Search, late: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """The nearest items of each query, and their late scores [queries, items]."""
+    nearest = nearest_items(search.similarity, search.matches, MOST)
+    return nearest, late[search.queries[:, None], nearest]
+
+
+def score(search: Search, late: Floats, weight: float, margin: float, kept: Path, show: ProgressCallback) -> None:
+    """Keep what the joint stream adds to the pairs that can decide [queries, items]: NaN elsewhere, inf not yet."""
+    nearest, scores = nearest_of(search, late)
+    added = np.load(kept) if kept.exists() else np.full(nearest.shape, np.inf, np.float32)
+    rows = random.Random(0).sample(range(len(added)), len(added))  # so that those done are drawn at random, too
+    for done, row in enumerate(rows, start=1):
+        if np.isinf(added[row]).any():
+            added[row] = np.nan
+            read = np.zeros(MOST, bool)
+            read[:ALL_READ] = True
+            for count in LATE:
+                read[np.argsort(-scores[row, :count], kind="stable")[: max(JOINT)]] = True
+            right = search.matches[row, nearest[row]] & read
+            if right.any():
+                read &= abs(scores[row] - scores[row, right].max()) * weight <= margin
+                items, said = nearest[row, read], scores[row, read]
+                added[row, read] = search.match(int(search.queries[row]), items, said) - weight * said
+        if done % KEEP_EVERY == 0 or done == len(rows):
+            np.save(kept, added)
+        show(Progress("matching", done, len(rows)))
+
+
+def print_table(
+    every: dict[str, Search], late: Floats, weight: float, kept: Path, milliseconds: dict[tuple[int, int], float]
+) -> None:
+    """Print recall of both directions, and the milliseconds."""
+    found = {}
+    for name, search in every.items():
+        nearest, scores = nearest_of(search, search.rows_of(late))
+        added = np.load(kept_in(kept, name))
+        done = ~np.isinf(added).any(1)
+        nearest, scores, added = nearest[done], scores[done], added[done]
+        mean = np.nan_to_num(np.nansum(added, 1) / np.maximum((~np.isnan(added)).sum(1), 1))
+        logits = weight * scores + np.where(np.isnan(added), mean[:, None], added)
+        part = dataclasses.replace(
+            search, queries=search.queries[done], similarity=search.similarity[done], matches=search.matches[done]
+        )
+        found[name] = part, Scored(nearest, scores, logits.astype(np.float32))
+        print(
+            f"{name}: {done.sum():,} of {len(done):,} done, {(~np.isnan(added)).sum(1).mean():.1f} pairs matched each"
+        )
+    print(f"| late, joint | {' | '.join(f'{name}: R@1, 5, 10' for name in found)} | ms | of all |")
+    print("|---|---|---|---|---|")
+    whole = milliseconds.get((0, ALL_READ))
+    for orders, reads in [(0, 0), (0, ALL_READ), *((late, joint) for late in LATE for joint in JOINT)]:
+        recalls = [
+            Recall.of(cascade_ranks(search, scored.first(orders or reads), reads)) for search, scored in found.values()
+        ]
+        figures = " | ".join(f"{one.r1:.1f}, {one.r5:.1f}, {one.r10:.1f}" for one in recalls)
+        taken = milliseconds.get((orders, reads))
+        end = "- | -" if taken is None or whole is None else f"{taken:.0f} | {taken / whole:.0%}"
+        print(f"| {orders or '-'}, {reads or '-'} | {figures} | {end} |")
+
+
+def times(runtime: PixelBertRuntime, encoded: EncodedPictures) -> dict[tuple[int, int], float]:
+    """Milliseconds of the second stage by how many late interaction orders and the joint stream reads."""
+    text, taken = encoded.pictures[0].captions[0], dict[tuple[int, int], list[float]]()
+    for number in range(ROUNDS + 1):
+        for orders, reads in TIMED:
+            started = time.perf_counter()
+            read, count = runtime.read_texts([text]), orders or reads
+            late = runtime.late_scores(read, encoded.grids[:count], encoded.embeddings[:count])[0]
+            chosen = np.argsort(-late)[:reads]
+            runtime.match(read, [encoded.grids[one] for one in chosen], late[chosen])
+            if number:  # the first warms up
+                taken.setdefault((orders, reads), []).append(1000 * (time.perf_counter() - started))
+    return {row: statistics.median(values) for row, values in taken.items()}
+
+
+if __name__ == "__main__":
+    typer.run(main)

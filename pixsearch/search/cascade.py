@@ -1,0 +1,119 @@
+"""The second stage: late interaction orders what similarity found, the joint Transformer reads the few best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixsearch.model.late_scores import ReadText
+from pixsearch.search.runtime import Floats, Runtime
+
+ORDERED = 64
+"""How many candidates late interaction orders at least: more find little (docs/experiments.md)."""
+
+Indices = NDArray[np.intp]
+
+
+def ordered_by_late(candidates: int, hits: int = 0) -> int:
+    """Return how many of the first stage late interaction orders, where the joint stream reads `candidates`."""
+    return max(ORDERED, 2 * candidates, hits)
+
+
+def best_first(scores: Floats, decimals: int) -> Indices:
+    """Return the places of scores [items], the best first; equal ones stay in their order.
+
+    Rounded, since the last digits depend on how many pairs go through the network together.
+    """
+    order: Indices = np.argsort(-scores.round(decimals), kind="stable")
+    return order
+
+
+def best_by_late(late: Floats) -> Indices:
+    """Return the places of late scores [items], the best first."""
+    return best_first(late, 5)
+
+
+def best_by_match(logits: Floats) -> Indices:
+    """Return the places of ITM logits [items], the best first."""
+    return best_first(logits, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeScores:
+    """What both stages say of the parts of a query with its candidates."""
+
+    late: Floats  # [parts, items]
+    logits: Floats  # [parts, items], NaN where the joint stream did not read the pair
+    match: Floats  # [items], the weighted sum of the logits
+    order: Indices  # [items], the best first: those that the joint stream read, then the others by late score
+    read: NDArray[np.bool_]  # [items], True where the joint stream read the item
+
+    def match_of(self, place: int) -> float | None:
+        """Return the match of an item; None where the joint stream did not read it."""
+        return float(self.match[place]) if self.read[place] else None
+
+
+def cascade(
+    late: Floats, weights: Sequence[float], candidates: int, match: Callable[[int, Indices, Floats], Floats]
+) -> CascadeScores:
+    """Let the joint stream read the items that are best by the weighted sum of late scores.
+
+    Args:
+        late: [parts, items], the items in the order of the first stage.
+        weights: of the parts [parts].
+        candidates: how many items are read.
+        match: a part, the places of items, and the late scores of both -> ITM logits [places].
+    """
+    factors = np.array(weights, np.float32)
+    by_late = best_by_late(factors @ late)
+    chosen, rest = np.sort(by_late[:candidates]), by_late[candidates:]
+    logits = np.full(late.shape, np.nan, np.float32)
+    for part, scores in enumerate(late):
+        logits[part, chosen] = match(part, chosen, scores[chosen])
+    total: Floats = factors @ logits
+    order = np.concatenate([chosen[best_by_match(total[chosen])], rest])
+    return CascadeScores(late, logits, total, order, np.isin(np.arange(late.shape[1]), chosen))
+
+
+def rerank_pictures(
+    runtime: Runtime,
+    texts: Sequence[ReadText],
+    weights: Sequence[float],
+    grids: Sequence[bytes],
+    embeddings: Floats,
+    candidates: int,
+) -> CascadeScores:
+    """Run the second stage for texts with these weights on pictures [pictures], given by their grids and embeddings."""
+
+    def match(part: int, places: Indices, late: Floats) -> Floats:
+        return runtime.match([texts[part]], [grids[place] for place in places], late)
+
+    return cascade(runtime.late_scores(texts, grids, embeddings), weights, candidates, match)
+
+
+def rerank_texts(
+    runtime: Runtime,
+    grids: Sequence[bytes],
+    embeddings: Floats,
+    weights: Sequence[float],
+    texts: Sequence[str],
+    candidates: int,
+) -> CascadeScores:
+    """Run the second stage for pictures with these weights on texts."""
+    read = runtime.read_texts(texts)
+
+    def match(part: int, places: Indices, late: Floats) -> Floats:
+        return runtime.match([read[place] for place in places], [grids[part]], late)
+
+    return cascade(runtime.late_scores(read, grids, embeddings).T, weights, candidates, match)
+
+
+def read_every_pair(
+    runtime: Runtime, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats
+) -> tuple[Floats, Floats]:
+    """Return the late scores and ITM logits [pairs] of one text with many pictures, or of many with one."""
+    late = runtime.late_scores(texts, grids, embeddings).ravel()
+    return late, runtime.match(texts, grids, late)

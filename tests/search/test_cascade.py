@@ -1,0 +1,142 @@
+"""The second stage: what late interaction orders, what the joint stream reads, and what hits say of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pixsearch import Filters, Query, SearchEngine, Words
+from pixsearch.errors import UsageError
+from pixsearch.model.late_scores import ReadText
+from pixsearch.search.cascade import cascade, ordered_by_late
+from pixsearch.search.runtime import Floats
+from tests.colour_runtime import ColourRuntime
+from tests.search.conftest import Fill
+from tests.search.test_engine import names
+
+SHADES = {f"{red}.png": (red, 51, 0) for red in (51, 102, 153, 204, 255)}
+"""The more red, the nearer to the word and the better its match: 10 x red / 255 - 5 is -3, -1, 1, 3, 5."""
+RED = Query((Words("red"),), duplicates="show")
+
+
+class ByGreyness(ColourRuntime):
+    """Late interaction prefers what has less red: its score is 1 less the red, from 0 to 1."""
+
+    def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
+        super().late_scores(texts, grids, embeddings)
+        scores = np.array([1 - np.frombuffer(grid, np.float32)[0] for grid in grids], np.float32)
+        return np.tile(scores, (len(texts), 1))
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
+
+
+def test_the_best_by_late_score_are_read_and_stand_before_the_others() -> None:
+    asked: list[tuple[int, list[int], list[float]]] = []
+
+    def match(part: int, places: np.ndarray, late: Floats) -> Floats:
+        asked.append((part, places.tolist(), late.tolist()))
+        return np.array([[1.0, 7.0], [2.0, 1.0]][part], np.float32)
+
+    # Weighed 2 and -1, the late scores are 2, 1, 5, 4: places 2 and 3 are read, with logits 2 - 2 = 0 and 14 - 1 = 13.
+    late = np.array([[1, 1, 3, 4], [0, 1, 1, 4]], np.float32)
+    scores = cascade(late, [2.0, -1.0], 2, match)
+
+    assert asked == [(0, [2, 3], [3.0, 4.0]), (1, [2, 3], [1.0, 4.0])]
+    assert scores.order.tolist() == [3, 2, 0, 1]
+    assert [scores.match_of(place) for place in range(4)] == [None, None, 0.0, 13.0]
+
+
+def test_the_last_digits_of_a_late_score_do_not_decide() -> None:
+    late = np.array([[0.5, 0.5 + 1e-6, 0.4]], np.float32)
+
+    scores = cascade(late, [1.0], 1, lambda part, places, late: np.zeros(len(places), np.float32))
+
+    assert scores.order.tolist() == [0, 1, 2]
+    assert scores.read.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("candidates", "hits", "ordered"), [(8, 10, 64), (50, 10, 100), (8, 300, 300)])
+def test_late_interaction_orders_64_or_twice_what_is_read_or_all_hits(candidates: int, hits: int, ordered: int) -> None:
+    assert ordered_by_late(candidates, hits) == ordered
+
+
+def test_late_interaction_says_which_photos_the_joint_stream_reads(fill: Fill) -> None:
+    runtime = ByGreyness()
+
+    hits = SearchEngine(fill(SHADES), runtime).search(replace(RED, candidates=2))
+
+    # 51 and 102 are read, and the better match comes first; the others follow by late score.
+    assert names(hits) == ["102.png", "51.png", "153.png", "204.png", "255.png"]
+    assert [hit.match for hit in hits] == [pytest.approx(-1.0, abs=1e-5), pytest.approx(-3.0, abs=1e-5), *[None] * 3]
+    assert [hit.similarity_rank for hit in hits] == [4, 5, 3, 2, 1]
+    assert (runtime.pairs_ordered, runtime.pairs_matched) == (5, 2)
+
+
+def test_a_photo_that_the_joint_stream_did_not_read_has_the_probability_of_its_late_score(fill: Fill) -> None:
+    hits = SearchEngine(fill(SHADES), ByGreyness(calibrated=True)).search(replace(RED, candidates=2))
+
+    # By match sigmoid(-1) and sigmoid(-3); by the late scores 0.4, 0.2 and 0 sigmoid(10 x score - 5).
+    assert [hit.probability for hit in hits] == pytest.approx([sigmoid(x) for x in (-1, -3, -1, -3, -5)], abs=1e-4)
+
+
+def test_likely_by_late_score_comes_before_unlikely_by_match(fill: Fill) -> None:
+    library = fill({"dark.png": (26, 0, 0), "grey.png": (26, 26, 26), "red.png": (255, 0, 0)})
+
+    hits = SearchEngine(library, ByGreyness(calibrated=True)).search(replace(RED, candidates=1))
+
+    # Both dark ones have a late score of 0.9, likely at sigmoid(4); the nearer is read, and its match is 1 - 5.
+    assert names(hits) == ["grey.png", "dark.png", "red.png"]
+    assert [hit.likely for hit in hits] == [True, False, False]
+    assert [hit.match is None for hit in hits] == [True, False, True]
+
+
+def test_a_threshold_looks_at_what_late_interaction_scored_too(fill: Fill) -> None:
+    engine = SearchEngine(fill(SHADES), ByGreyness(calibrated=True))
+
+    # Read: 51, at sigmoid(-3) = 0.047. By late scores: 102 at sigmoid(1) = 0.73, 153 at 0.27, the others below.
+    assert names(engine.search(replace(RED, candidates=1, threshold=0.2))) == ["102.png", "153.png"]
+
+
+def test_where_the_joint_stream_alone_is_calibrated_it_reads_every_hit(fill: Fill) -> None:
+    runtime = ByGreyness(calibrated=True, late_calibrated=False)
+
+    hits = SearchEngine(fill(SHADES), runtime).search(replace(RED, candidates=1), k=3)
+
+    assert names(hits) == ["153.png", "102.png", "51.png"]
+    assert [hit.probability for hit in hits] == pytest.approx([sigmoid(x) for x in (1, -1, -3)], abs=1e-4)
+    assert runtime.pairs_matched == 3
+
+
+def test_without_a_calibration_hits_beyond_those_read_have_neither_match_nor_probability(fill: Fill) -> None:
+    engine = SearchEngine(fill(SHADES), ByGreyness())
+
+    hits = engine.search(replace(RED, candidates=2))
+
+    assert [(hit.match is None, hit.probability) for hit in hits] == [(False, None)] * 2 + [(True, None)] * 3
+    with pytest.raises(UsageError, match="pixsearch calibrate"):
+        engine.search(replace(RED, candidates=2, threshold=0.1))
+
+
+def test_filters_leave_nothing_to_the_second_stage_that_does_not_pass(fill: Fill) -> None:
+    runtime = ByGreyness()
+
+    hits = SearchEngine(fill(SHADES), runtime).search(replace(RED, filters=Filters(name="2*.png"), candidates=1))
+
+    assert names(hits) == ["204.png", "255.png"]
+    assert (runtime.pairs_ordered, runtime.pairs_matched) == (2, 1)
+
+
+def test_where_similarity_orders_the_second_stage_reads_no_more_than_the_hits(fill: Fill) -> None:
+    runtime = ByGreyness(calibrated=False, default_order="similarity")
+
+    hits = SearchEngine(fill(SHADES), runtime).search(replace(RED, candidates=1), k=2)
+
+    assert names(hits) == ["255.png", "204.png"]
+    assert [hit.match for hit in hits] == [None, pytest.approx(3.0, abs=1e-5)]
+    assert (runtime.pairs_ordered, runtime.pairs_matched) == (2, 1)
