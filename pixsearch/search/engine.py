@@ -84,7 +84,7 @@ class SearchEngine:
         probabilities = self._probabilities(scores, main)
         order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
         hits: list[Hit] = []
-        for place in _likely_first(order[:k], probabilities):
+        for place in _likely_first(order, probabilities)[:k]:
             one = found[place]
             candidates = _with_files_in_front(one.candidate)
             shown = [(candidates[0], candidates[0].paths[1:])]
@@ -145,7 +145,7 @@ class SearchEngine:
                 probability=None if probabilities is None else float(probabilities[place]),
                 sources=found[place].sources,
             )
-            for rank, place in enumerate(_likely_first(order[:k], probabilities), start=1)
+            for rank, place in enumerate(_likely_first(order, probabilities)[:k], start=1)
         ]
 
     def unknown_words(self, query: Query) -> tuple[str, ...]:

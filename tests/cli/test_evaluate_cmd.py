@@ -140,15 +140,13 @@ def test_json_is_the_agreed_object_in_one_line(run: Run, tmp_path: Path) -> None
             assert 0 <= recall["r@1"] <= recall["r@5"] <= recall["r@10"] <= 100
 
 
-def test_thirty_two_are_re_ranked_by_default_and_none_on_request(
-    run: Run, tmp_path: Path, runtime: ColourRuntime
-) -> None:
+def test_eight_are_read_by_default_and_none_on_request(run: Run, tmp_path: Path, runtime: ColourRuntime) -> None:
     data = write(tmp_path, val=COLOURS)
 
     without = run("evaluate", "--data", data, "--no-rerank")
     assert "re-ranked" not in without.stdout
     assert runtime.pairs_matched == 0
-    assert "re-ranked 32" in run("evaluate", "--data", data).stdout
+    assert "re-ranked 8" in run("evaluate", "--data", data).stdout
     refused = run("evaluate", "--data", data, "--no-rerank", "--candidates", "5")
     assert refused.exit_code == 2
     assert "--candidates and --full do not apply to --no-rerank" in refused.stderr
@@ -189,4 +187,4 @@ def test_a_checkpoint_is_measured_compiled(run: Run, tmp_path: Path, monkeypatch
 
     outcome = run("evaluate", "--data", data, "--model", model, "--json")
 
-    assert json.loads(outcome.stdout)["text_to_image"]["reranked"].keys() == {"32"}
+    assert json.loads(outcome.stdout)["text_to_image"]["reranked"].keys() == {"8"}

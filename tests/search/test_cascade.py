@@ -96,6 +96,14 @@ def test_likely_by_late_score_comes_before_unlikely_by_match(fill: Fill) -> None
     assert [hit.match is None for hit in hits] == [True, False, True]
 
 
+def test_a_likely_photo_is_not_cut_off_behind_an_unlikely_one_that_was_read(fill: Fill) -> None:
+    library = fill({"dark.png": (26, 0, 0), "grey.png": (26, 26, 26), "red.png": (255, 0, 0)})
+
+    hits = SearchEngine(library, ByGreyness(calibrated=True)).search(replace(RED, candidates=1), k=1)
+
+    assert names(hits) == ["grey.png"]
+
+
 def test_a_threshold_looks_at_what_late_interaction_scored_too(fill: Fill) -> None:
     engine = SearchEngine(fill(SHADES), ByGreyness(calibrated=True))
 

@@ -117,9 +117,9 @@ def caption_pairs(runtime: Runtime, encoded: EncodedPictures, on_progress: Progr
         texts += len(said)
         on_progress(Progress("matching captions", group + 1, len(encoded.pictures)))
     columns = [np.array(column) for column in zip(*rows, strict=True)]
-    logits, late, right, near, queries, groups = columns
+    right, near, queries, groups = columns[2:]
     present = np.isin(queries, queries[right])
-    return KnownPairs(logits, late, right, _weights(right, near), queries, present, groups)
+    return KnownPairs(columns[0], columns[1], right, _weights(right, near), queries, present, groups)
 
 
 def _albums(pictures: int) -> Iterator[tuple[slice, int]]:
