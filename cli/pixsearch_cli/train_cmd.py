@@ -87,7 +87,7 @@ def train(
     """
     if missing := [name for name in _EXTRA if find_spec(name) is None]:
         raise PixsearchError(
-            f"pixsearch train needs {' and '.join(missing)}",
+            f"pixsearch train needs {', '.join(missing)}",
             "Install what it needs with: pip install 'pixsearch[train]'",
         )
     from pixsearch.model.checkpoints import CONFIG_FILE

@@ -169,6 +169,6 @@ def test_training_names_what_has_to_be_installed_first(run: Run, monkeypatch: py
 
     assert outcome.exit_code == 1
     assert outcome.stderr == (
-        "pixsearch: pixsearch train needs accelerate and transformers. "
+        "pixsearch: pixsearch train needs accelerate, transformers. "
         "Install what it needs with: pip install 'pixsearch[train]'\n"
     )
