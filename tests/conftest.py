@@ -13,6 +13,7 @@ import pytest
 from pixsearch import Library
 from pixsearch.settings import Place
 from pixsearch_indexer import index_folders
+from tests import what_is_not_installed
 from tests.colour_runtime import ColourRuntime
 from tests.environment import pin_environment
 from tests.loading import load_in_this_process
@@ -23,8 +24,10 @@ from tests.postgres import PG_CTL, PostgresServer, postgres_server
 NOBODY = 65534
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     pin_environment()
+    # Not a hook of this file: pytest does not ask it for a folder whose own conftest cannot be imported.
+    config.pluginmanager.register(what_is_not_installed)
 
 
 def pytest_collection_finish() -> None:

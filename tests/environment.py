@@ -12,7 +12,7 @@ from hypothesis import settings
 
 KEPT = {"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "USER", "LOGNAME", "VIRTUAL_ENV"}
 KEPT |= {"PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
-KEPT_PREFIXES = ("PYTEST_", "COV_", "COVERAGE_", "CUDA_", "NVIDIA_")
+KEPT_PREFIXES = ("PYTEST_", "COV_", "COVERAGE_", "CUDA_", "NVIDIA_", "PIP_")
 """Variables that say where programs and devices are, and what pytest is to do. No result depends on them."""
 
 SET = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "COLUMNS": "80", "LINES": "24", "OMP_NUM_THREADS": "1"}

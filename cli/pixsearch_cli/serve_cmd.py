@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import webbrowser
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixsearch.errors import PixsearchError, UsageError
+from pixsearch.errors import UsageError
 from pixsearch.settings import cache_folder, library_place
 from pixsearch_cli.index_cmd import tell_switch
 from pixsearch_cli.options import LibraryOption, ModelOption
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from pixsearch import Library
     from pixsearch.search.runtime import Runtime
 
-_EXTRA = ("fastapi", "jinja2", "python_multipart", "uvicorn")
 _LEAST_TOKEN = 16
 
 
@@ -54,10 +52,6 @@ def serve(
     The page and the API answer this machine alone unless --host says otherwise. Nothing is written to photos or
     library, and nothing is sent anywhere.
     """
-    if missing := [name for name in _EXTRA if find_spec(name) is None]:
-        raise PixsearchError(
-            f"the page needs {' and '.join(missing)}", "Install it with: pip install 'pixsearch[serve]'"
-        )
     if token is not None and len(token) < _LEAST_TOKEN:
         raise UsageError(f"a token of {len(token)} characters can be guessed", f"Take {_LEAST_TOKEN} or more, or none")
     from pixsearch.decoding import DecodeLimits, decoding_processes

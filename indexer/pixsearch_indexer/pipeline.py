@@ -19,6 +19,7 @@ from pixsearch.model.checkpoints import is_at_hand
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.storage import FilePath, is_remote, to_path
+from pixsearch.vectors.faiss_package import require_faiss
 from pixsearch_indexer.changes import Counts, Gone, Outdated
 from pixsearch_indexer.encoder import NO_EMBEDDING, CheckpointEncoder, Encoder, encode_pictures
 from pixsearch_indexer.ignoring import check_patterns
@@ -100,11 +101,12 @@ def index_folders(
 
     Raises:
         UsageError: a folder is not there and was never indexed, or a pattern of `exclude` is none.
-        PixsearchError: a folder is in a storage that cannot be asked.
+        PixsearchError: a folder is in a storage that cannot be asked, or FAISS is not installed.
         ModelMismatch: the library holds features of another model.
         Interrupted: by Ctrl-C or SIGTERM; what was done is kept.
         LibraryBusy, LibraryError: see `Library.writing`.
     """
+    require_faiss()  # before hours of work that need it at their end
     check_patterns(exclude or ())
     rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude)
     with interruption() as wish, library.writing() as writer:

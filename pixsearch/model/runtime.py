@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -37,7 +39,7 @@ def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards |
 
     Each brings its own library: torch is not imported for a CPU, nor OpenVINO for a GPU. Raises CheckpointInvalid.
     """
-    if gpu and any(device.exists() for device in _GPU_DEVICES):
+    if gpu and any(device.exists() for device in _GPU_DEVICES) and _has_torch():
         import torch  # over a second, which those without a GPU need not pay
 
         if torch.cuda.is_available():
@@ -47,6 +49,18 @@ def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards |
     from pixsearch.model.compiled_forwards import CompiledForwards
 
     return CompiledForwards(folder, fingerprint)
+
+
+def _has_torch() -> bool:
+    """Whether what a GPU is used by is installed. Where it is not, and NVIDIA's driver is there, that is logged."""
+    missing = [name for name in ("torch", "torchvision", "transformers") if find_spec(name) is None]
+    if missing and _GPU_DEVICES[0].exists():
+        logging.getLogger(__name__).warning(
+            "pixsearch: the CPU is used, because the GPU needs %s. Install what is missing with: pip install %s",
+            ", ".join(missing),
+            " ".join(missing),
+        )
+    return not missing
 
 
 class PixelBertRuntime:

@@ -13,13 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import faiss
 import numpy as np
-from faiss.contrib.inspect_tools import get_invlist
 from numpy.typing import NDArray
 
 from pixsearch.durable import write_durably
 from pixsearch.vectors.base import Ids, Vectors
+from pixsearch.vectors.faiss_package import require_faiss
+
+require_faiss()  # says more than a failed import
+
+import faiss  # noqa: E402
+from faiss.contrib.inspect_tools import get_invlist  # noqa: E402
 
 EXACT_LIMIT = 1_000_000
 """From so many vectors on an index that is made has many lists."""

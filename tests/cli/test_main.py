@@ -159,3 +159,16 @@ def test_importing_pixsearch_loads_nothing_heavy() -> None:
     program = "import sys, pixsearch; assert not {'torch', 'faiss', 'sqlalchemy', 'numpy'} & set(sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_training_names_what_has_to_be_installed_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ("torch", "torchvision")
+    monkeypatch.setattr("pixsearch_cli.train_cmd.find_spec", lambda name: name if name in there else None)
+
+    outcome = run("train", "--dry-run")
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr == (
+        "pixsearch: pixsearch train needs accelerate, transformers. "
+        "Install what it needs with: pip install 'pixsearch[train]'\n"
+    )

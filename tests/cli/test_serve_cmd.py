@@ -108,12 +108,3 @@ def test_without_a_library_there_is_nothing_to_serve(run: Run, library: Path) ->
 
     assert outcome.exit_code == 1
     assert "Make one with: pixsearch index FOLDER" in outcome.stderr
-
-
-def test_what_has_to_be_installed_first_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pixsearch_cli.serve_cmd.find_spec", lambda name: None if name == "uvicorn" else name)
-
-    outcome = run("serve")
-
-    assert outcome.exit_code == 1
-    assert outcome.stderr == "pixsearch: the page needs uvicorn. Install it with: pip install 'pixsearch[serve]'\n"

@@ -49,6 +49,14 @@ torch.cuda.is_available = lambda: True
 torch_forwards.TorchForwards = lambda folder, device: print(folder, "on", device)
 runtime.forwards_of(Path("shipped"), "", gpu=True)
 """
+ON_A_GPU_WITHOUT_TORCH = """
+import sys
+from pathlib import Path
+sys.modules["torch"] = None  # an import of it is an ImportError
+from pixsearch.model import runtime
+runtime._GPU_DEVICES = (Path("/"),)
+print(type(runtime.forwards_of(Path("shipped"), "", gpu=True)).__name__)
+"""
 
 
 @pytest.fixture
@@ -150,6 +158,21 @@ def test_a_checkpoint_that_is_not_whole_is_named(tmp_path: Path, nothing_kept: P
 
     with pytest.raises(CheckpointInvalid, match=f"{weights} does not hold the weights of its config"):
         compiled(folder).run("read_texts", IDS, MASK)
+
+
+def test_a_gpu_without_torch_is_not_used_and_that_is_said() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", ON_A_GPU_WITHOUT_TORCH],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+    assert finished.stdout == "CompiledForwards\n"
+    assert finished.stderr == (
+        "pixsearch: the CPU is used, because the GPU needs torch. Install what is missing with: pip install torch\n"
+    )
 
 
 @pytest.mark.slow

@@ -183,7 +183,8 @@ def test_bf16_trains_to_much_the_same_losses(fit: Fit, tmp_path: Path) -> None:
     losses = []
     for precision in ("no", "bf16"):
         out = tmp_path / precision
-        fit(recipe="shipped", stage=("layers",), set=("layers.steps=2",), precision=precision, out=out)
+        # Not a stage that trains the CNN: one of random weights multiplies what bf16 rounds off.
+        fit(recipe="shipped", stage=("joint",), set=("joint.steps=2",), precision=precision, out=out)
         losses.append(logged_in(out)[0]["loss"])
 
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.05)

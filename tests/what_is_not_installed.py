@@ -1,0 +1,27 @@
+"""A plugin of pytest: tests that import what only an extra brings are skipped where it is not installed.
+
+The light install has neither torch nor Ray. A module or a folder whose conftest imports either is then skipped as a
+whole; an import within a test, or within what it tests, still fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+OF_EXTRAS = ("accelerate", "ray", "torch", "torchvision", "transformers")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    error = call.excinfo.value if (call := getattr(report, "call", None)) and call.excinfo else None
+    while error is not None and not (isinstance(error, ModuleNotFoundError) and error.name in OF_EXTRAS):
+        error = getattr(error, "cause", None) or error.__cause__  # pytest's own errors have it in either
+    if error is not None:
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"Skipped: {error.name} is not installed")
+    return report
