@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pixsearch_cli.what_trains import require
+
 
 def add_graphs(
     model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="The checkpoint: its name, or its folder.")],
@@ -16,6 +18,7 @@ def add_graphs(
 
     For example: pixsearch add-graphs my-model
     """
+    require("add-graphs", "torch", "torchvision", "transformers")
     from pixsearch.model.checkpoints import find_checkpoint
     from pixsearch.model.graphs import GRAPHS_FILE
     from pixsearch.model.tracing import add_graphs as trace

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from pixsearch.errors import PixsearchError
 from pixsearch.progress import silent
 from pixsearch.storage import to_path
 from pixsearch_cli.options import CheckpointOption, LibraryOption, MaxBadOption
 from pixsearch_cli.output import progress_bars, say, tell_problems
-
-_EXTRA = ("accelerate", "torch", "torchvision", "transformers")
+from pixsearch_cli.what_trains import require
 
 
 def train(
@@ -85,11 +82,7 @@ def train(
 
     For example: pixsearch train --data dataset.json --images pictures --out my-model
     """
-    if missing := [name for name in _EXTRA if find_spec(name) is None]:
-        raise PixsearchError(
-            f"pixsearch train needs {', '.join(missing)}",
-            "Install what it needs with: pip install 'pixsearch[train]'",
-        )
+    require("train", "accelerate", "torch", "torchvision", "transformers")
     from pixsearch.model.checkpoints import CONFIG_FILE
     from pixsearch_trainer.options import TrainOptions
     from pixsearch_trainer.run.accelerator import is_main_process
