@@ -53,10 +53,7 @@ $(START):
 
 bench: $(INSTALLED)  ## measure speed and memory beside rclip; on your photos: PHOTOS=~/Pictures; takes half an hour
 	test -n "$$PHOTOS" || $(BIN)/python examples/demo.py
-	for benchmark in indexing latency; do \
-		$(BIN)/python benchmarks/$$benchmark.py --pictures "$${PHOTOS:-.demo/sample-photos}" || exit 1; \
-	done
-	$(BIN)/python benchmarks/refresh.py
+	$(BIN)/python -m benchmarks.speed --pictures "$${PHOTOS:-.demo/sample-photos}" --json runs/speed.json
 	$(BIN)/python benchmarks/training.py
 
 docs: $(INSTALLED)  ## take the pictures of the page in docs/, which needs the system's Chromium

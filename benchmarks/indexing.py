@@ -22,7 +22,7 @@ import numpy as np
 import typer
 from PIL import Image
 
-from benchmarks.measuring import PIXSEARCH, Command, Taken, median, say_where, take
+from benchmarks.measuring import PIXSEARCH, Command, Row, Taken, median, say_where, take
 from benchmarks.peer import PROJECT, forget_all, in_peer, make_peer, rclip, rclip_environment
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
@@ -41,6 +41,11 @@ def main(
 ) -> None:
     make_peer()
     say_where()
+    measure(pictures, photos, rounds)
+
+
+def measure(pictures: Path, photos: int, rounds: int) -> list[Row]:
+    """Print the figures of each program, and return those of the table."""
     with tempfile.TemporaryDirectory() as scratch:
         folder, library = Path(scratch) / "photos", Path(scratch) / "library"
         make_photos(pictures, folder, photos)
@@ -64,9 +69,13 @@ def main(
     for name, takens in taken.items():
         one = median(takens)
         print(f"{name:16} {one.seconds:7.2f} s {photos / one.seconds:8.1f} photos/s, peak {one.peak_mb:,.0f} MB")
-    ratio = median(taken["rclip first"]).seconds / median(taken["pixsearch first"]).seconds
-    share = photos / median(taken["pixsearch first"]).seconds / floor
-    print(f"pixsearch / rclip {ratio:.2f}; floor {floor:.1f} photos/s, of which pixsearch reaches {share:.0%}")
+    ours, rclips = (photos / median(taken[f"{program} first"]).seconds for program in ("pixsearch", "rclip"))
+    share = ours / floor
+    print(f"pixsearch / rclip {ours / rclips:.2f}; floor {floor:.1f} photos/s, of which pixsearch reaches {share:.0%}")
+    return [
+        Row("index", ours, "photos/s", "rclip", rclips),
+        Row("index", ours, "photos/s", "the floor", floor),
+    ]
 
 
 def make_photos(pictures: Path, folder: Path, count: int) -> None:

@@ -10,6 +10,8 @@ after the other in one process; the memory is that process's, model and all.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import resource
 import shutil
@@ -25,7 +27,7 @@ from typing import Annotated, TypeVar
 import numpy as np
 import typer
 
-from benchmarks.measuring import PIXSEARCH, Taken, median, say_where, take
+from benchmarks.measuring import PIXSEARCH, Row, Taken, median, say_where, take
 from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.library.records import IndexedFile, Metadata, NewContent
@@ -47,6 +49,9 @@ COLD_ROUNDS = 7
 PHOTOS = "photos"
 DRAWN_FROM = 2000
 STORE_AT_ONCE = 500
+READ_BY_ALL = 32
+BY_ALL = f"all, {READ_BY_ALL} read jointly"
+NOT_STAGES = ("opening s", "peak MB", "library.db MB")
 
 Result = TypeVar("Result")
 
@@ -62,18 +67,28 @@ def main(
         return
     make_peer()
     say_where()
+    measure(pictures, photos or [1000, 10_000, 100_000], candidates)
+
+
+def measure(pictures: Path, photos: list[int], candidates: int = DEFAULT_CANDIDATES) -> list[Row]:
+    """Print what a query takes in libraries of so many photos, and return the figures of the table."""
+    rows = []
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "library"
         take([PIXSEARCH, "index", pictures, "--library", source])
-        for count in photos or [1000, 10_000, 100_000]:
+        for count in photos:
             folder = Path(scratch) / str(count)
             make_library(source, folder, count)
             print(f"{count:,} photos")
-            ask_cold(folder, count, candidates)
+            rows.append(ask_cold(folder, count, candidates))
             # In a process of its own, whose memory is that of asking alone.
             command = [sys.executable, __file__, "--pictures", str(pictures), "--candidates", str(candidates)]
-            subprocess.run([*command, "--asked", folder], check=True)
+            printed = subprocess.run(
+                [*command, "--asked", folder], check=True, stdout=subprocess.PIPE, text=True
+            ).stdout
+            rows.append(say_warm(count, json.loads(printed)))
             shutil.rmtree(folder)
+    return rows
 
 
 def make_library(source: Path, folder: Path, count: int) -> None:
@@ -105,8 +120,8 @@ def photo(folder: Path, number: int) -> Path:
     return folder / PHOTOS / f"{number:06}.jpg"
 
 
-def ask_cold(folder: Path, count: int, candidates: int) -> None:
-    """Print what a query takes each program."""
+def ask_cold(folder: Path, count: int, candidates: int) -> Row:
+    """Print what a query takes each program from the start of its process."""
     (folder / PHOTOS).mkdir()
     know((photo(folder, number), None) for number in range(count))
     ours: list[str | Path] = [PIXSEARCH, "query", "--library", folder, "--candidates", str(candidates), QUERIES[0]]
@@ -124,10 +139,20 @@ def ask_cold(folder: Path, count: int, candidates: int) -> None:
     for program in commands:
         print(f"  {program:9} cold {seconds[program]:.2f} s, peak {peaks[program]:,.0f} MB")
     print(f"  pixsearch / rclip {seconds['pixsearch'] / seconds['rclip']:.2f}")
+    return Row(f"cold query, {count:,} photos", seconds["pixsearch"], "s", "rclip", seconds["rclip"])
+
+
+def say_warm(count: int, figures: dict[str, float]) -> Row:
+    """Print what a query takes in a process that stays, by stage."""
+    stages = ", ".join(f"{name} {value:.1f}" for name, value in figures.items() if name not in NOT_STAGES)
+    print(f"  warm, in ms: {stages}")
+    opening_s, peak_mb, size_mb = (figures[name] for name in NOT_STAGES)
+    print(f"  opened in {opening_s:.2f} s, peak {peak_mb:,.0f} MB, library.db {size_mb:,.0f} MB", flush=True)
+    return Row(f"warm query, {count:,} photos", figures["all"], "ms", f"{READ_BY_ALL} read jointly", figures[BY_ALL])
 
 
 def ask(folder: Path, candidates: int) -> None:
-    """Print what a query takes by stage."""
+    """Print as JSON what a query takes by stage, medians in ms, and what the library takes."""
     runtime = PixelBertRuntime(find_checkpoint(None))
     began = time.perf_counter()
     with Library.open(folder) as library:
@@ -148,15 +173,11 @@ def ask(folder: Path, candidates: int) -> None:
             chosen = np.argsort(-late)[:candidates]
             timed(stages, "joint stream", runtime.match, texts, [packed[one] for one in chosen], late[chosen])
             timed(stages, "all", engine.search, query)
-        photos = library.status().photos
-    medians = [f"{stage} {statistics.median(times[1:]):.1f}" for stage, times in stages.items()]
+            timed(stages, BY_ALL, engine.search, dataclasses.replace(query, candidates=READ_BY_ALL))
+    figures = {stage: statistics.median(times[1:]) for stage, times in stages.items()}
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     size_mb = (folder / "library.db").stat().st_size / 1e6
-    print(f"  warm, in ms: {', '.join(medians)}")
-    print(
-        f"  {photos:,} photos opened in {opening:.2f} s, peak {peak_mb:,.0f} MB, library.db {size_mb:,.0f} MB",
-        flush=True,
-    )
+    print(json.dumps(figures | dict(zip(NOT_STAGES, (opening, peak_mb, size_mb), strict=True))))
 
 
 def timed(stages: dict[str, list[float]], stage: str, work: Callable[..., Result], *arguments: object) -> Result:

@@ -33,6 +33,21 @@ class Taken:
     peak_mb: float
 
 
+@dataclass(frozen=True)
+class Row:
+    """A line of the table of all benchmarks: a figure of pixsearch, and that of what it was measured beside."""
+
+    what: str
+    ours: float
+    unit: str
+    beside: str = ""
+    theirs: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        return None if self.theirs is None else self.ours / self.theirs
+
+
 def say_where() -> None:
     """Print the command line, the CPU and the versions of what computes."""
     print("$ python", shlex.join(sys.argv))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.measuring import PIXSEARCH, say_where, take
+from benchmarks.measuring import PIXSEARCH, Row, say_where, take
 from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library
 from pixsearch.model.checkpoints import SHIPPED
@@ -66,6 +66,11 @@ def main() -> None:
     count = parser.parse_args().photos
     make_peer()
     say_where()
+    measure(count)
+
+
+def measure(count: int) -> list[Row]:
+    """Print the figures of each program, and return those of the table."""
     with tempfile.TemporaryDirectory() as scratch:
         photos, library = Path(scratch) / "photos", Path(scratch) / "library"
         make_photos(photos, count)
@@ -92,6 +97,10 @@ def main() -> None:
     print(f"refresh / find {refresh_s / find_s:.1f}, rclip / refresh {rclip_s / refresh_s:.1f}, peak {peak_mb:.0f} MB")
     print(f"first run, without a model: {count / indexed_s:.0f} photos/s")
     print(f"{bytes_a_photo:.0f} bytes a photo, without grids")
+    return [
+        Row(f"refresh of {count:,} unchanged files", refresh_s, "s", "find", find_s),
+        Row(f"refresh of {count:,} unchanged files", refresh_s, "s", "rclip", rclip_s),
+    ]
 
 
 if __name__ == "__main__":
