@@ -40,6 +40,7 @@ def main(
         print(f"{row.what:44} {row.ours:12,.2f} {row.unit:8} {theirs:>12} {ratio:>6}  {row.beside}")
     if as_json is not None:
         table = [dataclasses.asdict(row) | {"ratio": row.ratio} for row in rows]
+        as_json.parent.mkdir(parents=True, exist_ok=True)
         as_json.write_text(json.dumps(table, indent=1) + "\n")
 
 
