@@ -93,6 +93,7 @@ class ColourRuntime:
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
         if not self.calibrated or (stage == "late" and not self.late_calibrated):
             return None
+        assert not np.isnan(scores).any()  # a real one would warn of it on stderr
         logits = scores if stage == "joint" else 10 * scores - 5
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 

@@ -185,9 +185,9 @@ class SearchEngine:
         no curve."""
         if scores is None or main is None:
             return None
-        joint = self._runtime.probability(scores.logits[main], "joint")
+        joint = self._runtime.probability(np.where(scores.read, scores.logits[main], 0), "joint")
         late = self._runtime.probability(scores.late[main], "late")
-        return joint if joint is None or late is None else np.where(scores.read, joint, late)
+        return None if joint is None else np.where(scores.read, joint, np.nan if late is None else late)
 
     def _order(
         self, count: int, scores: CascadeScores | None, probabilities: Floats | None, threshold: float | None
