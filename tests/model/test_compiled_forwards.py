@@ -55,7 +55,7 @@ from pathlib import Path
 sys.modules["torch"] = None  # an import of it is an ImportError
 from pixsearch.model import runtime
 runtime._GPU_DEVICES = (Path("/"),)
-print(type(runtime.forwards_of(Path("shipped"), "", gpu=True)).__name__)
+print(type(runtime.forwards_of(Path(sys.argv[1]), "", gpu=True)).__name__)
 """
 
 
@@ -162,7 +162,7 @@ def test_a_checkpoint_that_is_not_whole_is_named(tmp_path: Path, nothing_kept: P
 
 def test_a_gpu_without_torch_is_not_used_and_that_is_said() -> None:
     finished = subprocess.run(
-        [sys.executable, "-c", ON_A_GPU_WITHOUT_TORCH],
+        [sys.executable, "-c", ON_A_GPU_WITHOUT_TORCH, SHIPPED],
         capture_output=True,
         text=True,
         check=True,
