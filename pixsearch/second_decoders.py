@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _PNG = b"\x89PNG\r\n\x1a\n"
-_NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
+_PNG_COLOUR_TYPE = 25
+"""Where a PNG says it."""
+_NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_TRANSPARENCY_BYTES = {0: (2,), 2: (6,), 3: range(1, 257)}
+"""By colour type (PNG specification, 11.3.1.1)."""
 _TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEAD_BYTES = 4096
 
@@ -54,13 +58,14 @@ def reopened(data: bytes) -> Image.Image | None:
 
 
 def without_side_chunks(data: bytes) -> bytes:
-    """Return a PNG with nothing in it but what its pixels need, and its colour profile if that is sound."""
+    """Return a PNG with nothing in it but what its pixels need; colour profile and transparency if they are sound."""
     kept = [_PNG]
     at = len(_PNG)
     while len(data) - at >= 12:
         size = int.from_bytes(data[at : at + 4], "big")
         kind, chunk = data[at + 4 : at + 8], data[at : at + 12 + size]
-        if kind in _NEEDED or (kind == b"iCCP" and _is_sound(chunk)):
+        is_sound = kind in _NEEDED or (kind == b"iCCP" and _is_sound(chunk))
+        if is_sound or (kind == b"tRNS" and size in _TRANSPARENCY_BYTES.get(data[_PNG_COLOUR_TYPE], ())):
             kept.append(chunk)
         at += 12 + size
         if kind == b"IEND":

@@ -12,7 +12,8 @@ MOST_KEYWORDS = 1_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]+")
 _NO_CAPTION = re.compile(
     r"(KONICA |MINOLTA |KONICA MINOLTA |OLYMPUS |SAMSUNG |SONY |RICOH )?DIGITAL (STILL )?CAMERA|SONY DSC|Exif_JPEG_\w+"
-    r"|DCIM.*|(DSC|IMG|DSCN|DSCF)[_-]?\d+|Created with (The )?GIMP|<KENOX.*>|charset=.*",
+    r"|DCIM.*|(DSC|IMG|DSCN|DSCF)[_-]?\d+|Created with (The )?GIMP|<KENOX.*>|charset=.*"
+    r"|\{\"shape\": \[.*\}|ImageJ=.*",
     re.IGNORECASE,
 )
 """What cameras and programs write where a caption belongs."""
