@@ -213,8 +213,11 @@ def _scaled_to_8_bit(picture: Image.Image) -> Image.Image:
     bits = None
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         bits = int(picture.tag_v2.get(_TIFF_BITS, (16,))[0])
-        if picture.mode == "I" and bits == 32 and picture.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))[0] == 1:
+        is_unsigned = picture.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))[0] == 1
+        if picture.mode == "I" and bits == 32 and is_unsigned:
             values = values.view(np.uint32)  # which Pillow has no mode for
+        elif picture.mode == "I" and bits == 16 and not is_unsigned:
+            values = values.astype(np.int16)
     return Image.fromarray(to_8_bit(values, bits if bits is not None and bits < 16 else None))
 
 

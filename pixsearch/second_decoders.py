@@ -306,7 +306,8 @@ def to_8_bit(values: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]
     if is_float := values.dtype.kind == "f":
         values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
     least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    low, high = 0.0, 1.0 if is_float else float(1 << (bits or 8 * values.dtype.itemsize)) - 1
+    is_signed = values.dtype.kind == "i" and values.dtype.itemsize <= 2  # of 32 bits, Pillow has no others
+    low, high = 0.0, 1.0 if is_float else float(1 << (bits or 8 * values.dtype.itemsize) - is_signed) - 1
     is_wide = not is_float and values.dtype.itemsize > 2
     if is_wide and most <= 65535:
         high = 65535.0
