@@ -10,7 +10,7 @@ from typing import NamedTuple
 _NUMBER = r"[+-]?\d{1,20}(?:\.\d{0,40}|/\d{1,20})?"
 _BETWEEN = "\\s*(?:[,\\s°'\u2032]|deg)\\s*"
 _WRITTEN = re.compile(
-    rf"\s*(?:([NSEWnsew])\s*)?({_NUMBER})(?:{_BETWEEN}({_NUMBER})(?:{_BETWEEN}({_NUMBER}))?)?[\s\"'°\u2032\u2033]*([NSEWnsew])?\w*\s*"
+    rf"\s*(?:([NSEWnsew])\s*)?({_NUMBER})(?:{_BETWEEN}({_NUMBER})(?:{_BETWEEN}({_NUMBER}))?)?[\s\"'°\u2032\u2033]*([NSEWnsew])?[A-Za-z]*\s*"
 )
 _LONGEST = 100
 
