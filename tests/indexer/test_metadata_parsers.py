@@ -214,6 +214,10 @@ def test_a_camera_names_its_maker_once(maker: str, model: str, camera: str) -> N
     assert described({"EXIF Make": maker, "EXIF Model": model}).camera == camera
 
 
+def test_a_keyword_in_two_of_unicode_s_forms_is_one_keyword() -> None:
+    assert described({"dc:subject": ["café"], "IPTC Keywords": ["cafe\u0301", "sea"]}).keywords == ("café", "sea")
+
+
 def test_texts_of_a_png_are_known_by_their_keyword_in_any_case() -> None:
     buffer = io.BytesIO()
     texts = PngInfo()

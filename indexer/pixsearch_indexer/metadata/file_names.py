@@ -26,10 +26,10 @@ def date_in_name(name: str) -> datetime | None:
     A guess: a name may hold any eight digits that look like a date.
     """
     for found in _NAMES.finditer(name[:_LONGEST]):
-        day = (int(found[part]) for part in ("year", "month", "day"))
+        year, month, day = (int(found[part]) for part in ("year", "month", "day"))
         hour, minute, second = (int(found[part] or found[f"{part}12"] or 0) for part in ("hour", "minute", "second"))
         if found["half"]:
             hour = hour % 12 + (12 if found["half"] in "Pp" else 0)
         with suppress(ValueError):
-            return datetime(*day, hour, minute, second)
+            return datetime(year, month, day, hour, minute, second)
     return None

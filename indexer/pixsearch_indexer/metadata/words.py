@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 10_000
@@ -37,9 +38,11 @@ def clean_caption(value: object) -> str | None:
 
 
 def clean_list(values: Iterable[object]) -> tuple[str, ...]:
-    """Return each text once, in their order."""
-    texts = dict.fromkeys(text for value in values if (text := clean_text(value)))
-    return tuple(texts)[:MOST_KEYWORDS]
+    """Return each text once, in their order; one whose accents are stored apart is the same text."""
+    texts: dict[str, str] = {}
+    for text in filter(None, map(clean_text, values)):
+        texts.setdefault(unicodedata.normalize("NFC", text), text)
+    return tuple(texts.values())[:MOST_KEYWORDS]
 
 
 def decoded(data: bytes) -> str:
