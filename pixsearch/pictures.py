@@ -16,7 +16,7 @@ from pixsearch.colours import to_srgb
 from pixsearch.errors import PictureError
 from pixsearch.picture_files import HEIF_BRANDS, MEGAPIXEL_LIMIT, read_picture_file
 from pixsearch.raw_files import RawImageFile
-from pixsearch.second_decoders import AvifImage, reopened, to_8_bit
+from pixsearch.second_decoders import TURNS, AvifImage, reopened, to_8_bit
 from pixsearch.storage import FilePath
 
 # Pillow's own guard is process-wide and refuses 200 megapixels; ours, below, is checked before a pixel is decoded.
@@ -36,15 +36,6 @@ _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
 _UPRIGHT_FROM_THE_BEGINNING = ("TIFF", RawImageFile.format, "JXL", "PSD")
 """Formats that come turned, and have the upright size before they are decoded."""
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def open_picture(
@@ -172,7 +163,7 @@ def turned_to_srgb(picture: Image.Image, orientation: int | None, min_edge: int 
             flat = flat.reduce(factor)
         rgb = to_srgb(flat, picture.info.get("icc_profile"))
         # Not ImageOps.exif_transpose: it also writes the EXIF block again, which fails on damaged ones.
-        return rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb
+        return rgb.transpose(TURNS[orientation]) if orientation in TURNS else rgb
     except Exception as error:  # as above
         raise _unreadable(error) from error
 
@@ -213,8 +204,11 @@ def _scaled_to_8_bit(picture: Image.Image) -> Image.Image:
     bits = None
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         bits = int(picture.tag_v2.get(_TIFF_BITS, (16,))[0])
-        if picture.mode == "I" and bits == 32 and picture.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))[0] == 1:
+        is_unsigned = picture.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))[0] == 1
+        if picture.mode == "I" and bits == 32 and is_unsigned:
             values = values.view(np.uint32)  # which Pillow has no mode for
+        elif picture.mode == "I" and bits == 16 and not is_unsigned:
+            values = values.astype(np.int16)
     return Image.fromarray(to_8_bit(values, bits if bits is not None and bits < 16 else None))
 
 

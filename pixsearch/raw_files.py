@@ -1,7 +1,7 @@
 """RAW files of cameras, as one more format that Pillow reads: by the preview that the camera put in.
 
-What a preview lacks comes from around it: the size is the sensor's, and EXIF and XMP are the RAW file's own where that
-is built like a TIFF (DNG, CR2, NEF, ARW, ORF, RW2, PEF). LibRaw reads the rest, through rawpy.
+What a preview lacks comes from around it: the size is the sensor's, and EXIF, XMP and IPTC are the RAW file's own where
+that is built like a TIFF (DNG, CR2, NEF, ARW, ORF, RW2, PEF). LibRaw reads the rest, through rawpy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import rawpy
     from PIL import _imaging
 
-_SUB_IFDS, _PHOTOMETRIC, _DNG_VERSION, _XMP = 330, 262, 50706, 700
+_SUB_IFDS, _PHOTOMETRIC, _DNG_VERSION, _XMP, _IPTC, _PHOTOSHOP = 330, 262, 50706, 700, 33723, 34377
 _OF_SENSORS = (32803, 34892)
 """Photometric interpretations (DNG 1.7, chapter 4): colour filter array, linear RAW."""
 _TIFF_HEADS = {b"II": b"II*\0", b"MM": b"MM\0*"}
@@ -55,10 +55,12 @@ class RawImageFile(ImageFile.ImageFile):
         self._mode = "RGB" if self._preview is None else self._preview.mode
         self.info = {} if self._preview is None else dict(self._preview.info)
         if (head := _TIFF_HEADS.get(data[:2])) is not None:
-            exif = Image.Exif()
-            exif.load(tiff := head + data[4:])
+            tiff = head + data[4:]
+            first = _directory(tiff)
             self.info["exif"] = tiff
-            self.info["xmp"] = exif.get(_XMP)
+            self.info["xmp"] = first.get(_XMP)
+            for number in (_IPTC, _PHOTOSHOP):  # the bytes themselves: some programs write them as numbers of four
+                self.info[number] = first._tagdata.get(number)  # type: ignore[index]
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
         """Have the preview, where it is a JPEG, decoded at the smallest scale that is no smaller than this."""
@@ -101,18 +103,19 @@ def _is_raw(data: bytes) -> bool:
         return True
     if data[8:10] == b"CR":  # Canon's CR2, right behind the head of a TIFF
         return True
-    file = io.BytesIO(data)
-    first = ImageFileDirectory_v2(data[:8])
-    file.seek(first.next)
-    first.load(file)
+    first = _directory(data)
     if _DNG_VERSION in first:
         return True
-    directories = [first]
-    for offset in first.get(_SUB_IFDS, ()):
-        directories.append(ImageFileDirectory_v2(data[:8]))
-        file.seek(offset)
-        directories[-1].load(file)
+    directories = [first, *(_directory(data, offset) for offset in first.get(_SUB_IFDS, ()))]
     return any(directory.get(_PHOTOMETRIC) in _OF_SENSORS for directory in directories)
+
+
+def _directory(data: bytes, offset: int | None = None) -> ImageFileDirectory_v2:
+    """Return a directory of a TIFF, its first unless `offset` says where another one is."""
+    file, directory = io.BytesIO(data), ImageFileDirectory_v2(data[:8])
+    file.seek(directory.next if offset is None else offset)
+    directory.load(file)
+    return directory
 
 
 def _may_be_raw(prefix: bytes) -> bool:

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _PNG = b"\x89PNG\r\n\x1a\n"
-_NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
+_PNG_COLOUR_TYPE = 25
+"""Where a PNG says it."""
+_NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_TRANSPARENCY_BYTES = {0: (2,), 2: (6,), 3: range(1, 257)}
+"""By colour type (PNG specification, 11.3.1.1)."""
 _TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEAD_BYTES = 4096
 
@@ -54,13 +58,14 @@ def reopened(data: bytes) -> Image.Image | None:
 
 
 def without_side_chunks(data: bytes) -> bytes:
-    """Return a PNG with nothing in it but what its pixels need, and its colour profile if that is sound."""
+    """Return a PNG with nothing in it but what its pixels need; colour profile and transparency if they are sound."""
     kept = [_PNG]
     at = len(_PNG)
     while len(data) - at >= 12:
         size = int.from_bytes(data[at : at + 4], "big")
         kind, chunk = data[at + 4 : at + 8], data[at : at + 12 + size]
-        if kind in _NEEDED or (kind == b"iCCP" and _is_sound(chunk)):
+        is_sound = kind in _NEEDED or (kind == b"iCCP" and _is_sound(chunk))
+        if is_sound or (kind == b"tRNS" and size in _TRANSPARENCY_BYTES.get(data[_PNG_COLOUR_TYPE], ())):
             kept.append(chunk)
         at += 12 + size
         if kind == b"IEND":
@@ -202,7 +207,7 @@ class TiffFileImage(DecodedFile):
             page: Any = file.pages[0]
             picture = _tiff_picture(page, page.asarray(maxworkers=1))
         # Not Image.exif_transpose, which looks for EXIF: what there is says nothing else.
-        return picture.transpose(_TURNS[self._turn]) if self._turn in _TURNS else picture
+        return picture.transpose(TURNS[self._turn]) if self._turn in TURNS else picture
 
 
 class PsdImage(DecodedFile):
@@ -267,7 +272,7 @@ class PsdImage(DecodedFile):
         return picture_of(planes.transpose(1, 2, 0))
 
 
-_TURNS = {
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -276,6 +281,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""What makes a picture upright, by its orientation (EXIF 2.32, 4.6.4, tag 274; TIFF 6.0 has the same)."""
 
 
 def picture_of(values: NDArray[Any]) -> Image.Image:
@@ -301,7 +307,8 @@ def to_8_bit(values: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]
     if is_float := values.dtype.kind == "f":
         values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
     least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    low, high = 0.0, 1.0 if is_float else float(1 << (bits or 8 * values.dtype.itemsize)) - 1
+    is_signed = values.dtype.kind == "i" and values.dtype.itemsize <= 2  # of 32 bits, Pillow has no others
+    low, high = 0.0, 1.0 if is_float else float(1 << (bits or 8 * values.dtype.itemsize) - is_signed) - 1
     is_wide = not is_float and values.dtype.itemsize > 2
     if is_wide and most <= 65535:
         high = 65535.0

@@ -56,6 +56,7 @@ def dng_bytes(preview: bytes | None, *, orientation: int = 1) -> bytes:
         274: (_SHORT, [orientation]),
         330: (_LONG, [_append_directory(file, sensor)]),
         700: (_BYTE, _XMP.encode()),
+        33723: (_LONG, [int.from_bytes(_IPTC[at : at + 4], "little") for at in range(0, len(_IPTC), 4)]),
         34665: (_LONG, [_append_directory(file, exif)]),
         34853: (_LONG, [_append_directory(file, gps)]),
         50706: (_BYTE, bytes([1, 4, 0, 0])),
@@ -104,3 +105,4 @@ def _packed(type_: int, values: Values) -> tuple[bytes, int]:
 _XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title><rdf:Alt><rdf:li>Harbour</rdf:li></rdf:Alt>
 </dc:title></rdf:Description></rdf:RDF></x:xmpmeta>"""
+_IPTC = b"\x1c\x02\x19\0\x07harbour"

@@ -54,6 +54,7 @@ def test_a_raw_file_is_its_preview_with_the_sensors_size_and_its_own_metadata() 
         latitude=-33.85675,
         longitude=151.21525,
         title="Harbour",
+        keywords=("harbour",),
         date_kind="taken",
     )
     assert open_picture(dng_bytes(red_above_blue())).size == (160, 120)

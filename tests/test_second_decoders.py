@@ -50,6 +50,8 @@ KINDS: dict[str, tuple[bytes, NDArray[Any]]] = {
     ),
     "32 bit": (tiff((SMOOTH * (2**32 - 1)).astype(np.uint32), photometric="rgb"), SHOWN),
     "16 bit": (tiff((SMOOTH * 65535).astype(np.uint16), photometric="rgb"), SHOWN),
+    "signed 16 bit": (tiff((SMOOTH * 32767).astype(np.int16), photometric="rgb"), SHOWN),
+    "grey signed 16 bit": (tiff((GREY * 32767).astype(np.int16)), np.repeat(SHOWN[:, :, :1], 3, axis=2)),
     "16 bit planes": (
         tiff(np.moveaxis((SMOOTH * 65535).astype(np.uint16), -1, 0), photometric="rgb", planarconfig="separate"),
         SHOWN,
@@ -203,6 +205,7 @@ SIDE_CHUNKS = {
     "unknown profile": chunk(b"iCCP", b"p\0\1abc"),
     "damaged EXIF": chunk(b"eXIf", b"rubbish"),
     "short acTL": chunk(b"acTL", b"\0"),
+    "short tRNS": chunk(b"tRNS", b"\0"),
 }
 
 

@@ -13,7 +13,7 @@ from pixsearch.library.precedence import Layer
 from pixsearch.library.records import Description, FailedFile, Metadata, NewContent
 from pixsearch.picture_files import read_picture_file
 from pixsearch.pictures import decoded, open_header, orientation_of, turned_to_srgb
-from pixsearch.storage import FileStamp, to_path
+from pixsearch.storage import FileStamp, is_remote, stamp_of, to_path
 from pixsearch_indexer.metadata.reader import read_described, read_metadata
 from pixsearch_indexer.metadata.sidecars import Sidecar, sidecars_stamp
 from pixsearch_indexer.salvage import decoded_part
@@ -94,10 +94,13 @@ def describe_file(
 ) -> LoadedFile | None:
     """Read the metadata alone of a file that has not changed, and of what lies beside it; nothing is decoded.
 
-    None where that fails: the photo stays as it is known.
+    None where that fails, and where the file has changed by now: the photo stays as it is known.
     """
     try:
-        data = read_picture_file(to_path(path), stamp.size_bytes)
+        file = to_path(path)
+        data = read_picture_file(file, stamp.size_bytes)
+        if len(data) != stamp.size_bytes or (not is_remote(path) and stamp_of(file) != stamp):
+            return None  # what it says must not be put down to the content of before
         metadata = read_metadata(open_header(data, megapixels), data)
     except Exception:  # noqa: BLE001 - it was read before; whatever is wrong now, the next look at the file will tell
         return None

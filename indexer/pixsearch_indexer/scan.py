@@ -36,7 +36,11 @@ _DERIVED = (
 """By the name of the folder that it is in, the folders in which photo programs keep smaller copies of its photos: Apple
 Photos, iPhoto and Aperture, Capture One, Lightroom."""
 
-NamedEntry = tuple[bytes, Entry]
+NamedEntry = tuple[bytes, "Entry | FileFacts"]
+"""Facts where the listing says that it is a regular file: its entry would hold on to much more."""
+
+_SIDECAR_ENDS = b"pPnN"
+"""The last letters of what `is_named_like_a_sidecar` looks for, which cost less to look at."""
 
 
 class _Listing(NamedTuple):
@@ -87,6 +91,10 @@ class Scan:
             ignores = bool(ignoring)
             files: list[FileFacts] = []
             for name, entry in entries:
+                if isinstance(entry, tuple):
+                    if not (ignores and ignoring.matches(entry[0], False)):
+                        files.append(entry)
+                    continue
                 is_folder = name.endswith(b"/")
                 if ignores and ignoring.matches(entry.path, is_folder):
                     continue
@@ -130,15 +138,20 @@ class Scan:
         entries: list[NamedEntry] = []
         try:
             with list_folder(folder) as listing:
-                for entry in sorted(listing, key=attrgetter("name")):  # of links to one file, the first is followed
+                # Of links to one file, the first is followed.
+                for entry in sorted(listing, key=attrgetter("name")) if self._follows_links else listing:
                     name = entry.name
                     if name.startswith(b".") or name in SYSTEM_FOLDERS:
                         if name == Ignoring.FILE and entry.is_file():
                             ignoring = ignoring.and_those_of(folder)
                         if not self.rules.hidden or name.startswith(_APPLE_DOUBLE):
                             continue
-                    if isinstance(entry, os.DirEntry) and entry.is_symlink() and not self._leads_on(entry):
-                        continue
+                    if isinstance(entry, os.DirEntry):
+                        if entry.is_file(follow_symlinks=False):
+                            entries.append((name, _facts(entry)))
+                            continue
+                        if entry.is_symlink() and not self._leads_on(entry):
+                            continue
                     is_folder = entry.is_dir()
                     if is_folder and not self.rules.hidden and is_derived(folder, name):
                         continue
@@ -184,13 +197,11 @@ def _with_sidecars(entries: list[NamedEntry], ignoring: Ignoring) -> tuple[list[
     """Take out the files that say something about a photo beside them."""
     files = []
     for name, entry in entries:
-        if is_named_like_a_sidecar(name) and not (ignoring and ignoring.matches(entry.path, False)):
-            try:
-                found = entry.stat()
-            except OSError:
-                continue
-            if stat.S_ISREG(found.st_mode):
-                files.append(Sidecar(entry.path, FileStamp(found.st_size, found.st_mtime_ns)))
+        if name[-1] not in _SIDECAR_ENDS or not is_named_like_a_sidecar(name):
+            continue
+        facts = entry if isinstance(entry, tuple) else _facts(entry)
+        if isinstance(facts, tuple) and not (ignoring and ignoring.matches(facts[0], False)):
+            files.append(Sidecar(facts[0], FileStamp(facts[1], facts[2])))
     if not files:
         return entries, {}
     sidecars, beside, used = Sidecars(files), dict[bytes, bytes](), set[bytes]()
@@ -198,7 +209,20 @@ def _with_sidecars(entries: list[NamedEntry], ignoring: Ignoring) -> tuple[list[
         if not name.endswith(b"/") and not is_named_like_a_sidecar(name) and (found_beside := sidecars.of(name)):
             beside[name] = sidecars_stamp(found_beside) or b""
             used.update(sidecar.path for sidecar in found_beside)
-    return [(name, entry) for name, entry in entries if entry.path not in used], beside
+    return [
+        (name, (*entry[:3], beside.get(name)) if isinstance(entry, tuple) else entry)
+        for name, entry in entries
+        if (entry[0] if isinstance(entry, tuple) else entry.path) not in used
+    ], beside
+
+
+def _facts(entry: Entry) -> Entry | FileFacts:
+    """What there is to know of a regular file; the entry itself of anything else, and where it cannot be looked at."""
+    try:
+        found = entry.stat()
+    except OSError:
+        return entry
+    return (entry.path, found.st_size, found.st_mtime_ns, None) if stat.S_ISREG(found.st_mode) else entry
 
 
 def _reason(what: str, error: OSError) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from sqlalchemy import ColumnElement, Select, Table, case, exists, null, select
 
@@ -248,11 +248,9 @@ class Library:
             last = rows[-1][0]
 
     def _files(self, query: Select[Any]) -> list[KnownFile]:
-        with self._database.reading() as connection:
-            return [
-                (path, size_bytes, mtime_ns, sidecars)
-                for path, size_bytes, mtime_ns, sidecars in connection.execute(query)
-            ]
+        with self._database.reading() as connection, closing(connection.execute(query)) as result:
+            # The driver's own rows: bare tuples, see FileFacts, in half the time that SQLAlchemy's take.
+            return cast(list[KnownFile], result.cursor.fetchall())
 
     def passing(self, filters: Filters, among: Sequence[int] | None = None) -> list[int]:
         """The ids of the contents that pass, in ascending order; only those `among` some, where given."""

@@ -29,7 +29,7 @@ def vectors_place(connection: Connection) -> str | None:
 def note_changes(connection: Connection, content_ids: Collection[int]) -> None:
     """To be called where features of contents came or went."""
     if content_ids and vectors_place(connection) is not None:
-        connection.execute(insert(VECTOR_OUTBOX), [{"content_id": id_} for id_ in content_ids])
+        connection.execute(insert(VECTOR_OUTBOX), [{"content_id": id_} for id_ in sorted(content_ids)])
 
 
 def note_selected(connection: Connection, content_ids: Select[tuple[int]]) -> None:

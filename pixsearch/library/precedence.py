@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pixsearch.library.records import Description, Metadata
 
-METADATA_VERSION = 1
+METADATA_VERSION = 2
 """Of the rules by which metadata are read and merged: one more with each change of them, here or in
 `pixsearch_indexer.metadata`. Where it is older, the next run reads a photo's metadata again, and encodes nothing."""
 

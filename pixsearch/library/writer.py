@@ -13,12 +13,9 @@ from pixsearch.library.database import Database, in_parts
 from pixsearch.library.generations import forget_saved_file, next_generation
 from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
 from pixsearch.library.paths import is_at_or_below
-from pixsearch.library.photo_metadata import NAMES, metadata_of, metadata_values
-from pixsearch.library.precedence import METADATA_VERSION, merged
-from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, Metadata, NewContent, ScanRules
+from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.schema import (
     CONTENTS,
-    DESCRIPTIONS,
     EMBEDDING_TYPE,
     FAILURES,
     FEATURES,
@@ -33,9 +30,9 @@ from pixsearch.library.schema import (
     VECTOR_INDEX,
 )
 from pixsearch.library.status import model_of
+from pixsearch.library.storing import delete_paths, store_batch
 from pixsearch.library.switching import drop_replaced, mismatch, models_of, waiting_roots
 from pixsearch.library.texts import (
-    add_texts,
     drop_unused_texts,
     store_lines,
     store_text_failure,
@@ -209,19 +206,12 @@ class LibraryWriter:
         """
         if not (contents or files or failures):
             return
-        indexed = [file.path for file in files]
-        failed = [failure.path for failure in failures]
-        rubbish = [failure.path for failure in failures if failure.stamp is not None]
         with self._database.writing() as connection:
-            if contents:
-                self._store_contents(connection, contents)
-            ids = _content_ids(connection, [file.digest for file in files])
-            self._photos_changed |= bool(_delete_paths(connection, indexed + rubbish, PHOTOS.c.path))
-            _delete_paths(connection, indexed + failed, FAILURES.c.path)
-            if files:
-                self._store_photos(connection, root_id, files, ids)
-            if failures:
-                connection.execute(insert(FAILURES), [_failure_row(root_id, failure) for failure in failures])
+            stored = store_batch(connection, self._model_id, root_id, contents, files, failures)
+            self._photos_changed |= stored.replaced_photos
+            note_changes(connection, stored.photos_of | stored.encoded if self._is_searched else stored.photos_of)
+            if contents and self._is_searched:
+                next_generation(connection)
             has_service = self._is_searched and vectors_place(connection) is not None
         self._untold += len(contents) if has_service else 0
         if self._untold >= TELL_AT_ONCE:  # that who asks need not wait for the end of a long run
@@ -231,8 +221,8 @@ class LibraryWriter:
     def forget(self, paths: Collection[bytes]) -> int:
         """Forget photos and failures whose files are gone. Returns how many photos that were."""
         with self._database.writing() as connection:
-            _delete_paths(connection, paths, FAILURES.c.path)
-            photos = _delete_paths(connection, paths, PHOTOS.c.path)
+            delete_paths(connection, paths, FAILURES.c.path)
+            photos = delete_paths(connection, paths, PHOTOS.c.path)
         self._photos_changed |= bool(photos)
         return photos
 
@@ -347,104 +337,3 @@ class LibraryWriter:
             .join(FEATURES, FEATURES.c.content_id == CONTENTS.c.id)
             .where(FEATURES.c.model_id == self._model_id)
         )
-
-    def _store_photos(
-        self, connection: Connection, root_id: int, files: Sequence[IndexedFile], ids: Mapping[bytes, int]
-    ) -> None:
-        """With what is known of each, and its title and caption as texts."""
-        for file in files:
-            if file.metadata is not None:
-                values = metadata_values(file.metadata)
-                del values["share_decoded"]  # which only decoding tells
-                connection.execute(update(CONTENTS).where(CONTENTS.c.id == ids[file.digest]).values(values))
-        of_contents = _metadata_of_contents(connection, list(ids.values()))
-        metadata = [merged(of_contents[ids[file.digest]], file.beside) for file in files]
-        connection.execute(insert(PHOTOS), [_photo_row(root_id, file, ids[file.digest]) for file in files])
-        with_more = {file.path: one for file, one in zip(files, metadata, strict=True) if file.beside}
-        rows = []
-        for part in in_parts(sorted(with_more)):
-            for row in connection.execute(select(PHOTOS.c.id, PHOTOS.c.path).where(PHOTOS.c.path.in_(part))):
-                rows.append({"photo_id": row.id, **_described(with_more[row.path])})
-        if rows:
-            connection.execute(insert(DESCRIPTIONS), rows)
-        if texts := [text for one in metadata for text in (one.title, one.caption) if text]:
-            add_texts(connection, texts)
-        note_changes(connection, sorted(set(ids.values())))
-
-    def _store_contents(self, connection: Connection, contents: Sequence[NewContent]) -> None:
-        """Under their old ids where another model had encoded them."""
-        ids = _content_ids(connection, [content.digest for content in contents])
-        new = []
-        for content in contents:
-            if (id_ := ids.get(content.digest)) is None:
-                new.append(
-                    {"digest": content.digest, "size_bytes": content.size_bytes, **metadata_values(content.metadata)}
-                )
-            else:
-                connection.execute(
-                    update(CONTENTS).where(CONTENTS.c.id == id_).values(metadata_values(content.metadata))
-                )
-        if new:
-            connection.execute(insert(CONTENTS), new)
-            ids = _content_ids(connection, [content.digest for content in contents])
-        features, grids = [], []
-        for content in contents:
-            key = {"content_id": ids[content.digest], "model_id": self._model_id}
-            features.append({**key, "embedding": content.embedding.astype(EMBEDDING_TYPE).tobytes()})
-            grids.append({**key, "grid": content.grid})
-        connection.execute(insert(FEATURES), features)
-        connection.execute(insert(GRIDS), grids)
-        if self._is_searched:
-            note_changes(connection, [ids[content.digest] for content in contents])
-            next_generation(connection)
-
-
-def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
-    ids: dict[bytes, int] = {}
-    for part in in_parts(digests):
-        found = connection.execute(select(CONTENTS.c.digest, CONTENTS.c.id).where(CONTENTS.c.digest.in_(part)))
-        ids.update((row.digest, row.id) for row in found)
-    return ids
-
-
-def _delete_paths(connection: Connection, paths: Collection[bytes], column: Column[bytes]) -> int:
-    return sum(
-        connection.execute(delete(column.table).where(column.in_(part))).rowcount for part in in_parts(sorted(paths))
-    )
-
-
-def _metadata_of_contents(connection: Connection, content_ids: Sequence[int]) -> dict[int, Metadata]:
-    return {
-        row.id: metadata_of(row)
-        for part in in_parts(sorted(set(content_ids)))
-        for row in connection.execute(select(CONTENTS).where(CONTENTS.c.id.in_(part)))
-    }
-
-
-def _described(metadata: Metadata) -> dict[str, object]:
-    """The columns of `descriptions` that metadata fill."""
-    values = metadata_values(metadata)
-    return {name: values[name] for name in NAMES}
-
-
-def _photo_row(root_id: int, file: IndexedFile, content_id: int) -> dict[str, object]:
-    return {
-        "root_id": root_id,
-        "path": file.path,
-        "content_id": content_id,
-        "sidecars": file.sidecars,
-        "metadata_version": METADATA_VERSION,
-        **file.stamp._asdict(),
-    }
-
-
-def _failure_row(root_id: int, failure: FailedFile) -> dict[str, object]:
-    size_bytes, mtime_ns = failure.stamp or (None, None)
-    return {
-        "root_id": root_id,
-        "path": failure.path,
-        "size_bytes": size_bytes,
-        "mtime_ns": mtime_ns,
-        "reason": failure.reason,
-        "failed_at_s": time.time(),
-    }

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from pixsearch.library.records import FailedFile
-from pixsearch.storage import FileStamp
-from pixsearch_indexer.load import LoadedFile, load_file
+from pixsearch.storage import FileStamp, stamp_of
+from pixsearch_indexer.load import LoadedFile, describe_file, load_file
 from tests.conftest import without_privileges
 from tests.photos import make_photo, noise_bytes
 
@@ -44,6 +44,19 @@ def test_a_file_that_may_not_be_read_is_a_failure_that_is_tried_again(public_fol
 
 def test_a_file_that_is_gone_since_the_scan_is_nothing(tmp_path: Path) -> None:
     assert load(tmp_path / "gone.jpg") is None
+
+
+def test_a_file_that_changed_since_it_was_looked_at_says_nothing_about_the_content_of_before(tmp_path: Path) -> None:
+    file = make_photo(tmp_path / "red.png")
+    stamp = stamp_of(file)
+    assert describe_file(os.fsencode(file), stamp, b"digest", 300) is not None
+
+    file.write_bytes(file.read_bytes())  # as long as before
+    os.utime(file, ns=(stamp.mtime_ns + 1, stamp.mtime_ns + 1))
+    assert describe_file(os.fsencode(file), stamp, b"digest", 300) is None
+
+    file.write_bytes(file.read_bytes() + b"more")
+    assert describe_file(os.fsencode(file), stamp, b"digest", 300) is None
 
 
 def test_a_digest_can_be_had_without_decoding(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
     reader.py       the two things that it can be asked
     containers.py   where it lies in each kind of picture file
+    jpeg.py         XMP in the segments of a JPEG
     exif.py  xmp.py  iptc.py  png.py  takeout.py  file_names.py    what it says, one file for each kind
     dates.py  places.py  words.py      what a text means
     sidecars.py     which file belongs to which photo

@@ -12,10 +12,10 @@ from pixsearch.boxes import boxes
 from pixsearch.pictures import METADATA_ERRORS, exif_of
 from pixsearch_indexer.metadata.exif import exif_of_bytes
 from pixsearch_indexer.metadata.iptc import EXIF_RESOURCE, IPTC_RESOURCE, XMP_RESOURCE, photoshop_resources
+from pixsearch_indexer.metadata.jpeg import XMP_HEAD, xmp_packets
 from pixsearch_indexer.metadata.png import SIGNATURE, XMP_KEYWORD, read_png
 
 _TIFF_IPTC, _TIFF_PHOTOSHOP = 33723, 34377
-_XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _JP2_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 _JP2_EXIF = (b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e"))
@@ -48,7 +48,9 @@ def blocks_of(picture: Image.Image, data: bytes) -> Blocks:
         _add_png(found, data)
         return found
     found.exif.append(exif_of(picture))
-    if xmp := _bytes(picture.info.get("xmp")) or _xmp_of_gif(data):
+    if packets := xmp_packets(data):  # not by Pillow, which knows the last alone, and no extension
+        found.xmp += packets
+    elif xmp := _bytes(picture.info.get("xmp")) or _xmp_of_gif(data):
         found.xmp.append(xmp)
     if picture.format in _BOXED or data[4:12] == _CR3:
         _add_boxes(found, data)
@@ -72,9 +74,9 @@ def _add_png(found: Blocks, data: bytes) -> None:
     png = read_png(data)
     found.texts = png.texts
     exif = [png.exif, png.profiles.get("exif", b""), png.profiles.get("APP1", b"")]
-    found.exif += [exif_of_bytes(block) for block in exif if block and not block.startswith(_XMP_HEAD)]
+    found.exif += [exif_of_bytes(block) for block in exif if block and not block.startswith(XMP_HEAD)]
     xmp = [png.texts.pop(XMP_KEYWORD, "").encode(errors="replace"), png.profiles.get("xmp", b"")]
-    xmp += [block.removeprefix(_XMP_HEAD) for block in exif if block.startswith(_XMP_HEAD)]
+    xmp += [block.removeprefix(XMP_HEAD) for block in exif if block.startswith(XMP_HEAD)]
     found.xmp += filter(None, xmp)
     if iptc := png.profiles.get("iptc", png.profiles.get("8bim", b"")):
         found.iptc.append(photoshop_resources(iptc).get(IPTC_RESOURCE, iptc))

@@ -11,14 +11,19 @@ _LONGEST = 64
 """Characters that may belong to a date."""
 _FIRST_YEAR = 1000
 """What programs write for no date at all lies before it."""
+_LEAP_SECOND = 60
+"""Which `datetime` does not have: it is taken for the one before it."""
 
 _DATE = r"(?P<year>\d{4})(?:[-:/. ]\s?(?P<month>\d{1,2})(?:[-:/. ]\s?(?P<day>\d{1,2}))?)?"
 _TIME = (
-    r"(?P<early>[AaPp]\.?[Mm]\.?\s+)?(?P<hour>\d{1,2})[:.]\s?(?P<minute>\d{1,2})(?:[:.]\s?(?P<second>\d{1,2})(?:[.,:]\d*)?)?"
+    r"(?P<early>[AaPp]\.?[Mm]\.?\s+)?(?P<hour>\d{1,2})(?P<sign>[:.-])\s?(?P<minute>\d{1,2})"
+    r"(?:(?P=sign)\s?(?P<second>\d{1,2})(?:[.,:]\d*)?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
 )
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)"
 _WRITTEN = re.compile(rf"{_DATE}(?:[T,_ -]\s*{_TIME})?\s*{_ZONE}?")
+_NO_TIME = re.compile(r"[T\s]*[:.\s]+$")
+"""What is left of a time whose digits are blanks (EXIF 2.32, 4.6.4, tag 306: unknown parts are blank)."""
 _COMPACT = re.compile(
     r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"
     rf"(?:[T _-]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?:[.,]\d*)?)?\s*{_ZONE}?"
@@ -34,7 +39,7 @@ def read_date(value: object, zone: object = None) -> datetime | None:
     """
     if not isinstance(value, str) or len(value) > _LONGEST:
         return None
-    text = value.partition("\0")[0].strip()
+    text = _NO_TIME.sub("", value.partition("\0")[0].strip())
     for pattern in (_COMPACT, _WRITTEN):
         if (found := pattern.fullmatch(text)) is not None:
             return _time(found, zone)
@@ -73,10 +78,9 @@ def _time(found: re.Match[str], zone: object) -> datetime | None:
         hour = hour % 12 + (12 if half == "p" else 0)
     if year < _FIRST_YEAR:
         return None
+    second = 59 if second == _LEAP_SECOND else second or 0
     with suppress(ValueError):
-        time = datetime(
-            year, 1 if month is None else month, 1 if day is None else day, hour or 0, minute or 0, second or 0
-        )
+        time = datetime(year, 1 if month is None else month, 1 if day is None else day, hour or 0, minute or 0, second)
         named = parts["zone"] or (zone if hour is not None else None)
         return time.replace(tzinfo=_zone(named))
     return None

@@ -10,44 +10,37 @@ from pixsearch.pictures import METADATA_ERRORS
 
 Facts = dict[str, object]
 
-_FIRST: dict[int, str] = {
-    tag: ExifTags.Base(tag).name
-    for tag in (
-        ExifTags.Base.Make,
-        ExifTags.Base.Model,
-        ExifTags.Base.DateTime,
-        ExifTags.Base.ImageDescription,
-        ExifTags.Base.Rating,
-        ExifTags.Base.RatingPercent,
-        ExifTags.Base.DateTimeOriginal,  # which belongs into the next one, and where TIFF/EP has it here
-    )
-}
-_WINDOWS: dict[int, str] = {
-    tag: ExifTags.Base(tag).name
-    for tag in (ExifTags.Base.XPTitle, ExifTags.Base.XPComment, ExifTags.Base.XPKeywords, ExifTags.Base.XPSubject)
-}
-_DETAILS: dict[int, str] = {
-    tag: ExifTags.Base(tag).name
-    for tag in (
-        ExifTags.Base.DateTimeOriginal,
-        ExifTags.Base.DateTimeDigitized,
-        ExifTags.Base.OffsetTime,
-        ExifTags.Base.OffsetTimeOriginal,
-        ExifTags.Base.OffsetTimeDigitized,
-        ExifTags.Base.LensModel,
-    )
-}
-_GPS: dict[int, str] = {
-    tag: ExifTags.GPS(tag).name
-    for tag in (
-        ExifTags.GPS.GPSLatitudeRef,
-        ExifTags.GPS.GPSLatitude,
-        ExifTags.GPS.GPSLongitudeRef,
-        ExifTags.GPS.GPSLongitude,
-        ExifTags.GPS.GPSTimeStamp,
-        ExifTags.GPS.GPSDateStamp,
-    )
-}
+
+def _names(*tags: ExifTags.Base | ExifTags.GPS) -> dict[int, str]:
+    return {tag.value: tag.name for tag in tags}
+
+
+_FIRST = _names(
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Rating,
+    ExifTags.Base.RatingPercent,
+    ExifTags.Base.DateTimeOriginal,  # which belongs into the next one, and where TIFF/EP has it here
+)
+_WINDOWS = _names(ExifTags.Base.XPTitle, ExifTags.Base.XPComment, ExifTags.Base.XPKeywords, ExifTags.Base.XPSubject)
+_DETAILS = _names(
+    ExifTags.Base.DateTimeOriginal,
+    ExifTags.Base.DateTimeDigitized,
+    ExifTags.Base.OffsetTime,
+    ExifTags.Base.OffsetTimeOriginal,
+    ExifTags.Base.OffsetTimeDigitized,
+    ExifTags.Base.LensModel,
+)
+_GPS = _names(
+    ExifTags.GPS.GPSLatitudeRef,
+    ExifTags.GPS.GPSLatitude,
+    ExifTags.GPS.GPSLongitudeRef,
+    ExifTags.GPS.GPSLongitude,
+    ExifTags.GPS.GPSTimeStamp,
+    ExifTags.GPS.GPSDateStamp,
+)
 
 
 def read_exif(exif: Image.Exif) -> Facts:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_NUMBER = r"[+-]?\d{1,20}(?:\.\d{0,40})?"
-_BETWEEN = "[,\\s°'\u2032]\\s*"
+_NUMBER = r"[+-]?\d{1,20}(?:\.\d{0,40}|/\d{1,20})?"
+_BETWEEN = "\\s*(?:[,\\s°'\u2032]|deg)\\s*"
 _WRITTEN = re.compile(
-    rf"\s*({_NUMBER})(?:{_BETWEEN}({_NUMBER})(?:{_BETWEEN}({_NUMBER}))?)?[\s\"'°\u2032\u2033]*([NSEWnsew])?\w*\s*"
+    rf"\s*(?:([NSEWnsew])\s*)?({_NUMBER})(?:{_BETWEEN}({_NUMBER})(?:{_BETWEEN}({_NUMBER}))?)?[\s\"'°\u2032\u2033]*([NSEWnsew])?[A-Za-z]*\s*"
 )
 _LONGEST = 100
 
@@ -25,7 +25,8 @@ def read_place(latitude: object, north: object, longitude: object, east: object)
 
     Args:
         latitude, longitude: a number; a list of degrees, minutes and seconds, of which the latter may be missing
-            (EXIF 2.32, 4.6.6); or a text like 48,51.396N (XMP specification part 3, GPSCoordinate).
+            (EXIF 2.32, 4.6.6); or a text like 48,51.396N (XMP specification part 3, GPSCoordinate), S48.8566 or
+            48/1,51/1,2376/100.
         north, east: a text whose first letter says on which side of the equator and of Greenwich it lies, or None.
     """
     found = _degrees(latitude, north, "S", 90), _degrees(longitude, east, "W", 180)
@@ -39,8 +40,9 @@ def _degrees(value: object, reference: object, negative: str, most: float) -> fl
     if isinstance(value, str):
         if len(value) > _LONGEST or (written := _WRITTEN.fullmatch(value)) is None:
             return None
-        value = [part for part in written.groups()[:3] if part is not None]
-        side = (written[4] or side).upper()
+        before, *numbers, behind = written.groups()
+        value = [_number(part) for part in numbers if part is not None]
+        side = (behind or before or side).upper()
     try:
         parts = [float(part) for part in (value if isinstance(value, Sequence) else [value])]  # type: ignore[arg-type]
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
@@ -53,3 +55,10 @@ def _degrees(value: object, reference: object, negative: str, most: float) -> fl
     # With a side the sign has nothing to say: some programs write both.
     is_negative = side == negative if side in "NSEW" and side else math.copysign(1, parts[0]) < 0
     return -size if is_negative else size
+
+
+def _number(text: str) -> float:
+    """Return a number that may be written as a fraction; not a finite one where that has no value."""
+    above, _, below = text.partition("/")
+    divisor = float(below or 1)
+    return float(above) / divisor if divisor else math.nan

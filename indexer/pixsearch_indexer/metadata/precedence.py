@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -17,9 +18,9 @@ from pixsearch_indexer.metadata.words import clean_caption, clean_list, clean_te
 
 Facts = Mapping[str, object]
 """What the containers say, by source and name: `exif:` (the tag, with `EXIF ` in front), XMP properties by their usual
-prefix, IPTC's names with `IPTC ` in front, PNG's keywords with `PNG `."""
+prefix, IPTC's names with `IPTC ` in front, PNG's keywords in lower case with `PNG `."""
 
-TITLE = ("dc:title", "IPTC ObjectName", "EXIF XPTitle", "PNG Title", "photoshop:Headline", "IPTC Headline")
+TITLE = ("dc:title", "IPTC ObjectName", "EXIF XPTitle", "PNG title", "photoshop:Headline", "IPTC Headline")
 CAPTION = (
     "dc:description",
     "IPTC Caption-Abstract",
@@ -28,8 +29,9 @@ CAPTION = (
     "EXIF XPComment",
     "exif:UserComment",
     "EXIF XPSubject",
-    "PNG Description",
-    "PNG Comment",
+    "PNG description",
+    "PNG comment",
+    "acdsee:caption",
 )
 LENS = ("EXIF LensModel", "exifEX:LensModel", "aux:Lens")
 PEOPLE = ("Iptc4xmpExt:PersonInImage", "people")
@@ -62,7 +64,7 @@ DATES = {
     "EXIF DateTimeDigitized": DateSource(_written("EXIF DateTimeDigitized", "EXIF OffsetTimeDigitized")),
     "XMP exif:DateTimeDigitized": DateSource(_written("exif:DateTimeDigitized")),
     "XMP xmp:CreateDate": DateSource(_written("xmp:CreateDate")),
-    "PNG Creation Time": DateSource(_written("PNG Creation Time")),
+    "PNG Creation Time": DateSource(_written("PNG creation time")),
     "EXIF GPSDateStamp, GPSTimeStamp": DateSource(
         lambda facts: read_gps_time(facts.get("EXIF GPSDateStamp"), facts.get("EXIF GPSTimeStamp"))
     ),
@@ -94,6 +96,7 @@ KEYWORDS: tuple[tuple[str, Callable[[object], object]], ...] = (
     ("digiKam:TagsList", lambda path: last_part(path, "/|")),
     ("MicrosoftPhoto:LastKeywordXMP", lambda path: last_part(path, "/|")),
     ("MicrosoftPhoto:LastKeywordIPTC", lambda path: last_part(path, "/|")),
+    ("acdsee:keywords", str),
     ("mediapro:CatalogSets", lambda path: last_part(path, "|")),
 )
 """All of them, each once; of a hierarchical one its last part."""
@@ -107,6 +110,7 @@ LOCATIONS = (
 """Where the place is named, from the street to the country."""
 
 _PEOPLE_TAGS = ("people", "personen", "personnes", "personas", "persone")
+_WORD = re.compile(r"[^\W_]+")
 _STARS = ((1, 1), (25, 2), (50, 3), (75, 4), (99, 5))
 """Percent, as Microsoft writes a rating, and stars."""
 
@@ -157,7 +161,7 @@ def _listed(value: object) -> Iterable[object]:
 def _keywords(facts: Facts) -> Iterator[object]:
     for name, of in KEYWORDS:
         yield from map(of, _listed(facts.get(name)))
-    for name in ("EXIF XPKeywords", "PNG Keywords"):
+    for name in ("EXIF XPKeywords", "PNG keywords"):
         for value in _listed(facts.get(name)):
             yield from str(value).split(";")
 
@@ -172,10 +176,10 @@ def _people(facts: Facts) -> Iterator[object]:
 
 
 def _camera(facts: Facts) -> str | None:
-    """Maker and model; without the maker where the model begins with its first word."""
+    """Maker and model; without the maker where the model begins with a word of its name, as KODAK DC240 does."""
     for source in ("EXIF ", "tiff:"):
         maker, model = (_first(facts, [source + name], clean_text) for name in ("Make", "Model"))
-        if maker and model and model.lower().startswith(maker.split()[0].lower()):
+        if maker and model and (first := _WORD.match(model.lower())) and first[0] in _WORD.findall(maker.lower()):
             return model
         if maker or model:
             return " ".join(filter(None, (maker, model)))
@@ -184,7 +188,7 @@ def _camera(facts: Facts) -> str | None:
 
 def _rating(facts: Facts) -> int | None:
     """From 1 to 5, or -1 for a photo that was rejected; 0 says that there is none."""
-    for name in ("xmp:Rating", "EXIF Rating"):
+    for name in ("xmp:Rating", "EXIF Rating", "acdsee:rating"):
         stars = _number(facts.get(name))
         if stars is not None and -1 <= stars <= 5 and round(stars) != 0:
             return round(stars)

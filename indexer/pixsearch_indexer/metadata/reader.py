@@ -20,7 +20,7 @@ from pixsearch_indexer.metadata.file_names import date_in_name
 from pixsearch_indexer.metadata.iptc import read_iptc
 from pixsearch_indexer.metadata.places import read_place
 from pixsearch_indexer.metadata.precedence import described
-from pixsearch_indexer.metadata.sidecars import LARGEST, XMP, Sidecar
+from pixsearch_indexer.metadata.sidecars import LARGEST, Sidecar
 from pixsearch_indexer.metadata.takeout import Takeout, read_takeout
 from pixsearch_indexer.metadata.words import clean_caption, clean_list
 from pixsearch_indexer.metadata.xmp import read_xmp
@@ -55,7 +55,7 @@ def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Des
     """Return what the files beside a photo say about it, and its name. A file that cannot be read leaves a note."""
     layers: dict[Layer, Description] = {}
     for sidecar in sidecars:
-        layer: Layer = "sidecar" if sidecar.path.lower().endswith(XMP) else "takeout"
+        layer: Layer = "sidecar" if sidecar.path.lower().endswith(b".xmp") else "takeout"
         said = _of_sidecar(sidecar, layer)
         layers[layer] = layers[layer].completed_by(said) if layer in layers else said
     name = os.fsdecode(os.path.basename(photo))  # noqa: PTH119 - bytes
@@ -81,7 +81,7 @@ def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
 
 
 def _of_takeout(said: Takeout) -> Description:
-    taken_at = read_timestamp(said.taken_s)
+    taken_at = None if said.taken_s in (0, "0") else read_timestamp(said.taken_s)  # what it writes for no date
     place = next(filter(None, (read_place(north, None, east, None) for north, east in said.places)), None)
     return Description(
         taken_at=taken_at,
@@ -115,5 +115,5 @@ def _facts(blocks: Blocks) -> tuple[dict[str, object], str | None]:
         for name, texts in read_iptc(records).items():
             facts.setdefault(f"IPTC {name}", texts)
     for name, text in blocks.texts.items():
-        facts.setdefault(f"PNG {name}", text)
+        facts.setdefault(f"PNG {name.lower()}", text)
     return facts, note

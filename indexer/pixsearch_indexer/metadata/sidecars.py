@@ -8,34 +8,38 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pixsearch.storage import FileStamp
 
-XMP, JSON = b".xmp", b".json"
+XMP, JSON = ".xmp", ".json"
 LARGEST = 4 << 20
 """Bytes of a sidecar that are read; a larger one is something else."""
 
-_TAKEOUT = b".supplemental-metadata"
+_TAKEOUT = ".supplemental-metadata"
 _CUT = 46
-"""Characters that Takeout leaves of a name before .json; bytes here, which differ where the name is not ASCII."""
-_NUMBERED = re.compile(rb"(.+?)\((\d{1,4})\)")
+"""Characters (some say bytes) that Takeout leaves of a name before .json, and of a photo's before its suffix."""
+_NUMBERED = re.compile(r"(.+?)\((\d{1,4})\)")
 _EDITED = (
-    b"-edited",
-    b"-effects",
-    b"-smile",
-    b"-mix",
-    b"-bearbeitet",
-    "-modifié".encode(),
-    b"-editado",
-    b"-editada",
-    b"-modificato",
-    b"-bewerkt",
-    b"-edytowane",
-    "-編集済み".encode(),
+    "-edited",
+    "-effects",
+    "-smile",
+    "-mix",
+    "-bearbeitet",
+    "-modifié",
+    "-editado",
+    "-editada",
+    "-modificato",
+    "-bewerkt",
+    "-edytowane",
+    "-編集済み",
 )
 """What Google appends to the name of a copy that was edited, in some of its languages."""
+
+_Title = tuple[str, str]
+"""The name of a photo, and the number that tells it from others of that name."""
 
 
 class Sidecar(NamedTuple):
@@ -46,47 +50,63 @@ class Sidecar(NamedTuple):
 
 
 class Sidecars:
-    """The sidecars of one folder, looked up by a photo's name. Upper and lower case are one."""
+    """The sidecars of one folder, looked up by a photo's name, whatever its case and its Unicode form."""
 
     def __init__(self, files: Iterable[Sidecar]) -> None:
-        self._xmp: dict[bytes, Sidecar] = {}
-        self._json: dict[tuple[bytes, bytes], Sidecar] = {}
+        self._xmp: dict[str, Sidecar] = {}
+        self._json: dict[_Title, Sidecar] = {}
+        self._of_edited: dict[_Title, Sidecar] = {}
+        """By the title without its suffix."""
         for file in files:
-            name = _lower(os.path.basename(file.path))  # noqa: PTH119 - bytes
-            stem, suffix = name[: name.rfind(b".")], name[name.rfind(b".") :]
+            stem, suffix = os.path.splitext(_folded(os.path.basename(file.path)))  # noqa: PTH119, PTH122 - bytes
             if suffix == XMP:
                 self._xmp.setdefault(stem, file)
             elif suffix == JSON:
-                for title in _titles(stem):
-                    self._json.setdefault(title, file)
+                for title, number in _titles(stem):
+                    self._json.setdefault((title, number), file)
+                    self._of_edited.setdefault((os.path.splitext(title)[0], number), file)  # noqa: PTH122 - no path
 
     def __bool__(self) -> bool:
         return bool(self._xmp or self._json)
 
     def of(self, photo: bytes) -> tuple[Sidecar, ...]:
         """Return those of a photo, by its name: first the one that is most certainly its own."""
-        name = _lower(photo)
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - bytes
+        name = _folded(photo)
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - no path
         found = [self._xmp.get(name), self._xmp.get(stem), self._takeout(stem, suffix)]
         return tuple(dict.fromkeys(sidecar for sidecar in found if sidecar is not None))
 
-    def _takeout(self, stem: bytes, suffix: bytes) -> Sidecar | None:
-        number = b""
+    def _takeout(self, stem: str, suffix: str) -> Sidecar | None:
+        originals = [(stem, "")]
         if (numbered := _NUMBERED.fullmatch(stem)) is not None:
-            stem, number = numbered.groups()
-        originals = [stem[: -len(edited)] for edited in map(_lower, _EDITED) if stem.endswith(edited)]
-        for original in (stem, *originals):
-            title = original + suffix
-            for name in (title, title[:_CUT], original):
-                if (found := self._json.get((name, number))) is not None:
+            originals.insert(0, (numbered[1], numbered[2]))
+        edited = [original for title in originals for original in _before_edit(*title)]
+        for name, number in originals + edited:
+            title = name + suffix
+            for written in (title, title[:_CUT], os.fsdecode(os.fsencode(title)[:_CUT]), name):
+                if (found := self._json.get((written, number))) is not None:
                     return found
-        # A photo that was numbered by somebody else: photo(1).jpg and photo(1).jpg.json.
-        return self._json.get((stem + b"(" + number + b")" + suffix, b"")) if number else None
+        # An edited copy may be of another kind than its original: a JPEG of a HEIC.
+        return next((found for title in edited if (found := self._of_edited.get(title)) is not None), None)
+
+
+def _before_edit(stem: str, number: str) -> list[_Title]:
+    """Return what the original of an edited copy may be called; in a long name the end of `-edited` is cut too."""
+    is_cut = len(os.fsencode(stem)) >= _CUT
+    found = []
+    for edited in _EDITED:
+        for length in range(len(edited), 0 if is_cut else len(edited) - 1, -1):
+            if stem.endswith(edited[:length]) and len(stem) > length:
+                original = stem[:-length]
+                found.append((original, number))
+                if not number and (numbered := _NUMBERED.fullmatch(original)) is not None:
+                    found.append((numbered[1], numbered[2]))
+    return found
 
 
 def is_named_like_a_sidecar(path: bytes) -> bool:
     """Whether a file may be one; only a photo beside it makes it one."""
-    return path[-5:].lower().endswith((XMP, JSON))
+    return path[-5:].lower().endswith((b".xmp", b".json"))
 
 
 def sidecars_stamp(sidecars: Sequence[Sidecar]) -> bytes | None:
@@ -111,9 +131,9 @@ def sidecars_of_stamp(photo: bytes, stamp: bytes | None) -> tuple[Sidecar, ...]:
     )
 
 
-def _titles(stem: bytes) -> list[tuple[bytes, bytes]]:
+def _titles(stem: str) -> list[_Title]:
     """The titles, with their numbers, that a .json may stand for: Takeout appends a suffix and cuts its end."""
-    number = b""
+    number = ""
     if (numbered := _NUMBERED.fullmatch(stem)) is not None:
         stem, number = numbered.groups()
     titles = [(stem, number)]
@@ -121,10 +141,10 @@ def _titles(stem: bytes) -> list[tuple[bytes, bytes]]:
         if stem.endswith(_TAKEOUT[:length]) and stem != _TAKEOUT[:length]:
             titles.append((stem[:-length], number))
     if number:
-        titles.append((stem + b"(" + number + b")", b""))
+        titles.append((f"{stem}({number})", ""))
     return titles
 
 
-def _lower(name: bytes) -> bytes:
-    """In lower case, also beyond ASCII."""
-    return os.fsencode(os.fsdecode(name).lower())
+def _folded(name: bytes) -> str:
+    """In lower case, also beyond ASCII, and in one of Unicode's forms: macOS takes letters with accents apart."""
+    return unicodedata.normalize("NFC", os.fsdecode(name)).lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 10_000
@@ -12,7 +13,8 @@ MOST_KEYWORDS = 1_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]+")
 _NO_CAPTION = re.compile(
     r"(KONICA |MINOLTA |KONICA MINOLTA |OLYMPUS |SAMSUNG |SONY |RICOH )?DIGITAL (STILL )?CAMERA|SONY DSC|Exif_JPEG_\w+"
-    r"|DCIM.*|(DSC|IMG|DSCN|DSCF)[_-]?\d+|Created with (The )?GIMP|<KENOX.*>|charset=.*",
+    r"|DCIM.*|(DSC|IMG|DSCN|DSCF)[_-]?\d+|Created with (The )?GIMP|<KENOX.*>|charset=.*"
+    r"|\{\"shape\": \[.*\}|ImageJ=.*",
     re.IGNORECASE,
 )
 """What cameras and programs write where a caption belongs."""
@@ -36,9 +38,11 @@ def clean_caption(value: object) -> str | None:
 
 
 def clean_list(values: Iterable[object]) -> tuple[str, ...]:
-    """Return each text once, in their order."""
-    texts = dict.fromkeys(text for value in values if (text := clean_text(value)))
-    return tuple(texts)[:MOST_KEYWORDS]
+    """Return each text once, in their order; one whose accents are stored apart is the same text."""
+    texts: dict[str, str] = {}
+    for text in filter(None, map(clean_text, values)):
+        texts.setdefault(unicodedata.normalize("NFC", text), text)
+    return tuple(texts.values())[:MOST_KEYWORDS]
 
 
 def decoded(data: bytes) -> str:

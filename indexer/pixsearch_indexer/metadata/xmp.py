@@ -39,11 +39,14 @@ _PREFIXES = {
     "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": "Iptc4xmpCore",
     "http://iptc.org/std/Iptc4xmpExt/2008-02-29/": "Iptc4xmpExt",
     "http://ns.iview-multimedia.com/mediapro/1.0/": "mediapro",
+    "http://ns.acdsee.com/iptc/1.0/": "acdsee",
 }
 _USUAL = frozenset(_PREFIXES.values())
 _ALIASES = {"xap": "xmp", "iX": "xmp", "MicrosoftPhoto_1_": "MicrosoftPhoto", "microsoft": "MicrosoftPhoto"}
 """Prefixes that programs use without declaring them."""
 _CONTAINERS = ("rdf:Bag", "rdf:Seq", "rdf:Alt")
+_ITEM = re.compile(r"rdf:(?:li|_\d{1,9})")
+"""An item of a list; RDF numbers them where a program writes no li (RDF 1.1 XML Syntax, 2.15)."""
 _BARE_AMPERSAND = re.compile(r"&(?!(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|amp|lt|gt|quot|apos);)")
 _WRITTEN_ENCODING = re.compile(r"^\s*<\?xml\b[^>]{0,200}\?>")
 _PEOPLE = ("mwg-rs:Regions", "MP:RegionInfo", "Iptc4xmpExt:PersonInImageWDetails")
@@ -99,11 +102,17 @@ def _decoded(packet: bytes) -> str:
         try:
             text = packet.decode("utf-8-sig")
         except UnicodeDecodeError:
-            # Byte by byte: an older program has put a Latin-1 text into a packet of UTF-8.
+            # Byte by byte: an older program has put a text of Windows into a packet of UTF-8.
             text = packet.decode("utf-8", errors="surrogateescape")
-            text = re.sub("[\udc80-\udcff]", lambda lone: chr(ord(lone[0]) - 0xDC00), text)
+            text = re.sub("[\udc80-\udcff]", lambda lone: _windows(ord(lone[0]) - 0xDC00), text)
     text = text.replace("\ufeff", "").strip("\0 \r\n\t")
+    text = text[max(text.find("<"), 0) :]
     return _WRITTEN_ENCODING.sub("", text, count=1)
+
+
+def _windows(byte: int) -> str:
+    """Return the character of a byte in Windows' code page 1252, or in Latin-1 where that has none."""
+    return bytes([byte]).decode("cp1252", errors="ignore") or chr(byte)
 
 
 def _parsed(text: str) -> etree._Element | None:
@@ -158,9 +167,9 @@ def _texts(element: etree._Element) -> list[str]:
             items += [
                 (_language(item), text)
                 for item in child.iterchildren("*")
-                if _name(item.tag) == "rdf:li" and (text := _text(item))
+                if _ITEM.fullmatch(_name(item.tag)) and (text := _text(item))
             ]
-        elif name in ("rdf:li", "rdf:value"):
+        elif name == "rdf:value" or _ITEM.fullmatch(name):
             items.append((_language(child), _text(child)))
         elif name == "rdf:Description":
             items += [("", text) for text in _values(child)]

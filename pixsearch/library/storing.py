@@ -1,0 +1,145 @@
+"""The rows of a batch: pictures that were encoded, files that are photos, and files that failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Column, Connection, delete, insert, select, update
+
+from pixsearch.library.database import in_parts
+from pixsearch.library.photo_metadata import NAMES, metadata_of, metadata_values
+from pixsearch.library.precedence import METADATA_VERSION, merged
+from pixsearch.library.records import FailedFile, IndexedFile, Metadata, NewContent
+from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FAILURES, FEATURES, GRIDS, PHOTOS
+from pixsearch.library.texts import add_texts
+
+
+class StoredBatch(NamedTuple):
+    """What a batch changed, by the ids of contents."""
+
+    encoded: frozenset[int]
+    photos_of: frozenset[int]
+    """The contents of the files: what is known of their photos may have changed."""
+    replaced_photos: bool
+
+
+def store_batch(
+    connection: Connection,
+    model_id: int,
+    root_id: int,
+    contents: Sequence[NewContent],
+    files: Sequence[IndexedFile],
+    failures: Sequence[FailedFile],
+) -> StoredBatch:
+    """Write the rows of a batch; see `LibraryWriter.store`."""
+    indexed = [file.path for file in files]
+    failed = [failure.path for failure in failures]
+    rubbish = [failure.path for failure in failures if failure.stamp is not None]
+    encoded = _store_contents(connection, model_id, contents) if contents else frozenset()
+    ids = _content_ids(connection, [file.digest for file in files])
+    replaced = delete_paths(connection, indexed + rubbish, PHOTOS.c.path)
+    delete_paths(connection, indexed + failed, FAILURES.c.path)
+    if files:
+        _store_photos(connection, root_id, files, ids)
+    if failures:
+        connection.execute(insert(FAILURES), [_failure_row(root_id, failure) for failure in failures])
+    return StoredBatch(encoded, frozenset(ids.values()), replaced_photos=replaced > 0)
+
+
+def delete_paths(connection: Connection, paths: Collection[bytes], column: Column[bytes]) -> int:
+    """Delete the rows of these paths, which stand in `column`. Returns how many there were."""
+    return sum(
+        connection.execute(delete(column.table).where(column.in_(part))).rowcount for part in in_parts(sorted(paths))
+    )
+
+
+def _store_photos(connection: Connection, root_id: int, files: Sequence[IndexedFile], ids: Mapping[bytes, int]) -> None:
+    """With what is known of each, and its title and caption as texts."""
+    for file in files:
+        if file.metadata is not None:
+            values = metadata_values(file.metadata)
+            del values["share_decoded"]  # which only decoding tells
+            connection.execute(update(CONTENTS).where(CONTENTS.c.id == ids[file.digest]).values(values))
+    of_contents = _metadata_of_contents(connection, list(ids.values()))
+    metadata = [merged(of_contents[ids[file.digest]], file.beside) for file in files]
+    connection.execute(insert(PHOTOS), [_photo_row(root_id, file, ids[file.digest]) for file in files])
+    with_more = {file.path: one for file, one in zip(files, metadata, strict=True) if file.beside}
+    rows = []
+    for part in in_parts(sorted(with_more)):
+        for row in connection.execute(select(PHOTOS.c.id, PHOTOS.c.path).where(PHOTOS.c.path.in_(part))):
+            rows.append({"photo_id": row.id, **_described(with_more[row.path])})
+    if rows:
+        connection.execute(insert(DESCRIPTIONS), rows)
+    if texts := [text for one in metadata for text in (one.title, one.caption) if text]:
+        add_texts(connection, texts)
+
+
+def _store_contents(connection: Connection, model_id: int, contents: Sequence[NewContent]) -> frozenset[int]:
+    """Under their old ids where another model had encoded them."""
+    ids = _content_ids(connection, [content.digest for content in contents])
+    new = []
+    for content in contents:
+        if (id_ := ids.get(content.digest)) is None:
+            new.append(
+                {"digest": content.digest, "size_bytes": content.size_bytes, **metadata_values(content.metadata)}
+            )
+        else:
+            connection.execute(update(CONTENTS).where(CONTENTS.c.id == id_).values(metadata_values(content.metadata)))
+    if new:
+        connection.execute(insert(CONTENTS), new)
+        ids = _content_ids(connection, [content.digest for content in contents])
+    features, grids = [], []
+    for content in contents:
+        key = {"content_id": ids[content.digest], "model_id": model_id}
+        features.append({**key, "embedding": content.embedding.astype(EMBEDDING_TYPE).tobytes()})
+        grids.append({**key, "grid": content.grid})
+    connection.execute(insert(FEATURES), features)
+    connection.execute(insert(GRIDS), grids)
+    return frozenset(ids.values())
+
+
+def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
+    ids: dict[bytes, int] = {}
+    for part in in_parts(digests):
+        found = connection.execute(select(CONTENTS.c.digest, CONTENTS.c.id).where(CONTENTS.c.digest.in_(part)))
+        ids.update((row.digest, row.id) for row in found)
+    return ids
+
+
+def _metadata_of_contents(connection: Connection, content_ids: Sequence[int]) -> dict[int, Metadata]:
+    return {
+        row.id: metadata_of(row)
+        for part in in_parts(sorted(set(content_ids)))
+        for row in connection.execute(select(CONTENTS).where(CONTENTS.c.id.in_(part)))
+    }
+
+
+def _described(metadata: Metadata) -> dict[str, object]:
+    """The columns of `descriptions` that metadata fill."""
+    values = metadata_values(metadata)
+    return {name: values[name] for name in NAMES}
+
+
+def _photo_row(root_id: int, file: IndexedFile, content_id: int) -> dict[str, object]:
+    return {
+        "root_id": root_id,
+        "path": file.path,
+        "content_id": content_id,
+        "sidecars": file.sidecars,
+        "metadata_version": METADATA_VERSION,
+        **file.stamp._asdict(),
+    }
+
+
+def _failure_row(root_id: int, failure: FailedFile) -> dict[str, object]:
+    size_bytes, mtime_ns = failure.stamp or (None, None)
+    return {
+        "root_id": root_id,
+        "path": failure.path,
+        "size_bytes": size_bytes,
+        "mtime_ns": mtime_ns,
+        "reason": failure.reason,
+        "failed_at_s": time.time(),
+    }
