@@ -36,7 +36,7 @@ __all__ = [
     "Words",
 ]
 
-# Found at first use: `import pixsearch` must not take the second that torch, faiss and sqlalchemy need.
+# Found at first use: `import pixsearch` must not take the half second that faiss and sqlalchemy need.
 _HOMES = {
     "Circle": "pixsearch.library.filters",
     "Filters": "pixsearch.library.filters",

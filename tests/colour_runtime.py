@@ -49,7 +49,7 @@ class ColourRuntime:
         means = np.stack([np.asarray(picture, dtype=np.float32).mean(axis=(0, 1)) / 255 for picture in pictures])
         return _normalised(means), [mean.tobytes() for mean in means]
 
-    def prepare_for_words(self) -> None:
+    def prepare_for_words(self, *, kept_only: bool = False) -> None:
         """There is nothing to load."""
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:

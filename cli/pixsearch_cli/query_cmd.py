@@ -264,7 +264,7 @@ def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = 
         likely = checkpoint_for(model, None)
         runtime = PixelBertRuntime(likely, gpu=many)
         if reads_words:
-            runtime.prepare_for_words()
+            runtime.prepare_for_words(kept_only=True)
     from pixsearch import Library, SearchEngine
 
     with Library.open(place) as library:

@@ -133,7 +133,7 @@ def _copy(original: BinaryIO, source: FilePath, folder: Path, stem: str) -> None
 def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
     headings = ["rank", "match", "similarity", "photo"]
     rows = [[str(hit.rank), _match(hit), f"{hit.similarity:.3f} ({hit.similarity_rank})", _photo(hit)] for hit in hits]
-    if hits[0].match is None:
+    if not any(_match(hit) for hit in hits):
         return [headings[0], *headings[2:]], [[row[0], *row[2:]] for row in rows]
     return headings, rows
 

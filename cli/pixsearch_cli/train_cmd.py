@@ -10,9 +10,9 @@ import typer
 
 from pixsearch.progress import silent
 from pixsearch.storage import to_path
+from pixsearch_cli.extras import require
 from pixsearch_cli.options import CheckpointOption, LibraryOption, MaxBadOption
 from pixsearch_cli.output import progress_bars, say, tell_problems
-from pixsearch_cli.what_trains import require
 
 
 def train(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from pixsearch.library.records import NewContent
 from pixsearch.model.checkpoints import CONFIG_FILE, checkpoint_name, fingerprint
 from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.gpu_drivers import may_have_gpu
+from pixsearch.model.graphs import load_graphs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,8 +67,10 @@ class CheckpointEncoder:
     """The model in a checkpoint's folder, loaded when the first picture comes: most runs find nothing new."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises CheckpointInvalid."""
+        """Raises CheckpointInvalid, also where this machine could not run it: before a library is bound to it."""
         config = PixelBertConfig.load(folder / CONFIG_FILE)
+        if not may_have_gpu():
+            load_graphs(folder)
         self.name = checkpoint_name(folder)
         self.fingerprint = fingerprint(folder)
         self.embedding_size = config.embedding_size
@@ -84,7 +88,7 @@ class CheckpointEncoder:
 
     def _loaded(self) -> PixelBertRuntime:
         if self._runtime is None:
-            from pixsearch.model.runtime import PixelBertRuntime  # torch and transformers: 2.5 s
+            from pixsearch.model.runtime import PixelBertRuntime  # which imports what computes: OpenVINO, or torch
 
             self._runtime = PixelBertRuntime(self._folder)
         return self._runtime

@@ -11,6 +11,7 @@ import io
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -28,7 +29,8 @@ from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import WEIGHTS_FILE
 from pixsearch.model.checkpoints import fingerprint as fingerprint_of
-from pixsearch.model.graphs import filled_graph, load_graphs
+from pixsearch.model.filling import FILLING, filled_graph
+from pixsearch.model.graphs import load_graphs
 from pixsearch.model.runtime import IN_FULL_PRECISION
 from pixsearch.settings import compiled_folder
 
@@ -36,6 +38,7 @@ Bytes = NDArray[np.uint8]
 
 _KEPT = 4
 """Checkpoints whose forwards are kept; those of one take twice its space."""
+_LEFT_AFTER_S = 3600
 
 
 class CompiledForwards:
@@ -56,9 +59,9 @@ class CompiledForwards:
         self._number_format = number_format or ("bf16" if "BF16" in capabilities else "f32")
         self._fingerprint, self._graphs = fingerprint, load_graphs(folder)
         kept_in = compiled_folder()
-        key = _key(
-            fingerprint, hashlib.sha256(self._graphs).hexdigest(), openvino.__version__, self._number_format, *cpu
-        )
+        graphs = hashlib.sha256(self._graphs).hexdigest()
+        how = str(FILLING), self._number_format, *sorted(IN_FULL_PRECISION)
+        key = _key(fingerprint, graphs, *how, openvino.__version__, *cpu)
         self._folder = None if kept_in is None else kept_in / key
         if self._folder is None:
             logging.getLogger(__name__).warning(
@@ -70,9 +73,10 @@ class CompiledForwards:
         self._lock = Lock()
         self._loader = ThreadPoolExecutor(2)
 
-    def prepare(self, name: str) -> None:
-        """Begin to load a forward, while the caller does something else."""
-        self._begin(name, self._load_and_pack)
+    def prepare(self, name: str, *, kept_only: bool = False) -> None:
+        """Begin to load a forward, while the caller does something else; `kept_only` where it was compiled before."""
+        if not kept_only or (self._folder is not None and (self._folder / name).is_file()):
+            self._begin(name, self._load_and_pack)
 
     def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]:
         """Raises CheckpointInvalid."""
@@ -83,9 +87,10 @@ class CompiledForwards:
 
     def _begin(self, name: str, load: Callable[[str], openvino.CompiledModel]) -> Future[openvino.CompiledModel]:
         with self._lock:
-            if name not in self._loading:
-                self._loading[name] = self._loader.submit(load, name)
-            return self._loading[name]
+            begun = self._loading.get(name)
+            if begun is None or (begun.done() and begun.exception() is not None):  # what went wrong once may be mended
+                begun = self._loading[name] = self._loader.submit(load, name)
+            return begun
 
     def _load_and_pack(self, name: str) -> openvino.CompiledModel:
         """Weights are packed as the CPU multiplies them when a model first runs: here with ones, as small as may be."""
@@ -102,24 +107,35 @@ class CompiledForwards:
         if self._folder is not None:
             with suppress(OSError, ValueError, RuntimeError):  # what is not there, or damaged, is compiled again
                 compiled = read_sealed(self._folder / name)
+                model = self._core.import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", properties)
                 self._held.append(compiled)
-                return self._core.import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", properties)
-        model = self._core.compile_model(filled_graph(self._graphs, name, self._checkpoint), "CPU", properties)
+                return model
+        graph = filled_graph(self._graphs, name, self._checkpoint)
+        try:
+            model = self._core.compile_model(graph, "CPU", properties)
+        except RuntimeError as error:  # OpenVINO's, of several lines
+            reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "no reason given")
+            raise CheckpointInvalid(
+                f"{self._checkpoint} could not be compiled ({reason})", "Please report it"
+            ) from error
         if fingerprint_of(self._checkpoint) != self._fingerprint:
             raise CheckpointInvalid(f"{self._checkpoint / WEIGHTS_FILE} has changed meanwhile", "Run it again")
-        with suppress(OSError):  # a folder that cannot be written to: the next command compiles again
+        with suppress(OSError, RuntimeError):  # where it cannot be kept, the next command compiles again
             if self._folder is not None:
                 _keep(model, self._folder, name)
         return model
 
 
 def _keep(model: openvino.CompiledModel, folder: Path, name: str) -> None:
-    """Raises OSError."""
+    """Raises OSError, and RuntimeError of OpenVINO."""
     stream = io.BytesIO()
     model.export_model(stream)
     compiled = stream.getvalue()
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as own:  # other processes may be at the same
+    for left in folder.glob("tmp*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > _LEFT_AFTER_S:
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="tmp") as own:  # other processes may be at the same
         whole = Path(own) / name
         write_durably(whole, compiled + hashlib.sha256(compiled).digest())
         whole.replace(folder / name)

@@ -33,6 +33,14 @@ class Curve:
     slope: float
     intercept: float
 
+    @classmethod
+    def of(cls, values: Any) -> Curve:
+        """Read the values of a config.json. Raises TypeError for anything but two finite numbers."""
+        numbers = values.values() if isinstance(values, dict) and set(values) == {"slope", "intercept"} else ()
+        if not numbers or any(type(number) not in (int, float) or not math.isfinite(number) for number in numbers):
+            raise TypeError(f"a curve of its calibration is {values!r}")
+        return cls(float(values["slope"]), float(values["intercept"]))
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -44,14 +52,13 @@ class Calibration:
     """From the late score; None in checkpoints that were calibrated before there was one."""
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> Calibration:
-        """Read the values of a config.json. Raises TypeError for other fields."""
-        if set(values) == {"slope", "intercept"}:  # as older checkpoints have the joint stream's
-            return cls(Curve(**values), None)
-        late = values.get("late")
-        if set(values) != {"joint", "late"}:
-            raise TypeError(f"calibration has the fields {sorted(values)}")
-        return cls(Curve(**values["joint"]), None if late is None else Curve(**late))
+    def of(cls, values: Any) -> Calibration:
+        """Read the values of a config.json. Raises TypeError for anything else."""
+        if isinstance(values, dict) and set(values) == {"slope", "intercept"}:  # older ones: the joint stream's
+            return cls(Curve.of(values), None)
+        if not isinstance(values, dict) or set(values) != {"joint", "late"}:
+            raise TypeError(f"calibration is {values!r}")
+        return cls(Curve.of(values["joint"]), None if values["late"] is None else Curve.of(values["late"]))
 
 
 @dataclass(frozen=True)

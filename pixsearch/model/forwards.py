@@ -14,9 +14,6 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 class Forward(nn.Module):
     """One question to a network."""
 
-    half_weights = True
-    """Whether it may be kept in fp16, as a checkpoint keeps matrices; vectors then lose what fp32 has beyond."""
-
     def __init__(self, network: PixelBertForRetrieval) -> None:
         super().__init__()
         self.network = network
@@ -48,7 +45,6 @@ class EncodePictures(Forward):
 
     mean: Tensor
     std: Tensor
-    half_weights = False  # the statistics of batch norms do not bear it
 
     def __init__(self, network: PixelBertForRetrieval) -> None:
         super().__init__(network)
@@ -70,8 +66,6 @@ class EncodePictures(Forward):
 
 class EmbedPictures(Forward):
     """Grids [batch, pixels, channels] -> unit vectors [batch, embedding_size]."""
-
-    half_weights = False
 
     def forward(self, grids: Tensor) -> Tensor:
         return self.network.embed_image(grids)

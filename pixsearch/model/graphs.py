@@ -2,36 +2,29 @@
 
 For each forward of `pixsearch.model.forwards.FORWARDS` there is a graph in OpenVINO's format. Its inputs are those of
 the forward and, after them, each tensor of model.safetensors that it computes with, under the tensor's name; those are
-filled in when it is read. So weights are on disk once, and no user's machine traces anything.
+filled in where it is compiled (`filling.py`). So weights are on disk once, and no user's machine traces anything.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import shlex
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pixsearch.model.openvino_alone  # noqa: F401
-
-import openvino  # isort: skip
-from openvino import opset13 as ops  # isort: skip
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
-from pixsearch.model.checkpoints import CONFIG_FILE, INT8, SCALE, WEIGHTS_FILE, only_whole_weights
+from pixsearch.model.checkpoints import CONFIG_FILE
 from pixsearch.model.config import PixelBertConfig
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 GRAPHS_FILE = "graphs.zip"
 VERSION = 1
-"""Rises when a forward takes or gives something else than before: older graphs are then traced again."""
+"""Rises when a forward takes or gives something else than before: older graphs no longer fit."""
 _ABOUT = "about.json"
 _WHEN = 1980, 1, 1, 0, 0, 0
 """The date of every member, so that equal graphs make equal files."""
@@ -60,7 +53,7 @@ def fitting_graphs(folder: Path, config: PixelBertConfig) -> bytes | None:
         content = (folder / GRAPHS_FILE).read_bytes()
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return content if json.loads(archive.read(_ABOUT)) == _about(config) else None
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
         return None
 
 
@@ -70,63 +63,14 @@ def load_graphs(folder: Path) -> bytes:
     if content is None:
         raise CheckpointInvalid(
             f"{folder} has no graphs for a CPU that fit its config and this version of pixsearch",
-            f"Add them with pixsearch add-graphs {folder}, which needs pixsearch[train]",
+            f"Add them with: {command_to_add(folder)}",
         )
     return content
 
 
-def filled_graph(graphs: bytes, name: str, folder: Path) -> openvino.Model:
-    """Return the graph of a forward with the weights of a checkpoint.
-
-    Args:
-        graphs: see `load_graphs`.
-        folder: the checkpoint's.
-
-    Raises:
-        CheckpointInvalid: the graph is damaged, or the weights are not those of the config.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(graphs)) as archive:
-            graph = openvino.Core().read_model(archive.read(f"{name}.xml"), archive.read(f"{name}.bin"))
-    except (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise CheckpointInvalid(
-            f"{folder / GRAPHS_FILE} is damaged", f"Make it again with pixsearch add-graphs {folder}"
-        ) from error
-    _fill(graph, folder)
-    return graph
-
-
-def _fill(graph: openvino.Model, folder: Path) -> None:
-    """Put the weights in the place of the inputs that are named after them. Raises CheckpointInvalid."""
-    from safetensors import safe_open
-
-    with only_whole_weights(folder), safe_open(folder / WEIGHTS_FILE, "np") as weights:
-        stored = frozenset(weights.keys())
-        for parameter in graph.get_parameters():
-            name = parameter.get_friendly_name()
-            if is_input(name):
-                continue
-            if name + INT8 in stored:
-                scale = ops.constant(weights.get_tensor(name + SCALE))
-                value = ops.multiply(_constant(weights.get_tensor(name + INT8)), scale)
-            else:
-                value = _constant(weights.get_tensor(name))
-            if parameter.get_partial_shape() != value.get_output_partial_shape(0):
-                raise ValueError(f"{name} has the shape {value.get_output_shape(0)}")
-            for reader in parameter.output(0).get_target_inputs():
-                reader.replace_source_output(value.output(0))
-            graph.remove_parameter(parameter)
-        graph.validate_nodes_and_infer_types()
-
-
-def _constant(values: NDArray[np.generic]) -> openvino.Node:
-    """A constant that is fp32 to what reads it, and kept as it is."""
-    constant = ops.constant(values)
-    if values.dtype == "float32":
-        return constant
-    as_fp32 = ops.convert(constant, "f32")
-    as_fp32.get_rt_info()["decompression_0"] = ""  # or OpenVINO would keep fp16 as fp32, in twice the space
-    return as_fp32
+def command_to_add(folder: Path) -> str:
+    """Return the command that adds graphs to a checkpoint."""
+    return f"pixsearch add-graphs {shlex.quote(str(folder))}"
 
 
 def input_name(number: int) -> str:

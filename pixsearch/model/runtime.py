@@ -16,6 +16,7 @@ from PIL import Image
 
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
 from pixsearch.model.config import Stage
+from pixsearch.model.gpu_drivers import NVIDIA, may_have_gpu
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.late_scores import ReadText, late_scores
 from pixsearch.model.processor import PixelBertProcessor
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-_GPU_DEVICES = tuple(map(Path, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))
-"""What the drivers of GPUs show: NVIDIA's, the one of Windows' Linux, AMD's."""
 IN_FULL_PRECISION = frozenset({"embed_pictures", "attend"})
 """Forwards that are computed in fp32 also where bf16 is faster: little work, and shown or stored as they are."""
 
@@ -39,7 +38,7 @@ def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards |
 
     Each brings its own library: torch is not imported for a CPU, nor OpenVINO for a GPU. Raises CheckpointInvalid.
     """
-    if gpu and any(device.exists() for device in _GPU_DEVICES) and _has_torch():
+    if gpu and may_have_gpu() and _has_torch():
         import torch  # over a second, which those without a GPU need not pay
 
         if torch.cuda.is_available():
@@ -54,7 +53,7 @@ def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards |
 def _has_torch() -> bool:
     """Whether what a GPU is used by is installed. Where it is not, and NVIDIA's driver is there, that is logged."""
     missing = [name for name in ("torch", "torchvision", "transformers") if find_spec(name) is None]
-    if missing and _GPU_DEVICES[0].exists():
+    if missing and NVIDIA.exists():
         logging.getLogger(__name__).warning(
             "pixsearch: the CPU is used, because the GPU needs %s. Install what is missing with: pip install %s",
             ", ".join(missing),
@@ -77,10 +76,13 @@ class PixelBertRuntime:
         self._forwards = forwards_of(folder, self.fingerprint, gpu)
         self._mean_pixel = mean_pixel(folder)
 
-    def prepare_for_words(self) -> None:
-        """Begin to load what a query of words will need, while the caller does something else."""
+    def prepare_for_words(self, *, kept_only: bool = False) -> None:
+        """Begin to load what a query of words will need, while the caller does something else.
+
+        `kept_only`: only what was compiled before, where it is not sure yet that it will be needed.
+        """
         for name in ("read_texts", "map_pixels", "match"):
-            self._forwards.prepare(name)
+            self._forwards.prepare(name, kept_only=kept_only)
 
     @property
     def embedding_size(self) -> int:

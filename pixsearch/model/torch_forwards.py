@@ -26,7 +26,7 @@ class TorchForwards:
         self._device = device
         self._forwards = {name: forward(network).to(device) for name, forward in FORWARDS.items()}
 
-    def prepare(self, name: str) -> None:
+    def prepare(self, name: str, *, kept_only: bool = False) -> None:
         """All is ready."""
 
     def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]:

@@ -70,13 +70,14 @@ class SearchEngine:
         self._library.vectors()  # before the words, while what reads them may still be loading
         texts = self._runtime.read_texts([words.text for words in query.words]) if query.words else []
         reads = self._joint_reads(query, k)
-        found = self._first_stage(self._embedding(query, texts), query, ordered_by_late(reads, k))
         by_match = self._orders_by_match(query)
-        if not by_match and query.threshold is None:
-            found = found[:k]
+        count = ordered_by_late(reads, k) if by_match or query.threshold is not None else k
+        found = self._first_stage(self._embedding(query, texts), query, count)
         scores = None
         if found and query.words and query.rerank is not False:
             found, grids = self._with_grids(found)
+            if not found:
+                return []
             embeddings = np.stack([one.candidate.embedding for one in found])
             weights = [words.weight for words in query.words]
             scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, reads)
@@ -124,10 +125,9 @@ class SearchEngine:
         pictures = [self._picture(part) for part in query.parts if isinstance(part, Picture)]
         vector = self._weighted([embedding for embedding, _ in pictures], query)
         reads = self._joint_reads(query, k)
-        found = self._library.nearest_texts(vector, ordered_by_late(reads, k))
         by_match = self._runtime.default_order == "match" if query.rerank is None else query.rerank
-        if not by_match and query.threshold is None:
-            found = found[:k]
+        count = ordered_by_late(reads, k) if by_match or query.threshold is not None else k
+        found = self._library.nearest_texts(vector, count)
         scores = None
         if found and query.rerank is not False:
             embeddings, weights = np.stack([one for one, _ in pictures]), [part.weight for part in query.parts]
@@ -307,7 +307,7 @@ def _likely_first(order: list[int], probabilities: Floats | None) -> list[int]:
 
 
 def _shipped_runtime() -> Runtime:
-    # Not at the top: torch takes over a second, which those who bring a runtime of their own have paid already.
+    # Not at the top: OpenVINO or torch, which those who bring a runtime of their own need not import.
     from pixsearch.model.checkpoints import find_checkpoint
     from pixsearch.model.runtime import PixelBertRuntime
 

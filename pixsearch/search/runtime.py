@@ -33,9 +33,6 @@ class Runtime(Protocol):
     def prepare_for_words(self) -> None:
         """Begin to load what a query of words will need, if that takes time."""
 
-    def embed_texts(self, texts: Sequence[str]) -> Floats:
-        """[n, embedding size], L2-normalised."""
-
     def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
         """Each text, read once for all stages."""
 

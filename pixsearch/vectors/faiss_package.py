@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def require_faiss() -> None:
     spec = find_spec("faiss")
     folders = [] if spec is None else [Path(folder).parent for folder in spec.submodule_search_locations or ()]
     names = (name for folder in folders if folder.is_dir() for name in os.listdir(folder))  # noqa: PTH208  (no Paths)
-    packages = {name[:9] for name in names if name.startswith(("faiss_cpu-", "faiss_gpu-"))}
+    packages = {name[:9] for name in names if re.match(r"faiss_(cpu|gpu)[-_]", name)}  # also faiss-gpu-cu12
     install = f"pip install 'pixsearch[{'gpu' if _NVIDIA_DRIVER.exists() else 'cpu'}]'"
     again = f"Install one again with: pip uninstall --yes faiss-cpu faiss-gpu && {install}"
     if len(packages) > 1:

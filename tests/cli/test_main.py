@@ -163,7 +163,7 @@ def test_importing_pixsearch_loads_nothing_heavy() -> None:
 
 def test_training_names_what_has_to_be_installed_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     there = ("torch", "torchvision")
-    monkeypatch.setattr("pixsearch_cli.what_trains.find_spec", lambda name: name if name in there else None)
+    monkeypatch.setattr("pixsearch_cli.extras.find_spec", lambda name: name if name in there else None)
 
     outcome = run("train", "--dry-run")
 

@@ -72,6 +72,22 @@ def test_a_calibrated_match_is_shown_in_percent(run: Run, model: ColourRuntime, 
     ]
 
 
+def test_percentages_are_shown_where_the_joint_stream_did_not_read_the_first_hit(
+    run: Run, model: ColourRuntime, indexed: Path, photos: Path
+) -> None:
+    model.calibrated = True
+
+    outcome = run("query", "red", "--candidates", "1", "--top-k", "2")
+
+    # By late score 1 / (1 + e^-(10 x 0.870 - 5)) = 0.976.
+    assert outcome.stdout.splitlines() == [
+        "rank  match  similarity  photo",
+        f"   1    98%   0.870 (2)  {photos}/pink.png",
+        "less likely:",
+        f"   2   4.7%   1.000 (1)  {photos}/dark red.png",
+    ]
+
+
 def test_where_nothing_is_likely_all_is_below_the_line_and_json_says_so(
     run: Run, model: ColourRuntime, indexed: Path
 ) -> None:

@@ -43,8 +43,8 @@ import sys
 from pathlib import Path
 sys.modules["openvino"] = None  # an import of it is an ImportError
 import torch
-from pixsearch.model import runtime, torch_forwards
-runtime._GPU_DEVICES = (Path("/"),)
+from pixsearch.model import gpu_drivers, runtime, torch_forwards
+gpu_drivers.DRIVERS = (Path("/"),)
 torch.cuda.is_available = lambda: True
 torch_forwards.TorchForwards = lambda folder, device: print(folder, "on", device)
 runtime.forwards_of(Path("shipped"), "", gpu=True)
@@ -53,8 +53,9 @@ ON_A_GPU_WITHOUT_TORCH = """
 import sys
 from pathlib import Path
 sys.modules["torch"] = None  # an import of it is an ImportError
-from pixsearch.model import runtime
-runtime._GPU_DEVICES = (Path("/"),)
+from pixsearch.model import gpu_drivers, runtime
+gpu_drivers.DRIVERS = (Path("/"),)
+runtime.NVIDIA = Path("/")
 print(type(runtime.forwards_of(Path(sys.argv[1]), "", gpu=True)).__name__)
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import torch
 from accelerate import Accelerator
 
 from pixsearch.errors import DatasetError, PixsearchError, UsageError
-from pixsearch.model.checkpoints import CONFIG_FILE
+from pixsearch.model.checkpoints import CONFIG_FILE, SHIPPED
 from pixsearch.model.config import Calibration, Curve, PixelBertConfig
-from pixsearch.model.graphs import GRAPHS_FILE
+from pixsearch.model.graphs import GRAPHS_FILE, fitting_graphs
 from pixsearch.model.words import read_words
 from pixsearch.progress import Progress, silent
 from pixsearch_trainer.data.pack import write_pack
@@ -236,16 +237,27 @@ def test_a_run_leaves_the_graphs_of_its_start_where_the_shapes_are_the_same(
     assert (tmp_path / "out" / GRAPHS_FILE).read_bytes() == (tiny_start / GRAPHS_FILE).read_bytes()
 
 
-def test_a_run_without_openvino_leaves_no_graphs_and_says_how_to_add_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_graphs_of_other_shapes_are_made_anew(tiny_start: Path, tmp_path: Path) -> None:
+    checkpoint = Path(shutil.copytree(tiny_start, tmp_path / "checkpoint"))
+    (checkpoint / GRAPHS_FILE).unlink()
+
+    give_graphs(checkpoint, SHIPPED, print)
+
+    assert fitting_graphs(checkpoint, PixelBertConfig.load(checkpoint / CONFIG_FILE)) is not None
+
+
+def test_without_openvino_a_run_leaves_no_graphs_and_says_how_to_make_them(
+    tiny_start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    checkpoint = Path(shutil.copytree(tiny_start, tmp_path / "a checkpoint"))
+    (checkpoint / GRAPHS_FILE).unlink()
+    monkeypatch.setitem(sys.modules, "pixsearch.model.tracing", None)  # an import of it is an ImportError
     said: list[str] = []
 
-    give_graphs(tmp_path, tmp_path, said.append)
+    give_graphs(checkpoint, SHIPPED, said.append)
 
-    assert not list(tmp_path.iterdir())
-    assert [line.endswith(f"pixsearch add-graphs {tmp_path}") for line in said] == [True]
+    assert not (checkpoint / GRAPHS_FILE).exists()
+    assert [line.endswith(f"pixsearch add-graphs '{checkpoint}'") for line in said] == [True]
 
 
 @pytest.mark.parametrize("setting", ["maps.feature_dropout=2", "maps.batch=0", "late.softness=-1", "maps.share=0"])

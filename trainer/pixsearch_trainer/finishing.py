@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from pixsearch.durable import write_durably
 from pixsearch.errors import UsageError
 from pixsearch.model.checkpoints import CONFIG_FILE
 from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.graphs import GRAPHS_FILE, command_to_add, fitting_graphs
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.progress import ProgressCallback
 from pixsearch.search.query import DEFAULT_CANDIDATES
@@ -25,21 +25,22 @@ _QUERIES = 200
 _FEWEST_CAPTIONS = 50  # a curve fitted on fewer says little
 
 
-def give_graphs(checkpoint: Path, other: Path, say: Callable[[str], None]) -> None:
-    """Give a checkpoint the graphs that a CPU needs to search with it: those of another one with the same shapes, or
-    new ones. Without OpenVINO, as on some machines with a GPU, it gets none."""
-    if importlib.util.find_spec("openvino") is None:
-        say(f"no graphs for CPUs, for want of OpenVINO; where that is installed, run pixsearch add-graphs {checkpoint}")
-        return
-    from pixsearch.model.graphs import GRAPHS_FILE, fitting_graphs
-    from pixsearch.model.tracing import add_graphs
+def give_graphs(checkpoint: Path, start: Path, say: Callable[[str], None]) -> None:
+    """Give a checkpoint the graphs that a CPU needs to search with it: those of its start if they fit, else new ones.
 
+    Where they cannot be made, as on machines with a GPU and without OpenVINO, that is said and the checkpoint has none.
+    """
     config = PixelBertConfig.load(checkpoint / CONFIG_FILE)
-    fitting = fitting_graphs(checkpoint, config) or fitting_graphs(other, config)
-    if fitting is None:
-        add_graphs(checkpoint)
-    else:
+    if (fitting := fitting_graphs(checkpoint, config) or fitting_graphs(start, config)) is not None:
         write_durably(checkpoint / GRAPHS_FILE, fitting)
+        return
+    try:
+        from pixsearch.model.tracing import add_graphs  # not at the top: a machine with a GPU need not have OpenVINO
+
+        add_graphs(checkpoint)
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        say(f"no graphs for CPUs were made ({reason}). Make them with: {command_to_add(checkpoint)}")
 
 
 def finish(

@@ -38,6 +38,7 @@ class Search:
     similarity: Floats  # [queries, items]
     matches: NDArray[np.bool_]  # [queries, items], True where the item answers the query
     find: Callable[[int], Floats]  # the first stage for one query alone: similarities [items]
+    read: Callable[[Indices], object]  # what a search reads of the items before the second stage, to tell its time
     late: Callable[[int, Indices], Floats]  # one query with items [n]: late scores [n]
     match: Callable[[int, Indices, Floats], Floats]  # one query with items and their late scores [n]: ITM logits [n]
 
@@ -66,7 +67,8 @@ def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, see
         captions,
         similarity[captions],
         matches[captions],
-        lambda caption: embeddings @ runtime.embed_texts([has.sentences[caption]])[0],
+        lambda caption: embeddings @ runtime.read_texts([has.sentences[caption]])[0].embedding,
+        lambda _: None,
         lambda caption, items: late([read[caption]], items)[0],
         lambda caption, items, late_scores: match([caption], items, late_scores),
     ), Search(
@@ -76,8 +78,8 @@ def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, see
         similarity.T[pictures],
         matches.T[pictures],
         lambda picture: texts @ embeddings[picture],
-        # Texts are read again, as a search has to, so that its time is told.
-        lambda picture, items: late(runtime.read_texts([has.sentences[item] for item in items]), [picture])[:, 0],
+        lambda items: runtime.read_texts([has.sentences[item] for item in items]),
+        lambda picture, items: late([read[item] for item in items], [picture])[:, 0],
         lambda picture, items, late_scores: match(items, [picture], late_scores),
     )
 
@@ -159,7 +161,8 @@ def evaluate(
     for search in every:
         nearest = nearest_items(search.similarity, search.matches, None if full else most)
         ks = [*candidates, *([nearest.shape[1]] if full else [])]
-        scored.append(score(search, nearest, ks, count) if ks else Scored(nearest, *2 * [nearest.astype(np.float32)]))
+        nothing = np.empty(nearest.shape, np.float32)
+        scored.append(score(search, nearest, ks, count) if ks else Scored(nearest, nothing, nothing))
 
     def direction(here: slice) -> Direction:
         recalls = {}
@@ -198,6 +201,7 @@ def _milliseconds(search: Search, k: int) -> float:
         started = time.perf_counter()
         items = np.argsort(-search.find(query))[: ordered_by_late(k)]
         if k:
+            search.read(items)
             late = search.late(query, items)
             chosen = best_by_late(late)[:k]
             search.match(query, items[chosen], late[chosen])

@@ -1,0 +1,78 @@
+"""Fills the graphs of a checkpoint with its weights, as OpenVINO is to compile them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pixsearch.model.openvino_alone  # noqa: F401
+
+import openvino  # isort: skip
+from openvino import opset13 as ops  # isort: skip
+from pixsearch.errors import CheckpointInvalid
+from pixsearch.model.checkpoints import INT8, SCALE, WEIGHTS_FILE, only_whole_weights
+from pixsearch.model.graphs import GRAPHS_FILE, command_to_add, is_input
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FILLING = 1
+"""Rises when a graph is filled otherwise than before: what was compiled until then no longer counts."""
+
+
+def filled_graph(graphs: bytes, name: str, folder: Path) -> openvino.Model:
+    """Return the graph of a forward with the weights of a checkpoint.
+
+    Args:
+        graphs: see `load_graphs`.
+        folder: the checkpoint's.
+
+    Raises:
+        CheckpointInvalid: the graph is damaged, or the weights are not those of the config.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(graphs)) as archive:
+            graph = openvino.Core().read_model(archive.read(f"{name}.xml"), archive.read(f"{name}.bin"))
+    except (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointInvalid(
+            f"{folder / GRAPHS_FILE} is damaged", f"Make it again with: {command_to_add(folder)}"
+        ) from error
+    _fill(graph, folder)
+    return graph
+
+
+def _fill(graph: openvino.Model, folder: Path) -> None:
+    """Put the weights in the place of the inputs that are named after them. Raises CheckpointInvalid."""
+    from safetensors import safe_open
+
+    with only_whole_weights(folder), safe_open(folder / WEIGHTS_FILE, "np") as weights:
+        stored = frozenset(weights.keys())
+        for parameter in graph.get_parameters():
+            name = parameter.get_friendly_name()
+            if is_input(name):
+                continue
+            if name + INT8 in stored:
+                scale = ops.constant(weights.get_tensor(name + SCALE))
+                value = ops.multiply(_constant(weights.get_tensor(name + INT8)), scale)
+            else:
+                value = _constant(weights.get_tensor(name))
+            if parameter.get_partial_shape() != value.get_output_partial_shape(0):
+                raise ValueError(f"{name} has the shape {value.get_output_shape(0)}")
+            for reader in parameter.output(0).get_target_inputs():
+                reader.replace_source_output(value.output(0))
+            graph.remove_parameter(parameter)
+        graph.validate_nodes_and_infer_types()
+
+
+def _constant(values: NDArray[np.generic]) -> openvino.Node:
+    """A constant that is fp32 to what reads it, and kept as it is."""
+    constant = ops.constant(values)
+    if values.dtype == "float32":
+        return constant
+    as_fp32 = ops.convert(constant, "f32")
+    as_fp32.get_rt_info()["decompression_0"] = ""  # or OpenVINO would keep fp16 as fp32, in twice the space
+    return as_fp32
