@@ -32,13 +32,11 @@ class ColourRuntime:
         fingerprint: str = "c0" * 32,
         default_order: Literal["match", "similarity"] = "match",
         calibrated: bool = False,
-        late_calibrated: bool = True,
         unknown: tuple[str, ...] = (),
     ) -> None:
         self.fingerprint = fingerprint
         self.default_order = default_order
         self.calibrated = calibrated
-        self.late_calibrated = late_calibrated
         self.unknown = unknown
         self.pictures_encoded = 0
         self.pairs_ordered = 0
@@ -91,7 +89,7 @@ class ColourRuntime:
         return tuple(word for word in text.split() if word in self.unknown)
 
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
-        if not self.calibrated or (stage == "late" and not self.late_calibrated):
+        if not self.calibrated:
             return None
         assert not np.isnan(scores).any()  # a real one would warn of it on stderr
         logits = scores if stage == "joint" else 10 * scores - 5

@@ -87,7 +87,8 @@ def query(
     ] = Find.photos,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", min=1, help="How many photos to show.")] = 10,
     candidates: Annotated[
-        int, typer.Option("--candidates", metavar="N", min=1, help="How many of the best photos to look at closely.")
+        int,
+        typer.Option("--candidates", metavar="N", min=1, help="How many photos the joint stream reads."),
     ] = DEFAULT_CANDIDATES,
     rerank: Annotated[
         bool | None,

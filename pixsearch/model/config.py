@@ -14,9 +14,8 @@ from pixsearch.errors import CheckpointInvalid
 RESIZE_MODES = ("squash", "shorter_edge")
 TASKS = ("retrieval", "vqa", "nlvr2")
 STRIDE = 32  # picture pixels a grid cell, for every backbone
-OTHER_CALIBRATION = {"temperature", "bias"}
-"""Fields of an older calibration, which is dropped: it gave the chance to be *the* picture of a caption among 32
-look-alikes, and `Calibration` means something else."""
+OUTDATED_CALIBRATIONS = ({"temperature", "bias"}, {"slope", "intercept"})
+"""The fields of older calibrations, which are dropped: they meant something else, or were of one stage alone."""
 REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
 """Fields of older checkpoints, and the only value under which they can still be read."""
 
@@ -48,17 +47,15 @@ class Calibration:
 
     joint: Curve
     """From the ITM logit."""
-    late: Curve | None
-    """From the late score; None in checkpoints that were calibrated before there was one."""
+    late: Curve
+    """From the late score."""
 
     @classmethod
     def of(cls, values: Any) -> Calibration:
         """Read the values of a config.json. Raises TypeError for anything else."""
-        if isinstance(values, dict) and set(values) == {"slope", "intercept"}:  # older ones: the joint stream's
-            return cls(Curve.of(values), None)
         if not isinstance(values, dict) or set(values) != {"joint", "late"}:
             raise TypeError(f"calibration is {values!r}")
-        return cls(Curve.of(values["joint"]), None if values["late"] is None else Curve.of(values["late"]))
+        return cls(Curve.of(values["joint"]), Curve.of(values["late"]))
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ class PixelBertConfig:
             if set(values) != {field.name for field in fields(cls)}:
                 raise ValueError(f"fields differ: {sorted(set(values) ^ {field.name for field in fields(cls)})}")
             if (calibration := values["calibration"]) is not None:
-                outdated = set(calibration) == OTHER_CALIBRATION
+                outdated = isinstance(calibration, dict) and set(calibration) in OUTDATED_CALIBRATIONS
                 values["calibration"] = None if outdated else Calibration.of(calibration)
             for name, known in (("resize", RESIZE_MODES), ("task", TASKS)):
                 if values[name] not in known:

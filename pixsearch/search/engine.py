@@ -50,10 +50,11 @@ class SearchEngine:
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
         """The k best pictures, best first; fewer where the library holds fewer that pass filters and threshold.
 
-        Likely hits (`Hit.likely`) come before the others, and of both kinds those that the joint stream read before
-        those that late interaction scored alone. The order is the same on every run: equal matches and late scores by
-        similarity, equal similarities by path. Raises UsageError, ModelMismatch, PictureError for a picture
-        in the query that cannot be read, LibraryError.
+        Likely hits (`Hit.likely`) come before the others; where match orders, of both kinds those that the joint stream
+        read before those that late interaction scored alone. The order is the same on every run: equal matches and late
+        scores by similarity, equal similarities by path.
+
+        Raises UsageError, ModelMismatch, PictureError for a picture in the query that cannot be read, LibraryError.
         """
         if isinstance(query, str):
             query = Query((Words(query),))
@@ -69,9 +70,8 @@ class SearchEngine:
             self._runtime.prepare_for_words()
         self._library.vectors()  # before the words, while what reads them may still be loading
         texts = self._runtime.read_texts([words.text for words in query.words]) if query.words else []
-        reads = self._joint_reads(query, k)
         by_match = self._orders_by_match(query)
-        count = ordered_by_late(reads, k) if by_match or query.threshold is not None else k
+        count = ordered_by_late(query.candidates, k) if by_match or query.threshold is not None else k
         found = self._first_stage(self._embedding(query, texts), query, count)
         scores = None
         if found and query.words and query.rerank is not False:
@@ -80,7 +80,7 @@ class SearchEngine:
                 return []
             embeddings = np.stack([one.candidate.embedding for one in found])
             weights = [words.weight for words in query.words]
-            scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, reads)
+            scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, query.candidates)
         main = None if query.main_words is None else query.words.index(query.main_words)
         probabilities = self._probabilities(scores, main)
         order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
@@ -124,15 +124,14 @@ class SearchEngine:
             return []
         pictures = [self._picture(part) for part in query.parts if isinstance(part, Picture)]
         vector = self._weighted([embedding for embedding, _ in pictures], query)
-        reads = self._joint_reads(query, k)
         by_match = self._runtime.default_order == "match" if query.rerank is None else query.rerank
-        count = ordered_by_late(reads, k) if by_match or query.threshold is not None else k
+        count = ordered_by_late(query.candidates, k) if by_match or query.threshold is not None else k
         found = self._library.nearest_texts(vector, count)
         scores = None
         if found and query.rerank is not False:
             embeddings, weights = np.stack([one for one, _ in pictures]), [part.weight for part in query.parts]
             grids, texts = [grid for _, grid in pictures], [one.text for one in found]
-            scores = rerank_texts(self._runtime, grids, embeddings, weights, texts, reads)
+            scores = rerank_texts(self._runtime, grids, embeddings, weights, texts, query.candidates)
         probabilities = self._probabilities(scores, main)
         order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
         return [
@@ -174,26 +173,19 @@ class SearchEngine:
             raise self._library.mismatch(self._runtime.name, self._runtime.fingerprint)
         return True
 
-    def _joint_reads(self, query: Query, k: int) -> int:
-        """How many candidates the joint stream reads: every hit where only it was calibrated, as older models were."""
-        nothing = np.zeros(0, np.float32)
-        late, joint = self._runtime.probability(nothing, "late"), self._runtime.probability(nothing, "joint")
-        return max(k, query.candidates) if late is None and joint is not None else query.candidates
-
     def _probabilities(self, scores: CascadeScores | None, main: int | None) -> Floats | None:
-        """The probability of each candidate with the main part, by the last stage that scored it; NaN where that has
-        no curve."""
+        """The probability of each candidate with the main part, by the last stage that scored it."""
         if scores is None or main is None:
             return None
         joint = self._runtime.probability(np.where(scores.read, scores.logits[main], 0), "joint")
         late = self._runtime.probability(scores.late[main], "late")
-        return None if joint is None else np.where(scores.read, joint, np.nan if late is None else late)
+        return None if joint is None or late is None else np.where(scores.read, joint, late)
 
     def _order(
         self, count: int, scores: CascadeScores | None, probabilities: Floats | None, threshold: float | None
     ) -> list[int]:
-        """Places of the first stage, as the second one orders them where it does, without those that a calibrated model
-        gives no probability, or less than the threshold."""
+        """Places of the first stage, as the second one orders them where it does, without those that are less probable
+        than the threshold."""
         order = list(range(count)) if scores is None else scores.order.tolist()
         if probabilities is None:
             if threshold is None or not order:

@@ -23,6 +23,8 @@ from pixsearch.model.checkpoints import (
 from pixsearch.model.config import Calibration, Curve
 from tests.tiny_checkpoint import make_tiny_checkpoint
 
+CURVE = {"slope": 2.0, "intercept": -1.0}
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -125,8 +127,8 @@ def test_weights_with_a_tensor_too_few_too_many_or_of_another_shape_are_refused(
         {"calibration": "steep"},
         {"calibration": [1.0, 0.0]},
         {"calibration": {"slope": 1.0}},
-        {"calibration": {"slope": 1.0, "intercept": "a"}},
-        {"calibration": {"slope": 1.0, "intercept": float("nan")}},
+        {"calibration": {"joint": {"slope": 1.0, "intercept": "a"}, "late": {"slope": 1.0, "intercept": 0.0}}},
+        {"calibration": {"joint": {"slope": 1.0, "intercept": 0.0}, "late": {"slope": float("nan"), "intercept": 0.0}}},
         {"calibration": {"joint": None, "late": None}},
         {"calibration": {"joint": {"slope": 1.0, "intercept": 0.0}}},
     ],
@@ -207,7 +209,7 @@ def test_a_config_of_another_kind_is_refused_in_one_line(folder: Path, text: str
 def test_the_fingerprint_tells_models_apart_but_not_calibrations(folder: Path, saved: Path, tmp_path: Path) -> None:
     original = fingerprint(saved)
 
-    change_config(folder, calibration={"slope": 2.0, "intercept": -1.0}, rerank=False)
+    change_config(folder, calibration={"joint": CURVE, "late": CURVE}, rerank=False)
     assert fingerprint(folder) == original
     change_config(folder, input_size=96)
     assert fingerprint(folder) != original
@@ -232,18 +234,12 @@ def test_a_calibration_changes_no_fingerprint_of_a_checkpoint_with_removed_field
     assert fingerprint(folder) == before
 
 
-def test_a_calibration_of_one_curve_is_the_joint_streams(folder: Path) -> None:
-    """Checkpoints had it before late interaction scored hits on its own."""
-    change_config(folder, calibration={"slope": 2.0, "intercept": -1.0})
-
-    assert load_checkpoint(folder)[1].config.calibration == Calibration(Curve(2.0, -1.0), None)
-
-
-def test_an_older_calibration_is_dropped_and_changes_no_fingerprint(folder: Path) -> None:
-    """It gave the chance to be the one picture of a caption, which nobody should read as a probability of today."""
+@pytest.mark.parametrize("older", [{"temperature": 7.6, "bias": -11.4}, {"slope": 2.0, "intercept": -1.0}])
+def test_an_older_calibration_is_dropped_and_changes_no_fingerprint(folder: Path, older: dict[str, float]) -> None:
+    """It gave the chance to be the one picture of a caption, or was of the joint stream alone."""
     before = fingerprint(folder)
 
-    change_config(folder, calibration={"temperature": 7.6, "bias": -11.4})
+    change_config(folder, calibration=older)
 
     assert load_checkpoint(folder)[1].config.calibration is None
     assert fingerprint(folder) == before

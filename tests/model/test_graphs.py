@@ -114,7 +114,7 @@ def test_graphs_fit_configs_that_compute_alike_and_no_others(folder: Path) -> No
     config = PixelBertConfig.load(folder / CONFIG_FILE)
 
     assert fitting_graphs(
-        folder, dataclasses.replace(config, rerank=False, calibration=Calibration(Curve(1.0, 0.0), None))
+        folder, dataclasses.replace(config, rerank=False, calibration=Calibration(Curve(1.0, 0.0), Curve(1.0, 0.0)))
     )
     assert fitting_graphs(folder, dataclasses.replace(config, heads=4)) is None
 

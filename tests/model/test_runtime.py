@@ -150,7 +150,7 @@ def test_a_probability_is_the_sigmoid_of_the_stages_calibrated_score(speaking: P
 
 
 def test_a_hopeless_pair_has_probability_zero_and_no_warning(speaking: Path, tmp_path: Path) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(10.0, 0.0), None))
+    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(10.0, 0.0), Curve(10.0, 0.0)))
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -167,7 +167,7 @@ def test_a_checkpoint_that_was_not_calibrated_has_no_probabilities(runtime: Pixe
 def test_a_checkpoint_whose_joint_stream_alone_was_calibrated_has_no_other_probabilities(
     speaking: Path, tmp_path: Path
 ) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(1.0, 0.0), None))
+    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(1.0, 0.0), Curve(1.0, 0.0)))
 
     assert runtime.probability(np.zeros(2, dtype=np.float32), "joint") is not None
     assert runtime.probability(np.zeros(2, dtype=np.float32), "late") is None

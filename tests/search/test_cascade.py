@@ -111,16 +111,6 @@ def test_a_threshold_looks_at_what_late_interaction_scored_too(fill: Fill) -> No
     assert names(engine.search(replace(RED, candidates=1, threshold=0.2))) == ["102.png", "153.png"]
 
 
-def test_where_the_joint_stream_alone_is_calibrated_it_reads_every_hit(fill: Fill) -> None:
-    runtime = ByGreyness(calibrated=True, late_calibrated=False)
-
-    hits = SearchEngine(fill(SHADES), runtime).search(replace(RED, candidates=1), k=3)
-
-    assert names(hits) == ["153.png", "102.png", "51.png"]
-    assert [hit.probability for hit in hits] == pytest.approx([sigmoid(x) for x in (1, -1, -3)], abs=1e-4)
-    assert runtime.pairs_matched == 3
-
-
 def test_without_a_calibration_hits_beyond_those_read_have_neither_match_nor_probability(fill: Fill) -> None:
     engine = SearchEngine(fill(SHADES), ByGreyness())
 

@@ -236,7 +236,7 @@ def test_a_network_of_another_task_has_the_same_cnn_and_transformer_and_cannot_s
     loaded: Loaded, tmp_path: Path
 ) -> None:
     network, processor = loaded
-    network.config = dataclasses.replace(network.config, calibration=Calibration(Curve(2.0, 1.0), None))
+    network.config = dataclasses.replace(network.config, calibration=Calibration(Curve(2.0, 1.0), Curve(2.0, 1.0)))
 
     other, its_processor = for_task("vqa", network, processor, ("yes", "no"))
 

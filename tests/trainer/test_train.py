@@ -220,7 +220,7 @@ def test_a_recipe_that_does_not_calibrate_keeps_no_calibration_of_other_weights(
 ) -> None:
     start = shutil.copytree(tiny_start, tmp_path / "calibrated")
     config = PixelBertConfig.load(start / CONFIG_FILE)
-    dataclasses.replace(config, calibration=Calibration(Curve(2.0, -1.0), None)).save(start / CONFIG_FILE)
+    dataclasses.replace(config, calibration=Calibration(Curve(2.0, -1.0), Curve(2.0, -1.0))).save(start / CONFIG_FILE)
 
     fit(model=start, recipe="shipped", stage=("maps",), set=STEPS)
 
