@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 import shlex
@@ -50,10 +51,23 @@ class Row:
 
 def say_where() -> None:
     """Print the command line, the CPU and the versions of what computes."""
-    print("$ python", shlex.join(sys.argv))
+    here = where()
+    print("$", here["command"])
+    print(f"{here['cpu']}, {here['cores']} cores; {here['versions']}")
+
+
+def where() -> dict[str, str | int]:
+    """Return the command line, the day, the CPU and the versions of what computes."""
     installed = [name for name in _THAT_COMPUTE if any(distributions(name=name))]
-    versions = [f"{name} {version(name)}" for name in installed]
-    print(f"{_cpu()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}, {', '.join(versions)}")
+    return {
+        "command": f"python {shlex.join(sys.argv)}",
+        "day": f"{datetime.date.today():%Y-%m-%d}",
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "versions": ", ".join(
+            [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in installed)]
+        ),
+    }
 
 
 def take(
