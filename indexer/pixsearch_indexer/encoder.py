@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from pixsearch.library.records import NewContent
 from pixsearch.model.checkpoints import CONFIG_FILE, checkpoint_name, fingerprint
-from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.config import InputShape, PixelBertConfig
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
 
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_indexer.load import DecodedPicture
@@ -32,11 +31,12 @@ class Encoder(Protocol):
     def embedding_size(self) -> int: ...
 
     @property
-    def input_size(self) -> int:
-        """Edge in pixels of what the network sees; a picture need not be decoded larger than that."""
+    def input_shape(self) -> InputShape:
+        """What size the network sees pictures in: they are brought to it where they are decoded."""
 
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
-        """Embeddings [n, embedding_size], L2-normalised, and the packed pixel grid of each picture."""
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
+        """Encode pictures [rows, columns, 3] of that size: embeddings [n, embedding_size], L2-normalised, and the
+        packed pixel grid of each."""
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[n, embedding_size], L2-normalised."""
@@ -52,7 +52,7 @@ def encode_pictures(encoder: Encoder, pictures: Mapping[bytes, DecodedPicture]) 
         return {}
     import numpy as np  # for those who have something to encode
 
-    embeddings, grids = encoder.encode_pictures([decoded.picture for decoded in pictures.values()])
+    embeddings, grids = encoder.encode_pixels([decoded.pixels for decoded in pictures.values()])
     return {
         digest: NewContent(digest, decoded.size_bytes, decoded.metadata, embedding, grid)
         if np.isfinite(embedding).all() and embedding.any()
@@ -70,13 +70,13 @@ class CheckpointEncoder:
         self.name = checkpoint_name(folder)
         self.fingerprint = fingerprint(folder)
         self.embedding_size = config.embedding_size
-        self.input_size = config.input_size
+        self.input_shape = config.input_shape
         self._folder = folder
         self._runtime: PixelBertRuntime | None = None
 
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
         """See `Encoder`. Raises CheckpointInvalid."""
-        return self._loaded().encode_pictures(pictures)
+        return self._loaded().encode_pixels(pixels)
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `Encoder`. Raises CheckpointInvalid."""

@@ -53,7 +53,7 @@ def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -
     if (first := next(files, None)) is None:
         return
     with loading_pool(limits, FOR_OBJECTS if is_remote(first.path) else 1) as pool:
-        yield from load_ahead(pool, chain([first], files), encoder.input_size)
+        yield from load_ahead(pool, chain([first], files), encoder.input_shape)
 
 
 def index_folder(

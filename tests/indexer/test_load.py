@@ -10,16 +10,18 @@ import pytest
 from PIL import Image
 
 from pixsearch.library.records import FailedFile
+from pixsearch.model.config import InputShape
 from pixsearch.storage import FileStamp, stamp_of
 from pixsearch_indexer.load import LoadedFile, describe_file, load_file
 from tests.conftest import without_privileges
 from tests.photos import make_photo, noise_bytes
 
 STAMP = FileStamp(1, 1)
+SHAPE = InputShape(64, 64, "squash")
 
 
-def load(path: Path, **arguments: int) -> LoadedFile | FailedFile | None:
-    return load_file(os.fsencode(path), STAMP, True, **({"min_edge": 64, "megapixels": 300} | arguments))  # type: ignore[arg-type]
+def load(path: Path, shape: InputShape = SHAPE, megapixels: int = 300) -> LoadedFile | FailedFile | None:
+    return load_file(os.fsencode(path), STAMP, True, shape, megapixels)
 
 
 def red_above_blue(format: str) -> bytes:
@@ -64,7 +66,7 @@ def test_a_digest_can_be_had_without_decoding(tmp_path: Path) -> None:
     file.write_bytes(b"nothing that could be decoded")
     digest = hashlib.blake2b(b"nothing that could be decoded", digest_size=32).digest()
 
-    assert load_file(os.fsencode(file), STAMP, False, 64, 300) == LoadedFile(os.fsencode(file), STAMP, digest, None)
+    assert load_file(os.fsencode(file), STAMP, False, SHAPE, 300) == LoadedFile(os.fsencode(file), STAMP, digest, None)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "TIFF", "PPM"])
@@ -72,16 +74,16 @@ def test_a_file_cut_behind_its_middle_is_taken_as_far_as_it_goes_and_marked(tmp_
     whole = red_above_blue(format)
     (tmp_path / "cut").write_bytes(whole[: len(whole) * 7 // 10])
 
-    loaded = load(tmp_path / "cut")
+    loaded = load(tmp_path / "cut", InputShape(320, 1333, "shorter_edge"))
 
     assert isinstance(loaded, LoadedFile)
     assert loaded.decoded is not None
-    share, picture = loaded.decoded.metadata.share_decoded, loaded.decoded.picture
+    share, pixels = loaded.decoded.metadata.share_decoded, loaded.decoded.pixels
     assert share == pytest.approx(0.7, abs=0.08)
     assert (loaded.decoded.metadata.width, loaded.decoded.metadata.height) == (640, 480)
-    assert picture.height / picture.width == pytest.approx(share * 480 / 640, rel=0.05)
+    assert pixels.shape[0] / pixels.shape[1] == pytest.approx(share * 480 / 640, rel=0.05)
     # No row is made up: one half is there whole (in BMP the lower one), some of the other, and no grey.
-    rows = np.asarray(picture, dtype=np.float32).mean(axis=1)
+    rows = pixels.mean(axis=1, dtype=np.float32)
     redness = rows[:, 0] - rows[:, 2]
     assert (redness < -100).mean() == pytest.approx((0.5 if format == "BMP" else share - 0.5) / share, abs=0.05)
     assert (redness > 100).mean() == pytest.approx((share - 0.5 if format == "BMP" else 0.5) / share, abs=0.05)
