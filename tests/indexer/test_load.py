@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,36 @@ def test_a_file_cut_behind_its_middle_is_taken_as_far_as_it_goes_and_marked(tmp_
     redness = rows[:, 0] - rows[:, 2]
     assert (redness < -100).mean() == pytest.approx((0.5 if format == "BMP" else share - 0.5) / share, abs=0.05)
     assert (redness > 100).mean() == pytest.approx((share - 0.5 if format == "BMP" else 0.5) / share, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows_and_columns"),
+    [
+        (InputShape(64, 64, "squash"), (64, 64)),
+        (InputShape(96, 1333, "shorter_edge"), (96, 128)),
+        # 106.7 x 80 to the nearest multiples of 32. Resized again, it would be 128 wide.
+        (InputShape(80, 1333, "shorter_edge"), (64, 96)),
+    ],
+)
+@pytest.mark.parametrize("size", [(640, 480), (64, 48)])
+def test_a_picture_comes_in_the_size_that_the_network_sees(
+    tmp_path: Path, shape: InputShape, rows_and_columns: tuple[int, int], size: tuple[int, int]
+) -> None:
+    Image.new("L", size, 200).save(tmp_path / "grey.png")
+
+    loaded = load(tmp_path / "grey.png", shape)
+
+    assert isinstance(loaded, LoadedFile)
+    assert loaded.decoded is not None
+    assert (loaded.decoded.metadata.width, loaded.decoded.metadata.height) == size
+    assert loaded.decoded.pixels.shape == (*rows_and_columns, 3)
+    assert (loaded.decoded.pixels == 200).all()
+
+
+def test_a_picture_is_all_that_leaves_the_process_that_decodes_it(tmp_path: Path) -> None:
+    Image.new("RGB", (640, 480)).save(tmp_path / "large profile.png", icc_profile=bytes(1_000_000), compress_level=0)
+
+    assert len(pickle.dumps(load(tmp_path / "large profile.png"))) < 64 * 64 * 3 + 2000
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "TIFF", "PPM", "WEBP", "GIF"])
