@@ -56,6 +56,9 @@ class ColourRuntime:
     def prepare_for_words(self) -> None:
         """There is nothing to load."""
 
+    def prepare_for_pictures(self) -> None:
+        """There is nothing to load."""
+
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         return _normalised(np.stack([_colour(text) for text in texts]))
 

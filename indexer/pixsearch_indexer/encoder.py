@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,6 +35,9 @@ class Encoder(Protocol):
     def input_shape(self) -> InputShape:
         """What size the network sees pictures in: they are brought to it where they are decoded."""
 
+    def prepare_for_pictures(self) -> None:
+        """Begin to load what encoding needs, while the first pictures are decoded."""
+
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
         """Encode pictures [rows, columns, 3] of that size: embeddings [n, embedding_size], L2-normalised, and the
         packed pixel grid of each."""
@@ -62,7 +66,7 @@ def encode_pictures(encoder: Encoder, pictures: Mapping[bytes, DecodedPicture]) 
 
 
 class CheckpointEncoder:
-    """The model in a checkpoint's folder, loaded when the first picture comes: most runs find nothing new."""
+    """The model in a checkpoint's folder, loaded when there is something to encode: most runs find nothing new."""
 
     def __init__(self, folder: Path) -> None:
         """Raises CheckpointInvalid."""
@@ -72,7 +76,12 @@ class CheckpointEncoder:
         self.embedding_size = config.embedding_size
         self.input_shape = config.input_shape
         self._folder = folder
-        self._runtime: PixelBertRuntime | None = None
+        self._loading: Future[PixelBertRuntime] | None = None
+
+    def prepare_for_pictures(self) -> None:
+        """See `Encoder`. An error is raised by what needs the model."""
+        if self._loading is None:
+            self._loading = ThreadPoolExecutor(1).submit(_load, self._folder)
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
         """See `Encoder`. Raises CheckpointInvalid."""
@@ -83,8 +92,14 @@ class CheckpointEncoder:
         return self._loaded().embed_texts(texts)
 
     def _loaded(self) -> PixelBertRuntime:
-        if self._runtime is None:
-            from pixsearch.model.runtime import PixelBertRuntime  # torch and transformers: 2.5 s
+        if self._loading is None:
+            self._loading = ThreadPoolExecutor(1).submit(_load, self._folder)
+        return self._loading.result()
 
-            self._runtime = PixelBertRuntime(self._folder)
-        return self._runtime
+
+def _load(folder: Path) -> PixelBertRuntime:
+    from pixsearch.model.runtime import PixelBertRuntime  # OpenVINO, or torch: up to seconds
+
+    runtime = PixelBertRuntime(folder)
+    runtime.prepare_for_pictures()
+    return runtime

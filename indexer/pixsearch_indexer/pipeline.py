@@ -53,6 +53,7 @@ def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -
     if (first := next(files, None)) is None:
         return
     with loading_pool(limits, FOR_OBJECTS if is_remote(first.path) else 1) as pool:
+        encoder.prepare_for_pictures()
         yield from load_ahead(pool, chain([first], files), encoder.input_shape)
 
 

@@ -82,6 +82,11 @@ class PixelBertRuntime:
         for name in ("read_texts", "map_pixels", "match"):
             self._forwards.prepare(name)
 
+    def prepare_for_pictures(self) -> None:
+        """Load what pictures will need."""
+        width, height = self.input_shape.picture_size(1, 1)
+        self.encode_pixels([np.zeros((height, width, 3), np.uint8)])
+
     @property
     def embedding_size(self) -> int:
         return self._config.embedding_size
