@@ -41,6 +41,7 @@ class ColourRuntime:
         self.calibrated = calibrated
         self.late_calibrated = late_calibrated
         self.unknown = unknown
+        self.prepared_for_pictures = False
         self.pictures_encoded = 0
         self.pairs_ordered = 0
         self.pairs_matched = 0
@@ -57,7 +58,7 @@ class ColourRuntime:
         """There is nothing to load."""
 
     def prepare_for_pictures(self) -> None:
-        """There is nothing to load."""
+        self.prepared_for_pictures = True
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         return _normalised(np.stack([_colour(text) for text in texts]))
