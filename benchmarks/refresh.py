@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from benchmarks.measuring import PIXSEARCH, Row, say_where, take
 from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library
 from pixsearch.model.checkpoints import SHIPPED
+from pixsearch.model.config import InputShape
 from pixsearch_indexer import CheckpointEncoder, index_folders
 
 RUNS = 5
@@ -35,10 +35,14 @@ PHOTOS_A_FOLDER = 500
 class RandomEncoder(CheckpointEncoder):
     """Called like the checkpoint that ships, and much faster."""
 
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
-        vectors = np.random.default_rng().standard_normal((len(pictures), self.embedding_size)).astype(np.float32)
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.input_shape = InputShape(4, 4, "squash")  # that of the photos
+
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
+        vectors = np.random.default_rng().standard_normal((len(pixels), self.embedding_size)).astype(np.float32)
         lengths: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / lengths, [b"grid"] * len(pictures)
+        return vectors / lengths, [b"grid"] * len(pixels)
 
 
 def make_photos(folder: Path, count: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixsearch.model.config import Stage
+from pixsearch.model.config import InputShape, Stage
 from pixsearch.model.late_scores import ReadText
 
 Floats = NDArray[np.float32]
@@ -26,6 +26,7 @@ class ColourRuntime:
     name = "colours"
     embedding_size = 3
     input_size = 8
+    input_shape = InputShape(8, 8, "squash")
 
     def __init__(
         self,
@@ -38,17 +39,24 @@ class ColourRuntime:
         self.default_order = default_order
         self.calibrated = calibrated
         self.unknown = unknown
+        self.prepared_for_pictures = False
         self.pictures_encoded = 0
         self.pairs_ordered = 0
         self.pairs_matched = 0
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
-        self.pictures_encoded += len(pictures)
-        means = np.stack([np.asarray(picture, dtype=np.float32).mean(axis=(0, 1)) / 255 for picture in pictures])
+        return self.encode_pixels([np.asarray(picture) for picture in pictures])
+
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
+        self.pictures_encoded += len(pixels)
+        means = np.stack([picture.mean(axis=(0, 1), dtype=np.float32) / 255 for picture in pixels])
         return _normalised(means), [mean.tobytes() for mean in means]
 
     def prepare_for_words(self, *, kept_only: bool = False) -> None:
         """There is nothing to load."""
+
+    def prepare_for_pictures(self) -> None:
+        self.prepared_for_pictures = True
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         return _normalised(np.stack([_colour(text) for text in texts]))

@@ -12,4 +12,4 @@ from pixsearch_indexer.encoder import Encoder
 def load_in_this_process(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
     """For tests of what comes after."""
     for file in files:
-        yield load(file, True, encoder.input_size, limits.megapixels)
+        yield load(file, True, encoder.input_shape, limits.megapixels)

@@ -15,6 +15,7 @@ from PIL import Image
 from pixsearch import Library
 from pixsearch.errors import PictureError
 from pixsearch.library.records import FailedFile, LibraryModel, Metadata
+from pixsearch.model.config import InputShape
 from pixsearch.picture_files import RAW_WITHOUT_RAWPY, has_picture_signature
 from pixsearch.pictures import open_header, open_picture
 from pixsearch.storage import FileStamp
@@ -154,7 +155,7 @@ def test_without_rawpy_a_raw_file_is_a_failure_that_says_how_to_get_it(
     (tmp_path / "photo.dng").write_bytes(dng_bytes(red_above_blue()))
     monkeypatch.setitem(sys.modules, "rawpy", None)
 
-    loaded = load_file(os.fsencode(tmp_path / "photo.dng"), FileStamp(1, 1), True, 64, 300)
+    loaded = load_file(os.fsencode(tmp_path / "photo.dng"), FileStamp(1, 1), True, InputShape(64, 64, "squash"), 300)
 
     assert isinstance(loaded, FailedFile)
     assert loaded.reason == "a RAW file, which needs rawpy to be read: pip install 'pixsearch[raw]'"

@@ -9,6 +9,7 @@ from itertools import tee
 
 from pixsearch.decoding import DecodeLimits, DecodingPool, TaskFailure, decoding_pool
 from pixsearch.library.records import FailedFile
+from pixsearch.model.config import InputShape
 from pixsearch.storage import FileStamp, is_remote
 from pixsearch_indexer.load import LoadedFile, describe_file, load_file
 from pixsearch_indexer.metadata.sidecars import Sidecar
@@ -35,11 +36,11 @@ def loading_pool(limits: DecodeLimits, each_core: int = 1) -> AbstractContextMan
     return decoding_pool(limits, each_core, preload=[__name__])
 
 
-def load_ahead(pool: DecodingPool, files: Iterable[ToLoad], min_edge: int) -> Iterator[Loaded]:
+def load_ahead(pool: DecodingPool, files: Iterable[ToLoad], shape: InputShape) -> Iterator[Loaded]:
     """Yield what `load` returns for each file, in order. Only some of the results are held at a time."""
 
-    def task(file: ToLoad, *, decode: bool) -> tuple[ToLoad, bool, int, int]:
-        return file, decode, min_edge, pool.limits.megapixels
+    def task(file: ToLoad, *, decode: bool) -> tuple[ToLoad, bool, InputShape, int]:
+        return file, decode, shape, pool.limits.megapixels
 
     files, again = tee(files)
     for file, loaded in zip(
@@ -57,8 +58,8 @@ def load_ahead(pool: DecodingPool, files: Iterable[ToLoad], min_edge: int) -> It
         yield loaded
 
 
-def load(file: ToLoad, decode: bool, min_edge: int, megapixels: int) -> Loaded:
+def load(file: ToLoad, decode: bool, shape: InputShape, megapixels: int) -> Loaded:
     """Load one file; runs in a worker process."""
     if file.described_as is not None:
         return describe_file(file.path, file.stamp, file.described_as, megapixels, file.sidecars)
-    return load_file(file.path, file.stamp, decode, min_edge, megapixels, file.sidecars)
+    return load_file(file.path, file.stamp, decode, shape, megapixels, file.sidecars)

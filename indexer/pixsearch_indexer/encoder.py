@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pixsearch.library.records import NewContent
 from pixsearch.model.checkpoints import CONFIG_FILE, checkpoint_name, fingerprint
-from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.config import InputShape, PixelBertConfig
 from pixsearch.model.gpu_drivers import may_have_gpu
 from pixsearch.model.graphs import load_graphs
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
 
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_indexer.load import DecodedPicture
@@ -34,11 +34,15 @@ class Encoder(Protocol):
     def embedding_size(self) -> int: ...
 
     @property
-    def input_size(self) -> int:
-        """Edge in pixels of what the network sees; a picture need not be decoded larger than that."""
+    def input_shape(self) -> InputShape:
+        """What size the network sees pictures in: they are brought to it where they are decoded."""
 
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
-        """Embeddings [n, embedding_size], L2-normalised, and the packed pixel grid of each picture."""
+    def prepare_for_pictures(self) -> None:
+        """Begin to load what encoding needs, while the first pictures are decoded."""
+
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
+        """Encode pictures [rows, columns, 3] of that size: embeddings [n, embedding_size], L2-normalised, and the
+        packed pixel grid of each."""
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[n, embedding_size], L2-normalised."""
@@ -54,7 +58,7 @@ def encode_pictures(encoder: Encoder, pictures: Mapping[bytes, DecodedPicture]) 
         return {}
     import numpy as np  # for those who have something to encode
 
-    embeddings, grids = encoder.encode_pictures([decoded.picture for decoded in pictures.values()])
+    embeddings, grids = encoder.encode_pixels([decoded.pixels for decoded in pictures.values()])
     return {
         digest: NewContent(digest, decoded.size_bytes, decoded.metadata, embedding, grid)
         if np.isfinite(embedding).all() and embedding.any()
@@ -64,7 +68,7 @@ def encode_pictures(encoder: Encoder, pictures: Mapping[bytes, DecodedPicture]) 
 
 
 class CheckpointEncoder:
-    """The model in a checkpoint's folder, loaded when the first picture comes: most runs find nothing new."""
+    """The model in a checkpoint's folder, loaded when there is something to encode: most runs find nothing new."""
 
     def __init__(self, folder: Path) -> None:
         """Raises CheckpointInvalid, also where this machine could not run it: before a library is bound to it."""
@@ -74,21 +78,32 @@ class CheckpointEncoder:
         self.name = checkpoint_name(folder)
         self.fingerprint = fingerprint(folder)
         self.embedding_size = config.embedding_size
-        self.input_size = config.input_size
+        self.input_shape = config.input_shape
         self._folder = folder
-        self._runtime: PixelBertRuntime | None = None
+        self._loading: Future[PixelBertRuntime] | None = None
 
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
+    def prepare_for_pictures(self) -> None:
+        """See `Encoder`. An error is raised by what needs the model."""
+        if self._loading is None:
+            self._loading = ThreadPoolExecutor(1).submit(_load, self._folder)
+
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
         """See `Encoder`. Raises CheckpointInvalid."""
-        return self._loaded().encode_pictures(pictures)
+        return self._loaded().encode_pixels(pixels)
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `Encoder`. Raises CheckpointInvalid."""
         return self._loaded().embed_texts(texts)
 
     def _loaded(self) -> PixelBertRuntime:
-        if self._runtime is None:
-            from pixsearch.model.runtime import PixelBertRuntime  # which imports what computes: OpenVINO, or torch
+        self.prepare_for_pictures()
+        assert self._loading is not None
+        return self._loading.result()
 
-            self._runtime = PixelBertRuntime(self._folder)
-        return self._runtime
+
+def _load(folder: Path) -> PixelBertRuntime:
+    from pixsearch.model.runtime import PixelBertRuntime  # OpenVINO, or torch: up to seconds
+
+    runtime = PixelBertRuntime(folder)
+    runtime.prepare_for_pictures()
+    return runtime

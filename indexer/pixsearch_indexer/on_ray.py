@@ -102,7 +102,7 @@ class _EncodingActor:
 
     def __call__(self, rows: Rows) -> Rows:
         files = (pickle.loads(file) for file in rows["file"])
-        loaded = list(load_ahead(self._pool, files, self._encoder.input_size))
+        loaded = list(load_ahead(self._pool, files, self._encoder.input_shape))
         return {"loaded": np.array([pickle.dumps(one) for one in encode(self._encoder, loaded)], dtype=object)}
 
 

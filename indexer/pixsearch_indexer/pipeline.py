@@ -53,7 +53,18 @@ def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -
     if (first := next(files, None)) is None:
         return
     with loading_pool(limits, FOR_OBJECTS if is_remote(first.path) else 1) as pool:
-        yield from load_ahead(pool, chain([first], files), encoder.input_size)
+        yield from load_ahead(pool, _preparing(encoder, chain([first], files)), encoder.input_shape)
+
+
+def _preparing(encoder: Encoder, files: Iterator[ToLoad]) -> Iterator[ToLoad]:
+    """Yield the files; the encoder prepares from the first one that is sure to be decoded."""
+    for file in files:
+        if not file.encoded:
+            encoder.prepare_for_pictures()
+            yield file
+            break
+        yield file
+    yield from files
 
 
 def index_folder(

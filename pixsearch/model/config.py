@@ -58,6 +58,26 @@ class Calibration:
         return cls(Curve.of(values["joint"]), Curve.of(values["late"]))
 
 
+@dataclass(frozen=True, slots=True)
+class InputShape:
+    """The fields of a `PixelBertConfig` that say what size of picture the CNN sees, for processes that only decode."""
+
+    input_size: int
+    longest_edge: int
+    resize: str
+
+    def picture_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the width and height of what the CNN sees of a picture of that size.
+
+        Squashed to a square, or its shorter edge brought to `input_size` and its longer one to at most `longest_edge`
+        (the paper's 800 and 1333), both to the nearest multiple of the CNN's stride: no cell stands for padding.
+        """
+        if self.resize == "squash":
+            return self.input_size, self.input_size
+        scale = min(self.input_size / min(width, height), self.longest_edge / max(width, height))
+        return tuple(max(1, round(edge * scale / STRIDE)) * STRIDE for edge in (width, height))  # type: ignore[return-value]
+
+
 @dataclass(frozen=True)
 class PixelBertConfig:
     """The numbers of a Pixel-BERT. The defaults are MiniLM's Transformer on EfficientNet-Lite2.
@@ -94,16 +114,13 @@ class PixelBertConfig:
     calibration: Calibration | None = None
     """Made by `pixsearch calibrate`."""
 
-    def picture_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of what the CNN sees of a picture of that size.
+    @property
+    def input_shape(self) -> InputShape:
+        return InputShape(self.input_size, self.longest_edge, self.resize)
 
-        Squashed to a square, or its shorter edge brought to `input_size` and its longer one to at most `longest_edge`
-        (the paper's 800 and 1333), both to the nearest multiple of the CNN's stride: no cell stands for padding.
-        """
-        if self.resize == "squash":
-            return self.input_size, self.input_size
-        scale = min(self.input_size / min(width, height), self.longest_edge / max(width, height))
-        return tuple(max(1, round(edge * scale / STRIDE)) * STRIDE for edge in (width, height))  # type: ignore[return-value]
+    def picture_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the width and height of what the CNN sees of a picture of that size; see `InputShape`."""
+        return self.input_shape.picture_size(width, height)
 
     def grid_size(self, width: int, height: int) -> tuple[int, int]:
         """Rows and columns of the pixel grid of a picture of that size."""

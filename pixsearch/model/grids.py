@@ -24,7 +24,8 @@ def pack_grid(grid: NDArray[np.float32]) -> bytes:
     values = np.rint(np.clip(grid, 0, None) / scale).astype(np.uint8).ravel()
     kept = values != 0
     head = scale.astype("<f4").tobytes() + np.uint32(values.size).astype("<u4").tobytes()
-    packed: bytes = head + np.packbits(kept).tobytes() + values[kept].tobytes()
+    # By indices: by the mask itself it takes numpy twice as long.
+    packed: bytes = head + np.packbits(kept).tobytes() + values[np.flatnonzero(kept)].tobytes()
     return packed
 
 

@@ -15,6 +15,7 @@ from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import CONFIG_FILE, TOKENIZER_FILE
 from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.words import read_words, write_words
+from pixsearch.pictures import resized
 
 
 class PixelBertProcessor:
@@ -32,11 +33,7 @@ class PixelBertProcessor:
 
     def resize(self, picture: Image.Image) -> Image.Image:
         """An RGB picture at the size in which the CNN sees it."""
-        size = self.config.picture_size(*picture.size)
-        if picture.size == size:
-            return picture
-        # reducing_gap: a first cheap shrink, so that a 50-megapixel photo does not cost a 50-megapixel filter.
-        return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+        return resized(picture, self.config.picture_size(*picture.size))
 
     def words(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Sentences -> ids and mask [batch, words], padded to the longest; the mask is True where a token stands."""

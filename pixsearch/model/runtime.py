@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
-from pixsearch.model.config import Stage
+from pixsearch.model.config import InputShape, Stage
 from pixsearch.model.gpu_drivers import NVIDIA, may_have_gpu
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.late_scores import ReadText, late_scores
@@ -84,6 +84,11 @@ class PixelBertRuntime:
         for name in ("read_texts", "map_pixels", "match"):
             self._forwards.prepare(name, kept_only=kept_only)
 
+    def prepare_for_pictures(self) -> None:
+        """Load what pictures will need."""
+        width, height = self.input_shape.picture_size(1, 1)
+        self.encode_pixels([np.zeros((height, width, 3), np.uint8)])
+
     @property
     def embedding_size(self) -> int:
         return self._config.embedding_size
@@ -94,17 +99,26 @@ class PixelBertRuntime:
         return self._config.input_size
 
     @property
+    def input_shape(self) -> InputShape:
+        """What size the CNN sees a picture in."""
+        return self._config.input_shape
+
+    @property
     def default_order(self) -> Literal["match", "similarity"]:
         """What orders results best, by the validation set the model was measured on."""
         return "match" if self._config.rerank else "similarity"
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
         """RGB pictures -> unit embeddings [pictures, embedding_size] and packed pixel grids, for `match`."""
-        pixels = [np.asarray(self._processor.resize(picture)) for picture in pictures]
+        return self.encode_pixels([np.asarray(self._processor.resize(picture)) for picture in pictures])
+
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
+        """Encode the pixels [rows, columns, 3] of pictures that already have the size of `input_shape`; see
+        `encode_pictures`."""
         by_size: dict[tuple[int, ...], list[int]] = {}
         for place, picture in enumerate(pixels):
             by_size.setdefault(picture.shape, []).append(place)
-        embeddings = np.empty((len(pictures), self.embedding_size), np.float32)
+        embeddings = np.empty((len(pixels), self.embedding_size), np.float32)
         packed: dict[int, bytes] = {}
         for same in by_size.values():  # together only what has one size: the CNN never sees padding
             for part in _parts(len(same), self._forwards.pictures_at_once):
@@ -112,7 +126,7 @@ class PixelBertRuntime:
                 grids = self._forwards.run("encode_pictures", np.stack([pixels[place] for place in places]))
                 embeddings[places] = self._embed_grids(grids)
                 packed.update(zip(places, map(pack_grid, grids), strict=True))
-        return embeddings, [packed[place] for place in range(len(pictures))]
+        return embeddings, [packed[place] for place in range(len(pixels))]
 
     def embed_grid(self, grid: bytes) -> Floats:
         """A packed pixel grid -> the unit embedding of its picture [embedding_size]."""

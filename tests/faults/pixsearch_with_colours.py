@@ -18,7 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 import pixsearch.model.checkpoints
 import pixsearch_indexer
@@ -32,14 +32,14 @@ class SlowColours(ColourRuntime):
         super().__init__() if version == "1" else super().__init__(hashlib.sha256(version.encode()).hexdigest())
         self.name = folder.name
 
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
         if log := os.environ.get("COLOURS_LOG"):
             with Path(log).open("a") as file:
-                for picture in pictures:
-                    red, green, blue = np.asarray(picture)[0, 0]
+                for picture in pixels:
+                    red, green, blue = picture[0, 0]
                     file.write(f"{time.time()} {red},{green},{blue}\n")
-        time.sleep(float(os.environ.get("COLOURS_PACE_S", "0")) * len(pictures))
-        return super().encode_pictures(pictures)
+        time.sleep(float(os.environ.get("COLOURS_PACE_S", "0")) * len(pixels))
+        return super().encode_pixels(pixels)
 
 
 if __name__ == "__main__":

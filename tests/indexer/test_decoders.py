@@ -12,6 +12,7 @@ from PIL import Image
 
 from pixsearch.decoding import DecodeLimits
 from pixsearch.library.records import FailedFile
+from pixsearch.model.config import InputShape
 from pixsearch.storage import FileStamp
 from pixsearch_indexer import decoders
 from pixsearch_indexer.decoders import Loaded, ToLoad, load, load_ahead, loading_pool
@@ -23,7 +24,7 @@ STAMP = FileStamp(1, 1)
 
 def load_all(files: list[ToLoad], limits: DecodeLimits) -> list[Loaded]:
     with loading_pool(limits) as pool:
-        return list(load_ahead(pool, files, min_edge=8))
+        return list(load_ahead(pool, files, InputShape(8, 8, "squash")))
 
 
 def to_load(path: Path) -> ToLoad:

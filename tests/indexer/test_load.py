@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,18 @@ import pytest
 from PIL import Image
 
 from pixsearch.library.records import FailedFile
+from pixsearch.model.config import InputShape
 from pixsearch.storage import FileStamp, stamp_of
 from pixsearch_indexer.load import LoadedFile, describe_file, load_file
 from tests.conftest import without_privileges
 from tests.photos import make_photo, noise_bytes
 
 STAMP = FileStamp(1, 1)
+SHAPE = InputShape(64, 64, "squash")
 
 
-def load(path: Path, **arguments: int) -> LoadedFile | FailedFile | None:
-    return load_file(os.fsencode(path), STAMP, True, **({"min_edge": 64, "megapixels": 300} | arguments))  # type: ignore[arg-type]
+def load(path: Path, shape: InputShape = SHAPE, megapixels: int = 300) -> LoadedFile | FailedFile | None:
+    return load_file(os.fsencode(path), STAMP, True, shape, megapixels)
 
 
 def red_above_blue(format: str) -> bytes:
@@ -64,7 +67,7 @@ def test_a_digest_can_be_had_without_decoding(tmp_path: Path) -> None:
     file.write_bytes(b"nothing that could be decoded")
     digest = hashlib.blake2b(b"nothing that could be decoded", digest_size=32).digest()
 
-    assert load_file(os.fsencode(file), STAMP, False, 64, 300) == LoadedFile(os.fsencode(file), STAMP, digest, None)
+    assert load_file(os.fsencode(file), STAMP, False, SHAPE, 300) == LoadedFile(os.fsencode(file), STAMP, digest, None)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "TIFF", "PPM"])
@@ -72,19 +75,49 @@ def test_a_file_cut_behind_its_middle_is_taken_as_far_as_it_goes_and_marked(tmp_
     whole = red_above_blue(format)
     (tmp_path / "cut").write_bytes(whole[: len(whole) * 7 // 10])
 
-    loaded = load(tmp_path / "cut")
+    loaded = load(tmp_path / "cut", InputShape(320, 1333, "shorter_edge"))
 
     assert isinstance(loaded, LoadedFile)
     assert loaded.decoded is not None
-    share, picture = loaded.decoded.metadata.share_decoded, loaded.decoded.picture
+    share, pixels = loaded.decoded.metadata.share_decoded, loaded.decoded.pixels
     assert share == pytest.approx(0.7, abs=0.08)
     assert (loaded.decoded.metadata.width, loaded.decoded.metadata.height) == (640, 480)
-    assert picture.height / picture.width == pytest.approx(share * 480 / 640, rel=0.05)
+    assert pixels.shape[0] / pixels.shape[1] == pytest.approx(share * 480 / 640, rel=0.05)
     # No row is made up: one half is there whole (in BMP the lower one), some of the other, and no grey.
-    rows = np.asarray(picture, dtype=np.float32).mean(axis=1)
+    rows = pixels.mean(axis=1, dtype=np.float32)
     redness = rows[:, 0] - rows[:, 2]
     assert (redness < -100).mean() == pytest.approx((0.5 if format == "BMP" else share - 0.5) / share, abs=0.05)
     assert (redness > 100).mean() == pytest.approx((share - 0.5 if format == "BMP" else 0.5) / share, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows_and_columns"),
+    [
+        (InputShape(64, 64, "squash"), (64, 64)),
+        (InputShape(96, 1333, "shorter_edge"), (96, 128)),
+        # 106.7 x 80 to the nearest multiples of 32. Resized again, it would be 128 wide.
+        (InputShape(80, 1333, "shorter_edge"), (64, 96)),
+    ],
+)
+@pytest.mark.parametrize("size", [(640, 480), (64, 48)])
+def test_a_picture_comes_in_the_size_that_the_network_sees(
+    tmp_path: Path, shape: InputShape, rows_and_columns: tuple[int, int], size: tuple[int, int]
+) -> None:
+    Image.new("L", size, 200).save(tmp_path / "grey.png")
+
+    loaded = load(tmp_path / "grey.png", shape)
+
+    assert isinstance(loaded, LoadedFile)
+    assert loaded.decoded is not None
+    assert (loaded.decoded.metadata.width, loaded.decoded.metadata.height) == size
+    assert loaded.decoded.pixels.shape == (*rows_and_columns, 3)
+    assert (loaded.decoded.pixels == 200).all()
+
+
+def test_a_picture_is_all_that_leaves_the_process_that_decodes_it(tmp_path: Path) -> None:
+    Image.new("RGB", (640, 480)).save(tmp_path / "large profile.png", icc_profile=bytes(1_000_000), compress_level=0)
+
+    assert len(pickle.dumps(load(tmp_path / "large profile.png"))) < 64 * 64 * 3 + 2000
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "BMP", "TIFF", "PPM", "WEBP", "GIF"])

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from pixsearch import Library
 from pixsearch.errors import PixsearchError
@@ -37,11 +36,11 @@ class SlowColours(ColourRuntime):
         super().__init__()
         self._said = said
 
-    def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[NDArray[np.float32], list[bytes]]:
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
         with self._said.open("a") as file:
             file.write(f"{os.getpid()}\n")
-        time.sleep(0.05 * len(pictures))
-        return super().encode_pictures(pictures)
+        time.sleep(0.05 * len(pixels))
+        return super().encode_pixels(pixels)
 
 
 @pytest.fixture(scope="module")

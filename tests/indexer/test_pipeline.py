@@ -33,6 +33,7 @@ def test_every_photo_is_encoded_and_found(library: Library, runtime: ColourRunti
     report = index_folders(library, runtime, [photos])
 
     assert report == IndexReport(found=5, encoded=5)
+    assert runtime.prepared_for_pictures
     assert found_by(library, "blue") == ["blue.png"]
 
 
@@ -49,7 +50,7 @@ def test_a_renamed_photo_is_not_encoded_again(indexed: Library, runtime: ColourR
     report = index_folders(indexed, runtime, [photos])
 
     assert report == IndexReport(found=5, unchanged=4, reused=1, forgotten=1)
-    assert runtime.pictures_encoded == 0
+    assert (runtime.pictures_encoded, runtime.prepared_for_pictures) == (0, False)
     assert found_by(indexed, "red") == ["rouge.png"]
 
 

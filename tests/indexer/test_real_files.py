@@ -16,6 +16,7 @@ import pytest
 
 from pixsearch.library.precedence import merged
 from pixsearch.library.records import Metadata
+from pixsearch.model.config import InputShape
 from pixsearch.pictures import open_header, open_picture
 from pixsearch.storage import FileStamp, stamp_of
 from pixsearch_indexer.load import LoadedFile, load_file
@@ -59,11 +60,11 @@ def test_a_photo_says_what_other_programs_read_in_it(check: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("check", checks("indexed") + checks("same_as"))
 def test_a_picture_that_others_can_read_is_read(check: dict[str, Any]) -> None:
-    loaded = load_file(os.fsencode(FOLDER / check["file"]), FileStamp(1, 1), True, 64, 300)
+    loaded = load_file(os.fsencode(FOLDER / check["file"]), FileStamp(1, 1), True, InputShape(64, 64, "squash"), 300)
 
     assert isinstance(loaded, LoadedFile), loaded
     assert loaded.decoded is not None
-    assert loaded.decoded.picture.mode == "RGB"
+    assert loaded.decoded.pixels.shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("check", checks("same_as"))

@@ -20,7 +20,7 @@ from pixsearch import Library
 from pixsearch_indexer import index_folders
 
 class NoEncoder:
-    name, fingerprint, embedding_size, input_size = "colours", "c0" * 32, 3, 8
+    name, fingerprint, embedding_size = "colours", "c0" * 32, 3
 
 with Library.open(Path(sys.argv[1])) as library:
     print(index_folders(library, NoEncoder(), []).unchanged)

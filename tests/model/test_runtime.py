@@ -20,6 +20,7 @@ from pixsearch.model.config import Calibration, Curve
 from pixsearch.model.grids import unpack_grids
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.model.tensors import picture_tensors, word_tensors
+from pixsearch.pictures import resized
 from pixsearch.search.cascade import read_every_pair
 from pixsearch.search.runtime import Floats
 
@@ -63,6 +64,18 @@ def test_pictures_and_texts_become_unit_vectors_and_grids_become_bytes(
         assert vectors.dtype == np.float32
         assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
     assert unpack_grids(grids, 1280)[0].shape == (3, 2 * 2, 1280)
+
+
+def test_pixels_of_the_networks_size_have_the_features_of_their_pictures(
+    runtime: PixelBertRuntime, pictures: list[Image.Image]
+) -> None:
+    expected, expected_grids = runtime.encode_pictures(pictures)
+
+    pixels = [np.asarray(resized(picture, runtime.input_shape.picture_size(*picture.size))) for picture in pictures]
+    embeddings, grids = runtime.encode_pixels(pixels)
+
+    assert embeddings.tobytes() == expected.tobytes()
+    assert grids == expected_grids
 
 
 def test_a_stored_grid_has_the_embedding_of_its_picture(runtime: PixelBertRuntime, pictures: list[Image.Image]) -> None:
