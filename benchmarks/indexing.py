@@ -69,12 +69,12 @@ def measure(pictures: Path, photos: int, rounds: int) -> list[Row]:
     for name, takens in taken.items():
         one = median(takens)
         print(f"{name:16} {one.seconds:7.2f} s {photos / one.seconds:8.1f} photos/s, peak {one.peak_mb:,.0f} MB")
-    ours, rclips = (photos / median(taken[f"{program} first"]).seconds for program in ("pixsearch", "rclip"))
-    share = ours / floor
-    print(f"pixsearch / rclip {ours / rclips:.2f}; floor {floor:.1f} photos/s, of which pixsearch reaches {share:.0%}")
+    speed, rclips = (photos / median(taken[f"{program} first"]).seconds for program in ("pixsearch", "rclip"))
+    share = speed / floor
+    print(f"pixsearch / rclip {speed / rclips:.2f}; floor {floor:.1f} photos/s, of which pixsearch reaches {share:.0%}")
     return [
-        Row("index", ours, "photos/s", "rclip", rclips),
-        Row("index", ours, "photos/s", "the floor", floor),
+        Row("index", speed, "photos/s", "rclip", rclips),
+        Row("index", speed, "photos/s", "the floor", floor),
     ]
 
 
