@@ -23,7 +23,7 @@ def ordered_by_late(candidates: int, hits: int = 0) -> int:
 
 
 def best_first(scores: Floats, decimals: int) -> Indices:
-    """Return the places of scores [items], the best first; equal ones stay in their order.
+    """Return the indices of scores [items], the best first; equal ones stay in their order.
 
     Rounded, since the last digits depend on how many pairs go through the network together.
     """
@@ -32,12 +32,12 @@ def best_first(scores: Floats, decimals: int) -> Indices:
 
 
 def best_by_late(late: Floats) -> Indices:
-    """Return the places of late scores [items], the best first."""
+    """Return the indices of late scores [items], the best first."""
     return best_first(late, 5)
 
 
 def best_by_match(logits: Floats) -> Indices:
-    """Return the places of ITM logits [items], the best first."""
+    """Return the indices of ITM logits [items], the best first."""
     return best_first(logits, 4)
 
 
@@ -51,9 +51,9 @@ class CascadeScores:
     order: Indices  # [items], the best first: those that the joint stream read, then the others by late score
     read: NDArray[np.bool_]  # [items], True where the joint stream read the item
 
-    def match_of(self, place: int) -> float | None:
+    def match_of(self, index: int) -> float | None:
         """Return the match of an item; None where the joint stream did not read it."""
-        return float(self.match[place]) if self.read[place] else None
+        return float(self.match[index]) if self.read[index] else None
 
 
 def cascade(
@@ -65,7 +65,7 @@ def cascade(
         late: [parts, items], the items in the order of the first stage.
         weights: of the parts [parts].
         candidates: how many items are read.
-        match: a part, the places of items, and the late scores of both -> ITM logits [places].
+        match: a part, indices of items, and the late scores of both -> ITM logits [indices].
     """
     factors = np.array(weights, np.float32)
     by_late = best_by_late(factors @ late)
@@ -88,8 +88,8 @@ def rerank_pictures(
 ) -> CascadeScores:
     """Run the second stage for texts with these weights on pictures [pictures], given by their grids and embeddings."""
 
-    def match(part: int, places: Indices, late: Floats) -> Floats:
-        return runtime.match([texts[part]], [grids[place] for place in places], late)
+    def match(part: int, indices: Indices, late: Floats) -> Floats:
+        return runtime.match([texts[part]], [grids[index] for index in indices], late)
 
     return cascade(runtime.late_scores(texts, grids, embeddings), weights, candidates, match)
 
@@ -105,8 +105,8 @@ def rerank_texts(
     """Run the second stage for pictures with these weights on texts."""
     read = runtime.read_texts(texts)
 
-    def match(part: int, places: Indices, late: Floats) -> Floats:
-        return runtime.match([read[place] for place in places], [grids[part]], late)
+    def match(part: int, indices: Indices, late: Floats) -> Floats:
+        return runtime.match([read[index] for index in indices], [grids[part]], late)
 
     return cascade(runtime.late_scores(read, grids, embeddings).T, weights, candidates, match)
 

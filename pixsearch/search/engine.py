@@ -85,8 +85,8 @@ class SearchEngine:
         probabilities = self._probabilities(scores, main)
         order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
         hits: list[Hit] = []
-        for place in _likely_first(order, probabilities)[:k]:
-            one = found[place]
+        for index in _likely_first(order, probabilities)[:k]:
+            one = found[index]
             candidates = _with_files_in_front(one.candidate)
             shown = [(candidates[0], candidates[0].paths[1:])]
             if query.duplicates == "show":
@@ -97,9 +97,9 @@ class SearchEngine:
                     path=candidate.paths[0],
                     rank=rank,
                     similarity=one.similarity,
-                    similarity_rank=place + 1,
-                    match=None if scores is None else scores.match_of(place),
-                    probability=None if probabilities is None else float(probabilities[place]),
+                    similarity_rank=index + 1,
+                    match=None if scores is None else scores.match_of(index),
+                    probability=None if probabilities is None else float(probabilities[index]),
                     metadata=candidate.metadata,
                     copies=copies,
                     similar=tuple(path for candidate in one.similar for path in candidate.paths),
@@ -117,7 +117,7 @@ class SearchEngine:
             raise UsageError("texts are found by pictures alone", "Give a picture (--image), and no words or filters")
         if k < 1:
             raise UsageError(f"{k} hits are too few", "Ask for 1 or more")
-        main = next((place for place, part in enumerate(query.parts) if part.weight > 0), None)
+        main = next((index for index, part in enumerate(query.parts) if part.weight > 0), None)
         if query.threshold is not None and main is None:
             raise UsageError("only a picture that is looked for has a probability", "Leave the threshold out")
         if not self._has_features():
@@ -136,15 +136,15 @@ class SearchEngine:
         order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
         return [
             TextHit(
-                text=found[place].text,
+                text=found[index].text,
                 rank=rank,
-                similarity=found[place].similarity,
-                similarity_rank=place + 1,
-                match=None if scores is None else scores.match_of(place),
-                probability=None if probabilities is None else float(probabilities[place]),
-                sources=found[place].sources,
+                similarity=found[index].similarity,
+                similarity_rank=index + 1,
+                match=None if scores is None else scores.match_of(index),
+                probability=None if probabilities is None else float(probabilities[index]),
+                sources=found[index].sources,
             )
-            for rank, place in enumerate(_likely_first(order, probabilities)[:k], start=1)
+            for rank, index in enumerate(_likely_first(order, probabilities)[:k], start=1)
         ]
 
     def unknown_words(self, query: Query) -> tuple[str, ...]:
@@ -184,8 +184,8 @@ class SearchEngine:
     def _order(
         self, count: int, scores: CascadeScores | None, probabilities: Floats | None, threshold: float | None
     ) -> list[int]:
-        """Places of the first stage, as the second one orders them where it does, without those that are less probable
-        than the threshold."""
+        """Return the indices of the candidates, in the order of the second stage where there is one, without those that
+        are less probable than the threshold."""
         order = list(range(count)) if scores is None else scores.order.tolist()
         if probabilities is None:
             if threshold is None or not order:
@@ -194,7 +194,7 @@ class SearchEngine:
                 f"the model {self._runtime.name} has no calibrated probabilities",
                 "Make them with pixsearch calibrate, or leave the threshold out",
             )
-        return [place for place in order if probabilities[place] >= (threshold or 0)]
+        return [index for index in order if probabilities[index] >= (threshold or 0)]
 
     def _orders_by_match(self, query: Query) -> bool:
         if query.rerank is not None or not query.words:
@@ -272,11 +272,11 @@ class SearchEngine:
         embeddings = np.stack([one.candidate.embedding for one in found])
         near = embeddings @ embeddings.T >= MAY_BE_ALIKE
         np.fill_diagonal(near, False)
-        grids = self._library.grids([found[place].candidate.content_id for place in np.flatnonzero(near.any(axis=1))])
+        grids = self._library.grids([found[index].candidate.content_id for index in np.flatnonzero(near.any(axis=1))])
         kept: dict[int, _Found] = {}
-        for place, one in enumerate(found):
+        for index, one in enumerate(found):
             grid = grids.get(one.candidate.content_id)
-            for earlier in np.flatnonzero(near[place, :place]).tolist():
+            for earlier in np.flatnonzero(near[index, :index]).tolist():
                 other = kept.get(earlier)
                 other_grid = None if other is None else grids.get(other.candidate.content_id)
                 if other is None or grid is None or other_grid is None:
@@ -285,17 +285,17 @@ class SearchEngine:
                     other.similar.append(one.candidate)
                     break
             else:
-                kept[place] = one
+                kept[index] = one
         similarities = {one.candidate.content_id: one.similarity for one in found}
         return [_shown_by_its_best(one, similarities) for one in kept.values()]
 
 
 def _likely_first(order: list[int], probabilities: Floats | None) -> list[int]:
-    """The same places, those whose probability is likely before the others: the order need not be that of the
+    """The same indices, those whose probability is likely before the others: the order need not be that of the
     probability, where similarity orders or where a query has further parts."""
     if probabilities is None:
         return order
-    return sorted(order, key=lambda place: not probabilities[place] >= LIKELY_FROM)
+    return sorted(order, key=lambda index: not probabilities[index] >= LIKELY_FROM)
 
 
 def _shipped_runtime() -> Runtime:
@@ -313,7 +313,7 @@ def _nearest_first(one: _Found) -> tuple[float, bytes]:
 def _shown_by_its_best(group: _Found, similarities: Mapping[int, float]) -> _Found:
     """Let the picture with the most pixels stand for a group, of equal ones one with a date, of those the nearest.
 
-    A thumbnail is often nearer to the words than what it was made of. The group keeps its place: that of its nearest.
+    A thumbnail is often nearer to the words than what it was made of. The group keeps its rank: that of its nearest.
     """
 
     def rank(candidate: Candidate) -> tuple[int, bool, float]:
@@ -334,5 +334,5 @@ def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
     If any of them exists, missing photos are left out: a drive was unplugged, or has another mount point.
     """
     passing = len(candidate.paths) if candidate.passing < 0 else max(candidate.passing, 1)
-    there = [place for place in range(passing) if may_exist(candidate.paths[place])]
-    return [candidate.shown_first(place) for place in there or range(passing)]
+    there = [index for index in range(passing) if may_exist(candidate.paths[index])]
+    return [candidate.shown_first(index) for index in there or range(passing)]

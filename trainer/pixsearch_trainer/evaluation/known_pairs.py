@@ -99,14 +99,14 @@ def caption_pairs(runtime: Runtime, encoded: EncodedPictures, on_progress: Progr
         album = encoded.part(start)
         own = album.pictures[picture]
         true = [*own.captions[:1], *own.queries[:1]]
-        said = runtime.read_texts([*true, *(own.near_misses if unsure else ())])
+        mine = runtime.read_texts([*true, *(own.near_misses if unsure else ())])
         group = start.start + picture
-        late, logits = read_every_pair(runtime, said, album.grids[picture : picture + 1], album.embeddings[[picture]])
+        late, logits = read_every_pair(runtime, mine, album.grids[picture : picture + 1], album.embeddings[[picture]])
         rows += [
             (logit, score, index < len(true), index >= len(true), texts + index, group)
             for index, (logit, score) in enumerate(zip(logits.tolist(), late.tolist(), strict=True))
         ]
-        for index, text in enumerate(said[: len(true)]):
+        for index, text in enumerate(mine[: len(true)]):
             others = np.argsort(-(album.embeddings @ text.embedding), kind="stable")
             others = others[others != picture][unsure:_NEAREST:_EVERY]
             if len(others):
@@ -114,7 +114,7 @@ def caption_pairs(runtime: Runtime, encoded: EncodedPictures, on_progress: Progr
                 late, logits = read_every_pair(runtime, [text], grids, album.embeddings[others])
                 pairs = zip(logits.tolist(), late.tolist(), strict=True)
                 rows += [(logit, score, False, False, texts + index, group) for logit, score in pairs]
-        texts += len(said)
+        texts += len(mine)
         on_progress(Progress("matching captions", group + 1, len(encoded.pictures)))
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     right, near, queries, groups = columns[2:]
