@@ -177,15 +177,6 @@ def test_a_checkpoint_that_was_not_calibrated_has_no_probabilities(runtime: Pixe
     assert runtime.probability(np.zeros(2, dtype=np.float32), "joint") is None
 
 
-def test_a_checkpoint_whose_joint_stream_alone_was_calibrated_has_no_other_probabilities(
-    speaking: Path, tmp_path: Path
-) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(1.0, 0.0), Curve(1.0, 0.0)))
-
-    assert runtime.probability(np.zeros(2, dtype=np.float32), "joint") is not None
-    assert runtime.probability(np.zeros(2, dtype=np.float32), "late") is None
-
-
 def test_the_default_order_is_what_the_checkpoint_says(speaking: Path, tmp_path: Path) -> None:
     assert calibrated(speaking, tmp_path / "first-stage", None, rerank=False).default_order == "similarity"
 
