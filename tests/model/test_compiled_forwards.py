@@ -35,7 +35,8 @@ from pixsearch.model.runtime import PixelBertRuntime
 runtime = PixelBertRuntime(Path(sys.argv[1]))
 grid = pack_grid(np.ones((4, 1280), np.float32))
 texts = runtime.read_texts(["a cat"])
-runtime.match(texts, [grid] * 2, runtime.late_scores(texts, [grid] * 2, runtime.read_texts(["a dog", "a cat"]))[0])
+[late] = runtime.late_scores(texts, [grid] * 2, runtime.embed_texts(["a dog", "a cat"]))
+runtime.match(texts, [grid] * 2, late)
 print(*sorted({"torch", "transformers", "torchvision", "openvino_telemetry.main"} & set(sys.modules)))
 """
 ON_A_GPU_WITHOUT_OPENVINO = """
