@@ -31,6 +31,8 @@ _AMONG_AT_ONCE = 10_000
 """Ids that a search names to the server, some 100 kB of text."""
 _GRPC = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
 """pymilvus asks idle servers every ten seconds whether they are there, for which Milvus Lite ends the connection."""
+_LITE_STARTS_S = 60
+"""Milvus Lite is a process that is started now; on a busy machine it takes longer than the ten seconds of a server."""
 _PLACE = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
 _AS_IN = "As in: milvus+http://host:19530/photos"
 _MOST_KEYWORDS, _LONGEST = 4096, 65_535
@@ -64,7 +66,10 @@ class MilvusIndex:
         with _Errors(place), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Milvus Lite has some about its own imports
             self._client = MilvusClient(
-                address.removeprefix("file://"), token=os.environ.get("PIXSEARCH_MILVUS_TOKEN", ""), grpc_options=_GRPC
+                address.removeprefix("file://"),
+                token=os.environ.get("PIXSEARCH_MILVUS_TOKEN", ""),
+                timeout=_LITE_STARTS_S if address.startswith("file://") else None,
+                grpc_options=_GRPC,
             )
             if not self._client.has_collection(self._name):
                 self._make(size)
