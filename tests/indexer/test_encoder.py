@@ -36,10 +36,15 @@ def test_an_indexed_photo_has_the_features_of_a_query_by_the_same_photo(tmp_path
 
 
 def test_a_model_that_cannot_be_loaded_is_an_error_once_it_is_needed(tmp_path: Path) -> None:
-    encoder = CheckpointEncoder(make_checkpoint_without_graphs(tmp_path))
+    encoder = CheckpointEncoder(make_tiny_checkpoint(tmp_path))
     (tmp_path / WEIGHTS_FILE).unlink()
 
     encoder.prepare_for_pictures()
 
     with pytest.raises(CheckpointInvalid):
         encoder.encode_pixels([])
+
+
+def test_a_checkpoint_without_graphs_is_refused_before_a_library_is_bound_to_it(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointInvalid, match="pixsearch add-graphs"):
+        CheckpointEncoder(make_checkpoint_without_graphs(tmp_path))
