@@ -17,6 +17,6 @@ def test_a_checkpoint_without_graphs_searches_once_they_are_added(
     added = run("add-graphs", folder)
     indexed = run("index", photos, "--model", folder)
 
-    assert f"Add them with pixsearch add-graphs {folder}" in refused.stderr
+    assert f"Add them with: pixsearch add-graphs {folder}" in refused.stderr
     assert (refused.exit_code, added.exit_code, indexed.exit_code) == (1, 0, 0)
     assert added.stdout == f"{folder / 'graphs.zip'}\n"
