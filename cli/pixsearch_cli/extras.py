@@ -8,7 +8,7 @@ from pixsearch.errors import PixsearchError
 
 
 def require(command: str, *packages: str) -> None:
-    """Check that packages of the extra `train` are installed. Raises PixsearchError that names those that are not."""
+    """Check that packages of the extra `train` are installed. Raises PixsearchError, which names the missing ones."""
     if missing := [name for name in packages if find_spec(name) is None]:
         raise PixsearchError(
             f"pixsearch {command} needs {', '.join(missing)}",

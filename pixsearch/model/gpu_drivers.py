@@ -10,5 +10,5 @@ DRIVERS = (NVIDIA, Path("/dev/dxg"), Path("/dev/kfd"))
 
 
 def may_have_gpu() -> bool:
-    """Return whether a GPU's driver is there, which is no proof of a GPU that torch can use."""
+    """Return whether a GPU's driver is present; torch may still find no GPU that it can use."""
     return any(driver.exists() for driver in DRIVERS)

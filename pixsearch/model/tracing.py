@@ -1,4 +1,4 @@
-"""Traces the forwards of a checkpoint into the graphs that travel with it. Needs torch, and is no part of a search."""
+"""Traces the forwards of a checkpoint into the graphs that travel with it. Needs torch; a search never runs it."""
 
 from __future__ import annotations
 

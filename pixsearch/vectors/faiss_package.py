@@ -8,8 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pixsearch.errors import PixsearchError
-
-_NVIDIA_DRIVER = Path("/dev/nvidiactl")
+from pixsearch.model.gpu_drivers import NVIDIA
 
 
 def require_faiss() -> None:
@@ -25,7 +24,7 @@ def require_faiss() -> None:
     folders = [] if spec is None else [Path(folder).parent for folder in spec.submodule_search_locations or ()]
     names = (name for folder in folders if folder.is_dir() for name in os.listdir(folder))  # noqa: PTH208  (no Paths)
     packages = {name[:9] for name in names if re.match(r"faiss_(cpu|gpu)[-_]", name)}  # also faiss-gpu-cu12
-    install = f"pip install 'pixsearch[{'gpu' if _NVIDIA_DRIVER.exists() else 'cpu'}]'"
+    install = f"pip install 'pixsearch[{'gpu' if NVIDIA.exists() else 'cpu'}]'"
     again = f"Install one again with: pip uninstall --yes faiss-cpu faiss-gpu && {install}"
     if len(packages) > 1:
         raise PixsearchError("faiss-cpu and faiss-gpu are both installed and overwrite each other", again)

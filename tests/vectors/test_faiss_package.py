@@ -23,7 +23,7 @@ BOTH = (
 
 @pytest.fixture(autouse=True)
 def _no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faiss_package, "_NVIDIA_DRIVER", tmp_path / "nvidiactl")
+    monkeypatch.setattr(faiss_package, "NVIDIA", tmp_path / "nvidiactl")
 
 
 @pytest.fixture
