@@ -221,12 +221,12 @@ def test_a_pack_can_be_packed_again_with_other_pictures(tmp_path: Path) -> None:
     assert bytes_of(second) == bytes_of(old)
 
 
-def test_threads_and_forked_processes_read_a_pack_side_by_side(tmp_path: Path) -> None:
+def test_threads_and_processes_read_a_pack_side_by_side(tmp_path: Path) -> None:
     grey = [make_photo(tmp_path / f"{level}.png", (level, level, level)) for level in range(0, 250, 5)]
     pictures = packed_files(written(tmp_path, captioned(*grey))) * 20
     expected = list(range(0, 250, 5)) * 20
 
-    with multiprocessing.get_context("fork").Pool(3) as processes, ThreadPoolExecutor(3) as threads:
+    with multiprocessing.get_context("forkserver").Pool(3) as processes, ThreadPoolExecutor(3) as threads:
         in_processes = processes.map_async(red_at_a_corner, pictures, chunksize=1)
         in_threads = list(threads.map(red_at_a_corner, pictures))
 

@@ -155,6 +155,7 @@ def packed_pixels(
             _Packed(pictures, processor, augmentation),
             batch_sampler=drawn(),  # any iterable will do
             num_workers=workers,
+            multiprocessing_context="forkserver" if workers else None,  # this process has threads; see decoding.py
             collate_fn=_collated,
             generator=torch.Generator(),  # else it draws a seed from the global one, and that at other moments
         )

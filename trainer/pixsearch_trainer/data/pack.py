@@ -92,7 +92,7 @@ def is_pack(file: FilePath) -> TypeGuard[Path]:
 
 
 def open_packed(picture: FilePath, min_edge: int | None = None) -> Image.Image:
-    """Return a picture of a pack as `open_picture` does; may be called in threads and in forked processes.
+    """Return a picture of a pack as `open_picture` does; may be called in threads and in processes.
 
     Raises DatasetError if the picture or the pack is damaged.
     """
@@ -116,9 +116,9 @@ def _reason(error: Exception) -> str:
 
 
 def _archive(file: Path) -> ZipFile:
-    """Return the archive, opened once by each process: a forked one would share the file position of its parent."""
+    """Return the archive, opened once."""
     found = file.stat()
-    return _open_archive(file, os.getpid(), found.st_ino, found.st_size, found.st_mtime_ns)
+    return _open_archive(file, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
