@@ -35,8 +35,8 @@ test: export LC_ALL := C.UTF-8
 test: export PYTHONUTF8 :=
 test: export PYTHONOPTIMIZE :=
 test: export PYTHONWARNINGS :=
-test: $(INSTALLED)  ## run the tests; SLOW=1 runs the slow ones too, ARGS="..." goes to pytest
-	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow",$(SIDE_BY_SIDE)) $(ARGS)
+test: $(INSTALLED)  ## run the tests, with SLOW=1 the slow ones; ARGS="..." goes to pytest
+	$(BIN)/python -m pytest $(if $(SLOW),-m slow,$(SIDE_BY_SIDE)) $(ARGS)
 
 model: $(INSTALLED) $(START)  ## make the checkpoint that ships; ARGS="--data FILE --images DIR ..." goes to pixsearch train
 	$(BIN)/pixsearch train --recipe shipped --out runs/shipped $(ARGS) \

@@ -31,7 +31,7 @@ from pixsearch.model.checkpoints import WEIGHTS_FILE
 from pixsearch.model.checkpoints import fingerprint as fingerprint_of
 from pixsearch.model.filling import FILLING, filled_graph
 from pixsearch.model.graphs import load_graphs
-from pixsearch.model.runtime import IN_FULL_PRECISION
+from pixsearch.model.number_formats import IN_FULL_PRECISION, IN_INT8, NumberFormats, cpu_flags, formats_of
 from pixsearch.settings import compiled_folder
 
 Bytes = NDArray[np.uint8]
@@ -46,21 +46,17 @@ class CompiledForwards:
 
     pictures_at_once, pairs_at_once = 8, 16  # what a core's cache holds: 8 pictures take two thirds of the time of 32
 
-    def __init__(self, folder: Path, fingerprint: str, number_format: str | None = None) -> None:
-        """`number_format` is f32 or bf16; None takes bf16 where the CPU multiplies it natively.
-
-        Raises CheckpointInvalid where the checkpoint has no graphs.
-        """
+    def __init__(self, folder: Path, fingerprint: str, formats: NumberFormats | None = None) -> None:
+        """`formats` are by default the fastest of this CPU. Raises CheckpointInvalid where there are no graphs."""
         self._checkpoint = folder
         self._core = openvino.Core()
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME"), *capabilities
-        # fp16, which ARM is faster in, is not taken: no such machine was at hand to compare its results on.
-        self._number_format = number_format or ("bf16" if "BF16" in capabilities else "f32")
+        self._formats = formats or formats_of(capabilities, cpu_flags())
         self._fingerprint, self._graphs = fingerprint, load_graphs(folder)
         kept_in = compiled_folder()
         graphs = hashlib.sha256(self._graphs).hexdigest()
-        how = str(FILLING), self._number_format, *sorted(IN_FULL_PRECISION)
+        how = str(FILLING), str(self._formats), *sorted(IN_FULL_PRECISION), *sorted(IN_INT8)
         key = _key(fingerprint, graphs, *how, openvino.__version__, *cpu)
         self._folder = None if kept_in is None else kept_in / key
         if self._folder is None:
@@ -102,15 +98,15 @@ class CompiledForwards:
 
     def _load(self, name: str) -> openvino.CompiledModel:
         """Raises CheckpointInvalid."""
-        # The number format has to be given again: it is not kept with what was compiled in it.
-        properties = {"INFERENCE_PRECISION_HINT": "f32" if name in IN_FULL_PRECISION else self._number_format}
+        # To be given again when a model is imported: they are not kept with what was compiled.
+        properties = self._formats.properties(name)
         if self._folder is not None:
             with suppress(OSError, ValueError, RuntimeError):  # what is not there, or damaged, is compiled again
                 compiled = read_sealed(self._folder / name)
                 model = self._core.import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", properties)
                 self._held.append(compiled)
                 return model
-        graph = filled_graph(self._graphs, name, self._checkpoint)
+        graph = filled_graph(self._graphs, name, self._checkpoint, int8=self._formats.in_int8(name))
         try:
             model = self._core.compile_model(graph, "CPU", properties)
         except RuntimeError as error:  # OpenVINO's, of several lines

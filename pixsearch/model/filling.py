@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import pixsearch.model.openvino_alone  # noqa: F401
 
 import openvino  # isort: skip
@@ -17,19 +19,19 @@ from pixsearch.model.checkpoints import INT8, SCALE, WEIGHTS_FILE, only_whole_we
 from pixsearch.model.graphs import GRAPHS_FILE, command_to_add, is_input
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 FILLING = 1
 """Rises when a graph is filled otherwise than before: what was compiled until then no longer counts."""
 
 
-def filled_graph(graphs: bytes, name: str, folder: Path) -> openvino.Model:
+def filled_graph(graphs: bytes, name: str, folder: Path, *, int8: bool = False) -> openvino.Model:
     """Return the graph of a forward with the weights of a checkpoint.
 
     Args:
         graphs: see `load_graphs`.
         folder: the checkpoint's.
+        int8: matrices that others are multiplied with are rounded to int8, each row with a scale of its own.
 
     Raises:
         CheckpointInvalid: the graph is damaged, or the weights are not those of the config.
@@ -42,6 +44,8 @@ def filled_graph(graphs: bytes, name: str, folder: Path) -> openvino.Model:
             f"{folder / GRAPHS_FILE} is damaged", f"Make it again with: {command_to_add(folder)}"
         ) from error
     _fill(graph, folder)
+    if int8:
+        _round_matrices(graph)
     return graph
 
 
@@ -66,6 +70,20 @@ def _fill(graph: openvino.Model, folder: Path) -> None:
                 reader.replace_source_output(value.output(0))
             graph.remove_parameter(parameter)
         graph.validate_nodes_and_infer_types()
+
+
+def _round_matrices(graph: openvino.Model) -> None:
+    for product in graph.get_ops():
+        if product.get_type_name() != "MatMul" or not product.get_attributes()["transpose_b"]:
+            continue
+        matrix = product.input_value(1).get_node()
+        kept = matrix.input_value(0).get_node() if matrix.get_type_name() == "Convert" else matrix
+        if kept.get_type_name() == "Constant":
+            values = kept.get_data().astype(np.float32)  # [outputs, inputs]
+            scale = np.maximum(np.abs(values).max(1, keepdims=True), np.finfo(np.float32).tiny) / 127
+            rounded = ops.convert(ops.constant(np.rint(values / scale).astype(np.int8)), "f32")
+            product.input(1).replace_source_output(ops.multiply(rounded, ops.constant(scale)).output(0))
+    graph.validate_nodes_and_infer_types()
 
 
 def _constant(values: NDArray[np.generic]) -> openvino.Node:

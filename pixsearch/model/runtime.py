@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-IN_FULL_PRECISION = frozenset({"embed_pictures", "attend"})
-"""Forwards that are computed in fp32 also where bf16 is faster: little work, and shown or stored as they are."""
-
 
 @lru_cache(maxsize=1)  # also because to let go of them takes 0.1 s, which a query need not spend before it ends
 def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards | TorchForwards:

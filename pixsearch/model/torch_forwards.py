@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pixsearch.model.checkpoints import load_checkpoint
 from pixsearch.model.devices import autocast
 from pixsearch.model.forwards import FORWARDS
-from pixsearch.model.runtime import IN_FULL_PRECISION
+from pixsearch.model.number_formats import IN_FULL_PRECISION
 
 
 class TorchForwards:

@@ -19,6 +19,7 @@ from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import CONFIG_FILE, SHIPPED, WEIGHTS_FILE, fingerprint
 from pixsearch.model.compiled_forwards import CompiledForwards, read_sealed
 from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.number_formats import NumberFormats
 from pixsearch.model.torch_forwards import TorchForwards
 from pixsearch.model.tracing import add_graphs
 from pixsearch.settings import compiled_folder
@@ -26,6 +27,7 @@ from tests.tiny_checkpoint import make_tiny_checkpoint
 
 IDS = np.array([[101, 104, 105, 102], [101, 106, 102, 0]])
 MASK = IDS != 0
+FULL_PRECISION = NumberFormats()
 WITHOUT_TORCH = """
 import sys
 from pathlib import Path
@@ -70,8 +72,8 @@ def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def compiled(folder: Path, number_format: str | None = "f32") -> CompiledForwards:
-    return CompiledForwards(folder, fingerprint(folder), number_format)
+def compiled(folder: Path, formats: NumberFormats | None = FULL_PRECISION) -> CompiledForwards:
+    return CompiledForwards(folder, fingerprint(folder), formats)
 
 
 def pictures(edge: int, count: int = 3) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -18,6 +18,7 @@ from pixsearch.model.checkpoints import fingerprint, load_checkpoint
 from pixsearch.model.compiled_forwards import CompiledForwards
 from pixsearch.model.config import Calibration, Curve
 from pixsearch.model.grids import unpack_grids
+from pixsearch.model.number_formats import NumberFormats
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.model.tensors import picture_tensors, word_tensors
 from pixsearch.pictures import resized
@@ -37,7 +38,7 @@ def pictures() -> list[Image.Image]:
 def _in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     """On every machine, so that there is something to compare with to the last digits."""
     monkeypatch.setattr(
-        "pixsearch.model.runtime.forwards_of", lambda folder, name, gpu: CompiledForwards(folder, name, "f32")
+        "pixsearch.model.runtime.forwards_of", lambda folder, name, gpu: CompiledForwards(folder, name, NumberFormats())
     )
 
 

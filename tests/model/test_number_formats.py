@@ -1,0 +1,89 @@
+"""Number formats: which a CPU gets, and that answers and what is stored do not hang on them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from examples.demo import copy_sample_photos
+from pixsearch.model.checkpoints import SHIPPED, fingerprint
+from pixsearch.model.compiled_forwards import CompiledForwards
+from pixsearch.model.number_formats import NumberFormats, formats_of
+from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.search.runtime import Floats
+
+Picture = NDArray[np.uint8]
+
+FORMATS = [NumberFormats(), NumberFormats(bf16=True), NumberFormats(int8=True), NumberFormats(bf16=True, int8=True)]
+"""On any CPU: one that does not multiply bf16 natively computes in fp32, one that does not so with int8 keeps it so."""
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "flags", "expected"),
+    [
+        ([], ["sse2", "avx2"], NumberFormats()),
+        (["INT8"], ["avx2", "avx512f"], NumberFormats()),  # OpenVINO's INT8 says that it can, not that it is fast
+        ([], ["avx2", "avx_vnni"], NumberFormats(int8=True)),
+        ([], ["avx512f", "avx512_vnni"], NumberFormats(int8=True)),
+        (["BF16"], ["avx512_vnni", "avx512_bf16"], NumberFormats(bf16=True, int8=True)),
+        (["BF16"], ["avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile", "amx_int8"], NumberFormats(bf16=True)),
+        (["BF16"], [], NumberFormats(bf16=True)),
+        (["FP16"], [], NumberFormats()),
+    ],
+)
+def test_a_cpu_gets_the_fastest_formats_that_it_multiplies_natively(
+    capabilities: list[str], flags: list[str], expected: NumberFormats
+) -> None:
+    assert formats_of(capabilities, flags) == expected
+
+
+@cache
+def forwards(formats: NumberFormats) -> CompiledForwards:
+    return CompiledForwards(SHIPPED, fingerprint(SHIPPED), formats)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
+    """Real photographs, as the CNN sees them."""
+    folder, processor = tmp_path_factory.mktemp("photos"), PixelBertProcessor.from_pretrained(SHIPPED)
+    copy_sample_photos(folder)
+    return [np.asarray(processor.resize(Image.open(file).convert("RGB"))) for file in sorted(folder.rglob("*.*"))]
+
+
+def features(formats: NumberFormats, shown: list[Picture]) -> Floats:
+    grids = [forwards(formats).run("encode_pictures", picture[None]) for picture in shown]
+    embeddings: Floats = np.concatenate([forwards(formats).run("embed_pictures", grid) for grid in grids])
+    return embeddings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("formats", FORMATS[1:], ids=str)
+def test_what_is_stored_finds_itself_and_keeps_its_likeness_in_every_format(
+    formats: NumberFormats, shown: list[Picture]
+) -> None:
+    exact, other = features(NumberFormats(), shown), features(formats, shown)
+
+    alike, across = exact @ exact.T, exact @ other.T  # photos of one library, encoded on one machine and on two
+    assert across.diagonal() == pytest.approx(1, abs=0.01)
+    assert across == pytest.approx(alike, abs=0.06)
+    assert (across.argmax(1) == np.arange(len(shown))).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("formats", FORMATS[1:], ids=str)
+def test_a_match_and_the_vectors_of_pixels_are_much_the_same_in_every_format(
+    formats: NumberFormats, shown: list[Picture]
+) -> None:
+    grids = np.concatenate([forwards(NumberFormats()).run("encode_pictures", one[None]) for one in shown])
+    ids = np.array([[101, 1037, 4937, 102]])  # a cat
+    inputs = ids, ids != 0, grids, np.ones(grids.shape[:2], np.bool_), np.linspace(0, 0.3, len(grids), dtype=np.float32)
+
+    exact, other = (forwards(one).run("map_pixels", grids) for one in (NumberFormats(), formats))
+    assert np.einsum("ijk,ijk->ij", exact, other).min() > 0.998
+    # Of the pictures of one sentence the logits' deviation is about 10 (docs/performance.md).
+    exact, other = (forwards(one).run("match", *inputs) for one in (NumberFormats(), formats))
+    assert other == pytest.approx(exact, abs=0.5)
