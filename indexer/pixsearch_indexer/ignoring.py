@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pixsearch.errors import UsageError
 from pixsearch.storage import read_file, to_path
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from pixsearch_indexer.gitignore import Pattern, leaves_out, read_patterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,44 +18,32 @@ class Ignoring:
 
     FILE: ClassVar[bytes] = b".pixsearchignore"
 
-    specs: tuple[tuple[bytes, GitIgnoreSpec], ...] = ()
-    """Each with the folder that its patterns are relative to; for those of the command, the root."""
+    patterns: tuple[tuple[bytes, Sequence[Pattern]], ...] = ()
+    """Each file's with the folder that they are relative to; for those of the command, the root."""
 
     @classmethod
     def of_root(cls, root: bytes, patterns: Sequence[str]) -> Ignoring:
         """What the command was told to leave out below a root."""
-        return cls(((root, _spec(patterns)),)) if patterns else cls()
+        return cls(((root, read_patterns(os.fsencode("\n".join(patterns)))),)) if patterns else cls()
 
     def and_those_of(self, folder: bytes) -> Ignoring:
-        """With those of the file in this folder. Raises OSError where it cannot be read, UsageError for no pattern."""
-        written = read_file(to_path(os.path.join(folder, self.FILE)))  # noqa: PTH118 - bytes
-        lines = os.fsdecode(written).replace("\r\n", "\n").split("\n")
-        return Ignoring((*self.specs, (folder, _spec(lines))))
+        """With those of the file in this folder. Raises OSError where it cannot be read."""
+        text = read_file(to_path(os.path.join(folder, self.FILE)))  # noqa: PTH118 - bytes
+        return Ignoring((*self.patterns, (folder, read_patterns(text))))
 
     def matches(self, path: bytes, is_folder: bool) -> bool:
         """Whether a path is to be left out: the deepest pattern that speaks of it decides, as for git."""
-        for folder, spec in reversed(self.specs):
-            relative = os.fsdecode(path[len(folder.rstrip(b"/")) + 1 :]) + "/" * is_folder
-            if (said := spec.check_file(relative).include) is not None:
-                return said
+        for folder, patterns in reversed(self.patterns):
+            if (decided := leaves_out(patterns, path[len(folder.rstrip(b"/")) + 1 :], is_folder)) is not None:
+                return decided
         return False
 
     def __bool__(self) -> bool:
-        return bool(self.specs)
+        return bool(self.patterns)
 
 
 def check_patterns(lines: Sequence[str]) -> None:
-    """Raises UsageError for the first that is no gitignore pattern."""
-    if lines:
-        _spec(lines)
-
-
-def _spec(lines: Sequence[str]) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec  # 50 ms that only those with patterns need to pay
-
+    """Raises UsageError for the first that can match nothing, which git passes over in files."""
     for line in lines:
-        try:
-            GitIgnoreSpec.from_lines([line])
-        except (ValueError, re.error) as error:
-            raise UsageError(f"{line!r} is no gitignore pattern", "See git's documentation of gitignore") from error
-    return GitIgnoreSpec.from_lines(lines)
+        if line.strip() and not line.startswith("#") and not read_patterns(os.fsencode(line)):
+            raise UsageError(f"{line!r} is no gitignore pattern", "See git's documentation of gitignore")

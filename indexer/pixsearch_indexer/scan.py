@@ -161,9 +161,6 @@ class Scan:
         except OSError as error:
             self.unlisted[folder] = _reason("folder cannot be listed", error)
             return _Listing(iter(()), ignoring, {})
-        except UsageError as error:
-            self.unlisted[folder] = f"folder is passed over: in its {os.fsdecode(Ignoring.FILE)} {error.message}"
-            return _Listing(iter(()), ignoring, {})
         entries.sort(key=itemgetter(0))
         entries, beside = _with_sidecars(entries, ignoring)
         return _Listing(iter(entries), ignoring, beside)

@@ -218,11 +218,11 @@ def test_a_folder_is_scanned_as_before_until_told_otherwise(run: Run, indexed: P
 
 
 def test_what_is_no_pattern_is_wrong_usage(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
-    outcome = run("index", photos, "--exclude", "[z-a]")
+    outcome = run("index", photos, "--exclude", "[a")
 
     assert outcome.exit_code == 2
     assert run("status").stdout.splitlines()[3] == "last run  none yet"
-    assert "'[z-a]' is no gitignore pattern" in outcome.stderr
+    assert "'[a' is no gitignore pattern" in outcome.stderr
 
 
 def test_pictures_above_the_limit_are_failures(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
