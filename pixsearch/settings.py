@@ -23,7 +23,7 @@ def library_place(given: str | None = None) -> Place:
     named = given or os.environ.get("PIXSEARCH_LIBRARY")
     if not named:
         return data_folder() / "library"
-    return named if "://" in named else Path(named).expanduser()
+    return named if "://" in named else Path(os.path.expanduser(named))  # noqa: PTH111 - a Path forgets what "./~a" says
 
 
 def data_folder() -> Path:

@@ -50,10 +50,13 @@ def is_remote(path: bytes) -> bool:
 
 
 def to_path(name: str | bytes) -> FilePath:
-    """A path as it is written. Raises UsageError for the URL of no storage, or of one whose package is missing."""
+    """A path as it is written, with the home folder for a leading `~`.
+
+    Raises UsageError for the URL of no storage, or of one whose package is missing.
+    """
     name = os.fsdecode(name)
     if (url := _URL.match(name.encode(errors="replace"))) is None:
-        return Path(name)
+        return Path(os.path.expanduser(name))  # noqa: PTH111 - a Path forgets what "./~a" says
     from upath import UPath
 
     try:
@@ -76,11 +79,11 @@ def path_bytes(path: FilePath) -> bytes:
 def resolved_bytes(path: FilePath) -> bytes:
     """Where a path leads, as the library has it: absolute, without links, or a URL without a slash at its end.
 
-    Raises RuntimeError for the home of a user who is not there, ValueError for a NUL.
+    Raises ValueError for a NUL.
     """
     if isinstance(path, Path):
         # Not Path.resolve: that raises for links that lead in a circle.
-        return os.path.realpath(os.fsencode(path.expanduser()))
+        return os.path.realpath(os.fsencode(path))
     return path_bytes(path).rstrip(b"/")
 
 

@@ -41,11 +41,13 @@ class PostgresServer:
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://pixsearch@/{database}?host={self._folder}"
 
-    def new_database(self) -> str:
-        """The URL of a database with nothing in it."""
+    def new_database(self, options: str = "", setting: str | None = None) -> str:
+        """The URL of a database with nothing in it, made with options of CREATE DATABASE and a setting of its own."""
         name = f"photos{next(self._numbers)}"
         with psycopg.connect(f"user=pixsearch host={self._folder} dbname=postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} {options}")
+            if setting is not None:
+                connection.execute(f"ALTER DATABASE {name} SET {setting}")
         return self.url(name)
 
     def _pg_ctl(self, *arguments: str) -> None:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from pixsearch.errors import UsageError
+from pixsearch.errors import LibraryError, UsageError
 from pixsearch.settings import library_place
 from pixsearch.storage import path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption
-from pixsearch_cli.output import print_json
+from pixsearch_cli.output import print_json, say
 
 
 def forget(
@@ -30,16 +30,23 @@ def forget(
     with Library.open(library_place(library)) as opened:
         # As it was given too: the folder may be gone, and a link on the way to it with it.
         folder = to_path(root)
-        paths = {resolved_bytes(folder), path_bytes(folder.expanduser().absolute())}
+        paths = {resolved_bytes(folder), path_bytes(folder.absolute())}
         known = [path for path in opened.roots() if path in paths]
         files = [path for path in opened.text_files() if path in paths]
         if not (known or files):
             raise UsageError(f"{root} is none of the library's folders", "See which there are with: pixsearch status")
-        with opened.writing() as writer:
-            photos = sum(writer.forget_root(path) for path in known)
-            writer.drop_unused_contents()
-            for path in files:
-                writer.forget_text_file(path)
+        photos, done = 0, False
+        try:
+            with opened.writing() as writer:
+                photos = sum(writer.forget_root(path) for path in known)
+                for path in files:
+                    writer.forget_text_file(path)
+                done = True
+                writer.drop_unused_contents()
+        except LibraryError as error:
+            if not done:
+                raise
+            say(f"they are forgotten, but the library is not tidied up yet: {error}")
     if as_json:
         print_json({"forgotten": photos})
     else:

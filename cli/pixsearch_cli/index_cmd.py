@@ -150,14 +150,31 @@ def _index(
 ) -> tuple[IndexReport, list[Failure]]:
     checkpoint = checkpoint_to_index(place, model)
     # Only now: a name that is no model's need not wait for the rest.
-    from pixsearch import Library
     from pixsearch_indexer import CheckpointEncoder, index_folders
 
     encoder = CheckpointEncoder(checkpoint)
-    with Library.create(place) if folders else Library.open(place) as library:
+    with _opened_or_made(place, folders, options["exclude"]) as library:
         with progress_bars() as show:
             report = index_folders(library, encoder, folders, show, **options)
         return report, _of_this_run(folders, library)
+
+
+def _opened_or_made(place: Place, folders: list[FilePath], exclude: list[str] | None) -> Library:
+    """The library; a new one only where it will be filled: wrong usage leaves no empty one behind."""
+    from pixsearch import Library
+    from pixsearch.vectors.faiss_package import require_faiss
+    from pixsearch_indexer.ignoring import check_patterns
+    from pixsearch_indexer.roots import chosen_folders
+
+    try:
+        return Library.open(place)
+    except LibraryNotFound:
+        if not folders:
+            raise
+        require_faiss()
+        check_patterns(exclude or ())
+        chosen_folders(folders, None)
+        return Library.create(place)
 
 
 def _survey(folders: list[FilePath], place: Place, rules: Mapping[str, Any]) -> Survey:

@@ -7,6 +7,8 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.picture_files import is_named_like_a_picture
@@ -15,8 +17,10 @@ from pixsearch.storage import to_path
 
 _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
-_DOWNLOAD_LIMIT_BYTES = 200 << 20
+_LIMIT_BYTES = 200 << 20
 _DOWNLOAD_TIMEOUT_S = 30
+_AS_IN_BROWSERS = "%/:=&?~#+!$,;'@()*[]"
+"""What stays of an address as it is; blanks and letters beyond ASCII are escaped."""
 
 
 def other_parts(
@@ -46,7 +50,10 @@ def _part(operand: str, sign: float, allow_network: bool) -> Words | Picture:
 
 def _picture(source: str, weight: float, allow_network: bool) -> Picture:
     if source == "-":
-        return Picture(sys.stdin.buffer.read(), weight)
+        data = sys.stdin.buffer.read(_LIMIT_BYTES + 1)
+        if len(data) > _LIMIT_BYTES:
+            raise PictureError(f"what comes by standard input is larger than {_LIMIT_BYTES >> 20} MiB")
+        return Picture(data, weight)
     if _ADDRESS.match(source):
         if not allow_network:
             raise UsageError(f"{source} is on the network", "Let it be fetched with --allow-network")
@@ -56,17 +63,32 @@ def _picture(source: str, weight: float, allow_network: bool) -> Picture:
 
 def _download(address: str) -> bytes:
     """Raises PictureError."""
-    from urllib.error import URLError  # 20 ms, for those who ask by an address
+    answers: SimpleQueue[bytes | PictureError] = SimpleQueue()
+    # A thread, since the limits of a socket are for each wait alone: a server may send a byte now and then for hours.
+    Thread(target=lambda: answers.put(_fetched(address)), daemon=True).start()
+    try:
+        answer = answers.get(timeout=_DOWNLOAD_TIMEOUT_S)
+    except Empty:
+        raise PictureError(f"{address} cannot be fetched: it takes longer than {_DOWNLOAD_TIMEOUT_S} s") from None
+    if isinstance(answer, PictureError):
+        raise answer
+    return answer
+
+
+def _fetched(address: str) -> bytes | PictureError:
+    from http.client import HTTPException  # 20 ms, for those who ask by an address
+    from urllib.parse import quote
     from urllib.request import Request, urlopen
 
     try:
-        with urlopen(Request(address, headers={"User-Agent": "pixsearch"}), timeout=_DOWNLOAD_TIMEOUT_S) as answer:
-            data: bytes = answer.read(_DOWNLOAD_LIMIT_BYTES + 1)
-    except (URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise PictureError(f"{address} cannot be fetched: {reason}") from error
-    if len(data) > _DOWNLOAD_LIMIT_BYTES:
-        raise PictureError(f"{address} is larger than {_DOWNLOAD_LIMIT_BYTES >> 20} MiB")
+        request = Request(quote(address, _AS_IN_BROWSERS), headers={"User-Agent": "pixsearch"})
+        with urlopen(request, timeout=_DOWNLOAD_TIMEOUT_S) as answer:
+            data: bytes = answer.read(_LIMIT_BYTES + 1)
+    except (OSError, ValueError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        return PictureError(f"{address} cannot be fetched: {reason}")
+    if len(data) > _LIMIT_BYTES:
+        return PictureError(f"{address} is larger than {_LIMIT_BYTES >> 20} MiB")
     return data
 
 

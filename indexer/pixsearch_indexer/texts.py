@@ -21,7 +21,7 @@ _ENCODE_AT_ONCE = 64
 
 def is_text_file(path: FilePath) -> TypeGuard[Path]:
     """Whether this is a file of texts on this machine, rather than a folder of photos."""
-    return isinstance(path, Path) and path.suffix.lower() == SUFFIX and path.expanduser().is_file()
+    return isinstance(path, Path) and path.suffix.lower() == SUFFIX and path.is_file()
 
 
 def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Path]) -> int:
@@ -30,7 +30,7 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
     A file that is gone from a folder that is there is forgotten.
     """
     known = library.text_files()
-    given = {os.path.realpath(os.fsencode(file.expanduser())) for file in files}
+    given = {os.path.realpath(os.fsencode(file)) for file in files}
     failed = 0
     for path in sorted(known.keys() | given):
         file = Path(os.fsdecode(path))

@@ -62,7 +62,7 @@ class Filters:
         """The folders, as the library has the paths of photos. Raises UsageError for what no folder is called."""
         try:
             return [resolved_bytes(folder) for folder in self.folders]
-        except (RuntimeError, ValueError) as error:  # the home of a user who is not there; a NUL
+        except ValueError as error:  # a NUL
             raise UsageError(f"no folder can be called so: {error}", "Give the path of one") from error
 
     def path_test(self) -> Callable[[bytes], bool]:

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, text
@@ -106,10 +107,15 @@ class PostgresDatabase(Database):
     def _for_people(self, error: DBAPIError) -> LibraryError | None:
         state = getattr(error.orig, "sqlstate", None)
         said = " ".join(str(error.orig).split())
-        if state is None or state.startswith(("08", "57P", "28", "3D")):  # no connection, shut down, not let in
+        if state is None or state.startswith(("08", "57P", "25P", "28", "3D")):  # no connection, ended, not let in
             return LibraryError(
                 f"the library {self.name} cannot be reached: {said}",
                 "See to the server, and run it again; nothing that was stored is lost",
+            )
+        if state == "57014":
+            return LibraryError(
+                f"the library {self.name} did not answer in the time that the server allows: {said}",
+                "Raise the user's statement_timeout",
             )
         if state.startswith("53"):
             return LibraryError(f"the library {self.name} has no room: {said}", "Make room, and run it again")
@@ -117,7 +123,7 @@ class PostgresDatabase(Database):
             return LibraryError(f"the library {self.name} may not be written to: {said}", "See to the user's rights")
         if state.startswith(("40", "55")):
             return LibraryBusy(f"the library {self.name} is in use: {said}", "Try again")
-        if state.startswith("XX"):
+        if state.startswith(("XX", "42")):  # 42: a table or column is not there
             return LibraryDamaged(f"the library {self.name} is damaged: {said}", "Restore it, or index into a new one")
         return None
 
@@ -144,6 +150,25 @@ def _engine(url: URL) -> Engine:
         raise PixsearchError(
             "a library in PostgreSQL needs psycopg", "Install it with: pip install 'pixsearch[postgresql]'"
         ) from error
+    sqlalchemy.event.listen(engine, "connect", _check_session)
     # Many rows an INSERT, which SQLAlchemy does by itself only where it wants their ids.
     engine.dialect.use_insertmanyvalues_wo_returning = True
     return engine
+
+
+def _check_session(connection: Any, _record: object) -> None:
+    """Raises LibraryError for a database that cannot keep every text, or in which there is no schema for tables."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise LibraryError(
+            f"the database {connection.info.dbname} has the encoding {encoding}", "Make one with: createdb -E UTF8"
+        )
+    with connection.cursor() as cursor:
+        [schema] = cursor.execute("SELECT current_schema()").fetchone()
+        [path] = cursor.execute("SHOW search_path").fetchone()
+    connection.rollback()
+    if schema is None:
+        raise LibraryError(
+            f"the database {connection.info.dbname} has none of the schemas in the search_path {path}",
+            f"Make the first of them with: CREATE SCHEMA, or change the path with: ALTER ROLE {connection.info.user}",
+        )

@@ -16,6 +16,20 @@ TASKS = ("retrieval", "vqa", "nlvr2")
 STRIDE = 32  # picture pixels a grid cell, for every backbone
 OUTDATED_CALIBRATIONS = ({"temperature", "bias"}, {"slope", "intercept"})
 """The fields of older calibrations, which are dropped: they meant something else, or were of one stage alone."""
+_AGAIN = "Train or copy the checkpoint again"
+_MOST = {
+    "input_size": 4096,
+    "longest_edge": 16_384,
+    "vocabulary_size": 4_000_000,
+    "max_words": 4096,
+    "width": 16_384,
+    "layers": 256,
+    "heads": 256,
+    "feed_forward": 65_536,
+    "embedding_size": 16_384,
+    "image_map_hidden": 65_536,
+}
+"""Beyond every checkpoint that there is, and within what a machine can begin to compute."""
 REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
 """Fields of older checkpoints, and the only value under which they can still be read."""
 
@@ -159,17 +173,17 @@ class PixelBertConfig:
                     values[name] = float(values[name])
                 if default is not None and type(values[name]) is not type(default):
                     raise TypeError(f"{name} is {values[name]!r}")
-                if isinstance(default, int) and values[name] < 0:
-                    raise ValueError(f"{name} is {values[name]}")
-            if values["input_size"] < 1 or values["heads"] < 1 or values["width"] % values["heads"]:
-                raise ValueError("input_size or heads is 0, or the heads do not divide the width")
+                if name in _MOST and not 1 <= values[name] <= _MOST[name]:
+                    raise ValueError(f"{name} is not from 1 to {_MOST[name]}")
+            if values["width"] % values["heads"]:
+                raise ValueError("the heads do not divide the width")
             if not 0 <= values["dropout"] < 1:
                 raise ValueError(f"dropout is {values['dropout']}")
             return cls(**values)
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointInvalid(
-                f"{file} is not a Pixel-BERT config ({error})", "Train or copy the checkpoint again"
-            ) from error
+        except RecursionError as error:
+            raise CheckpointInvalid(f"{file} is nested too deeply", _AGAIN) from error
+        except (OSError, ValueError, TypeError, OverflowError) as error:
+            raise CheckpointInvalid(f"{file} is not a Pixel-BERT config ({error})", _AGAIN) from error
 
 
 def _drop_removed(file: Path, values: Any) -> None:

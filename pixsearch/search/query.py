@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from pixsearch.errors import UsageError
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.storage import FilePath
+
+_LEAST_WEIGHT = 0.001
 
 DEFAULT_CANDIDATES = 8
 """More find little (docs/experiments.md, the cascade), and each costs time."""
@@ -87,5 +88,5 @@ class Query:
 
 
 def _check_weight(weight: float) -> None:
-    if weight == 0 or not math.isfinite(weight):
-        raise UsageError(f"a part of a query cannot weigh {abs(weight)}", "Use a number other than 0")
+    if not _LEAST_WEIGHT <= abs(weight) <= 1 / _LEAST_WEIGHT:
+        raise UsageError(f"a part of a query cannot weigh {abs(weight)}", "Use a number from 0.001 to 1000")

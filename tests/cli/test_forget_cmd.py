@@ -4,6 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
+from pixsearch.errors import LibraryError
 from tests.cli.conftest import Run
 
 
@@ -28,6 +31,27 @@ def test_a_folder_that_is_not_there_any_more_can_be_forgotten(run: Run, indexed:
 
     assert json.loads(run("forget", photos, "--json").stdout) == {"forgotten": 4}
     assert json.loads(run("status", "--json").stdout)["roots"] == []
+
+
+@pytest.mark.parametrize(
+    "fails", ["writer.LibraryWriter.drop_unused_contents", "library.Library._bring_vectors_up_to_date"]
+)
+def test_what_was_forgotten_is_said_to_be_so_whatever_fails_after(
+    run: Run, indexed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def fail(_self: object) -> None:
+        raise LibraryError("the disk is full", "Make room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"pixsearch.library.{fails}", fail)
+        outcome = run("forget", photos)
+
+    assert (outcome.exit_code, outcome.stdout) == (0, "4 photos forgotten\n")
+    assert outcome.stderr == (
+        "pixsearch: they are forgotten, but the library is not tidied up yet: the disk is full. Make room\n"
+    )
+    assert run("query", "red").exit_code == 3
+    assert run("verify").exit_code == 0
 
 
 def test_a_folder_that_was_never_indexed_is_wrong_usage(run: Run, indexed: Path, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_a_folder_that_never_was_is_wrong_usage(run: Run, model: ColourRuntime, 
     assert outcome.exit_code == 2
     assert str(tmp_path / "nowhere") in outcome.stderr
     assert outcome.stderr.count("\n") == 1
+    assert not library.exists()
 
 
 def test_without_a_folder_all_that_the_library_knows_is_brought_up_to_date(
@@ -221,7 +222,7 @@ def test_what_is_no_pattern_is_wrong_usage(run: Run, model: ColourRuntime, libra
     outcome = run("index", photos, "--exclude", "[a")
 
     assert outcome.exit_code == 2
-    assert run("status").stdout.splitlines()[3] == "last run  none yet"
+    assert not library.exists()
     assert "'[a' is no gitignore pattern" in outcome.stderr
 
 

@@ -6,10 +6,12 @@ import io
 import json
 import os
 import pty
+import socket
 import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -376,6 +378,66 @@ def test_a_picture_is_fetched_only_if_that_is_allowed(run: Run, indexed: Path, s
     assert paths_of(fetched)[0] == "blue again.png"
     assert missing.exit_code == 1
     assert "cannot be fetched: File not found" in missing.stderr
+
+
+def answers(reply: bytes, seconds_a_byte: float = 0) -> str:
+    """The address of a server that sends this to whoever asks, and then no more."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listening, suppress(OSError):
+            asking, _ = listening.accept()
+            with asking:
+                asking.recv(65_536)
+                for start in range(len(reply)):
+                    asking.sendall(reply[start : start + 1])
+                    time.sleep(seconds_a_byte)
+
+    Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (b"", "closed connection without response"),
+        (b"nonsense\r\n\r\n", "nonsense"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "IncompleteRead"),
+        (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n", "more than 100 headers"),
+        (b"HTTP/1.1 302 Found\r\nLocation: ftp://a/b\r\n\r\n", "cannot be fetched"),
+        (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "not allowed"),
+    ],
+)
+def test_a_server_that_answers_with_nonsense_is_one_line(run: Run, indexed: Path, reply: bytes, said: str) -> None:
+    outcome = run("query", "--image", answers(reply) + "/a.png", "--allow-network")
+
+    assert outcome.exit_code == 1
+    assert "cannot be fetched" in outcome.stderr
+    assert said in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
+    run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixsearch_cli.query_parts._DOWNLOAD_TIMEOUT_S", 0.5)
+    address = answers(b"HTTP/1.1 200 OK\r\n" * 100, seconds_a_byte=0.1)
+
+    outcome = run("query", "--image", f"{address}/a.png", "--allow-network")
+
+    assert outcome.stderr == f"pixsearch: {address}/a.png cannot be fetched: it takes longer than 0.5 s\n"
+
+
+def test_an_address_may_have_blanks_and_letters_as_in_a_browser(
+    run: Run, indexed: Path, photos: Path, server: str
+) -> None:
+    (photos / "blue.png").rename(photos / "bl\N{LATIN SMALL LETTER U WITH DIAERESIS} e.png")
+
+    fetched = run(
+        "query", "--image", f"{server}/bl\N{LATIN SMALL LETTER U WITH DIAERESIS} e.png", "--allow-network", "--paths"
+    )
+
+    assert paths_of(fetched)[0] == "blue again.png"
 
 
 def test_each_line_of_a_file_is_a_query(run: Run, indexed: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pixsearch.library.records import FailedFile
 from pixsearch.model.config import InputShape
 from pixsearch.storage import FileStamp, stamp_of
 from pixsearch_indexer.load import LoadedFile, describe_file, load_file
+from pixsearch_indexer.metadata.sidecars import Sidecar
 from tests.conftest import without_privileges
 from tests.photos import make_photo, noise_bytes
 
@@ -60,6 +61,48 @@ def test_a_file_that_changed_since_it_was_looked_at_says_nothing_about_the_conte
 
     file.write_bytes(file.read_bytes() + b"more")
     assert describe_file(os.fsencode(file), stamp, b"digest", 300) is None
+
+
+def xmp_naming(encoding: str) -> bytes:
+    return (
+        f'<?xpacket begin=""?><?xml version="1.0" encoding="{encoding}"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description'
+        ' xmlns:dc="http://purl.org/dc/elements/1.1/" dc:title="cat"/></rdf:RDF></x:xmpmeta>'
+    ).encode()
+
+
+@pytest.mark.parametrize("encoding", ["no-such", "utf-7", "cp037", "utf-32", "idna", "zlib_codec", "rot13", "\udcff"])
+@pytest.mark.parametrize("before", [b"", b"<?xpacket?>", b"\xef\xbb\xbf", b"\xff\xfe"])
+def test_a_photo_is_not_lost_to_the_encoding_that_its_xmp_names(tmp_path: Path, encoding: str, before: bytes) -> None:
+    file = tmp_path / "a.jpg"
+    packet = before + xmp_naming("?").replace(b"?", encoding.encode(errors="surrogateescape"), 1)
+    Image.new("RGB", (8, 8)).save(file, xmp=packet)
+    file.with_suffix(".xmp").write_bytes(packet)
+    beside = [Sidecar(os.fsencode(file.with_suffix(".xmp")), stamp_of(file.with_suffix(".xmp")))]
+
+    loaded = load_file(os.fsencode(file), stamp_of(file), True, SHAPE, 300, beside)
+
+    assert isinstance(loaded, LoadedFile)
+
+
+@pytest.mark.parametrize("error", [LookupError("unknown encoding: x"), RecursionError(), MemoryError()])
+@pytest.mark.parametrize("reader", ["read_xmp", "read_exif", "blocks_of", "described"])
+def test_a_photo_is_not_lost_to_metadata_on_which_a_reader_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", xmp=xmp_naming("utf-8"), exif=exif)
+    monkeypatch.setattr(f"pixsearch_indexer.metadata.reader.{reader}", fail)
+
+    loaded = load(tmp_path / "a.jpg")
+
+    assert isinstance(loaded, LoadedFile)
+    assert loaded.decoded is not None
+    assert loaded.decoded.metadata.note == f"its metadata cannot be read: {type(error).__name__}"
 
 
 def test_a_digest_can_be_had_without_decoding(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy
 
@@ -71,6 +72,30 @@ def test_a_server_that_cannot_be_reached_is_named_without_its_password(
 
     assert "postgresql+psycopg://me:***@/photos" in error.value.message
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_keep_every_text_is_refused(postgres: PostgresServer, encoding: str) -> None:
+    url = postgres.new_database(f"ENCODING {encoding} LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+
+    with pytest.raises(LibraryError, match=f"has the encoding {encoding}. Make one with: createdb -E UTF8"):
+        Library.create(url)
+
+
+def test_a_database_without_the_schema_of_its_search_path_is_refused(postgres: PostgresServer) -> None:
+    url = postgres.new_database(setting="search_path = nowhere")
+
+    with pytest.raises(LibraryError, match="has none of the schemas in the search_path nowhere"):
+        Library.create(url)
+
+
+def test_a_server_that_ends_what_takes_long_is_told_of(library: Library, place: str) -> None:
+    hurried = Library.open(f"{place}&options=-c%20statement_timeout%3D100")
+
+    with psycopg.connect(place.replace("+psycopg", "")) as other:
+        other.execute("LOCK TABLE photos")
+        with pytest.raises(LibraryError, match="did not answer in the time that the server allows"):
+            hurried.status()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_a_query_of_nothing_is_refused() -> None:
         Query(())
 
 
-@pytest.mark.parametrize("weight", [0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("weight", [0.0, float("nan"), float("inf"), 1e39, -1e39, 1e-46])
 def test_a_part_must_weigh_something(weight: float) -> None:
     with pytest.raises(UsageError, match="weigh"):
         Words("a cat", weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from PIL import Image
 
@@ -37,18 +37,24 @@ def read_metadata(picture: Image.Image, data: bytes | None = None) -> Metadata:
     """
     if data is None:
         data = _bytes_of(picture)
-    facts, note = _facts(blocks_of(picture, data))
+    said = _said(picture, data)
     width, height = picture.size
     if orientation_of(picture) in _SIDEWAYS:
         width, height = height, width
-    said = described(facts)
     return Metadata(
         format=picture.format or "",
         width=width,
         height=height,
-        note=note,
-        **{field.name: getattr(said, field.name) for field in fields(Description) if field.name != "note"},
+        **{field.name: getattr(said, field.name) for field in fields(Description)},
     )
+
+
+def _said(picture: Image.Image, data: bytes) -> Description:
+    try:
+        facts, note = _facts(blocks_of(picture, data))
+        return replace(described(facts), note=note)
+    except Exception as error:  # noqa: BLE001 - whatever a reader stumbles over, the photo itself may be sound
+        return Description(note=f"its metadata cannot be read: {type(error).__name__}")
 
 
 def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Description]:
@@ -72,12 +78,14 @@ def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
         data = read_file(to_path(sidecar.path), sidecar.stamp.size_bytes)
     except OSError as error:
         return Description(note=f"its sidecar {name} cannot be read: {error.strerror}")
-    if layer == "takeout":
-        takeout = read_takeout(data)
-        return Description() if takeout is None else _of_takeout(takeout)
-    if (facts := read_xmp(data)) is None:
-        return Description(note=f"its sidecar {name} cannot be read")
-    return described(facts)
+    try:
+        if layer == "takeout":
+            takeout = read_takeout(data)
+            return Description() if takeout is None else _of_takeout(takeout)
+        facts = read_xmp(data)
+        return Description(note=f"its sidecar {name} cannot be read") if facts is None else described(facts)
+    except Exception as error:  # noqa: BLE001 - as of the photo's own
+        return Description(note=f"its sidecar {name} cannot be read: {type(error).__name__}")
 
 
 def _of_takeout(said: Takeout) -> Description:

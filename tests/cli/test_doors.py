@@ -1,0 +1,141 @@
+"""Whatever comes in by a door, what comes out is an answer or one line that says what is wrong with it.
+
+The doors are the command line, the environment and the config file; a checkpoint's folder is in `tests/model`, the
+page and the API in `tests/cli/web`. "unexpected ... please report it" is what a bug gives, and no input may.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Outcome, Run
+
+ODD = [
+    *(
+        "",
+        " ",
+        "-",
+        "--",
+        "~",
+        "~nobody-of-that-name/x",
+        "./~x",
+        ".",
+        "..",
+        "/",
+        "/dev/null",
+        "/proc/self/mem",
+        "x" * 5000,
+    ),
+    *(
+        "nan",
+        "inf",
+        "-inf",
+        "-1",
+        "0",
+        "1e400",
+        "1e39",
+        "9" * 400,
+        "0x10",
+        "²",
+        "1_000",
+        "'",
+        '"',
+        "[a",
+        "\\",
+        "%s",
+        "{}",
+    ),
+    *("\udcff", "\ud800", "\N{SNOWMAN}", "旅行", "a\nb", "\x1b[2J", "$HOME", "*", "2021-13-45", "1,2,3", "1e39:dog"),
+    *("s3://", "s3://nobody", "http://", "http://a b/", "ftp://x/y", "postgresql://", "postgresql+psycopg://u:p@:x/y"),
+    *("://", "sqlite:///x", "file:///etc/passwd", "memory://x", "milvus+http://"),
+]
+COMMANDS = {
+    "query": [
+        *(
+            "--plus",
+            "--minus",
+            "--image",
+            "--after",
+            "--before",
+            "--camera",
+            "--name",
+            "--folder",
+            "--near",
+            "--keyword",
+        ),
+        *("--orientation", "--candidates", "--threshold", "-k", "--queries", "--find", "--duplicates", "--model"),
+        *("--min-megapixels", "--library", "--json", "--paths", "--no-rerank"),
+    ],
+    "index": ["--exclude", "--model", "--library", "--max-megapixels", "--vectors", "--dry-run", "--hidden"],
+    "explain": ["--model", "--library", "--json"],
+    "forget": ["--library"],
+    "status": ["--library", "--json"],
+    "verify": ["--library", "--deep"],
+    "repair": ["--library"],
+    "config": [],
+    "evaluate": ["--data", "--images", "--model", "--sample", "--candidates"],
+    "calibrate": ["--judged", "--images", "--model", "--diagram"],
+    "add-graphs": [],
+}
+
+
+def is_answered(outcome: Outcome) -> bool:
+    return (
+        outcome.exit_code in (0, 1, 2, 3) and "unexpected" not in outcome.stderr and "Traceback" not in outcome.stderr
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_whatever_the_arguments_say(
+    command: str, run: Run, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(command)
+    for _ in range(40):
+        monkeypatch.chdir(tmp_path)
+        options = [chance.choice(COMMANDS[command]) for _ in range(chance.randint(0, 3))] if COMMANDS[command] else []
+        words = [word for option in options for word in (option, chance.choice(ODD))]
+        arguments = [*(chance.choice(ODD) for _ in range(chance.randint(0, 2))), *words]
+        if command == "index" and not {".", "..", "/", "", "~", "file:///etc/passwd"}.isdisjoint(arguments):
+            continue  # a folder of this machine
+        arguments = [argument.replace("\0", "") for argument in arguments]
+
+        outcome = run(command, *arguments)
+
+        assert is_answered(outcome), (command, arguments, outcome.stderr)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PIXSEARCH_LIBRARY", "PIXSEARCH_MODEL", "HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "COLUMNS", "TMPDIR", "LANG"],
+)
+def test_whatever_the_environment_says(
+    name: str, run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for value in ODD:
+        monkeypatch.setenv(name, value)
+        for arguments in (["status"], ["query", "red"]):
+            outcome = run(*arguments)
+            assert is_answered(outcome), (name, value, arguments, outcome.stderr)
+
+
+def test_whatever_the_config_file_says(run: Run, indexed: Path, tmp_path: Path) -> None:
+    chance = random.Random(0)
+    sound = 'library = "/nowhere"\nmodel = "mine"\n[query]\ntop-k = 3\nafter = "2021"\n[index]\nexclude = ["a"]\n'
+    odd = ["true", "1e400", "[[1]]", "{a = 1}", "1979-05-27", '"\\u0000"', "nan", "-1", "[" * 2000, "9" * 5000, '"~x"']
+    for number in range(120):
+        lines = sound.splitlines()
+        at = chance.randrange(len(lines))
+        lines[at] = lines[at].partition("=")[0] + "=" + chance.choice(odd)
+        text = "\n".join(lines).encode()
+        if number % 3 == 0:
+            cut = chance.randrange(len(text))
+            text = text[:cut] + chance.randbytes(3) + text[cut + 3 :]
+        (tmp_path / "no config.toml").write_bytes(text)
+
+        for arguments in (["status"], ["query", "red"]):
+            outcome = run(*arguments)
+            assert is_answered(outcome), (text, arguments, outcome.stderr)
