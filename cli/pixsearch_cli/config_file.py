@@ -44,7 +44,7 @@ def read_config(options: Options) -> dict[str, dict[str, object]]:
         raise UsageError(f"{path} cannot be read: {error}", "Mend it, or move it away") from error
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError among them, and a number of 5,000 digits
         raise UsageError(f"{path} is no TOML: {error}", "Mend it, or move it away") from error
     defaults: dict[str, dict[str, object]] = {command: {} for command in options}
     for key, value in values.items():

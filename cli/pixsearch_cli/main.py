@@ -82,6 +82,9 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 could not, 2 wrong usage, 3 nothing matches, 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text in this terminal's encoding
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "0").isdecimal():  # rich takes "²" for a number
+            del os.environ[name]
     # A command makes few cycles and then ends; looking for them costs a refresh of 100,000 photos 0.2 s of its one.
     gc.set_threshold(200_000, 20, 20)
     arguments = sys.argv[1:]

@@ -150,7 +150,7 @@ def _engine(url: URL) -> Engine:
         raise PixsearchError(
             "a library in PostgreSQL needs psycopg", "Install it with: pip install 'pixsearch[postgresql]'"
         ) from error
-    sqlalchemy.event.listen(engine, "connect", _check_session)
+    sqlalchemy.event.listen(engine, "connect", _check_session, insert=True)  # before SQLAlchemy asks what it is
     # Many rows an INSERT, which SQLAlchemy does by itself only where it wants their ids.
     engine.dialect.use_insertmanyvalues_wo_returning = True
     return engine

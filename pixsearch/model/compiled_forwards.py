@@ -77,7 +77,12 @@ class CompiledForwards:
     def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]:
         """Raises CheckpointInvalid."""
         request = self._begin(name, self._load).result().create_infer_request()
-        request.infer(list(inputs), share_inputs=True)
+        try:
+            request.infer(list(inputs), share_inputs=True)
+        except RuntimeError as error:  # its config says other sizes than its graphs and weights have
+            raise CheckpointInvalid(
+                f"{self._checkpoint} cannot be computed ({_reason(error)})", "Train or copy the checkpoint again"
+            ) from error
         result: NDArray[Any] = request.get_output_tensor().data.copy()
         return result
 
@@ -109,10 +114,9 @@ class CompiledForwards:
         graph = filled_graph(self._graphs, name, self._checkpoint, int8=self._formats.in_int8(name))
         try:
             model = self._core.compile_model(graph, "CPU", properties)
-        except RuntimeError as error:  # OpenVINO's, of several lines
-            reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), "no reason given")
+        except RuntimeError as error:
             raise CheckpointInvalid(
-                f"{self._checkpoint} could not be compiled ({reason})", "Please report it"
+                f"{self._checkpoint} could not be compiled ({_reason(error)})", "Please report it"
             ) from error
         if fingerprint_of(self._checkpoint) != self._fingerprint:
             raise CheckpointInvalid(f"{self._checkpoint / WEIGHTS_FILE} has changed meanwhile", "Run it again")
@@ -120,6 +124,11 @@ class CompiledForwards:
             if self._folder is not None:
                 _keep(model, self._folder, name)
         return model
+
+
+def _reason(error: RuntimeError) -> str:
+    """What OpenVINO says in the last of its lines."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "no reason given")
 
 
 def _keep(model: openvino.CompiledModel, folder: Path, name: str) -> None:

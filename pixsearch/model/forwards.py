@@ -101,17 +101,21 @@ class ReadTexts(Forward):
         return (-1, -1), (-1, -1)
 
 
-class MapPixels(Forward):
-    """Grids [batch, pixels, channels] -> unit vectors [batch, pixels, embedding_size], for late interaction."""
+class FindWords(Forward):
+    """Grids [batch, pixels, channels], their mask [batch, pixels] and the vectors of words [words, embedding_size] ->
+    the cosine of each word and the pixel that is nearest to it, [batch, words]."""
 
-    def forward(self, grids: Tensor) -> Tensor:
-        return self.network.late_interaction.map_pixels(self.network.model.standardise(grids))
+    def forward(self, grids: Tensor, pixel_mask: Tensor, vectors: Tensor) -> Tensor:
+        pixels = self.network.late_interaction.map_pixels(self.network.model.standardise(grids))
+        cosines = pixels @ vectors.T  # [batch, pixels, words]
+        return cosines.masked_fill(~pixel_mask[..., None], -2.0).amax(1)
 
     def example(self) -> tuple[Tensor, ...]:
-        return (self._grids(2),)
+        grids = self._grids(2)
+        return grids, torch.ones(grids.shape[:2], dtype=torch.bool), torch.rand(7, self.network.config.embedding_size)
 
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        return ((-1, *self._grid_size),)
+        return (-1, *self._grid_size), (-1, self._grid_size[0]), (-1, self.network.config.embedding_size)
 
 
 class Match(Forward):
@@ -147,7 +151,7 @@ FORWARDS: dict[str, type[Forward]] = {
     "encode_pictures": EncodePictures,
     "embed_pictures": EmbedPictures,
     "read_texts": ReadTexts,
-    "map_pixels": MapPixels,
+    "find_words": FindWords,
     "match": Match,
     "attend": Attend,
 }

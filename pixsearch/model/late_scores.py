@@ -1,6 +1,7 @@
 """Texts as the network reads them alone, and the score that late interaction gives each of them with a picture.
 
-The vectors come from the network's forwards; what is left is a product of matrices and a maximum, which numpy does.
+The network's forwards find each word in each picture; what is left is a weighted sum. No large product of matrices is
+left to numpy: the threads of its BLAS wait busily for a while after one, on the cores that the next forward needs.
 """
 
 from __future__ import annotations
@@ -30,22 +31,17 @@ class ReadText:
     """What every late score of the text has."""
 
 
-def late_scores(texts: Sequence[ReadText], embeddings: Floats, pixels: Floats, mask: NDArray[np.bool_]) -> Floats:
+def late_scores(texts: Sequence[ReadText], embeddings: Floats, cosines: Floats) -> Floats:
     """Return `PixelBertForRetrieval.late_score` of every text with every picture, [texts, pictures].
 
     Args:
         embeddings: unit vectors of the pictures [pictures, embedding size].
-        pixels, mask: unit vectors of their pixels [pictures, pixels, embedding size], True where a pixel stands
-            [pictures, pixels].
+        cosines: of every word of the texts, one after the other, and the pixel nearest to it [pictures, words].
     """
     similarities = np.stack([text.embedding for text in texts]) @ embeddings.T
-    vectors = np.concatenate([text.vectors for text in texts])
     weights = np.concatenate([text.weights for text in texts])
-    cosines = (vectors @ pixels.reshape(-1, pixels.shape[-1]).T).reshape(-1, *mask.shape)  # [words, pictures, pixels]
-    if not mask.all():
-        cosines[:, ~mask] = -np.inf
     starts = np.cumsum([0, *(len(text.weights) for text in texts[:-1])])
-    found = np.add.reduceat(weights[:, None] * cosines.max(2), starts, axis=0)
+    found = np.add.reduceat(weights[:, None] * cosines.T, starts, axis=0)
     offsets = np.array([text.offset for text in texts], np.float32)
     scores: Floats = similarities + found + offsets[:, None]
     return scores

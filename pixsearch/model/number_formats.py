@@ -10,7 +10,7 @@ from pathlib import Path
 IN_FULL_PRECISION = frozenset({"embed_pictures", "attend"})
 """Forwards that are computed in fp32 also where bf16 is faster: little work, and shown or stored as they are."""
 
-IN_INT8 = frozenset({"map_pixels", "match"})
+IN_INT8 = frozenset({"find_words", "match"})
 """Forwards whose matrices are multiplied in int8 where that is faster: a query's work, of which nothing is stored."""
 
 _GROUP = 128

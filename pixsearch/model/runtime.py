@@ -78,7 +78,7 @@ class PixelBertRuntime:
 
         `kept_only`: only what was compiled before, where it is not sure yet that it will be needed.
         """
-        for name in ("read_texts", "map_pixels", "match"):
+        for name in ("read_texts", "find_words", "match"):
             self._forwards.prepare(name, kept_only=kept_only)
 
     def prepare_for_pictures(self) -> None:
@@ -157,11 +157,11 @@ class PixelBertRuntime:
 
     def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
         """Late scores [texts, pictures] of every text with every picture, given by their grids and embeddings."""
-        scores = []
+        vectors, found = np.concatenate([text.vectors for text in texts]), []
         for part in _parts(len(grids), self._forwards.pairs_at_once):
-            unpacked, mask = unpack_grids(grids[part], len(self._mean_pixel))
-            scores.append(late_scores(texts, embeddings[part], self._forwards.run("map_pixels", unpacked), mask))
-        return np.concatenate(scores, axis=1)
+            unpacked = unpack_grids(grids[part], len(self._mean_pixel))
+            found.append(self._forwards.run("find_words", *unpacked, vectors))
+        return late_scores(texts, embeddings, np.concatenate(found))
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
         """ITM logits [pairs] of texts and pictures that have these late scores [pairs]; a single text or picture goes

@@ -91,7 +91,7 @@ def test_each_forward_gives_what_torch_gives(speaking: Path, monkeypatch: pytest
         "encode_pictures": (pictures(64),),
         "embed_pictures": (grids,),
         "read_texts": (IDS, MASK),
-        "map_pixels": (grids,),
+        "find_words": (grids, pixel_mask, by_openvino.run("read_texts", IDS, MASK)[0, 1:, :-1]),
         "match": (IDS[:1], MASK[:1], grids, pixel_mask, similarity),
         "attend": (IDS[:1], MASK[:1], grids[:1]),
     }.items():

@@ -8,9 +8,7 @@ import pytest
 from pixsearch.model.late_scores import ReadText, late_scores
 
 EMBEDDINGS = np.array([[1.0, 0.0], [0.6, 0.8]], np.float32)
-PIXELS = np.array([[[1.0, 0.0], [0.6, 0.8]], [[0.0, 1.0], [1.0, 0.0]]], np.float32)
-"""Two pictures of two pixels."""
-ALL = np.ones((2, 2), bool)
+"""Of two pictures."""
 
 
 def read(embedding: list[float], words: list[list[float]], weights: list[float], offset: float) -> ReadText:
@@ -18,28 +16,22 @@ def read(embedding: list[float], words: list[list[float]], weights: list[float],
     return ReadText(ids, np.array(embedding, np.float32), np.array(words, np.float32), np.array(weights), offset)
 
 
-def test_each_word_counts_its_nearest_pixel_by_its_weight() -> None:
+def test_each_word_counts_by_its_weight() -> None:
     one = read([1.0, 0.0], [[0.0, 1.0], [1.0, 0.0]], [0.5, 2.0], 0.25)
     other = read([0.0, 1.0], [[0.8, 0.6]], [1.0], 0.0)
 
-    scores = late_scores([one, other], EMBEDDINGS, PIXELS, ALL)
+    scores = late_scores([one, other], EMBEDDINGS, np.array([[0.8, 1.0, 0.96], [1.0, 1.0, 0.8]], np.float32))
 
-    # Similarities 1, 0.6 and 0, 0.8. Nearest pixels: 0.8 and 1, 1 and 1; 0.96 (0.48 + 0.48), and 0.8.
+    # Similarities 1, 0.6 and 0, 0.8.
     assert scores.tolist() == [
         pytest.approx([1.0 + 0.4 + 2.0 + 0.25, 0.6 + 0.5 + 2.0 + 0.25]),
         pytest.approx([0.0 + 0.96, 0.8 + 0.8]),
     ]
 
 
-def test_what_is_padded_is_nobodys_nearest_pixel() -> None:
-    text = read([1.0, 0.0], [[0.0, 1.0]], [1.0], 0.0)
-
-    scores = late_scores([text], EMBEDDINGS, PIXELS, np.array([[True, False], [True, True]]))
-
-    assert scores[0].tolist() == pytest.approx([1.0 + 0.0, 0.6 + 1.0])
-
-
 def test_without_weights_it_is_the_similarity() -> None:
     text = read([1.0, 0.0], [[0.0, 1.0]], [0.0], 0.0)
 
-    assert late_scores([text], EMBEDDINGS, PIXELS, ALL)[0].tolist() == pytest.approx([1.0, 0.6])
+    [scores] = late_scores([text], EMBEDDINGS, np.array([[0.5], [0.5]], np.float32))
+
+    assert scores.tolist() == pytest.approx([1.0, 0.6])

@@ -75,15 +75,17 @@ def test_what_is_stored_finds_itself_and_keeps_its_likeness_in_every_format(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("formats", FORMATS[1:], ids=str)
-def test_a_match_and_the_vectors_of_pixels_are_much_the_same_in_every_format(
+def test_a_match_and_the_words_that_are_found_are_much_the_same_in_every_format(
     formats: NumberFormats, shown: list[Picture]
 ) -> None:
     grids = np.concatenate([forwards(NumberFormats()).run("encode_pictures", one[None]) for one in shown])
     ids = np.array([[101, 1037, 4937, 102]])  # a cat
     inputs = ids, ids != 0, grids, np.ones(grids.shape[:2], np.bool_), np.linspace(0, 0.3, len(grids), dtype=np.float32)
 
-    exact, other = (forwards(one).run("map_pixels", grids) for one in (NumberFormats(), formats))
-    assert np.einsum("ijk,ijk->ij", exact, other).min() > 0.998
+    words = forwards(NumberFormats()).run("read_texts", *inputs[:2])[0, 1:, :-1]
+    seen = grids, inputs[3], words
+    exact, other = (forwards(one).run("find_words", *seen) for one in (NumberFormats(), formats))
+    assert other == pytest.approx(exact, abs=0.01)
     # Of the pictures of one sentence the logits' deviation is about 10 (docs/performance.md).
     exact, other = (forwards(one).run("match", *inputs) for one in (NumberFormats(), formats))
     assert other == pytest.approx(exact, abs=0.5)

@@ -18,9 +18,13 @@ from pixsearch.model.runtime import PixelBertRuntime
 CONFIGS = [
     *("", "{", "[]", "1", '"a"', "null", "[" * 100_000, '{"a":' * 100_000, "{}" * 1000, "\ufeff{}"),
 ]
-ODD_VALUES = [None, -1, 0, 1, 7, 2**40, 10**400, 1e308, "a", [], [[]], {}, [1], True, {"joint": "a", "late": "b"}]
+ODD_VALUES: list[object] = [None, -1, 0, 1, 7, 2**40, 10**400, 1e308, "a", [], [[]], {}, [1], True]
 ODD_VALUES += [
-    {"joint": {"slope": slope, "intercept": "1"}, "late": {"slope": 1, "intercept": 1}} for slope in (1, "1", 10**400)
+    {"joint": "a", "late": "b"},
+    *(
+        {"joint": {"slope": slope, "intercept": "1"}, "late": {"slope": 1, "intercept": 1}}
+        for slope in (1, "1", 10**400)
+    ),
 ]
 
 
