@@ -1,8 +1,21 @@
-"""Text that is safe to print: file names and other people's data may hold line breaks and escape sequences."""
+"""Text that is safe to print: file names and other people's data may hold line breaks and escape sequences, and URLs
+passwords."""
 
 from __future__ import annotations
+
+import re
+
+_OF_USER = re.compile(r"(:/+[^\s/:]*):(?!\d+(?:/|\s|$))\S*@")
+"""Up to the last @, since a password may hold what a URL would have to escape; not the port of a host."""
+_OF_QUERY = re.compile(r"(?<=[?&])(\w*(?:password|passwd)\w*)=[^&\s]*", re.IGNORECASE)
+HIDDEN = "***"
 
 
 def printable(text: str) -> str:
     """Return the text in one line, with each character that a terminal would obey or cannot show written as escape."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def without_passwords(text: str) -> str:
+    """Return the text with the passwords in its URLs hidden, those included that make a URL invalid."""
+    return _OF_QUERY.sub(rf"\1={HIDDEN}", _OF_USER.sub(rf"\1:{HIDDEN}@", text))

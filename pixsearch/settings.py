@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,9 @@ DATABASE_NAME = "library.db"
 """What makes a folder a library."""
 
 
+_URL = re.compile(r".*://|postgres\w*(\+\w*)?:", re.DOTALL)
+"""Also one that lacks a slash: a password in it is not to appear in messages about paths."""
+
 Place = Path | str
 """Where a library is: its folder, or the URL of a PostgreSQL database as SQLAlchemy takes it."""
 
@@ -23,7 +27,9 @@ def library_place(given: str | None = None) -> Place:
     named = given or os.environ.get("PIXSEARCH_LIBRARY")
     if not named:
         return data_folder() / "library"
-    return named if "://" in named else Path(os.path.expanduser(named))  # noqa: PTH111 - a Path forgets what "./~a" says
+    if _URL.match(named):
+        return named
+    return Path(os.path.expanduser(named))  # noqa: PTH111 - a Path forgets what "./~a" says
 
 
 def data_folder() -> Path:

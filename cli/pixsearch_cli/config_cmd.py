@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import typer
 
+from pixsearch.printable import without_passwords
 from pixsearch.settings import library_place
 from pixsearch_cli.config_file import EVERYWHERE, config_path
 from pixsearch_cli.options import JsonOption
@@ -49,12 +50,16 @@ def _settings(context: typer.Context) -> Iterator[Setting]:
     for option in EVERYWHERE:
         in_file = next((values[option] for values in file.values() if option in values), None)
         if named := os.environ.get(variable := f"PIXSEARCH_{option.upper()}"):
-            yield Setting("", option, named, f"the environment ({variable})")
+            yield Setting("", option, without_passwords(named), f"the environment ({variable})")
         elif in_file is not None:
-            yield Setting("", option, in_file, "the config file")
+            yield Setting("", option, _shown(in_file), "the config file")
         else:
             yield Setting("", option, defaults[option], "default")
     for command, values in sorted(file.items()):
         for name, value in values.items():
             if name not in EVERYWHERE:
-                yield Setting(command, name.replace("_", "-"), value, "the config file")
+                yield Setting(command, name.replace("_", "-"), _shown(value), "the config file")
+
+
+def _shown(value: object) -> object:
+    return without_passwords(value) if isinstance(value, str) else value

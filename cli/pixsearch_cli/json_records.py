@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pixsearch.printable import without_passwords
+
 if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
     from pixsearch.library.records import Failure, LibraryStatus, Metadata, Note
@@ -99,7 +101,7 @@ def status_record(status: LibraryStatus, failures: Sequence[Failure], notes: Seq
             {"path": failure.path, "reason": failure.reason, "when": failure.when.isoformat()} for failure in failures
         ],
         "notes": [{"path": note.path, "note": note.note} for note in notes],
-        "vectors": status.vectors or "file",
+        "vectors": without_passwords(status.vectors or "file"),
         "bytes": status.size_bytes,
         "database_bytes": status.database_bytes,
         "vectors_bytes": status.vectors_bytes,

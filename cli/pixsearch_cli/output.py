@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from pixsearch.printable import printable
+from pixsearch.printable import printable, without_passwords
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch_cli.json_records import path_text
 
@@ -18,7 +18,7 @@ _NAMED_PROBLEMS = 5
 def say(message: str) -> None:
     """A line for people, on stderr."""
     if sys.stderr is not None:  # where whoever started us closed it, print would take stdout
-        print(f"pixsearch: {printable(message)}", file=sys.stderr)
+        print(f"pixsearch: {printable(without_passwords(message))}", file=sys.stderr)
 
 
 def tell_problems(problems: Sequence[object]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pixsearch.printable import printable
+from pixsearch.printable import printable, without_passwords
 from pixsearch.settings import library_place
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import status_record
@@ -41,7 +41,11 @@ def _lines(status: LibraryStatus, failures: list[Failure], notes: list[Note]) ->
         *([f"switch    {unfinished(status.switch)}"] if status.switch else []),
         f"photos    {status.photos:,} ({status.contents:,} different pictures{cut_short})",
         *([f"texts     {status.texts:,}"] if status.texts else []),
-        *([f"vectors   {status.vectors}, {status.untold:,} of them not told yet"] if status.vectors else []),
+        *(
+            [f"vectors   {without_passwords(status.vectors)}, {status.untold:,} of them not told yet"]
+            if status.vectors
+            else []
+        ),
         f"last run  {last_run(status.last_run)}",
         f"failures  {status.failures:,}",
     ]

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, PixsearchError, UsageError
 from pixsearch.library.database import Database
 from pixsearch.library.schema import METADATA
+from pixsearch.printable import without_passwords
 from pixsearch.settings import data_folder
 
 _AS_IN = "As in: postgresql+psycopg://me@host/photos"
@@ -43,7 +44,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: str) -> None:
         """Raises UsageError for what is no URL of a PostgreSQL database; PixsearchError without its driver."""
         parsed = _parsed(url)
-        name = parsed.render_as_string(hide_password=True)
+        name = without_passwords(parsed.render_as_string(hide_password=True))
         plain = parsed.set(password=None).render_as_string()
         folder = data_folder() / "vectors" / hashlib.sha256(plain.encode()).hexdigest()[:16]
         super().__init__(name, folder, f"{socket.gethostname()}:{folder}", _engine(parsed))
@@ -131,8 +132,12 @@ class PostgresDatabase(Database):
 def _parsed(url: str) -> URL:
     try:
         parsed = sqlalchemy.make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise UsageError(f"{url!r} is no place of a library", _AS_IN) from error
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or "@" in (parsed.host or ""):  # nothing of it is shown: any part may be of a password
+        raise UsageError(
+            "the URL of the library is not valid", f"{_AS_IN}; a password in it is escaped, as in %40 for @"
+        )
     if parsed.get_backend_name() != "postgresql":
         raise UsageError(f"a library cannot be in {parsed.get_backend_name()}", f"A folder, or PostgreSQL. {_AS_IN}")
     return parsed.set(drivername="postgresql+psycopg")

@@ -23,6 +23,7 @@ from pymilvus.exceptions import MilvusException
 from pixsearch.errors import LibraryError, UsageError
 from pixsearch.library.filters import Filters
 from pixsearch.library.records import Metadata
+from pixsearch.printable import without_passwords
 from pixsearch.unicode_forms import folded
 from pixsearch.vectors.base import Ids, Vectors
 
@@ -194,7 +195,7 @@ class _Server(NamedTuple):
 def place_of(place: str) -> _Server:
     """Where a server is and what the collections' names begin with. Raises UsageError."""
     if (parts := _PLACE.fullmatch(place)) is None:
-        raise UsageError(f"{place!r} is no place of vectors", _AS_IN)
+        raise UsageError(f"{without_passwords(place)!r} is no place of vectors", _AS_IN)
     return _Server(parts[1], parts[2])
 
 
@@ -263,6 +264,6 @@ class _Errors:
         if isinstance(error, MilvusException | grpc.RpcError):
             said = " ".join(str(error.details() if isinstance(error, grpc.RpcError) else error.message).split())
             raise LibraryError(
-                f"the vectors at {self._place} cannot be reached: {said}",
+                f"the vectors at {without_passwords(self._place)} cannot be reached: {said}",
                 "See to the server, and run it again; nothing that was stored is lost",
             ) from error

@@ -100,7 +100,7 @@ def test_a_server_that_ends_what_takes_long_is_told_of(library: Library, place: 
 
 @pytest.mark.parametrize(
     ("url", "said"),
-    [("mysql://host/photos", "a library cannot be in mysql"), ("://", "'://' is no place of a library")],
+    [("mysql://host/photos", "a library cannot be in mysql"), ("://", "the URL of the library is not valid")],
 )
 def test_what_is_no_place_of_a_library_is_wrong_usage(url: str, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):

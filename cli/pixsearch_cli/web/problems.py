@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from pixsearch.errors import LibraryError, ModelError, PictureError, PixsearchError, UsageError
+from pixsearch.printable import without_passwords
 from pixsearch_cli.json_records import path_text
 
 PROBLEM = "application/problem+json"
@@ -40,7 +41,7 @@ def problem(
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": int(status),
-        "detail": detail,
+        "detail": without_passwords(detail),
     }
     if errors is not None:
         content["errors"] = errors

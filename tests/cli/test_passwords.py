@@ -1,0 +1,82 @@
+"""No message shows the password of a URL, whether the URL is valid or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pixsearch.printable import without_passwords
+from tests.cli.conftest import Run
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://me:se/cr@et@host/db", "postgresql://me:***@host/db"),
+        ("see sftp://me:secret@host/x now", "see sftp://me:***@host/x now"),
+        ("http://me@corp:secret@host/x", "http://me@corp:***@host/x"),
+        ("postgresql:/me:secret@host/db", "postgresql:/me:***@host/db"),
+        ("postgresql://me@h/db?password=secret&x=1", "postgresql://me@h/db?password=***&x=1"),
+        ("http://host:80/a@b.jpg", "http://host:80/a@b.jpg"),
+        ("s3://bucket/a:b@c.jpg", "s3://bucket/a:b@c.jpg"),
+        ("/photos/2021: a@b", "/photos/2021: a@b"),
+    ],
+)
+def test_a_password_is_hidden_and_nothing_else(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:hun%40ter2@host/photos?password=hunter2",
+        "postgresql://me:hunter2@ho:st:port/photos",
+        "postgresql:/me:hunter2@host/photos",
+    ],
+)
+def test_config_shows_no_password(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("PIXSEARCH_LIBRARY", url)
+    file = tmp_path / "config.toml"
+    for module in ("config_file", "config_cmd"):
+        monkeypatch.setattr(f"pixsearch_cli.{module}.config_path", lambda: file)
+    file.write_text(f'[train]\nlibrary = "{url}"\n')
+
+    for outcome in (run("config"), run("config", "--json")):
+        assert (outcome.exit_code, "hunter2" in outcome.stdout, "ter2" in outcome.stdout) == (0, False, False)
+        assert "***" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:hun/t@er2@host:port/photos",
+        "postgresql://me:s3cret@hun@ter2/photos",
+        "postgresql://me:hunter2",
+        "postgresql:/me:hunter2@host/photos",
+        "mysql://me:hunter2@host/photos",
+        "postgresql://me:x@127.0.0.1:1/photos?password=hunter2",
+    ],
+)
+def test_no_message_tells_the_password_of_a_library(run: Run, url: str) -> None:
+    outcome = run("query", "red", "--library", url)
+
+    assert outcome.exit_code in (1, 2)
+    assert len(outcome.stderr.splitlines()) == 1
+    assert not {part for part in ("hun", "ter2", "er2", "s3cret", "hunter2") if part in outcome.stderr}
+
+
+@pytest.mark.parametrize("option", ["--image", "--folder"])
+@pytest.mark.parametrize("scheme", ["https", "sftp"])
+def test_no_message_tells_the_password_of_a_picture_or_a_folder(
+    run: Run, indexed: Path, scheme: str, option: str
+) -> None:
+    if (scheme, option) == ("https", "--folder"):
+        pytest.skip("a folder is never on the web")
+    words = [] if option == "--image" else ["red"]
+
+    outcome = run("query", *words, option, f"{scheme}://me:hunter2@host/photo.jpg")
+
+    assert outcome.exit_code in (1, 2)
+    assert "me:***@host/photo.jpg" in outcome.stderr
+    assert "hunter2" not in outcome.stderr
