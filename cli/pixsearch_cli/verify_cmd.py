@@ -32,10 +32,19 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
     with Library.open(library_place(library)) as opened, progress_bars() as show:
         findings = check(opened, deep=deep, on_progress=show)
     if as_json:
-        print_json({"photos": findings.photos, "problems": findings.problems, "stale": findings.stale})
+        print_json(
+            {
+                "photos": findings.photos,
+                "problems": findings.problems,
+                "notes": findings.notes,
+                "stale": findings.stale,
+            }
+        )
     else:
         for problem in findings.problems:
             print(printable(problem))
+        for note in findings.notes:
+            print(printable(f"note: {note}"))
         print(_summary(findings))
     if findings.problems:
         raise typer.Exit(NOT_SOUND)

@@ -12,6 +12,7 @@ from pixsearch.library.database import Database, in_parts
 from pixsearch.library.library_vectors import service_at
 from pixsearch.library.outbox import vectors_place, waiting
 from pixsearch.library.paths import below
+from pixsearch.library.permissions import open_to_others
 from pixsearch.library.schema import (
     EMBEDDING_TYPE,
     FEATURES,
@@ -56,6 +57,8 @@ class Findings:
     """Their paths."""
     unreadable: list[str] = field(default_factory=list)
     """Photos that are there and could not be looked at; only the user can mend that."""
+    notes: list[str] = field(default_factory=list)
+    """What its owner may want to know, though nothing is wrong."""
     stale: int = 0
     """Photos that changed or went since the last run, as far as files were looked at: nothing is wrong with that."""
 
@@ -66,7 +69,7 @@ class Findings:
 
 def check(database: Database) -> Findings:
     """Check all but the photos' own files. Nothing is written. Raises LibraryError where the rows cannot be read."""
-    findings = Findings()
+    findings = Findings(notes=open_to_others(database.folder))
     with database.reading() as connection:
         findings.database += database.problems(connection)
         if not findings.database:

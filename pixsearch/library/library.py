@@ -16,6 +16,7 @@ from pixsearch.errors import LibraryError, LibraryNotFound, ModelMismatch, Model
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.paths import behind_all_below, below
+from pixsearch.library.permissions import make_private_folder
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
 from pixsearch.library.precedence import METADATA_VERSION
 from pixsearch.library.records import (
@@ -115,7 +116,7 @@ class Library:
             return cls.open(place)
         database = database_at(place)
         try:
-            database.folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(database.folder)
         except OSError as error:
             raise cannot_make(database.folder, error) from error
         try:

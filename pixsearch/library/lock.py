@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pixsearch.errors import LibraryBusy, LibraryError
+from pixsearch.library.permissions import mode_of_files
 
 LOCK_NAME = "indexing.lock"
+_LONGEST_PID = 32
 
 
 @contextmanager
@@ -18,15 +22,22 @@ def only_writer(folder: Path) -> Iterator[None]:
     """Hold the library's lock. Raises LibraryBusy at once if somebody else does, LibraryError if it cannot be written.
 
     The kernel lets go of the lock when its process ends, however it ends; the pid inside is only for the message, and
-    the file itself stays. Not guaranteed between hosts on network drives that do not carry flock.
+    the file itself stays. Nothing is written to a file that is not such a lock, nor through a link. Not guaranteed
+    between hosts on network drives that do not carry flock.
     """
+    file = folder / LOCK_NAME
+    how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(file, how, mode_of_files(folder))
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a link, a socket, a folder
+            raise _no_lock(file) from error
         raise LibraryError(
             f"cannot write to the library {folder}: {error.strerror}", "Choose another with --library FOLDER"
         ) from error
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _no_lock(file)
         _lock(descriptor, folder)
         yield
     finally:
@@ -34,11 +45,13 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def _lock(descriptor: int, folder: Path) -> None:
+    pid = os.pread(descriptor, _LONGEST_PID + 1, 0)
+    if len(pid) > _LONGEST_PID or pid.strip(b"0123456789"):
+        raise _no_lock(folder / LOCK_NAME)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        pid = os.pread(descriptor, 32, 0).decode(errors="replace")
-        holder = f"process {pid}" if pid else "another process"
+        holder = f"process {pid.decode()}" if pid else "another process"
         raise LibraryBusy(
             f"the library {folder} is being written by {holder}", "Wait until it is done, or stop it"
         ) from error
@@ -46,6 +59,12 @@ def _lock(descriptor: int, folder: Path) -> None:
         raise LibraryError(
             f"the library {folder} cannot be locked: {error.strerror}", "Keep it on a drive that knows file locks"
         ) from error
+    if os.fstat(descriptor).st_nlink > 1:  # it has another name, which may be of something else
+        return
     with suppress(OSError):  # a full disk: the lock is held all the same
         os.ftruncate(descriptor, 0)  # the pid of the last one, which may be longer
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def _no_lock(file: Path) -> LibraryError:
+    return LibraryError(f"{file} is not a lock of pixsearch", "Move it away, then try again")

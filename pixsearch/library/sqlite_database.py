@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
@@ -10,9 +11,11 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
+from pixsearch.durable import new_file
 from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError
 from pixsearch.library.database import Database
 from pixsearch.library.lock import only_writer
+from pixsearch.library.permissions import mode_of_files
 from pixsearch.library.schema import SCHEMA_VERSION
 from pixsearch.settings import DATABASE_NAME
 
@@ -38,9 +41,11 @@ class SqliteDatabase(Database):
 
     def make(self) -> None:
         try:
-            self._file.touch()
+            how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(self._file, how, mode_of_files(self.folder)))
         except OSError as error:
-            raise cannot_make(self.folder, error) from error
+            if not self.is_there():  # made by another process meanwhile
+                raise cannot_make(self.folder, error) from error
 
     def only_writer(self) -> AbstractContextManager[None]:
         return only_writer(self.folder)
@@ -48,13 +53,12 @@ class SqliteDatabase(Database):
     def back_up(self) -> None:
         """To library.db.before-VERSION beside it, as SQLite copies it, which a copy of a file in use is not."""
         backup = self.folder / f"{DATABASE_NAME}.before-{SCHEMA_VERSION}"
-        partial = backup.with_name(f"{backup.name}.tmp")
         try:
-            partial.unlink(missing_ok=True)
-            with closing(self._engine.raw_connection()) as source, closing(sqlite3.connect(partial)) as target:
-                assert isinstance(source.driver_connection, sqlite3.Connection)
-                source.driver_connection.backup(target)
-            partial.replace(backup)
+            with new_file(backup, mode_of_files(self.folder)) as partial:
+                with closing(self._engine.raw_connection()) as source, closing(sqlite3.connect(partial.name)) as target:
+                    assert isinstance(source.driver_connection, sqlite3.Connection)
+                    source.driver_connection.backup(target)
+                partial.seek(0, os.SEEK_END)
         except (sqlite3.Error, OSError) as error:
             raise LibraryError(
                 f"{self.name} is of an older pixsearch and could not be copied before its update: {error}",

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, delete, insert, select
 
 from pixsearch.errors import LibraryNotFound
 from pixsearch.library.database import Database, in_parts
+from pixsearch.library.permissions import make_private_folder, mode_of_files
 from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, MODELS, VECTOR_FILES, VECTOR_INDEX
 from pixsearch.vectors.base import Ids
 from pixsearch.vectors.base import Vectors as Embeddings
-from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
+from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError, largest_file
 
 
 @dataclass(slots=True)
@@ -63,9 +64,9 @@ def save_vectors(database: Database, vectors: Vectors) -> None:
     The file is there before the database names it, and older ones go only after that: wherever this is cut off, the
     library has a file that is right, or knows that it has none.
     """
-    database.folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(database.folder)
     path = vector_path(database.folder, vectors.generation)
-    sha256 = vectors.index.save(path)
+    sha256 = vectors.index.save(path, mode_of_files(database.folder))
     with database.writing() as connection:
         connection.execute(delete(VECTOR_FILES).where(VECTOR_FILES.c.holder == database.holder))
         connection.execute(
@@ -124,7 +125,8 @@ def _load(folder: Path, state: _State, *, read_only: bool) -> FaissIndex:
     if state.saved_generation is None or state.saved_sha256 is None or state.saved_model_id != state.model_id:
         raise StaleIndexError("no vectors of this model were saved")
     path = vector_path(folder, state.saved_generation)
-    index = FaissIndex.load(path, state.saved_sha256, read_only=read_only)
+    limit_bytes = largest_file(state.saved_count or 0, state.embedding_size)
+    index = FaissIndex.load(path, state.saved_sha256, read_only=read_only, limit_bytes=limit_bytes)
     if len(index) != state.saved_count:
         raise StaleIndexError(f"{path} holds {len(index)} vectors, not {state.saved_count}")
     return index

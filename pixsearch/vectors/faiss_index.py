@@ -8,7 +8,6 @@ query: an inverted file (Sivic and Zisserman, "Video Google", 2003). docs/perfor
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixsearch.durable import write_durably
+from pixsearch.regular_files import open_regular, path_of
 from pixsearch.vectors.base import Ids, Vectors
 from pixsearch.vectors.faiss_package import require_faiss
 
@@ -80,22 +80,23 @@ class FaissIndex:
         return cls(index)
 
     @classmethod
-    def load(cls, path: Path, sha256: str, *, read_only: bool = False) -> FaissIndex:
+    def load(cls, path: Path, sha256: str, *, read_only: bool = False, limit_bytes: int | None = None) -> FaissIndex:
         """The index that was saved to `path`. Raises StaleIndexError unless it is that one, to the last bit.
 
         One that is `read_only` stays in its file, which is mapped into memory: nothing can be added or removed.
         """
         try:
-            data = np.memmap(path, np.uint8, mode="r")
+            with open_regular(path, limit_bytes) as file:
+                data = np.memmap(file, np.uint8, mode="r")
+                # FAISS keeps no checksum: it loads a file with a flipped bit, or with rubbish behind its end.
+                if hashlib.sha256(data.data).hexdigest() != sha256:
+                    raise StaleIndexError(f"{path} is not the file that was saved")
+                if read_only:
+                    index = faiss.read_index(path_of(file), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+                else:
+                    index = faiss.deserialize_index(data)
         except (OSError, ValueError) as error:  # ValueError: it is empty
             raise StaleIndexError(f"{path} cannot be read: {error}") from error
-        # FAISS keeps no checksum: it loads a file with a flipped bit, or with rubbish behind its end, without a word.
-        if hashlib.sha256(data.data).hexdigest() != sha256:
-            raise StaleIndexError(f"{path} is not the file that was saved")
-        if read_only and os.fspath(path).isprintable():  # FAISS takes no path that is not text
-            index = faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-        else:
-            index = faiss.deserialize_index(data)
         if not isinstance(index, faiss.IndexIVFScalarQuantizer):
             raise StaleIndexError(f"{path} is an index of another kind")
         return cls(index)
@@ -166,12 +167,17 @@ class FaissIndex:
                 self._gpu_copy = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index)
         return self._gpu_copy or self._index
 
-    def save(self, path: Path) -> str:
-        """Write the index durably; returns the SHA-256 of the file in hex. Raises OSError."""
+    def save(self, path: Path, mode: int | None = None) -> str:
+        """Write the index durably; returns the SHA-256 of the file in hex. Raises OSError. See `write_durably`."""
         # Not faiss.write_index: it cuts the good file first, syncs nothing and may swallow a full disk.
         data = faiss.serialize_index(self._index).data
-        write_durably(path, data)
+        write_durably(path, data, mode)
         return hashlib.sha256(data).hexdigest()
+
+
+def largest_file(count: int, size: int) -> int:
+    """Return more bytes than the file of an index of so many vectors of `size` numbers has."""
+    return 2 * count * (2 * size + 8) + (64 << 20)  # 16 bits a number and an id, as much again for the centroids
 
 
 def _lists_for(count: int) -> int:

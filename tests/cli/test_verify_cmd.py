@@ -28,5 +28,10 @@ def test_problems_are_lines_and_exit_code_1_until_they_are_repaired(run: Run, in
 def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
     (photos / "pink.png").unlink()
 
-    assert json.loads(run("verify", "--deep", "--json").stdout) == {"photos": 4, "problems": [], "stale": 1}
+    assert json.loads(run("verify", "--deep", "--json").stdout) == {
+        "photos": 4,
+        "problems": [],
+        "notes": [],
+        "stale": 1,
+    }
     assert json.loads(run("repair", "--json").stdout) == {"problems": [], "left": [], "to_index": 0}

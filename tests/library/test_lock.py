@@ -6,12 +6,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from pixsearch import Library
-from pixsearch.errors import LibraryBusy
+from pixsearch.errors import LibraryBusy, LibraryError
 from tests.database import SQLITE_ONLY
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 HOLD = """
 import sys
@@ -78,3 +80,52 @@ def test_the_lock_is_free_after_an_error(library: Library) -> None:
 
     with library.writing():
         pass
+
+
+@SQLITE_ONLY
+def test_a_lock_that_is_a_link_is_neither_followed_nor_cut(library: Library, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    lock = library.folder / "indexing.lock"
+    lock.unlink()
+    lock.symlink_to(precious)
+
+    with pytest.raises(LibraryError, match=r"indexing\.lock is not a lock of pixsearch"), library.writing():
+        pass
+    assert precious.read_text() == "precious"
+
+
+@SQLITE_ONLY
+def test_a_link_to_nothing_is_no_lock_and_makes_nothing(library: Library, tmp_path: Path) -> None:
+    lock = library.folder / "indexing.lock"
+    lock.unlink()
+    lock.symlink_to(tmp_path / "new")
+
+    with pytest.raises(LibraryError, match="is not a lock of pixsearch"), library.writing():
+        pass
+    assert not (tmp_path / "new").exists()
+
+
+@SQLITE_ONLY
+@pytest.mark.parametrize("kind", ["pipe", "socket", "endless"])
+def test_what_is_no_file_is_no_lock_and_is_not_waited_for(library: Library, kind: str) -> None:
+    UNSUITABLE[kind](library.folder / "indexing.lock")
+
+    with in_time(), pytest.raises(LibraryError, match="is not a lock of pixsearch"), library.writing():
+        pass
+
+
+@SQLITE_ONLY
+def test_a_file_of_somebody_elses_under_the_locks_name_stays_as_it_is(library: Library, tmp_path: Path) -> None:
+    lock, empty = library.folder / "indexing.lock", tmp_path / "empty"
+    lock.write_text("my list of locks")
+
+    with pytest.raises(LibraryError, match="is not a lock of pixsearch"), library.writing():
+        pass
+    assert lock.read_text() == "my list of locks"
+
+    lock.unlink()
+    empty.touch()
+    lock.hardlink_to(empty)
+    with library.writing():
+        assert empty.read_bytes() == b""

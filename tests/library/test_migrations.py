@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 import struct
 from pathlib import Path
 
@@ -132,6 +133,20 @@ def test_an_older_library_that_cannot_be_written_is_refused_and_left_as_it_is(tm
     assert (tmp_path / "library" / "library.db").read_bytes() == before
     with Library.open(tmp_path / "library") as library:
         assert library.status().photos == 1
+
+
+def test_the_copy_of_an_older_library_is_written_over_nobodys_file(tmp_path: Path) -> None:
+    library_of_version("0001", tmp_path / "library")
+    precious, backup = tmp_path / "precious", tmp_path / "library" / f"library.db.before-{SCHEMA_VERSION}"
+    precious.write_bytes(b"precious")
+    backup.symlink_to(precious)
+    backup.with_name(f"{backup.name}.tmp").symlink_to(precious)
+
+    Library.open(tmp_path / "library").close()
+
+    assert precious.read_bytes() == b"precious"
+    assert backup.read_bytes().startswith(b"SQLite format 3")
+    assert stat.S_IMODE(backup.stat().st_mode) == stat.S_IMODE((tmp_path / "library" / "library.db").stat().st_mode)
 
 
 def test_the_newest_revision_is_the_one_the_code_asks_for() -> None:

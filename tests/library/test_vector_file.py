@@ -20,6 +20,7 @@ from tests.conftest import without_privileges
 from tests.database import SQLITE_ONLY, VECTOR_FILE, sql
 from tests.photos import picture_bytes
 from tests.test_durable import files_no_larger_than
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 SIZE = 8
 MODEL = LibraryModel("aa" * 32, "some model", SIZE)
@@ -187,6 +188,7 @@ def test_in_a_folder_without_write_permission_the_vectors_are_made_in_memory(pub
     with Library.create(public_folder / "library") as library:
         add_photos(library, 50)
         vector_file(library).unlink()
+    (public_folder / "library" / "library.db").chmod(0o444)
     (public_folder / "library").chmod(0o555)
 
     with without_privileges(), Library.open(public_folder / "library") as reader:
@@ -238,3 +240,30 @@ def test_a_library_that_outgrew_one_list_gets_many_when_it_is_written_next(
 def test_a_library_that_nothing_was_indexed_into_has_no_vectors(library: Library) -> None:
     with pytest.raises(LibraryNotFound, match="pixsearch index"):
         library.vectors()
+
+
+@SQLITE_ONLY
+def test_what_somebody_planted_for_a_query_to_write_to_stays_as_it_is(library: Library, tmp_path: Path) -> None:
+    add_photos(library, 20)
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    file = vector_file(library)
+    file.unlink()
+    for name in (file.name, f"{file.name}.tmp"):
+        (library.folder / name).symlink_to(precious)
+
+    with Library.open(library.folder) as reader:
+        assert len(reader.vectors()) == 20
+
+    assert precious.read_bytes() == b"precious"
+    assert (vector_file(library).is_file(), vector_file(library).is_symlink()) == (True, False)
+
+
+@SQLITE_ONLY
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_in_the_place_of_the_vector_file_nothing_is_waited_for(library: Library, kind: str) -> None:
+    add_photos(library, 20)
+    UNSUITABLE[kind](vector_file(library))
+
+    with in_time(), Library.open(library.folder) as reader:
+        assert len(reader.vectors()) == 20

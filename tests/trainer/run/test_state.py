@@ -10,6 +10,7 @@ import pytest
 
 from pixsearch.errors import CheckpointInvalid, UsageError
 from pixsearch_trainer.run.state import RunFolder, RunLog
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 
 @pytest.fixture
@@ -85,3 +86,34 @@ def test_a_log_forgets_what_will_come_again_and_a_line_that_was_cut_off(tmp_path
 
     lines = [tuple(json.loads(line).values()) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines == [(0, 10, 0.5), (1, 10, 0.5), (1, 20, 0.25)]
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+@pytest.mark.parametrize("name", ["state.pt", "options.json"])
+def test_a_file_of_a_run_that_is_none_is_not_waited_for(folder: RunFolder, name: str, kind: str) -> None:
+    folder.save({"step": 1})
+    UNSUITABLE[kind](folder.folder / name)
+    read = folder.load if name == "state.pt" else folder.options
+
+    with in_time(), pytest.raises((CheckpointInvalid, OSError), match=r"not a regular file|larger than 64 MiB|damaged"):
+        read()
+
+
+def test_the_log_is_written_through_no_link(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / "log.jsonl").symlink_to(precious)
+
+    RunLog(tmp_path, None).write(1, 2, {"loss": 3})
+
+    assert precious.read_text() == "precious"
+    assert json.loads((tmp_path / "log.jsonl").read_text()) == {"stage": 1, "step": 2, "loss": 3}
+
+
+def test_a_folder_of_somebody_elses_that_is_called_run_is_not_deleted(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+
+    with pytest.raises(UsageError, match="run is not the folder of a run"):
+        RunFolder(tmp_path).begin({"seed": 1})
+    assert (tmp_path / "run" / "mine.txt").read_text() == "mine"

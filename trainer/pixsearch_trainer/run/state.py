@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import torch
 
-from pixsearch.durable import write_durably
+from pixsearch.durable import append_line, write_durably
 from pixsearch.errors import CheckpointInvalid, UsageError
+from pixsearch.regular_files import DATA_LIMIT_BYTES, TEXT_LIMIT_BYTES, open_regular, read_regular
 
 LOG_FILE = "log.jsonl"
 _OPTIONS_FILE, _STATE_FILE = "options.json", "state.pt"
@@ -42,6 +43,8 @@ class RunFolder:
     def begin(self, options: Mapping[str, object]) -> None:
         """Make the folder and keep the options. Raises UsageError where another run has not ended."""
         self.refuse_unfinished()
+        if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / _OPTIONS_FILE).is_file():
+            raise UsageError(f"{self.folder} is not the folder of a run", "Choose another --out, or move it away")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         write_durably(self.folder / _OPTIONS_FILE, json.dumps(dict(options), indent=1).encode())
@@ -49,7 +52,7 @@ class RunFolder:
     def options(self) -> dict[str, Any]:
         """Return what `begin` was given. Raises UsageError where there is nothing to resume."""
         try:
-            read: dict[str, Any] = json.loads((self.folder / _OPTIONS_FILE).read_bytes())
+            read: dict[str, Any] = json.loads(read_regular(self.folder / _OPTIONS_FILE, TEXT_LIMIT_BYTES))
         except FileNotFoundError:
             raise UsageError(f"no unfinished run in {self.out}", "Leave out --resume to start one") from None
         except ValueError as error:
@@ -92,7 +95,8 @@ class RunFolder:
     def _read(self, name: str) -> dict[str, Any]:
         file = self.folder / name
         try:
-            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            with open_regular(file) as saved:
+                state: dict[str, Any] = torch.load(saved, map_location="cpu", weights_only=True)
         except Exception as error:  # the unpickler raises nearly anything when given something else
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointInvalid(f"{file} is damaged ({reason})", f"Delete {self.folder} and start again") from error
@@ -109,14 +113,13 @@ class RunLog:
         self._file = folder / LOG_FILE
         kept = []
         if resumed_at is not None and self._file.exists():
-            lines = self._file.read_text().splitlines(keepends=True)
+            lines = read_regular(self._file, DATA_LIMIT_BYTES).decode().splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and _moment(line) <= resumed_at]
-        self._file.write_text("".join(kept))
+        write_durably(self._file, "".join(kept).encode())
 
     def write(self, stage: int, step: int, values: Mapping[str, object]) -> None:
         """Add a line: `stage`, `step` and the values."""
-        with self._file.open("a") as file:
-            file.write(json.dumps({"stage": stage, "step": step, **values}) + "\n")
+        append_line(self._file, json.dumps({"stage": stage, "step": step, **values}))
 
 
 def _moment(line: str) -> tuple[int, int]:

@@ -1,0 +1,66 @@
+"""What may lie where a file is expected, and would be waited for, or never end, or fill the memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+PATIENCE_S = 20
+LARGE_BYTES = 20 << 30
+"""What no test machine can read into memory; on disk it takes no room."""
+
+
+def make_pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def make_endless(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+
+
+def make_socket(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    here = Path.cwd()
+    os.chdir(path.parent)  # a socket's path may have 107 bytes
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def make_large(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.touch()
+    os.truncate(path, LARGE_BYTES)
+
+
+UNSUITABLE: dict[str, Callable[[Path], None]] = {
+    "pipe": make_pipe,
+    "endless": make_endless,
+    "socket": make_socket,
+    "large": make_large,
+}
+
+
+@contextmanager
+def in_time(seconds: int = PATIENCE_S) -> Iterator[None]:
+    """Fail what waits for longer, in Python or in a call of the system."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise AssertionError(f"it waits for more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
