@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pixsearch.storage import FilePath, open_file
+from pixsearch.storage import FilePath, read_head
 
 LIMIT_BYTES = 1 << 16
 """No more is read of a file: it may be any text that happens to be named like a photo."""
@@ -32,8 +32,7 @@ def captions_beside(photo: FilePath, exists: Callable[[FilePath], bool], report:
         try:
             if not exists(file):
                 continue
-            with open_file(file) as opened:
-                content = opened.read(LIMIT_BYTES + 1).removeprefix(b"\xef\xbb\xbf")
+            content = read_head(file, LIMIT_BYTES + 1).removeprefix(b"\xef\xbb\xbf")
         except OSError as error:
             tell(file, None, f"cannot be read ({error.strerror})")
             continue

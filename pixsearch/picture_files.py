@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import stat
 from importlib.util import find_spec
-from pathlib import Path
 
 from pixsearch.errors import PictureError
-from pixsearch.storage import FilePath, is_remote, read_file, read_head, stamp_of
+from pixsearch.regular_files import UnsuitableFile
+from pixsearch.storage import FilePath, is_remote, read_file, read_head, to_path
 
 MEGAPIXEL_LIMIT = 300
 """More is taken for a decompression bomb, unless somebody says otherwise. The largest phone cameras make 200."""
@@ -48,21 +47,15 @@ RAW_WITHOUT_RAWPY = "a RAW file, which needs rawpy to be read: pip install 'pixs
 def read_picture_file(path: FilePath, size_bytes: int | None = None) -> bytes:
     """All bytes of a regular file. Raises PictureError for anything else, OSError where the file cannot be read.
 
-    A pipe or a device is never opened: reading one may wait for ever.
-
     Args:
         size_bytes: what a listing says, which saves a request where the file is an object. As much is read of it.
     """
-    if isinstance(path, Path):
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise PictureError("not a regular file")
-        size_bytes = found.st_size
-    elif size_bytes is None:
-        size_bytes = stamp_of(path).size_bytes
-    if size_bytes > FILE_LIMIT_BYTES:
-        raise PictureError(f"larger than {FILE_LIMIT_BYTES >> 30} GiB")
-    return read_file(path, size_bytes)
+    try:
+        return read_file(path, FILE_LIMIT_BYTES, size_bytes)
+    except IsADirectoryError as error:
+        raise PictureError("not a regular file") from error
+    except UnsuitableFile as error:
+        raise PictureError(error.strerror or str(error)) from error
 
 
 def is_named_like_a_picture(path: bytes) -> bool:
@@ -79,7 +72,7 @@ def starts_like_a_picture(path: bytes) -> bool:
     if is_remote(path) and b"." in path.rpartition(b"/")[2]:
         return is_named_like_a_picture(path)
     try:
-        return has_picture_signature(read_head(path, SIGNATURE_BYTES))
+        return has_picture_signature(read_head(to_path(path) if is_remote(path) else path, SIGNATURE_BYTES))
     except OSError:
         return False  # nothing says that it is a picture
 

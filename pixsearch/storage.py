@@ -9,7 +9,6 @@ Storages raise errors of their own; here every one is an OSError, as of a disk t
 from __future__ import annotations
 
 import errno
-import io
 import os
 import re
 import stat
@@ -18,9 +17,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pixsearch.errors import UsageError
+from pixsearch.printable import without_passwords
+from pixsearch.regular_files import open_regular, read_regular, require_size
 
 if TYPE_CHECKING:  # 0.1 s, for those who have photos there
     from fsspec import AbstractFileSystem
@@ -66,9 +67,11 @@ def to_path(name: str | bytes) -> FilePath:
             raise ValueError
         return path
     except ValueError as error:
-        raise UsageError(f"{name} is in no storage that can be read", "As in: s3://bucket/folder") from error
+        raise UsageError(
+            f"{without_passwords(name)} is in no storage that can be read", "As in: s3://bucket/folder"
+        ) from error
     except ImportError as error:
-        raise UsageError(f"{name} takes a package that is not installed: {error}") from error
+        raise UsageError(f"{without_passwords(name)} takes a package that is not installed: {error}") from error
 
 
 def path_bytes(path: FilePath) -> bytes:
@@ -120,36 +123,32 @@ def stamp_of(path: FilePath) -> FileStamp:
         return _stamp(system.info(place))
 
 
-def read_file(path: FilePath, size_bytes: int | None = None) -> bytes:
-    """All of it. Raises OSError, FileNotFoundError among them.
+def read_file(path: FilePath, limit_bytes: int, size_bytes: int | None = None) -> bytes:
+    """All of it. Raises OSError, FileNotFoundError and UnsuitableFile (see `open_regular`) among them.
 
     Args:
+        limit_bytes: more than any sound file of this kind has.
         size_bytes: of an object, where it is known: then that is how much is read of it, and by a single request.
     """
     if isinstance(path, Path):
-        return path.read_bytes()
+        return read_regular(path, limit_bytes)
+    if size_bytes is None:
+        size_bytes = stamp_of(path).size_bytes
+    require_size(size_bytes, limit_bytes, str(path))
     if size_bytes == 0:
         return b""
     with _as_os_errors():
         system, place = _remote(path)
-        data: bytes = system.cat_file(place, start=None if size_bytes is None else 0, end=size_bytes)
+        data: bytes = system.cat_file(place, start=0, end=size_bytes)
         return data
 
 
-def read_head(path: bytes, size: int) -> bytes:
-    """Its first bytes, so many at most. Raises OSError."""
-    if not is_remote(path):
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path cannot be made of bytes
-            return file.read(size)
-    with _as_os_errors():
-        system, place = _remote(to_path(path))
-        head: bytes = system.cat_file(place, start=0, end=size)
-        return head
-
-
-def open_file(path: FilePath) -> BinaryIO:
-    """To be read; an object is fetched as a whole. Raises OSError."""
-    return path.open("rb") if isinstance(path, Path) else io.BytesIO(read_file(path))
+def read_head(path: FilePath | bytes, size_bytes: int) -> bytes:
+    """Its first bytes, so many at most; a path on this machine may come as bytes. Raises OSError, UnsuitableFile."""
+    if isinstance(path, Path | bytes):
+        with open_regular(path) as file:
+            return file.read(size_bytes)
+    return read_file(path, size_bytes, min(size_bytes, stamp_of(path).size_bytes))
 
 
 @dataclass(frozen=True, slots=True)

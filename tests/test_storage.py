@@ -16,7 +16,6 @@ from pixsearch.storage import (
     is_folder,
     is_remote,
     list_folder,
-    open_file,
     path_bytes,
     read_file,
     read_head,
@@ -79,11 +78,10 @@ def test_a_resolved_path_is_absolute_and_a_url_has_no_slash_at_its_end(
 def test_an_object_is_read_as_a_file_is(bucket: Bucket) -> None:
     path = to_path(bucket.put("deep/é ü#1?%20&.jpg", b"0123456789"))
 
-    assert read_file(path) == read_file(path, 10) == b"0123456789"
-    assert read_file(path, 0) == b""
-    assert open_file(path).read(4) == b"0123"
-    assert read_head(path_bytes(path), 4) == b"0123"
-    assert read_head(path_bytes(path), 40) == b"0123456789"
+    assert read_file(path, 10) == read_file(path, 10, 10) == b"0123456789"
+    assert read_file(path, 10, 0) == b""
+    assert read_head(path, 4) == b"0123"
+    assert read_head(path, 40) == b"0123456789"
     assert stamp_of(path).size_bytes == 10
     assert (is_file(path_bytes(path)), is_folder(path_bytes(path))) == (True, False)
     assert (is_file(path_bytes(path.parent)), is_folder(path_bytes(path.parent))) == (False, True)
@@ -122,7 +120,7 @@ def test_a_folder_s_own_placeholder_and_folders_without_a_name_are_not_listed(bu
 
 def test_what_is_not_there_is_no_file(bucket: Bucket) -> None:
     with pytest.raises(FileNotFoundError) as caught:
-        read_file(to_path(f"{bucket.url}/a.jpg"))
+        read_file(to_path(f"{bucket.url}/a.jpg"), 1000)
     assert caught.value.strerror == "No such file or directory"
     with pytest.raises(FileNotFoundError):
         stamp_of(to_path("s3://there-is-no-such-bucket/a.jpg"))
@@ -138,7 +136,7 @@ def test_a_storage_out_of_reach_is_an_error_of_the_system(s3: ObjectStorage, mon
     monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.cat_file", no_answer)
 
     with pytest.raises(OSError, match="nobody answers at all") as caught:
-        read_file(path)
+        read_file(path, 1000, 10)
     assert caught.value.strerror == "nobody answers at all"
 
 
@@ -149,7 +147,7 @@ def test_a_storage_whose_package_is_missing_is_an_error_of_the_system(monkeypatc
     monkeypatch.setattr("fsspec.filesystem", missing)
 
     with pytest.raises(OSError, match="a package that is not installed: Please install gcsfs"):
-        read_file(to_path("gs://bucket/a.jpg"))
+        read_file(to_path("gs://bucket/a.jpg"), 1000)
 
 
 def test_a_folder_is_listed_once_however_many_files_are_looked_for(s3: ObjectStorage, bucket: Bucket) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixsearch.durable import write_durably
+from pixsearch.durable import leads_to_stdout, write_output
 from pixsearch.errors import UsageError
 from pixsearch.progress import ProgressCallback
 from pixsearch.storage import to_path
@@ -84,10 +84,12 @@ def calibrate(
     save_calibration(checkpoint, calibration)
     if diagram is not None:
         drawn = reliability_diagram({_NAMES[stage]: report.bins for stage, report in reports.items()})
-        write_durably(diagram, drawn.encode())
+        write_output(diagram, drawn.encode())
     if as_json:
         by_stage: dict[str, object] = {stage: dataclasses.asdict(report) for stage, report in reports.items()}
         print_json({"calibration": dataclasses.asdict(calibration)} | by_stage)
+        return
+    if diagram is not None and leads_to_stdout(diagram):
         return
     for number, (stage, report) in enumerate(reports.items()):
         if number:

@@ -15,9 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pixsearch.errors import PixsearchError, UsageError
+from pixsearch.regular_files import read_regular
 from pixsearch.settings import config_folder
 
 EVERYWHERE = ("library", "model")
+_LIMIT_BYTES = 1 << 20
 
 Options = Mapping[str, frozenset[str]]
 """The options of each command, by the names of their parameters."""
@@ -37,11 +39,13 @@ def read_config(options: Options) -> dict[str, dict[str, object]]:
     except PixsearchError:  # who has no home directory has no file there; commands that need one will say so
         return {}
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, _LIMIT_BYTES).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path} cannot be read: {error}", "Mend it, or move it away") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "Mend it, or move it away") from error
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError among them, and a number of 5,000 digits

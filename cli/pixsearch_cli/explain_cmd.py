@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pixsearch.durable import write_durably
+from pixsearch.durable import is_stream, leads_to_stdout, write_output
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.search.query import Words
 from pixsearch.storage import to_path
@@ -31,7 +31,7 @@ def explain(
     Each word's map is the attention of the Transformer's last layer over the photo's pixels.
     """
     asked = Words(words).text
-    if out is not None and out.suffix.lower() != ".png":
+    if out is not None and out.suffix.lower() != ".png" and not is_stream(out):
         raise UsageError(f"{out} is no name for a PNG", "Give --out a name that ends in .png")
     from pixsearch.model.checkpoints import find_checkpoint
     from pixsearch.pictures import open_picture
@@ -49,9 +49,11 @@ def explain(
     if out is not None:
         buffer = io.BytesIO()
         draw(explanation, picture).save(buffer, "PNG")
-        write_durably(out, buffer.getvalue())
+        write_output(out, buffer.getvalue())
     if as_json:
         print_json(explanation_record(explanation))
+        return
+    if out is not None and leads_to_stdout(out):
         return
     rows = [[f"{share:.0%}", place, word] for word, share, place in explanation.strongest()]
     print_table(["attention", "most at", "word"], rows)

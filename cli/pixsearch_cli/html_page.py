@@ -6,13 +6,14 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pixsearch.durable import write_durably
+from pixsearch.durable import write_output
 from pixsearch.errors import PictureError
 from pixsearch.search.hits import percent
+from pixsearch_cli.query_results import StoredPictures, bytes_of_hit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,6 +51,8 @@ class Section:
     hits: Sequence[Hit]
     explanations: Sequence[Explanation | None]
     """One for each hit; None where there are no words to explain."""
+    stored: StoredPictures = field(default_factory=dict)
+    """What the library knows of the hits' files, where they are to be opened."""
     unknown_words: Sequence[str] = ()
     """Words of the query that the model was never taught."""
 
@@ -71,11 +74,12 @@ def write_page(file: Path, sections: Sequence[Section]) -> None:
 </body>
 </html>
 """
-    write_durably(file, page.encode(errors="backslashreplace"))
+    write_output(file, page.encode(errors="backslashreplace"))
 
 
 def _section(section: Section) -> str:
-    items = [_item(hit, why) for hit, why in zip(section.hits, section.explanations, strict=True)]
+    explained = zip(section.hits, section.explanations, strict=True)
+    items = [_item(hit, section.stored, why) for hit, why in explained]
     likely = sum(hit.likely is not False for hit in section.hits)
     found = _list(items[:likely]) if items else "<p>nothing in this library matches</p>"
     if likely < len(items):
@@ -87,11 +91,11 @@ def _list(items: Sequence[str]) -> str:
     return f"<ol>\n{''.join(items)}</ol>\n" if items else ""
 
 
-def _item(hit: Hit, why: Explanation | None) -> str:
+def _item(hit: Hit, stored: StoredPictures, why: Explanation | None) -> str:
     from pixsearch.pictures import open_picture
 
     try:
-        picture = open_picture(hit.path, min_edge=THUMBNAIL)
+        picture = open_picture(bytes_of_hit(hit, stored), min_edge=THUMBNAIL)
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         thumbnail = f'<img alt="{html.escape(hit.path.name)}" src="{_data_url(picture)}">'
         maps = "" if why is None else _maps(why, picture)

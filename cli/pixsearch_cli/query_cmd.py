@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pixsearch.durable import leads_to_stdout
 from pixsearch.errors import UsageError
 from pixsearch.library.filters import Filters
 from pixsearch.printable import printable
+from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_regular
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import DATABASE_NAME, Place, library_place
 from pixsearch.storage import to_path
@@ -45,12 +47,13 @@ from pixsearch_cli.query_results import (
     print_json_lines,
     print_paths,
     print_text_hits,
+    shows_pictures,
 )
 
 if TYPE_CHECKING:
     from pixsearch import SearchEngine
 
-NOTHING_MATCHES = 3
+NOT_ALL, NOTHING_MATCHES = 1, 3
 
 
 class Find(StrEnum):
@@ -146,7 +149,7 @@ def query(
 
     pixsearch query --image photo.jpg --no-pictures -0 | xargs -0 ls -l
 
-    Exit code 3: nothing in this library matches.
+    Exit code 3: nothing in this library matches; 1: a photo was not copied or opened.
     """
     if as_json and (paths or null):
         raise UsageError("--json and --paths exclude each other", "Leave one out")
@@ -183,7 +186,10 @@ def query(
             raise UsageError("texts have no photo to name, show, copy or open", "Ask for them plainly, or with --json")
         _find_texts(asked[0][1], top_k, library_place(library), model, as_json)
         return
-    answers = _search(asked, top_k, library_place(library), model, html is not None)
+    with_pictures = not (as_json or paths or null) and shows_pictures(pictures)
+    opens_files = with_pictures or html is not None or copy_to is not None or open_it
+    answers = _search(asked, top_k, library_place(library), model, explained=html is not None, opens_files=opens_files)
+    is_table_shown = html is None or not leads_to_stdout(html)
     for answer in answers:
         question, hits = answer.query, answer.hits
         if answer.unknown_words:
@@ -192,20 +198,21 @@ def query(
             print_json_lines(hits, None if queries is None else question, answer.unknown_words)
         elif paths or null:
             print_paths(hits, b"\0" if null else b"\n")
-        elif hits:
+        elif hits and is_table_shown:
             if queries is not None:
                 print(printable(question))
-            print_hits(hits, pictures)
+            print_hits(hits, answer.stored if with_pictures else None)
         if not hits:
             say("nothing in this library matches" + ("" if queries is None else f": {question}"))
     if html is not None:
         write_page(html, answers)
     if not (found := [hit for answer in answers for hit in answer.hits]):
         raise typer.Exit(NOTHING_MATCHES)
-    if copy_to is not None:
-        copy_hits(found, copy_to)
-    if open_it:
-        open_best(found)
+    stored = {id_: picture for answer in answers for id_, picture in answer.stored.items()}
+    is_copied = copy_to is None or copy_hits(found, stored, copy_to)
+    is_opened = not open_it or open_best(found[0], stored)
+    if not (is_copied and is_opened):
+        raise typer.Exit(NOT_ALL)
 
 
 def _shown(words: str | None, image: str | None, plus: Sequence[str], minus: Sequence[str]) -> str:
@@ -217,16 +224,26 @@ def _shown(words: str | None, image: str | None, plus: Sequence[str], minus: Seq
 def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
     """The words of each query; None for a query without."""
     if queries is None:
-        return [" ".join(sys.stdin.read().split()) if words == "-" else words]
+        return [" ".join(_stdin().split()) if words == "-" else words]
     if words is not None:
         raise UsageError("--queries and WORDS exclude each other", "Put the words into the file")
     try:
-        lines = (sys.stdin.read() if queries == "-" else Path(queries).read_text(encoding="utf-8-sig")).splitlines()
+        text = _stdin() if queries == "-" else read_regular(queries, TEXT_LIMIT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{queries} is not text in UTF-8", "Save it as UTF-8, one query a line") from error
+    except UnsuitableFile as error:
+        raise UsageError(f"{queries} is {error.strerror}", "Give a text file, or - to read stdin") from error
+    lines = text.splitlines()
     if not (texts := [line.strip() for line in lines if line.strip()]):
         raise UsageError(f"there is no query in {queries}", "Write one a line")
     return texts
+
+
+def _stdin() -> str:
+    text = sys.stdin.read(TEXT_LIMIT_BYTES + 1)
+    if len(text) > TEXT_LIMIT_BYTES:
+        raise UsageError(f"stdin is larger than {TEXT_LIMIT_BYTES >> 20} MiB", "Give it a query, or one a line")
+    return text
 
 
 def _find_texts(asked: Query, k: int, place: Place, model: str | None, as_json: bool) -> None:
@@ -239,9 +256,9 @@ def _find_texts(asked: Query, k: int, place: Place, model: str | None, as_json: 
 
 
 def _search(
-    asked: Sequence[tuple[str, Query]], k: int, place: Place, model: str | None, explained: bool
+    asked: Sequence[tuple[str, Query]], k: int, place: Place, model: str | None, *, explained: bool, opens_files: bool
 ) -> list[Section]:
-    """The answers to queries, each with the line that it is shown as."""
+    """The answers to queries, each with the line that it is shown as, and with what opening its files takes."""
     answers = []
     with _engine(place, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
         for shown, query in asked:
@@ -249,7 +266,9 @@ def _search(
             words = query.main_words if explained else None
             why = [None if engine is None or words is None else engine.explain(words.text, hit.id) for hit in hits]
             unknown = () if engine is None else engine.unknown_words(query)
-            answers.append(Section(shown, hits, why, unknown))
+            pictures = [] if engine is None or not opens_files else [engine.picture(hit.id) for hit in hits]
+            stored = {picture.content_id: picture for picture in pictures if picture is not None}
+            answers.append(Section(shown, hits, why, stored, unknown))
     return answers
 
 

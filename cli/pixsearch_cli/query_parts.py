@@ -12,6 +12,7 @@ from threading import Thread
 
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.picture_files import is_named_like_a_picture
+from pixsearch.regular_files import UnsuitableFile, read_stream
 from pixsearch.search.query import Picture, Words
 from pixsearch.storage import to_path
 
@@ -50,10 +51,10 @@ def _part(operand: str, sign: float, allow_network: bool) -> Words | Picture:
 
 def _picture(source: str, weight: float, allow_network: bool) -> Picture:
     if source == "-":
-        data = sys.stdin.buffer.read(_LIMIT_BYTES + 1)
-        if len(data) > _LIMIT_BYTES:
-            raise PictureError(f"what comes by standard input is larger than {_LIMIT_BYTES >> 20} MiB")
-        return Picture(data, weight)
+        try:
+            return Picture(read_stream(sys.stdin.buffer, _LIMIT_BYTES, source), weight)
+        except UnsuitableFile as error:
+            raise PictureError(f"what comes by standard input is {error.strerror}") from error
     if _ADDRESS.match(source):
         if not allow_network:
             raise UsageError(f"{source} is on the network", "Let it be fetched with --allow-network")

@@ -5,27 +5,38 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from io import UnsupportedOperation
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import typer
 
-from pixsearch.errors import PictureError, PixsearchError
+from pixsearch.durable import temporary_beside
+from pixsearch.errors import PictureError
+from pixsearch.library.photo_files import OpenFile, open_first
 from pixsearch.printable import printable
 from pixsearch.search.hits import percent
-from pixsearch.storage import FilePath, may_exist, open_file, path_bytes
+from pixsearch.storage import FilePath, path_bytes
 from pixsearch_cli.json_records import hit_record, text_hit_record
 from pixsearch_cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
+    from pixsearch.library.records import StoredPicture
 
 _PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
 """In cells of the terminal."""
 LESS_LIKELY = "less likely:"
+_LONGEST_STEM_BYTES = 200
+"""Of a copy's name, so that it stays below 255 with its rank, number and suffix."""
+
+StoredPictures = Mapping[int, "StoredPicture"]
+"""By the id of the hit."""
 
 
 def print_json_lines(hits: Sequence[Hit], query: str | None, unknown_words: Sequence[str]) -> None:
@@ -49,12 +60,17 @@ def print_paths(hits: Sequence[Hit], end: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def print_hits(hits: Sequence[Hit], pictures: bool | None) -> None:
-    """For people: a table, or small pictures with their figures; None is pictures where a terminal shows colours."""
-    if pictures is None:
-        pictures = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    if pictures and not _has_no_size():
-        _print_pictures(hits)
+def shows_pictures(wanted: bool | None) -> bool:
+    """Return whether hits are shown with small pictures; None is where a terminal shows colours."""
+    if wanted is None:
+        wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return wanted and not _has_no_size()
+
+
+def print_hits(hits: Sequence[Hit], stored: StoredPictures | None) -> None:
+    """For people: a table, or small pictures of the stored ones with their figures."""
+    if stored is not None:
+        _print_pictures(hits, stored)
     else:
         print_table(*_table(hits), LESS_LIKELY, first_less_likely(hits))
 
@@ -77,57 +93,91 @@ def print_text_hits(hits: Sequence[TextHit], as_json: bool) -> None:
     print_table(headings, rows, LESS_LIKELY, first_less_likely(hits))
 
 
-def open_best(hits: Sequence[Hit]) -> None:
-    """In the system's own viewer. Raises PixsearchError where there is nothing to open, or nothing to open it with."""
-    if not may_exist(hits[0].path):
-        raise PixsearchError(f"{hits[0].path} is not there", "Is its drive plugged in? Else run: pixsearch index")
-    if typer.launch(str(hits[0].path)) != 0:
-        raise PixsearchError(f"{hits[0].path} could not be opened", "There may be no viewer for it on this machine")
+def open_best(hit: Hit, stored: StoredPictures) -> bool:
+    """Open a photo in the system's own viewer; says why where that fails."""
+    try:
+        path = hit.path
+        if isinstance(path, Path):
+            path, file = open_hit(hit, stored)
+            file.close()
+    except PictureError as error:
+        say(f"{hit.path} could not be opened: {error}")
+        return False
+    if typer.launch(str(path)) != 0:
+        say(f"{path} could not be opened: there may be no viewer for it on this machine")
+        return False
+    return True
 
 
-def copy_hits(hits: Sequence[Hit], folder: Path) -> None:
+def copy_hits(hits: Sequence[Hit], stored: StoredPictures, folder: Path) -> bool:
     """Copy the photos into a folder, numbered by rank. Nothing there is overwritten.
 
-    Of a photo that is not there another with the same content is copied. Raises PixsearchError where photos could not
-    be copied, when all others are; OSError where the folder cannot be written to.
+    Of a photo that is not there another with the same content is copied. Says which could not be copied, and why;
+    returns whether all were. Raises OSError where the folder cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    copied = sum(_copy_first((hit.path, *hit.copies), folder, hit.rank) for hit in hits)
+    copied = sum(_copy(hit, stored, folder) for hit in hits)
     say(f"{copied} {'photo' if copied == 1 else 'photos'} copied to {folder}")
     if copied < len(hits):
-        raise PixsearchError(
-            f"{len(hits) - copied} of {len(hits)} photos could not be copied",
-            "Are all drives plugged in? Else run: pixsearch index",
-        )
+        say(f"{len(hits) - copied} of {len(hits)} photos could not be copied. Are all drives plugged in?")
+    return copied == len(hits)
 
 
-def _copy_first(paths: Sequence[FilePath], folder: Path, rank: int) -> bool:
-    """Copy the first of these that can be read; says why where none can."""
-    reason = ""
-    for path in paths:
+def open_hit(hit: Hit, stored: StoredPictures) -> tuple[FilePath, OpenFile]:
+    """Open the first file of a hit that is what was indexed. Raises PictureError with the reason."""
+    if (picture := stored.get(hit.id)) is None:
+        raise PictureError("it is in the library no more")
+    photos = {photo.path: photo for photo in picture.photos}
+    shown_first = [photos[path] for path in (hit.path, *hit.copies) if path in photos]
+    photo, file = open_first(shown_first, picture.digest)
+    return photo.path, file
+
+
+def bytes_of_hit(hit: Hit, stored: StoredPictures) -> bytes:
+    """Read the first file of a hit that is what was indexed. Raises PictureError with the reason."""
+    _, file = open_hit(hit, stored)
+    with file:
         try:
-            with open_file(path) as original:
-                _copy(original, path, folder, f"{rank:03}-{path.stem}")
-            return True
-        except FileNotFoundError:
-            reason = reason or f"{path} is not there and was not copied"
-        except (PermissionError, IsADirectoryError) as error:
-            reason = reason or f"{path} cannot be read and was not copied: {error.strerror}"
-    say(reason)
-    return False
+            return file.read()
+        except OSError as error:
+            raise PictureError(f"cannot be read: {error.strerror}") from error
 
 
-def _copy(original: BinaryIO, source: FilePath, folder: Path, stem: str) -> None:
-    for number in count(1):
-        target = folder / f"{stem}{'' if number == 1 else f'-{number}'}{source.suffix}"
+def _copy(hit: Hit, stored: StoredPictures, folder: Path) -> bool:
+    """Copy the first file of a hit that can be read; says why where that fails, and leaves nothing of it."""
+    try:
+        path, file = open_hit(hit, stored)
+        with file:
+            stem = os.fsencode(path.stem)[:_LONGEST_STEM_BYTES].decode(errors="ignore")
+            _copy_to(file, folder / f"{hit.rank:03}-{stem or 'photo'}{path.suffix}")
+    except PictureError as error:
+        say(f"{hit.path} could not be copied: {error}")
+        return False
+    except OSError as error:
+        say(f"{hit.path} could not be copied: {error.strerror}")
+        return False
+    return True
+
+
+def _copy_to(original: OpenFile, target: Path) -> None:
+    """Copy a file, with its times and permissions, under that name or, where it is taken, a numbered one."""
+    with temporary_beside(target) as copy:
+        shutil.copyfileobj(original, copy)
+        copy.flush()
+        with suppress(UnsupportedOperation, OSError):  # of an object; of a drive that has no such thing
+            found = os.fstat(original.fileno())
+            os.fchmod(copy.fileno(), stat.S_IMODE(found.st_mode) & 0o777)
+            os.utime(copy.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+        for number in count(1):
+            free = target if number == 1 else target.with_stem(f"{target.stem}-{number}")
+            with suppress(FileExistsError):
+                free.open("xb").close()
+                break
         try:
-            with target.open("xb") as copy:
-                shutil.copyfileobj(original, copy)
-        except FileExistsError:
-            continue
-        if isinstance(source, Path):
-            shutil.copystat(source, target)
-        return
+            Path(copy.name).replace(free)
+        except BaseException:
+            free.unlink()
+            raise
 
 
 def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
@@ -138,7 +188,7 @@ def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
     return headings, rows
 
 
-def _print_pictures(hits: Sequence[Hit]) -> None:
+def _print_pictures(hits: Sequence[Hit], stored: StoredPictures) -> None:
     """By the terminal's own protocol (kitty's, or sixel), or in half blocks."""
     from rich.console import Console
     from rich.table import Table
@@ -162,7 +212,7 @@ def _print_pictures(hits: Sequence[Hit]) -> None:
         taken_at = hit.metadata.taken_at
         lines = ["  ".join(figures), printable(_photo(hit)), f"{taken_at:%Y-%m-%d %H:%M}" if taken_at else ""]
         try:
-            small = open_picture(hit.path, min_edge=160)
+            small = open_picture(bytes_of_hit(hit, stored), min_edge=160)
             small.thumbnail((480, 320))
             picture: object = TerminalImage(small, width="auto", height=_PICTURE_HEIGHT)
         except PictureError as error:

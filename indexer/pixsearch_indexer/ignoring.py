@@ -11,6 +11,8 @@ from pixsearch.errors import UsageError
 from pixsearch.storage import read_file, to_path
 from pixsearch_indexer.gitignore import Pattern, leaves_out, read_patterns
 
+_LIMIT_BYTES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Ignoring:
@@ -27,8 +29,14 @@ class Ignoring:
         return cls(((root, read_patterns(os.fsencode("\n".join(patterns)))),)) if patterns else cls()
 
     def and_those_of(self, folder: bytes) -> Ignoring:
-        """With those of the file in this folder. Raises OSError where it cannot be read."""
-        text = read_file(to_path(os.path.join(folder, self.FILE)))  # noqa: PTH118 - bytes
+        """With those of the file in this folder, if it has one. Raises UsageError where that cannot be read."""
+        try:
+            text = read_file(to_path(os.path.join(folder, self.FILE)), _LIMIT_BYTES)  # noqa: PTH118 - bytes
+        except FileNotFoundError:
+            return self
+        except OSError as error:
+            message = f"its {os.fsdecode(self.FILE)} cannot be read: {error.strerror}"
+            raise UsageError(message, "Fix or remove it") from error
         return Ignoring((*self.patterns, (folder, read_patterns(text))))
 
     def matches(self, path: bytes, is_folder: bool) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixsearch.errors import PictureError
+from pixsearch.library.photo_files import content_digest
 from pixsearch.library.precedence import Layer
 from pixsearch.library.records import Description, FailedFile, Metadata, NewContent
 from pixsearch.model.config import InputShape
@@ -126,8 +126,3 @@ def decoded_picture(data: bytes, header: Image.Image, min_edge: int, megapixels:
         if (part := decoded_part(data, min_edge, megapixels)) is None:
             raise
         return turned_to_srgb(part[0], orientation_of(header), min_edge), part[1]
-
-
-def content_digest(data: bytes) -> bytes:
-    """What tells contents apart: BLAKE2b, 256 bits."""
-    return hashlib.blake2b(data, digest_size=32).digest()

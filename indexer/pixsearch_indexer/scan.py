@@ -14,7 +14,7 @@ from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FileFacts, ScanRules
 from pixsearch.picture_files import is_named_like_a_picture
-from pixsearch.storage import Entry, FileStamp, is_file, is_remote, list_folder
+from pixsearch.storage import Entry, FileStamp, is_remote, list_folder
 from pixsearch_indexer.ignoring import Ignoring
 from pixsearch_indexer.metadata.sidecars import Sidecar, Sidecars, is_named_like_a_sidecar, sidecars_stamp
 
@@ -82,8 +82,8 @@ class Scan:
         # A stack, not recursion: folders can be nested deeper than Python's calls.
         try:
             above = self._ignored_above()
-        except (OSError, UsageError) as error:
-            self.unlisted[self.folder] = f"folder is passed over: {error}"
+        except UsageError as error:
+            self.unlisted[self.folder] = f"folder is passed over: {error.message}"
             return
         folders = [self._entries(self.folder, above)]
         while folders:
@@ -128,7 +128,7 @@ class Scan:
         ignoring = Ignoring.of_root(self.root, self.rules.exclude)
         above = self.root
         for name in self.folder[len(self.root) :].split(b"/"):
-            if name and is_file(os.path.join(above, Ignoring.FILE)):  # noqa: PTH118 - bytes
+            if name:
                 ignoring = ignoring.and_those_of(above)
             above = os.path.join(above, name)  # noqa: PTH118 - bytes
         return ignoring
@@ -142,7 +142,7 @@ class Scan:
                 for entry in sorted(listing, key=attrgetter("name")) if self._follows_links else listing:
                     name = entry.name
                     if name.startswith(b".") or name in SYSTEM_FOLDERS:
-                        if name == Ignoring.FILE and entry.is_file():
+                        if name == Ignoring.FILE and not entry.is_dir():
                             ignoring = ignoring.and_those_of(folder)
                         if not self.rules.hidden or name.startswith(_APPLE_DOUBLE):
                             continue
@@ -160,6 +160,9 @@ class Scan:
                 return _Listing(iter(()), ignoring, {})
         except OSError as error:
             self.unlisted[folder] = _reason("folder cannot be listed", error)
+            return _Listing(iter(()), ignoring, {})
+        except UsageError as error:
+            self.unlisted[folder] = f"folder is passed over: {error.message}"
             return _Listing(iter(()), ignoring, {})
         entries.sort(key=itemgetter(0))
         entries, beside = _with_sidecars(entries, ignoring)

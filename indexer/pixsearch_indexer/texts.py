@@ -12,6 +12,7 @@ from pixsearch.library.records import FailedFile
 from pixsearch.library.schema import LOOK_AGAIN
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_regular
 from pixsearch.storage import FilePath, stamp_of
 from pixsearch_indexer.encoder import Encoder
 
@@ -47,6 +48,9 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
                 failed += known[path].failed
         except UnicodeDecodeError:
             writer.store_text_failure(FailedFile(path, stamp, "is not text in UTF-8"))
+            failed += 1
+        except UnsuitableFile as error:
+            writer.store_text_failure(FailedFile(path, stamp, f"is {error.strerror}"))
             failed += 1
         except OSError as error:
             writer.store_text_failure(FailedFile(path, None, f"cannot be read: {error.strerror}"))
@@ -86,7 +90,7 @@ def _folder_is_there(file: bytes) -> bool:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that say something, with their numbers from 1. Raises OSError, UnicodeDecodeError."""
-    text = path.read_text(encoding="utf-8-sig").replace("\0", " ")  # which no text in PostgreSQL may hold
+    text = read_regular(path, TEXT_LIMIT_BYTES).decode("utf-8-sig").replace("\0", " ")  # PostgreSQL takes no NUL
     for number, line in enumerate(text.splitlines(), start=1):
         if words := " ".join(line.split()):
             yield number, words

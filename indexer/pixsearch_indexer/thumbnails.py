@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from pixsearch.errors import PictureError
-from pixsearch.picture_files import read_picture_file
+from pixsearch.library.photo_files import open_photo
+from pixsearch.library.records import StoredPhoto
 from pixsearch.pictures import open_header
-from pixsearch.storage import FilePath, FileStamp, stamp_of
 from pixsearch_indexer.load import decoded_picture
 
 LONGEST = 4
@@ -26,17 +26,16 @@ class NoThumbnail:
     reason: str
 
 
-def photo_thumbnail(path: FilePath, stamp: FileStamp, edge: int, megapixels: int) -> bytes | NoThumbnail:
+def photo_thumbnail(photo: StoredPhoto, digest: bytes, edge: int, megapixels: int) -> bytes | NoThumbnail:
     """A photo as a JPEG whose shorter edge has so many pixels, but never larger than the photo.
 
-    Only of the very file that the library knows: one with another stamp may be any picture by now. A file that is cut
-    short is shown as far as it was indexed.
+    Only of the very file that the library knows, see `open_photo`. A file that is cut short is shown as far as it was
+    indexed.
     """
 
     def draw() -> Image.Image:
-        if stamp_of(path) != stamp:
-            raise PictureError("the file has changed since it was indexed: run pixsearch index")
-        return scaled(read_picture_file(path, stamp.size_bytes), edge, megapixels)
+        with open_photo(photo, digest) as file:
+            return scaled(file.read(), edge, megapixels)
 
     return _drawn(draw, "JPEG", quality=_QUALITY)
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pixsearch.errors import LibraryDamaged, PictureError
 from pixsearch.library.library import Library
+from pixsearch.library.photo_files import content_digest
 from pixsearch.picture_files import read_picture_file
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.storage import is_folder, stamp_of, to_path
-from pixsearch_indexer.load import content_digest
 
 if TYPE_CHECKING:
     from pixsearch.library.checks import Findings

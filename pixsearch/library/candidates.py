@@ -13,7 +13,7 @@ from pixsearch.library.database import in_parts
 from pixsearch.library.filtering import photos_that_pass
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, metadata_columns, metadata_of
-from pixsearch.library.records import Candidate, StoredPicture
+from pixsearch.library.records import Candidate, StoredPhoto, StoredPicture
 from pixsearch.library.schema import CONTENTS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS, VECTOR_INDEX
 from pixsearch.storage import FilePath, FileStamp, may_exist, resolved_bytes, stamp_of, to_path
 
@@ -55,17 +55,21 @@ def grids_of(connection: Connection, content_ids: Sequence[int]) -> dict[int, by
 def picture_of(connection: Connection, content_id: int) -> StoredPicture | None:
     """See `Library.picture`."""
     content = connection.execute(select(CONTENTS).where(CONTENTS.c.id == content_id)).one_or_none()
-    photos = connection.execute(_photos_of([content_id]).add_columns(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns)).all()
-    if content is None or not photos:
+    root = ROOTS.c.path.label("root"), ROOTS.c.follow_links
+    rows = connection.execute(_photos_of([content_id]).add_columns(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns, *root)).all()
+    if content is None or not rows:
         return None
-    found = [(to_path(row.path), FileStamp(row.size_bytes, row.mtime_ns), metadata_of(row)) for row in photos]
-    found.sort(key=lambda photo: not may_exist(photo[0]))  # stable
+    photos = [
+        StoredPhoto(to_path(row.path), FileStamp(row.size_bytes, row.mtime_ns), None if row.follow_links else row.root)
+        for row in rows
+    ]
+    there = sorted(range(len(rows)), key=lambda number: not may_exist(photos[number].path))  # stable
     return StoredPicture(
         content_id,
         content.digest,
         content.size_bytes,
-        found[0][2],
-        tuple((path, stamp) for path, stamp, _ in found),
+        metadata_of(rows[there[0]]),
+        tuple(photos[number] for number in there),
     )
 
 

@@ -138,6 +138,15 @@ class Candidate:
         return replace(self, paths=in_front(self.paths), metadata_by_path=by_path, metadata=metadata)
 
 
+class StoredPhoto(NamedTuple):
+    """A file that held a picture when it was read."""
+
+    path: FilePath
+    stamp: FileStamp
+    folder: bytes | None
+    """The folder below which it has to be reached without a link; None where that folder's links are followed."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
     """One picture of the library, and the photos that hold it."""
@@ -146,8 +155,8 @@ class StoredPicture:
     digest: bytes
     size_bytes: int
     metadata: Metadata
-    photos: tuple[tuple[FilePath, FileStamp], ...]
-    """Those that can be reached first, then by name, each as it was when it was read. Never empty."""
+    photos: tuple[StoredPhoto, ...]
+    """Those that can be reached first, then by name. Never empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid, ModelNotFound, PixsearchError
-from pixsearch.model.config import Calibration, PixelBertConfig
+from pixsearch.model.config import CONFIG_LIMIT_BYTES, Calibration, PixelBertConfig
+from pixsearch.regular_files import open_regular, path_of, read_regular
 from pixsearch.settings import models_folder
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_NAME = "shipped"
 CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
 
+WEIGHTS_LIMIT_BYTES = 4 << 30
+"""Seven times those of ResNet-50 and BERT-base in full precision."""
 INT8, SCALE = ".int8", ".scale"
 """Endings of the two tensors that stand for one kept in 8 bits."""
 _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
@@ -88,7 +91,7 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256(json.dumps(_config_values(folder, calibration=None, rerank=True), sort_keys=True).encode())
     for name in (TOKENIZER_FILE, WEIGHTS_FILE):
         try:
-            with (folder / name).open("rb") as file:
+            with open_regular(folder / name, WEIGHTS_LIMIT_BYTES) as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
             raise CheckpointInvalid(f"{folder / name} cannot be read ({error.strerror})", _COPY_AGAIN) from error
@@ -106,7 +109,7 @@ def _config_values(folder: Path, **changes: object) -> dict[str, object]:
     libraries keep. Raises CheckpointInvalid."""
     file = folder / CONFIG_FILE
     config = PixelBertConfig.load(file)
-    on_disk: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+    on_disk: dict[str, object] = json.loads(read_regular(file, CONFIG_LIMIT_BYTES))
     return on_disk | asdict(config) | changes
 
 
@@ -163,10 +166,9 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
             f"{folder / CONFIG_FILE} names the unknown backbone {backbone!r}; known backbones: {', '.join(BACKBONES)}",
             "Train the checkpoint again, or install a newer pixsearch",
         )
-    with only_whole_weights(folder):
+    with weights_of(folder) as file:
         state = {
-            name: tensor.float() if tensor.is_floating_point() else tensor
-            for name, tensor in load_file(folder / WEIGHTS_FILE).items()
+            name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(file).items()
         }
         state[_WORD_EMBEDDINGS] = state.pop(_WORD_EMBEDDINGS + INT8) * state.pop(_WORD_EMBEDDINGS + SCALE)
         _drop_closed_gate(folder, state)
@@ -193,20 +195,21 @@ def mean_pixel(folder: Path) -> NDArray[np.float32]:
     """The mean pixel feature of the pictures that a checkpoint was trained on, [channels]. Raises CheckpointInvalid."""
     from safetensors import safe_open
 
-    with only_whole_weights(folder), safe_open(folder / WEIGHTS_FILE, "np") as tensors:
+    with weights_of(folder) as file, safe_open(file, "np") as tensors:
         mean: NDArray[np.float32] = tensors.get_tensor("model.standardise.mean")
     return mean
 
 
 @contextmanager
-def only_whole_weights(folder: Path) -> Iterator[None]:
-    """What goes wrong while a checkpoint's weights are read is a CheckpointInvalid."""
+def weights_of(folder: Path) -> Iterator[str]:
+    """Open a checkpoint's weights, as a path for safetensors. What goes wrong in the block is a CheckpointInvalid."""
     from safetensors import SafetensorError
 
     try:
-        yield
+        with open_regular(folder / WEIGHTS_FILE, WEIGHTS_LIMIT_BYTES) as file:
+            yield path_of(file)
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CheckpointInvalid(
             f"{folder / WEIGHTS_FILE} does not hold the weights of its config ({reason})", _COPY_AGAIN
         ) from error

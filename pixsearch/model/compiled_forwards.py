@@ -32,6 +32,7 @@ from pixsearch.model.checkpoints import fingerprint as fingerprint_of
 from pixsearch.model.filling import FILLING, filled_graph
 from pixsearch.model.graphs import load_graphs
 from pixsearch.model.number_formats import IN_FULL_PRECISION, IN_INT8, NumberFormats, cpu_flags, formats_of
+from pixsearch.regular_files import open_regular
 from pixsearch.settings import compiled_folder
 
 Bytes = NDArray[np.uint8]
@@ -151,7 +152,8 @@ def _keep(model: openvino.CompiledModel, folder: Path, name: str) -> None:
 
 def read_sealed(file: Path) -> Bytes:
     """What was kept in a file, without its checksum. Raises OSError; ValueError where the two do not agree."""
-    mapped = np.memmap(file, np.uint8, mode="c")  # OpenVINO takes none that is read-only; the file stays as it is
+    with open_regular(file) as opened:
+        mapped = np.memmap(opened, np.uint8, mode="c")  # OpenVINO takes none that is read-only; the file stays as it is
     compiled, checksum = mapped[:-32], mapped[-32:]
     if hashlib.sha256(compiled.data).digest() != checksum.tobytes():
         raise ValueError(f"{file} is damaged")

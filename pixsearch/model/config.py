@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
+from pixsearch.regular_files import read_regular
 
 RESIZE_MODES = ("squash", "shorter_edge")
 TASKS = ("retrieval", "vqa", "nlvr2")
+CONFIG_LIMIT_BYTES = 16 << 20
 STRIDE = 32  # picture pixels a grid cell, for every backbone
 OUTDATED_CALIBRATIONS = ({"temperature", "bias"}, {"slope", "intercept"})
 """The fields of older calibrations, which are dropped: they meant something else, or were of one stage alone."""
@@ -157,7 +159,7 @@ class PixelBertConfig:
             CheckpointInvalid: not JSON, or a field missing, unknown, impossible or no longer supported.
         """
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
+            values = json.loads(read_regular(file, CONFIG_LIMIT_BYTES))
             _drop_removed(file, values)
             if set(values) != {field.name for field in fields(cls)}:
                 raise ValueError(f"fields differ: {sorted(set(values) ^ {field.name for field in fields(cls)})}")
@@ -183,7 +185,8 @@ class PixelBertConfig:
         except RecursionError as error:
             raise CheckpointInvalid(f"{file} is nested too deeply", _AGAIN) from error
         except (OSError, ValueError, TypeError, OverflowError) as error:
-            raise CheckpointInvalid(f"{file} is not a Pixel-BERT config ({error})", _AGAIN) from error
+            reason = getattr(error, "strerror", None) or error
+            raise CheckpointInvalid(f"{file} is not a Pixel-BERT config ({reason})", _AGAIN) from error
 
 
 def _drop_removed(file: Path, values: Any) -> None:

@@ -15,8 +15,9 @@ import pixsearch.model.openvino_alone  # noqa: F401
 import openvino  # isort: skip
 from openvino import opset13 as ops  # isort: skip
 from pixsearch.errors import CheckpointInvalid
-from pixsearch.model.checkpoints import INT8, SCALE, WEIGHTS_FILE, only_whole_weights
-from pixsearch.model.graphs import GRAPHS_FILE, command_to_add, is_input
+from pixsearch.model.checkpoints import INT8, SCALE, weights_of
+from pixsearch.model.graphs import GRAPHS_FILE, GRAPHS_LIMIT_BYTES, command_to_add, is_input
+from pixsearch.regular_files import read_member
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,8 @@ def filled_graph(graphs: bytes, name: str, folder: Path, *, int8: bool = False) 
     """
     try:
         with zipfile.ZipFile(io.BytesIO(graphs)) as archive:
-            graph = openvino.Core().read_model(archive.read(f"{name}.xml"), archive.read(f"{name}.bin"))
+            parts = (read_member(archive, f"{name}.{part}", GRAPHS_LIMIT_BYTES) for part in ("xml", "bin"))
+            graph = openvino.Core().read_model(*parts)
     except (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointInvalid(
             f"{folder / GRAPHS_FILE} is damaged", f"Make it again with: {command_to_add(folder)}"
@@ -53,7 +55,7 @@ def _fill(graph: openvino.Model, folder: Path) -> None:
     """Put the weights in the place of the inputs that are named after them. Raises CheckpointInvalid."""
     from safetensors import safe_open
 
-    with only_whole_weights(folder), safe_open(folder / WEIGHTS_FILE, "np") as weights:
+    with weights_of(folder) as file, safe_open(file, "np") as weights:
         stored = frozenset(weights.keys())
         for parameter in graph.get_parameters():
             name = parameter.get_friendly_name()

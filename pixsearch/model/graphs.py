@@ -20,9 +20,12 @@ from typing import Any
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import CONFIG_FILE
-from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.config import CONFIG_LIMIT_BYTES, PixelBertConfig
+from pixsearch.regular_files import read_member, read_regular
 
 GRAPHS_FILE = "graphs.zip"
+GRAPHS_LIMIT_BYTES = 64 << 20
+"""Of the file, and of each graph in it; those of the checkpoint that ships have less than 1 MiB."""
 VERSION = 1
 """Rises when a forward takes or gives something else than before: older graphs no longer fit."""
 _ABOUT = "about.json"
@@ -50,9 +53,9 @@ def write_graphs(folder: Path, graphs: Mapping[str, tuple[bytes, bytes]], config
 def fitting_graphs(folder: Path, config: PixelBertConfig) -> bytes | None:
     """Return graphs.zip of a folder, where it was made for such a config by this version of pixsearch."""
     try:
-        content = (folder / GRAPHS_FILE).read_bytes()
+        content = read_regular(folder / GRAPHS_FILE, GRAPHS_LIMIT_BYTES)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return content if json.loads(archive.read(_ABOUT)) == _about(config) else None
+            return content if json.loads(read_member(archive, _ABOUT, CONFIG_LIMIT_BYTES)) == _about(config) else None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
         return None
 

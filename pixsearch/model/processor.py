@@ -16,6 +16,7 @@ from pixsearch.model.checkpoints import CONFIG_FILE, TOKENIZER_FILE
 from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.words import read_words, write_words
 from pixsearch.pictures import resized
+from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular
 
 
 class PixelBertProcessor:
@@ -58,9 +59,10 @@ class PixelBertProcessor:
         """
         file = folder / TOKENIZER_FILE
         try:
-            tokenizer = Tokenizer.from_file(str(file))
+            tokenizer = Tokenizer.from_buffer(read_regular(file, TEXT_LIMIT_BYTES))
         except Exception as error:  # tokenizers raises bare Exception for every kind of failure
+            reason = getattr(error, "strerror", None) or error
             raise CheckpointInvalid(
-                f"{file} is not a tokenizer ({error})", "Copy the whole checkpoint again"
+                f"{file} is not a tokenizer ({reason})", "Copy the whole checkpoint again"
             ) from error
         return cls(PixelBertConfig.load(folder / CONFIG_FILE), tokenizer, read_words(folder))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
+from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular
 
 WORDS_FILE = "words.txt"
 """In a checkpoint's folder: a line for each word, a tab, how often it was read. Not part of the fingerprint."""
@@ -40,12 +41,13 @@ def read_words(folder: Path) -> dict[str, int] | None:
     """Read a checkpoint's words.txt; None where it has none. Raises CheckpointInvalid."""
     file = folder / WORDS_FILE
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_regular(file, TEXT_LIMIT_BYTES).decode().splitlines()
         return {word: int(count) for word, count in (line.split("\t") for line in lines)}
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise CheckpointInvalid(f"{file} is not a list of words ({error})", "Copy it again, or delete it") from error
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointInvalid(f"{file} is not a list of words ({reason})", "Copy it again, or delete it") from error
 
 
 def write_words(folder: Path, taught: Mapping[str, int]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
-from pixsearch.library.records import Candidate
+from pixsearch.library.records import Candidate, StoredPicture
 from pixsearch.model.late_scores import ReadText
 from pixsearch.pictures import open_picture
 from pixsearch.search.cascade import CascadeScores, ordered_by_late, rerank_pictures, rerank_texts
@@ -150,6 +150,13 @@ class SearchEngine:
     def unknown_words(self, query: Query) -> tuple[str, ...]:
         """Return the words of a query that the model was never taught: what they find is a guess."""
         return tuple(dict.fromkeys(word for part in query.words for word in self._runtime.unknown_words(part.text)))
+
+    def picture(self, content_id: int) -> StoredPicture | None:
+        """What the library knows of a picture and of its files, as `open_photo` takes it; None where it has it no more.
+
+        Raises LibraryError.
+        """
+        return self._library.picture(content_id)
 
     def explain(self, words: str, content_id: int) -> Explanation | None:
         """Where in a picture of the library each word is looked for; None where it is not in it any more.

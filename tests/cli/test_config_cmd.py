@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 
 @pytest.fixture
@@ -87,3 +88,17 @@ def test_a_mistake_in_the_file_is_named_and_nothing_is_done(run: Run, file: Path
     assert f"{file} " in outcome.stderr
     assert said in outcome.stderr
     assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_a_config_file_that_is_no_file_or_endless_is_refused_at_once(run: Run, file: Path, kind: str) -> None:
+    UNSUITABLE[kind](file)
+
+    with in_time():
+        outcome = run("status")
+
+    reason = "larger than 1 MiB" if kind == "large" else "not a regular file"
+    assert (outcome.exit_code, outcome.stderr) == (
+        2,
+        f"pixsearch: {file} cannot be read: {reason}. Mend it, or move it away\n",
+    )

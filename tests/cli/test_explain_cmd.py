@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,20 @@ def test_a_photo_that_is_not_there_is_named(run: Run, model: ColourRuntime, tmp_
 
     assert outcome.exit_code == 1
     assert outcome.stderr.startswith(f"pixsearch: {tmp_path / 'none.jpg'}: cannot be read")
+
+
+def test_maps_go_to_where_a_link_leads_and_into_a_pipe(
+    run: Run, model: ColourRuntime, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "map.png").symlink_to("target")
+    os.mkfifo(tmp_path / "pipe")
+
+    run("explain", "red", photos / "pink.png", "--out", tmp_path / "map.png")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        outcome = run("explain", "red", photos / "pink.png", "--out", tmp_path / "pipe")
+        drawn, _ = reader.communicate()
+
+    assert outcome.exit_code == 0
+    assert (tmp_path / "map.png").is_symlink()
+    assert (tmp_path / "target").read_bytes() == drawn
+    assert drawn.startswith(b"\x89PNG")

@@ -32,6 +32,8 @@ from tests.cli.conftest import Outcome, Run
 from tests.colour_runtime import ColourRuntime
 from tests.faults.conftest import PROJECT
 from tests.photos import picture_bytes
+from tests.test_durable import files_no_larger_than
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 
 def test_the_table_shows_both_figures_and_the_path_unbroken(run: Run, indexed: Path, photos: Path) -> None:
@@ -641,7 +643,7 @@ def test_small_pictures_are_shown_with_their_figures(run: Run, indexed: Path, ph
     assert len(lines) >= 9  # a picture of 8 lines, and the one that is gone
     text = " ".join(" ".join(lines).split())
     assert "1 match 5.00 similarity 0.870 (2)" in text
-    assert "file or directory" in text
+    assert "the file is not there" in text
 
 
 def test_a_page_says_why_word_by_word(run: Run, indexed: Path, tmp_path: Path) -> None:
@@ -727,7 +729,7 @@ def test_what_could_not_be_copied_is_said_and_exits_1(run: Run, indexed: Path, p
     outcome = run("query", "red", "--copy-to", tmp_path / "chosen")
 
     assert outcome.exit_code == 1
-    assert f"{photos / 'pink.png'} is not there and was not copied" in outcome.stderr
+    assert f"{photos / 'pink.png'} could not be copied: the file is not there any more" in outcome.stderr
     assert "1 of 3 photos could not be copied" in outcome.stderr
     assert sorted(file.name for file in (tmp_path / "chosen").iterdir()) == ["002-dark red.png", "003-blue again.png"]
 
@@ -741,4 +743,175 @@ def test_a_photo_that_is_not_there_cannot_be_opened(
     outcome = run("query", "red", "-k", "1", "--open")
 
     assert outcome.exit_code == 1
-    assert f"{photos / 'pink.png'} is not there" in outcome.stderr
+    assert f"{photos / 'pink.png'} could not be opened: the file is not there any more" in outcome.stderr
+
+
+def of_the_same_size_and_time(photo: Path, secret: Path) -> Path:
+    """A file that a photo could be taken for without looking at its content."""
+    found = photo.stat()
+    secret.write_bytes(b"secret".ljust(found.st_size))
+    os.utime(secret, ns=(found.st_atime_ns, found.st_mtime_ns))
+    return secret
+
+
+@pytest.mark.parametrize("how", ["link", "hard link", "pipe", "parent"])
+def test_only_what_was_indexed_is_copied_and_the_others_are(
+    run: Run, indexed: Path, photos: Path, tmp_path: Path, how: str
+) -> None:
+    pink = photos / "pink.png"
+    secret = of_the_same_size_and_time(pink, tmp_path / "pink.png")
+    if how == "parent":
+        photos.rename(tmp_path / "moved")
+        secret.rename(tmp_path / "moved" / "pink.png")
+        photos.symlink_to(tmp_path / "moved")  # the folder itself may be a link, and no other file is let in by that
+    else:
+        pink.unlink()
+        {"link": pink.symlink_to, "hard link": pink.hardlink_to}.get(how, lambda _: os.mkfifo(pink))(secret)
+
+    with in_time():
+        outcome = run("query", "red", "--copy-to", tmp_path / "chosen")
+
+    assert outcome.exit_code == 1
+    assert f"{pink} could not be copied: " in outcome.stderr
+    assert "2 photos copied" in outcome.stderr
+    assert "1 of 3 photos could not be copied" in outcome.stderr
+    assert sorted(file.name for file in (tmp_path / "chosen").iterdir()) == ["002-dark red.png", "003-blue again.png"]
+
+
+def test_a_copy_that_does_not_fit_leaves_nothing_and_the_others_are_copied(
+    run: Run, model: ColourRuntime, library: Path, photos: Path, tmp_path: Path
+) -> None:
+    Image.effect_noise((400, 300), 80).convert("RGB").save(photos / "large.png")
+    assert run("index", photos).exit_code == 0
+
+    with files_no_larger_than(50_000):
+        outcome = run("query", "red", "--copy-to", tmp_path / "chosen")
+
+    assert outcome.exit_code == 1
+    assert f"{photos / 'large.png'} could not be copied: File too large" in outcome.stderr
+    assert len(list((tmp_path / "chosen").iterdir())) == 3
+
+
+def test_a_copy_has_the_time_and_the_permissions_of_the_photo(
+    run: Run, indexed: Path, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "pink.png").chmod(0o640)
+
+    run("query", "red", "-k", "1", "--copy-to", tmp_path / "chosen")
+
+    copy, photo = (path.stat() for path in (tmp_path / "chosen/001-pink.png", photos / "pink.png"))
+    assert (copy.st_mtime_ns, copy.st_mode) == (photo.st_mtime_ns, photo.st_mode)
+
+
+def test_what_could_not_be_copied_is_opened_all_the_same_and_exits_1(
+    run: Run, indexed: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[str] = []
+
+    def launch(path: str) -> int:
+        launched.append(path)
+        return 0
+
+    monkeypatch.setattr("typer.launch", launch)
+    (photos / "dark red.png").unlink()
+
+    outcome = run("query", "red", "-k", "2", "--copy-to", tmp_path / "chosen", "--open")
+
+    assert (outcome.exit_code, launched) == (1, [str(photos / "pink.png")])
+
+
+def test_a_link_in_the_place_of_the_best_photo_is_not_opened(
+    run: Run, indexed: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("typer.launch", lambda _: pytest.fail("it is not the photo"))
+    secret = of_the_same_size_and_time(photos / "pink.png", tmp_path / "secret")
+    (photos / "pink.png").unlink()
+    (photos / "pink.png").symlink_to(secret)
+
+    outcome = run("query", "red", "-k", "1", "--open")
+
+    assert outcome.exit_code == 1
+    assert "could not be opened: a link has taken the place" in outcome.stderr
+
+
+@pytest.mark.parametrize("option", [["--open"], ["--copy-to", "chosen"]])
+def test_where_nothing_matches_there_is_nothing_to_copy_or_open(
+    run: Run, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert run("query", "red", "--name", "nothing", *option).exit_code == 3
+    assert not (tmp_path / "chosen").exists()
+
+
+def test_a_page_shows_only_what_was_indexed(run: Run, indexed: Path, photos: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 10), "lime").save(tmp_path / "other.png")
+    (photos / "pink.png").unlink()
+    (photos / "pink.png").symlink_to(tmp_path / "other.png")
+
+    run("query", "red", "-k", "1", "--html", tmp_path / "page.html")
+
+    page = (tmp_path / "page.html").read_text()
+    assert "a link has taken the place" in page
+    assert "data:image" not in page
+
+
+def test_a_page_destroys_no_other_file(run: Run, indexed: Path, tmp_path: Path) -> None:
+    (tmp_path / "page.html.tmp").write_text("mine")
+    (tmp_path / "target.html").write_text("old")
+    (tmp_path / "page.html").symlink_to("target.html")
+
+    assert run("query", "red", "--html", tmp_path / "page.html").exit_code == 0
+
+    assert (tmp_path / "page.html.tmp").read_text() == "mine"
+    assert (tmp_path / "page.html").is_symlink()
+    assert (tmp_path / "target.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_page_can_go_into_a_pipe(run: Run, indexed: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        outcome = run("query", "red", "--html", tmp_path / "pipe")
+        page, _ = reader.communicate()
+
+    assert outcome.exit_code == 0
+    assert page.startswith("<!doctype html>")
+    assert outcome.stdout.startswith("rank")
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/1", "link", "page.html"])
+def test_a_page_on_stdout_is_all_that_is_there(indexed: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    command = [
+        sys.executable,
+        "-m",
+        "tests.faults.pixsearch_with_colours",
+        "query",
+        "red",
+        "--html",
+        str(tmp_path / name),
+    ]
+    environment = os.environ | {"PIXSEARCH_LIBRARY": str(indexed)}
+
+    with (tmp_path / "page.html").open("wb") as file:
+        file.write(b"<!-- mine -->")
+        file.flush()
+        subprocess.run(command, check=True, env=environment, cwd=PROJECT, stdout=file)
+    page = (tmp_path / "page.html").read_text()
+
+    assert page.startswith("<!-- mine --><!doctype html>")
+    assert page.rstrip().endswith("</html>")
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_queries_come_from_a_file_and_nothing_is_waited_for(run: Run, indexed: Path, tmp_path: Path, kind: str) -> None:
+    UNSUITABLE[kind](tmp_path / "queries.txt")
+
+    with in_time():
+        outcome = run("query", "--queries", tmp_path / "queries.txt")
+
+    reason = "larger than 64 MiB" if kind == "large" else "not a regular file"
+    assert outcome.exit_code == 2
+    assert outcome.stderr.startswith(f"pixsearch: {tmp_path / 'queries.txt'} is {reason}. ")

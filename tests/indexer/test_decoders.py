@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from pixsearch.decoding import DecodeLimits
+from pixsearch.library.photo_files import content_digest
 from pixsearch.library.records import FailedFile
 from pixsearch.model.config import InputShape
 from pixsearch.storage import FileStamp
 from pixsearch_indexer import decoders
 from pixsearch_indexer.decoders import Loaded, ToLoad, load, load_ahead, loading_pool
-from pixsearch_indexer.load import LoadedFile, content_digest
+from pixsearch_indexer.load import LoadedFile
 from tests.photos import make_photo
 
 STAMP = FileStamp(1, 1)

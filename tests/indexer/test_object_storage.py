@@ -252,13 +252,13 @@ def test_a_thumbnail_is_made_of_the_very_object_that_was_indexed(library: Librar
     brought_in(library, filled.url)
     picture = library.picture(1)
     assert picture is not None
-    [(path, stamp)] = picture.photos
+    [photo] = picture.photos
 
-    assert isinstance(photo_thumbnail(path, stamp, 8, 100), bytes)
+    assert isinstance(photo_thumbnail(photo, picture.digest, 8, 100), bytes)
     filled.put("blue.png", noise_bytes("PNG"))
-    changed = photo_thumbnail(path, stamp, 8, 100)
+    changed = photo_thumbnail(photo, picture.digest, 8, 100)
     filled.remove("blue.png")
-    gone = photo_thumbnail(path, stamp, 8, 100)
+    gone = photo_thumbnail(photo, picture.digest, 8, 100)
 
     assert isinstance(changed, NoThumbnail)
     assert "changed since it was indexed" in changed.reason

@@ -12,6 +12,7 @@ from pixsearch.picture_files import is_named_like_a_picture, starts_like_a_pictu
 from pixsearch_indexer.scan import Scan
 from tests.conftest import without_privileges
 from tests.photos import make_photo, picture_bytes
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 
 def scan_of(folder: Path, **rules: Any) -> Scan:
@@ -176,3 +177,30 @@ def test_folders_nested_deeper_than_python_can_call_are_scanned(photos: Path) ->
 
     subprocess.run(["rm", "-r", photos / "d"], check=True)  # which pytest's own clearing up cannot
     assert met == ["z.jpg"]
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_a_folder_whose_patterns_cannot_be_read_is_passed_over_and_the_others_are_scanned(
+    photos: Path, kind: str
+) -> None:
+    for name in ("a/a.jpg", "b/b.jpg"):
+        make_photo(photos / name)
+    UNSUITABLE[kind](photos / "a" / ".pixsearchignore")
+
+    with in_time():
+        seen = scan_of(photos)
+        below = Scan(os.fsencode(photos / "a" / "deeper"), os.fsencode(photos), ScanRules())
+        assert names(seen) == ["b/b.jpg"]
+        assert names(below) == []
+
+    reason = "larger than 1 MiB" if kind == "large" else "not a regular file"
+    said = f"folder is passed over: its .pixsearchignore cannot be read: {reason}"
+    assert seen.unlisted == {os.fsencode(photos / "a"): said}
+    assert below.unlisted == {below.folder: said}
+
+
+def test_a_folder_that_is_called_like_a_file_of_patterns_is_none(photos: Path) -> None:
+    make_photo(photos / "a.jpg")
+    (photos / ".pixsearchignore").mkdir()
+
+    assert names(scan_of(photos)) == ["a.jpg"]

@@ -10,11 +10,14 @@ import pytest
 from PIL import Image
 
 from pixsearch import Library, Picture, Query, SearchEngine
+from pixsearch.captions import captions_beside
 from pixsearch.errors import UsageError
 from pixsearch.search.query import Words
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
+from tests.loading import load_in_this_process
 from tests.photos import make_photo, picture_bytes
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 
 def found(library: Library, colour: str = "red", k: int = 10) -> list[str]:
@@ -246,3 +249,46 @@ def test_a_threshold_needs_a_picture_that_is_looked_for(library: Library, runtim
 def test_words_find_no_texts(library: Library, runtime: ColourRuntime) -> None:
     with pytest.raises(UsageError, match="pictures alone"):
         SearchEngine(library, runtime).find_texts(Query((Words("red"),)))
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_a_file_of_texts_that_became_something_else_is_listed_and_the_run_goes_on(
+    library: Library, runtime: ColourRuntime, captions: Path, photos: Path, kind: str
+) -> None:
+    index_folders(library, runtime, [captions])
+    UNSUITABLE[kind](captions)
+    make_photo(photos / "red.png", "red")
+
+    with in_time():
+        report = index_folders(library, runtime, [photos], load_files=load_in_this_process)
+
+    assert (report.found, report.encoded) == (1, 1)
+    [failure] = library.failures()
+    assert (failure.path, failure.reason) == (
+        captions,
+        "is larger than 64 MiB" if kind == "large" else "is not a regular file",
+    )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "socket"])
+def test_captions_beside_a_photo_that_are_no_file_are_left_out(tmp_path: Path, kind: str) -> None:
+    photo = make_photo(tmp_path / "red.png")
+    UNSUITABLE[kind](tmp_path / "red.txt")
+    problems: list[str] = []
+
+    with in_time():
+        captions = captions_beside(photo, lambda _: True, lambda _file, _line, what: problems.append(what))
+
+    assert captions == []
+    assert problems[0] == "cannot be read (not a regular file)"
+
+
+def test_of_endless_captions_no_more_than_64_kib_are_read(tmp_path: Path) -> None:
+    photo = make_photo(tmp_path / "red.png")
+    UNSUITABLE["large"](tmp_path / "red.txt")
+    problems: list[str] = []
+
+    with in_time():
+        captions_beside(photo, lambda file: file.stem == "red", lambda _file, _line, what: problems.append(what))
+
+    assert problems[0] == "is larger than 64 KiB; the rest is ignored"

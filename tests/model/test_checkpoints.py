@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
@@ -17,11 +18,15 @@ from pixsearch.model.checkpoints import (
     find_checkpoint,
     fingerprint,
     load_checkpoint,
+    mean_pixel,
     save_calibration,
     save_checkpoint,
 )
 from pixsearch.model.config import Calibration, Curve
+from pixsearch.model.filling import filled_graph
+from pixsearch.model.graphs import load_graphs
 from tests.tiny_checkpoint import make_tiny_checkpoint
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 CURVE = {"slope": 2.0, "intercept": -1.0}
 
@@ -273,3 +278,43 @@ def test_a_whole_number_is_as_good_as_a_fraction(folder: Path) -> None:
     change_config(folder, dropout=0)
 
     assert load_checkpoint(folder)[0].config.dropout == 0
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors", "words.txt"])
+def test_a_part_that_is_no_file_or_endless_is_refused_at_once(folder: Path, name: str, kind: str) -> None:
+    UNSUITABLE[kind](folder / name)
+
+    with in_time(), pytest.raises(CheckpointInvalid, match=rf"{name}.*\((not a regular file|larger than \d+ [MG]iB)\)"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_weights_that_are_no_file_or_endless_have_no_fingerprint_and_no_mean(folder: Path, kind: str) -> None:
+    UNSUITABLE[kind](folder / "model.safetensors")
+
+    for read in (fingerprint, mean_pixel):
+        with in_time(), pytest.raises(CheckpointInvalid, match=r"not a regular file|larger than 4 GiB"):
+            read(folder)
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_graphs_that_are_no_file_or_endless_are_taken_for_none(folder: Path, kind: str) -> None:
+    UNSUITABLE[kind](folder / "graphs.zip")
+
+    with in_time(), pytest.raises(CheckpointInvalid, match="has no graphs"):
+        load_graphs(folder)
+
+
+def test_a_graph_that_is_unpacked_to_a_gigabyte_is_not_unpacked(folder: Path) -> None:
+    with ZipFile(folder / "graphs.zip") as archive:
+        about = archive.read("about.json")
+    with ZipFile(folder / "graphs.zip", "w", ZIP_DEFLATED) as bomb:
+        bomb.writestr("about.json", about)
+        with bomb.open("match.xml", "w") as member:
+            for _ in range(65):
+                member.write(bytes(1 << 20))
+        bomb.writestr("match.bin", b"")
+
+    with pytest.raises(CheckpointInvalid, match=r"graphs\.zip is damaged"):
+        filled_graph(load_graphs(folder), "match", folder)

@@ -98,7 +98,7 @@ def test_grids_of_a_run_that_was_cut_while_encoding_are_not_taken_for_whole(
 
     with pytest.raises(KeyboardInterrupt):
         encode_grids(*loaded, packed, tmp_path / "cut", "train", cut)
-    assert any((tmp_path / "cut").iterdir())
+    assert not any((tmp_path / "cut").iterdir())
     grids, encoded = encode(loaded, packed, tmp_path / "cut")
 
     assert encoded == 32

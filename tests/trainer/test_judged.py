@@ -21,6 +21,7 @@ from pixsearch_trainer.evaluation.judged import (
 )
 from tests.colour_runtime import ColourRuntime
 from tests.photos import make_photo
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 
 def written(folder: Path, document: object) -> Path:
@@ -122,3 +123,11 @@ def test_the_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
 
     # 0.9 is above both, 0.5 is equal to 0.5 and above 0.1: (1 + 1 + 0.5 + 1) / 4.
     assert area_under_curve(scores, np.array([True, True, False, False])) == 0.875
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_judged_queries_that_are_no_file_or_endless_are_refused_at_once(tmp_path: Path, kind: str) -> None:
+    UNSUITABLE[kind](tmp_path / "queries.json")
+
+    with in_time(), pytest.raises(DatasetError, match=r"cannot be read \((not a regular file|larger than 64 MiB)\)"):
+        read_judged(tmp_path / "queries.json")

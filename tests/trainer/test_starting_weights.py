@@ -24,6 +24,7 @@ from pixsearch.model.config import Calibration, Curve
 from pixsearch.model.tensors import word_tensors
 from pixsearch_trainer.starting_weights import Start, assemble, for_task, read_cnn
 from tests.trainer.conftest import Loaded, refused
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 State = dict[str, Tensor]
 
@@ -249,3 +250,16 @@ def test_a_network_of_another_task_has_the_same_cnn_and_transformer_and_cannot_s
     save_checkpoint(tmp_path, other, its_processor)
     with pytest.raises(CheckpointInvalid, match="of the task vqa and cannot search"):
         load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_weights_and_a_language_model_that_are_no_files_are_not_waited_for(
+    lite0: Lite0, tmp_path: Path, kind: str
+) -> None:
+    UNSUITABLE[kind](tmp_path / "config.json")
+    start = Start(backbone="efficientnet_lite0", cnn=str(lite0.file), language_model=str(tmp_path))
+
+    with in_time(), pytest.raises((CheckpointInvalid, ModelNotFound), match=r"config\.json"):
+        read_cnn("resnet50", str(tmp_path / "config.json"))
+    with in_time(), pytest.raises(CheckpointInvalid, match=r"not a regular file|larger than 16 GiB"):
+        assemble(start)

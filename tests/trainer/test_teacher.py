@@ -31,6 +31,7 @@ from pixsearch_trainer.teacher import (
 )
 from tests.tiny_teacher import make_tiny_clip
 from tests.trainer.conftest import refused
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 import transformers  # isort: skip  (after what lets torchvision be imported)
 
@@ -282,3 +283,20 @@ def test_the_bank_is_the_captions_then_the_files_sentences_each_once_or_else_pro
     assert text_bank([], file, pieces("tree")) == ["a bird", "a cat"]
     assert text_bank(["a dog"], None, pieces("tree")) == ["a dog"]
     assert text_bank([], None, pieces("tree")) == ["a photo of a tree"]
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_sentences_that_are_no_file_or_endless_are_refused_at_once(tmp_path: Path, kind: str) -> None:
+    UNSUITABLE[kind](tmp_path / "texts.txt")
+
+    with in_time(), pytest.raises(DatasetError, match=r"texts\.txt \((not a regular file|larger than 64 MiB)\)"):
+        read_texts(tmp_path / "texts.txt")
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_a_teacher_with_a_part_that_is_no_file_or_endless_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    make_tiny_clip(tmp_path)
+    UNSUITABLE[kind](tmp_path / "config.json")
+
+    with in_time(), pytest.raises(CheckpointInvalid, match=r"not a regular file|larger than 16 GiB"):
+        Teacher.load(str(tmp_path))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import ImageOps
 from torch import Tensor
 
+from pixsearch.durable import new_file
 from pixsearch.model.devices import autocast
 from pixsearch.model.grids import FORMAT, pack_grid, unpack_grids
 from pixsearch.model.networks import Network
@@ -26,6 +27,7 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.tensors import picture_tensors, word_tensors
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.regular_files import open_regular
 from pixsearch.storage import stamp_of
 from pixsearch_trainer.data.pack import open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture
@@ -100,16 +102,16 @@ def encode_grids(
         for stale in (*cache.glob(f"{name}-????????????????.bin"), *cache.glob(f"{name}-????????????????.npy")):
             stale.unlink()
         offsets = [0]
-        with file.open("wb") as out:
+        with new_file(file) as out:
             for packed in _encoded(network, processor, pictures, mirrored):
                 offsets.append(offsets[-1] + out.write(packed))
                 on_progress(Progress("encoding pictures", len(offsets) - 1, len(pictures)))
-        unfinished = offsets_file.with_name(f"{offsets_file.name}.tmp.npy")
-        np.save(unfinished, np.array(offsets, np.int64))
-        unfinished.replace(offsets_file)
-    empty = np.zeros(0, np.uint8)
-    mapped = np.memmap(file, np.uint8, "r") if pictures else empty  # an empty file cannot be mapped
-    return GridStore(mapped, np.load(offsets_file), network.model.backbone.channels)
+        with new_file(offsets_file) as out:
+            np.save(out, np.array(offsets, np.int64))
+    with open_regular(file) as grids, open_regular(offsets_file) as saved:
+        empty = np.zeros(0, np.uint8)
+        mapped = np.memmap(grids, np.uint8, "r") if pictures else empty  # an empty file cannot be mapped
+        return GridStore(mapped, np.load(saved), network.model.backbone.channels)
 
 
 @torch.no_grad()

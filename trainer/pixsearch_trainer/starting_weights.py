@@ -25,6 +25,7 @@ from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.networks import Network, build_network
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
+from pixsearch.regular_files import DATA_LIMIT_BYTES, open_regular, require_regular_files
 
 _LITE_LAYERS = {"_expand_conv": "expand.0", "_depthwise_conv": "depthwise.0", "_project_conv": "project.0"}
 _LITE_NORMS = {"_bn0": "expand.1", "_bn1": "depthwise.1", "_bn2": "project.1"}
@@ -116,7 +117,7 @@ def read_classifier(backbone: str, source: str) -> Classifier:
         raise CheckpointInvalid(f"{backbone} has no classifier to learn from", "Leave out the setting classifier")
     if not Path(source).is_file():
         raise ModelNotFound(f"no classifier at {source!r}", "Set the file that the weights of the CNN came in")
-    cnn, state = read_cnn(backbone, source), torch.load(source, map_location="cpu", weights_only=True)
+    cnn, state = read_cnn(backbone, source), _load_tensors(Path(source))
     weight, bias = state.get("_fc.weight"), state.get("_fc.bias")
     if weight is None or bias is None or len(weight) != _CLASSES or bias.shape != (_CLASSES,):
         raise CheckpointInvalid(
@@ -150,7 +151,7 @@ def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
     if not source or not path.is_file():
         raise ModelNotFound(f"no weights for {backbone} at {source!r}", "Set the file: --set start.cnn=FILE")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _load_tensors(path)
         converted = _from_lite(state) if backbone.startswith("efficientnet") else _from_torchvision(state)
         with torch.device("meta"):
             build_backbone(backbone).load_state_dict(converted, assign=True)
@@ -158,6 +159,13 @@ def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointInvalid(f"{path} does not hold weights of {backbone} ({reason})", "Set another file") from error
     return converted
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    """Raises nearly anything, as the unpickler does, and OSError."""
+    with open_regular(path, DATA_LIMIT_BYTES) as file:
+        state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
 
 
 def _from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -195,6 +203,7 @@ def _read_bert(source: str) -> tuple[BertModel, Tokenizer]:
     try:
         if not source:
             raise ValueError("none is set")
+        require_regular_files(source)
         config = BertConfig.from_pretrained(source)
         if config.model_type != "bert":
             raise ValueError(f"it is a {config.model_type}, not a bert")

@@ -27,6 +27,7 @@ from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMix
 from pixsearch.errors import CheckpointInvalid, DatasetError, ModelNotFound
 from pixsearch.model.devices import autocast, best_device
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular, require_regular_files
 from pixsearch_trainer.batches.draws import CaptionedSet
 from pixsearch_trainer.data.pack import open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture
@@ -100,6 +101,7 @@ class Teacher:
         """
         quieten_hub()
         try:
+            require_regular_files(source)
             model, loading = AutoModel.from_pretrained(
                 source,
                 dtype=torch.float32,  # not the weights' own: half precision is not for every CPU
@@ -247,7 +249,7 @@ def read_texts(file: Path) -> list[str]:
     """
     hint = "Provide a text file with one sentence a line as --teacher-texts"
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_regular(file, TEXT_LIMIT_BYTES).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise DatasetError(f"cannot read {file} ({error.strerror})", hint) from error
     except UnicodeDecodeError as error:

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
+from pixsearch.regular_files import read_regular
+
 _ROOM_MADE = 0.9
 """The share of the limit that is left after old files were deleted, so that this is not done for each new one."""
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
@@ -32,7 +34,7 @@ class DiskCache:
         """What was put in; None where it is not there, or not whole."""
         file = self._folder / name
         try:
-            sealed = file.read_bytes()
+            sealed = read_regular(file, self._limit_bytes)
             os.utime(file)
         except OSError:
             return None

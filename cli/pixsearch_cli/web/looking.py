@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 
 from pixsearch.decoding import DecodeLimits
 from pixsearch.errors import PictureError
+from pixsearch.library.photo_files import content_digest
 from pixsearch.library.records import StoredPicture
 from pixsearch_cli.web.disk_cache import DiskCache
-from pixsearch_indexer.load import content_digest
 from pixsearch_indexer.thumbnails import NoThumbnail, photo_thumbnail, upload_as_png
 
 THUMBNAILS_LIMIT_BYTES = 512 << 20
@@ -39,13 +39,13 @@ class Looking:
         if (kept := await asyncio.to_thread(self._thumbnails.get, name)) is not None:
             return kept
         reason = ""
-        for path, stamp in picture.photos:
-            made = await self._decode(photo_thumbnail, path, stamp, edge, self._limits.megapixels)
+        for photo in picture.photos:
+            made = await self._decode(photo_thumbnail, photo, picture.digest, edge, self._limits.megapixels)
             if isinstance(made, bytes):
                 await asyncio.to_thread(self._thumbnails.put, name, made)
                 return made
             reason = reason or made.reason
-        raise HTTPException(404, f"{picture.photos[0][0]}: {reason}")
+        raise HTTPException(404, f"{picture.photos[0].path}: {reason}")
 
     async def keep_upload(self, data: bytes, min_edge: int) -> tuple[str, bytes]:
         """Keep a picture file to search by. Gives its name, and it as the model is shown it. Raises PictureError."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path as LocalPath
+import os
+from io import BufferedReader, BytesIO
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
+from pixsearch.errors import PictureError
+from pixsearch.library.photo_files import open_first
 from pixsearch.library.records import StoredPicture
+from pixsearch.regular_files import path_of
 from pixsearch.search.explain import Explanation
-from pixsearch.storage import FilePath, read_file, stamp_of
 from pixsearch_cli.json_records import explanation_record, metadata_record
 from pixsearch_cli.web.answers import ExplanationAnswer, PhotoAnswer
 from pixsearch_cli.web.problems import AsciiJson
@@ -52,7 +55,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 async def photo(request: Request, site: SiteOfApp, id: Id) -> Response:
     """What the library knows of a picture."""
     picture = await _picture(request, site, id)
-    first, *copies = [path for path, _ in picture.photos]
+    first, *copies = [photo.path for photo in picture.photos]
     return AsciiJson(
         {
             "id": picture.content_id,
@@ -85,18 +88,18 @@ async def thumbnail(
 async def image(request: Request, site: SiteOfApp, id: Id) -> Response:
     """The photo's own file, as it is."""
     picture = await _picture(request, site, id)
-    if (file := await site.pictures.in_thread(request, _file_as_indexed, picture)) is None:
-        raise HTTPException(404, f"{picture.photos[0][0]}: the file is not there any more, or not as it was indexed")
+    try:
+        found = await site.pictures.in_thread(request, lambda: open_first(picture.photos, picture.digest))
+    except PictureError as error:
+        raise HTTPException(404, f"{picture.photos[0].path}: {error}") from error
+    photo, file = found
     media_type = _MEDIA_TYPES.get(picture.metadata.format, "application/octet-stream")
-    path, data = file
-    name = path.name.encode(errors="replace").decode()
+    name = photo.path.name.encode(errors="replace").decode()
     headers = {"Cache-Control": "private, no-cache"}
-    if data is not None:
+    if isinstance(file, BytesIO):
         headers["Content-Disposition"] = f"inline; filename*=utf-8''{quote(name)}"
-        return Response(data, media_type=media_type, headers=headers)
-    return FileResponse(
-        str(path), media_type=media_type, filename=name, content_disposition_type="inline", headers=headers
-    )
+        return Response(file.read(), media_type=media_type, headers=headers)
+    return _OpenFile(file, media_type=media_type, filename=name, content_disposition_type="inline", headers=headers)
 
 
 @router.get("/photos/{id}/explain", response_model=ExplanationAnswer)
@@ -132,13 +135,16 @@ async def _picture(request: Request, site: Site, id: int) -> StoredPicture:
     return picture
 
 
-def _file_as_indexed(picture: StoredPicture) -> tuple[FilePath, bytes | None] | None:
-    """A photo of the picture that is there as it was when it was read; of an object, what is in it."""
-    for path, stamp in picture.photos:
-        with suppress(OSError):
-            if stamp_of(path) == stamp:
-                return path, None if isinstance(path, LocalPath) else read_file(path, stamp.size_bytes)
-    return None
+class _OpenFile(FileResponse):
+    """Sends a file that is open already, whatever has its name by now, and closes it."""
+
+    def __init__(self, file: BufferedReader, **how: Any) -> None:
+        super().__init__(path_of(file), stat_result=os.fstat(file.fileno()), **how)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def _no_picture(id: int) -> HTTPException:

@@ -75,7 +75,7 @@ def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
     if sidecar.stamp.size_bytes > LARGEST:
         return Description(note=f"its sidecar {name} is larger than {LARGEST >> 20} MiB")
     try:
-        data = read_file(to_path(sidecar.path), sidecar.stamp.size_bytes)
+        data = read_file(to_path(sidecar.path), LARGEST, sidecar.stamp.size_bytes)
     except OSError as error:
         return Description(note=f"its sidecar {name} cannot be read: {error.strerror}")
     try:

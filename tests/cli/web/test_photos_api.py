@@ -3,12 +3,14 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
 from pixsearch.decoding import DecodeLimits
+from pixsearch.library.photo_files import open_first
 from tests.cli.conftest import Run
 from tests.cli.web.conftest import MakeClient
 from tests.cli.web.test_search_api import problem
@@ -124,16 +126,17 @@ def test_a_file_that_has_changed_since_is_not_shown_as_the_photo(client: TestCli
     assert problem(client.get(f"/api/photos/{id}/image"))[0] == 404
 
 
-def test_a_file_that_cannot_be_decoded_any_more_says_why(client: TestClient, photos: Path) -> None:
+def test_a_file_as_large_and_as_old_that_is_not_the_one_indexed_is_not_shown(client: TestClient, photos: Path) -> None:
     id, path = id_of(client, "pink.png"), photos / "pink.png"
     stat = path.stat()
     path.write_bytes(b"x" * stat.st_size)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
-    assert problem(client.get(f"/api/photos/{id}/thumbnail")) == (
-        404,
-        f"{path}: not a picture in a format that pixsearch reads",
-    )
+    for what in ("thumbnail", "image"):
+        assert problem(client.get(f"/api/photos/{id}/{what}")) == (
+            404,
+            f"{path}: the file is not what was indexed, though as large and as old: run pixsearch repair --deep",
+        )
 
 
 @pytest.mark.slow
@@ -226,3 +229,49 @@ def test_a_photo_in_object_storage_is_shown(client: TestClient, run: Run, bucket
     assert [hit["path"] for hit in found["hits"]] == [url]
     bucket.remove("folder/noïse.png")
     assert problem(client.get(f"/api/photos/{id}/image"))[0] == 404
+
+
+@pytest.mark.parametrize("what", ["image", "thumbnail"])
+@pytest.mark.parametrize("part", ["deep", "deep/pink.png"])
+def test_a_link_to_a_file_as_large_and_as_old_is_not_served(
+    make_client: MakeClient, run: Run, photos: Path, tmp_path: Path, part: str, what: str
+) -> None:
+    (photos / "deep").mkdir()
+    (photos / "pink.png").rename(photos / "deep" / "pink.png")
+    assert run("index", photos).exit_code == 0
+    client = make_client()
+    id, stat = id_of(client, "pink.png"), (photos / "deep" / "pink.png").stat()
+    secret = tmp_path / "elsewhere" / "deep" / "pink.png"
+    secret.parent.mkdir(parents=True)
+    secret.write_bytes(b"s" * stat.st_size)
+    os.utime(secret, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (photos / part).rename(tmp_path / "moved")
+    (photos / part).symlink_to(tmp_path / "elsewhere" / part)
+
+    answer = client.get(f"/api/photos/{id}/{what}")
+
+    assert answer.status_code == 404
+    assert b"sss" not in answer.content
+
+
+def test_a_photo_that_is_sent_is_the_file_that_was_looked_at(
+    client: TestClient, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, path = id_of(client, "pink.png"), photos / "pink.png"
+    indexed = path.read_bytes()
+
+    def replaced(*arguments: Any) -> Any:
+        found = open_first(*arguments)
+        path.unlink()
+        path.write_bytes(b"s" * len(indexed))
+        return found
+
+    monkeypatch.setattr("pixsearch_cli.web.photos_api.open_first", replaced)
+
+    assert client.get(f"/api/photos/{id}/image").content == indexed
+
+
+def test_a_part_of_a_photo_can_be_asked_for(client: TestClient, photos: Path) -> None:
+    answer = client.get(f"/api/photos/{id_of(client, 'pink.png')}/image", headers={"Range": "bytes=1-3"})
+
+    assert (answer.status_code, answer.content) == (206, b"PNG")

@@ -348,3 +348,25 @@ def test_where_no_limit_is_given_one_problem_in_a_hundred_pictures_is_allowed_an
     for too_many, pictures in ((problems[:11], 3), (problems, 2000)):
         with pytest.raises(DatasetError, match=f"{len(too_many)} problems in the data"):
             enforce_limit(too_many, None, pictures)
+
+
+def test_a_pack_is_written_over_no_other_file(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    (tmp_path / "pack.zip.tmp").symlink_to(precious)
+    (tmp_path / "pack.zip").symlink_to(precious)
+
+    pack = written(tmp_path, captioned(save(tmp_path / "a.png", (8, 8))))
+
+    assert len(read_pack(pack)) == 1
+    assert precious.read_bytes() == b"precious"
+
+
+def test_a_list_of_items_that_unpacks_to_more_than_any_is_not_unpacked(tmp_path: Path) -> None:
+    pack = written(tmp_path, captioned(save(tmp_path / "a.png", (8, 8))))
+    content = pack.read_bytes()
+    at = content.rindex(b"PK\x01\x02")  # of items.json, the last in the directory; its size unpacked is at 24
+    pack.write_bytes(content[: at + 24] + (3 << 30).to_bytes(4, "little") + content[at + 28 :])
+
+    with pytest.raises(DatasetError, match=r"its member items\.json is larger than 2 GiB"):
+        read_pack(pack)

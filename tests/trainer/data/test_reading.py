@@ -14,6 +14,7 @@ from pixsearch.errors import DatasetError
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.reading import DataSet, Reading, read_captioned, read_sets
 from tests.photos import picture_bytes
+from tests.unsuitable_files import UNSUITABLE, in_time
 
 CSV = 'image,split,caption\n1.jpg,val,"a ""big"" dog"\n./1.jpg,val,a cat\n'
 JSONL = '{"image": "1.jpg", "caption": "a dog"}\n{"image": "1.jpg", "captions": ["a cat"]}\n'
@@ -148,3 +149,11 @@ def test_all_sets_are_trained_on_but_for_pictures_of_any_val_which_are_measured_
     assert [(picture.file.stem, picture.weight) for picture in training] == [("a", 1), ("c", 0.2), ("f", 1)]
     assert [picture.captions for picture in val] == [("d of second",), ("g of third",), ("b of third",)]
     assert [problem.file.name for problem in reading.problems] == ["first", "second"]
+
+
+@pytest.mark.parametrize("kind", UNSUITABLE)
+def test_data_that_are_no_file_or_endless_are_refused_at_once(tmp_path: Path, kind: str) -> None:
+    UNSUITABLE[kind](tmp_path / "data.json")
+
+    with in_time(), pytest.raises(DatasetError, match=r"data\.json cannot be read \((not a regular|larger than 2 GiB)"):
+        read_captioned(tmp_path / "data.json")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+from pixsearch.regular_files import DATA_LIMIT_BYTES
 from pixsearch.storage import read_file
 from pixsearch_trainer.data.gathering import CAPTION_FIELDS, FURTHER_TEXTS, PICTURE_FIELDS, Gathering
 from pixsearch_trainer.data.problems import Malformed
@@ -42,7 +43,7 @@ def parse_json(text: str | bytes) -> Any:
 
 def gather(into: Gathering) -> None:
     """Take the records of the data, whose beginning tells the format. Raises OSError, Malformed."""
-    text = read_file(into.data).decode("utf-8-sig", errors="surrogateescape")
+    text = read_file(into.data, DATA_LIMIT_BYTES).decode("utf-8-sig", errors="surrogateescape")
     if text.startswith(("\udcff\udcfe", "\udcfe\udcff")):
         raise Malformed("it is UTF-16, not UTF-8")
     head = text[: 1 << 16].strip("\r\n")

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from pixsearch.errors import DatasetError
+from pixsearch.regular_files import DATA_LIMIT_BYTES, read_regular
 from pixsearch.storage import FilePath, Listings
 from pixsearch_trainer.data.formats import field, parse_json
 from pixsearch_trainer.data.gathering import first_existing
@@ -37,7 +38,8 @@ def read_nlvr2(data: Path, images: Path | None = None) -> tuple[list[Statement],
     statements: list[Statement] = []
     problems: list[Problem] = []
     for file in [data] if data.is_file() else sorted(data.glob("*.json")):
-        lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n")  # splitlines splits at U+2028 too
+        text = read_regular(file, DATA_LIMIT_BYTES).decode("utf-8-sig", errors="replace")
+        lines = text.replace("\r\n", "\n").split("\n")  # splitlines splits at U+2028 too
         statements += parse_each(lines, partial(_statement, images=images or file.parent), file, problems)
     if not statements:
         message = f"{data} has no statements of NLVR2 with pictures{f': {problems[0]}' if problems else ''}"

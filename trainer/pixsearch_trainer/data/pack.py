@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,12 @@ from zipfile import BadZipFile, ZipFile
 from PIL import Image
 
 from pixsearch.decoding import FOR_OBJECTS, TaskFailure, decoding_pool
+from pixsearch.durable import named_in_errors, new_file
 from pixsearch.errors import DatasetError, PictureError
-from pixsearch.picture_files import read_picture_file
+from pixsearch.picture_files import FILE_LIMIT_BYTES, read_picture_file
 from pixsearch.pictures import open_header, open_picture, upright_rgb
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.regular_files import DATA_LIMIT_BYTES, open_regular, path_of, read_member
 from pixsearch.storage import FilePath
 from pixsearch_trainer.data.nlvr2 import Statement
 from pixsearch_trainer.data.pairs import CaptionedPicture
@@ -49,27 +50,19 @@ def write_pack(items: Sequence[Item], file: Path, edge: int, on_progress: Progre
     each_core = 1 if all(isinstance(picture, Path) for picture in pictures) else FOR_OBJECTS
     members: dict[FilePath, str] = {}
     problems: list[Problem] = []
-    temporary = file.with_name(f"{file.name}.tmp")
-    try:
-        with temporary.open("wb") as output:
-            with ZipFile(output, "w") as archive, decoding_pool(each_core=each_core, preload=[__name__]) as pool:
-                packed = pool.map_ahead(_packed, ((picture, edge) for picture in pictures))
-                for picture, result in zip(pictures, packed, strict=True):
-                    if isinstance(result, tuple):
-                        members[picture] = f"{len(members):06}.{result[0]}"
-                        archive.writestr(members[picture], result[1])
-                    else:
-                        what = result.reason if isinstance(result, TaskFailure) else result
-                        problems.append(Problem(picture, None, what))
-                    on_progress(Progress("packing pictures", len(members) + len(problems), len(pictures)))
-                whole = [item for item in items if members.keys() >= set(_pictures(item).values())]
-                archive.writestr(_ITEMS, json.dumps([_record(item, members) for item in whole]))
-            output.flush()
-            os.fsync(output.fileno())
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with named_in_errors(file), new_file(file) as output, ZipFile(output, "w") as archive:
+        with decoding_pool(each_core=each_core, preload=[__name__]) as pool:
+            packed = pool.map_ahead(_packed, ((picture, edge) for picture in pictures))
+            for picture, result in zip(pictures, packed, strict=True):
+                if isinstance(result, tuple):
+                    members[picture] = f"{len(members):06}.{result[0]}"
+                    archive.writestr(members[picture], result[1])
+                else:
+                    what = result.reason if isinstance(result, TaskFailure) else result
+                    problems.append(Problem(picture, None, what))
+                on_progress(Progress("packing pictures", len(members) + len(problems), len(pictures)))
+        whole = [item for item in items if members.keys() >= set(_pictures(item).values())]
+        archive.writestr(_ITEMS, json.dumps([_record(item, members) for item in whole]))
     return problems
 
 
@@ -80,7 +73,7 @@ def read_pack(file: Path) -> list[Item]:
     """
     with _damage_raised(str(file)):
         members = {name: file / name for name in _archive(file).namelist()}
-        return [_item(record, members) for record in json.loads(_archive(file).read(_ITEMS))]
+        return [_item(record, members) for record in json.loads(read_member(_archive(file), _ITEMS, DATA_LIMIT_BYTES))]
 
 
 def is_pack(file: FilePath) -> TypeGuard[Path]:
@@ -96,9 +89,8 @@ def open_packed(picture: FilePath, min_edge: int | None = None) -> Image.Image:
 
     Raises DatasetError if the picture or the pack is damaged.
     """
-    assert isinstance(picture, Path)
     with _damage_raised(f"{picture.name} in the pack {picture.parent}"):
-        return open_picture(_archive(picture.parent).read(picture.name), min_edge)
+        return open_picture(_member(picture), min_edge)
 
 
 @contextmanager
@@ -115,6 +107,12 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or " ".join(map(str, error.args)).strip(" .") or type(error).__name__
 
 
+def _member(picture: FilePath) -> bytes:
+    """The bytes of a picture in a pack."""
+    assert isinstance(picture, Path)
+    return read_member(_archive(picture.parent), picture.name, FILE_LIMIT_BYTES)
+
+
 def _archive(file: Path) -> ZipFile:
     """Return the archive, opened once."""
     found = file.stat()
@@ -123,7 +121,8 @@ def _archive(file: Path) -> ZipFile:
 
 @lru_cache(maxsize=4)
 def _open_archive(file: Path, *_identity: int) -> ZipFile:
-    return ZipFile(file)
+    with open_regular(file) as opened:
+        return ZipFile(path_of(opened))
 
 
 def _pictures(item: Item) -> dict[str, FilePath]:
@@ -146,7 +145,7 @@ def _item(record: dict[str, Any], members: dict[str, Path]) -> Item:
 def _packed(picture: FilePath, edge: int) -> tuple[str, bytes] | str:
     """Return the suffix and bytes of a picture as it is packed, or the reason why it cannot be."""
     try:
-        data = _archive(picture.parent).read(picture.name) if is_pack(picture.parent) else read_picture_file(picture)
+        data = _member(picture) if is_pack(picture.parent) else read_picture_file(picture)
         header = open_header(data)
         suffix, small = _KEPT_FORMATS.get(header.format or ""), min(header.size) <= 1.25 * edge
         upright = upright_rgb(header, edge)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pixsearch.errors import DatasetError
+from pixsearch.regular_files import DATA_LIMIT_BYTES, read_regular
 from pixsearch.storage import FilePath, Listings
 from pixsearch_trainer.data.formats import field, parse_json
 from pixsearch_trainer.data.gathering import first_existing
@@ -57,7 +58,7 @@ def read_vqa(data: Path, images: Path | None = None) -> tuple[list[Question], li
     problems: list[Problem] = []
     for file in sorted(data.glob("*.json")):
         try:
-            document = parse_json(file.read_bytes())
+            document = parse_json(read_regular(file, DATA_LIMIT_BYTES))
         except Malformed as error:
             raise DatasetError(f"{file} {error}", "Download it again") from error
         if isinstance(document, dict) and str(document.get("data_subtype")) in _SPLITS:

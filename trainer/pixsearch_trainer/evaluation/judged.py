@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pixsearch.errors import DatasetError
 from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.regular_files import TEXT_LIMIT_BYTES
 from pixsearch.search.cascade import rerank_pictures
 from pixsearch.search.runtime import Floats, Runtime
 from pixsearch.storage import FilePath, read_file
@@ -38,7 +39,7 @@ def read_judged(file: FilePath) -> list[JudgedQuery]:
     DatasetError.
     """
     try:
-        document = parse_json(read_file(file))
+        document = parse_json(read_file(file, TEXT_LIMIT_BYTES))
         present = [
             JudgedQuery(field(entry, "query", str), tuple(map(str, field(entry, "photos", list))))
             for entry in field(document, "queries", list)

@@ -15,6 +15,7 @@ from torch import Tensor
 from pixsearch.durable import write_durably
 from pixsearch.errors import DatasetError
 from pixsearch.model.pixel_bert import EmbeddingMaps, PixelBertForRetrieval, PixelBertModel
+from pixsearch.regular_files import open_regular, path_of
 from pixsearch_trainer.batches.draws import CaptionedSet, Draw, Draws
 from pixsearch_trainer.batches.sources import Augmentation, Source, cached_grids, packed_pixels, pair_batches
 from pixsearch_trainer.classes import PROMPTS, ClassTeacher, classify
@@ -128,7 +129,8 @@ class Material:
                 for stale in file.parent.glob(f"{name}-*.safetensors"):
                     stale.unlink()
                 write_durably(file, save({name: make()}))
-        return load_file(file)[name].to(run.device)
+        with open_regular(file) as kept:
+            return load_file(path_of(kept))[name].to(run.device)
 
     def judge_streams(self) -> Judge | None:
         """None where there is no val."""

@@ -20,6 +20,7 @@ from pixsearch.model.checkpoints import save_checkpoint
 from pixsearch.model.networks import Network
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular
 from pixsearch_trainer.batches.draws import mixed_seed
 from pixsearch_trainer.run.accelerator import in_any_process, on_main_process
 from pixsearch_trainer.run.loop import Loop
@@ -194,7 +195,7 @@ class Run:
 
     def _read_looks(self) -> list[dict[str, Any]]:
         file = self.folder.out / FIGURES_FILE
-        looks: list[dict[str, Any]] = json.loads(file.read_bytes()) if file.exists() else []
+        looks: list[dict[str, Any]] = json.loads(read_regular(file, TEXT_LIMIT_BYTES)) if file.exists() else []
         return looks
 
 

@@ -1,0 +1,82 @@
+"""The files of indexed photos, as long as they are what was indexed: whoever shows or copies one opens it here."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from pixsearch.errors import PictureError
+from pixsearch.library.records import StoredPhoto
+from pixsearch.picture_files import FILE_LIMIT_BYTES
+from pixsearch.regular_files import open_below, open_regular
+from pixsearch.storage import FileStamp, path_bytes, read_file, stamp_of
+
+OpenFile: TypeAlias = "io.BufferedReader | io.BytesIO"
+"""A file on this machine, or an object that was fetched."""
+
+_INDEX_AGAIN = "run pixsearch index"
+
+
+def content_digest(data: bytes) -> bytes:
+    """What tells contents apart: BLAKE2b, 256 bits."""
+    return _blake2b(data).digest()
+
+
+def open_photo(photo: StoredPhoto, digest: bytes) -> OpenFile:
+    """Open the very file that was indexed: of the same size, time and content, and where no link has come since.
+
+    What is read of it afterwards is that file, whatever has its name by then. Raises PictureError with the reason.
+    """
+    try:
+        file, stamp = _opened(photo)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise PictureError("the file is not there any more") from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise PictureError(f"a link has taken the place of the file or its folder: {_INDEX_AGAIN}") from error
+        raise PictureError(f"cannot be read: {error.strerror or error}") from error
+    try:
+        if stamp != photo.stamp:
+            raise PictureError(f"the file has changed since it was indexed: {_INDEX_AGAIN}")
+        if hashlib.file_digest(file, _blake2b).digest() != digest:
+            raise PictureError(
+                "the file is not what was indexed, though as large and as old: run pixsearch repair --deep"
+            )
+        file.seek(0)
+    except OSError as error:
+        file.close()
+        raise PictureError(f"cannot be read: {error.strerror}") from error
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def open_first(photos: Iterable[StoredPhoto], digest: bytes) -> tuple[StoredPhoto, OpenFile]:
+    """Open the first of a picture's photos that is what was indexed. Raises PictureError: what the first lacks."""
+    first: PictureError | None = None
+    for photo in photos:
+        try:
+            return photo, open_photo(photo, digest)
+        except PictureError as error:
+            first = first or error
+    raise first or PictureError("the library has this picture no more")
+
+
+def _opened(photo: StoredPhoto) -> tuple[OpenFile, FileStamp]:
+    """Raises OSError."""
+    path = photo.path
+    if not isinstance(path, Path):
+        return io.BytesIO(read_file(path, FILE_LIMIT_BYTES, photo.stamp.size_bytes)), stamp_of(path)
+    file = open_regular(path) if photo.folder is None else open_below(photo.folder, path_bytes(path))
+    found = os.fstat(file.fileno())
+    return file, FileStamp(found.st_size, found.st_mtime_ns)
+
+
+def _blake2b(data: bytes = b"") -> hashlib.blake2b:
+    return hashlib.blake2b(data, digest_size=32)
