@@ -36,6 +36,8 @@ _NO_STORAGE = (b"http", b"https", b"data")
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 """Where storages say when a file was changed."""
 
+_LATEST_NS = (1 << 63) - 1
+
 
 class FileStamp(NamedTuple):
     """What tells cheaply that a file has not changed."""
@@ -43,6 +45,11 @@ class FileStamp(NamedTuple):
     size_bytes: int
     mtime_ns: int
     """In whole seconds for an object, since a listing and a look at the object itself round it differently."""
+
+
+def time_kept(mtime_ns: int) -> int:
+    """Return a file's time as a database has it, in 64 bits: from 1677 to 2262, where files have times beyond."""
+    return mtime_ns if -_LATEST_NS <= mtime_ns <= _LATEST_NS else _LATEST_NS if mtime_ns > 0 else -_LATEST_NS
 
 
 def is_remote(path: bytes) -> bool:
@@ -117,7 +124,7 @@ def stamp_of(path: FilePath) -> FileStamp:
     """Raises OSError, FileNotFoundError among them."""
     if isinstance(path, Path):
         found = path.stat()
-        return FileStamp(found.st_size, found.st_mtime_ns)
+        return FileStamp(found.st_size, time_kept(found.st_mtime_ns))
     with _as_os_errors():
         system, place = _remote(path)
         return _stamp(system.info(place))
@@ -250,7 +257,7 @@ def _stamp(info: Mapping[str, Any]) -> FileStamp:
     if isinstance(time, str):
         time = datetime.fromisoformat(time)
     seconds = time.timestamp() if isinstance(time, datetime) else time
-    return FileStamp(int(info["size"] or 0), int(seconds) * 10**9)
+    return FileStamp(int(info["size"] or 0), time_kept(int(seconds) * 10**9))
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import ColumnElement, Table
 
 from pixsearch import Library
+from pixsearch.library.rows import change_rows
 
 SQLITE_ONLY = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 """For tests of what is in SQLite's own file."""
@@ -18,6 +20,12 @@ VECTOR_FILE = pytest.mark.parametrize(
     "place", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
 )
 """For tests of the vector file."""
+
+
+def put(library: Library, table: Table, where: ColumnElement[bool], **values: object) -> None:
+    """Store other values in rows, with their checksum, as our own code does."""
+    with library.writing(), library._database.writing() as connection:
+        change_rows(connection, table, where, values)
 
 
 def sql(library: Library, statement: str, *values: object) -> list[tuple[Any, ...]]:

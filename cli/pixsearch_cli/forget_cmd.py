@@ -27,7 +27,7 @@ def forget(
     """
     from pixsearch import Library
 
-    with Library.open(library_place(library)) as opened:
+    with Library.open(library_place(library), say) as opened:
         # As it was given too: the folder may be gone, and a link on the way to it with it.
         folder = to_path(root)
         paths = {resolved_bytes(folder), path_bytes(folder.absolute())}

@@ -18,7 +18,7 @@ from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
 from pixsearch.storage import FilePath, is_folder, path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
-from pixsearch_cli.output import kinds, print_json, progress_bars, say
+from pixsearch_cli.output import kinds, print_json, progress_bars, say, tell_damage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,6 +156,7 @@ def _index(
     with _opened_or_made(place, folders, options["exclude"]) as library:
         with progress_bars() as show:
             report = index_folders(library, encoder, folders, show, **options)
+        tell_damage(library.damage())
         return report, _of_this_run(folders, library)
 
 
@@ -167,14 +168,14 @@ def _opened_or_made(place: Place, folders: list[FilePath], exclude: list[str] | 
     from pixsearch_indexer.roots import chosen_folders
 
     try:
-        return Library.open(place)
+        return Library.open(place, say)
     except LibraryNotFound:
         if not folders:
             raise
         require_faiss()
         check_patterns(exclude or ())
         chosen_folders(folders, None)
-        return Library.create(place)
+        return Library.create(place, say)
 
 
 def _survey(folders: list[FilePath], place: Place, rules: Mapping[str, Any]) -> Survey:
@@ -184,7 +185,7 @@ def _survey(folders: list[FilePath], place: Place, rules: Mapping[str, Any]) -> 
 
     new_rules = partial(ScanRules.changed, **rules)
     try:
-        library = Library.open(place)
+        library = Library.open(place, say)
     except LibraryNotFound:
         if not folders:
             raise
@@ -198,7 +199,7 @@ def checkpoint_to_index(place: Place, model: str | None) -> Path:
     from pixsearch import Library
     from pixsearch.model.checkpoints import checkpoint_for
 
-    with suppress(LibraryNotFound), Library.open(place) as library:
+    with suppress(LibraryNotFound), Library.open(place, say) as library:
         return library.checkpoint(model, to_index=True)
     return checkpoint_for(model, None)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,22 @@ def path_text(value: object) -> str:
     if isinstance(value, UPath):
         return str(value)
     raise TypeError(f"{type(value).__name__} is nothing that JSON has")
+
+
+def json_text(record: object, separators: tuple[str, str] | None = None) -> str:
+    """Return a record as JSON, in ASCII; a number that is not finite, which JSON has not, is null."""
+    try:
+        return json.dumps(record, default=path_text, allow_nan=False, separators=separators)
+    except ValueError:
+        return json.dumps(_finite(record), default=path_text, separators=separators)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def hit_record(hit: Hit) -> dict[str, object]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 
 from pixsearch.printable import printable, without_passwords
 from pixsearch.progress import Progress, ProgressCallback
-from pixsearch_cli.json_records import path_text
+from pixsearch_cli.json_records import json_text
 
 _NAMED_PROBLEMS = 5
 
@@ -19,6 +18,12 @@ def say(message: str) -> None:
     """A line for people, on stderr."""
     if sys.stderr is not None:  # where whoever started us closed it, print would take stdout
         print(f"pixsearch: {printable(without_passwords(message))}", file=sys.stderr)
+
+
+def tell_damage(damage: Sized) -> None:
+    """Say how much of a library was left out since it is damaged, if anything was."""
+    if count := len(damage):
+        say(f"{count:,} damaged {'row' if count == 1 else 'rows'} of the library left out. Run: pixsearch repair")
 
 
 def tell_problems(problems: Sequence[object]) -> None:
@@ -37,7 +42,7 @@ def kinds(counts: Mapping[str, int]) -> str:
 
 def print_json(record: Mapping[str, object]) -> None:
     """An object in one line of ASCII, which every pipe can carry."""
-    print(json.dumps(record, default=path_text))
+    print(json_text(record))
 
 
 def print_table(

@@ -22,7 +22,7 @@ from pixsearch.storage import to_path
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
-from pixsearch_cli.output import say
+from pixsearch_cli.output import say, tell_damage
 from pixsearch_cli.query_filters import (
     AfterOption,
     BeforeOption,
@@ -287,7 +287,7 @@ def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = 
             runtime.prepare_for_words(kept_only=True)
     from pixsearch import Library, SearchEngine
 
-    with Library.open(place) as library:
+    with Library.open(place, say) as library:
         if library.model() is None:
             yield None
             return
@@ -297,3 +297,4 @@ def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = 
         if (switch := library.switch()) is not None and switch.searched:
             say(unfinished(switch))
         yield SearchEngine(library, runtime)
+        tell_damage(library.damage())

@@ -9,7 +9,7 @@ from pixsearch.settings import library_place
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import status_record
 from pixsearch_cli.options import JsonOption, LibraryOption
-from pixsearch_cli.output import kinds, print_json
+from pixsearch_cli.output import kinds, print_json, say
 
 if TYPE_CHECKING:
     from pixsearch.library.records import Failure, LibraryStatus, Note, RootStatus, RunStatus
@@ -22,7 +22,7 @@ def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """
     from pixsearch import Library
 
-    with Library.open(library_place(library)) as opened:
+    with Library.open(library_place(library), say) as opened:
         found, failures, notes = opened.status(), opened.failures(), opened.notes()
     if as_json:
         print_json(status_record(found, failures, notes))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pixsearch.errors import LibraryDamaged
 from pixsearch.printable import printable
 from pixsearch.settings import library_place
 from pixsearch_cli.options import JsonOption, LibraryOption
-from pixsearch_cli.output import print_json, progress_bars
+from pixsearch_cli.output import print_json, progress_bars, say
 
 if TYPE_CHECKING:
     from pixsearch.library.checks import Findings
@@ -29,7 +30,7 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
     from pixsearch import Library
     from pixsearch_indexer.verify import verify as check
 
-    with Library.open(library_place(library)) as opened, progress_bars() as show:
+    with Library.open(library_place(library), say) as opened, progress_bars() as show:
         findings = check(opened, deep=deep, on_progress=show)
     if as_json:
         print_json(
@@ -60,16 +61,26 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
     from pixsearch import Library
     from pixsearch_indexer.verify import repair as mend
 
-    with Library.open(library_place(library)) as opened, progress_bars() as show:
+    place = library_place(library)
+    kept = None
+    try:
+        opened = Library.open(place, say)
+    except LibraryDamaged:
+        kept = Library.rescue(place)
+        opened = Library.open(place, say)
+    with opened, progress_bars() as show:
         found, left = mend(opened, deep=deep, on_progress=show)
-    to_index = len(found.encode_again) + len(found.encode_texts_again) + len(found.read_again)
+    found.kept = found.kept or kept
+    to_index = found.to_index
     if as_json:
         print_json({"problems": found.problems, "left": left.problems, "to_index": to_index})
     else:
         for problem in found.problems:
             print(printable(problem))
         print(f"{_count(found)} found, {_count(left)} left")
-        if to_index:
+        if found.kept is not None:
+            print(f"the database was made again from what could be read; the old one is {printable(str(found.kept))}")
+        if to_index or found.kept is not None:
             print("what was thrown away is encoded again by: pixsearch index")
     if left.problems:
         raise typer.Exit(NOT_SOUND)

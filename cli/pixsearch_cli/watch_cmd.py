@@ -27,7 +27,7 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
 
     place = library_place(library)
     encoder = CheckpointEncoder(checkpoint_to_index(place, model))
-    with Library.open(place) as opened, progress_bars() as show:
+    with Library.open(place, say) as opened, progress_bars() as show:
         keep_fresh(opened, encoder, _tell, _tell_watching, show)
 
 

@@ -317,12 +317,12 @@ class _Run:
             FailedFile(file.path, file.stamp, NO_EMBEDDING) for file in batch.files if file.digest in spoilt
         ]
         new = [content for content in contents.values() if content is not None]
-        self._writer.store(root_id, new, files, failures)
+        refused = self._writer.store(root_id, new, files, failures)
         described = sum(file.metadata is not None for file in files)
         self.report.encoded += len(new)
         self.report.described += described
-        self.report.reused += len(files) - len(new) - described
-        self.report.failed += len(failures)
+        self.report.reused += len(files) - len(new) - described - refused
+        self.report.failed += len(failures) + refused
 
     def _note(self, done: int) -> str:
         """How it goes."""

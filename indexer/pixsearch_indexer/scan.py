@@ -14,7 +14,7 @@ from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FileFacts, ScanRules
 from pixsearch.picture_files import is_named_like_a_picture
-from pixsearch.storage import Entry, FileStamp, is_remote, list_folder
+from pixsearch.storage import Entry, FileStamp, is_remote, list_folder, time_kept
 from pixsearch_indexer.ignoring import Ignoring
 from pixsearch_indexer.metadata.sidecars import Sidecar, Sidecars, is_named_like_a_sidecar, sidecars_stamp
 
@@ -109,7 +109,7 @@ class Scan:
                     self.unlisted[entry.path] = _reason("cannot be looked at", error)
                     continue
                 if stat.S_ISREG(found.st_mode) or is_named_like_a_picture(name):
-                    files.append((entry.path, found.st_size, found.st_mtime_ns, beside.get(name)))
+                    files.append((entry.path, found.st_size, time_kept(found.st_mtime_ns), beside.get(name)))
             else:
                 folders.pop()
             if files:
@@ -222,7 +222,7 @@ def _facts(entry: Entry) -> Entry | FileFacts:
         found = entry.stat()
     except OSError:
         return entry
-    return (entry.path, found.st_size, found.st_mtime_ns, None) if stat.S_ISREG(found.st_mode) else entry
+    return (entry.path, found.st_size, time_kept(found.st_mtime_ns), None) if stat.S_ISREG(found.st_mode) else entry
 
 
 def _reason(what: str, error: OSError) -> str:

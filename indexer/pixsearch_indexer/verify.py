@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pixsearch.errors import LibraryDamaged, PictureError
+from pixsearch.errors import PictureError
 from pixsearch.library.library import Library
 from pixsearch.library.photo_files import content_digest
 from pixsearch.picture_files import read_picture_file
@@ -31,29 +31,22 @@ def verify(library: Library, *, deep: bool = False, on_progress: ProgressCallbac
 def repair(
     library: Library, *, deep: bool = False, on_progress: ProgressCallback = silent
 ) -> tuple[Findings, Findings]:
-    """Set right what can be: what is derived is made again, what is encoded wrongly will be encoded by the next run.
+    """Set right what can be: what is derived is made again, what is damaged is thrown away and read by the next run.
 
     Returns what was found, and what is left. Raises LibraryDamaged where SQLite's file itself cannot be mended.
     """
     found = verify(library, deep=deep, on_progress=on_progress)
     with library.writing() as writer:
+        now = found
         if found.database:
-            writer.rebuild_database_indexes()
-            if (left := library.check()).database:
-                raise LibraryDamaged(
-                    f"the library {library.name} cannot be mended: {left.database[0]}",
-                    "Move the folder away and index again; your photos are not affected",
-                )
-            found.encode_again, found.vectors, found.strays = left.encode_again, left.vectors, left.strays
-            found.encode_texts_again = left.encode_texts_again
-        if found.encode_again:
-            writer.encode_again(found.encode_again)
-        if found.encode_texts_again:
-            writer.encode_texts_again(found.encode_texts_again)
+            found.kept = writer.mend_database()
+            now = library.check()
+        if now.database or now.rows:
+            writer.drop_damaged(now.damaged, now.encode_again)
         if found.read_again:
             writer.look_again(found.read_again)
-        if found.vectors:
-            writer.make_vectors_again(found.strays)
+        if now.vectors:
+            writer.make_vectors_again(now.strays)
     left = library.check()
     left.unreadable = found.unreadable
     return found, left

@@ -4,106 +4,146 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, select
 
+from pixsearch.library.checksums import is_sound, stored
 from pixsearch.library.database import in_parts
 from pixsearch.library.filtering import photos_that_pass
 from pixsearch.library.filters import NO_FILTERS, Filters
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, metadata_columns, metadata_of
-from pixsearch.library.records import Candidate, StoredPhoto, StoredPicture
-from pixsearch.library.schema import CONTENTS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS, VECTOR_INDEX
+from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, metadata_of
+from pixsearch.library.records import Candidate, Metadata, StoredPhoto, StoredPicture
+from pixsearch.library.rows import Damage, in_halves, sound_rows
+from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS
+from pixsearch.library.state import MODEL_IN_USE
 from pixsearch.storage import FilePath, FileStamp, may_exist, resolved_bytes, stamp_of, to_path
 
 
-def candidates_of(connection: Connection, content_ids: Sequence[int], filters: Filters) -> list[Candidate]:
+def candidates_of(
+    connection: Connection, content_ids: Sequence[int], filters: Filters, damage: Damage
+) -> list[Candidate]:
     """See `Library.candidates`."""
     found = {
         candidate.content_id: candidate
         for part in in_parts(content_ids)
-        for candidate in _candidates(connection, part, filters)
+        for candidate in _candidates(connection, part, filters, damage)
     }
     return [found[content_id] for content_id in content_ids if content_id in found]
 
 
-def candidate_at(connection: Connection, path: FilePath) -> Candidate | None:
+def candidate_at(connection: Connection, path: FilePath, damage: Damage) -> Candidate | None:
     """See `Library.photo`."""
     resolved = resolved_bytes(path)
-    row = connection.execute(
-        select(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns, PHOTOS.c.content_id).where(PHOTOS.c.path == resolved)
-    ).one_or_none()
-    if row is None:
+    rows = connection.execute(stored(PHOTOS).where(PHOTOS.c.path == resolved)).all()
+    if len(rows) != 1 or not is_sound(PHOTOS, row := rows[0]):
         return None
     with suppress(OSError):  # it may be offline; then it is taken as it was
         if stamp_of(to_path(resolved)) != (row.size_bytes, row.mtime_ns):
             return None
-    return next(_candidates(connection, [row.content_id], NO_FILTERS), None)
+    return next(_candidates(connection, [row.content_id], NO_FILTERS, damage), None)
 
 
-def grids_of(connection: Connection, content_ids: Sequence[int]) -> dict[int, bytes]:
+def grids_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, bytes]:
     """See `Library.grids`."""
-    in_use = select(GRIDS.c.content_id, GRIDS.c.grid).join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == GRIDS.c.model_id)
-    return {
-        row.content_id: row.grid
-        for part in in_parts(content_ids)
-        for row in connection.execute(in_use.where(GRIDS.c.content_id.in_(part)))
-    }
+    in_use = GRIDS.c.model_id == MODEL_IN_USE
+
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        return connection.execute(stored(GRIDS).where(in_use, GRIDS.c.content_id.in_(ids))).all()
+
+    return {row.content_id: row.grid for part in in_parts(content_ids) for row in sound_rows(GRIDS, part, read, damage)}
 
 
-def picture_of(connection: Connection, content_id: int) -> StoredPicture | None:
+def picture_of(connection: Connection, content_id: int, damage: Damage) -> StoredPicture | None:
     """See `Library.picture`."""
-    content = connection.execute(select(CONTENTS).where(CONTENTS.c.id == content_id)).one_or_none()
-    root = ROOTS.c.path.label("root"), ROOTS.c.follow_links
-    rows = connection.execute(_photos_of([content_id]).add_columns(PHOTOS.c.size_bytes, PHOTOS.c.mtime_ns, *root)).all()
-    if content is None or not rows:
+    of_roots = select(PHOTOS.c.id, ROOTS.c.path, ROOTS.c.follow_links).join_from(PHOTOS, ROOTS)
+    folders = {
+        row.id: None if row.follow_links else row.path
+        for row in connection.execute(of_roots.where(PHOTOS.c.content_id == content_id))
+    }
+    photos = [photo for photo in photos_of(connection, [content_id], damage) if photo.id in folders]
+    if not photos:
         return None
-    photos = [
-        StoredPhoto(to_path(row.path), FileStamp(row.size_bytes, row.mtime_ns), None if row.follow_links else row.root)
-        for row in rows
-    ]
-    there = sorted(range(len(rows)), key=lambda number: not may_exist(photos[number].path))  # stable
+    photos.sort(key=lambda photo: not may_exist(photo.path))  # stable
+    first = photos[0]
     return StoredPicture(
         content_id,
-        content.digest,
-        content.size_bytes,
-        metadata_of(rows[there[0]]),
-        tuple(photos[number] for number in there),
+        first.digest,
+        first.size_bytes,
+        first.metadata,
+        tuple(StoredPhoto(photo.path, photo.stamp, folders[photo.id]) for photo in photos),
     )
 
 
-def _photos_of(content_ids: Sequence[int]) -> Select[Any]:
+class LibraryPhoto(NamedTuple):
+    """One photo, as it is stored, and what is known of it."""
+
+    id: int
+    content_id: int
+    path: FilePath
+    stamp: FileStamp
+    digest: bytes
+    size_bytes: int
+    """Of the content."""
+    metadata: Metadata
+
+
+_PHOTOS = (
+    select(*PHOTOS.c, *CONTENTS.c, *DESCRIPTIONS.c)
+    .select_from(PHOTOS_AND_METADATA.outerjoin(ROOTS, ROOTS.c.id == PHOTOS.c.root_id))
+    .order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
+)
+_OF_PHOTO = slice(0, len(PHOTOS.c))
+_OF_CONTENT = slice(_OF_PHOTO.stop, _OF_PHOTO.stop + len(CONTENTS.c))
+_OF_DESCRIPTION = slice(_OF_CONTENT.stop, _OF_CONTENT.stop + len(DESCRIPTIONS.c))
+
+
+def photos_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> list[LibraryPhoto]:
     """Those that can be reached first, then by name."""
-    return (
-        select(PHOTOS.c.id, PHOTOS.c.content_id, PHOTOS.c.path, *metadata_columns())
-        .select_from(PHOTOS_AND_METADATA.join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id))
-        .where(PHOTOS.c.content_id.in_(content_ids))
-        .order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
-    )
+
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        return connection.execute(_PHOTOS.where(PHOTOS.c.content_id.in_(ids))).all()
+
+    photos = []
+    for row in in_halves(content_ids, read, partial(damage.note, CONTENTS.name)):
+        photo, content, description = row[_OF_PHOTO], row[_OF_CONTENT], row[_OF_DESCRIPTION]
+        if not is_sound(CONTENTS, content):
+            damage.note(CONTENTS.name, content[0])
+        elif not (is_sound(PHOTOS, photo) and (description[0] is None or is_sound(DESCRIPTIONS, description))):
+            damage.note(PHOTOS.name, photo[0])
+        else:
+            id_, _, path, size_bytes, mtime_ns, content_id, *_ = photo
+            metadata = metadata_of(content, None if description[0] is None else description)
+            stamp = FileStamp(size_bytes, mtime_ns)
+            photos.append(LibraryPhoto(id_, content_id, to_path(path), stamp, content[1], content[2], metadata))
+    return photos
 
 
-def _candidates(connection: Connection, content_ids: Sequence[int], filters: Filters) -> Iterator[Candidate]:
-    passing = None if filters == NO_FILTERS else photos_that_pass(connection, filters, content_ids)
-    photos: dict[int, list[Row[Any]]] = {}
-    for photo in connection.execute(_photos_of(content_ids)):
+def _candidates(
+    connection: Connection, content_ids: Sequence[int], filters: Filters, damage: Damage
+) -> Iterator[Candidate]:
+    passing = None if filters == NO_FILTERS else photos_that_pass(connection, filters, content_ids, damage)
+    photos: dict[int, list[LibraryPhoto]] = {}
+    for photo in photos_of(connection, content_ids, damage):
         photos.setdefault(photo.content_id, []).append(photo)
-    rows = connection.execute(
-        select(FEATURES.c.content_id, FEATURES.c.embedding)
-        .join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == FEATURES.c.model_id)
-        .where(FEATURES.c.content_id.in_(content_ids))
-    )
-    for row in rows:
+    in_use = FEATURES.c.model_id == MODEL_IN_USE
+
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        return connection.execute(stored(FEATURES).where(in_use, FEATURES.c.content_id.in_(ids))).all()
+
+    for row in sound_rows(FEATURES, content_ids, read, damage):
         if (found := photos.get(row.content_id)) is None:
             continue
         count = -1
         if passing is not None:
             found.sort(key=lambda photo: photo.id not in passing)  # stable
             count = sum(photo.id in passing for photo in found)
-        metadata = tuple(map(metadata_of, found))
+        metadata = tuple(photo.metadata for photo in found)
         yield Candidate(
             content_id=row.content_id,
-            paths=tuple(to_path(photo.path) for photo in found),
+            paths=tuple(photo.path for photo in found),
             metadata=metadata[0],
             embedding=np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE),
             metadata_by_path=metadata if any(one != metadata[0] for one in metadata) else (),

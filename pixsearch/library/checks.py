@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Table, exists, select
+from sqlalchemy import Connection, select
 
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.library_vectors import service_at
 from pixsearch.library.outbox import vectors_place, waiting
-from pixsearch.library.paths import below
 from pixsearch.library.permissions import open_to_others
-from pixsearch.library.schema import (
-    EMBEDDING_TYPE,
-    FEATURES,
-    GRIDS,
-    LOOK_AGAIN,
-    MODELS,
-    PHOTOS,
-    ROOTS,
-    TEXT_FEATURES,
-    VECTOR_FILES,
-    VECTOR_INDEX,
-)
-from pixsearch.library.status import model_of
+from pixsearch.library.row_checks import check_rows
+from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, VECTOR_FILES
+from pixsearch.library.state import state_of
 from pixsearch.library.vector_file import vector_path
 from pixsearch.vectors.base import VectorIndex
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 
-LENGTH_TOLERANCE = 0.02
-"""An embedding comes out of bf16 on some machines."""
 VALUE_TOLERANCE = 1e-3
 """The index keeps 16 bits of a number between -1 and 1."""
 
@@ -45,6 +33,8 @@ class Findings:
     database: list[str] = field(default_factory=list)
     """What the database says of itself."""
     rows: list[str] = field(default_factory=list)
+    damaged: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    """By the name of a table the primary keys of its rows that are not as they were written, or make no sense."""
     encode_again: set[int] = field(default_factory=set)
     """Contents without good features."""
     encode_texts_again: set[int] = field(default_factory=set)
@@ -62,95 +52,46 @@ class Findings:
     stale: int = 0
     """Photos that changed or went since the last run, as far as files were looked at: nothing is wrong with that."""
 
+    kept: Path | None = None
+    """Where a repair has kept the database that it has replaced."""
+
+    @property
+    def to_index(self) -> int:
+        """How much there is for the next run to do once a repair has thrown it away."""
+        thrown_away = ("contents", "photos", "descriptions", "texts", "text_lines")
+        others = sum(len(self.damaged.get(table, ())) for table in thrown_away)
+        return len(self.encode_again) + len(self.encode_texts_again) + len(self.read_again) + others
+
     @property
     def problems(self) -> list[str]:
         return [*self.database, *self.rows, *self.vectors, *self.files, *self.unreadable]
 
 
 def check(database: Database) -> Findings:
-    """Check all but the photos' own files. Nothing is written. Raises LibraryError where the rows cannot be read."""
+    """Check all but the photos' own files. Nothing is written. Raises LibraryError where nothing can be read."""
     findings = Findings(notes=open_to_others(database.folder))
     with database.reading() as connection:
         findings.database += database.problems(connection)
-        if not findings.database:
-            _check_rows(connection, findings)
-            if not findings.rows:
-                if (place := vectors_place(connection)) is not None:
-                    _check_service(connection, place, findings)
-                else:
-                    _check_vectors(connection, database, findings)
+        check_rows(connection, findings)
+        findings.rows += database.orphans(connection)
+        if not findings.database and not findings.rows:
+            if (place := vectors_place(connection)) is not None:
+                _check_service(connection, place, findings)
+            else:
+                _check_vectors(connection, database, findings)
     return findings
-
-
-def _check_rows(connection: Connection, findings: Findings) -> None:
-    model = connection.execute(
-        select(MODELS.c.id, MODELS.c.embedding_size).join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == MODELS.c.id)
-    ).one_or_none()
-    roots = {root.id: root.path for root in connection.execute(select(ROOTS.c.id, ROOTS.c.path))}
-    photos = connection.execution_options(yield_per=10_000).execute(
-        select(
-            PHOTOS.c.path,
-            PHOTOS.c.root_id,
-            PHOTOS.c.content_id,
-            PHOTOS.c.size_bytes,
-            # By any model: the next run encodes what an unfinished switch has left.
-            exists().where(
-                FEATURES.c.content_id == PHOTOS.c.content_id,
-                GRIDS.c.content_id == FEATURES.c.content_id,
-                GRIDS.c.model_id == FEATURES.c.model_id,
-            ),
-        )
-    )
-    for path, root_id, content_id, size_bytes, has_features in photos:
-        findings.photos += 1
-        if not path.startswith(below(roots[root_id])):
-            findings.rows.append(f"{_shown(path)} is not below its folder {_shown(roots[root_id])}")
-        if not has_features and size_bytes != LOOK_AGAIN:
-            findings.rows.append(f"{_shown(path)} has no features")
-            findings.encode_again.add(content_id)
-    if model is None:
-        return
-    for content_id, problem in _bad_embeddings(connection, FEATURES, model.id, model.embedding_size):
-        findings.rows.append(f"the embedding of content {content_id} {problem}")
-        findings.encode_again.add(content_id)
-    for text_id, problem in _bad_embeddings(connection, TEXT_FEATURES, model.id, model.embedding_size):
-        findings.rows.append(f"the embedding of text {text_id} {problem}")
-        findings.encode_texts_again.add(text_id)
-    empty = select(GRIDS.c.content_id).where(GRIDS.c.model_id == model.id, GRIDS.c.grid == b"")
-    for content_id in connection.scalars(empty):
-        findings.rows.append(f"the grid of content {content_id} is empty")
-        findings.encode_again.add(content_id)
-
-
-def _bad_embeddings(connection: Connection, table: Table, model_id: int, size: int) -> Iterator[tuple[int, str]]:
-    """Ids and what is wrong, of a table whose first column is the id."""
-    rows = connection.execution_options(yield_per=10_000).execute(
-        select(table.columns[0], table.c.embedding).where(table.c.model_id == model_id)
-    )
-    for id_, blob in rows:
-        if len(blob) != size * np.dtype(EMBEDDING_TYPE).itemsize:
-            yield id_, f"has {len(blob)} bytes"
-            continue
-        embedding = np.frombuffer(blob, dtype=EMBEDDING_TYPE)
-        if not np.isfinite(embedding).all():
-            yield id_, "is not finite"
-        elif abs(float(np.linalg.norm(embedding)) - 1) > LENGTH_TOLERANCE:
-            yield id_, "has not the length 1"
 
 
 def _check_vectors(connection: Connection, database: Database, findings: Findings) -> None:
     """The saved file against the rows, where it claims to be of this very state of them."""
-    state = connection.execute(
-        select(VECTOR_INDEX.c.model_id, VECTOR_INDEX.c.generation, VECTOR_FILES.c.sha256).join(
-            VECTOR_FILES,
-            (VECTOR_FILES.c.generation == VECTOR_INDEX.c.generation) & (VECTOR_FILES.c.holder == database.holder),
-        )
-    ).one_or_none()
-    if state is None or state.model_id is None:
+    state = state_of(connection)
+    of_state = (VECTOR_FILES.c.generation == state.generation) & (VECTOR_FILES.c.holder == database.holder)
+    sha256 = connection.scalar(select(VECTOR_FILES.c.sha256).where(of_state))
+    if sha256 is None or state.model_id is None:
         return
     path = vector_path(database.folder, state.generation)
     try:
-        index = FaissIndex.load(path, state.sha256)
+        index = FaissIndex.load(path, sha256)
     except StaleIndexError as error:
         findings.vectors.append(str(error))
         return
@@ -159,10 +100,11 @@ def _check_vectors(connection: Connection, database: Database, findings: Finding
 
 def _check_service(connection: Connection, place: str, findings: Findings) -> None:
     """What the service has against the rows, but for what it was not told yet: that the next run does."""
-    if (model := model_of(connection)) is None:
+    state = state_of(connection)
+    if state.model is None or state.model_id is None:
         return
-    model_id = connection.scalars(select(VECTOR_INDEX.c.model_id)).one()
-    _compare(connection, service_at(place, model), place, model_id, waiting(connection), findings)
+    service = service_at(place, state.model)
+    _compare(connection, service, place, state.model_id, waiting(connection), findings)
 
 
 def _compare(
@@ -191,7 +133,3 @@ def _compare(
         embeddings = np.stack([np.frombuffer(rows[int(ids[place])], dtype=EMBEDDING_TYPE) for place in told])
         if wrong_values := int((abs(vectors[told] - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
             findings.vectors.append(f"{place} has {wrong_values} vectors that are not those of the library")
-
-
-def _shown(path: bytes) -> str:
-    return path.decode(errors="backslashreplace")

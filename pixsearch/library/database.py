@@ -6,8 +6,8 @@ What differs between SQLite and PostgreSQL is in `sqlite_database` and `postgres
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -16,10 +16,14 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound
+from pixsearch.library.rows import Damage
 from pixsearch.library.schema import SCHEMA_VERSION
 
 VALUES_AT_ONCE = 10_000
 """In one statement; SQLite takes 32,766, PostgreSQL 65,535."""
+
+UPDATED_A_MINUTE = 20_000
+"""Photos that get their checksums, at the least."""
 
 Value = TypeVar("Value")
 
@@ -41,6 +45,8 @@ class Database(ABC):
         self.name = name
         self.folder = folder
         self.holder = holder
+        self.damage = Damage()
+        """What readers have met."""
         self._engine = engine
 
     def close(self) -> None:
@@ -49,8 +55,12 @@ class Database(ABC):
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A read transaction: everything read in it is of one moment. Raises LibraryError."""
-        with self._errors_for_people(), self._engine.begin() as connection:
-            yield connection
+        with self._errors_for_people(), self._engine.connect() as connection:
+            try:
+                yield connection
+            finally:
+                with suppress(DBAPIError):
+                    connection.rollback()  # SQLite does not commit, once it has met a page that it cannot read
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -67,29 +77,35 @@ class Database(ABC):
         if version is None:
             raise library_not_found(self.name)
         if version != SCHEMA_VERSION:
-            raise LibraryDamaged(
-                f"the library {self.name} was written by a newer pixsearch (schema {version})",
-                "Update pixsearch; nothing was changed",
-            )
+            raise newer(self.name, version)
 
     def is_older(self) -> bool:
         """Whether the tables are those of an older pixsearch."""
         version = self._schema_version()
         return version is not None and version < SCHEMA_VERSION
 
-    def migrate(self) -> None:
-        """Create the tables, or bring those of an older pixsearch up to date, in one transaction.
+    def migrate(self, tell: Callable[[str], None]) -> None:
+        """Create the tables, or bring those of an older pixsearch up to date, in one transaction, and tell so.
 
-        Only for the holder of the lock.
+        Only for the holder of the lock. Raises LibraryDamaged for tables that are not those of their version.
         """
         # Not at the top: Alembic takes 0.2 s, which no query should pay.
+        from alembic.util import CommandError
+
         from pixsearch.library.migrations import upgrade
 
         was_older = self.is_older()
         if was_older:
+            with self.reading() as connection:
+                photos = connection.scalar(text("SELECT count(*) FROM photos")) or 0
+            minutes = max(1, round(photos / UPDATED_A_MINUTE))
+            tell(f"{self.name} is brought up to date for this pixsearch: {photos:,} photos, up to {minutes} min")
             self.back_up()
-        with self.writing() as connection:
-            upgrade(connection)
+        try:
+            with self.writing() as connection:
+                upgrade(connection)
+        except (DBAPIError, CommandError) as error:
+            raise damaged(self.name, f"its tables are not those of its version ({error})") from error
         if was_older:
             self.give_back_room()
 
@@ -122,6 +138,17 @@ class Database(ABC):
         """What the database says is wrong with itself."""
 
     @abstractmethod
+    def orphans(self, connection: Connection) -> list[str]:
+        """Rows whose foreign keys lead nowhere."""
+
+    @abstractmethod
+    def rescue(self) -> Path:
+        """Put what is sound into a new database in place of this one. Only for the holder of the lock.
+
+        Returns where the old one is kept. Raises LibraryDamaged where nothing can be read.
+        """
+
+    @abstractmethod
     def rebuild_indexes(self, connection: Connection) -> None:
         """The database's own, from its rows."""
 
@@ -140,6 +167,8 @@ class Database(ABC):
             if (known := self._for_people(error)) is None:
                 raise
             raise known from error
+        except UnicodeDecodeError as error:  # a message of the driver that quotes rotten names
+            raise damaged(self.name, "its tables have names that are no text") from error
 
     def _schema_version(self) -> str | None:
         """The Alembic revision; None for a database without tables. Raises LibraryDamaged for another program's."""
@@ -149,7 +178,10 @@ class Database(ABC):
                 return None
             if "alembic_version" not in tables:
                 raise LibraryDamaged(f"{self.name} is no pixsearch library", "Choose another place with --library")
-            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+            versions = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+            if len(versions) != 1 or not str(versions[0]).isdecimal():
+                raise damaged(self.name, "it does not say which version its tables are of")
+            return str(versions[0])
 
 
 def in_parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
@@ -163,6 +195,18 @@ def in_chunks(items: Iterable[Value], size: int) -> Iterator[list[Value]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def newer(name: str, version: str) -> LibraryDamaged:
+    return LibraryDamaged(
+        f"the library {name} was written by a newer pixsearch (schema {version})",
+        "Update pixsearch; nothing was changed",
+    )
+
+
+def damaged(name: str, what: object) -> LibraryDamaged:
+    """Return the error for a database that cannot be read as a whole, by the name of the library or of its file."""
+    return LibraryDamaged(f"{name} is damaged: {what}", "Save what can be read with: pixsearch repair")
 
 
 def library_not_found(name: str) -> LibraryNotFound:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Row, Select, cast, func, or_, select, union
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Row, cast, func, or_, select
 
 from pixsearch.library.filters import Filters
 from pixsearch.library.paths import below
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.rows import Damage, in_ranges, integers, values_of
 from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, PHOTOS
 from pixsearch.unicode_forms import folded
 
@@ -18,29 +19,19 @@ EARTH_RADIUS_KM = 6371.0088
 """Mean radius R1 (IUGG)."""
 
 
-def contents_that_pass(connection: Connection, filters: Filters, among: Sequence[int] | None = None) -> list[int]:
-    """Ids of the contents of which a photo passes, in ascending order; only those `among` some, where given."""
-    statement = _statement(connection, filters, PHOTOS.c.content_id, among)
-    if _sql_is_enough(filters):
-        return sorted(connection.scalars(statement.distinct()))
-    return sorted({row.content_id for row in _passing(connection, filters, statement)})
+def contents_that_pass(
+    connection: Connection, filters: Filters, damage: Damage, among: Sequence[int] | None = None
+) -> list[int]:
+    """Ids of the contents of which a photo passes, in ascending order; only those `among` some, where given.
+
+    A photo of which rot leaves nothing to judge passes: whoever reads it sees that it is damaged.
+    """
+    return sorted(set(_passing(connection, filters, PHOTOS.c.content_id, among, damage)))
 
 
-def photos_that_pass(connection: Connection, filters: Filters, among: Sequence[int]) -> set[int]:
+def photos_that_pass(connection: Connection, filters: Filters, among: Sequence[int], damage: Damage) -> set[int]:
     """Ids of the photos that pass, among those of some contents."""
-    statement = _statement(connection, filters, PHOTOS.c.id, among)
-    if _sql_is_enough(filters):
-        return set(connection.scalars(statement))
-    return {row.id for row in _passing(connection, filters, statement)}
-
-
-def _statement(
-    connection: Connection, filters: Filters, column: Column[int], among: Sequence[int] | None
-) -> Select[int]:
-    conditions = list(_conditions(connection, filters))
-    if among is not None:
-        conditions.append(PHOTOS.c.content_id.in_(among))
-    return select(column).select_from(PHOTOS_AND_METADATA).where(*conditions)
+    return set(_passing(connection, filters, PHOTOS.c.id, among, damage))
 
 
 def _sql_is_enough(filters: Filters) -> bool:
@@ -48,17 +39,30 @@ def _sql_is_enough(filters: Filters) -> bool:
     return filters.name is None and not filters.keywords and filters.near is None and all(map(bytes.isascii, folders))
 
 
-def _passing(connection: Connection, filters: Filters, statement: Select[Any]) -> Iterator[Row[Any]]:
-    """The rows of a statement that pass what SQL cannot judge, or not alike in every database."""
+def _passing(
+    connection: Connection, filters: Filters, column: Column[int], among: Sequence[int] | None, damage: Damage
+) -> list[int]:
+    """The values of a column of the photos that pass: first what SQL can judge, then the rest."""
+    conditions = list(_conditions(connection, filters, damage))
+    if among is not None:
+        conditions.append(PHOTOS.c.content_id.in_(among))
+    statement = select(column).select_from(PHOTOS_AND_METADATA).where(*conditions)
+    if _sql_is_enough(filters):
+        return integers(in_ranges(connection, statement.distinct(), damage))
     names = ("keywords", "latitude", "longitude")
-    rows = connection.execution_options(yield_per=10_000).execute(
-        statement.add_columns(PHOTOS.c.path, *(known(name).label(name) for name in names))
-    )
+    statement = statement.add_columns(PHOTOS.c.path, *(known(name).label(name) for name in names))
     lets_path_through = filters.path_test()
-    return (row for row in rows if _passes(row, filters) and lets_path_through(row.path))
+
+    def passes(row: Row[Any]) -> bool:
+        try:
+            return _passes(row, filters) and lets_path_through(row.path)
+        except (AttributeError, TypeError, ValueError):  # of another kind than was stored
+            return True
+
+    return integers(in_ranges(connection, statement, damage, passes))
 
 
-def _conditions(connection: Connection, filters: Filters) -> Iterator[ColumnElement[bool]]:
+def _conditions(connection: Connection, filters: Filters, damage: Damage) -> Iterator[ColumnElement[bool]]:
     """Those that SQL can judge."""
     taken_at = func.substr(known("taken_at"), 1, len("2021-03-01T00:00:00"))
     if filters.after is not None:
@@ -84,8 +88,8 @@ def _conditions(connection: Connection, filters: Filters) -> Iterator[ColumnElem
         yield known("latitude").between(filters.near.latitude - degrees, filters.near.latitude + degrees)
     if filters.camera is not None:
         # There are few; and what is upper and lower case SQLite knows of ASCII alone.
-        cameras = union(select(CONTENTS.c.camera), select(DESCRIPTIONS.c.camera))
-        found = [one for one in connection.scalars(cameras) if one is not None]
+        cameras = [values_of(connection, table.c.camera, damage) for table in (CONTENTS, DESCRIPTIONS)]
+        found = [one for one in set().union(*cameras) if isinstance(one, str)]
         yield known("camera").in_([one for one in found if folded(filters.camera) in folded(one)])
     if filters.folders:
         # Of a name beyond ASCII only what stands before: that may be written in more than one way.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, true
 
+from pixsearch.library.rows import change_rows
 from pixsearch.library.schema import VECTOR_FILES, VECTOR_INDEX
+from pixsearch.library.state import state_of
 
 
 def next_generation(connection: Connection) -> int:
     """To be called in every transaction that changes which features there are."""
-    grow = update(VECTOR_INDEX).values(generation=VECTOR_INDEX.c.generation + 1)
-    return int(connection.execute(grow.returning(VECTOR_INDEX.c.generation)).scalar_one())
+    generation = state_of(connection).generation + 1
+    change_rows(connection, VECTOR_INDEX, true(), {"generation": generation})
+    return generation
 
 
 def forget_saved_file(connection: Connection) -> None:

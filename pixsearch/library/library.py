@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, Table, case, exists, null, select
 
 from pixsearch.captions import captions_beside
 from pixsearch.errors import LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
+from pixsearch.library.checksums import is_sound, stored
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.paths import behind_all_below, below
@@ -35,16 +36,17 @@ from pixsearch.library.records import (
     StoredPicture,
     Switch,
 )
+from pixsearch.library.rows import Damage
 from pixsearch.library.schema import (
     CONTENTS,
     FAILURES,
     PHOTOS,
     ROOTS,
     VECTOR_FILES,
-    VECTOR_INDEX,
     VECTOR_OUTBOX,
 )
 from pixsearch.library.sqlite_database import SqliteDatabase, cannot_make
+from pixsearch.library.state import state_of
 from pixsearch.library.status import failures_of, model_of, notes_of, rules_of, status_of, text_files_of
 from pixsearch.library.switching import (
     indexing_model_of,
@@ -89,8 +91,8 @@ class Library:
         self._vectors_lock = Lock()
 
     @classmethod
-    def open(cls, place: Place) -> Library:
-        """Open a library that exists. Creates nothing, but brings one of an older pixsearch up to date.
+    def open(cls, place: Place, tell: Callable[[str], None] = lambda _: None) -> Library:
+        """Open a library that exists. Creates nothing, but brings one of an older pixsearch up to date, and tells so.
 
         Raises LibraryNotFound, LibraryDamaged, LibraryBusy, LibraryError; UsageError for a URL that leads nowhere.
         """
@@ -101,7 +103,7 @@ class Library:
                 raise library_not_found(database.name)
             if database.is_older():
                 with database.only_writer():
-                    database.migrate()
+                    database.migrate(tell)
             database.check()
         except BaseException:
             database.close()
@@ -109,11 +111,11 @@ class Library:
         return cls(place, database)
 
     @classmethod
-    def create(cls, place: Place) -> Library:
+    def create(cls, place: Place, tell: Callable[[str], None] = lambda _: None) -> Library:
         """Open a library, or make an empty one; a PostgreSQL database has to be there. Raises as `open` does."""
         place = place.absolute() if isinstance(place, Path) else place
         with suppress(LibraryNotFound):
-            return cls.open(place)
+            return cls.open(place, tell)
         database = database_at(place)
         try:
             make_private_folder(database.folder)
@@ -122,10 +124,23 @@ class Library:
         try:
             with database.only_writer():
                 database.make()
-                database.migrate()
+                database.migrate(tell)
         finally:
             database.close()
         return cls.open(place)
+
+    @staticmethod
+    def rescue(place: Place) -> Path:
+        """Make the database of a library that cannot be opened again, of what can be read of it.
+
+        Returns where the one of before is kept. Raises LibraryDamaged where nothing can be read, LibraryBusy.
+        """
+        database = database_at(place.absolute() if isinstance(place, Path) else place)
+        try:
+            with database.only_writer():
+                return database.rescue()
+        finally:
+            database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -206,10 +221,11 @@ class Library:
     def roots(self) -> dict[bytes, ScanRules]:
         """The folders that were given to be indexed, by path, and how each is scanned."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(ROOTS.c.path, ROOTS.c.hidden, ROOTS.c.follow_links, ROOTS.c.exclude).order_by(ROOTS.c.path)
-            )
-            return {row.path: rules_of(row) for row in rows}
+            rows = connection.execute(stored(ROOTS).order_by(ROOTS.c.path)).all()
+            sound = [row for row in rows if is_sound(ROOTS, row)]
+            if len(sound) < len(rows):
+                self._database.damage.note(ROOTS.name, None)
+            return {row.path: rules_of(row) for row in sound}
 
     def known_photos(self, folder: bytes) -> Iterator[list[KnownFile]]:
         """The photos at or below a folder, in the order of their paths as bytes, some thousands at a time.
@@ -258,14 +274,14 @@ class Library:
         from pixsearch.library.filtering import contents_that_pass
 
         with self._database.reading() as connection:
-            return contents_that_pass(connection, filters, among)
+            return contents_that_pass(connection, filters, self._database.damage, among)
 
     def photo(self, path: FilePath) -> Candidate | None:
         """What the library has of a photo; None where it is not in it, or was changed since it was read."""
         from pixsearch.library.candidates import candidate_at  # numpy takes 0.1 s, as above
 
         with self._database.reading() as connection:
-            return candidate_at(connection, path)
+            return candidate_at(connection, path, self._database.damage)
 
     def text_files(self) -> dict[bytes, KnownTextFile]:
         """The text files that were given to be indexed, by path."""
@@ -275,7 +291,7 @@ class Library:
     def nearest_texts(self, vector: NDArray[np.float32], count: int) -> list[FoundText]:
         """The texts nearest to a unit vector [size], nearest first."""
         with self._database.reading() as connection:
-            return nearest_texts(connection, vector, count)
+            return nearest_texts(connection, vector, count, self._database.damage)
 
     def candidates(self, content_ids: Sequence[int], filters: Filters = NO_FILTERS) -> list[Candidate]:
         """The pictures with these ids, in this order. Ids that are not there, or not any more, are left out.
@@ -285,21 +301,21 @@ class Library:
         from pixsearch.library.candidates import candidates_of  # as above
 
         with self._database.reading() as connection:
-            return candidates_of(connection, content_ids, filters)
+            return candidates_of(connection, content_ids, filters, self._database.damage)
 
     def grids(self, content_ids: Sequence[int]) -> dict[int, bytes]:
         """The pixel grids of pictures, as the model packed them, by id. Ids that are not there are left out."""
         from pixsearch.library.candidates import grids_of  # as above
 
         with self._database.reading() as connection:
-            return grids_of(connection, content_ids)
+            return grids_of(connection, content_ids, self._database.damage)
 
     def picture(self, content_id: int) -> StoredPicture | None:
         """The picture with an id and the photos that hold it; None where there is none, or not any more."""
         from pixsearch.library.candidates import picture_of  # as above
 
         with self._database.reading() as connection:
-            return picture_of(connection, content_id)
+            return picture_of(connection, content_id, self._database.damage)
 
     def status(self) -> LibraryStatus:
         """What the library holds. A root is online if its last run could reach it and it is there now."""
@@ -311,6 +327,10 @@ class Library:
         from pixsearch.library.checks import check
 
         return check(self._database)
+
+    def damage(self) -> Damage:
+        """What is damaged of all that was read since the library was opened, and was left out."""
+        return self._database.damage
 
     def failures(self) -> list[Failure]:
         """What could not be indexed, photos and files of texts, by path."""
@@ -351,17 +371,15 @@ class Library:
     def _bring_vectors_up_to_date(self) -> None:
         """For the holder of the lock. Raises OSError, LibraryError; then the next reader does it."""
         with self._database.reading() as connection:
-            state = connection.execute(
-                select(*VECTOR_INDEX.c, VECTOR_FILES.c.generation.label("saved"))
-                .select_from(VECTOR_INDEX)
-                .outerjoin(VECTOR_FILES, VECTOR_FILES.c.holder == self._database.holder)
-            ).one()
+            state = state_of(connection)
+            of_holder = VECTOR_FILES.c.holder == self._database.holder
+            saved = connection.scalar(select(VECTOR_FILES.c.generation).where(of_holder))
             is_told = connection.scalar(select(~exists(select(VECTOR_OUTBOX.c.id))))
         if state.place is not None and state.model_id is not None:
             if not is_told:
                 self._of_vectors().tell_service()
             return
-        if state.model_id is None or state.generation == state.saved:
+        if state.model_id is None or state.generation == saved:
             return
         from pixsearch.library.vector_file import renewed_vectors, save_vectors  # as above
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
 
 from pixsearch.errors import LibraryError, PixsearchError
 from pixsearch.library.database import Database
@@ -16,8 +15,7 @@ from pixsearch.library.filtering import contents_that_pass
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.outbox import tell
 from pixsearch.library.records import LibraryModel
-from pixsearch.library.schema import VECTOR_INDEX
-from pixsearch.library.status import model_of
+from pixsearch.library.state import State, state_of
 from pixsearch.library.vector_file import Vectors, current_vectors, save_vectors
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ class LibraryVectors:
         """See `Library.vectors`."""
         with self._lock:
             with self._database.reading() as connection:
-                state = _state(connection)
+                state = state_of(connection)
             return self._index_of_service(state) or self._index_of_file(state)
 
     def nearest(self, vector: NDArray[np.float32], count: int, filters: Filters) -> list[int]:
@@ -56,7 +54,7 @@ class LibraryVectors:
             return [int(id_) for id_ in index.search(query, count)[1][0]]
         if index is not self._service:
             with self._database.reading() as connection:
-                among = np.array(contents_that_pass(connection, filters), dtype=np.int64)
+                among = np.array(contents_that_pass(connection, filters, self._database.damage), dtype=np.int64)
             return [int(id_) for id_ in index.search(query, count, among)[1][0]]
         return self._nearest_of_service(self._service, query, count, filters)
 
@@ -69,37 +67,37 @@ class LibraryVectors:
             asked = min(max(count, _MORE * asked), service.most_found)
             ids = [int(id_) for id_ in service.search(query, asked, filters=filters)[1][0]]
             with self._database.reading() as connection:
-                passing = set(contents_that_pass(connection, filters, ids))
+                passing = set(contents_that_pass(connection, filters, self._database.damage, ids))
             found = [id_ for id_ in ids if id_ in passing]
             if len(found) >= count or len(ids) < asked:
                 return found[:count]
         # So few pass that they can be named to it.
         with self._database.reading() as connection:
-            among = np.array(contents_that_pass(connection, filters), dtype=np.int64)
+            among = np.array(contents_that_pass(connection, filters, self._database.damage), dtype=np.int64)
         return [int(id_) for id_ in service.search(query, count, among)[1][0]]
 
     def tell_service(self) -> None:
         """Tell the service what it does not know. Only for the holder of the lock. Raises LibraryError."""
         with self._lock:
             with self._database.reading() as connection:
-                state = _state(connection)
+                state = state_of(connection)
             if (service := self._index_of_service(state)) is not None:
                 tell(self._database, service)
                 service.drop_other_models()
 
-    def _index_of_file(self, state: _State) -> VectorIndex:
+    def _index_of_file(self, state: State) -> VectorIndex:
         if self._file is None or self._file.generation != state.generation:
             self._file = current_vectors(self._database)
             if not self._file.saved:
                 # Where somebody else writes, or the folder is read-only, the index lives in memory only.
                 with suppress(LibraryError, OSError), self._database.only_writer():
                     with self._database.reading() as connection:
-                        generation = _state(connection).generation
+                        generation = state_of(connection).generation
                     if self._file.generation == generation:
                         save_vectors(self._database, self._file)
         return self._file.index
 
-    def _index_of_service(self, state: _State) -> MilvusIndex | None:
+    def _index_of_service(self, state: State) -> MilvusIndex | None:
         """None where the vectors are in a file."""
         if state.place is None or state.model is None:
             return None
@@ -119,14 +117,3 @@ def service_at(place: str, model: LibraryModel) -> MilvusIndex:
             "vectors in Milvus need pymilvus", "Install it with: pip install 'pixsearch[milvus]'"
         ) from error
     return MilvusIndex(place, model.fingerprint, model.embedding_size)
-
-
-class _State(NamedTuple):
-    place: str | None
-    model: LibraryModel | None
-    generation: int
-
-
-def _state(connection: Connection) -> _State:
-    row = connection.execute(select(VECTOR_INDEX.c.place, VECTOR_INDEX.c.generation)).one()
-    return _State(row.place, model_of(connection), row.generation)

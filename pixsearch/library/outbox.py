@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from pixsearch.library.database import Database
-from pixsearch.library.schema import FEATURES, VECTOR_INDEX, VECTOR_OUTBOX
+from pixsearch.library.schema import FEATURES, VECTOR_OUTBOX
+from pixsearch.library.state import state_of
 
 if TYPE_CHECKING:
     from pixsearch.vectors.milvus_index import MilvusIndex
@@ -22,8 +23,7 @@ _AT_ONCE = 1000
 
 def vectors_place(connection: Connection) -> str | None:
     """Where the vectors are, if not in a file that is derived."""
-    place: str | None = connection.scalar(select(VECTOR_INDEX.c.place))
-    return place
+    return state_of(connection).place
 
 
 def note_changes(connection: Connection, content_ids: Collection[int]) -> None:
@@ -41,8 +41,8 @@ def note_selected(connection: Connection, content_ids: Select[tuple[int]]) -> No
 def note_all(connection: Connection) -> None:
     """Let the index be told of all features of the model in use."""
     connection.execute(delete(VECTOR_OUTBOX))
-    in_use = VECTOR_INDEX.c.model_id == FEATURES.c.model_id
-    note_selected(connection, select(FEATURES.c.content_id).join(VECTOR_INDEX, in_use))
+    in_use = state_of(connection).model_id
+    note_selected(connection, select(FEATURES.c.content_id).where(FEATURES.c.model_id == in_use))
 
 
 def waiting(connection: Connection) -> set[int]:
@@ -66,7 +66,7 @@ def tell(database: Database, index: MilvusIndex) -> None:
         with database.reading() as connection:
             rows = connection.execute(select(VECTOR_OUTBOX).order_by(VECTOR_OUTBOX.c.id).limit(_AT_ONCE)).all()
             ids = list(dict.fromkeys(row.content_id for row in rows))
-            there = candidates_of(connection, ids, NO_FILTERS)
+            there = candidates_of(connection, ids, NO_FILTERS, database.damage)
         if not rows:
             return
         if there:

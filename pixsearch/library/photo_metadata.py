@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func
+from sqlalchemy import ColumnElement, func
 
 from pixsearch.library.records import Description, Metadata
 from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, PHOTOS
@@ -17,6 +18,8 @@ PHOTOS_AND_METADATA = PHOTOS.join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id
 
 NAMES = tuple(field.name for field in fields(Description))
 """The columns that a description has in common with a content."""
+_OF_CONTENT = [(field.name, CONTENTS.c.keys().index(field.name)) for field in fields(Metadata)]
+_OF_DESCRIPTION = [(name, DESCRIPTIONS.c.keys().index(name)) for name in NAMES]
 
 
 def known(name: str) -> ColumnElement[Any]:
@@ -25,28 +28,30 @@ def known(name: str) -> ColumnElement[Any]:
     return func.coalesce(DESCRIPTIONS.c[name], CONTENTS.c[name], type_=CONTENTS.c[name].type)
 
 
-def metadata_columns() -> list[ColumnElement[Any]]:
-    """Return what `metadata_of` needs of a photo, for a statement on PHOTOS_AND_METADATA."""
-    of_content = [CONTENTS.c[name] for name in ("format", "width", "height", "share_decoded")]
-    return [*of_content, *(known(name).label(name) for name in NAMES)]
+def metadata_of(content: Sequence[Any], description: Sequence[Any] | None = None) -> Metadata:
+    """Return what a row of `contents` says of a photo, and the row of `descriptions` where the photo has one."""
+    values = {name: content[index] for name, index in _OF_CONTENT}
+    if description is not None:
+        values |= {name: value for name, index in _OF_DESCRIPTION if (value := description[index]) is not None}
+    values["taken_at"] = datetime.fromisoformat(values["taken_at"]) if values["taken_at"] else None
+    values["keywords"], values["people"] = tuple(values["keywords"]), tuple(values["people"])
+    return Metadata(**values)
 
 
-def metadata_of(row: Row[*tuple[Any, ...]]) -> Metadata:
-    """Return the metadata in a row of `metadata_columns`, or of `contents` itself."""
-    values: Any = row._mapping  # whose type is that of its own keys
-    return Metadata(
-        **{
-            **{field.name: values[field.name] for field in fields(Metadata)},
-            "taken_at": datetime.fromisoformat(row.taken_at) if row.taken_at else None,
-            "keywords": tuple(row.keywords),
-            "people": tuple(row.people),
-        }
-    )
+def _is_within(number: float | None, least: float, most: float) -> bool:
+    """Whether there is a number, and it is in its range, as neither an infinite one nor NaN is."""
+    return number is not None and least <= number <= most
 
 
 def metadata_values(metadata: Metadata) -> dict[str, object]:
-    """Return the values of the columns of `contents` that metadata fill."""
+    """Return the values of the columns of `contents` that metadata fill; without numbers that cannot be."""
     values = asdict(metadata)
+    if not (_is_within(metadata.latitude, -90, 90) and _is_within(metadata.longitude, -180, 180)):
+        values["latitude"] = values["longitude"] = None
+    if not _is_within(metadata.rating, -1, 5):
+        values["rating"] = None
+    if not _is_within(metadata.share_decoded, 0, 1):
+        values["share_decoded"] = 1.0
     values["taken_at"] = metadata.taken_at and metadata.taken_at.isoformat()
     values["keywords"], values["people"] = list(metadata.keywords), list(metadata.people)
     return values

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -94,6 +95,13 @@ class PostgresDatabase(Database):
     def problems(self, connection: Connection) -> list[str]:  # noqa: ARG002
         """None: PostgreSQL lets no row in that belongs nowhere, and checks its pages when it reads them."""
         return []
+
+    def orphans(self, connection: Connection) -> list[str]:  # noqa: ARG002
+        """None: see `problems`."""
+        return []
+
+    def rescue(self) -> Path:
+        raise LibraryDamaged(f"the library {self.name} is damaged", "Restore it, or index into a new one")
 
     def rebuild_indexes(self, connection: Connection) -> None:
         for table in METADATA.sorted_tables:

@@ -21,6 +21,7 @@ A change here is a new revision in migrations/versions and a new SCHEMA_VERSION.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +29,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Double,
     ForeignKey,
     Integer,
@@ -38,7 +40,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = "0008"
+SCHEMA_VERSION = "0009"
 
 # Core's tables, not the ORM's classes: no row here is an object with a life, and without the ORM a command starts 0.1 s
 # sooner.
@@ -59,6 +61,29 @@ LOOK_AGAIN = -1
 
 # Every path is absolute, and bytes: on Linux a file's name need not be valid text.
 
+
+class StoredJson(JSON):
+    """JSON of which rot gives the text as it is, where that is no JSON any more: the row's checksum tells."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        parsed = super().result_processor(dialect, coltype)
+
+        def read(value: Any) -> Any:
+            try:
+                return value if parsed is None else parsed(value)
+            except (TypeError, ValueError, RecursionError):
+                return value
+
+        return read
+
+
+def _checksum() -> Column[int]:
+    """Return the last column of a table: see `checksums`."""
+    return Column("checksum", Integer, nullable=False, server_default="0")
+
+
 ROOTS = Table(
     "roots",
     METADATA,
@@ -68,9 +93,10 @@ ROOTS = Table(
     # How it was last scanned, and will be the next time: see `ScanRules`.
     Column("hidden", Boolean, nullable=False, server_default=false()),
     Column("follow_links", Boolean, nullable=False, server_default=false()),
-    Column("exclude", JSON, nullable=False, server_default="[]"),
+    Column("exclude", StoredJson, nullable=False, server_default="[]"),
     # By suffix, how many files its last whole run found that are no pictures.
-    Column("not_read", JSON, nullable=False, server_default="{}"),
+    Column("not_read", StoredJson, nullable=False, server_default="{}"),
+    _checksum(),
 )
 
 
@@ -85,8 +111,8 @@ def _metadata_columns() -> list[Column[Any]]:
         Column("longitude", Double),
         Column("title", String),
         Column("caption", String),
-        Column("keywords", JSON, nullable=False, server_default="[]"),
-        Column("people", JSON, nullable=False, server_default="[]"),
+        Column("keywords", StoredJson, nullable=False, server_default="[]"),
+        Column("people", StoredJson, nullable=False, server_default="[]"),
         Column("rating", Integer),
         Column("location", String),
         Column("note", String),
@@ -105,6 +131,7 @@ CONTENTS = Table(
     Column("height", Integer, nullable=False),
     *_metadata_columns(),
     Column("share_decoded", Double, nullable=False, server_default="1"),
+    _checksum(),
     # AUTOINCREMENT: an id is never given twice, so one that an old vector file still names can lead to nothing wrong.
     sqlite_autoincrement=True,
 )
@@ -122,6 +149,7 @@ PHOTOS = Table(
     Column("sidecars", LargeBinary),
     # See METADATA_VERSION.
     Column("metadata_version", Integer, nullable=False, server_default="0"),
+    _checksum(),
 )
 
 DESCRIPTIONS = Table(
@@ -129,6 +157,7 @@ DESCRIPTIONS = Table(
     METADATA,
     Column("photo_id", ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
     *_metadata_columns(),  # of all sources together
+    _checksum(),
 )
 
 MODELS = Table(
@@ -138,6 +167,7 @@ MODELS = Table(
     Column("fingerprint", String, nullable=False, unique=True),
     Column("name", String, nullable=False),
     Column("embedding_size", Integer, nullable=False),
+    _checksum(),
 )
 
 FEATURES = Table(
@@ -146,6 +176,8 @@ FEATURES = Table(
     Column("content_id", ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
     Column("embedding", LargeBinary, nullable=False),  # of EMBEDDING_TYPE
+    Column("grid_checksum", Integer, nullable=False, server_default="0"),  # of the grid beside it
+    _checksum(),
 )
 
 GRIDS = Table(
@@ -167,6 +199,7 @@ FAILURES = Table(
     Column("mtime_ns", BigInteger),
     Column("reason", String, nullable=False),
     Column("failed_at_s", Double, nullable=False),
+    _checksum(),
 )
 
 VECTOR_INDEX = Table(
@@ -180,6 +213,7 @@ VECTOR_INDEX = Table(
     Column("place", String),
     # The model that the library is being switched to, while searches still go by the other: see `switching`.
     Column("target_id", ForeignKey("models.id")),
+    _checksum(),
 )
 
 VECTOR_OUTBOX = Table(
@@ -212,6 +246,7 @@ RUNS = Table(
     Column("reused", Integer),
     Column("forgotten", Integer),
     Column("failed", Integer),
+    _checksum(),
 )
 
 TEXT_FILES = Table(
@@ -224,6 +259,7 @@ TEXT_FILES = Table(
     # Of one that could not be read when it was looked at last; else both are NULL.
     Column("reason", String),
     Column("failed_at_s", Double),
+    _checksum(),
 )
 
 TEXTS = Table(
@@ -231,6 +267,7 @@ TEXTS = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("text", String, nullable=False, unique=True),
+    _checksum(),
 )
 
 TEXT_LINES = Table(
@@ -239,6 +276,7 @@ TEXT_LINES = Table(
     Column("file_id", ForeignKey("text_files.id", ondelete="CASCADE"), primary_key=True),
     Column("line", Integer, primary_key=True),  # from 1
     Column("text_id", ForeignKey("texts.id"), nullable=False, index=True),
+    _checksum(),
 )
 
 TEXT_FEATURES = Table(
@@ -247,4 +285,5 @@ TEXT_FEATURES = Table(
     Column("text_id", ForeignKey("texts.id", ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
     Column("embedding", LargeBinary, nullable=False),  # of EMBEDDING_TYPE
+    _checksum(),
 )

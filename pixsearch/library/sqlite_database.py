@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 
@@ -13,13 +15,17 @@ from sqlalchemy.exc import DBAPIError
 
 from pixsearch.durable import new_file
 from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError
-from pixsearch.library.database import Database
+from pixsearch.library.database import Database, damaged, newer
 from pixsearch.library.lock import only_writer
 from pixsearch.library.permissions import mode_of_files
+from pixsearch.library.rows import is_malformed
 from pixsearch.library.schema import SCHEMA_VERSION
 from pixsearch.settings import DATABASE_NAME
 
 BUSY_TIMEOUT_S = 30.0
+
+_text = operator.methodcaller("decode", "utf-8", "surrogateescape")
+"""Reads text, also what rot has made of it: its checksum tells."""
 
 
 class SqliteDatabase(Database):
@@ -34,7 +40,9 @@ class SqliteDatabase(Database):
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / DATABASE_NAME
-        super().__init__(str(folder), folder, "", _engine(self._file))
+        super().__init__(
+            str(folder), folder, "", _engine(self._file, on_cut=lambda: self.damage.note(DATABASE_NAME, None))
+        )
 
     def is_there(self) -> bool:
         return self._file.is_file()
@@ -73,12 +81,62 @@ class SqliteDatabase(Database):
         return self._file.stat().st_size
 
     def problems(self, connection: Connection) -> list[str]:
-        said = connection.execute(text("PRAGMA integrity_check")).scalars().all()
-        strays = connection.execute(text("PRAGMA foreign_key_check")).all()
-        return [
-            *(str(line) for line in said if line != "ok"),
-            *(f"a row of {row[0]} belongs to none of {row[2]}" for row in strays),
-        ]
+        try:
+            said = connection.execute(text("PRAGMA integrity_check")).scalars().all()
+        except DBAPIError as error:
+            if (known := self._for_people(error)) is None:
+                raise
+            return [known.message]
+        return [str(line) for line in said if line != "ok"]
+
+    def orphans(self, connection: Connection) -> list[str]:
+        try:
+            found = connection.execute(text("PRAGMA foreign_key_check")).all()
+        except DBAPIError as error:
+            if not is_malformed(error):
+                raise
+            return []
+        return [f"a row of {row[0]} belongs to none of {row[2]}" for row in found]
+
+    def rescue(self) -> Path:
+        version = None
+        with suppress(LibraryDamaged):
+            version = self._schema_version()
+        if version is not None and version > SCHEMA_VERSION:
+            raise newer(self.name, version)
+        engine = _engine(self._file, to_rescue=True)
+        try:
+            with self._errors_for_people(), engine.connect() as source:
+                return self._replaced_by_what_is_sound(source)
+        except LibraryDamaged as error:
+            raise LibraryDamaged(
+                error.message, "Move the library's folder away and index again; your photos are not affected"
+            ) from error
+        finally:
+            engine.dispose()
+
+    def _replaced_by_what_is_sound(self, source: Connection) -> Path:
+        from pixsearch.library.rescue import copy_sound_rows, is_readable, new_file, put_in_place  # Alembic, as above
+
+        if not is_readable(source):
+            raise damaged(str(self._file), "its tables are not described any more")
+        try:
+            new = new_file(self.folder)
+            try:
+                engine = _engine(new, to_rescue=True)
+                with self._errors_for_people(), engine.execution_options(begin="IMMEDIATE").begin() as target:
+                    if not copy_sound_rows(source, target):
+                        raise damaged(str(self._file), "no row in it can be read")
+                engine.dispose()
+                kept = put_in_place(new, self._file)
+            finally:
+                new.unlink(missing_ok=True)
+        except OSError as error:
+            raise LibraryError(
+                f"{self.name} cannot be repaired: {error.strerror}", "Make room, and try again"
+            ) from error
+        self._engine.dispose()  # connections to the file of before
+        return kept
 
     def rebuild_indexes(self, connection: Connection) -> None:
         connection.execute(text("REINDEX"))
@@ -94,15 +152,14 @@ class SqliteDatabase(Database):
             return LibraryError(
                 f"the disk is full: {self.name}", "Make room and run the command again; nothing that was stored is lost"
             )
+        if code == sqlite3.SQLITE_READONLY and len(self.damage):
+            return damaged(str(self._file), "a part of it is missing")
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
             return LibraryError(
                 f"{self._file} cannot be used: {error.orig}", "Check the folder's permissions and its disk"
             )
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return LibraryDamaged(
-                f"{self._file} is damaged: {error.orig}",
-                "Move the folder away and index again; your photos are not affected",
-            )
+        if is_malformed(error) or str(error.orig).startswith(("no such table", "no such column")):
+            return damaged(str(self._file), error.orig)
         return None
 
 
@@ -110,7 +167,12 @@ def cannot_make(folder: Path, error: OSError) -> LibraryError:
     return LibraryError(f"cannot make the library {folder}: {error.strerror}", "Choose another with --library FOLDER")
 
 
-def _engine(database: Path) -> Engine:
+def _engine(database: Path, *, on_cut: Callable[[], object] = lambda: None, to_rescue: bool = False) -> Engine:
+    """Return what makes connections; `to_rescue` ones that fill a new file in any order.
+
+    `on_cut` is called where the file is shorter than it says; it is only read then.
+    """
+
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{database.as_uri()}?mode=rw",  # a URI, because only there one can say: never create it
@@ -119,8 +181,19 @@ def _engine(database: Path) -> Engine:
             isolation_level=None,
             check_same_thread=False,  # the pool hands a connection to one thread at a time
         )
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.text_factory = _text
+        if not to_rescue:
+            connection.execute("PRAGMA foreign_keys = ON")
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+                raise
+            # A file that is shorter than it says: this lets SQLite read what is left of it, and nobody is to write.
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+            on_cut()
         return connection
 
     engine = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool)

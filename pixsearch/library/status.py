@@ -23,7 +23,8 @@ from pixsearch.library.records import (
     RunStatus,
     ScanRules,
 )
-from pixsearch.library.schema import CONTENTS, FAILURES, MODELS, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS, VECTOR_INDEX
+from pixsearch.library.schema import CONTENTS, FAILURES, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS
+from pixsearch.library.state import state_of
 from pixsearch.library.switching import switch_of
 from pixsearch.settings import DATABASE_NAME
 from pixsearch.storage import FileStamp, is_folder, is_remote, to_path
@@ -33,12 +34,7 @@ _FAILED = TEXT_FILES.c.reason.is_not(None)
 
 def model_of(connection: Connection) -> LibraryModel | None:
     """See `Library.model`."""
-    row = connection.execute(
-        select(MODELS.c.fingerprint, MODELS.c.name, MODELS.c.embedding_size).join(
-            VECTOR_INDEX, VECTOR_INDEX.c.model_id == MODELS.c.id
-        )
-    ).one_or_none()
-    return LibraryModel(*row) if row is not None else None
+    return state_of(connection).model
 
 
 def text_files_of(connection: Connection) -> dict[bytes, KnownTextFile]:

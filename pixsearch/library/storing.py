@@ -6,14 +6,18 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Column, Connection, delete, insert, select, update
+from sqlalchemy import Column, Connection, delete, insert, select
 
+from pixsearch.library.checksums import grid_checksum, is_sound, stored
 from pixsearch.library.database import in_parts
 from pixsearch.library.photo_metadata import NAMES, metadata_of, metadata_values
 from pixsearch.library.precedence import METADATA_VERSION, merged
 from pixsearch.library.records import FailedFile, IndexedFile, Metadata, NewContent
+from pixsearch.library.rows import change_each, insert_rows
 from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FAILURES, FEATURES, GRIDS, PHOTOS
 from pixsearch.library.texts import add_texts
+
+DAMAGED = "what the library knows of its content is damaged: run pixsearch repair"
 
 
 class StoredBatch(NamedTuple):
@@ -23,6 +27,8 @@ class StoredBatch(NamedTuple):
     photos_of: frozenset[int]
     """The contents of the files: what is known of their photos may have changed."""
     replaced_photos: bool
+    refused: int
+    """Files that are failures, since what the library knows of their contents is damaged."""
 
 
 def store_batch(
@@ -34,18 +40,33 @@ def store_batch(
     failures: Sequence[FailedFile],
 ) -> StoredBatch:
     """Write the rows of a batch; see `LibraryWriter.store`."""
+    encoded = _store_contents(connection, model_id, contents) if contents else frozenset()
+    ids = _content_ids(connection, [file.digest for file in files])
+    _store_metadata(connection, files, ids)
+    of_contents = _metadata_of_contents(connection, list(ids.values()))
+    refused = [FailedFile(file.path, None, DAMAGED) for file in files if ids.get(file.digest) not in of_contents]
+    files, failures = [file for file in files if ids.get(file.digest) in of_contents], [*failures, *refused]
     indexed = [file.path for file in files]
     failed = [failure.path for failure in failures]
     rubbish = [failure.path for failure in failures if failure.stamp is not None]
-    encoded = _store_contents(connection, model_id, contents) if contents else frozenset()
-    ids = _content_ids(connection, [file.digest for file in files])
     replaced = delete_paths(connection, indexed + rubbish, PHOTOS.c.path)
     delete_paths(connection, indexed + failed, FAILURES.c.path)
     if files:
-        _store_photos(connection, root_id, files, ids)
+        _store_photos(connection, root_id, files, ids, of_contents)
     if failures:
-        connection.execute(insert(FAILURES), [_failure_row(root_id, failure) for failure in failures])
-    return StoredBatch(encoded, frozenset(ids.values()), replaced_photos=replaced > 0)
+        insert_rows(connection, FAILURES, [_failure_row(root_id, failure) for failure in failures])
+    return StoredBatch(encoded, frozenset(ids.values()), replaced > 0, len(refused))
+
+
+def _store_metadata(connection: Connection, files: Sequence[IndexedFile], ids: Mapping[bytes, int]) -> None:
+    """What contents say, where that was read again."""
+    read_again = {}
+    for file in files:
+        if file.metadata is not None and file.digest in ids:
+            values = metadata_values(file.metadata)
+            del values["share_decoded"]  # which only decoding tells
+            read_again[ids[file.digest]] = values
+    change_each(connection, CONTENTS, read_again)
 
 
 def delete_paths(connection: Connection, paths: Collection[bytes], column: Column[bytes]) -> int:
@@ -55,23 +76,22 @@ def delete_paths(connection: Connection, paths: Collection[bytes], column: Colum
     )
 
 
-def _store_photos(connection: Connection, root_id: int, files: Sequence[IndexedFile], ids: Mapping[bytes, int]) -> None:
+def _store_photos(
+    connection: Connection,
+    root_id: int,
+    files: Sequence[IndexedFile],
+    ids: Mapping[bytes, int],
+    of_contents: Mapping[int, Metadata],
+) -> None:
     """With what is known of each, and its title and caption as texts."""
-    for file in files:
-        if file.metadata is not None:
-            values = metadata_values(file.metadata)
-            del values["share_decoded"]  # which only decoding tells
-            connection.execute(update(CONTENTS).where(CONTENTS.c.id == ids[file.digest]).values(values))
-    of_contents = _metadata_of_contents(connection, list(ids.values()))
     metadata = [merged(of_contents[ids[file.digest]], file.beside) for file in files]
-    connection.execute(insert(PHOTOS), [_photo_row(root_id, file, ids[file.digest]) for file in files])
+    insert_rows(connection, PHOTOS, [_photo_row(root_id, file, ids[file.digest]) for file in files])
     with_more = {file.path: one for file, one in zip(files, metadata, strict=True) if file.beside}
     rows = []
     for part in in_parts(sorted(with_more)):
         for row in connection.execute(select(PHOTOS.c.id, PHOTOS.c.path).where(PHOTOS.c.path.in_(part))):
             rows.append({"photo_id": row.id, **_described(with_more[row.path])})
-    if rows:
-        connection.execute(insert(DESCRIPTIONS), rows)
+    insert_rows(connection, DESCRIPTIONS, rows)
     if texts := [text for one in metadata for text in (one.title, one.caption) if text]:
         add_texts(connection, texts)
 
@@ -81,21 +101,23 @@ def _store_contents(connection: Connection, model_id: int, contents: Sequence[Ne
     ids = _content_ids(connection, [content.digest for content in contents])
     new = []
     for content in contents:
-        if (id_ := ids.get(content.digest)) is None:
+        if content.digest not in ids:
             new.append(
                 {"digest": content.digest, "size_bytes": content.size_bytes, **metadata_values(content.metadata)}
             )
-        else:
-            connection.execute(update(CONTENTS).where(CONTENTS.c.id == id_).values(metadata_values(content.metadata)))
+    known = {ids[content.digest]: metadata_values(content.metadata) for content in contents if content.digest in ids}
+    change_each(connection, CONTENTS, known)
     if new:
-        connection.execute(insert(CONTENTS), new)
+        insert_rows(connection, CONTENTS, new)
         ids = _content_ids(connection, [content.digest for content in contents])
     features, grids = [], []
     for content in contents:
         key = {"content_id": ids[content.digest], "model_id": model_id}
-        features.append({**key, "embedding": content.embedding.astype(EMBEDDING_TYPE).tobytes()})
+        embedding = content.embedding.astype(EMBEDDING_TYPE).tobytes()
+        of_grid = grid_checksum(ids[content.digest], model_id, content.grid)
+        features.append({**key, "embedding": embedding, "grid_checksum": of_grid})
         grids.append({**key, "grid": content.grid})
-    connection.execute(insert(FEATURES), features)
+    insert_rows(connection, FEATURES, features)
     connection.execute(insert(GRIDS), grids)
     return frozenset(ids.values())
 
@@ -109,10 +131,12 @@ def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes
 
 
 def _metadata_of_contents(connection: Connection, content_ids: Sequence[int]) -> dict[int, Metadata]:
+    """Without those that are damaged."""
     return {
         row.id: metadata_of(row)
         for part in in_parts(sorted(set(content_ids)))
-        for row in connection.execute(select(CONTENTS).where(CONTENTS.c.id.in_(part)))
+        for row in connection.execute(stored(CONTENTS).where(CONTENTS.c.id.in_(part)))
+        if is_sound(CONTENTS, row)
     }
 
 

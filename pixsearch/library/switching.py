@@ -28,8 +28,8 @@ from pixsearch.library.schema import (
     ROOTS,
     RUNS,
     TEXT_FEATURES,
-    VECTOR_INDEX,
 )
+from pixsearch.library.state import model_with, state_of
 from pixsearch.settings import library_place
 
 STATED_RATE = 30.0
@@ -53,12 +53,13 @@ class Models(NamedTuple):
 
 
 def models_of(connection: Connection) -> Models:
-    return Models(*connection.execute(select(VECTOR_INDEX.c.model_id, VECTOR_INDEX.c.target_id)).one())
+    state = state_of(connection)
+    return Models(state.model_id, state.target_id)
 
 
 def indexing_model_of(connection: Connection) -> LibraryModel | None:
     """See `Library.indexing_model`."""
-    return _model(connection, models_of(connection).indexing)
+    return model_with(connection, models_of(connection).indexing)
 
 
 def unfinished_model(connection: Connection) -> int | None:
@@ -90,7 +91,7 @@ def switch_of(connection: Connection) -> Switch | None:
     ).one()
     if not to_encode and models.target is None:
         return None
-    model = _model(connection, model_id)
+    model = model_with(connection, model_id)
     assert model is not None, "its id is a foreign key"
     return Switch(model, to_encode, to_encode - online, to_encode / _rate(connection)[0], models.target is None)
 
@@ -115,7 +116,7 @@ def drop_replaced(connection: Connection, models: Models) -> None:
 def mismatch(connection: Connection, database: Database, name: str, fingerprint: str) -> ModelMismatch:
     """The error for a model that did not make the library's features: what to run, and what that costs."""
     models = models_of(connection)
-    used, target = _model(connection, models.in_use), _model(connection, models.target)
+    used, target = model_with(connection, models.in_use), model_with(connection, models.target)
     assert used is not None, "a library without features takes any model"
     cost, index = _cost(connection, fingerprint), f"pixsearch index{_library_option(database)}"
     here = f"the library {database.name}"
@@ -147,12 +148,6 @@ def model_is_gone(connection: Connection, database: Database, model: LibraryMode
         "Bring it back, or let the model that ships encode all photos: "
         f"pixsearch index{_library_option(database)} --model shipped --switch-model ({_cost(connection, '')})",
     )
-
-
-def _model(connection: Connection, model_id: int | None) -> LibraryModel | None:
-    columns = select(MODELS.c.fingerprint, MODELS.c.name, MODELS.c.embedding_size)
-    row = connection.execute(columns.where(MODELS.c.id == model_id)).one_or_none()
-    return None if row is None else LibraryModel(*row)
 
 
 def _has_features(model_id: int | None) -> ColumnElement[bool]:

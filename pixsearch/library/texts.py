@@ -6,14 +6,27 @@ import heapq
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, delete, exists, insert, or_, select, union, update
+from sqlalchemy import Connection, Row, Select, delete, exists, or_, select, union
 
+from pixsearch.library.checksums import is_sound, stored
 from pixsearch.library.database import in_parts
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
 from pixsearch.library.records import FailedFile, FoundText, TextSource
+from pixsearch.library.rows import (
+    Damage,
+    change_rows,
+    in_halves,
+    in_ranges,
+    insert_row,
+    insert_rows,
+    integers,
+    keys_of,
+    sound_rows,
+)
 from pixsearch.library.schema import (
     EMBEDDING_TYPE,
     LOOK_AGAIN,
@@ -22,66 +35,70 @@ from pixsearch.library.schema import (
     TEXT_FILES,
     TEXT_LINES,
     TEXTS,
-    VECTOR_INDEX,
 )
-from pixsearch.storage import FileStamp
+from pixsearch.library.state import state_of
+from pixsearch.storage import FileStamp, path_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_AT_ONCE = 10_000
+_ROUNDING = 1e-4
+"""More than products of unit vectors differ by the order in which they are summed."""
 
 
-def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: int) -> list[FoundText]:
+def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: int, damage: Damage) -> list[FoundText]:
     """The texts whose embeddings are nearest to a unit vector [size], nearest first, equal ones in their own order.
 
     By a full scan, a part at a time: a hundred thousand take a third of a second, and there is nothing to keep in step.
     """
     import numpy as np  # 0.1 s, which a run that finds nothing new need not pay
 
-    rows = connection.execution_options(yield_per=_AT_ONCE).execute(
-        select(TEXT_FEATURES.c.text_id, TEXT_FEATURES.c.embedding)
-        .join(VECTOR_INDEX, VECTOR_INDEX.c.model_id == TEXT_FEATURES.c.model_id)
-        .order_by(TEXT_FEATURES.c.text_id)
-    )
+    model_id = state_of(connection).model_id
+    in_use = TEXT_FEATURES.c.model_id == model_id
+
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        return connection.execute(stored(TEXT_FEATURES).where(in_use, TEXT_FEATURES.c.text_id.in_(ids))).all()
+
     best: list[tuple[float, int]] = []
-    for part in rows.partitions():
-        embeddings = np.frombuffer(b"".join(row.embedding for row in part), dtype=EMBEDDING_TYPE)
+    for part in in_parts(sorted(keys_of(connection, TEXT_FEATURES, model_id, damage))):
+        rows = sound_rows(TEXT_FEATURES, part, read, damage)
+        embeddings = np.frombuffer(b"".join(row.embedding for row in rows), dtype=EMBEDDING_TYPE).reshape(len(rows), -1)
+        near = embeddings @ vector
+        least = -np.inf if len(near) <= count else np.partition(near, -count)[-count] - _ROUNDING
         # One by one, as with pictures: in a product of matrices the last bits depend on what stands beside.
         found = (
-            (-float(np.dot(embedding, vector)), row.text_id)
-            for row, embedding in zip(part, embeddings.reshape(len(part), -1), strict=True)
+            (-float(np.dot(embeddings[index], vector)), rows[index].text_id) for index in np.flatnonzero(near >= least)
         )
         best = heapq.nsmallest(count, [*best, *found])
-    ids = [text_id for _, text_id in best]
-    texts = _texts(connection, ids)
-    sources = _sources(connection, {text_id: texts[text_id] for text_id in ids})
-    return [FoundText(texts[text_id], -distance, tuple(sources[text_id])) for distance, text_id in best]
+    texts = _texts(connection, [text_id for _, text_id in best], damage)
+    sources = _sources(connection, texts, damage)
+    return [
+        FoundText(texts[text_id], -distance, tuple(sources[text_id]))
+        for distance, text_id in best
+        if sources.get(text_id)  # else it is damaged, or all places where it stands are
+    ]
 
 
 def store_lines(connection: Connection, path: bytes, stamp: FileStamp, lines: Mapping[int, str]) -> None:
     """Let a text file hold these lines, by their numbers, and no other."""
     connection.execute(delete(TEXT_FILES).where(TEXT_FILES.c.path == path))
-    file_id = connection.execute(
-        insert(TEXT_FILES).values(path=path, **stamp._asdict()).returning(TEXT_FILES.c.id)
-    ).scalar_one()
+    file = {"path": path, **stamp._asdict(), "reason": None, "failed_at_s": None}
+    file_id = insert_row(connection, TEXT_FILES, file)
     ids = add_texts(connection, list(lines.values()))
     rows = [{"file_id": file_id, "line": line, "text_id": ids[text]} for line, text in lines.items()]
-    if rows:
-        connection.execute(insert(TEXT_LINES), rows)
+    insert_rows(connection, TEXT_LINES, rows)
 
 
 def store_text_failure(connection: Connection, failure: FailedFile) -> None:
     """Let a text file be a failure; without a stamp it could not be read, and keeps the lines that it had."""
     reason = {"reason": failure.reason, "failed_at_s": time.time()}
-    if failure.stamp is None:
-        file = update(TEXT_FILES).where(TEXT_FILES.c.path == failure.path)
-        if connection.execute(file.values(size_bytes=LOOK_AGAIN, **reason)).rowcount:
-            return
-    connection.execute(delete(TEXT_FILES).where(TEXT_FILES.c.path == failure.path))
+    of_path = TEXT_FILES.c.path == failure.path
+    if failure.stamp is None and change_rows(connection, TEXT_FILES, of_path, {"size_bytes": LOOK_AGAIN, **reason}):
+        return
+    connection.execute(delete(TEXT_FILES).where(of_path))
     stamp = failure.stamp or FileStamp(LOOK_AGAIN, 0)
-    connection.execute(insert(TEXT_FILES).values(path=failure.path, **stamp._asdict(), **reason))
+    insert_row(connection, TEXT_FILES, {"path": failure.path, **stamp._asdict(), **reason})
 
 
 def add_texts(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
@@ -89,7 +106,7 @@ def add_texts(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
     wanted = list(dict.fromkeys(texts))
     ids = _ids(connection, wanted)
     if new := [{"text": text} for text in wanted if text not in ids]:
-        connection.execute(insert(TEXTS), new)
+        insert_rows(connection, TEXTS, new)
         ids |= _ids(connection, [row["text"] for row in new])
     return ids
 
@@ -123,36 +140,48 @@ def _ids(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _texts(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
-    return {
-        row.id: row.text
-        for part in in_parts(ids)
-        for row in connection.execute(select(TEXTS.c.id, TEXTS.c.text).where(TEXTS.c.id.in_(part)))
-    }
+def _texts(connection: Connection, ids: Sequence[int], damage: Damage) -> dict[int, str]:
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        return connection.execute(stored(TEXTS).where(TEXTS.c.id.in_(ids))).all()
+
+    return {row.id: row.text for part in in_parts(ids) for row in sound_rows(TEXTS, part, read, damage)}
 
 
-def _sources(connection: Connection, texts: Mapping[int, str]) -> dict[int, list[TextSource]]:
+def _sources(connection: Connection, texts: Mapping[int, str], damage: Damage) -> dict[int, list[TextSource]]:
     """Where each text stands: lines of files first, then photos, each by path."""
+    from pixsearch.library.candidates import photos_of  # numpy, as above
+
     sources: dict[int, list[TextSource]] = {text_id: [] for text_id in texts}
     by_text = {text: text_id for text_id, text in texts.items()}
     for part in in_parts(list(texts)):
-        lines = connection.execute(
-            select(TEXT_LINES.c.text_id, TEXT_FILES.c.path, TEXT_LINES.c.line)
-            .join(TEXT_FILES, TEXT_FILES.c.id == TEXT_LINES.c.file_id)
-            .where(TEXT_LINES.c.text_id.in_(part))
-            .order_by(TEXT_FILES.c.path, TEXT_LINES.c.line)
-        )
-        for row in lines:
+        for row in _lines(connection, part, damage):
             sources[row.text_id].append(TextSource(Path(os.fsdecode(row.path)), row.line))
         described = [texts[text_id] for text_id in part]
-        photos = connection.execute(
-            select(PHOTOS.c.path, known("title").label("title"), known("caption").label("caption"))
-            .select_from(PHOTOS_AND_METADATA)
-            .where(or_(known("title").in_(described), known("caption").in_(described)))
-            .order_by(PHOTOS.c.path)
-        )
-        for row in photos:
-            for text in dict.fromkeys((row.title, row.caption)):
+        of_texts = or_(known("title").in_(described), known("caption").in_(described))
+        statement = select(PHOTOS.c.content_id).select_from(PHOTOS_AND_METADATA).where(of_texts)
+        photos = photos_of(connection, integers(in_ranges(connection, statement, damage)), damage)
+        for photo in sorted(photos, key=lambda photo: path_bytes(photo.path)):
+            for text in dict.fromkeys((photo.metadata.title, photo.metadata.caption)):
                 if text in by_text:
-                    sources[by_text[text]].append(TextSource(Path(os.fsdecode(row.path)), None))
+                    sources[by_text[text]].append(TextSource(photo.path, None))
     return sources
+
+
+def _lines(connection: Connection, text_ids: Sequence[int], damage: Damage) -> list[Row[Any]]:
+    """The lines of files where texts stand, by path."""
+    statement = (
+        select(*TEXT_LINES.c, *TEXT_FILES.c)
+        .join(TEXT_FILES, TEXT_FILES.c.id == TEXT_LINES.c.file_id)
+        .order_by(TEXT_FILES.c.path, TEXT_LINES.c.line)
+    )
+
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        return connection.execute(statement.where(TEXT_LINES.c.text_id.in_(ids))).all()
+
+    behind_line, sound = len(TEXT_LINES.c), []
+    for row in in_halves(text_ids, read, partial(damage.note, TEXT_LINES.name)):
+        if is_sound(TEXT_LINES, row[:behind_line]) and is_sound(TEXT_FILES, row[behind_line:]):
+            sound.append(row)
+        else:
+            damage.note(TEXT_FILES.name, row.file_id)
+    return sound

@@ -6,15 +6,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from pixsearch.errors import LibraryNotFound
+from pixsearch.library.checksums import stored
 from pixsearch.library.database import Database, in_parts
 from pixsearch.library.permissions import make_private_folder, mode_of_files
-from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, MODELS, VECTOR_FILES, VECTOR_INDEX
+from pixsearch.library.rows import Damage, keys_of, sound_rows
+from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, VECTOR_FILES
+from pixsearch.library.state import state_of
 from pixsearch.vectors.base import Ids
 from pixsearch.vectors.base import Vectors as Embeddings
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError, largest_file
@@ -28,6 +31,9 @@ class Vectors:
     generation: int
     model_id: int
     saved: bool
+    whole: bool = True
+    """Whether every row that it was made from was sound. What is not whole is not saved: who asks next is to be told
+    of it too."""
 
 
 def current_vectors(database: Database) -> Vectors:
@@ -42,10 +48,9 @@ def current_vectors(database: Database) -> Vectors:
             saved = state.saved_generation == state.generation
             index = _load(database.folder, state, read_only=saved)
         except StaleIndexError:
-            return Vectors(_made_again(connection, state), state.generation, state.model_id, saved=False)
-        if not saved:
-            _catch_up(index, connection, state.model_id)
-        return Vectors(index, state.generation, state.model_id, saved)
+            return _made_again(connection, state, database.damage)
+        whole = saved or _catch_up(index, connection, state, database.damage)
+        return Vectors(index, state.generation, state.model_id, saved, whole)
 
 
 def renewed_vectors(database: Database) -> Vectors:
@@ -54,16 +59,18 @@ def renewed_vectors(database: Database) -> Vectors:
     if vectors.index.is_worn():
         with database.reading() as connection:
             state = _state(connection, database)
-            return Vectors(_made_again(connection, state), state.generation, state.model_id, saved=False)
+            return _made_again(connection, state, database.damage)
     return vectors
 
 
 def save_vectors(database: Database, vectors: Vectors) -> None:
-    """Save the index for those who come next. Only for the holder of the lock. Raises OSError, LibraryError.
+    """Save the index for those who come next, if it is whole. Only for the holder of the lock.
 
     The file is there before the database names it, and older ones go only after that: wherever this is cut off, the
-    library has a file that is right, or knows that it has none.
+    library has a file that is right, or knows that it has none. Raises OSError, LibraryError.
     """
+    if not vectors.whole:
+        return
     make_private_folder(database.folder)
     path = vector_path(database.folder, vectors.generation)
     sha256 = vectors.index.save(path, mode_of_files(database.folder))
@@ -99,25 +106,14 @@ class _State(NamedTuple):
 
 
 def _state(connection: Connection, database: Database) -> _State:
-    row = connection.execute(
-        select(
-            MODELS.c.id,
-            MODELS.c.embedding_size,
-            VECTOR_INDEX.c.generation,
-            VECTOR_FILES.c.generation.label("saved_generation"),
-            VECTOR_FILES.c.sha256,
-            VECTOR_FILES.c.count,
-            VECTOR_FILES.c.model_id.label("saved_model_id"),
-        )
-        .select_from(VECTOR_INDEX)
-        .join(MODELS, MODELS.c.id == VECTOR_INDEX.c.model_id)
-        .outerjoin(VECTOR_FILES, VECTOR_FILES.c.holder == database.holder)
-    ).one_or_none()
-    if row is None:
+    state = state_of(connection)
+    if state.model_id is None or state.model is None:
         raise LibraryNotFound(
             f"the library {database.name} holds no photos yet", "Add some with: pixsearch index FOLDER"
         )
-    return _State(*row)
+    files = select(VECTOR_FILES.c.generation, VECTOR_FILES.c.sha256, VECTOR_FILES.c.count, VECTOR_FILES.c.model_id)
+    saved = connection.execute(files.where(VECTOR_FILES.c.holder == database.holder)).one_or_none()
+    return _State(state.model_id, state.model.embedding_size, state.generation, *(saved or (None,) * 4))
 
 
 def _load(folder: Path, state: _State, *, read_only: bool) -> FaissIndex:
@@ -132,35 +128,42 @@ def _load(folder: Path, state: _State, *, read_only: bool) -> FaissIndex:
     return index
 
 
-def _made_again(connection: Connection, state: _State) -> FaissIndex:
+def _made_again(connection: Connection, state: _State, damage: Damage) -> Vectors:
     """The index of all features, from the rows alone."""
-    of_model = FEATURES.c.model_id == state.model_id
-    ids = connection.scalars(select(FEATURES.c.content_id).where(of_model)).all()
+    ids = keys_of(connection, FEATURES, state.model_id, damage)
 
     def draw(count: int) -> Embeddings:
         drawn = random.Random(0).sample(ids, count)
-        return np.concatenate([_embeddings(connection, state.model_id, part)[1] for part in in_parts(sorted(drawn))])
+        return np.concatenate([_embeddings(connection, state, part, damage)[1] for part in in_parts(sorted(drawn))])
 
     index = FaissIndex.fitting(len(ids), state.embedding_size, draw)
-    _catch_up(index, connection, state.model_id)
-    return index
+    whole = _catch_up(index, connection, state, damage)
+    return Vectors(index, state.generation, state.model_id, saved=False, whole=whole)
 
 
-def _catch_up(index: FaissIndex, connection: Connection, model_id: int) -> None:
-    """Make an index of some generation that of now. An id's vector never changes, and no id is ever given again."""
-    of_model = FEATURES.c.model_id == model_id
-    now = np.array(connection.scalars(select(FEATURES.c.content_id).where(of_model)).all(), dtype=np.int64)
+def _catch_up(index: FaissIndex, connection: Connection, state: _State, damage: Damage) -> bool:
+    """Make an index of some generation that of now. An id's vector never changes, and no id is ever given again.
+
+    Returns whether all rows that it lacked were sound.
+    """
+    now = np.array(keys_of(connection, FEATURES, state.model_id, damage), dtype=np.int64)
     index.remove(np.setdiff1d(index.ids(), now))
     for ids in in_parts(np.setdiff1d(now, index.ids()).tolist()):
-        index.add(*_embeddings(connection, model_id, ids))
+        index.add(*_embeddings(connection, state, ids, damage))
+    for id_ in (missing := np.setdiff1d(now, index.ids()).tolist()):
+        damage.note(FEATURES.name, id_)
+    return not missing
 
 
-def _embeddings(connection: Connection, model_id: int, content_ids: Sequence[int]) -> tuple[Ids, Embeddings]:
-    """Ids [n] and embeddings [n, size]; each content has one."""
-    rows = connection.execute(
-        select(FEATURES.c.content_id, FEATURES.c.embedding).where(
-            FEATURES.c.model_id == model_id, FEATURES.c.content_id.in_(content_ids)
-        )
-    ).all()
+def _embeddings(
+    connection: Connection, state: _State, content_ids: Sequence[int], damage: Damage
+) -> tuple[Ids, Embeddings]:
+    """Ids [n] and embeddings [n, size] of contents, each of which has one; without those that are damaged."""
+
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        of_ids = FEATURES.c.content_id.in_(ids)
+        return connection.execute(stored(FEATURES).where(FEATURES.c.model_id == state.model_id, of_ids)).all()
+
+    rows = sound_rows(FEATURES, content_ids, read, damage)
     embeddings = np.frombuffer(b"".join(row.embedding for row in rows), dtype=EMBEDDING_TYPE)
-    return np.array([row.content_id for row in rows]), embeddings.reshape(len(rows), -1)
+    return np.array([row.content_id for row in rows], np.int64), embeddings.reshape(-1, state.embedding_size)

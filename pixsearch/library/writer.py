@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, Select, delete, exists, func, insert, select, update
+from sqlalchemy import Column, Connection, Select, delete, exists, func, select, true
+from sqlalchemy.exc import IntegrityError
 
+from pixsearch.errors import LibraryDamaged, LibraryError
+from pixsearch.library.checksums import is_sound, stored
 from pixsearch.library.database import Database, in_parts
+from pixsearch.library.dropping import Damaged, drop_damaged
 from pixsearch.library.generations import forget_saved_file, next_generation
 from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
+from pixsearch.library.rows import change_rows, insert_row, insert_rows
 from pixsearch.library.schema import (
     CONTENTS,
     EMBEDDING_TYPE,
     FAILURES,
     FEATURES,
-    GRIDS,
     LOOK_AGAIN,
     MODELS,
     PHOTOS,
@@ -72,7 +78,7 @@ class LibraryWriter:
                     from pixsearch.library.library_vectors import service_at  # as above
 
                     service_at(place, model).close()
-                connection.execute(update(VECTOR_INDEX).values(place=place))
+                change_rows(connection, VECTOR_INDEX, true(), {"place": place})
                 note_all(connection)
 
     def use_model(self, model: LibraryModel, *, switch: bool = False, keep_old: bool = False) -> None:
@@ -92,10 +98,9 @@ class LibraryWriter:
                 if has_features and not switch:
                     raise mismatch(connection, self._database, model.name, model.fingerprint)
                 if model_id is None:
-                    new = insert(MODELS).values(**asdict(model)).returning(MODELS.c.id)
-                    model_id = connection.execute(new).scalar_one()
+                    model_id = insert_row(connection, MODELS, asdict(model))
                 if has_features and keep_old and model_id != models.in_use:
-                    connection.execute(update(VECTOR_INDEX).values(target_id=model_id))
+                    change_rows(connection, VECTOR_INDEX, true(), {"target_id": model_id})
                 else:
                     self._search_by(connection, model_id)
             self._model_id, self._is_searched = model_id, models_of(connection).in_use == model_id
@@ -118,7 +123,7 @@ class LibraryWriter:
     def _search_by(self, connection: Connection, model_id: int) -> None:
         if models_of(connection) != (model_id, None):
             is_other = models_of(connection).in_use != model_id
-            connection.execute(update(VECTOR_INDEX).values(model_id=model_id, target_id=None))
+            change_rows(connection, VECTOR_INDEX, true(), {"model_id": model_id, "target_id": None})
             if is_other:
                 note_all(connection)
                 forget_saved_file(connection)
@@ -126,26 +131,28 @@ class LibraryWriter:
     def root_of(self, folder: bytes) -> tuple[int, bytes]:
         """Id and path of the root that is this folder or holds it; a new one takes over those below it."""
         with self._database.writing() as connection:
-            roots = connection.execute(select(ROOTS.c.id, ROOTS.c.path)).all()
+            roots = connection.execute(stored(ROOTS)).all()
+            if not all(is_sound(ROOTS, root) for root in roots):
+                raise LibraryDamaged("what the library knows of a folder is damaged", "Run: pixsearch repair")
             for root in roots:
                 if is_at_or_below(folder, root.path):
                     return root.id, root.path
-            new = connection.execute(insert(ROOTS).values(path=folder, online=True).returning(ROOTS.c.id)).scalar_one()
+            new = insert_row(connection, ROOTS, {"path": folder, "online": True, "not_read": {}, **asdict(ScanRules())})
             inner = [root.id for root in roots if is_at_or_below(root.path, folder)]
-            connection.execute(update(PHOTOS).where(PHOTOS.c.root_id.in_(inner)).values(root_id=new))
-            connection.execute(update(FAILURES).where(FAILURES.c.root_id.in_(inner)).values(root_id=new))
+            for table in (PHOTOS, FAILURES):
+                change_rows(connection, table, table.c.root_id.in_(inner), {"root_id": new})
             connection.execute(delete(ROOTS).where(ROOTS.c.id.in_(inner)))
             return new, folder
 
     def set_rules(self, root_id: int, rules: ScanRules) -> None:
         """Remember how a root is scanned."""
         with self._database.writing() as connection:
-            connection.execute(update(ROOTS).where(ROOTS.c.id == root_id).values(**asdict(rules)))
+            change_rows(connection, ROOTS, ROOTS.c.id == root_id, asdict(rules))
 
     def mark_root(self, folder: bytes, *, online: bool) -> None:
         """Remember whether a folder could be reached, if it is a root."""
         with self._database.writing() as connection:
-            connection.execute(update(ROOTS).where(ROOTS.c.path == folder).values(online=online))
+            change_rows(connection, ROOTS, ROOTS.c.path == folder, {"online": online})
 
     def forget_root(self, folder: bytes) -> int:
         """Forget a root with all its photos and failures. Returns how many photos that were."""
@@ -190,7 +197,7 @@ class LibraryWriter:
     def set_not_read(self, root_id: int, not_read: Mapping[str, int]) -> None:
         """Remember what in a root is no picture, by suffix."""
         with self._database.writing() as connection:
-            connection.execute(update(ROOTS).where(ROOTS.c.id == root_id).values(not_read=dict(not_read)))
+            change_rows(connection, ROOTS, ROOTS.c.id == root_id, {"not_read": dict(not_read)})
 
     def store(
         self,
@@ -198,14 +205,16 @@ class LibraryWriter:
         contents: Sequence[NewContent],
         files: Sequence[IndexedFile],
         failures: Sequence[FailedFile],
-    ) -> None:
+    ) -> int:
         """Commit a batch: contents to be encoded, files whose content is one of these or known, files that failed.
+
+        Returns how many of the files are failures as well: what is known of their contents is damaged.
 
         Each path comes once. A photo whose file is no picture any more is forgotten; one whose file could not be read
         (a failure without stamp) stays as it was.
         """
         if not (contents or files or failures):
-            return
+            return 0
         with self._database.writing() as connection:
             stored = store_batch(connection, self._model_id, root_id, contents, files, failures)
             self._photos_changed |= stored.replaced_photos
@@ -217,6 +226,7 @@ class LibraryWriter:
         if self._untold >= TELL_AT_ONCE:  # that who asks need not wait for the end of a long run
             self._tell_service()
             self._untold = 0
+        return stored.refused
 
     def forget(self, paths: Collection[bytes]) -> int:
         """Forget photos and failures whose files are gone. Returns how many photos that were."""
@@ -272,8 +282,9 @@ class LibraryWriter:
     def store_texts(self, embeddings: Mapping[int, NDArray[np.float32]]) -> None:
         """Keep the embeddings of texts, by id."""
         with self._database.writing() as connection:
-            connection.execute(
-                insert(TEXT_FEATURES),
+            insert_rows(
+                connection,
+                TEXT_FEATURES,
                 [
                     {
                         "text_id": text_id,
@@ -288,23 +299,19 @@ class LibraryWriter:
         """Let the next run read these photos, whatever their stamps are."""
         with self._database.writing() as connection:
             for part in in_parts(sorted(paths)):
-                connection.execute(update(PHOTOS).where(PHOTOS.c.path.in_(part)).values(size_bytes=LOOK_AGAIN))
+                change_rows(connection, PHOTOS, PHOTOS.c.path.in_(part), {"size_bytes": LOOK_AGAIN})
 
-    def encode_again(self, content_ids: Collection[int]) -> None:
-        """Throw away the features of these contents, and let the next run read their photos."""
+    def drop_damaged(self, damaged: Damaged, without_features: Collection[int]) -> None:
+        """Throw away rows that are damaged, and what belongs to them; the next run reads it again.
+
+        A service forgets the contents that have no features then, and those that had none before.
+        """
         with self._database.writing() as connection:
-            for part in in_parts(sorted(content_ids)):
-                for table in (FEATURES, GRIDS):
-                    connection.execute(delete(table).where(table.c.content_id.in_(part)))
-                connection.execute(update(PHOTOS).where(PHOTOS.c.content_id.in_(part)).values(size_bytes=LOOK_AGAIN))
-            note_changes(connection, content_ids)
+            before = set(connection.scalars(select(FEATURES.c.content_id)))
+            drop_damaged(connection, damaged)
+            after = set(connection.scalars(select(FEATURES.c.content_id)))
+            note_changes(connection, (before - after).union(without_features))
             forget_saved_file(connection)
-
-    def encode_texts_again(self, text_ids: Collection[int]) -> None:
-        """Throw away the features of these texts; the next run makes them."""
-        with self._database.writing() as connection:
-            for part in in_parts(sorted(text_ids)):
-                connection.execute(delete(TEXT_FEATURES).where(TEXT_FEATURES.c.text_id.in_(part)))
 
     def make_vectors_again(self, strays: Collection[int]) -> None:
         """Let the vectors be made from the rows alone, at the end of this writing; a service forgets the `strays`."""
@@ -313,22 +320,27 @@ class LibraryWriter:
             note_changes(connection, strays)
             forget_saved_file(connection)
 
-    def rebuild_database_indexes(self) -> None:
-        """See `Database.rebuild_indexes`."""
-        with self._database.writing() as connection:
-            self._database.rebuild_indexes(connection)
+    def mend_database(self) -> Path | None:
+        """Make the database's own indexes again; where that is not enough, the database itself, of its sound rows.
+
+        Returns where the database of before is kept, if it is another one now. Raises LibraryDamaged.
+        """
+        with suppress(LibraryError, IntegrityError):  # two rows of one key, of which one has rotted
+            with self._database.writing() as connection:
+                self._database.rebuild_indexes(connection)
+            with self._database.reading() as connection:
+                if not self._database.problems(connection):
+                    return None
+        return self._database.rescue()
 
     def begin_run(self) -> int:
         with self._database.writing() as connection:
-            run_id: int = connection.execute(
-                insert(RUNS).values(started_at_s=time.time()).returning(RUNS.c.id)
-            ).scalar_one()
-            return run_id
+            return insert_row(connection, RUNS, {**dict.fromkeys(RUNS.c.keys()[1:-1]), "started_at_s": time.time()})
 
     def end_run(self, run_id: int, counts: Mapping[str, int]) -> None:
         """`counts` by the names of the columns of `runs`."""
         with self._database.writing() as connection:
-            connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(finished_at_s=time.time(), **counts))
+            change_rows(connection, RUNS, RUNS.c.id == run_id, {"finished_at_s": time.time(), **counts})
 
     def _encoded(self, *columns: Column[Any]) -> Select[Any]:
         """These columns of the contents that the model in use has encoded."""

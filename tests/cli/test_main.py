@@ -19,7 +19,7 @@ COMMANDS = [command.name for command in app.registered_commands if command.name 
 
 
 def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(folder: object) -> None:
+    def fail(*arguments: object) -> None:
         raise error
 
     monkeypatch.setattr(Library, "open", fail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -35,3 +36,9 @@ def test_what_is_no_path_is_not_printed_as_one(capsysbinary: pytest.CaptureFixtu
 
     with pytest.raises(TypeError, match="bytes is nothing that JSON has"):
         print_json({"path": b"/a.jpg"})
+
+
+def test_json_never_says_infinity_or_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"match": math.nan, "place": [48.5, -math.inf], "more": {"in": (math.inf, "Infinity")}})
+
+    assert capsys.readouterr().out == '{"match": null, "place": [48.5, null], "more": {"in": [null, "Infinity"]}}\n'

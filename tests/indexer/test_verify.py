@@ -10,11 +10,12 @@ import pytest
 from pixsearch import Library
 from pixsearch.errors import LibraryDamaged
 from pixsearch.library.checks import Findings
+from pixsearch.library.schema import FEATURES, TEXT_FEATURES
 from pixsearch_indexer import IndexReport, index_folders
 from pixsearch_indexer.verify import repair, verify
 from tests.colour_runtime import ColourRuntime
 from tests.conftest import without_privileges
-from tests.database import SQLITE_ONLY, VECTOR_FILE, sql
+from tests.database import SQLITE_ONLY, VECTOR_FILE, put, sql
 from tests.photos import make_photo, picture_bytes
 
 
@@ -44,15 +45,15 @@ def test_a_sound_library_has_no_problem(indexed: Library) -> None:
 def test_an_embedding_that_is_not_finite_is_found_and_encoded_again(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
-    sql(indexed, "UPDATE features SET embedding = ? WHERE content_id = 2", np.full(3, np.nan, "<f4").tobytes())
+    put(indexed, FEATURES, FEATURES.c.content_id == 2, embedding=np.full(3, np.nan, "<f4").tobytes())
 
     assert any("content 2 is not finite" in problem for problem in verify(indexed).problems)
     assert_repaired_and_whole_after_the_next_run(indexed, runtime, photos, encoded=1)
 
 
 def test_an_embedding_of_the_wrong_size_or_length_is_found(indexed: Library) -> None:
-    sql(indexed, "UPDATE features SET embedding = ? WHERE content_id = 2", np.zeros(2, "<f4").tobytes())
-    sql(indexed, "UPDATE features SET embedding = ? WHERE content_id = 3", np.full(3, 2, "<f4").tobytes())
+    put(indexed, FEATURES, FEATURES.c.content_id == 2, embedding=np.zeros(2, "<f4").tobytes())
+    put(indexed, FEATURES, FEATURES.c.content_id == 3, embedding=np.full(3, 2, "<f4").tobytes())
 
     findings = verify(indexed)
 
@@ -68,7 +69,7 @@ def test_a_bad_embedding_of_a_text_is_found_and_encoded_again(
 ) -> None:
     (tmp_path / "captions.txt").write_text("all red\nall blue\n")
     index_folders(indexed, runtime, [tmp_path / "captions.txt"])
-    sql(indexed, "UPDATE text_features SET embedding = ? WHERE text_id = 1", np.full(3, np.nan, np.float32).tobytes())
+    put(indexed, TEXT_FEATURES, TEXT_FEATURES.c.text_id == 1, embedding=np.full(3, np.nan, "<f4").tobytes())
 
     found, left = repair(indexed)
     report = index_folders(indexed, runtime, [photos])
@@ -96,7 +97,7 @@ def test_a_row_that_belongs_to_nothing_is_found(indexed: Library) -> None:
         connection.execute("UPDATE photos SET content_id = 77 WHERE content_id = 1")
     connection.close()
 
-    assert verify(indexed).database == ["a row of photos belongs to none of contents"]
+    assert "a row of photos belongs to none of contents" in verify(indexed).rows
 
 
 @VECTOR_FILE
@@ -122,7 +123,7 @@ def test_vectors_that_are_not_those_of_the_rows_are_found_and_made_again(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
     """As after a restore of a library.db whose rows were changed while its generation was not."""
-    sql(indexed, "UPDATE features SET embedding = ? WHERE content_id = 2", np.array([0, 0, 1], "<f4").tobytes())
+    put(indexed, FEATURES, FEATURES.c.content_id == 2, embedding=np.array([0, 0, 1], "<f4").tobytes())
 
     assert "1 vectors that are not those" in verify(indexed).vectors[0]
     found, left = repair(indexed)
@@ -182,8 +183,10 @@ def test_what_sqlite_cannot_mend_is_named_and_left_as_it_is(indexed: Library) ->
         data[start : start + 200] = bytes(200)
     database.write_bytes(data)
 
-    with pytest.raises(LibraryDamaged, match="your photos are not affected"), Library.open(indexed.folder) as library:
-        repair(library)
+    with pytest.raises(LibraryDamaged, match="pixsearch repair"):
+        Library.open(indexed.folder)
+    with pytest.raises(LibraryDamaged, match="your photos are not affected"):
+        Library.rescue(indexed.folder)
     assert database.read_bytes() == data
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from pixsearch import Library
 from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound, ModelMismatch
@@ -83,7 +84,7 @@ def test_a_damaged_database_is_named_with_advice_and_left_as_it_is(
     database.write_bytes(bad)
 
     for opened in (Library.open, Library.create):
-        with pytest.raises(LibraryDamaged, match=r"index again|another folder"):
+        with pytest.raises(LibraryDamaged, match=r"pixsearch repair|another folder"):
             opened(library.folder)
     assert database.read_bytes() == bad
 
@@ -216,8 +217,8 @@ def test_a_transaction_that_fails_leaves_nothing_behind(library: Library) -> Non
     with library.writing() as writer:
         writer.use_model(MODEL)
         root = writer.root_of(b"/photos")[0]
-        with pytest.raises(KeyError):
-            writer.store(root, [content(b"a")], [IndexedFile(b"/photos/b", STAMP, b"unknown digest")], [])
+        with pytest.raises(IntegrityError):
+            writer.store(root, [content(b"a")], [IndexedFile(b"/photos/a", STAMP, b"a")] * 2, [])
 
     assert library.status().contents == 0
 

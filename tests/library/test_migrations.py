@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import struct
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Lib
     assert differences == []
 
 
-OLDER = ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
+OLDER = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
 """0001 is that of pixsearch 0.1.0."""
 
 
@@ -50,7 +51,8 @@ def library_of_version(version: str, folder: Path) -> None:
             INSERT INTO roots (id, path, online) VALUES (1, CAST('/photos' AS BLOB), 1);
             INSERT INTO contents (id, digest, size_bytes, format, width, height, camera, title)
                 VALUES (1, x'01', 10, 'JPEG', 4, 3, 'Canon', 'Harbour');
-            INSERT INTO photos VALUES (1, 1, CAST('/photos/a.jpg' AS BLOB), 10, 20, 1);
+            INSERT INTO photos (id, root_id, path, size_bytes, mtime_ns, content_id)
+                VALUES (1, 1, CAST('/photos/a.jpg' AS BLOB), 10, 20, 1);
             INSERT INTO features VALUES (1, 1, x'0000803f0000000000000000');
             INSERT INTO grids VALUES (1, 1, x'01');
             UPDATE vector_index SET model_id = 1, generation = 5;
@@ -112,6 +114,8 @@ def test_pixel_grids_are_packed_anew_and_say_the_same_in_less_room(tmp_path: Pat
         connection.execute("UPDATE grids SET grid = ?", (struct.pack("<f", 2.0) + bytes([0, 255, 1, 0]),))
         mostly_zeros = struct.pack("<f", 1.0) + bytes([9, 0, 0, 0]) * 25_000
         connection.executemany("INSERT INTO grids VALUES (?, 1, ?)", [(id, mostly_zeros) for id in range(2, 61)])
+        red = struct.pack("<3f", 1, 0, 0)
+        connection.executemany("INSERT INTO features VALUES (?, 1, ?)", [(id, red) for id in range(2, 61)])
     connection.close()
     before = file.stat().st_size
 
@@ -121,6 +125,42 @@ def test_pixel_grids_are_packed_anew_and_say_the_same_in_less_room(tmp_path: Pat
     assert unpack_grids([grids[1]], 2)[0].tolist() == [[[0, 510], [2, 0]]]
     assert unpack_grids([grids[60]], 4)[0][0].tolist() == [[9, 0, 0, 0]] * 25_000
     assert file.stat().st_size < 0.45 * before
+
+
+def test_numbers_that_cannot_be_are_none_after_an_update_and_what_makes_no_sense_is_damaged(tmp_path: Path) -> None:
+    library_of_version("0008", tmp_path / "library")
+    connection = sqlite3.connect(tmp_path / "library" / "library.db")
+    with connection:
+        connection.execute("UPDATE contents SET latitude = -9e999, longitude = 8, rating = 77, share_decoded = 9e999")
+        contents = "INSERT INTO contents (id, digest, size_bytes, format, width, height, latitude, longitude, taken_at)"
+        connection.execute(f"{contents} VALUES (2, x'02', 10, 'JPEG', 4, 3, -45.5, 170.25, '2021-03-04T05:06:07')")
+        connection.execute(f"{contents} VALUES (3, x'03', 10, 'JPEG', 4, 3, 1, 2, 'some day')")
+        photos = "INSERT INTO photos (root_id, path, size_bytes, mtime_ns, content_id) VALUES (1, ?, 10, 20, ?)"
+        connection.executemany(photos, [(b"/photos/b.jpg", 2), (b"/photos/c.jpg", 3)])
+        features = [(2, struct.pack("<3f", 0, 1, 0)), (3, struct.pack("<3f", 0, 0, 1))]
+        connection.executemany("INSERT INTO features VALUES (?, 1, ?)", features)
+    connection.close()
+    told: list[str] = []
+
+    with Library.open(tmp_path / "library", told.append) as library:
+        healed, sound = (candidate.metadata for candidate in library.candidates([1, 2, 3]))
+        problems = library.check().rows
+
+    assert (healed.latitude, healed.longitude, healed.rating, healed.share_decoded) == (None, None, None, 1.0)
+    assert (sound.latitude, sound.longitude, sound.taken_at) == (-45.5, 170.25, datetime(2021, 3, 4, 5, 6, 7))
+    assert "what is known of content 3 is damaged" in problems
+    assert told == [f"{tmp_path}/library is brought up to date for this pixsearch: 3 photos, up to 1 min"]
+
+
+def test_the_checksums_of_an_update_are_those_of_rows_that_are_written_anew(tmp_path: Path) -> None:
+    library_of_version("0008", tmp_path / "library")
+    grid = struct.pack("<fI", 1.0, 8) + bytes([0b10000000, 9])
+    with sqlite3.connect(tmp_path / "library" / "library.db") as connection:
+        connection.execute("UPDATE grids SET grid = ?", (grid,))
+
+    with Library.open(tmp_path / "library") as library:
+        assert library.check().rows == []
+        assert library.grids([1]) == {1: grid}
 
 
 def test_an_older_library_that_cannot_be_written_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

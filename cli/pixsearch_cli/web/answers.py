@@ -45,6 +45,7 @@ class SearchAnswer(BaseModel):
 
     hits: list[HitAnswer]
     unknown_words: list[str] = Field(description="Words of the query that the model was never taught.")
+    damaged: int = Field(description="Rows of the library that are damaged and were left out; see pixsearch repair.")
     uploads: list[str] = Field(description="Names of the pictures that were sent, for `like` in later searches.")
 
     model_config = ConfigDict(
@@ -78,6 +79,7 @@ class SearchAnswer(BaseModel):
                     }
                 ],
                 "unknown_words": [],
+                "damaged": 0,
                 "uploads": [],
             }
         }

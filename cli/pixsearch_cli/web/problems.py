@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from pixsearch.errors import LibraryError, ModelError, PictureError, PixsearchError, UsageError
 from pixsearch.printable import without_passwords
-from pixsearch_cli.json_records import path_text
+from pixsearch_cli.json_records import json_text
 
 PROBLEM = "application/problem+json"
 
@@ -30,7 +29,7 @@ class AsciiJson(JSONResponse):
     """JSON in ASCII, since a file's name need not be text: a path's string may have what UTF-8 has no bytes for."""
 
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, default=path_text, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return json_text(content, (",", ":")).encode("ascii")
 
 
 def problem(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from pixsearch import Hit, __version__
+from pixsearch import __version__
 from pixsearch.errors import UsageError
 from pixsearch_cli.json_records import hit_record, status_record
 from pixsearch_cli.web.answers import HealthAnswer, Problem, SearchAnswer
@@ -70,7 +70,7 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
     """The same with the query as JSON, and pictures to search by. Nothing is written but to the cache."""
     asked, pictures = await _read(request)
     if await site.searches.in_thread(request, site.engine.engine) is None:
-        return AsciiJson({"hits": [], "unknown_words": [], "uploads": []})
+        return AsciiJson({"hits": [], "unknown_words": [], "damaged": 0, "uploads": []})
     edge = site.engine.input_size
     kept = dict([await site.pictures.take(request, site.looking.keep_upload, data, edge) for data in pictures])
     with _invalid_is_a_problem():
@@ -98,15 +98,21 @@ async def health() -> Response:
 async def _answer(
     request: Request, site: Site, asked: SearchRequest, sent: Mapping[str, bytes] = MappingProxyType({})
 ) -> dict[str, object]:
-    """The hits and the unknown words. `sent` are pictures by name that need not be looked for among the kept ones."""
+    """The hits, the unknown words and how much is damaged.
 
-    def find() -> tuple[Sequence[Hit], Sequence[str]]:
+    `sent` are pictures by name that need not be looked for among the kept ones.
+    """
+
+    def find() -> dict[str, object]:
         engine = site.engine.engine()
         query = asked.query(lambda name: sent.get(name) or site.looking.upload(name, site.engine.input_size))
-        return ([], []) if engine is None else (engine.search(query, asked.k), engine.unknown_words(query))
+        hits, unknown_words = (
+            ([], ()) if engine is None else (engine.search(query, asked.k), engine.unknown_words(query))
+        )
+        damaged = len(site.engine.library().damage())
+        return {"hits": [hit_record(hit) for hit in hits], "unknown_words": unknown_words, "damaged": damaged}
 
-    hits, unknown_words = await site.searches.in_thread(request, find)
-    return {"hits": [hit_record(hit) for hit in hits], "unknown_words": unknown_words}
+    return await site.searches.in_thread(request, find)
 
 
 async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:

@@ -9,6 +9,7 @@ from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.library.records import LibraryModel
 from pixsearch.search.runtime import Runtime
 from pixsearch.settings import DATABASE_NAME, Place
+from pixsearch_cli.output import say
 
 LoadRuntime = Callable[[Library], Runtime]
 
@@ -25,7 +26,7 @@ class WarmEngine:
         self._place = place
         self._load_runtime = load_runtime
         self._lock = Lock()
-        self._library = Library.open(place)
+        self._library = Library.open(place, say)
         self._file = self._database_file()
         self._runtime: Runtime | None = None
         self._indexed_with: LibraryModel | None = None
@@ -61,7 +62,7 @@ class WarmEngine:
 
     def _current_library(self) -> Library:
         if self._file is None or self._database_file() != self._file:
-            opened = Library.open(self._place)
+            opened = Library.open(self._place, say)
             self._library.close()
             self._library, self._file = opened, self._database_file()
         return self._library

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_a_hit_is_what_the_command_prints(client: TestClient, run: Run) -> None:
     printed = [json.loads(line) for line in run("query", "red", "--json").stdout.splitlines()]
 
     assert [hit.pop("unknown_words") for hit in printed] == [[], [], []]
-    assert client.get("/api/search?q=red").json() == {"hits": printed, "unknown_words": [], "uploads": []}
+    assert client.get("/api/search?q=red").json() == {"hits": printed, "unknown_words": [], "damaged": 0, "uploads": []}
 
 
 def test_words_that_the_model_was_never_taught_are_named(client: TestClient, model: ColourRuntime) -> None:
@@ -251,3 +252,12 @@ def test_the_page_says_how_many_pictures_there_are_to_find(client: TestClient, l
 def test_an_address_that_is_not_there_is_a_problem(client: TestClient) -> None:
     assert problem(client.get("/api/nothing"))[0] == 404
     assert problem(client.delete("/api/search"))[0] == 405
+
+
+def test_an_answer_says_how_much_of_the_library_is_damaged(client: TestClient, indexed: Path) -> None:
+    with sqlite3.connect(indexed / "library.db") as connection:
+        connection.execute("UPDATE contents SET width = width + 1 WHERE id = 1")
+
+    answer = client.get("/api/search?q=red").json()
+
+    assert (len(answer["hits"]), answer["damaged"]) == (2, 1)

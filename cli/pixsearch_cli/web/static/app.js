@@ -53,7 +53,7 @@ async function run(known) {
     signal.throwIfAborted();
     const hits = full ? merged(full.hits, first.hits) : first.hits;
     show(hits);
-    tellFound(hits);
+    tellFound(hits, first.damaged);
     tellUnknown(first.unknown_words);
     measure("full answer");
     grid.list.ariaBusy = "false";
@@ -121,10 +121,11 @@ function tell(text, plain = false) {
   message.classList.toggle("plain", plain);
 }
 
-function tellFound(hits) {
-  if (!hits.length) tell("Nothing in this library matches.", true);
-  else if (hits[0].likely === false) tell("No photo here is likely to show it.", true);
-  else tell("The best matches first.");
+function tellFound(hits, damaged) {
+  const leftOut = damaged ? ` Left out: ${damaged} damaged of the library. Run pixsearch repair.` : "";
+  if (!hits.length) tell(`Nothing in this library matches.${leftOut}`, true);
+  else if (hits[0].likely === false) tell(`No photo here is likely to show it.${leftOut}`, true);
+  else tell(`The best matches first.${leftOut}`, Boolean(damaged));
 }
 
 function tellUnknown(words) {

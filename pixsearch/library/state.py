@@ -1,0 +1,54 @@
+"""The row that says which model a library is searched by, where its vectors are, and of which state they are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from pixsearch.errors import LibraryDamaged
+from pixsearch.library.checksums import is_sound, stored
+from pixsearch.library.records import LibraryModel
+from pixsearch.library.schema import MODELS, VECTOR_INDEX
+
+_BEHIND_INDEX = len(VECTOR_INDEX.c)
+MODEL_IN_USE = select(VECTOR_INDEX.c.model_id).scalar_subquery()
+"""The id of the model, within a statement; a search has looked at the row before, by `state_of`."""
+
+
+class State(NamedTuple):
+    """See `vector_index` in the schema."""
+
+    model_id: int | None
+    generation: int
+    place: str | None
+    target_id: int | None
+    model: LibraryModel | None
+    """The one with the id `model_id`."""
+
+
+def state_of(connection: Connection) -> State:
+    """Raises LibraryDamaged."""
+    row = connection.execute(
+        select(*VECTOR_INDEX.c, *MODELS.c).outerjoin(MODELS, MODELS.c.id == VECTOR_INDEX.c.model_id)
+    ).one_or_none()
+    if row is None or not is_sound(VECTOR_INDEX, row[:_BEHIND_INDEX]):
+        raise _damaged("the row that says which model it is searched by")
+    _, model_id, generation, place, target_id, _ = row[:_BEHIND_INDEX]
+    return State(model_id, generation, place, target_id, None if model_id is None else _model(row[_BEHIND_INDEX:]))
+
+
+def model_with(connection: Connection, model_id: int | None) -> LibraryModel | None:
+    """Return the model of an id; None for none. Raises LibraryDamaged."""
+    row = connection.execute(stored(MODELS).where(MODELS.c.id == model_id)).one_or_none()
+    return None if row is None else _model(tuple(row))
+
+
+def _model(row: tuple[object, ...]) -> LibraryModel:
+    if not is_sound(MODELS, row):
+        raise _damaged("the row of a model")
+    return LibraryModel(*row[1:-1])  # type: ignore[arg-type]  # its columns
+
+
+def _damaged(what: str) -> LibraryDamaged:
+    return LibraryDamaged(f"the library's database is damaged: {what}", "Run: pixsearch repair")

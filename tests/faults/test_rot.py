@@ -1,0 +1,102 @@
+"""Rot anywhere in library.db: a query leaves out what is damaged and says so, verify knows of it, repair mends it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pixsearch import Library
+from pixsearch.errors import LibraryDamaged
+from pixsearch_indexer.verify import repair, verify
+from tests.faults.rot import answers, damage, index, is_part_of, make_photos
+
+IN_CI, ALL = 40, 500
+
+
+@pytest.fixture(scope="module")
+def rotting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A sound library, and the folder of its photos."""
+    folder = tmp_path_factory.mktemp("rot")
+    make_photos(folder / "photos")
+    index(folder / "library", folder / "photos")
+    return folder / "library", folder / "photos"
+
+
+@pytest.mark.parametrize("seeds", [range(IN_CI), pytest.param(range(IN_CI, ALL), marks=pytest.mark.slow)])
+def test_no_damage_ends_a_query_unexpectedly_or_changes_an_answer_that_verify_calls_sound(
+    rotting: tuple[Path, Path], tmp_path: Path, seeds: range
+) -> None:
+    sound, photos = rotting
+    expected, left_out = answers(sound, photos)
+    assert left_out == 0
+    assert all(isinstance(answer, list) and answer for answer in expected.values())
+    data = (sound / "library.db").read_bytes()
+    counts: Counter[str] = Counter()
+    for seed in seeds:
+        library = tmp_path / "library"
+        shutil.copytree(sound, library)
+        (library / "library.db").write_bytes(damage(data, random.Random(seed)))
+
+        found, left_out = answers(library, photos)
+        is_known = problems(library)
+        for name, answer in found.items():
+            if isinstance(answer, str):
+                counts["refused"] += 1
+                assert "repair" in answer, (seed, name)
+            elif answer != expected[name]:
+                counts["less" if left_out else "less, not told"] += 1
+                assert is_known, (seed, name)
+                whole = expected[name]
+                assert isinstance(whole, list)
+                assert name == "folded" or is_part_of(answer, whole), (seed, name)
+            else:
+                counts["the same"] += 1
+        counts["told"] += bool(left_out)
+        counts["known"] += bool(is_known)
+        counts["mended"] += is_mended(library, photos, expected, seed)
+        shutil.rmtree(library)
+    print(f"{len(seeds)} damages: {dict(counts)}")
+
+
+def problems(library: Path) -> list[str]:
+    """What verify says; the error where it can say nothing else."""
+    try:
+        with Library.open(library) as opened:
+            return verify(opened).problems
+    except LibraryDamaged as error:
+        return [str(error)]
+
+
+def is_mended(library: Path, photos: Path, expected: object, seed: int) -> bool:
+    """Whether a repair and a run leave a library that is sound and answers as it did."""
+    try:
+        try:
+            opened = Library.open(library)
+        except LibraryDamaged:
+            Library.rescue(library)
+            opened = Library.open(library)
+        with opened:
+            _, left = repair(opened)
+    except LibraryDamaged:
+        return False
+    assert left.problems == [], seed
+    index(library, photos)
+    assert problems(library) == [], seed
+    again, left_out = answers(library, photos)
+    assert left_out == 0
+    assert plain(again) == plain(expected), seed
+    return True
+
+
+def plain(found: object) -> object:
+    """Answers without the ids that the library gives, by which it orders what is equal."""
+    assert isinstance(found, dict)
+    ids = ("id", "rank", "similarity_rank")
+    return {
+        name: sorted(str({key: value for key, value in hit.items() if key not in ids}) for hit in answer)
+        for name, answer in found.items()
+    }
