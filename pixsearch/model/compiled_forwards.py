@@ -32,6 +32,7 @@ from pixsearch.model.checkpoints import fingerprint as fingerprint_of
 from pixsearch.model.filling import FILLING, filled_graph
 from pixsearch.model.graphs import load_graphs
 from pixsearch.model.number_formats import IN_FULL_PRECISION, IN_INT8, NumberFormats, cpu_flags, formats_of
+from pixsearch.model.openvino_core import core
 from pixsearch.regular_files import open_regular
 from pixsearch.settings import compiled_folder
 
@@ -50,9 +51,8 @@ class CompiledForwards:
     def __init__(self, folder: Path, fingerprint: str, formats: NumberFormats | None = None) -> None:
         """`formats` are by default the fastest of this CPU. Raises CheckpointInvalid where there are no graphs."""
         self._checkpoint = folder
-        self._core = openvino.Core()
-        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME"), *capabilities
+        capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        cpu = core().get_property("CPU", "FULL_DEVICE_NAME"), *capabilities
         self._formats = formats or formats_of(capabilities, cpu_flags())
         self._fingerprint, self._graphs = fingerprint, load_graphs(folder)
         kept_in = compiled_folder()
@@ -109,12 +109,12 @@ class CompiledForwards:
         if self._folder is not None:
             with suppress(OSError, ValueError, RuntimeError):  # what is not there, or damaged, is compiled again
                 compiled = read_sealed(self._folder / name)
-                model = self._core.import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", properties)
+                model = core().import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", properties)
                 self._held.append(compiled)
                 return model
         graph = filled_graph(self._graphs, name, self._checkpoint, int8=self._formats.in_int8(name))
         try:
-            model = self._core.compile_model(graph, "CPU", properties)
+            model = core().compile_model(graph, "CPU", properties)
         except RuntimeError as error:
             raise CheckpointInvalid(
                 f"{self._checkpoint} could not be compiled ({_reason(error)})", "Please report it"

@@ -17,6 +17,7 @@ from openvino import opset13 as ops  # isort: skip
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import INT8, SCALE, weights_of
 from pixsearch.model.graphs import GRAPHS_FILE, GRAPHS_LIMIT_BYTES, command_to_add, is_input
+from pixsearch.model.openvino_core import core
 from pixsearch.regular_files import read_member
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def filled_graph(graphs: bytes, name: str, folder: Path, *, int8: bool = False) 
     try:
         with zipfile.ZipFile(io.BytesIO(graphs)) as archive:
             parts = (read_member(archive, f"{name}.{part}", GRAPHS_LIMIT_BYTES) for part in ("xml", "bin"))
-            graph = openvino.Core().read_model(*parts)
+            graph = core().read_model(*parts)
     except (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointInvalid(
             f"{folder / GRAPHS_FILE} is damaged", f"Make it again with: {command_to_add(folder)}"

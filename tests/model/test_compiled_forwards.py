@@ -41,6 +41,18 @@ texts = runtime.read_texts(["a cat"])
 runtime.match(texts, [grid] * 2, late)
 print(*sorted({"torch", "transformers", "torchvision", "openvino_telemetry.main"} & set(sys.modules)))
 """
+INTERRUPTED_WHEN_ANOTHER_THREAD_HAS_LET_GO = """
+import os, signal, sys
+from pathlib import Path
+from threading import Thread
+from pixsearch.model.compiled_forwards import CompiledForwards
+held = [CompiledForwards(Path(sys.argv[1]), "")]
+thread = Thread(target=held.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
 ON_A_GPU_WITHOUT_OPENVINO = """
 import sys
 from pathlib import Path
@@ -221,6 +233,14 @@ def test_pictures_that_keep_their_shape_give_what_torch_gives(
         assert np.abs(grids - expected).max() < 0.002 * expected.max()
         off = by_openvino.run("embed_pictures", grids) - by_torch.run("embed_pictures", grids)
         assert np.abs(off).max() < 0.002
+
+
+def test_ctrl_c_is_heard_whichever_thread_lets_go_of_a_checkpoint(speaking: Path) -> None:
+    script = [sys.executable, "-c", INTERRUPTED_WHEN_ANOTHER_THREAD_HAS_LET_GO, speaking]
+
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "heard\n")
 
 
 def test_what_is_loaded_ahead_answers_as_what_is_not(speaking: Path) -> None:
