@@ -63,7 +63,8 @@ def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: in
     best: list[tuple[float, int]] = []
     for part in in_parts(sorted(keys_of(connection, TEXT_FEATURES, model_id, damage))):
         rows = sound_rows(TEXT_FEATURES, part, read, damage)
-        embeddings = np.frombuffer(b"".join(row.embedding for row in rows), dtype=EMBEDDING_TYPE).reshape(len(rows), -1)
+        joined = b"".join(row.embedding for row in rows)
+        embeddings = np.frombuffer(joined, dtype=EMBEDDING_TYPE).reshape(-1, len(vector))
         near = embeddings @ vector
         least = -np.inf if len(near) <= count else np.partition(near, -count)[-count] - _ROUNDING
         # One by one, as with pictures: in a product of matrices the last bits depend on what stands beside.

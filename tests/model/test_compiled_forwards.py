@@ -236,7 +236,7 @@ def test_pictures_that_keep_their_shape_give_what_torch_gives(
 
 
 def test_ctrl_c_is_heard_whichever_thread_lets_go_of_a_checkpoint(speaking: Path) -> None:
-    script = [sys.executable, "-c", INTERRUPTED_WHEN_ANOTHER_THREAD_HAS_LET_GO, speaking]
+    script = [sys.executable, "-c", INTERRUPTED_WHEN_ANOTHER_THREAD_HAS_LET_GO, str(speaking)]
 
     done = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
 
