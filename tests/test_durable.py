@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pixsearch.durable import append_line, temporary_beside, write_durably, write_output
-from tests.unsuitable_files import in_time
+from tests.unsuitable_files import in_time, reading
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def test_an_output_that_is_a_link_is_written_where_it_leads(tmp_path: Path) -> N
 def test_an_output_that_is_a_pipe_is_written_into(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
-    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+    with reading(tmp_path / "pipe") as reader:
         write_output(tmp_path / "pipe", b"page")
         assert reader.communicate()[0] == b"page"
     assert (tmp_path / "pipe").is_fifo()
@@ -173,8 +173,7 @@ def test_an_output_to_a_folder_or_a_pipe_that_nobody_reads_on_is_an_error(tmp_pa
 
     with pytest.raises(IsADirectoryError):
         write_output(tmp_path, b"page")
-    reader = subprocess.Popen(["head", "-c", "1", tmp_path / "pipe"], stdout=subprocess.DEVNULL)
-    with reader, pytest.raises(BrokenPipeError) as caught:
+    with reading(tmp_path / "pipe", "head", "-c", "1"), pytest.raises(BrokenPipeError) as caught:
         write_output(tmp_path / "pipe", bytes(1 << 20))
     assert caught.value.filename == str(tmp_path / "pipe")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,16 @@ UNSUITABLE: dict[str, Callable[[Path], None]] = {
     "socket": make_socket,
     "large": make_large,
 }
+
+
+@contextmanager
+def reading(pipe: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that reads a pipe, by default to its end. It is killed, and the test fails, where nobody writes."""
+    with in_time(), subprocess.Popen([*(command or ("cat",)), pipe], stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextmanager

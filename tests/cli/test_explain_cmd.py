@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from PIL import Image
 
 from tests.cli.conftest import Run
 from tests.colour_runtime import ColourRuntime
+from tests.unsuitable_files import reading
 
 
 def test_each_word_is_a_line_and_the_match_is_said(run: Run, model: ColourRuntime, photos: Path) -> None:
@@ -61,7 +61,7 @@ def test_maps_go_to_where_a_link_leads_and_into_a_pipe(
     os.mkfifo(tmp_path / "pipe")
 
     run("explain", "red", photos / "pink.png", "--out", tmp_path / "map.png")
-    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+    with reading(tmp_path / "pipe") as reader:
         outcome = run("explain", "red", photos / "pink.png", "--out", tmp_path / "pipe")
         drawn, _ = reader.communicate()
 

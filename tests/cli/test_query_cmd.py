@@ -33,7 +33,7 @@ from tests.colour_runtime import ColourRuntime
 from tests.faults.conftest import PROJECT
 from tests.photos import picture_bytes
 from tests.test_durable import files_no_larger_than
-from tests.unsuitable_files import UNSUITABLE, in_time
+from tests.unsuitable_files import UNSUITABLE, in_time, reading
 
 
 def test_the_table_shows_both_figures_and_the_path_unbroken(run: Run, indexed: Path, photos: Path) -> None:
@@ -871,12 +871,12 @@ def test_a_page_destroys_no_other_file(run: Run, indexed: Path, tmp_path: Path) 
 def test_a_page_can_go_into_a_pipe(run: Run, indexed: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
-    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+    with reading(tmp_path / "pipe") as reader:
         outcome = run("query", "red", "--html", tmp_path / "pipe")
         page, _ = reader.communicate()
 
     assert outcome.exit_code == 0
-    assert page.startswith("<!doctype html>")
+    assert page.startswith(b"<!doctype html>")
     assert outcome.stdout.startswith("rank")
 
 
