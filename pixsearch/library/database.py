@@ -174,6 +174,8 @@ class Database(ABC):
         """The Alembic revision; None for a database without tables. Raises LibraryDamaged for another program's."""
         with self.reading() as connection:
             tables = connection.execute(text(self.table_names)).scalars().all()
+            if "alembic_version" not in tables and len(self.damage):  # which was met on the way here
+                raise damaged(self.name, "its tables are not described any more")
             if not tables:
                 return None
             if "alembic_version" not in tables:
