@@ -10,8 +10,6 @@ import hashlib
 import io
 import logging
 import shutil
-import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -40,7 +38,6 @@ Bytes = NDArray[np.uint8]
 
 _KEPT = 4
 """Checkpoints whose forwards are kept; those of one take twice its space."""
-_LEFT_AFTER_S = 3600
 
 
 class CompiledForwards:
@@ -138,13 +135,7 @@ def _keep(model: openvino.CompiledModel, folder: Path, name: str) -> None:
     model.export_model(stream)
     compiled = stream.getvalue()
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob("tmp*"):  # by a process that was killed
-        if time.time() - left.stat().st_mtime > _LEFT_AFTER_S:
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="tmp") as own:  # other processes may be at the same
-        whole = Path(own) / name
-        write_durably(whole, compiled + hashlib.sha256(compiled).digest())
-        whole.replace(folder / name)
+    write_durably(folder / name, compiled + hashlib.sha256(compiled).digest())
     by_age = sorted(folder.parent.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
     for old in by_age[_KEPT:]:
         shutil.rmtree(old, ignore_errors=True)

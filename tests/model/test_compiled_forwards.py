@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -40,6 +41,18 @@ texts = runtime.read_texts(["a cat"])
 [late] = runtime.late_scores(texts, [grid] * 2, runtime.embed_texts(["a dog", "a cat"]))
 runtime.match(texts, [grid] * 2, late)
 print(*sorted({"torch", "transformers", "torchvision", "openvino_telemetry.main"} & set(sys.modules)))
+"""
+KILLED_WHILE_IT_KEEPS = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from pixsearch.model.checkpoints import fingerprint
+from pixsearch.model.compiled_forwards import CompiledForwards
+from pixsearch.model.number_formats import NumberFormats
+folder = Path(sys.argv[1])
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+ids = np.array([[101, 102]])
+CompiledForwards(folder, fingerprint(folder), NumberFormats()).run("read_texts", ids, ids != 0)
 """
 INTERRUPTED_WHEN_ANOTHER_THREAD_HAS_LET_GO = """
 import os, signal, sys
@@ -233,6 +246,21 @@ def test_pictures_that_keep_their_shape_give_what_torch_gives(
         assert np.abs(grids - expected).max() < 0.002 * expected.max()
         off = by_openvino.run("embed_pictures", grids) - by_torch.run("embed_pictures", grids)
         assert np.abs(off).max() < 0.002
+
+
+def test_what_a_killed_process_left_while_it_kept_a_forward_is_gone_with_the_next_run(
+    speaking: Path, nothing_kept: Path
+) -> None:
+    script = [sys.executable, "-c", KILLED_WHILE_IT_KEEPS, str(speaking)]
+
+    killed = subprocess.run(script, env=os.environ | {"XDG_CACHE_HOME": str(nothing_kept.parents[1])}, check=False)
+    left = [file.name for file in nothing_kept.rglob("*") if file.is_file()]
+    compiled(speaking).run("read_texts", IDS, MASK)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert len(left) == 1
+    assert "read_texts" not in left
+    assert [file.name for file in nothing_kept.rglob("*") if file.is_file()] == ["read_texts"]
 
 
 def test_ctrl_c_is_heard_whichever_thread_lets_go_of_a_checkpoint(speaking: Path) -> None:
