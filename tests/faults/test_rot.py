@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections import Counter
@@ -14,7 +15,9 @@ from pixsearch.errors import LibraryDamaged
 from pixsearch_indexer.verify import repair, verify
 from tests.faults.rot import answers, damage, index, is_part_of, make_photos
 
-IN_CI, ALL = 40, 500
+FAST = 20
+DAMAGES = int(os.environ.get("DAMAGES", "200"))
+"""How many the slow test goes up to: CI has minutes for it."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def rotting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "library", folder / "photos"
 
 
-@pytest.mark.parametrize("seeds", [range(IN_CI), pytest.param(range(IN_CI, ALL), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [range(FAST), pytest.param(range(FAST, DAMAGES), marks=pytest.mark.slow)])
 def test_no_damage_ends_a_query_unexpectedly_or_changes_an_answer_that_verify_calls_sound(
     rotting: tuple[Path, Path], tmp_path: Path, seeds: range
 ) -> None:
