@@ -101,8 +101,8 @@ def main() -> None:
 def run() -> NoReturn:
     """The command itself: `main`, and then the end of the process.
 
-    All at once, since to take apart what a query has loaded would cost it 0.2 s more; but not in training, which has
-    processes to end.
+    All at once, since to take apart what a query has loaded would cost it 0.2 s more; but not where there are processes
+    to end, which leave their folder of sockets behind else.
     """
     try:
         main()
@@ -116,7 +116,7 @@ def run() -> NoReturn:
         if code == 0 and not isinstance(error, BrokenPipeError):  # whose reader has seen enough
             say(f"the output could not be written: {error.strerror}")
             code = 1
-    if "torch" in sys.modules:
+    if "torch" in sys.modules or "multiprocessing.forkserver" in sys.modules:
         sys.exit(code)
     os._exit(code)
 

@@ -21,7 +21,6 @@ A change here is a new revision in migrations/versions and a new SCHEMA_VERSION.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
@@ -29,7 +28,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     Double,
     ForeignKey,
     Integer,
@@ -62,23 +60,6 @@ LOOK_AGAIN = -1
 # Every path is absolute, and bytes: on Linux a file's name need not be valid text.
 
 
-class StoredJson(JSON):
-    """JSON of which rot gives the text as it is, where that is no JSON any more: the row's checksum tells."""
-
-    cache_ok = True
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        parsed = super().result_processor(dialect, coltype)
-
-        def read(value: Any) -> Any:
-            try:
-                return value if parsed is None else parsed(value)
-            except (TypeError, ValueError, RecursionError):
-                return value
-
-        return read
-
-
 def _checksum() -> Column[int]:
     """Return the last column of a table: see `checksums`."""
     return Column("checksum", Integer, nullable=False, server_default="0")
@@ -93,9 +74,9 @@ ROOTS = Table(
     # How it was last scanned, and will be the next time: see `ScanRules`.
     Column("hidden", Boolean, nullable=False, server_default=false()),
     Column("follow_links", Boolean, nullable=False, server_default=false()),
-    Column("exclude", StoredJson, nullable=False, server_default="[]"),
+    Column("exclude", JSON, nullable=False, server_default="[]"),
     # By suffix, how many files its last whole run found that are no pictures.
-    Column("not_read", StoredJson, nullable=False, server_default="{}"),
+    Column("not_read", JSON, nullable=False, server_default="{}"),
     _checksum(),
 )
 
@@ -111,8 +92,8 @@ def _metadata_columns() -> list[Column[Any]]:
         Column("longitude", Double),
         Column("title", String),
         Column("caption", String),
-        Column("keywords", StoredJson, nullable=False, server_default="[]"),
-        Column("people", StoredJson, nullable=False, server_default="[]"),
+        Column("keywords", JSON, nullable=False, server_default="[]"),
+        Column("people", JSON, nullable=False, server_default="[]"),
         Column("rating", Integer),
         Column("location", String),
         Column("note", String),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event, text
@@ -167,13 +169,25 @@ def cannot_make(folder: Path, error: OSError) -> LibraryError:
     return LibraryError(f"cannot make the library {folder}: {error.strerror}", "Choose another with --library FOLDER")
 
 
+def _json(value: Any) -> Any:
+    """Read JSON, or return as it is what rot has made none of it: the row's checksum tells."""
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError, RecursionError):
+        return value
+
+
 def _engine(database: Path, *, on_cut: Callable[[], object] = lambda: None, to_rescue: bool = False) -> Engine:
     """Return what makes connections; `to_rescue` ones that fill a new file in any order.
 
     `on_cut` is called where the file is shorter than it says; it is only read then.
     """
 
+    journal = database.with_name(f"{database.name}-journal")
+
     def connect() -> sqlite3.Connection:
+        if journal.exists() and not journal.is_file():  # SQLite would wait for a pipe without end
+            raise LibraryDamaged(f"{journal} is no regular file", "Move it away")
         connection = sqlite3.connect(
             f"{database.as_uri()}?mode=rw",  # a URI, because only there one can say: never create it
             uri=True,
@@ -196,7 +210,9 @@ def _engine(database: Path, *, on_cut: Callable[[], object] = lambda: None, to_r
             on_cut()
         return connection
 
-    engine = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool)
+    engine = sqlalchemy.create_engine(
+        "sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool, json_deserializer=_json
+    )
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

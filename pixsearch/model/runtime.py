@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
 from pixsearch.model.config import InputShape, Stage
 from pixsearch.model.gpu_drivers import NVIDIA, may_have_gpu
@@ -121,9 +122,15 @@ class PixelBertRuntime:
             for part in _parts(len(same), self._forwards.pictures_at_once):
                 places = same[part]
                 grids = self._forwards.run("encode_pictures", np.stack([pixels[place] for place in places]))
-                embeddings[places] = self._embed_grids(grids)
+                embeddings[places] = self._finite(self._embed_grids(grids))
                 packed.update(zip(places, map(pack_grid, grids), strict=True))
         return embeddings, [packed[place] for place in range(len(pixels))]
+
+    def _finite(self, numbers: Floats) -> Floats:
+        """Raises CheckpointInvalid where weights that are none have made numbers that are none."""
+        if not np.isfinite(numbers).all():
+            raise CheckpointInvalid(f"the model {self.name} gives numbers that are not finite", "Copy it again")
+        return numbers
 
     def embed_grid(self, grid: bytes) -> Floats:
         """A packed pixel grid -> the unit embedding of its picture [embedding_size]."""
@@ -149,7 +156,8 @@ class PixelBertRuntime:
         for indices in self._alike_in_length(lengths):
             longest = lengths[indices].max()
             parts = [np.ascontiguousarray(one[indices, :longest]) for one in (ids, mask)]
-            for index, found in zip(indices.tolist(), self._forwards.run("read_texts", *parts), strict=True):
+            rows = self._finite(self._forwards.run("read_texts", *parts))
+            for index, found in zip(indices.tolist(), rows, strict=True):
                 words = found[1 : 1 + lengths[index]]  # what is padded weighs nothing
                 embedding, offset = found[0, :-1], float(found[0, -1])
                 read[index] = ReadText(ids[index, : len(words)], embedding, words[:, :-1], words[:, -1], offset)

@@ -13,6 +13,7 @@ from sqlalchemy import JSON, Table
 from sqlalchemy.exc import DatabaseError
 
 from pixsearch import Library, Picture, Query, SearchEngine, Words
+from pixsearch.errors import LibraryDamaged
 from pixsearch.library.checksums import SEALED, checksum
 from pixsearch.library.rows import Damage, in_halves
 from pixsearch.library.schema import GRIDS, METADATA
@@ -23,6 +24,7 @@ from tests.colour_runtime import ColourRuntime
 from tests.database import SQLITE_ONLY, sql
 from tests.loading import load_in_this_process
 from tests.photos import make_photo, picture_bytes
+from tests.unsuitable_files import in_time
 
 TITLED = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -161,6 +163,27 @@ def test_the_photos_of_a_damaged_folder_stay(full: Library, photos: Path) -> Non
 
     assert list(full.roots()) == [bytes(photos)]
     assert full.status().photos == 3
+
+
+@SQLITE_ONLY
+@pytest.mark.parametrize("column", ["keywords", "people"])
+@pytest.mark.parametrize("rot", ["{bad", "", "\x00", "9e999999", "[1"])
+def test_what_is_no_json_any_more_is_damage_and_mended(full: Library, column: str, rot: str) -> None:
+    sql(full, f"UPDATE contents SET {column} = ? WHERE id = 1", rot)
+
+    assert "what is known of content 1 is damaged" in verify(full).problems
+    assert found(full)[1] == 1
+    repair(full)
+    assert verify(full).problems == []
+
+
+@SQLITE_ONLY
+def test_a_pipe_in_the_place_of_the_journal_is_one_line(full: Library) -> None:
+    assert isinstance(full.place, Path)
+    os.mkfifo(full.place / "library.db-journal")
+
+    with in_time(), pytest.raises(LibraryDamaged, match=r"library\.db-journal is no regular file\. Move it away"):
+        Library.open(full.place)
 
 
 def test_rows_that_cannot_be_read_cost_no_others() -> None:
