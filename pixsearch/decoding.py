@@ -108,9 +108,10 @@ class DecodingPool:
 
 
 def _no_workers() -> PixsearchError:
+    script = getattr(sys.modules.get("__main__"), "__file__", None) or "your script"
     return PixsearchError(
-        "worker processes cannot be started",
-        'If your own script decodes pictures, put its main part below: if __name__ == "__main__":',
+        "processes that decode cannot be started",
+        f'If they run {script} again, put its main part below: if __name__ == "__main__":',
     )
 
 

@@ -181,7 +181,7 @@ def test_workers_that_cannot_start_are_not_blamed_on_the_pictures(tmp_path: Path
 
     script = run_script(DECODES_ONE_PICTURE, tmp_path, PYTHONPATH=str(tmp_path))
 
-    assert script.stdout.startswith("worker processes cannot be started")
+    assert script.stdout.startswith("processes that decode cannot be started")
     assert script.stderr == ""
 
 
@@ -190,7 +190,7 @@ def test_a_script_without_a_guard_learns_what_it_lacks(tmp_path: Path) -> None:
 
     script = run_script(DECODES_ONE_PICTURE, tmp_path)
 
-    assert '__name__ == "__main__"' in script.stdout
+    assert 'script.py again, put its main part below: if __name__ == "__main__":' in script.stdout
     assert script.stderr == ""
 
 

@@ -26,6 +26,7 @@ from pixsearch_cli import (
     verify_cmd,
     watch_cmd,
 )
+from pixsearch_cli.command import Command
 from pixsearch_cli.config_file import read_config
 from pixsearch_cli.output import say
 
@@ -39,20 +40,20 @@ app = typer.Typer(
 )
 
 # A command's module imports what is heavy (torch, faiss, sqlalchemy) inside its function, so that --help is instant.
-app.command("index")(index_cmd.index)
-app.command("query")(query_cmd.query)
-app.command("explain")(explain_cmd.explain)
-app.command("serve")(serve_cmd.serve)
-app.command("status")(status_cmd.status)
-app.command("watch")(watch_cmd.watch)
-app.command("forget")(forget_cmd.forget)
-app.command("verify")(verify_cmd.verify)
-app.command("repair")(verify_cmd.repair)
-app.command("train")(train_cmd.train)
-app.command("evaluate")(evaluate_cmd.evaluate)
-app.command("calibrate")(calibrate_cmd.calibrate)
-app.command("add-graphs")(add_graphs_cmd.add_graphs)
-app.command("config")(config_cmd.config)
+app.command("index", cls=Command)(index_cmd.index)
+app.command("query", cls=Command)(query_cmd.query)
+app.command("explain", cls=Command)(explain_cmd.explain)
+app.command("serve", cls=Command)(serve_cmd.serve)
+app.command("status", cls=Command)(status_cmd.status)
+app.command("watch", cls=Command)(watch_cmd.watch)
+app.command("forget", cls=Command)(forget_cmd.forget)
+app.command("verify", cls=Command)(verify_cmd.verify)
+app.command("repair", cls=Command)(verify_cmd.repair)
+app.command("train", cls=Command)(train_cmd.train)
+app.command("evaluate", cls=Command)(evaluate_cmd.evaluate)
+app.command("calibrate", cls=Command)(calibrate_cmd.calibrate)
+app.command("add-graphs", cls=Command)(add_graphs_cmd.add_graphs)
+app.command("config", cls=Command)(config_cmd.config)
 
 
 def _print_version(wanted: bool) -> None:

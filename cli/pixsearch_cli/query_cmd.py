@@ -38,7 +38,7 @@ from pixsearch_cli.query_filters import (
     circle,
     date,
 )
-from pixsearch_cli.query_parts import other_parts
+from pixsearch_cli.query_parts import is_picture, other_parts
 from pixsearch_cli.query_results import (
     copy_hits,
     never_taught,
@@ -153,6 +153,9 @@ def query(
     """
     if as_json and (paths or null):
         raise UsageError("--json and --paths exclude each other", "Leave one out")
+    if words is not None and image is None and is_picture(words):
+        say(f"{words} is a picture; asking by it, as with --image")
+        words, image = None, words
     filters = Filters(
         folders=tuple(map(to_path, folder or ())),
         name=name,

@@ -33,6 +33,11 @@ def other_parts(
     return (*pictures, *added, *(_part(operand, -1.0, allow_network) for operand in minus))
 
 
+def is_picture(words: str) -> bool:
+    """Whether what stands where words are expected is called like a picture, and is there as a file."""
+    return is_named_like_a_picture(os.fsencode(words)) and _is_file(words)
+
+
 def split_weight(operand: str) -> tuple[float, str]:
     """The weight in front of an operand, as in `0.5:people`, and what stands behind it; else 1 and all of it."""
     if weighted := _WEIGHTED.fullmatch(operand):

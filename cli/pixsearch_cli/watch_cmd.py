@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from pixsearch.settings import library_place
@@ -10,6 +12,8 @@ from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import progress_bars, say
 
 if TYPE_CHECKING:
+    from pixsearch import Library
+    from pixsearch.library.records import Failure
     from pixsearch_indexer import IndexReport
 
 
@@ -28,10 +32,15 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
     place = library_place(library)
     encoder = CheckpointEncoder(checkpoint_to_index(place, model))
     with Library.open(place, say) as opened, progress_bars() as show:
-        keep_fresh(opened, encoder, _tell, _tell_watching, show)
+        keep_fresh(opened, encoder, partial(_tell, opened, set()), _tell_watching, show)
 
 
-def _tell(report: IndexReport) -> None:
+def _tell(library: Library, told: set[Failure], report: IndexReport) -> None:
+    """Tell what a run did, and which files it could not read that were not `told` of before."""
+    failures = set(library.failures())
+    for failure in sorted(failures - told, key=attrgetter("path")):
+        say(f"{failure.path}: {failure.reason}")
+    told |= failures
     tell_offline(report.offline)
     tell_switch(report.switch)
     if report.encoded or report.reused or report.described or report.forgotten or report.texts:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from dataclasses import dataclass
 
+from pixsearch.errors import PictureError
 from pixsearch.library.records import Metadata, TextSource
 from pixsearch.storage import FilePath
 
 LIKELY_FROM = 0.5
 """The least probability of a hit that is likely: more people than not would say that the photo shows what was asked."""
+
+_SHOWN = 320
+"""Pixels of the longer edge in a notebook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,23 @@ class Hit:
     def likely(self) -> bool | None:
         """Whether the probability is 0.5 or more; None where there is none."""
         return is_likely(self.probability)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the photo, and its figures below."""
+        from pixsearch.pictures import open_picture  # for those who look
+
+        figures = f"{self.rank}. {html.escape(str(self.path))}"
+        if self.probability is not None:
+            figures += f", {self.probability:.0%}"
+        jpeg = io.BytesIO()
+        try:
+            picture = open_picture(self.path, _SHOWN)
+        except PictureError as error:
+            return f"<p>{figures}</p><p>{html.escape(str(error))}</p>"
+        picture.thumbnail((_SHOWN, _SHOWN))
+        picture.save(jpeg, "JPEG")
+        shown = base64.b64encode(jpeg.getvalue()).decode()
+        return f'<p><img src="data:image/jpeg;base64,{shown}"></p><p>{figures}</p>'
 
 
 @dataclass(frozen=True, slots=True)

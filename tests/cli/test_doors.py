@@ -71,7 +71,6 @@ COMMANDS = {
         *("--orientation", "--candidates", "--threshold", "-k", "--queries", "--find", "--duplicates", "--model"),
         *("--min-megapixels", "--library", "--json", "--paths", "--no-rerank"),
     ],
-    "index": ["--exclude", "--model", "--library", "--max-megapixels", "--vectors", "--dry-run", "--hidden"],
     "explain": ["--model", "--library", "--json"],
     "forget": ["--library"],
     "status": ["--library", "--json"],
@@ -84,6 +83,22 @@ COMMANDS = {
 }
 
 
+OF_INDEX = ["--exclude", "--model", "--max-megapixels", "--vectors", "--dry-run", "--hidden"]
+
+
+def drawn_arguments(chance: random.Random, options: list[str]) -> list[str]:
+    chosen = [chance.choice(options) for _ in range(chance.randint(0, 3))] if options else []
+    operands = [chance.choice(ODD) for _ in range(chance.randint(0, 2))]
+    return [*operands, *(word for option in chosen for word in (option, chance.choice(ODD)))]
+
+
+def pixsearch(*arguments: str | bytes, folder: Path) -> Outcome:
+    """Run the command as a process of its own."""
+    command = [Path(sys.executable).with_name("pixsearch"), *arguments]
+    done = subprocess.run(command, capture_output=True, cwd=folder, check=False, timeout=60)
+    return Outcome(done.returncode, "", done.stderr.decode(errors="replace"))
+
+
 def is_answered(outcome: Outcome) -> bool:
     return outcome.exit_code in (0, 1, 2, 3) and "report it" not in outcome.stderr and "Traceback" not in outcome.stderr
 
@@ -92,19 +107,26 @@ def is_answered(outcome: Outcome) -> bool:
 def test_whatever_the_arguments_say(
     command: str, run: Run, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     chance = random.Random(command)
     for _ in range(40):
-        monkeypatch.chdir(tmp_path)
-        options = [chance.choice(COMMANDS[command]) for _ in range(chance.randint(0, 3))] if COMMANDS[command] else []
-        words = [word for option in options for word in (option, chance.choice(ODD))]
-        arguments = [*(chance.choice(ODD) for _ in range(chance.randint(0, 2))), *words]
-        if command == "index" and not {".", "..", "/", "", "~", "file:///etc/passwd"}.isdisjoint(arguments):
-            continue  # a folder of this machine
-        arguments = [argument.replace("\0", "") for argument in arguments]
+        arguments = drawn_arguments(chance, COMMANDS[command])
 
         outcome = run(command, *arguments)
 
         assert is_answered(outcome), (command, arguments, outcome.stderr)
+
+
+def test_whatever_index_is_given(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    for _ in range(12):
+        arguments = drawn_arguments(chance, OF_INDEX)
+        if not {".", "..", "/", "", "~", "file:///etc/passwd"}.isdisjoint(arguments):
+            continue  # a folder of this machine
+
+        done = pixsearch("index", "--library", "library", *arguments, folder=tmp_path)
+
+        assert is_answered(done), (arguments, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +134,10 @@ def test_whatever_the_arguments_say(
     [[b"status", b"\xff"], [b"query", b"\xff"], [b"query", b"red", b"--library", b"\xff"], [b"index", b"\xff"]],
 )
 def test_arguments_that_are_no_text_are_wrong_usage(arguments: list[bytes], indexed: Path, tmp_path: Path) -> None:
-    command = Path(sys.executable).with_name("pixsearch")
+    done = pixsearch(*arguments, folder=tmp_path)
 
-    done = subprocess.run([command, *arguments], capture_output=True, cwd=tmp_path, check=False, timeout=60)
-
-    assert is_answered(Outcome(done.returncode, "", done.stderr.decode(errors="replace")))
-    assert done.returncode in (1, 2)
+    assert is_answered(done)
+    assert done.exit_code in (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import pixsearch
 from pixsearch import Library, __version__
 from pixsearch.errors import LibraryDamaged
 from pixsearch_cli.main import app
@@ -172,3 +173,28 @@ def test_training_names_what_has_to_be_installed_first(run: Run, monkeypatch: py
         "pixsearch: pixsearch train needs accelerate, transformers. "
         "Install what it needs with: pip install 'pixsearch[train]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ("status --library a --library b", "--library"),
+        ("query cat -k 3 --top-k 4", "--top-k"),
+        ("query cat --json --json", "--json"),
+        ("index a --hidden --no-hidden", "--hidden"),
+    ],
+)
+def test_what_is_given_twice_and_counts_once_is_wrong_usage(run: Run, arguments: str, option: str) -> None:
+    outcome = run(*arguments.split())
+
+    assert outcome.exit_code == 2
+    assert f"{option} is given 2 times. Give it once" in outcome.stderr
+
+
+def test_what_may_be_given_again_may(run: Run, indexed: Path) -> None:
+    assert run("query", "red", "--plus", "blue", "--plus", "pink", "--minus", "lime", "--minus", "cyan").exit_code == 0
+
+
+def test_dir_shows_what_a_program_may_use() -> None:
+    assert {"Library", "SearchEngine", "Query", "Hit", "__version__"} <= set(dir(pixsearch))
+    assert {name for name in dir(pixsearch) if not name.startswith("_")} >= set(pixsearch.__all__)

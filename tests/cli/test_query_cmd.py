@@ -354,6 +354,19 @@ def test_a_picture_comes_from_stdin(run: Run, indexed: Path, photos: Path, monke
     assert paths_of(run("query", "--image", "-", "--paths"))[0] == "blue again.png"
 
 
+def test_a_picture_in_the_place_of_words_is_asked_by(
+    run: Run, indexed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+
+    outcome = run("query", "blue.png", "--paths")
+    missing = run("query", "green.png", "--paths")
+
+    assert paths_of(outcome)[0] == "blue again.png"
+    assert outcome.stderr == "pixsearch: blue.png is a picture; asking by it, as with --image\n"
+    assert missing.stderr == ""
+
+
 def test_words_come_from_stdin(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("blue\n"))
 

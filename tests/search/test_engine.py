@@ -12,6 +12,7 @@ from PIL import Image
 
 from pixsearch import Hit, Library, Picture, Query, SearchEngine, Words
 from pixsearch.errors import ModelMismatch, PictureError, UsageError
+from pixsearch.library.records import Metadata
 from pixsearch.model.late_scores import ReadText
 from pixsearch.search.hits import percent
 from pixsearch.search.runtime import Floats
@@ -374,3 +375,17 @@ def test_threads_may_ask_the_same_engine_together(fill: Fill) -> None:
         answers = list(threads.map(engine.search, ["red"] * 64))
 
     assert answers == [alone] * 64
+
+
+def test_a_notebook_shows_the_photo_of_a_hit_or_why_not(tmp_path: Path) -> None:
+    photo = make_photo(tmp_path / "<red>.png", "red")
+    hit = Hit(1, photo, 1, 1.0, 1, None, 0.5, Metadata("PNG", 8, 8), (), ())
+
+    shown = hit._repr_html_()
+    photo.unlink()
+    gone = hit._repr_html_()
+
+    assert shown.startswith('<p><img src="data:image/jpeg;base64,/9j/')
+    assert "&lt;red&gt;.png, 50%" in shown
+    assert "<img" not in gone
+    assert "No such file" in gone
