@@ -48,9 +48,9 @@ def new_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def temporary_beside(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Make a new file in the folder of `path`, under a name that nobody can foresee; it is gone after the block.
+    """Make a new file with a random name in the folder of `path`; it is deleted after the block.
 
-    The block may rename it (`file.name`), and then it stays. What a killed process left for this `path` goes as well.
+    The block may rename it (`file.name`) to keep it. Files that killed processes left for this `path` are deleted, too.
     """
     _delete_left_behind(path)
     temporary, descriptor = _create_beside(path)
@@ -154,7 +154,7 @@ def _stem(path: Path) -> str:
 
 
 def _delete_left_behind(path: Path) -> None:
-    """Delete the temporary files for a path whose writers were killed: those that no process has locked."""
+    """Delete the temporary files for `path` that no process has locked: their writers were killed."""
     stem, names = _stem(path), list[str]()
     with suppress(OSError), os.scandir(path.parent) as entries:  # a folder that may be written to, but not listed
         names = [entry.name for entry in entries if entry.name.startswith(stem)]

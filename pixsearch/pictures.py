@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import struct
@@ -36,6 +37,13 @@ _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
 _UPRIGHT_FROM_THE_BEGINNING = ("TIFF", RawImageFile.format, "JXL", "PSD")
 """Formats that come turned, and have the upright size before they are decoded."""
+
+
+def data_url(picture: Image.Image) -> str:
+    """Return a picture as a JPEG inside an address, for a page that stands alone."""
+    jpeg = io.BytesIO()
+    picture.save(jpeg, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
 
 
 def open_picture(

@@ -49,7 +49,7 @@ class FileStamp(NamedTuple):
 
 def time_kept(mtime_ns: int) -> int:
     """Return a file's time as a database has it, in 64 bits: from 1677 to 2262, where files have times beyond."""
-    return mtime_ns if -_LATEST_NS <= mtime_ns <= _LATEST_NS else _LATEST_NS if mtime_ns > 0 else -_LATEST_NS
+    return max(-_LATEST_NS, min(mtime_ns, _LATEST_NS))
 
 
 def is_remote(path: bytes) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,12 +90,12 @@ def _list(items: Sequence[str]) -> str:
 
 
 def _item(hit: Hit, stored: StoredPictures, why: Explanation | None) -> str:
-    from pixsearch.pictures import open_picture
+    from pixsearch.pictures import data_url, open_picture
 
     try:
         picture = open_picture(bytes_of_hit(hit, stored), min_edge=THUMBNAIL)
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        thumbnail = f'<img alt="{html.escape(hit.path.name)}" src="{_data_url(picture)}">'
+        thumbnail = f'<img alt="{html.escape(hit.path.name)}" src="{data_url(picture)}">'
         maps = "" if why is None else _maps(why, picture)
     except PictureError as error:
         thumbnail, maps = f"<p>{html.escape(error.message)}</p>", ""
@@ -118,20 +116,14 @@ def _item(hit: Hit, stored: StoredPictures, why: Explanation | None) -> str:
 
 def _maps(why: Explanation, picture: Image.Image) -> str:
     """What each word looks at, folded away."""
+    from pixsearch.pictures import data_url
     from pixsearch.search.explain import heat
 
     small = picture.copy()
     small.thumbnail((_MAP, _MAP))
     figures = "".join(
-        f'<figure><img alt="where {html.escape(word)} is looked for" src="{_data_url(heat(small, attention))}">'
+        f'<figure><img alt="where {html.escape(word)} is looked for" src="{data_url(heat(small, attention))}">'
         f"<figcaption>{html.escape(word)}</figcaption></figure>"
         for word, attention in zip(why.words, why.attention, strict=True)
     )
     return f"<details><summary>why</summary><div class=maps>{figures}</div></details>\n"
-
-
-def _data_url(picture: Image.Image) -> str:
-    """The picture as a JPEG inside an address."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

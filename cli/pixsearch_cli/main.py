@@ -102,8 +102,8 @@ def main() -> None:
 def run() -> NoReturn:
     """The command itself: `main`, and then the end of the process.
 
-    All at once, since to take apart what a query has loaded would cost it 0.2 s more; but not where there are processes
-    to end, which leave their folder of sockets behind else.
+    All at once, since to take apart what a query has loaded would cost it 0.2 s more; but not where it has started
+    processes, which would leave their sockets behind.
     """
     try:
         main()

@@ -89,13 +89,13 @@ def _fetched(address: str) -> bytes | PictureError:
     try:
         request = Request(quote(address, _AS_IN_BROWSERS), headers={"User-Agent": "pixsearch"})
         with urlopen(request, timeout=_DOWNLOAD_TIMEOUT_S) as answer:
-            data: bytes = answer.read(_LIMIT_BYTES + 1)
+            data = read_stream(answer, _LIMIT_BYTES, address)
             missing = answer.length
+    except UnsuitableFile as error:
+        return PictureError(f"{address} is {error.strerror}")
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         return PictureError(f"{address} cannot be fetched: {reason}")
-    if len(data) > _LIMIT_BYTES:
-        return PictureError(f"{address} is larger than {_LIMIT_BYTES >> 20} MiB")
     if missing:
         return PictureError(f"{address} cannot be fetched: {missing:,} bytes of it did not come")
     return data

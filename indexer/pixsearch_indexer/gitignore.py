@@ -48,7 +48,7 @@ class Pattern:
 
 
 def read_patterns(text: bytes) -> list[Pattern]:
-    """Return the patterns of a file. Those that can match nothing are left out, as by git, and so are comments."""
+    """Return the patterns of a file, without comments and, as git does, without patterns that cannot match anything."""
     lines = text.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     patterns = (_pattern(line.removesuffix(b"\r")) for line in lines if not line.startswith(b"#"))
     return [pattern for pattern in patterns if pattern is not None]

@@ -29,7 +29,7 @@ from pixsearch.model.checkpoints import WEIGHTS_FILE
 from pixsearch.model.checkpoints import fingerprint as fingerprint_of
 from pixsearch.model.filling import FILLING, filled_graph
 from pixsearch.model.graphs import load_graphs
-from pixsearch.model.number_formats import IN_FULL_PRECISION, IN_INT8, NumberFormats, cpu_flags, formats_of
+from pixsearch.model.number_formats import NumberFormats, cpu_flags, formats_of
 from pixsearch.model.openvino_core import core
 from pixsearch.regular_files import open_regular
 from pixsearch.settings import compiled_folder
@@ -54,8 +54,7 @@ class CompiledForwards:
         self._fingerprint, self._graphs = fingerprint, load_graphs(folder)
         kept_in = compiled_folder()
         graphs = hashlib.sha256(self._graphs).hexdigest()
-        how = str(FILLING), str(self._formats), *sorted(IN_FULL_PRECISION), *sorted(IN_INT8)
-        key = _key(fingerprint, graphs, *how, openvino.__version__, *cpu)
+        key = _key(fingerprint, graphs, str(FILLING), str(self._formats), openvino.__version__, *cpu)
         self._folder = None if kept_in is None else kept_in / key
         if self._folder is None:
             logging.getLogger(__name__).warning(

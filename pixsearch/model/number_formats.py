@@ -27,6 +27,10 @@ class NumberFormats:
     bf16: bool = False
     int8: bool = False
 
+    def __str__(self) -> str:
+        """Return all that what is compiled depends on."""
+        return repr({name: self.properties(name) for name in sorted(IN_FULL_PRECISION | IN_INT8 | {"others"})})
+
     def in_int8(self, forward: str) -> bool:
         """Return whether a forward's matrices are multiplied in int8."""
         return self.int8 and forward in IN_INT8

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from dataclasses import dataclass
 
 from pixsearch.errors import PictureError
@@ -49,20 +47,17 @@ class Hit:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the photo, and its figures below."""
-        from pixsearch.pictures import open_picture  # for those who look
+        from pixsearch.pictures import data_url, open_picture  # for those who look
 
         figures = f"{self.rank}. {html.escape(str(self.path))}"
         if self.probability is not None:
-            figures += f", {self.probability:.0%}"
-        jpeg = io.BytesIO()
+            figures += f", {percent(self.probability)}"
         try:
             picture = open_picture(self.path, _SHOWN)
         except PictureError as error:
             return f"<p>{figures}</p><p>{html.escape(str(error))}</p>"
         picture.thumbnail((_SHOWN, _SHOWN))
-        picture.save(jpeg, "JPEG")
-        shown = base64.b64encode(jpeg.getvalue()).decode()
-        return f'<p><img src="data:image/jpeg;base64,{shown}"></p><p>{figures}</p>'
+        return f'<p><img src="{data_url(picture)}"></p><p>{figures}</p>'
 
 
 @dataclass(frozen=True, slots=True)

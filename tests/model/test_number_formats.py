@@ -61,7 +61,7 @@ def features(formats: NumberFormats, shown: list[Picture]) -> Floats:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("formats", FORMATS[1:], ids=str)
+@pytest.mark.parametrize("formats", FORMATS[1:], ids=repr)
 def test_what_is_stored_finds_itself_and_keeps_its_likeness_in_every_format(
     formats: NumberFormats, shown: list[Picture]
 ) -> None:
@@ -74,7 +74,7 @@ def test_what_is_stored_finds_itself_and_keeps_its_likeness_in_every_format(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("formats", FORMATS[1:], ids=str)
+@pytest.mark.parametrize("formats", FORMATS[1:], ids=repr)
 def test_a_match_and_the_words_that_are_found_are_much_the_same_in_every_format(
     formats: NumberFormats, shown: list[Picture]
 ) -> None:
