@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+_MEASURED_STEPS, _MEASURED_S = 10, 5.0
+"""A pace is known after so many steps and seconds: fewer say more of how the work begins than of how it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +25,20 @@ ProgressCallback = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """The callback of those who do not want to know."""
+
+
+class Pace:
+    """How fast a task goes. What comes before its first finished steps is preparation and does not count."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def per_second(self, done: int) -> float | None:
+        """Return steps a second now that so many are done, or None as long as they are too few to tell."""
+        now = time.monotonic()
+        if self._first is None:
+            if done:
+                self._first = done, now
+            return None
+        steps, seconds = done - self._first[0], now - self._first[1]
+        return steps / seconds if steps >= _MEASURED_STEPS and seconds >= _MEASURED_S else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +76,27 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     shown = README.partition("<!-- demo output: begin -->")[2].partition("<!-- demo output: end -->")[0]
 
     assert "$ pixsearch query 'a cat'" in shown
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this system has no systemd")
+@pytest.mark.parametrize("command", ["watch", "serve"])
+def test_the_guide_s_service_is_one_that_systemd_takes(command: str, tmp_path: Path) -> None:
+    (unit,) = re.findall(r"```ini\n(.*?)```", GUIDE, flags=re.DOTALL)
+    (tmp_path / f"pixsearch@{command}.service").write_text(unit)
+    program = tmp_path / "pixsearch/.venv/bin/pixsearch"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(Path(sys.executable).with_name("pixsearch"))
+
+    verified = subprocess.run(
+        ["systemd-analyze", "--user", "verify", f"./pixsearch@{command}.service"],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (verified.returncode, verified.stderr) == (0, "")  # of a key that it does not know it only warns
 
 
 @pytest.mark.slow

@@ -256,11 +256,25 @@ def summary(report: IndexReport) -> str:
     if report.forgotten:
         parts.append(f"{report.forgotten:,} forgotten")
     parts.append(f"{report.failed:,} failed")
+    more = []
     if report.texts:
-        parts.append(f"{report.texts:,} {'text' if report.texts == 1 else 'texts'} encoded")
-    return f"{report.found:,} photos: {', '.join(parts)}"
+        more.append(f"{report.texts:,} {'text' if report.texts == 1 else 'texts'} encoded")
+    return _of_folders(report, parts, more)
 
 
 def _summary_of_survey(found: Survey) -> str:
     parts = [f"{found.to_read:,} to read", f"{found.unchanged:,} unchanged", f"{found.to_forget:,} to forget"]
-    return f"{found.found:,} photos: {', '.join(parts)}, {found.failed:,} failed"
+    return _of_folders(found, [*parts, f"{found.failed:,} failed"], [])
+
+
+def _of_folders(counts: IndexReport | Survey, found: list[str], more: list[str]) -> str:
+    """Counts of the photos that were found, unless all folders are unplugged, and of those that are kept."""
+    if counts.kept:
+        more.insert(0, f"{_photos(counts.kept)} kept")
+    if counts.found or counts.failed or not counts.kept:
+        more.insert(0, f"{_photos(counts.found)}: {', '.join(found)}")
+    return ", ".join(more)
+
+
+def _photos(count: int) -> str:
+    return f"{count:,} {'photo' if count == 1 else 'photos'}"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from threading import Event, Thread
+from typing import Any
 
 from pixsearch.printable import printable, without_passwords
-from pixsearch.progress import Progress, ProgressCallback
+from pixsearch.progress import Pace, Progress, ProgressCallback
 from pixsearch_cli.json_records import json_text
 
 _NAMED_PROBLEMS = 5
+_FIRST_LINE_S, _LINE_EVERY_S = 5.0, 60.0
 
 
 def say(message: str) -> None:
@@ -67,46 +71,71 @@ def print_table(
 
 @contextmanager
 def progress_bars() -> Iterator[ProgressCallback]:
-    """A bar for each task on stderr, gone at the end; a line a minute where stderr is no terminal."""
+    """A bar for each task on stderr, gone at the end; lines where stderr is no terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield _line_a_minute()
+        with _lines() as show:
+            yield show
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as ProgressBars
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
     with ProgressBars(*columns, console=console, transient=True) as bars:
-        tasks = {}
+        tasks, paces = dict[str, Any](), defaultdict[str, Pace](Pace)
 
         def show(progress: Progress) -> None:
             if progress.task not in tasks:
-                tasks[progress.task] = bars.add_task(progress.task, total=None)
-            description = f"{progress.task} {progress.note}".rstrip()
-            bars.update(tasks[progress.task], completed=progress.done, total=progress.total, description=description)
+                tasks[progress.task] = bars.add_task(progress.task, total=None, note="")
+            note = _note(progress, paces[progress.task])
+            bars.update(tasks[progress.task], completed=progress.done, total=progress.total, note=note)
 
         yield show
 
 
-def _line_a_minute() -> ProgressCallback:
-    started = began = last = said = time.monotonic()
-    task = ""
+@contextmanager
+def _lines() -> Iterator[ProgressCallback]:
+    """A line after a few seconds and then one a minute, for work that has not ended by then."""
+    latest: tuple[Progress, str] | None = None
+    paces = defaultdict[str, Pace](Pace)
+    began, ended = time.monotonic(), Event()
 
     def show(progress: Progress) -> None:
-        nonlocal said, began, last, task
-        now = time.monotonic()
-        if progress.task != task:
-            task, began = progress.task, last
-        last = now
-        if now - said >= 60:
-            said = now
-            total = "" if progress.total is None else f" of {progress.total:,}"
-            left = ""
-            if progress.total and progress.done:
-                minutes = (now - began) / 60 * (progress.total - progress.done) / progress.done
-                left = f", about {minutes:.0f} min left"
-            passed = (now - started) / 60
-            say(f"{passed:.0f} min: {progress.task} {progress.done:,}{total} {progress.note}".rstrip() + left)
+        nonlocal latest
+        latest = progress, _note(progress, paces[progress.task])
 
-    return show
+    def tell() -> None:
+        wait_s = _FIRST_LINE_S
+        while not ended.wait(wait_s):
+            wait_s = _LINE_EVERY_S
+            passed = _duration(time.monotonic() - began)
+            if latest is None:
+                say(f"{passed}: starting")
+                continue
+            progress, note = latest
+            total = "" if progress.total is None else f" of {progress.total:,}"
+            say(f"{passed}: {progress.task} {progress.done:,}{total} {note}".rstrip())
+
+    thread = Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield show
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _note(progress: Progress, pace: Pace) -> str:
+    """How it goes, and how long it will take where that can be told."""
+    parts = [progress.note] if progress.note else []
+    rate = pace.per_second(progress.done)
+    if rate is not None and progress.total is not None and progress.done < progress.total:
+        parts.append(f"about {_duration((progress.total - progress.done) / rate)} left")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

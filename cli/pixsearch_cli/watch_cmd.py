@@ -31,8 +31,8 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
 
     place = library_place(library)
     encoder = CheckpointEncoder(checkpoint_to_index(place, model))
-    with Library.open(place, say) as opened, progress_bars() as show:
-        keep_fresh(opened, encoder, partial(_tell, opened, set()), _tell_watching, show)
+    with Library.open(place, say) as opened:
+        keep_fresh(opened, encoder, partial(_tell, opened, set()), _tell_watching, progress_bars)
 
 
 def _tell(library: Library, told: set[Failure], report: IndexReport) -> None:

@@ -17,7 +17,7 @@ from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, New
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.model.checkpoints import is_at_hand
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
-from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.progress import Pace, Progress, ProgressCallback, silent
 from pixsearch.storage import FilePath, is_remote, to_path
 from pixsearch.vectors.faiss_package import require_faiss
 from pixsearch_indexer.changes import Counts, Gone, Outdated
@@ -150,7 +150,7 @@ def index_folders(
         writer.drop_unused_contents()
         writer.finish_switch(chosen)
         counts = asdict(run.report)
-        for name in ("offline", "texts", "described", "not_read", "switch"):
+        for name in ("kept", "offline", "texts", "described", "not_read", "switch"):
             del counts[name]
         writer.end_run(run_id, counts)
     run.report.switch = library.switch()
@@ -206,14 +206,14 @@ class _Run:
         self._wish = wish
         self._max_megapixels = max_megapixels
         self._load_files = load_files
-        self._began_at = time.monotonic()
+        self._pace = Pace()
 
     def look_at(self, folder: bytes, new_rules: Callable[[ScanRules], ScanRules]) -> _FolderWork:
         """Scan a folder and count what changed since the library last saw it."""
         root_id, root = self._writer.root_of(folder)
         rules = new_rules(self._library.roots()[root])
         scan, before = Scan(folder, root, rules), self.report.found
-        counts, changed, gone, offline = survey_folder(
+        counts, changed, gone, kept = survey_folder(
             self._library,
             scan,
             lambda found: self._on_progress(Progress("scanning", before + found)),
@@ -222,9 +222,10 @@ class _Run:
         if self._wish.asked:
             return _FolderWork(root_id, scan, 0, 0)
         self._writer.set_rules(root_id, rules)
-        self._writer.mark_root(folder, online=not offline and folder not in scan.unlisted)
-        if offline:
+        self._writer.mark_root(folder, online=not kept and folder not in scan.unlisted)
+        if kept:
             self.report.offline += (to_path(folder),)
+            self.report.kept += kept
             return _FolderWork(root_id, scan, 0, 0)
         self.report.found += counts.found
         self.report.unchanged += counts.unchanged
@@ -238,6 +239,8 @@ class _Run:
     def carry_out(self, work: Sequence[_FolderWork]) -> None:
         """Load, encode and commit all files that changed, and forget those that are gone."""
         done, total = 0, sum(folder.changed for folder in work)
+        if total:
+            self._on_progress(Progress("indexing", 0, total))
         for folder in work:
             if not (folder.changed or folder.gone):
                 continue
@@ -326,5 +329,14 @@ class _Run:
 
     def _note(self, done: int) -> str:
         """How it goes."""
-        rate = f"{done / max(time.monotonic() - self._began_at, 1e-3):.0f}/s"
-        return f"{rate}, {self.report.failed:,} failed" if self.report.failed else rate
+        parts = [] if (rate := self._pace.per_second(done)) is None else [_rate(rate)]
+        if self.report.failed:
+            parts.append(f"{self.report.failed:,} failed")
+        return ", ".join(parts)
+
+
+def _rate(per_second: float) -> str:
+    """In the unit that makes it 10 or more."""
+    if per_second >= 10:
+        return f"{per_second:.0f}/s"
+    return f"{60 * per_second:.0f}/min" if 60 * per_second >= 10 else f"{3600 * per_second:.0f}/h"

@@ -28,7 +28,9 @@ class IndexReport:
     """Texts that were encoded."""
     not_read: dict[str, int] = field(default_factory=dict)
     """Files that are no pictures, by suffix; without one by an empty name."""
+    kept: int = 0
+    """Photos of folders that are offline."""
     offline: tuple[FilePath, ...] = ()
-    """Folders that were not there, or without any picture where photos are known: their photos are kept."""
+    """Folders that were not there, or without any picture where photos are known."""
     switch: Switch | None = None
     """To another model, where the run could not finish it."""

@@ -21,9 +21,9 @@ class FolderSurvey(NamedTuple):
     counts: Counts
     changed: int
     gone: int
-    offline: bool
-    """Not there, or without any picture where photos are known. A drive that is unplugged often leaves an empty folder
-    behind, so emptiness is not taken for an answer."""
+    kept: int
+    """Photos that are known of a folder that is not there, or has no picture. A drive that is unplugged often leaves an
+    empty folder behind, so emptiness is not taken for an answer."""
 
 
 @dataclass(slots=True)
@@ -37,6 +37,8 @@ class Survey:
     to_forget: int = 0
     failed: int = 0
     """Failed in an earlier run, unchanged since, or not to be looked at now."""
+    kept: int = 0
+    """Photos of folders that are offline."""
     offline: tuple[FilePath, ...] = ()
     not_read: dict[str, int] = field(default_factory=dict)
     """Files that are no pictures, by suffix."""
@@ -53,8 +55,9 @@ def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Call
         root = next((root for root in roots if is_at_or_below(folder, root)), folder)
         scan = Scan(folder, root, new_rules(roots.get(root, ScanRules())))
         found = survey_folder(library, scan)
-        if found.offline:
+        if found.kept:
             total.offline += (to_path(folder),)
+            total.kept += found.kept
             continue
         total.found += found.counts.found
         total.unchanged += found.counts.unchanged
@@ -86,8 +89,8 @@ def survey_folder(
             changed += 1
         if stop():
             break
-    knows_photos = library is not None and next(library.known_photos(scan.folder), None) is not None
-    return FolderSurvey(counts, changed, gone, offline=not counts.found and knows_photos)
+    kept = 0 if library is None or counts.found else sum(map(len, library.known_photos(scan.folder)))
+    return FolderSurvey(counts, changed, gone, kept)
 
 
 def changes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,20 +34,22 @@ def watch(
     encoder: Encoder,
     on_run: Callable[[IndexReport], None],
     on_watching: Callable[[int], None] = lambda _: None,
-    on_progress: ProgressCallback = silent,
+    progress: Callable[[], AbstractContextManager[ProgressCallback]] = lambda: nullcontext(silent),
 ) -> None:
     """Bring the library up to date now, and again when a folder or text file of it changes, until Ctrl-C or SIGTERM.
 
-    `on_run` hears what each run did, `on_watching` how many folders are watched, each time they are other ones. While
-    another process writes to the library it waits. Drives that tell nobody of changes, network drives among them, need
-    WATCHFILES_FORCE_POLLING=1 in the environment.
+    `on_run` hears what each run did, `on_watching` how many folders are watched, each time they are other ones;
+    `progress` is entered for each run. While another process writes to the library it waits. Drives that tell nobody of
+    changes, network drives among them, need WATCHFILES_FORCE_POLLING=1 in the environment.
 
     Raises:
         UsageError: the library knows no folder yet.
         LibraryError: the system watches no more folders.
         ModelMismatch, Interrupted: see `index_folders`.
     """
-    on_run(index_folders(library, encoder, [], on_progress))
+    with progress() as show:
+        report = index_folders(library, encoder, [], show)
+    on_run(report)
     waiting: set[bytes] = set()
     with interruption() as wish:
         while not wish.asked:
@@ -58,7 +61,7 @@ def watch(
                 came_or_went = online ^ _online(library)
                 waiting |= came_or_went
                 waiting |= changed_texts(library)
-                if waiting and _run(library, encoder, waiting, on_run, on_progress):
+                if waiting and _run(library, encoder, waiting, on_run, progress):
                     waiting.clear()
                 if not begun:
                     begun = True
@@ -72,13 +75,15 @@ def _run(
     encoder: Encoder,
     paths: Iterable[bytes],
     on_run: Callable[[IndexReport], None],
-    on_progress: ProgressCallback,
+    progress: Callable[[], AbstractContextManager[ProgressCallback]],
 ) -> bool:
     """Bring folders and texts up to date; False where another process is writing, so that it has to be tried again."""
     try:
-        on_run(index_folders(library, encoder, [to_path(path) for path in sorted(paths)], on_progress))
+        with progress() as show:
+            report = index_folders(library, encoder, [to_path(path) for path in sorted(paths)], show)
     except LibraryBusy:
         return False
+    on_run(report)
     return True
 
 

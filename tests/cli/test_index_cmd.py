@@ -73,7 +73,20 @@ def test_a_folder_that_is_unplugged_keeps_its_photos_and_says_so(
 
     assert outcome.exit_code == 1
     assert outcome.stderr == f"pixsearch: {photos} is not there or empty; its photos stay in the library\n"
+    assert outcome.stdout == run("index", "--dry-run", photos).stdout == "4 photos kept\n"
     assert len(run("query", "red", "--json").stdout.splitlines()) == 3
+
+
+def test_photos_of_an_unplugged_drive_are_counted_beside_those_that_are_there(
+    run: Run, indexed: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more").mkdir()
+    Image.new("RGB", (8, 8), "pink").save(tmp_path / "more" / "pink.png")
+    photos.rename(tmp_path / "elsewhere")
+
+    outcome = run("index", photos, tmp_path / "more")
+
+    assert outcome.stdout == "1 photo: 1 encoded, 0 unchanged, 0 failed, 4 photos kept\n"
 
 
 def test_a_bucket_that_does_not_answer_keeps_its_photos_and_the_reason_is_told(
@@ -140,6 +153,7 @@ def test_json_is_one_object(run: Run, model: ColourRuntime, library: Path, photo
         "forgotten": 0,
         "failed": 0,
         "texts": 0,
+        "kept": 0,
         "not_read": {},
         "offline": [],
         "switch": None,
@@ -200,6 +214,7 @@ def test_a_dry_run_without_a_library_makes_none(run: Run, model: ColourRuntime, 
         "to_read": 4,
         "to_forget": 0,
         "failed": 0,
+        "kept": 0,
         "not_read": {},
         "offline": [],
     }

@@ -63,7 +63,7 @@ def test_what_comes_and_goes_is_found_without_being_asked_until_ctrl_c(
     watching.send_signal(signal.SIGINT)
 
     assert came == "2 photos: 1 encoded, 1 unchanged, 0 failed\n"
-    assert went == "1 photos: nothing encoded, 1 unchanged, 1 forgotten, 0 failed\n"
+    assert went == "1 photo: nothing encoded, 1 unchanged, 1 forgotten, 0 failed\n"
     assert watching.wait(PATIENCE_S) == 0
 
 
