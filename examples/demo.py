@@ -17,6 +17,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from pixsearch.extras import pip
+
 DEMO_FOLDER = Path(".demo")
 QUERIES = ("a cat", "a cup of coffee", "a rocket launch")
 SAMPLE_PHOTOS = {
@@ -69,7 +71,7 @@ def copy_sample_photos(folder: Path) -> None:
     for package, names in SAMPLE_PHOTOS.items():
         spec = find_spec(package)
         if spec is None or spec.origin is None:
-            sys.exit(f"{package} carries the sample photos and is not installed: pip install 'pixsearch[demo]'")
+            sys.exit(f"{package} carries the sample photos and is not installed: {pip('install', 'pixsearch[demo]')}")
         for name in names:
             shutil.copy(Path(spec.origin).parent / name, folder)
 

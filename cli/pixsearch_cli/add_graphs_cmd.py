@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pixsearch_cli.extras import require
+from pixsearch.extras import require
 
 
 def add_graphs(
@@ -18,7 +18,7 @@ def add_graphs(
 
     For example: pixsearch add-graphs my-model
     """
-    require("add-graphs", "openvino", "torch", "torchvision", "transformers")
+    require("pixsearch add-graphs", "train", "openvino", "torch", "torchvision", "transformers")
     from pixsearch.model.checkpoints import find_checkpoint
     from pixsearch.model.graphs import GRAPHS_FILE
     from pixsearch.model.tracing import add_graphs as trace

@@ -7,12 +7,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixsearch.errors import LibraryNotFound, PixsearchError, UsageError
+from pixsearch.errors import LibraryNotFound, UsageError
+from pixsearch.extras import require
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
@@ -131,8 +131,7 @@ def _loading(on: On, address: str | None) -> Iterator[dict[str, Any]]:
             raise UsageError("an address is that of a Ray cluster", "Say --on ray, or leave --address out")
         yield {}
         return
-    if find_spec("ray") is None:
-        raise PixsearchError("--on ray needs ray", "Install it with: pip install 'pixsearch[ray]'")
+    require("--on ray", "ray", "ray")
     from pixsearch_indexer.on_ray import LoadOnRay
 
     cluster = LoadOnRay(address)

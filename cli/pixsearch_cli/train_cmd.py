@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from pixsearch.extras import require
 from pixsearch.progress import silent
 from pixsearch.storage import to_path
-from pixsearch_cli.extras import require
 from pixsearch_cli.options import CheckpointOption, LibraryOption, MaxBadOption
 from pixsearch_cli.output import progress_bars, say, tell_problems
 
@@ -82,7 +82,7 @@ def train(
 
     For example: pixsearch train --data dataset.json --images pictures --out my-model
     """
-    require("train", "accelerate", "torch", "torchvision", "transformers")
+    require("pixsearch train", "train", "accelerate", "torch", "torchvision", "transformers")
     from pixsearch.model.checkpoints import CONFIG_FILE
     from pixsearch_trainer.options import TrainOptions
     from pixsearch_trainer.run.accelerator import is_main_process

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pixsearch.errors import LibraryError, PixsearchError
+from pixsearch.errors import LibraryError
+from pixsearch.extras import require
 from pixsearch.library.database import Database
 from pixsearch.library.filtering import contents_that_pass
 from pixsearch.library.filters import NO_FILTERS, Filters
@@ -110,10 +111,7 @@ class LibraryVectors:
 
 def service_at(place: str, model: LibraryModel) -> MilvusIndex:
     """Raises UsageError for what is no place of vectors; LibraryError where the server does not answer."""
-    try:
-        from pixsearch.vectors.milvus_index import MilvusIndex  # half a second, for those who have one
-    except ModuleNotFoundError as error:
-        raise PixsearchError(
-            "vectors in Milvus need pymilvus", "Install it with: pip install 'pixsearch[milvus]'"
-        ) from error
+    require("a collection in Milvus", "milvus", "pymilvus")
+    from pixsearch.vectors.milvus_index import MilvusIndex  # half a second, for those who have one
+
     return MilvusIndex(place, model.fingerprint, model.embedding_size)

@@ -12,9 +12,10 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, PixsearchError, UsageError
+from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, UsageError
+from pixsearch.extras import require
 from pixsearch.library.database import Database
 from pixsearch.library.schema import METADATA
 from pixsearch.printable import without_passwords
@@ -152,17 +153,13 @@ def _parsed(url: str) -> URL:
 
 
 def _engine(url: URL) -> Engine:
-    try:
-        engine = sqlalchemy.create_engine(
-            url,
-            isolation_level="REPEATABLE READ",
-            pool_pre_ping=True,  # the server may have been restarted since
-            connect_args={"application_name": f"pixsearch on {socket.gethostname()}, process {os.getpid()}"},
-        )
-    except (ModuleNotFoundError, NoSuchModuleError) as error:
-        raise PixsearchError(
-            "a library in PostgreSQL needs psycopg", "Install it with: pip install 'pixsearch[postgresql]'"
-        ) from error
+    require("a library in PostgreSQL", "postgresql", "psycopg")
+    engine = sqlalchemy.create_engine(
+        url,
+        isolation_level="REPEATABLE READ",
+        pool_pre_ping=True,  # the server may have been restarted since
+        connect_args={"application_name": f"pixsearch on {socket.gethostname()}, process {os.getpid()}"},
+    )
     sqlalchemy.event.listen(engine, "connect", _check_session, insert=True)  # before SQLAlchemy asks what it is
     # Many rows an INSERT, which SQLAlchemy does by itself only where it wants their ids.
     engine.dialect.use_insertmanyvalues_wo_returning = True

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixsearch.errors import CheckpointInvalid
+from pixsearch.extras import pip
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
 from pixsearch.model.config import InputShape, Stage
 from pixsearch.model.gpu_drivers import NVIDIA, may_have_gpu
@@ -53,9 +54,9 @@ def _has_torch() -> bool:
     missing = [name for name in ("torch", "torchvision", "transformers") if find_spec(name) is None]
     if missing and NVIDIA.exists():
         logging.getLogger(__name__).warning(
-            "pixsearch: the CPU is used, because the GPU needs %s. Install what is missing with: pip install %s",
+            "pixsearch: the CPU is used, because the GPU needs %s. Install what is missing with: %s",
             ", ".join(missing),
-            " ".join(missing),
+            pip("install", *missing),
         )
     return not missing
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pixsearch.errors import PixsearchError
+from pixsearch.extras import pip
 from pixsearch.model.gpu_drivers import NVIDIA
 
 
@@ -24,8 +25,8 @@ def require_faiss() -> None:
     folders = [] if spec is None else [Path(folder).parent for folder in spec.submodule_search_locations or ()]
     names = (name for folder in folders if folder.is_dir() for name in os.listdir(folder))  # noqa: PTH208  (no Paths)
     packages = {name[:9] for name in names if re.match(r"faiss_(cpu|gpu)[-_]", name)}  # also faiss-gpu-cu12
-    install = f"pip install 'pixsearch[{'gpu' if NVIDIA.exists() else 'cpu'}]'"
-    again = f"Install one again with: pip uninstall --yes faiss-cpu faiss-gpu && {install}"
+    install = pip("install", f"pixsearch[{'gpu' if NVIDIA.exists() else 'cpu'}]")
+    again = f"Install one again with: {pip('uninstall', '--yes', 'faiss-cpu', 'faiss-gpu')} && {install}"
     if len(packages) > 1:
         raise PixsearchError("faiss-cpu and faiss-gpu are both installed and overwrite each other", again)
     if spec is not None and spec.origin is None:  # what pip leaves of one when it removes the other

@@ -164,14 +164,14 @@ def test_importing_pixsearch_loads_nothing_heavy() -> None:
 
 def test_training_names_what_has_to_be_installed_first(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     there = ("torch", "torchvision")
-    monkeypatch.setattr("pixsearch_cli.extras.find_spec", lambda name: name if name in there else None)
+    monkeypatch.setattr("pixsearch.extras.find_spec", lambda name: name if name in there else None)
 
     outcome = run("train", "--dry-run")
 
     assert outcome.exit_code == 1
     assert outcome.stderr == (
         "pixsearch: pixsearch train needs accelerate, transformers. "
-        "Install what it needs with: pip install 'pixsearch[train]'\n"
+        f"Install it with: {sys.executable} -m pip install 'pixsearch[train]'\n"
     )
 
 

@@ -144,11 +144,11 @@ def test_the_page_is_served(environment: Path, home: Path, variables: dict[str, 
         assert server.wait(COMMAND_S) == 0
 
 
-def test_training_names_the_extra_that_it_needs(pixsearch: Pixsearch) -> None:
+def test_training_names_the_command_that_installs_what_it_needs(pixsearch: Pixsearch, environment: Path) -> None:
     finished = pixsearch("train", "--data", "photos")
 
     assert finished.returncode == 1
     assert finished.stderr == (
         "pixsearch: pixsearch train needs accelerate, torch, torchvision, transformers. "
-        "Install what it needs with: pip install 'pixsearch[train]'\n"
+        f"Install it with: {environment}/bin/python -m pip install 'pixsearch[train]'\n"
     )

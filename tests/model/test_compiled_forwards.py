@@ -200,7 +200,8 @@ def test_a_gpu_without_torch_is_not_used_and_that_is_said() -> None:
 
     assert finished.stdout == "CompiledForwards\n"
     assert finished.stderr == (
-        "pixsearch: the CPU is used, because the GPU needs torch. Install what is missing with: pip install torch\n"
+        "pixsearch: the CPU is used, because the GPU needs torch. "
+        f"Install what is missing with: {sys.executable} -m pip install torch\n"
     )
 
 
