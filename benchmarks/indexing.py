@@ -101,7 +101,7 @@ def _make_photo(sources: list[Path], folder: Path, number: int) -> None:
 
 def decoding_s(folder: Path) -> float:
     """Seconds that all cores need to decode the photos, scaled down, and to do nothing else."""
-    edge = PixelBertRuntime(find_checkpoint(None)).input_size
+    edge = PixelBertRuntime(find_checkpoint(None)).input_shape.input_size
     photos = sorted(folder.iterdir())
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as processes:
         began = time.perf_counter()
@@ -117,7 +117,8 @@ def _decode(edge: int, photo: Path) -> None:
 def encoding_s(count: int) -> float:
     """Seconds that the network needs for so many pictures of the size that it sees."""
     runtime = PixelBertRuntime(find_checkpoint(None))
-    noise = np.random.default_rng(0).integers(0, 256, (runtime.input_size, runtime.input_size, 3), dtype=np.uint8)
+    edge = runtime.input_shape.input_size
+    noise = np.random.default_rng(0).integers(0, 256, (edge, edge, 3), dtype=np.uint8)
     pictures = [Image.fromarray(noise)] * AT_ONCE
     runtime.encode_pictures(pictures)
     began = time.perf_counter()

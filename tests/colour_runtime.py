@@ -25,7 +25,6 @@ class ColourRuntime:
 
     name = "colours"
     embedding_size = 3
-    input_size = 8
     input_shape = InputShape(8, 8, "squash")
 
     def __init__(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pixsearch.decoding import DecodeLimits
+from pixsearch.search.runtime import Encoder
 from pixsearch_indexer.decoders import Loaded, ToLoad, load
-from pixsearch_indexer.encoder import Encoder
 
 
 def load_in_this_process(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:

@@ -1,4 +1,4 @@
-"""What `--json` prints, as docs/guide.md has it; the HTTP API answers with the same."""
+"""What `--json` prints, as docs/guide.md has it. The HTTP API answers with the same."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict  # pydantic does not take that of typing before Python 3.12
 
 from pixsearch.printable import without_passwords
 
@@ -18,28 +21,84 @@ if TYPE_CHECKING:
     from pixsearch.search.explain import Explanation
 
 
-def path_text(value: object) -> str:
-    """For what `json.dumps` does not know: a path as a string, with lone surrogates for what is no UTF-8 in it.
+class MetadataRecord(TypedDict):
+    """What is known about a picture, by the names that `pixsearch.library.records.Metadata` has for it."""
+
+    width: int
+    height: int
+    taken_at: str | None
+    """In ISO 8601, with a zone only where the file names one."""
+    date_kind: str | None
+    """taken, edited or guessed: what taken_at is the time of."""
+    camera: str | None
+    latitude: float | None
+    longitude: float | None
+    title: str | None
+    caption: str | None
+    keywords: list[str]
+    people: list[str]
+    rating: int | None
+    """From 1 to 5 stars, or -1 for a photo that was rejected."""
+    location: str | None
+    """Where it was taken, in words."""
+
+
+class HitRecord(MetadataRecord):
+    """A picture that was found: what `pixsearch query --json` prints, by the names that `pixsearch.Hit` has for it."""
+
+    id: int
+    """Shared by the picture's copies, never given to another."""
+    path: str
+    rank: int
+    similarity: float
+    """Cosine of the embeddings of query and picture."""
+    similarity_rank: int
+    match: float | None
+    """ITM logit; null where the joint stream did not read the pair."""
+    probability: float | None
+    """That a person would say that the photo shows what was asked; null without a calibration."""
+    likely: bool | None
+    """Whether that is 0.5 or more. Hits that are not likely come last."""
+    copies: list[str]
+    similar: list[str]
+
+
+class ExplanationRecord(TypedDict):
+    """Where in a picture each word is looked for: what `pixsearch explain --json` prints."""
+
+    match: float
+    probability: float | None
+    words: list[str]
+    attention: list[list[list[float]]]
+    """For each word rows of the pixel grid."""
+
+
+def _plain(value: object) -> object:
+    """For what `json.dumps` does not know. A path is a string, with lone surrogates for what is no UTF-8 in it.
 
     It is read as UTF-8 whatever the locale: JSON goes to programs.
 
-    Raises TypeError for anything but a path.
+    Raises TypeError for anything but a path, a time and an array of numpy.
     """
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
     if isinstance(value, Path):
         return os.fsencode(value).decode(errors="surrogateescape")
     from upath import UPath  # only now: for those who have photos in object storage
 
     if isinstance(value, UPath):
         return str(value)
-    raise TypeError(f"{type(value).__name__} is nothing that JSON has")
+    raise TypeError(f"{type(value).__name__} cannot be serialised to JSON")
 
 
 def json_text(record: object, separators: tuple[str, str] | None = None) -> str:
     """Return a record as JSON, in ASCII; a number that is not finite, which JSON has not, is null."""
     try:
-        return json.dumps(record, default=path_text, allow_nan=False, separators=separators)
+        return json.dumps(record, default=_plain, allow_nan=False, separators=separators)
     except ValueError:
-        return json.dumps(_finite(record), default=path_text, separators=separators)
+        return json.dumps(_finite(record), default=_plain, separators=separators)
 
 
 def _finite(value: object) -> object:
@@ -51,19 +110,9 @@ def _finite(value: object) -> object:
 
 
 def hit_record(hit: Hit) -> dict[str, object]:
-    return {
-        "rank": hit.rank,
-        "id": hit.id,
-        "path": hit.path,
-        "similarity": hit.similarity,
-        "similarity_rank": hit.similarity_rank,
-        "match": hit.match,
-        "probability": hit.probability,
-        "likely": hit.likely,
-        "copies": hit.copies,
-        "similar": hit.similar,
-        **metadata_record(hit.metadata),
-    }
+    """See `HitRecord`."""
+    metadata = metadata_record(hit.metadata)
+    return {name: getattr(hit, name) for name in HitRecord.__annotations__ if name not in metadata} | metadata
 
 
 def text_hit_record(hit: TextHit) -> dict[str, object]:
@@ -71,30 +120,13 @@ def text_hit_record(hit: TextHit) -> dict[str, object]:
 
 
 def metadata_record(metadata: Metadata) -> dict[str, object]:
-    return {
-        "width": metadata.width,
-        "height": metadata.height,
-        "taken_at": None if metadata.taken_at is None else metadata.taken_at.isoformat(),
-        "date_kind": metadata.date_kind,
-        "camera": metadata.camera,
-        "latitude": metadata.latitude,
-        "longitude": metadata.longitude,
-        "title": metadata.title,
-        "caption": metadata.caption,
-        "keywords": metadata.keywords,
-        "people": metadata.people,
-        "rating": metadata.rating,
-        "location": metadata.location,
-    }
+    """See `MetadataRecord`."""
+    return {name: getattr(metadata, name) for name in MetadataRecord.__annotations__}
 
 
 def explanation_record(explanation: Explanation) -> dict[str, object]:
-    return {
-        "match": explanation.match,
-        "probability": explanation.probability,
-        "words": explanation.words,
-        "attention": explanation.attention.tolist(),
-    }
+    """See `ExplanationRecord`."""
+    return {name: getattr(explanation, name) for name in ExplanationRecord.__annotations__}
 
 
 def status_record(status: LibraryStatus, failures: Sequence[Failure], notes: Sequence[Note] = ()) -> dict[str, object]:

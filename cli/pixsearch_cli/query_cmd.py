@@ -18,26 +18,11 @@ from pixsearch.printable import printable
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_regular
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import DATABASE_NAME, Place, library_place
-from pixsearch.storage import to_path
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
 from pixsearch_cli.output import say, tell_damage
-from pixsearch_cli.query_filters import (
-    AfterOption,
-    BeforeOption,
-    CameraOption,
-    FolderOption,
-    HasPlaceOption,
-    KeywordOption,
-    MaxMegapixelsOption,
-    MinMegapixelsOption,
-    NameOption,
-    NearOption,
-    OrientationOption,
-    circle,
-    date,
-)
+from pixsearch_cli.query_filters import with_filter_options
 from pixsearch_cli.query_parts import is_picture, other_parts
 from pixsearch_cli.query_results import (
     copy_hits,
@@ -66,7 +51,9 @@ class Duplicates(StrEnum):
     show = "show"
 
 
+@with_filter_options
 def query(
+    *,
     words: Annotated[
         str | None, typer.Argument(metavar="WORDS", help="What to look for; - reads it from stdin.", show_default=False)
     ] = None,
@@ -108,17 +95,7 @@ def query(
     duplicates: Annotated[
         Duplicates, typer.Option("--duplicates", help="Pictures that look the same: one line, or each its own.")
     ] = Duplicates.fold,
-    folder: FolderOption = None,
-    name: NameOption = None,
-    after: AfterOption = None,
-    before: BeforeOption = None,
-    camera: CameraOption = None,
-    keyword: KeywordOption = None,
-    orientation: OrientationOption = None,
-    min_megapixels: MinMegapixelsOption = None,
-    max_megapixels: MaxMegapixelsOption = None,
-    has_place: HasPlaceOption = False,
-    near: NearOption = None,
+    filters: Filters,
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Fetch pictures that are given by their address.")
     ] = False,
@@ -156,19 +133,6 @@ def query(
     if words is not None and image is None and is_picture(words):
         say(f"{words} is a picture; asking by it, as with --image")
         words, image = None, words
-    filters = Filters(
-        folders=tuple(map(to_path, folder or ())),
-        name=name,
-        after=date(after),
-        before=date(before),
-        camera=camera,
-        keywords=tuple(keyword or ()),
-        orientation=None if orientation is None else orientation.value,
-        min_megapixels=min_megapixels,
-        max_megapixels=max_megapixels,
-        has_place=has_place,
-        near=circle(near),
-    )
     others = other_parts(image, plus or [], minus or [], allow_network)
     asked = [
         (

@@ -1,16 +1,22 @@
-"""The options that say which photos a query may find at all."""
+"""The filters of a query: the one list from which the command, the API and the page have theirs."""
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from functools import wraps
+from types import GenericAlias
+from typing import Annotated, Any
 
 import typer
 
 from pixsearch.errors import UsageError
-from pixsearch.library.filters import Circle
+from pixsearch.library.filters import Circle, Filters
+from pixsearch.storage import to_path
 
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?)?)?)?")
 
@@ -21,29 +27,87 @@ class Orientation(StrEnum):
     square = "square"
 
 
-FolderOption = Annotated[
-    list[str] | None, typer.Option("--folder", metavar="DIR", help="Only in this folder; may be given again.")
-]
-NameOption = Annotated[str | None, typer.Option("--name", metavar="GLOB", help='Only files so called, as in "IMG_*".')]
-AfterOption = Annotated[
-    str | None,
-    typer.Option("--after", metavar="DATE", help="Only taken then or later: 2021, 2021-03 or 2021-03-15T18:30."),
-]
-BeforeOption = Annotated[str | None, typer.Option("--before", metavar="DATE", help="Only taken before that began.")]
-CameraOption = Annotated[
-    str | None, typer.Option("--camera", metavar="TEXT", help="Only by a camera with this in its name.")
-]
-KeywordOption = Annotated[
-    list[str] | None, typer.Option("--keyword", metavar="WORD", help="Only with this keyword; may be given again.")
-]
-OrientationOption = Annotated[Orientation | None, typer.Option("--orientation", help="Only of this shape.")]
-MinMegapixelsOption = Annotated[float | None, typer.Option("--min-megapixels", metavar="N", help="Only so large.")]
-MaxMegapixelsOption = Annotated[float | None, typer.Option("--max-megapixels", metavar="N", help="Only so small.")]
-HasPlaceOption = Annotated[bool, typer.Option("--has-place", help="Only those that say where they were taken.")]
-NearOption = Annotated[
-    str | None,
-    typer.Option("--near", metavar="LAT,LON,KM", help="Only so near to a place, in degrees north and east, and km."),
-]
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """How a filter is given by people and programs."""
+
+    type: type | GenericAlias
+    """Of its value; None, or an empty list, is no filter."""
+    help: str
+    chip: str
+    """How the page says it, with the value for {}."""
+    metavar: str | None = None
+    example: str | None = None
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it may be given more than once."""
+        return isinstance(self.type, GenericAlias)
+
+
+FILTERS: Mapping[str, Filter] = {
+    "folder": Filter(list[str], "Only in this folder; may be given again.", "in {}", "DIR"),
+    "name": Filter(str, 'Only files so called, as in "IMG_*".', "name {}", "GLOB", "IMG_20*"),
+    "after": Filter(str, "Only taken then or later: 2021, 2021-03 or 2021-03-15T18:30.", "from {}", "DATE", "2021-03"),
+    "before": Filter(str, "Only taken before that began.", "before {}", "DATE", "2021-06-15"),
+    "camera": Filter(str, "Only by a camera with this in its name.", "camera {}", "TEXT", "canon"),
+    "keyword": Filter(list[str], "Only with this keyword; may be given again.", "keyword {}", "WORD"),
+    "orientation": Filter(Orientation, "Only of this shape.", "{}"),
+    "min_megapixels": Filter(float, "Only so large.", "from {} megapixels", "N"),
+    "max_megapixels": Filter(float, "Only so small.", "up to {} megapixels", "N"),
+    "has_place": Filter(bool, "Only those that say where they were taken.", "says where"),
+    "near": Filter(
+        str, "Only so near to a place, in degrees north and east, and km.", "near {}", "LAT,LON,KM", "48.86,2.35,10"
+    ),
+}
+
+
+def filters_of(values: Mapping[str, Any]) -> Filters:
+    """The filters that values by name ask for. Raises UsageError."""
+    return Filters(
+        folders=tuple(map(to_path, values["folder"] or ())),
+        name=values["name"],
+        after=date(values["after"]),
+        before=date(values["before"]),
+        camera=values["camera"],
+        keywords=tuple(values["keyword"] or ()),
+        orientation=values["orientation"],
+        min_megapixels=values["min_megapixels"],
+        max_megapixels=values["max_megapixels"],
+        has_place=values["has_place"],
+        near=circle(values["near"]),
+    )
+
+
+def with_filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that has an option for each filter where `command` takes `filters`."""
+
+    @wraps(command)
+    def with_options(**values: object) -> None:
+        filters = filters_of({name: values.pop(name) for name in FILTERS})
+        command(**values, filters=filters)
+
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        parameters += _options() if parameter.name == "filters" else [parameter]
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return with_options
+
+
+def _options() -> list[inspect.Parameter]:
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if one.type is bool else None,
+            annotation=Annotated[
+                one.type if one.type is bool else one.type | None,
+                typer.Option(f"--{name.replace('_', '-')}", metavar=one.metavar, help=one.help),
+            ],
+        )
+        for name, one in FILTERS.items()
+    ]
 
 
 def date(text: str | None) -> datetime | None:

@@ -1,17 +1,18 @@
-"""What the indexer needs of a model."""
+"""Pictures as features, by the model in a checkpoint's folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pixsearch.library.records import NewContent
 from pixsearch.model.checkpoints import CONFIG_FILE, checkpoint_name, fingerprint
-from pixsearch.model.config import InputShape, PixelBertConfig
+from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.gpu_drivers import may_have_gpu
 from pixsearch.model.graphs import load_graphs
+from pixsearch.search.runtime import Encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,33 +20,6 @@ if TYPE_CHECKING:
 
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_indexer.load import DecodedPicture
-
-
-class Encoder(Protocol):
-    """Turns pictures into features; `pixsearch.model.runtime.PixelBertRuntime` is one."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def embedding_size(self) -> int: ...
-
-    @property
-    def input_shape(self) -> InputShape:
-        """What size the network sees pictures in: they are brought to it where they are decoded."""
-
-    def prepare_for_pictures(self) -> None:
-        """Begin to load what encoding needs, while the first pictures are decoded."""
-
-    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
-        """Encode pictures [rows, columns, 3] of that size: embeddings [n, embedding_size], L2-normalised, and the
-        packed pixel grid of each."""
-
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """[n, embedding_size], L2-normalised."""
 
 
 NO_EMBEDDING = "the model made no usable embedding of it"

@@ -27,8 +27,9 @@ from pixsearch.decoding import DecodeLimits
 from pixsearch.errors import PixsearchError
 from pixsearch.library.database import in_chunks
 from pixsearch.library.records import FailedFile
+from pixsearch.search.runtime import Encoder
 from pixsearch_indexer.decoders import Loaded, ToLoad, load_ahead, loading_pool
-from pixsearch_indexer.encoder import NO_EMBEDDING, Encoder, encode_pictures
+from pixsearch_indexer.encoder import NO_EMBEDDING, encode_pictures
 from pixsearch_indexer.load import LoadedFile
 
 FILES_A_BATCH = 32

@@ -18,10 +18,11 @@ from pixsearch.library.writer import LibraryWriter
 from pixsearch.model.checkpoints import is_at_hand
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
 from pixsearch.progress import Pace, Progress, ProgressCallback, silent
+from pixsearch.search.runtime import Encoder
 from pixsearch.storage import FilePath, is_remote, to_path
 from pixsearch.vectors.faiss_package import require_faiss
 from pixsearch_indexer.changes import Counts, Gone, Outdated
-from pixsearch_indexer.encoder import NO_EMBEDDING, CheckpointEncoder, Encoder, encode_pictures
+from pixsearch_indexer.encoder import NO_EMBEDDING, CheckpointEncoder, encode_pictures
 from pixsearch_indexer.ignoring import check_patterns
 from pixsearch_indexer.metadata.sidecars import sidecars_of_stamp
 from pixsearch_indexer.report import IndexReport

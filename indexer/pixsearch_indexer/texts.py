@@ -13,8 +13,8 @@ from pixsearch.library.schema import LOOK_AGAIN
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_regular
+from pixsearch.search.runtime import Encoder
 from pixsearch.storage import FilePath, stamp_of
-from pixsearch_indexer.encoder import Encoder
 
 SUFFIX = ".txt"
 _ENCODE_AT_ONCE = 64

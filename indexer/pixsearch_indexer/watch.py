@@ -15,8 +15,8 @@ from pixsearch.interruption import interruption
 from pixsearch.library.library import Library
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.progress import ProgressCallback, silent
+from pixsearch.search.runtime import Encoder
 from pixsearch.storage import to_path
-from pixsearch_indexer.encoder import Encoder
 from pixsearch_indexer.pipeline import index_folders
 from pixsearch_indexer.report import IndexReport
 from pixsearch_indexer.texts import changed_texts

@@ -93,11 +93,6 @@ class PixelBertRuntime:
         return self._config.embedding_size
 
     @property
-    def input_size(self) -> int:
-        """Edge in pixels of the square that the CNN sees."""
-        return self._config.input_size
-
-    @property
     def input_shape(self) -> InputShape:
         """What size the CNN sees a picture in."""
         return self._config.input_shape

@@ -236,7 +236,7 @@ class SearchEngine:
             raise PictureError(f"the library has no picture {part.source}", "It may have gone; search again")
         name = "the picture" if isinstance(part.source, bytes) else part.source
         try:
-            picture = open_picture(part.source, min_edge=self._runtime.input_size)
+            picture = open_picture(part.source, min_edge=self._runtime.input_shape.input_size)
         except PictureError as error:
             raise PictureError(f"{name}: {error.message}", error.hint) from error
         embeddings, grids = self._runtime.encode_pictures([picture])

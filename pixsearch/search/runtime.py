@@ -1,22 +1,23 @@
-"""What a search needs of a model."""
+"""What indexing and searching need of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+if TYPE_CHECKING:  # a run that finds nothing new needs none of it
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
 
-from pixsearch.model.config import Stage
-from pixsearch.model.late_scores import ReadText
+    from pixsearch.model.config import InputShape, Stage
+    from pixsearch.model.late_scores import ReadText
 
-Floats = NDArray[np.float32]
+Floats: TypeAlias = "NDArray[np.float32]"
 
 
-class Runtime(Protocol):
-    """What the engine needs of a model; `pixsearch.model.runtime.PixelBertRuntime` is one."""
+class Encoder(Protocol):
+    """Turns pictures and texts into features, which is all that indexing needs."""
 
     @property
     def name(self) -> str: ...
@@ -25,7 +26,25 @@ class Runtime(Protocol):
     def fingerprint(self) -> str: ...
 
     @property
-    def input_size(self) -> int: ...
+    def embedding_size(self) -> int: ...
+
+    @property
+    def input_shape(self) -> InputShape:
+        """What size the network sees pictures in: they are brought to it where they are decoded."""
+
+    def prepare_for_pictures(self) -> None:
+        """Begin to load what encoding needs, while the first pictures are decoded."""
+
+    def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
+        """Encode pictures [rows, columns, 3] of that size: embeddings [n, embedding_size], L2-normalised, and the
+        packed pixel grid of each."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Floats:
+        """[n, embedding_size], L2-normalised."""
+
+
+class Runtime(Encoder, Protocol):
+    """All that searching needs besides; `pixsearch.model.runtime.PixelBertRuntime` is one."""
 
     @property
     def default_order(self) -> Literal["match", "similarity"]: ...

@@ -23,7 +23,7 @@ def test_an_indexed_photo_has_the_features_of_a_query_by_the_same_photo(tmp_path
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(noise_bytes("JPEG", (640, 480)))
     runtime, encoder = PixelBertRuntime(checkpoint), CheckpointEncoder(checkpoint)
-    expected, expected_grids = runtime.encode_pictures([open_picture(photo, min_edge=runtime.input_size)])
+    expected, expected_grids = runtime.encode_pictures([open_picture(photo, min_edge=runtime.input_shape.input_size)])
 
     encoder.prepare_for_pictures()
     loaded = load_file(os.fsencode(photo), stamp_of(photo), True, encoder.input_shape, 300)

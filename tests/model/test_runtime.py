@@ -50,7 +50,7 @@ def runtime(speaking: Path) -> PixelBertRuntime:
 def test_it_says_which_model_it_runs(runtime: PixelBertRuntime, speaking: Path) -> None:
     assert runtime.fingerprint == fingerprint(speaking)
     assert runtime.name == str(speaking)
-    assert (runtime.embedding_size, runtime.input_size) == (16, 64)
+    assert (runtime.embedding_size, runtime.input_shape.input_size) == (16, 64)
     assert runtime.default_order == "match"
 
 

@@ -1,49 +1,19 @@
-"""What the API answers with, for its OpenAPI document. The records themselves are those of `--json`."""
+"""What the API answers with, for its OpenAPI document, beside the records of `--json`."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, with_config
 
+from pixsearch_cli.json_records import ExplanationRecord, HitRecord, MetadataRecord
 
-class PictureFacts(BaseModel):
-    """What a picture's file says about it."""
-
-    width: int
-    height: int
-    taken_at: str | None = Field(examples=["2021-04-03T14:05:00"])
-    date_kind: str | None = Field(description="taken, edited or guessed: what taken_at is the time of.")
-    camera: str | None
-    latitude: float | None
-    longitude: float | None
-    title: str | None
-    caption: str | None
-    keywords: list[str]
-    people: list[str]
-    rating: int | None
-    location: str | None
-
-
-class HitAnswer(PictureFacts):
-    """A picture that was found: what `pixsearch query --json` prints."""
-
-    rank: int
-    id: int = Field(description="Shared by the picture's copies, never given to another.")
-    path: str
-    similarity: float = Field(description="Cosine of the embeddings of query and picture.")
-    similarity_rank: int
-    match: float | None = Field(description="ITM logit; null where the joint stream did not read the pair.")
-    probability: float | None = Field(
-        description="That a person would say that the photo shows what was asked; null without a calibration."
-    )
-    likely: bool | None = Field(description="Whether that is 0.5 or more. Hits that are not likely come last.")
-    copies: list[str]
-    similar: list[str]
+for _record in (HitRecord, ExplanationRecord):
+    with_config(use_attribute_docstrings=True)(_record)
 
 
 class SearchAnswer(BaseModel):
     """The hits, best first."""
 
-    hits: list[HitAnswer]
+    hits: list[HitRecord]
     unknown_words: list[str] = Field(description="Words of the query that the model was never taught.")
     damaged: int = Field(description="Rows of the library that are damaged and were left out; see pixsearch repair.")
     uploads: list[str] = Field(description="Names of the pictures that were sent, for `like` in later searches.")
@@ -86,25 +56,17 @@ class SearchAnswer(BaseModel):
     )
 
 
-class PhotoAnswer(PictureFacts):
+class PhotoAnswer(MetadataRecord):
     """A picture of the library."""
 
     id: int
     path: str
     copies: list[str]
-    format: str = Field(examples=["JPEG"])
+    format: str
     size_bytes: int
     lens: str | None
-    share_decoded: float = Field(description="Of its rows; less than 1 for a file that is cut short.")
-
-
-class ExplanationAnswer(BaseModel):
-    """Where in a picture each word is looked for: what `pixsearch explain --json` prints."""
-
-    match: float
-    probability: float | None
-    words: list[str]
-    attention: list[list[list[float]]] = Field(description="For each word rows of the pixel grid.")
+    share_decoded: float
+    """Of its rows; less than 1 for a file that is cut short."""
 
 
 class HealthAnswer(BaseModel):

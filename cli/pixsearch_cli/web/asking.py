@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
-from pixsearch import Filters, Picture, Query, Words
+from pixsearch import Picture, Query, Words
 from pixsearch.search.query import DEFAULT_CANDIDATES
-from pixsearch.storage import to_path
-from pixsearch_cli.query_filters import circle, date
+from pixsearch_cli.query_filters import FILTERS, Filter, filters_of
 from pixsearch_cli.query_parts import split_weight
 
 MOST_RERANKED = 256
@@ -27,7 +26,25 @@ Operands = Annotated[list[Operand], Field(max_length=8)]
 LikeOperands = Annotated[list[LikeOperand], Field(max_length=8)]
 
 
-class SearchRequest(BaseModel):
+def _field(one: Filter) -> tuple[object, object]:
+    """The type and the field of a filter, with limits."""
+    about: dict[str, Any] = {"description": one.help, "examples": None if one.example is None else [one.example]}
+    if one.is_list:
+        return list[Name], Field([], max_length=16, **about)
+    if one.type is bool:
+        return bool, Field(False, **about)
+    if one.type is float:
+        return float | None, Field(None, ge=0, allow_inf_nan=False, **about)
+    return (Name if one.type is str else one.type) | None, Field(None, **about)
+
+
+if TYPE_CHECKING:
+    _Filtered = BaseModel
+else:
+    _Filtered = create_model("_Filtered", **{name: _field(one) for name, one in FILTERS.items()})
+
+
+class SearchRequest(_Filtered):
     """What to look for: the options of `pixsearch query`, with pictures by id."""
 
     model_config = ConfigDict(extra="forbid")
@@ -39,17 +56,6 @@ class SearchRequest(BaseModel):
         [], description="Pictures to look for others like them, as `[WEIGHT:]ID`: of a hit, or of an upload."
     )
     unlike: LikeOperands = Field([], description="Pictures that it shall not be like.")
-    folder: Annotated[list[Name], Field(max_length=16)] = Field([], description="Only photos below one of these.")
-    name: Name | None = Field(None, description="Only photos whose file is called so.", examples=["IMG_20*"])
-    after: Name | None = Field(None, description="Only photos taken then or later.", examples=["2021-03"])
-    before: Name | None = Field(None, description="Only photos taken before that began.", examples=["2021-06-15"])
-    camera: Name | None = Field(None, description="Only by a camera with this in its name.", examples=["canon"])
-    keyword: Annotated[list[Name], Field(max_length=16)] = Field([], description="Only with all these keywords.")
-    orientation: Literal["landscape", "portrait", "square"] | None = None
-    min_megapixels: float | None = Field(None, ge=0, allow_inf_nan=False)
-    max_megapixels: float | None = Field(None, ge=0, allow_inf_nan=False)
-    has_place: bool = Field(False, description="Only photos that say where they were taken.")
-    near: Name | None = Field(None, description="Only so near to a place: LAT,LON,KM.", examples=["48.86,2.35,10"])
     k: int = Field(10, ge=1, le=MOST_HITS, description="How many hits.")
     candidates: int = Field(
         DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="How many photos the joint stream reads."
@@ -86,19 +92,7 @@ class SearchRequest(BaseModel):
                 *(picture(operand, -1.0) for operand in self.unlike),
                 *(words(operand, -1.0) for operand in self.minus),
             ),
-            filters=Filters(
-                folders=tuple(map(to_path, self.folder)),
-                name=self.name,
-                after=date(self.after),
-                before=date(self.before),
-                camera=self.camera,
-                keywords=tuple(self.keyword),
-                orientation=self.orientation,
-                min_megapixels=self.min_megapixels,
-                max_megapixels=self.max_megapixels,
-                has_place=self.has_place,
-                near=circle(self.near),
-            ),
+            filters=filters_of(self.model_dump()),
             candidates=self.candidates,
             rerank=self.rerank,
             threshold=self.threshold,

@@ -12,6 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pixsearch.library.records import Failure, LibraryStatus
 from pixsearch.storage import FilePath, to_path
 from pixsearch_cli.index_cmd import unfinished
+from pixsearch_cli.json_records import json_text
+from pixsearch_cli.query_filters import FILTERS
 from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
 from pixsearch_cli.web.site import SiteOfApp
@@ -44,6 +46,7 @@ async def search(request: Request, site: SiteOfApp) -> Response:
         pictures=pictures,
         roots=[_shown(to_path(root)) for root in roots],
         most_hits=MOST_HITS,
+        filters=json_text([(name, one.is_list, one.chip) for name, one in FILTERS.items()]),
     )
 
 

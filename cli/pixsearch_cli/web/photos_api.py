@@ -17,8 +17,8 @@ from pixsearch.library.photo_files import open_first
 from pixsearch.library.records import StoredPicture
 from pixsearch.regular_files import path_of
 from pixsearch.search.explain import Explanation
-from pixsearch_cli.json_records import explanation_record, metadata_record
-from pixsearch_cli.web.answers import ExplanationAnswer, PhotoAnswer
+from pixsearch_cli.json_records import ExplanationRecord, explanation_record, metadata_record
+from pixsearch_cli.web.answers import PhotoAnswer
 from pixsearch_cli.web.problems import AsciiJson
 from pixsearch_cli.web.search_api import PROBLEMS
 from pixsearch_cli.web.site import Site, SiteOfApp
@@ -102,7 +102,7 @@ async def image(request: Request, site: SiteOfApp, id: Id) -> Response:
     return _OpenFile(file, media_type=media_type, filename=name, content_disposition_type="inline", headers=headers)
 
 
-@router.get("/photos/{id}/explain", response_model=ExplanationAnswer)
+@router.get("/photos/{id}/explain", response_model=ExplanationRecord)
 async def explain(
     request: Request,
     site: SiteOfApp,

@@ -58,7 +58,7 @@ class WarmEngine:
     @property
     def input_size(self) -> int:
         """Edge in pixels of what the model is shown; 1 before there is one."""
-        return 1 if self._runtime is None else self._runtime.input_size
+        return 1 if self._runtime is None else self._runtime.input_shape.input_size
 
     def _current_library(self) -> Library:
         if self._file is None or self._database_file() != self._file:

@@ -53,7 +53,9 @@ def encode(
             DatasetError.
     """
     readable, embeddings, grids = list[CaptionedPicture](), list[Floats](), list[bytes]()
-    decoded = zip(pictures, _decode([picture.file for picture in pictures], runtime.input_size), strict=True)
+    decoded = zip(
+        pictures, _decode([picture.file for picture in pictures], runtime.input_shape.input_size), strict=True
+    )
     for done in range(0, len(pictures), _PICTURES_AT_ONCE):
         images = []
         for picture, image in islice(decoded, _PICTURES_AT_ONCE):

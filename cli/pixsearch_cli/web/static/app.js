@@ -138,9 +138,10 @@ function tellQuery(query) {
   box.value = query.get("q") ?? "";
   document.title = box.value ? `${box.value} - pixsearch` : "pixsearch";
   document.getElementById("chips").replaceChildren(...parts(query).map((part) => chip(query, part)));
-  for (const name of ["after", "before", "camera", "orientation"]) narrowing.elements[name].value = query.get(name) ?? "";
-  narrowing.elements.has_place.checked = query.has("has_place");
-  narrowing.elements.duplicates.checked = query.get("duplicates") === "show";
+  for (const element of singles()) {
+    if (element.type === "checkbox") element.checked = query.get(element.name) === element.value;
+    else element.value = query.get(element.name) ?? "";
+  }
 }
 
 function chip(query, { name, value, label }) {
@@ -239,6 +240,11 @@ narrowButton.addEventListener("click", () => {
   if (!narrowing.hidden) narrowing.elements.plus.focus();
 });
 
+/** The fields of the form whose parts of the query may be given once. */
+function singles() {
+  return [...narrowing.elements].filter(({ name }) => name && !LISTS.includes(name));
+}
+
 function setNarrowing(open) {
   narrowing.hidden = !open;
   narrowButton.setAttribute("aria-expanded", String(open));
@@ -248,14 +254,12 @@ narrowing.addEventListener("submit", (event) => {
   event.preventDefault();
   let query = current();
   const given = new FormData(narrowing);
-  for (const name of ["plus", "minus", "folder", "keyword"]) {
-    const value = given.get(name).trim();
-    if (value) query = withPart(query, name, value);
-    narrowing.elements[name].value = "";
+  for (const element of [...narrowing.elements].filter(({ name }) => LISTS.includes(name))) {
+    const value = element.value.trim();
+    if (value) query = withPart(query, element.name, value);
+    element.value = "";
   }
-  for (const name of ["after", "before", "camera", "orientation", "has_place", "duplicates"]) {
-    query = withPart(query, name, (given.get(name) ?? "").trim());
-  }
+  for (const { name } of singles()) query = withPart(query, name, (given.get(name) ?? "").trim());
   setNarrowing(false);
   narrowButton.focus();
   go(query);

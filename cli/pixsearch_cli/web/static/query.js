@@ -1,8 +1,11 @@
 // The query as the address bar holds it, under the names that the API has for its parts.
 
-const LISTS = ["plus", "minus", "like", "unlike", "folder", "keyword"];
-const SINGLES = ["name", "after", "before", "camera", "orientation", "min_megapixels", "max_megapixels", "has_place", "near", "duplicates"];
-const ASKING = ["q", "plus", "minus", "like", "unlike"];
+// [name, whether it may be given more than once, how a chip says it], from the server.
+const FILTERS = JSON.parse(document.querySelector("main").dataset.filters);
+const ASKING = ["plus", "minus", "like", "unlike"];
+export const LISTS = [...ASKING, ...FILTERS.filter(([, isList]) => isList).map(([name]) => name)];
+const SINGLES = [...FILTERS.filter(([, isList]) => !isList).map(([name]) => name), "duplicates"];
+const CHIPS = new Map(FILTERS.map(([name, , chip]) => [name, chip]));
 
 /** What the address bar asks for; empty parts are left out. */
 export function current() {
@@ -15,7 +18,7 @@ export function current() {
 
 /** Whether there is anything to look for. */
 export function asks(query) {
-  return ASKING.some((name) => query.has(name));
+  return ["q", ...ASKING].some((name) => query.has(name));
 }
 
 /** The words that a photo is re-ranked and explained by; empty where it is looked for by pictures alone. */
@@ -64,13 +67,7 @@ function label(name, value) {
     case "minus": return `− ${value}`;
     case "like": return "like";
     case "unlike": return "not like";
-    case "folder": return `in ${value}`;
-    case "after": return `from ${value}`;
-    case "before": return `before ${value}`;
-    case "has_place": return "says where";
     case "duplicates": return value === "show" ? "duplicates too" : "duplicates folded";
-    case "min_megapixels": return `from ${value} megapixels`;
-    case "max_megapixels": return `up to ${value} megapixels`;
-    default: return `${name} ${value}`;
+    default: return CHIPS.get(name).replace("{}", value);
   }
 }
