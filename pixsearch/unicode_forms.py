@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+
+_ACCENTS = re.compile("[\u0300-\u036f]")
 
 
 def composed(text: str) -> str:
@@ -13,3 +16,13 @@ def composed(text: str) -> str:
 def folded(text: str) -> str:
     """Return a text for comparisons that make no difference between upper and lower case."""
     return composed(composed(text).casefold())
+
+
+def unaccented(text: str) -> str:
+    """Return a text for comparisons that make no difference of case, accents, or full and half width either.
+
+    Marks that make another letter, as in Japanese or Hindi, stay: only those of Latin, Greek and Cyrillic letters go.
+    """
+    if text.isascii():
+        return text.casefold()
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFKD", text).casefold()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pixsearch.durable import write_output
 from pixsearch.errors import PictureError
 from pixsearch.search.hits import percent
-from pixsearch_cli.query_results import StoredPictures, bytes_of_hit
+from pixsearch_cli.query_results import StoredPictures, bytes_of_hit, similarity
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -99,15 +99,16 @@ def _item(hit: Hit, stored: StoredPictures, why: Explanation | None) -> str:
         maps = "" if why is None else _maps(why, picture)
     except PictureError as error:
         thumbnail, maps = f"<p>{html.escape(error.message)}</p>", ""
-    match = "" if hit.match is None else f"match {hit.match:.2f}, "
+    match = None if hit.match is None else f"match {hit.match:.2f}"
     if hit.probability is not None:
-        match = f"match {percent(hit.probability)}, "
+        match = f"match {percent(hit.probability)}"
+    figures = ", ".join(filter(None, [match, similarity(hit) and f"similarity {similarity(hit)}"]))
     facts = [f"{hit.metadata.taken_at:%Y-%m-%d %H:%M}"] if hit.metadata.taken_at else []
     facts += filter(None, [hit.metadata.camera, hit.metadata.title or hit.metadata.caption])
     more = "".join(f"<p class=more>also {html.escape(str(other))}</p>" for other in (*hit.copies, *hit.similar))
     return f"""<li>
 <a href="{html.escape(hit.path.as_uri())}">{thumbnail}</a>
-<p class=figures>{hit.rank}: {match}similarity {hit.similarity:.3f} ({hit.similarity_rank})</p>
+<p class=figures>{hit.rank}{": " if figures else ""}{figures}</p>
 <p>{html.escape(", ".join(facts))}</p>
 <p class=path>{html.escape(str(hit.path))}</p>
 {more}{maps}</li>

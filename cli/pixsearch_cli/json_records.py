@@ -50,9 +50,9 @@ class HitRecord(MetadataRecord):
     """Shared by the picture's copies, never given to another."""
     path: str
     rank: int
-    similarity: float
-    """Cosine of the embeddings of query and picture."""
-    similarity_rank: int
+    similarity: float | None
+    """Cosine of the embeddings of query and picture; null where nothing but filters was asked for."""
+    similarity_rank: int | None
     match: float | None
     """ITM logit; null where the joint stream did not read the pair."""
     probability: float | None

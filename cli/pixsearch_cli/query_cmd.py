@@ -46,6 +46,12 @@ class Find(StrEnum):
     texts = "texts"
 
 
+class By(StrEnum):
+    relevance = "relevance"
+    newest = "newest"
+    oldest = "oldest"
+
+
 class Duplicates(StrEnum):
     fold = "fold"
     show = "show"
@@ -95,6 +101,12 @@ def query(
     duplicates: Annotated[
         Duplicates, typer.Option("--duplicates", help="Pictures that look the same: one line, or each its own.")
     ] = Duplicates.fold,
+    sort: Annotated[
+        By, typer.Option("--sort", help="The best first, or by date what matches; without words, all by date.")
+    ] = By.relevance,
+    offset: Annotated[
+        int, typer.Option("--offset", metavar="N", min=0, help="Leave out the first N, to see more than --top-k.")
+    ] = 0,
     filters: Filters,
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Fetch pictures that are given by their address.")
@@ -124,6 +136,8 @@ def query(
 
     pixsearch query "a beach" --plus sunset.jpg --minus 0.5:people --after 2021-03 --before 2021-06
 
+    pixsearch query --person anna --after 2019 --sort oldest
+
     pixsearch query --image photo.jpg --no-pictures -0 | xargs -0 ls -l
 
     Exit code 3: nothing in this library matches; 1: a photo was not copied or opened.
@@ -144,6 +158,8 @@ def query(
                 rerank=rerank,
                 threshold=threshold,
                 duplicates=duplicates.value,
+                sort=sort.value,
+                offset=offset,
             ),
         )
         for text in _texts(words, queries)

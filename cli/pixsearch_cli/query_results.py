@@ -86,10 +86,7 @@ def print_text_hits(hits: Sequence[TextHit], as_json: bool) -> None:
             print_json(text_hit_record(hit))
         return
     headings = ["rank", "match", "similarity", "text"]
-    rows = [
-        [str(hit.rank), _match(hit), f"{hit.similarity:.3f} ({hit.similarity_rank})", f"{hit.text}  {_standing(hit)}"]
-        for hit in hits
-    ]
+    rows = [[str(hit.rank), _match(hit), similarity(hit), f"{hit.text}  {_standing(hit)}"] for hit in hits]
     print_table(headings, rows, LESS_LIKELY, first_less_likely(hits))
 
 
@@ -181,11 +178,16 @@ def _copy_to(original: OpenFile, target: Path) -> None:
 
 
 def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
-    headings = ["rank", "match", "similarity", "photo"]
-    rows = [[str(hit.rank), _match(hit), f"{hit.similarity:.3f} ({hit.similarity_rank})", _photo(hit)] for hit in hits]
-    if not any(_match(hit) for hit in hits):
-        return [headings[0], *headings[2:]], [[row[0], *row[2:]] for row in rows]
-    return headings, rows
+    """The columns that have something to say, and their rows."""
+    columns = {
+        "rank": [str(hit.rank) for hit in hits],
+        "match": [_match(hit) for hit in hits],
+        "similarity": [similarity(hit) for hit in hits],
+        "taken": [_taken(hit) for hit in hits if hit.similarity is None],
+        "photo": [_photo(hit) for hit in hits],
+    }
+    shown = {heading: cells for heading, cells in columns.items() if any(cells)}
+    return list(shown), [list(row) for row in zip(*shown.values(), strict=True)]
 
 
 def _print_pictures(hits: Sequence[Hit], stored: StoredPictures) -> None:
@@ -208,9 +210,8 @@ def _print_pictures(hits: Sequence[Hit], stored: StoredPictures) -> None:
         if index == less_likely:
             table.add_row(Text(LESS_LIKELY, style="dim"))
         figures = [f"{hit.rank}", *filter(None, [_match(hit) and f"match {_match(hit)}"])]
-        figures.append(f"similarity {hit.similarity:.3f} ({hit.similarity_rank})")
-        taken_at = hit.metadata.taken_at
-        lines = ["  ".join(figures), printable(_photo(hit)), f"{taken_at:%Y-%m-%d %H:%M}" if taken_at else ""]
+        figures += filter(None, [similarity(hit) and f"similarity {similarity(hit)}"])
+        lines = ["  ".join(figures), printable(_photo(hit)), _taken(hit)]
         try:
             small = open_picture(bytes_of_hit(hit, stored), min_edge=160)
             small.thumbnail((480, 320))
@@ -240,6 +241,16 @@ def _match(hit: Hit | TextHit) -> str:
     if hit.probability is not None:
         return percent(hit.probability)
     return "" if hit.match is None else f"{hit.match:.2f}"
+
+
+def similarity(hit: Hit | TextHit) -> str:
+    """Return it with its rank, or nothing where it has none."""
+    return "" if hit.similarity is None else f"{hit.similarity:.3f} ({hit.similarity_rank})"
+
+
+def _taken(hit: Hit) -> str:
+    taken_at = hit.metadata.taken_at
+    return f"{taken_at:%Y-%m-%d %H:%M}" if taken_at else ""
 
 
 def _photo(hit: Hit) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Row, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, func, or_, select
 
-from pixsearch.library.filters import Filters
+from pixsearch.library.filters import Circle, Filters
 from pixsearch.library.paths import below
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
 from pixsearch.library.rows import Damage, in_ranges, integers, values_of
 from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, PHOTOS
-from pixsearch.unicode_forms import folded
+from pixsearch.unicode_forms import unaccented
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius R1 (IUGG)."""
+_CLOCK = len("2021-03-01T00:00:00")
+"""Of a date as it is stored, what the clock of where it was taken says."""
 
 
 def contents_that_pass(
@@ -26,45 +29,64 @@ def contents_that_pass(
 
     A photo of which rot leaves nothing to judge passes: whoever reads it sees that it is damaged.
     """
-    return sorted(set(_passing(connection, filters, PHOTOS.c.content_id, among, damage)))
+    return sorted(set(integers(_passing(connection, filters, [PHOTOS.c.content_id], among, damage))))
+
+
+def contents_by_date(connection: Connection, filters: Filters, damage: Damage, *, newest_first: bool) -> list[int]:
+    """Ids of the contents of which a photo passes, by when that was taken, those without a date last, then by path."""
+    columns = [PHOTOS.c.content_id, known("taken_at"), PHOTOS.c.path]
+    rows: list[Any] = _passing(connection, filters, columns, None, damage)
+    # Of a damaged row anything may be what it was not.
+    sound = [row for row in rows if isinstance(row[0], int) and isinstance(row[2], bytes)]
+    dated = [row for row in sound if row[1] and isinstance(row[1], str)]
+    undated = [row for row in sound if not (row[1] and isinstance(row[1], str))]
+    dated.sort(key=itemgetter(2))
+    dated.sort(key=lambda row: row[1][:_CLOCK], reverse=newest_first)  # stable
+    undated.sort(key=itemgetter(2))
+    return list(dict.fromkeys(row[0] for row in (*dated, *undated)))
 
 
 def photos_that_pass(connection: Connection, filters: Filters, among: Sequence[int], damage: Damage) -> set[int]:
     """Ids of the photos that pass, among those of some contents."""
-    return set(_passing(connection, filters, PHOTOS.c.id, among, damage))
+    return set(integers(_passing(connection, filters, [PHOTOS.c.id], among, damage)))
 
 
 def _sql_is_enough(filters: Filters) -> bool:
+    words = filters.keywords or filters.people or filters.places
     folders = filters.folder_paths()
-    return filters.name is None and not filters.keywords and filters.near is None and all(map(bytes.isascii, folders))
+    return filters.name is None and not words and filters.near is None and all(map(bytes.isascii, folders))
 
 
 def _passing(
-    connection: Connection, filters: Filters, column: Column[int], among: Sequence[int] | None, damage: Damage
-) -> list[int]:
-    """The values of a column of the photos that pass: first what SQL can judge, then the rest."""
+    connection: Connection,
+    filters: Filters,
+    columns: Sequence[ColumnElement[Any]],
+    among: Sequence[int] | None,
+    damage: Damage,
+) -> list[Row[Any]]:
+    """Columns of the photos that pass: first what SQL can judge, then the rest."""
     conditions = list(_conditions(connection, filters, damage))
     if among is not None:
         conditions.append(PHOTOS.c.content_id.in_(among))
-    statement = select(column).select_from(PHOTOS_AND_METADATA).where(*conditions)
+    statement = select(*columns).select_from(PHOTOS_AND_METADATA).where(*conditions)
     if _sql_is_enough(filters):
-        return integers(in_ranges(connection, statement.distinct(), damage))
-    names = ("keywords", "latitude", "longitude")
-    statement = statement.add_columns(PHOTOS.c.path, *(known(name).label(name) for name in names))
-    lets_path_through = filters.path_test()
+        return in_ranges(connection, statement.distinct(), damage)
+    names = ("keywords", "people", "location", "latitude", "longitude")
+    statement = statement.add_columns(PHOTOS.c.path.label("photo_path"), *(known(name).label(name) for name in names))
+    lets_path_through, lets_words_through = filters.path_test(), _words_test(filters)
 
     def passes(row: Row[Any]) -> bool:
         try:
-            return _passes(row, filters) and lets_path_through(row.path)
+            return lets_words_through(row) and _is_near(row, filters.near) and lets_path_through(row.photo_path)
         except (AttributeError, TypeError, ValueError):  # of another kind than was stored
             return True
 
-    return integers(in_ranges(connection, statement, damage, passes))
+    return in_ranges(connection, statement, damage, passes)
 
 
 def _conditions(connection: Connection, filters: Filters, damage: Damage) -> Iterator[ColumnElement[bool]]:
     """Those that SQL can judge."""
-    taken_at = func.substr(known("taken_at"), 1, len("2021-03-01T00:00:00"))
+    taken_at = func.substr(known("taken_at"), 1, _CLOCK)
     if filters.after is not None:
         yield taken_at >= filters.after.isoformat(timespec="seconds")
     if filters.before is not None:
@@ -86,11 +108,14 @@ def _conditions(connection: Connection, filters: Filters, damage: Damage) -> Ite
     if filters.near is not None:
         degrees = math.degrees(filters.near.radius_km / EARTH_RADIUS_KM) + 1e-6
         yield known("latitude").between(filters.near.latitude - degrees, filters.near.latitude + degrees)
+    if filters.rating is not None:
+        yield known("rating") >= filters.rating
     if filters.camera is not None:
         # There are few; and what is upper and lower case SQLite knows of ASCII alone.
         cameras = [values_of(connection, table.c.camera, damage) for table in (CONTENTS, DESCRIPTIONS)]
         found = [one for one in set().union(*cameras) if isinstance(one, str)]
-        yield known("camera").in_([one for one in found if folded(filters.camera) in folded(one)])
+        words = unaccented(filters.camera).split()
+        yield known("camera").in_([one for one in found if all(word in unaccented(one) for word in words)])
     if filters.folders:
         # Of a name beyond ASCII only what stands before: that may be written in more than one way.
         beginnings = [_ascii_part(below(folder)) for folder in filters.folder_paths()]
@@ -109,16 +134,32 @@ def _behind(beginning: bytes) -> bytes:
     return beginning[:-1] + bytes([beginning[-1] + 1])
 
 
-def _passes(row: Row[*tuple[Any, ...]], filters: Filters) -> bool:
-    """Keywords and distance."""
-    if filters.keywords:
-        its_own = {folded(keyword) for keyword in row.keywords}
-        if not its_own.issuperset(map(folded, filters.keywords)):
-            return False
-    if filters.near is None:
+def _words_test(filters: Filters) -> Callable[[Row[Any]], bool]:
+    """What says of a photo's row whether each word that is asked for is in its keywords, its people or its place."""
+    keywords, people, places = (
+        [unaccented(word) for word in words] for words in (filters.keywords, filters.people, filters.places)
+    )
+
+    def test(row: Row[Any]) -> bool:
+        return (
+            _are_in(keywords, row.keywords)
+            and _are_in(people, row.people)
+            and (not places or (row.location is not None and _are_in(places, [row.location])))
+        )
+
+    return test
+
+
+def _are_in(words: Sequence[str], texts: Sequence[str]) -> bool:
+    """Whether each word is in one of the texts."""
+    if not words:
         return True
-    latitude, longitude, radius_km = filters.near
-    return distance_km(row.latitude, row.longitude, latitude, longitude) <= radius_km
+    plain = [unaccented(text) for text in texts]
+    return all(any(word in text for text in plain) for word in words)
+
+
+def _is_near(row: Row[*tuple[Any, ...]], circle: Circle | None) -> bool:
+    return circle is None or distance_km(row.latitude, row.longitude, *circle[:2]) <= circle.radius_km
 
 
 def distance_km(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.storage import FilePath, resolved_bytes
-from pixsearch.unicode_forms import composed
+from pixsearch.unicode_forms import composed, folded, unaccented
 
 
 class Circle(NamedTuple):
@@ -27,20 +27,27 @@ class Circle(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What must be true of a photo; what is not given does not matter. Raises UsageError for what cannot be asked."""
+    """What must be true of a photo; what is not given does not matter. Case, accents and width make no difference in
+    words. Raises UsageError for what no photo can be."""
 
     folders: tuple[FilePath, ...] = ()
     """It lies in one of these, at any depth."""
     name: str | None = None
-    """Its file's name is this glob, in upper or lower case."""
+    """Its file's name contains this; where this has a `*`, a `?` or a `[`, the whole name is this glob."""
     after: datetime | None = None
     """It was taken at this time or later, by the clock of where it was taken."""
     before: datetime | None = None
     """It was taken earlier than this."""
     camera: str | None = None
-    """Maker and model of the camera contain this, in upper or lower case."""
+    """Maker and model of the camera contain each of these words."""
     keywords: tuple[str, ...] = ()
-    """It has all of these, in upper or lower case."""
+    """Each is in one of its keywords."""
+    people: tuple[str, ...] = ()
+    """Each is in the name of somebody who is in it."""
+    places: tuple[str, ...] = ()
+    """Each is in the words that say where it was taken."""
+    rating: int | None = None
+    """It has so many stars or more."""
     orientation: Literal["landscape", "portrait", "square"] | None = None
     min_megapixels: float | None = None
     max_megapixels: float | None = None
@@ -57,6 +64,15 @@ class Filters:
         for bound in (self.after, self.before):
             if bound is not None and bound.tzinfo is not None:
                 raise UsageError("a date of a query has no time zone", "It is compared with the camera's own clock")
+        if self.after is not None and self.before is not None and self.before <= self.after:
+            raise UsageError(f"the range from {self.after} to {self.before} is empty", "Give the earlier date first")
+        least, most = self.min_megapixels, self.max_megapixels
+        if least is not None and most is not None and most < least:
+            raise UsageError(
+                f"the range from {least:g} to {most:g} megapixels is empty", "Give the smaller number first"
+            )
+        if self.rating is not None and not 1 <= self.rating <= 5:
+            raise UsageError(f"no photo has {self.rating} stars", "Give a rating from 1 to 5")
 
     def folder_paths(self) -> list[bytes]:
         """The folders, as the library has the paths of photos. Raises UsageError for what no folder is called."""
@@ -67,16 +83,24 @@ class Filters:
 
     def path_test(self) -> Callable[[bytes], bool]:
         """What says of a photo's path whether folder and name are as asked. Raises UsageError, as above."""
-        folders = [_composed(folder) for folder in self.folder_paths()]
-        name = None if self.name is None else re.compile(fnmatch.translate(composed(self.name)), re.IGNORECASE)
+        folders, lets_name_through = [_composed(folder) for folder in self.folder_paths()], self._name_test()
 
         def test(path: bytes) -> bool:
             path = _composed(path)
             if folders and not any(is_at_or_below(path, folder) for folder in folders):
                 return False
-            return name is None or bool(name.match(os.fsdecode(path.rpartition(b"/")[2])))
+            return lets_name_through(os.fsdecode(path.rpartition(b"/")[2]))
 
         return test
+
+    def _name_test(self) -> Callable[[str], bool]:
+        if self.name is None:
+            return lambda _: True
+        if set(self.name) & set("*?["):
+            glob = re.compile(fnmatch.translate(folded(self.name)))
+            return lambda name: bool(glob.match(folded(name)))
+        part = unaccented(self.name)
+        return lambda name: part in unaccented(name)
 
 
 def _composed(path: bytes) -> bytes:

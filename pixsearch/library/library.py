@@ -276,6 +276,13 @@ class Library:
         with self._database.reading() as connection:
             return contents_that_pass(connection, filters, self._database.damage, among)
 
+    def by_date(self, filters: Filters, *, newest_first: bool = True) -> list[int]:
+        """The ids of the contents that pass, by when their photos were taken; those without a date last."""
+        from pixsearch.library.filtering import contents_by_date
+
+        with self._database.reading() as connection:
+            return contents_by_date(connection, filters, self._database.damage, newest_first=newest_first)
+
     def photo(self, path: FilePath) -> Candidate | None:
         """What the library has of a photo; None where it is not in it, or was changed since it was read."""
         from pixsearch.library.candidates import candidate_at  # numpy takes 0.1 s, as above

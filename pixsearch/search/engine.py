@@ -15,10 +15,11 @@ from pixsearch.model.late_scores import ReadText
 from pixsearch.pictures import open_picture
 from pixsearch.search.cascade import CascadeScores, ordered_by_late, rerank_pictures, rerank_texts
 from pixsearch.search.explain import Explanation, explain_grid
-from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit
+from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit, hits_of
+from pixsearch.search.listing import in_order_of_dates, listed_photos
 from pixsearch.search.query import Picture, Query, Words
 from pixsearch.search.runtime import Floats, Runtime
-from pixsearch.storage import may_exist, path_bytes
+from pixsearch.storage import path_bytes
 
 MAY_BE_ALIKE, ALIKE = 0.9, 0.85
 """Cosine of embeddings and likeness of grids from which on two pictures are near-duplicates. The embedding alone
@@ -50,6 +51,8 @@ class SearchEngine:
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
         """The k best pictures, best first; fewer where the library holds fewer that pass filters and threshold.
 
+        Without words and pictures all that pass the filters, by date.
+
         Likely hits (`Hit.likely`) come before the others; where match orders, of both kinds those that the joint stream
         read before those that late interaction scored alone. The order is the same on every run: equal matches and late
         scores by similarity, equal similarities by path.
@@ -64,6 +67,8 @@ class SearchEngine:
             raise UsageError("a query without words cannot be re-ranked", "Pictures are compared by similarity alone")
         if query.threshold is not None and query.main_words is None:
             raise UsageError("only words have a probability to match", "Leave the threshold out, or add words")
+        if not query.parts:
+            return listed_photos(self._library, query, k)
         if not self._has_features():
             return []
         if query.words:
@@ -71,7 +76,9 @@ class SearchEngine:
         self._library.vectors()  # before the words, while what reads them may still be loading
         texts = self._runtime.read_texts([words.text for words in query.words]) if query.words else []
         by_match = self._orders_by_match(query)
-        count = ordered_by_late(query.candidates, k) if by_match or query.threshold is not None else k
+        last = query.offset + k
+        is_ordered = by_match or query.threshold is not None
+        count = ordered_by_late(query.candidates, last) if is_ordered else last
         found = self._first_stage(self._embedding(query, texts), query, count)
         scores = None
         if found and query.words and query.rerank is not False:
@@ -84,29 +91,27 @@ class SearchEngine:
         main = None if query.main_words is None else query.words.index(query.main_words)
         probabilities = self._probabilities(scores, main)
         order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
+        order = _likely_first(order, probabilities)
+        if query.sort != "relevance":
+            matching = order[:last]
+            if probabilities is not None:
+                matching = [index for index in order if probabilities[index] >= LIKELY_FROM]
+            by_date = in_order_of_dates(matching, lambda index: found[index].candidate.metadata, query.sort)
+            order = [*by_date, *order[len(matching) :]]
         hits: list[Hit] = []
-        for index in _likely_first(order, probabilities)[:k]:
+        for index in order[:last]:
             one = found[index]
-            candidates = _with_files_in_front(one.candidate)
-            shown = [(candidates[0], candidates[0].paths[1:])]
-            if query.duplicates == "show":
-                shown = [(candidate, ()) for candidate in candidates]
-            hits += [
-                Hit(
-                    id=one.candidate.content_id,
-                    path=candidate.paths[0],
-                    rank=rank,
-                    similarity=one.similarity,
-                    similarity_rank=index + 1,
-                    match=None if scores is None else scores.match_of(index),
-                    probability=None if probabilities is None else float(probabilities[index]),
-                    metadata=candidate.metadata,
-                    copies=copies,
-                    similar=tuple(path for candidate in one.similar for path in candidate.paths),
-                )
-                for rank, (candidate, copies) in enumerate(shown, start=len(hits) + 1)
-            ]
-        return hits[:k]
+            hits += hits_of(
+                one.candidate,
+                len(hits) + 1,
+                apart=query.duplicates == "show",
+                similarity=one.similarity,
+                similarity_rank=index + 1,
+                match=None if scores is None else scores.match_of(index),
+                probability=None if probabilities is None else float(probabilities[index]),
+                similar=tuple(path for candidate in one.similar for path in candidate.paths),
+            )
+        return hits[query.offset : last]
 
     def find_texts(self, query: Query, k: int = 10) -> list[TextHit]:
         """The k texts of the library that describe pictures best, best first, by the same two stages.
@@ -333,13 +338,3 @@ def _shown_by_its_best(group: _Found, similarities: Mapping[int, float]) -> _Fou
     if best is group.candidate:
         return group
     return _Found(best, group.similarity, [one for one in every if one is not best])
-
-
-def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
-    """Return a copy of the candidate for each photo that passes, with that photo in front; existing photos first.
-
-    If any of them exists, missing photos are left out: a drive was unplugged, or has another mount point.
-    """
-    passing = len(candidate.paths) if candidate.passing < 0 else max(candidate.passing, 1)
-    there = [index for index in range(passing) if may_exist(candidate.paths[index])]
-    return [candidate.shown_first(index) for index in there or range(passing)]

@@ -6,8 +6,8 @@ import html
 from dataclasses import dataclass
 
 from pixsearch.errors import PictureError
-from pixsearch.library.records import Metadata, TextSource
-from pixsearch.storage import FilePath
+from pixsearch.library.records import Candidate, Metadata, TextSource
+from pixsearch.storage import FilePath, may_exist
 
 LIKELY_FROM = 0.5
 """The least probability of a hit that is likely: more people than not would say that the photo shows what was asked."""
@@ -25,10 +25,11 @@ class Hit:
     path: FilePath
     rank: int
     """From 1, in the order of the answer."""
-    similarity: float
-    """Cosine of the query's embedding and the picture's; where it stands for near-duplicates, that of the nearest."""
-    similarity_rank: int
-    """From 1, in the order of the first stage."""
+    similarity: float | None
+    """Cosine of the query's embedding and the picture's; where it stands for near-duplicates, that of the nearest. None
+    where nothing but filters was asked for."""
+    similarity_rank: int | None
+    """From 1, in the order of the first stage; None likewise."""
     match: float | None
     """ITM logit of the words and the picture; None where the joint stream did not read the pair."""
     probability: float | None
@@ -78,6 +79,47 @@ class TextHit:
     def likely(self) -> bool | None:
         """Whether the probability is 0.5 or more; None where there is none."""
         return is_likely(self.probability)
+
+
+def hits_of(
+    candidate: Candidate,
+    rank: int,
+    *,
+    apart: bool,
+    similarity: float | None = None,
+    similarity_rank: int | None = None,
+    match: float | None = None,
+    probability: float | None = None,
+    similar: tuple[FilePath, ...] = (),
+) -> list[Hit]:
+    """Return a picture as hits from a rank on: one with its copies, or each of its photos `apart`."""
+    candidates = _with_files_in_front(candidate)
+    shown = [(one, ()) for one in candidates] if apart else [(candidates[0], candidates[0].paths[1:])]
+    return [
+        Hit(
+            id=candidate.content_id,
+            path=one.paths[0],
+            rank=number,
+            similarity=similarity,
+            similarity_rank=similarity_rank,
+            match=match,
+            probability=probability,
+            metadata=one.metadata,
+            copies=copies,
+            similar=similar,
+        )
+        for number, (one, copies) in enumerate(shown, start=rank)
+    ]
+
+
+def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
+    """Return a copy of the candidate for each photo that passes, with that photo in front; existing photos first.
+
+    If any of them exists, missing photos are left out: a drive was unplugged, or has another mount point.
+    """
+    passing = len(candidate.paths) if candidate.passing < 0 else max(candidate.passing, 1)
+    there = [index for index in range(passing) if may_exist(candidate.paths[index])]
+    return [candidate.shown_first(index) for index in there or range(passing)]
 
 
 def is_likely(probability: float | None) -> bool | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pixsearch.errors import UsageError
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.storage import FilePath
+
+Sort: TypeAlias = Literal["relevance", "newest", "oldest"]
 
 _LEAST_WEIGHT = 0.001
 
@@ -47,9 +49,12 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for: words and pictures, each with a weight. Raises UsageError for a query that cannot be asked."""
+    """What to look for: words and pictures, each with a weight; without any, all photos that pass the filters.
 
-    parts: tuple[Words | Picture, ...]
+    Raises UsageError for a query that cannot be asked.
+    """
+
+    parts: tuple[Words | Picture, ...] = ()
 
     filters: Filters = NO_FILTERS
     """Photos that do not pass are not looked at."""
@@ -67,9 +72,18 @@ class Query:
     duplicates: Literal["fold", "show"] = "fold"
     """Whether copies and near-duplicates of a picture are one hit, or each photo one."""
 
+    sort: Sort = "relevance"
+    """By date only what matches well enough to be called a match (`Hit.likely`) is ordered, and stands before the rest;
+    where nothing has a probability, the hits that relevance chooses. Without parts the newest come first."""
+
+    offset: int = 0
+    """How many of the first hits are left out, to go on where another answer ended."""
+
     def __post_init__(self) -> None:
-        if not self.parts:
-            raise UsageError("the query is empty", "Give words or a picture")
+        if not self.parts and self.filters == NO_FILTERS and self.sort == "relevance":
+            raise UsageError("the query is empty", "Give words, a picture or a filter, or --sort newest for all photos")
+        if self.offset < 0:
+            raise UsageError(f"an offset of {self.offset} is too small", "Give 0 or more")
         if self.candidates < 1:
             raise UsageError(f"{self.candidates} candidates are too few", "Ask for 1 or more")
         if self.threshold is not None and not 0 <= self.threshold <= 1:

@@ -6,7 +6,6 @@ cannot judge (folders, names of files, a circle to the metre) is for the caller 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -221,11 +220,6 @@ def expression(filters: Filters) -> list[str]:
         around = filters.near.radius_km * _DEGREES_A_KM * 1.01 + 1e-6
         south, north = filters.near.latitude - around, filters.near.latitude + around
         conditions.append(f"((latitude >= {south} and latitude <= {north}) or latitude == {_NOWHERE})")
-    if filters.camera and not re.search(r"[%_\\]", filters.camera):  # signs of a pattern: left to the caller
-        conditions.append(f"camera like {_quoted('%' + folded(filters.camera) + '%')}")
-    if filters.keywords:
-        wanted = ", ".join(_quoted(folded(keyword)) for keyword in filters.keywords)
-        conditions.append(f"array_contains_all(keywords, [{wanted}])")
     return conditions
 
 
@@ -246,10 +240,6 @@ def _fields(photos: Sequence[Metadata]) -> dict[str, object]:
         "latitude": 0.0 if not latitudes else latitudes.pop() if len(latitudes) == 1 else _NOWHERE,
         "keywords": list(keywords)[:_MOST_KEYWORDS],
     }
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 class _Errors:

@@ -928,3 +928,27 @@ def test_queries_come_from_a_file_and_nothing_is_waited_for(run: Run, indexed: P
     reason = "larger than 64 MiB" if kind == "large" else "not a regular file"
     assert outcome.exit_code == 2
     assert outcome.stderr.startswith(f"pixsearch: {tmp_path / 'queries.txt'} is {reason}. ")
+
+
+def test_photos_are_listed_without_words_and_without_a_figure(run: Run, indexed: Path, photos: Path) -> None:
+    outcome = run("query", "--name", "E", "--sort", "newest", "--no-pictures")
+
+    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.stdout.splitlines() == [
+        "rank  photo",
+        f"   1  {photos / 'blue again.png'} (and 1 copy)",
+        f"   2  {photos / 'dark red.png'}",
+    ]
+
+
+def test_wrong_usage_of_filters_is_one_line(run: Run, indexed: Path) -> None:
+    for arguments, told in (
+        (["--after", "2021", "--before", "2020"], "the range from 2021-01-01 00:00:00 to 2020-01-01 00:00:00 is empty"),
+        (["--rating", "9"], "no photo has 9 stars"),
+        ([], "the query is empty"),
+    ):
+        outcome = run("query", *arguments)
+
+        assert outcome.exit_code == 2
+        assert told in outcome.stderr
+        assert outcome.stderr.count("\n") == 1

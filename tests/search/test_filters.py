@@ -6,6 +6,7 @@ import hashlib
 import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,9 @@ PHOTOS = {
         latitude=48.8584,
         longitude=2.2945,
         keywords=("Tower", "trip"),
+        people=("Anna Müller", "José"),
+        rating=4,
+        location="Champ de Mars, Paris, Île-de-France",
     ),
     "paris/IMG_2.JPG": Metadata(
         "JPEG",
@@ -35,7 +39,9 @@ PHOTOS = {
         4000,
         taken_at=datetime(2021, 5, 31, 23, 59, 59, tzinfo=timezone(timedelta(hours=9))),
         camera="NIKON D850",
-        keywords=("trip",),
+        keywords=("City Trips",),
+        people=("Annabel",),
+        rating=3,
     ),
     "oslo/fjord.png": Metadata(
         "PNG", 1000, 1000, taken_at=datetime(2021, 6, 1, tzinfo=UTC), latitude=59.9139, longitude=10.7522
@@ -82,8 +88,20 @@ COPY = "all/copy of the tower.jpg"
         (Filters(camera="canon"), {COPY, FIJI}),
         (Filters(camera="nikon d"), {NIKON}),
         (Filters(camera="leica"), set()),
+        (Filters(camera="d850 nik"), {NIKON}),
+        (Filters(camera="canon d850"), set()),
         (Filters(keywords=("TRIP",)), {COPY, NIKON}),
+        (Filters(keywords=("trips",)), {NIKON}),
         (Filters(keywords=("trip", "tower")), {COPY}),
+        (Filters(people=("anna",)), {COPY, NIKON}),
+        (Filters(people=("muller",)), {COPY}),
+        (Filters(people=("anna", "jose")), {COPY}),
+        (Filters(people=("Annika",)), set()),
+        (Filters(places=("ile-de-france", "paris")), {COPY}),
+        (Filters(places=("london",)), set()),
+        (Filters(rating=4), {COPY}),
+        (Filters(rating=1), {COPY, NIKON}),
+        (Filters(rating=5), set()),
         (Filters(orientation="landscape"), {COPY}),
         (Filters(orientation="portrait"), {NIKON}),
         (Filters(orientation="square"), {FJORD, FIJI}),
@@ -96,6 +114,9 @@ COPY = "all/copy of the tower.jpg"
         (Filters(name="img_?.jpg"), {TOWER, NIKON}),
         (Filters(name="*.png", orientation="square", has_place=True, camera="canon"), {FIJI}),
         (Filters(name="*.gif"), set()),
+        (Filters(name="img_1"), {TOWER}),
+        (Filters(name="FJÖRD"), {FJORD}),
+        (Filters(name="aris"), set()),  # which is in the folder's name
     ],
     ids=lambda value: str(value) if isinstance(value, Filters) else ", ".join(sorted(value)),
 )
@@ -129,6 +150,78 @@ def test_a_narrow_filter_still_gives_all_that_passes_however_far_from_the_query(
 def test_what_is_no_place_is_refused(near: Circle) -> None:
     with pytest.raises(UsageError, match="place"):
         Filters(near=near)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"after": datetime(2021, 3, 1), "before": datetime(2020, 3, 1)},
+        {"after": datetime(2021, 3, 1), "before": datetime(2021, 3, 1)},
+        {"min_megapixels": 3, "max_megapixels": 2},
+    ],
+    ids=str,
+)
+def test_a_range_in_which_nothing_can_be_says_so(impossible: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"the range from .* is empty"):
+        Filters(**impossible)
+
+
+@pytest.mark.parametrize("rating", [0, 6])
+def test_a_rating_that_nobody_can_give_says_so(rating: int) -> None:
+    with pytest.raises(UsageError, match=f"no photo has {rating} stars"):
+        Filters(rating=rating)
+
+
+def listed(library: Library, photos: Path, k: int = 10, **asked: Any) -> list[str]:
+    hits = SearchEngine(library, ColourRuntime()).search(Query(**asked), k)
+    assert all(hit.similarity is hit.similarity_rank is hit.match is hit.probability is None for hit in hits)
+    assert [hit.rank for hit in hits] == list(range(asked.get("offset", 0) + 1, asked.get("offset", 0) + 1 + len(hits)))
+    return [str(Path(str(hit.path)).relative_to(photos)) for hit in hits]
+
+
+def test_filters_alone_list_what_passes_the_newest_first(library: Library, photos: Path) -> None:
+    assert listed(library, photos, sort="newest") == [FJORD, NIKON, COPY, FIJI]  # which has no date
+    assert listed(library, photos, filters=Filters(has_place=True)) == [FJORD, COPY, FIJI]
+    assert listed(library, photos, sort="oldest") == [COPY, NIKON, FJORD, FIJI]
+    assert listed(library, photos, filters=Filters(keywords=("trip",)), sort="oldest") == [COPY, NIKON]
+    assert listed(library, photos, filters=Filters(rating=5)) == []
+
+
+def test_a_listing_goes_on_where_another_ended(library: Library, photos: Path) -> None:
+    pages = [listed(library, photos, 2, sort="newest", offset=offset) for offset in (0, 2, 4)]
+
+    assert pages == [[FJORD, NIKON], [COPY, FIJI], []]
+
+
+def test_a_listing_shows_copies_apart_where_they_are_asked_for(library: Library, photos: Path) -> None:
+    shown = [listed(library, photos, 2, sort="oldest", duplicates="show", offset=offset) for offset in (0, 2, 4)]
+
+    assert shown == [[COPY, TOWER], [NIKON, FJORD], [FIJI]]
+
+
+def test_without_words_there_is_no_probability_to_ask_for(library: Library) -> None:
+    with pytest.raises(UsageError, match="only words have a probability"):
+        SearchEngine(library, ColourRuntime()).search(Query(sort="newest", threshold=0.5))
+
+
+def test_by_date_what_matches_comes_first_and_the_rest_behind_it_as_it_was(library: Library) -> None:
+    engine = SearchEngine(library, ColourRuntime(calibrated=True))
+    words = (Words("green"),)  # of which the photos have 0, 1/3, 2/3 and all: the last two are likely
+
+    def names(k: int = 10, **asked: Any) -> list[str]:
+        return [hit.path.name for hit in engine.search(Query(words, **asked), k)]
+
+    assert names() == ["fiji.png", "fjord.png", "IMG_2.JPG", "copy of the tower.jpg"]
+    # The first has no date. Of those that are not likely the last is the oldest.
+    assert names(sort="oldest") == ["fjord.png", "fiji.png", "IMG_2.JPG", "copy of the tower.jpg"]
+    assert names(1, sort="newest") == ["fjord.png"]
+    assert names(2, offset=1) == ["fjord.png", "IMG_2.JPG"]
+
+
+def test_without_a_probability_the_best_are_by_date(library: Library) -> None:
+    hits = SearchEngine(library, ColourRuntime()).search(Query((Words("green"),), sort="oldest"), 3)
+
+    assert [hit.path.name for hit in hits] == ["IMG_2.JPG", "fjord.png", "fiji.png"]
 
 
 def test_a_date_with_a_time_zone_is_refused() -> None:

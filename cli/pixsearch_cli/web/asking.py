@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
 from pixsearch import Picture, Query, Words
-from pixsearch.search.query import DEFAULT_CANDIDATES
+from pixsearch.search.query import DEFAULT_CANDIDATES, Sort
 from pixsearch_cli.query_filters import FILTERS, Filter, filters_of
 from pixsearch_cli.query_parts import split_weight
 
 MOST_RERANKED = 256
 MOST_HITS = 1000
+MOST_SKIPPED = 100_000_000
 
 _WORDS = StringConstraints(max_length=1000)
 _PATTERN = r"^(\d{1,6}(\.\d{1,6})?:)?(\d{1,18}|[0-9a-f]{64})$"
@@ -35,6 +36,8 @@ def _field(one: Filter) -> tuple[object, object]:
         return bool, Field(False, **about)
     if one.type is float:
         return float | None, Field(None, ge=0, allow_inf_nan=False, **about)
+    if one.type is int:
+        return int | None, Field(None, ge=1, le=5, **about)
     return (Name if one.type is str else one.type) | None, Field(None, **about)
 
 
@@ -66,11 +69,16 @@ class SearchRequest(_Filtered):
     )
     threshold: float | None = Field(None, ge=0, le=1, description="Only photos at least so probable.")
     duplicates: Literal["fold", "show"] = "fold"
+    sort: Sort = Field("relevance", description="By date what matches; without words and pictures, all that passes.")
+    offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="How many of the first hits to leave out.")
 
     @model_validator(mode="after")
     def _reranks_no_more_than_it_may(self) -> Self:
-        if self.k > MOST_RERANKED and self.rerank is not False and (self.q or self.plus or self.minus):
+        words, last = self.q or self.plus or self.minus, self.offset + self.k
+        if last > MOST_RERANKED and self.rerank is not False and words:
             raise ValueError(f"more than {MOST_RERANKED} hits only with rerank=false")
+        if last > MOST_HITS and (words or self.like or self.unlike):
+            raise ValueError(f"no more than {MOST_HITS} hits, those of the offset included")
         return self
 
     def query(self, upload: Callable[[str], bytes]) -> Query:
@@ -97,6 +105,8 @@ class SearchRequest(_Filtered):
             rerank=self.rerank,
             threshold=self.threshold,
             duplicates=self.duplicates,
+            sort=self.sort,
+            offset=self.offset,
         )
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from pixsearch import Library
+from pixsearch_cli.query_filters import FILTERS
 from tests.cli.conftest import Run
 from tests.colour_runtime import ColourRuntime
 from tests.photos import picture_bytes
@@ -62,6 +63,25 @@ def test_words_and_pictures_are_weighed_and_filtered_as_by_the_command(client: T
 
     assert [hit["path"] for hit in by_address.json()["hits"]] == printed
     assert client.post("/api/search", json=as_json).json() == by_address.json()
+
+
+def test_photos_are_listed_page_by_page_as_by_the_command(client: TestClient, run: Run) -> None:
+    printed = [json.loads(line) for line in run("query", "--sort", "oldest", "--json").stdout.splitlines()]
+    pages = [client.get(f"/api/search?sort=oldest&k=2&offset={offset}").json()["hits"] for offset in (0, 2, 4)]
+
+    assert [hit.pop("unknown_words") for hit in printed] == [[], [], []]
+    assert [*pages[0], *pages[1]] == printed
+    assert pages[2] == []
+
+
+def test_every_filter_of_the_command_is_one_of_the_api(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    parameters = {one["name"] for one in document["paths"]["/api/search"]["get"]["parameters"]}
+
+    assert parameters >= set(FILTERS)
+    assert set(document["components"]["schemas"]["HitRecord"]["properties"]) == set(
+        client.get("/api/search?q=red&k=1").json()["hits"][0]
+    )
 
 
 def test_photos_like_one_of_the_library_are_found_by_its_id(client: TestClient, model: ColourRuntime) -> None:
@@ -121,7 +141,7 @@ def test_words_beside_a_picture_go_along_as_json(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("asked", "status", "detail"),
     [
-        ("", 400, "the query is empty. Give words or a picture"),
+        ("", 400, "the query is empty. Give words, a picture or a filter, or --sort newest for all photos"),
         ("q=%20", 400, "the query is empty"),
         ("q=red&after=yesterday", 400, "'yesterday' is no date"),
         ("q=red&near=1,2", 400, "'1,2' is no place with a radius"),
