@@ -19,9 +19,9 @@ def picture_bytes(colour: Colour = "red", format: str = "PNG", size: tuple[int, 
     return buffer.getvalue()
 
 
-def make_photo(path: Path, colour: Colour = "red") -> Path:
+def make_photo(path: Path, colour: Colour = "red", size: tuple[int, int] = (8, 8)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture_bytes(colour))
+    path.write_bytes(picture_bytes(colour, size=size))
     return path
 
 

@@ -15,6 +15,7 @@ from pixsearch_cli import (
     add_graphs_cmd,
     calibrate_cmd,
     config_cmd,
+    duplicates_cmd,
     evaluate_cmd,
     explain_cmd,
     forget_cmd,
@@ -46,6 +47,7 @@ app.command("explain", cls=Command)(explain_cmd.explain)
 app.command("serve", cls=Command)(serve_cmd.serve)
 app.command("status", cls=Command)(status_cmd.status)
 app.command("watch", cls=Command)(watch_cmd.watch)
+app.command("duplicates", cls=Command)(duplicates_cmd.duplicates)
 app.command("forget", cls=Command)(forget_cmd.forget)
 app.command("verify", cls=Command)(verify_cmd.verify)
 app.command("repair", cls=Command)(verify_cmd.repair)

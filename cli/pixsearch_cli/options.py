@@ -42,3 +42,15 @@ MaxBadOption = Annotated[
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+PathsOption = Annotated[bool, typer.Option("--paths", help="Print the paths alone, one a line.")]
+NullOption = Annotated[bool, typer.Option("--null", "-0", help="Print the paths alone, a NUL behind each.")]
+
+PicturesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--pictures/--no-pictures",
+        help="Show small pictures. [default: where stdout is a terminal]",
+        show_default=False,
+    ),
+]

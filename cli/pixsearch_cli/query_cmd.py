@@ -20,7 +20,7 @@ from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import DATABASE_NAME, Place, library_place
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.index_cmd import unfinished
-from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
+from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption, NullOption, PathsOption, PicturesOption
 from pixsearch_cli.output import say, tell_damage
 from pixsearch_cli.query_filters import with_filter_options
 from pixsearch_cli.query_parts import is_picture, other_parts
@@ -32,8 +32,8 @@ from pixsearch_cli.query_results import (
     print_json_lines,
     print_paths,
     print_text_hits,
-    shows_pictures,
 )
+from pixsearch_cli.terminal_pictures import shows_pictures
 
 if TYPE_CHECKING:
     from pixsearch import SearchEngine
@@ -111,17 +111,10 @@ def query(
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Fetch pictures that are given by their address.")
     ] = False,
-    pictures: Annotated[
-        bool | None,
-        typer.Option(
-            "--pictures/--no-pictures",
-            help="Show small pictures. [default: where stdout is a terminal]",
-            show_default=False,
-        ),
-    ] = None,
+    pictures: PicturesOption = None,
     as_json: JsonOption = False,
-    paths: Annotated[bool, typer.Option("--paths", help="Print the paths alone, one a line.")] = False,
-    null: Annotated[bool, typer.Option("--null", "-0", help="Print the paths alone, a NUL behind each.")] = False,
+    paths: PathsOption = False,
+    null: NullOption = False,
     open_it: Annotated[bool, typer.Option("--open", help="Open the best photo in the system's viewer.")] = False,
     copy_to: Annotated[Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the photos there.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page of the photos.")] = None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from io import UnsupportedOperation
 from itertools import count
 from pathlib import Path
@@ -24,13 +24,12 @@ from pixsearch.search.hits import percent
 from pixsearch.storage import FilePath, path_bytes
 from pixsearch_cli.json_records import hit_record, text_hit_record
 from pixsearch_cli.output import print_json, print_table, say
+from pixsearch_cli.terminal_pictures import print_with_pictures
 
 if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
     from pixsearch.library.records import StoredPicture
 
-_PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
-"""In cells of the terminal."""
 LESS_LIKELY = "less likely:"
 _LONGEST_STEM_BYTES = 200
 """Of a copy's name, so that it stays below 255 with its rank, number and suffix."""
@@ -58,13 +57,6 @@ def print_paths(hits: Sequence[Hit], end: bytes) -> None:
     for hit in hits:
         sys.stdout.buffer.write(path_bytes(hit.path) + end)
     sys.stdout.buffer.flush()
-
-
-def shows_pictures(wanted: bool | None) -> bool:
-    """Return whether hits are shown with small pictures; None is where a terminal shows colours."""
-    if wanted is None:
-        wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return wanted and not _has_no_size()
 
 
 def print_hits(hits: Sequence[Hit], stored: StoredPictures | None) -> None:
@@ -191,35 +183,16 @@ def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
 
 
 def _print_pictures(hits: Sequence[Hit], stored: StoredPictures) -> None:
-    """By the terminal's own protocol (kitty's, or sixel), or in half blocks."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    # A terminal that does not answer is no news to the user.
-    logging.getLogger("textual_image").setLevel(logging.CRITICAL)
-    from textual_image.renderable import Image as TerminalImage  # asks the terminal what it can do
-
-    from pixsearch.pictures import open_picture
-
-    table = Table(box=None, show_header=False)
-    table.add_column(width=_PICTURE_WIDTH)
-    table.add_column(overflow="fold")
+    rows: list[tuple[Callable[[], bytes] | None, str]] = []
     less_likely = first_less_likely(hits)
     for index, hit in enumerate(hits):
         if index == less_likely:
-            table.add_row(Text(LESS_LIKELY, style="dim"))
+            rows.append((None, LESS_LIKELY))
         figures = [f"{hit.rank}", *filter(None, [_match(hit) and f"match {_match(hit)}"])]
         figures += filter(None, [similarity(hit) and f"similarity {similarity(hit)}"])
         lines = ["  ".join(figures), printable(_photo(hit)), _taken(hit)]
-        try:
-            small = open_picture(bytes_of_hit(hit, stored), min_edge=160)
-            small.thumbnail((480, 320))
-            picture: object = TerminalImage(small, width="auto", height=_PICTURE_HEIGHT)
-        except PictureError as error:
-            picture = Text(error.message, style="dim")
-        table.add_row(picture, Text("\n".join(lines)))  # type: ignore[arg-type]
-    Console(highlight=False).print(table)
+        rows.append((partial(bytes_of_hit, hit, stored), "\n".join(lines)))
+    print_with_pictures(rows)
 
 
 def _standing(hit: TextHit) -> str:
@@ -227,14 +200,6 @@ def _standing(hit: TextHit) -> str:
     first = hit.sources[0]
     more = f" and {len(hit.sources) - 1} more" if len(hit.sources) > 1 else ""
     return f"({first.path}{'' if first.line is None else f':{first.line}'}{more})"
-
-
-def _has_no_size() -> bool:
-    """Whether stdout is a terminal that does not know how large it is, where no picture can be drawn."""
-    try:
-        return 0 in os.get_terminal_size(sys.stdout.fileno())
-    except OSError:  # no terminal
-        return False
 
 
 def _match(hit: Hit | TextHit) -> str:

@@ -62,7 +62,7 @@ def _lines(status: LibraryStatus, failures: list[Failure], notes: list[Note]) ->
 
 
 def size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:,.1f} MB"
+    return f"{size_bytes / 1e3:,.0f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:,.1f} MB"
 
 
 def last_run(run: RunStatus | None) -> str:

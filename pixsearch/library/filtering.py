@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -44,6 +45,20 @@ def contents_by_date(connection: Connection, filters: Filters, damage: Damage, *
     dated.sort(key=lambda row: row[1][:_CLOCK], reverse=newest_first)  # stable
     undated.sort(key=itemgetter(2))
     return list(dict.fromkeys(row[0] for row in (*dated, *undated)))
+
+
+def contents_best_first(connection: Connection, damage: Damage) -> list[int]:
+    """See `Library.best_first`."""
+    columns = (CONTENTS.c.id, CONTENTS.c.width, CONTENTS.c.height, CONTENTS.c.size_bytes)
+    statement = select(*columns, known("taken_at"), known("date_kind"), PHOTOS.c.path).select_from(PHOTOS_AND_METADATA)
+    best: dict[int, tuple[int, bool, int, bytes]] = {}
+    rows: list[Any] = in_ranges(connection, statement, damage)
+    for content_id, width, height, size_bytes, taken_at, date_kind, path in rows:
+        with suppress(TypeError):  # of a damaged row
+            has_date = taken_at is not None and date_kind != "guessed"
+            rank = (-width * height, not has_date, -size_bytes, path)
+            best[content_id] = min(rank, best.get(content_id, rank))
+    return sorted(best, key=best.__getitem__)
 
 
 def photos_that_pass(connection: Connection, filters: Filters, among: Sequence[int], damage: Damage) -> set[int]:

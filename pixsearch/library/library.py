@@ -9,7 +9,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from sqlalchemy import ColumnElement, Select, Table, case, exists, null, select
+from sqlalchemy import ColumnElement, Select, Table, case, exists, func, null, select
 
 from pixsearch.captions import captions_beside
 from pixsearch.errors import LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
@@ -36,7 +36,7 @@ from pixsearch.library.records import (
     StoredPicture,
     Switch,
 )
-from pixsearch.library.rows import Damage
+from pixsearch.library.rows import Damage, in_ranges
 from pixsearch.library.schema import (
     CONTENTS,
     FAILURES,
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pixsearch.library.alike_file import Groups
     from pixsearch.library.checks import Findings
     from pixsearch.library.library_vectors import LibraryVectors
     from pixsearch.vectors.base import VectorIndex
@@ -282,6 +283,28 @@ class Library:
 
         with self._database.reading() as connection:
             return contents_by_date(connection, filters, self._database.damage, newest_first=newest_first)
+
+    def copied(self) -> list[int]:
+        """The ids of the contents that more than one photo has, in ascending order."""
+        several = select(PHOTOS.c.content_id).group_by(PHOTOS.c.content_id).having(func.count() > 1)
+        with self._database.reading() as connection:
+            return sorted(row[0] for row in in_ranges(connection, several, self._database.damage))
+
+    def best_first(self) -> list[int]:
+        """The ids of all contents: of the most pixels first, of equal ones with a date first, then the largest."""
+        from pixsearch.library.filtering import contents_best_first
+
+        with self._database.reading() as connection:
+            return contents_best_first(connection, self._database.damage)
+
+    def near_duplicates(self, find: Callable[[], Groups]) -> Groups:
+        """The groups of near-duplicates among the contents as they are: those that were kept, else what `find` says.
+
+        They are kept until the features change, where this process may write.
+        """
+        from pixsearch.library.alike_file import kept_or_found
+
+        return kept_or_found(self._database, find)
 
     def photo(self, path: FilePath) -> Candidate | None:
         """What the library has of a photo; None where it is not in it, or was changed since it was read."""

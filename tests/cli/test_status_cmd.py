@@ -14,7 +14,7 @@ from tests.cli.conftest import Run
 def test_status_says_what_the_library_holds(run: Run, indexed: Path, photos: Path) -> None:
     lines = run("status").stdout.splitlines()
 
-    assert re.fullmatch(rf"library   {indexed} \([\d.]+ MB: database [\d.]+ MB, vectors [\d.]+ MB\)", lines[0])
+    assert re.fullmatch(rf"library   {indexed} \(\d+ kB: database \d+ kB, vectors \d+ kB\)", lines[0])
     assert re.fullmatch(r"last run  \d{4}-\d\d-\d\d \d\d:\d\d, 3 encoded, 0 failed", lines[3])
     assert [*lines[1:3], *lines[4:]] == [
         "model     colours (c0c0c0c0)",

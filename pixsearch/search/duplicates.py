@@ -1,0 +1,174 @@
+"""Photos that a library has more than once: copies byte for byte, and pictures that look the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixsearch.errors import PictureError
+from pixsearch.library.library import Library
+from pixsearch.library.photo_files import OpenFile, open_photo
+from pixsearch.library.records import StoredPhoto, StoredPicture
+from pixsearch.progress import Progress, ProgressCallback, silent
+from pixsearch.search.engine import ALIKE, MAY_BE_ALIKE
+from pixsearch.search.runtime import Runtime
+from pixsearch.storage import may_exist, path_bytes
+
+_AT_ONCE = 256
+_COMPARED = 8
+"""Of the groups that a picture may belong to, with how many it is compared cell by cell: the nearest."""
+
+Embeddings = NDArray[np.float32]
+Likeness = Callable[[bytes, bytes], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Photos that show the same."""
+
+    pictures: tuple[StoredPicture, ...]
+    """The best first: of the most pixels, of equal ones one with a date, then the largest file. Of each the photos are
+    byte-identical copies, those first that are there, then those with the shortest names."""
+
+    @property
+    def count(self) -> int:
+        """How many photos there are."""
+        return sum(len(picture.photos) for picture in self.pictures)
+
+    @property
+    def spare_bytes(self) -> int:
+        """What all take but the best one."""
+        sizes = (picture.size_bytes * len(picture.photos) for picture in self.pictures)
+        return sum(sizes) - self.pictures[0].size_bytes
+
+
+def copies(library: Library) -> list[Duplicates]:
+    """Return the pictures of which the library has several files with the very same bytes, those first that take the
+    most space. Raises LibraryError."""
+    return _sorted(_groups(library, [[content_id] for content_id in library.copied()]))
+
+
+def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCallback = silent) -> list[Duplicates]:
+    """Return what looks the same, copies among it, those first that take the most space.
+
+    Pictures belong together that a search folds into one hit. They are compared once for each state of the library:
+    100,000 take a minute or two. Raises ModelMismatch for another model than the library's, LibraryError.
+    """
+    if (model := library.model()) is None:
+        return []
+    if model.fingerprint != runtime.fingerprint:
+        raise library.mismatch(runtime.name, runtime.fingerprint)
+    groups = library.near_duplicates(lambda: _alike(library, runtime.likeness, on_progress))
+    alone = set(library.copied()).difference(*groups)
+    return _sorted(_groups(library, [*groups, *([content_id] for content_id in sorted(alone))]))
+
+
+def spare_copies(group: Duplicates) -> Iterator[StoredPhoto]:
+    """Yield the photos of a group that can be deleted without a loss: another file with the very same bytes is there.
+
+    Each is read: what has changed, is gone, or is the same file under another name is left out.
+    """
+    for picture in group.pictures:
+        kept: OpenFile | None = None
+        for photo in picture.photos:
+            try:
+                file = open_photo(photo, picture.digest)
+            except PictureError:
+                continue
+            if kept is None:
+                kept = file
+                continue
+            with file:
+                is_another = not _is_same_file(kept, file)
+            if is_another:
+                yield photo
+        if kept is not None:
+            kept.close()
+
+
+def _is_same_file(one: OpenFile, other: OpenFile) -> bool:
+    """Whether two open files are one with two names: a hard link, or a folder that is mounted twice."""
+    if isinstance(one, BytesIO) or isinstance(other, BytesIO):  # objects of a storage
+        return False
+    return os.path.samestat(os.fstat(one.fileno()), os.fstat(other.fileno()))
+
+
+def _groups(library: Library, groups: Sequence[Sequence[int]]) -> Iterator[Duplicates]:
+    """Yield the groups as the library has them now."""
+    for ids in groups:
+        pictures = [picture for content_id in ids if (picture := library.picture(content_id)) is not None]
+        if sum(len(picture.photos) for picture in pictures) > 1:
+            pictures = [replace(one, photos=tuple(sorted(one.photos, key=_best_copy_first))) for one in pictures]
+            yield Duplicates(tuple(sorted(pictures, key=_best_picture_first)))
+
+
+def _sorted(groups: Iterator[Duplicates]) -> list[Duplicates]:
+    return sorted(groups, key=lambda group: (-group.spare_bytes, path_bytes(group.pictures[0].photos[0].path)))
+
+
+def _best_picture_first(picture: StoredPicture) -> tuple[int, bool, int, bytes]:
+    metadata = picture.metadata
+    has_date = metadata.taken_at is not None and metadata.date_kind != "guessed"
+    pixels = metadata.width * metadata.height
+    return -pixels, not has_date, -picture.size_bytes, path_bytes(picture.photos[0].path)
+
+
+def _best_copy_first(photo: StoredPhoto) -> tuple[bool, int, bytes]:
+    path = path_bytes(photo.path)
+    return not may_exist(photo.path), len(path.rpartition(b"/")[2]), path
+
+
+def _alike(library: Library, likeness: Likeness, on_progress: ProgressCallback) -> list[list[int]]:
+    """Groups of two and more pictures that are alike, by their ids."""
+    vectors = dict[int, Embeddings]()
+    for ids, part in library.vectors().parts():
+        vectors.update(zip(ids.tolist(), part, strict=True))
+    best_first = [content_id for content_id in library.best_first() if content_id in vectors]
+    embeddings = np.stack([vectors[content_id] for content_id in best_first]) if best_first else np.empty((0, 1))
+    found = grouped(best_first, np.asarray(embeddings, np.float32), library.grids, likeness, on_progress)
+    return [group for group in found if len(group) > 1]
+
+
+def grouped(
+    best_first: Sequence[int],
+    embeddings: Embeddings,
+    grids_of: Callable[[Sequence[int]], Mapping[int, bytes]],
+    likeness: Likeness,
+    on_progress: ProgressCallback = silent,
+) -> list[list[int]]:
+    """Group pictures [n] with embeddings [n, size], L2-normalised: each joins the nearest group to whose first picture
+    it is alike, or begins one. So all of a group are alike to its best, and no chain of small changes joins two."""
+    groups: list[list[int]] = []
+    firsts = np.empty_like(embeddings)  # of each group the embedding of the first
+    for start in range(0, len(best_first), _AT_ONCE):
+        part = embeddings[start : start + _AT_ONCE]
+        near = np.hstack([part @ firsts[: len(groups)].T, part @ part.T])  # [part, groups so far + part]
+        before, group_of_part = len(groups), dict[int, int]()
+        may_join = [np.flatnonzero(row[: before + index] >= MAY_BE_ALIKE) for index, row in enumerate(near)]
+        nearest = [found[np.argsort(-row[found], kind="stable")] for found, row in zip(may_join, near, strict=True)]
+        ids = best_first[start : start + _AT_ONCE]
+        wanted = {ids[index] for index, found in enumerate(nearest) if len(found)}
+        wanted |= {groups[one][0] for found in nearest for one in found[found < before][:_COMPARED].tolist()}
+        wanted |= {ids[one - before] for found in nearest for one in found[found >= before].tolist()}
+        grids = grids_of(sorted(wanted)) if wanted else {}
+        for index, (content_id, found) in enumerate(zip(ids, nearest, strict=True)):
+            # Of this part only those that began a group count.
+            of_groups = (one if one < before else group_of_part.get(one - before) for one in found.tolist())
+            candidates = [one for one in of_groups if one is not None][:_COMPARED]
+            own = grids.get(content_id)
+            for group in candidates:
+                other = grids.get(groups[group][0])
+                if own is not None and other is not None and likeness(own, other) >= ALIKE:
+                    groups[group].append(content_id)
+                    break
+            else:
+                group_of_part[index] = len(groups)
+                firsts[len(groups)] = part[index]
+                groups.append([content_id])
+        on_progress(Progress("comparing pictures", start + len(part), len(best_first)))
+    return groups

@@ -1,0 +1,151 @@
+"""Copies and near-duplicates: what belongs together is known from how the photos were made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixsearch import Library
+from pixsearch.errors import ModelMismatch
+from pixsearch.search import duplicates
+from pixsearch.search.duplicates import Duplicates, copies, grouped, near_duplicates, spare_copies
+from pixsearch_indexer import index_folders
+from tests.colour_runtime import ColourRuntime
+from tests.photos import make_photo, picture_bytes
+
+
+@pytest.fixture
+def indexed(library: Library, photos: Path) -> Library:
+    """A red photo three times, a larger and a smaller one that look the same, and others that do not."""
+    for name in ("red.png", "red (1).png", "deep/red copy.png"):
+        make_photo(photos / name, (200, 0, 0), size=(16, 16))
+    make_photo(photos / "large.png", (200, 0, 0), size=(64, 64))
+    make_photo(photos / "small.png", (200, 0, 0), size=(4, 4))
+    make_photo(photos / "dark.png", (90, 0, 0))  # as near, but not alike
+    make_photo(photos / "blue.png", (0, 0, 200))
+    index_folders(library, ColourRuntime(), [photos])
+    return library
+
+
+def names(groups: list[Duplicates]) -> list[list[str]]:
+    return [[photo.path.name for picture in group.pictures for photo in picture.photos] for group in groups]
+
+
+def test_copies_are_files_with_the_same_bytes_those_with_the_shortest_names_first(indexed: Library) -> None:
+    [group] = copies(indexed)
+
+    assert names([group]) == [["red.png", "red (1).png", "red copy.png"]]
+    assert group.spare_bytes == 2 * group.pictures[0].size_bytes
+
+
+def test_near_duplicates_stand_with_their_copies_behind_the_one_with_the_most_pixels(indexed: Library) -> None:
+    [group] = near_duplicates(indexed, ColourRuntime())
+
+    assert names([group]) == [["large.png", "red.png", "red (1).png", "red copy.png", "small.png"]]
+    _, red, small = group.pictures
+    assert group.spare_bytes == 3 * red.size_bytes + small.size_bytes
+
+
+def test_copies_without_near_duplicates_are_listed_too(library: Library, photos: Path) -> None:
+    for name in ("a.png", "b.png"):
+        make_photo(photos / name, (0, 200, 0))
+    index_folders(library, ColourRuntime(), [photos])
+
+    assert names(near_duplicates(library, ColourRuntime())) == [["a.png", "b.png"]]
+
+
+def test_what_was_compared_is_kept_until_the_library_changes(
+    indexed: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = near_duplicates(indexed, ColourRuntime())
+    monkeypatch.setattr(duplicates, "grouped", pytest.fail)
+    again = near_duplicates(indexed, ColourRuntime())
+    monkeypatch.undo()
+    make_photo(photos / "larger.png", (200, 0, 0), size=(100, 100))
+    index_folders(indexed, ColourRuntime(), [photos])
+
+    assert again == first
+    assert names(near_duplicates(indexed, ColourRuntime()))[0][0] == "larger.png"
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9] + b"[1,2,3]]]", lambda data: data[:40], lambda _: b""])
+def test_a_damaged_file_of_groups_is_made_again(indexed: Library, damage: Callable[[bytes], bytes]) -> None:
+    expected = names(near_duplicates(indexed, ColourRuntime()))
+    [kept] = indexed.folder.glob("alike-*.json")
+    kept.write_bytes(damage(whole := kept.read_bytes()))
+
+    assert names(near_duplicates(indexed, ColourRuntime())) == expected
+    assert kept.read_bytes() == whole
+
+
+def test_another_model_is_refused(indexed: Library) -> None:
+    with pytest.raises(ModelMismatch):
+        near_duplicates(indexed, ColourRuntime("ff" * 32))
+
+
+def test_spare_is_what_is_there_as_it_was_indexed_but_one(indexed: Library, photos: Path) -> None:
+    [group] = copies(indexed)
+
+    assert [photo.path.name for photo in spare_copies(group)] == ["red (1).png", "red copy.png"]
+    (photos / "red.png").unlink()
+    assert [photo.path.name for photo in spare_copies(group)] == ["red copy.png"]
+    stamp = (photos / "red (1).png").stat()
+    (photos / "red (1).png").write_bytes(b"x" * stamp.st_size)
+    os.utime(photos / "red (1).png", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert list(spare_copies(group)) == []
+
+
+def test_the_same_file_under_another_name_is_not_spare(library: Library, photos: Path) -> None:
+    make_photo(photos / "red.png", (200, 0, 0))
+    (photos / "red too.png").hardlink_to(photos / "red.png")
+    index_folders(library, ColourRuntime(), [photos])
+
+    [group] = copies(library)
+
+    assert names([group]) == [["red.png", "red too.png"]]
+    assert list(spare_copies(group)) == []
+
+
+def test_a_library_without_photos_has_none(library: Library) -> None:
+    assert copies(library) == near_duplicates(library, ColourRuntime()) == []
+
+
+def test_groups_are_those_of_comparing_each_with_the_first_of_every_group() -> None:
+    random = np.random.default_rng(0)
+    # A thousand pictures, many of them near to one of 60 others in both respects.
+    centres = random.normal(size=(60, 8))
+    vectors = centres[random.integers(0, 60, 1000)] + random.normal(size=(1000, 8)) * random.choice(
+        [0.05, 0.2], (1000, 1)
+    )
+    embeddings = np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+    grids = {number: bytes([number % 2]) for number in range(1000)}
+
+    def likeness(one: bytes, other: bytes) -> float:
+        return 1.0 if one == other else 0.0
+
+    expected: list[list[int]] = []
+    for number in range(1000):
+        cosines = [float(embeddings[number] @ embeddings[group[0]]) for group in expected]
+        nearest = sorted((one for one in range(len(expected)) if cosines[one] >= 0.9), key=lambda one: -cosines[one])
+        joined = [one for one in nearest[:8] if number % 2 == expected[one][0] % 2]
+        if joined:
+            expected[joined[0]].append(number)
+        else:
+            expected.append([number])
+
+    found = grouped(range(1000), embeddings, lambda ids: {one: grids[one] for one in ids}, likeness)
+
+    assert found == expected
+    assert sum(len(group) > 1 for group in found) > 50
+
+
+def test_pictures_of_a_burst_are_compared_by_more_than_their_colours(library: Library, photos: Path) -> None:
+    (photos / "a.jpg").write_bytes(picture_bytes((200, 0, 0), "JPEG"))
+    (photos / "b.jpg").write_bytes(picture_bytes((150, 0, 0), "JPEG"))  # likeness: 1 - 50 / 255, less than 0.85
+    index_folders(library, ColourRuntime(), [photos])
+
+    assert near_duplicates(library, ColourRuntime()) == []
