@@ -2,7 +2,7 @@
 
 import { ROOT, photo, search, searchByPicture } from "./api.js";
 import { Grid, keyOf } from "./grid.js";
-import { asks, current, parts, pictureAddress, without, withPart, words } from "./query.js";
+import { LISTS, asks, current, parts, pictureAddress, without, withPart, words } from "./query.js";
 import { Viewer } from "./viewer.js";
 
 const FIRST = 60;
