@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -14,8 +16,11 @@ from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pixsearch import Library
     from pixsearch.search.runtime import Runtime
+    from pixsearch_cli.web.access import Access
 
 _LEAST_TOKEN = 16
 
@@ -38,6 +43,25 @@ def serve(
             help="What whoever asks must bring. [default: none on this machine alone, else one that is made]",
         ),
     ] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Ask nobody for a token: the proxy in front knows who may come.")
+    ] = False,
+    root_path: Annotated[
+        str | None,
+        typer.Option("--root-path", metavar="PATH", help="Under which path a proxy shows the page, as in /photos."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="What browsers call the proxy; may be given again."),
+    ] = None,
+    trust_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trust-proxy",
+            metavar="ADDRESS",
+            help="Whose X-Forwarded headers to believe beside this machine's own; may be given again.",
+        ),
+    ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     log_requests: Annotated[
         bool, typer.Option("--log-requests", help="Say on stderr what is asked, queries included.")
@@ -52,34 +76,60 @@ def serve(
     The page and the API answer this machine alone unless --host says otherwise. Nothing is written to photos or
     library, and nothing is sent anywhere.
     """
+    if token is not None and no_token:
+        raise UsageError("--no-token and a token contradict each other", "Take one of them")
     if token is not None and len(token) < _LEAST_TOKEN:
         raise UsageError(f"a token of {len(token)} characters can be guessed", f"Take {_LEAST_TOKEN} or more, or none")
     from pixsearch.decoding import DecodeLimits, decoding_processes
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_cli.web.access import access_at
+    from pixsearch_cli.web.addresses import names_of
     from pixsearch_cli.web.app import make_app
     from pixsearch_cli.web.looking import Looking
+    from pixsearch_cli.web.proxies import proxies_at
     from pixsearch_cli.web.server import listen, run, server_of
     from pixsearch_cli.web.warm_engine import WarmEngine
 
     def load(library: Library) -> Runtime:
         return PixelBertRuntime(library.checkpoint(model))
 
+    proxies = proxies_at(trust_proxy or ())
     place = library_place(library)
     engine = WarmEngine(place, load)
     with listen(host, port) as listening:
-        access = access_at(host, token)
+        access = access_at(
+            host, token, root_path=root_path, allowed_hosts=allow_host or (), asks_for_token=not no_token
+        )
         engine.warm_up()
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-        address = f"http://{f'[{shown}]' if ':' in shown else shown}:{listening.getsockname()[1]}/"
-        if access.token is not None:
-            address += f"?token={access.token}"
         tell_switch(engine.library().switch())
-        say(f"{engine.library().name} is at {address} until Ctrl-C")
+        address = _announce(
+            engine.library().name, names_of(host), listening.getsockname()[1], access, token is not None
+        )
         if open_it:
             webbrowser.open(address)
         limits = DecodeLimits()
         with decoding_processes(limits, preload=["pixsearch_indexer.thumbnails"]) as pool:
             app = make_app(engine, Looking(pool, limits, cache_folder()), access)
-            run(server_of(app, log_requests=log_requests), listening)
+            run(server_of(app, proxies, log_requests=log_requests), listening)
     engine.close()
+
+
+def _announce(library: str, names: Sequence[str], port: int, access: Access, knows_token: bool) -> str:
+    """Say where the page is, and return one of its addresses with the token.
+
+    A token that the user has named is not written into the log of a service.
+    """
+    from pixsearch_cli.web.addresses import qr_code, shows_blocks
+
+    query = "" if access.token is None else f"?token={quote(access.token, safe='')}"
+    address = f"http://{names[0]}:{port}{access.root_path}/{query}"
+    is_watched = sys.stderr is not None and sys.stderr.isatty()
+    if access.any_address and is_watched and shows_blocks(sys.stderr):
+        print(qr_code(address), file=sys.stderr)
+    page = f"{access.root_path}/{query if is_watched or not knows_token else ''}"
+    say(f"{library} is at http://{names[0]}:{port}{page} until Ctrl-C")
+    for name in names[1:]:
+        say(f"also at http://{name}:{port}{page}")
+    for name in sorted(access.proxied_names):
+        say(f"behind the proxy at {name}{page}")
+    return address

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx2
 import pytest
 
 from tests.cli.conftest import Run
 from tests.faults.conftest import COMMAND, PROJECT
+
+PACKAGES = [PROJECT, *(PROJECT / folder for folder in ("cli", "indexer", "trainer"))]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PACKAGES))}
+FIB_TRIE = Path("/proc/net/fib_trie")
 
 Serving = tuple[subprocess.Popen[str], str]
 Start = Callable[..., Serving]
@@ -22,12 +29,11 @@ Start = Callable[..., Serving]
 def start(indexed: Path) -> Iterator[Start]:
     """Starts the command on the library, and gives it with the address that it prints."""
     running: list[subprocess.Popen[str]] = []
-    packages = [PROJECT, *(PROJECT / folder for folder in ("cli", "indexer", "trainer"))]
 
-    def serve(*options: str) -> Serving:
+    def serve(*options: str, environment: Mapping[str, str] = MappingProxyType({})) -> Serving:
         process = subprocess.Popen(
             [*COMMAND, "serve", "--port", "0", "--library", str(indexed), *options],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, packages))},
+            env={**ENVIRONMENT, **environment},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -75,6 +81,112 @@ def test_another_host_prints_a_token_without_which_nobody_is_answered(start: Sta
     assert httpx2.get(f"{plain}api/status").status_code == 401
     assert httpx2.get(f"{plain}api/status", headers={"Authorization": f"Bearer {token}"}).status_code == 200
     assert httpx2.get(address, follow_redirects=True).status_code == 200
+
+
+@pytest.mark.skipif(not FIB_TRIE.exists(), reason="only Linux lists its addresses in a file")
+def test_every_address_that_this_machine_has_in_a_network_is_printed(start: Start) -> None:
+    process, first = start("--host", "0.0.0.0")
+    kernel = set(re.findall(r"\|-- ([\d.]+)\n +/32 host LOCAL", FIB_TRIE.read_text()))
+    said = stopped(process)[1]
+    printed = re.findall(r"http://([\d.]+):\d+/\?token=", f"{first}\n{said}")
+
+    assert printed
+    assert len(set(printed)) == len(printed)
+    assert set(printed) == {address for address in kernel if not address.startswith("127.")}
+
+
+def test_behind_a_proxy_the_token_is_printed_for_here_and_for_there(start: Start) -> None:
+    process, address = start("--root-path", "/photos", "--allow-host", "photos.example.org")
+
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/photos/\?token=[\w-]{32}", address)
+    assert httpx2.get(address.partition("?")[0]).status_code == 401
+    assert httpx2.get(address, follow_redirects=True).status_code == 200
+    _, said = stopped(process)
+    assert said == f"pixsearch: behind the proxy at photos.example.org/photos/?token={address.partition('=')[2]}\n"
+
+
+def test_behind_a_proxy_that_knows_who_asks_there_need_be_no_token(start: Start) -> None:
+    _, address = start("--root-path", "/photos", "--no-token")
+
+    assert httpx2.get(address).status_code == 200
+
+
+def test_the_config_file_may_say_where_the_proxy_is(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "pixsearch"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(
+        '[serve]\nroot-path = "/photos"\nallow-host = ["photos.example.org"]\ntrust-proxy = ["10.0.0.5"]\n'
+    )
+
+    _, address = start(environment={"XDG_CONFIG_HOME": str(tmp_path / "config")})
+    plain, _, token = address.partition("?token=")
+    headers = {"Host": "photos.example.org", "Authorization": f"Bearer {token}"}
+
+    assert plain.endswith("/photos/")
+    assert httpx2.get(f"{plain}api/status", headers=headers).status_code == 200
+
+
+def test_a_token_that_was_named_is_not_written_into_a_log(start: Start) -> None:
+    token = "a-token-of-this-test"
+    process, address = start("--token", token, "--log-requests")
+
+    assert httpx2.get(f"{address}?q=red&token={token}", follow_redirects=True).status_code == 200
+    assert httpx2.get(f"{address}?q=red&token=wrong{token}").status_code == 401
+    said = stopped(process)[1]
+    assert "GET /?q=red" in said
+    assert token not in address + said
+
+
+def test_a_terminal_gets_a_code_for_a_phone_s_camera(indexed: Path) -> None:
+    said = in_a_terminal(indexed, "--host", "0.0.0.0")
+    said_alone = in_a_terminal(indexed)
+
+    assert "?token=" in said
+    assert len(re.findall(r"\x1b\[97;40m[█▀▄ ]{30,}\x1b\[0m", said)) > 15
+    assert "█" not in said_alone
+
+
+def in_a_terminal(library: Path, *options: str) -> str:
+    """What the command says until somebody stops it."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", "--library", str(library), *options],
+        env=ENVIRONMENT | {"PYTHONIOENCODING": "utf-8"},
+        stderr=its,
+    )
+    os.close(its)
+    said = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal, suppress(OSError):
+        while part := terminal.read(1 << 16):
+            said += part
+            if b"Ctrl-C" in said:
+                process.send_signal(signal.SIGINT)
+    process.wait(60)
+    return said.decode()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--no-token", "--token", "x" * 16), "--no-token and a token contradict each other. Take one of them"),
+        (("--root-path", "/a b"), "--root-path '/a b' is not a path. Give letters, digits and slashes, as in /photos"),
+        (
+            ("--allow-host", "https://photos.example.org"),
+            "--allow-host 'https://photos.example.org' is not a name. "
+            "Give it without https:// and port, as in photos.example.org",
+        ),
+        (
+            ("--trust-proxy", "*"),
+            "--trust-proxy '*' is not an address or a network. Give one, as in 10.0.0.5 or 10.0.0.0/24",
+        ),
+    ],
+)
+def test_what_is_said_wrongly_of_a_proxy_is_wrong_usage(
+    run: Run, indexed: Path, options: tuple[str, ...], said: str
+) -> None:
+    outcome = run("serve", "--port", "0", *options)
+
+    assert (outcome.exit_code, outcome.stderr) == (2, f"pixsearch: {said}\n")
 
 
 def test_a_token_that_can_be_guessed_is_wrong_usage(run: Run, indexed: Path) -> None:

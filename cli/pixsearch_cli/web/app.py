@@ -10,7 +10,8 @@ from starlette.types import ASGIApp
 
 from pixsearch import __version__
 from pixsearch_cli.web import pages, photos_api, search_api
-from pixsearch_cli.web.access import Access, AccessGuard
+from pixsearch_cli.web.access import Access
+from pixsearch_cli.web.guard import AccessGuard
 from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.problems import answer_errors_with_problems
 from pixsearch_cli.web.site import Site
@@ -30,6 +31,7 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access) -> ASGIApp:
         openapi_url="/api/openapi.json",
         docs_url=None,  # both load scripts from the network
         redoc_url=None,
+        redirect_slashes=False,  # each page has one address
     )
     searches, pictures = Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING), Turns(PICTURES_AT_ONCE, PICTURES_WAITING)
     app.state.site = Site(engine, looking, searches, pictures)

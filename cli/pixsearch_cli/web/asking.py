@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 from pixsearch import Picture, Query, Words
 from pixsearch.search.query import DEFAULT_CANDIDATES, Sort
@@ -15,6 +16,8 @@ from pixsearch_cli.query_parts import split_weight
 MOST_RERANKED = 256
 MOST_HITS = 1000
 MOST_SKIPPED = 100_000_000
+_UNKNOWN_NAMED = 3
+_NAME_SHOWN = 40
 
 _WORDS = StringConstraints(max_length=1000)
 _PATTERN = r"^(\d{1,6}(\.\d{1,6})?:)?(\d{1,18}|[0-9a-f]{64})$"
@@ -71,6 +74,16 @@ class SearchRequest(_Filtered):
     duplicates: Literal["fold", "show"] = "fold"
     sort: Sort = Field("relevance", description="By date what matches; without words and pictures, all that passes.")
     offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="How many of the first hits to leave out.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_unknown_fields(cls, given: object) -> object:
+        """One error for all of them, where `extra` would give one for each of thousands."""
+        if isinstance(given, dict) and (unknown := sorted(set(given) - set(cls.model_fields))):
+            named = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_UNKNOWN_NAMED])
+            more = f" and {len(unknown) - _UNKNOWN_NAMED:,} more" if len(unknown) > _UNKNOWN_NAMED else ""
+            raise PydanticCustomError("unknown_fields", "there is no field {names}", {"names": f"{named}{more}"})
+        return given
 
     @model_validator(mode="after")
     def _reranks_no_more_than_it_may(self) -> Self:

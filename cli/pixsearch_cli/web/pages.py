@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pixsearch.library.records import Failure, LibraryStatus
 from pixsearch.storage import FilePath, to_path
@@ -16,17 +14,10 @@ from pixsearch_cli.json_records import json_text
 from pixsearch_cli.query_filters import FILTERS
 from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
+from pixsearch_cli.web.rendering import page
 from pixsearch_cli.web.site import SiteOfApp
 
 _FAILURES_SHOWN = 200
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined
-)
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -41,7 +32,8 @@ async def search(request: Request, site: SiteOfApp) -> Response:
         return 0 if opened.model() is None else len(opened.vectors()), list(opened.roots())
 
     pictures, roots = await site.searches.in_thread(request, found)
-    return _page(
+    return page(
+        request,
         "search.html",
         pictures=pictures,
         roots=[_shown(to_path(root)) for root in roots],
@@ -59,7 +51,8 @@ async def library(request: Request, site: SiteOfApp) -> Response:
         return opened.status(), opened.failures()
 
     status, failures = await site.searches.in_thread(request, found)
-    return _page(
+    return page(
+        request,
         "library.html",
         status=status,
         folders=[(_shown(root.path), root.photos, root.online, rules(root)) for root in status.roots],
@@ -70,11 +63,6 @@ async def library(request: Request, site: SiteOfApp) -> Response:
         text_files=[_shown(path) for path in status.text_files],
         size=size,
     )
-
-
-def _page(name: str, **values: object) -> Response:
-    page = _TEMPLATES.get_template(name).render(values)
-    return HTMLResponse(page.encode(), headers={"Content-Security-Policy": _POLICY})
 
 
 def _shown(path: FilePath) -> str:

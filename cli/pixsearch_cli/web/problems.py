@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457)."""
+"""Errors: `application/problem+json` (RFC 9457) for programs, a page for whoever opens an address in a browser."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from starlette.exceptions import HTTPException
 from pixsearch.errors import LibraryError, ModelError, PictureError, PixsearchError, UsageError
 from pixsearch.printable import without_passwords
 from pixsearch_cli.json_records import json_text
+from pixsearch_cli.web.rendering import page
 
 PROBLEM = "application/problem+json"
+_MOST_ERRORS = 5
 
 _STATUS_OF = {
     UsageError: HTTPStatus.BAD_REQUEST,
@@ -33,45 +35,62 @@ class AsciiJson(JSONResponse):
 
 
 def problem(
-    status: int, detail: str, headers: Mapping[str, str] | None = None, errors: list[dict[str, str]] | None = None
+    request: Request,
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    errors: list[dict[str, str]] | None = None,
 ) -> Response:
     """What is wrong, in words for people."""
-    content: dict[str, object] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": int(status),
-        "detail": without_passwords(detail),
-    }
+    title, detail = HTTPStatus(status).phrase, without_passwords(detail)
+    if "text/html" in request.headers.get("accept", ""):
+        needs_token = status == HTTPStatus.UNAUTHORIZED
+        answer = page(request, "problem.html", status, title=title, sentence=_sentence(detail), needs_token=needs_token)
+        answer.headers.update(headers or {})
+        return answer
+    content: dict[str, object] = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
     if errors is not None:
         content["errors"] = errors
     return AsciiJson(content, status, headers, PROBLEM)
+
+
+def _sentence(detail: str) -> str:
+    """With a capital, unless it begins with a path or another name, and a full stop."""
+    first = detail.partition(" ")[0]
+    capital = detail[:1].upper() if first.isalpha() else detail[:1]
+    return f"{capital}{detail[1:]}{'' if detail.endswith(('.', '?', '!')) else '.'}"
 
 
 def answer_errors_with_problems(app: FastAPI) -> None:
     """Whatever is raised in the app becomes a problem; what nobody expected also goes to the server's log."""
 
     @app.exception_handler(PixsearchError)
-    async def known(_request: Request, error: PixsearchError) -> Response:
+    async def known(request: Request, error: PixsearchError) -> Response:
         kinds = (status for kind, status in _STATUS_OF.items() if isinstance(error, kind))
-        return problem(next(kinds, HTTPStatus.INTERNAL_SERVER_ERROR), str(error))
+        return problem(request, next(kinds, HTTPStatus.INTERNAL_SERVER_ERROR), str(error))
 
     @app.exception_handler(HTTPException)
-    async def refused(_request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, error.detail, error.headers)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        is_without_words = error.status_code == HTTPStatus.NOT_FOUND and error.detail == HTTPStatus.NOT_FOUND.phrase
+        detail = "there is nothing at this address" if is_without_words else error.detail
+        return problem(request, error.status_code, detail, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> Response:
-        return invalid_fields(error.errors())
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _invalid_fields(request, error.errors())
 
     @app.exception_handler(Exception)
-    async def unexpected(_request: Request, error: Exception) -> Response:
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"unexpected {type(error).__name__}: please report it")
+    async def unexpected(request: Request, error: Exception) -> Response:
+        return problem(
+            request, HTTPStatus.INTERNAL_SERVER_ERROR, f"unexpected {type(error).__name__}: please report it"
+        )
 
 
-def invalid_fields(errors: Any) -> Response:
+def _invalid_fields(request: Request, errors: Any) -> Response:
     """Which fields of a request are wrong, and how; what they held is not repeated."""
     fields = [
-        {"field": ".".join(str(part) for part in error["loc"][-2:]), "message": str(error["msg"])} for error in errors
+        {"field": ".".join(str(part) for part in error["loc"][-2:]), "message": str(error["msg"])}
+        for error in errors[:_MOST_ERRORS]
     ]
-    detail = "; ".join(f"{field['field']}: {field['message']}" for field in fields[:5])
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=fields)
+    detail = "; ".join(f"{field['field']}: {field['message']}".removeprefix(": ") for field in fields)
+    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=fields)

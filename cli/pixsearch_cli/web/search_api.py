@@ -14,11 +14,13 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from pixsearch import __version__
+from pixsearch import Filters, __version__
+from pixsearch import Query as AskedFor
 from pixsearch.errors import UsageError
 from pixsearch_cli.json_records import hit_record, status_record
 from pixsearch_cli.web.answers import HealthAnswer, Problem, SearchAnswer
 from pixsearch_cli.web.asking import SearchRequest
+from pixsearch_cli.web.guard import BODY_LIMIT_BYTES
 from pixsearch_cli.web.problems import PROBLEM, AsciiJson
 from pixsearch_cli.web.site import Site, SiteOfApp
 
@@ -109,10 +111,19 @@ async def _answer(
         hits, unknown_words = (
             ([], ()) if engine is None else (engine.search(query, asked.k), engine.unknown_words(query))
         )
+        if not hits:
+            _check_folders(site, query)
         damaged = len(site.engine.library().damage())
         return {"hits": [hit_record(hit) for hit in hits], "unknown_words": unknown_words, "damaged": damaged}
 
     return await site.searches.in_thread(request, find)
+
+
+def _check_folders(site: Site, query: AskedFor) -> None:
+    """Raises HTTPException 404 for a folder from which the library has no photo: it may be misspelt."""
+    for folder in query.filters.folders:
+        if not site.engine.library().passing(Filters(folders=(folder,))):
+            raise HTTPException(404, f"the library has no photo in {folder}")
 
 
 async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
@@ -124,7 +135,7 @@ async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
             return SearchRequest.model_validate_json(body), []
     if kind != "multipart/form-data":
         raise HTTPException(415, "send the query as application/json, or with pictures as multipart/form-data")
-    async with request.form(max_files=MOST_PICTURES, max_fields=1, max_part_size=1 << 20) as form:
+    async with request.form(max_files=MOST_PICTURES, max_fields=1, max_part_size=BODY_LIMIT_BYTES) as form:
         if strange := set(form) - {"query", "picture"}:
             raise UsageError(f"the form has no field {min(strange)!r}", "It has query and picture")
         query, files = form.get("query", "{}"), form.getlist("picture")

@@ -6,6 +6,8 @@ import asyncio
 import copy
 import socket
 from contextlib import suppress
+from functools import partial
+from typing import Any, cast
 
 import h11
 import uvicorn
@@ -13,31 +15,59 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pixsearch.errors import PixsearchError
+from pixsearch_cli.web.proxies import Proxies
 
 HEAD_TIMEOUT_S = 15.0
-"""In which the head of a request has to arrive; a body has its own (`access`)."""
+"""In which the head of a request has to arrive; a body has its own (`guard`)."""
 MOST_CONNECTIONS = 512
 
 
+MOST_AWAITED = 32
+"""Connections of one address that have sent no whole request yet, or none after the last; a browser keeps six."""
+REQUEST_EXPECTED_S = 1.0
+"""After which a connection counts among those: of a hundred that come at once, all have sent their requests by then."""
+
+
 class PatientOnlySoLong(H11Protocol):
-    """Closes a connection that does not bring the head of a request in time, which uvicorn waits for without end."""
+    """Closes connections that do not bring a request, which uvicorn waits for without end.
+
+    Each that brings no head in time, and of one address the oldest when there are too many. Proxies may have more.
+    """
 
     _waiting: asyncio.TimerHandle | None = None
+    _waits_since = 0.0
+
+    def __init__(self, proxies: Proxies, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._proxies = proxies
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._watch()
+        self._begin_to_wait()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._watch()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._begin_to_wait()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
         super().connection_lost(exc)
 
+    @property
+    def _awaits_head(self) -> bool:
+        return self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+
+    @property
+    def _awaits_request(self) -> bool:
+        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and not self.transport.is_closing()
+
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
+        if not self._awaits_head:
             self._stop_watching()
         elif self._waiting is None:
             self._waiting = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
@@ -49,8 +79,33 @@ class PatientOnlySoLong(H11Protocol):
 
     def _give_up(self) -> None:
         self._waiting = None
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+        if self._awaits_head:
             self.transport.close()
+
+    def _begin_to_wait(self) -> None:
+        self._waits_since = self.loop.time()
+        if self.client is not None and self.client[0] not in self._proxies:
+            self.loop.call_later(REQUEST_EXPECTED_S, self._close_longest_waiting, self.client[0])
+
+    def _close_longest_waiting(self, address: str) -> None:
+        """Leave no more than may be of those at the address whose next request is awaited."""
+        if not self._awaits_request:
+            return
+        before = self.loop.time() - REQUEST_EXPECTED_S
+        waiting = sorted(
+            (
+                other
+                for other in self.connections
+                if isinstance(other, PatientOnlySoLong)
+                and other.client is not None
+                and other.client[0] == address
+                and other._awaits_request
+                and other._waits_since <= before
+            ),
+            key=lambda other: other._waits_since,
+        )
+        for other in waiting[:-MOST_AWAITED]:
+            other.transport.close()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -68,13 +123,15 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def server_of(app: ASGIApp, *, log_requests: bool = False) -> uvicorn.Server:
+def server_of(app: ASGIApp, proxies: Proxies, *, log_requests: bool = False) -> uvicorn.Server:
     logs = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
     logs["handlers"]["access"]["stream"] = "ext://sys.stderr"
     config = uvicorn.Config(
         app,
         log_config=logs,
-        http=PatientOnlySoLong,
+        http=cast(type[asyncio.Protocol], partial(PatientOnlySoLong, proxies)),
+        # Otherwise the environment says whom to believe (FORWARDED_ALLOW_IPS).
+        forwarded_allow_ips=[str(network) for network in proxies.networks],
         ws="none",
         log_level="info" if log_requests else "warning",
         access_log=log_requests,

@@ -14,6 +14,7 @@ from pixsearch.decoding import DecodeLimits, decoding_processes
 from pixsearch_cli.web.access import Access, access_at
 from pixsearch_cli.web.app import make_app
 from pixsearch_cli.web.looking import Looking
+from pixsearch_cli.web.proxies import Proxies, proxies_at
 from pixsearch_cli.web.server import listen, server_of
 from pixsearch_cli.web.warm_engine import WarmEngine
 from tests.colour_runtime import ColourRuntime
@@ -57,22 +58,37 @@ def make_client(make_site: MakeSite) -> MakeClient:
 
 
 @pytest.fixture
-def serve(make_site: MakeSite) -> Iterator[Serve]:
-    """Serves the app on a port of its own, in a thread, and gives its address."""
+def servers() -> Iterator[list[tuple[uvicorn.Server, Thread]]]:
     running: list[tuple[uvicorn.Server, Thread]] = []
+    yield running
+    stop(running)
 
-    def start(access: Access | None = None) -> str:
-        listening = listen("127.0.0.1", 0)
-        server = server_of(make_site(access))
-        thread = Thread(target=server.run, args=([listening],))
-        thread.start()
-        running.append((server, thread))
-        return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
-    yield start
-    for server, thread in running:
+def stop(running: list[tuple[uvicorn.Server, Thread]]) -> None:
+    while running:
+        server, thread = running.pop()
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def stop_servers(servers: list[tuple[uvicorn.Server, Thread]]) -> Callable[[], None]:
+    return lambda: stop(servers)
+
+
+@pytest.fixture
+def serve(make_site: MakeSite, servers: list[tuple[uvicorn.Server, Thread]]) -> Serve:
+    """Serves the app on a port of its own, in a thread, and gives its address."""
+
+    def start(access: Access | None = None, proxies: Proxies | None = None) -> str:
+        listening = listen("127.0.0.1", 0)
+        server = server_of(make_site(access), proxies_at() if proxies is None else proxies)
+        thread = Thread(target=server.run, args=([listening],))
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+    return start
 
 
 @pytest.fixture

@@ -8,16 +8,19 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import httpx2
 import pytest
+from httpx2 import Response
 from starlette.testclient import TestClient
 
 from pixsearch.model.late_scores import ReadText
-from pixsearch_cli.web import access, server
+from pixsearch_cli.web import guard, server
+from pixsearch_cli.web.access import access_at
+from pixsearch_cli.web.proxies import Proxies, proxies_at
 from tests.cli.web.conftest import Serve
 from tests.cli.web.test_search_api import problem
 from tests.colour_runtime import ColourRuntime, Floats
@@ -25,13 +28,12 @@ from tests.photos import picture_bytes, png_header
 
 
 def test_an_upload_that_says_it_is_too_large_is_not_read(client: TestClient) -> None:
-    headers = {"Content-Length": str(access.BODY_LIMIT_BYTES + 1), "Content-Type": "application/json"}
+    headers = {"Content-Length": str(guard.BODY_LIMIT_BYTES + 1), "Content-Type": "application/json"}
 
     assert problem(client.post("/api/search", content=b"", headers=headers))[0] == 413
 
 
-def test_an_upload_that_does_not_say_so_is_read_no_further(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "BODY_LIMIT_BYTES", 1 << 20)
+def test_an_upload_that_does_not_say_so_is_read_no_further(serve: Serve) -> None:
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -90,7 +92,7 @@ def test_a_client_that_drips_its_head_is_hung_up_on_as_well(serve: Serve, monkey
 
 
 def test_a_client_that_does_not_send_its_body_is_told_so(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "BODY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(guard, "BODY_TIMEOUT_S", 0.3)
     host, port = serve().removeprefix("http://").split(":")
 
     with socket.create_connection((host, int(port)), timeout=10) as slow:
@@ -117,6 +119,150 @@ def test_a_head_without_end_is_refused(serve: Serve) -> None:
     with suppress(httpx2.NetworkError):  # the connection may be closed while it is still sending
         assert httpx2.get(f"{address}/api/health", headers={"X-Long": "x" * 200_000}).status_code == 400
     assert httpx2.get(f"{address}/api/health").status_code == 200
+
+
+def test_many_unknown_fields_are_one_error_and_cost_nothing(client: TestClient) -> None:
+    fields = {f"a{number}": 1 for number in range(6000)}
+    began = time.monotonic()
+
+    answer = client.post("/api/search", json=fields)
+
+    assert problem(answer) == (422, "there is no field 'a0', 'a1', 'a10' and 5,997 more")
+    assert len(answer.json()["errors"]) == 1
+    assert time.monotonic() - began < 1
+    assert problem(client.get("/api/search", params=fields))[1].startswith("query: there is no field 'a0'")
+
+
+@pytest.mark.parametrize("sent", ["json", "form"])
+def test_a_query_as_json_is_64_kb_at_most(client: TestClient, sent: str) -> None:
+    def ask(size: int) -> Response:
+        text = '{"q": "red"}'.ljust(size)
+        if sent == "json":
+            return client.post("/api/search", content=text, headers={"Content-Type": "application/json"})
+        return client.post("/api/search", data={"query": text}, files={"picture": picture_bytes("red")})
+
+    assert ask(64 * 1024).status_code == 200
+    assert problem(ask(64 * 1024 + 1))[0] in (400, 413)
+
+
+def test_a_body_of_two_lengths_is_refused_and_nothing_after_it_is_read(serve: Serve) -> None:
+    host, port = serve().removeprefix("http://").split(":")
+    head = f"POST /api/search HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+    smuggled = f"GET /api/health HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"
+
+    with socket.create_connection((host, int(port)), timeout=10) as stranger:
+        stranger.sendall(f"{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}".encode())
+        answered = read_to_end(stranger)
+
+    assert answered.startswith(b"HTTP/1.1 400 ")
+    assert answered.count(b"HTTP/1.1") == 1
+
+
+def test_who_is_refused_before_its_body_has_come_is_hung_up_on(serve: Serve) -> None:
+    """Or it would hold the connection for as long as it drips."""
+    host, port = serve(access_at("127.0.0.1", "a token of this test")).removeprefix("http://").split(":")
+
+    with socket.create_connection((host, int(port)), timeout=10) as slow:
+        slow.sendall(f"POST /api/search HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 9\r\n\r\n{{".encode())
+        answered = read_to_end(slow)
+
+    assert answered.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close" in answered.lower()
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded", "application/json", "multipart/form-data; boundary=b"]
+)
+@pytest.mark.parametrize("token", [None, "a token of this test"])
+def test_a_client_that_goes_away_is_nothing_to_write_into_the_log(
+    serve: Serve, stop_servers: Callable[[], None], capfd: pytest.CaptureFixture[str], kind: str, token: str | None
+) -> None:
+    address = serve(access_at("127.0.0.1", token))
+    host, port = address.removeprefix("http://").split(":")
+
+    with socket.create_connection((host, int(port)), timeout=10) as gone:
+        head = f"POST /api/search HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 90\r\n\r\n"
+        gone.sendall(head.encode() + b"--b")
+    assert httpx2.get(f"{address}/api/health").status_code == 200
+    stop_servers()
+
+    assert capfd.readouterr().err == ""
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    read = b""
+    with suppress(ConnectionResetError):
+        while part := connection.recv(1 << 16):
+            read += part
+    return read
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /api/health HTTP/1.1\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n\r\nt",
+    ],
+    ids=["nothing", "half a head", "a whole request", "half a body"],
+)
+def test_one_address_cannot_take_all_connections_and_a_proxy_may(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server, "MOST_AWAITED", 4)
+    monkeypatch.setattr(server, "REQUEST_EXPECTED_S", 0.3)
+    access = access_at("127.0.0.1", "a token of this test")
+
+    assert how_many_stay(serve(access, proxies=Proxies(())), sent) == 4
+    assert how_many_stay(serve(access, proxies=proxies_at()), sent) == 10
+
+
+def test_what_has_come_just_now_may_still_send_its_request(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_AWAITED", 1)
+    monkeypatch.setattr(server, "REQUEST_EXPECTED_S", 2.0)
+    host, port = serve(proxies=Proxies(())).removeprefix("http://").split(":")
+
+    with ExitStack() as stack:
+        stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+        time.sleep(1.0)
+        late = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(3)]
+        time.sleep(1.3)  # the time of the first is over
+
+        assert [is_open(one) for one in late] == [True] * 3
+
+
+def how_many_stay(address: str, sent: bytes) -> int:
+    """Of ten connections that send this and wait, how many are open after the time in which a head is expected."""
+    host, port = address.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(10)]
+        for one in slow:
+            one.sendall(sent)
+        time.sleep(2 * server.REQUEST_EXPECTED_S)
+        return sum(is_open(one) for one in slow)
+
+
+def is_open(connection: socket.socket) -> bool:
+    connection.settimeout(0.05)
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except TimeoutError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def test_a_hundred_requests_of_one_address_at_once_are_all_answered(serve: Serve) -> None:
+    address = serve(proxies=Proxies(()))
+
+    with ThreadPoolExecutor(100) as threads:
+        answers = list(threads.map(lambda _: httpx2.get(f"{address}/api/health", timeout=60).status_code, range(100)))
+
+    assert answers == [200] * 100
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from pixsearch.model.late_scores import ReadText
+from pixsearch_cli.web.access import access_at
 from tests.cli.conftest import Run
 from tests.cli.web.conftest import Serve
 from tests.colour_runtime import ColourRuntime, Floats
@@ -226,7 +227,76 @@ def test_a_file_that_is_no_picture_is_refused_in_words(page: Page, serve: Serve)
 
     page.locator("#file").set_input_files(FilePayload(name="a.png", mimeType="image/png", buffer=b"<svg/>"))
 
-    expect(page.get_by_role("status")).to_have_text("the picture: not a picture in a format that pixsearch reads")
+    expect(page.get_by_role("status")).to_have_text("The picture: not a picture in a format that pixsearch reads.")
+
+
+def test_a_server_that_is_gone_is_said_in_a_sentence(
+    page: Page, serve: Serve, stop_servers: Callable[[], None]
+) -> None:
+    page.goto(f"{serve()}/?q=red")
+    names(page)
+    stop_servers()
+
+    page.get_by_role("searchbox").fill("blue")
+    page.keyboard.press("Enter")
+    gone = "The server does not answer. Is pixsearch serve still running?"
+    expect(page.get_by_role("status")).to_have_text(gone)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (413, "<html>", "The picture is too large for the server in front of pixsearch."),
+        (502, "<html>", "The server in front of pixsearch cannot reach it. Is pixsearch serve still running?"),
+        (418, "", "The server in front of pixsearch refuses this (418)."),
+        (200, "<html>Log in", "Something else answers in place of pixsearch. Reload the page."),
+    ],
+)
+def test_what_a_server_in_front_answers_is_said_in_a_sentence(
+    page: Page, serve: Serve, status: int, body: str, said: str
+) -> None:
+    page.goto(serve())
+    page.route("**/api/search*", lambda route: route.fulfill(status=status, content_type="text/html", body=body))
+
+    page.locator("#file").set_input_files(FilePayload(name="a.png", mimeType="image/png", buffer=picture_bytes("red")))
+
+    expect(page.get_by_role("status")).to_have_text(said)
+
+
+def test_a_folder_that_is_not_in_the_library_is_said_in_a_sentence(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?q=red&folder=/nowhere")
+
+    expect(page.get_by_role("status")).to_have_text("The library has no photo in /nowhere.")
+
+
+def test_a_photo_that_is_not_in_the_library_is_said_in_a_sentence(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?q=red#photo-999")
+
+    expect(page.get_by_role("status")).to_have_text("The library has no picture 999.")
+
+
+def test_a_page_that_is_not_there_leads_to_the_search(page: Page, serve: Serve) -> None:
+    address = serve()
+    page.goto(f"{address}/nothing")
+
+    expect(page.get_by_role("alert")).to_have_text("There is nothing at this address.")
+    page.get_by_role("link", name="To the search").click()
+    expect(page).to_have_url(f"{address}/")
+
+
+def test_the_page_that_asks_for_the_token_is_accessible_and_leads_on(page: Page, serve: Serve) -> None:
+    address = serve(access_at("127.0.0.1", "a token of this test"))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/library")
+
+    assert Axe().run(page).response["violations"] == []
+    page.get_by_label("Token").fill("not this one")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("This is not the token of this server.")
+    page.get_by_label("Token").fill("a token of this test")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Library")).to_be_visible()
+    expect(page).to_have_url(f"{address}/library")
 
 
 def test_more_like_a_photo_and_less_of_it_are_a_click_away(page: Page, serve: Serve) -> None:

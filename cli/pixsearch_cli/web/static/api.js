@@ -1,39 +1,79 @@
-// The server's answers; what it refuses is an Error with its own words.
+// The server's answers; what it refuses is an Error with a sentence for people.
+
+/** The path that the server stands under: "/", or as a proxy has it. */
+export const ROOT = new URL("..", import.meta.url).pathname;
 
 export async function search(query, options, signal) {
   const asked = new URLSearchParams(query);
   for (const [name, value] of Object.entries(options)) asked.set(name, value);
-  return answerOf(await fetch(`/api/search?${asked}`, { signal }));
+  return answerOf(await ask(`${ROOT}api/search?${asked}`, { signal }));
 }
 
 export async function searchByPicture(file, options) {
   const form = new FormData();
   form.append("query", JSON.stringify(options));
   form.append("picture", file);
-  return answerOf(await fetch("/api/search", { method: "POST", body: form }));
+  return answerOf(await ask(`${ROOT}api/search`, { method: "POST", body: form }));
 }
 
 export async function photo(id) {
-  return answerOf(await fetch(`/api/photos/${id}`));
+  return answerOf(await ask(`${ROOT}api/photos/${id}`));
 }
 
 export async function explain(id, words) {
-  return answerOf(await fetch(`/api/photos/${id}/explain?${new URLSearchParams({ q: words })}`));
+  return answerOf(await ask(`${ROOT}api/photos/${id}/explain?${new URLSearchParams({ q: words })}`));
+}
+
+export function thumbnailAddress(id, size = "small") {
+  return `${ROOT}api/photos/${id}/thumbnail?size=${size}`;
+}
+
+export function imageAddress(id) {
+  return `${ROOT}api/photos/${id}/image`;
+}
+
+export function uploadAddress(name) {
+  return `${ROOT}api/uploads/${name}`;
 }
 
 /** Why an address of a picture gives none. */
 export async function reason(address) {
   try {
-    await answerOf(await fetch(address));
-    return "cannot be shown";
+    const { response, answer } = await ask(address);
+    return response.ok ? "This picture cannot be shown." : refusal(response, answer);
   } catch (error) {
     return error.message;
   }
 }
 
-async function answerOf(response) {
-  const isJson = (response.headers.get("Content-Type") ?? "").includes("json");
-  const answer = isJson ? await response.json() : {};
-  if (!response.ok) throw new Error(answer.detail ?? response.statusText);
-  return answer;
+/** The answer as JSON; undefined where a server in front of ours has answered with something else. */
+async function ask(address, options) {
+  try {
+    const response = await fetch(address, options);
+    const isJson = (response.headers.get("Content-Type") ?? "").includes("json");
+    return { response, answer: isJson ? await response.json() : undefined };
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer. Is pixsearch serve still running?");
+  }
+}
+
+function answerOf({ response, answer }) {
+  if (response.ok && answer) return answer;
+  throw new Error(refusal(response, answer));
+}
+
+function refusal({ ok, status }, answer) {
+  if (status === 401) return "The server asks for its token again. Reload the page.";
+  if (answer?.detail) return sentence(answer.detail);
+  if (ok) return "Something else answers in place of pixsearch. Reload the page.";
+  if (status === 413) return "The picture is too large for the server in front of pixsearch.";
+  if (status >= 502 && status <= 504) return "The server in front of pixsearch cannot reach it. Is pixsearch serve still running?";
+  return `The server in front of pixsearch refuses this (${status}).`;
+}
+
+/** With a capital, unless it begins with a path or another name, and a full stop. */
+function sentence(detail) {
+  const capital = /^\p{L}+ /u.test(detail) ? detail[0].toUpperCase() : detail[0];
+  return `${capital}${detail.slice(1)}${/[.?!]$/.test(detail) ? "" : "."}`;
 }

@@ -1,8 +1,8 @@
 // The page: what the address bar asks for is shown, first by similarity, then by the careful look.
 
-import { photo, search, searchByPicture } from "./api.js";
+import { ROOT, photo, search, searchByPicture } from "./api.js";
 import { Grid, keyOf } from "./grid.js";
-import { asks, current, parts, pictureAddress, without, withPart, words } from "./query.js";
+import { LISTS, asks, current, parts, pictureAddress, without, withPart, words } from "./query.js";
 import { Viewer } from "./viewer.js";
 
 const FIRST = 60;
@@ -88,7 +88,7 @@ async function loadMore() {
 
 function go(query, known) {
   const address = query.toString();
-  history.pushState(null, "", address ? `/?${address}` : "/");
+  history.pushState(null, "", address ? `${ROOT}?${address}` : ROOT);
   scrollTo({ top: 0, behavior: "instant" });
   run(known);
 }
@@ -219,8 +219,8 @@ function closed() {
 function goFromPhoto(added, alone = false) {
   let query = alone ? new URLSearchParams() : current();
   for (const [name, value] of Object.entries(added)) query = withPart(query, name, value);
-  if (history.state?.opened) history.replaceState(null, "", `/?${query}`); // the photo's own entry
-  else history.pushState(null, "", `/?${query}`);
+  if (history.state?.opened) history.replaceState(null, "", `${ROOT}?${query}`); // the photo's own entry
+  else history.pushState(null, "", `${ROOT}?${query}`);
   goingOn = true;
   viewer.close();
   scrollTo({ top: 0, behavior: "instant" });

@@ -1,7 +1,7 @@
 // Photos in rows of one height and the full width. Only what is in sight, and a little around it, is in the document, so
 // that a thousand photos take no more memory than a screenful.
 
-import { reason } from "./api.js";
+import { reason, thumbnailAddress } from "./api.js";
 
 const GAP = 6;
 const WIDEST = 4;
@@ -164,7 +164,7 @@ export class Grid {
       why.textContent = await reason(image.src);
       image.replaceWith(why);
     });
-    image.src = `/api/photos/${hit.id}/thumbnail`;
+    image.src = thumbnailAddress(hit.id);
     const badge = document.createElement("span");
     badge.className = "badge";
     button.append(image, badge);

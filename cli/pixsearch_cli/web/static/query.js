@@ -1,5 +1,7 @@
 // The query as the address bar holds it, under the names that the API has for its parts.
 
+import { thumbnailAddress, uploadAddress } from "./api.js";
+
 // [name, whether it may be given more than once, how a chip says it], from the server.
 const FILTERS = JSON.parse(document.querySelector("main").dataset.filters);
 const ASKING = ["plus", "minus", "like", "unlike"];
@@ -54,7 +56,7 @@ export function withPart(query, name, value) {
 /** The address of the thumbnail of a picture in the query. */
 export function pictureAddress(value) {
   const id = withoutWeight(value);
-  return id.length === 64 ? `/api/uploads/${id}` : `/api/photos/${id}/thumbnail`;
+  return id.length === 64 ? uploadAddress(id) : thumbnailAddress(id);
 }
 
 function withoutWeight(value) {

@@ -1,6 +1,6 @@
 // One photo, large: what is known of it, and where in it each word of the query is looked for.
 
-import { explain, reason } from "./api.js";
+import { explain, imageAddress, reason, thumbnailAddress } from "./api.js";
 import { percent, spoken } from "./grid.js";
 
 const DARKEST = 0.78;
@@ -36,7 +36,7 @@ export class Viewer {
     this.image.hidden = false;
     this.canvas.hidden = true;
     this.image.alt = spoken(hit);
-    this.image.src = `/api/photos/${hit.id}/thumbnail?size=large`;
+    this.image.src = thumbnailAddress(hit.id, "large");
     this.#tellFacts(hit);
     this.#tellActions(hit);
     if (!this.dialog.open) this.dialog.showModal();
@@ -139,7 +139,7 @@ export class Viewer {
   #tellActions(hit) {
     const id = String(hit.id);
     const original = document.createElement("a");
-    original.href = `/api/photos/${id}/image`;
+    original.href = imageAddress(id);
     original.target = "_blank";
     original.rel = "noopener";
     original.textContent = "Original";

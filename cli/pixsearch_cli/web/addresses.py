@@ -1,0 +1,65 @@
+"""Where a server is found: the addresses of this machine in its networks, and a picture of one for a phone's camera."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import ipaddress
+import socket
+import struct
+import sys
+from typing import TextIO
+
+import segno
+
+_GET_ADDRESS = 0xC0206921 if sys.platform == "darwin" else 0x8915
+"""SIOCGIFADDR. Its answer has the address in the same place on Linux and macOS."""
+_TOWARDS_THE_INTERNET = ("192.0.2.1", 9)
+"""An address for documents (RFC 5737). Nothing is sent: a datagram's socket only looks up the way."""
+_DARK_ON_LIGHT = "\x1b[97;40m{}\x1b[0m"
+"""Cameras read a code whose ground is light, whatever colours the terminal has."""
+
+
+def names_of(host: str) -> list[str]:
+    """What stands for a server that listens there in an address: at least one."""
+    try:
+        is_everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        is_everywhere = False
+    if is_everywhere:
+        return own_addresses() or [socket.gethostname()]
+    return [f"[{host}]" if ":" in host else host]
+
+
+def own_addresses() -> list[str]:
+    """IPv4 addresses by which other machines may reach this one, that of the way to the internet first."""
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for _, interface in socket.if_nameindex():
+            try:
+                answer = fcntl.ioctl(asking, _GET_ADDRESS, struct.pack("256s", interface.encode()))
+            except OSError:  # it has no address
+                continue
+            found.append(socket.inet_ntoa(answer[20:24]))
+        try:
+            asking.connect(_TOWARDS_THE_INTERNET)
+            found.insert(0, asking.getsockname()[0])
+        except OSError:  # there is no such way
+            pass
+    return [address for address in dict.fromkeys(found) if not address.startswith("127.")]
+
+
+def qr_code(text: str) -> str:
+    """It as lines for a terminal that knows block characters."""
+    drawn = io.StringIO()
+    segno.make_qr(text, error="l").terminal(drawn, border=2, compact=True)
+    return "\n".join(_DARK_ON_LIGHT.format(line) for line in drawn.getvalue().splitlines())
+
+
+def shows_blocks(stream: TextIO) -> bool:
+    """Whether its encoding has what `qr_code` is drawn with."""
+    try:
+        "█▀▄".encode(stream.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

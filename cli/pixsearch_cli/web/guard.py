@@ -1,0 +1,232 @@
+"""Stands before the app: who may ask, with how much, and how slowly. And what a browser may do with the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from http import HTTPStatus
+from urllib.parse import quote, unquote, unquote_plus
+
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pixsearch_cli.web.access import Access
+from pixsearch_cli.web.problems import problem
+
+UPLOAD_LIMIT_BYTES = 64 << 20
+"""Of a form with pictures; also what a phone's largest photos stay below."""
+BODY_LIMIT_BYTES = 64 << 10
+"""Of every other body: a search as JSON, a token."""
+BODY_TIMEOUT_S = 30.0
+
+_COOKIE = "pixsearch_token"
+_COOKIE_LASTS_S = 30 * 24 * 3600
+_OPEN_TO_ALL = ("/api/health", "/static/style.css", "/static/icon.svg")
+"""For whoever watches that the server is there, and for the page that asks for the token."""
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+INERT = "default-src 'none'; frame-ancestors 'none'; sandbox"
+"""The Content-Security-Policy of everything but the pages: what is opened runs nothing and loads nothing."""
+
+
+class AccessGuard:
+    """Lets in whom `access` says (ASGI)."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._put_below_root(scope)
+        token = _taken_out_of_address(scope)
+        body = _Body(receive, Headers(scope=scope))
+        with suppress(ClientDisconnect):  # nobody is left to tell
+            answer = await self._refusal(Request(scope, body.receive), body, token) or self._app
+            await answer(scope, body.receive, _with_headers(send, body))
+
+    async def _refusal(self, request: Request, body: _Body, token: str | None) -> Response | None:
+        """What is answered in place of what was asked for; None for who may have it."""
+        try:
+            body.check_length()
+            self._check_names(request)
+            return await self._check_token(request, token)
+        except HTTPException as error:
+            return problem(request, error.status_code, error.detail, error.headers)
+
+    def _put_below_root(self, scope: Scope) -> None:
+        """Give every request the path that browsers see, also where the proxy takes its beginning off."""
+        root, path = self._access.root_path, scope["path"]
+        if path == root:
+            path = f"{root}/"
+        elif not path.startswith(f"{root}/"):
+            path = f"{root}{path}"
+        scope.update(path=path, root_path=root)
+
+    def _check_names(self, request: Request) -> None:
+        """Raises HTTPException for a name that is not the server's, and for another site's page."""
+        host = request.headers.get("host", "")
+        if not self._access.is_our_name(host):
+            raise HTTPException(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                f"this server is not called {host!r}. To call it so, start it with --allow-host and the name",
+            )
+        if self._is_of_another_site(request, host):
+            raise HTTPException(
+                HTTPStatus.FORBIDDEN,
+                "another site's page may not ask this server. If it is this one's own, start it with --allow-host",
+            )
+
+    def _is_of_another_site(self, request: Request, host: str) -> bool:
+        """Whether a browser says that a page from elsewhere asks. Other programs say nothing of the kind."""
+        site = request.headers.get("sec-fetch-site", "none")
+        if request.method in _SAFE_METHODS:  # a link from elsewhere is fine
+            return site in ("cross-site", "same-site") and request.headers.get("sec-fetch-mode") != "navigate"
+        if site not in ("none", "same-origin"):
+            return True
+        origin = request.headers.get("origin")
+        return origin is not None and not self._access.is_our_page(origin, host)
+
+    async def _check_token(self, request: Request, in_address: str | None) -> Response | None:
+        """None for who has it or needs none, a cookie for who brings it by hand. Raises HTTPException 401."""
+        path = request.scope["path"].removeprefix(self._access.root_path)
+        if self._access.token is None or path in _OPEN_TO_ALL:
+            return None
+        if in_address and request.method in ("GET", "HEAD") and self._access.is_our_token(in_address):
+            return self._let_in(request, path)
+        if any(map(self._access.is_our_token, _credentials(request.headers))):
+            return None
+        in_form = await _token_of_form(request)
+        if in_form and self._access.is_our_token(in_form):
+            return self._let_in(request, path)
+        detail = (
+            "this is not the token of this server"
+            if in_form or in_address
+            else "a token is needed, which pixsearch serve has printed"
+        )
+        raise HTTPException(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
+
+    def _let_in(self, request: Request, path: str) -> Response:
+        """To the same address without the token, which would stay in the history and in links that are shared."""
+        root = self._access.root_path
+        query = request.scope["query_string"].decode("latin-1")
+        page = f"{root}/{path.lstrip('/')}"  # //elsewhere would be another server
+        answer = RedirectResponse(f"{page}{'?' if query else ''}{query}", HTTPStatus.SEE_OTHER)
+        answer.set_cookie(
+            _COOKIE,
+            quote(self._access.token or "", safe=""),
+            max_age=_COOKIE_LASTS_S,
+            path=root or "/",
+            secure=request.scope["scheme"] == "https",
+            httponly=True,
+            samesite="lax",
+        )
+        return answer
+
+
+def _taken_out_of_address(scope: Scope) -> str | None:
+    """The token in an address, which is then without it, also in the server's log."""
+    pairs = scope["query_string"].decode("latin-1").split("&")
+    tokens = [unquote_plus(pair.partition("=")[2]) for pair in pairs if _is_token(pair)]
+    if not tokens:
+        return None
+    scope["query_string"] = "&".join(pair for pair in pairs if not _is_token(pair)).encode("latin-1")
+    return tokens[-1]
+
+
+def _is_token(pair: str) -> bool:
+    return unquote_plus(pair.partition("=")[0]) == "token"
+
+
+def _credentials(headers: Headers) -> Iterator[str]:
+    """What a program sends, and our cookies: another path of this host may have set one by the same name."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        yield credentials.strip()
+    for cookie in ";".join(headers.getlist("cookie")).split(";"):
+        name, _, value = cookie.partition("=")
+        if name.strip() == _COOKIE:
+            yield unquote(value.strip())
+
+
+async def _token_of_form(request: Request) -> str | None:
+    """What somebody wrote into the page that asks for it."""
+    if request.method != "POST" or _media_type(request.headers) != "application/x-www-form-urlencoded":
+        return None
+    pairs = (await request.body()).decode("latin-1").split("&")
+    return next((unquote_plus(pair.partition("=")[2]) for pair in pairs if _is_token(pair)), None)
+
+
+class _Body:
+    """A request's body, which is neither too long nor too slow."""
+
+    def __init__(self, receive: Receive, headers: Headers) -> None:
+        self._receive = receive
+        self._limit = UPLOAD_LIMIT_BYTES if _media_type(headers) == "multipart/form-data" else BODY_LIMIT_BYTES
+        self._deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
+        self._received = 0
+        self._length = headers.get("content-length")
+        self._is_chunked = "transfer-encoding" in headers
+        self.complete = not self._is_chunked and self._length in (None, "0")
+        """Whether all of it has been read."""
+
+    def check_length(self) -> None:
+        """Raises HTTPException 400 and 413 for what the head says of it."""
+        if self._is_chunked and self._length is not None:
+            # A proxy may have gone by the other, and take the rest for the next request (RFC 9112, 6.3).
+            raise HTTPException(HTTPStatus.BAD_REQUEST, "send Content-Length or Transfer-Encoding, not both")
+        if self._length is not None and int(self._length) > self._limit:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        """The next of it (ASGI). Raises HTTPException 413 and 408."""
+        if self.complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise HTTPException(
+                HTTPStatus.REQUEST_TIMEOUT, f"no whole request within {BODY_TIMEOUT_S:.0f} s"
+            ) from error
+        self._received += len(message.get("body", b""))
+        if self._received > self._limit:
+            raise self._too_large()
+        self.complete = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    def _too_large(self) -> HTTPException:
+        size = f"{self._limit >> 20} MiB" if self._limit >> 20 else f"{self._limit >> 10} kB"
+        return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"larger than {size}: send less")
+
+
+def _media_type(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _with_headers(send: Send, body: _Body) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers[name] = value
+            headers.setdefault("Content-Security-Policy", INERT)
+            headers.setdefault("Cache-Control", "no-store")
+            if not body.complete:  # its rest would be read to the end, if it has one
+                headers["Connection"] = "close"
+        await send(message)
+
+    return sending
