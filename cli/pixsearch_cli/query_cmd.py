@@ -96,7 +96,7 @@ def query(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", metavar="P", help="Only photos at least so probable, from 0 to 1."),
+        typer.Option("--threshold", metavar="P", min=0, max=1, help="Only photos at least so probable, from 0 to 1."),
     ] = None,
     duplicates: Annotated[
         Duplicates, typer.Option("--duplicates", help="Pictures that look the same: one line, or each its own.")

@@ -63,6 +63,10 @@ def _picture(source: str, weight: float, allow_network: bool) -> Picture:
     if _ADDRESS.match(source):
         if not allow_network:
             raise UsageError(f"{source} is on the network", "Let it be fetched with --allow-network")
+        if "@" in re.split("[/?#]", source.partition("://")[2])[0]:
+            raise UsageError(
+                f"{source} names a user", "Fetch it by a program that signs in, and give it with --image -"
+            )
         return Picture(_download(source), weight)
     return Picture(to_path(source), weight)
 
