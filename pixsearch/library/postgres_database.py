@@ -41,7 +41,7 @@ class PostgresDatabase(Database):
     restart of the server included, the lock and the right to write are lost together.
     """
 
-    table_names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    objects = "SELECT tablename, 'table' FROM pg_tables WHERE schemaname = current_schema()"
 
     def __init__(self, url: str) -> None:
         """Raises UsageError for what is no URL of a PostgreSQL database; PixsearchError without its driver."""

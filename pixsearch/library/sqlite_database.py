@@ -38,7 +38,10 @@ class SqliteDatabase(Database):
     "WAL-reset" bug): not worth a second way to run.
     """
 
-    table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    objects = (
+        "SELECT name, CASE WHEN sql LIKE 'CREATE VIRTUAL%' THEN 'virtual table' ELSE type END FROM sqlite_master"
+        " WHERE type != 'index'"
+    )
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / DATABASE_NAME
@@ -47,14 +50,27 @@ class SqliteDatabase(Database):
         )
 
     def is_there(self) -> bool:
-        return self._file.is_file()
+        if self._file.is_file():
+            return True
+        if os.path.lexists(self._file):
+            what = "leads nowhere" if not self._file.exists() else "is not a regular file"
+            raise LibraryError(f"{self._file} {what}", "Move it away, or choose another library with --library FOLDER")
+        return False
+
+    def check(self) -> None:
+        if not self._file.stat().st_size and any(self.folder.glob("vectors-*.faiss")):
+            raise LibraryDamaged(
+                f"{self._file} is empty, though there was a library in it",
+                "Put a copy of it back, or move the library's folder away and index again",
+            )
+        super().check()
 
     def make(self) -> None:
         try:
             how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(self._file, how, mode_of_files(self.folder)))
         except OSError as error:
-            if not self.is_there():  # made by another process meanwhile
+            if not self._file.is_file():  # made by another process meanwhile
                 raise cannot_make(self.folder, error) from error
 
     def only_writer(self) -> AbstractContextManager[None]:
@@ -118,10 +134,8 @@ class SqliteDatabase(Database):
             engine.dispose()
 
     def _replaced_by_what_is_sound(self, source: Connection) -> Path:
-        from pixsearch.library.rescue import copy_sound_rows, is_readable, new_file, put_in_place  # Alembic, as above
+        from pixsearch.library.rescue import copy_sound_rows, new_file, put_in_place  # Alembic, as above
 
-        if not is_readable(source):
-            raise damaged(str(self._file), "its tables are not described any more")
         try:
             new = new_file(self.folder)
             try:
