@@ -21,6 +21,7 @@ from pixsearch.library.schema import METADATA
 from pixsearch.printable import without_passwords
 from pixsearch.settings import data_folder
 
+_DRIVER = "postgresql+psycopg"
 _AS_IN = "As in: postgresql+psycopg://me@host/photos"
 _LOCK = 7_416_832
 """Any number that no other program's advisory locks have, beside the schema's name."""
@@ -149,7 +150,9 @@ def _parsed(url: str) -> URL:
         )
     if parsed.get_backend_name() != "postgresql":
         raise UsageError(f"a library cannot be in {parsed.get_backend_name()}", f"A folder, or PostgreSQL. {_AS_IN}")
-    return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("postgresql", _DRIVER):
+        raise UsageError(f"{parsed.drivername} is not a driver that pixsearch uses", f"Write {_DRIVER}, or postgresql")
+    return parsed.set(drivername=_DRIVER)
 
 
 def _engine(url: URL) -> Engine:

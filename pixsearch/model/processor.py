@@ -47,12 +47,14 @@ class PixelBertProcessor:
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.bool_)
         return ids, mask
 
+    def readable(self, sentence: str) -> str:
+        """Return the beginning of a sentence, behind which the model reads nothing."""
+        return sentence[: self.config.max_words * _MOST_CHARACTERS]
+
     def encodings(self, sentences: Sequence[str]) -> list[Encoding]:
         """Return the tokens of sentences, padded to the longest. Raises CheckpointInvalid for a tokenizer of no use."""
-        # Else a line of megabytes takes as long as a book. A token that stands for more characters is of no word.
-        most = self.config.max_words * _MOST_CHARACTERS
         try:
-            encodings = self.tokenizer.encode_batch([sentence[:most] for sentence in sentences])
+            encodings = self.tokenizer.encode_batch([self.readable(sentence) for sentence in sentences])
         except Exception as error:  # tokenizers raises bare Exception for every kind of failure
             raise CheckpointInvalid(f"the checkpoint's {TOKENIZER_FILE} cannot read a text ({error})", _COPY) from error
         for encoding in encodings:

@@ -184,7 +184,7 @@ class PixelBertRuntime:
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Return the words of a text that the checkpoint was never taught; none where it does not list its words."""
-        return unknown_words(text, self._processor.words_taught)
+        return unknown_words(self._processor.readable(text), self._processor.words_taught)
 
     def _alike_in_length(self, lengths: NDArray[np.integer]) -> Iterator[NDArray[np.intp]]:
         """Yield the indices of all sentences in batches of similar lengths, which need little padding."""

@@ -100,7 +100,12 @@ def test_a_server_that_ends_what_takes_long_is_told_of(library: Library, place: 
 
 @pytest.mark.parametrize(
     ("url", "said"),
-    [("mysql://host/photos", "a library cannot be in mysql"), ("://", "the URL of the library is not valid")],
+    [
+        ("mysql://host/photos", "a library cannot be in mysql"),
+        ("://", "the URL of the library is not valid"),
+        ("postgresql+nosuch://host/x", "nosuch is not a driver that pixsearch uses. Write postgresql+psycopg, or"),
+        ("postgresql+asyncpg://host/x", "asyncpg is not a driver that pixsearch uses. Write postgresql+psycopg, or"),
+    ],
 )
 def test_what_is_no_place_of_a_library_is_wrong_usage(url: str, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):

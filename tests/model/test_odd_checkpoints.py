@@ -131,12 +131,14 @@ def test_weights_of_any_size_give_no_warning(odd_checkpoint: Path) -> None:
             assert is_refused_or_used(odd_checkpoint), (name, value)
 
 
-def test_of_a_long_text_no_more_is_tokenised_than_the_model_reads(speaking: Path) -> None:
-    runtime = PixelBertRuntime(speaking, gpu=False)
+def test_of_a_long_text_no_more_is_tokenised_than_the_model_reads(odd_checkpoint: Path) -> None:
+    (odd_checkpoint / "words.txt").write_text("red\t1\n")
+    runtime = PixelBertRuntime(odd_checkpoint, gpu=False)
     long = "red " * 10_000
 
     with in_time(5):
         [whole] = runtime.read_texts([long * 1000])
+        assert runtime.unknown_words(long * 1000) == ()
     [cut] = runtime.read_texts([long])
 
     assert np.array_equal(whole.ids, cut.ids)
