@@ -1,6 +1,7 @@
 """The `pixsearch` command's process: how it begins and ends, and what becomes of an error.
 
-What the commands are is in `app`, which takes a tenth of a second to import; until then Ctrl-C has to be quiet too.
+What the commands are is in `app`, which takes a tenth of a second to import; until then Ctrl-C has to be quiet too. So
+nothing is imported at the top here that takes time itself.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import NoReturn
 
 WRONG_USAGE, INTERRUPTED = 2, 130
 
@@ -46,7 +46,7 @@ def main() -> None:
     sys.exit(code if arguments else WRONG_USAGE)
 
 
-def run() -> NoReturn:
+def run() -> None:
     """The command itself: `main`, and then the end of the process.
 
     All at once, since to take apart what a query has loaded would cost it 0.2 s more; but not where it has started
@@ -81,6 +81,6 @@ def run() -> NoReturn:
     os._exit(code)
 
 
-def _end_at_once(_number: int, _frame: object) -> NoReturn:
+def _end_at_once(_number: int, _frame: object) -> None:
     """Nothing is begun yet, or all is done."""
     os._exit(INTERRUPTED)

@@ -42,6 +42,7 @@ class PostgresDatabase(Database):
     restart of the server included, the lock and the right to write are lost together.
     """
 
+    mending = "Restore it, or index into a new one"
     objects = "SELECT tablename, 'table' FROM pg_tables WHERE schemaname = current_schema()"
 
     def __init__(self, url: str) -> None:
@@ -103,7 +104,7 @@ class PostgresDatabase(Database):
         return []
 
     def rescue(self) -> Path:
-        raise LibraryDamaged(f"the library {self.name} is damaged", "Restore it, or index into a new one")
+        raise LibraryDamaged(f"the library {self.name} is damaged", self.mending)
 
     def rebuild_indexes(self, connection: Connection) -> None:
         for table in METADATA.sorted_tables:
@@ -135,7 +136,7 @@ class PostgresDatabase(Database):
         if state.startswith(("40", "55")):
             return LibraryBusy(f"the library {self.name} is in use: {said}", "Try again")
         if state.startswith(("XX", "42")):  # 42: a table or column is not there
-            return LibraryDamaged(f"the library {self.name} is damaged: {said}", "Restore it, or index into a new one")
+            return LibraryDamaged(f"the library {self.name} is damaged: {said}", self.mending)
         return None
 
 

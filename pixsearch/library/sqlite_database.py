@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pixsearch.durable import new_file
 from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError
-from pixsearch.library.database import Database, damaged, newer
+from pixsearch.library.database import Database, newer
 from pixsearch.library.lock import only_writer
 from pixsearch.library.permissions import mode_of_files
 from pixsearch.library.rows import is_malformed
@@ -38,6 +38,7 @@ class SqliteDatabase(Database):
     "WAL-reset" bug): not worth a second way to run.
     """
 
+    mending = "Save what can be read with: pixsearch repair"
     objects = (
         "SELECT name, CASE WHEN sql LIKE 'CREATE VIRTUAL%' THEN 'virtual table' ELSE type END FROM sqlite_master"
         " WHERE type != 'index'"
@@ -142,7 +143,7 @@ class SqliteDatabase(Database):
                 engine = _engine(new, to_rescue=True)
                 with self._errors_for_people(), engine.execution_options(begin="IMMEDIATE").begin() as target:
                     if not copy_sound_rows(source, target):
-                        raise damaged(str(self._file), "no row in it can be read")
+                        raise self._damaged("no row in it can be read")
                 engine.dispose()
                 kept = put_in_place(new, self._file)
             finally:
@@ -169,13 +170,13 @@ class SqliteDatabase(Database):
                 f"the disk is full: {self.name}", "Make room and run the command again; nothing that was stored is lost"
             )
         if code == sqlite3.SQLITE_READONLY and len(self.damage):
-            return damaged(str(self._file), "a part of it is missing")
+            return self._damaged("a part of it is missing")
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
             return LibraryError(
                 f"{self._file} cannot be used: {error.orig}", "Check the folder's permissions and its disk"
             )
         if is_malformed(error) or str(error.orig).startswith(("no such table", "no such column")):
-            return damaged(str(self._file), error.orig)
+            return self._damaged(error.orig)
         return None
 
 

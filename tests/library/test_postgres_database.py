@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy
 
 from pixsearch import Filters, Library
-from pixsearch.errors import LibraryBusy, LibraryError, UsageError
+from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, UsageError
 from pixsearch.library.records import IndexedFile, Metadata, NewContent
 from tests.database import sql
 from tests.library.test_library import MODEL, STAMP, content, fill
@@ -80,6 +80,15 @@ def test_a_database_that_cannot_keep_every_text_is_refused(postgres: PostgresSer
 
     with pytest.raises(LibraryError, match=f"has the encoding {encoding}. Make one with: createdb -E UTF8"):
         Library.create(url)
+
+
+def test_a_table_that_is_gone_is_named_with_what_helps(library: Library, place: str) -> None:
+    library.close()
+    with psycopg.connect(place.replace("+psycopg", "")) as server:
+        server.execute("DROP TABLE grids")
+
+    with pytest.raises(LibraryDamaged, match=r"has no table grids. Restore it, or index into a new one"):
+        Library.open(place)
 
 
 def test_a_database_without_the_schema_of_its_search_path_is_refused(postgres: PostgresServer) -> None:
