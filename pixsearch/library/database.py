@@ -25,6 +25,7 @@ VALUES_AT_ONCE = 10_000
 UPDATED_A_MINUTE = 20_000
 """Photos that get their checksums, at the least."""
 
+_INDEXES = {index.name for table in METADATA.sorted_tables for index in table.indexes}
 _OF_OURS = {"alembic_version", "features", "grids"}
 
 Value = TypeVar("Value")
@@ -181,7 +182,7 @@ class Database(ABC):
         """The Alembic revision; None for a database without tables.
 
         Raises LibraryDamaged for another program's, for one without all tables, and for one to which somebody has added
-        what acts by itself: triggers, views.
+        what acts by itself: triggers, views, indexes.
         """
         with self.reading() as connection:
             kinds = {str(name): kind for name, kind in connection.execute(text(self.objects))}
@@ -192,7 +193,7 @@ class Database(ABC):
             if _OF_OURS.isdisjoint(kinds):
                 raise LibraryDamaged(f"{self.name} is no pixsearch library", "Choose another place with --library")
             for name, kind in kinds.items():
-                if kind != "table":
+                if kind != "table" and name not in _INDEXES:
                     raise self._damaged(f"somebody has added the {kind} {name} to it")
             versions = list[str]()
             if "alembic_version" in kinds:

@@ -41,7 +41,7 @@ class SqliteDatabase(Database):
     mending = "Save what can be read with: pixsearch repair"
     objects = (
         "SELECT name, CASE WHEN sql LIKE 'CREATE VIRTUAL%' THEN 'virtual table' ELSE type END FROM sqlite_master"
-        " WHERE type != 'index'"
+        " WHERE name NOT LIKE 'sqlite_autoindex_%'"
     )
 
     def __init__(self, folder: Path) -> None:
@@ -175,7 +175,9 @@ class SqliteDatabase(Database):
             return LibraryError(
                 f"{self._file} cannot be used: {error.orig}", "Check the folder's permissions and its disk"
             )
-        if is_malformed(error) or str(error.orig).startswith(("no such table", "no such column")):
+        if is_malformed(error) or str(error.orig).startswith(
+            ("no such table", "no such column", "CHECK constraint failed")
+        ):
             return self._damaged(error.orig)
         return None
 
@@ -198,11 +200,12 @@ def _engine(database: Path, *, on_cut: Callable[[], object] = lambda: None, to_r
     `on_cut` is called where the file is shorter than it says; it is only read then.
     """
 
-    journal = database.with_name(f"{database.name}-journal")
+    beside = [database.with_name(f"{database.name}-{what}") for what in ("journal", "wal", "shm")]
 
     def connect() -> sqlite3.Connection:
-        if journal.exists() and not journal.is_file():  # SQLite would wait for a pipe without end
-            raise LibraryDamaged(f"{journal} is no regular file", "Move it away")
+        for file in beside:
+            if os.path.lexists(file) and (file.is_symlink() or not file.is_file()):  # it would wait for a pipe
+                raise LibraryDamaged(f"{file} is no regular file", "Move it away")
         connection = sqlite3.connect(
             f"{database.as_uri()}?mode=rw",  # a URI, because only there one can say: never create it
             uri=True,

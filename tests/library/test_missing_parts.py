@@ -70,6 +70,7 @@ def test_a_table_that_is_empty_is_repaired(indexed: Library, photos: Path, table
 PLANTED = {
     "the trigger t": "CREATE TRIGGER t AFTER INSERT ON runs BEGIN DELETE FROM photos; END",
     "the view v": "CREATE VIEW v AS SELECT * FROM photos",
+    "the index i": "CREATE UNIQUE INDEX i ON runs (1)",
     "the virtual table f": "CREATE VIRTUAL TABLE f USING fts5(path)",
 }
 
@@ -86,8 +87,21 @@ def test_what_would_act_by_itself_is_named_before_it_acts_and_repair_takes_it_ou
     assert mended(folder, photos) == ["blue.png", "cyan.png", "lime.png", "magenta.png", "red.png"]
     with closing(sqlite3.connect(folder / "library.db")) as connection:
         assert connection.execute("SELECT count(*) FROM photos").fetchone() == (5,)
-        planted = "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE 'CREATE VIRT%'"
+        planted = "SELECT count(*) FROM sqlite_master WHERE name IN ('t', 'v', 'i', 'f')"
         assert connection.execute(planted).fetchone() == (0,)
+
+
+def test_a_condition_that_was_planted_is_no_mistake_of_ours(indexed: Library) -> None:
+    folder = indexed.folder
+    indexed.close()
+    with closing(sqlite3.connect(folder / "library.db")) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        planted = "replace(sql, 'PRIMARY KEY (id)', 'PRIMARY KEY (id), CHECK (id > 99)')"
+        connection.execute(f"UPDATE sqlite_master SET sql = {planted} WHERE name = 'runs'")
+        connection.commit()
+
+    with Library.open(folder) as library, library.writing() as writer, pytest.raises(LibraryDamaged, match="CHECK"):
+        writer.begin_run()
 
 
 def test_a_view_in_place_of_a_table_is_not_read(indexed: Library, photos: Path) -> None:
@@ -114,6 +128,19 @@ def test_a_database_that_is_no_file_is_said_to_be_none(library: Library) -> None
         with pytest.raises(LibraryError, match="leads nowhere"):
             open_(library.folder)
     assert file.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["library.db-journal", "library.db-wal", "library.db-shm"])
+def test_what_is_planted_beside_a_database_is_named(library: Library, name: str) -> None:
+    library.close()
+    for plant in (make_pipe, Path.mkdir, lambda file: file.symlink_to("precious")):
+        plant(library.folder / name)
+
+        with in_time(), pytest.raises(LibraryDamaged, match=f"{name} is no regular file"):
+            Library.open(library.folder)
+
+        file = library.folder / name
+        file.rmdir() if file.is_dir() else file.unlink()
 
 
 def test_a_database_that_was_emptied_is_not_taken_for_a_new_one(indexed: Library) -> None:
