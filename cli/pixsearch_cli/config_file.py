@@ -53,7 +53,7 @@ def read_config(commands: Mapping[str, TyperCommand]) -> dict[str, dict[str, obj
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError among them, and a number of 5,000 digits
         raise UsageError(f"{path} is no TOML: {error}", "Mend it, or move it away") from error
-    parameters = {name: {one.name: one for one in command.params} for name, command in commands.items()}
+    parameters = {name: {key_of(one): one for one in command.params} for name, command in commands.items()}
     defaults: dict[str, dict[str, object]] = {command: {} for command in commands}
     for key, value in values.items():
         if isinstance(value, dict) and key in commands:
@@ -66,17 +66,24 @@ def read_config(commands: Mapping[str, TyperCommand]) -> dict[str, dict[str, obj
     for command, table in values.items():
         if command in commands:
             for key, value in table.items():
-                if (parameter := key.replace("-", "_")) not in parameters[command]:
+                if (option := key.replace("_", "-")) not in parameters[command]:
                     raise UsageError(f"{path} sets {key!r} of {command}", f"See pixsearch {command} --help")
-                defaults[command][parameter] = value
+                defaults[command][option] = value
     for command, options in defaults.items():
-        for name, value in options.items():
-            if (reason := _problem(commands[command], parameters[command][name], value)) is not None:
-                key = name.replace("_", "-")
+        for key, value in options.items():
+            if (reason := _problem(commands[command], parameters[command][key], value)) is not None:
                 raise UsageError(
                     f"{path} sets {key!r} of {command} to {value!r}: {reason}", f"See pixsearch {command} --help"
                 )
-    return defaults
+    return {
+        command: {parameters[command][key].name: value for key, value in options.items()}
+        for command, options in defaults.items()
+    }
+
+
+def key_of(parameter: Parameter) -> str:
+    """Return how the file names a parameter: as its option without the dashes, or as its argument."""
+    return max(parameter.opts, key=len).lstrip("-").replace("_", "-")
 
 
 def _problem(command: TyperCommand, parameter: Parameter, value: object) -> str | None:

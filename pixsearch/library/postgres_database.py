@@ -22,6 +22,8 @@ from pixsearch.printable import without_passwords
 from pixsearch.settings import data_folder
 
 _DRIVER = "postgresql+psycopg"
+_OF_RULES = ("23502", "23514", "P0")
+"""No value where one has to be, a condition, an exception of a function: nothing that is written here meets them."""
 _AS_IN = "As in: postgresql+psycopg://me@host/photos"
 _LOCK = 7_416_832
 """Any number that no other program's advisory locks have, beside the schema's name."""
@@ -132,7 +134,12 @@ class PostgresDatabase(Database):
         if state.startswith("53"):
             return LibraryError(f"the library {self.name} has no room: {said}", "Make room, and run it again")
         if state in ("25006", "42501"):
-            return LibraryError(f"the library {self.name} may not be written to: {said}", "See to the user's rights")
+            return LibraryError(f"the library {self.name} may not be used so: {said}", "See to the user's rights")
+        if state.startswith(_OF_RULES):
+            return LibraryError(
+                f"the library {self.name} does not take what is written: {said}",
+                "Drop the triggers and constraints that were added to its tables",
+            )
         if state.startswith(("40", "55")):
             return LibraryBusy(f"the library {self.name} is in use: {said}", "Try again")
         if state.startswith(("XX", "42")):  # 42: a table or column is not there
@@ -180,7 +187,8 @@ def _check_session(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
         [schema] = cursor.execute("SELECT current_schema()").fetchone()
         [path] = cursor.execute("SHOW search_path").fetchone()
-    connection.rollback()
+        cursor.execute("SET extra_float_digits = 1")  # else a number may come back as another than was stored
+    connection.commit()
     if schema is None:
         raise LibraryError(
             f"the database {connection.info.dbname} has none of the schemas in the search_path {path}",

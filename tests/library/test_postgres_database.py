@@ -91,6 +91,33 @@ def test_a_table_that_is_gone_is_named_with_what_helps(library: Library, place: 
         Library.open(place)
 
 
+@pytest.mark.parametrize(
+    "plant",
+    [
+        "ALTER TABLE runs ADD CHECK (id < 0)",
+        "ALTER TABLE runs ALTER COLUMN found SET NOT NULL",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON runs EXECUTE FUNCTION refuse()",
+    ],
+)
+def test_what_was_added_to_tables_and_refuses_rows_is_no_mistake_of_ours(
+    library: Library, place: str, plant: str
+) -> None:
+    with psycopg.connect(place.replace("+psycopg", "")) as server:
+        server.execute(plant)
+
+    with library.writing() as writer, pytest.raises(LibraryError, match="does not take what is written"):
+        writer.begin_run()
+
+
+def test_numbers_come_back_as_they_were_stored_whatever_the_server_rounds_them_to(postgres: PostgresServer) -> None:
+    with Library.create(postgres.new_database(setting="extra_float_digits = -15")) as library:
+        with library.writing() as writer:
+            writer.end_run(writer.begin_run(), {})
+
+        assert library.check().problems == []
+
+
 def test_a_database_without_the_schema_of_its_search_path_is_refused(postgres: PostgresServer) -> None:
     url = postgres.new_database(setting="search_path = nowhere")
 
