@@ -14,25 +14,27 @@ import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperOption
+from typer.core import TyperOption
 
 from pixsearch.errors import PixsearchError, UsageError
 from pixsearch.regular_files import read_regular
 from pixsearch.settings import config_folder
 
+if TYPE_CHECKING:
+    from typer._click.core import Command, Parameter
+
 EVERYWHERE = ("library", "model")
 _LIMIT_BYTES = 1 << 20
-
-Parameter = TyperArgument | TyperOption
 
 
 def config_path() -> Path:
     return config_folder() / "config.toml"
 
 
-def read_config(commands: Mapping[str, TyperCommand]) -> dict[str, dict[str, object]]:
+def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]:
     """Defaults by command and parameter; nothing where there is no file.
 
     Raises UsageError for a file that is no TOML, or that sets what no command has, or to what it cannot be.
@@ -86,7 +88,7 @@ def key_of(parameter: Parameter) -> str:
     return max(parameter.opts, key=len).lstrip("-").replace("_", "-")
 
 
-def _problem(command: TyperCommand, parameter: Parameter, value: object) -> str | None:
+def _problem(command: Command, parameter: Parameter, value: object) -> str | None:
     """Say why a parameter cannot have a value of the file; None where it can."""
     is_flag = isinstance(parameter, TyperOption) and parameter.is_flag
     is_list = parameter.nargs == -1 or (isinstance(parameter, TyperOption) and parameter.multiple)
