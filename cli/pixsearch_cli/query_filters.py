@@ -155,44 +155,6 @@ def _checked(read: Callable[[str | None], object]) -> Callable[[str | None], str
     return check
 
 
-FolderOption = Annotated[
-    list[str] | None, typer.Option("--folder", metavar="DIR", help="Only in this folder; may be given again.")
-]
-NameOption = Annotated[str | None, typer.Option("--name", metavar="GLOB", help='Only files so called, as in "IMG_*".')]
-AfterOption = Annotated[
-    str | None,
-    typer.Option(
-        "--after",
-        metavar="DATE",
-        callback=_checked(date),
-        help="Only taken then or later: 2021, 2021-03 or 2021-03-15T18:30.",
-    ),
-]
-BeforeOption = Annotated[
-    str | None,
-    typer.Option("--before", metavar="DATE", callback=_checked(date), help="Only taken before that began."),
-]
-CameraOption = Annotated[
-    str | None, typer.Option("--camera", metavar="TEXT", help="Only by a camera with this in its name.")
-]
-KeywordOption = Annotated[
-    list[str] | None, typer.Option("--keyword", metavar="WORD", help="Only with this keyword; may be given again.")
-]
-OrientationOption = Annotated[Orientation | None, typer.Option("--orientation", help="Only of this shape.")]
-MinMegapixelsOption = Annotated[float | None, typer.Option("--min-megapixels", metavar="N", help="Only so large.")]
-MaxMegapixelsOption = Annotated[float | None, typer.Option("--max-megapixels", metavar="N", help="Only so small.")]
-HasPlaceOption = Annotated[bool, typer.Option("--has-place", help="Only those that say where they were taken.")]
-NearOption = Annotated[
-    str | None,
-    typer.Option(
-        "--near",
-        metavar="LAT,LON,KM",
-        callback=_checked(lambda text: Filters(near=circle(text))),
-        help="Only so near to a place, in degrees north and east, and km.",
-    ),
-]
-
-
 _CHECKS = {
     "after": _checked(date),
     "before": _checked(date),

@@ -64,7 +64,7 @@ def test_config_shows_what_is_set_and_by_what(run: Run, library: Path, file: Pat
 def test_the_file_names_options_as_the_command_line_does(run: Run, indexed: Path, file: Path) -> None:
     file.write_text("[query]\njson = true\nopen = false\n")
 
-    assert run("query", "red").stdout.startswith('{"rank": 1')
+    assert run("query", "red").stdout.startswith('{"')
     assert [line.split()[:2] for line in run("config").stdout.splitlines()[-2:]] == [
         ["query", "--json"],
         ["query", "--open"],
