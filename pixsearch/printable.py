@@ -11,7 +11,7 @@ _OF_USER = re.compile(
 )
 """Up to the last @, since a password may hold what a URL would have to escape, or to the end where there is none; not
 the port of a host, nor Amazon's name of a resource."""
-_OF_QUERY = re.compile(r"(?<=[?&])([\w-]*(?:password|passwd|secret|token|signature)[\w-]*)=[^&\s]*", re.IGNORECASE)
+_OF_QUERY = re.compile(r"(?<=[?&])([\w-]*(?:password|passwd|secret|signature)[\w-]*)=[^&\s]*", re.IGNORECASE)
 HIDDEN = "***"
 
 

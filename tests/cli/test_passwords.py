@@ -30,6 +30,7 @@ from tests.cli.conftest import Run
         ("postgresql://me:***", "postgresql://me:***"),
         ("no host in sftp://me:secret", "no host in sftp://me:***"),
         ("https://bucket/x?X-Amz-Signature=0f&n=1", "https://bucket/x?X-Amz-Signature=***&n=1"),
+        ("http://0.0.0.0:7860/?token=0f", "http://0.0.0.0:7860/?token=0f"),  # which serve prints for its user
         ("http://host:80: refused", "http://host:80: refused"),
         ("http://[::1]:7860/", "http://[::1]:7860/"),
         ("s3://arn:aws:s3:eu:1:accesspoint/x/a.jpg", "s3://arn:aws:s3:eu:1:accesspoint/x/a.jpg"),
