@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import re
 
-_OF_USER = re.compile(r"(:/+[^\s/:]*):(?!\d+(?:/|\s|$))\S*@")
-"""Up to the last @, since a password may hold what a URL would have to escape; not the port of a host."""
-_OF_QUERY = re.compile(r"(?<=[?&])(\w*(?:password|passwd)\w*)=[^&\s]*", re.IGNORECASE)
+_OF_USER = re.compile(
+    r"(postgres[\w+]*:/+[^/:]*):.*(?=@)"
+    r"|(:/+[^\s/:\[]*)(?<!/arn):(?:[^\s/]*(?=@)|(?!\s|\d+(?:\W|$))(?:.*(?=@)|[^\s/]+))"
+)
+"""Up to the last @, since a password may hold what a URL would have to escape, or to the end where there is none; not
+the port of a host, nor Amazon's name of a resource."""
+_OF_QUERY = re.compile(r"(?<=[?&])([\w-]*(?:password|passwd|secret|signature)[\w-]*)=[^&\s]*", re.IGNORECASE)
 HIDDEN = "***"
 
 
@@ -18,4 +22,4 @@ def printable(text: str) -> str:
 
 def without_passwords(text: str) -> str:
     """Return the text with the passwords in its URLs hidden, those included that make a URL invalid."""
-    return _OF_QUERY.sub(rf"\1={HIDDEN}", _OF_USER.sub(rf"\1:{HIDDEN}@", text))
+    return _OF_QUERY.sub(rf"\1={HIDDEN}", _OF_USER.sub(rf"\1\2:{HIDDEN}", text))

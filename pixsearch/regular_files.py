@@ -59,6 +59,22 @@ def read_stream(stream: BinaryIO, limit_bytes: int, name: Name) -> bytes:
     return b"".join(parts)
 
 
+def read_asked(name: str, limit_bytes: int) -> bytes:
+    """Read what a command was given: a regular file, or to its end what the shell has opened, as by `<(command)`.
+
+    Raises as `read_regular` does.
+    """
+    if not is_opened_by_shell(name):
+        return read_regular(name, limit_bytes)
+    with open(name, "rb") as stream:  # noqa: PTH123 - its descriptor is open already
+        return read_stream(stream, limit_bytes, name)
+
+
+def is_opened_by_shell(name: str) -> bool:
+    """Return whether a name is that of a descriptor of this process, so that to open it waits for nobody."""
+    return os.path.realpath(os.path.dirname(name)) == os.path.realpath("/dev/fd")  # noqa: PTH120 - as realpath
+
+
 def open_below(folder: bytes, path: bytes, limit_bytes: int | None = None) -> BufferedReader:
     """Open a regular file below a folder, as `open_regular` does, by a way on which there is no link below the folder.
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # 0.1 s, for those who have photos there
 FilePath: TypeAlias = "Path | UPath"
 
 _URL = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://(/*[^/])?")
+_OF_USER = re.compile(r"[^/]*:/+(?!arn:)[^/]*:")
+"""How a URL begins that names a user with a password, or a host with a port; not one of Amazon's name of a resource."""
 _NO_STORAGE = (b"http", b"https", b"data")
 """Which fsspec reads as well, but where no folder can be listed."""
 
@@ -65,6 +67,11 @@ def to_path(name: str | bytes) -> FilePath:
     name = os.fsdecode(name)
     if (url := _URL.match(name.encode(errors="replace"))) is None:
         return Path(os.path.expanduser(name))  # noqa: PTH111 - a Path forgets what "./~a" says
+    if _OF_USER.match(name):  # else the storage's own messages would show the password
+        raise UsageError(
+            f"{without_passwords(name)} is in no storage that can be read: the URL of one has no user or port",
+            "As in: s3://bucket/folder; credentials are the storage's own, as in AWS_ACCESS_KEY_ID",
+        )
     from upath import UPath
 
     try:
@@ -268,4 +275,4 @@ def _as_os_errors() -> Iterator[None]:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
     except Exception as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise OSError(getattr(error, "errno", None) or errno.EIO, reason) from error
+        raise OSError(getattr(error, "errno", None) or errno.EIO, without_passwords(reason)) from error

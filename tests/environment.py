@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 KEPT = {"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "USER", "LOGNAME", "VIRTUAL_ENV"}
+KEPT |= {"DAMAGES"}  # how many tests/faults/test_rot.py goes up to
 KEPT |= {"PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
 KEPT_PREFIXES = ("PYTEST_", "COV_", "COVERAGE_", "CUDA_", "NVIDIA_", "PIP_")
 """Variables that say where programs and devices are, and what pytest is to do. No result depends on them."""

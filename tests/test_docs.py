@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from pixsearch_cli.main import app
+from pixsearch_cli.app import app
 from tests.photos import make_photo, picture_bytes
 
 PROJECT = Path(__file__).parent.parent

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
 from pixsearch.printable import without_passwords
 from pixsearch.settings import library_place
-from pixsearch_cli.config_file import EVERYWHERE, config_path
+from pixsearch_cli.config_file import EVERYWHERE, config_path, key_of
 from pixsearch_cli.options import JsonOption
 from pixsearch_cli.output import print_json, print_table
 
@@ -55,10 +56,12 @@ def _settings(context: typer.Context) -> Iterator[Setting]:
             yield Setting("", option, _shown(in_file), "the config file")
         else:
             yield Setting("", option, defaults[option], "default")
+    assert isinstance(context.parent.command, TyperGroup), "it has commands"
     for command, values in sorted(file.items()):
+        keys = {parameter.name: key_of(parameter) for parameter in context.parent.command.commands[command].params}
         for name, value in values.items():
             if name not in EVERYWHERE:
-                yield Setting(command, name.replace("_", "-"), _shown(value), "the config file")
+                yield Setting(command, keys[name], _shown(value), "the config file")
 
 
 def _shown(value: object) -> object:

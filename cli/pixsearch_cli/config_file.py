@@ -10,29 +10,34 @@ Its top level may set what means the same in every command, a table named like a
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from typer.core import TyperOption
 
 from pixsearch.errors import PixsearchError, UsageError
 from pixsearch.regular_files import read_regular
 from pixsearch.settings import config_folder
 
+if TYPE_CHECKING:
+    from typer._click.core import Command, Parameter
+
 EVERYWHERE = ("library", "model")
 _LIMIT_BYTES = 1 << 20
-
-Options = Mapping[str, frozenset[str]]
-"""The options of each command, by the names of their parameters."""
 
 
 def config_path() -> Path:
     return config_folder() / "config.toml"
 
 
-def read_config(options: Options) -> dict[str, dict[str, object]]:
+def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]:
     """Defaults by command and parameter; nothing where there is no file.
 
-    Raises UsageError for a file that is no TOML, or that sets what no command has.
+    Raises UsageError for a file that is no TOML, or that sets what no command has, or to what it cannot be.
     """
     try:
         path = config_path()
@@ -50,19 +55,52 @@ def read_config(options: Options) -> dict[str, dict[str, object]]:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError among them, and a number of 5,000 digits
         raise UsageError(f"{path} is no TOML: {error}", "Mend it, or move it away") from error
-    defaults: dict[str, dict[str, object]] = {command: {} for command in options}
+    parameters = {name: {key_of(one): one for one in command.params} for name, command in commands.items()}
+    defaults: dict[str, dict[str, object]] = {command: {} for command in commands}
     for key, value in values.items():
-        if isinstance(value, dict) and key in options:
+        if isinstance(value, dict) and key in commands:
             continue
         if key not in EVERYWHERE:
             raise UsageError(f"{path} sets {key!r}, which is nothing", f"At its top stand {' and '.join(EVERYWHERE)}")
-        for command in options:
-            if key in options[command]:
+        for command in commands:
+            if key in parameters[command]:
                 defaults[command][key] = value
     for command, table in values.items():
-        if command in options:
+        if command in commands:
             for key, value in table.items():
-                if (parameter := key.replace("-", "_")) not in options[command]:
+                if (option := key.replace("_", "-")) not in parameters[command]:
                     raise UsageError(f"{path} sets {key!r} of {command}", f"See pixsearch {command} --help")
-                defaults[command][parameter] = value
-    return defaults
+                defaults[command][option] = value
+    for command, options in defaults.items():
+        for key, value in options.items():
+            if (reason := _problem(commands[command], parameters[command][key], value)) is not None:
+                raise UsageError(
+                    f"{path} sets {key!r} of {command} to {value!r}: {reason}", f"See pixsearch {command} --help"
+                )
+    return {
+        command: {parameters[command][key].name: value for key, value in options.items()}
+        for command, options in defaults.items()
+    }
+
+
+def key_of(parameter: Parameter) -> str:
+    """Return how the file names a parameter: as its option without the dashes, or as its argument."""
+    return max(parameter.opts, key=len).lstrip("-").replace("_", "-")
+
+
+def _problem(command: Command, parameter: Parameter, value: object) -> str | None:
+    """Say why a parameter cannot have a value of the file; None where it can."""
+    is_flag = isinstance(parameter, TyperOption) and parameter.is_flag
+    is_list = parameter.nargs == -1 or (isinstance(parameter, TyperOption) and parameter.multiple)
+    if is_list != isinstance(value, list):
+        return "a list is needed" if is_list else "one value is needed"
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, dict | list) or is_flag != isinstance(one, bool):
+            return "true or false is needed" if is_flag else "text or a number is needed"
+        if isinstance(one, float) and not math.isfinite(one):
+            return "a finite number is needed"
+    try:
+        parameter.process_value(typer.Context(command), value)
+    except typer.BadParameter as error:
+        return error.message.removeprefix("Value error, ").rstrip(".")
+    return None

@@ -99,6 +99,10 @@ def index(
     named = [to_path(name) for name in folders or []]
     rules = {"hidden": hidden, "follow_links": follow_links, "exclude": patterns}
     if dry_run:
+        if model is not None:
+            from pixsearch.model.processor import PixelBertProcessor
+
+            PixelBertProcessor.from_pretrained(checkpoint_to_index(library_place(library), model))
         found = _survey(named, library_place(library), rules)
         tell_offline(found.offline)
         if as_json:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any
 
+from typer.exceptions import TyperException
+
+from pixsearch.errors import PixsearchError
 from pixsearch.printable import printable, without_passwords
 from pixsearch.progress import Pace, Progress, ProgressCallback
 from pixsearch_cli.json_records import json_text
@@ -20,8 +25,35 @@ _FIRST_LINE_S, _LINE_EVERY_S = 5.0, 60.0
 
 def say(message: str) -> None:
     """A line for people, on stderr."""
+    _on_stderr(f"pixsearch: {printable(without_passwords(message))}")
+
+
+def in_one_line(error: Exception) -> str:
+    """Say what an error means for the user."""
+    if isinstance(error, PixsearchError):
+        return str(error)
+    if isinstance(error, TyperException):
+        return f"{error.format_message().replace('Value error, ', '').rstrip('.')}. See --help"
+    if isinstance(error, OSError) and error.strerror is not None:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return f"unexpected {type(error).__name__}: {error}. Run it again with --debug to see where, and please report it"
+
+
+def show_traceback(error: BaseException) -> None:
+    """Show where an error came from, for `--debug`; it goes into reports, so it shows no passwords either."""
+    _on_stderr(without_passwords("".join(traceback.format_exception(error))).rstrip("\n"))
+
+
+class LoggedLines(logging.Handler):
+    """Shows on stderr what a library logs, a line each and without passwords."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _on_stderr(printable(without_passwords(record.getMessage())))
+
+
+def _on_stderr(text: str) -> None:
     if sys.stderr is not None:  # where whoever started us closed it, print would take stdout
-        print(f"pixsearch: {printable(without_passwords(message))}", file=sys.stderr)
+        print(text, file=sys.stderr)
 
 
 def tell_damage(damage: Sized) -> None:

@@ -15,7 +15,7 @@ from pixsearch.durable import leads_to_stdout
 from pixsearch.errors import UsageError
 from pixsearch.library.filters import Filters
 from pixsearch.printable import printable
-from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_regular
+from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_asked
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import DATABASE_NAME, Place, library_place
 from pixsearch_cli.html_page import Section, write_page
@@ -96,7 +96,7 @@ def query(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", metavar="P", help="Only photos at least so probable, from 0 to 1."),
+        typer.Option("--threshold", metavar="P", min=0, max=1, help="Only photos at least so probable, from 0 to 1."),
     ] = None,
     duplicates: Annotated[
         Duplicates, typer.Option("--duplicates", help="Pictures that look the same: one line, or each its own.")
@@ -204,7 +204,7 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
     if words is not None:
         raise UsageError("--queries and WORDS exclude each other", "Put the words into the file")
     try:
-        text = _stdin() if queries == "-" else read_regular(queries, TEXT_LIMIT_BYTES).decode("utf-8-sig")
+        text = _stdin() if queries == "-" else read_asked(queries, TEXT_LIMIT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{queries} is not text in UTF-8", "Save it as UTF-8, one query a line") from error
     except UnsuitableFile as error:

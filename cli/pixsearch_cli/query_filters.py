@@ -109,7 +109,9 @@ def _options() -> list[inspect.Parameter]:
             default=False if one.type is bool else None,
             annotation=Annotated[
                 one.type if one.type is bool else one.type | None,
-                typer.Option(f"--{name.replace('_', '-')}", metavar=one.metavar, help=one.help),
+                typer.Option(
+                    f"--{name.replace('_', '-')}", metavar=one.metavar, help=one.help, callback=_CHECKS.get(name)
+                ),
             ],
         )
         for name, one in FILTERS.items()
@@ -138,3 +140,23 @@ def circle(text: str | None) -> Circle | None:
     except ValueError:
         raise UsageError(f"{text!r} is no place with a radius", "Write LAT,LON,KM, as in 48.86,2.35,10") from None
     return Circle(latitude, longitude, radius_km)
+
+
+def _checked(read: Callable[[str | None], object]) -> Callable[[str | None], str | None]:
+    """Return what refuses an option as soon as it is given where it cannot be read, so that the option is named."""
+
+    def check(text: str | None) -> str | None:
+        try:
+            read(text)
+        except UsageError as error:
+            raise typer.BadParameter(str(error)) from error
+        return text
+
+    return check
+
+
+_CHECKS = {
+    "after": _checked(date),
+    "before": _checked(date),
+    "near": _checked(lambda text: Filters(near=circle(text))),
+}

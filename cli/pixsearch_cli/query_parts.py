@@ -12,7 +12,7 @@ from threading import Thread
 
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.picture_files import is_named_like_a_picture
-from pixsearch.regular_files import UnsuitableFile, read_stream
+from pixsearch.regular_files import UnsuitableFile, is_opened_by_shell, read_asked, read_stream
 from pixsearch.search.query import Picture, Words
 from pixsearch.storage import to_path
 
@@ -55,14 +55,21 @@ def _part(operand: str, sign: float, allow_network: bool) -> Words | Picture:
 
 
 def _picture(source: str, weight: float, allow_network: bool) -> Picture:
-    if source == "-":
+    if source == "-" or is_opened_by_shell(source):
         try:
+            if source != "-":
+                return Picture(read_asked(source, _LIMIT_BYTES), weight)
             return Picture(read_stream(sys.stdin.buffer, _LIMIT_BYTES, source), weight)
-        except UnsuitableFile as error:
-            raise PictureError(f"what comes by standard input is {error.strerror}") from error
+        except OSError as error:
+            name = "what comes by standard input" if source == "-" else source
+            raise PictureError(f"{name} cannot be read: {error.strerror}") from error
     if _ADDRESS.match(source):
         if not allow_network:
             raise UsageError(f"{source} is on the network", "Let it be fetched with --allow-network")
+        if "@" in re.split("[/?#]", source.partition("://")[2])[0]:
+            raise UsageError(
+                f"{source} names a user", "Fetch it by a program that signs in, and give it with --image -"
+            )
         return Picture(_download(source), weight)
     return Picture(to_path(source), weight)
 

@@ -149,7 +149,10 @@ def _copy(hit: Hit, stored: StoredPictures, folder: Path) -> bool:
 
 
 def _copy_to(original: OpenFile, target: Path) -> None:
-    """Copy a file, with its times and permissions, under that name or, where it is taken, a numbered one."""
+    """Copy a file under that name or, where it is taken, a numbered one.
+
+    It keeps its times, permissions and extended attributes, as far as the drive has such.
+    """
     with temporary_beside(target) as copy:
         shutil.copyfileobj(original, copy)
         copy.flush()
@@ -157,6 +160,9 @@ def _copy_to(original: OpenFile, target: Path) -> None:
             found = os.fstat(original.fileno())
             os.fchmod(copy.fileno(), stat.S_IMODE(found.st_mode) & 0o777)
             os.utime(copy.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+            for name in os.listxattr(original.fileno()) if sys.platform == "linux" else ():
+                with suppress(OSError):  # one that only the system may give
+                    os.setxattr(copy.fileno(), name, os.getxattr(original.fileno(), name))
         for number in count(1):
             free = target if number == 1 else target.with_stem(f"{target.stem}-{number}")
             with suppress(FileExistsError):

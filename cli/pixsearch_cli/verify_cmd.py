@@ -92,4 +92,5 @@ def _summary(findings: Findings) -> str:
 
 
 def _count(findings: Findings) -> str:
-    return "no problem" if not findings.problems else f"{len(findings.problems):,} problems"
+    count = len(findings.problems)
+    return f"{count or 'no'} problem" if count < 2 else f"{count:,} problems"

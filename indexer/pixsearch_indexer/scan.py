@@ -142,7 +142,7 @@ class Scan:
                 for entry in sorted(listing, key=attrgetter("name")) if self._follows_links else listing:
                     name = entry.name
                     if name.startswith(b".") or name in SYSTEM_FOLDERS:
-                        if name == Ignoring.FILE and not entry.is_dir():
+                        if name == Ignoring.FILE:
                             ignoring = ignoring.and_those_of(folder)
                         if not self.rules.hidden or name.startswith(_APPLE_DOUBLE):
                             continue

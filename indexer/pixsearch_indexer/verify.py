@@ -73,7 +73,8 @@ def _check_files(library: Library, findings: Findings, on_progress: ProgressCall
             except FileNotFoundError:
                 findings.stale += 1
             except (OSError, PictureError) as error:
-                findings.unreadable.append(f"{path} cannot be read: {error}")
+                reason = getattr(error, "strerror", None) or error
+                findings.unreadable.append(f"{path} cannot be read: {reason}")
 
 
 def _is_there(root: bytes) -> bool:

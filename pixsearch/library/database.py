@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound
 from pixsearch.library.rows import Damage
-from pixsearch.library.schema import SCHEMA_VERSION
+from pixsearch.library.schema import METADATA, SCHEMA_VERSION
 
 VALUES_AT_ONCE = 10_000
 """In one statement; SQLite takes 32,766, PostgreSQL 65,535."""
@@ -25,14 +25,19 @@ VALUES_AT_ONCE = 10_000
 UPDATED_A_MINUTE = 20_000
 """Photos that get their checksums, at the least."""
 
+_INDEXES = {index.name for table in METADATA.sorted_tables for index in table.indexes}
+_OF_OURS = {"alembic_version", "features", "grids"}
+
 Value = TypeVar("Value")
 
 
 class Database(ABC):
     """Transactions on the database of one library. Threads may read together."""
 
-    table_names: ClassVar[str]
-    """The statement that lists the tables there are."""
+    mending: ClassVar[str]
+    """What to do where tables cannot be used."""
+    objects: ClassVar[str]
+    """The statement that lists the name and kind of each table, and of whatever else acts in a table's place."""
 
     def __init__(self, name: str, folder: Path, holder: str, engine: Engine) -> None:
         """Connects at the first transaction.
@@ -105,7 +110,7 @@ class Database(ABC):
             with self.writing() as connection:
                 upgrade(connection)
         except (DBAPIError, CommandError) as error:
-            raise damaged(self.name, f"its tables are not those of its version ({error})") from error
+            raise self._damaged(f"its tables are not those of its version ({error})") from error
         if was_older:
             self.give_back_room()
 
@@ -159,6 +164,9 @@ class Database(ABC):
     def _for_people(self, error: DBAPIError) -> LibraryError | None:
         """What an error of the database means for the user; None where it is a mistake of ours."""
 
+    def _damaged(self, what: object) -> LibraryDamaged:
+        return LibraryDamaged(f"{self.name} is damaged: {what}", self.mending)
+
     @contextmanager
     def _errors_for_people(self) -> Iterator[None]:
         try:
@@ -168,21 +176,32 @@ class Database(ABC):
                 raise
             raise known from error
         except UnicodeDecodeError as error:  # a message of the driver that quotes rotten names
-            raise damaged(self.name, "its tables have names that are no text") from error
+            raise self._damaged("its tables have names that are no text") from error
 
     def _schema_version(self) -> str | None:
-        """The Alembic revision; None for a database without tables. Raises LibraryDamaged for another program's."""
+        """The Alembic revision; None for a database without tables.
+
+        Raises LibraryDamaged for another program's, for one without all tables, and for one to which somebody has added
+        what acts by itself: triggers, views, indexes.
+        """
         with self.reading() as connection:
-            tables = connection.execute(text(self.table_names)).scalars().all()
-            if "alembic_version" not in tables and len(self.damage):  # which was met on the way here
-                raise damaged(self.name, "its tables are not described any more")
-            if not tables:
+            kinds = {str(name): kind for name, kind in connection.execute(text(self.objects))}
+            if "alembic_version" not in kinds and len(self.damage):  # which was met on the way here
+                raise self._damaged("its tables are not described any more")
+            if not kinds:
                 return None
-            if "alembic_version" not in tables:
+            if _OF_OURS.isdisjoint(kinds):
                 raise LibraryDamaged(f"{self.name} is no pixsearch library", "Choose another place with --library")
-            versions = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+            for name, kind in kinds.items():
+                if kind != "table" and name not in _INDEXES:
+                    raise self._damaged(f"somebody has added the {kind} {name} to it")
+            versions = list[str]()
+            if "alembic_version" in kinds:
+                versions += connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
             if len(versions) != 1 or not str(versions[0]).isdecimal():
-                raise damaged(self.name, "it does not say which version its tables are of")
+                raise self._damaged("it does not say which version its tables are of")
+            if versions[0] == SCHEMA_VERSION and (missing := METADATA.tables.keys() - kinds.keys()):
+                raise self._damaged(f"it has no table {min(missing)}")
             return str(versions[0])
 
 
@@ -204,11 +223,6 @@ def newer(name: str, version: str) -> LibraryDamaged:
         f"the library {name} was written by a newer pixsearch (schema {version})",
         "Update pixsearch; nothing was changed",
     )
-
-
-def damaged(name: str, what: object) -> LibraryDamaged:
-    """Return the error for a database that cannot be read as a whole, by the name of the library or of its file."""
-    return LibraryDamaged(f"{name} is damaged: {what}", "Save what can be read with: pixsearch repair")
 
 
 def library_not_found(name: str) -> LibraryNotFound:

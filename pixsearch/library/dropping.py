@@ -84,14 +84,17 @@ def _delete_rows(connection: Connection, table: Table, keys: Collection[tuple[An
 def _restore_index(connection: Connection, damaged: Damaged) -> None:
     """Let the library be searched by the model that has made most, where the row that says which is damaged."""
     bad = [key[0] for key in damaged.get("models", ())]
+    models = set(connection.scalars(select(MODELS.c.id).where(MODELS.c.id.not_in(bad))))
     row = connection.execute(stored(VECTOR_INDEX)).one_or_none()
-    if row is not None and is_sound(VECTOR_INDEX, row) and row.model_id not in bad and row.target_id not in bad:
+    is_kept = row is not None and is_sound(VECTOR_INDEX, row)
+    if row is not None and is_kept and {row.model_id, row.target_id} <= models | {None}:
         return
-    of_sound = select(MODELS.c.id).join(FEATURES, FEATURES.c.model_id == MODELS.c.id).where(MODELS.c.id.not_in(bad))
-    most = of_sound.group_by(MODELS.c.id).order_by(func.count().desc()).limit(1)
+    of_sound = select(FEATURES.c.model_id).where(FEATURES.c.model_id.in_(models))
+    most = of_sound.group_by(FEATURES.c.model_id).order_by(func.count().desc()).limit(1)
     saved = connection.scalar(select(func.max(VECTOR_FILES.c.generation))) or 0
+    place = row.place if row is not None and is_kept else None
     connection.execute(delete(VECTOR_INDEX).where(VECTOR_INDEX.c.id != 1))
-    searched = {"model_id": connection.scalar(most), "generation": saved + 1, "place": None, "target_id": None}
+    searched = {"model_id": connection.scalar(most), "generation": saved + 1, "place": place, "target_id": None}
     put_row(connection, VECTOR_INDEX, {"id": 1, **searched})
 
 

@@ -21,6 +21,9 @@ from pixsearch.library.schema import METADATA
 from pixsearch.printable import without_passwords
 from pixsearch.settings import data_folder
 
+_DRIVER = "postgresql+psycopg"
+_OF_RULES = ("23502", "23514", "P0")
+"""No value where one has to be, a condition, an exception of a function: nothing that is written here meets them."""
 _AS_IN = "As in: postgresql+psycopg://me@host/photos"
 _LOCK = 7_416_832
 """Any number that no other program's advisory locks have, beside the schema's name."""
@@ -41,7 +44,8 @@ class PostgresDatabase(Database):
     restart of the server included, the lock and the right to write are lost together.
     """
 
-    table_names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    mending = "Restore it, or index into a new one"
+    objects = "SELECT tablename, 'table' FROM pg_tables WHERE schemaname = current_schema()"
 
     def __init__(self, url: str) -> None:
         """Raises UsageError for what is no URL of a PostgreSQL database; PixsearchError without its driver."""
@@ -102,7 +106,7 @@ class PostgresDatabase(Database):
         return []
 
     def rescue(self) -> Path:
-        raise LibraryDamaged(f"the library {self.name} is damaged", "Restore it, or index into a new one")
+        raise LibraryDamaged(f"the library {self.name} is damaged", self.mending)
 
     def rebuild_indexes(self, connection: Connection) -> None:
         for table in METADATA.sorted_tables:
@@ -130,11 +134,16 @@ class PostgresDatabase(Database):
         if state.startswith("53"):
             return LibraryError(f"the library {self.name} has no room: {said}", "Make room, and run it again")
         if state in ("25006", "42501"):
-            return LibraryError(f"the library {self.name} may not be written to: {said}", "See to the user's rights")
+            return LibraryError(f"the library {self.name} may not be used so: {said}", "See to the user's rights")
+        if state.startswith(_OF_RULES):
+            return LibraryError(
+                f"the library {self.name} does not take what is written: {said}",
+                "Drop the triggers and constraints that were added to its tables",
+            )
         if state.startswith(("40", "55")):
             return LibraryBusy(f"the library {self.name} is in use: {said}", "Try again")
         if state.startswith(("XX", "42")):  # 42: a table or column is not there
-            return LibraryDamaged(f"the library {self.name} is damaged: {said}", "Restore it, or index into a new one")
+            return LibraryDamaged(f"the library {self.name} is damaged: {said}", self.mending)
         return None
 
 
@@ -149,7 +158,9 @@ def _parsed(url: str) -> URL:
         )
     if parsed.get_backend_name() != "postgresql":
         raise UsageError(f"a library cannot be in {parsed.get_backend_name()}", f"A folder, or PostgreSQL. {_AS_IN}")
-    return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in ("postgresql", _DRIVER):
+        raise UsageError(f"{parsed.drivername} is not a driver that pixsearch uses", f"Write {_DRIVER}, or postgresql")
+    return parsed.set(drivername=_DRIVER)
 
 
 def _engine(url: URL) -> Engine:
@@ -176,7 +187,8 @@ def _check_session(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
         [schema] = cursor.execute("SELECT current_schema()").fetchone()
         [path] = cursor.execute("SHOW search_path").fetchone()
-    connection.rollback()
+        cursor.execute("SET extra_float_digits = 1")  # else a number may come back as another than was stored
+    connection.commit()
     if schema is None:
         raise LibraryError(
             f"the database {connection.info.dbname} has none of the schemas in the search_path {path}",

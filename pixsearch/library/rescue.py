@@ -16,21 +16,32 @@ from pixsearch.library.checksums import SEALED, is_sound
 from pixsearch.library.dropping import drop_damaged
 from pixsearch.library.migrations import upgrade
 from pixsearch.library.rows import AT_ONCE, change_rows, readable_rows
-from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, LOOK_AGAIN, PHOTOS, TEXT_FILES, VECTOR_INDEX
+from pixsearch.library.schema import (
+    CONTENTS,
+    DESCRIPTIONS,
+    FEATURES,
+    GRIDS,
+    LOOK_AGAIN,
+    PHOTOS,
+    TEXT_FILES,
+    VECTOR_INDEX,
+)
 
 _GRIDS_AT_ONCE = 100
 
 
-def is_readable(connection: Connection) -> bool:
-    """Whether the tables that rows are copied from are still described, as this pixsearch describes them."""
-    try:
-        described = inspect(connection)
-        return all(
-            {column.name for column in table.c} == {column["name"] for column in described.get_columns(table.name)}
-            for table in SEALED
-        )
-    except Exception:  # noqa: BLE001 - whatever is made of a description that is damaged, it cannot be read
-        return False
+def readable_tables(connection: Connection) -> list[Table]:
+    """Return the tables that are there and still described as this pixsearch describes them, parents first."""
+    found = []
+    for table in SEALED:
+        try:
+            described = inspect(connection)
+            is_table = table.name in described.get_table_names()
+            if is_table and {column["name"] for column in described.get_columns(table.name)} == set(table.c.keys()):
+                found.append(table)
+        except Exception:  # noqa: BLE001 - whatever is made of a description that is damaged, it cannot be read
+            continue
+    return found if FEATURES in found else [table for table in found if table is not GRIDS]  # whose checksums are there
 
 
 def copy_sound_rows(source: Connection, target: Connection) -> int:
@@ -38,7 +49,7 @@ def copy_sound_rows(source: Connection, target: Connection) -> int:
     copied = 0
     upgrade(target)
     target.execute(delete(VECTOR_INDEX))  # the one of a new library
-    for table in SEALED:
+    for table in readable_tables(source):
         rows = []
         for row in readable_rows(source, table, _GRIDS_AT_ONCE if table.name == "grids" else AT_ONCE):
             if is_sound(table, row[:-1]):

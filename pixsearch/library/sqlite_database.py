@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pixsearch.durable import new_file
 from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError
-from pixsearch.library.database import Database, damaged, newer
+from pixsearch.library.database import Database, newer
 from pixsearch.library.lock import only_writer
 from pixsearch.library.permissions import mode_of_files
 from pixsearch.library.rows import is_malformed
@@ -38,7 +38,11 @@ class SqliteDatabase(Database):
     "WAL-reset" bug): not worth a second way to run.
     """
 
-    table_names = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    mending = "Save what can be read with: pixsearch repair"
+    objects = (
+        "SELECT name, CASE WHEN sql LIKE 'CREATE VIRTUAL%' THEN 'virtual table' ELSE type END FROM sqlite_master"
+        " WHERE name NOT LIKE 'sqlite_autoindex_%'"
+    )
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / DATABASE_NAME
@@ -47,14 +51,27 @@ class SqliteDatabase(Database):
         )
 
     def is_there(self) -> bool:
-        return self._file.is_file()
+        if self._file.is_file():
+            return True
+        if os.path.lexists(self._file):
+            what = "leads nowhere" if not self._file.exists() else "is not a regular file"
+            raise LibraryError(f"{self._file} {what}", "Move it away, or choose another library with --library FOLDER")
+        return False
+
+    def check(self) -> None:
+        if not self._file.stat().st_size and any(self.folder.glob("vectors-*.faiss")):
+            raise LibraryDamaged(
+                f"{self._file} is empty, though there was a library in it",
+                "Put a copy of it back, or move the library's folder away and index again",
+            )
+        super().check()
 
     def make(self) -> None:
         try:
             how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(self._file, how, mode_of_files(self.folder)))
         except OSError as error:
-            if not self.is_there():  # made by another process meanwhile
+            if not self._file.is_file():  # made by another process meanwhile
                 raise cannot_make(self.folder, error) from error
 
     def only_writer(self) -> AbstractContextManager[None]:
@@ -118,17 +135,15 @@ class SqliteDatabase(Database):
             engine.dispose()
 
     def _replaced_by_what_is_sound(self, source: Connection) -> Path:
-        from pixsearch.library.rescue import copy_sound_rows, is_readable, new_file, put_in_place  # Alembic, as above
+        from pixsearch.library.rescue import copy_sound_rows, new_file, put_in_place  # Alembic, as above
 
-        if not is_readable(source):
-            raise damaged(str(self._file), "its tables are not described any more")
         try:
             new = new_file(self.folder)
             try:
                 engine = _engine(new, to_rescue=True)
                 with self._errors_for_people(), engine.execution_options(begin="IMMEDIATE").begin() as target:
                     if not copy_sound_rows(source, target):
-                        raise damaged(str(self._file), "no row in it can be read")
+                        raise self._damaged("no row in it can be read")
                 engine.dispose()
                 kept = put_in_place(new, self._file)
             finally:
@@ -155,13 +170,15 @@ class SqliteDatabase(Database):
                 f"the disk is full: {self.name}", "Make room and run the command again; nothing that was stored is lost"
             )
         if code == sqlite3.SQLITE_READONLY and len(self.damage):
-            return damaged(str(self._file), "a part of it is missing")
+            return self._damaged("a part of it is missing")
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
             return LibraryError(
                 f"{self._file} cannot be used: {error.orig}", "Check the folder's permissions and its disk"
             )
-        if is_malformed(error) or str(error.orig).startswith(("no such table", "no such column")):
-            return damaged(str(self._file), error.orig)
+        if is_malformed(error) or str(error.orig).startswith(
+            ("no such table", "no such column", "CHECK constraint failed")
+        ):
+            return self._damaged(error.orig)
         return None
 
 
@@ -183,11 +200,12 @@ def _engine(database: Path, *, on_cut: Callable[[], object] = lambda: None, to_r
     `on_cut` is called where the file is shorter than it says; it is only read then.
     """
 
-    journal = database.with_name(f"{database.name}-journal")
+    beside = [database.with_name(f"{database.name}-{what}") for what in ("journal", "wal", "shm")]
 
     def connect() -> sqlite3.Connection:
-        if journal.exists() and not journal.is_file():  # SQLite would wait for a pipe without end
-            raise LibraryDamaged(f"{journal} is no regular file", "Move it away")
+        for file in beside:
+            if os.path.lexists(file) and (file.is_symlink() or not file.is_file()):  # it would wait for a pipe
+                raise LibraryDamaged(f"{file} is no regular file", "Move it away")
         connection = sqlite3.connect(
             f"{database.as_uri()}?mode=rw",  # a URI, because only there one can say: never create it
             uri=True,

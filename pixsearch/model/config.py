@@ -32,6 +32,8 @@ _MOST = {
     "image_map_hidden": 65_536,
 }
 """Beyond every checkpoint that there is, and within what a machine can begin to compute."""
+_STEEPEST = 1e6
+"""Of a curve's numbers: beyond it, a step that no data can show."""
 REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
 """Fields of older checkpoints, and the only value under which they can still be read."""
 
@@ -50,9 +52,9 @@ class Curve:
 
     @classmethod
     def of(cls, values: Any) -> Curve:
-        """Read the values of a config.json. Raises TypeError for anything but two finite numbers."""
+        """Read the values of a config.json. Raises TypeError for anything but two numbers of some size."""
         numbers = values.values() if isinstance(values, dict) and set(values) == {"slope", "intercept"} else ()
-        if not numbers or any(type(number) not in (int, float) or not math.isfinite(number) for number in numbers):
+        if not numbers or any(type(number) not in (int, float) or not abs(number) <= _STEEPEST for number in numbers):
             raise TypeError(f"a curve of its calibration is {values!r}")
         return cls(float(values["slope"]), float(values["intercept"]))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
@@ -17,6 +17,10 @@ from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.words import read_words, write_words
 from pixsearch.pictures import resized
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular
+
+_MOST_CHARACTERS = 128
+"""Of a word that WordPiece has tokens for: beyond 100 it is unknown."""
+_COPY = "Copy the whole checkpoint again"
 
 
 class PixelBertProcessor:
@@ -38,10 +42,25 @@ class PixelBertProcessor:
 
     def words(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Sentences -> ids and mask [batch, words], padded to the longest; the mask is True where a token stands."""
-        encodings = self.tokenizer.encode_batch(list(sentences))
+        encodings = self.encodings(sentences)
         ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.bool_)
         return ids, mask
+
+    def readable(self, sentence: str) -> str:
+        """Return the beginning of a sentence, behind which the model reads nothing."""
+        return sentence[: self.config.max_words * _MOST_CHARACTERS]
+
+    def encodings(self, sentences: Sequence[str]) -> list[Encoding]:
+        """Return the tokens of sentences, padded to the longest. Raises CheckpointInvalid for a tokenizer of no use."""
+        try:
+            encodings = self.tokenizer.encode_batch([self.readable(sentence) for sentence in sentences])
+        except Exception as error:  # tokenizers raises bare Exception for every kind of failure
+            raise CheckpointInvalid(f"the checkpoint's {TOKENIZER_FILE} cannot read a text ({error})", _COPY) from error
+        for encoding in encodings:
+            if not encoding.ids or max(encoding.ids) >= self.config.vocabulary_size:
+                raise CheckpointInvalid(f"the checkpoint's {TOKENIZER_FILE} is not that of its weights", _COPY)
+        return encodings
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json, tokenizer.json and, where words were counted, words.txt into an existing folder."""
@@ -62,7 +81,5 @@ class PixelBertProcessor:
             tokenizer = Tokenizer.from_buffer(read_regular(file, TEXT_LIMIT_BYTES))
         except Exception as error:  # tokenizers raises bare Exception for every kind of failure
             reason = getattr(error, "strerror", None) or error
-            raise CheckpointInvalid(
-                f"{file} is not a tokenizer ({reason})", "Copy the whole checkpoint again"
-            ) from error
+            raise CheckpointInvalid(f"{file} is not a tokenizer ({reason})", _COPY) from error
         return cls(PixelBertConfig.load(folder / CONFIG_FILE), tokenizer, read_words(folder))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,10 +117,13 @@ class PixelBertRuntime:
         for same in by_size.values():  # together only what has one size: the CNN never sees padding
             for part in _parts(len(same), self._forwards.pictures_at_once):
                 places = same[part]
-                grids = self._forwards.run("encode_pictures", np.stack([pixels[place] for place in places]))
-                embeddings[places] = self._finite(self._embed_grids(grids))
+                grids = self._run("encode_pictures", np.stack([pixels[place] for place in places]))
+                embeddings[places] = self._embed_grids(grids)
                 packed.update(zip(places, map(pack_grid, grids), strict=True))
         return embeddings, [packed[place] for place in range(len(pixels))]
+
+    def _run(self, name: str, *inputs: NDArray[Any]) -> Floats:
+        return self._finite(self._forwards.run(name, *inputs))
 
     def _finite(self, numbers: Floats) -> Floats:
         """Raises CheckpointInvalid where weights that are none have made numbers that are none."""
@@ -137,8 +140,7 @@ class PixelBertRuntime:
     def _embed_grids(self, grids: Floats) -> Floats:
         # Never one alone: the product of a matrix and a vector has other last bits than that of two matrices.
         at_least_two = grids if len(grids) > 1 else np.repeat(grids, 2, axis=0)
-        embeddings: Floats = self._forwards.run("embed_pictures", at_least_two)[: len(grids)]
-        return embeddings
+        return self._run("embed_pictures", at_least_two)[: len(grids)]
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         """Sentences -> unit embeddings [sentences, embedding_size]."""
@@ -152,7 +154,7 @@ class PixelBertRuntime:
         for indices in self._alike_in_length(lengths):
             longest = lengths[indices].max()
             parts = [np.ascontiguousarray(one[indices, :longest]) for one in (ids, mask)]
-            rows = self._finite(self._forwards.run("read_texts", *parts))
+            rows = self._run("read_texts", *parts)
             for index, found in zip(indices.tolist(), rows, strict=True):
                 words = found[1 : 1 + lengths[index]]  # what is padded weighs nothing
                 embedding, offset = found[0, :-1], float(found[0, -1])
@@ -164,8 +166,9 @@ class PixelBertRuntime:
         vectors, found = np.concatenate([text.vectors for text in texts]), []
         for part in _parts(len(grids), self._forwards.pairs_at_once):
             unpacked = unpack_grids(grids[part], len(self._mean_pixel))
-            found.append(self._forwards.run("find_words", *unpacked, vectors))
-        return late_scores(texts, embeddings, np.concatenate(found))
+            found.append(self._run("find_words", *unpacked, vectors))
+        with np.errstate(over="ignore", invalid="ignore"):  # which is looked for
+            return self._finite(late_scores(texts, embeddings, np.concatenate(found)))
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
         """ITM logits [pairs] of texts and pictures that have these late scores [pairs]; a single text or picture goes
@@ -176,12 +179,12 @@ class PixelBertRuntime:
             words = _padded([texts[index] for index in indices] if len(texts) > 1 else texts)
             packed = [grids[index] for index in indices] if len(grids) > 1 else grids
             pixels = unpack_grids(packed, len(self._mean_pixel))
-            logits[indices] = self._forwards.run("match", *words, *pixels, late_scores[indices])
+            logits[indices] = self._run("match", *words, *pixels, late_scores[indices])
         return logits
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Return the words of a text that the checkpoint was never taught; none where it does not list its words."""
-        return unknown_words(text, self._processor.words_taught)
+        return unknown_words(self._processor.readable(text), self._processor.words_taught)
 
     def _alike_in_length(self, lengths: NDArray[np.integer]) -> Iterator[NDArray[np.intp]]:
         """Yield the indices of all sentences in batches of similar lengths, which need little padding."""
@@ -194,9 +197,9 @@ class PixelBertRuntime:
 
         The mean over the heads of the last layer; a word of several pieces has the mean of theirs.
         """
-        pieces = self._processor.tokenizer.encode(text)
+        [pieces] = self._processor.encodings([text])
         pixels, _ = unpack_grids([grid], len(self._mean_pixel))
-        by_piece = self._forwards.run("attend", *self._processor.words([text]), pixels)
+        by_piece = self._run("attend", *self._processor.words([text]), pixels)
         tokens_of: dict[int, list[int]] = {}
         for token, number in enumerate(pieces.word_ids):
             if number is not None:
@@ -213,9 +216,11 @@ class PixelBertRuntime:
         grids, mask = unpack_grids([grid, other], len(self._mean_pixel))
         if not mask.all():
             return 0.0
-        centred = grids - self._mean_pixel
-        centred /= np.linalg.norm(centred, axis=-1, keepdims=True).clip(1e-8)
-        return float((centred[0] * centred[1]).sum(-1).mean())
+        with np.errstate(over="ignore", invalid="ignore"):
+            centred = grids - self._mean_pixel
+            centred /= np.linalg.norm(centred, axis=-1, keepdims=True).clip(1e-8)
+            likeness = (centred[0] * centred[1]).sum(-1).mean()
+        return float(self._finite(likeness))
 
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
         """For each pair the probability that a person would say that the picture shows what the words say, by its late

@@ -255,5 +255,7 @@ class _Errors:
             said = " ".join(str(error.details() if isinstance(error, grpc.RpcError) else error.message).split())
             raise LibraryError(
                 f"the vectors at {without_passwords(self._place)} cannot be reached: {said}",
-                "See to the server, and run it again; nothing that was stored is lost",
+                "Try again when no other process has it open; nothing that was stored is lost"
+                if self._place.startswith("milvus+file:")
+                else "See to the server, and run it again; nothing that was stored is lost",
             ) from error

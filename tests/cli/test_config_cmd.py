@@ -61,6 +61,16 @@ def test_config_shows_what_is_set_and_by_what(run: Run, library: Path, file: Pat
     ]
 
 
+def test_the_file_names_options_as_the_command_line_does(run: Run, indexed: Path, file: Path) -> None:
+    file.write_text("[query]\njson = true\nopen = false\n")
+
+    assert run("query", "red").stdout.startswith('{"')
+    assert [line.split()[:2] for line in run("config").stdout.splitlines()[-2:]] == [
+        ["query", "--json"],
+        ["query", "--open"],
+    ]
+
+
 def test_without_a_file_config_says_so(run: Run, file: Path) -> None:
     outcome = run("config", "--json")
 
@@ -77,17 +87,28 @@ def test_without_a_file_config_says_so(run: Run, file: Path) -> None:
         ("[query]\nno-such-option = 1", "sets 'no-such-option' of query"),
         ("[no-such-command]\ntop-k = 1", "sets 'no-such-command'"),
         ("top-k = 3", "sets 'top-k'"),
+        ("[query]\ntop-k = -5", "sets 'top-k' of query to -5: "),
+        ("[query]\ntop-k = true", "sets 'top-k' of query to True: "),
+        ('[query]\nafter = "yesterday"', "sets 'after' of query to 'yesterday': "),
+        ("[query]\nmin-megapixels = nan", "sets 'min-megapixels' of query to nan: "),
+        ('[query]\nplus = "dogs"', "sets 'plus' of query to 'dogs': a list"),
+        ('[query]\nname = ["*"]', "sets 'name' of query to ['*']: one value"),
+        ("[query]\npictures = 3", "sets 'pictures' of query to 3: "),
+        ("[index]\nexclude = [{}]", "sets 'exclude' of index to [{}]: "),
+        ("library = {a = 1}", "sets 'library' of "),
+        ("[serve]\nport = 70000", "sets 'port' of serve to 70000: "),
     ],
 )
 def test_a_mistake_in_the_file_is_named_and_nothing_is_done(run: Run, file: Path, text: str, said: str) -> None:
     file.write_text(text)
 
-    outcome = run("status")
+    for command in ("status", "config"):
+        outcome = run(command)
 
-    assert (outcome.exit_code, outcome.stdout) == (2, "")
-    assert f"{file} " in outcome.stderr
-    assert said in outcome.stderr
-    assert outcome.stderr.count("\n") == 1
+        assert (outcome.exit_code, outcome.stdout) == (2, "")
+        assert f"{file} " in outcome.stderr
+        assert said in outcome.stderr
+        assert outcome.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("kind", UNSUITABLE)

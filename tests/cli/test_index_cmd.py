@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from pixsearch.model.checkpoints import SHIPPED
 from tests.cli.conftest import Run
 from tests.colour_runtime import ColourRuntime
 from tests.object_storage import Bucket
@@ -205,6 +208,23 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(run: Run, indexed: 
     assert outcome.exit_code == 0
     assert outcome.stdout == "4 photos: 1 to read, 3 unchanged, 1 to forget, 0 failed\n"
     assert (indexed / "library.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda folder: (folder / "config.json").write_text("{"), lambda folder: (folder / "tokenizer.json").unlink()],
+)
+def test_a_dry_run_says_that_its_model_cannot_be_used(
+    run: Run, library: Path, photos: Path, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    checkpoint = Path(shutil.copytree(SHIPPED, tmp_path / "checkpoint"))
+    damage(checkpoint)
+
+    outcome = run("index", photos, "--dry-run", "--model", checkpoint)
+
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert str(checkpoint) in outcome.stderr
+    assert not library.exists()
 
 
 def test_a_dry_run_without_a_library_makes_none(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:

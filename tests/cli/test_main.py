@@ -11,7 +11,7 @@ import pytest
 import pixsearch
 from pixsearch import Library, __version__
 from pixsearch.errors import LibraryDamaged
-from pixsearch_cli.main import app
+from pixsearch_cli.app import app
 from tests.cli.conftest import Run
 
 COMMAND = Path(sys.executable).with_name("pixsearch")
@@ -56,14 +56,62 @@ def test_a_mistake_of_ours_says_how_to_see_where(run: Run, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "status"], ["status", "--debug"]])
-def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
-    from pixsearch_cli.main import main
-
+def test_debug_shows_the_traceback(run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     fail_with(LibraryDamaged("library.db is damaged"), monkeypatch)
-    monkeypatch.setattr(sys, "argv", ["pixsearch", *arguments])
 
-    with pytest.raises(LibraryDamaged):
-        main()
+    outcome = run(*arguments)
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr.startswith("Traceback (most recent call last):\n")
+    assert "LibraryDamaged" in outcome.stderr
+
+
+@pytest.mark.parametrize("module", ["typer", "pixsearch.settings", "pixsearch_cli.query_cmd", "pixsearch_cli.app"])
+def test_an_interrupt_while_a_command_begins_is_quiet(module: str) -> None:
+    """It comes as the module is about to be imported."""
+    program = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from pixsearch_cli.main import run\n"
+        "run()\n"
+    )
+
+    finished = subprocess.run([sys.executable, "-c", program, "status"], capture_output=True, check=False)
+
+    assert (finished.returncode, finished.stdout, finished.stderr) == (130, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["query", "red", "-k", "-5"], "'--top-k'"),
+        (["query", "red", "--after", "yesterday"], "'--after'"),
+        (["query", "red", "--near", "91,0,1"], "'--near'"),
+        (["query", "red", "--threshold", "nan"], "'--threshold'"),
+        (["query", "--find", "a\nb"], "'--find'"),
+        (["query", "--queries"], "--queries"),
+        (["query", "a", "b"], "(b)"),
+        (["query", "--no-such"], "--no-such"),
+        (["no-such"], "'no-such'"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_the_option(run: Run, arguments: list[str], named: str) -> None:
+    outcome = run(*arguments)
+
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("pixsearch: ")
+    assert named in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_without_a_command_the_help_is_shown_and_it_is_wrong_usage(run: Run) -> None:
+    outcome = run()
+
+    assert outcome.exit_code == 2
+    assert "Find photos by what is in them." in outcome.stdout
 
 
 def test_an_interrupted_command_exits_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

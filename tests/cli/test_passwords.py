@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 
+from pixsearch import Library
 from pixsearch.printable import without_passwords
 from tests.cli.conftest import Run
 
@@ -21,6 +23,18 @@ from tests.cli.conftest import Run
         ("http://host:80/a@b.jpg", "http://host:80/a@b.jpg"),
         ("s3://bucket/a:b@c.jpg", "s3://bucket/a:b@c.jpg"),
         ("/photos/2021: a@b", "/photos/2021: a@b"),
+        ("https://me:12@host/x", "https://me:***@host/x"),
+        ("postgresql://me:12/34@host/x", "postgresql://me:***@host/x"),
+        ("postgresql://my self:pass word@host/x", "postgresql://my self:***@host/x"),
+        ("s3://key:pass word@host/x", "s3://key:***@host/x"),
+        ("postgresql://me:***", "postgresql://me:***"),
+        ("no host in sftp://me:secret", "no host in sftp://me:***"),
+        ("https://bucket/x?X-Amz-Signature=0f&n=1", "https://bucket/x?X-Amz-Signature=***&n=1"),
+        ("http://0.0.0.0:7860/?token=0f", "http://0.0.0.0:7860/?token=0f"),  # which serve prints for its user
+        ("http://host:80: refused", "http://host:80: refused"),
+        ("http://[::1]:7860/", "http://[::1]:7860/"),
+        ("s3://arn:aws:s3:eu:1:accesspoint/x/a.jpg", "s3://arn:aws:s3:eu:1:accesspoint/x/a.jpg"),
+        ("s3://bucket: no answer (ask me@host)", "s3://bucket: no answer (ask me@host)"),
     ],
 )
 def test_a_password_is_hidden_and_nothing_else(text: str, shown: str) -> None:
@@ -80,3 +94,51 @@ def test_no_message_tells_the_password_of_a_picture_or_a_folder(
     assert outcome.exit_code in (1, 2)
     assert "me:***@host/photo.jpg" in outcome.stderr
     assert "hunter2" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://key:hun/ter2@bucket/x.jpg", "s3://key:hunter2@bucket", "s3://key:hunter2", "memory://k:hunter2@b/x"]
+)
+@pytest.mark.parametrize("command", [["query", "red", "--folder"], ["query", "--image"], ["index"], ["forget"]])
+def test_no_password_goes_to_a_storage_whose_messages_would_show_it(
+    run: Run, indexed: Path, url: str, command: list[str]
+) -> None:
+    outcome = run(*command, url)
+
+    assert outcome.exit_code in (1, 2)
+    assert len(outcome.stderr.splitlines()) == 1
+    assert not {part for part in ("hunter2", "hun/", "ter2") if part in outcome.stderr}
+
+
+@pytest.mark.parametrize("url", ["https://me:hunter2@host/x", "https://me:hunter2@[x", "https://me@hunter2:x@host"])
+def test_an_address_with_a_user_is_not_taken_for_a_host(run: Run, indexed: Path, url: str) -> None:
+    outcome = run("query", "--image", url, "--allow-network")
+
+    assert outcome.exit_code == 2
+    assert "names a user" in outcome.stderr
+    assert ":hunter2" not in outcome.stderr
+
+
+def test_wrong_usage_shows_no_password(run: Run) -> None:
+    outcome = run("query", "red", "--top-k", "https://me:hunter2@host/")
+
+    assert outcome.exit_code == 2
+    assert "hunter2" not in outcome.stderr
+
+
+def test_what_a_library_logs_shows_no_password(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object) -> None:
+        logging.getLogger("somebody").warning("no answer from %s\nat all", "https://me:hunter2@host/")
+        raise ValueError("https://me:hunter2@host/")
+
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
+    monkeypatch.setattr(Library, "open", fail)
+
+    logged = run("status").stderr
+    traced = run("status", "--debug").stderr
+
+    assert logged.splitlines()[0] == r"no answer from https://me:***@host/\nat all"
+    assert "Traceback" in traced
+    assert "hunter2" not in logged + traced

@@ -485,6 +485,26 @@ def test_many_queries_come_from_stdin(run: Run, indexed: Path, monkeypatch: pyte
     assert paths_of(run("query", "--queries", "-", "-k", "1", "--paths")) == ["pink.png", "blue again.png"]
 
 
+def test_what_the_shell_has_opened_is_read_as_stdin_is(
+    run: Run, indexed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with --queries <(command)."""
+    with in_time(), subprocess.Popen(["echo", "red"], stdout=subprocess.PIPE) as echo:
+        assert echo.stdout is not None
+        queries = run("query", "--queries", f"/dev/fd/{echo.stdout.fileno()}", "-k", "1", "--paths")
+    with in_time(), subprocess.Popen(["cat", photos / "blue.png"], stdout=subprocess.PIPE) as cat:
+        assert cat.stdout is not None
+        image = run("query", "--image", f"/dev/fd/{cat.stdout.fileno()}", "-k", "1", "--paths")
+
+    assert (paths_of(queries), paths_of(image)) == (["pink.png"], ["blue again.png"])
+
+    monkeypatch.setattr("pixsearch_cli.query_cmd.TEXT_LIMIT_BYTES", 1 << 20)
+    with Path("/dev/zero").open("rb") as endless, in_time():
+        outcome = run("query", "--queries", f"/dev/fd/{endless.fileno()}")
+    assert outcome.exit_code == 2
+    assert "larger than 1 MiB" in outcome.stderr
+
+
 def test_filters_narrow_what_is_found(run: Run, indexed: Path, photos: Path) -> None:
     assert paths_of(run("query", "red", "--name", "BLUE*", "--paths")) == ["blue again.png"]
     assert paths_of(run("query", "red", "--name", "blue.png", "--paths")) == ["blue.png"]
@@ -573,6 +593,21 @@ def test_photos_are_copied_by_rank_and_nothing_is_overwritten(run: Run, indexed:
     assert (tmp_path / "chosen/001-pink.png").read_text() == "mine"
     assert (tmp_path / "chosen/002-dark red.png").read_bytes() == (tmp_path / "photos/dark red.png").read_bytes()
     assert "2 photos copied" in outcome.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="extended attributes as Linux has them")
+def test_a_copy_keeps_time_permissions_and_extended_attributes(
+    run: Run, indexed: Path, photos: Path, tmp_path: Path
+) -> None:
+    photo = photos / "dark red.png"
+    os.setxattr(photo, "user.xdg.tags", b"holiday")
+    photo.chmod(0o640)
+
+    run("query", "red", "-k", "2", "--copy-to", tmp_path / "chosen")
+
+    copy = tmp_path / "chosen/002-dark red.png"
+    assert os.getxattr(copy, "user.xdg.tags") == b"holiday"
+    assert (copy.stat().st_mtime_ns, copy.stat().st_mode) == (photo.stat().st_mtime_ns, photo.stat().st_mode)
 
 
 def test_the_best_photo_is_opened(run: Run, indexed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

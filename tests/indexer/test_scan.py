@@ -199,8 +199,14 @@ def test_a_folder_whose_patterns_cannot_be_read_is_passed_over_and_the_others_ar
     assert below.unlisted == {below.folder: said}
 
 
-def test_a_folder_that_is_called_like_a_file_of_patterns_is_none(photos: Path) -> None:
-    make_photo(photos / "a.jpg")
-    (photos / ".pixsearchignore").mkdir()
+def test_a_folder_in_the_place_of_a_file_of_patterns_is_said_once_and_the_run_goes_on(photos: Path) -> None:
+    for name in ("a/a.jpg", "a/deeper/c.jpg", "b/b.jpg"):
+        make_photo(photos / name)
+    (photos / "a" / ".pixsearchignore").mkdir()
 
-    assert names(scan_of(photos)) == ["a.jpg"]
+    seen = scan_of(photos)
+    below = Scan(os.fsencode(photos / "a" / "deeper"), os.fsencode(photos), ScanRules())
+
+    assert (names(seen), names(below)) == (["b/b.jpg"], [])
+    said = "folder is passed over: its .pixsearchignore cannot be read: Is a directory"
+    assert (seen.unlisted, below.unlisted) == ({os.fsencode(photos / "a"): said}, {below.folder: said})

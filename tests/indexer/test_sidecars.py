@@ -139,6 +139,21 @@ def test_a_sidecar_that_cannot_be_read_is_a_note_and_no_failure(
     assert library.failures() == []
 
 
+def test_a_note_has_no_words_of_python(
+    library: Library, runtime: ColourRuntime, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: bytes) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("pixsearch_indexer.metadata.reader.read_xmp", fail)
+    make_photo(photos / "a.png", "red")
+    (photos / "a.png.xmp").write_bytes(b"<x/>")
+
+    bring_in(library, runtime, photos)
+
+    assert [note.note for note in library.notes()] == ["its sidecar a.png.xmp cannot be read"]
+
+
 def test_metadata_that_older_rules_read_are_read_again_and_nothing_is_encoded(
     library: Library, runtime: ColourRuntime, photos: Path
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy
 
 from pixsearch import Filters, Library
-from pixsearch.errors import LibraryBusy, LibraryError, UsageError
+from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, UsageError
 from pixsearch.library.records import IndexedFile, Metadata, NewContent
 from tests.database import sql
 from tests.library.test_library import MODEL, STAMP, content, fill
@@ -82,6 +82,42 @@ def test_a_database_that_cannot_keep_every_text_is_refused(postgres: PostgresSer
         Library.create(url)
 
 
+def test_a_table_that_is_gone_is_named_with_what_helps(library: Library, place: str) -> None:
+    library.close()
+    with psycopg.connect(place.replace("+psycopg", "")) as server:
+        server.execute("DROP TABLE grids")
+
+    with pytest.raises(LibraryDamaged, match=r"has no table grids. Restore it, or index into a new one"):
+        Library.open(place)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        "ALTER TABLE runs ADD CHECK (id < 0)",
+        "ALTER TABLE runs ALTER COLUMN found SET NOT NULL",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON runs EXECUTE FUNCTION refuse()",
+    ],
+)
+def test_what_was_added_to_tables_and_refuses_rows_is_no_mistake_of_ours(
+    library: Library, place: str, plant: str
+) -> None:
+    with psycopg.connect(place.replace("+psycopg", "")) as server:
+        server.execute(plant)
+
+    with library.writing() as writer, pytest.raises(LibraryError, match="does not take what is written"):
+        writer.begin_run()
+
+
+def test_numbers_come_back_as_they_were_stored_whatever_the_server_rounds_them_to(postgres: PostgresServer) -> None:
+    with Library.create(postgres.new_database(setting="extra_float_digits = -15")) as library:
+        with library.writing() as writer:
+            writer.end_run(writer.begin_run(), {})
+
+        assert library.check().problems == []
+
+
 def test_a_database_without_the_schema_of_its_search_path_is_refused(postgres: PostgresServer) -> None:
     url = postgres.new_database(setting="search_path = nowhere")
 
@@ -100,7 +136,12 @@ def test_a_server_that_ends_what_takes_long_is_told_of(library: Library, place: 
 
 @pytest.mark.parametrize(
     ("url", "said"),
-    [("mysql://host/photos", "a library cannot be in mysql"), ("://", "the URL of the library is not valid")],
+    [
+        ("mysql://host/photos", "a library cannot be in mysql"),
+        ("://", "the URL of the library is not valid"),
+        ("postgresql+nosuch://host/x", "nosuch is not a driver that pixsearch uses. Write postgresql+psycopg, or"),
+        ("postgresql+asyncpg://host/x", "asyncpg is not a driver that pixsearch uses. Write postgresql+psycopg, or"),
+    ],
 )
 def test_what_is_no_place_of_a_library_is_wrong_usage(url: str, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):

@@ -53,8 +53,8 @@ def _said(picture: Image.Image, data: bytes) -> Description:
     try:
         facts, note = _facts(blocks_of(picture, data))
         return replace(described(facts), note=note)
-    except Exception as error:  # noqa: BLE001 - whatever a reader stumbles over, the photo itself may be sound
-        return Description(note=f"its metadata cannot be read: {type(error).__name__}")
+    except Exception:  # noqa: BLE001 - whatever a reader stumbles over, the photo itself may be sound
+        return Description(note="its metadata cannot be read")
 
 
 def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Description]:
@@ -84,8 +84,8 @@ def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
             return Description() if takeout is None else _of_takeout(takeout)
         facts = read_xmp(data)
         return Description(note=f"its sidecar {name} cannot be read") if facts is None else described(facts)
-    except Exception as error:  # noqa: BLE001 - as of the photo's own
-        return Description(note=f"its sidecar {name} cannot be read: {type(error).__name__}")
+    except Exception:  # noqa: BLE001 - as of the photo's own
+        return Description(note=f"its sidecar {name} cannot be read")
 
 
 def _of_takeout(said: Takeout) -> Description:

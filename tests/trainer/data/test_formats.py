@@ -98,12 +98,12 @@ CASES: dict[str, tuple[object, dict[str, tuple[str, ...]], list[str]]] = {
     "a quote that does not close costs one line": (
         'image,caption\na.jpg,"a dog\nb.jpg,"a ""big"" cat"\nc.jpg,a cow\n',
         {"b.jpg": ('a "big" cat',), "c.jpg": ("a cow",)},
-        ["2: has an unclosed or misplaced quote"],
+        ["2: has an unclosed or misplaced quote, or a field of more than 128 KiB"],
     ),
     "a stray quote does not swallow a long file": (
         'image,caption\na.jpg,"a dog\n' + "".join(f"b.jpg,{text}\n" for text in 2 * MANY) + 'c.jpg,a board of 6"\n',
         {"b.jpg": MANY, "c.jpg": ('a board of 6"',)},
-        ["2: has an unclosed or misplaced quote"]
+        ["2: has an unclosed or misplaced quote, or a field of more than 128 KiB"]
         + [f"{63 + number}: a caption of b.jpg is a duplicate: {text}" for number, text in enumerate(MANY)],
     ),
     "a TSV without quoting may have captions that begin with a quote": (

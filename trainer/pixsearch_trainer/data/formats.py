@@ -145,7 +145,7 @@ def _gather_table(text: str, first: str, into: Gathering) -> None:
 
     def row_record(row: list[str] | None) -> object:
         if row is None:
-            raise Malformed("has an unclosed or misplaced quote")
+            raise Malformed("has an unclosed or misplaced quote, or a field of more than 128 KiB")
         if row in ([], header):
             return {}
         if len(row) != len(names):
