@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import sys
@@ -13,7 +12,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
@@ -21,6 +19,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from PIL import Image
 
 from pixsearch.errors import PictureError, PixsearchError
+from pixsearch.fork_server import fork_server
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.pictures import open_picture
 from pixsearch.storage import FilePath
@@ -161,11 +160,8 @@ def decoding_processes(
         preload: modules that tasks need. The first pool of a program imports them once for all of its workers;
             workers of later pools import what is missing on their own.
     """
-    # Not fork: this process may have threads, torch's among them, and large memory. The server forks for it.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, *preload])
     with _quiet_stderr():  # a worker that is stopped while it starts prints a traceback that helps nobody
-        forkserver.ensure_running()
+        context = fork_server([__name__, *preload])
     pool = ProcessPool(
         max_workers=each_core * cores(),
         initializer=_begin_process,

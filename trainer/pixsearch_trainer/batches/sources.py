@@ -17,6 +17,7 @@ import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 from torchvision.transforms import v2  # isort: skip
 
+from pixsearch.fork_server import fork_server
 from pixsearch.model.pixel_bert import PixelBertModel
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.tensors import picture_tensors, word_tensors
@@ -155,7 +156,7 @@ def packed_pixels(
             _Packed(pictures, processor, augmentation),
             batch_sampler=drawn(),  # any iterable will do
             num_workers=workers,
-            multiprocessing_context="forkserver" if workers else None,  # this process has threads; see decoding.py
+            multiprocessing_context=fork_server() if workers else None,
             collate_fn=_collated,
             generator=torch.Generator(),  # else it draws a seed from the global one, and that at other moments
         )
