@@ -10,8 +10,10 @@ import errno
 import os
 import stat
 from io import BufferedReader
-from typing import BinaryIO, TypeAlias
-from zipfile import BadZipFile, ZipFile
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+if TYPE_CHECKING:  # 3 ms, which every command would pay
+    from zipfile import ZipFile
 
 Name: TypeAlias = "str | bytes | os.PathLike[str]"
 
@@ -117,6 +119,8 @@ def path_of(file: BufferedReader) -> str:
 
 def read_member(archive: ZipFile, name: str, limit_bytes: int) -> bytes:
     """Read a member of an archive. Raises BadZipFile where it is unpacked to more bytes; KeyError; as ZipFile does."""
+    from zipfile import BadZipFile
+
     if archive.getinfo(name).file_size > limit_bytes:  # zipfile unpacks no more than that
         raise BadZipFile(f"its member {name} is larger than {_shown(limit_bytes)}")
     return archive.read(name)

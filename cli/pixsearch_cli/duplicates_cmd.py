@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixsearch.errors import UsageError
-from pixsearch.library.photo_files import open_first
 from pixsearch.settings import library_place
 from pixsearch.storage import path_bytes
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption, NullOption, PathsOption, PicturesOption
@@ -128,6 +127,8 @@ def _print_table(groups: Sequence[Duplicates]) -> None:
 
 def _bytes_of(picture: StoredPicture) -> bytes:
     """Raises PictureError, OSError."""
+    from pixsearch.library.photo_files import open_first
+
     _, file = open_first(picture.photos, picture.digest)
     with file:
         return file.read()

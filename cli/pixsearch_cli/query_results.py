@@ -18,7 +18,6 @@ import typer
 
 from pixsearch.durable import temporary_beside
 from pixsearch.errors import PictureError
-from pixsearch.library.photo_files import OpenFile, open_first
 from pixsearch.printable import printable
 from pixsearch.search.hits import percent
 from pixsearch.storage import FilePath, path_bytes
@@ -28,6 +27,7 @@ from pixsearch_cli.terminal_pictures import print_with_pictures
 
 if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
+    from pixsearch.library.photo_files import OpenFile
     from pixsearch.library.records import StoredPicture
 
 LESS_LIKELY = "less likely:"
@@ -114,6 +114,8 @@ def copy_hits(hits: Sequence[Hit], stored: StoredPictures, folder: Path) -> bool
 
 def open_hit(hit: Hit, stored: StoredPictures) -> tuple[FilePath, OpenFile]:
     """Open the first file of a hit that is what was indexed. Raises PictureError with the reason."""
+    from pixsearch.library.photo_files import open_first
+
     if (picture := stored.get(hit.id)) is None:
         raise PictureError("it is in the library no more")
     photos = {photo.path: photo for photo in picture.photos}
