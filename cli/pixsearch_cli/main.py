@@ -50,8 +50,8 @@ def main() -> None:
 def run() -> None:
     """The command itself: `main`, and then the end of the process.
 
-    All at once, since to take apart what has been loaded costs 0.2 to 0.4 s; but processes that were started would leave
-    their sockets behind.
+    All at once, since to take apart what has been loaded costs 0.2 to 0.4 s; but processes that were started would
+    leave their sockets behind.
     """
     by_python = signal.getsignal(signal.SIGINT)
     if by_python is signal.default_int_handler:  # and not ignored, as in a job of a shell in the background
