@@ -54,7 +54,7 @@ def stop_at_once(library: Library, runtime: ColourRuntime, monkeypatch: pytest.M
     monkeypatch.setattr("pixsearch_indexer.pipeline.ENCODE_AT_ONCE", 1)
 
     def stop(progress: Progress) -> None:
-        if progress.task == "indexing" and not asked:
+        if progress.task == "indexing" and progress.done and not asked:
             asked.append(progress)
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -177,7 +177,7 @@ def test_photos_of_a_folder_that_is_offline_are_told_and_encoded_when_it_is_back
 
     report = switch(indexed, new)
 
-    assert report == IndexReport(found=5, encoded=5, offline=(tmp_path / "drive",), switch=indexed.switch())
+    assert report == IndexReport(found=5, encoded=5, kept=1, offline=(tmp_path / "drive",), switch=indexed.switch())
     assert indexed.switch() == Switch(NEW, to_encode=1, offline=1, seconds=1 / 30, searched=True)
     assert names(indexed, new) == sorted(COLOURS)
     assert len(sql(indexed, "SELECT DISTINCT content_id FROM features")) == 6
