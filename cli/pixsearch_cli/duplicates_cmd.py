@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixsearch.errors import UsageError
+from pixsearch.printable import printable
 from pixsearch.settings import library_place
 from pixsearch.storage import path_bytes
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption, NullOption, PathsOption, PicturesOption
@@ -60,9 +61,7 @@ def duplicates(
     elif paths or null:
         _print_spare(groups, b"\0" if null else b"\n")
     elif groups and shows_pictures(pictures):
-        print_with_pictures(
-            (partial(_bytes_of, group.pictures[0]), "\n".join(map(_line, _rows_of(group)))) for group in groups
-        )
+        print_with_pictures((partial(_bytes_of, group.pictures[0]), _lines(group)) for group in groups)
     elif groups:
         _print_table(groups)
     if not (as_json or paths or null):
@@ -90,13 +89,14 @@ def _record(group: Duplicates) -> dict[str, object]:
         "photos": [
             {
                 "path": photo.path,
+                "best": not number,
                 "id": picture.content_id,
                 "size_bytes": picture.size_bytes,
-                "width": picture.metadata.width,
-                "height": picture.metadata.height,
-                "taken_at": picture.metadata.taken_at,
+                "width": photo.metadata.width,
+                "height": photo.metadata.height,
+                "taken_at": photo.metadata.taken_at,
             }
-            for picture, photo in _rows_of(group)
+            for number, (picture, photo) in enumerate(_rows_of(group))
         ],
     }
 
@@ -107,42 +107,35 @@ def _print_spare(groups: Sequence[Duplicates], end: bytes) -> None:
     sys.stdout.flush()
     left_out = 0
     for group in groups:
-        spare = list(spare_copies(group))
-        left_out += group.count - len(group.pictures) - len(spare)
-        for photo in spare:
-            sys.stdout.buffer.write(path_bytes(photo.path) + end)
+        spare = [path_bytes(photo.path) for photo in spare_copies(group)]
+        shown = [path for path in spare if end not in path]  # of a name with a line break every line would be a path
+        left_out += group.count - len(group.pictures) - len(shown)
+        for path in shown:
+            sys.stdout.buffer.write(path + end)
     sys.stdout.buffer.flush()
     if left_out:
-        say(f"{left_out:,} left out: gone, changed, or the same file under another name. Look again: pixsearch index")
+        say(f"{left_out:,} left out: gone, changed, on another drive, or more is known of them than of the best")
 
 
 def _print_table(groups: Sequence[Duplicates]) -> None:
     rows = [
-        [str(number), "best" if not place else "", *_facts(picture), str(photo.path)]
+        [str(number), *_cells(group, index)]
         for number, group in enumerate(groups, start=1)
-        for place, (picture, photo) in enumerate(_rows_of(group))
+        for index in range(group.count)
     ]
     print_table(["group", "", "size", "pixels", "taken", "photo"], rows)
 
 
-def _bytes_of(picture: StoredPicture) -> bytes:
-    """Raises PictureError, OSError."""
-    from pixsearch.library.photo_files import open_first
-
-    _, file = open_first(picture.photos, picture.digest)
-    with file:
-        return file.read()
-
-
-def _facts(picture: StoredPicture) -> list[str]:
-    metadata = picture.metadata
-    taken = f"{metadata.taken_at:%Y-%m-%d %H:%M}" if metadata.taken_at else ""
-    return [size(picture.size_bytes), f"{metadata.width}x{metadata.height}", taken]
+def _cells(group: Duplicates, index: int) -> list[str]:
+    """Say what is known of the photo at an index of a group."""
+    picture, photo = _rows_of(group)[index]
+    taken_at, pixels = photo.metadata.taken_at, f"{photo.metadata.width}x{photo.metadata.height}"
+    taken = f"{taken_at:%Y-%m-%d %H:%M}" if taken_at else ""
+    return ["" if index else "best", size(picture.size_bytes), pixels, taken, printable(str(photo.path))]
 
 
-def _line(row: tuple[StoredPicture, StoredPhoto]) -> str:
-    picture, photo = row
-    return "  ".join([*filter(None, _facts(picture)), str(photo.path)])
+def _lines(group: Duplicates) -> str:
+    return "\n".join("  ".join(filter(None, _cells(group, index))) for index in range(group.count))
 
 
 def _summary(groups: Sequence[Duplicates]) -> str:
@@ -151,3 +144,10 @@ def _summary(groups: Sequence[Duplicates]) -> str:
     photos, spare_bytes = sum(group.count for group in groups), sum(group.spare_bytes for group in groups)
     count = f"{len(groups):,} {'group' if len(groups) == 1 else 'groups'}"
     return f"{count} of {photos:,} photos; all but the best take {size(spare_bytes)}"
+
+
+def _bytes_of(picture: StoredPicture) -> bytes:
+    """Raises PictureError."""
+    from pixsearch.library.photo_files import read_first
+
+    return read_first(picture.photos, picture.digest)

@@ -235,6 +235,8 @@ def _search(
     asked: Sequence[tuple[str, Query]], k: int, place: Place, model: str | None, *, explained: bool, opens_files: bool
 ) -> list[Section]:
     """The answers to queries, each with the line that it is shown as, and with what opening its files takes."""
+    if not any(query.parts for _, query in asked):
+        return [_listed(shown, query, k, place, opens_files=opens_files) for shown, query in asked]
     answers = []
     with _engine(place, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
         for shown, query in asked:
@@ -246,6 +248,18 @@ def _search(
             stored = {picture.content_id: picture for picture in pictures if picture is not None}
             answers.append(Section(shown, hits, why, stored, unknown))
     return answers
+
+
+def _listed(shown: str, query: Query, k: int, place: Place, *, opens_files: bool) -> Section:
+    """The answer to a query that asks for nothing but what filters say, which needs no model."""
+    from pixsearch import Library
+    from pixsearch.search.listing import listed_photos
+
+    with Library.open(place, say) as library:
+        hits = listed_photos(library, query, k)
+        stored = library.pictures([hit.id for hit in hits]) if opens_files else {}
+        tell_damage(library.damage())
+    return Section(shown, hits, [None] * len(hits), stored, ())
 
 
 @contextmanager

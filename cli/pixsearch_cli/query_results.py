@@ -28,7 +28,7 @@ from pixsearch_cli.terminal_pictures import print_with_pictures
 if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
     from pixsearch.library.photo_files import OpenFile
-    from pixsearch.library.records import StoredPicture
+    from pixsearch.library.records import StoredPhoto, StoredPicture
 
 LESS_LIKELY = "less likely:"
 _LONGEST_STEM_BYTES = 200
@@ -116,22 +116,23 @@ def open_hit(hit: Hit, stored: StoredPictures) -> tuple[FilePath, OpenFile]:
     """Open the first file of a hit that is what was indexed. Raises PictureError with the reason."""
     from pixsearch.library.photo_files import open_first
 
-    if (picture := stored.get(hit.id)) is None:
-        raise PictureError("it is in the library no more")
-    photos = {photo.path: photo for photo in picture.photos}
-    shown_first = [photos[path] for path in (hit.path, *hit.copies) if path in photos]
-    photo, file = open_first(shown_first, picture.digest)
+    photo, file = open_first(*_photos(hit, stored))
     return photo.path, file
 
 
 def bytes_of_hit(hit: Hit, stored: StoredPictures) -> bytes:
     """Read the first file of a hit that is what was indexed. Raises PictureError with the reason."""
-    _, file = open_hit(hit, stored)
-    with file:
-        try:
-            return file.read()
-        except OSError as error:
-            raise PictureError(f"cannot be read: {error.strerror}") from error
+    from pixsearch.library.photo_files import read_first
+
+    return read_first(*_photos(hit, stored))
+
+
+def _photos(hit: Hit, stored: StoredPictures) -> tuple[list[StoredPhoto], bytes]:
+    """The photos of a hit, the one that it shows first, and their digest. Raises PictureError where they have gone."""
+    if (picture := stored.get(hit.id)) is None:
+        raise PictureError("it is in the library no more")
+    photos = {photo.path: photo for photo in picture.photos}
+    return [photos[path] for path in (hit.path, *hit.copies) if path in photos], picture.digest
 
 
 def _copy(hit: Hit, stored: StoredPictures, folder: Path) -> bool:

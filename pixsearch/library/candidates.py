@@ -56,25 +56,32 @@ def grids_of(connection: Connection, content_ids: Sequence[int], damage: Damage)
     return {row.content_id: row.grid for part in in_parts(content_ids) for row in sound_rows(GRIDS, part, read, damage)}
 
 
-def picture_of(connection: Connection, content_id: int, damage: Damage) -> StoredPicture | None:
-    """See `Library.picture`."""
+def pictures_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, StoredPicture]:
+    """See `Library.pictures`."""
+    pictures = (picture for part in in_parts(content_ids) for picture in _pictures(connection, part, damage))
+    return {picture.content_id: picture for picture in pictures}
+
+
+def _pictures(connection: Connection, content_ids: Sequence[int], damage: Damage) -> Iterator[StoredPicture]:
     of_roots = select(PHOTOS.c.id, ROOTS.c.path, ROOTS.c.follow_links).join_from(PHOTOS, ROOTS)
     folders = {
         row.id: None if row.follow_links else row.path
-        for row in connection.execute(of_roots.where(PHOTOS.c.content_id == content_id))
+        for row in connection.execute(of_roots.where(PHOTOS.c.content_id.in_(content_ids)))
     }
-    photos = [photo for photo in photos_of(connection, [content_id], damage) if photo.id in folders]
-    if not photos:
-        return None
-    photos.sort(key=lambda photo: not may_exist(photo.path))  # stable
-    first = photos[0]
-    return StoredPicture(
-        content_id,
-        first.digest,
-        first.size_bytes,
-        first.metadata,
-        tuple(StoredPhoto(photo.path, photo.stamp, folders[photo.id]) for photo in photos),
-    )
+    photos: dict[int, list[LibraryPhoto]] = {}
+    for photo in photos_of(connection, content_ids, damage):
+        if photo.id in folders:
+            photos.setdefault(photo.content_id, []).append(photo)
+    for content_id, found in photos.items():
+        found.sort(key=lambda photo: not may_exist(photo.path))  # stable
+        first = found[0]
+        yield StoredPicture(
+            content_id,
+            first.digest,
+            first.size_bytes,
+            first.metadata,
+            tuple(StoredPhoto(photo.path, photo.stamp, folders[photo.id], photo.metadata) for photo in found),
+        )
 
 
 class LibraryPhoto(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from pixsearch.errors import UsageError
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.storage import FilePath, resolved_bytes
-from pixsearch.unicode_forms import composed, folded, unaccented
+from pixsearch.unicode_forms import composed, unaccented
 
 
 class Circle(NamedTuple):
@@ -97,8 +97,8 @@ class Filters:
         if self.name is None:
             return lambda _: True
         if set(self.name) & set("*?["):
-            glob = re.compile(fnmatch.translate(folded(self.name)))
-            return lambda name: bool(glob.match(folded(name)))
+            glob = re.compile(fnmatch.translate(unaccented(self.name)))
+            return lambda name: bool(glob.match(unaccented(name)))
         part = unaccented(self.name)
         return lambda name: part in unaccented(name)
 

@@ -342,10 +342,14 @@ class Library:
 
     def picture(self, content_id: int) -> StoredPicture | None:
         """The picture with an id and the photos that hold it; None where there is none, or not any more."""
-        from pixsearch.library.candidates import picture_of  # as above
+        return self.pictures([content_id]).get(content_id)
+
+    def pictures(self, content_ids: Sequence[int]) -> dict[int, StoredPicture]:
+        """Pictures by their ids, and the photos that hold them. Ids that are not there are left out."""
+        from pixsearch.library.candidates import pictures_of  # as above
 
         with self._database.reading() as connection:
-            return picture_of(connection, content_id, self._database.damage)
+            return pictures_of(connection, content_ids, self._database.damage)
 
     def status(self) -> LibraryStatus:
         """What the library holds. A root is online if its last run could reach it and it is there now."""

@@ -68,6 +68,16 @@ def open_first(photos: Iterable[StoredPhoto], digest: bytes) -> tuple[StoredPhot
     raise first or PictureError("the library has this picture no more")
 
 
+def read_first(photos: Iterable[StoredPhoto], digest: bytes) -> bytes:
+    """Read the first of a picture's photos that is what was indexed. Raises PictureError."""
+    _, file = open_first(photos, digest)
+    with file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise PictureError(f"cannot be read: {error.strerror}") from error
+
+
 def _opened(photo: StoredPhoto) -> tuple[OpenFile, FileStamp]:
     """Raises OSError."""
     path = photo.path

@@ -108,6 +108,11 @@ class Metadata:
     share_decoded: float = 1.0
     """Of the picture's rows; less than 1 for a file that is cut short and was indexed as far as it goes."""
 
+    @property
+    def pixels_and_date(self) -> tuple[int, bool]:
+        """What makes one of several pictures that look the same the best: its pixels, and whether it has a date."""
+        return self.width * self.height, self.taken_at is not None and self.date_kind != "guessed"
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -145,6 +150,8 @@ class StoredPhoto(NamedTuple):
     stamp: FileStamp
     folder: bytes | None
     """The folder below which it has to be reached without a link; None where that folder's links are followed."""
+    metadata: Metadata
+    """The picture's own, with what a file beside this one or its name adds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import dataclass, fields, replace
+from io import BufferedReader, BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixsearch.errors import PictureError
 from pixsearch.library.library import Library
-from pixsearch.library.photo_files import OpenFile, open_photo
-from pixsearch.library.records import StoredPhoto, StoredPicture
+from pixsearch.library.photo_files import open_photo
+from pixsearch.library.records import Metadata, StoredPhoto, StoredPicture
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.search.engine import ALIKE, MAY_BE_ALIKE
 from pixsearch.search.runtime import Runtime
@@ -33,7 +33,7 @@ class Duplicates:
 
     pictures: tuple[StoredPicture, ...]
     """The best first: of the most pixels, of equal ones one with a date, then the largest file. Of each the photos are
-    byte-identical copies, those first that are there, then those with the shortest names."""
+    byte-identical copies: first what is there, of that the one of which most is known, then the shortest name."""
 
     @property
     def count(self) -> int:
@@ -56,8 +56,8 @@ def copies(library: Library) -> list[Duplicates]:
 def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCallback = silent) -> list[Duplicates]:
     """Return what looks the same, copies among it, those first that take the most space.
 
-    Pictures belong together that a search folds into one hit. They are compared once for each state of the library:
-    100,000 take a minute or two. Raises ModelMismatch for another model than the library's, LibraryError.
+    Pictures are alike as near-duplicates of a search are, each to the best of its group. They are compared once for
+    each state of the library. Raises ModelMismatch for another model than the library's, LibraryError.
     """
     if (model := library.model()) is None:
         return []
@@ -69,42 +69,49 @@ def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCal
 
 
 def spare_copies(group: Duplicates) -> Iterator[StoredPhoto]:
-    """Yield the photos of a group that can be deleted without a loss: another file with the very same bytes is there.
+    """Yield the photos of a group that can be deleted without a loss.
 
-    Each is read: what has changed, is gone, or is the same file under another name is left out.
+    Of each another file with the very same bytes is there, on the same drive, and of it the library knows all that it
+    knows of this one: what a file beside it or its name says would be lost. All are read. Left out are files that are
+    gone or have changed, second names of a file, objects of a storage, and the only copy on a drive: it may be a file
+    of another drive, seen in a second way.
     """
     for picture in group.pictures:
-        kept: OpenFile | None = None
+        kept: dict[int, StoredPhoto] = {}
+        seen: dict[int, set[int]] = {}
         for photo in picture.photos:
             try:
-                file = open_photo(photo, picture.digest)
+                with open_photo(photo, picture.digest) as file:
+                    if isinstance(file, BytesIO):
+                        continue
+                    drive, number = _drive_and_number(file)
             except PictureError:
                 continue
-            if kept is None:
-                kept = file
-                continue
-            with file:
-                is_another = not _is_same_file(kept, file)
-            if is_another:
+            of_drive, best = seen.setdefault(drive, set()), kept.setdefault(drive, photo)
+            if of_drive and number not in of_drive and _adds_nothing(photo.metadata, best.metadata):
                 yield photo
-        if kept is not None:
-            kept.close()
+            of_drive.add(number)
 
 
-def _is_same_file(one: OpenFile, other: OpenFile) -> bool:
-    """Whether two open files are one with two names: a hard link, or a folder that is mounted twice."""
-    if isinstance(one, BytesIO) or isinstance(other, BytesIO):  # objects of a storage
-        return False
-    return os.path.samestat(os.fstat(one.fileno()), os.fstat(other.fileno()))
+def _drive_and_number(file: BufferedReader) -> tuple[int, int]:
+    """What tells a file from all others of this machine, whatever its names are."""
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino
+
+
+def _adds_nothing(metadata: Metadata, to: Metadata) -> bool:
+    """Whether all that is known of one photo is known of another."""
+    values = ((getattr(metadata, field.name), getattr(to, field.name)) for field in fields(metadata))
+    return all(not value or value == other for value, other in values)
 
 
 def _groups(library: Library, groups: Sequence[Sequence[int]]) -> Iterator[Duplicates]:
     """Yield the groups as the library has them now."""
+    pictures = library.pictures([content_id for ids in groups for content_id in ids])
     for ids in groups:
-        pictures = [picture for content_id in ids if (picture := library.picture(content_id)) is not None]
-        if sum(len(picture.photos) for picture in pictures) > 1:
-            pictures = [replace(one, photos=tuple(sorted(one.photos, key=_best_copy_first))) for one in pictures]
-            yield Duplicates(tuple(sorted(pictures, key=_best_picture_first)))
+        found = [_with_best_copy_first(pictures[content_id]) for content_id in ids if content_id in pictures]
+        if sum(len(picture.photos) for picture in found) > 1:
+            yield Duplicates(tuple(sorted(found, key=_best_picture_first)))
 
 
 def _sorted(groups: Iterator[Duplicates]) -> list[Duplicates]:
@@ -112,15 +119,19 @@ def _sorted(groups: Iterator[Duplicates]) -> list[Duplicates]:
 
 
 def _best_picture_first(picture: StoredPicture) -> tuple[int, bool, int, bytes]:
-    metadata = picture.metadata
-    has_date = metadata.taken_at is not None and metadata.date_kind != "guessed"
-    pixels = metadata.width * metadata.height
+    pixels, has_date = picture.metadata.pixels_and_date
     return -pixels, not has_date, -picture.size_bytes, path_bytes(picture.photos[0].path)
 
 
-def _best_copy_first(photo: StoredPhoto) -> tuple[bool, int, bytes]:
+def _with_best_copy_first(picture: StoredPicture) -> StoredPicture:
+    photos = tuple(sorted(picture.photos, key=_best_copy_first))
+    return replace(picture, photos=photos, metadata=photos[0].metadata)
+
+
+def _best_copy_first(photo: StoredPhoto) -> tuple[bool, int, int, bytes]:
     path = path_bytes(photo.path)
-    return not may_exist(photo.path), len(path.rpartition(b"/")[2]), path
+    known = sum(bool(getattr(photo.metadata, field.name)) for field in fields(photo.metadata))
+    return not may_exist(photo.path), -known, len(path.rpartition(b"/")[2]), path
 
 
 def _alike(library: Library, likeness: Likeness, on_progress: ProgressCallback) -> list[list[int]]:

@@ -77,8 +77,12 @@ class SearchEngine:
         texts = self._runtime.read_texts([words.text for words in query.words]) if query.words else []
         by_match = self._orders_by_match(query)
         last = query.offset + k
-        is_ordered = by_match or query.threshold is not None
-        count = ordered_by_late(query.candidates, last) if is_ordered else last
+        is_ordered = by_match or query.threshold is not None or query.sort != "relevance"
+        count = last
+        if is_ordered:  # twice as many at a time, so that an answer seldom depends on the page that is asked for
+            count = ordered_by_late(query.candidates)
+            while count < last:
+                count *= 2
         found = self._first_stage(self._embedding(query, texts), query, count)
         scores = None
         if found and query.words and query.rerank is not False:
@@ -93,7 +97,7 @@ class SearchEngine:
         order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
         order = _likely_first(order, probabilities)
         if query.sort != "relevance":
-            matching = order[:last]
+            matching = order
             if probabilities is not None:
                 matching = [index for index in order if probabilities[index] >= LIKELY_FROM]
             by_date = in_order_of_dates(matching, lambda index: found[index].candidate.metadata, query.sort)
@@ -120,6 +124,8 @@ class SearchEngine:
         """
         if query.words or query.filters != NO_FILTERS:
             raise UsageError("texts are found by pictures alone", "Give a picture (--image), and no words or filters")
+        if query.sort != "relevance":
+            raise UsageError("texts have no date to sort by", "Leave --sort out")
         if k < 1:
             raise UsageError(f"{k} hits are too few", "Ask for 1 or more")
         main = next((index for index, part in enumerate(query.parts) if part.weight > 0), None)
@@ -130,7 +136,8 @@ class SearchEngine:
         pictures = [self._picture(part) for part in query.parts if isinstance(part, Picture)]
         vector = self._weighted([embedding for embedding, _ in pictures], query)
         by_match = self._runtime.default_order == "match" if query.rerank is None else query.rerank
-        count = ordered_by_late(query.candidates, k) if by_match or query.threshold is not None else k
+        last = query.offset + k
+        count = ordered_by_late(query.candidates, last) if by_match or query.threshold is not None else last
         found = self._library.nearest_texts(vector, count)
         scores = None
         if found and query.rerank is not False:
@@ -149,8 +156,8 @@ class SearchEngine:
                 probability=None if probabilities is None else float(probabilities[index]),
                 sources=found[index].sources,
             )
-            for rank, index in enumerate(_likely_first(order, probabilities)[:k], start=1)
-        ]
+            for rank, index in enumerate(_likely_first(order, probabilities)[:last], start=1)
+        ][query.offset :]
 
     def unknown_words(self, query: Query) -> tuple[str, ...]:
         """Return the words of a query that the model was never taught: what they find is a guess."""
@@ -329,9 +336,7 @@ def _shown_by_its_best(group: _Found, similarities: Mapping[int, float]) -> _Fou
     """
 
     def rank(candidate: Candidate) -> tuple[int, bool, float]:
-        metadata = candidate.metadata
-        has_date = metadata.taken_at is not None and metadata.date_kind != "guessed"
-        return metadata.width * metadata.height, has_date, similarities[candidate.content_id]
+        return *candidate.metadata.pixels_and_date, similarities[candidate.content_id]
 
     every = [group.candidate, *group.similar]
     best = max(every, key=rank)

@@ -73,11 +73,13 @@ class Query:
     """Whether copies and near-duplicates of a picture are one hit, or each photo one."""
 
     sort: Sort = "relevance"
-    """By date only what matches well enough to be called a match (`Hit.likely`) is ordered, and stands before the rest;
-    where nothing has a probability, the hits that relevance chooses. Without parts the newest come first."""
+    """By date only what matches well enough to be called a match (`Hit.likely`) is ordered, of the 64 photos that
+    relevance chooses (of more for hits beyond them), and stands before the rest; all of them where nothing has a
+    probability. Without parts the newest of all come first."""
 
     offset: int = 0
-    """How many of the first hits are left out, to go on where another answer ended."""
+    """How many of the first hits are left out, to go on where another answer ended. Beyond the first 64, for which more
+    photos are read together, one may come again."""
 
     def __post_init__(self) -> None:
         if not self.parts and self.filters == NO_FILTERS and self.sort == "relevance":

@@ -1,7 +1,7 @@
 """The vector index as a service: Milvus, for libraries that no one machine's memory holds.
 
 Beside each vector stands what filters ask of its picture, so that Milvus itself leaves out what does not pass. What it
-cannot judge (folders, names of files, a circle to the metre) is for the caller to check afterwards.
+cannot judge (folders, names, words, ratings, a circle to the metre) is for the caller to check afterwards.
 """
 
 from __future__ import annotations

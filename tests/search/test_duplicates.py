@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,15 @@ def indexed(library: Library, photos: Path) -> Library:
     make_photo(photos / "blue.png", (0, 0, 200))
     index_folders(library, ColourRuntime(), [photos])
     return library
+
+
+def xmp(title: str, rating: int = 0) -> str:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="{rating}" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title><rdf:Alt><rdf:li xml:lang="x-default">'
+        f"{title}</rdf:li></rdf:Alt></dc:title></rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
 
 
 def names(groups: list[Duplicates]) -> list[list[str]]:
@@ -72,6 +82,21 @@ def test_what_was_compared_is_kept_until_the_library_changes(
     assert names(near_duplicates(indexed, ColourRuntime()))[0][0] == "larger.png"
 
 
+def test_groups_of_other_pictures_with_the_same_ids_are_not_taken(
+    indexed: Library, photos: Path, tmp_path: Path
+) -> None:
+    near_duplicates(indexed, ColourRuntime())
+    [kept] = indexed.folder.glob("alike-*.json")
+    make_photo(tmp_path / "others" / "0.png", "green")
+    for number in range(1, 5):
+        make_photo(tmp_path / "others" / f"{number}.png", (50 * number, 255 - 50 * number, 0))
+    with Library.create(tmp_path / "another") as another:
+        index_folders(another, ColourRuntime(), [tmp_path / "others"])
+        (another.folder / kept.name).write_bytes(kept.read_bytes())
+
+        assert near_duplicates(another, ColourRuntime()) == []
+
+
 @pytest.mark.parametrize("damage", [lambda data: data[:-9] + b"[1,2,3]]]", lambda data: data[:40], lambda _: b""])
 def test_a_damaged_file_of_groups_is_made_again(indexed: Library, damage: Callable[[bytes], bytes]) -> None:
     expected = names(near_duplicates(indexed, ColourRuntime()))
@@ -97,6 +122,33 @@ def test_spare_is_what_is_there_as_it_was_indexed_but_one(indexed: Library, phot
     (photos / "red (1).png").write_bytes(b"x" * stamp.st_size)
     os.utime(photos / "red (1).png", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert list(spare_copies(group)) == []
+
+
+def test_a_copy_of_which_more_is_known_is_the_best_and_one_of_which_something_else_is_known_is_not_spare(
+    library: Library, photos: Path
+) -> None:
+    for name in ("a.png", "best.png", "other.png"):
+        make_photo(photos / name, (200, 0, 0))
+    (photos / "best.png.xmp").write_text(xmp("Anna at the sea", rating=5))
+    (photos / "other.png.xmp").write_text(xmp("Ben at the sea"))
+    index_folders(library, ColourRuntime(), [photos])
+
+    [group] = copies(library)
+
+    assert names([group]) == [["best.png", "other.png", "a.png"]]
+    assert [photo.path.name for photo in spare_copies(group)] == ["a.png"]
+
+
+def test_the_only_copy_on_a_drive_is_not_spare(indexed: Library, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [group] = copies(indexed)
+
+    def of_two_drives(file: BufferedReader) -> tuple[int, int]:
+        path = Path(f"/proc/self/fd/{file.fileno()}").readlink()
+        return int("deep" in path.parts), path.stat().st_ino
+
+    monkeypatch.setattr(duplicates, "_drive_and_number", of_two_drives)
+
+    assert [photo.path.name for photo in spare_copies(group)] == ["red (1).png"]
 
 
 def test_the_same_file_under_another_name_is_not_spare(library: Library, photos: Path) -> None:

@@ -116,6 +116,7 @@ COPY = "all/copy of the tower.jpg"
         (Filters(name="*.gif"), set()),
         (Filters(name="img_1"), {TOWER}),
         (Filters(name="FJÖRD"), {FJORD}),
+        (Filters(name="FJÖ*"), {FJORD}),
         (Filters(name="aris"), set()),  # which is in the folder's name
     ],
     ids=lambda value: str(value) if isinstance(value, Filters) else ", ".join(sorted(value)),
@@ -221,7 +222,20 @@ def test_by_date_what_matches_comes_first_and_the_rest_behind_it_as_it_was(libra
 def test_without_a_probability_the_best_are_by_date(library: Library) -> None:
     hits = SearchEngine(library, ColourRuntime()).search(Query((Words("green"),), sort="oldest"), 3)
 
-    assert [hit.path.name for hit in hits] == ["IMG_2.JPG", "fjord.png", "fiji.png"]
+    assert [hit.path.name for hit in hits] == ["copy of the tower.jpg", "IMG_2.JPG", "fjord.png"]
+
+
+@pytest.mark.parametrize("sort", ["relevance", "newest", "oldest"])
+@pytest.mark.parametrize("rerank", [None, False])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_pages_together_are_one_long_answer(library: Library, sort: Any, rerank: bool | None, calibrated: bool) -> None:
+    engine = SearchEngine(library, ColourRuntime(calibrated=calibrated))
+
+    def names(k: int, offset: int) -> list[str]:
+        query = Query((Words("green"),), sort=sort, rerank=rerank, offset=offset)
+        return [hit.path.name for hit in engine.search(query, k)]
+
+    assert [*names(2, 0), *names(2, 2), *names(2, 4)] == names(10, 0)
 
 
 def test_a_date_with_a_time_zone_is_refused() -> None:

@@ -39,7 +39,10 @@ class Access:
 
     def is_our_page(self, origin: str, host: str) -> bool:
         """Whether a page of that Origin is one that this server sent."""
-        authority = urlsplit(origin).netloc.lower()
+        try:
+            authority = urlsplit(origin).netloc.lower()
+        except ValueError:
+            return False
         return authority == host.lower() or _without_port(authority) in self.proxied_names
 
     def is_our_token(self, given: str) -> bool:
@@ -68,9 +71,15 @@ def access_at(
     else:
         own = socket.gethostname().lower()
         names |= {own, f"{own.partition('.')[0]}.local", socket.getfqdn().lower()}
+    is_proxied = bool(proxied_names) or root_path is not None
     if not asks_for_token:
+        if not is_local and not is_proxied:
+            raise UsageError(
+                f"--no-token with --host {host} shows the photos to the whole network",
+                "Leave it out, or name the proxy that asks who it is with --allow-host",
+            )
         token = None
-    elif not is_local or proxied_names or root_path is not None:
+    elif not is_local or is_proxied:
         token = token or secrets.token_urlsafe(24)
     return Access(frozenset(names), not is_local, token, proxied_names, root)
 

@@ -171,7 +171,17 @@ def test_who_may_be_reached_by_a_proxy_asks_for_a_token_also_on_this_machine() -
     assert access_at("127.0.0.1", None, root_path="/").token is not None
     assert access_at("127.0.0.1", None, allowed_hosts=["photos.example"]).token is not None
     assert access_at("127.0.0.1", None, root_path="/photos", asks_for_token=False).token is None
-    assert access_at("0.0.0.0", None, asks_for_token=False).token is None
+    assert access_at("0.0.0.0", None, allowed_hosts=["photos.example"], asks_for_token=False).token is None
+
+
+def test_the_whole_network_is_not_let_in_without_a_token() -> None:
+    with pytest.raises(UsageError, match="shows the photos to the whole network"):
+        access_at("0.0.0.0", None, asks_for_token=False)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "null", "http://localhost:1\x00"])
+def test_an_origin_that_is_none_is_another_site_s(origin: str) -> None:
+    assert not access_at("127.0.0.1", None).is_our_page(origin, "localhost:7860")
 
 
 @pytest.mark.parametrize(
