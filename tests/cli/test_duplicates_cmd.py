@@ -77,6 +77,23 @@ def test_nothing_is_deleted_and_nothing_twice_is_no_error(
     assert sorted(photos.rglob("*")) == [path for path in before if path.name != "blue again.png"]
 
 
+def test_a_name_with_a_line_break_is_left_out_of_lines(run: Run, twice: Path) -> None:
+    (twice / "copy\n").mkdir()
+    (twice / "copy of sea.png").rename(twice / "copy\n" / "of sea.png")
+    run("index", twice)
+
+    assert run("duplicates", "--paths").stdout == ""
+    assert run("duplicates", "-0").stdout == f"{twice}/copy\n/of sea.png\0"
+
+
+def test_names_do_not_speak_to_the_terminal(run: Run, twice: Path) -> None:
+    (twice / "copy of sea.png").rename(twice / "\x1b]0;owned\x07.png")
+    run("index", twice)
+
+    for options in ([], ["--pictures"]):
+        assert "\x1b]0;" not in run("duplicates", *options).stdout
+
+
 @pytest.mark.parametrize("options", [["--alike", "--paths"], ["--alike", "-0"], ["--json", "--paths"]], ids=" ".join)
 def test_what_contradicts_itself_is_refused(run: Run, twice: Path, options: list[str]) -> None:
     outcome = run("duplicates", *options)

@@ -20,6 +20,7 @@ from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -987,3 +988,9 @@ def test_wrong_usage_of_filters_is_one_line(run: Run, indexed: Path) -> None:
         assert outcome.exit_code == 2
         assert told in outcome.stderr
         assert outcome.stderr.count("\n") == 1
+
+
+def test_a_listing_needs_no_model(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pixsearch.model.runtime", SimpleNamespace(PixelBertRuntime=pytest.fail))
+
+    assert run("query", "--sort", "newest", "--paths").exit_code == 0
