@@ -44,9 +44,7 @@ def main() -> None:
     began = time.perf_counter()
     groups = grouped(range(given.photos), embeddings, lambda ids: {one: grids[one % 2] for one in ids}, likeness)
     seconds = time.perf_counter() - began
-    print(
-        f"{given.photos:,} pictures, {len(groups):,} groups, {compared:,} pairs compared by their grids: {seconds:.1f} s"
-    )
+    print(f"{given.photos:,} pictures in {len(groups):,} groups, {compared:,} pairs compared: {seconds:.1f} s")
 
 
 def made(count: int, size: int) -> NDArray[np.float32]:
