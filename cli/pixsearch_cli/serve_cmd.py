@@ -80,6 +80,10 @@ def serve(
         raise UsageError("--no-token and a token contradict each other", "Take one of them")
     if token is not None and len(token) < _LEAST_TOKEN:
         raise UsageError(f"a token of {len(token)} characters can be guessed", f"Take {_LEAST_TOKEN} or more, or none")
+    if token is not None and not (token.isprintable() and token == token.strip()):
+        raise UsageError(
+            "the token has a space at an end, or a character that cannot be sent", "Take letters, digits and signs"
+        )
     from pixsearch.decoding import DecodeLimits, decoding_processes
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_cli.web.access import access_at

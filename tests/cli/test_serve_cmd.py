@@ -137,6 +137,16 @@ def test_a_token_that_was_named_is_not_written_into_a_log(start: Start) -> None:
     assert token not in address + said
 
 
+def test_a_log_has_nothing_that_a_terminal_acts_upon(start: Start) -> None:
+    process, address = start("--log-requests")
+
+    assert httpx2.get(f"{address}api/health", headers={"X-Forwarded-For": "\x1b[2J"}).status_code == 200
+    assert httpx2.get(f"{address}api/health?q=%1b[2J", headers={"X-Forwarded-For": "10.0.0.7"}).status_code == 200
+    said = stopped(process)[1]
+    assert "10.0.0.7" in said
+    assert "\x1b" not in said
+
+
 def test_a_terminal_gets_a_code_for_a_phone_s_camera(indexed: Path) -> None:
     said = in_a_terminal(indexed, "--host", "0.0.0.0")
     said_alone = in_a_terminal(indexed)
@@ -220,3 +230,11 @@ def test_without_a_library_there_is_nothing_to_serve(run: Run, library: Path) ->
 
     assert outcome.exit_code == 1
     assert "Make one with: pixsearch index FOLDER" in outcome.stderr
+
+
+@pytest.mark.parametrize("token", [" spaces at both ends ", "a line break\nin the middle", "this is no text: \udcff"])
+def test_a_token_that_programs_cannot_send_is_wrong_usage(run: Run, indexed: Path, token: str) -> None:
+    outcome = run("serve", "--token", token, "--host", "no.such.host.invalid")
+
+    assert outcome.exit_code == 2
+    assert outcome.stderr.startswith("pixsearch: the token has a space at an end, or a character that cannot be sent. ")

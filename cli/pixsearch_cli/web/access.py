@@ -8,7 +8,6 @@ import secrets
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from pixsearch.errors import UsageError
 
@@ -39,9 +38,8 @@ class Access:
 
     def is_our_page(self, origin: str, host: str) -> bool:
         """Whether a page of that Origin is one that this server sent."""
-        try:
-            authority = urlsplit(origin).netloc.lower()
-        except ValueError:
+        scheme, _, authority = origin.lower().partition("://")
+        if scheme not in ("http", "https"):
             return False
         return authority == host.lower() or _without_port(authority) in self.proxied_names
 

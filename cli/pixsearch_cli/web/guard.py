@@ -52,6 +52,8 @@ class AccessGuard:
             await self._app(scope, receive, send)
             return
         self._put_below_root(scope)
+        if scope["client"] is not None and not scope["client"][0].isprintable():
+            scope["client"] = None  # X-Forwarded-For may hold what a terminal acts upon, and goes into the log
         token = _taken_out_of_address(scope)
         body = _Body(receive, Headers(scope=scope))
         with suppress(ClientDisconnect):  # nobody is left to tell
@@ -155,7 +157,7 @@ def _credentials(headers: Headers) -> Iterator[str]:
     """What a program sends, and our cookies: another path of this host may have set one by the same name."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        yield credentials.strip()
+        yield credentials.strip().encode("latin-1").decode(errors="replace")  # programs send UTF-8
     for cookie in ";".join(headers.getlist("cookie")).split(";"):
         name, _, value = cookie.partition("=")
         if name.strip() == _COOKIE:

@@ -9,8 +9,10 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, Response
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from pixsearch.errors import PictureError
 from pixsearch.library.photo_files import open_first
@@ -136,7 +138,12 @@ async def _picture(request: Request, site: Site, id: int) -> StoredPicture:
 
 
 class _OpenFile(FileResponse):
-    """Sends a file that is open already, whatever has its name by now, and closes it."""
+    """Sends a file that is open already, whatever has its name by now, and closes it.
+
+    No more of it than it had when it was opened. Where it has become shorter the connection is closed early.
+    """
+
+    max_ranges = 1
 
     def __init__(self, file: BufferedReader, **how: Any) -> None:
         super().__init__(path_of(file), stat_result=os.fstat(file.fileno()), **how)
@@ -144,7 +151,27 @@ class _OpenFile(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._file:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, _as_long_as_promised(send))
+
+
+def _as_long_as_promised(send: Send) -> Send:
+    """Raise ClientDisconnect where a body ends before its Content-Length, and leave out what comes after it."""
+    missing, is_complete = 0, False
+
+    async def sending(message: Message) -> None:
+        nonlocal missing, is_complete
+        if message["type"] == "http.response.start":
+            missing = int(Headers(raw=message["headers"])["content-length"])
+            await send(message)
+        elif not is_complete:
+            body = message["body"][:missing]
+            missing -= len(body)
+            is_complete = missing == 0
+            await send({**message, "body": body, "more_body": not is_complete})
+            if not is_complete and not message.get("more_body", False):
+                raise ClientDisconnect  # the guard ends it there
+
+    return sending
 
 
 def _no_picture(id: int) -> HTTPException:

@@ -19,8 +19,9 @@ from pixsearch_cli.web.proxies import Proxies
 
 HEAD_TIMEOUT_S = 15.0
 """In which the head of a request has to arrive; a body has its own (`guard`)."""
+SEND_TIMEOUT_S = 60.0
+"""In which a client has to take what was written to it at a time: 64 kB of a file, or another answer."""
 MOST_CONNECTIONS = 512
-
 
 MOST_AWAITED = 32
 """Connections of one address that have sent no whole request yet, or none after the last; a browser keeps six."""
@@ -29,13 +30,15 @@ REQUEST_EXPECTED_S = 1.0
 
 
 class PatientOnlySoLong(H11Protocol):
-    """Closes connections that do not bring a request, which uvicorn waits for without end.
+    """Closes connections that do not bring a request, or do not take an answer, for which uvicorn waits without end.
 
-    Each that brings no head in time, and of one address the oldest when there are too many. Proxies may have more.
+    Each that brings no head or takes no answer in time, and of one address the oldest when too many bring nothing.
+    Proxies may have more of those.
     """
 
     _waiting: asyncio.TimerHandle | None = None
     _waits_since = 0.0
+    _sending: asyncio.TimerHandle | None = None
 
     def __init__(self, proxies: Proxies, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -43,6 +46,7 @@ class PatientOnlySoLong(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # writing is paused as long as anything is left
         self._watch()
         self._begin_to_wait()
 
@@ -56,7 +60,16 @@ class PatientOnlySoLong(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
+        self._stop_watching_answer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._sending = self.loop.call_later(SEND_TIMEOUT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_watching_answer()
+        super().resume_writing()
 
     @property
     def _awaits_head(self) -> bool:
@@ -76,6 +89,11 @@ class PatientOnlySoLong(H11Protocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+    def _stop_watching_answer(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
     def _give_up(self) -> None:
         self._waiting = None
@@ -111,8 +129,9 @@ class PatientOnlySoLong(H11Protocol):
 def listen(host: str, port: int) -> socket.socket:
     """The socket of a server. Raises PixsearchError where it cannot be had."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # asyncio turns Nagle's algorithm off, which holds each answer back for 40 ms, only where TCP is named.
+        listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen()

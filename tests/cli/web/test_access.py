@@ -50,6 +50,10 @@ def test_a_server_of_the_network_answers_to_addresses_and_its_name(make_client: 
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://localhost:8000"},
+        {"Origin": "//localhost:7860"},
+        {"Origin": "http://localhost:7860/elsewhere"},
+        {"Origin": "http://["},
+        {"Origin": "http://[elsewhere]"},
         {"Sec-Fetch-Site": "cross-site"},
     ],
 )
@@ -111,6 +115,13 @@ def test_the_token_is_taken_as_a_bearer_s(make_client: MakeClient) -> None:
     client = make_client(ANYWHERE)
 
     assert client.get("/api/search?q=red", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_a_token_in_any_language_is_taken_as_a_bearer_s(make_client: MakeClient) -> None:
+    token = "ein Schlüssel für Fotos"
+    client = make_client(Access(frozenset({"localhost"}), any_address=True, token=token))
+
+    assert client.get("/api/status", headers={b"Authorization": f"Bearer {token}".encode()}).status_code == 200
 
 
 def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address(make_client: MakeClient) -> None:

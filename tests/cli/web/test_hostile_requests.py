@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from threading import Thread
 
 import httpx2
 import pytest
+import uvicorn
 from httpx2 import Response
 from starlette.testclient import TestClient
 
@@ -231,6 +233,57 @@ def test_what_has_come_just_now_may_still_send_its_request(serve: Serve, monkeyp
         time.sleep(1.3)  # the time of the first is over
 
         assert [is_open(one) for one in late] == [True] * 3
+
+
+def test_who_does_not_take_its_answers_is_hung_up_on(
+    serve: Serve, servers: list[tuple[uvicorn.Server, Thread]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SEND_TIMEOUT_S", 0.3, raising=False)
+    host, port = serve(access_at("127.0.0.1", "a token of this test")).removeprefix("http://").split(":")
+    connections = servers[0][0].server_state.connections
+
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.settimeout(0.2)
+        deaf.connect((host, int(port)))
+        with suppress(OSError):  # nothing more of it fits, or it was hung up on
+            while True:
+                deaf.sendall(f"GET /static/style.css HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() * 100)
+        assert is_soon(lambda: not connections)
+
+
+def test_who_reads_slowly_gets_all_of_its_answer(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SEND_TIMEOUT_S", 1.0, raising=False)
+    host, port = serve().removeprefix("http://").split(":")
+    requests = f"GET /static/style.css HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() * 1000
+    length = len(httpx2.get(f"http://{host}:{port}/static/style.css").content)
+    read = 0
+
+    with socket.create_connection((host, int(port)), timeout=10) as slow:
+        slow.sendall(requests)
+        while read < 1000 * length:
+            read += len(slow.recv(1 << 20))
+            time.sleep(0.05)
+
+    assert read >= 1000 * length
+
+
+def test_answers_are_not_held_back_until_the_one_before_was_acknowledged(
+    serve: Serve, servers: list[tuple[uvicorn.Server, Thread]]
+) -> None:
+    address = serve()
+    with httpx2.Client() as client:
+        client.get(f"{address}/api/health")
+        (connection,) = servers[0][0].server_state.connections
+
+        assert connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def is_soon(state: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 10
+    while not (reached := state()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return reached
 
 
 def how_many_stay(address: str, sent: bytes) -> int:

@@ -2,19 +2,26 @@ from __future__ import annotations
 
 import io
 import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from pixsearch import Library
 from pixsearch.decoding import DecodeLimits
 from pixsearch.library.photo_files import open_first
+from pixsearch_indexer import index_folders
 from tests.cli.conftest import Run
-from tests.cli.web.conftest import MakeClient
+from tests.cli.web.conftest import MakeClient, Serve
 from tests.cli.web.test_search_api import problem
 from tests.colour_runtime import ColourRuntime
+from tests.loading import load_in_this_process
 from tests.object_storage import Bucket
 from tests.photos import noise_bytes, picture_bytes
 
@@ -275,3 +282,39 @@ def test_a_part_of_a_photo_can_be_asked_for(client: TestClient, photos: Path) ->
     answer = client.get(f"/api/photos/{id_of(client, 'pink.png')}/image", headers={"Range": "bytes=1-3"})
 
     assert (answer.status_code, answer.content) == (206, b"PNG")
+
+
+@pytest.mark.parametrize("part", ["", "Range: bytes=1-\r\n", "Range: bytes=0-1,3-\r\n"], ids=["all", "a part", "parts"])
+@pytest.mark.parametrize("change", [-1, 1], ids=["shorter", "longer"])
+def test_a_photo_that_changes_its_length_while_it_is_sent_is_no_fault_of_the_server(
+    serve: Serve,
+    stop_servers: Callable[[], None],
+    library: Path,
+    model: ColourRuntime,
+    photos: Path,
+    capfd: pytest.CaptureFixture[str],
+    change: int,
+    part: str,
+) -> None:
+    photo = photos / "large.bmp"
+    Image.effect_noise((4000, 3000), 90).convert("RGB").save(photo)  # 36 MB, more than sockets hold
+    size = photo.stat().st_size
+    address = serve()
+    with Library.open(library) as opened_library:
+        index_folders(opened_library, model, [photos], load_files=load_in_this_process)
+    host, port = address.removeprefix("http://").split(":")
+    id = httpx2.get(f"{address}/api/search?name=large&k=1").json()["hits"][0]["id"]
+
+    with socket.create_connection((host, int(port)), timeout=30) as reader:
+        asked = f"GET /api/photos/{id}/image HTTP/1.1\r\nHost: {host}\r\n{part}Connection: close\r\n\r\n"
+        reader.sendall(asked.encode())
+        read = len(reader.recv(1000))
+        os.truncate(photo, size + change * 100_000)
+        with suppress(ConnectionResetError):
+            while got := reader.recv(1 << 20):
+                read += len(got)
+    stop_servers()
+
+    promised = size if change > 0 else size - 100_000
+    assert promised - 10 < read < promised + 2000  # with the head
+    assert "Traceback" not in capfd.readouterr().err
