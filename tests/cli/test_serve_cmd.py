@@ -53,8 +53,9 @@ def start(indexed: Path) -> Iterator[Start]:
 def stopped(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code, and what it said after its address."""
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    return process.returncode, said
+    assert process.stderr is not None
+    said = process.stderr.read()  # communicate() would leave out what came with the first line
+    return process.wait(timeout=60), said
 
 
 def test_it_says_where_it_is_answers_there_and_ends_by_ctrl_c(start: Start) -> None:
