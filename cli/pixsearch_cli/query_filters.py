@@ -47,18 +47,20 @@ class Filter:
 
 FILTERS: Mapping[str, Filter] = {
     "folder": Filter(list[str], "Only in this folder; may be given again.", "in {}", "DIR"),
-    "name": Filter(str, "Only files with this in their name; with *, so called.", "name {}", "TEXT", "IMG_20*"),
+    "name": Filter(
+        str, "Only files whose name contains this, or matches it if it has a *.", "name {}", "TEXT", "IMG_20*"
+    ),
     "after": Filter(str, "Only taken then or later: 2021, 2021-03 or 2021-03-15T18:30.", "from {}", "DATE", "2021-03"),
     "before": Filter(str, "Only taken before that began.", "before {}", "DATE", "2021-06-15"),
     "camera": Filter(str, "Only by a camera with these words in its name.", "camera {}", "WORDS", "canon 5d"),
     "keyword": Filter(list[str], "Only with this in a keyword; may be given again.", "keyword {}", "WORDS"),
-    "person": Filter(list[str], "Only with somebody so called; may be given again.", "with {}", "WORDS", "anna"),
-    "place": Filter(list[str], "Only from a place so called; may be given again.", "at {}", "WORDS", "kyoto"),
+    "person": Filter(list[str], "Only photos of this person; may be given again.", "with {}", "WORDS", "anna"),
+    "place": Filter(list[str], "Only photos from this place; may be given again.", "at {}", "WORDS", "kyoto"),
     "rating": Filter(int, "Only with so many stars or more.", "{} stars or more", "N"),
     "orientation": Filter(Orientation, "Only of this shape.", "{}"),
     "min_megapixels": Filter(float, "Only so large.", "from {} megapixels", "N"),
     "max_megapixels": Filter(float, "Only so small.", "up to {} megapixels", "N"),
-    "has_place": Filter(bool, "Only those that say where they were taken.", "says where"),
+    "has_place": Filter(bool, "Only photos with coordinates.", "says where"),
     "near": Filter(
         str, "Only so near to a place, in degrees north and east, and km.", "near {}", "LAT,LON,KM", "48.86,2.35,10"
     ),
