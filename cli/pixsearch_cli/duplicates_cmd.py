@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,24 +118,20 @@ def _print_spare(groups: Sequence[Duplicates], end: bytes) -> None:
 
 
 def _print_table(groups: Sequence[Duplicates]) -> None:
-    rows = [
-        [str(number), *_cells(group, index)]
-        for number, group in enumerate(groups, start=1)
-        for index in range(group.count)
-    ]
+    rows = [[str(number), *cells] for number, group in enumerate(groups, start=1) for cells in _cells(group)]
     print_table(["group", "", "size", "pixels", "taken", "photo"], rows)
 
 
-def _cells(group: Duplicates, index: int) -> list[str]:
-    """Say what is known of the photo at an index of a group."""
-    picture, photo = _rows_of(group)[index]
-    taken_at, pixels = photo.metadata.taken_at, f"{photo.metadata.width}x{photo.metadata.height}"
-    taken = f"{taken_at:%Y-%m-%d %H:%M}" if taken_at else ""
-    return ["" if index else "best", size(picture.size_bytes), pixels, taken, printable(str(photo.path))]
+def _cells(group: Duplicates) -> Iterator[list[str]]:
+    """Yield what is known of each photo of a group."""
+    for index, (picture, photo) in enumerate(_rows_of(group)):
+        taken_at, pixels = photo.metadata.taken_at, f"{photo.metadata.width}x{photo.metadata.height}"
+        taken = f"{taken_at:%Y-%m-%d %H:%M}" if taken_at else ""
+        yield ["" if index else "best", size(picture.size_bytes), pixels, taken, printable(str(photo.path))]
 
 
 def _lines(group: Duplicates) -> str:
-    return "\n".join("  ".join(filter(None, _cells(group, index))) for index in range(group.count))
+    return "\n".join("  ".join(filter(None, cells)) for cells in _cells(group))
 
 
 def _summary(groups: Sequence[Duplicates]) -> str:

@@ -271,7 +271,7 @@ def _summary_of_survey(found: Survey) -> str:
 
 
 def _of_folders(counts: IndexReport | Survey, found: list[str], more: list[str]) -> str:
-    """Describe the photos that were found, unless every folder is unplugged, and those that were kept."""
+    """Summarize the photos found and kept; leave out the former when every folder is unplugged."""
     if counts.kept:
         more.insert(0, f"{_photos(counts.kept)} kept")
     if counts.found or counts.failed or not counts.kept:

@@ -26,7 +26,7 @@ Groups = list[list[int]]
 
 
 def kept_or_found(database: Database, find: Callable[[], Groups]) -> Groups:
-    """Return the groups that were kept of the features as they are now; else those that are found, which are kept."""
+    """Return the groups stored for the current features, or find and store them."""
     with database.reading() as connection:
         state = state_of(connection)
         try:

@@ -298,9 +298,9 @@ class Library:
             return contents_best_first(connection, self._database.damage)
 
     def near_duplicates(self, find: Callable[[], Groups]) -> Groups:
-        """The groups of near-duplicates among the contents as they are: those that were kept, else what `find` says.
+        """Return the groups of near-duplicates among the current contents: those stored, or what `find` returns.
 
-        They are kept until the features change, where this process may write.
+        They are stored until the features change, if this process may write.
         """
         from pixsearch.library.alike_file import kept_or_found
 

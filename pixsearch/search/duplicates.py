@@ -168,7 +168,7 @@ def grouped(
         wanted |= {ids[one - before] for found in nearest for one in found[found >= before].tolist()}
         grids = grids_of(sorted(wanted)) if wanted else {}
         for index, (content_id, found) in enumerate(zip(ids, nearest, strict=True)):
-            # Of this part only those that began a group count.
+            # In this part, only pictures that began a group can be joined.
             of_groups = (one if one < before else group_of_part.get(one - before) for one in found.tolist())
             candidates = [one for one in of_groups if one is not None][:_COMPARED]
             own = grids.get(content_id)

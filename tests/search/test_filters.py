@@ -213,7 +213,7 @@ def test_by_date_what_matches_comes_first_and_the_rest_behind_it_as_it_was(libra
         return [hit.path.name for hit in engine.search(Query(words, **asked), k)]
 
     assert names() == ["fiji.png", "fjord.png", "IMG_2.JPG", "copy of the tower.jpg"]
-    # The first has no date. Of those that are not likely the last is the oldest.
+    # The first has no date. The oldest photo is among the unlikely ones, so it stays last.
     assert names(sort="oldest") == ["fjord.png", "fiji.png", "IMG_2.JPG", "copy of the tower.jpg"]
     assert names(1, sort="newest") == ["fjord.png"]
     assert names(2, offset=1) == ["fjord.png", "IMG_2.JPG"]
