@@ -1,0 +1,46 @@
+"""Places as discs on the globe, in which 8,000 people live on each km²."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+EARTH_RADIUS_KM = 6371.0088
+
+Floats = NDArray[np.float64]
+
+_PEOPLE_PER_KM2 = 8000
+_SECTION_SHARE = 5
+
+
+def unit_vectors(latitudes: Floats, longitudes: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return x, y and z of places in degrees on a globe of radius 1, each [places]."""
+    phi, theta = np.radians(latitudes), np.radians(longitudes)
+    return np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)
+
+
+def radii_km(populations: NDArray[np.int64]) -> Floats:
+    return np.sqrt(np.maximum(populations, 1) / (math.pi * _PEOPLE_PER_KM2))
+
+
+def find_sections(
+    regions: NDArray[np.int64], latitudes: Floats, longitudes: Floats, populations: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Find the places that are parts of a larger one, such as Shibuya of Tokyo and Montmartre of Paris [places].
+
+    A section lies in the disc of a city of the same region that has five times as many people and is no section itself.
+    GeoNames has many of them as places of their own, and a photo is nearly always nearer to one of them than to the
+    centre of its city.
+    """
+    vectors = np.stack(unit_vectors(latitudes, longitudes), axis=1)  # [places, 3]
+    people, radii = np.maximum(populations, 1), radii_km(populations)
+    are_sections = np.zeros(len(people), np.bool_)
+    for city in np.argsort(-people, kind="stable"):
+        if not are_sections[city]:
+            fellows = np.flatnonzero(regions == regions[city])
+            distances_km = EARTH_RADIUS_KM * np.arccos(np.minimum(vectors[fellows] @ vectors[city], 1.0))
+            are_in_it = (distances_km <= radii[city]) & (people[fellows] * _SECTION_SHARE <= people[city])
+            are_sections[fellows[are_in_it]] = True
+    return are_sections
