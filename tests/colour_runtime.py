@@ -95,6 +95,10 @@ class ColourRuntime:
     def unknown_words(self, text: str) -> tuple[str, ...]:
         return tuple(word for word in text.split() if word in self.unknown)
 
+    @property
+    def words_taught(self) -> None:
+        return None
+
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
         if not self.calibrated:
             return None

@@ -45,6 +45,8 @@ def repair(
             writer.drop_damaged(now.damaged, now.encode_again)
         if found.read_again:
             writer.look_again(found.read_again)
+        if now.terms:
+            writer.make_terms_again()
         if now.vectors:
             writer.make_vectors_again(now.strays)
     left = library.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Row, select
@@ -14,12 +14,12 @@ from pixsearch.library.checksums import is_sound, stored
 from pixsearch.library.database import in_parts
 from pixsearch.library.filtering import photos_that_pass
 from pixsearch.library.filters import NO_FILTERS, Filters
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, metadata_of
-from pixsearch.library.records import Candidate, Metadata, StoredPhoto, StoredPicture
+from pixsearch.library.photo_rows import PHOTO_ROWS, LibraryPhoto, photo_of
+from pixsearch.library.records import Candidate, StoredPhoto, StoredPicture
 from pixsearch.library.rows import Damage, in_halves, sound_rows
-from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS
+from pixsearch.library.schema import CONTENTS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS
 from pixsearch.library.state import MODEL_IN_USE
-from pixsearch.storage import FilePath, FileStamp, may_exist, resolved_bytes, stamp_of, to_path
+from pixsearch.storage import FilePath, may_exist, resolved_bytes, stamp_of, to_path
 
 
 def candidates_of(
@@ -73,59 +73,27 @@ def _pictures(connection: Connection, content_ids: Sequence[int], damage: Damage
         if photo.id in folders:
             photos.setdefault(photo.content_id, []).append(photo)
     for content_id, found in photos.items():
-        found.sort(key=lambda photo: not may_exist(photo.path))  # stable
+        by_path = {photo.path: to_path(photo.path) for photo in found}
+        found.sort(key=lambda photo: not may_exist(by_path[photo.path]))  # stable
         first = found[0]
         yield StoredPicture(
             content_id,
             first.digest,
             first.size_bytes,
             first.metadata,
-            tuple(StoredPhoto(photo.path, photo.stamp, folders[photo.id], photo.metadata) for photo in found),
+            tuple(StoredPhoto(by_path[photo.path], photo.stamp, folders[photo.id], photo.metadata) for photo in found),
         )
-
-
-class LibraryPhoto(NamedTuple):
-    """One photo, as it is stored, and what is known of it."""
-
-    id: int
-    content_id: int
-    path: FilePath
-    stamp: FileStamp
-    digest: bytes
-    size_bytes: int
-    """Of the content."""
-    metadata: Metadata
-
-
-_PHOTOS = (
-    select(*PHOTOS.c, *CONTENTS.c, *DESCRIPTIONS.c)
-    .select_from(PHOTOS_AND_METADATA.outerjoin(ROOTS, ROOTS.c.id == PHOTOS.c.root_id))
-    .order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
-)
-_OF_PHOTO = slice(0, len(PHOTOS.c))
-_OF_CONTENT = slice(_OF_PHOTO.stop, _OF_PHOTO.stop + len(CONTENTS.c))
-_OF_DESCRIPTION = slice(_OF_CONTENT.stop, _OF_CONTENT.stop + len(DESCRIPTIONS.c))
 
 
 def photos_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> list[LibraryPhoto]:
     """Those that can be reached first, then by name."""
+    by_name = PHOTO_ROWS.order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
 
     def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
-        return connection.execute(_PHOTOS.where(PHOTOS.c.content_id.in_(ids))).all()
+        return connection.execute(by_name.where(PHOTOS.c.content_id.in_(ids))).all()
 
-    photos = []
-    for row in in_halves(content_ids, read, partial(damage.note, CONTENTS.name)):
-        photo, content, description = row[_OF_PHOTO], row[_OF_CONTENT], row[_OF_DESCRIPTION]
-        if not is_sound(CONTENTS, content):
-            damage.note(CONTENTS.name, content[0])
-        elif not (is_sound(PHOTOS, photo) and (description[0] is None or is_sound(DESCRIPTIONS, description))):
-            damage.note(PHOTOS.name, photo[0])
-        else:
-            id_, _, path, size_bytes, mtime_ns, content_id, *_ = photo
-            metadata = metadata_of(content, None if description[0] is None else description)
-            stamp = FileStamp(size_bytes, mtime_ns)
-            photos.append(LibraryPhoto(id_, content_id, to_path(path), stamp, content[1], content[2], metadata))
-    return photos
+    rows = in_halves(content_ids, read, partial(damage.note, CONTENTS.name))
+    return [photo for row in rows if (photo := photo_of(row, damage)) is not None]
 
 
 def _candidates(
@@ -150,7 +118,7 @@ def _candidates(
         metadata = tuple(photo.metadata for photo in found)
         yield Candidate(
             content_id=row.content_id,
-            paths=tuple(photo.path for photo in found),
+            paths=tuple(to_path(photo.path) for photo in found),
             metadata=metadata[0],
             embedding=np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE),
             metadata_by_path=metadata if any(one != metadata[0] for one in metadata) else (),

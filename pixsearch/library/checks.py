@@ -13,6 +13,7 @@ from pixsearch.library.database import Database, in_parts
 from pixsearch.library.library_vectors import service_at
 from pixsearch.library.outbox import vectors_place, waiting
 from pixsearch.library.permissions import open_to_others
+from pixsearch.library.postings import photos_with_other_terms
 from pixsearch.library.row_checks import check_rows
 from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, VECTOR_FILES
 from pixsearch.library.state import state_of
@@ -45,6 +46,8 @@ class Findings:
     """Photos that are not what was indexed, though size and time are the same; only looked for if asked."""
     read_again: list[bytes] = field(default_factory=list)
     """Their paths."""
+    terms: list[str] = field(default_factory=list)
+    """How the index of what photos say differs from their rows."""
     unreadable: list[str] = field(default_factory=list)
     """Photos that are there and could not be looked at; only the user can mend that."""
     notes: list[str] = field(default_factory=list)
@@ -64,7 +67,7 @@ class Findings:
 
     @property
     def problems(self) -> list[str]:
-        return [*self.database, *self.rows, *self.vectors, *self.files, *self.unreadable]
+        return [*self.database, *self.rows, *self.vectors, *self.terms, *self.files, *self.unreadable]
 
 
 def check(database: Database) -> Findings:
@@ -75,6 +78,9 @@ def check(database: Database) -> Findings:
         check_rows(connection, findings)
         findings.rows += database.orphans(connection)
         if not findings.database and not findings.rows:
+            if wrong := photos_with_other_terms(connection):
+                photos = "1 photo differs" if wrong == 1 else f"{wrong:,} photos differ"
+                findings.terms.append(f"{photos} from what the index of their words has")
             if (place := vectors_place(connection)) is not None:
                 _check_service(connection, place, findings)
             else:

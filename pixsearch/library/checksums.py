@@ -15,13 +15,13 @@ from zlib import crc32
 
 from sqlalchemy import JSON, Boolean, Double, Integer, LargeBinary, Select, String, Table, select
 
-from pixsearch.library.schema import FEATURES, GRIDS, METADATA, VECTOR_FILES, VECTOR_OUTBOX
+from pixsearch.library.schema import FEATURES, GRIDS, METADATA, POSTINGS, VECTOR_FILES, VECTOR_OUTBOX
 
 CHECKSUM = "checksum"
 
-SEALED = tuple(table for table in METADATA.sorted_tables if table not in (VECTOR_OUTBOX, VECTOR_FILES))
-"""The tables whose rows have one, parents first. The others say what is still to be done, or name a file by its
-SHA-256: where they rot, it is done again."""
+SEALED = tuple(table for table in METADATA.sorted_tables if table not in (POSTINGS, VECTOR_OUTBOX, VECTOR_FILES))
+"""The tables whose rows have one, parents first. The others follow from these, say what is still to be done, or name a
+file by its SHA-256: where they rot, it is done again."""
 
 _GIVEN = "id"
 _LONG = ("embedding", "grid")

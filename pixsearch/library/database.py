@@ -98,6 +98,7 @@ class Database(ABC):
         from alembic.util import CommandError
 
         from pixsearch.library.migrations import upgrade
+        from pixsearch.library.postings import post_all_terms
 
         was_older = self.is_older()
         if was_older:
@@ -109,6 +110,8 @@ class Database(ABC):
         try:
             with self.writing() as connection:
                 upgrade(connection)
+                if was_older:
+                    post_all_terms(connection)
         except (DBAPIError, CommandError) as error:
             raise self._damaged(f"its tables are not those of its version ({error})") from error
         if was_older:

@@ -17,6 +17,7 @@ from pixsearch.library.checksums import is_sound, stored
 from pixsearch.library.database import in_parts
 from pixsearch.library.paths import below
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.postings import post_all_terms
 from pixsearch.library.records import ScanRules
 from pixsearch.library.rows import change_rows, put_row
 from pixsearch.library.schema import (
@@ -68,6 +69,7 @@ def drop_damaged(connection: Connection, damaged: Damaged) -> None:
         GRIDS.c.model_id == FEATURES.c.model_id,
     )
     change_rows(connection, PHOTOS, ~encoded, {"size_bytes": LOOK_AGAIN})
+    post_all_terms(connection)
 
 
 def _delete(connection: Connection, column: ColumnElement[Any], values: Sequence[Any]) -> None:

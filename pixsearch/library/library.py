@@ -212,12 +212,19 @@ class Library:
         """
         return self._of_vectors().index()
 
-    def nearest(self, vector: NDArray[np.float32], count: int, filters: Filters = NO_FILTERS) -> list[int]:
-        """The ids of the pictures nearest to a unit vector [size] that pass, nearest first, by 16 bits a number.
+    def nearest(
+        self,
+        vector: NDArray[np.float32],
+        count: int,
+        filters: Filters = NO_FILTERS,
+        among: NDArray[np.int64] | None = None,
+    ) -> list[int]:
+        """The ids of the pictures nearest to a unit vector [size] that pass, nearest first, by 16 bits a number; only
+        those `among` some, where given.
 
         Fewer than `count` where there are no more, or more than a service gives at once. Raises as `vectors` does.
         """
-        return self._of_vectors().nearest(vector, count, filters)
+        return self._of_vectors().nearest(vector, count, filters, among)
 
     def roots(self) -> dict[bytes, ScanRules]:
         """The folders that were given to be indexed, by path, and how each is scanned."""
@@ -276,6 +283,20 @@ class Library:
 
         with self._database.reading() as connection:
             return contents_that_pass(connection, filters, self._database.damage, among)
+
+    def contents_saying(self, ranges: Sequence[tuple[bytes, bytes]], most: int) -> list[int]:
+        """The ids of the contents of which a photo has a term in one of these ranges (`Library.terms`), each from its
+        first term up to, and without, its second; of each range `most` at most, and an id perhaps more than once."""
+        from pixsearch.library.postings import contents_with
+
+        with self._database.reading() as connection:
+            damage = self._database.damage
+            return [id_ for one in ranges for id_ in contents_with(connection, *one, most, damage)]
+
+    def count_contents(self) -> int:
+        """How many pictures there are."""
+        with self._database.reading() as connection:
+            return connection.scalar(select(func.count()).select_from(CONTENTS)) or 0
 
     def by_date(self, filters: Filters, *, newest_first: bool = True) -> list[int]:
         """The ids of the contents that pass, by when their photos were taken; those without a date last."""

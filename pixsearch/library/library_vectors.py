@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pixsearch.errors import LibraryError
 from pixsearch.extras import require
-from pixsearch.library.database import Database
+from pixsearch.library.database import Database, in_parts
 from pixsearch.library.filtering import contents_that_pass
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.outbox import tell
@@ -48,9 +48,15 @@ class LibraryVectors:
                 state = state_of(connection)
             return self._index_of_service(state) or self._index_of_file(state)
 
-    def nearest(self, vector: NDArray[np.float32], count: int, filters: Filters) -> list[int]:
+    def nearest(
+        self, vector: NDArray[np.float32], count: int, filters: Filters, among: NDArray[np.int64] | None
+    ) -> list[int]:
         """See `Library.nearest`."""
         index, query = self.index(), vector[np.newaxis]
+        if among is not None:
+            if filters != NO_FILTERS:
+                among = self._passing(filters, among)
+            return [int(id_) for id_ in index.search(query, count, among)[1][0]]
         if filters == NO_FILTERS:
             return [int(id_) for id_ in index.search(query, count)[1][0]]
         if index is not self._service:
@@ -76,6 +82,13 @@ class LibraryVectors:
         with self._database.reading() as connection:
             among = np.array(contents_that_pass(connection, filters, self._database.damage), dtype=np.int64)
         return [int(id_) for id_ in service.search(query, count, among)[1][0]]
+
+    def _passing(self, filters: Filters, among: NDArray[np.int64]) -> NDArray[np.int64]:
+        passing = list[int]()
+        with self._database.reading() as connection:
+            for part in in_parts(among.tolist()):
+                passing += contents_that_pass(connection, filters, self._database.damage, part)
+        return np.array(passing, np.int64)
 
     def tell_service(self) -> None:
         """Tell the service what it does not know. Only for the holder of the lock. Raises LibraryError."""

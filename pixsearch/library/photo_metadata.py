@@ -16,7 +16,7 @@ PHOTOS_AND_METADATA = PHOTOS.join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id
     DESCRIPTIONS, DESCRIPTIONS.c.photo_id == PHOTOS.c.id
 )
 
-NAMES = tuple(field.name for field in fields(Description))
+NAMES = (*(field.name for field in fields(Description)), "place")
 """The columns that a description has in common with a content."""
 _OF_CONTENT = [(field.name, CONTENTS.c.keys().index(field.name)) for field in fields(Metadata)]
 _OF_DESCRIPTION = [(name, DESCRIPTIONS.c.keys().index(name)) for name in NAMES]
@@ -35,7 +35,15 @@ def metadata_of(content: Sequence[Any], description: Sequence[Any] | None = None
         values |= {name: value for name, index in _OF_DESCRIPTION if (value := description[index]) is not None}
     values["taken_at"] = datetime.fromisoformat(values["taken_at"]) if values["taken_at"] else None
     values["keywords"], values["people"] = tuple(values["keywords"]), tuple(values["people"])
+    values["writing"] = None if values["writing"] is None else tuple(values["writing"])
     return Metadata(**values)
+
+
+def _town(latitude: float, longitude: float) -> str | None:
+    from pixsearch.gazetteer.gazetteer import nearest, words  # numpy, for those who write
+
+    found = nearest(latitude, longitude)
+    return None if found is None else words(found)
 
 
 def _is_within(number: float | None, least: float, most: float) -> bool:
@@ -44,7 +52,8 @@ def _is_within(number: float | None, least: float, most: float) -> bool:
 
 
 def metadata_values(metadata: Metadata) -> dict[str, object]:
-    """Return the values of the columns of `contents` that metadata fill; without numbers that cannot be."""
+    """Return the values of the columns of `contents` that metadata fill; without numbers that cannot be, and with the
+    place where the coordinates are."""
     values = asdict(metadata)
     if not (_is_within(metadata.latitude, -90, 90) and _is_within(metadata.longitude, -180, 180)):
         values["latitude"] = values["longitude"] = None
@@ -54,4 +63,6 @@ def metadata_values(metadata: Metadata) -> dict[str, object]:
         values["share_decoded"] = 1.0
     values["taken_at"] = metadata.taken_at and metadata.taken_at.isoformat()
     values["keywords"], values["people"] = list(metadata.keywords), list(metadata.people)
+    values["place"] = None if values["latitude"] is None else _town(values["latitude"], values["longitude"])
+    values["writing"] = None if metadata.writing is None else list(metadata.writing)
     return values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -105,8 +105,12 @@ class Metadata:
     """Where it was taken, in words, from the street to the country."""
     note: str | None = None
     """What of the metadata could not be read."""
+    place: str | None = None
+    """The nearest town with its region and country, by GeoNames: known of photos in a library that have coordinates."""
     share_decoded: float = 1.0
     """Of the picture's rows; less than 1 for a file that is cut short and was indexed as far as it goes."""
+    writing: tuple[str, ...] | None = None
+    """The lines of text in the picture; None while it has not been read for them."""
 
     @property
     def pixels_and_date(self) -> tuple[int, bool]:
@@ -129,6 +133,12 @@ class Candidate:
     """Of each of the paths: copies of a picture may have different files beside them. Empty where all have the same."""
     passing: int = -1
     """How many of the paths pass the filters; below 0 all of them."""
+
+    def photos(self) -> Iterator[tuple[FilePath, Metadata]]:
+        """Yield the photos that pass the filters, each with what is known of it."""
+        passing = len(self.paths) if self.passing < 0 else self.passing
+        by_path = self.metadata_by_path or (self.metadata,) * len(self.paths)
+        yield from zip(self.paths[:passing], by_path, strict=False)
 
     def shown_first(self, place: int) -> Candidate:
         """Return the candidate with another of its paths in front, the rest in their order."""
@@ -175,15 +185,23 @@ class ScanRules:
     follow_links: bool = False
     exclude: tuple[str, ...] = ()
     """gitignore patterns, relative to the root."""
+    ocr: bool = False
+    """Pictures are read for text."""
 
     def changed(
-        self, *, hidden: bool | None = None, follow_links: bool | None = None, exclude: Sequence[str] | None = None
+        self,
+        *,
+        hidden: bool | None = None,
+        follow_links: bool | None = None,
+        exclude: Sequence[str] | None = None,
+        ocr: bool | None = None,
     ) -> ScanRules:
         """These rules, but for what is given."""
         return ScanRules(
             self.hidden if hidden is None else hidden,
             self.follow_links if follow_links is None else follow_links,
             self.exclude if exclude is None else tuple(exclude),
+            self.ocr if ocr is None else ocr,
         )
 
 

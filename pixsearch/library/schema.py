@@ -2,6 +2,7 @@
 
 roots           a folder that was given to be indexed
 └── photos      one file under a root
+    ├── postings        the terms of what one photo says: derived from its other rows, see `postings`
     ├── descriptions    what is known of one photo, where a file beside it or its name adds to what its content says
     └── contents        one picture by the digest of its bytes: copies share it, a renamed photo keeps it
         ├── features    its embedding, by one model
@@ -30,6 +31,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -38,7 +40,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = "0009"
+SCHEMA_VERSION = "0010"
 
 # Core's tables, not the ORM's classes: no row here is an object with a life, and without the ORM a command starts 0.1 s
 # sooner.
@@ -75,6 +77,7 @@ ROOTS = Table(
     Column("hidden", Boolean, nullable=False, server_default=false()),
     Column("follow_links", Boolean, nullable=False, server_default=false()),
     Column("exclude", JSON, nullable=False, server_default="[]"),
+    Column("ocr", Boolean, nullable=False, server_default=false()),
     # By suffix, how many files its last whole run found that are no pictures.
     Column("not_read", JSON, nullable=False, server_default="{}"),
     _checksum(),
@@ -97,6 +100,8 @@ def _metadata_columns() -> list[Column[Any]]:
         Column("rating", Integer),
         Column("location", String),
         Column("note", String),
+        # The nearest town, of GeoNames, by the coordinates.
+        Column("place", String),
     ]
 
 
@@ -112,6 +117,8 @@ CONTENTS = Table(
     Column("height", Integer, nullable=False),
     *_metadata_columns(),
     Column("share_decoded", Double, nullable=False, server_default="1"),
+    # The lines of text in the picture; NULL while it has not been read for them.
+    Column("writing", JSON(none_as_null=True)),
     _checksum(),
     # AUTOINCREMENT: an id is never given twice, so one that an old vector file still names can lead to nothing wrong.
     sqlite_autoincrement=True,
@@ -139,6 +146,17 @@ DESCRIPTIONS = Table(
     Column("photo_id", ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
     *_metadata_columns(),  # of all sources together
     _checksum(),
+)
+
+POSTINGS = Table(
+    "postings",
+    METADATA,
+    Column("photo_id", ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    # In UTF-8: bytes are in one order in every database, whatever its collation.
+    Column("term", LargeBinary, primary_key=True),
+    Column("content_id", Integer, nullable=False),  # the photo's
+    Index("ix_postings_term_content_id", "term", "content_id"),
+    sqlite_with_rowid=False,
 )
 
 MODELS = Table(

@@ -70,7 +70,7 @@ def notes_of(connection: Connection) -> list[Note]:
 
 
 def rules_of(root: Row[*tuple[Any, ...]]) -> ScanRules:
-    return ScanRules(root.hidden, root.follow_links, tuple(root.exclude))
+    return ScanRules(root.hidden, root.follow_links, tuple(root.exclude), root.ocr)
 
 
 def status_of(connection: Connection, database: Database) -> LibraryStatus:

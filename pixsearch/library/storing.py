@@ -11,11 +11,15 @@ from sqlalchemy import Column, Connection, delete, insert, select
 from pixsearch.library.checksums import grid_checksum, is_sound, stored
 from pixsearch.library.database import in_parts
 from pixsearch.library.photo_metadata import NAMES, metadata_of, metadata_values
+from pixsearch.library.postings import post_terms, post_terms_at
 from pixsearch.library.precedence import METADATA_VERSION, merged
 from pixsearch.library.records import FailedFile, IndexedFile, Metadata, NewContent
 from pixsearch.library.rows import change_each, insert_rows
 from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FAILURES, FEATURES, GRIDS, PHOTOS
 from pixsearch.library.texts import add_texts
+
+_OF_PIXELS = ("share_decoded", "writing")
+"""What is known of a content that its metadata do not tell."""
 
 DAMAGED = "what the library knows of its content is damaged: run pixsearch repair"
 
@@ -40,9 +44,9 @@ def store_batch(
     failures: Sequence[FailedFile],
 ) -> StoredBatch:
     """Write the rows of a batch; see `LibraryWriter.store`."""
-    encoded = _store_contents(connection, model_id, contents) if contents else frozenset()
+    encoded, changed = _store_contents(connection, model_id, contents) if contents else (frozenset(), set[int]())
     ids = _content_ids(connection, [file.digest for file in files])
-    _store_metadata(connection, files, ids)
+    changed |= _store_metadata(connection, files, ids)
     of_contents = _metadata_of_contents(connection, list(ids.values()))
     refused = [FailedFile(file.path, None, DAMAGED) for file in files if ids.get(file.digest) not in of_contents]
     files, failures = [file for file in files if ids.get(file.digest) in of_contents], [*failures, *refused]
@@ -53,20 +57,24 @@ def store_batch(
     delete_paths(connection, indexed + failed, FAILURES.c.path)
     if files:
         _store_photos(connection, root_id, files, ids, of_contents)
+    post_terms_at(connection, indexed)
+    post_terms(connection, sorted(changed))  # of their other photos too
     if failures:
         insert_rows(connection, FAILURES, [_failure_row(root_id, failure) for failure in failures])
     return StoredBatch(encoded, frozenset(ids.values()), replaced > 0, len(refused))
 
 
-def _store_metadata(connection: Connection, files: Sequence[IndexedFile], ids: Mapping[bytes, int]) -> None:
-    """What contents say, where that was read again."""
+def _store_metadata(connection: Connection, files: Sequence[IndexedFile], ids: Mapping[bytes, int]) -> set[int]:
+    """Write what contents say, where that was read again; return their ids."""
     read_again = {}
     for file in files:
         if file.metadata is not None and file.digest in ids:
             values = metadata_values(file.metadata)
-            del values["share_decoded"]  # which only decoding tells
+            for name in _OF_PIXELS:
+                del values[name]
             read_again[ids[file.digest]] = values
     change_each(connection, CONTENTS, read_again)
+    return set(read_again)
 
 
 def delete_paths(connection: Connection, paths: Collection[bytes], column: Column[bytes]) -> int:
@@ -96,8 +104,10 @@ def _store_photos(
         add_texts(connection, texts)
 
 
-def _store_contents(connection: Connection, model_id: int, contents: Sequence[NewContent]) -> frozenset[int]:
-    """Under their old ids where another model had encoded them."""
+def _store_contents(
+    connection: Connection, model_id: int, contents: Sequence[NewContent]
+) -> tuple[frozenset[int], set[int]]:
+    """Return the ids of all, and of those that were known: these keep them where another model had encoded them."""
     ids = _content_ids(connection, [content.digest for content in contents])
     new = []
     for content in contents:
@@ -106,6 +116,8 @@ def _store_contents(connection: Connection, model_id: int, contents: Sequence[Ne
                 {"digest": content.digest, "size_bytes": content.size_bytes, **metadata_values(content.metadata)}
             )
     known = {ids[content.digest]: metadata_values(content.metadata) for content in contents if content.digest in ids}
+    for values in known.values():
+        del values["writing"]  # it is read only once
     change_each(connection, CONTENTS, known)
     if new:
         insert_rows(connection, CONTENTS, new)
@@ -119,7 +131,7 @@ def _store_contents(connection: Connection, model_id: int, contents: Sequence[Ne
         grids.append({**key, "grid": content.grid})
     insert_rows(connection, FEATURES, features)
     connection.execute(insert(GRIDS), grids)
-    return frozenset(ids.values())
+    return frozenset(ids.values()), set(known)
 
 
 def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:

@@ -37,7 +37,7 @@ from pixsearch.library.schema import (
     TEXTS,
 )
 from pixsearch.library.state import state_of
-from pixsearch.storage import FileStamp, path_bytes
+from pixsearch.storage import FileStamp, to_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,10 +161,10 @@ def _sources(connection: Connection, texts: Mapping[int, str], damage: Damage) -
         of_texts = or_(known("title").in_(described), known("caption").in_(described))
         statement = select(PHOTOS.c.content_id).select_from(PHOTOS_AND_METADATA).where(of_texts)
         photos = photos_of(connection, integers(in_ranges(connection, statement, damage)), damage)
-        for photo in sorted(photos, key=lambda photo: path_bytes(photo.path)):
+        for photo in sorted(photos, key=lambda photo: photo.path):
             for text in dict.fromkeys((photo.metadata.title, photo.metadata.caption)):
                 if text in by_text:
-                    sources[by_text[text]].append(TextSource(photo.path, None))
+                    sources[by_text[text]].append(TextSource(to_path(photo.path), None))
     return sources
 
 

@@ -19,6 +19,7 @@ from pixsearch.library.dropping import Damaged, drop_damaged
 from pixsearch.library.generations import forget_saved_file, next_generation
 from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
 from pixsearch.library.paths import is_at_or_below
+from pixsearch.library.postings import post_all_terms, post_terms_below
 from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
 from pixsearch.library.rows import change_rows, insert_row, insert_rows
 from pixsearch.library.schema import (
@@ -142,6 +143,7 @@ class LibraryWriter:
             for table in (PHOTOS, FAILURES):
                 change_rows(connection, table, table.c.root_id.in_(inner), {"root_id": new})
             connection.execute(delete(ROOTS).where(ROOTS.c.id.in_(inner)))
+            post_terms_below(connection, new)
             return new, folder
 
     def set_rules(self, root_id: int, rules: ScanRules) -> None:
@@ -319,6 +321,11 @@ class LibraryWriter:
             note_all(connection)
             note_changes(connection, strays)
             forget_saved_file(connection)
+
+    def make_terms_again(self) -> None:
+        """Let the index of what photos say be made from the rows alone."""
+        with self._database.writing() as connection:
+            post_all_terms(connection)
 
     def mend_database(self) -> Path | None:
         """Make the database's own indexes again; where that is not enough, the database itself, of its sound rows.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.util import find_spec
@@ -181,6 +181,11 @@ class PixelBertRuntime:
             pixels = unpack_grids(packed, len(self._mean_pixel))
             logits[indices] = self._run("match", *words, *pixels, late_scores[indices])
         return logits
+
+    @property
+    def words_taught(self) -> Mapping[str, int] | None:
+        """How often each word stood in the sentences that the checkpoint was trained on; None where it does not say."""
+        return self._processor.words_taught
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Return the words of a text that the checkpoint was never taught; none where it does not list its words."""

@@ -32,7 +32,7 @@ def unknown_words(text: str, taught: Mapping[str, int] | None) -> tuple[str, ...
         return ()
     unknown: dict[str, str] = {}
     for word in _words(text):
-        if not any(form in taught for form in _forms(word)):
+        if not any(form in taught for form in forms_of(word)):
             unknown.setdefault(_folded(word), word)
     return tuple(unknown.values())
 
@@ -76,7 +76,7 @@ def _folded(word: str) -> str:
     return "".join(one for one in unicodedata.normalize("NFKD", word.casefold()) if unicodedata.category(one) != "Mn")
 
 
-def _forms(word: str) -> Iterator[str]:
+def forms_of(word: str) -> Iterator[str]:
     """Yield the word itself, and what may be its singular or its plural."""
     word = _folded(word)
     yield from (word, f"{word}s", f"{word}es")

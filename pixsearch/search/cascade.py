@@ -22,7 +22,7 @@ def ordered_by_late(candidates: int, hits: int = 0) -> int:
     return max(ORDERED, 2 * candidates, hits)
 
 
-def best_first(scores: Floats, decimals: int) -> Indices:
+def best_first(scores: NDArray[np.floating], decimals: int) -> Indices:
     """Return the indices of scores [items], the best first; equal ones stay in their order.
 
     Rounded, since the last digits depend on how many pairs go through the network together.
@@ -31,7 +31,7 @@ def best_first(scores: Floats, decimals: int) -> Indices:
     return order
 
 
-def best_by_late(late: Floats) -> Indices:
+def best_by_late(late: NDArray[np.floating]) -> Indices:
     """Return the indices of late scores [items], the best first."""
     return best_first(late, 5)
 
@@ -57,18 +57,23 @@ class CascadeScores:
 
 
 def cascade(
-    late: Floats, weights: Sequence[float], candidates: int, match: Callable[[int, Indices, Floats], Floats]
+    late: Floats,
+    weights: Sequence[float],
+    candidates: int,
+    match: Callable[[int, Indices, Floats], Floats],
+    prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
 ) -> CascadeScores:
-    """Let the joint stream read the items that are best by the weighted sum of late scores.
+    """Let the joint stream read the items that are best by late scores.
 
     Args:
         late: [parts, items], the items in the order of the first stage.
         weights: of the parts [parts].
         candidates: how many items are read.
         match: a part, indices of items, and the late scores of both -> ITM logits [indices].
+        prefer: late scores [parts, items] -> by what the items are chosen [items]; else their weighted sum.
     """
     factors = np.array(weights, np.float32)
-    by_late = best_by_late(factors @ late)
+    by_late = best_by_late(factors @ late if prefer is None else prefer(late))
     chosen, rest = np.sort(by_late[:candidates]), by_late[candidates:]
     logits = np.full(late.shape, np.nan, np.float32)
     for part, scores in enumerate(late):
@@ -85,13 +90,14 @@ def rerank_pictures(
     grids: Sequence[bytes],
     embeddings: Floats,
     candidates: int,
+    prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
 ) -> CascadeScores:
     """Run the second stage for texts with these weights on pictures [pictures], given by their grids and embeddings."""
 
     def match(part: int, indices: Indices, late: Floats) -> Floats:
         return runtime.match([texts[part]], [grids[index] for index in indices], late)
 
-    return cascade(runtime.late_scores(texts, grids, embeddings), weights, candidates, match)
+    return cascade(runtime.late_scores(texts, grids, embeddings), weights, candidates, match, prefer)
 
 
 def rerank_texts(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -14,25 +15,39 @@ from pixsearch.library.records import Candidate, StoredPicture
 from pixsearch.model.late_scores import ReadText
 from pixsearch.pictures import open_picture
 from pixsearch.search.cascade import CascadeScores, ordered_by_late, rerank_pictures, rerank_texts
+from pixsearch.search.evidence import Evidence, LogOdds, Understood, gathered, log_odds, probability, saying, understood
 from pixsearch.search.explain import Explanation, explain_grid
+from pixsearch.search.first_stage import Found, first_stage
 from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit, hits_of
-from pixsearch.search.listing import in_order_of_dates, listed_photos
+from pixsearch.search.listing import in_order_of_dates, listed_photos, photos_that_say
 from pixsearch.search.query import Picture, Query, Words
 from pixsearch.search.runtime import Floats, Runtime
-from pixsearch.storage import path_bytes
-
-MAY_BE_ALIKE, ALIKE = 0.9, 0.85
-"""Cosine of embeddings and likeness of grids from which on two pictures are near-duplicates. The embedding alone
-will not do: two daisies are as near to each other as two copies of one. docs/experiments.md has the figures."""
 
 
-@dataclass(slots=True)
-class _Found:
-    """A picture of the first stage, and those that are folded into it."""
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What the second stage, and what the photos say, make of the candidates of a query with words."""
 
-    candidate: Candidate
-    similarity: float
-    similar: list[Candidate] = field(default_factory=list)
+    scores: CascadeScores
+    evidence: Evidence
+    weights: Sequence[float]
+    """Of the parts."""
+    main: int | None
+    """The part whose probability a hit has."""
+    shows: Floats | None  # [parts, items], probabilities
+    log_odds: LogOdds | None  # [items], of the score
+
+    def probability_of(self, index: int) -> float | None:
+        return None if self.shows is None or self.main is None else float(self.shows[self.main, index])
+
+    def score_of(self, index: int) -> float | None:
+        """Of a query that is nothing but words that are not looked for there is none."""
+        return None if self.log_odds is None or self.main is None else probability(float(self.log_odds[index]))
+
+    def is_likely(self, index: int) -> bool:
+        """Whether the score is 0.5 or more, or there is none."""
+        score = self.score_of(index)
+        return score is None or score >= LIKELY_FROM
 
 
 class SearchEngine:
@@ -53,9 +68,9 @@ class SearchEngine:
 
         Without words and pictures all that pass the filters, by date.
 
-        Likely hits (`Hit.likely`) come before the others; where match orders, of both kinds those that the joint stream
-        read before those that late interaction scored alone. The order is the same on every run: equal matches and late
-        scores by similarity, equal similarities by path.
+        The order is that of the score (`Hit.score`); for a model that is better by similarity, that of similarity,
+        likely hits first. It is the same on every run: equal scores come by match, equal matches and late scores by
+        similarity, equal similarities by path.
 
         Raises UsageError, ModelMismatch, PictureError for a picture in the query that cannot be read, LibraryError.
         """
@@ -69,12 +84,15 @@ class SearchEngine:
             raise UsageError("only words have a probability to match", "Leave the threshold out, or add words")
         if not query.parts:
             return listed_photos(self._library, query, k)
+        if query.evidence == "says":
+            return photos_that_say(self._library, query, k)
         if not self._has_features():
             return []
         if query.words:
             self._runtime.prepare_for_words()
         self._library.vectors()  # before the words, while what reads them may still be loading
-        texts = self._runtime.read_texts([words.text for words in query.words]) if query.words else []
+        wanted = self._understood(query)
+        texts = self._runtime.read_texts([one.text for one in wanted]) if wanted else []
         by_match = self._orders_by_match(query)
         last = query.offset + k
         is_ordered = by_match or query.threshold is not None or query.sort != "relevance"
@@ -83,23 +101,18 @@ class SearchEngine:
             count = ordered_by_late(query.candidates)
             while count < last:
                 count *= 2
-        found = self._first_stage(self._embedding(query, texts), query, count)
-        scores = None
-        if found and query.words and query.rerank is not False:
-            found, grids = self._with_grids(found)
-            if not found:
-                return []
-            embeddings = np.stack([one.candidate.embedding for one in found])
-            weights = [words.weight for words in query.words]
-            scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, query.candidates)
-        main = None if query.main_words is None else query.words.index(query.main_words)
-        probabilities = self._probabilities(scores, main)
-        order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
-        order = _likely_first(order, probabilities)
+        vector = self._embedding(query, texts)
+        found = first_stage(self._library, self._runtime, vector, query, count, saying(wanted))
+        judged = None
+        if query.words and query.rerank is not False:
+            found, judged = self._judged(found, query, wanted, texts)
+        order = _ordered(len(found), judged, by_match=by_match)
+        if query.threshold is not None and order:
+            if judged is None or judged.log_odds is None:
+                raise self._not_calibrated()
+            order = [index for index in order if probability(judged.log_odds[index]) >= query.threshold]
         if query.sort != "relevance":
-            matching = order
-            if probabilities is not None:
-                matching = [index for index in order if probabilities[index] >= LIKELY_FROM]
+            matching = [index for index in order if judged is None or judged.is_likely(index)]
             by_date = in_order_of_dates(matching, lambda index: found[index].candidate.metadata, query.sort)
             order = [*by_date, *order[len(matching) :]]
         hits: list[Hit] = []
@@ -111,8 +124,10 @@ class SearchEngine:
                 apart=query.duplicates == "show",
                 similarity=one.similarity,
                 similarity_rank=index + 1,
-                match=None if scores is None else scores.match_of(index),
-                probability=None if probabilities is None else float(probabilities[index]),
+                match=None if judged is None else judged.scores.match_of(index),
+                probability=None if judged is None else judged.probability_of(index),
+                score=None if judged is None else judged.score_of(index),
+                says=() if judged is None else judged.evidence.said[index],
                 similar=tuple(path for candidate in one.similar for path in candidate.paths),
             )
         return hits[query.offset : last]
@@ -144,8 +159,15 @@ class SearchEngine:
             embeddings, weights = np.stack([one for one, _ in pictures]), [part.weight for part in query.parts]
             grids, texts = [grid for _, grid in pictures], [one.text for one in found]
             scores = rerank_texts(self._runtime, grids, embeddings, weights, texts, query.candidates)
-        probabilities = self._probabilities(scores, main)
-        order = self._order(len(found), scores if by_match else None, probabilities, query.threshold)
+        by_part = self._probabilities(scores)
+        probabilities = None if by_part is None or main is None else by_part[main]
+        order = list(range(len(found))) if scores is None or not by_match else scores.order.tolist()
+        if query.threshold is not None and order:
+            if probabilities is None:
+                raise self._not_calibrated()
+            order = [index for index in order if probabilities[index] >= query.threshold]
+        if probabilities is not None:
+            order.sort(key=lambda index: not probabilities[index] >= LIKELY_FROM)
         return [
             TextHit(
                 text=found[index].text,
@@ -156,7 +178,7 @@ class SearchEngine:
                 probability=None if probabilities is None else float(probabilities[index]),
                 sources=found[index].sources,
             )
-            for rank, index in enumerate(_likely_first(order, probabilities)[:last], start=1)
+            for rank, index in enumerate(order[:last], start=1)
         ][query.offset :]
 
     def unknown_words(self, query: Query) -> tuple[str, ...]:
@@ -192,28 +214,47 @@ class SearchEngine:
             raise self._library.mismatch(self._runtime.name, self._runtime.fingerprint)
         return True
 
-    def _probabilities(self, scores: CascadeScores | None, main: int | None) -> Floats | None:
-        """The probability of each candidate with the main part, by the last stage that scored it."""
-        if scores is None or main is None:
+    def _understood(self, query: Query) -> list[Understood]:
+        """The words of a query, as this library is asked for them."""
+        if query.evidence == "shows" or query.rerank is False:
+            return [Understood(words.text) for words in query.words]
+        taught, today = self._runtime.words_taught, date.today()
+        return [understood(words.text, self._library, taught, today) for words in query.words]
+
+    def _judged(
+        self, found: list[Found], query: Query, wanted: Sequence[Understood], texts: Sequence[ReadText]
+    ) -> tuple[list[Found], _Judged | None]:
+        """What was found and is still in the library, and what the second stage makes of it."""
+        found, grids = self._with_grids(found)
+        if not found:
+            return [], None
+        evidence = gathered(found, wanted, list(self._library.roots()))
+        weights = [words.weight for words in query.words]
+        main = None if query.main_words is None else query.words.index(query.main_words)
+
+        def prefer(late: Floats) -> LogOdds:
+            probabilities = self._runtime.probability(late, "late")
+            return evidence.log_odds(late if probabilities is None else log_odds(probabilities), weights)
+
+        embeddings = np.stack([one.candidate.embedding for one in found])
+        scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, query.candidates, prefer)
+        shows = self._probabilities(scores)
+        total = None if shows is None else evidence.log_odds(log_odds(shows), weights)
+        return found, _Judged(scores, evidence, weights, main, shows, total)
+
+    def _probabilities(self, scores: CascadeScores | None) -> Floats | None:
+        """The probability of each part with each candidate [parts, items], by the last stage that scored the pair."""
+        if scores is None:
             return None
-        joint = self._runtime.probability(np.where(scores.read, scores.logits[main], 0), "joint")
-        late = self._runtime.probability(scores.late[main], "late")
+        joint = self._runtime.probability(np.where(scores.read, scores.logits, 0), "joint")
+        late = self._runtime.probability(scores.late, "late")
         return None if joint is None or late is None else np.where(scores.read, joint, late)
 
-    def _order(
-        self, count: int, scores: CascadeScores | None, probabilities: Floats | None, threshold: float | None
-    ) -> list[int]:
-        """Return the indices of the candidates, in the order of the second stage where there is one, without those that
-        are less probable than the threshold."""
-        order = list(range(count)) if scores is None else scores.order.tolist()
-        if probabilities is None:
-            if threshold is None or not order:
-                return order
-            raise UsageError(
-                f"the model {self._runtime.name} has no calibrated probabilities",
-                "Make them with pixsearch calibrate, or leave the threshold out",
-            )
-        return [index for index in order if probabilities[index] >= (threshold or 0)]
+    def _not_calibrated(self) -> UsageError:
+        return UsageError(
+            f"the model {self._runtime.name} has no calibrated probabilities",
+            "Make them with pixsearch calibrate, or leave the threshold out",
+        )
 
     def _orders_by_match(self, query: Query) -> bool:
         if query.rerank is not None or not query.words:
@@ -261,60 +302,28 @@ class SearchEngine:
         candidates, grids = self._library.candidates([content_id]), self._library.grids([content_id])
         return (candidates[0], grids[content_id]) if candidates and grids else None
 
-    def _with_grids(self, found: list[_Found]) -> tuple[list[_Found], list[bytes]]:
+    def _with_grids(self, found: list[Found]) -> tuple[list[Found], list[bytes]]:
         """What was found with the grid of each; without what has left the library since."""
         grids = self._library.grids([one.candidate.content_id for one in found])
         kept = [one for one in found if one.candidate.content_id in grids]
         return kept, [grids[one.candidate.content_id] for one in kept]
 
-    def _first_stage(self, vector: Floats, query: Query, count: int) -> list[_Found]:
-        """The pictures nearest to a vector that pass the filters, nearest first: `count`, if there are so many."""
-        asked = count
-        while True:
-            ids = self._library.nearest(vector, asked, query.filters)
-            # Ids that have left the library since the index was made are left out.
-            candidates = self._library.candidates(ids, query.filters)
-            # Not the index's own figures: it keeps 16 bits a number. And one by one: in a product of matrices the last
-            # bits depend on what stands beside, so that equal embeddings might come out different.
-            found = [_Found(candidate, float(np.dot(candidate.embedding, vector))) for candidate in candidates]
-            found.sort(key=_nearest_first)
-            if query.duplicates == "fold":
-                found = self._folded(found)
-            if len(found) >= count or len(ids) < asked:
-                return found[:count]
-            asked *= 2
 
-    def _folded(self, found: list[_Found]) -> list[_Found]:
-        """Each picture with its near-duplicates folded into it, of which it is the one with the most pixels."""
-        if not found:
-            return []
-        embeddings = np.stack([one.candidate.embedding for one in found])
-        near = embeddings @ embeddings.T >= MAY_BE_ALIKE
-        np.fill_diagonal(near, False)
-        grids = self._library.grids([found[index].candidate.content_id for index in np.flatnonzero(near.any(axis=1))])
-        kept: dict[int, _Found] = {}
-        for index, one in enumerate(found):
-            grid = grids.get(one.candidate.content_id)
-            for earlier in np.flatnonzero(near[index, :index]).tolist():
-                other = kept.get(earlier)
-                other_grid = None if other is None else grids.get(other.candidate.content_id)
-                if other is None or grid is None or other_grid is None:
-                    continue
-                if self._runtime.likeness(grid, other_grid) >= ALIKE:
-                    other.similar.append(one.candidate)
-                    break
-            else:
-                kept[index] = one
-        similarities = {one.candidate.content_id: one.similarity for one in found}
-        return [_shown_by_its_best(one, similarities) for one in kept.values()]
+def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]:
+    """Return the indices of the candidates, best first: by the score where there is one.
 
-
-def _likely_first(order: list[int], probabilities: Floats | None) -> list[int]:
-    """The same indices, those whose probability is likely before the others: the order need not be that of the
-    probability, where similarity orders or where a query has further parts."""
-    if probabilities is None:
-        return order
-    return sorted(order, key=lambda index: not probabilities[index] >= LIKELY_FROM)
+    Where similarity is to order, or nothing is calibrated, what says more of the words comes before what says less.
+    """
+    if judged is None:
+        return list(range(count))
+    order = judged.scores.order.tolist() if by_match else list(range(count))
+    if by_match and judged.log_odds is not None:
+        by_score = judged.log_odds.round(4)  # the last digits depend on how many pairs go through the network together
+        order.sort(key=lambda index: -by_score[index])
+    else:
+        added = judged.evidence.added_in_all(judged.weights).round(4)
+        order.sort(key=lambda index: (not judged.is_likely(index), -added[index]))
+    return order
 
 
 def _shipped_runtime() -> Runtime:
@@ -323,23 +332,3 @@ def _shipped_runtime() -> Runtime:
     from pixsearch.model.runtime import PixelBertRuntime
 
     return PixelBertRuntime(find_checkpoint(None))
-
-
-def _nearest_first(one: _Found) -> tuple[float, bytes]:
-    return -one.similarity, path_bytes(one.candidate.paths[0])
-
-
-def _shown_by_its_best(group: _Found, similarities: Mapping[int, float]) -> _Found:
-    """Let the picture with the most pixels stand for a group, of equal ones one with a date, of those the nearest.
-
-    A thumbnail is often nearer to the words than what it was made of. The group keeps its rank: that of its nearest.
-    """
-
-    def rank(candidate: Candidate) -> tuple[int, bool, float]:
-        return *candidate.metadata.pixels_and_date, similarities[candidate.content_id]
-
-    every = [group.candidate, *group.similar]
-    best = max(every, key=rank)
-    if best is group.candidate:
-        return group
-    return _Found(best, group.similarity, [one for one in every if one is not best])

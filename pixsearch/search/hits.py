@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from pixsearch.errors import PictureError
 from pixsearch.library.records import Candidate, Metadata, TextSource
+from pixsearch.search.evidence import Said
 from pixsearch.storage import FilePath, may_exist
 
 LIKELY_FROM = 0.5
-"""The least probability of a hit that is likely: more people than not would say that the photo shows what was asked."""
+"""The least score of a hit that is likely: more people than not would say that the photo is what was asked."""
+
+STRONG_FROM = 0.8
+
+Certainty: TypeAlias = Literal["strong", "possible", "weak"]
 
 _SHOWN = 320
 """Pixels of the longer edge in a notebook."""
@@ -33,8 +39,13 @@ class Hit:
     match: float | None
     """ITM logit of the words and the picture; None where the joint stream did not read the pair."""
     probability: float | None
-    """That a person would say that the photo shows what was asked: by the match, or by the score of late interaction
-    where there is no match; None where the model has no calibration, or the second stage was left out."""
+    """That a person would say that the photo shows what was asked of the pixels: by the match, or by the score of late
+    interaction where there is no match; None where the model has no calibration, or the second stage was left out."""
+    score: float | None
+    """The probability that the photo is what was asked, by what it shows and what it says; None likewise, but for what
+    it says alone."""
+    says: tuple[Said, ...]
+    """The words of the query that its metadata, its name or its folders say."""
     metadata: Metadata
     copies: tuple[FilePath, ...]
     """Further photos with the very same content."""
@@ -43,16 +54,23 @@ class Hit:
 
     @property
     def likely(self) -> bool | None:
-        """Whether the probability is 0.5 or more; None where there is none."""
-        return is_likely(self.probability)
+        """Whether the score is 0.5 or more; None where there is none."""
+        return is_likely(self.score)
+
+    @property
+    def certainty(self) -> Certainty | None:
+        """The score in a word: strong from 0.8 on, possible from 0.5 on, else weak; None where there is none."""
+        if self.score is None:
+            return None
+        return "strong" if self.score >= STRONG_FROM else "possible" if self.score >= LIKELY_FROM else "weak"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the photo, and its figures below."""
         from pixsearch.pictures import data_url, open_picture  # for those who look
 
         figures = f"{self.rank}. {html.escape(str(self.path))}"
-        if self.probability is not None:
-            figures += f", {percent(self.probability)}"
+        if self.score is not None:
+            figures += f", {percent(self.score)}"
         try:
             picture = open_picture(self.path, _SHOWN)
         except PictureError as error:
@@ -90,6 +108,8 @@ def hits_of(
     similarity_rank: int | None = None,
     match: float | None = None,
     probability: float | None = None,
+    score: float | None = None,
+    says: tuple[Said, ...] = (),
     similar: tuple[FilePath, ...] = (),
 ) -> list[Hit]:
     """Return a picture as hits from a rank on: one with its copies, or each of its photos `apart`."""
@@ -104,6 +124,8 @@ def hits_of(
             similarity_rank=similarity_rank,
             match=match,
             probability=probability,
+            score=score,
+            says=says,
             metadata=one.metadata,
             copies=copies,
             similar=similar,

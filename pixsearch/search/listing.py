@@ -1,17 +1,24 @@
-"""Photos by when they were taken: a query that asks for nothing but what filters say, and hits in another order."""
+"""Answers for which no picture is looked at: photos that pass filters, by date, and photos that say words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
 from typing import TypeVar
+
+import numpy as np
 
 from pixsearch.errors import UsageError
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate, Metadata
+from pixsearch.search.evidence import gathered, probability, understood
+from pixsearch.search.first_stage import Found
 from pixsearch.search.hits import Hit, hits_of
 from pixsearch.search.query import Query, Sort
 
 _AT_ONCE = 256
+_LOOKED_THROUGH = 2000
+"""Photos that say all words, the newest first, of which those are found that say them best."""
 
 Item = TypeVar("Item")
 
@@ -34,6 +41,40 @@ def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
             break
         hits += hits_of(candidate, len(hits) + 1 + (0 if apart else query.offset), apart=apart)
     return hits[query.offset : last] if apart else hits
+
+
+def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
+    """Return the pictures whose metadata, names or folders say all words of a query, and not those of a part that is
+    not looked for, `k` from its offset on: what is about the one photo first, then the newest.
+
+    Raises UsageError for a query with pictures or without words to look up, LibraryError.
+    """
+    if len(query.words) < len(query.parts) or query.main_words is None:
+        raise UsageError("photos say words alone", "Leave --says out, or ask by words alone")
+    if query.rerank:
+        raise UsageError("what photos say is not re-ranked", "Leave out --says or --rerank")
+    parts = [understood(words.text, library, None, date.today(), says_only=True) for words in query.words]
+    looked_for = [part for part, words in zip(parts, query.words, strict=True) if words.weight > 0]
+    if not all(part.wanted for part in looked_for):
+        raise UsageError("the query has no word that a photo could say", "Ask for a name, a place, a date or a keyword")
+    ids = frozenset.intersection(*(part.ids_that_say_all() for part in looked_for))
+    ids -= {id_ for part in parts if part not in looked_for and part.wanted for id_ in part.ids_that_say_all()}
+    in_order = [id_ for id_ in library.by_date(query.filters, newest_first=query.sort != "oldest") if id_ in ids]
+    found = [Found(one, 0.0) for one in library.candidates(in_order[:_LOOKED_THROUGH], query.filters)]
+    evidence = gathered(found, looked_for, list(library.roots()))
+    figures = evidence.log_odds(np.zeros_like(evidence.added), [1.0] * len(looked_for))
+    order = [index for index in range(len(found)) if evidence.says_all[:, index].all()]
+    if query.sort == "relevance":
+        order.sort(key=lambda index: -figures[index].round(4))
+    hits: list[Hit] = []
+    for index in order:
+        score = probability(float(figures[index]))
+        if score >= (query.threshold or 0):
+            apart, said = query.duplicates == "show", evidence.said[index]
+            hits += hits_of(found[index].candidate, len(hits) + 1, apart=apart, score=score, says=said)
+        if len(hits) >= query.offset + k:
+            break
+    return hits[query.offset : query.offset + k]
 
 
 def _candidates(library: Library, query: Query, ids: Sequence[int]) -> Iterator[Candidate]:

@@ -72,6 +72,9 @@ class Query:
     duplicates: Literal["fold", "show"] = "fold"
     """Whether copies and near-duplicates of a picture are one hit, or each photo one."""
 
+    evidence: Literal["both", "shows", "says"] = "both"
+    """What is looked at: what photos show, what they say, or both."""
+
     sort: Sort = "relevance"
     """By date only what matches well enough to be called a match (`Hit.likely`) is ordered, of the 64 photos that
     relevance chooses (of more for hits beyond them), and stands before the rest; all of them where nothing has a

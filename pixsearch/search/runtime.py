@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # a run that finds nothing new needs none of it
@@ -69,6 +69,10 @@ class Runtime(Encoder, Protocol):
 
     def likeness(self, grid: bytes, other: bytes) -> float:
         """How much the same stands at the same place in two pictures; 1 at most."""
+
+    @property
+    def words_taught(self) -> Mapping[str, int] | None:
+        """How often each word stood in the sentences that the model learned from; None where nobody counted."""
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """The words of a text that the model was never taught, as far as it knows."""

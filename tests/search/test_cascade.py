@@ -20,7 +20,7 @@ from tests.search.test_engine import names
 
 SHADES = {f"{red}.png": (red, 51, 0) for red in (51, 102, 153, 204, 255)}
 """The more red, the nearer to the word and the better its match: 10 x red / 255 - 5 is -3, -1, 1, 3, 5."""
-RED = Query((Words("red"),), duplicates="show")
+RED = Query((Words("red"),), duplicates="show", evidence="shows")
 
 
 class ByGreyness(ColourRuntime):
@@ -82,7 +82,8 @@ def test_a_photo_that_the_joint_stream_did_not_read_has_the_probability_of_its_l
     hits = SearchEngine(fill(SHADES), ByGreyness(calibrated=True)).search(replace(RED, candidates=2))
 
     # By match sigmoid(-1) and sigmoid(-3); by the late scores 0.4, 0.2 and 0 sigmoid(10 x score - 5).
-    assert [hit.probability for hit in hits] == pytest.approx([sigmoid(x) for x in (-1, -3, -1, -3, -5)], abs=1e-4)
+    assert [hit.probability for hit in hits] == pytest.approx([sigmoid(x) for x in (-1, -1, -3, -3, -5)], abs=1e-4)
+    assert [hit.match is None for hit in hits] == [False, True, False, True, True]
 
 
 def test_likely_by_late_score_comes_before_unlikely_by_match(fill: Fill) -> None:

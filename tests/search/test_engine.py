@@ -175,18 +175,23 @@ def test_a_picture_that_cannot_be_read_is_named(fill: Fill, tmp_path: Path) -> N
         SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(tmp_path / "text.jpg"),)))
 
 
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
+
+
 def test_parts_are_added_by_weight(fill: Fill) -> None:
     library = fill({"red.png": (255, 0, 0), "purple.png": (153, 0, 204), "blue.png": (0, 0, 255)})
-    query = Query((Words("red", 3.0), Words("blue", 4.0)))
+    query = Query((Words("red", 3.0), Words("blue", 4.0)), evidence="shows")
 
     hits = SearchEngine(library, ColourRuntime(calibrated=True)).search(query)
 
     # (3, 0, 4) / 5 is purple itself. Matches: purple 3 x (6 - 5) + 4 x (8 - 5), blue 3 x -5 + 4 x 5, red 3 x 5 + 4 x -5
-    # The probability is of the first words alone, and blue is not likely to be red.
-    assert names(hits) == ["purple.png", "red.png", "blue.png"]
-    assert [hit.match for hit in hits] == pytest.approx([15.0, -5.0, 5.0], abs=1e-4)
-    assert [hit.similarity for hit in hits] == pytest.approx([1.0, 0.6, 0.8], abs=1e-6)
-    assert hits[0].probability == pytest.approx(1 / (1 + math.exp(-1.0)), abs=1e-5)
+    # The probability is of the first words alone; the score is the product of both, to the power of their weights.
+    assert names(hits) == ["purple.png", "blue.png", "red.png"]
+    assert [hit.match for hit in hits] == pytest.approx([15.0, 5.0, -5.0], abs=1e-4)
+    assert [hit.similarity for hit in hits] == pytest.approx([1.0, 0.8, 0.6], abs=1e-6)
+    assert hits[0].probability == pytest.approx(sigmoid(1), abs=1e-5)
+    assert hits[0].score == pytest.approx(sigmoid(1) ** 3 * sigmoid(3) ** 4, abs=1e-5)
 
 
 def test_parts_that_cancel_each_other_out_are_refused(fill: Fill) -> None:
@@ -255,9 +260,12 @@ def test_only_hits_as_probable_as_the_threshold_are_given(fill: Fill) -> None:
     engine = SearchEngine(fill(REDS), ColourRuntime(calibrated=True))
 
     # Probabilities: pink 0.9933, dark red 1 / (1 + e^3) = 0.0474, blue 0.0067
-    assert names(engine.search(Query((Words("red"),), threshold=0.04))) == ["pink.png", "dark red.png"]
-    assert names(engine.search(Query((Words("red"),), threshold=0.05))) == ["pink.png"]
-    assert engine.search(Query((Words("red"),), threshold=0.995)) == []
+    def found(threshold: float) -> list[str]:
+        return names(engine.search(Query((Words("red"),), threshold=threshold, evidence="shows")))
+
+    assert found(0.04) == ["pink.png", "dark red.png"]
+    assert found(0.05) == ["pink.png"]
+    assert found(0.995) == []
 
 
 def test_a_threshold_looks_at_all_candidates_where_similarity_orders(fill: Fill) -> None:
@@ -317,7 +325,9 @@ def test_folded_pictures_do_not_cost_hits(fill: Fill) -> None:
 def test_duplicates_can_be_shown_each_as_a_hit(fill: Fill) -> None:
     library = fill(NEARLY | {"copy.png": (250, 0, 0)})
 
-    hits = SearchEngine(library, ColourRuntime()).search(Query((Words("red"),), duplicates="show"), k=4)
+    hits = SearchEngine(library, ColourRuntime()).search(
+        Query((Words("red"),), duplicates="show", evidence="shows"), k=4
+    )
 
     assert names(hits) == ["copy.png", "red.png", "nearly red.png", "dark red.png"]
     assert [hit.rank for hit in hits] == [1, 2, 3, 4]
@@ -379,7 +389,7 @@ def test_threads_may_ask_the_same_engine_together(fill: Fill) -> None:
 
 def test_a_notebook_shows_the_photo_of_a_hit_or_why_not(tmp_path: Path) -> None:
     photo = make_photo(tmp_path / "<red>.png", "red")
-    hit = Hit(1, photo, 1, 1.0, 1, None, 0.5, Metadata("PNG", 8, 8), (), ())
+    hit = Hit(1, photo, 1, 1.0, 1, None, 0.4, 0.5, (), Metadata("PNG", 8, 8), (), ())
 
     shown = hit._repr_html_()
     photo.unlink()

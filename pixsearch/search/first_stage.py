@@ -1,0 +1,113 @@
+"""The first stage: the pictures nearest to a query, and those that say most of it; near-duplicates are one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixsearch.library.library import Library
+from pixsearch.library.records import Candidate
+from pixsearch.search.query import Query
+from pixsearch.search.runtime import Floats, Runtime
+from pixsearch.storage import path_bytes
+
+Ids = NDArray[np.int64]
+
+MAY_BE_ALIKE, ALIKE = 0.9, 0.85
+"""Cosine of embeddings and likeness of grids from which on two pictures are near-duplicates. The embedding alone
+will not do: two daisies are as near to each other as two copies of one. docs/experiments.md has the figures."""
+
+
+@dataclass(slots=True)
+class Found:
+    """A picture of the first stage, and those that are folded into it."""
+
+    candidate: Candidate
+    similarity: float
+    similar: list[Candidate] = field(default_factory=list)
+
+
+def first_stage(
+    library: Library, runtime: Runtime, vector: Floats, query: Query, count: int, saying: Sequence[Ids]
+) -> list[Found]:
+    """Return the pictures that pass the filters and are nearest to a vector, nearest first: `count`, if there are so
+    many. Up to half of them are of the groups `saying`: of the first groups, and in each the nearest."""
+    wanted = count
+    while True:
+        ids = library.nearest(vector, wanted, query.filters)
+        others = _nearest_of_groups(library, vector, query, wanted // 2, saying)
+        # Ids that have left the library since the index was made are left out.
+        candidates = library.candidates(list(dict.fromkeys([*others, *ids]))[:wanted], query.filters)
+        # Not the index's own figures: it keeps 16 bits a number. And one by one: in a product of matrices the last
+        # bits depend on what stands beside, so that equal embeddings might come out different.
+        found = [Found(candidate, float(np.dot(candidate.embedding, vector))) for candidate in candidates]
+        found.sort(key=_nearest_first)
+        if query.duplicates == "fold":
+            found = _folded(library, runtime, found)
+        if len(found) >= count or len(ids) < wanted:
+            return _without_last(found, len(found) - count, set(others))
+        wanted *= 2
+
+
+def _nearest_of_groups(library: Library, vector: Floats, query: Query, count: int, groups: Sequence[Ids]) -> list[int]:
+    found: list[int] = []
+    for group in groups:
+        if len(found) >= count:
+            break
+        found += library.nearest(vector, count - len(found), query.filters, group)
+    return found
+
+
+def _without_last(found: list[Found], count: int, kept: set[int]) -> list[Found]:
+    """Leave out the farthest pictures, so many, of those that are not to be kept."""
+    dropped = [one for one in reversed(found) if one.candidate.content_id not in kept][: max(count, 0)]
+    ids = {one.candidate.content_id for one in dropped}
+    return [one for one in found if one.candidate.content_id not in ids]
+
+
+def _folded(library: Library, runtime: Runtime, found: list[Found]) -> list[Found]:
+    """Each picture with its near-duplicates folded into it, of which it is the one with the most pixels."""
+    if not found:
+        return []
+    embeddings = np.stack([one.candidate.embedding for one in found])
+    near = embeddings @ embeddings.T >= MAY_BE_ALIKE
+    np.fill_diagonal(near, False)
+    grids = library.grids([found[index].candidate.content_id for index in np.flatnonzero(near.any(axis=1))])
+    kept: dict[int, Found] = {}
+    for index, one in enumerate(found):
+        grid = grids.get(one.candidate.content_id)
+        for earlier in np.flatnonzero(near[index, :index]).tolist():
+            other = kept.get(earlier)
+            other_grid = None if other is None else grids.get(other.candidate.content_id)
+            if other is None or grid is None or other_grid is None:
+                continue
+            if runtime.likeness(grid, other_grid) >= ALIKE:
+                other.similar.append(one.candidate)
+                break
+        else:
+            kept[index] = one
+    similarities = {one.candidate.content_id: one.similarity for one in found}
+    return [_shown_by_its_best(one, similarities) for one in kept.values()]
+
+
+def _nearest_first(one: Found) -> tuple[float, bytes]:
+    return -one.similarity, path_bytes(one.candidate.paths[0])
+
+
+def _shown_by_its_best(group: Found, similarities: Mapping[int, float]) -> Found:
+    """Let the picture with the most pixels stand for a group, of equal ones one with a date, of those the nearest.
+
+    A thumbnail is often nearer to the words than what it was made of. The group keeps its rank: that of its nearest.
+    """
+
+    def rank(candidate: Candidate) -> tuple[int, bool, float]:
+        return *candidate.metadata.pixels_and_date, similarities[candidate.content_id]
+
+    every = [group.candidate, *group.similar]
+    best = max(every, key=rank)
+    if best is group.candidate:
+        return group
+    return Found(best, group.similarity, [one for one in every if one is not best])
