@@ -7,7 +7,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 Colour = str | tuple[int, int, int]
 
@@ -22,6 +22,22 @@ def picture_bytes(colour: Colour = "red", format: str = "PNG", size: tuple[int, 
 def make_photo(path: Path, colour: Colour = "red", size: tuple[int, int] = (8, 8)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(picture_bytes(colour, size=size))
+    return path
+
+
+def photo_taken_at(path: Path, latitude: float, longitude: float, colour: Colour = "red") -> Path:
+    """A JPEG whose Exif has coordinates, to a thousandth of a second of arc."""
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update(
+        {
+            ExifTags.GPS.GPSLatitudeRef: "N" if latitude >= 0 else "S",
+            ExifTags.GPS.GPSLatitude: (0.0, 0.0, round(abs(latitude) * 3600, 3)),
+            ExifTags.GPS.GPSLongitudeRef: "E" if longitude >= 0 else "W",
+            ExifTags.GPS.GPSLongitude: (0.0, 0.0, round(abs(longitude) * 3600, 3)),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), colour).save(path, exif=exif)
     return path
 
 

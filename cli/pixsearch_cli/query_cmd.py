@@ -129,7 +129,7 @@ def query(
 
     pixsearch query "a beach" --plus sunset.jpg --minus 0.5:people --after 2021-03 --before 2021-06
 
-    pixsearch query --person anna --after 2019 --sort oldest
+    pixsearch query --person anna --near Kyoto,20 --sort oldest
 
     pixsearch query --image photo.jpg --no-pictures -0 | xargs -0 ls -l
 
@@ -140,6 +140,8 @@ def query(
     if words is not None and image is None and is_picture(words):
         say(f"{words} is a picture; asking by it, as with --image")
         words, image = None, words
+    if filters.near is not None and filters.near.centre is not None:
+        say(f"near {filters.near.centre}")
     others = other_parts(image, plus or [], minus or [], allow_network)
     asked = [
         (

@@ -62,7 +62,11 @@ FILTERS: Mapping[str, Filter] = {
     "max_megapixels": Filter(float, "Only so small.", "up to {} megapixels", "N"),
     "has_place": Filter(bool, "Only photos with coordinates.", "says where"),
     "near": Filter(
-        str, "Only so near to a place, in degrees north and east, and km.", "near {}", "LAT,LON,KM", "48.86,2.35,10"
+        str,
+        "Only so near to a town, or to a place in degrees north and east; in km.",
+        "near {}",
+        "NAME,KM|LAT,LON,KM",
+        "Kyoto,20",
     ),
 }
 
@@ -134,14 +138,31 @@ def date(text: str | None) -> datetime | None:
 
 
 def circle(text: str | None) -> Circle | None:
-    """Raises UsageError."""
+    """A town by its name, or coordinates, with a radius. Raises PixsearchError."""
     if text is None:
         return None
+    *centre, radius = text.removesuffix("km").split(",")
+    name, radius_km, coordinates = ",".join(centre), _number(radius), [_number(part) for part in centre]
+    match coordinates:
+        case [float(latitude), float(longitude)] if radius_km is not None:
+            return Circle(latitude, longitude, radius_km)
+    if radius_km is None or not any(map(str.isalpha, name)):
+        hint = "Write NAME,KM or LAT,LON,KM, as in Kyoto,20 or 48.86,2.35,10"
+        raise UsageError(f"{text!r} is no place with a radius", hint)
+    from pixsearch.gazetteer.gazetteer import named, words  # numpy, for those who give a name
+
+    if (town := named(name)) is None:
+        hint = "Check its spelling, or write LAT,LON,KM; towns of 5,000 people and more are known"
+        raise UsageError(f"no town is called {name!r}", hint)
+    shown = f"{words(town)} ({town.latitude:.3f}, {town.longitude:.3f})"
+    return Circle(town.latitude, town.longitude, radius_km, shown)
+
+
+def _number(text: str) -> float | None:
     try:
-        latitude, longitude, radius_km = (float(part) for part in text.removesuffix("km").split(","))
+        return float(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no place with a radius", "Write LAT,LON,KM, as in 48.86,2.35,10") from None
-    return Circle(latitude, longitude, radius_km)
+        return None
 
 
 def _checked(read: Callable[[str | None], object]) -> Callable[[str | None], str | None]:

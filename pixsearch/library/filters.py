@@ -23,6 +23,8 @@ class Circle(NamedTuple):
     latitude: float
     longitude: float
     radius_km: float
+    centre: str | None = None
+    """What is there, where it was given by a name: "Kyoto, Japan (35.021, 135.754)"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,10 @@ class Filters:
 
     def __post_init__(self) -> None:
         if self.near is not None:
-            latitude, longitude, radius_km = self.near
+            latitude, longitude, radius_km, _ = self.near
             if not (abs(latitude) <= 90 and abs(longitude) <= 180 and 0 < radius_km < math.inf):
                 raise UsageError(
-                    f"{latitude},{longitude},{radius_km} is no place with a radius", "As in: 48.86,2.35,10"
+                    f"{latitude},{longitude},{radius_km} is no place with a radius", "As in: Kyoto,20 or 48.86,2.35,10"
                 )
         for bound in (self.after, self.before):
             if bound is not None and bound.tzinfo is not None:

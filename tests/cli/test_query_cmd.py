@@ -29,10 +29,12 @@ from pixsearch import Library
 from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
 from pixsearch.storage import FileStamp
 from pixsearch_cli.query_filters import date
+from pixsearch_indexer import index_folders
 from tests.cli.conftest import Outcome, Run
 from tests.colour_runtime import ColourRuntime
 from tests.faults.conftest import PROJECT
-from tests.photos import picture_bytes
+from tests.loading import load_in_this_process
+from tests.photos import photo_taken_at, picture_bytes
 from tests.test_durable import files_no_larger_than
 from tests.unsuitable_files import UNSUITABLE, in_time, reading
 
@@ -211,6 +213,10 @@ def test_a_picture_that_is_not_there_is_named(run: Run, indexed: Path, tmp_path:
         ["red", "--after", "2021-02-30"],
         ["red", "--near", "Paris"],
         ["red", "--near", "48.8,2.3"],
+        ["red", "--near", "48.8,10"],
+        ["red", "--near", "Kyoto,"],
+        ["red", "--near", "Kyoto,-5"],
+        ["red", "--near", "Xyzzyville,20"],
         ["red", "--orientation", "round"],
         ["red", "--duplicates", "maybe"],
         ["red", "--threshold", "2"],
@@ -525,6 +531,60 @@ def test_filters_narrow_what_is_found(run: Run, indexed: Path, photos: Path) -> 
         outcome = run("query", "red", *nothing)
         assert (outcome.exit_code, outcome.stdout) == (3, "")
         assert outcome.stderr == "pixsearch: nothing in this library matches\n"
+
+
+@pytest.fixture
+def travels(model: ColourRuntime, library: Path, tmp_path: Path) -> Path:
+    """The library of a photo of Kinkaku-ji in Kyoto, one of the Eiffel Tower in Paris, and one from Paris, Texas."""
+    photo_taken_at(tmp_path / "travels/kinkaku-ji.jpg", 35.0394, 135.7292, "yellow")
+    photo_taken_at(tmp_path / "travels/eiffel tower.jpg", 48.8584, 2.2945, "grey")
+    photo_taken_at(tmp_path / "travels/other tower.jpg", 33.6376, -95.5285, "red")
+    with Library.create(library) as made:
+        index_folders(made, model, [tmp_path / "travels"], load_files=load_in_this_process)
+    return library
+
+
+@pytest.mark.parametrize(
+    ("near", "town", "photo"),
+    [
+        ("Kyoto,20", "Kyoto, Japan (35.021, 135.754)", "kinkaku-ji.jpg"),
+        ("kyōto, 20 km", "Kyoto, Japan (35.021, 135.754)", "kinkaku-ji.jpg"),
+        ("Paris,20", "Paris, Île-de-France, France (48.853, 2.349)", "eiffel tower.jpg"),
+        ("Paris, Texas,20", "Paris, Texas, United States (33.661, -95.556)", "other tower.jpg"),
+    ],
+)
+def test_a_town_is_given_by_its_name_and_named_on_stderr(
+    run: Run, travels: Path, near: str, town: str, photo: str
+) -> None:
+    for words in ([], ["red"]):
+        outcome = run("query", *words, "--near", near, "--paths")
+
+        assert paths_of(outcome) == [photo]
+        assert outcome.stderr == f"pixsearch: near {town}\n"
+
+
+def test_the_radius_is_measured_from_the_town(run: Run, travels: Path) -> None:
+    # Kinkaku-ji is 0.0184 degrees north (2.05 km) and 0.0248 degrees west (2.26 km) of Kyoto's coordinates: 3.05 km.
+    assert run("query", "--near", "Kyoto,3", "--paths").exit_code == 3
+    assert paths_of(run("query", "--near", "Kyoto,3.1", "--paths")) == ["kinkaku-ji.jpg"]
+
+
+def test_coordinates_are_no_town(run: Run, travels: Path) -> None:
+    outcome = run("query", "--near", "35.03,135.73,20", "--paths")
+
+    assert paths_of(outcome) == ["kinkaku-ji.jpg"]
+    assert outcome.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["Xyzzyville", "Paris, Kentuckyshire"])
+def test_a_town_that_is_not_known_is_refused_in_one_line(run: Run, travels: Path, name: str) -> None:
+    outcome = run("query", "red", "--near", f"{name},20")
+
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert outcome.stderr == (
+        f"pixsearch: Invalid value for '--near': no town is called '{name}'. Check its spelling, or write LAT,LON,KM; "
+        "towns of 5,000 people and more are known. See --help\n"
+    )
 
 
 @pytest.mark.parametrize(

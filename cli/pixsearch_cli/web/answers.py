@@ -15,6 +15,7 @@ class SearchAnswer(BaseModel):
 
     hits: list[HitRecord]
     unknown_words: list[str] = Field(description="Words of the query that the model was never taught.")
+    near: str | None = Field(description="The town that the name in `near` was taken for; null where it has none.")
     damaged: int = Field(description="Rows of the library that are damaged and were left out; see pixsearch repair.")
     uploads: list[str] = Field(description="Names of the pictures that were sent, for `like` in later searches.")
 
@@ -49,6 +50,7 @@ class SearchAnswer(BaseModel):
                     }
                 ],
                 "unknown_words": [],
+                "near": "Paris, Île-de-France, France (48.853, 2.349)",
                 "damaged": 0,
                 "uploads": [],
             }

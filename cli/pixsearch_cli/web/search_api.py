@@ -72,7 +72,7 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
     """The same with the query as JSON, and pictures to search by. Nothing is written but to the cache."""
     asked, pictures = await _read(request)
     if await site.searches.in_thread(request, site.engine.engine) is None:
-        return AsciiJson({"hits": [], "unknown_words": [], "damaged": 0, "uploads": []})
+        return AsciiJson({"hits": [], "unknown_words": [], "near": None, "damaged": 0, "uploads": []})
     edge = site.engine.input_size
     kept = dict([await site.pictures.take(request, site.looking.keep_upload, data, edge) for data in pictures])
     with _invalid_is_a_problem():
@@ -100,7 +100,7 @@ async def health() -> Response:
 async def _answer(
     request: Request, site: Site, asked: SearchRequest, sent: Mapping[str, bytes] = MappingProxyType({})
 ) -> dict[str, object]:
-    """The hits, the unknown words and how much is damaged.
+    """The hits, the unknown words, the town that was named and how much is damaged.
 
     `sent` are pictures by name that need not be looked for among the kept ones.
     """
@@ -113,8 +113,13 @@ async def _answer(
         )
         if not hits:
             _check_folders(site, query)
-        damaged = len(site.engine.library().damage())
-        return {"hits": [hit_record(hit) for hit in hits], "unknown_words": unknown_words, "damaged": damaged}
+        near = query.filters.near
+        return {
+            "hits": [hit_record(hit) for hit in hits],
+            "unknown_words": unknown_words,
+            "near": None if near is None else near.centre,
+            "damaged": len(site.engine.library().damage()),
+        }
 
     return await site.searches.in_thread(request, find)
 

@@ -102,6 +102,14 @@ def test_a_word_that_the_model_was_never_taught_is_named(page: Page, serve: Serv
     expect(page.locator("#message")).to_have_text("The best matches first. The model was never taught “zorilla”.")
 
 
+def test_the_town_that_a_name_was_taken_for_is_said(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?q=red&near=Paris,20")
+
+    expect(page.locator("#message")).to_have_text(
+        "Nothing in this library matches. Near Paris, Île-de-France, France (48.853, 2.349)."
+    )
+
+
 def test_photos_are_there_before_they_were_looked_at_closely_and_then_in_their_order(
     page: Page, serve: Serve, model: ColourRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

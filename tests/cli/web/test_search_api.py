@@ -34,7 +34,13 @@ def test_a_hit_is_what_the_command_prints(client: TestClient, run: Run) -> None:
     printed = [json.loads(line) for line in run("query", "red", "--json").stdout.splitlines()]
 
     assert [hit.pop("unknown_words") for hit in printed] == [[], [], []]
-    assert client.get("/api/search?q=red").json() == {"hits": printed, "unknown_words": [], "damaged": 0, "uploads": []}
+    assert client.get("/api/search?q=red").json() == {
+        "hits": printed,
+        "unknown_words": [],
+        "near": None,
+        "damaged": 0,
+        "uploads": [],
+    }
 
 
 def test_words_that_the_model_was_never_taught_are_named(client: TestClient, model: ColourRuntime) -> None:
@@ -44,6 +50,21 @@ def test_words_that_the_model_was_never_taught_are_named(client: TestClient, mod
 
     assert answer["unknown_words"] == ["zorilla", "quagga"]
     assert len(answer["hits"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("near", "town"),
+    [
+        ("Kyoto,20", "Kyoto, Japan (35.021, 135.754)"),
+        ("Paris, Texas,20", "Paris, Texas, United States (33.661, -95.556)"),
+        ("48.86,2.35,10", None),
+    ],
+)
+def test_the_answer_names_the_town_that_a_name_was_taken_for(client: TestClient, near: str, town: str | None) -> None:
+    by_address = client.get("/api/search", params={"q": "red", "near": near})
+    as_json = client.post("/api/search", json={"near": near})
+
+    assert by_address.json()["near"] == as_json.json()["near"] == town
 
 
 def test_the_first_stage_alone_orders_by_similarity(client: TestClient, model: ColourRuntime) -> None:
@@ -146,6 +167,8 @@ def test_words_beside_a_picture_go_along_as_json(client: TestClient) -> None:
         ("q=red&after=yesterday", 400, "'yesterday' is no date"),
         ("q=red&near=1,2", 400, "'1,2' is no place with a radius"),
         ("q=red&near=nan,0,1", 400, "no place with a radius"),
+        ("q=red&near=Kyoto", 400, "'Kyoto' is no place with a radius. Write NAME,KM or LAT,LON,KM"),
+        ("q=red&near=Xyzzyville,20", 400, "no town is called 'Xyzzyville'. Check its spelling"),
         ("q=red&folder=%00", 400, "no folder can be called so"),
         ("q=red&minus=0:blue", 400, "cannot weigh 0.0"),
         ("q=red&minus=1" + "0" * 39 + ":blue", 400, "cannot weigh 1e+39"),

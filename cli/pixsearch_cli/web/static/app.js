@@ -55,6 +55,7 @@ async function run(known) {
     show(hits);
     tellFound(hits, first.damaged);
     tellUnknown(first.unknown_words);
+    tellNear(first.near);
     measure("full answer");
     grid.list.ariaBusy = "false";
     more = first.hits.length >= FIRST ? { query, signal } : undefined;
@@ -132,6 +133,10 @@ function tellUnknown(words) {
   if (!words.length) return;
   const quoted = new Intl.ListFormat("en", { type: "disjunction" }).format(words.map((word) => `“${word}”`));
   message.textContent += ` The model was never taught ${quoted}.`;
+}
+
+function tellNear(town) {
+  if (town) message.textContent += ` Near ${town}.`;
 }
 
 function tellQuery(query) {
