@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pixsearch.durable import write_output
 from pixsearch.errors import PictureError
-from pixsearch.search.hits import percent
-from pixsearch_cli.query_results import StoredPictures, bytes_of_hit, similarity
+from pixsearch.library.terms import Source
+from pixsearch_cli.query_results import StoredPictures, bytes_of_hit, figures_of, why
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 THUMBNAIL = 320
 """Longer edge in pixels."""
 _MAP = 120
+_OF_PEOPLE_AND_PLACES: tuple[Source, ...] = ("people", "place")
 
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.4 system-ui, sans-serif; }
@@ -55,10 +56,10 @@ class Section:
     """Words of the query that the model was never taught."""
 
 
-def write_page(file: Path, sections: Sequence[Section]) -> None:
-    """Write a page of queries and their hits. Raises OSError."""
+def write_page(file: Path, sections: Sequence[Section], *, names: bool = False) -> None:
+    """Write a page of queries and their hits, with the `names` of people and places or without. Raises OSError."""
     title = html.escape(sections[0].query if len(sections) == 1 else f"{len(sections)} queries")
-    shown = "\n".join(map(_section, sections))
+    shown = "\n".join(_section(section, names=names) for section in sections)
     page = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -75,9 +76,9 @@ def write_page(file: Path, sections: Sequence[Section]) -> None:
     write_output(file, page.encode(errors="backslashreplace"))
 
 
-def _section(section: Section) -> str:
+def _section(section: Section, *, names: bool) -> str:
     explained = zip(section.hits, section.explanations, strict=True)
-    items = [_item(hit, section.stored, why) for hit, why in explained]
+    items = [_item(hit, section.stored, explanation, names=names) for hit, explanation in explained]
     likely = sum(hit.likely is not False for hit in section.hits)
     found = _list(items[:likely]) if items else "<p>nothing in this library matches</p>"
     if likely < len(items):
@@ -89,23 +90,24 @@ def _list(items: Sequence[str]) -> str:
     return f"<ol>\n{''.join(items)}</ol>\n" if items else ""
 
 
-def _item(hit: Hit, stored: StoredPictures, why: Explanation | None) -> str:
+def _item(hit: Hit, stored: StoredPictures, explanation: Explanation | None, *, names: bool) -> str:
     from pixsearch.pictures import data_url, open_picture
 
     try:
         picture = open_picture(bytes_of_hit(hit, stored), min_edge=THUMBNAIL)
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         thumbnail = f'<img alt="{html.escape(hit.path.name)}" src="{data_url(picture)}">'
-        maps = "" if why is None else _maps(why, picture)
+        maps = "" if explanation is None else _maps(explanation, picture)
     except PictureError as error:
         thumbnail, maps = f"<p>{html.escape(error.message)}</p>", ""
-    match = None if hit.match is None else f"match {hit.match:.2f}"
-    if hit.probability is not None:
-        match = f"match {percent(hit.probability)}"
-    figures = ", ".join(filter(None, [match, similarity(hit) and f"similarity {similarity(hit)}"]))
+    figures = ", ".join(figures_of(hit))
+    reasons = why(hit, () if names else _OF_PEOPLE_AND_PLACES) if hit.says else ""
     facts = [f"{hit.metadata.taken_at:%Y-%m-%d %H:%M}"] if hit.metadata.taken_at else []
     facts += filter(None, [hit.metadata.camera, hit.metadata.title or hit.metadata.caption])
-    more = "".join(f"<p class=more>also {html.escape(str(other))}</p>" for other in (*hit.copies, *hit.similar))
+    if names:
+        facts += filter(None, [", ".join(hit.metadata.people), hit.metadata.location or hit.metadata.place])
+    more = f"<p class=more>{html.escape(reasons)}</p>" if reasons else ""
+    more += "".join(f"<p class=more>also {html.escape(str(other))}</p>" for other in (*hit.copies, *hit.similar))
     return f"""<li>
 <a href="{html.escape(hit.path.as_uri())}">{thumbnail}</a>
 <p class=figures>{hit.rank}{": " if figures else ""}{figures}</p>

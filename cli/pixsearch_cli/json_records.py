@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from typing_extensions import TypedDict  # pydantic does not take that of typing before Python 3.12
 
+from pixsearch.library.terms import Source
 from pixsearch.printable import without_passwords
 
 if TYPE_CHECKING:
@@ -40,7 +41,22 @@ class MetadataRecord(TypedDict):
     rating: int | None
     """From 1 to 5 stars, or -1 for a photo that was rejected."""
     location: str | None
-    """Where it was taken, in words."""
+    """Where it was taken, in the words of whoever wrote them into it."""
+    place: str | None
+    """The nearest town with its region and country, by its coordinates."""
+    writing: list[str] | None
+    """The lines of text in it; null where it was not read for them."""
+
+
+class SaidRecord(TypedDict):
+    """A word of the query that a photo says."""
+
+    word: str
+    """As it stands in the query."""
+    source: Source
+    """What says so."""
+    text: str
+    """What that says as a whole."""
 
 
 class HitRecord(MetadataRecord):
@@ -56,9 +72,16 @@ class HitRecord(MetadataRecord):
     match: float | None
     """ITM logit; null where the joint stream did not read the pair."""
     probability: float | None
-    """That a person would say that the photo shows what was asked; null without a calibration."""
+    """That a person would say that the photo shows what was asked of the pixels; null without a calibration."""
+    score: float | None
+    """The probability that it is what was asked, by what it shows and what it says; null without a calibration. Hits
+    are in its order."""
+    certainty: Literal["strong", "possible", "weak"] | None
+    """The score in a word: strong from 0.8 on, possible from 0.5 on."""
     likely: bool | None
-    """Whether that is 0.5 or more. Hits that are not likely come last."""
+    """Whether the score is 0.5 or more."""
+    says: list[SaidRecord]
+    """The words of the query that its metadata, its name or its folders say."""
     copies: list[str]
     similar: list[str]
 
@@ -112,7 +135,8 @@ def _finite(value: object) -> object:
 def hit_record(hit: Hit) -> dict[str, object]:
     """See `HitRecord`."""
     metadata = metadata_record(hit.metadata)
-    return {name: getattr(hit, name) for name in HitRecord.__annotations__ if name not in metadata} | metadata
+    own = {name: getattr(hit, name) for name in HitRecord.__annotations__ if name not in metadata}
+    return own | metadata | {"says": [asdict(said) for said in hit.says]}
 
 
 def text_hit_record(hit: TextHit) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -107,6 +107,10 @@ def query(
     offset: Annotated[
         int, typer.Option("--offset", metavar="N", min=0, help="Leave out the first N, to see more than --top-k.")
     ] = 0,
+    shows: Annotated[bool, typer.Option("--shows", help="Go by what photos show alone, not by what they say.")] = False,
+    says: Annotated[
+        bool, typer.Option("--says", help="Only photos that say all the words: names, places, dates, keywords ...")
+    ] = False,
     filters: Filters,
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Fetch pictures that are given by their address.")
@@ -118,6 +122,7 @@ def query(
     open_it: Annotated[bool, typer.Option("--open", help="Open the best photo in the system's viewer.")] = False,
     copy_to: Annotated[Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the photos there.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page of the photos.")] = None,
+    html_names: Annotated[bool, typer.Option("--html-names", help="Name people and places on that page too.")] = False,
     library: LibraryOption = None,
     model: ModelOption = None,
 ) -> None:
@@ -126,6 +131,8 @@ def query(
     For example:
 
     pixsearch query "cherry blossoms in spring"
+
+    pixsearch query "Anna on the beach, summer 2021"
 
     pixsearch query "a beach" --plus sunset.jpg --minus 0.5:people --after 2021-03 --before 2021-06
 
@@ -153,6 +160,7 @@ def query(
                 rerank=rerank,
                 threshold=threshold,
                 duplicates=duplicates.value,
+                evidence=_evidence(shows=shows, says=says),
                 sort=sort.value,
                 offset=offset,
             ),
@@ -183,7 +191,7 @@ def query(
         if not hits:
             say("nothing in this library matches" + ("" if queries is None else f": {question}"))
     if html is not None:
-        write_page(html, answers)
+        write_page(html, answers, names=html_names)
     if not (found := [hit for answer in answers for hit in answer.hits]):
         raise typer.Exit(NOTHING_MATCHES)
     stored = {id_: picture for answer in answers for id_, picture in answer.stored.items()}
@@ -191,6 +199,12 @@ def query(
     is_opened = not open_it or open_best(found[0], stored)
     if not (is_copied and is_opened):
         raise typer.Exit(NOT_ALL)
+
+
+def _evidence(*, shows: bool, says: bool) -> Literal["both", "shows", "says"]:
+    if shows and says:
+        raise UsageError("--shows and --says exclude each other", "Leave both out to go by what photos show and say")
+    return "shows" if shows else "says" if says else "both"
 
 
 def _shown(words: str | None, image: str | None, plus: Sequence[str], minus: Sequence[str]) -> str:
@@ -237,7 +251,7 @@ def _search(
     asked: Sequence[tuple[str, Query]], k: int, place: Place, model: str | None, *, explained: bool, opens_files: bool
 ) -> list[Section]:
     """The answers to queries, each with the line that it is shown as, and with what opening its files takes."""
-    if not any(query.parts for _, query in asked):
+    if not any(query.parts and query.evidence != "says" for _, query in asked):
         return [_listed(shown, query, k, place, opens_files=opens_files) for shown, query in asked]
     answers = []
     with _engine(place, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
@@ -253,12 +267,12 @@ def _search(
 
 
 def _listed(shown: str, query: Query, k: int, place: Place, *, opens_files: bool) -> Section:
-    """The answer to a query that asks for nothing but what filters say, which needs no model."""
+    """The answer to a query for which no picture is looked at, which needs no model."""
     from pixsearch import Library
-    from pixsearch.search.listing import listed_photos
+    from pixsearch.search.listing import listed_photos, photos_that_say
 
     with Library.open(place, say) as library:
-        hits = listed_photos(library, query, k)
+        hits = photos_that_say(library, query, k) if query.parts else listed_photos(library, query, k)
         stored = library.pictures([hit.id for hit in hits]) if opens_files else {}
         tell_damage(library.damage())
     return Section(shown, hits, [None] * len(hits), stored, ())

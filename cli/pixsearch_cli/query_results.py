@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from io import UnsupportedOperation
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
     from pixsearch.library.photo_files import OpenFile
     from pixsearch.library.records import StoredPhoto, StoredPicture
+    from pixsearch.library.terms import Source
 
 LESS_LIKELY = "less likely:"
 _LONGEST_STEM_BYTES = 200
@@ -77,9 +78,14 @@ def print_text_hits(hits: Sequence[TextHit], as_json: bool) -> None:
         for hit in hits:
             print_json(text_hit_record(hit))
         return
-    headings = ["rank", "match", "similarity", "text"]
-    rows = [[str(hit.rank), _match(hit), similarity(hit), f"{hit.text}  {_standing(hit)}"] for hit in hits]
-    print_table(headings, rows, LESS_LIKELY, first_less_likely(hits))
+    columns = {
+        "rank": [str(hit.rank) for hit in hits],
+        "probability": ["" if hit.probability is None else percent(hit.probability) for hit in hits],
+        "match": [_match(hit) for hit in hits if hit.probability is None],
+        "similarity": [similarity(hit) for hit in hits],
+        "text": [f"{hit.text}  {_standing(hit)}" for hit in hits],
+    }
+    print_table(*_shown(columns), LESS_LIKELY, first_less_likely(hits))
 
 
 def open_best(hit: Hit, stored: StoredPictures) -> bool:
@@ -182,11 +188,18 @@ def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
     """The columns that have something to say, and their rows."""
     columns = {
         "rank": [str(hit.rank) for hit in hits],
-        "match": [_match(hit) for hit in hits],
+        "score": [score(hit) for hit in hits],
+        "match": [_match(hit) for hit in hits if hit.score is None],
         "similarity": [similarity(hit) for hit in hits],
         "taken": [_taken(hit) for hit in hits if hit.similarity is None],
+        "why": [why(hit) for hit in hits] if any(hit.says for hit in hits) else [],
         "photo": [_photo(hit) for hit in hits],
     }
+    return _shown(columns)
+
+
+def _shown(columns: Mapping[str, list[str]]) -> tuple[list[str], list[list[str]]]:
+    """The headings of the columns that have something to say, and the rows."""
     shown = {heading: cells for heading, cells in columns.items() if any(cells)}
     return list(shown), [list(row) for row in zip(*shown.values(), strict=True)]
 
@@ -197,9 +210,8 @@ def _print_pictures(hits: Sequence[Hit], stored: StoredPictures) -> None:
     for index, hit in enumerate(hits):
         if index == less_likely:
             rows.append((None, LESS_LIKELY))
-        figures = [f"{hit.rank}", *filter(None, [_match(hit) and f"match {_match(hit)}"])]
-        figures += filter(None, [similarity(hit) and f"similarity {similarity(hit)}"])
-        lines = ["  ".join(figures), printable(_photo(hit)), _taken(hit)]
+        figures = [f"{hit.rank}", *figures_of(hit)]
+        lines = ["  ".join(figures), printable(why(hit)) if hit.says else "", printable(_photo(hit)), _taken(hit)]
         rows.append((partial(bytes_of_hit, hit, stored), "\n".join(lines)))
     print_with_pictures(rows)
 
@@ -211,9 +223,28 @@ def _standing(hit: TextHit) -> str:
     return f"({first.path}{'' if first.line is None else f':{first.line}'}{more})"
 
 
+def figures_of(hit: Hit) -> list[str]:
+    """Return what there is of score, match and similarity, each with its name."""
+    figures = [score(hit) and f"score {score(hit)}"]
+    if hit.score is None:
+        figures.append(_match(hit) and f"match {_match(hit)}")
+    return [*filter(None, [*figures, similarity(hit) and f"similarity {similarity(hit)}"])]
+
+
+def score(hit: Hit) -> str:
+    """Return the score with its word, or nothing where there is none."""
+    return "" if hit.score is None else f"{percent(hit.score)} {hit.certainty}"
+
+
+def why(hit: Hit, hidden: Collection[Source] = ()) -> str:
+    """Return what speaks for a hit: how probably it shows what was asked of the pixels, and what it says; not what the
+    `hidden` sources say."""
+    parts = [] if hit.probability is None else [f"shows {percent(hit.probability)}"]
+    says = [f'"{one.word}" ({one.source})' for one in hit.says if one.source not in hidden]
+    return ", ".join([*parts, *([f"says {', '.join(says)}"] if says else [])])
+
+
 def _match(hit: Hit | TextHit) -> str:
-    if hit.probability is not None:
-        return percent(hit.probability)
     return "" if hit.match is None else f"{hit.match:.2f}"
 
 

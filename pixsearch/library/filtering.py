@@ -86,7 +86,7 @@ def _passing(
     statement = select(*columns).select_from(PHOTOS_AND_METADATA).where(*conditions)
     if _sql_is_enough(filters):
         return in_ranges(connection, statement.distinct(), damage)
-    names = ("keywords", "people", "location", "latitude", "longitude")
+    names = ("keywords", "people", "location", "place", "latitude", "longitude")
     statement = statement.add_columns(PHOTOS.c.path.label("photo_path"), *(known(name).label(name) for name in names))
     lets_path_through, lets_words_through = filters.path_test(), _words_test(filters)
 
@@ -159,7 +159,7 @@ def _words_test(filters: Filters) -> Callable[[Row[Any]], bool]:
         return (
             _are_in(keywords, row.keywords)
             and _are_in(people, row.people)
-            and (not places or (row.location is not None and _are_in(places, [row.location])))
+            and _are_in(places, [text for text in (row.location, row.place) if text])
         )
 
     return test

@@ -47,7 +47,7 @@ class Filters:
     people: tuple[str, ...] = ()
     """Each is in the name of somebody who is in it."""
     places: tuple[str, ...] = ()
-    """Each is in the words that say where it was taken."""
+    """Each is in the words that say where it was taken, or in the name of the nearest town, its region and country."""
     rating: int | None = None
     """It has so many stars or more."""
     orientation: Literal["landscape", "portrait", "square"] | None = None

@@ -30,6 +30,7 @@ from pixsearch.library.records import Metadata
 from pixsearch.library.terms import Source, date_terms, rating_term, terms_of, texts_of
 from pixsearch.model.words import forms_of
 from pixsearch.search.first_stage import Found, Ids
+from pixsearch.search.hits import Said
 from pixsearch.search.wording import Piece, pieces_of, text_without
 from pixsearch.storage import FilePath, path_bytes
 
@@ -76,17 +77,6 @@ _MEANT_TOGETHER = 0.9
 """Which share of the photos that say a name has to say the word beside it, so that it is a part of it: New York."""
 _MOST_SAYING = 200_000
 _PLURALS = ("s", "es")
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A word of a query, or a date in it, that a photo says."""
-
-    word: str
-    """As it stands in the query."""
-    source: Source
-    text: str
-    """What says so."""
 
 
 @dataclass(slots=True)

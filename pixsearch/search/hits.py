@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from pixsearch.errors import PictureError
 from pixsearch.library.records import Candidate, Metadata, TextSource
-from pixsearch.search.evidence import Said
+from pixsearch.library.terms import Source
 from pixsearch.storage import FilePath, may_exist
 
 LIKELY_FROM = 0.5
@@ -20,6 +20,17 @@ Certainty: TypeAlias = Literal["strong", "possible", "weak"]
 
 _SHOWN = 320
 """Pixels of the longer edge in a notebook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A word of a query, or a date in it, that a photo says."""
+
+    word: str
+    """As it stands in the query."""
+    source: Source
+    text: str
+    """What says so."""
 
 
 @dataclass(frozen=True, slots=True)

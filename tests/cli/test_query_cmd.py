@@ -40,7 +40,7 @@ from tests.unsuitable_files import UNSUITABLE, in_time, reading
 
 
 def test_the_table_shows_both_figures_and_the_path_unbroken(run: Run, indexed: Path, photos: Path) -> None:
-    outcome = run("query", "red")
+    outcome = run("query", "red", "--shows")
 
     # pink is (1, 0.4, 0.4): match 10 x 1 - 5, cosine 1 / sqrt(1.32)
     assert outcome.exit_code == 0
@@ -70,12 +70,12 @@ def test_a_calibrated_match_is_shown_in_percent(run: Run, model: ColourRuntime, 
     model.calibrated = True
 
     # 1 / (1 + e^-5) = 0.9933, 1 / (1 + e^3) = 0.0474, 1 / (1 + e^5) = 0.0067
-    assert run("query", "red").stdout.splitlines() == [
-        "rank  match  similarity  photo",
-        f"   1    99%   0.870 (2)  {photos}/pink.png",
+    assert run("query", "red", "--shows").stdout.splitlines() == [
+        "rank       score  similarity  photo",
+        f"   1  99% strong   0.870 (2)  {photos}/pink.png",
         "less likely:",
-        f"   2   4.7%   1.000 (1)  {photos}/dark red.png",
-        f"   3   0.7%   0.000 (3)  {photos}/blue again.png (and 1 copy)",
+        f"   2   4.7% weak   1.000 (1)  {photos}/dark red.png",
+        f"   3   0.7% weak   0.000 (3)  {photos}/blue again.png (and 1 copy)",
     ]
 
 
@@ -84,14 +84,14 @@ def test_percentages_are_shown_where_the_joint_stream_did_not_read_the_first_hit
 ) -> None:
     model.calibrated = True
 
-    outcome = run("query", "red", "--candidates", "1", "--top-k", "2")
+    outcome = run("query", "red", "--shows", "--candidates", "1", "--top-k", "2")
 
     # By late score 1 / (1 + e^-(10 x 0.870 - 5)) = 0.976.
     assert outcome.stdout.splitlines() == [
-        "rank  match  similarity  photo",
-        f"   1    98%   0.870 (2)  {photos}/pink.png",
+        "rank       score  similarity  photo",
+        f"   1  98% strong   0.870 (2)  {photos}/pink.png",
         "less likely:",
-        f"   2   4.7%   1.000 (1)  {photos}/dark red.png",
+        f"   2   4.7% weak   1.000 (1)  {photos}/dark red.png",
     ]
 
 
@@ -141,7 +141,10 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "similarity_rank": 2,
         "match": pytest.approx(5.0, abs=1e-5),
         "probability": None,
+        "score": None,
+        "certainty": None,
         "likely": None,
+        "says": [],
         "copies": [],
         "similar": [],
         "width": 20,
@@ -157,6 +160,8 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "people": [],
         "rating": None,
         "location": None,
+        "place": None,
+        "writing": None,
         "unknown_words": [],
     }
     assert lines[2]["copies"] == [f"{photos}/blue.png"]

@@ -74,6 +74,7 @@ def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
                 "hidden": False,
                 "follow_links": False,
                 "exclude": [],
+                "ocr": False,
             }
         ],
         "photos": 4,

@@ -72,6 +72,8 @@ class SearchRequest(_Filtered):
     )
     threshold: float | None = Field(None, ge=0, le=1, description="Only photos at least so probable.")
     duplicates: Literal["fold", "show"] = "fold"
+    shows: bool = Field(False, description="Go by what photos show alone, not by what they say.")
+    says: bool = Field(False, description="Only photos that say all the words: names, places, dates, keywords.")
     sort: Sort = Field("relevance", description="By date what matches; without words and pictures, all that passes.")
     offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="How many of the first hits to leave out.")
 
@@ -87,6 +89,8 @@ class SearchRequest(_Filtered):
 
     @model_validator(mode="after")
     def _reranks_no_more_than_it_may(self) -> Self:
+        if self.shows and self.says:
+            raise ValueError("shows and says exclude each other")
         words, last = self.q or self.plus or self.minus, self.offset + self.k
         if last > MOST_RERANKED and self.rerank is not False and words:
             raise ValueError(f"more than {MOST_RERANKED} hits only with rerank=false")
@@ -118,6 +122,7 @@ class SearchRequest(_Filtered):
             rerank=self.rerank,
             threshold=self.threshold,
             duplicates=self.duplicates,
+            evidence="shows" if self.shows else "says" if self.says else "both",
             sort=self.sort,
             offset=self.offset,
         )

@@ -208,7 +208,7 @@ export function keyOf(hit) {
 export function spoken(hit) {
   const name = hit.title || hit.caption || hit.path.split("/").pop();
   const others = hit.copies.length + hit.similar.length;
-  const match = hit.probability === null ? "" : `, match ${percent(hit.probability)}`;
+  const match = hit.score === null ? "" : `, ${hit.certainty}, ${percent(hit.score)}`;
   const likely = hit.likely === false ? ", less likely" : "";
   return `${name}${match}${likely}${others ? `, and ${others} more that look the same` : ""}`;
 }

@@ -110,9 +110,13 @@ export class Viewer {
       list.append(term, value);
     };
     list.replaceChildren();
-    if (hit.probability != null) fact("Match", `${percent(hit.probability)} (${hit.rank})`);
+    if (hit.score != null) fact("Score", `${percent(hit.score)}, ${hit.certainty} (${hit.rank})`);
     else if (hit.match != null) fact("Match", `${hit.match.toFixed(2)} (${hit.rank})`);
     if (hit.similarity != null) fact("Similarity", `${hit.similarity.toFixed(3)} (${hit.similarity_rank})`);
+    if (hit.says?.length) {
+      if (hit.probability != null) fact("Shows it", percent(hit.probability));
+      fact("Says", hit.says.map((one) => `"${one.word}" (${one.source})`).join(", "));
+    }
     if (hit.title) fact("Title", hit.title);
     if (hit.caption) fact("Caption", hit.caption);
     if (hit.taken_at) fact("Taken", hit.taken_at.slice(0, 16).replace("T", " "));
@@ -123,8 +127,10 @@ export class Viewer {
       const place = document.createElement("a");
       place.href = `geo:${hit.latitude},${hit.longitude}`;
       place.textContent = `${degrees(hit.latitude, "N", "S")} ${degrees(hit.longitude, "E", "W")}`;
-      fact("Place", place);
+      fact("Place", ...(hit.place ? [`${hit.place}, `] : []), place);
     }
+    if (hit.location) fact("Location", hit.location);
+    if (hit.people.length) fact("People", hit.people.join(", "));
     fact("Size", `${hit.width} × ${hit.height}`);
     if (hit.keywords.length) {
       fact("Keywords", ...hit.keywords.flatMap((word) => [smallButton(word, () => this.actions.go({ keyword: word })), " "]));
