@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -33,11 +33,13 @@ class ColourRuntime:
         default_order: Literal["match", "similarity"] = "match",
         calibrated: bool = False,
         unknown: tuple[str, ...] = (),
+        words_taught: Mapping[str, int] | None = None,
     ) -> None:
         self.fingerprint = fingerprint
         self.default_order = default_order
         self.calibrated = calibrated
         self.unknown = unknown
+        self.words_taught = words_taught
         self.prepared_for_pictures = False
         self.pictures_encoded = 0
         self.pairs_ordered = 0
@@ -94,10 +96,6 @@ class ColourRuntime:
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         return tuple(word for word in text.split() if word in self.unknown)
-
-    @property
-    def words_taught(self) -> None:
-        return None
 
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
         if not self.calibrated:

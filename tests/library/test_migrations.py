@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import struct
+import zlib
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pixsearch.library.records import OUTDATED, KnownTextFile, LibraryModel, Met
 from pixsearch.library.schema import METADATA, SCHEMA_VERSION
 from pixsearch.model.grids import unpack_grids
 from pixsearch.storage import FileStamp
+from pixsearch_indexer.verify import verify
 from tests.database import SQLITE_ONLY
 from tests.test_durable import files_no_larger_than
 
@@ -78,6 +80,7 @@ def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_firs
         [candidate] = library.candidates([1])
         roots, text_files = library.roots(), library.text_files()
         neighbours = library.vectors().ids().tolist()
+        saying = [library.contents_saying([(word, word + b"\0")], 9) for word in (b"harbour", b"canon", b"port")]
         with library.writing() as writer:
             writer.use_model(LibraryModel("aa", "some model", 3))
             texts = [text for _, text in writer.texts_to_encode(10)]
@@ -86,6 +89,7 @@ def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_firs
     assert candidate.metadata == Metadata("JPEG", 4, 3, camera="Canon", title="Harbour")
     assert roots == {b"/photos": ScanRules()}
     assert neighbours == [1]
+    assert saying == [[1], [1], []]
     assert texts == ["Harbour"]
     assert text_files == ({b"/texts.txt": KnownTextFile(FileStamp(1, 2), failed=False)} if version >= "0003" else {})
     backup = sqlite3.connect(tmp_path / "library" / f"library.db.before-{SCHEMA_VERSION}")
@@ -128,6 +132,47 @@ def test_pixel_grids_are_packed_anew_and_say_the_same_in_less_room(tmp_path: Pat
     assert unpack_grids([grids[1]], 2)[0].tolist() == [[[0, 510], [2, 0]]]
     assert unpack_grids([grids[60]], 4)[0][0].tolist() == [[9, 0, 0, 0]] * 25_000
     assert file.stat().st_size < 0.45 * before
+
+
+def test_an_update_names_the_towns_of_coordinates_and_leaves_what_was_damaged_so(tmp_path: Path) -> None:
+    library_of_version("0009", tmp_path / "library")
+    with sqlite3.connect(tmp_path / "library" / "library.db") as connection:
+        values = "'JPEG', 4, 3, NULL, NULL, NULL, NULL, 35.0394, 135.7292, NULL, NULL"
+        connection.execute(
+            "INSERT INTO contents (id, digest, size_bytes, format, width, height, taken_at, date_kind, camera, lens,"
+            f" latitude, longitude, title, caption) VALUES (2, x'02', 10, {values})"
+        )
+        row = (
+            b"\x02",
+            10,
+            "JPEG",
+            4,
+            3,
+            None,
+            None,
+            None,
+            None,
+            35.0394,
+            135.7292,
+            None,
+            None,
+            [],
+            [],
+            None,
+            None,
+            None,
+        )
+        crc = zlib.crc32(ascii((*row, 1.0)).encode())
+        connection.execute("UPDATE contents SET checksum = ? WHERE id = 2", (crc - (crc >> 31 << 32),))
+        connection.execute("UPDATE contents SET width = 5 WHERE id = 1")
+
+    with Library.open(tmp_path / "library") as library:
+        places = dict(sqlite3.connect(library.folder / "library.db").execute("SELECT id, place FROM contents"))
+        problems = verify(library).problems
+
+    assert places == {1: None, 2: "Kyoto, Japan"}
+    assert "what is known of content 1 is damaged" in problems
+    assert not any("content 2" in problem for problem in problems)
 
 
 def test_numbers_that_cannot_be_are_none_after_an_update_and_what_makes_no_sense_is_damaged(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""A library whose photos say something, for tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+from pixsearch import Library
+from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.storage import FileStamp
+from tests.colour_runtime import ColourRuntime
+
+Colour = tuple[int, int, int]
+ROOT = Path("/photos")
+
+
+def store(
+    library: Library,
+    photos: Iterable[tuple[str, Colour, Metadata]],
+    root: Path = ROOT,
+) -> None:
+    """Store one-coloured pictures by their paths below the root, with what their contents say.
+
+    Equal colours with the same metadata are copies of one content.
+    """
+    runtime, contents, files = ColourRuntime(), dict[bytes, NewContent](), []
+    for name, colour, metadata in photos:
+        digest = repr((colour, metadata)).encode()
+        embeddings, grids = runtime.encode_pictures([Image.new("RGB", (8, 8), colour)])
+        contents[digest] = NewContent(digest, 1, metadata, embeddings[0], grids[0])
+        files.append(IndexedFile(os.fsencode(root / name), FileStamp(1, 1), digest))
+    with library.writing() as writer:
+        writer.use_model(LibraryModel(runtime.fingerprint, runtime.name, runtime.embedding_size))
+        writer.store(writer.root_of(os.fsencode(root))[0], list(contents.values()), files, [])
+
+
+def saying(library: Library, word: str) -> set[str]:
+    """The names of the photos that say a word, as a whole."""
+    ids = library.contents_saying([(word.encode(), word.encode() + b"\0")], 1000)
+    return {path.name for one in library.candidates(sorted(set(ids))) for path in one.paths}
