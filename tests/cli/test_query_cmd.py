@@ -23,12 +23,15 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from pixsearch import Library
+from pixsearch import Circle, Library
+from pixsearch.errors import UsageError
 from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
 from pixsearch.storage import FileStamp
-from pixsearch_cli.query_filters import date
+from pixsearch_cli.query_filters import circle, date
 from pixsearch_indexer import index_folders
 from tests.cli.conftest import Outcome, Run
 from tests.colour_runtime import ColourRuntime
@@ -579,6 +582,23 @@ def test_coordinates_are_no_town(run: Run, travels: Path) -> None:
 
     assert paths_of(outcome) == ["kinkaku-ji.jpg"]
     assert outcome.stderr == ""
+
+
+@given(
+    st.text(st.characters()) | st.lists(st.sampled_from(["Paris", "Texas", "2.35", "nan", ""])).map(",".join),
+    st.floats(),
+)
+def test_whatever_is_given_as_a_circle_is_one_or_is_refused(centre: str, radius_km: float) -> None:
+    with suppress(UsageError):
+        assert circle(centre) is not None
+    with suppress(UsageError):
+        given_circle = circle(f"{centre},{radius_km}km")
+        assert given_circle is not None
+        assert given_circle.radius_km == pytest.approx(radius_km, nan_ok=True)
+
+
+def test_a_town_may_be_called_like_what_python_takes_for_a_number() -> None:
+    assert circle("Nan,20") == Circle(18.784, 100.779, 20, "Nan, Thailand (18.784, 100.779)")
 
 
 @pytest.mark.parametrize("name", ["Xyzzyville", "Paris, Kentuckyshire"])

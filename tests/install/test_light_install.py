@@ -113,6 +113,13 @@ def test_words_and_pictures_find_them(pixsearch: Pixsearch, first_run: Finished,
         assert {hit["path"] for hit in hits} == {str(home / f"photos/{colour}.png") for colour in ("red", "blue")}
 
 
+def test_the_names_of_towns_come_along(pixsearch: Pixsearch, first_run: Finished) -> None:
+    finished = pixsearch("query", "--near", "Kyoto,20")
+
+    assert finished.returncode == 3  # no photo says where it was taken
+    assert "near Kyoto, Japan (35.021, 135.754)" in finished.stderr
+
+
 def test_a_hit_is_explained(pixsearch: Pixsearch, first_run: Finished, home: Path) -> None:
     finished = pixsearch("explain", "something red", "photos/red.png", "--out", "why.png", "--json")
 
