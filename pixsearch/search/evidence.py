@@ -4,8 +4,8 @@ The rule, for a part of a query that is words:
 
 1. Words that only metadata can answer are *names*: dates and ratings, numbers, and words that the model was hardly
    ever taught, if a photo of the library says them. They are taken out, and the rest is asked of the pixels.
-2. A photo's log-odds are those that it shows the rest, or `SHOWN` where nothing is left to be shown and it says every
-   name; and for each name what its source takes away (`NAMED`), or `NOT_SAID`.
+2. A photo's log-odds are those that it shows the rest, or `SHOWN` where nothing is left to be shown; and for each name
+   what its source takes away (`NAMED`), or `NOT_SAID`.
 3. A word that the model was taught is asked of the pixels. Where a photo says it too, `ALSO_SAID` adds to the log-odds,
    by its source and by the square root of the word's share in the rarity of those that are asked of the pixels
    (weights of evidence: I. J. Good, Probability and the Weighing of Evidence, 1950).
@@ -32,7 +32,7 @@ from pixsearch.model.words import forms_of
 from pixsearch.search.first_stage import Found, Ids
 from pixsearch.search.hits import Said
 from pixsearch.search.wording import Piece, pieces_of, text_without
-from pixsearch.storage import FilePath, path_bytes
+from pixsearch.storage import path_bytes
 
 LogOdds = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ TAUGHT_FROM = 5
 """How often a word has to stand in the sentences that a model learned from to be one that it can be asked for."""
 
 SHOWN = 4.0
-"""Log-odds of a photo that says all that was asked."""
+"""Log-odds that a photo shows what was asked where that is nothing."""
 NOT_SAID = -6.0
 """Added for a name that a photo does not say."""
 NAMED: Mapping[Source, float] = {
@@ -100,19 +100,17 @@ class Understood:
     """Whether nothing but names is asked."""
     wanted: Sequence[_Wanted] = ()
 
-    def added(self, said: Mapping[str, tuple[Said, bool]]) -> tuple[float, bool]:
-        """Return what is added to the log-odds of a photo, and whether it says all that was asked."""
-        total, says_all = 0.0, True
-        shown = [one for one in self.wanted if not one.is_name]
-        weight = sum(one.rarity for one in shown)
+    def added(self, said: Mapping[str, tuple[Said, bool]]) -> float:
+        """Return what is added to the log-odds of a photo."""
+        total = 0.0
+        weight = sum(one.rarity for one in self.wanted if not one.is_name)
         for one in self.wanted:
             found = said.get(one.piece.text)
             if one.is_name:
-                says_all &= found is not None
                 total += NOT_SAID if found is None else NAMED[found[0].source] + (0.0 if found[1] else BEGINNING)
-            elif found is not None and weight:
-                total += ALSO_SAID.get(found[0].source, 0.0) * (one.rarity / weight) ** 0.5
-        return total, says_all and self.names_only
+            elif found is not None:
+                total += ALSO_SAID[found[0].source] * math.sqrt(one.rarity / weight)
+        return total
 
     def ids_that_say_all(self) -> frozenset[int]:
         """Return the contents that say every piece; of one content several photos may, each some of it."""
@@ -123,8 +121,8 @@ class Understood:
 class Evidence:
     """What the candidates of a query say of its parts."""
 
-    added: LogOdds  # [parts, items], log-odds
-    says_all: NDArray[np.bool_]  # [parts, items], whether nothing is left to be shown
+    names_only: NDArray[np.bool_]  # [parts, 1], whether nothing is asked of the pixels
+    added: LogOdds  # [parts, items]
     said: Sequence[tuple[Said, ...]]  # [items]
 
     def log_odds(self, shows: NDArray[np.floating], weights: Sequence[float]) -> LogOdds:
@@ -134,18 +132,18 @@ class Evidence:
         Args:
             shows: [parts, items], the log-odds that it shows what was asked of the pixels.
         """
+        parts = np.where(self.names_only, SHOWN, shows) + self.added
+        if list(weights) == [1.0]:  # the same, without a loss of digits
+            return np.asarray(parts[0], np.float64)
         total = np.zeros(shows.shape[1])
-        for part, weight in zip(np.where(self.says_all, SHOWN, shows) + self.added, weights, strict=True):
+        for part, weight in zip(parts, weights, strict=True):
             total -= abs(weight) * np.logaddexp(0, -part if weight > 0 else part)
-        if len(weights) == 1 and weights[0] == 1:  # the same, without a loss of digits
-            return np.asarray(np.where(self.says_all, SHOWN, shows)[0] + self.added[0], np.float64)
         return np.asarray(total - np.log(-np.expm1(np.minimum(total, -1e-12))))
 
     def added_in_all(self, weights: Sequence[float]) -> LogOdds:
         """Return the weighted sum [items] of what the parts add, for models without probabilities to add it to: of that
         what by itself makes a photo right or wrong."""
-        added = self.added + np.where(self.says_all, SHOWN, 0)
-        return np.asarray(np.array(weights) @ np.where(abs(added) >= DECISIVE, added, 0))
+        return np.asarray(np.array(weights) @ np.where(abs(self.added) >= DECISIVE, self.added, 0))
 
 
 def understood(
@@ -188,9 +186,12 @@ def beginning_with(word: str) -> tuple[bytes, bytes]:
     return first, first[:-1] + bytes([first[-1] + 1])
 
 
-def said_by(wanted: Sequence[_Wanted], path: bytes, root: bytes, metadata: Metadata) -> dict[str, tuple[Said, bool]]:
+def _said_by(
+    wanted: Sequence[_Wanted], path: bytes, roots: Sequence[bytes], metadata: Metadata
+) -> dict[str, tuple[Said, bool]]:
     """Return what a photo says of the pieces of a query, by their texts, and whether it says each as it was asked and
     not only a word that begins so. Of several sources the one that counts most."""
+    root = max((root for root in roots if is_at_or_below(path, root)), key=len, default=b"/")
     found: dict[str, tuple[Said, bool]] = {}
     dated = () if metadata.taken_at is None else date_terms(metadata.taken_at)
     rated = () if metadata.rating is None or metadata.rating < 1 else (rating_term(metadata.rating),)
@@ -259,27 +260,27 @@ def saying(parts: Sequence[Understood]) -> list[Ids]:
 def gathered(found: Sequence[Found], parts: Sequence[Understood], roots: Sequence[bytes]) -> Evidence:
     """Return what pictures say of the parts of a query, each by the one of its photos and near-duplicates that says
     most. Where one of its own photos does, that is put in front."""
-    added, says_all = np.zeros((len(parts), len(found))), np.zeros((len(parts), len(found)), np.bool_)
+    added = np.zeros((len(parts), len(found)))
     said: list[tuple[Said, ...]] = []
     of_parts = [frozenset(id_ for one in part.wanted for id_ in one.ids.tolist()) for part in parts]
     for index, one in enumerate(found):
         of_item: dict[Said, None] = {}
         for number, part in enumerate(parts):
-            best: tuple[float, bool, tuple[Said, ...]] = (*part.added({}), ())
-            shown_first = 0
+            most, of_part, shown_first = part.added({}), dict[str, tuple[Said, bool]](), 0
             for candidate in (one.candidate, *one.similar):
                 if candidate.content_id not in of_parts[number]:
                     continue
                 for place, (path, metadata) in enumerate(candidate.photos()):
-                    option = _of_photo(part, path, metadata, roots)
-                    if option[:2] > best[:2]:
-                        best, shown_first = option, place if candidate is one.candidate else 0
-            added[number, index], says_all[number, index], of_part = best
-            of_item |= dict.fromkeys(of_part)
+                    by_photo = _said_by(part.wanted, path_bytes(path), roots, metadata)
+                    if (by_this := part.added(by_photo)) > most:
+                        most, of_part = by_this, by_photo
+                        shown_first = place if candidate is one.candidate else 0
+            added[number, index] = most
+            of_item |= dict.fromkeys(said for said, _ in of_part.values())
             if shown_first:
                 one.candidate = one.candidate.shown_first(shown_first)
         said.append(tuple(of_item))
-    return Evidence(added, says_all, said)
+    return Evidence(np.array([[part.names_only] for part in parts]), added, said)
 
 
 def log_odds(probabilities: NDArray[np.floating]) -> LogOdds:
@@ -291,13 +292,3 @@ def log_odds(probabilities: NDArray[np.floating]) -> LogOdds:
 def probability(log_odds: float) -> float:
     """Return the probability of log-odds."""
     return float(np.exp(-np.logaddexp(0, -log_odds)))
-
-
-def _of_photo(
-    part: Understood, path: FilePath, metadata: Metadata, roots: Sequence[bytes]
-) -> tuple[float, bool, tuple[Said, ...]]:
-    file = path_bytes(path)
-    root = max((root for root in roots if is_at_or_below(file, root)), key=len, default=b"/")
-    said = said_by(part.wanted, file, root, metadata)
-    added, says_all = part.added(said)
-    return added, says_all, tuple(one for one, _ in said.values())

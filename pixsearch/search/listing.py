@@ -63,7 +63,8 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
     found = [Found(one, 0.0) for one in library.candidates(in_order[:_LOOKED_THROUGH], query.filters)]
     evidence = gathered(found, looked_for, list(library.roots()))
     figures = evidence.log_odds(np.zeros_like(evidence.added), [1.0] * len(looked_for))
-    order = [index for index in range(len(found)) if evidence.says_all[:, index].all()]
+    pieces = {one.piece.text for part in looked_for for one in part.wanted}
+    order = [index for index, said in enumerate(evidence.said) if pieces <= {one.word for one in said}]
     if query.sort == "relevance":
         order.sort(key=lambda index: -figures[index].round(4))
     hits: list[Hit] = []

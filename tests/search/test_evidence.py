@@ -1,0 +1,328 @@
+"""What photos say and what they show are one order. The pixels are those of ColourRuntime, whose figures are worked out
+by hand: of a colour that is asked for and is all that a picture has, log-odds of 5; of one that it has not, -5."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+
+from pixsearch import Filters, Hit, Library, Query, SearchEngine, Words
+from pixsearch.errors import UsageError
+from pixsearch.library.records import Metadata
+from pixsearch.search.evidence import ALSO_SAID, BEGINNING, NAMED, NOT_SAID, SHOWN
+from pixsearch.search.hits import Said
+from tests.colour_runtime import ColourRuntime
+from tests.library.said import store
+
+RED, PINK, GREEN, BLUE = (255, 0, 0), (255, 102, 102), (0, 255, 0), (0, 0, 255)
+DARK = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+NOTHING = Metadata("PNG", 8, 8)
+ANNA = replace(NOTHING, people=("Anna Lindqvist",))
+TAUGHT = {"red": 100, "green": 100, "blue": 100, "rose": 100, "beach": 100, "in": 9}
+
+
+def engine(library: Library) -> SearchEngine:
+    return SearchEngine(library, ColourRuntime(calibrated=True, words_taught=TAUGHT))
+
+
+def ask(library: Library, text: str, k: int = 10, **options: object) -> list[Hit]:
+    """Each photo is a hit: pictures of one colour would be near-duplicates."""
+    return engine(library).search(Query((Words(text),), **({"duplicates": "show"} | options)), k)  # type: ignore[arg-type]
+
+
+def names(hits: list[Hit]) -> list[str]:
+    return [hit.path.name for hit in hits]
+
+
+def sigmoid(log_odds: float) -> float:
+    return 1 / (1 + math.exp(-log_odds))
+
+
+def test_a_name_in_the_metadata_is_found_though_no_pixel_says_so(library: Library) -> None:
+    store(library, [("a.png", RED, NOTHING), ("b.png", GREEN, ANNA), ("c.png", BLUE, NOTHING)])
+
+    first, *others = ask(library, "Anna")
+
+    assert first.path.name == "b.png"
+    assert first.score == pytest.approx(sigmoid(SHOWN), abs=1e-6)
+    assert first.says == (Said("Anna", "people", "Anna Lindqvist"),)
+    assert (first.certainty, first.likely) == ("strong", True)
+    assert [(hit.certainty, hit.likely, hit.says) for hit in others] == [("weak", False, ())] * 2
+    assert [hit.score for hit in others] == pytest.approx([sigmoid(SHOWN + NOT_SAID)] * 2)
+
+
+def test_the_rest_of_the_words_is_asked_of_the_pixels(library: Library) -> None:
+    store(library, [("a.png", RED, NOTHING), ("b.png", GREEN, ANNA), ("c.png", RED, ANNA), ("d.png", BLUE, NOTHING)])
+
+    hits = ask(library, "red Anna")
+
+    assert names(hits) == ["c.png", "a.png", "b.png", "d.png"]
+    log_odds = [5, 5 + NOT_SAID, -5, -5 + NOT_SAID]
+    assert [hit.score for hit in hits] == pytest.approx([sigmoid(one) for one in log_odds], abs=1e-6)
+    assert [hit.probability for hit in hits] == pytest.approx([sigmoid(one) for one in (5, 5, -5, -5)], abs=1e-6)
+
+
+def test_the_pixels_are_not_asked_for_words_that_only_lead_to_a_name(library: Library) -> None:
+    store(library, [("a.png", RED, ANNA)])
+
+    asked = [
+        engine(library)._understood(Query((Words(text),)))[0] for text in ("a red photo of Anna", "Anna in a photo")
+    ]
+
+    assert [(one.text, one.names_only) for one in asked] == [("red", False), ("Anna in a photo", True)]
+
+
+def test_a_taught_word_that_is_said_too_makes_a_photo_more_probable(library: Library) -> None:
+    keyword, folder = replace(NOTHING, keywords=("Beach",)), NOTHING
+    store(library, [("a.png", DARK[0], keyword), ("beach/b.png", DARK[1], folder), ("c.png", DARK[2], NOTHING)])
+
+    hits = ask(library, "beach")
+
+    # A word without a colour is white to ColourRuntime, so that the match of these is 10 x 1 / 255 - 5.
+    assert names(hits) == ["a.png", "b.png", "c.png"]
+    log_odds = [10 / 255 - 5 + more for more in (ALSO_SAID["keyword"], ALSO_SAID["folder"], 0)]
+    assert [hit.score for hit in hits] == pytest.approx([sigmoid(one) for one in log_odds], abs=1e-6)
+
+
+def test_a_taught_word_adds_by_the_root_of_its_share_in_the_rarity_of_all(library: Library) -> None:
+    store(library, [("a.png", GREEN, replace(NOTHING, keywords=("beach",))), ("b.png", BLUE, NOTHING)])
+
+    first, _ = ask(library, "red beach")
+
+    # Of two pictures one says beach and none red: ln(1 + 2/1) and ln(1 + 2/1) again, so half of the rarity is said.
+    assert first.score == pytest.approx(sigmoid(-5 + ALSO_SAID["keyword"] * math.sqrt(0.5)), abs=1e-6)
+
+
+def test_what_is_about_the_one_photo_counts_more_than_what_many_share(library: Library) -> None:
+    store(
+        library,
+        [
+            ("kyoto/a.png", RED, NOTHING),
+            ("b.png", GREEN, replace(NOTHING, location="Kyoto")),
+            ("c.png", BLUE, replace(NOTHING, caption="Kyoto at last")),
+            ("kyoto-1.png", PINK, NOTHING),
+        ],
+    )
+
+    hits = ask(library, "kyoto")
+
+    assert names(hits) == ["b.png", "c.png", "kyoto-1.png", "a.png"]
+    sources = ("place", "caption", "file", "folder")
+    assert [hit.score for hit in hits] == pytest.approx([sigmoid(SHOWN + NAMED[one]) for one in sources], abs=1e-6)
+
+
+def test_a_name_is_found_by_its_beginning_behind_those_that_are_called_so(library: Library) -> None:
+    people = ("Annabel", "Anna", "Joanna")
+    store(
+        library,
+        [
+            (f"{who}.x.png", c, replace(NOTHING, people=(who,)))
+            for who, c in zip(people, (RED, GREEN, BLUE), strict=True)
+        ],
+    )
+
+    hits = ask(library, "anna")
+
+    assert names(hits) == ["Anna.x.png", "Annabel.x.png", "Joanna.x.png"]
+    assert [hit.score for hit in hits[:2]] == pytest.approx([sigmoid(SHOWN), sigmoid(SHOWN + BEGINNING)], abs=1e-6)
+    assert hits[2].says == ()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "2021",
+        "March 2021",
+        "2021-03",
+        "15 March 2021",
+        "march 15, 2021",
+        "2021-03-15",
+        "spring 2021",
+        "last spring",
+        "last March",
+    ],
+)
+def test_a_date_in_words_finds_what_was_taken_then(
+    library: Library, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    class Then(date):
+        @classmethod
+        def today(cls) -> Then:
+            return cls(2021, 7, 1)
+
+    monkeypatch.setattr("pixsearch.search.engine.date", Then)
+    then, later = (replace(NOTHING, taken_at=datetime(year, 3, 15, 12)) for year in (2021, 2022))
+    store(library, [("a.png", RED, later), ("b.png", GREEN, then), ("c.png", BLUE, NOTHING), ("d.png", RED, then)])
+
+    found, mixed = ask(library, words), ask(library, f"red {words}")
+
+    assert sorted(names(found)[:2]) == ["b.png", "d.png"]
+    assert [hit.likely for hit in found] == [True, True, False, False]
+    assert names(mixed)[0] == "d.png"
+    assert mixed[0].says == (Said(words, "date", "2021-03-15"),)
+
+
+def test_a_month_from_which_there_is_no_photo_finds_none(library: Library) -> None:
+    store(library, [("a.png", RED, replace(NOTHING, taken_at=datetime(2021, 3, 15)))])
+
+    assert [hit.likely for hit in ask(library, "red March 2020")] == [False]
+
+
+def test_stars_find_photos_with_as_many_or_more(library: Library) -> None:
+    store(
+        library, [(f"{stars}.png", c, replace(NOTHING, rating=stars)) for stars, c in ((3, RED), (4, GREEN), (5, BLUE))]
+    )
+
+    assert sorted(names([hit for hit in ask(library, "four stars") if hit.likely])) == ["4.png", "5.png"]
+
+
+def test_a_file_is_found_by_its_name_or_the_end_of_its_number(library: Library) -> None:
+    store(library, [(f"IMG_{number}.png", (number % 256, number // 256, 9), NOTHING) for number in range(2040, 2050)])
+
+    for words in ("IMG_2043", "img 2043", "2043", "043"):
+        assert names(ask(library, words))[0] == "IMG_2043.png"
+
+
+def test_any_part_of_words_without_blanks_is_found(library: Library) -> None:
+    store(library, [("a.png", RED, NOTHING), ("b.png", BLUE, replace(NOTHING, keywords=("京都旅行",)))])
+
+    assert [names(ask(library, words))[0] for words in ("旅行", "京都", "都")] == ["b.png"] * 3
+
+
+def test_a_word_beside_a_name_that_all_who_say_the_name_say_is_a_part_of_it(library: Library) -> None:
+    taught = TAUGHT | {"new": 500}
+    store(
+        library, [("a.png", RED, replace(NOTHING, location="New York")), ("b.png", BLUE, replace(NOTHING, title="new"))]
+    )
+
+    [asked] = SearchEngine(library, ColourRuntime(words_taught=taught))._understood(Query((Words("red New York"),)))
+
+    assert asked.text == "red"
+
+
+def test_what_only_one_of_a_thousand_says_is_found_among_what_many_say(library: Library) -> None:
+    colours = [(1 + n % 250, 1 + n * 7 % 250, 1 + n * 13 % 250) for n in range(1000)]
+    said = [replace(NOTHING, people=("Anna", "Bertrand") if n == 777 else ("Anna",)) for n in range(1000)]
+    store(
+        library,
+        [(f"{n}.png", colour, metadata) for n, (colour, metadata) in enumerate(zip(colours, said, strict=True))],
+    )
+
+    assert names(ask(library, "Anna Bertrand", k=1)) == ["777.png"]
+
+
+def test_of_copies_the_one_that_says_it_stands_first(library: Library) -> None:
+    store(library, [("a/1.png", RED, NOTHING), ("Kyoto/2.png", RED, NOTHING), ("z.png", BLUE, NOTHING)])
+
+    first, _ = ask(library, "Kyoto", duplicates="fold")
+
+    assert first.path == Path("/photos/Kyoto/2.png")
+    assert first.copies == (Path("/photos/a/1.png"),)
+
+
+def test_a_near_duplicate_speaks_for_its_group(library: Library) -> None:
+    larger = replace(NOTHING, width=80, height=80)
+    store(library, [("large.png", RED, larger), ("small.png", (250, 0, 0), ANNA), ("z.png", BLUE, NOTHING)])
+
+    first, _ = ask(library, "Anna", duplicates="fold")
+
+    assert first.path.name == "large.png"
+    assert [path.name for path in first.similar] == ["small.png"]
+    assert first.says == (Said("Anna", "people", "Anna Lindqvist"),)
+
+
+def test_filters_and_the_threshold_count_for_what_is_said_too(library: Library) -> None:
+    store(library, [("a.png", RED, ANNA), ("b.png", GREEN, ANNA), ("c.png", BLUE, NOTHING)])
+
+    assert names(ask(library, "Anna", filters=Filters(name="b"))) == ["b.png"]
+    assert sorted(names(ask(library, "Anna", threshold=0.5))) == ["a.png", "b.png"]
+
+
+def test_what_is_said_counts_against_words_that_are_not_looked_for(library: Library) -> None:
+    store(library, [("a.png", RED, ANNA), ("b.png", PINK, NOTHING), ("c.png", BLUE, NOTHING)])
+
+    hits = engine(library).search(Query((Words("red"), Words("Anna", -0.1))), 2)
+
+    assert names(hits) == ["b.png", "a.png"]
+
+
+def test_shows_goes_by_the_pixels_alone(library: Library) -> None:
+    store(library, [("a.png", RED, NOTHING), ("red.png", BLUE, replace(NOTHING, keywords=("red",)))])
+
+    hits = ask(library, "red", evidence="shows")
+
+    assert [(hit.path.name, hit.says) for hit in hits] == [("a.png", ()), ("red.png", ())]
+    assert [hit.score for hit in hits] == pytest.approx([hit.probability for hit in hits])
+
+
+def test_says_lists_what_says_all_words_and_looks_at_no_picture(library: Library) -> None:
+    dated = [replace(ANNA, taken_at=datetime(year, 5, 1)) for year in (2019, 2020)]
+    store(
+        library,
+        [
+            ("red/a.png", RED, dated[0]),
+            ("b.png", GREEN, dated[1]),
+            ("c.png", BLUE, NOTHING),
+            ("red/d.png", BLUE, dated[1]),
+        ],
+    )
+    runtime = ColourRuntime()
+
+    def says(text: str, **options: object) -> list[str]:
+        return names(SearchEngine(library, runtime).search(Query((Words(text),), evidence="says", **options)))  # type: ignore[arg-type]
+
+    assert says("Anna") == ["b.png", "d.png", "a.png"]  # the newest first
+    assert says("Anna", sort="oldest") == ["a.png", "b.png", "d.png"]
+    assert says("Anna red") == ["d.png", "a.png"]
+    assert says("Anna 2019") == ["a.png"]
+    assert says("Anna", offset=1, filters=Filters(name="d")) == []
+    assert says("Bertrand") == says("Anna zoe") == []
+    assert runtime.pairs_ordered == 0
+    for text in ("the", "of a"):
+        with pytest.raises(UsageError, match="no word that a photo could say"):
+            says(text)
+
+
+def test_without_a_calibration_what_decides_by_itself_comes_first(library: Library) -> None:
+    store(library, [("a.png", RED, NOTHING), ("b.png", BLUE, ANNA), ("red/c.png", GREEN, NOTHING)])
+    uncalibrated = SearchEngine(library, ColourRuntime(words_taught=TAUGHT))
+
+    by_name, by_folder = uncalibrated.search("Anna"), uncalibrated.search("red")
+
+    assert (by_name[0].path.name, by_name[0].score) == ("b.png", None)
+    assert names(by_folder)[0] == "a.png"  # a folder is not enough
+
+
+def test_where_similarity_orders_likely_hits_come_first_and_what_says_more(library: Library) -> None:
+    store(library, [("a.png", RED, NOTHING), ("b.png", BLUE, ANNA)])
+    runtime = ColourRuntime(calibrated=True, words_taught=TAUGHT, default_order="similarity")
+
+    assert names(SearchEngine(library, runtime).search("Anna")) == ["b.png", "a.png"]
+
+
+def test_damage_of_the_index_is_told_and_the_pixels_answer(library: Library) -> None:
+    if not isinstance(library.place, Path):
+        pytest.skip("PostgreSQL reads no damaged pages")
+    store(library, [("a.png", RED, ANNA), ("b.png", BLUE, NOTHING)])
+    library.close()
+    _spoil_pages_of(library.place / "library.db", b"lindqvist")
+
+    with Library.open(library.place) as opened:
+        hits = ask(opened, "red lindqvist")
+        assert names(hits)[0] == "a.png"
+
+
+def _spoil_pages_of(file: Path, text: bytes) -> None:
+    """Overwrite the heads of the pages of the index in which a term stands."""
+    data, page = bytearray(file.read_bytes()), 4096
+    at = data.find(text)
+    while at >= 0:
+        start = at // page * page
+        if b"people" not in data[start : start + page] and data[start] in (2, 10):  # of an index
+            data[start : start + 8] = b"\xff" * 8
+        at = data.find(text, at + 1)
+    file.write_bytes(data)
