@@ -90,8 +90,11 @@ def measure(pictures: Path, photos: list[int], candidates: int = DEFAULT_CANDIDA
     return rows
 
 
-def make_library(source: Path, folder: Path, count: int) -> None:
-    """Photos like those of a library, and as many as wanted."""
+def make_library(
+    source: Path, folder: Path, count: int, made_up: Callable[[int], tuple[str, Metadata]] | None = None
+) -> None:
+    """Photos like those of a library, and as many as wanted; of each number with the path and the metadata that are
+    `made_up` for it, where given."""
     rng = np.random.default_rng(0)
     with Library.open(source) as opened:
         ids = opened.vectors().ids()[:DRAWN_FROM]
@@ -110,8 +113,12 @@ def make_library(source: Path, folder: Path, count: int) -> None:
                 grid[-rng.integers(1, 5000, 100)] ^= 1  # values, which stand at the end
                 digest = b"%032d" % number
                 normal = embedding / np.linalg.norm(embedding)
-                contents.append(NewContent(digest, number, Metadata("JPEG", 4000, 3000), normal, grid.tobytes()))
-                files.append(IndexedFile(os.fsencode(photo(folder, number)), FileStamp(1, 1), digest))
+                path, metadata = photo(folder, number), Metadata("JPEG", 4000, 3000)
+                if made_up is not None:
+                    name, metadata = made_up(number)
+                    path = folder / PHOTOS / name
+                contents.append(NewContent(digest, number, metadata, normal, grid.tobytes()))
+                files.append(IndexedFile(os.fsencode(path), FileStamp(1, 1), digest))
             writer.store(root, contents, files, [])
 
 

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from pixsearch.library.alike_file import Groups
     from pixsearch.library.checks import Findings
     from pixsearch.library.library_vectors import LibraryVectors
+    from pixsearch.library.postings import TermRange
     from pixsearch.vectors.base import VectorIndex
 
 __all__ = ["Candidate", "CaptionedPhoto", "Failure", "Library", "LibraryModel", "LibraryStatus", "RootStatus"]
@@ -284,14 +285,13 @@ class Library:
         with self._database.reading() as connection:
             return contents_that_pass(connection, filters, self._database.damage, among)
 
-    def contents_saying(self, ranges: Sequence[tuple[bytes, bytes]], most: int) -> list[int]:
-        """The ids of the contents of which a photo has a term in one of these ranges (`Library.terms`), each from its
-        first term up to, and without, its second; of each range `most` at most, and an id perhaps more than once."""
+    def contents_saying(self, ranges: Sequence[TermRange], most: int) -> NDArray[np.int64]:
+        """The ids, ascending, of the contents of which a photo has a term in one of these ranges
+        (`pixsearch.library.terms`), of `most` photos at most of each."""
         from pixsearch.library.postings import contents_with
 
         with self._database.reading() as connection:
-            damage = self._database.damage
-            return [id_ for one in ranges for id_ in contents_with(connection, *one, most, damage)]
+            return contents_with(connection, ranges, most, self._database.damage)
 
     def count_contents(self) -> int:
         """How many pictures there are."""

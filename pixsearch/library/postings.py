@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, true
+from sqlalchemy import ColumnElement, Connection, String, cast, delete, func, insert, select, true
 from sqlalchemy.exc import DBAPIError
 
 from pixsearch.library.database import in_parts
@@ -13,7 +14,14 @@ from pixsearch.library.rows import Damage, is_malformed
 from pixsearch.library.schema import PHOTOS, POSTINGS
 from pixsearch.library.terms import terms_of_photo
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 _PHOTOS_AT_ONCE = 1000
+
+TermRange: TypeAlias = tuple[bytes, bytes]
+"""All terms from the first one on, up to the second, which is not one of them."""
 
 
 def post_terms(connection: Connection, content_ids: Sequence[int]) -> None:
@@ -57,18 +65,27 @@ def photos_with_other_terms(connection: Connection) -> int:
     return wrong + len(strays)
 
 
-def contents_with(connection: Connection, first: bytes, behind: bytes, most: int, damage: Damage) -> list[int]:
-    """Return the ids of the contents of photos with a term from `first` up to `behind`, which is not one of them; of
-    `most` photos at most. An id may come more than once."""
-    statement = select(POSTINGS.c.content_id).where(POSTINGS.c.term >= first, POSTINGS.c.term < behind).limit(most)
-    try:
-        rows = connection.execute(statement).all()
-    except DBAPIError as error:
-        if not is_malformed(error):
-            raise
-        damage.note(POSTINGS.name, None)
-        return []
-    return [row[0] for row in rows if isinstance(row[0], int)]
+def contents_with(connection: Connection, ranges: Sequence[TermRange], most: int, damage: Damage) -> NDArray[np.int64]:
+    """Return the ids of the contents of photos with a term in one of these ranges, of `most` photos at most of each.
+    They are ascending, each once."""
+    import numpy as np  # 0.1 s, for those who search
+
+    found = [np.empty(0, np.int64)]
+    for first, behind in ranges:
+        of_range = select(POSTINGS.c.content_id).where(POSTINGS.c.term >= first, POSTINGS.c.term < behind).limit(most)
+        ids = of_range.subquery().c.content_id
+        # In one text: thousands of rows take ten times as long.
+        statement = select(func.aggregate_strings(cast(ids, String), ","))
+        try:
+            text = connection.scalar(statement)
+        except DBAPIError as error:
+            if not is_malformed(error):
+                raise
+            damage.note(POSTINGS.name, None)
+            continue
+        ids_of_range = [id_ for id_ in (text or "").split(",") if id_.isdecimal()]  # others are of damaged rows
+        found.append(np.array(ids_of_range, np.int64))
+    return np.unique(np.concatenate(found))
 
 
 def _post(connection: Connection, of_photos: ColumnElement[bool]) -> None:

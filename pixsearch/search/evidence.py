@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from pixsearch.library.library import Library
 from pixsearch.library.paths import is_at_or_below
+from pixsearch.library.postings import TermRange
 from pixsearch.library.records import Metadata
 from pixsearch.library.terms import Source, date_terms, rating_term, terms_of, texts_of
 from pixsearch.model.words import forms_of
@@ -75,7 +76,9 @@ ALSO_SAID: Mapping[Source, float] = {
 """Added for taught words that a photo says: a folder or a camera has many photos, of which most show something else."""
 _MEANT_TOGETHER = 0.9
 """Which share of the photos that say a name has to say the word beside it, so that it is a part of it: New York."""
-_MOST_SAYING = 200_000
+_COMMON_FROM = (1000, 0.2, 50_000)
+"""A piece is common if more photos say it than this share of all, but at least and at most so many."""
+_ALL = 1 << 40
 _PLURALS = ("s", "es")
 
 
@@ -85,9 +88,11 @@ class _Wanted:
 
     piece: Piece
     ids: Ids
-    """Unique, ascending."""
-    is_name: bool = False
-    rarity: float = 0.0
+    """Unique, ascending; none where it is common."""
+    is_name: bool
+    is_common: bool
+    """Whether so many photos say it that those found by what else was asked are only looked at whether they do."""
+    rarity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +162,20 @@ def understood(
     """Find out which words of a query are names in a library, and what is left for the pixels."""
     pieces = pieces_of(text, today)
     count = max(library.count_contents(), 1)
+    least, share, limit = _COMMON_FROM
+    most = _ALL if says_only else max(least, min(int(share * count), limit))
     wanted = []
     for piece in pieces:
         is_name = says_only or piece.is_phrase or piece.is_number or _is_hardly_taught(piece, taught)
-        ranges = [exactly(term) for term in piece.terms]
-        if is_name:
-            ranges += [beginning_with(word) for word in piece.words if piece.finds_beginnings]
-        else:
-            ranges += [exactly(word + ending) for word in piece.words for ending in _PLURALS]
-        ids = np.unique(np.array(library.contents_saying(ranges, _MOST_SAYING), np.int64))
-        is_name &= says_only or piece.is_certain or len(ids) > 0
-        wanted.append(_Wanted(piece, ids, is_name, math.log1p(count / max(len(ids), 1))))
+        ranges = _ranges(piece, is_name=is_name)
+        saying = library.contents_saying(ranges, most + 1)
+        is_common = len(saying) > most
+        is_name &= says_only or piece.is_certain or len(saying) > 0
+        wanted.append(
+            _Wanted(
+                piece, saying[:0] if is_common else saying, is_name, is_common, math.log1p(count / max(len(saying), 1))
+            )
+        )
     if not says_only:
         _join_names(wanted)
     names = [one.piece for one in wanted if one.is_name]
@@ -175,12 +183,23 @@ def understood(
     return Understood(rest or text, bool(names) and not rest, wanted)
 
 
-def exactly(term: str) -> tuple[bytes, bytes]:
+def _ranges(piece: Piece, *, is_name: bool) -> list[TermRange]:
+    """Return the ranges of the terms that say a piece: a name by its beginning, a taught word in its plural too."""
+    if not is_name:
+        return [_exactly(word + ending) for word in piece.terms for ending in ("", *_PLURALS)]
+    begun = piece.words if piece.finds_beginnings else ()
+    return [
+        *(_beginning_with(word) for word in begun),
+        *(_exactly(term) for term in piece.terms if term not in begun),
+    ]
+
+
+def _exactly(term: str) -> TermRange:
     """Return the range of the one term."""
     return term.encode(), term.encode() + b"\0"
 
 
-def beginning_with(word: str) -> tuple[bytes, bytes]:
+def _beginning_with(word: str) -> TermRange:
     """Return the range of all terms that begin with a word."""
     first = word.encode()
     return first, first[:-1] + bytes([first[-1] + 1])
@@ -262,13 +281,13 @@ def gathered(found: Sequence[Found], parts: Sequence[Understood], roots: Sequenc
     most. Where one of its own photos does, that is put in front."""
     added = np.zeros((len(parts), len(found)))
     said: list[tuple[Said, ...]] = []
-    of_parts = [frozenset(id_ for one in part.wanted for id_ in one.ids.tolist()) for part in parts]
+    may_say = [_may_say(part, found) for part in parts]
     for index, one in enumerate(found):
         of_item: dict[Said, None] = {}
         for number, part in enumerate(parts):
             most, of_part, shown_first = part.added({}), dict[str, tuple[Said, bool]](), 0
             for candidate in (one.candidate, *one.similar):
-                if candidate.content_id not in of_parts[number]:
+                if candidate.content_id not in may_say[number]:
                     continue
                 for place, (path, metadata) in enumerate(candidate.photos()):
                     by_photo = _said_by(part.wanted, path_bytes(path), roots, metadata)
@@ -281,6 +300,14 @@ def gathered(found: Sequence[Found], parts: Sequence[Understood], roots: Sequenc
                 one.candidate = one.candidate.shown_first(shown_first)
         said.append(tuple(of_item))
     return Evidence(np.array([[part.names_only] for part in parts]), added, said)
+
+
+def _may_say(part: Understood, found: Sequence[Found]) -> set[int]:
+    """Which of the pictures say a piece of a part, or may."""
+    ids = np.array([candidate.content_id for one in found for candidate in (one.candidate, *one.similar)])
+    if any(one.is_common for one in part.wanted):
+        return set(ids.tolist())
+    return {id_ for one in part.wanted for id_ in ids[np.isin(ids, one.ids)].tolist()}
 
 
 def log_odds(probabilities: NDArray[np.floating]) -> LogOdds:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate
 from pixsearch.search.query import Query
@@ -57,7 +58,10 @@ def _nearest_of_groups(library: Library, vector: Floats, query: Query, count: in
     for group in groups:
         if len(found) >= count:
             break
-        found += library.nearest(vector, count - len(found), query.filters, group)
+        if len(group) <= count - len(found) and query.filters == NO_FILTERS:
+            found += group.tolist()
+        else:
+            found += library.nearest(vector, count - len(found), query.filters, group)
     return found
 
 

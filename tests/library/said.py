@@ -40,4 +40,4 @@ def store(
 def saying(library: Library, word: str) -> set[str]:
     """The names of the photos that say a word, as a whole."""
     ids = library.contents_saying([(word.encode(), word.encode() + b"\0")], 1000)
-    return {path.name for one in library.candidates(sorted(set(ids))) for path in one.paths}
+    return {path.name for one in library.candidates(ids.tolist()) for path in one.paths}

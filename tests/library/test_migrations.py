@@ -80,7 +80,9 @@ def test_a_library_of_a_version_before_is_brought_up_to_date_and_was_copied_firs
         [candidate] = library.candidates([1])
         roots, text_files = library.roots(), library.text_files()
         neighbours = library.vectors().ids().tolist()
-        saying = [library.contents_saying([(word, word + b"\0")], 9) for word in (b"harbour", b"canon", b"port")]
+        saying = [
+            library.contents_saying([(word, word + b"\0")], 9).tolist() for word in (b"harbour", b"canon", b"port")
+        ]
         with library.writing() as writer:
             writer.use_model(LibraryModel("aa", "some model", 3))
             texts = [text for _, text in writer.texts_to_encode(10)]
@@ -142,7 +144,7 @@ def test_an_update_names_the_towns_of_coordinates_and_leaves_what_was_damaged_so
             "INSERT INTO contents (id, digest, size_bytes, format, width, height, taken_at, date_kind, camera, lens,"
             f" latitude, longitude, title, caption) VALUES (2, x'02', 10, {values})"
         )
-        row = (
+        row: tuple[object, ...] = (
             b"\x02",
             10,
             "JPEG",

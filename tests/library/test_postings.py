@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from pixsearch import Library
+from pixsearch.library.precedence import Layer
 from pixsearch.library.records import Description, IndexedFile, Metadata
 from pixsearch.library.schema import POSTINGS
 from pixsearch.storage import FileStamp
@@ -53,7 +54,7 @@ def test_what_lies_beside_one_copy_is_said_by_that_copy_alone(library: Library) 
 
     with library.writing() as writer:
         root, _ = writer.root_of(os.fsencode(ROOT))
-        beside = {"sidecar": Description(keywords=("wedding",))}
+        beside: dict[Layer, Description] = {"sidecar": Description(keywords=("wedding",))}
         writer.store(root, [], [file("b.png", ANNA)._replace(beside=beside)], [])
         writer.forget([os.fsencode(ROOT / "b.png")])
 
@@ -91,7 +92,7 @@ def test_a_forgotten_root_leaves_no_words(library: Library) -> None:
         writer.forget_root(os.fsencode(ROOT))
         writer.drop_unused_contents()
 
-    assert library.contents_saying([(b"", b"\xff")], 10) == []
+    assert library.contents_saying([(b"", b"\xff")], 10).tolist() == []
 
 
 def test_coordinates_say_the_nearest_town_its_region_and_its_country(library: Library) -> None:

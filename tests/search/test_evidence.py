@@ -13,6 +13,7 @@ import pytest
 from pixsearch import Filters, Hit, Library, Query, SearchEngine, Words
 from pixsearch.errors import UsageError
 from pixsearch.library.records import Metadata
+from pixsearch.library.terms import Source
 from pixsearch.search.evidence import ALSO_SAID, BEGINNING, NAMED, NOT_SAID, SHOWN
 from pixsearch.search.hits import Said
 from tests.colour_runtime import ColourRuntime
@@ -111,7 +112,7 @@ def test_what_is_about_the_one_photo_counts_more_than_what_many_share(library: L
     hits = ask(library, "kyoto")
 
     assert names(hits) == ["b.png", "c.png", "kyoto-1.png", "a.png"]
-    sources = ("place", "caption", "file", "folder")
+    sources: tuple[Source, ...] = ("place", "caption", "file", "folder")
     assert [hit.score for hit in hits] == pytest.approx([sigmoid(SHOWN + NAMED[one]) for one in sources], abs=1e-6)
 
 
