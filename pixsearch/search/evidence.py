@@ -64,10 +64,10 @@ BEGINNING = -0.5
 """Added where only the beginning of a word was asked."""
 ALSO_SAID: Mapping[Source, float] = {
     "people": 7.0,
-    "keyword": 5.0,
-    "title": 5.0,
+    "keyword": 7.0,
+    "title": 6.0,
     "caption": 4.0,
-    "place": 4.0,
+    "place": 7.0,
     "writing": 4.0,
     "file": 2.0,
     "folder": 1.5,
