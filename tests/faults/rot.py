@@ -85,7 +85,7 @@ def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
     picture = Picture(photos / "0" / "003.png")
 
     def photos_like(*parts: Words | Picture, **filters: Any) -> Ask:
-        """All of them, each by itself: no figure of a hit is to depend on the others."""
+        """All of them, each by itself: but for the score, no figure of a hit is to depend on the others."""
         query = Query(parts, filters=Filters(**filters), candidates=MOST, duplicates="show")
         return lambda engine: engine.search(query, MOST)
 
@@ -113,19 +113,22 @@ def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
 
 
 def is_part_of(answer: list[dict[str, Any]], whole: list[dict[str, Any]]) -> bool:
-    """Whether an answer says nothing but what another one says too; it may leave out hits, copies and sources."""
+    """Whether an answer says nothing but what another one says too; it may leave out hits, copies, sources and what a
+    photo says, and so have another score."""
     known = {hit["text"] if "text" in hit else hit["path"]: hit for hit in whole}
     return all(
         _is_within(value, known[key][name])
         for hit in answer
         for key in [hit["text"] if "text" in hit else hit["path"]]
         for name, value in hit.items()
-        if name not in ("rank", "similarity_rank")
+        if name not in ("rank", "similarity_rank", "score")
     )
 
 
 def _is_within(value: object, other: object) -> bool:
-    return value == other or (isinstance(value, tuple) and isinstance(other, tuple) and set(value) <= set(other))
+    return value == other or (
+        isinstance(value, tuple) and isinstance(other, tuple) and all(one in other for one in value)
+    )
 
 
 def damage(data: bytes, chance: random.Random) -> bytes:

@@ -1,4 +1,4 @@
-// The page: what the address bar asks for is shown, first by similarity, then by the careful look.
+// The page: what the address bar asks for is shown. What can be seen never moves by itself.
 
 import { ROOT, photo, search, searchByPicture } from "./api.js";
 import { Grid, keyOf } from "./grid.js";
@@ -7,12 +7,14 @@ import { Viewer } from "./viewer.js";
 
 const FIRST = 60;
 const LOOKED_AT = 32;
+const PATIENCE_MS = 300; // before photos are shown in the order of their similarity
 
 const main = document.querySelector("main");
 const MOST = Number(main.dataset.mostHits);
 
 const box = document.getElementById("q");
 const message = document.getElementById("message");
+const better = document.getElementById("better");
 const narrowing = document.getElementById("narrowing");
 const fileInput = document.getElementById("file");
 const grid = new Grid(document.getElementById("results"), document.getElementById("less-likely"), openNumber, loadMore);
@@ -42,23 +44,40 @@ async function run(known) {
     return;
   }
   grid.list.ariaBusy = "true";
+  better.hidden = true;
   performance.mark("asked");
   tell("Looking…");
   try {
-    const first = known ?? (await search(query, { k: FIRST, rerank: false }, signal));
+    const looks = words(query) || query.has("minus");
+    const careful = looks ? search(query, { k: LOOKED_AT }, signal) : undefined;
+    let first = known;
+    let isShown = false;
+    if (!careful || !(await isThereWithin(careful, PATIENCE_MS))) {
+      first ??= await search(query, { k: FIRST, rerank: false }, signal);
+      signal.throwIfAborted();
+      isShown = !careful || !(await isThereWithin(careful, 0));
+      if (isShown) {
+        show(first.hits);
+        measure("first answer");
+      }
+    }
+    const answer = careful ? await careful : first;
     signal.throwIfAborted();
-    show(first.hits);
-    measure("first answer");
-    const full = words(query) || query.has("minus") ? await search(query, { k: LOOKED_AT }, signal) : undefined;
-    signal.throwIfAborted();
-    const hits = full ? merged(full.hits, first.hits) : first.hits;
-    show(hits);
-    tellFound(hits, first.damaged);
-    tellUnknown(first.unknown_words);
-    tellNear(first.near);
+    const hits = careful && first ? merged(answer.hits, first.hits) : answer.hits;
+    const tellAll = () => {
+      tellFound(hits, answer.damaged);
+      tellUnknown(answer.unknown_words);
+      tellNear(answer.near);
+    };
+    if (isShown && careful) showBelow(hits, tellAll);
+    else {
+      show(hits);
+      tellAll();
+    }
     measure("full answer");
     grid.list.ariaBusy = "false";
-    more = first.hits.length >= FIRST ? { query, signal } : undefined;
+    const shown = first ?? answer;
+    more = shown.hits.length >= (first ? FIRST : LOOKED_AT) ? { query, signal } : undefined;
     openFromHash();
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -66,6 +85,34 @@ async function run(known) {
     grid.list.ariaBusy = "false";
     tell(error.message, true);
   }
+}
+
+/** Whether a request is answered, or has failed, within so many milliseconds. */
+async function isThereWithin(request, milliseconds) {
+  const late = Symbol("late");
+  const waited = new Promise((resolve) => setTimeout(resolve, milliseconds, late));
+  return (await Promise.race([request.catch(() => undefined), waited])) !== late;
+}
+
+/** Let a better order apply to what is not in sight; a button shows all of it. */
+function showBelow(hits, tellAll) {
+  const seen = grid.hits.slice(0, grid.countToEndOfSight());
+  const known = new Set(seen.map(keyOf));
+  if (seen.every((hit, number) => hits[number] && keyOf(hit) === keyOf(hits[number]))) {
+    show(hits, seen.length);
+    tellAll();
+    return;
+  }
+  show([...seen, ...hits.filter((hit) => !known.has(keyOf(hit)))], seen.length);
+  tell("These photos were found first.");
+  better.hidden = false;
+  better.onclick = () => {
+    better.hidden = true;
+    scrollTo({ top: 0, behavior: "instant" });
+    show(hits);
+    tellAll();
+    grid.focus(0);
+  };
 }
 
 /** The re-ranked photos, then those that were not looked at closely. */
@@ -81,7 +128,7 @@ async function loadMore() {
   try {
     const all = await search(query, { k: MOST, rerank: false }, signal);
     signal.throwIfAborted();
-    show(merged(grid.hits, all.hits));
+    show(merged(grid.hits, all.hits), grid.steady);
   } catch (error) {
     if (error.name !== "AbortError") tell(error.message, true);
   }
@@ -111,8 +158,8 @@ function measure(name) {
 
 // Showing
 
-function show(hits) {
-  grid.show(hits);
+function show(hits, steady = 0) {
+  grid.show(hits, steady);
   suggest("cameras", hits.map((hit) => hit.camera));
   suggest("keywords", hits.flatMap((hit) => hit.keywords));
 }

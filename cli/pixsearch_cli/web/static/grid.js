@@ -19,6 +19,7 @@ export class Grid {
     this.open = open;
     this.nearEnd = nearEnd;
     this.hits = [];
+    this.steady = 0;
     this.places = [];
     this.tiles = new Map();
     this.current = 0;
@@ -31,13 +32,21 @@ export class Grid {
     });
   }
 
-  /** Show these hits; photos that were there already move to their new places. */
-  show(hits) {
+  /** Show these hits; the first `steady` of them stay where they are. */
+  show(hits, steady = 0) {
+    this.steady = steady;
     const focused = this.list.contains(document.activeElement) ? this.hits[this.current] : undefined;
     this.hits = hits;
     this.keys = hits.map(keyOf);
     this.current = Math.max(0, focused ? hits.findIndex((hit) => hit.path === focused.path) : 0);
     this.#layOut();
+  }
+
+  /** How many photos stand above the lower edge of the window, each row as a whole. */
+  countToEndOfSight() {
+    const edge = innerHeight - this.list.getBoundingClientRect().top;
+    const last = this.places.findLast((place) => place.y < edge);
+    return last ? this.places.findLastIndex((place) => place.y === last.y) + 1 : 0;
   }
 
   focus(number) {
@@ -77,12 +86,12 @@ export class Grid {
       row = [];
       shapes = 0;
     };
-    const lessLikely = this.hits.findIndex((hit) => hit.likely === false);
+    const lessLikely = this.hits.findIndex((hit, number) => number >= this.steady && hit.likely === false);
     this.heading.hidden = lessLikely < 0;
     const rowHeight = () => Math.min(wanted, (width - GAP * (row.length - 1)) / shapes);
     this.hits.forEach((hit, number) => {
+      if (row.length && (number === this.steady || number === lessLikely)) closeRow(rowHeight());
       if (number === lessLikely) {
-        if (row.length) closeRow(rowHeight());
         this.heading.style.transform = `translateY(${y}px)`;
         y += HEADING;
       }
@@ -147,6 +156,10 @@ export class Grid {
     badge.hidden = !others;
     badge.textContent = `+${others}`;
     badge.title = `${others} more that look the same`;
+    const bar = tile.querySelector(".bar");
+    bar.hidden = hit.score == null;
+    bar.style.width = `${100 * hit.score}%`;
+    bar.classList.toggle("strong", hit.certainty === "strong");
   }
 
   #makeTile(hit) {
@@ -167,7 +180,9 @@ export class Grid {
     image.src = thumbnailAddress(hit.id);
     const badge = document.createElement("span");
     badge.className = "badge";
-    button.append(image, badge);
+    const bar = document.createElement("span");
+    bar.className = "bar";
+    button.append(image, badge, bar);
     tile.append(button);
     return tile;
   }
@@ -208,9 +223,8 @@ export function keyOf(hit) {
 export function spoken(hit) {
   const name = hit.title || hit.caption || hit.path.split("/").pop();
   const others = hit.copies.length + hit.similar.length;
-  const match = hit.score === null ? "" : `, ${hit.certainty}, ${percent(hit.score)}`;
-  const likely = hit.likely === false ? ", less likely" : "";
-  return `${name}${match}${likely}${others ? `, and ${others} more that look the same` : ""}`;
+  const match = hit.certainty ? `, ${hit.certainty} match` : "";
+  return `${name}${match}${others ? `, and ${others} more that look the same` : ""}`;
 }
 
 export function percent(probability) {
