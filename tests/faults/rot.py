@@ -113,8 +113,8 @@ def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
 
 
 def is_part_of(answer: list[dict[str, Any]], whole: list[dict[str, Any]]) -> bool:
-    """Whether an answer says nothing but what another one says too; it may leave out hits, copies, sources and what a
-    photo says, and so have another score."""
+    """Whether an answer says nothing but what another one says too; it may leave out hits, copies, sources and
+    metadata, and so have another score."""
     known = {hit["text"] if "text" in hit else hit["path"]: hit for hit in whole}
     return all(
         _is_within(value, known[key][name])
@@ -126,6 +126,8 @@ def is_part_of(answer: list[dict[str, Any]], whole: list[dict[str, Any]]) -> boo
 
 
 def _is_within(value: object, other: object) -> bool:
+    if isinstance(value, dict) and isinstance(other, dict):
+        return all(one in (None, (), other[name]) for name, one in value.items())
     return value == other or (
         isinstance(value, tuple) and isinstance(other, tuple) and all(one in other for one in value)
     )
