@@ -23,6 +23,8 @@ STOP_WORDS = frozenset(_STOP_WORDS.split())
 _STARS = re.compile(r"(?<!\w)([1-5]|one|two|three|four|five)[ -]stars?(?!\w)", re.IGNORECASE)
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 _WORD = re.compile(r"[^\s,;:!?()\[\]{}\"“”„«»/\\|_+*=<>~-]+")
+_MOST_PIECES = 32
+"""Each is a look into the index."""
 _SHORTEST_BEGINNING = 3
 _SHORTEST_NUMBER = 3
 
@@ -54,14 +56,14 @@ class Piece:
 
 
 def pieces_of(text: str, today: date) -> list[Piece]:
-    """Return the pieces of a query in their order, but for stop words."""
+    """Return the pieces of a query in their order, but for stop words; the first ones of a query of many."""
     phrases = sorted(_phrases(text, today), key=lambda piece: piece.start)
     pieces, at = [], 0
     for phrase in phrases:
         if phrase.start >= at:
             pieces += [*_words(text, at, phrase.start), phrase]
             at = phrase.end
-    return [*pieces, *_words(text, at, len(text))]
+    return [*pieces, *_words(text, at, len(text))][:_MOST_PIECES]
 
 
 def text_without(text: str, pieces: Sequence[Piece]) -> str:
