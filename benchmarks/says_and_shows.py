@@ -48,6 +48,9 @@ _PEOPLE = [
     "Nikhil Rao",
     "Olga Petrenko",
     "Rose Delacroix",
+    "Betty White",
+    "Al Green",
+    "Neil Young",
 ]
 _TOWNS = {
     "Kyoto": (35.0211, 135.7538),
@@ -57,7 +60,8 @@ _TOWNS = {
     "Salzburg": (47.7994, 13.0440),
     "Marrakesh": (31.6342, -7.9999),
     "Dubrovnik": (42.6481, 18.0922),
-    "Queenstown": (-45.0302, 168.6627),
+    "Long Beach": (33.7701, -118.1937),
+    "Salt Lake City": (40.7608, -111.8911),
     "Hanoi": (21.0245, 105.8412),
     "New York": (40.7128, -74.0060),
     "Paris": (48.8534, 2.3488),

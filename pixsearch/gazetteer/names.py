@@ -6,18 +6,12 @@ import re
 
 from pixsearch.unicode_forms import unaccented
 
-_PLAIN = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th"}  # \u0131: i, no dot
-_LETTERS = re.compile(f"[{''.join(_PLAIN)}]")
 _LEFT_OUT = re.compile("['`.\u2018\u2019\u02bb\u02bc]")  # and the apostrophes of print and of transliterations
 _BLANKS = re.compile("[ ,_\u00a0\u2010\u2011\u2013-]+")  # and the hyphens and the dash of print
 
 
 def name_key(name: str) -> str:
     """Return a name for comparisons: without case, accents, apostrophes and full stops, and with blanks for hyphens and
-    commas.
-
-    Letters that Unicode does not take for accented ones are written as on keyboards that lack them: Tromsø and Tromso
-    are one, and so are Łódź and Lodz. Of many names at once, tabs and line ends between them stay.
+    commas. Of many names at once, tabs and line ends between them stay.
     """
-    plain = _LETTERS.sub(lambda letter: _PLAIN[letter[0]], unaccented(name))
-    return _BLANKS.sub(" ", _LEFT_OUT.sub("", plain)).strip()
+    return _BLANKS.sub(" ", _LEFT_OUT.sub("", unaccented(name))).strip()

@@ -287,7 +287,7 @@ class Library:
 
     def contents_saying(self, ranges: Sequence[TermRange], most: int) -> NDArray[np.int64]:
         """The ids, ascending, of the contents of which a photo has a term in one of these ranges
-        (`pixsearch.library.terms`), of `most` photos at most of each."""
+        (`pixsearch.library.terms`), `most` at most of each."""
         from pixsearch.library.postings import contents_with
 
         with self._database.reading() as connection:

@@ -17,6 +17,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from itertools import islice
 from typing import Literal, TypeAlias
 
 from pixsearch.library.paths import below
@@ -31,7 +32,7 @@ Source: TypeAlias = Literal[
 LONGEST = 64
 """Characters of a term; of a longer word these count."""
 MOST_TERMS = 2000
-"""Of one photo: enough for pages of text."""
+"""Of one photo, those of its people first and of the text in it last: enough for pages of text."""
 
 _UNSPACED = (
     "\u0e00-\u0eff"  # Thai, Lao
@@ -41,7 +42,8 @@ _UNSPACED = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
     "々〆〇"
 )
-_UNSPACED_SUFFIX = 8
+UNSPACED = 8
+"""Characters of a term of a script without blanks."""
 _RUN = re.compile(rf"[{_UNSPACED}]+|[^\s{_UNSPACED}]+")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _ASCII = re.compile(r"[a-z0-9]+")
@@ -60,10 +62,10 @@ def words_of(text: str) -> list[str]:
 
 def terms_of(text: str) -> Iterator[str]:
     """Yield all terms of a text; some may come twice."""
-    for cut in {text, _CAMEL.sub(" ", text)}:
+    for cut in dict.fromkeys((text, _CAMEL.sub(" ", text))):
         for word in words_of(cut):
             if is_unspaced(word):
-                yield from (word[start : start + _UNSPACED_SUFFIX] for start in range(len(word)))
+                yield from (word[start : start + UNSPACED] for start in range(len(word)))
                 continue
             yield word
             for part in _PART.findall(word):
@@ -91,33 +93,31 @@ def texts_of(path: bytes, root: bytes, metadata: Metadata) -> Mapping[Source, Se
     """Return what a photo says, by what says it. Of its folders those below the root count."""
     *folders, file = os.fsdecode(path.removeprefix(below(root))).split("/")
     stem = file.rpartition(".")[0] or file
-    texts: dict[Source, Sequence[str | None]] = {
+    texts: dict[Source, Sequence[str | None]] = {  # what matters most in front: see MOST_TERMS
         "people": metadata.people,
         "keyword": metadata.keywords,
-        "title": [metadata.title],
-        "caption": [metadata.caption],
-        "place": [metadata.location, metadata.place],
-        "writing": metadata.writing or (),
         "file": [stem],
         "folder": folders,
+        "title": [metadata.title],
+        "place": [metadata.location, metadata.place],
         "camera": [metadata.camera],
+        "caption": [metadata.caption],
+        "writing": metadata.writing or (),
     }
     return {source: [value for value in values if value] for source, values in texts.items()}
 
 
 def terms_of_photo(path: bytes, root: bytes, metadata: Metadata) -> set[str]:
     """Return the terms by which a photo is found."""
-    terms = set[str]()
+    terms = dict[str, None]()
     if metadata.taken_at is not None:
-        terms.update(date_terms(metadata.taken_at))
+        terms.update(dict.fromkeys(date_terms(metadata.taken_at)))
     if metadata.rating is not None and metadata.rating > 0:
-        terms.add(rating_term(metadata.rating))
+        terms[rating_term(metadata.rating)] = None
     for values in texts_of(path, root, metadata).values():
         for text in values:
-            terms.update(terms_of(text))
-            if len(terms) > MOST_TERMS:
-                return set(sorted(terms)[:MOST_TERMS])
-    return terms
+            terms.update(dict.fromkeys(terms_of(text)))
+    return set(islice(terms, MOST_TERMS))
 
 
 def _is_of_a_word(one: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -21,18 +22,25 @@ _MONTH = (
 _SEASON = r"(?P<{}>spring|summer|autumn|fall|winter)"
 _DAY = r"(?P<{}>[0-3]?\d)(?:st|nd|rd|th)?"
 _DATE = re.compile(
-    r"(?<![\w-])(?:"
+    r"(?<![\w./-])(?:"
     + "|".join(
         (
+            r"(?:(?:between|from)\s{1,3})?"
+            + _YEAR.format("first_year")
+            + r"\s{0,3}(?:-|\u2013|to|and)\s{0,3}"
+            + _YEAR.format("last_year")
+            + r"(?![\w-])",
+            r"(?P<number>[0-3]?\d)(?P<mark>[./])(?P<other_number>[0-3]?\d)(?P=mark)" + _YEAR.format("numbers_year"),
+            _YEAR.format("slash_year") + r"/(?P<slash_month>[01]\d)(?:/(?P<slash_day>[0-3]\d))?(?![\d/])",
             _YEAR.format("iso_year") + r"-(?P<iso_month>[01]\d)(?:-(?P<iso_day>[0-3]\d))?(?![\d-])",
-            r"(?:" + _DAY.format("day") + r"\s+(?:of\s+)?)?" + _MONTH.format("month") + r",?\s+"
-            r"(?:" + _DAY.format("day_behind") + r"(?:,\s*|\s+))?" + _YEAR.format("year"),
-            _SEASON.format("season") + r"\s+(?:of\s+)?" + _YEAR.format("season_year"),
-            r"(?P<which>last|this)\s+(?:(?P<unit>year|month|week)|"
+            r"(?:" + _DAY.format("day") + r"\s{1,3}(?:of\s{1,3})?)?" + _MONTH.format("month") + r",?\s{1,3}"
+            r"(?:" + _DAY.format("day_behind") + r"(?:,\s*|\s{1,3}))?" + _YEAR.format("year"),
+            _SEASON.format("season") + r"\s{1,3}(?:of\s{1,3})?" + _YEAR.format("season_year"),
+            r"(?P<which>last|this)\s{1,3}(?:(?P<unit>year|month|week)|"
             + _SEASON.format("which_season")
             + "|"
             + _MONTH.format("which_month")
-            + r")\b",
+            + r")\b(?!\s{1,3}of\b)",
             r"(?P<day_name>today|yesterday)\b",
             _YEAR.format("only_year") + r"(?![\w-])",
         )
@@ -50,44 +58,71 @@ class DatePhrase(NamedTuple):
     first: date
     behind: date
     """The day after the last."""
+    is_relative: bool = False
+    """Whether it is told from today on, as "last summer" is."""
+    others: tuple[tuple[date, date], ...] = ()
+    """What it may be as well: 5/3/2021 is in March or in May."""
 
     @property
     def is_year(self) -> bool:
-        """Whether it is a whole year, which may be a number of something else."""
-        return (self.first.month, self.first.day) == (1, 1) == (self.behind.month, self.behind.day)
+        """Whether it is one whole year, which may be the number of something else."""
+        return (self.first, self.behind) == _year(self.first.year)
 
     def terms(self) -> list[str]:
         """Return the terms of which each of its photos has one."""
-        years, months, days = [], [], []
-        day = self.first
-        while day < self.behind:
-            year, month, whole = date_terms(day)
-            if (day.month, day.day) == (1, 1) and _next_year(day) <= self.behind:
-                years.append(year)
-                day = _next_year(day)
-            elif day.day == 1 and _months_later(day, 1) <= self.behind:
-                months.append(month)
-                day = _months_later(day, 1)
-            else:
-                days.append(whole)
-                day += timedelta(days=1)
-        return [*years, *months, *days]
+        return [term for first, behind in ((self.first, self.behind), *self.others) for term in _terms(first, behind)]
 
 
 def find_dates(text: str, today: date) -> Iterator[DatePhrase]:
-    """Yield the dates in a text, in their order. What is no day of the calendar is none."""
+    """Yield the dates in a text, in their order. Days that the calendar does not have are left out."""
     for found in _DATE.finditer(text):
+        parts = found.groupdict()
         try:
-            first, behind = _range(found.groupdict(), today)
+            first, *others = _numbers(parts) if parts["numbers_year"] else [_range(parts, today)]
         except ValueError:
             continue
-        yield DatePhrase(found.start(), found.end(), first, behind)
+        is_relative = bool(parts["which"] or parts["day_name"])
+        yield DatePhrase(found.start(), found.end(), *first, is_relative, tuple(others))
+
+
+def _terms(first: date, behind: date) -> Iterator[str]:
+    day = first
+    while day < behind:
+        year, month, whole = date_terms(day)
+        if (day.month, day.day) == (1, 1) and _next_year(day) <= behind:
+            yield year
+            day = _next_year(day)
+        elif day.day == 1 and _months_later(day, 1) <= behind:
+            yield month
+            day = _months_later(day, 1)
+        else:
+            yield whole
+            day += timedelta(days=1)
+
+
+def _numbers(found: dict[str, str | None]) -> list[tuple[date, date]]:
+    """Return the days that 5/3/2021 may be; 5.3.2021 is in March. Raises ValueError where there is none."""
+    first, other, year = (int(found[name] or 0) for name in ("number", "other_number", "numbers_year"))
+    days = []
+    for day, month in {(first, other), (other, first) if found["mark"] == "/" else (first, other)}:
+        with suppress(ValueError):
+            days.append((date(year, month, day), date(year, month, day) + timedelta(days=1)))
+    if not days:
+        raise ValueError("this is not a day of the calendar")
+    return sorted(days)
 
 
 def _range(found: dict[str, str | None], today: date) -> tuple[date, date]:
-    """Raises ValueError for a day that there is not."""
+    """Raises ValueError for a day that the calendar does not have."""
     if found["only_year"]:
-        return _year(int(found["only_year"]))
+        if (year := int(found["only_year"])) > today.year:
+            raise ValueError("no photo was taken then")
+        return _year(year)
+    if found["first_year"] and found["last_year"]:
+        first, last = sorted((int(found["first_year"]), int(found["last_year"])))
+        return date(first, 1, 1), date(last + 1, 1, 1)
+    if found["slash_year"]:
+        return _day_or_month(int(found["slash_year"]), int(found["slash_month"] or 0), found["slash_day"])
     if found["iso_year"]:
         return _day_or_month(int(found["iso_year"]), int(found["iso_month"] or 0), found["iso_day"])
     if found["year"] and found["month"]:

@@ -15,7 +15,16 @@ from pixsearch.library.records import Candidate, StoredPicture
 from pixsearch.model.late_scores import ReadText
 from pixsearch.pictures import open_picture
 from pixsearch.search.cascade import CascadeScores, ordered_by_late, rerank_pictures, rerank_texts
-from pixsearch.search.evidence import Evidence, LogOdds, Understood, gathered, log_odds, probability, saying, understood
+from pixsearch.search.evidence import (
+    Evidence,
+    LogOdds,
+    Understood,
+    find_saying,
+    gather,
+    log_odds,
+    probability,
+    understand,
+)
 from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.first_stage import Found, first_stage
 from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit, hits_of
@@ -38,7 +47,10 @@ class _Judged:
     log_odds: LogOdds | None  # [items], of the score
 
     def probability_of(self, index: int) -> float | None:
-        return None if self.shows is None or self.main is None else float(self.shows[self.main, index])
+        """There is none where nothing is asked of the pixels."""
+        if self.shows is None or self.main is None or self.evidence.names_only[self.main, 0]:
+            return None
+        return float(self.shows[self.main, index])
 
     def score_of(self, index: int) -> float | None:
         """Of a query that is nothing but words that are not looked for there is none."""
@@ -101,8 +113,8 @@ class SearchEngine:
             count = ordered_by_late(query.candidates)
             while count < last:
                 count *= 2
-        vector = self._embedding(query, texts)
-        found = first_stage(self._library, self._runtime, vector, query, count, saying(wanted))
+        vector, weights = self._embedding(query, texts), [words.weight for words in query.words]
+        found = first_stage(self._library, self._runtime, vector, query, count, find_saying(wanted, weights))
         judged = None
         if query.words and query.rerank is not False:
             found, judged = self._judged(found, query, wanted, texts)
@@ -128,6 +140,7 @@ class SearchEngine:
                 probability=None if judged is None else judged.probability_of(index),
                 score=None if judged is None else judged.score_of(index),
                 says=() if judged is None else judged.evidence.said[index],
+                says_by_photo={} if judged is None else judged.evidence.by_photo[index],
                 similar=tuple(path for candidate in one.similar for path in candidate.paths),
             )
         return hits[query.offset : last]
@@ -219,7 +232,7 @@ class SearchEngine:
         if query.evidence == "shows" or query.rerank is False:
             return [Understood(words.text) for words in query.words]
         taught, today = self._runtime.words_taught, date.today()
-        return [understood(words.text, self._library, taught, today) for words in query.words]
+        return [understand(words.text, self._library, taught, today) for words in query.words]
 
     def _judged(
         self, found: list[Found], query: Query, wanted: Sequence[Understood], texts: Sequence[ReadText]
@@ -228,8 +241,8 @@ class SearchEngine:
         found, grids = self._with_grids(found)
         if not found:
             return [], None
-        evidence = gathered(found, wanted, list(self._library.roots()))
         weights = [words.weight for words in query.words]
+        evidence = gather(found, wanted, weights, list(self._library.roots()))
         main = None if query.main_words is None else query.words.index(query.main_words)
 
         def prefer(late: Floats) -> LogOdds:
@@ -321,7 +334,7 @@ def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]
         by_score = judged.log_odds.round(4)  # the last digits depend on how many pairs go through the network together
         order.sort(key=lambda index: -by_score[index])
     else:
-        added = judged.evidence.added_in_all(judged.weights).round(4)
+        added = judged.evidence.added_to_all(judged.weights).round(4)
         order.sort(key=lambda index: (not judged.is_likely(index), -added[index]))
     return order
 

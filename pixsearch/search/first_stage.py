@@ -67,9 +67,11 @@ def _nearest_of_groups(library: Library, vector: Floats, query: Query, count: in
 
 def _without_last(found: list[Found], count: int, kept: set[int]) -> list[Found]:
     """Leave out the farthest pictures, so many, of those that are not to be kept."""
-    dropped = [one for one in reversed(found) if one.candidate.content_id not in kept][: max(count, 0)]
-    ids = {one.candidate.content_id for one in dropped}
-    return [one for one in found if one.candidate.content_id not in ids]
+    others = [
+        one for one in reversed(found) if kept.isdisjoint(each.content_id for each in (one.candidate, *one.similar))
+    ]
+    dropped = {one.candidate.content_id for one in others[: max(count, 0)]}
+    return [one for one in found if one.candidate.content_id not in dropped]
 
 
 def _folded(library: Library, runtime: Runtime, found: list[Found]) -> list[Found]:

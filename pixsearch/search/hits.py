@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from pixsearch.errors import PictureError
@@ -51,12 +53,14 @@ class Hit:
     """ITM logit of the words and the picture; None where the joint stream did not read the pair."""
     probability: float | None
     """That a person would say that the photo shows what was asked of the pixels: by the match, or by the score of late
-    interaction where there is no match; None where the model has no calibration, or the second stage was left out."""
+    interaction where there is no match; None where the model has no calibration, the second stage was left out, or
+    nothing but names was asked for."""
     score: float | None
     """The probability that the photo is what was asked, by what it shows and what it says; None likewise, but for what
     it says alone."""
     says: tuple[Said, ...]
-    """The words of the query that its metadata, its name or its folders say."""
+    """The words of the query that its metadata, its name or its folders say, or those of a copy or a near-duplicate
+    that is folded into it."""
     metadata: Metadata
     copies: tuple[FilePath, ...]
     """Further photos with the very same content."""
@@ -121,6 +125,7 @@ def hits_of(
     probability: float | None = None,
     score: float | None = None,
     says: tuple[Said, ...] = (),
+    says_by_photo: Mapping[FilePath, tuple[Said, ...]] = MappingProxyType({}),
     similar: tuple[FilePath, ...] = (),
 ) -> list[Hit]:
     """Return a picture as hits from a rank on: one with its copies, or each of its photos `apart`."""
@@ -136,7 +141,7 @@ def hits_of(
             match=match,
             probability=probability,
             score=score,
-            says=says,
+            says=says_by_photo.get(one.paths[0], ()) if apart else says,
             metadata=one.metadata,
             copies=copies,
             similar=similar,

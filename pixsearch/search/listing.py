@@ -11,7 +11,7 @@ import numpy as np
 from pixsearch.errors import UsageError
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate, Metadata
-from pixsearch.search.evidence import gathered, probability, understood
+from pixsearch.search.evidence import gather, probability, understand
 from pixsearch.search.first_stage import Found
 from pixsearch.search.hits import Hit, hits_of
 from pixsearch.search.query import Query, Sort
@@ -53,7 +53,7 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
         raise UsageError("photos say words alone", "Leave --says out, or ask by words alone")
     if query.rerank:
         raise UsageError("what photos say is not re-ranked", "Leave out --says or --rerank")
-    parts = [understood(words.text, library, None, date.today(), says_only=True) for words in query.words]
+    parts = [understand(words.text, library, None, date.today(), says_only=True) for words in query.words]
     looked_for = [part for part, words in zip(parts, query.words, strict=True) if words.weight > 0]
     if not all(part.wanted for part in looked_for):
         raise UsageError("the query has no word that a photo could say", "Ask for a name, a place, a date or a keyword")
@@ -61,8 +61,9 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
     ids -= {id_ for part in parts if part not in looked_for and part.wanted for id_ in part.ids_that_say_all()}
     in_order = [id_ for id_ in library.by_date(query.filters, newest_first=query.sort != "oldest") if id_ in ids]
     found = [Found(one, 0.0) for one in library.candidates(in_order[:_LOOKED_THROUGH], query.filters)]
-    evidence = gathered(found, looked_for, list(library.roots()))
-    figures = evidence.log_odds(np.zeros_like(evidence.added), [1.0] * len(looked_for))
+    weights = [1.0] * len(looked_for)
+    evidence = gather(found, looked_for, weights, list(library.roots()))
+    figures = evidence.log_odds(np.zeros_like(evidence.added), weights)
     pieces = {one.piece.text for part in looked_for for one in part.wanted}
     order = [index for index, said in enumerate(evidence.said) if pieces <= {one.word for one in said}]
     if query.sort == "relevance":
@@ -71,8 +72,9 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
     for index in order:
         score = probability(float(figures[index]))
         if score >= (query.threshold or 0):
-            apart, said = query.duplicates == "show", evidence.said[index]
-            hits += hits_of(found[index].candidate, len(hits) + 1, apart=apart, score=score, says=said)
+            one, apart, said = found[index].candidate, query.duplicates == "show", evidence.said[index]
+            by_photo = evidence.by_photo[index]
+            hits += hits_of(one, len(hits) + 1, apart=apart, score=score, says=said, says_by_photo=by_photo)
         if len(hits) >= query.offset + k:
             break
     return hits[query.offset : query.offset + k]

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal, TypeAlias
 
 from pixsearch.library.terms import is_unspaced, rating_term, words_of
+from pixsearch.picture_files import is_named_like_a_picture
 from pixsearch.search.dates_in_words import find_dates
 
 _STOP_WORDS = """
@@ -23,10 +25,20 @@ STOP_WORDS = frozenset(_STOP_WORDS.split())
 _STARS = re.compile(r"(?<!\w)([1-5]|one|two|three|four|five)[ -]stars?(?!\w)", re.IGNORECASE)
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 _WORD = re.compile(r"[^\s,;:!?()\[\]{}\"“”„«»/\\|_+*=<>~-]+")
+_MARKS = " \t\n,;:.!?-/|"
 _MOST_PIECES = 32
 """Each is a look into the index."""
 _SHORTEST_BEGINNING = 3
+_SHORTEST_BEGINNING_BEYOND_LATIN = 2
 _SHORTEST_NUMBER = 3
+_SHORTEST_NUMBER_TO_BEGIN = 6
+"""As in 201903 for 20190304."""
+_LONGEST = 1000
+"""Characters of a query that are looked at."""
+_LEADING = "a an and at by during for from in of on or photo photos picture pictures the to with"
+_LEADING_TO_A_NAME = frozenset(_LEADING.split())
+
+Kind: TypeAlias = Literal["word", "number", "date", "rating"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,71 +49,91 @@ class Piece:
     start: int
     end: int
     """Where it stands in the query."""
-    words: tuple[str, ...]
-    """As terms; none of a phrase."""
+    kind: Kind
     terms: tuple[str, ...]
     """A photo that has one of these says it."""
-    is_phrase: bool = False
     is_certain: bool = False
     """Whether it can be nothing else, also where no photo says it: "March 2021", but not "2021"."""
 
     @property
-    def is_number(self) -> bool:
-        return any(len(word) >= _SHORTEST_NUMBER and word.isdecimal() for word in self.words)
-
-    @property
     def finds_beginnings(self) -> bool:
         """Whether words that begin so are found too; short ones would begin too many."""
-        return all(is_unspaced(word) or len(word) >= _SHORTEST_BEGINNING for word in self.words)
+        [word, *_] = self.terms
+        if self.kind == "number":
+            return len(word) >= _SHORTEST_NUMBER_TO_BEGIN
+        least = _SHORTEST_BEGINNING if word.isascii() else _SHORTEST_BEGINNING_BEYOND_LATIN
+        return self.kind == "word" and (is_unspaced(word) or len(word) >= least)
+
+    @property
+    def is_short_number(self) -> bool:
+        """Whether it is more likely to count something than to name it."""
+        return self.kind == "number" and len(self.terms[0]) < _SHORTEST_NUMBER
 
 
 def pieces_of(text: str, today: date) -> list[Piece]:
-    """Return the pieces of a query in their order, but for stop words; the first ones of a query of many."""
+    """Return the pieces of a query in their order, each once, but for stop words; the first ones of a query of many."""
+    text = text[:_LONGEST]
     phrases = sorted(_phrases(text, today), key=lambda piece: piece.start)
     pieces, at = [], 0
     for phrase in phrases:
         if phrase.start >= at:
             pieces += [*_words(text, at, phrase.start), phrase]
             at = phrase.end
-    return [*pieces, *_words(text, at, len(text))][:_MOST_PIECES]
+    pieces += _words(text, at, len(text))
+    return list({piece.terms: piece for piece in reversed(pieces)}.values())[::-1][:_MOST_PIECES]
 
 
 def text_without(text: str, pieces: Sequence[Piece]) -> str:
-    """Return a text without some of its pieces, the stop words before them, and those that would begin or end it: of
-    "Anna on the beach in 2019" the beach, if Anna and 2019 are taken out. Empty where nothing else is left."""
-    kept: list[str] = []
-    taken = sorted((piece.start, piece.end) for piece in pieces)
-    at = 0
-    for start, end in taken:
-        kept += _WORD.findall(text[at:start])
-        while kept and _is_stop_word(kept[-1]):
-            kept.pop()
-        at = end
-    kept += [word for word in _WORD.findall(text[at:]) if word.strip("'\u2019").lower() != "s"]
-    while kept and _is_stop_word(kept[0]):
-        kept.pop(0)
-    return " ".join(kept) if any(words_of(word) for word in kept) else ""
+    """Return a text without some of its pieces, and the words before them that only lead to them: of "Anna on the beach
+    in 2019" the beach, if Anna and 2019 are taken out. Empty where no other word is left."""
+    kept, at = "", 0
+    for start, end in sorted((piece.start, piece.end) for piece in pieces):
+        kept = _without_last_words(kept + text[at:start])
+        at = max(at, end)
+    rest = _without_first_words(kept + text[at:])
+    return rest if any(word not in STOP_WORDS for word in words_of(rest)) else ""
+
+
+def _without_last_words(text: str) -> str:
+    """Leave out the words at the end that lead to a name, and the marks around them."""
+    while (words := text.rstrip(_MARKS).rsplit(maxsplit=1)) and words[-1].lower() in _LEADING_TO_A_NAME:
+        text = words[0] if len(words) > 1 else ""
+    return f"{text.rstrip(_MARKS)} " if text.strip(_MARKS) else ""
+
+
+def _without_first_words(text: str) -> str:
+    while (words := text.lstrip(_MARKS).split(maxsplit=1)) and words[0].lower() in _LEADING_TO_A_NAME:
+        text = words[1] if len(words) > 1 else ""
+    return text.strip(_MARKS)
 
 
 def _phrases(text: str, today: date) -> Iterator[Piece]:
     for found in find_dates(text, today):
-        # A year may also be written in the name of a file or a folder.
-        words = (text[found.start : found.end],) if found.end - found.start == 4 else ()
-        terms = (*found.terms(), *words)
-        is_certain = not found.is_year
-        yield Piece(text[found.start : found.end], found.start, found.end, words, terms, True, is_certain)
+        phrase = text[found.start : found.end]
+        around = (*words_of(text[: found.start]), "|", *words_of(text[found.end :]))
+        if found.is_relative and not _stands_at_an_end(around):
+            continue  # in the last week of school
+        # A year may also be the name of a folder.
+        terms = (*found.terms(), phrase) if found.is_year else tuple(found.terms())
+        yield Piece(phrase, found.start, found.end, "date", terms, is_certain=not found.is_year)
     for stars in _STARS.finditer(text):
         least = _NUMBERS.get(stars[1].lower()) or int(stars[1])
         terms = tuple(rating_term(number) for number in range(least, 6))
-        yield Piece(stars[0], *stars.span(), (), terms, is_phrase=True)
+        yield Piece(stars[0], *stars.span(), "rating", terms)
+
+
+def _stands_at_an_end(around: Sequence[str]) -> bool:
+    """Whether nothing but stop words stands before or behind the "|"."""
+    at = around.index("|")
+    return all(word in STOP_WORDS for word in around[:at]) or all(word in STOP_WORDS for word in around[at + 1 :])
 
 
 def _words(text: str, start: int, end: int) -> Iterator[Piece]:
     for found in _WORD.finditer(text, start, end):
-        words = tuple(word for word in words_of(found[0]) if word not in STOP_WORDS)
+        typed = found[0]
+        if is_named_like_a_picture(typed.encode(errors="replace")):
+            typed = typed.rpartition(".")[0]
+        words = tuple(word for word in words_of(typed) if word not in STOP_WORDS)
         for word in words:  # several where scripts meet
-            yield Piece(found[0] if len(words) == 1 else word, *found.span(), (word,), (word,))
-
-
-def _is_stop_word(word: str) -> bool:
-    return all(one in STOP_WORDS for one in words_of(word))
+            kind: Kind = "number" if word.isdecimal() else "word"
+            yield Piece(found[0] if len(words) == 1 else word, *found.span(), kind, (word,))

@@ -13,8 +13,6 @@ import pytest
 from pixsearch import Filters, Hit, Library, Query, SearchEngine, Words
 from pixsearch.errors import UsageError
 from pixsearch.library.records import Metadata
-from pixsearch.library.terms import Source
-from pixsearch.search.evidence import ALSO_SAID, BEGINNING, NAMED, NOT_SAID, SHOWN
 from pixsearch.search.hits import Said
 from tests.colour_runtime import ColourRuntime
 from tests.library.said import store
@@ -24,6 +22,11 @@ DARK = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 NOTHING = Metadata("PNG", 8, 8)
 ANNA = replace(NOTHING, people=("Anna Lindqvist",))
 TAUGHT = {"red": 100, "green": 100, "blue": 100, "rose": 100, "beach": 100, "in": 9}
+
+
+SHOWN, NOT_SAID, BEGINNING = 4.0, -6.0, -0.5
+NAMED = {"place": 0.0, "caption": -0.2, "file": -0.3, "folder": -0.5}
+ALSO_SAID = {"keyword": 7.0, "folder": 1.5}
 
 
 def engine(library: Library) -> SearchEngine:
@@ -112,7 +115,7 @@ def test_what_is_about_the_one_photo_counts_more_than_what_many_share(library: L
     hits = ask(library, "kyoto")
 
     assert names(hits) == ["b.png", "c.png", "kyoto-1.png", "a.png"]
-    sources: tuple[Source, ...] = ("place", "caption", "file", "folder")
+    sources = ("place", "caption", "file", "folder")
     assert [hit.score for hit in hits] == pytest.approx([sigmoid(SHOWN + NAMED[one]) for one in sources], abs=1e-6)
 
 
