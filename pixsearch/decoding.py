@@ -7,7 +7,8 @@ import resource
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -73,15 +74,31 @@ class DecodingPool:
 
         Raises PixsearchError if worker processes cannot be started.
         """
+        for future in self._started(function, tasks):
+            result = self._result(future)
+            yield result
+
+    def map_or_pause(
+        self, function: Callable[[*Arguments], Result], tasks: Iterable[tuple[*Arguments]], pause_s: float
+    ) -> Generator[Result | TaskFailure | None]:
+        """Yield what `map_ahead` does, and None each time that the next result takes longer than so many seconds."""
+        for future in self._started(function, tasks):
+            while not wait([future], pause_s).done:
+                yield None
+            result = self._result(future)
+            yield result
+
+    def _started(
+        self, function: Callable[[*Arguments], Result], tasks: Iterable[tuple[*Arguments]]
+    ) -> Iterator[ProcessFuture[Result]]:
+        """Yield the tasks in their order, each with some of the next ones begun."""
         running: deque[ProcessFuture[Result]] = deque()
         for arguments in tasks:
             running.append(self._start(function, *arguments))
             if len(running) >= self._ahead:
-                result = self._result(running.popleft())
-                yield result
+                yield running.popleft()
         while running:
-            result = self._result(running.popleft())
-            yield result
+            yield running.popleft()
 
     def run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result | TaskFailure:
         """Return what `map_ahead` yields for a single task."""
@@ -150,20 +167,28 @@ def decoding_pool(
 
 @contextmanager
 def decoding_processes(
-    limits: DecodeLimits = USUAL_LIMITS, each_core: int = 1, preload: Sequence[str] = ()
+    limits: DecodeLimits = USUAL_LIMITS,
+    each_core: int = 1,
+    preload: Sequence[str] = (),
+    *,
+    count: int | None = None,
+    tasks_each: int = 0,
 ) -> Iterator[ProcessPool]:
     """Open a pebble pool of worker processes; they end with the block, after an error without finishing their tasks.
 
     The workers enforce the limits on megapixels and memory. The time limit is for the caller to pass with each task.
 
     Args:
+        count: of the workers, in place of `each_core`.
+        tasks_each: a worker is replaced by a new one after so many tasks, if any number is given.
         preload: modules that tasks need. The first pool of a program imports them once for all of its workers;
             workers of later pools import what is missing on their own.
     """
     with _quiet_stderr():  # a worker that is stopped while it starts prints a traceback that helps nobody
         context = fork_server([__name__, *preload])
     pool = ProcessPool(
-        max_workers=each_core * cores(),
+        max_workers=each_core * cores() if count is None else count,
+        max_tasks=tasks_each,
         initializer=_begin_process,
         initargs=(limits,),
         context=context,

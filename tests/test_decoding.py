@@ -54,6 +54,11 @@ except PixsearchError as error:
 """
 
 
+def slowly(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
 def behave(how: str) -> str:
     """In a worker process: what a bug of a decoding library does to it."""
     match how:
@@ -211,3 +216,11 @@ def test_ctrl_c_ends_the_workers_without_a_word(tmp_path: Path) -> None:
         _, errors = script.communicate(timeout=30)
 
     assert (script.returncode, errors) == (130, "")
+
+
+def test_who_waits_for_a_slow_result_can_do_something_else_meanwhile() -> None:
+    with decoding_pool() as pool:
+        steps = list(pool.map_or_pause(slowly, [(0.0,), (1.0,), (0.0,)], 0.1))
+
+    assert [step for step in steps if step is not None] == [0.0, 1.0, 0.0]
+    assert steps.count(None) >= 5
