@@ -8,13 +8,21 @@ from importlib.util import find_spec
 
 from pixsearch.errors import PixsearchError
 
+OCR = ("ocr", "rapidocr")
+"""The extra that reads text in pictures, and its package."""
+
 
 def require(what: str, extra: str, *packages: str) -> None:
     """Check that packages of an extra are installed, without importing them. Raises PixsearchError where one is not."""
-    if missing := [name for name in packages if find_spec(name) is None]:
+    if lacking := missing(*packages):
         raise PixsearchError(
-            f"{what} needs {', '.join(missing)}", f"Install it with: {pip('install', f'pixsearch[{extra}]')}"
+            f"{what} needs {', '.join(lacking)}", f"Install it with: {pip('install', f'pixsearch[{extra}]')}"
         )
+
+
+def missing(*packages: str) -> list[str]:
+    """Return which packages are not installed, without importing them."""
+    return [name for name in packages if find_spec(name) is None]
 
 
 def pip(*arguments: str) -> str:

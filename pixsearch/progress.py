@@ -42,3 +42,15 @@ class Pace:
             return None
         steps, seconds = done - self._first[0], now - self._first[1]
         return steps / seconds if steps >= _MEASURED_STEPS and seconds >= _MEASURED_S else None
+
+    def note(self, done: int) -> list[str]:
+        """Return what a progress says of the pace: "40/s", or nothing as long as it cannot be told."""
+        rate = self.per_second(done)
+        return [] if rate is None else [rate_text(rate)]
+
+
+def rate_text(per_second: float) -> str:
+    """Write a rate in the unit that makes it 10 or more: "40/s", "24/min"."""
+    if per_second >= 10:
+        return f"{per_second:.0f}/s"
+    return f"{60 * per_second:.0f}/min" if 60 * per_second >= 10 else f"{3600 * per_second:.0f}/h"

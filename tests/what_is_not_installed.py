@@ -10,7 +10,7 @@ from collections.abc import Generator
 
 import pytest
 
-OF_EXTRAS = ("accelerate", "ray", "torch", "torchvision", "transformers")
+OF_EXTRAS = ("accelerate", "rapidocr", "ray", "torch", "torchvision", "transformers")
 
 
 @pytest.hookimpl(wrapper=True)

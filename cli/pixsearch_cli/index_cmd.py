@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixsearch.errors import LibraryNotFound, UsageError
-from pixsearch.extras import require
+from pixsearch.errors import LibraryNotFound, PixsearchError, UsageError
+from pixsearch.extras import OCR, require
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
@@ -67,6 +67,14 @@ def index(
             help="A gitignore pattern of what to leave out; may be given again. [default: as before]",
         ),
     ] = None,
+    ocr: Annotated[
+        bool | None,
+        typer.Option(
+            "--ocr/--no-ocr",
+            help="Read the text in pictures, when all else is done. [default: as before]",
+            show_default=False,
+        ),
+    ] = None,
     max_megapixels: Annotated[
         int, typer.Option("--max-megapixels", metavar="N", min=1, help="Larger pictures are failures.")
     ] = MEGAPIXEL_LIMIT,
@@ -97,7 +105,9 @@ def index(
     """
     patterns = None if exclude is None else [pattern for pattern in exclude if pattern]
     named = [to_path(name) for name in folders or []]
-    rules = {"hidden": hidden, "follow_links": follow_links, "exclude": patterns}
+    rules = {"hidden": hidden, "follow_links": follow_links, "exclude": patterns, "ocr": ocr}
+    if ocr:
+        require("--ocr", *OCR)
     if dry_run:
         if model is not None:
             from pixsearch.model.processor import PixelBertProcessor
@@ -118,6 +128,8 @@ def index(
         say(f"{failure.path}: {failure.reason}")
     tell_offline(report.offline)
     tell_switch(report.switch)
+    for line in not_read_for_text(report):
+        say(line)
     if as_json:
         print_json(asdict(report))
     else:
@@ -238,6 +250,17 @@ def tell_switch(switch: Switch | None) -> None:
         say(unfinished(switch))
 
 
+def not_read_for_text(report: IndexReport) -> list[str]:
+    """Say which pictures could not be read for text; and what is missing, if that is why some are left unread."""
+    lines = [f"{line} (not read for text)" for line in report.unreadable]
+    if report.unread:
+        try:
+            require("reading text in pictures", *OCR)
+        except PixsearchError as error:
+            lines.append(str(error))
+    return lines
+
+
 def unfinished(switch: Switch) -> str:
     """Say what an unfinished switch to another model leaves to be done."""
     from pixsearch.library.switching import about
@@ -262,7 +285,13 @@ def summary(report: IndexReport) -> str:
     more = []
     if report.texts:
         more.append(f"{report.texts:,} {'text' if report.texts == 1 else 'texts'} encoded")
+    if report.read:
+        more.append(summary_of_reading(report))
     return _of_folders(report, parts, more)
+
+
+def summary_of_reading(report: IndexReport) -> str:
+    return f"{_pictures(report.read)} read for text"
 
 
 def _summary_of_survey(found: Survey) -> str:
@@ -277,6 +306,10 @@ def _of_folders(counts: IndexReport | Survey, found: list[str], more: list[str])
     if counts.found or counts.failed or not counts.kept:
         more.insert(0, f"{_photos(counts.found)}: {', '.join(found)}")
     return ", ".join(more)
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} {'picture' if count == 1 else 'pictures'}"
 
 
 def _photos(count: int) -> str:

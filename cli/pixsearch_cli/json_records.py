@@ -45,7 +45,7 @@ class MetadataRecord(TypedDict):
     place: str | None
     """The nearest town with its region and country, by its coordinates."""
     writing: list[str] | None
-    """The lines of text in it; null where it was not read for them."""
+    """The lines of text in it, from top to bottom; null while it has not been read for them."""
 
 
 class SaidRecord(TypedDict):
@@ -161,7 +161,7 @@ def status_record(status: LibraryStatus, failures: Sequence[Failure], notes: Seq
         "fingerprint": status.model and status.model.fingerprint,
         "switch": status.switch and asdict(status.switch),
         "roots": [
-            {"path": root.path, "online": root.online, "photos": root.photos, "not_read": root.not_read}
+            {name: getattr(root, name) for name in ("path", "online", "photos", "not_read", "unread")}
             | asdict(root.rules)
             for root in status.roots
         ],

@@ -79,5 +79,12 @@ def rules(root: RootStatus) -> str:
         "hidden files too" if root.rules.hidden else "",
         "links followed" if root.rules.follow_links else "",
         f"without {' '.join(root.rules.exclude)}" if root.rules.exclude else "",
+        _reading(root.unread) if root.rules.ocr else "",
     ]
     return "".join(f", {word}" for word in words if word)
+
+
+def _reading(unread: int) -> str:
+    if unread == 0:
+        return "read for text"
+    return f"{unread:,} {'picture' if unread == 1 else 'pictures'} still to be read for text"

@@ -7,7 +7,14 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from pixsearch.settings import library_place
-from pixsearch_cli.index_cmd import checkpoint_to_index, summary, tell_offline, tell_switch
+from pixsearch_cli.index_cmd import (
+    checkpoint_to_index,
+    not_read_for_text,
+    summary,
+    summary_of_reading,
+    tell_offline,
+    tell_switch,
+)
 from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import progress_bars, say
 
@@ -32,19 +39,26 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
     place = library_place(library)
     encoder = CheckpointEncoder(checkpoint_to_index(place, model))
     with Library.open(place, say) as opened:
-        keep_fresh(opened, encoder, partial(_tell, opened, set()), _tell_watching, progress_bars)
+        tell = partial(_tell, opened, set(), set())
+        keep_fresh(opened, encoder, tell, _tell_watching, progress_bars, lambda error: say(str(error)))
 
 
-def _tell(library: Library, told: set[Failure], report: IndexReport) -> None:
-    """Tell what a run did, and which files it could not read that were not `told` of before."""
+def _tell(library: Library, told: set[Failure], told_lines: set[str], report: IndexReport) -> None:
+    """Tell what a run did, and what it could not read that was not `told` of before."""
     failures = set(library.failures())
     for failure in sorted(failures - told, key=attrgetter("path")):
         say(f"{failure.path}: {failure.reason}")
     told |= failures
     tell_offline(report.offline)
     tell_switch(report.switch)
+    for line in not_read_for_text(report):
+        if line not in told_lines:
+            say(line)
+            told_lines.add(line)
     if report.encoded or report.reused or report.described or report.forgotten or report.texts:
         print(summary(report), flush=True)
+    elif report.read:
+        print(summary_of_reading(report), flush=True)
 
 
 def _tell_watching(folders: int) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from pixsearch.errors import Interrupted
+from pixsearch.extras import OCR, require
 from pixsearch.interruption import Interruption, interruption
 from pixsearch.library.database import in_chunks
 from pixsearch.library.library import Library
@@ -30,6 +32,7 @@ from pixsearch_indexer.roots import chosen_folders
 from pixsearch_indexer.scan import Scan
 from pixsearch_indexer.survey import add_counts, changes, survey_folder
 from pixsearch_indexer.texts import encode_texts, is_text_file, read_text_files
+from pixsearch_indexer.writing import ReadPictures, read_here, read_writing
 
 if TYPE_CHECKING:
     from pixsearch.decoding import DecodeLimits
@@ -43,6 +46,8 @@ ENCODE_AT_ONCE = 32
 STORE_AT_ONCE = 500
 """Files in a commit when few of them have to be encoded, or all come encoded."""
 STORE_EVERY_S = 2.0
+_IN_RUNS = ("found", "unchanged", "encoded", "reused", "forgotten", "failed")
+"""What of a report the library keeps."""
 
 
 def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
@@ -89,9 +94,11 @@ def index_folders(
     hidden: bool | None = None,
     follow_links: bool | None = None,
     exclude: Sequence[str] | None = None,
+    ocr: bool | None = None,
     max_megapixels: int = MEGAPIXEL_LIMIT,
     vectors: str | None = None,
     load_files: LoadFiles = load_here,
+    read_pictures: ReadPictures | None = read_here,
 ) -> IndexReport:
     """Bring the library up to date with these folders; without any, with all that it knows.
 
@@ -109,53 +116,72 @@ def index_folders(
         load_files: what reads and decodes files, and may encode them as well: processes of this machine, or many
             machines (`pixsearch_indexer.on_ray`).
         vectors: where the vectors are from now on: a service (`milvus+http://host:19530/photos`), or "file".
-        hidden, follow_links, exclude: see `ScanRules`; None leaves each as it was in the folder's last run.
+        hidden, follow_links, exclude, ocr: see `ScanRules`; None leaves each as it was in the folder's last run.
+        read_pictures: what reads the writing in pictures of folders that want it, when all else is done: processes of
+            this machine, where RapidOCR is installed. None leaves that to a later run.
 
     Raises:
         UsageError: a folder is not there and was never indexed, or a pattern of `exclude` is none.
-        PixsearchError: a folder is in a storage that cannot be asked, or FAISS is not installed.
+        PixsearchError: a folder is in a storage that cannot be asked; FAISS is not installed, or RapidOCR with `ocr`.
         ModelMismatch: the library holds features of another model.
         Interrupted: by Ctrl-C or SIGTERM; what was done is kept.
         LibraryBusy, LibraryError: see `Library.writing`.
     """
     require_faiss()  # before hours of work that need it at their end
+    if ocr and read_pictures is read_here:
+        require("reading text in pictures", *OCR)
     check_patterns(exclude or ())
-    rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude)
-    with interruption() as wish, library.writing() as writer:
-        chosen = chosen_folders(folders, library)
-        before = library.model() if switch_model else None
-        writer.use_model(
-            LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size),
-            switch=switch_model,
-            keep_old=before is not None and is_at_hand(before),
-        )
-        if switch_model:
-            writer.try_again(NO_EMBEDDING)
-        if vectors is not None:
-            writer.use_vectors(None if vectors == "file" else vectors)
-        if can_read_raw():
-            writer.try_again(RAW_WITHOUT_RAWPY)
-        run_id = writer.begin_run()
-        run = _Run(library, writer, encoder, on_progress, wish, max_megapixels, load_files)
-        work = [run.look_at(folder, rules) for folder in chosen]
-        run.carry_out(work)
-        if not wish.asked:
-            run.report.failed += read_text_files(library, writer, [path for path in folders if is_text_file(path)])
-            run.report.texts = encode_texts(writer, encoder, on_progress, lambda: wish.asked)
-        if wish.asked:
-            raise Interrupted(
-                f"indexing was stopped; {run.report.encoded:,} photos were encoded and are kept",
-                "Go on with: pixsearch index",
+    rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude, ocr=ocr)
+    with interruption() as wish:
+        with library.writing() as writer:
+            chosen = chosen_folders(folders, library)
+            before = library.model() if switch_model else None
+            writer.use_model(
+                LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size),
+                switch=switch_model,
+                keep_old=before is not None and is_at_hand(before),
             )
-        # Only now, so that a photo that moved has found its content again.
-        writer.drop_unused_contents()
-        writer.finish_switch(chosen)
-        counts = asdict(run.report)
-        for name in ("kept", "offline", "texts", "described", "not_read", "switch"):
-            del counts[name]
-        writer.end_run(run_id, counts)
-    run.report.switch = library.switch()
+            if switch_model:
+                writer.try_again(NO_EMBEDDING)
+            if vectors is not None:
+                writer.use_vectors(None if vectors == "file" else vectors)
+            if can_read_raw():
+                writer.try_again(RAW_WITHOUT_RAWPY)
+            run_id = writer.begin_run()
+            run = _Run(library, writer, encoder, on_progress, wish, max_megapixels, load_files)
+            work = [run.look_at(folder, rules) for folder in chosen]
+            run.carry_out(work)
+            if not wish.asked:
+                run.report.failed += read_text_files(library, writer, [path for path in folders if is_text_file(path)])
+                run.report.texts = encode_texts(writer, encoder, on_progress, lambda: wish.asked)
+            if wish.asked:
+                raise Interrupted(
+                    f"indexing was stopped; {run.report.encoded:,} photos were encoded and are kept",
+                    "Go on with: pixsearch index",
+                )
+            # Only now, so that a photo that moved has found its content again.
+            writer.drop_unused_contents()
+            writer.finish_switch(chosen)
+            writer.end_run(run_id, {name: getattr(run.report, name) for name in _IN_RUNS})
+        run.report.switch = library.switch()
+        if read_pictures is not None:
+            steps = read_writing(library, encoder, run.report, chosen, on_progress, max_megapixels, read_pictures)
+            _read(steps, run.report, wish)
     return run.report
+
+
+def _read(steps: Generator[None], report: IndexReport, wish: Interruption) -> None:
+    """Read what is written in pictures. Raises Interrupted before all are read."""
+    with closing(steps):
+        for _ in steps:
+            if wish.asked:
+                break
+    if wish.asked and report.unread:
+        raise Interrupted(
+            f"reading text was stopped; all photos are indexed, and {report.read:,} of {report.read + report.unread:,} "
+            "pictures were read and are kept",
+            "Go on with: pixsearch index",
+        )
 
 
 class _FolderWork(NamedTuple):
@@ -330,14 +356,7 @@ class _Run:
 
     def _note(self, done: int) -> str:
         """How it goes."""
-        parts = [] if (rate := self._pace.per_second(done)) is None else [_rate(rate)]
+        parts = self._pace.note(done)
         if self.report.failed:
             parts.append(f"{self.report.failed:,} failed")
         return ", ".join(parts)
-
-
-def _rate(per_second: float) -> str:
-    """In the unit that makes it 10 or more."""
-    if per_second >= 10:
-        return f"{per_second:.0f}/s"
-    return f"{60 * per_second:.0f}/min" if 60 * per_second >= 10 else f"{3600 * per_second:.0f}/h"

@@ -26,6 +26,12 @@ class IndexReport:
     """Files and folders that `Library.failures` now lists for these folders, tried in this run or not."""
     texts: int = 0
     """Texts that were encoded."""
+    read: int = 0
+    """Pictures that were read for text."""
+    unreadable: tuple[str, ...] = ()
+    """Which of these could not be read and why, a line each."""
+    unread: int = 0
+    """Pictures that are still to be read for text."""
     not_read: dict[str, int] = field(default_factory=dict)
     """Files that are no pictures, by suffix; without one by an empty name."""
     kept: int = 0

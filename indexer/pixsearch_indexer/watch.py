@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import watchfiles
 
-from pixsearch.errors import LibraryBusy, LibraryError
+from pixsearch.errors import LibraryBusy, LibraryError, PixsearchError
 from pixsearch.interruption import interruption
 from pixsearch.library.library import Library
 from pixsearch.library.paths import is_at_or_below
@@ -20,6 +21,7 @@ from pixsearch.storage import to_path
 from pixsearch_indexer.pipeline import index_folders
 from pixsearch_indexer.report import IndexReport
 from pixsearch_indexer.texts import changed_texts
+from pixsearch_indexer.writing import ReadPictures, read_here, read_writing
 
 QUIET_MS = 500
 """A burst of changes is over when nothing has changed for so long,"""
@@ -35,12 +37,17 @@ def watch(
     on_run: Callable[[IndexReport], None],
     on_watching: Callable[[int], None] = lambda _: None,
     progress: Callable[[], AbstractContextManager[ProgressCallback]] = lambda: nullcontext(silent),
+    on_error: Callable[[PixsearchError], None] = lambda _: None,
+    read_pictures: ReadPictures = read_here,
 ) -> None:
     """Bring the library up to date now, and again when a folder or text file of it changes, until Ctrl-C or SIGTERM.
 
-    `on_run` hears what each run did, `on_watching` how many folders are watched, each time they are other ones;
-    `progress` is entered for each run. While another process writes to the library it waits. Drives that tell nobody of
-    changes, network drives among them, need WATCHFILES_FORCE_POLLING=1 in the environment.
+    Whenever nothing else is to do, pictures of folders that want it are read for text.
+
+    `on_run` hears what each run did, and what was read; `on_watching` how many folders are watched, each time they are
+    other ones; `on_error` why pictures cannot be read. `progress` is entered for each run. While another process writes
+    to the library it waits. Drives that tell nobody of changes, network drives among them, need
+    WATCHFILES_FORCE_POLLING=1 in the environment.
 
     Raises:
         UsageError: the library knows no folder yet.
@@ -48,10 +55,11 @@ def watch(
         ModelMismatch, Interrupted: see `index_folders`.
     """
     with progress() as show:
-        report = index_folders(library, encoder, [], show)
+        report = index_folders(library, encoder, [], show, read_pictures=None)
     on_run(report)
     waiting: set[bytes] = set()
-    with interruption() as wish:
+    reading = _Reading(library, encoder, on_run, progress, on_error, read_pictures)
+    with interruption() as wish, closing(reading):
         while not wish.asked:
             online, begun = _online(library), False
             for changed in _changes(online, lambda: wish.asked):
@@ -61,13 +69,70 @@ def watch(
                 came_or_went = online ^ _online(library)
                 waiting |= came_or_went
                 waiting |= changed_texts(library)
-                if waiting and _run(library, encoder, waiting, on_run, progress):
-                    waiting.clear()
+                if waiting:
+                    reading.close()
+                    if _run(library, encoder, waiting, on_run, progress):
+                        waiting.clear()
                 if not begun:
                     begun = True
                     on_watching(len(online))
                 if came_or_went:
                     break
+                if not waiting:
+                    reading.go_on(lambda: wish.asked)
+
+
+class _Reading:
+    """Reads what is written in pictures, a few seconds at a time."""
+
+    def __init__(
+        self,
+        library: Library,
+        encoder: Encoder,
+        on_run: Callable[[IndexReport], None],
+        progress: Callable[[], AbstractContextManager[ProgressCallback]],
+        on_error: Callable[[PixsearchError], None],
+        read_pictures: ReadPictures,
+    ) -> None:
+        self._library = library
+        self._encoder = encoder
+        self._on_run = on_run
+        self._progress = progress
+        self._on_error = on_error
+        self._read_pictures = read_pictures
+        self._report = IndexReport()
+        self._steps: Iterator[None] | None = None
+        self._is_done = False
+        self._open = ExitStack()
+
+    def go_on(self, stop: Callable[[], bool]) -> None:
+        """Read for some seconds, if there is anything to read that was not looked at since `close`."""
+        if self._is_done:
+            return
+        until = time.monotonic() + LOOK_MS / 1000
+        try:
+            if self._steps is None:
+                show = self._open.enter_context(self._progress())
+                steps = read_writing(self._library, self._encoder, self._report, None, show, read=self._read_pictures)
+                self._steps = self._open.enter_context(closing(steps))
+            for _ in self._steps:
+                if time.monotonic() >= until or stop():
+                    return
+        except LibraryError:
+            raise
+        except PixsearchError as error:
+            self.close()
+            self._on_error(error)
+        self.close()
+        self._is_done = True
+
+    def close(self) -> None:
+        """Let go of what reads, tell what was read, and begin with what is the newest by then."""
+        self._open.close()
+        self._steps, self._is_done = None, False
+        report, self._report = self._report, IndexReport()
+        if report.read or report.unread:
+            self._on_run(report)
 
 
 def _run(
@@ -80,7 +145,8 @@ def _run(
     """Bring folders and texts up to date; False where another process is writing, so that it has to be tried again."""
     try:
         with progress() as show:
-            report = index_folders(library, encoder, [to_path(path) for path in sorted(paths)], show)
+            paths_of_run = [to_path(path) for path in sorted(paths)]
+            report = index_folders(library, encoder, paths_of_run, show, read_pictures=None)
     except LibraryBusy:
         return False
     on_run(report)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from sqlalchemy import ColumnElement, Select, Table, case, exists, func, null, select
 
 from pixsearch.captions import captions_beside
-from pixsearch.errors import LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
+from pixsearch.errors import LibraryBusy, LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
 from pixsearch.library.checksums import is_sound, stored
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
@@ -57,6 +58,7 @@ from pixsearch.library.switching import (
     unfinished_model,
 )
 from pixsearch.library.texts import nearest_texts
+from pixsearch.library.unread import unread_contents
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.settings import Place
 from pixsearch.storage import FilePath, Listings, to_path
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "CaptionedPhoto", "Failure", "Library", "LibraryModel", "LibraryStatus", "RootStatus"]
 
 _ROWS_AT_ONCE = 10_000
+_PATIENCE_S = 1.0
 
 
 class Library:
@@ -159,12 +162,13 @@ class Library:
 
     @contextmanager
     def writing(self) -> Iterator[LibraryWriter]:
-        """Be the one writer. Raises LibraryBusy, which names the process that is; LibraryError where one cannot write.
+        """Be the one writer. Raises LibraryBusy, which names the process that is for longer than a moment; LibraryError
+        where one cannot write.
 
         What was committed stays, however the block ends. The vector file is brought up to date when it ends well;
         otherwise the next command does that.
         """
-        with self._database.only_writer():
+        with self._only_writer():
             yield LibraryWriter(self._database, lambda: self._of_vectors().tell_service())
             try:
                 self._bring_vectors_up_to_date()
@@ -173,6 +177,21 @@ class Library:
                     f"the vector file could not be saved in {self.folder}: {error.strerror}",
                     "All photos are stored; the next command makes it again",
                 ) from error
+
+    @contextmanager
+    def _only_writer(self) -> Iterator[None]:
+        """Hold the library's lock; wait for a process that has it just to commit what it has read."""
+        until = time.monotonic() + _PATIENCE_S
+        with ExitStack() as held:
+            while True:
+                try:
+                    held.enter_context(self._database.only_writer())
+                    break
+                except LibraryBusy:
+                    if time.monotonic() >= until:
+                        raise
+                time.sleep(_PATIENCE_S / 20)
+            yield
 
     def model(self) -> LibraryModel | None:
         """The model whose features are searched; None in a library that none has worked on."""
@@ -297,6 +316,15 @@ class Library:
         """How many pictures there are."""
         with self._database.reading() as connection:
             return connection.scalar(select(func.count()).select_from(CONTENTS)) or 0
+
+    def unread(self, folders: Sequence[bytes] | None = None) -> list[int]:
+        """The ids of the pictures that are still to be read for text, newest first: those of folders that want it
+        (`ScanRules.ocr`) and were there in their last run; only of photos in these `folders`, where given.
+
+        What has no date is as old as its file.
+        """
+        with self._database.reading() as connection:
+            return unread_contents(connection, folders, self._database.damage)
 
     def by_date(self, filters: Filters, *, newest_first: bool = True) -> list[int]:
         """The ids of the contents that pass, by when their photos were taken; those without a date last."""

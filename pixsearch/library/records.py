@@ -215,6 +215,8 @@ class RootStatus:
     rules: ScanRules
     not_read: Mapping[str, int] = field(default_factory=dict)
     """By suffix, how many files its last whole run found that are no pictures."""
+    unread: int = 0
+    """Pictures in it that are still to be read for text, where it wants that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from pixsearch.library.records import (
 from pixsearch.library.schema import CONTENTS, FAILURES, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS
 from pixsearch.library.state import state_of
 from pixsearch.library.switching import switch_of
+from pixsearch.library.unread import count_unread
 from pixsearch.settings import DATABASE_NAME
 from pixsearch.storage import FileStamp, is_folder, is_remote, to_path
 
@@ -89,6 +90,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
     )
     texts = connection.execute(select(func.count(TEXTS.c.id))).scalar_one()
     run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
+    unread = count_unread(connection)
     files: list[os.DirEntry[str]] = []
     with suppress(OSError):  # another machine's library may have no folder here yet
         files = [entry for entry in os.scandir(database.folder) if entry.is_file()]
@@ -106,6 +108,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
                 photos=root.photos,
                 rules=rules_of(root),
                 not_read=root.not_read,
+                unread=unread.get(root.id, 0),
             )
             for root in roots
         ),

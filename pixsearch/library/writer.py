@@ -45,6 +45,7 @@ from pixsearch.library.texts import (
     store_text_failure,
     texts_without_features,
 )
+from pixsearch.library.unread import store_writing
 from pixsearch.storage import FileStamp
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
@@ -229,6 +230,11 @@ class LibraryWriter:
             self._tell_service()
             self._untold = 0
         return stored.refused
+
+    def store_writing(self, writing: Mapping[int, Sequence[str]]) -> None:
+        """Keep the lines of text in pictures, by id; none for one in which nothing is written."""
+        with self._database.writing() as connection:
+            store_writing(connection, writing)
 
     def forget(self, paths: Collection[bytes]) -> int:
         """Forget photos and failures whose files are gone. Returns how many photos that were."""

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from pixsearch import Library
 from pixsearch.model.checkpoints import SHIPPED
+from pixsearch_indexer import index_folders
 from tests.cli.conftest import Run
 from tests.colour_runtime import ColourRuntime
 from tests.object_storage import Bucket
 from tests.photos import picture_bytes
+from tests.signs import NO_LITTER, make_sign
 
 
 def test_the_first_run_encodes_each_picture_once(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
@@ -156,6 +161,9 @@ def test_json_is_one_object(run: Run, model: ColourRuntime, library: Path, photo
         "forgotten": 0,
         "failed": 0,
         "texts": 0,
+        "read": 0,
+        "unreadable": [],
+        "unread": 0,
         "kept": 0,
         "not_read": {},
         "offline": [],
@@ -281,3 +289,60 @@ def test_what_is_no_picture_is_counted_by_kind(run: Run, model: ColourRuntime, l
     (photos / "c.svg").unlink()
     run("index")
     assert json.loads(run("status", "--json").stdout)["roots"][0]["not_read"] == {".mp4": 2, "": 1}
+
+
+def test_what_is_written_in_pictures_is_read_and_shown(
+    run: Run, model: ColourRuntime, library: Path, photos: Path
+) -> None:
+    make_sign(photos / "sign.png")
+
+    outcome = run("index", photos, "--ocr")
+
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    assert outcome.stdout.endswith(" 0 failed, 4 pictures read for text\n")
+    shown = json.loads(run("query", "--name", "sign.png", "--json").stdout)
+    assert shown["writing"] == list(NO_LITTER)
+    assert json.loads(run("query", "--name", "pink.png", "--json").stdout)["writing"] == []
+    assert run("status").stdout.splitlines()[-1] == f"folder    {photos}: 5 photos, read for text"
+
+
+def test_without_its_extra_ocr_is_one_line_that_says_how_to_have_it_before_any_work(
+    run: Run, model: ColourRuntime, library: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_rapidocr(monkeypatch)
+
+    outcome = run("index", photos, "--ocr")
+
+    assert (outcome.exit_code, outcome.stdout) == (1, "")
+    assert outcome.stderr == (
+        f"pixsearch: --ocr needs rapidocr. Install it with: {sys.executable} -m pip install 'pixsearch[ocr]'\n"
+    )
+    assert not library.exists()
+
+
+def test_a_library_that_wants_pictures_read_is_indexed_all_the_same_without_the_extra_and_says_so_once(
+    run: Run, model: ColourRuntime, library: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Library.create(library) as made:
+        index_folders(made, model, [photos], ocr=True, read_pictures=None)
+    without_rapidocr(monkeypatch)
+    Image.new("RGB", (20, 10), "green").save(photos / "green.png")
+
+    outcome = run("index")
+
+    assert outcome.exit_code == 0
+    assert outcome.stdout == "5 photos: 1 encoded, 4 unchanged, 0 failed\n"
+    assert outcome.stderr == (
+        "pixsearch: reading text in pictures needs rapidocr. "
+        f"Install it with: {sys.executable} -m pip install 'pixsearch[ocr]'\n"
+    )
+    assert (
+        run("status").stdout.splitlines()[-1] == f"folder    {photos}: 5 photos, 4 pictures still to be read for text"
+    )
+    record = json.loads(run("status", "--json").stdout)["roots"][0]
+    assert (record["ocr"], record["unread"]) == (True, 4)
+    assert run("index", "--no-ocr").stderr == ""
+
+
+def without_rapidocr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pixsearch.extras.find_spec", lambda name: None if name == "rapidocr" else find_spec(name))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pixsearch.progress import Pace, Progress
+from pixsearch.progress import Pace, Progress, rate_text
 from pixsearch.storage import to_path
 from pixsearch_cli import output
 from pixsearch_cli.output import print_json, progress_bars
@@ -56,6 +56,11 @@ def test_time_left_is_told_from_work_that_was_measured_and_not_from_its_beginnin
     assert told(1) == told(2) == "2 failed"
     assert told(101) == "2 failed, about 6 min left"  # 100 photos in 40 s, so 900 in 360
     assert told(501) == "2 failed, about 2 min left"  # 500 photos in 100 s
+
+
+@pytest.mark.parametrize(("per_second", "told"), [(49.1, "49/s"), (0.4, "24/min"), (0.01, "36/h")])
+def test_a_slow_pace_is_told_in_longer_units_and_never_as_0_a_second(per_second: float, told: str) -> None:
+    assert rate_text(per_second) == told
 
 
 def test_what_is_no_path_is_not_printed_as_one(capsysbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -71,6 +71,7 @@ def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
                 "online": True,
                 "photos": 4,
                 "not_read": {},
+                "unread": 0,
                 "hidden": False,
                 "follow_links": False,
                 "exclude": [],

@@ -432,8 +432,3 @@ def test_progress_tells_what_is_done_of_how_much(
         ("indexing", 40, 40),
     ]
     assert {step.note for step in steps} == {""}  # 8 photos say nothing of how fast it goes
-
-
-@pytest.mark.parametrize(("per_second", "told"), [(49.1, "49/s"), (0.4, "24/min"), (0.01, "36/h")])
-def test_a_slow_pace_is_told_in_longer_units_and_never_as_0_a_second(per_second: float, told: str) -> None:
-    assert pipeline._rate(per_second) == told

@@ -13,6 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
+from pixsearch import Library
+from pixsearch.library.filters import NO_FILTERS
 from pixsearch.model.late_scores import ReadText
 from pixsearch_cli.web.access import access_at
 from tests.cli.conftest import Run
@@ -215,6 +217,21 @@ def test_a_photo_is_told_by_all_that_is_known_of_it(page: Page, serve: Serve, ph
     ):
         assert said in facts
     expect(page.locator("#viewer img")).to_have_js_property("naturalWidth", 300)
+
+
+def test_what_is_written_in_a_photo_is_told_line_by_line_and_can_be_selected(
+    page: Page, serve: Serve, indexed: Path
+) -> None:
+    with Library.open(indexed) as library, library.writing() as writer:
+        writer.store_writing(dict.fromkeys(library.passing(NO_FILTERS), ("NO LITTER", "<b>not bold</b>")))
+    page.goto(f"{serve()}/?q=red")
+    names(page)
+    open_first(page)
+
+    written = page.locator("#viewer dl .writing")
+    assert written.inner_text() == "NO LITTER\n<b>not bold</b>"
+    written.select_text()
+    assert "NO LITTER" in page.evaluate("getSelection().toString()")
 
 
 def test_each_word_shows_where_it_was_looked_for(page: Page, serve: Serve) -> None:

@@ -135,6 +135,12 @@ export class Viewer {
     if (hit.keywords.length) {
       fact("Keywords", ...hit.keywords.flatMap((word) => [smallButton(word, () => this.actions.go({ keyword: word })), " "]));
     }
+    if (hit.writing?.length) {
+      const lines = document.createElement("span");
+      lines.className = "writing";
+      lines.textContent = hit.writing.join("\n");
+      fact("Text in it", lines);
+    }
     const folder = hit.path.slice(0, hit.path.lastIndexOf("/")) || "/";
     fact("Folder", `${folder} `, smallButton("only this", () => this.actions.go({ folder })));
     fact("Path", code(hit.path), " ", copyButton("copy path", hit.path), " ", copyButton("copy file address", fileAddress(hit.path)));

@@ -1,0 +1,43 @@
+"""Readers of text in pictures that know what is written, in place of RapidOCR."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from pixsearch.library.records import StoredPhoto, StoredPicture
+from pixsearch_indexer.ocr import Writing
+from pixsearch_indexer.writing import ReadPictures, ReadSteps
+
+
+class KnownWriting:
+    """Reads what is said to be written in photos, by their names, and remembers which it was asked to read."""
+
+    def __init__(self, written: Mapping[str, Writing] | None = None) -> None:
+        self.written = written or {}
+        self.read: list[str] = []
+
+    def __call__(self, pictures: Iterable[StoredPicture], megapixels: int) -> ReadSteps:
+        for picture in pictures:
+            name = picture.photos[0].path.name
+            self.read.append(name)
+            yield picture, self.written.get(name, ())
+
+
+def then(reader: ReadPictures, after: int, act: Callable[[], object]) -> ReadPictures:
+    """Read as a reader does, and do something else after so many pictures, before they are handed on."""
+
+    def read(pictures: Iterable[StoredPicture], megapixels: int) -> ReadSteps:
+        for number, result in enumerate(reader(pictures, megapixels), start=1):
+            if number == after:
+                act()
+            yield result
+
+    return read
+
+
+def crash_at_one_named_crash(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) -> Writing:
+    """In a worker process, in the place of `ocr.read_photo`."""
+    if photos[0].path.name == "crash.png":
+        os.abort()
+    return ("read",)
