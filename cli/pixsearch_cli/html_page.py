@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from pixsearch.durable import write_output
 from pixsearch.errors import PictureError
-from pixsearch.library.terms import Source
 from pixsearch_cli.query_results import StoredPictures, bytes_of_hit, figures_of, why
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 THUMBNAIL = 320
 """Longer edge in pixels."""
 _MAP = 120
-_OF_PEOPLE_AND_PLACES: tuple[Source, ...] = ("people", "place")
 
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.4 system-ui, sans-serif; }
@@ -101,11 +99,12 @@ def _item(hit: Hit, stored: StoredPictures, explanation: Explanation | None, *, 
     except PictureError as error:
         thumbnail, maps = f"<p>{html.escape(error.message)}</p>", ""
     figures = ", ".join(figures_of(hit))
-    reasons = why(hit, () if names else _OF_PEOPLE_AND_PLACES) if hit.says else ""
+    reasons = why(hit) if names and hit.says else ""
     facts = [f"{hit.metadata.taken_at:%Y-%m-%d %H:%M}"] if hit.metadata.taken_at else []
-    facts += filter(None, [hit.metadata.camera, hit.metadata.title or hit.metadata.caption])
+    facts += filter(None, [hit.metadata.camera])
     if names:
-        facts += filter(None, [", ".join(hit.metadata.people), hit.metadata.location or hit.metadata.place])
+        facts += filter(None, [hit.metadata.title or hit.metadata.caption, ", ".join(hit.metadata.people)])
+        facts += filter(None, [hit.metadata.location or hit.metadata.place])
     more = f"<p class=more>{html.escape(reasons)}</p>" if reasons else ""
     more += "".join(f"<p class=more>also {html.escape(str(other))}</p>" for other in (*hit.copies, *hit.similar))
     return f"""<li>

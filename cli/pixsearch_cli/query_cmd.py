@@ -122,7 +122,9 @@ def query(
     open_it: Annotated[bool, typer.Option("--open", help="Open the best photo in the system's viewer.")] = False,
     copy_to: Annotated[Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the photos there.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page of the photos.")] = None,
-    html_names: Annotated[bool, typer.Option("--html-names", help="Name people and places on that page too.")] = False,
+    html_names: Annotated[
+        bool, typer.Option("--html-names", help="Put titles, captions, people and places on that page too.")
+    ] = False,
     library: LibraryOption = None,
     model: ModelOption = None,
 ) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from io import UnsupportedOperation
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
     from pixsearch.library.photo_files import OpenFile
     from pixsearch.library.records import StoredPhoto, StoredPicture
-    from pixsearch.library.terms import Source
 
 LESS_LIKELY = "less likely:"
 _LONGEST_STEM_BYTES = 200
@@ -236,11 +235,10 @@ def score(hit: Hit) -> str:
     return "" if hit.score is None else f"{percent(hit.score)} {hit.certainty}"
 
 
-def why(hit: Hit, hidden: Collection[Source] = ()) -> str:
-    """Return what speaks for a hit: how probably it shows what was asked of the pixels, and what it says; not what the
-    `hidden` sources say."""
+def why(hit: Hit) -> str:
+    """Return what speaks for a hit: how probably it shows what was asked of the pixels, and what it says."""
     parts = [] if hit.probability is None else [f"shows {percent(hit.probability)}"]
-    says = [f'"{one.word}" ({one.source})' for one in hit.says if one.source not in hidden]
+    says = [f'"{one.word}" ({one.source})' for one in hit.says]
     return ", ".join([*parts, *([f"says {', '.join(says)}"] if says else [])])
 
 

@@ -73,6 +73,9 @@ class Filters:
             raise UsageError(
                 f"the range from {least:g} to {most:g} megapixels is empty", "Give the smaller number first"
             )
+        words = (*self.keywords, *self.people, *self.places, self.name, self.camera)
+        if any(word is not None and not word.strip() for word in words):
+            raise UsageError("a filter is empty", "Say what to look for, or leave the filter out")
         if self.rating is not None and not 1 <= self.rating <= 5:
             raise UsageError(f"no photo has {self.rating} stars", "Give a rating from 1 to 5")
 

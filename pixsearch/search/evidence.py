@@ -232,7 +232,7 @@ def _is_named(metadata: Metadata, wanted: Sequence[Wanted]) -> bool:
     texts: list[tuple[Source, str]] = [("people", name) for name in metadata.people]
     texts += [("place", text) for text in (metadata.location, metadata.place) if text]
     return any(
-        words.issubset(words_of(text)) and all(_is_whole(source, text, one.piece, words, alone=False) for one in wanted)
+        words.issubset(words_of(text)) and all(_is_whole(source, text, one.piece, words) for one in wanted)
         for source, text in texts
     )
 
@@ -312,7 +312,7 @@ def _find_said(
                 continue
             if (is_exact := _is_said(one, text, of_text)) is None:
                 continue
-            if not one.is_name and not _is_whole(source, text, piece, words, alone=len(wanted) == 1):
+            if not one.is_name and not _is_whole(source, text, piece, words):
                 continue
             option = SaidBy(Said(piece.text, source, text), is_exact)
             if (value := option.as_name if one.is_name else ALSO_SAID[source]) > best:
@@ -334,13 +334,13 @@ def _is_said(one: Wanted, text: str, terms: set[str]) -> bool | None:
     return False if begins and any(term.startswith(word) for term in terms for word in accepted) else None
 
 
-def _is_whole(source: Source, text: str, piece: Piece, asked: set[str], *, alone: bool) -> bool:
+def _is_whole(source: Source, text: str, piece: Piece, asked: set[str]) -> bool:
     """Whether what says a taught word is asked for as a whole: all of a person, a place or a camera. The first name of
     a person will do where it is written as one, "Rose", or is all that is asked."""
     [word, *_] = piece.terms
     if source == "people":
         name = words_of(text)
-        is_written_so = piece.text[:1].isupper() or alone
+        is_written_so = piece.text[:1].isupper() or piece.is_alone
         return asked.issuperset(name) or (is_written_so and name[:1] == [word])
     if source == "place":
         return any(word in name and asked.issuperset(name) for name in map(words_of, text.split(",")))

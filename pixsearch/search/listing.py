@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TypeVar
 
@@ -70,14 +71,15 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
         order.sort(key=lambda index: -figures[index].round(4))
     hits: list[Hit] = []
     for index in order:
-        score = probability(float(figures[index]))
+        score, apart = probability(float(figures[index])), query.duplicates == "show"
         if score >= (query.threshold or 0):
-            one, apart, said = found[index].candidate, query.duplicates == "show", evidence.said[index]
-            by_photo = evidence.by_photo[index]
-            hits += hits_of(one, len(hits) + 1, apart=apart, score=score, says=said, says_by_photo=by_photo)
+            said, by_photo = evidence.said[index], evidence.by_photo[index]
+            of_picture = hits_of(found[index].candidate, 0, apart=apart, score=score, says=said, says_by_photo=by_photo)
+            hits += [hit for hit in of_picture if pieces <= {one.word for one in hit.says}]
         if len(hits) >= query.offset + k:
             break
-    return hits[query.offset : query.offset + k]
+    ranked = [replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1)]
+    return ranked[query.offset : query.offset + k]
 
 
 def _candidates(library: Library, query: Query, ids: Sequence[int]) -> Iterator[Candidate]:

@@ -87,6 +87,8 @@ class Query:
     def __post_init__(self) -> None:
         if not self.parts and self.filters == NO_FILTERS and self.sort == "relevance":
             raise UsageError("the query is empty", "Give words, a picture or a filter, or --sort newest for all photos")
+        if self.evidence != "both" and not self.words:
+            raise UsageError("--shows and --says are for words", "Leave them out, or add words")
         if self.offset < 0:
             raise UsageError(f"an offset of {self.offset} is too small", "Give 0 or more")
         if self.candidates < 1:

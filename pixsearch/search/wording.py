@@ -52,6 +52,8 @@ class Piece:
     kind: Kind
     terms: tuple[str, ...]
     """A photo that has one of these says it."""
+    is_alone: bool = False
+    """Whether it is the whole query."""
     is_certain: bool = False
     """Whether it can be nothing else, also where no photo says it: "March 2021", but not "2021"."""
 
@@ -136,4 +138,4 @@ def _words(text: str, start: int, end: int) -> Iterator[Piece]:
         words = tuple(word for word in words_of(typed) if word not in STOP_WORDS)
         for word in words:  # several where scripts meet
             kind: Kind = "number" if word.isdecimal() else "word"
-            yield Piece(found[0] if len(words) == 1 else word, *found.span(), kind, (word,))
+            yield Piece(found[0] if len(words) == 1 else word, *found.span(), kind, (word,), found[0] == text.strip())

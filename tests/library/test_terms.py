@@ -49,6 +49,9 @@ def is_found(query: str, text: str) -> bool:
         ("москва", "Москва, Россия"),
         ("été", "ÉTÉ 2020"),
         ("cafe", "cafe\u0301"),
+        ("lodz", "Łódź"),
+        ("tromso", "Tromsø"),
+        ("ørsted", "Orsted"),
     ],
 )
 def test_a_text_is_found_by_this(query: str, text: str) -> None:
@@ -120,6 +123,13 @@ def test_a_photo_has_no_more_terms_than_pages_of_text() -> None:
     writing = tuple(f"word{number}" for number in range(5000))
 
     assert len(terms_of_photo(b"/photos/a.jpg", b"/photos", Metadata("JPEG", 8, 8, writing=writing))) == MOST_TERMS
+
+
+def test_pages_of_text_cost_a_photo_neither_its_people_nor_its_name() -> None:
+    caption = " ".join(f"word{number}" for number in range(1000, 4000))
+    metadata = Metadata("JPEG", 8, 8, caption=caption, people=("Zoe",))
+
+    assert {"zoe", "zebra", "africa"} <= terms_of_photo(b"/photos/africa/zebra.png", b"/photos", metadata)
 
 
 def test_dates_have_terms_for_their_year_month_and_day() -> None:

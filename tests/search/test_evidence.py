@@ -13,7 +13,9 @@ import pytest
 from pixsearch import Filters, Hit, Library, Query, SearchEngine, Words
 from pixsearch.errors import UsageError
 from pixsearch.library.records import Metadata
+from pixsearch.search.evidence import understand
 from pixsearch.search.hits import Said
+from pixsearch.search.wording import pieces_of, text_without
 from tests.colour_runtime import ColourRuntime
 from tests.library.said import store
 
@@ -306,6 +308,106 @@ def test_where_similarity_orders_likely_hits_come_first_and_what_says_more(libra
     runtime = ColourRuntime(calibrated=True, words_taught=TAUGHT, default_order="similarity")
 
     assert names(SearchEngine(library, runtime).search("Anna")) == ["b.png", "a.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("a green field", replace(NOTHING, people=("Al Green",))),
+        ("green Field", replace(NOTHING, people=("Al Green",))),
+        ("a beach", replace(NOTHING, location="Long Beach, California, United States")),
+        ("red city", replace(NOTHING, location="Salt Lake City")),
+        ("an apple", replace(NOTHING, camera="Apple iPhone 15")),
+        ("summer", replace(NOTHING, people=("Will Summers",))),
+        ("a rose", replace(NOTHING, people=("Rose Delacroix",))),
+    ],
+)
+def test_a_taught_word_in_somebody_s_name_is_no_evidence(library: Library, words: str, said: Metadata) -> None:
+    store(library, [("a.png", RED, said), ("b.png", BLUE, NOTHING)])
+    taught = dict.fromkeys(("green", "field", "beach", "red", "city", "apple", "summer", "rose"), 100)
+
+    hits = SearchEngine(library, ColourRuntime(calibrated=True, words_taught=taught)).search(words)
+
+    assert [hit.says for hit in hits] == [()] * 2
+
+
+@pytest.mark.parametrize("words", ["Rose", "rose", "Rose in red", "red Al Green", "red in Long Beach"])
+def test_a_whole_name_of_taught_words_is_one(library: Library, words: str) -> None:
+    said = Metadata("PNG", 8, 8, people=("Rose Delacroix", "Al Green"), location="Long Beach, California")
+    store(library, [("a.png", RED, said), ("b.png", BLUE, NOTHING)])
+    taught = TAUGHT | {"long": 100, "al": 100}
+
+    first, _ = SearchEngine(library, ColourRuntime(calibrated=True, words_taught=taught)).search(words)
+
+    assert first.path.name == "a.png"
+    assert {one.source for one in first.says} <= {"people", "place"}
+    assert first.says != ()
+
+
+@pytest.mark.parametrize("words", ["2 red", "red 100", "red 43", "red four stars on it"])
+def test_a_number_beside_words_for_the_pixels_excludes_nothing(library: Library, words: str) -> None:
+    others = replace(NOTHING, rating=5)
+    store(library, [("a.png", RED, NOTHING), ("v2 (43) IMG_4100.png", BLUE, others)])
+
+    assert names(ask(library, words))[0] == "a.png"
+
+
+def test_a_long_word_of_a_script_without_blanks_is_found(library: Library) -> None:
+    words = ("ภาษาไทยสวย", "กรุงเทพมหานคร", "京都旅行記念写真集", "コンピューターゲーム")
+    colours = (RED, GREEN, BLUE, PINK)
+    store(library, [(f"{n}.png", colours[n], replace(NOTHING, keywords=(word,))) for n, word in enumerate(words)])
+
+    for number, word in enumerate(words):
+        assert names(ask(library, word, evidence="says")) == [f"{number}.png"]
+        assert names(ask(library, word))[0] == f"{number}.png"
+
+
+def test_every_content_of_a_common_year_is_known_or_the_year_is_common(library: Library) -> None:
+    said = [replace(NOTHING, taken_at=datetime(2019, 1, 1), title=f"t{number}") for number in range(700)]
+    pictures = [((n % 255 + 1, n // 255 + 1, 1), metadata) for n, metadata in enumerate(said)]
+    store(library, [(f"{folder}/{n}.png", *one) for folder in ("a", "backup") for n, one in enumerate(pictures)])
+
+    [one] = understand("2019", library, {}, date(2026, 1, 1)).wanted
+
+    assert len(one.ids) == 700
+
+
+def test_of_copies_apart_each_says_what_it_says_itself(library: Library) -> None:
+    store(library, [("kyoto.png", RED, NOTHING), ("b.png", RED, NOTHING)])
+
+    assert {hit.path.name: len(hit.says) for hit in ask(library, "kyoto")} == {"kyoto.png": 1, "b.png": 0}
+    assert names(ask(library, "kyoto", evidence="says")) == ["kyoto.png"]
+
+
+def test_a_copy_that_says_what_is_not_looked_for_is_not_put_in_front(library: Library) -> None:
+    store(library, [("beach/a.png", RED, NOTHING), ("zanzibar/z.png", RED, NOTHING), ("zanzibar/q.png", BLUE, NOTHING)])
+
+    first, *_ = engine(library).search(Query((Words("beach"), Words("zanzibar", -0.5))))
+
+    assert first.path.name == "a.png"
+    assert [one.word for one in first.says] == ["beach"]
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("Anna without a hat", "without a hat"),
+        ("Anna under a tree", "under a tree"),
+        ("Anna's black-and-white t-shirt", "black-and-white t-shirt"),
+        ("Anna on the beach in 2019", "beach"),
+        ("red car, last summer", "red car"),
+        ("a photo of Anna", ""),
+    ],
+)
+def test_names_are_taken_out_with_what_only_leads_to_them(words: str, asked: str) -> None:
+    pieces = pieces_of(words, date(2026, 12, 1))
+
+    assert text_without(words, [one for one in pieces if one.kind == "date" or one.text.startswith("Anna")]) == asked
+
+
+def test_a_query_of_megabytes_is_looked_at_no_longer_than_one_that_a_person_types(library: Library) -> None:
+    for text in ("1 star " * 50_000, "march " * 50_000, "1 of march " * 30_000, "a" * 3_000_000, " " * 100_000 + "b"):
+        assert len(pieces_of(text, date(2026, 1, 1))) <= 32
 
 
 def test_damage_of_the_index_is_told_and_the_pixels_answer(library: Library) -> None:
