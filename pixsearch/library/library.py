@@ -57,6 +57,7 @@ from pixsearch.library.switching import (
     switch_of,
     unfinished_model,
 )
+from pixsearch.library.terms import beginning_with
 from pixsearch.library.texts import nearest_texts
 from pixsearch.library.unread import unread_contents
 from pixsearch.library.writer import LibraryWriter
@@ -311,6 +312,22 @@ class Library:
 
         with self._database.reading() as connection:
             return contents_with(connection, ranges, most, self._database.damage)
+
+    def first_term_among(self, terms: Sequence[str]) -> str | None:
+        """Return the first of some terms, in the order of their UTF-8, that a photo has; None where none has one."""
+        from pixsearch.library.postings import first_term_among
+
+        with self._database.reading() as connection:
+            found = first_term_among(connection, [term.encode() for term in terms], self._database.damage)
+        return None if found is None else found.decode(errors="replace")
+
+    def terms_beginning(self, word: str, most: int) -> list[str]:
+        """Return the first `most` terms of photos that begin with a word, in the order of their UTF-8."""
+        from pixsearch.library.postings import terms_beginning
+
+        with self._database.reading() as connection:
+            found = terms_beginning(connection, *beginning_with(word), most, self._database.damage)
+        return [term.decode(errors="replace") for term in found]
 
     def count_contents(self) -> int:
         """How many pictures there are."""

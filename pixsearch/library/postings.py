@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, String, cast, delete, func, insert, select, true
+from sqlalchemy import ColumnElement, Connection, Select, String, cast, delete, func, insert, select, true
 from sqlalchemy.exc import DBAPIError
 
 from pixsearch.library.database import in_parts
@@ -87,6 +87,34 @@ def contents_with(connection: Connection, ranges: Sequence[TermRange], most: int
         ids_of_range = [id_ for id_ in (text or "").split(",") if id_.isdecimal()]  # others are of damaged rows
         found.append(np.array(ids_of_range, np.int64))
     return np.unique(np.concatenate(found))
+
+
+def first_term_among(connection: Connection, terms: Sequence[bytes], damage: Damage) -> bytes | None:
+    """Return the first of some terms, in the order of their bytes, that a photo has."""
+    statement = select(POSTINGS.c.term).where(POSTINGS.c.term.in_(terms)).order_by(POSTINGS.c.term).limit(1)
+    return next(iter(_terms_by(connection, statement, damage)), None)
+
+
+def terms_beginning(connection: Connection, first: bytes, behind: bytes, most: int, damage: Damage) -> list[bytes]:
+    """Return the first `most` terms from `first` up to `behind`, which is not one of them, each once."""
+    term = POSTINGS.c.term
+    # From each term to the next, so that one of a hundred thousand photos costs no more than one of a single photo.
+    next_from = select(term).where(term < behind).order_by(term).limit(1)
+    found = select(next_from.where(term >= first).scalar_subquery().label("term")).cte("found", recursive=True)
+    following = next_from.where(term > found.c.term).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.term.is_not(None)))
+    return _terms_by(connection, select(found.c.term).where(found.c.term.is_not(None)).limit(most), damage)
+
+
+def _terms_by(connection: Connection, statement: Select[bytes], damage: Damage) -> list[bytes]:
+    try:
+        terms = connection.scalars(statement).all()
+    except DBAPIError as error:
+        if not is_malformed(error):
+            raise
+        damage.note(POSTINGS.name, None)
+        return []
+    return [term for term in terms if isinstance(term, bytes)]  # others are of damaged rows
 
 
 def _post(connection: Connection, of_photos: ColumnElement[bool]) -> None:

@@ -89,6 +89,17 @@ def rating_term(stars: int) -> str:
     return f":{stars} stars"
 
 
+def exactly(term: str) -> tuple[bytes, bytes]:
+    """Return the range of the one term."""
+    return term.encode(), term.encode() + b"\0"
+
+
+def beginning_with(word: str) -> tuple[bytes, bytes]:
+    """Return the range of all terms that begin with a word."""
+    first = word.encode()
+    return first, first[:-1] + bytes([first[-1] + 1])
+
+
 def texts_of(path: bytes, root: bytes, metadata: Metadata) -> Mapping[Source, Sequence[str]]:
     """Return what a photo says, by what says it. Of its folders those below the root count."""
     *folders, file = os.fsdecode(path.removeprefix(below(root))).split("/")

@@ -36,7 +36,9 @@ from pixsearch.library.records import Metadata
 from pixsearch.library.terms import (
     UNSPACED,
     Source,
+    beginning_with,
     date_terms,
+    exactly,
     is_unspaced,
     rating_term,
     terms_of,
@@ -196,7 +198,7 @@ def understand(
     looked_up = []
     for piece in pieces_of(text, today):
         is_name = says_only or piece.kind != "word" or _is_hardly_taught(piece, taught)
-        saying = library.contents_saying(_ranges(piece, plurals=not is_name), most + 1)
+        saying = library.contents_saying(ranges_of(piece, plurals=not is_name), most + 1)
         is_common = len(saying) > most
         rarity = math.log1p(count / max(len(saying), 1))
         is_name &= says_only or len(saying) > 0 or piece.is_certain
@@ -269,23 +271,12 @@ def _belongs_to(one: Wanted, name: Wanted) -> bool:
     return len(both) >= _MEANT_TOGETHER * len(name.ids)
 
 
-def _ranges(piece: Piece, *, plurals: bool) -> list[TermRange]:
+def ranges_of(piece: Piece, *, plurals: bool) -> list[TermRange]:
     """Return the ranges of the terms of which a photo that says a piece has one; one that has may say it."""
     words = [term[:UNSPACED] if is_unspaced(term) else term for term in piece.terms]
     if plurals:
-        return [_exactly(word + ending) for word in words for ending in ("", *_PLURALS)]
-    return [_beginning_with(word) if piece.finds_beginnings else _exactly(word) for word in words]
-
-
-def _exactly(term: str) -> TermRange:
-    """Return the range of the one term."""
-    return term.encode(), term.encode() + b"\0"
-
-
-def _beginning_with(word: str) -> TermRange:
-    """Return the range of all terms that begin with a word."""
-    first = word.encode()
-    return first, first[:-1] + bytes([first[-1] + 1])
+        return [exactly(word + ending) for word in words for ending in ("", *_PLURALS)]
+    return [beginning_with(word) if piece.finds_beginnings else exactly(word) for word in words]
 
 
 def _find_said(

@@ -128,3 +128,18 @@ def test_an_index_that_is_not_that_of_the_rows_is_found_and_made_again(library: 
     assert left.problems == []
     assert saying(library, "anna") == {"a.png"}
     assert saying(library, "zoe") == set()
+
+
+def test_the_first_of_some_terms_that_a_photo_has_is_found(library: Library) -> None:
+    store(library, [("b.png", RED, ANNA), ("c.png", BLUE, ANNA)])
+
+    assert library.first_term_among(["aaa", "b", "anna", "c"]) == "anna"
+    assert library.first_term_among(["aaa", "ann"]) is None
+
+
+def test_terms_that_begin_with_a_word_are_read_once_each_however_many_photos_have_them(library: Library) -> None:
+    store(library, [(f"{name}/{number}.png", RED, ANNA) for name in ("annex", "annual", "bann") for number in range(9)])
+
+    assert library.terms_beginning("ann", 9) == ["anna", "annex", "annual"]
+    assert library.terms_beginning("ann", 2) == ["anna", "annex"]
+    assert library.terms_beginning("zzz", 9) == []
