@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pixsearch import Hit
     from pixsearch.search.explain import Explanation
+    from pixsearch.search.remarks import Remarks
 
 THUMBNAIL = 320
 """Longer edge in pixels."""
@@ -50,8 +51,7 @@ class Section:
     """One for each hit; None where there are no words to explain."""
     stored: StoredPictures = field(default_factory=dict)
     """What the library knows of the hits' files, where they are to be opened."""
-    unknown_words: Sequence[str] = ()
-    """Words of the query that the model was never taught."""
+    remarks: Remarks | None = None
 
 
 def write_page(file: Path, sections: Sequence[Section], *, names: bool = False) -> None:

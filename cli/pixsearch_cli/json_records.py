@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
     from pixsearch.library.records import Failure, LibraryStatus, Metadata, Note
     from pixsearch.search.explain import Explanation
+    from pixsearch.search.remarks import Remarks
 
 
 class MetadataRecord(TypedDict):
@@ -86,6 +87,16 @@ class HitRecord(MetadataRecord):
     similar: list[str]
 
 
+class NegationRecord(TypedDict):
+    """Words of the query that say what shall not be there."""
+
+    text: str
+    asked: str
+    """What is looked for in their place; empty where other parts of the query say it."""
+    less: list[str]
+    """What is left out; nothing where the words are asked as they stand."""
+
+
 class ExplanationRecord(TypedDict):
     """Where in a picture each word is looked for: what `pixsearch explain --json` prints."""
 
@@ -137,6 +148,16 @@ def hit_record(hit: Hit) -> dict[str, object]:
     metadata = metadata_record(hit.metadata)
     own = {name: getattr(hit, name) for name in HitRecord.__annotations__ if name not in metadata}
     return own | metadata | {"says": [asdict(said) for said in hit.says]}
+
+
+def remarks_record(remarks: Remarks | None) -> dict[str, object]:
+    """What there is to say of a query beside its answer, by the names that `Remarks` has for it."""
+    return {
+        "unknown_words": [] if remarks is None else remarks.unknown_words,
+        "suggestions": {} if remarks is None else remarks.suggestions,
+        "language": None if remarks is None else remarks.language,
+        "negations": [] if remarks is None else [asdict(negation) for negation in remarks.negations],
+    }
 
 
 def text_hit_record(hit: TextHit) -> dict[str, object]:

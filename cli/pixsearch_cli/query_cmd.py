@@ -26,7 +26,6 @@ from pixsearch_cli.query_filters import with_filter_options
 from pixsearch_cli.query_parts import is_picture, other_parts
 from pixsearch_cli.query_results import (
     copy_hits,
-    never_taught,
     open_best,
     print_hits,
     print_json_lines,
@@ -111,6 +110,9 @@ def query(
     says: Annotated[
         bool, typer.Option("--says", help="Only photos that say all the words: names, places, dates, keywords ...")
     ] = False,
+    literal: Annotated[
+        bool, typer.Option("--literal", help="Ask for the words as they are: no less, and no remarks on them.")
+    ] = False,
     filters: Filters,
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Fetch pictures that are given by their address.")
@@ -164,6 +166,7 @@ def query(
                 duplicates=duplicates.value,
                 evidence=_evidence(shows=shows, says=says),
                 sort=sort.value,
+                literal=literal,
                 offset=offset,
             ),
         )
@@ -180,10 +183,10 @@ def query(
     is_table_shown = html is None or not leads_to_stdout(html)
     for answer in answers:
         question, hits = answer.query, answer.hits
-        if answer.unknown_words:
-            say(never_taught(answer.unknown_words))
+        for remark in () if answer.remarks is None else answer.remarks.sentences():
+            say(remark)
         if as_json:
-            print_json_lines(hits, None if queries is None else question, answer.unknown_words)
+            print_json_lines(hits, None if queries is None else question, answer.remarks)
         elif paths or null:
             print_paths(hits, b"\0" if null else b"\n")
         elif hits and is_table_shown:
@@ -259,12 +262,12 @@ def _search(
     with _engine(place, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
         for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
-            words = query.main_words if explained else None
+            remarks = None if engine is None else engine.remarks(query)
+            words = remarks.asked.main_words if explained and remarks is not None else None
             why = [None if engine is None or words is None else engine.explain(words.text, hit.id) for hit in hits]
-            unknown = () if engine is None else engine.unknown_words(query)
             pictures = [] if engine is None or not opens_files else [engine.picture(hit.id) for hit in hits]
             stored = {picture.content_id: picture for picture in pictures if picture is not None}
-            answers.append(Section(shown, hits, why, stored, unknown))
+            answers.append(Section(shown, hits, why, stored, remarks))
     return answers
 
 
@@ -272,12 +275,14 @@ def _listed(shown: str, query: Query, k: int, place: Place, *, opens_files: bool
     """The answer to a query for which no picture is looked at, which needs no model."""
     from pixsearch import Library
     from pixsearch.search.listing import listed_photos, photos_that_say
+    from pixsearch.search.remarks import remarks_on
 
     with Library.open(place, say) as library:
         hits = photos_that_say(library, query, k) if query.parts else listed_photos(library, query, k)
+        remarks = remarks_on(query, library, None)
         stored = library.pictures([hit.id for hit in hits]) if opens_files else {}
         tell_damage(library.damage())
-    return Section(shown, hits, [None] * len(hits), stored, ())
+    return Section(shown, hits, [None] * len(hits), stored, remarks)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pixsearch.errors import PictureError
 from pixsearch.printable import printable
 from pixsearch.search.hits import percent
 from pixsearch.storage import FilePath, path_bytes
-from pixsearch_cli.json_records import hit_record, text_hit_record
+from pixsearch_cli.json_records import hit_record, remarks_record, text_hit_record
 from pixsearch_cli.output import print_json, print_table, say
 from pixsearch_cli.terminal_pictures import print_with_pictures
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
     from pixsearch.library.photo_files import OpenFile
     from pixsearch.library.records import StoredPhoto, StoredPicture
+    from pixsearch.search.remarks import Remarks
 
 LESS_LIKELY = "less likely:"
 _LONGEST_STEM_BYTES = 200
@@ -38,17 +39,11 @@ StoredPictures = Mapping[int, "StoredPicture"]
 """By the id of the hit."""
 
 
-def print_json_lines(hits: Sequence[Hit], query: str | None, unknown_words: Sequence[str]) -> None:
+def print_json_lines(hits: Sequence[Hit], query: str | None, remarks: Remarks | None) -> None:
     """With the query in front where there are several."""
     for hit in hits:
         line = ({} if query is None else {"query": query}) | hit_record(hit)
-        print_json(line | {"unknown_words": unknown_words})
-
-
-def never_taught(words: Sequence[str]) -> str:
-    """Say which words of a query the model was never taught."""
-    quoted = [f'"{word}"' for word in words]
-    return f"the model was never taught {' or '.join(filter(None, [', '.join(quoted[:-1]), quoted[-1]]))}"
+        print_json(line | remarks_record(remarks))
 
 
 def print_paths(hits: Sequence[Hit], end: bytes) -> None:

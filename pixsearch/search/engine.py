@@ -29,7 +29,9 @@ from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.first_stage import Found, first_stage
 from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit, hits_of
 from pixsearch.search.listing import in_order_of_dates, listed_photos, photos_that_say
+from pixsearch.search.negation import without_negations
 from pixsearch.search.query import Picture, Query, Words
+from pixsearch.search.remarks import Remarks, remarks_on
 from pixsearch.search.runtime import Floats, Runtime
 
 
@@ -84,12 +86,16 @@ class SearchEngine:
         likely hits first. It is the same on every run: equal scores come by match, equal matches and late scores by
         similarity, equal similarities by path.
 
+        Words that say what shall not be there, as in "a street without people", are asked as a part that is not looked
+        for, unless `Query.literal` is set; see `pixsearch.search.negation`.
+
         Raises UsageError, ModelMismatch, PictureError for a picture in the query that cannot be read, LibraryError.
         """
         if isinstance(query, str):
             query = Query((Words(query),))
         if k < 1:
             raise UsageError(f"{k} hits are too few", "Ask for 1 or more")
+        query, _ = without_negations(query, self._library, self._runtime.words_taught)
         if query.rerank and not query.words:
             raise UsageError("a query without words cannot be re-ranked", "Pictures are compared by similarity alone")
         if query.threshold is not None and query.main_words is None:
@@ -194,9 +200,10 @@ class SearchEngine:
             for rank, index in enumerate(order[:last], start=1)
         ][query.offset :]
 
-    def unknown_words(self, query: Query) -> tuple[str, ...]:
-        """Return the words of a query that the model was never taught: what they find is a guess."""
-        return tuple(dict.fromkeys(word for part in query.words for word in self._runtime.unknown_words(part.text)))
+    def remarks(self, query: Query) -> Remarks:
+        """Return what there is to say of a query beside its answer: how its negations are asked, which of its words
+        nobody knows, and whether it is in another language than the model's. Raises as `search` does."""
+        return remarks_on(query, self._library, self._runtime)
 
     def picture(self, content_id: int) -> StoredPicture | None:
         """What the library knows of a picture and of its files, as `open_photo` takes it; None where it has it no more.

@@ -15,6 +15,7 @@ from pixsearch.library.records import Candidate, Metadata
 from pixsearch.search.evidence import gather, probability, understand
 from pixsearch.search.first_stage import Found
 from pixsearch.search.hits import Hit, hits_of
+from pixsearch.search.negation import without_negations
 from pixsearch.search.query import Query, Sort
 
 _AT_ONCE = 256
@@ -50,6 +51,7 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
 
     Raises UsageError for a query with pictures or without words to look up, LibraryError.
     """
+    query, _ = without_negations(query, library, None)
     if len(query.words) < len(query.parts) or query.main_words is None:
         raise UsageError("photos say words alone", "Leave --says out, or ask by words alone")
     if query.rerank:

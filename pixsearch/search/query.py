@@ -80,6 +80,10 @@ class Query:
     relevance chooses (of more for hits beyond them), and stands before the rest; all of them where nothing has a
     probability. Without parts the newest of all come first."""
 
+    literal: bool = False
+    """Whether words are asked as they stand: "a street without people" for what these words describe as they are, and
+    without a remark on words that the model does not know."""
+
     offset: int = 0
     """How many of the first hits are left out, to go on where another answer ended. Beyond the first 64, for which more
     photos are read together, one may come again."""

@@ -21,6 +21,11 @@ image images photo photograph photographs photos pic pics picture pictures
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Words that say nothing of a photo by themselves."""
+_VAGUE_WORDS = (
+    "anybody anyone anything everybody everyone everything nobody none nothing sight somebody someone something"
+)
+VAGUE_WORDS = STOP_WORDS | frozenset(_VAGUE_WORDS.split())
+"""Words by which no photo can be looked for."""
 
 _STARS = re.compile(r"(?<!\w)([1-5]|one|two|three|four|five)[ -]stars?(?!\w)", re.IGNORECASE)
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
@@ -83,6 +88,13 @@ def pieces_of(text: str, today: date) -> list[Piece]:
             at = phrase.end
     pieces += _words(text, at, len(text))
     return list({piece.terms: piece for piece in reversed(pieces)}.values())[::-1][:_MOST_PIECES]
+
+
+def without_phrases(text: str, today: date) -> str:
+    """Return a text without its dates and ratings."""
+    for phrase in _phrases(text, today):
+        text = text[: phrase.start] + " " * (phrase.end - phrase.start) + text[phrase.end :]
+    return text
 
 
 def text_without(text: str, pieces: Sequence[Piece]) -> str:

@@ -69,6 +69,79 @@ def test_words_that_the_model_was_never_taught_are_named_on_stderr_and_in_json(
     assert len(more.stdout.splitlines()) == 3
 
 
+def test_the_nearest_known_word_is_named_beside_an_unknown_one(run: Run, model: ColourRuntime, indexed: Path) -> None:
+    model.unknown, model.words_taught = ("bycicle", "pinkk"), {"the": 99, "bicycle": 99, "red": 99}
+
+    outcome = run("query", "red bycicle pinkk", "--json")
+
+    # The name of a photo has "pink".
+    assert outcome.stderr == (
+        'pixsearch: the model was never taught "bycicle" (did you mean "bicycle"?) or "pinkk" (did you mean "pink"?)\n'
+    )
+    for line in map(json.loads, outcome.stdout.splitlines()):
+        assert line["unknown_words"] == ["bycicle", "pinkk"]
+        assert line["suggestions"] == {"bycicle": "bicycle", "pinkk": "pink"}
+
+
+def test_another_language_is_named(run: Run, model: ColourRuntime, indexed: Path) -> None:
+    model.words_taught = {"the": 99}
+
+    outcome = run("query", "un chien sur la plage", "--json")
+
+    assert outcome.stderr == "pixsearch: the query looks like French; this model was taught English\n"
+    assert [json.loads(line)["language"] for line in outcome.stdout.splitlines()] == ["French"] * 3
+
+
+def test_what_shall_not_be_there_is_left_out_and_that_is_said(run: Run, indexed: Path) -> None:
+    less, minus = run("query", "red without blue", "--json"), run("query", "red", "--minus", "blue", "--json")
+
+    assert less.stderr == (
+        'pixsearch: "red without blue" is asked as "red" less "blue"; --literal asks for the words as they are\n'
+    )
+    lines = [json.loads(line) for line in less.stdout.splitlines()]
+    assert [line.pop("negations") for line in lines] == [
+        [{"text": "red without blue", "asked": "red", "less": ["blue"]}]
+    ] * 3
+    as_minus = [json.loads(line) for line in minus.stdout.splitlines()]
+    assert [line.pop("negations") for line in as_minus] == [[]] * 3
+    assert lines == as_minus
+
+
+def test_literal_words_are_asked_as_they_are_and_not_remarked_on(run: Run, model: ColourRuntime, indexed: Path) -> None:
+    model.unknown = ("zorilla",)
+
+    literally = run("query", "red without blue zorilla", "--literal", "--json")
+    as_they_are = run("query", "red blue", "--json")
+
+    assert literally.stderr == ""
+    assert literally.stdout == as_they_are.stdout
+
+
+def test_a_query_that_leaves_nothing_to_look_for_is_refused(run: Run, indexed: Path) -> None:
+    refused = run("query", "not a dog")
+
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        'pixsearch: "not a dog" leaves nothing to look for. Say what to look for too, as in "a street without a dog", '
+        "or ask by --literal\n"
+    )
+    assert run("query", "not a dog", "--literal").exit_code == 0
+
+
+def test_a_page_explains_the_words_that_are_looked_for(run: Run, indexed: Path, tmp_path: Path) -> None:
+    run("query", "red without blue", "--html", tmp_path / "page.html")
+
+    assert "where red is looked for" in (tmp_path / "page.html").read_text()
+    assert "where without is looked for" not in (tmp_path / "page.html").read_text()
+
+
+def test_what_photos_do_not_say_is_left_out_without_a_model_too(run: Run, indexed: Path) -> None:
+    outcome = run("query", "photos red without dark", "--says", "--paths")
+
+    assert outcome.exit_code == 3
+    assert 'is asked as "photos red" less "dark"' in outcome.stderr
+
+
 def test_a_calibrated_match_is_shown_in_percent(run: Run, model: ColourRuntime, indexed: Path, photos: Path) -> None:
     model.calibrated = True
 
@@ -166,6 +239,9 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "place": None,
         "writing": None,
         "unknown_words": [],
+        "suggestions": {},
+        "language": None,
+        "negations": [],
     }
     assert lines[2]["copies"] == [f"{photos}/blue.png"]
 

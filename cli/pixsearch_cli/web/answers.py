@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, with_config
 
-from pixsearch_cli.json_records import ExplanationRecord, HitRecord, MetadataRecord
+from pixsearch_cli.json_records import ExplanationRecord, HitRecord, MetadataRecord, NegationRecord
 
-for _record in (HitRecord, ExplanationRecord):
+for _record in (HitRecord, NegationRecord, ExplanationRecord):
     with_config(use_attribute_docstrings=True)(_record)
 
 
@@ -14,7 +14,14 @@ class SearchAnswer(BaseModel):
     """The hits, best first."""
 
     hits: list[HitRecord]
-    unknown_words: list[str] = Field(description="Words of the query that the model was never taught.")
+    unknown_words: list[str] = Field(
+        description="Words of the query that neither the model was taught nor a photo says: what they find is a guess."
+    )
+    suggestions: dict[str, str] = Field(description="For some of these words the nearest one that is known.")
+    language: str | None = Field(description="The language of the query, where that is surely not English.")
+    negations: list[NegationRecord] = Field(
+        description="Words of the query that say what shall not be there, and how they are asked; see `literal`."
+    )
     near: str | None = Field(description="The town that the name in `near` was taken for; null where it has none.")
     damaged: int = Field(description="Rows of the library that are damaged and were left out; see pixsearch repair.")
     uploads: list[str] = Field(description="Names of the pictures that were sent, for `like` in later searches.")
@@ -54,7 +61,10 @@ class SearchAnswer(BaseModel):
                         "writing": None,
                     }
                 ],
-                "unknown_words": [],
+                "unknown_words": ["bycicle"],
+                "suggestions": {"bycicle": "bicycle"},
+                "language": None,
+                "negations": [{"text": "a street without people", "asked": "a street", "less": ["people"]}],
                 "near": "Paris, Île-de-France, France (48.853, 2.349)",
                 "damaged": 0,
                 "uploads": [],

@@ -75,6 +75,7 @@ class SearchRequest(_Filtered):
     shows: bool = Field(False, description="Go by what photos show alone, not by what they say.")
     says: bool = Field(False, description="Only photos that say all the words: names, places, dates, keywords.")
     sort: Sort = Field("relevance", description="By date what matches; without words and pictures, all that passes.")
+    literal: bool = Field(False, description="Ask for the words as they are: no less, and no remarks on them.")
     offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="How many of the first hits to leave out.")
 
     @model_validator(mode="before")
@@ -124,6 +125,7 @@ class SearchRequest(_Filtered):
             duplicates=self.duplicates,
             evidence="shows" if self.shows else "says" if self.says else "both",
             sort=self.sort,
+            literal=self.literal,
             offset=self.offset,
         )
 

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from pixsearch import Filters, __version__
 from pixsearch import Query as AskedFor
 from pixsearch.errors import UsageError
-from pixsearch_cli.json_records import hit_record, status_record
+from pixsearch_cli.json_records import hit_record, remarks_record, status_record
 from pixsearch_cli.web.answers import HealthAnswer, Problem, SearchAnswer
 from pixsearch_cli.web.asking import SearchRequest
 from pixsearch_cli.web.guard import BODY_LIMIT_BYTES
@@ -72,7 +72,7 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
     """The same with the query as JSON, and pictures to search by. Nothing is written but to the cache."""
     asked, pictures = await _read(request)
     if await site.searches.in_thread(request, site.engine.engine) is None:
-        return AsciiJson({"hits": [], "unknown_words": [], "near": None, "damaged": 0, "uploads": []})
+        return AsciiJson({"hits": [], **remarks_record(None), "near": None, "damaged": 0, "uploads": []})
     edge = site.engine.input_size
     kept = dict([await site.pictures.take(request, site.looking.keep_upload, data, edge) for data in pictures])
     with _invalid_is_a_problem():
@@ -100,7 +100,7 @@ async def health() -> Response:
 async def _answer(
     request: Request, site: Site, asked: SearchRequest, sent: Mapping[str, bytes] = MappingProxyType({})
 ) -> dict[str, object]:
-    """The hits, the unknown words, the town that was named and how much is damaged.
+    """The hits, the remarks on the query, the town that was named and how much is damaged.
 
     `sent` are pictures by name that need not be looked for among the kept ones.
     """
@@ -108,15 +108,13 @@ async def _answer(
     def find() -> dict[str, object]:
         engine = site.engine.engine()
         query = asked.query(lambda name: sent.get(name) or site.looking.upload(name, site.engine.input_size))
-        hits, unknown_words = (
-            ([], ()) if engine is None else (engine.search(query, asked.k), engine.unknown_words(query))
-        )
+        hits, remarks = ([], None) if engine is None else (engine.search(query, asked.k), engine.remarks(query))
         if not hits:
             _check_folders(site, query)
         near = query.filters.near
         return {
             "hits": [hit_record(hit) for hit in hits],
-            "unknown_words": unknown_words,
+            **remarks_record(remarks),
             "near": None if near is None else near.centre,
             "damaged": len(site.engine.library().damage()),
         }

@@ -106,6 +106,17 @@ def test_a_word_that_the_model_was_never_taught_is_named(page: Page, serve: Serv
     expect(page.locator("#message")).to_have_text("The best matches first. The model was never taught “zorilla”.")
 
 
+def test_how_a_query_is_asked_and_what_may_be_meant_is_said(page: Page, serve: Serve, model: ColourRuntime) -> None:
+    model.unknown, model.words_taught = ("bycicle",), {"the": 99, "bicycle": 99}
+    page.goto(serve())
+
+    assert search(page, "red bycicle without blue") != []
+    expect(page.locator("#message")).to_have_text(
+        "The best matches first. “red bycicle without blue” is asked as “red bycicle” less “blue”. The model was never "
+        "taught “bycicle” (did you mean “bicycle”?)."
+    )
+
+
 def test_the_town_that_a_name_was_taken_for_is_said(page: Page, serve: Serve) -> None:
     page.goto(f"{serve()}/?q=red&near=Paris,20")
 

@@ -30,13 +30,21 @@ def problem(response: Response) -> tuple[int, str]:
     return response.status_code, answer["detail"]
 
 
+NO_REMARKS: dict[str, object] = {"unknown_words": [], "suggestions": {}, "language": None, "negations": []}
+
+
+def without_remarks(hit: dict[str, object]) -> dict[str, object]:
+    """Take the remarks on the query out of a line that the command prints, and return them."""
+    return {name: hit.pop(name) for name in NO_REMARKS}
+
+
 def test_a_hit_is_what_the_command_prints(client: TestClient, run: Run) -> None:
     printed = [json.loads(line) for line in run("query", "red", "--json").stdout.splitlines()]
 
-    assert [hit.pop("unknown_words") for hit in printed] == [[], [], []]
+    assert [without_remarks(hit) for hit in printed] == [NO_REMARKS] * 3
     assert client.get("/api/search?q=red").json() == {
         "hits": printed,
-        "unknown_words": [],
+        **NO_REMARKS,
         "near": None,
         "damaged": 0,
         "uploads": [],
@@ -50,6 +58,39 @@ def test_words_that_the_model_was_never_taught_are_named(client: TestClient, mod
 
     assert answer["unknown_words"] == ["zorilla", "quagga"]
     assert len(answer["hits"]) == 3
+
+
+def test_remarks_are_those_of_the_command_and_literal_switches_them_off(
+    client: TestClient, run: Run, model: ColourRuntime
+) -> None:
+    model.unknown, model.words_taught = ("bycicle",), {"the": 99, "bicycle": 99}
+    printed = json.loads(run("query", "red bycicle without blue", "--json").stdout.splitlines()[0])
+
+    answer = client.get("/api/search?q=red bycicle without blue").json()
+    literally = client.get("/api/search?q=red bycicle without blue&literal=true").json()
+
+    remarks = {
+        "unknown_words": ["bycicle"],
+        "suggestions": {"bycicle": "bicycle"},
+        "language": None,
+        "negations": [{"text": "red bycicle without blue", "asked": "red bycicle", "less": ["blue"]}],
+    }
+    assert without_remarks(printed) == without_remarks(answer) == remarks
+    assert without_remarks(literally) == NO_REMARKS
+    assert [hit["match"] for hit in answer["hits"]] != [hit["match"] for hit in literally["hits"]]
+
+
+def test_another_language_is_named(client: TestClient, model: ColourRuntime) -> None:
+    model.words_taught = {"the": 99}
+
+    assert client.get("/api/search?q=ein Hund im Schnee").json()["language"] == "German"
+
+
+def test_words_that_leave_nothing_to_look_for_are_a_problem(client: TestClient) -> None:
+    status, detail = problem(client.get("/api/search?q=not a dog"))
+
+    assert status == 400
+    assert detail.startswith('"not a dog" leaves nothing to look for')
 
 
 @pytest.mark.parametrize(
@@ -90,7 +131,7 @@ def test_photos_are_listed_page_by_page_as_by_the_command(client: TestClient, ru
     printed = [json.loads(line) for line in run("query", "--sort", "oldest", "--json").stdout.splitlines()]
     pages = [client.get(f"/api/search?sort=oldest&k=2&offset={offset}").json()["hits"] for offset in (0, 2, 4)]
 
-    assert [hit.pop("unknown_words") for hit in printed] == [[], [], []]
+    assert [without_remarks(hit) for hit in printed] == [NO_REMARKS] * 3
     assert [*pages[0], *pages[1]] == printed
     assert pages[2] == []
 
@@ -139,7 +180,7 @@ def test_a_picture_that_is_sent_finds_what_the_command_finds_by_its_file(
 
     sent = client.post("/api/search", files={"picture": (tmp_path / "asked.png").read_bytes()})
 
-    assert [hit | {"unknown_words": []} for hit in sent.json()["hits"]] == printed
+    assert [hit | NO_REMARKS for hit in sent.json()["hits"]] == printed
 
 
 def test_a_picture_is_searched_by_also_where_nothing_can_be_kept(client: TestClient, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async function run(known) {
     const hits = careful && first ? merged(answer.hits, first.hits) : answer.hits;
     const tellAll = () => {
       tellFound(hits, answer.damaged);
-      tellUnknown(answer.unknown_words);
+      tellRemarks(answer);
       tellNear(answer.near);
     };
     if (isShown && careful) showBelow(hits, tellAll);
@@ -176,10 +176,21 @@ function tellFound(hits, damaged) {
   else tell(`The best matches first.${leftOut}`, Boolean(damaged));
 }
 
-function tellUnknown(words) {
-  if (!words.length) return;
-  const quoted = new Intl.ListFormat("en", { type: "disjunction" }).format(words.map((word) => `“${word}”`));
-  message.textContent += ` The model was never taught ${quoted}.`;
+function tellRemarks({ unknown_words, suggestions, language, negations }) {
+  for (const { text, asked, less } of negations) {
+    const left = new Intl.ListFormat("en").format(less.map((words) => `“${words}”`));
+    const way = less.length ? `as ${asked ? `“${asked}”` : "the rest"} less ${left}` : "as it stands";
+    message.textContent += ` “${text}” is asked ${way}.`;
+  }
+  if (language) {
+    message.textContent += ` The query looks like ${language}; this model was taught English.`;
+  } else if (unknown_words.length) {
+    const named = unknown_words.map((word) =>
+      word in suggestions ? `“${word}” (did you mean “${suggestions[word]}”?)` : `“${word}”`,
+    );
+    const listed = new Intl.ListFormat("en", { type: "disjunction" }).format(named);
+    message.textContent += ` The model was never taught ${listed}.`;
+  }
 }
 
 function tellNear(town) {
