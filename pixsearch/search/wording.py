@@ -21,9 +21,10 @@ image images photo photograph photographs photos pic pics picture pictures
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Words that say nothing of a photo by themselves."""
-_VAGUE_WORDS = (
-    "anybody anyone anything everybody everyone everything nobody none nothing sight somebody someone something"
-)
+_VAGUE_WORDS = """
+anybody anyone anything everybody everyone everything nobody none nothing sight somebody someone something
+gif heic jpeg jpg png raw tif tiff webp
+"""
 VAGUE_WORDS = STOP_WORDS | frozenset(_VAGUE_WORDS.split())
 """Words by which no photo can be looked for."""
 

@@ -52,6 +52,7 @@ def test_an_unknown_word_is_named_with_the_nearest_that_the_model_or_a_photo_kno
         "hiro",
         "a temple, Sept 2021",
         "IMG_2043",
+        "IMG_2043.png",
         "旅行",
         "photos of the dog",
         "a dog's bicycle",
