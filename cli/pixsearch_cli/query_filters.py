@@ -148,7 +148,7 @@ def circle(text: str | None) -> Circle | None:
             return Circle(latitude, longitude, radius_km)
     if radius_km is None or not any(map(str.isalpha, name)):
         hint = "Write NAME,KM or LAT,LON,KM, as in Kyoto,20 or 48.86,2.35,10"
-        raise UsageError(f"{text!r} is no place with a radius", hint)
+        raise UsageError(f"{text!r} is not a place with a radius", hint)
     from pixsearch.gazetteer.gazetteer import named, words  # numpy, for those who give a name
 
     if (town := named(name)) is None:

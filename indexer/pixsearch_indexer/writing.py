@@ -1,6 +1,6 @@
 """Read what is written in the pictures of folders that want it (`--ocr`): after all else, the newest first.
 
-Of many, those that look like documents come before the others.
+If there are many, pictures that look like documents are read before the others.
 """
 
 from __future__ import annotations

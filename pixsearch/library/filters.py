@@ -61,7 +61,8 @@ class Filters:
             latitude, longitude, radius_km, _ = self.near
             if not (abs(latitude) <= 90 and abs(longitude) <= 180 and 0 < radius_km < math.inf):
                 raise UsageError(
-                    f"{latitude},{longitude},{radius_km} is no place with a radius", "As in: Kyoto,20 or 48.86,2.35,10"
+                    f"{latitude},{longitude},{radius_km} is not a place with a radius",
+                    "As in: Kyoto,20 or 48.86,2.35,10",
                 )
         for bound in (self.after, self.before):
             if bound is not None and bound.tzinfo is not None:

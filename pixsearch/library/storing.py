@@ -107,7 +107,8 @@ def _store_photos(
 def _store_contents(
     connection: Connection, model_id: int, contents: Sequence[NewContent]
 ) -> tuple[frozenset[int], set[int]]:
-    """Return the ids of all, and of those that were known: these keep them where another model had encoded them."""
+    """Write what was encoded. Return the ids of all contents, and of the known ones, which another model had encoded
+    under the same ids."""
     ids = _content_ids(connection, [content.digest for content in contents])
     new = []
     for content in contents:

@@ -6,10 +6,10 @@ The rule, for a part of a query that is words:
    library says it; words that are written like a name and are the name of a person or a place in the library; and a
    number or a rating beside one, or where nothing else is asked. Names are taken out of the words, and the rest is
    asked of the pixels.
-2. A photo's log-odds are those that it shows the rest, or `SHOWN` where nothing is left to be shown; and for each name
-   what its source takes away (`NAMED`), or `NOT_SAID`.
-3. A word that the model was taught is asked of the pixels. Where a photo says it too, `ALSO_SAID` adds to the log-odds,
-   by its source and by the square root of the word's share in the rarity of those that are asked of the pixels
+2. A photo's log-odds are the log-odds that it shows the rest, or `SHOWN` if nothing is left to show, plus a term for
+   each name: `NAMED` by the source that says it, or `NOT_SAID`.
+3. A word that the model was taught is asked of the pixels. If a photo says it too, `ALSO_SAID` adds to the log-odds,
+   by its source and by the square root of the word's share in the rarity of all words asked of the pixels
    (weights of evidence: I. J. Good, Probability and the Weighing of Evidence, 1950). Of the name of a person, a place
    or a camera it counts only as a whole: Long Beach is no beach (`_is_whole`).
 
@@ -345,8 +345,8 @@ def _is_hardly_taught(piece: Piece, taught: Mapping[str, int] | None) -> bool:
 
 
 def find_saying(parts: Sequence[Understood], weights: Sequence[float]) -> list[Ids]:
-    """Return the contents that say something of what is looked for, in groups of those that say equally much: what says
-    most in front, the rarest words counting most."""
+    """Return the contents that say something of the query, in groups that say equally much. The group that says most
+    comes first; rare words count most."""
     looked_for = [part for part, weight in zip(parts, weights, strict=True) if weight > 0]
     wanted = [one for part in looked_for for one in part.wanted if len(one.ids)]
     if not wanted:
