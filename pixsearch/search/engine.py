@@ -15,20 +15,12 @@ from pixsearch.library.records import Candidate, StoredPicture
 from pixsearch.model.late_scores import ReadText
 from pixsearch.pictures import open_picture
 from pixsearch.search.cascade import CascadeScores, ordered_by_late, rerank_pictures, rerank_texts
-from pixsearch.search.evidence import (
-    Evidence,
-    LogOdds,
-    Understood,
-    find_saying,
-    gather,
-    log_odds,
-    probability,
-    understand,
-)
+from pixsearch.search.evidence import Evidence, LogOdds, find_saying, gather, log_odds, probability
 from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.first_stage import Found, first_stage
 from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit, hits_of
 from pixsearch.search.listing import in_order_of_dates, listed_photos, photos_that_say
+from pixsearch.search.names import Understood, understand
 from pixsearch.search.negation import without_negations
 from pixsearch.search.query import Picture, Query, Words
 from pixsearch.search.remarks import Remarks, remarks_on

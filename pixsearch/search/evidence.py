@@ -11,7 +11,7 @@ The rule, for a part of a query that is words:
 3. A word that the model was taught is asked of the pixels. If a photo says it too, `ALSO_SAID` adds to the log-odds,
    by its source and by the square root of the word's share in the rarity of all words asked of the pixels
    (weights of evidence: I. J. Good, Probability and the Weighing of Evidence, 1950). Of the name of a person, a place
-   or a camera it counts only as a whole: Long Beach is no beach (`_is_whole`).
+   or a camera it counts only as a whole: Long Beach is no beach (`is_whole`).
 
 The weights were chosen on the queries of benchmarks/says_and_shows.py; docs/experiments.md has what else was tried.
 """
@@ -20,47 +20,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
-from functools import reduce
-from itertools import groupby, pairwise
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixsearch.library.library import Library
 from pixsearch.library.paths import is_at_or_below
-from pixsearch.library.postings import TermRange
 from pixsearch.library.records import Metadata
-from pixsearch.library.terms import (
-    UNSPACED,
-    Source,
-    beginning_with,
-    date_terms,
-    exactly,
-    is_unspaced,
-    rating_term,
-    terms_of,
-    texts_of,
-    words_of,
-)
-from pixsearch.model.words import forms_of
+from pixsearch.library.terms import Source, date_terms, is_unspaced, rating_term, terms_of, texts_of
 from pixsearch.search.first_stage import Found, Ids
 from pixsearch.search.hits import Said
-from pixsearch.search.wording import Piece, pieces_of, text_without
+from pixsearch.search.names import PLURALS, Understood, Wanted, is_whole
+from pixsearch.search.wording import Piece
 from pixsearch.storage import FilePath, path_bytes
 from pixsearch.unicode_forms import unaccented
 
 LogOdds = NDArray[np.float64]
 
-TAUGHT_FROM = 5
-"""How often a word has to stand in the sentences that a model learned from to be one that it can be asked for."""
-
 SHOWN = 4.0
-"""Log-odds that a photo shows what was asked where that is nothing."""
+"""Log-odds that a photo shows the rest if there is no rest."""
 NOT_SAID = -6.0
-"""Added for a name that a photo does not say."""
+"""Added for a name that the photo does not say."""
 NAMED: Mapping[Source, float] = {
     "people": 0.0,
     "place": 0.0,
@@ -76,9 +57,9 @@ NAMED: Mapping[Source, float] = {
 }
 """Added for a name that a photo says, by where: what is about the one photo, and meant to be found, counts in full."""
 DECISIVE = 3.0
-"""Log-odds from which on what a photo says counts by itself: 95 %."""
+"""If a model has no probabilities, only log-odds of at least this size count: a probability of 95 %."""
 BEGINNING = -0.5
-"""Added where only the beginning of a word was asked."""
+"""Added if the query has only the beginning of the word."""
 ALSO_SAID: Mapping[Source, float] = {
     "people": 7.0,
     "keyword": 7.0,
@@ -93,56 +74,6 @@ ALSO_SAID: Mapping[Source, float] = {
     "camera": 1.0,
 }
 """Added for taught words that a photo says: a folder or a camera has many photos, of which most show something else."""
-_MEANT_TOGETHER = 0.9
-"""Which share of the photos that say a name has to say the word beside it, so that it is a part of it: New York."""
-_COMMON_FROM = (1000, 0.2, 50_000)
-"""A piece is common if more photos say it than this share of all, but at least and at most so many."""
-_ALL = 1 << 40
-_SAMPLED = 16
-"""Photos that say a name, of which is looked who or what they call so."""
-_PLURALS = ("s", "es")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A piece of a query, and the contents of the library that say it."""
-
-    piece: Piece
-    ids: Ids
-    """Unique, ascending; none where it is common."""
-    is_common: bool
-    """Whether so many photos say it that those found by what else was asked are only looked at whether they do."""
-    rarity: float
-    is_name: bool
-    plurals: bool
-    """Whether the plural of the word says it as well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Understood:
-    """Words of a query, as a library is asked for them."""
-
-    text: str
-    """What is asked of the pixels: the words without the names, or all of them where they are names alone."""
-    names_only: bool = False
-    """Whether nothing but names is asked."""
-    wanted: tuple[Wanted, ...] = ()
-
-    def weigh(self, said: Mapping[Piece, SaidBy]) -> float:
-        """Return what is added to the log-odds of a photo that says these pieces."""
-        total = 0.0
-        weight = sum(one.rarity for one in self.wanted if not one.is_name)
-        for one in self.wanted:
-            found = said.get(one.piece)
-            if one.is_name:
-                total += NOT_SAID if found is None else found.as_name
-            elif found is not None:
-                total += ALSO_SAID[found.said.source] * math.sqrt(one.rarity / weight)
-        return total
-
-    def ids_that_say_all(self) -> frozenset[int]:
-        """Return the contents that may say every piece; of one content several photos may, each some of it."""
-        return frozenset.intersection(*(frozenset(one.ids.tolist()) for one in self.wanted))
 
 
 class SaidBy(NamedTuple):
@@ -187,98 +118,6 @@ class Evidence:
         return np.asarray(np.array(weights) @ np.where(abs(self.added) >= DECISIVE, self.added, 0))
 
 
-def understand(
-    text: str, library: Library, taught: Mapping[str, int] | None, today: date, *, says_only: bool = False
-) -> Understood:
-    """Find out which words of a query are names in a library, and what is left for the pixels; with `says_only` all
-    pieces are names."""
-    count = max(library.count_contents(), 1)
-    least, share, limit = _COMMON_FROM
-    most = _ALL if says_only else max(least, min(int(share * count), limit))
-    looked_up = []
-    for piece in pieces_of(text, today):
-        is_name = says_only or piece.kind != "word" or _is_hardly_taught(piece, taught)
-        saying = library.contents_saying(ranges_of(piece, plurals=not is_name), most + 1)
-        is_common = len(saying) > most
-        rarity = math.log1p(count / max(len(saying), 1))
-        is_name &= says_only or len(saying) > 0 or piece.is_certain
-        ids = saying[:0] if is_common else saying
-        looked_up.append(Wanted(piece, ids, is_common, rarity, is_name, plurals=piece.kind == "word" and not is_name))
-    wanted = tuple(looked_up) if says_only else _with_names_decided(_with_whole_names(looked_up, library))
-    names = [one.piece for one in wanted if one.is_name]
-    rest = text_without(text, names) if names else text
-    return Understood(rest or text, bool(names) and not rest, wanted)
-
-
-def _with_whole_names(wanted: Sequence[Wanted], library: Library) -> list[Wanted]:
-    """Let words that stand together and are written like a name be one, "Salt Lake City", where most photos that say
-    them are of a person or a place of that name."""
-    decided = []
-    for is_written_so, run in groupby(wanted, lambda one: not one.is_name and _is_written_like_a_name(one)):
-        words = list(run)
-        if is_written_so:
-            ids = reduce(np.intersect1d, (one.ids for one in words))[:_SAMPLED].tolist()
-            named = [any(_is_named(one, words) for _, one in found.photos()) for found in library.candidates(ids)]
-            words = [replace(one, is_name=2 * sum(named) > len(named)) for one in words]
-        decided += words
-    return decided
-
-
-def _is_written_like_a_name(one: Wanted) -> bool:
-    return one.piece.kind == "word" and one.piece.text[:1].isupper() and len(one.ids) > 0
-
-
-def _is_named(metadata: Metadata, wanted: Sequence[Wanted]) -> bool:
-    """Whether all pieces are of one person or place."""
-    words = {term for one in wanted for term in one.piece.terms}
-    texts: list[tuple[Source, str]] = [("people", name) for name in metadata.people]
-    texts += [("place", text) for text in (metadata.location, metadata.place) if text]
-    return any(
-        words.issubset(words_of(text)) and all(_is_whole(source, text, one.piece, words) for one in wanted)
-        for source, text in texts
-    )
-
-
-def _with_names_decided(wanted: Sequence[Wanted]) -> tuple[Wanted, ...]:
-    """Return the pieces with the decision which of them are names.
-
-    A word beside a name is a part of it where nearly all photos that say the name say the word too, as in New York. A
-    number or a rating is a name only beside another one, or where nothing is asked of the pixels; else a short number
-    is not looked up at all.
-    """
-    is_name = [one.is_name and one.piece.kind in ("word", "date") for one in wanted]
-    changed = True
-    while changed:
-        changed = False
-        for here, there in [*pairwise(range(len(wanted))), *pairwise(range(len(wanted))[::-1])]:
-            if is_name[here] and not is_name[there] and _belongs_to(wanted[there], wanted[here]):
-                is_name[there] = changed = True
-    asks_pixels = any(one.piece.kind == "word" and not named for one, named in zip(wanted, is_name, strict=True))
-    decided = []
-    for one, named in zip(wanted, is_name, strict=True):
-        named |= one.is_name and not asks_pixels
-        if named or not one.piece.is_short_number:
-            decided.append(replace(one, is_name=named))
-    return tuple(decided)
-
-
-def _belongs_to(one: Wanted, name: Wanted) -> bool:
-    if one.piece.kind in ("number", "rating"):
-        return one.is_name
-    if name.piece.kind != "word" or not len(name.ids):
-        return False
-    both = np.intersect1d(one.ids, name.ids, assume_unique=True)
-    return len(both) >= _MEANT_TOGETHER * len(name.ids)
-
-
-def ranges_of(piece: Piece, *, plurals: bool) -> list[TermRange]:
-    """Return the ranges of the terms of which a photo that says a piece has one; one that has may say it."""
-    words = [term[:UNSPACED] if is_unspaced(term) else term for term in piece.terms]
-    if plurals:
-        return [exactly(word + ending) for word in words for ending in ("", *_PLURALS)]
-    return [beginning_with(word) if piece.finds_beginnings else exactly(word) for word in words]
-
-
 def _find_said(
     wanted: Sequence[Wanted], path: bytes, roots: Sequence[bytes], metadata: Metadata
 ) -> dict[Piece, SaidBy]:
@@ -303,7 +142,7 @@ def _find_said(
                 continue
             if (is_exact := _is_said(one, text, of_text)) is None:
                 continue
-            if not one.is_name and not _is_whole(source, text, piece, words):
+            if not one.is_name and not is_whole(source, text, piece, words):
                 continue
             option = SaidBy(Said(piece.text, source, text), is_exact)
             if (value := option.as_name if one.is_name else ALSO_SAID[source]) > best:
@@ -316,7 +155,7 @@ def _is_said(one: Wanted, text: str, terms: set[str]) -> bool | None:
     not."""
     accepted = one.piece.terms
     if one.plurals:
-        accepted = tuple(word + ending for word in accepted for ending in ("", *_PLURALS))
+        accepted = tuple(word + ending for word in accepted for ending in ("", *PLURALS))
     if terms.intersection(accepted):
         return True
     if any(is_unspaced(word) and word in unaccented(text) for word in accepted):
@@ -325,23 +164,17 @@ def _is_said(one: Wanted, text: str, terms: set[str]) -> bool | None:
     return False if begins and any(term.startswith(word) for term in terms for word in accepted) else None
 
 
-def _is_whole(source: Source, text: str, piece: Piece, asked: set[str]) -> bool:
-    """Whether what says a taught word is asked for as a whole: all of a person, a place or a camera. The first name of
-    a person will do where it is written as one, "Rose", or is all that is asked."""
-    [word, *_] = piece.terms
-    if source == "people":
-        name = words_of(text)
-        is_written_so = piece.text[:1].isupper() or piece.is_alone
-        return asked.issuperset(name) or (is_written_so and name[:1] == [word])
-    if source == "place":
-        return any(word in name and asked.issuperset(name) for name in map(words_of, text.split(",")))
-    return source != "camera" or asked.issuperset(words_of(text))
-
-
-def _is_hardly_taught(piece: Piece, taught: Mapping[str, int] | None) -> bool:
-    if taught is None:  # nobody knows
-        return False
-    return all(taught.get(form, 0) < TAUGHT_FROM for word in piece.terms for form in forms_of(word))
+def _weigh(part: Understood, said: Mapping[Piece, SaidBy]) -> float:
+    """Return what is added to the log-odds of a photo that says these pieces of a part."""
+    total = 0.0
+    weight = sum(one.rarity for one in part.wanted if not one.is_name)
+    for one in part.wanted:
+        found = said.get(one.piece)
+        if one.is_name:
+            total += NOT_SAID if found is None else found.as_name
+        elif found is not None:
+            total += ALSO_SAID[found.said.source] * math.sqrt(one.rarity / weight)
+    return total
 
 
 def find_saying(parts: Sequence[Understood], weights: Sequence[float]) -> list[Ids]:
@@ -370,7 +203,7 @@ def gather(
     for index, one in enumerate(found):
         of_item, of_photos = dict[Said, None](), dict[FilePath, dict[Said, None]]()
         for number, part in enumerate(parts):
-            most, of_part, shown_first = part.weigh({}), dict[Piece, SaidBy](), 0
+            most, of_part, shown_first = _weigh(part, {}), dict[Piece, SaidBy](), 0
             for candidate in (one.candidate, *one.similar):
                 if candidate.content_id not in may_say[number]:
                     continue
@@ -380,7 +213,7 @@ def gather(
                         of_photos.setdefault(path, {}).update(
                             dict.fromkeys(one_said for one_said, _ in by_this.values())
                         )
-                    if (weight := part.weigh(by_this)) > most:
+                    if (weight := _weigh(part, by_this)) > most:
                         most, of_part = weight, by_this
                         shown_first = place if candidate is one.candidate else 0
             added[number, index] = most

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from pixsearch.library.terms import words_of
-from pixsearch.search.evidence import TAUGHT_FROM
+from pixsearch.search.names import TAUGHT_FROM
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
 _SCRIPTS = {

@@ -12,9 +12,10 @@ import numpy as np
 from pixsearch.errors import UsageError
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate, Metadata
-from pixsearch.search.evidence import gather, probability, understand
+from pixsearch.search.evidence import gather, probability
 from pixsearch.search.first_stage import Found
 from pixsearch.search.hits import Hit, hits_of
+from pixsearch.search.names import understand
 from pixsearch.search.negation import without_negations
 from pixsearch.search.query import Query, Sort
 

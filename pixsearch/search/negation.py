@@ -28,7 +28,7 @@ from pixsearch.library.library import Library
 from pixsearch.library.records import Metadata
 from pixsearch.library.terms import exactly, texts_of, words_of
 from pixsearch.search.dates_in_words import find_dates
-from pixsearch.search.evidence import TAUGHT_FROM
+from pixsearch.search.names import TAUGHT_FROM
 from pixsearch.search.query import Query, Words
 from pixsearch.search.wording import STOP_WORDS, VAGUE_WORDS
 from pixsearch.storage import FilePath, path_bytes

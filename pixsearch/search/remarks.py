@@ -9,8 +9,8 @@ from datetime import date
 
 from pixsearch.library.library import Library
 from pixsearch.library.terms import words_of
-from pixsearch.search.evidence import ranges_of
 from pixsearch.search.language import foreign_language
+from pixsearch.search.names import ranges_of
 from pixsearch.search.negation import Negation, without_negations
 from pixsearch.search.query import Query
 from pixsearch.search.runtime import Runtime

@@ -12,7 +12,7 @@ from string import ascii_lowercase
 
 from pixsearch.library.library import Library
 from pixsearch.library.terms import is_unspaced
-from pixsearch.search.evidence import TAUGHT_FROM
+from pixsearch.search.names import TAUGHT_FROM
 
 _SHORTEST = 3
 _LONGEST = 32
