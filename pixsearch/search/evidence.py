@@ -31,7 +31,7 @@ from pixsearch.library.records import Metadata
 from pixsearch.library.terms import Source, date_terms, is_unspaced, rating_term, terms_of, texts_of
 from pixsearch.search.first_stage import Found, Ids
 from pixsearch.search.hits import Said
-from pixsearch.search.names import PLURALS, Understood, Wanted, is_whole
+from pixsearch.search.names import Understood, Wanted, is_whole
 from pixsearch.search.wording import Piece
 from pixsearch.storage import FilePath, path_bytes
 from pixsearch.unicode_forms import unaccented
@@ -153,9 +153,7 @@ def _find_said(
 def _is_said(one: Wanted, text: str, terms: set[str]) -> bool | None:
     """Whether a text with these terms says a piece, as it was asked or by a word that begins so; None where it does
     not."""
-    accepted = one.piece.terms
-    if one.plurals:
-        accepted = tuple(word + ending for word in accepted for ending in ("", *PLURALS))
+    accepted = one.accepted
     if terms.intersection(accepted):
         return True
     if any(is_unspaced(word) and word in unaccented(text) for word in accepted):

@@ -1,4 +1,4 @@
-"""The first stage: the pictures nearest to a query, and those that say most of it; near-duplicates are one of them."""
+"""The first stage: find the pictures nearest to a query and those that say most of it, and fold near-duplicates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ will not do: two daisies are as near to each other as two copies of one. docs/ex
 
 @dataclass(slots=True)
 class Found:
-    """A picture of the first stage, and those that are folded into it."""
+    """A picture of the first stage, with the near-duplicates that are folded into it."""
 
     candidate: Candidate
     similarity: float
@@ -66,7 +66,7 @@ def _nearest_of_groups(library: Library, vector: Floats, query: Query, count: in
 
 
 def _without_last(found: list[Found], count: int, kept: set[int]) -> list[Found]:
-    """Leave out the farthest pictures, so many, of those that are not to be kept."""
+    """Drop the `count` farthest pictures, except those with the ids `kept`."""
     others = [
         one for one in reversed(found) if kept.isdisjoint(each.content_id for each in (one.candidate, *one.similar))
     ]

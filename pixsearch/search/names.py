@@ -28,7 +28,7 @@ _COMMON_FROM = (1000, 0.2, 50_000)
 _ALL = 1 << 40
 _SAMPLED = 16
 """How many photos that say a name are checked for a person or a place of that name."""
-PLURALS = ("s", "es")
+_PLURALS = ("s", "es")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ class Wanted:
     is_name: bool
     plurals: bool
     """Whether the plural of the word says it as well."""
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The terms of which a photo that says it has one."""
+        return _accepted(self.piece, plurals=self.plurals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +152,13 @@ def _belongs_to(one: Wanted, name: Wanted) -> bool:
 
 def ranges_of(piece: Piece, *, plurals: bool) -> list[TermRange]:
     """Return the ranges of the terms of which a photo that says a piece has one; one that has may say it."""
-    words = [term[:UNSPACED] if is_unspaced(term) else term for term in piece.terms]
-    if plurals:
-        return [exactly(word + ending) for word in words for ending in ("", *PLURALS)]
-    return [beginning_with(word) if piece.finds_beginnings else exactly(word) for word in words]
+    words = [term[:UNSPACED] if is_unspaced(term) else term for term in _accepted(piece, plurals=plurals)]
+    begins = piece.finds_beginnings and not plurals
+    return [beginning_with(word) if begins else exactly(word) for word in words]
+
+
+def _accepted(piece: Piece, *, plurals: bool) -> tuple[str, ...]:
+    return tuple(term + ending for term in piece.terms for ending in ("", *(_PLURALS if plurals else ())))
 
 
 def is_whole(source: Source, text: str, piece: Piece, asked: set[str]) -> bool:

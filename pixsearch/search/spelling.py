@@ -1,4 +1,4 @@
-"""The word that was meant by one that nobody knows: the nearest that the model was taught, or that a photo says.
+"""Suggest a word for an unknown one: the nearest word that the model was taught or that a photo says.
 
 Near is a letter that is wrong, missing, doubled or one too many, or two that changed places (F. J. Damerau, 1964); in a
 long word two such, in a short one only what changed places or was doubled. The first letter is right, or changed places
