@@ -96,25 +96,34 @@ def photos_of(connection: Connection, content_ids: Sequence[int], damage: Damage
     return [photo for row in rows if (photo := photo_of(row, damage)) is not None]
 
 
-def _candidates(
+def photos_by_content(
     connection: Connection, content_ids: Sequence[int], filters: Filters, damage: Damage
-) -> Iterator[Candidate]:
-    passing = None if filters == NO_FILTERS else photos_that_pass(connection, filters, content_ids, damage)
+) -> dict[int, tuple[list[LibraryPhoto], int]]:
+    """Return the photos of contents, and how many of them pass; see `Candidate`, also for the order of the photos."""
     photos: dict[int, list[LibraryPhoto]] = {}
     for photo in photos_of(connection, content_ids, damage):
         photos.setdefault(photo.content_id, []).append(photo)
+    if filters == NO_FILTERS:
+        return {content_id: (found, -1) for content_id, found in photos.items()}
+    passing = photos_that_pass(connection, filters, content_ids, damage)
+    for found in photos.values():
+        found.sort(key=lambda photo: photo.id not in passing)  # stable
+    return {content_id: (found, sum(photo.id in passing for photo in found)) for content_id, found in photos.items()}
+
+
+def _candidates(
+    connection: Connection, content_ids: Sequence[int], filters: Filters, damage: Damage
+) -> Iterator[Candidate]:
+    photos = photos_by_content(connection, content_ids, filters, damage)
     in_use = FEATURES.c.model_id == MODEL_IN_USE
 
     def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
         return connection.execute(stored(FEATURES).where(in_use, FEATURES.c.content_id.in_(ids))).all()
 
     for row in sound_rows(FEATURES, content_ids, read, damage):
-        if (found := photos.get(row.content_id)) is None:
+        if row.content_id not in photos:
             continue
-        count = -1
-        if passing is not None:
-            found.sort(key=lambda photo: photo.id not in passing)  # stable
-            count = sum(photo.id in passing for photo in found)
+        found, passing = photos[row.content_id]
         metadata = tuple(photo.metadata for photo in found)
         yield Candidate(
             content_id=row.content_id,
@@ -122,5 +131,5 @@ def _candidates(
             metadata=metadata[0],
             embedding=np.frombuffer(row.embedding, dtype=EMBEDDING_TYPE),
             metadata_by_path=metadata if any(one != metadata[0] for one in metadata) else (),
-            passing=count,
+            passing=passing,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -36,6 +36,8 @@ from pixsearch.library.records import (
     ScanRules,
     StoredPicture,
     Switch,
+    TimelinePart,
+    TimelinePicture,
 )
 from pixsearch.library.rows import Damage, in_ranges
 from pixsearch.library.schema import (
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from pixsearch.library.checks import Findings
     from pixsearch.library.library_vectors import LibraryVectors
     from pixsearch.library.postings import TermRange
+    from pixsearch.library.values import ValueCount, ValueKind
     from pixsearch.vectors.base import VectorIndex
 
 __all__ = ["Candidate", "CaptionedPhoto", "Failure", "Library", "LibraryModel", "LibraryStatus", "RootStatus"]
@@ -304,6 +307,36 @@ class Library:
 
         with self._database.reading() as connection:
             return contents_that_pass(connection, filters, self._database.damage, among)
+
+    def timeline(self, filters: Filters = NO_FILTERS) -> list[TimelinePart]:
+        """Return how many pictures pass of each day, the newest first, then of each folder those without a date.
+
+        A day or folder of many pictures has several parts, one behind the other. By the camera's own clock.
+        """
+        from pixsearch.library.timeline import timeline_parts  # numpy takes 0.1 s, as above
+
+        with self._database.reading() as connection:
+            return timeline_parts(connection, filters, self._database.damage)
+
+    def timeline_pictures(
+        self, start: int | None, count: int, filters: Filters = NO_FILTERS
+    ) -> list[TimelinePicture] | None:
+        """Return so many pictures of the timeline that pass, from the one with the id `start` on, else from the newest.
+
+        Fewer at its end. None where there is no such picture, or not any more.
+        """
+        from pixsearch.library.timeline import timeline_pictures  # as above
+
+        with self._database.reading() as connection:
+            return timeline_pictures(connection, filters, start, count, self._database.damage)
+
+    def values(self) -> Mapping[ValueKind, Sequence[ValueCount]]:
+        """Return the values that photos can be filtered by, those that most photos have first."""
+        from pixsearch.library.values import values_of_photos
+
+        roots = list(self.roots())
+        with self._database.reading() as connection:
+            return values_of_photos(connection, roots, self._database.damage)
 
     def contents_saying(self, ranges: Sequence[TermRange], most: int) -> NDArray[np.int64]:
         """The ids, ascending, of the contents of which a photo has a term in one of these ranges

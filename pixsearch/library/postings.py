@@ -143,4 +143,4 @@ def _terms_of_photos(
 
 def _terms(photo: LibraryPhoto) -> list[bytes]:
     terms = terms_of_photo(photo.path, photo.root or b"/", photo.metadata)
-    return sorted(term.encode() for term in terms)
+    return sorted(term.encode(errors="surrogateescape") for term in terms)

@@ -118,6 +118,29 @@ class Metadata:
         return self.width * self.height, self.taken_at is not None and self.date_kind != "guessed"
 
 
+class TimelinePart(NamedTuple):
+    """Pictures that stand together in the timeline: of one day, or without a date in one folder."""
+
+    day: str | None
+    """As 2021-03-15."""
+    folder: FilePath | None
+    """Where the pictures without a date lie, if it is these."""
+    first: int
+    """The id of the picture that comes first."""
+    pictures: int
+    """How many there are."""
+
+
+class TimelinePicture(NamedTuple):
+    """One picture of the timeline."""
+
+    content_id: int
+    paths: tuple[FilePath, ...]
+    """As of a `Candidate`."""
+    metadata: Metadata
+    """Of the first of the paths."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One picture of the first stage, with all that a hit needs; what the second stage reads is `Library.grids`."""

@@ -40,7 +40,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = "0010"
+SCHEMA_VERSION = "0011"
 
 # Core's tables, not the ORM's classes: no row here is an object with a life, and without the ORM a command starts 0.1 s
 # sooner.

@@ -8,6 +8,9 @@ without case, accents, or full and half width. What is found by a part has more 
 - scripts that put no blanks between words (Han, Kana, Thai, Lao, Khmer, Burmese) at every character.
 
 A query word finds all terms that begin with it. So it finds any part of what is cut at every character.
+
+Terms that begin with a sign are no words: of dates and ratings (":"), and of where a photo stands in the timeline ("@"
+with when it was taken, "~" with its folder where that is not known).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from itertools import islice
 from typing import Literal, TypeAlias
 
@@ -29,6 +32,8 @@ Source: TypeAlias = Literal[
 ]
 """What says something of a photo."""
 
+DATED, UNDATED = "@", "~"
+"""What a term of the timeline begins with."""
 LONGEST = 64
 """Characters of a term; of a longer word these count."""
 MOST_TERMS = 2000
@@ -84,6 +89,14 @@ def date_terms(taken_at: date) -> tuple[str, str, str]:
     return f":{taken_at:%Y}", f":{taken_at:%Y-%m}", f":{taken_at:%Y-%m-%d}"
 
 
+def timeline_term(path: bytes, taken_at: datetime | None) -> str:
+    """Return the term of a photo that says where it stands in the timeline: when it was taken, by the clock of where
+    that was, or its folder. In the order of terms, dates ascend."""
+    if taken_at is None:
+        return UNDATED + path.rpartition(b"/")[0].decode(errors="surrogateescape")
+    return DATED + taken_at.replace(tzinfo=None).isoformat(timespec="seconds")
+
+
 def rating_term(stars: int) -> str:
     """Return the term for a rating, which no text has."""
     return f":{stars} stars"
@@ -119,8 +132,8 @@ def texts_of(path: bytes, root: bytes, metadata: Metadata) -> Mapping[Source, Se
 
 
 def terms_of_photo(path: bytes, root: bytes, metadata: Metadata) -> set[str]:
-    """Return the terms by which a photo is found."""
-    terms = dict[str, None]()
+    """Return the terms by which a photo is found. Bytes of a folder that are not UTF-8 are surrogates (PEP 383)."""
+    terms: dict[str, None] = {timeline_term(path, metadata.taken_at): None}
     if metadata.taken_at is not None:
         terms.update(dict.fromkeys(date_terms(metadata.taken_at)))
     if metadata.rating is not None and metadata.rating > 0:

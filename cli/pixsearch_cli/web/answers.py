@@ -73,6 +73,61 @@ class SearchAnswer(BaseModel):
     )
 
 
+class Day(BaseModel):
+    """Pictures of one day; a day of many pictures comes several times, one behind the other."""
+
+    day: str = Field(examples=["2021-03-15"])
+    id: int = Field(description="Of the first picture.")
+    count: int
+
+
+class UndatedFolder(BaseModel):
+    """Pictures without a date of one folder; as a day."""
+
+    folder: str
+    id: int
+    count: int
+
+
+class TimelineAnswer(BaseModel):
+    """What there is, without the pictures themselves."""
+
+    days: list[Day] = Field(description="Newest first, by the camera's own clock.")
+    undated: list[UndatedFolder]
+    damaged: int = Field(description="Rows of the library that are damaged and were left out; see pixsearch repair.")
+
+
+class TimelinePhoto(BaseModel):
+    """A picture of the timeline."""
+
+    id: int
+    path: str
+    copies: list[str]
+    title: str | None
+    caption: str | None
+    taken_at: str | None
+
+
+class TimelinePhotosAnswer(BaseModel):
+    photos: list[TimelinePhoto]
+
+
+class Value(BaseModel):
+    value: str
+    count: int = Field(description="How many photos have it.")
+
+
+class ValuesAnswer(BaseModel):
+    """What photos can be filtered by."""
+
+    person: list[Value]
+    place: list[Value]
+    keyword: list[Value]
+    camera: list[Value]
+    year: list[Value]
+    folder: list[Value] = Field(description="Photos in folders below it included.")
+
+
 class PhotoAnswer(MetadataRecord):
     """A picture of the library."""
 

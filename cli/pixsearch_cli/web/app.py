@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from pixsearch import __version__
-from pixsearch_cli.web import pages, photos_api, search_api
+from pixsearch_cli.web import pages, photos_api, search_api, timeline_api
 from pixsearch_cli.web.access import Access
 from pixsearch_cli.web.guard import AccessGuard
 from pixsearch_cli.web.looking import Looking
@@ -36,7 +36,7 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access) -> ASGIApp:
     searches, pictures = Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING), Turns(PICTURES_AT_ONCE, PICTURES_WAITING)
     app.state.site = Site(engine, looking, searches, pictures)
     answer_errors_with_problems(app)
-    for router in (search_api.router, photos_api.router, pages.router):
+    for router in (search_api.router, timeline_api.router, photos_api.router, pages.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     return AccessGuard(app, access)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from pixsearch import Picture, Query, Words
+from pixsearch import Filters, Picture, Query, Words
 from pixsearch.search.query import DEFAULT_CANDIDATES, Sort
 from pixsearch_cli.query_filters import FILTERS, Filter, filters_of
 from pixsearch_cli.query_parts import split_weight
@@ -50,10 +50,37 @@ else:
     _Filtered = create_model("_Filtered", **{name: _field(one) for name, one in FILTERS.items()})
 
 
-class SearchRequest(_Filtered):
-    """What to look for: the options of `pixsearch query`, with pictures by id."""
+class FilteredRequest(_Filtered):
+    """What photos must be."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_unknown_fields(cls, given: object) -> object:
+        """One error for all of them, where `extra` would give one for each of thousands."""
+        if isinstance(given, dict) and (unknown := sorted(set(given) - set(cls.model_fields))):
+            named = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_UNKNOWN_NAMED])
+            more = f" and {len(unknown) - _UNKNOWN_NAMED:,} more" if len(unknown) > _UNKNOWN_NAMED else ""
+            raise PydanticCustomError("unknown_fields", "there is no field {names}", {"names": f"{named}{more}"})
+        return given
+
+    def filters(self) -> Filters:
+        """Raises UsageError."""
+        return filters_of(self.model_dump())
+
+
+class TimelineRequest(FilteredRequest):
+    """Which pictures of the timeline."""
+
+    start: int | None = Field(
+        None, ge=1, le=2**63 - 1, description="The id of the first one: of a part. Default: the newest."
+    )
+    k: int = Field(100, ge=1, le=MOST_HITS, description="How many.")
+
+
+class SearchRequest(FilteredRequest):
+    """What to look for: the options of `pixsearch query`, with pictures by id."""
 
     q: Operand | None = Field(None, description="Words to look for.", examples=["cherry blossoms in spring"])
     plus: Operands = Field([], description="More words, as `[WEIGHT:]WORDS`.", examples=[["0.5:sunset"]])
@@ -77,16 +104,6 @@ class SearchRequest(_Filtered):
     sort: Sort = Field("relevance", description="By date what matches; without words and pictures, all that passes.")
     literal: bool = Field(False, description="Ask for the words as they are: no less, and no remarks on them.")
     offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="How many of the first hits to leave out.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_no_unknown_fields(cls, given: object) -> object:
-        """One error for all of them, where `extra` would give one for each of thousands."""
-        if isinstance(given, dict) and (unknown := sorted(set(given) - set(cls.model_fields))):
-            named = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_UNKNOWN_NAMED])
-            more = f" and {len(unknown) - _UNKNOWN_NAMED:,} more" if len(unknown) > _UNKNOWN_NAMED else ""
-            raise PydanticCustomError("unknown_fields", "there is no field {names}", {"names": f"{named}{more}"})
-        return given
 
     @model_validator(mode="after")
     def _reranks_no_more_than_it_may(self) -> Self:
@@ -118,7 +135,7 @@ class SearchRequest(_Filtered):
                 *(picture(operand, -1.0) for operand in self.unlike),
                 *(words(operand, -1.0) for operand in self.minus),
             ),
-            filters=filters_of(self.model_dump()),
+            filters=self.filters(),
             candidates=self.candidates,
             rerank=self.rerank,
             threshold=self.threshold,

@@ -15,7 +15,6 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from pixsearch import Filters, __version__
-from pixsearch import Query as AskedFor
 from pixsearch.errors import UsageError
 from pixsearch_cli.json_records import hit_record, remarks_record, status_record
 from pixsearch_cli.web.answers import HealthAnswer, Problem, SearchAnswer
@@ -110,7 +109,7 @@ async def _answer(
         query = asked.query(lambda name: sent.get(name) or site.looking.upload(name, site.engine.input_size))
         hits, remarks = ([], None) if engine is None else (engine.search(query, asked.k), engine.remarks(query))
         if not hits:
-            _check_folders(site, query)
+            check_folders(site, query.filters)
         near = query.filters.near
         return {
             "hits": [hit_record(hit) for hit in hits],
@@ -122,9 +121,9 @@ async def _answer(
     return await site.searches.in_thread(request, find)
 
 
-def _check_folders(site: Site, query: AskedFor) -> None:
+def check_folders(site: Site, filters: Filters) -> None:
     """Raises HTTPException 404 for a folder from which the library has no photo: it may be misspelt."""
-    for folder in query.filters.folders:
+    for folder in filters.folders:
         if not site.engine.library().passing(Filters(folders=(folder,))):
             raise HTTPException(404, f"the library has no photo in {folder}")
 

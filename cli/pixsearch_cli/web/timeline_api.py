@@ -1,0 +1,76 @@
+"""`/api/timeline` and `/api/values`: what the library holds, for who has not searched yet."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from pixsearch_cli.web.answers import TimelineAnswer, TimelinePhotosAnswer, ValuesAnswer
+from pixsearch_cli.web.asking import FilteredRequest, TimelineRequest
+from pixsearch_cli.web.problems import AsciiJson
+from pixsearch_cli.web.search_api import PROBLEMS, check_folders
+from pixsearch_cli.web.site import SiteOfApp
+
+router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PROBLEMS)
+
+
+@router.get("/timeline", response_model=TimelineAnswer)
+async def timeline(request: Request, site: SiteOfApp, wanted: Annotated[FilteredRequest, Query()]) -> Response:
+    """How many pictures there are of each day, newest first, and of each folder those without a date."""
+
+    def found() -> dict[str, object]:
+        library, filters = site.engine.library(), wanted.filters()
+        if not (parts := library.timeline(filters)):
+            check_folders(site, filters)
+        return {
+            "days": [{"day": day, "id": first, "count": count} for day, _, first, count in parts if day],
+            "undated": [
+                {"folder": folder, "id": first, "count": count} for day, folder, first, count in parts if not day
+            ],
+            "damaged": len(library.damage()),
+        }
+
+    return AsciiJson(await site.searches.in_thread(request, found))
+
+
+@router.get("/timeline/photos", response_model=TimelinePhotosAnswer)
+async def photos(request: Request, site: SiteOfApp, wanted: Annotated[TimelineRequest, Query()]) -> Response:
+    """Pictures in the order of the timeline."""
+
+    def found() -> list[dict[str, object]] | None:
+        pictures = site.engine.library().timeline_pictures(wanted.start, wanted.k, wanted.filters())
+        return (
+            None
+            if pictures is None
+            else [
+                {
+                    "id": picture.content_id,
+                    "path": picture.paths[0],
+                    "copies": picture.paths[1:],
+                    "title": picture.metadata.title,
+                    "caption": picture.metadata.caption,
+                    "taken_at": picture.metadata.taken_at,
+                }
+                for picture in pictures
+            ]
+        )
+
+    if (records := await site.searches.in_thread(request, found)) is None:
+        raise HTTPException(404, f"the library has no picture {wanted.start}")
+    return AsciiJson({"photos": records})
+
+
+@router.get("/values", response_model=ValuesAnswer)
+async def values(request: Request, site: SiteOfApp) -> Response:
+    """The values that photos can be filtered by, those that most photos have first."""
+
+    def found() -> dict[str, object]:
+        of_kinds = site.engine.library().values()
+        return {
+            kind: [{"value": value, "count": photos} for value, photos in of_kind] for kind, of_kind in of_kinds.items()
+        }
+
+    return AsciiJson(await site.searches.in_thread(request, found))

@@ -1,0 +1,142 @@
+"""The timeline of a library: its pictures by when they were taken, newest first, then those without a date by folder.
+
+It is read from the index of terms alone, where each photo has a term that says where it stands (`terms.timeline_term`).
+A picture of several photos stands where the first of them does. Pictures of the same second, or without a date in the
+same folder, are in the order of their ids.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import groupby, islice
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Select, select, tuple_
+from sqlalchemy.exc import DBAPIError
+
+from pixsearch.library.candidates import photos_by_content
+from pixsearch.library.filtering import contents_that_pass
+from pixsearch.library.filters import NO_FILTERS, Filters
+from pixsearch.library.records import TimelinePart, TimelinePicture
+from pixsearch.library.rows import Damage, in_halves, is_malformed
+from pixsearch.library.schema import PHOTOS, POSTINGS
+from pixsearch.library.terms import DATED, UNDATED, beginning_with
+from pixsearch.storage import to_path
+
+MOST_IN_PART = 500
+"""Pictures of a day, or without a date in a folder, in one part of the timeline."""
+_READ_FOR_PARTS, _READ_FOR_PICTURES = 10_000, 500
+"""Rows in one statement."""
+_DATED, _UNDATED = beginning_with(DATED), beginning_with(UNDATED)
+_DAY = slice(len(DATED), len(DATED) + len("2021-03-15"))
+
+_Stand: TypeAlias = tuple[bytes, int]
+"""Where a photo stands: its term of the timeline, and the id of its content."""
+
+
+def timeline_parts(connection: Connection, filters: Filters, damage: Damage) -> list[TimelinePart]:
+    """See `Library.timeline`."""
+    first: dict[int, bytes] = {}
+    for stands in _stands(connection, None, _READ_FOR_PARTS, damage):
+        for term, content_id in stands:
+            first.setdefault(content_id, term)
+    in_order: Iterable[tuple[int, bytes]] = first.items()
+    if filters != NO_FILTERS:
+        passing = set(contents_that_pass(connection, filters, damage))
+        in_order = ((content_id, term) for content_id, term in in_order if content_id in passing)
+    parts = []
+    for label, group in groupby(in_order, key=lambda item: item[1][: _DAY.stop] if _is_dated(item[1]) else item[1]):
+        while ids := [content_id for content_id, _ in islice(group, MOST_IN_PART)]:
+            day = label[_DAY].decode(errors="replace") if _is_dated(label) else None
+            folder = None if day else to_path(label[len(UNDATED) :])
+            parts.append(TimelinePart(day, folder, ids[0], len(ids)))
+    return parts
+
+
+def timeline_pictures(
+    connection: Connection, filters: Filters, start: int | None, count: int, damage: Damage
+) -> list[TimelinePicture] | None:
+    """See `Library.timeline_pictures`."""
+    first: _Stand | None = None
+    if start is not None:
+        if (term := _first_of(connection, [start], damage).get(start)) is None:
+            return None
+        first = term, start
+    shown: list[int] = []
+    for stands in _stands(connection, first, _READ_FOR_PICTURES, damage):
+        first_of = _first_of(connection, [content_id for _, content_id in stands], damage)
+        new = [content_id for term, content_id in dict.fromkeys(stands) if first_of.get(content_id) == term]
+        passing = new if filters == NO_FILTERS else set(contents_that_pass(connection, filters, damage, new))
+        shown += [content_id for content_id in new if content_id in passing]
+        if len(shown) >= count:
+            break
+    del shown[count:]
+    photos = photos_by_content(connection, shown, filters, damage)
+    in_order = ((content_id, photos[content_id][0]) for content_id in shown if content_id in photos)
+    return [
+        TimelinePicture(content_id, tuple(to_path(photo.path) for photo in found), found[0].metadata)
+        for content_id, found in in_order
+    ]
+
+
+def _stands(connection: Connection, first: _Stand | None, at_once: int, damage: Damage) -> Iterator[list[_Stand]]:
+    """Yield where photos stand, from `first` on, in the order of the timeline, many at a time."""
+    term, content_id = POSTINGS.c.term, POSTINGS.c.content_id
+    columns = select(term, content_id).limit(at_once)
+    if first is None or _is_dated(first[0]):
+        dated = columns.where(term >= _DATED[0]).order_by(term.desc(), content_id.desc())
+        before = (_DATED[1], 0) if first is None else (first[0], first[1] + 1)
+        yield from _beyond(connection, dated, operator.lt, before, damage)
+        first = None
+    undated = columns.where(term < _UNDATED[1]).order_by(term, content_id)
+    before = (_UNDATED[0], 0) if first is None else (first[0], first[1] - 1)
+    yield from _beyond(connection, undated, operator.gt, before, damage)
+
+
+def _beyond(
+    connection: Connection, statement: Select[_Stand], is_beyond: Callable[..., Any], last: _Stand, damage: Damage
+) -> Iterator[list[_Stand]]:
+    """Yield the rows beyond `last`, as many at a time as the statement gives, as far as they can be read."""
+    key = tuple_(POSTINGS.c.term, POSTINGS.c.content_id)
+    while True:
+        try:
+            with closing(connection.execute(statement.where(is_beyond(key, last)))) as result:
+                rows = result.cursor.fetchall()  # bare tuples, in half the time that SQLAlchemy's rows take
+        except DBAPIError as error:
+            if not is_malformed(error):
+                raise
+            damage.note(POSTINGS.name, None)
+            return
+        stands = [row for row in rows if isinstance(row[0], bytes) and isinstance(row[1], int)]
+        if not stands or not is_beyond(stands[-1], last):
+            return
+        yield stands
+        last = stands[-1]
+
+
+def _first_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, bytes]:
+    """Return of pictures the term of the photo that stands first."""
+    statement = (
+        select(PHOTOS.c.content_id, POSTINGS.c.term)
+        .join(POSTINGS, POSTINGS.c.photo_id == PHOTOS.c.id)
+        .where(POSTINGS.c.term.between(_DATED[0], _DATED[1]) | POSTINGS.c.term.between(_UNDATED[0], _UNDATED[1]))
+    )
+
+    def read(ids: Sequence[int]) -> list[tuple[int, bytes]]:
+        rows = connection.execute(statement.where(PHOTOS.c.content_id.in_(ids)))
+        return [(row.content_id, row.term) for row in rows]
+
+    terms: dict[int, list[bytes]] = {}
+    for content_id, term in in_halves(content_ids, read, partial(damage.note, POSTINGS.name)):
+        terms.setdefault(content_id, []).append(term)
+    return {
+        content_id: max(filter(_is_dated, of_picture), default=min(of_picture))
+        for content_id, of_picture in terms.items()
+    }
+
+
+def _is_dated(term: bytes) -> bool:
+    return term < _DATED[1]
