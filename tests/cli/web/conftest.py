@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -7,6 +8,7 @@ from threading import Thread
 import pytest
 import uvicorn
 from pebble import ProcessPool
+from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
@@ -20,6 +22,8 @@ from pixsearch_cli.web.warm_engine import WarmEngine
 from tests.colour_runtime import ColourRuntime
 
 OURS = "http://localhost:7860"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 
 MakeSite = Callable[..., ASGIApp]
 MakeClient = Callable[..., TestClient]
@@ -94,3 +98,24 @@ def serve(make_site: MakeSite, servers: list[tuple[uvicorn.Server, Thread]]) -> 
 @pytest.fixture
 def client(make_client: MakeClient) -> TestClient:
     return make_client()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new window. Nothing may go wrong in it that the page itself does not tell."""
+    context = browser.new_context(viewport={"width": 1000, "height": 700})
+    context.set_default_timeout(10_000)
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []

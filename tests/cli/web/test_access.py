@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import httpx2
 import pytest
 from starlette.testclient import TestClient
@@ -278,8 +280,9 @@ def test_a_browser_without_the_token_is_asked_for_it_and_comes_where_it_wanted(m
     asked = client.get("/photos/?q=red")
     assert asked.status_code == 401
     assert '<input name="token"' in asked.text
-    assert "script" not in asked.text
-    assert client.get("/photos/static/style.css").status_code == 200
+    assert re.findall("<script.*", asked.text) == ['<script src="/photos/static/theme.js"></script>']
+    for part in ("style.css", "theme.js", "icon.svg"):
+        assert client.get(f"/photos/static/{part}").status_code == 200
     wrong = client.post("/photos/?q=red", data={"token": "not this"})
     assert wrong.status_code == 401
     assert "This is not the token of this server." in wrong.text

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from pixsearch import Library
 from pixsearch.library.filters import NO_FILTERS
 from pixsearch.model.late_scores import ReadText
 from pixsearch_cli.web.access import access_at
 from tests.cli.conftest import Run
-from tests.cli.web.conftest import Serve
+from tests.cli.web.conftest import NEEDS_CHROMIUM, Serve
 from tests.colour_runtime import ColourRuntime, Floats
 from tests.photos import make_photo, picture_bytes
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
+pytestmark = [pytest.mark.slow, NEEDS_CHROMIUM]
 
 DROP = """async ([bytes, name]) => {
   const data = new DataTransfer();
@@ -39,27 +33,6 @@ PASTE = """async ([bytes, name]) => {
   data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
   document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A new window. Nothing may go wrong in it that the page itself does not tell."""
-    context = browser.new_context(viewport={"width": 1000, "height": 700})
-    context.set_default_timeout(10_000)
-    opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    yield opened
-    context.close()
-    assert errors == []
 
 
 def names(page: Page) -> list[str]:
