@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import EnumType, StrEnum
 from functools import wraps
 from types import GenericAlias
 from typing import Annotated, Any
@@ -34,8 +34,10 @@ class Filter:
     type: type | GenericAlias
     """Of its value; None, or an empty list, is no filter."""
     help: str
+    label: str
+    """What its field is called on the page."""
     chip: str
-    """How the page says it, with the value for {}."""
+    """How the page says that it is set, with the value for {}."""
     metavar: str | None = None
     example: str | None = None
 
@@ -44,26 +46,55 @@ class Filter:
         """Whether it may be given more than once."""
         return isinstance(self.type, GenericAlias)
 
+    @property
+    def is_bool(self) -> bool:
+        return self.type is bool
+
+    @property
+    def is_number(self) -> bool:
+        return self.type is float
+
+    @property
+    def is_date(self) -> bool:
+        return self.metavar == "DATE"
+
+    @property
+    def options(self) -> list[str]:
+        """The values that it may have, where they are few."""
+        if self.type is int:
+            return [str(stars) for stars in range(1, 6)]
+        return list(self.type) if isinstance(self.type, EnumType) else []
+
 
 FILTERS: Mapping[str, Filter] = {
-    "folder": Filter(list[str], "Only in this folder; may be given again.", "in {}", "DIR"),
+    "folder": Filter(list[str], "Only in this folder; may be given again.", "Folder", "in {}", "DIR"),
     "name": Filter(
-        str, "Only files whose name contains this, or matches it if it has a *.", "name {}", "TEXT", "IMG_20*"
+        str,
+        "Only files whose name contains this, or matches it if it has a *.",
+        "File name",
+        "name {}",
+        "TEXT",
+        "IMG_20*",
     ),
-    "after": Filter(str, "Only taken then or later: 2021, 2021-03 or 2021-03-15T18:30.", "from {}", "DATE", "2021-03"),
-    "before": Filter(str, "Only taken before that began.", "before {}", "DATE", "2021-06-15"),
-    "camera": Filter(str, "Only by a camera with these words in its name.", "camera {}", "WORDS", "canon 5d"),
-    "keyword": Filter(list[str], "Only with this in a keyword; may be given again.", "keyword {}", "WORDS"),
-    "person": Filter(list[str], "Only photos of this person; may be given again.", "with {}", "WORDS", "anna"),
-    "place": Filter(list[str], "Only photos from this place; may be given again.", "at {}", "WORDS", "kyoto"),
-    "rating": Filter(int, "Only with so many stars or more.", "{} stars or more", "N"),
-    "orientation": Filter(Orientation, "Only of this shape.", "{}"),
-    "min_megapixels": Filter(float, "Only so large.", "from {} megapixels", "N"),
-    "max_megapixels": Filter(float, "Only so small.", "up to {} megapixels", "N"),
-    "has_place": Filter(bool, "Only photos with coordinates.", "says where"),
+    "after": Filter(
+        str, "Only taken then or later: 2021, 2021-03 or 2021-03-15T18:30.", "From", "from {}", "DATE", "2021-03"
+    ),
+    "before": Filter(str, "Only taken before that began.", "Before", "before {}", "DATE", "2021-06-15"),
+    "camera": Filter(str, "Only by a camera with these words in its name.", "Camera", "camera {}", "WORDS", "canon 5d"),
+    "keyword": Filter(list[str], "Only with this in a keyword; may be given again.", "Keyword", "keyword {}", "WORDS"),
+    "person": Filter(
+        list[str], "Only photos of this person; may be given again.", "Person", "with {}", "WORDS", "anna"
+    ),
+    "place": Filter(list[str], "Only photos from this place; may be given again.", "Place", "in {}", "WORDS", "kyoto"),
+    "rating": Filter(int, "Only with so many stars or more.", "Rating", "{} stars or more", "N"),
+    "orientation": Filter(Orientation, "Only of this shape.", "Orientation", "{}"),
+    "min_megapixels": Filter(float, "Only so large.", "At least (megapixels)", "from {} megapixels", "N"),
+    "max_megapixels": Filter(float, "Only so small.", "At most (megapixels)", "up to {} megapixels", "N"),
+    "has_place": Filter(bool, "Only photos with coordinates.", "Has location", "has location"),
     "near": Filter(
         str,
         "Only so near to a town, or to a place in degrees north and east; in km.",
+        "Near",
         "near {}",
         "NAME,KM|LAT,LON,KM",
         "Kyoto,20",

@@ -136,8 +136,8 @@ class TimelinePicture(NamedTuple):
 
     content_id: int
     paths: tuple[FilePath, ...]
-    """As of a `Candidate`."""
-    metadata: Metadata
+    """As of a `Candidate`; none where the library's rows of the picture are damaged."""
+    metadata: Metadata | None
     """Of the first of the paths."""
 
 

@@ -75,11 +75,12 @@ def timeline_pictures(
             break
     del shown[count:]
     photos = photos_by_content(connection, shown, filters, damage)
-    in_order = ((content_id, photos[content_id][0]) for content_id in shown if content_id in photos)
-    return [
-        TimelinePicture(content_id, tuple(to_path(photo.path) for photo in found), found[0].metadata)
-        for content_id, found in in_order
-    ]
+    pictures = []
+    for content_id in shown:
+        found = photos[content_id][0] if content_id in photos else []
+        paths = tuple(to_path(photo.path) for photo in found)
+        pictures.append(TimelinePicture(content_id, paths, found[0].metadata if found else None))
+    return pictures
 
 
 def _stands(connection: Connection, first: _Stand | None, at_once: int, damage: Damage) -> Iterator[list[_Stand]]:

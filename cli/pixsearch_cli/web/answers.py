@@ -98,10 +98,12 @@ class TimelineAnswer(BaseModel):
 
 
 class TimelinePhoto(BaseModel):
-    """A picture of the timeline."""
+    """A picture of the timeline. Of one whose record is damaged only the id is known."""
 
     id: int
-    path: str
+    path: str | None
+    width: int | None
+    height: int | None
     copies: list[str]
     title: str | None
     caption: str | None

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from pixsearch.library.records import Failure, LibraryStatus
-from pixsearch.storage import FilePath, to_path
+from pixsearch.storage import FilePath
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import json_text
 from pixsearch_cli.query_filters import FILTERS
@@ -23,22 +23,14 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
 @router.get("/")
-async def search(request: Request, site: SiteOfApp) -> Response:
-    """The page to search on; what it shows it asks the API for."""
-
-    def found() -> tuple[int, list[bytes]]:
-        opened = site.engine.library()
-        # The index knows how many it has; to count the rows of a million photos takes a third of a second.
-        return 0 if opened.model() is None else len(opened.vectors()), list(opened.roots())
-
-    pictures, roots = await site.searches.in_thread(request, found)
+async def photos(request: Request) -> Response:
+    """The page that shows the photos and searches them; what it shows it asks the API for."""
     return page(
         request,
         "search.html",
-        pictures=pictures,
-        roots=[_shown(to_path(root)) for root in roots],
         most_hits=MOST_HITS,
-        filters=json_text([(name, one.is_list, one.chip) for name, one in FILTERS.items()]),
+        filters=FILTERS,
+        chips=json_text([(name, one.is_list, one.chip) for name, one in FILTERS.items()]),
     )
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from pixsearch.library.records import TimelinePicture
 from pixsearch_cli.web.answers import TimelineAnswer, TimelinePhotosAnswer, ValuesAnswer
 from pixsearch_cli.web.asking import FilteredRequest, TimelineRequest
 from pixsearch_cli.web.problems import AsciiJson
@@ -42,21 +43,7 @@ async def photos(request: Request, site: SiteOfApp, wanted: Annotated[TimelineRe
 
     def found() -> list[dict[str, object]] | None:
         pictures = site.engine.library().timeline_pictures(wanted.start, wanted.k, wanted.filters())
-        return (
-            None
-            if pictures is None
-            else [
-                {
-                    "id": picture.content_id,
-                    "path": picture.paths[0],
-                    "copies": picture.paths[1:],
-                    "title": picture.metadata.title,
-                    "caption": picture.metadata.caption,
-                    "taken_at": picture.metadata.taken_at,
-                }
-                for picture in pictures
-            ]
-        )
+        return None if pictures is None else [_record(picture) for picture in pictures]
 
     if (records := await site.searches.in_thread(request, found)) is None:
         raise HTTPException(404, f"the library has no picture {wanted.start}")
@@ -74,3 +61,11 @@ async def values(request: Request, site: SiteOfApp) -> Response:
         }
 
     return AsciiJson(await site.searches.in_thread(request, found))
+
+
+def _record(picture: TimelinePicture) -> dict[str, object]:
+    known = {
+        name: getattr(picture.metadata, name, None) for name in ("title", "caption", "taken_at", "width", "height")
+    }
+    path, *copies = picture.paths or (None,)
+    return {"id": picture.content_id, "path": path, "copies": copies, **known}

@@ -4,9 +4,28 @@
 export const ROOT = new URL("..", import.meta.url).pathname;
 
 export async function search(query, options, signal) {
-  const asked = new URLSearchParams(query);
-  for (const [name, value] of Object.entries(options)) asked.set(name, value);
-  return answerOf(await ask(`${ROOT}api/search?${asked}`, { signal }));
+  return get("search", query, options, signal);
+}
+
+/** How many photos that pass the filters there are of each day, and of each folder those without a date. */
+export async function timeline(filters, signal) {
+  return get("timeline", filters, {}, signal);
+}
+
+/** Photos of the timeline that pass the filters, from the one with an id on, or from the newest. */
+export async function timelinePhotos(filters, start, count, signal) {
+  return (await get("timeline/photos", filters, { k: count, ...(start ? { start } : {}) }, signal)).photos;
+}
+
+/** What photos can be filtered by: for each kind its values, and how many photos have each. */
+export async function values() {
+  return get("values", "", {});
+}
+
+async function get(path, query, options, signal) {
+  const parameters = new URLSearchParams(query);
+  for (const [name, value] of Object.entries(options)) parameters.set(name, value);
+  return answerOf(await ask(`${ROOT}api/${path}?${parameters}`, { signal }));
 }
 
 export async function searchByPicture(file, options) {
@@ -60,7 +79,7 @@ async function ask(address, options) {
 
 function answerOf({ response, answer }) {
   if (response.ok && answer) return answer;
-  throw new Error(refusal(response, answer));
+  throw Object.assign(new Error(refusal(response, answer)), { status: response.status });
 }
 
 function refusal({ ok, status }, answer) {

@@ -1,213 +1,214 @@
-// The page: what the address bar asks for is shown. What can be seen never moves by itself.
+// The page: what the address bar asks for is shown, the library by date or what a search finds.
 
-import { ROOT, photo, search, searchByPicture } from "./api.js";
-import { Grid, keyOf } from "./grid.js";
-import { LISTS, asks, current, parts, pictureAddress, without, withPart, words } from "./query.js";
+import { ROOT, photo, search, searchByPicture, timeline, timelinePhotos } from "./api.js";
+import { FilterPanel } from "./filters.js";
+import { Grid } from "./grid.js";
+import { say, sayCount, sayFound } from "./messages.js";
+import { asks, current, filtersOf, parts, pictureAddress, without, withPart, words } from "./query.js";
+import { FIRST, Hits, find, merged } from "./results.js";
+import { Scrubber } from "./scrubber.js";
+import { Suggestions, remember } from "./suggestions.js";
+import { Timeline } from "./timeline.js";
 import { Viewer } from "./viewer.js";
 
-const FIRST = 60;
-const LOOKED_AT = 32;
-const PATIENCE_MS = 300; // before photos are shown in the order of their similarity
+const BEGUN = 120; // photos of the timeline that are asked for before it is known how many there are
+const SCRUBBED = 60; // photos, from which on there are years to jump to
+const RESTS_MS = 250; // before the address bar says where one is
+const DAY = /^#(\d{4}-\d\d-\d\d)$/;
+const PHOTO = /^#photo-(\d+)$/;
 
 const main = document.querySelector("main");
 const MOST = Number(main.dataset.mostHits);
 
 const box = document.getElementById("q");
-const message = document.getElementById("message");
 const better = document.getElementById("better");
-const narrowing = document.getElementById("narrowing");
+const sort = document.getElementById("sort");
+const hint = document.getElementById("hint");
+const shortcuts = document.getElementById("shortcuts");
 const fileInput = document.getElementById("file");
-const grid = new Grid(document.getElementById("results"), document.getElementById("less-likely"), openNumber, loadMore);
+const list = document.getElementById("results");
+
+const grid = new Grid(list, document.getElementById("headings"), {
+  open: openNumber,
+  laidOut: () => scrubber.show(grid.layout),
+  moved,
+});
+const scrubber = new Scrubber(document.getElementById("scrubber"), (y) => scrollToLayout(y));
 const viewer = new Viewer(document.getElementById("viewer"), { go: goFromPhoto, step, closed });
+const suggestions = new Suggestions(box, document.getElementById("suggestions"), go);
+const panel = new FilterPanel(document.getElementById("filter-panel"), document.getElementById("filters"), go);
 
-let asking = new AbortController();
+let running = new AbortController();
 let shownQuery;
-let more;
-let goingOn = false;
 let viewed = 0;
+let isLeaving = false; // the viewer, for another search
 
-// Asking
+history.scrollRestoration = "manual"; // the page has no height yet when the browser would scroll
 
 /** Show what the address bar asks for. `known` is a first answer that is there already. */
 async function run(known) {
-  asking.abort();
-  asking = new AbortController();
-  const { signal } = asking;
+  running.abort();
+  running = new AbortController();
   const query = current();
   shownQuery = query.toString();
-  more = undefined;
-  tellQuery(query);
-  document.getElementById("hint").hidden = asks(query);
-  if (!asks(query)) {
-    grid.show([]);
-    tell(parts(query).length ? "Say what to look for." : "");
-    return;
-  }
-  grid.list.ariaBusy = "true";
+  fillIn(query);
   better.hidden = true;
-  performance.mark("asked");
-  tell("Looking…");
+  list.ariaBusy = "true";
   try {
-    const looks = words(query) || query.has("minus");
-    const careful = looks ? search(query, { k: LOOKED_AT }, signal) : undefined;
-    let first = known;
-    let isShown = false;
-    if (!careful || !(await isThereWithin(careful, PATIENCE_MS))) {
-      first ??= await search(query, { k: FIRST, rerank: false }, signal);
-      signal.throwIfAborted();
-      isShown = !careful || !(await isThereWithin(careful, 0));
-      if (isShown) {
-        show(first.hits);
-        measure("first answer");
-      }
-    }
-    const answer = careful ? await careful : first;
-    signal.throwIfAborted();
-    const hits = careful && first ? merged(answer.hits, first.hits) : answer.hits;
-    const tellAll = () => {
-      tellFound(hits, answer.damaged);
-      tellRemarks(answer);
-      tellNear(answer.near);
-    };
-    if (isShown && careful) showBelow(hits, tellAll);
-    else {
-      show(hits);
-      tellAll();
-    }
-    measure("full answer");
-    grid.list.ariaBusy = "false";
-    const shown = first ?? answer;
-    more = shown.hits.length >= (first ? FIRST : LOOKED_AT) ? { query, signal } : undefined;
+    if (asks(query)) await showResults(query, running.signal, known);
+    else await showTimeline(filtersOf(query), running.signal);
+    scrollToWhereOneWas();
     openFromHash();
   } catch (error) {
     if (error.name === "AbortError") return;
-    grid.show([]);
-    grid.list.ariaBusy = "false";
-    tell(error.message, true);
+    showGrid(new Hits([]));
+    say(error.message, true);
   }
+  list.ariaBusy = "false";
 }
 
-/** Whether a request is answered, or has failed, within so many milliseconds. */
-async function isThereWithin(request, milliseconds) {
-  const late = Symbol("late");
-  const waited = new Promise((resolve) => setTimeout(resolve, milliseconds, late));
-  return (await Promise.race([request.catch(() => undefined), waited])) !== late;
+async function showResults(query, signal, known) {
+  say("Searching…");
+  const show = (hits, steady, answer) => {
+    showGrid(new Hits(hits, steady, mayBeMore ? loadMore : undefined));
+    if (answer) sayFound(hits, answer, searchForInstead);
+  };
+  let mayBeMore = false;
+  const loadMore = async () => {
+    mayBeMore = false;
+    const all = await search(query, { k: MOST, rerank: false }, signal).catch((error) => sayUnlessAborted(error));
+    if (all) showGrid(new Hits(merged(grid.source.hits, all.hits), grid.source.steady));
+  };
+  const looks = Boolean(words(query)) || query.has("minus");
+  mayBeMore = await find(query, { looks, known, signal, grid, show, betterIsThere: (act) => offerBetter(act) });
+  grid.source.nearEnd = loadMore;
+  grid.draw();
 }
 
-/** Let a better order apply to what is not in sight; a button shows all of it. */
-function showBelow(hits, tellAll) {
-  const seen = grid.hits.slice(0, grid.countToEndOfSight());
-  const known = new Set(seen.map(keyOf));
-  if (seen.every((hit, number) => hits[number] && keyOf(hit) === keyOf(hits[number]))) {
-    show(hits, seen.length);
-    tellAll();
-    return;
-  }
-  show([...seen, ...hits.filter((hit) => !known.has(keyOf(hit)))], seen.length);
-  tell("These photos were found first.");
+function offerBetter(showBetter) {
+  say("First results. A better order is ready.");
   better.hidden = false;
   better.onclick = () => {
     better.hidden = true;
     scrollTo({ top: 0, behavior: "instant" });
-    show(hits);
-    tellAll();
+    showBetter();
     grid.focus(0);
   };
 }
 
-/** The re-ranked photos, then those that were not looked at closely. */
-function merged(best, others) {
-  const known = new Set(best.map(keyOf));
-  return [...best, ...others.filter((hit) => !known.has(keyOf(hit)))];
+async function showTimeline(filters, signal) {
+  performance.mark("asked");
+  const [answer, newest] = await Promise.all([
+    timeline(filters, signal),
+    timelinePhotos(filters, undefined, BEGUN, signal),
+  ]);
+  signal.throwIfAborted();
+  const source = new Timeline(answer, filters, signal, {
+    arrived: () => grid.draw(),
+    changed: () => showTimeline(filters, signal).catch(sayUnlessAborted),
+    failed: (error) => say(error.message, true),
+  });
+  source.begin(newest);
+  const isFiltered = filters.size > 0;
+  const inSight = grid.source instanceof Timeline && grid.source.signal === signal ? grid.layout.standAt(grid.sight()[0]) : undefined;
+  showGrid(source);
+  hint.hidden = Boolean(source.count) || isFiltered;
+  if (hint.hidden) sayCount(source.count, isFiltered, answer.damaged);
+  else say("");
+  if (inSight) scrollToLayout(grid.layout.yOfStand(inSight));
+  performance.measure("timeline", "asked");
 }
 
-async function loadMore() {
-  if (!more) return;
-  const { query, signal } = more;
-  more = undefined;
-  try {
-    const all = await search(query, { k: MOST, rerank: false }, signal);
-    signal.throwIfAborted();
-    show(merged(grid.hits, all.hits), grid.steady);
-  } catch (error) {
-    if (error.name !== "AbortError") tell(error.message, true);
-  }
+function showGrid(source) {
+  hint.hidden = true;
+  scrubber.setShown(source instanceof Timeline && source.count >= SCRUBBED);
+  grid.show(source);
 }
+
+function sayUnlessAborted(error) {
+  if (error.name !== "AbortError") say(error.message, true);
+}
+
+// Where one is
+
+/** Bring a height of the layout below the header. */
+function scrollToLayout(y) {
+  const [top] = grid.sight();
+  scrollBy({ top: y - top, behavior: "instant" });
+}
+
+function moved() {
+  const [top] = grid.sight();
+  scrubber.markAt(top);
+  clearTimeout(moved.resting);
+  moved.resting = setTimeout(sayWhere, RESTS_MS);
+}
+
+/** Let the address bar say which day is in sight, and the history how far down the page is: for reload and back. */
+function sayWhere() {
+  if (viewer.dialog.open || PHOTO.test(location.hash) || list.ariaBusy === "true") return;
+  const isTimeline = grid.source instanceof Timeline && scrollY > 0;
+  const day = isTimeline // two pixels on, since browsers round where they scroll to
+    ? grid.layout.standAt(grid.sight()[0] + 2)?.day
+    : undefined;
+  history.replaceState({ ...history.state, y: scrollY }, "", location.pathname + location.search + (day ? `#${day}` : ""));
+}
+
+function scrollToWhereOneWas() {
+  const day = location.hash.match(DAY)?.[1];
+  if (history.state?.y !== undefined) scrollTo({ top: history.state.y, behavior: "instant" });
+  else if (day && grid.source instanceof Timeline) scrollToLayout(grid.layout.yOfDay(day));
+}
+
+const header = document.querySelector("header");
+new ResizeObserver(() => {
+  document.documentElement.style.setProperty("--header", `${header.offsetHeight}px`);
+  scrubber.show(grid.layout);
+}).observe(header);
+addEventListener("resize", () => scrubber.show(grid.layout));
+
+// Asking
 
 function go(query, known) {
   const address = query.toString();
   history.pushState(null, "", address ? `${ROOT}?${address}` : ROOT);
+  if (asks(query)) remember(query);
   scrollTo({ top: 0, behavior: "instant" });
   run(known);
 }
 
+function searchForInstead(word, other) {
+  const query = current();
+  for (const name of ["q", "plus"]) {
+    const text = query.get(name) ?? "";
+    const at = text.toLowerCase().indexOf(word.toLowerCase());
+    if (at >= 0) query.set(name, text.slice(0, at) + other + text.slice(at + word.length));
+  }
+  go(query);
+}
+
 async function goByPicture(file) {
-  tell("Looking…");
+  say("Searching…");
   try {
     const answer = await searchByPicture(file, { k: FIRST });
     if (answer.uploads.length) go(new URLSearchParams({ like: answer.uploads[0] }), answer);
-    else tell("There are no photos in this library yet.", true);
+    else say("There are no photos in this library yet.", true);
   } catch (error) {
-    tell(error.message, true);
+    say(error.message, true);
   }
 }
 
-function measure(name) {
-  performance.measure(name, "asked");
-}
-
-// Showing
-
-function show(hits, steady = 0) {
-  grid.show(hits, steady);
-  suggest("cameras", hits.map((hit) => hit.camera));
-  suggest("keywords", hits.flatMap((hit) => hit.keywords));
-}
-
-function tell(text, plain = false) {
-  message.textContent = text;
-  message.classList.toggle("plain", plain);
-}
-
-function tellFound(hits, damaged) {
-  const leftOut = damaged ? ` Left out: ${damaged} damaged of the library. Run pixsearch repair.` : "";
-  if (!hits.length) tell(`Nothing in this library matches.${leftOut}`, true);
-  else if (hits[0].likely === false) tell(`No photo here is likely to show it.${leftOut}`, true);
-  else tell(`The best matches first.${leftOut}`, Boolean(damaged));
-}
-
-function tellRemarks({ unknown_words, suggestions, language, negations }) {
-  for (const { text, asked, less } of negations) {
-    const left = new Intl.ListFormat("en").format(less.map((words) => `“${words}”`));
-    const way = less.length ? `as ${asked ? `“${asked}”` : "the rest"} less ${left}` : "as it stands";
-    message.textContent += ` “${text}” is asked ${way}.`;
-  }
-  if (language) {
-    message.textContent += ` The query looks like ${language}; this model was taught English.`;
-  } else if (unknown_words.length) {
-    const named = unknown_words.map((word) =>
-      word in suggestions ? `“${word}” (did you mean “${suggestions[word]}”?)` : `“${word}”`,
-    );
-    const listed = new Intl.ListFormat("en", { type: "disjunction" }).format(named);
-    message.textContent += ` The model was never taught ${listed}.`;
-  }
-}
-
-function tellNear(town) {
-  if (town) message.textContent += ` Near ${town}.`;
-}
-
-function tellQuery(query) {
+/** Let box, chips and fields say what the query is. */
+function fillIn(query) {
   box.value = query.get("q") ?? "";
   document.title = box.value ? `${box.value} - pixsearch` : "pixsearch";
-  document.getElementById("chips").replaceChildren(...parts(query).map((part) => chip(query, part)));
-  for (const element of singles()) {
-    if (element.type === "checkbox") element.checked = query.get(element.name) === element.value;
-    else element.value = query.get(element.name) ?? "";
-  }
+  document.getElementById("chips").replaceChildren(...parts(query).map((part) => chip(part)));
+  panel.fill(query);
+  sort.closest("label").hidden = !asks(query);
+  sort.value = query.get("sort") ?? "relevance";
 }
 
-function chip(query, { name, value, label }) {
+function chip({ name, value, label }) {
   const item = document.createElement("li");
   item.append(label);
   if (name === "like" || name === "unlike") {
@@ -228,55 +229,49 @@ function chip(query, { name, value, label }) {
   return item;
 }
 
-function suggest(id, values) {
-  const options = [...new Set(values.filter(Boolean))].sort().slice(0, 50).map((value) => {
-    const option = document.createElement("option");
-    option.value = value;
-    return option;
-  });
-  document.getElementById(id).replaceChildren(...options);
-}
-
 // One photo, which the address bar names behind a #
 
-function openNumber(number) {
-  const hash = `#photo-${grid.hits[number].id}`;
-  history.pushState({ opened: true }, "", location.pathname + location.search + hash);
+async function openNumber(number) {
+  const item = await grid.source.load(number).catch(sayUnlessAborted);
+  if (!item) return;
+  history.pushState({ opened: true }, "", `${location.pathname}${location.search}#photo-${item.id}`);
   viewed = number;
-  viewer.show(grid.hits[number], words(current()));
+  viewer.show(item, words(current()));
 }
 
 async function openFromHash() {
-  const id = Number(location.hash.match(/^#photo-(\d+)$/)?.[1]);
+  const id = Number(location.hash.match(PHOTO)?.[1]);
   if (!id) {
     viewer.close();
     return;
   }
   if (viewer.shown?.id === id) return;
-  const number = grid.hits.findIndex((hit) => hit.id === id);
-  viewed = Math.max(number, 0);
+  const number = grid.source.numberOfId(id);
+  viewed = number;
   try {
-    viewer.show(grid.hits[number] ?? { similar: [], ...(await photo(id)) }, words(current()));
+    viewer.show(grid.source.item(number) ?? (await photo(id)), words(current()));
   } catch (error) {
-    tell(error.message, true);
+    say(error.message, true);
   }
 }
 
-function step(by) {
+async function step(by) {
   const number = viewed + by;
-  if (!grid.hits[number]) return;
+  if (viewed < 0 || number < 0 || number >= grid.source.count) return;
   viewed = number;
-  history.replaceState(history.state, "", location.pathname + location.search + `#photo-${grid.hits[number].id}`);
-  viewer.show(grid.hits[number], words(current()));
+  const item = await grid.source.load(number).catch(sayUnlessAborted);
+  if (!item || viewed !== number || !viewer.dialog.open) return;
+  history.replaceState(history.state, "", `${location.pathname}${location.search}#photo-${item.id}`);
+  viewer.show(item, words(current()));
 }
 
 function closed() {
-  if (location.hash) {
+  if (PHOTO.test(location.hash)) {
     if (history.state?.opened) history.back();
     else history.replaceState(null, "", location.pathname + location.search);
   }
-  if (!goingOn) grid.focus(viewed);
-  goingOn = false;
+  if (!isLeaving) grid.focus(viewed);
+  isLeaving = false;
 }
 
 function goFromPhoto(added, alone = false) {
@@ -284,7 +279,7 @@ function goFromPhoto(added, alone = false) {
   for (const [name, value] of Object.entries(added)) query = withPart(query, name, value);
   if (history.state?.opened) history.replaceState(null, "", `${ROOT}?${query}`); // the photo's own entry
   else history.pushState(null, "", `${ROOT}?${query}`);
-  goingOn = true;
+  isLeaving = true;
   viewer.close();
   scrollTo({ top: 0, behavior: "instant" });
   run();
@@ -294,39 +289,11 @@ function goFromPhoto(added, alone = false) {
 
 document.getElementById("search").addEventListener("submit", (event) => {
   event.preventDefault();
+  suggestions.close();
   go(withPart(current(), "q", box.value.trim()));
 });
 
-const narrowButton = document.getElementById("narrow");
-narrowButton.addEventListener("click", () => {
-  setNarrowing(narrowing.hidden);
-  if (!narrowing.hidden) narrowing.elements.plus.focus();
-});
-
-/** The fields of the form whose parts of the query may be given once. */
-function singles() {
-  return [...narrowing.elements].filter(({ name }) => name && !LISTS.includes(name));
-}
-
-function setNarrowing(open) {
-  narrowing.hidden = !open;
-  narrowButton.setAttribute("aria-expanded", String(open));
-}
-
-narrowing.addEventListener("submit", (event) => {
-  event.preventDefault();
-  let query = current();
-  const given = new FormData(narrowing);
-  for (const element of [...narrowing.elements].filter(({ name }) => LISTS.includes(name))) {
-    const value = element.value.trim();
-    if (value) query = withPart(query, element.name, value);
-    element.value = "";
-  }
-  for (const { name } of singles()) query = withPart(query, name, (given.get(name) ?? "").trim());
-  setNarrowing(false);
-  narrowButton.focus();
-  go(query);
-});
+sort.addEventListener("change", () => go(withPart(current(), "sort", sort.value === "relevance" ? "" : sort.value)));
 
 document.getElementById("by-picture").addEventListener("click", () => fileInput.click());
 fileInput.addEventListener("change", () => {
@@ -354,21 +321,32 @@ addEventListener("paste", (event) => {
   }
 });
 
+document.getElementById("help").addEventListener("click", () => shortcuts.showModal());
+shortcuts.querySelector("button").addEventListener("click", () => shortcuts.close());
+
 addEventListener("keydown", (event) => {
-  if (viewer.dialog.open || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "/" && !event.target.closest("input, select")) {
+  if (document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const types = event.target.closest("input, select, textarea");
+  if (event.key === "ArrowDown" && event.target === box) {
+    event.preventDefault();
+    grid.focus(0);
+  } else if (types) {
+    return;
+  } else if (event.key === "/") {
     event.preventDefault();
     box.focus();
     box.select();
-  } else if (event.key === "ArrowDown" && event.target === box) {
+  } else if (event.key === "f") {
     event.preventDefault();
-    grid.focus(0);
+    panel.open();
+  } else if (event.key === "?") {
+    shortcuts.showModal();
   }
 });
 
 addEventListener("popstate", () => {
-  if (current().toString() !== shownQuery) run();
-  else openFromHash();
+  if (current().toString() === shownQuery) openFromHash();
+  else run();
 });
 
 run();

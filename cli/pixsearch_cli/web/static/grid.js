@@ -1,30 +1,34 @@
-// Photos in rows of one height and the full width. Only what is in sight, and a little around it, is in the document, so
-// that a thousand photos take no more memory than a screenful.
+// A grid of photos. Only those in sight, and some around them, are in the document, so that a hundred thousand photos
+// take no more memory than a screenful.
 
 import { reason, thumbnailAddress } from "./api.js";
+import { GAP } from "./rows.js";
 
-const GAP = 6;
-const WIDEST = 4;
-const NARROWEST = 0.4;
-const HEADING = 40; // pixels, of the one above what is less likely
+const AROUND = 0.5; // of the window's height, above and below it
 
 export class Grid {
   /**
-   * `heading` stands above the photos that are less likely. `open` is called with the number of the photo that was chosen,
-   * `nearEnd` when the end of the list comes in sight.
+   * `list` is the element of the photos, `headings` the one of what stands between them. `open` is called with the number
+   * of the photo that was chosen, `laidOut` after each layout, `moved` after each drawing.
+   *
+   * What is shown is a source: `count`; `item(number)`, undefined while it is not there yet; `key(number)`, which names it
+   * through re-orderings; `numberOf(key)`; `layOut(width)`, which is asked for `height`, `place(number)`,
+   * `between(top, bottom)` and `headings(top, bottom)`; and `need(first, end)`, which is called with what is in sight.
    */
-  constructor(list, heading, open, nearEnd) {
+  constructor(list, headings, { open, laidOut, moved }) {
     this.list = list;
-    this.heading = heading;
     this.open = open;
-    this.nearEnd = nearEnd;
-    this.hits = [];
-    this.steady = 0;
-    this.places = [];
-    this.tiles = new Map();
     this.current = 0;
+    this.source = undefined;
+    this.layout = undefined;
+    this.headings = headings;
+    this.drawnHeadings = new Map();
+    this.tiles = new Map();
+    this.laidOut = laidOut;
+    this.moved = moved;
     addEventListener("scroll", () => this.#drawSoon(), { passive: true });
-    new ResizeObserver(() => this.#layOut()).observe(list);
+    addEventListener("resize", () => this.#drawSoon());
+    new ResizeObserver(() => this.layOut()).observe(list);
     list.addEventListener("keydown", (event) => this.#walk(event));
     list.addEventListener("focusin", (event) => {
       const tile = event.target.closest("li");
@@ -32,33 +36,127 @@ export class Grid {
     });
   }
 
-  /** Show these hits; the first `steady` of them stay where they are. */
-  show(hits, steady = 0) {
-    this.steady = steady;
-    const focused = this.list.contains(document.activeElement) ? this.hits[this.current] : undefined;
-    this.hits = hits;
-    this.keys = hits.map(keyOf);
-    this.current = Math.max(0, focused ? hits.findIndex((hit) => hit.path === focused.path) : 0);
-    this.#layOut();
+  show(source) {
+    const focused = this.list.contains(document.activeElement) ? this.source.key(this.current) : undefined;
+    this.source = source;
+    this.current = Math.max(0, focused === undefined ? 0 : source.numberOf(focused));
+    this.layOut();
+  }
+
+  /** Lay out for the width that there is; what is at the upper edge of the window stays there. */
+  layOut() {
+    const width = this.list.clientWidth;
+    if (!width || !this.source || (this.laidOutSource === this.source && this.width === width)) return;
+    const before = this.laidOutSource === this.source ? this.#atUpperEdge() : undefined;
+    this.layout = this.source.layOut(width);
+    this.laidOutSource = this.source;
+    this.width = width;
+    this.list.style.height = `${this.layout.height}px`;
+    if (before) scrollBy({ top: this.layout.place(before.number).y - before.y, behavior: "instant" });
+    this.laidOut();
+    this.draw();
+  }
+
+  /** The first photo in sight and where it is, once one has scrolled. */
+  #atUpperEdge() {
+    const [top, bottom] = this.sight();
+    const [number, end] = this.layout.between(top, bottom);
+    return scrollY > 0 && number < end ? { number, y: this.layout.place(number).y } : undefined;
+  }
+
+  /** The part of the layout that can be seen, below the header. */
+  sight() {
+    const top = -this.list.getBoundingClientRect().top;
+    return [top + document.querySelector("header").offsetHeight, top + innerHeight];
   }
 
   /** How many photos stand above the lower edge of the window, each row as a whole. */
   countToEndOfSight() {
-    const edge = innerHeight - this.list.getBoundingClientRect().top;
-    const last = this.places.findLast((place) => place.y < edge);
-    return last ? this.places.findLastIndex((place) => place.y === last.y) + 1 : 0;
+    if (!this.layout) return 0;
+    return this.layout.between(0, this.sight()[1])[1];
   }
 
   focus(number) {
-    if (!this.hits.length) return;
-    this.#setCurrent(Math.min(Math.max(number, 0), this.hits.length - 1));
-    const place = this.places[this.current];
-    const top = this.list.getBoundingClientRect().top + place.y;
-    const covered = document.querySelector("header").offsetHeight;
-    if (top < covered) scrollBy({ top: top - covered - GAP, behavior: "instant" });
-    else if (top + place.height > innerHeight) scrollBy({ top: top + place.height - innerHeight + GAP, behavior: "instant" });
-    this.#draw();
-    this.tiles.get(this.keys[this.current])?.firstChild.focus({ preventScroll: true });
+    if (!this.source?.count) return;
+    this.#setCurrent(Math.min(Math.max(number, 0), this.source.count - 1));
+    const place = this.layout.place(this.current);
+    const [top, bottom] = this.sight();
+    if (place.y < top) scrollBy({ top: place.y - top - GAP, behavior: "instant" });
+    else if (place.y + place.height > bottom) scrollBy({ top: place.y + place.height - bottom + GAP, behavior: "instant" });
+    this.draw();
+    this.tiles.get(this.source.key(this.current))?.firstChild.focus({ preventScroll: true });
+  }
+
+  /** Draw what is in sight; also what has come since. */
+  draw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = undefined;
+    if (!this.layout) return;
+    const top = -this.list.getBoundingClientRect().top;
+    const from = top - AROUND * innerHeight;
+    const to = top + (1 + AROUND) * innerHeight;
+    const [first, end] = this.layout.between(from, to);
+    const numbers = new Set();
+    for (let number = first; number < end; number += 1) numbers.add(number);
+    if (this.list.contains(document.activeElement)) numbers.add(this.current); // what has the focus stays
+    this.source.need(first, end);
+    this.#drawTiles([...numbers].sort((one, other) => one - other));
+    this.#drawHeadings(this.layout.headings(from, to));
+    this.moved();
+  }
+
+  #drawSoon() {
+    this.frame ??= requestAnimationFrame(() => this.draw());
+  }
+
+  #drawTiles(numbers) {
+    const seen = new Set();
+    let previous = null;
+    for (const number of numbers) {
+      const key = this.source.key(number);
+      const item = this.source.item(number);
+      seen.add(key);
+      let tile = this.tiles.get(key);
+      if (!tile) {
+        tile = item?.path ? this.#makeTile(item) : emptyTile(item ? "Damaged record" : "Loading");
+        this.tiles.set(key, tile);
+      }
+      this.#put(tile, number, item);
+      // The order of the document is that of the photos, for those who hear it.
+      const next = previous ? previous.nextSibling : this.list.firstChild;
+      if (next !== tile) this.list.insertBefore(tile, next);
+      previous = tile;
+    }
+    for (const [key, tile] of this.tiles) {
+      if (!seen.has(key)) {
+        tile.remove();
+        this.tiles.delete(key);
+      }
+    }
+  }
+
+  #drawHeadings(wanted) {
+    const seen = new Set();
+    for (const { key, level, text, x, y, width } of wanted) {
+      seen.add(key);
+      let heading = this.drawnHeadings.get(key);
+      if (!heading) {
+        heading = document.createElement(`h${level}`);
+        heading.id = `at-${key}`;
+        this.drawnHeadings.set(key, heading);
+        this.headings.append(heading);
+      }
+      heading.textContent = text;
+      heading.title = text;
+      heading.style.width = width ? `${width}px` : "";
+      heading.style.transform = `translate(${x}px, ${y}px)`;
+    }
+    for (const [key, heading] of this.drawnHeadings) {
+      if (!seen.has(key)) {
+        heading.remove();
+        this.drawnHeadings.delete(key);
+      }
+    }
   }
 
   #setCurrent(number) {
@@ -68,116 +166,45 @@ export class Grid {
     }
   }
 
-  #layOut() {
-    const width = this.list.clientWidth;
-    if (!width) return;
-    const wanted = Math.min(220, Math.max(110, width / 4));
-    this.places = [];
-    let row = [];
-    let shapes = 0;
-    let y = 0;
-    const closeRow = (height) => {
-      let x = 0;
-      for (const [number, shape] of row) {
-        this.places[number] = { x, y, width: shape * height, height };
-        x += shape * height + GAP;
-      }
-      y += height + GAP;
-      row = [];
-      shapes = 0;
-    };
-    const lessLikely = this.hits.findIndex((hit, number) => number >= this.steady && hit.likely === false);
-    this.heading.hidden = lessLikely < 0;
-    const rowHeight = () => Math.min(wanted, (width - GAP * (row.length - 1)) / shapes);
-    this.hits.forEach((hit, number) => {
-      if (row.length && (number === this.steady || number === lessLikely)) closeRow(rowHeight());
-      if (number === lessLikely) {
-        this.heading.style.transform = `translateY(${y}px)`;
-        y += HEADING;
-      }
-      const shape = Math.min(WIDEST, Math.max(NARROWEST, hit.width / hit.height));
-      row.push([number, shape]);
-      shapes += shape;
-      const height = (width - GAP * (row.length - 1)) / shapes;
-      if (height <= wanted) closeRow(height);
-    });
-    if (row.length) closeRow(rowHeight());
-    this.list.style.height = `${y}px`;
-    this.#draw();
-  }
-
-  #drawSoon() {
-    this.frame ??= requestAnimationFrame(() => this.#draw());
-  }
-
-  #draw() {
-    cancelAnimationFrame(this.frame);
-    this.frame = undefined;
-    const from = -this.list.getBoundingClientRect().top - innerHeight;
-    const to = from + 3 * innerHeight;
-    const seen = new Set();
-    this.places.forEach((place, number) => {
-      if (place.y + place.height < from || place.y > to) return;
-      const key = this.keys[number];
-      seen.add(key);
-      let tile = this.tiles.get(key);
-      if (!tile) {
-        tile = this.#makeTile(this.hits[number]);
-        this.tiles.set(key, tile);
-      }
-      this.#put(tile, number, place);
-    });
-    for (const [key, tile] of this.tiles) {
-      if (!seen.has(key)) {
-        tile.remove();
-        this.tiles.delete(key);
-      }
-    }
-    // The order of the document is that of the photos, for those who hear it.
-    const inOrder = [...this.tiles.values()].sort((one, other) => one.dataset.number - other.dataset.number);
-    inOrder.forEach((tile, place) => {
-      if (this.list.children[place] !== tile) this.list.insertBefore(tile, this.list.children[place] ?? null);
-    });
-    if (this.hits.length && to - innerHeight / 2 > this.list.clientHeight) this.nearEnd();
-  }
-
-  #put(tile, number, place) {
-    const hit = this.hits[number];
+  #put(tile, number, item) {
+    const place = this.layout.place(number);
     tile.dataset.number = number;
     tile.style.width = `${place.width}px`;
     tile.style.height = `${place.height}px`;
     tile.style.transform = `translate(${place.x}px, ${place.y}px)`;
-    tile.setAttribute("aria-setsize", this.hits.length);
+    tile.setAttribute("aria-setsize", this.source.count);
     tile.setAttribute("aria-posinset", number + 1);
     tile.firstChild.tabIndex = number === this.current ? 0 : -1;
-    tile.firstChild.setAttribute("aria-label", spoken(hit));
-    const others = hit.copies.length + hit.similar.length;
+    if (!item?.path) return;
+    tile.firstChild.setAttribute("aria-label", spoken(item));
     const badge = tile.querySelector(".badge");
+    const others = item.copies.length + (item.similar?.length ?? 0);
     badge.hidden = !others;
     badge.textContent = `+${others}`;
-    badge.title = `${others} more that look the same`;
+    badge.title = likewise(others);
     const bar = tile.querySelector(".bar");
-    bar.hidden = hit.score == null;
-    bar.style.width = `${100 * hit.score}%`;
-    bar.classList.toggle("strong", hit.certainty === "strong");
+    bar.hidden = item.score == null;
+    bar.style.width = `${100 * item.score}%`;
+    bar.classList.toggle("strong", item.certainty === "strong");
   }
 
-  #makeTile(hit) {
+  #makeTile(item) {
     const tile = document.createElement("li");
     const button = document.createElement("button");
     button.type = "button";
-    button.title = hit.path;
+    button.title = item.path;
     button.addEventListener("click", () => this.open(Number(tile.dataset.number)));
     const image = document.createElement("img");
     image.alt = "";
     image.draggable = false;
+    image.decoding = "async";
     image.addEventListener("error", async () => {
       const why = document.createElement("span");
       why.className = "why-none";
       why.textContent = await reason(image.src);
       image.replaceWith(why);
     });
-    image.src = thumbnailAddress(hit.id);
+    image.src = thumbnailAddress(item.id);
     const badge = document.createElement("span");
     badge.className = "badge";
     const bar = document.createElement("span");
@@ -200,31 +227,43 @@ export class Grid {
 
   /** The photo above or below the current one. */
   #inRow(direction) {
-    const here = this.places[this.current];
+    const { count } = this.source;
+    const place = (number) => (number >= 0 && number < count ? this.layout.place(number) : undefined);
+    const here = place(this.current);
     const middle = here.x + here.width / 2;
     let number = this.current;
-    while (this.places[number]?.y === here.y) number += direction;
-    const row = this.places[number]?.y;
+    while (place(number)?.y === here.y) number += direction;
+    const row = place(number)?.y;
     if (row === undefined) return this.current;
     let best = number;
-    for (; this.places[number]?.y === row; number += direction) {
-      const place = this.places[number];
-      if (place.x <= middle && middle <= place.x + place.width + GAP) best = number;
+    for (; place(number)?.y === row; number += direction) {
+      const { x, width } = place(number);
+      if (x <= middle && middle <= x + width + GAP) best = number;
     }
     return best;
   }
 }
 
-/** What names a hit through re-orderings: the picture, and which of its photos where each is shown. */
-export function keyOf(hit) {
-  return `${hit.id} ${hit.path}`;
+/** Stands for a photo that is still to come, or that nothing is known of. */
+function emptyTile(name) {
+  const tile = document.createElement("li");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.setAttribute("aria-label", name);
+  tile.append(button);
+  return tile;
 }
 
-export function spoken(hit) {
-  const name = hit.title || hit.caption || hit.path.split("/").pop();
-  const others = hit.copies.length + hit.similar.length;
-  const match = hit.certainty ? `, ${hit.certainty} match` : "";
-  return `${name}${match}${others ? `, and ${others} more that look the same` : ""}`;
+export function spoken(item) {
+  const name = item.title || item.caption || item.path.split("/").pop();
+  const others = item.copies.length + (item.similar?.length ?? 0);
+  const match = item.certainty ? `, ${item.certainty} match` : "";
+  const taken = item.certainty || !item.taken_at ? "" : `, ${item.taken_at.slice(0, 10)}`;
+  return `${name}${match}${taken}${others ? `, ${likewise(others)}` : ""}`;
+}
+
+function likewise(count) {
+  return `${count} near-duplicate${count === 1 ? "" : "s"}`;
 }
 
 export function percent(probability) {

@@ -18,6 +18,11 @@ export function current() {
   return asked;
 }
 
+/** The filters of a query alone. */
+export function filtersOf(query) {
+  return new URLSearchParams([...query].filter(([name]) => CHIPS.has(name)));
+}
+
 /** Whether there is anything to look for. */
 export function asks(query) {
   return ["q", ...ASKING].some((name) => query.has(name));
@@ -69,7 +74,7 @@ function label(name, value) {
     case "minus": return `− ${value}`;
     case "like": return "like";
     case "unlike": return "not like";
-    case "duplicates": return value === "show" ? "duplicates too" : "duplicates folded";
+    case "duplicates": return value === "show" ? "showing duplicates" : "grouping duplicates";
     default: return CHIPS.get(name).replace("{}", value);
   }
 }

@@ -1,6 +1,6 @@
 // One photo, large: what is known of it, and where in it each word of the query is looked for.
 
-import { explain, imageAddress, reason, thumbnailAddress } from "./api.js";
+import { explain, imageAddress, photo, reason, thumbnailAddress } from "./api.js";
 import { percent, spoken } from "./grid.js";
 
 const DARKEST = 0.78;
@@ -29,6 +29,7 @@ export class Viewer {
     addEventListener("resize", () => this.#fit());
   }
 
+  /** Show a hit, or a photo of the timeline, of which the rest is asked for. */
   show(hit, words) {
     this.shown = hit;
     this.dialog.querySelector("h2").textContent = hit.path.split("/").pop();
@@ -37,8 +38,8 @@ export class Viewer {
     this.canvas.hidden = true;
     this.image.alt = spoken(hit);
     this.image.src = thumbnailAddress(hit.id, "large");
-    this.#tellFacts(hit);
     this.#tellActions(hit);
+    this.#tellDetails(hit);
     if (!this.dialog.open) this.dialog.showModal();
     this.#fit();
     this.#tellWhy(hit, words);
@@ -76,7 +77,7 @@ export class Viewer {
     group.replaceChildren();
     section.hidden = !words;
     if (!words) return;
-    group.textContent = "looking…";
+    group.textContent = "Searching…";
     let why;
     try {
       why = await explain(hit.id, words);
@@ -100,8 +101,22 @@ export class Viewer {
     );
   }
 
-  #tellFacts(hit) {
+  async #tellDetails(hit) {
     const list = this.dialog.querySelector("dl");
+    if (hit.keywords) {
+      this.#tellFacts(list, hit);
+      return;
+    }
+    list.replaceChildren();
+    try {
+      const whole = await photo(hit.id);
+      if (this.shown === hit) this.#tellFacts(list, { ...whole, similar: [] });
+    } catch (error) {
+      if (this.shown === hit) list.textContent = error.message;
+    }
+  }
+
+  #tellFacts(list, hit) {
     const fact = (name, ...values) => {
       const term = document.createElement("dt");
       term.textContent = name;
@@ -110,9 +125,9 @@ export class Viewer {
       list.append(term, value);
     };
     list.replaceChildren();
-    if (hit.score != null) fact("Score", `${percent(hit.score)}, ${hit.certainty} (${hit.rank})`);
-    else if (hit.match != null) fact("Match", `${hit.match.toFixed(2)} (${hit.rank})`);
-    if (hit.similarity != null) fact("Similarity", `${hit.similarity.toFixed(3)} (${hit.similarity_rank})`);
+    if (hit.score != null) fact("Match", `${hit.certainty} · rank ${hit.rank} (${percent(hit.score)})`);
+    else if (hit.match != null) fact("Match", `rank ${hit.rank} (${hit.match.toFixed(2)})`);
+    if (hit.similarity != null) fact("Similarity", `${hit.similarity.toFixed(3)} · rank ${hit.similarity_rank}`);
     if (hit.says?.length) {
       if (hit.probability != null) fact("Shows it", percent(hit.probability));
       fact("Says", hit.says.map((one) => `"${one.word}" (${one.source})`).join(", "));
@@ -121,7 +136,7 @@ export class Viewer {
     if (hit.caption) fact("Caption", hit.caption);
     if (hit.taken_at) fact("Taken", hit.taken_at.slice(0, 16).replace("T", " "));
     if (hit.camera) {
-      fact("Camera", `${hit.camera} `, smallButton("only this", () => this.actions.go({ camera: hit.camera })));
+      fact("Camera", `${hit.camera} `, smallButton("Show only these", () => this.actions.go({ camera: hit.camera })));
     }
     if (hit.latitude !== null && hit.longitude !== null) {
       const place = document.createElement("a");
@@ -142,10 +157,10 @@ export class Viewer {
       fact("Text in it", lines);
     }
     const folder = hit.path.slice(0, hit.path.lastIndexOf("/")) || "/";
-    fact("Folder", `${folder} `, smallButton("only this", () => this.actions.go({ folder })));
-    fact("Path", code(hit.path), " ", copyButton("copy path", hit.path), " ", copyButton("copy file address", fileAddress(hit.path)));
+    fact("Folder", `${folder} `, smallButton("Show only these", () => this.actions.go({ folder })));
+    fact("Path", code(hit.path), " ", copyButton("Copy path", hit.path), " ", copyButton("Copy file link", fileAddress(hit.path)));
     if (hit.copies.length) fact("Copies", ...hit.copies.flatMap((path) => [code(path), " "]));
-    if (hit.similar.length) fact("Alike", ...hit.similar.flatMap((path) => [code(path), " "]));
+    if (hit.similar.length) fact("Similar photos", ...hit.similar.flatMap((path) => [code(path), " "]));
   }
 
   #tellActions(hit) {
@@ -156,9 +171,9 @@ export class Viewer {
     original.rel = "noopener";
     original.textContent = "Original";
     this.dialog.querySelector(".actions").replaceChildren(
-      smallButton("More like this", () => this.actions.go({ like: id }, true)),
-      smallButton("+ also like this", () => this.actions.go({ like: id })),
-      smallButton("− not like this", () => this.actions.go({ unlike: id })),
+      smallButton("Find similar", () => this.actions.go({ like: id }, true)),
+      smallButton("More of this", () => this.actions.go({ like: id })),
+      smallButton("Less of this", () => this.actions.go({ unlike: id })),
       original,
     );
   }
@@ -191,9 +206,9 @@ function copyButton(text, value) {
   const button = smallButton(text, async () => {
     try {
       await navigator.clipboard.writeText(value);
-      button.textContent = "copied";
+      button.textContent = "Copied";
     } catch {
-      prompt("Copy it from here:", value); // over plain HTTP a browser has no clipboard for pages
+      prompt("Copy from here:", value); // over plain HTTP a browser has no clipboard for pages
     }
   });
   return button;

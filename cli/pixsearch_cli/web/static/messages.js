@@ -1,0 +1,52 @@
+// What is said above the photos: how many there are, what a search has found, and how its words were taken.
+
+const line = document.getElementById("message");
+const NUMBERS = new Intl.NumberFormat("en");
+const OR = new Intl.ListFormat("en", { type: "disjunction" });
+const AND = new Intl.ListFormat("en");
+
+/** Say something in place of what was said; `strongly` where it matters more than the photos. */
+export function say(text, strongly = false) {
+  line.textContent = text;
+  line.classList.toggle("strong", strongly);
+}
+
+export function sayCount(count, isFiltered, damaged) {
+  const photos = `${NUMBERS.format(count)} photo${count === 1 ? "" : "s"}`;
+  if (isFiltered && !count) say(`No photos match these filters.${damageOf(damaged)}`, true);
+  else say(`${photos}${isFiltered ? (count === 1 ? " matches" : " match") : ""}.${damageOf(damaged)}`, Boolean(damaged));
+}
+
+/** Say what a search has found. `searchFor` is called with other words where the user picks them. */
+export function sayFound(hits, answer, searchFor) {
+  const damage = damageOf(answer.damaged);
+  if (!hits.length) say(`No photos match.${damage}`, true);
+  else if (hits[0].likely === false) say(`No strong matches. Closest photos first.${damage}`, true);
+  else say(`Best matches first.${damage}`, Boolean(answer.damaged));
+  for (const { text, asked, less } of answer.negations) {
+    const left = AND.format(less.map(quoted));
+    const way = less.length ? `${asked ? quoted(asked) : "the rest"} without ${left}` : "is searched for as written";
+    line.append(less.length ? ` Searched for ${way}.` : ` ${quoted(text)} ${way}.`);
+  }
+  if (answer.language) line.append(` This looks like ${answer.language}; the model understands English.`);
+  else if (answer.unknown_words.length) {
+    line.append(` The model does not know ${OR.format(answer.unknown_words.map(quoted))}.`);
+    for (const word of answer.unknown_words.filter((one) => one in answer.suggestions)) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "link";
+      button.textContent = answer.suggestions[word];
+      button.addEventListener("click", () => searchFor(word, answer.suggestions[word]));
+      line.append(" Did you mean ", button, "?");
+    }
+  }
+  if (answer.near) line.append(` Near ${answer.near}.`);
+}
+
+function damageOf(damaged) {
+  return damaged ? ` ${NUMBERS.format(damaged)} damaged record${damaged === 1 ? "" : "s"} left out: run pixsearch repair.` : "";
+}
+
+function quoted(text) {
+  return `“${text}”`;
+}

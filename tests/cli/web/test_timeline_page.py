@@ -1,0 +1,205 @@
+"""The page that opens on the photos, in a real browser: the library by date, with a scrubber of years."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.cli.conftest import Run
+from tests.cli.web.conftest import CHROMIUM, Serve
+from tests.photos import make_photo
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+
+
+def shown(page: Page) -> list[str]:
+    """The names of the photos that are in the document, in its order."""
+    page.wait_for_selector("#results[aria-busy=false]", state="attached")
+    return [
+        Path(path).name for path in page.locator("#results button").evaluate_all("tiles => tiles.map(t => t.title)")
+    ]
+
+
+def headings(page: Page) -> list[str]:
+    return page.locator("#headings h2, #headings h3").all_inner_texts()
+
+
+def index_days(run: Run, photos: Path, days: dict[str, int], each: int = 1) -> None:
+    """Index photos that were taken on these days, each in another colour."""
+    for number, (day, hour) in enumerate(days.items()):
+        for minute in range(each):
+            colour = (1 + number % 250, 1 + (number // 250) % 250, 1 + minute)
+            make_photo(photos / f"IMG_{day.replace('-', '')}_{hour:02}{minute:02}00.png", colour)
+    assert run("index", photos).exit_code == 0
+
+
+def test_the_page_opens_on_the_photos_newest_first_by_month_and_day(
+    page: Page, serve: Serve, run: Run, photos: Path
+) -> None:
+    index_days(run, photos, {"2019-05-01": 9, "2021-03-15": 12, "2021-03-02": 8})
+    page.goto(serve())
+
+    assert shown(page)[:3] == ["IMG_20210315_120000.png", "IMG_20210302_080000.png", "IMG_20190501_090000.png"]
+    assert headings(page) == ["March 2021", "May 2019", "No date", "Mon 15", "Tue 2", "Wed 1", str(photos)]
+    expect(page.locator("#message")).to_have_text("6 photos.")
+
+
+def test_photos_without_a_date_come_last_under_their_folders(page: Page, serve: Serve, photos: Path, run: Run) -> None:
+    make_photo(photos / "scans" / "one.png", (1, 2, 3))
+    run("index", photos)
+    page.goto(serve())
+
+    assert headings(page) == ["No date", str(photos), str(photos / "scans")]
+    assert shown(page)[-1] == "one.png"
+
+
+def test_an_empty_library_says_how_to_fill_it(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    assert run("forget", photos).exit_code == 0
+    page.goto(serve())
+
+    expect(page.get_by_role("heading", name="No photos yet")).to_be_visible()
+    expect(page.locator("#hint")).to_contain_text("pixsearch index ~/Pictures")
+
+
+def test_a_year_is_a_click_away_and_the_address_says_the_day(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    index_days(run, photos, {f"{year}-{month:02}-10": 9 for year in range(2010, 2022) for month in range(1, 13)})
+    address = serve()
+    page.goto(address)
+    shown(page)
+    page.get_by_role("navigation", name="Years").get_by_role("button", name="2015").click()
+
+    expect(page.locator("#headings h2").first).to_be_attached()
+    expect(page.get_by_role("heading", name="December 2015")).to_be_in_viewport()
+    expect(page).to_have_url(f"{address}/#2015-12-10")
+    expect(page.get_by_role("button", name="IMG_20151210_090000.png, 2015-12-10")).to_be_visible()
+
+    page.reload()
+
+    expect(page.get_by_role("heading", name="December 2015")).to_be_in_viewport()
+
+
+def test_back_from_a_search_leads_to_where_one_was(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    index_days(run, photos, {f"{year}-{month:02}-10": 9 for year in range(2010, 2022) for month in range(1, 13)})
+    page.goto(serve())
+    shown(page)
+    page.get_by_role("navigation", name="Years").get_by_role("button", name="2013").click()
+    page.wait_for_url("**/#2013-12-10")
+    before = page.evaluate("scrollY")
+    page.get_by_role("combobox", name="Search your photos").fill("red")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=red")
+    shown(page)
+    page.go_back()
+
+    expect(page.get_by_role("heading", name="December 2013")).to_be_in_viewport()
+    assert page.evaluate("scrollY") == before
+
+
+def test_only_what_is_in_sight_is_in_the_document_and_the_rest_comes_as_one_scrolls(
+    page: Page, serve: Serve, run: Run, photos: Path
+) -> None:
+    index_days(
+        run, photos, {f"{year}-{month:02}-10": 9 for year in range(2010, 2022) for month in range(1, 13)}, each=8
+    )
+    page.goto(serve())
+
+    assert len(shown(page)) < 150
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.get_by_role("button", name="dark red.png")).to_be_visible()
+    page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+    expect(page.locator("#results img").first).to_be_attached()
+    expect(page.get_by_role("button", name="Loading")).to_have_count(0)
+    assert len(shown(page)) < 150
+
+
+def test_the_keyboard_walks_through_days_and_opens_a_photo(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    index_days(run, photos, {"2021-03-15": 12, "2021-02-02": 8, "2021-02-01": 8})
+    page.goto(serve())
+    shown(page)
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("button", name="IMG_20210315_120000.png, 2021-03-15")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("button", name="IMG_20210202_080000.png, 2021-02-02")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("dialog")).to_contain_text("2021-02-01 08:00")
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("dialog")).to_contain_text("2021-02-02 08:00")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="IMG_20210202_080000.png, 2021-02-02")).to_be_focused()
+
+
+def test_filters_alone_show_the_photos_that_pass_by_date(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    index_days(run, photos, {"2021-03-15": 12, "2019-05-01": 9})
+    page.goto(f"{serve()}/?after=2020")
+
+    assert shown(page) == ["IMG_20210315_120000.png"]
+    expect(page.locator("#message")).to_have_text("1 photo matches.")
+
+
+def test_that_no_photo_passes_the_filters_is_said(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/?camera=canon")
+
+    expect(page.locator("#message")).to_have_text("No photos match these filters.")
+
+
+def test_photos_that_were_indexed_meanwhile_are_counted_without_moving_what_is_in_sight(
+    page: Page, serve: Serve, run: Run, photos: Path
+) -> None:
+    index_days(
+        run, photos, {f"{year}-{month:02}-10": 9 for year in range(2010, 2022) for month in range(1, 13)}, each=4
+    )
+    page.goto(serve())
+    shown(page)
+    page.get_by_role("navigation", name="Years").get_by_role("button", name="2018").click()
+    page.wait_for_url("**/#2018-12-10")
+    tile = page.get_by_role("button", name="IMG_20181210_090300.png, 2018-12-10")
+    before = tile.bounding_box()
+    make_photo(photos / "IMG_20220101_090000.png", (7, 7, 7))
+    make_photo(photos / "IMG_20100101_090000.png", (8, 8, 8))
+    (photos / "IMG_20110810_090300.png").unlink()
+    run("index", photos)
+    # To photos that are not there yet, one of which has gone.
+    page.get_by_role("navigation", name="Years").get_by_role("button", name="2011").click()
+    expect(page.locator("#message")).to_have_text("580 photos.")
+
+    page.get_by_role("navigation", name="Years").get_by_role("button", name="2018").click()
+    after = tile.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["y"] == pytest.approx(before["y"], abs=1)
+
+
+def test_a_photo_that_is_open_stays_open_through_reload(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    index_days(run, photos, {"2021-03-15": 12})
+    page.goto(serve())
+    page.get_by_role("button", name="IMG_20210315_120000.png").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.reload()
+
+    expect(page.get_by_role("dialog")).to_contain_text("IMG_20210315_120000.png")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_record_that_is_damaged_keeps_its_place(page: Page, serve: Serve, indexed: Path) -> None:
+    answer = {
+        "photos": [
+            {"id": 1, "path": None, "copies": []},
+            {"id": 2, "path": None, "copies": []},
+            {"id": 3, "path": None, "copies": []},
+        ]
+    }
+    page.route(
+        "**/api/timeline/photos*", lambda route: route.fulfill(body=json.dumps(answer), content_type="application/json")
+    )
+    page.goto(serve())
+
+    expect(page.get_by_role("button", name="Damaged record")).to_have_count(3)
