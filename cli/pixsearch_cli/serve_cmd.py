@@ -104,6 +104,7 @@ def serve(
         access = access_at(
             host, token, root_path=root_path, allowed_hosts=allow_host or (), asks_for_token=not no_token
         )
+        sys.setswitchinterval(0.0002)
         engine.warm_up()
         tell_switch(engine.library().switch())
         address = _announce(

@@ -135,6 +135,9 @@ class TimelinePicture(NamedTuple):
     """One picture of the timeline."""
 
     content_id: int
+    day: str | None
+    """As of the part that it stands in."""
+    folder: FilePath | None
     paths: tuple[FilePath, ...]
     """As of a `Candidate`; none where the library's rows of the picture are damaged."""
     metadata: Metadata | None

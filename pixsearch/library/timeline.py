@@ -8,10 +8,11 @@ same folder, are in the order of their ids.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Select, select, tuple_
@@ -24,11 +25,11 @@ from pixsearch.library.records import TimelinePart, TimelinePicture
 from pixsearch.library.rows import Damage, in_halves, is_malformed
 from pixsearch.library.schema import PHOTOS, POSTINGS
 from pixsearch.library.terms import DATED, UNDATED, beginning_with
-from pixsearch.storage import to_path
+from pixsearch.storage import FilePath, to_path
 
 MOST_IN_PART = 500
 """Pictures of a day, or without a date in a folder, in one part of the timeline."""
-_READ_FOR_PARTS, _READ_FOR_PICTURES = 10_000, 500
+_READ_FOR_PARTS, _READ_FOR_PICTURES = 100_000, 500
 """Rows in one statement."""
 _DATED, _UNDATED = beginning_with(DATED), beginning_with(UNDATED)
 _DAY = slice(len(DATED), len(DATED) + len("2021-03-15"))
@@ -39,21 +40,22 @@ _Stand: TypeAlias = tuple[bytes, int]
 
 def timeline_parts(connection: Connection, filters: Filters, damage: Damage) -> list[TimelinePart]:
     """See `Library.timeline`."""
-    first: dict[int, bytes] = {}
+    parts = []
+    for label, group in groupby(_labelled(connection, filters, damage), key=itemgetter(0)):
+        while ids := [content_id for _, content_id in islice(group, MOST_IN_PART)]:
+            parts.append(TimelinePart(*_day_or_folder(label), ids[0], len(ids)))
+    return parts
+
+
+def _labelled(connection: Connection, filters: Filters, damage: Damage) -> Iterator[_Stand]:
+    """Yield the pictures that pass in the order of the timeline, each with what those of its part have in common."""
+    passing = None if filters == NO_FILTERS else set(contents_that_pass(connection, filters, damage))
+    seen = set[int]()
     for stands in _stands(connection, None, _READ_FOR_PARTS, damage):
         for term, content_id in stands:
-            first.setdefault(content_id, term)
-    in_order: Iterable[tuple[int, bytes]] = first.items()
-    if filters != NO_FILTERS:
-        passing = set(contents_that_pass(connection, filters, damage))
-        in_order = ((content_id, term) for content_id, term in in_order if content_id in passing)
-    parts = []
-    for label, group in groupby(in_order, key=lambda item: item[1][: _DAY.stop] if _is_dated(item[1]) else item[1]):
-        while ids := [content_id for content_id, _ in islice(group, MOST_IN_PART)]:
-            day = label[_DAY].decode(errors="replace") if _is_dated(label) else None
-            folder = None if day else to_path(label[len(UNDATED) :])
-            parts.append(TimelinePart(day, folder, ids[0], len(ids)))
-    return parts
+            if content_id not in seen and (passing is None or content_id in passing):
+                yield (term[: _DAY.stop] if _is_dated(term) else term), content_id
+            seen.add(content_id)
 
 
 def timeline_pictures(
@@ -65,22 +67,37 @@ def timeline_pictures(
         if (term := _first_of(connection, [start], damage).get(start)) is None:
             return None
         first = term, start
-    shown: list[int] = []
+    shown: dict[int, bytes] = {}
     for stands in _stands(connection, first, _READ_FOR_PICTURES, damage):
         first_of = _first_of(connection, [content_id for _, content_id in stands], damage)
-        new = [content_id for term, content_id in dict.fromkeys(stands) if first_of.get(content_id) == term]
-        passing = new if filters == NO_FILTERS else set(contents_that_pass(connection, filters, damage, new))
-        shown += [content_id for content_id in new if content_id in passing]
+        new = {content_id: term for term, content_id in stands if first_of.get(content_id) == term}
+        if filters != NO_FILTERS:
+            new = {content_id: new[content_id] for content_id in _passing(connection, filters, list(new), damage)}
+        shown |= new
         if len(shown) >= count:
             break
-    del shown[count:]
-    photos = photos_by_content(connection, shown, filters, damage)
+    in_page = dict(islice(shown.items(), count))
+    photos = photos_by_content(connection, list(in_page), filters, damage)
     pictures = []
-    for content_id in shown:
+    for content_id, term in in_page.items():
         found = photos[content_id][0] if content_id in photos else []
         paths = tuple(to_path(photo.path) for photo in found)
-        pictures.append(TimelinePicture(content_id, paths, found[0].metadata if found else None))
+        metadata = found[0].metadata if found else None
+        pictures.append(TimelinePicture(content_id, *_day_or_folder(term), paths, metadata))
     return pictures
+
+
+def _passing(connection: Connection, filters: Filters, content_ids: Sequence[int], damage: Damage) -> Iterator[int]:
+    """Yield those that pass in their order."""
+    passing = set(contents_that_pass(connection, filters, damage, content_ids))
+    yield from filter(passing.__contains__, content_ids)
+
+
+def _day_or_folder(term: bytes) -> tuple[str | None, FilePath | None]:
+    """Return the day that a term begins with, or the folder that it names."""
+    if _is_dated(term):
+        return term[_DAY].decode(errors="replace"), None
+    return None, to_path(term[len(UNDATED) :])
 
 
 def _stands(connection: Connection, first: _Stand | None, at_once: int, damage: Damage) -> Iterator[list[_Stand]]:

@@ -98,9 +98,11 @@ class TimelineAnswer(BaseModel):
 
 
 class TimelinePhoto(BaseModel):
-    """A picture of the timeline. Of one whose record is damaged only the id is known."""
+    """A picture of the timeline. Of one whose record is damaged only where it stands is known."""
 
     id: int
+    day: str | None
+    folder: str | None = Field(description="Of a picture without a date.")
     path: str | None
     width: int | None
     height: int | None

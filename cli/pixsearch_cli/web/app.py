@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -14,6 +12,7 @@ from pixsearch_cli.web.access import Access
 from pixsearch_cli.web.guard import AccessGuard
 from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.problems import answer_errors_with_problems
+from pixsearch_cli.web.rendering import STATIC
 from pixsearch_cli.web.site import Site
 from pixsearch_cli.web.turns import Turns
 from pixsearch_cli.web.warm_engine import WarmEngine
@@ -38,5 +37,5 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access) -> ASGIApp:
     answer_errors_with_problems(app)
     for router in (search_api.router, timeline_api.router, photos_api.router, pages.router):
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    app.mount("/static", StaticFiles(directory=STATIC))
     return AccessGuard(app, access)

@@ -14,10 +14,14 @@ from pixsearch_cli.json_records import json_text
 from pixsearch_cli.query_filters import FILTERS
 from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
-from pixsearch_cli.web.rendering import page
+from pixsearch_cli.web.rendering import STATIC, page
 from pixsearch_cli.web.site import SiteOfApp
 
 _FAILURES_SHOWN = 200
+_NEWEST = 200
+"""Photos that are asked for before it is known how many there are."""
+_MODULES = sorted(file.name for file in STATIC.glob("*.js") if file.name != "theme.js")
+"""Of the page of photos, which would be found one after the other."""
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -28,6 +32,9 @@ async def photos(request: Request) -> Response:
     return page(
         request,
         "search.html",
+        is_home=not request.url.query,
+        modules=_MODULES,
+        newest=_NEWEST,
         most_hits=MOST_HITS,
         filters=FILTERS,
         chips=json_text([(name, one.is_list, one.chip) for name, one in FILTERS.items()]),

@@ -68,4 +68,11 @@ def _record(picture: TimelinePicture) -> dict[str, object]:
         name: getattr(picture.metadata, name, None) for name in ("title", "caption", "taken_at", "width", "height")
     }
     path, *copies = picture.paths or (None,)
-    return {"id": picture.content_id, "path": path, "copies": copies, **known}
+    return {
+        "id": picture.content_id,
+        "day": picture.day,
+        "folder": picture.folder,
+        "path": path,
+        "copies": copies,
+        **known,
+    }

@@ -8,10 +8,9 @@ import { asks, current, filtersOf, parts, pictureAddress, without, withPart, wor
 import { FIRST, Hits, find, merged } from "./results.js";
 import { Scrubber } from "./scrubber.js";
 import { Suggestions, remember } from "./suggestions.js";
-import { Timeline } from "./timeline.js";
+import { Timeline, countsOf } from "./timeline.js";
 import { Viewer } from "./viewer.js";
 
-const BEGUN = 120; // photos of the timeline that are asked for before it is known how many there are
 const SCRUBBED = 60; // photos, from which on there are years to jump to
 const RESTS_MS = 250; // before the address bar says where one is
 const DAY = /^#(\d{4}-\d\d-\d\d)$/;
@@ -19,6 +18,7 @@ const PHOTO = /^#photo-(\d+)$/;
 
 const main = document.querySelector("main");
 const MOST = Number(main.dataset.mostHits);
+const NEWEST = Number(main.dataset.newest); // photos that are shown before it is known how many there are
 
 const box = document.getElementById("q");
 const better = document.getElementById("better");
@@ -69,19 +69,19 @@ async function run(known) {
 
 async function showResults(query, signal, known) {
   say("Searching…");
+  let loadMore;
   const show = (hits, steady, answer) => {
-    showGrid(new Hits(hits, steady, mayBeMore ? loadMore : undefined));
+    showGrid(new Hits(hits, steady, () => loadMore?.()));
     if (answer) sayFound(hits, answer, searchForInstead);
   };
-  let mayBeMore = false;
-  const loadMore = async () => {
-    mayBeMore = false;
-    const all = await search(query, { k: MOST, rerank: false }, signal).catch((error) => sayUnlessAborted(error));
+  const looks = Boolean(words(query)) || query.has("minus");
+  const mayBeMore = await find(query, { looks, known, signal, grid, show, betterIsThere: offerBetter });
+  if (!mayBeMore) return;
+  loadMore = async () => {
+    loadMore = undefined;
+    const all = await search(query, { k: MOST, rerank: false }, signal).catch(sayUnlessAborted);
     if (all) showGrid(new Hits(merged(grid.source.hits, all.hits), grid.source.steady));
   };
-  const looks = Boolean(words(query)) || query.has("minus");
-  mayBeMore = await find(query, { looks, known, signal, grid, show, betterIsThere: (act) => offerBetter(act) });
-  grid.source.nearEnd = loadMore;
   grid.draw();
 }
 
@@ -96,27 +96,45 @@ function offerBetter(showBetter) {
   };
 }
 
+/** Show the photos that pass by date: the newest at once, all when it is known how many there are of each day. */
 async function showTimeline(filters, signal) {
   performance.mark("asked");
-  const [answer, newest] = await Promise.all([
-    timeline(filters, signal),
-    timelinePhotos(filters, undefined, BEGUN, signal),
-  ]);
+  const counting = timeline(filters, signal);
+  counting.catch(() => {}); // it is awaited below
+  const newest = await timelinePhotos(filters, undefined, NEWEST, signal);
   signal.throwIfAborted();
-  const source = new Timeline(answer, filters, signal, {
+  if (!whereOneWas().y && !whereOneWas().day) showGrid(timelineOf(countsOf(newest, NEWEST), newest, filters, signal));
+  performance.measure("newest photos", "asked");
+  const answer = await counting;
+  signal.throwIfAborted();
+  showGrid(timelineOf(answer, newest, filters, signal));
+  sayTimeline(answer, filters);
+  performance.measure("timeline", "asked");
+}
+
+/** Show the timeline of a library that has changed; what is in sight stays where it is. */
+async function refreshTimeline(filters, signal) {
+  const answer = await timeline(filters, signal);
+  signal.throwIfAborted();
+  const inSight = grid.layout.standAt(grid.sight()[0]);
+  showGrid(timelineOf(answer, [], filters, signal));
+  sayTimeline(answer, filters);
+  if (inSight) scrollToLayout(grid.layout.yOfStand(inSight));
+}
+
+function timelineOf(answer, newest, filters, signal) {
+  return new Timeline(answer, newest, filters, signal, {
     arrived: () => grid.draw(),
-    changed: () => showTimeline(filters, signal).catch(sayUnlessAborted),
+    changed: () => refreshTimeline(filters, signal).catch(sayUnlessAborted),
     failed: (error) => say(error.message, true),
   });
-  source.begin(newest);
+}
+
+function sayTimeline(answer, filters) {
   const isFiltered = filters.size > 0;
-  const inSight = grid.source instanceof Timeline && grid.source.signal === signal ? grid.layout.standAt(grid.sight()[0]) : undefined;
-  showGrid(source);
-  hint.hidden = Boolean(source.count) || isFiltered;
-  if (hint.hidden) sayCount(source.count, isFiltered, answer.damaged);
+  hint.hidden = grid.source.count > 0 || isFiltered;
+  if (hint.hidden) sayCount(grid.source.count, isFiltered, answer.damaged);
   else say("");
-  if (inSight) scrollToLayout(grid.layout.yOfStand(inSight));
-  performance.measure("timeline", "asked");
 }
 
 function showGrid(source) {
@@ -137,8 +155,7 @@ function scrollToLayout(y) {
   scrollBy({ top: y - top, behavior: "instant" });
 }
 
-function moved() {
-  const [top] = grid.sight();
+function moved(top) {
   scrubber.markAt(top);
   clearTimeout(moved.resting);
   moved.resting = setTimeout(sayWhere, RESTS_MS);
@@ -154,15 +171,21 @@ function sayWhere() {
   history.replaceState({ ...history.state, y: scrollY }, "", location.pathname + location.search + (day ? `#${day}` : ""));
 }
 
+/** How far down the history says that one was, and at which day the address bar does. */
+function whereOneWas() {
+  return { y: history.state?.y, day: location.hash.match(DAY)?.[1] };
+}
+
 function scrollToWhereOneWas() {
-  const day = location.hash.match(DAY)?.[1];
-  if (history.state?.y !== undefined) scrollTo({ top: history.state.y, behavior: "instant" });
+  const { y, day } = whereOneWas();
+  if (y !== undefined) scrollTo({ top: y, behavior: "instant" });
   else if (day && grid.source instanceof Timeline) scrollToLayout(grid.layout.yOfDay(day));
 }
 
 const header = document.querySelector("header");
 new ResizeObserver(() => {
-  document.documentElement.style.setProperty("--header", `${header.offsetHeight}px`);
+  grid.covered = header.offsetHeight;
+  document.documentElement.style.setProperty("--header", `${grid.covered}px`);
   scrubber.show(grid.layout);
 }).observe(header);
 addEventListener("resize", () => scrubber.show(grid.layout));

@@ -9,7 +9,7 @@ const AROUND = 0.5; // of the window's height, above and below it
 export class Grid {
   /**
    * `list` is the element of the photos, `headings` the one of what stands between them. `open` is called with the number
-   * of the photo that was chosen, `laidOut` after each layout, `moved` after each drawing.
+   * of the photo that was chosen, `laidOut` after each layout, `moved` after each drawing with the height that is in sight.
    *
    * What is shown is a source: `count`; `item(number)`, undefined while it is not there yet; `key(number)`, which names it
    * through re-orderings; `numberOf(key)`; `layOut(width)`, which is asked for `height`, `place(number)`,
@@ -21,6 +21,7 @@ export class Grid {
     this.current = 0;
     this.source = undefined;
     this.layout = undefined;
+    this.covered = 0; // pixels of the window, by the header
     this.headings = headings;
     this.drawnHeadings = new Map();
     this.tiles = new Map();
@@ -67,7 +68,7 @@ export class Grid {
   /** The part of the layout that can be seen, below the header. */
   sight() {
     const top = -this.list.getBoundingClientRect().top;
-    return [top + document.querySelector("header").offsetHeight, top + innerHeight];
+    return [top + this.covered, top + innerHeight];
   }
 
   /** How many photos stand above the lower edge of the window, each row as a whole. */
@@ -92,17 +93,17 @@ export class Grid {
     cancelAnimationFrame(this.frame);
     this.frame = undefined;
     if (!this.layout) return;
-    const top = -this.list.getBoundingClientRect().top;
+    const [top, bottom] = this.sight(); // before anything is written, after which it would be laid out again
     const from = top - AROUND * innerHeight;
-    const to = top + (1 + AROUND) * innerHeight;
+    const to = bottom + AROUND * innerHeight;
     const [first, end] = this.layout.between(from, to);
     const numbers = new Set();
     for (let number = first; number < end; number += 1) numbers.add(number);
-    if (this.list.contains(document.activeElement)) numbers.add(this.current); // what has the focus stays
+    if (this.current < this.source.count && this.list.contains(document.activeElement)) numbers.add(this.current); // it has the focus
     this.source.need(first, end);
     this.#drawTiles([...numbers].sort((one, other) => one - other));
     this.#drawHeadings(this.layout.headings(from, to));
-    this.moved();
+    this.moved(top);
   }
 
   #drawSoon() {
@@ -143,11 +144,13 @@ export class Grid {
       if (!heading) {
         heading = document.createElement(`h${level}`);
         heading.id = `at-${key}`;
+        heading.textContent = text;
+        heading.title = text;
         this.drawnHeadings.set(key, heading);
         this.headings.append(heading);
       }
-      heading.textContent = text;
-      heading.title = text;
+      if (heading.drawnIn === this.layout) continue;
+      heading.drawnIn = this.layout;
       heading.style.width = width ? `${width}px` : "";
       heading.style.transform = `translate(${x}px, ${y}px)`;
     }
@@ -167,6 +170,8 @@ export class Grid {
   }
 
   #put(tile, number, item) {
+    if (tile.drawnIn === this.layout && tile.drawnAt === number && tile.item === item) return;
+    Object.assign(tile, { drawnIn: this.layout, drawnAt: number, item });
     const place = this.layout.place(number);
     tile.dataset.number = number;
     tile.style.width = `${place.width}px`;

@@ -9,8 +9,8 @@ const KEPT = 4000; // photos, those in sight among them
 
 /** What a Grid shows of a library. */
 export class Timeline {
-  /** `arrived()` is called when photos have come, `changed()` when the library is another by now. */
-  constructor(answer, filters, signal, { arrived, changed, failed }) {
+  /** `newest` are photos that are there already. `arrived()` is called when photos have come, `changed()` when the library is another by now. */
+  constructor(answer, newest, filters, signal, { arrived, changed, failed }) {
     this.filters = filters;
     this.signal = signal;
     this.actions = { arrived, changed, failed };
@@ -24,11 +24,8 @@ export class Timeline {
       else this.groups.push({ day, folder, count });
       this.count += count;
     }
-  }
-
-  /** Take photos that were asked for before it was known how many there are: the newest. */
-  begin(photos) {
-    this.#take(this.parts.filter(({ first, end, id }) => end <= photos.length && photos[first].id === id), photos);
+    const known = this.parts.filter(({ first, end, id }) => end <= newest.length && newest[first].id === id);
+    this.#take(known, newest);
   }
 
   item(number) {
@@ -124,4 +121,18 @@ export class Timeline {
   #partOf(number) {
     return firstWhere(this.parts.length, (at) => this.parts[at].end > number);
   }
+}
+
+/** How many photos there are of each day, of the first `most` photos alone. The last day may have more: it is left out. */
+export function countsOf(photos, most) {
+  const found = { days: [], undated: [], damaged: 0 };
+  let last;
+  for (const { id, day, folder } of photos) {
+    if (last && last.day === day && last.folder === folder) last.count += 1;
+    else (day ? found.days : found.undated).push((last = { day, folder, id, count: 1 }));
+  }
+  if (photos.length === most && found.days.length + found.undated.length > 1) {
+    (found.undated.length ? found.undated : found.days).pop();
+  }
+  return found;
 }
