@@ -93,6 +93,7 @@ def serve(
     from pixsearch_cli.web.proxies import proxies_at
     from pixsearch_cli.web.server import listen, run, server_of
     from pixsearch_cli.web.warm_engine import WarmEngine
+    from pixsearch_indexer.thumbnail_cache import ThumbnailCache
 
     def load(library: Library) -> Runtime:
         return PixelBertRuntime(library.checkpoint(model))
@@ -112,9 +113,11 @@ def serve(
         )
         if open_it:
             webbrowser.open(address)
-        limits = DecodeLimits()
+        folder, limits = cache_folder(), DecodeLimits()
+        thumbnails = ThumbnailCache(folder, engine.library().name, lambda: engine.library().count_contents())
+        thumbnails.claim_room()
         with decoding_processes(limits, preload=["pixsearch_indexer.thumbnails"]) as pool:
-            app = make_app(engine, Looking(pool, limits, cache_folder()), access)
+            app = make_app(engine, Looking(pool, limits, folder, thumbnails), access)
             run(server_of(app, proxies, log_requests=log_requests), listening)
     engine.close()
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pixsearch.errors import PictureError
 from pixsearch.library.photo_files import content_digest
@@ -15,11 +14,12 @@ from pixsearch.library.precedence import Layer
 from pixsearch.library.records import Description, FailedFile, Metadata, NewContent
 from pixsearch.model.config import InputShape
 from pixsearch.picture_files import read_picture_file
-from pixsearch.pictures import decoded, open_header, orientation_of, resized, turned_to_srgb
+from pixsearch.pictures import open_header, resized
 from pixsearch.storage import FileStamp, is_remote, stamp_of, to_path
 from pixsearch_indexer.metadata.reader import read_described, read_metadata
 from pixsearch_indexer.metadata.sidecars import Sidecar, sidecars_stamp
-from pixsearch_indexer.salvage import decoded_part
+from pixsearch_indexer.salvage import decoded_picture
+from pixsearch_indexer.thumbnails import small_thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class LoadedFile:
     """What the files beside it and its name say."""
     sidecars: bytes | None = None
     """The stamp of those files."""
+    thumbnail: bytes | None = None
+    """The small one, of a file that was decoded; see `small_thumbnail`."""
 
     def needs_decoding(self, encoded: Collection[bytes]) -> bool:
         """Whether only the digest was requested, and no encoded content has it."""
@@ -75,13 +77,15 @@ def load_file(
         if not decode:
             return LoadedFile(path, stamp, digest, None, beside=beside, sidecars=sidecars_stamp(sidecars))
         header = open_header(data, megapixels)
+        size = header.size  # before it is decoded: a decoder that scales down says the smaller one
         metadata = read_metadata(header, data)
         picture, share = decoded_picture(data, header, shape.input_size, megapixels)
         metadata = replace(metadata, share_decoded=share)
         # Here and not by the encoder: it is done on all cores, and less than half as many bytes leave the process.
         pixels = np.asarray(resized(picture, shape.picture_size(*picture.size)))
         decoded_as = DecodedPicture(len(data), metadata, pixels)
-        return LoadedFile(path, stamp, digest, decoded_as, beside=beside, sidecars=sidecars_stamp(sidecars))
+        thumbnail, beside_stamp = small_thumbnail(picture, size), sidecars_stamp(sidecars)
+        return LoadedFile(path, stamp, digest, decoded_as, beside=beside, sidecars=beside_stamp, thumbnail=thumbnail)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -112,17 +116,3 @@ def describe_file(
         return None
     beside = read_described(path, sidecars)
     return LoadedFile(path, stamp, digest, None, metadata=metadata, beside=beside, sidecars=sidecars_stamp(sidecars))
-
-
-def decoded_picture(data: bytes, header: Image.Image, min_edge: int, megapixels: int) -> tuple[Image.Image, float]:
-    """The picture in a file's bytes, as `open_picture` has it, and which share of its rows it is. Raises PictureError.
-
-    Args:
-        header: what `open_header` made of the bytes.
-    """
-    try:
-        return decoded(data, header, min_edge, megapixels), 1.0
-    except PictureError:
-        if (part := decoded_part(data, min_edge, megapixels)) is None:
-            raise
-        return turned_to_srgb(part[0], orientation_of(header), min_edge), part[1]

@@ -18,7 +18,7 @@ from pixsearch.extras import pip
 from pixsearch.library.photo_files import read_first
 from pixsearch.library.records import StoredPhoto
 from pixsearch.pictures import open_header
-from pixsearch_indexer.load import decoded_picture
+from pixsearch_indexer.salvage import decoded_picture
 
 if TYPE_CHECKING:
     from rapidocr import RapidOCR

@@ -32,6 +32,7 @@ from pixsearch_indexer.roots import chosen_folders
 from pixsearch_indexer.scan import Scan
 from pixsearch_indexer.survey import add_counts, changes, survey_folder
 from pixsearch_indexer.texts import encode_texts, is_text_file, read_text_files
+from pixsearch_indexer.thumbnail_cache import SMALL, ThumbnailCache, thumbnails_of_user
 from pixsearch_indexer.writing import ReadPictures, read_here, read_writing
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ class _Batch:
     pictures: dict[bytes, DecodedPicture] = field(default_factory=dict)
     contents: dict[bytes, NewContent] = field(default_factory=dict)
     """Those that came encoded."""
+    thumbnails: dict[bytes, bytes] = field(default_factory=dict)
     failures: list[FailedFile] = field(default_factory=list)
     begun_at: float = field(default_factory=time.monotonic)
 
@@ -233,6 +235,7 @@ class _Run:
         self._wish = wish
         self._max_megapixels = max_megapixels
         self._load_files = load_files
+        self._thumbnails: ThumbnailCache | None = None
         self._pace = Pace()
 
     def look_at(self, folder: bytes, new_rules: Callable[[ScanRules], ScanRules]) -> _FolderWork:
@@ -268,6 +271,8 @@ class _Run:
         done, total = 0, sum(folder.changed for folder in work)
         if total:
             self._on_progress(Progress("indexing", 0, total))
+            most = self._library.count_contents() + total
+            self._thumbnails = thumbnails_of_user(self._library.name, lambda: most)
         for folder in work:
             if not (folder.changed or folder.gone):
                 continue
@@ -333,6 +338,8 @@ class _Run:
                 batch.pictures[loaded.digest] = loaded.decoded
             if loaded.content is not None:
                 batch.contents[loaded.digest] = loaded.content
+            if loaded.thumbnail is not None:
+                batch.thumbnails[loaded.digest] = loaded.thumbnail
 
     def _store(self, root_id: int, batch: _Batch) -> None:
         """Encode the pictures of a batch and commit it."""
@@ -348,6 +355,9 @@ class _Run:
         ]
         new = [content for content in contents.values() if content is not None]
         refused = self._writer.store(root_id, new, files, failures)
+        for content in new:
+            if self._thumbnails is not None and content.digest in batch.thumbnails:
+                self._thumbnails.put(content.digest, SMALL, batch.thumbnails[content.digest])
         described = sum(file.metadata is not None for file in files)
         self.report.encoded += len(new)
         self.report.described += described

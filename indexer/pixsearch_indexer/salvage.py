@@ -1,4 +1,4 @@
-"""What can still be seen of a picture whose file is cut short."""
+"""Decode picture files, and what can still be seen of one that is cut short."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from pixsearch.pictures import open_header
+from pixsearch.errors import PictureError
+from pixsearch.pictures import decoded, open_header, orientation_of, turned_to_srgb
 
 LEAST_SHARE = 0.5
 
@@ -18,6 +19,20 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _NEVER_REACHED = 128
+
+
+def decoded_picture(data: bytes, header: Image.Image, min_edge: int, megapixels: int) -> tuple[Image.Image, float]:
+    """The picture in a file's bytes, as `open_picture` has it, and which share of its rows it is. Raises PictureError.
+
+    Args:
+        header: what `open_header` made of the bytes.
+    """
+    try:
+        return decoded(data, header, min_edge, megapixels), 1.0
+    except PictureError:
+        if (part := decoded_part(data, min_edge, megapixels)) is None:
+            raise
+        return turned_to_srgb(part[0], orientation_of(header), min_edge), part[1]
 
 
 def decoded_part(data: bytes, min_edge: int, megapixels: int) -> tuple[Image.Image, float] | None:

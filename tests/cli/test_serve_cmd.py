@@ -8,11 +8,13 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 
 import httpx2
 import pytest
+from PIL import Image
 
 from tests.cli.conftest import Run
 from tests.faults.conftest import COMMAND, PROJECT
@@ -64,6 +66,64 @@ def test_it_says_where_it_is_answers_there_and_ends_by_ctrl_c(start: Start) -> N
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
     assert len(httpx2.get(f"{address}api/search?q=red").json()["hits"]) == 3
     assert "pixsearch" in httpx2.get(address).text
+    assert stopped(process) == (0, "")
+
+
+@pytest.fixture
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """The environment in which nothing is in the cache folder but what this test brings there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+def thumbnail_by_name(address: str, name: str, size: str = "small") -> httpx2.Response:
+    (hit,) = httpx2.get(f"{address}api/search", params={"name": name, "k": 1}).json()["hits"]
+    return httpx2.get(f"{address}api/photos/{hit['id']}/thumbnail", params={"size": size})
+
+
+def test_the_small_thumbnails_of_a_run_are_shown_without_the_photos(
+    start: Start, run: Run, photos: Path, own_cache: dict[str, str]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    Image.new("RGB", (20, 10), "lime").save(photos / "held.jpg", exif=exif)
+    assert run("index", photos).exit_code == 0
+    (photos / "held.jpg").unlink()
+    _, address = start(environment=own_cache)
+
+    small, large = (thumbnail_by_name(address, "held", size) for size in ("small", "large"))
+
+    picture = Image.open(BytesIO(small.content))
+    assert (small.status_code, small.headers["content-type"], picture.size) == (200, "image/jpeg", (10, 20))
+    assert picture.getpixel((5, 10)) == pytest.approx((0, 255, 0), abs=5)
+    assert large.status_code == 404  # which is made on request
+
+
+@pytest.mark.parametrize("damage", ["rot", "missing"])
+def test_a_small_thumbnail_that_is_damaged_or_missing_is_made_again(
+    start: Start, run: Run, photos: Path, own_cache: dict[str, str], tmp_path: Path, damage: str
+) -> None:
+    Image.new("RGB", (20, 10), "lime").save(photos / "lime.png")
+    assert run("index", photos).exit_code == 0
+    (kept,) = (tmp_path / "cache" / "pixsearch" / "thumbnails").iterdir()
+    drawn = kept.read_bytes()
+    kept.write_bytes(drawn[:-50]) if damage == "rot" else kept.unlink()
+    _, address = start(environment=own_cache)
+
+    answer = thumbnail_by_name(address, "lime")
+
+    assert Image.open(BytesIO(answer.content)).size == (20, 10)
+    assert kept.read_bytes() == drawn
+
+
+def test_a_server_that_only_reads_claims_room_for_its_library_s_thumbnails(
+    start: Start, own_cache: dict[str, str], tmp_path: Path
+) -> None:
+    process, address = start(environment=own_cache)
+    assert httpx2.get(f"{address}api/status").status_code == 200  # by now it has begun
+
+    (claim,) = (tmp_path / "cache" / "pixsearch" / "thumbnail-claims").iterdir()
+    assert claim.read_text() == "3"  # red, pink and blue, of which there is a copy
     assert stopped(process) == (0, "")
 
 

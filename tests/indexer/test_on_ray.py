@@ -86,6 +86,19 @@ def test_it_brings_in_what_one_process_brings_in(
 
 
 @SQLITE_ONLY
+def test_small_thumbnails_come_back_to_the_machine_that_indexes(
+    library: Library, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: LoadOnRay
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for number in range(40):
+        make_photo(photos / f"{number}.png", (number + 1, 100, 9))
+
+    index_folders(library, ColourRuntime(), [photos], load_files=cluster)
+
+    assert len(list((tmp_path / "cache" / "pixsearch" / "thumbnails").iterdir())) == 40
+
+
+@SQLITE_ONLY
 def test_workers_read_object_storage_themselves(
     library: Library, photos: Path, bucket: Bucket, s3: ObjectStorage, cluster: LoadOnRay
 ) -> None:

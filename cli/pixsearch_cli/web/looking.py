@@ -1,4 +1,4 @@
-"""Pictures to look at: thumbnails of photos, made when they are asked for, and pictures that somebody searches by."""
+"""Pictures to look at: thumbnails of photos, made where a run has not, and pictures that somebody searches by."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from pebble import ProcessExpired, ProcessPool
 from starlette.exceptions import HTTPException
 
 from pixsearch.decoding import DecodeLimits
+from pixsearch.disk_cache import DiskCache
 from pixsearch.errors import PictureError
 from pixsearch.library.photo_files import content_digest
 from pixsearch.library.records import StoredPicture
-from pixsearch_cli.web.disk_cache import DiskCache
+from pixsearch_indexer.thumbnail_cache import ThumbnailCache
 from pixsearch_indexer.thumbnails import NoThumbnail, photo_thumbnail, upload_as_png
 
-THUMBNAILS_LIMIT_BYTES = 512 << 20
-"""Some 15,000 small ones."""
 UPLOADS_LIMIT_BYTES = 128 << 20
 
 
@@ -27,22 +26,24 @@ class Looking:
     Everything is kept by the digest of a file's content, so that libraries share it and nothing is ever out of date.
     """
 
-    def __init__(self, pool: ProcessPool, limits: DecodeLimits, folder: Path) -> None:
+    def __init__(self, pool: ProcessPool, limits: DecodeLimits, folder: Path, thumbnails: ThumbnailCache) -> None:
         self._pool = pool
         self._limits = limits
-        self._thumbnails = DiskCache(folder / "thumbnails", THUMBNAILS_LIMIT_BYTES)
-        self._uploads = DiskCache(folder / "uploads", UPLOADS_LIMIT_BYTES)
+        self._thumbnails = thumbnails
+        self._uploads = DiskCache(folder / "uploads", lambda: UPLOADS_LIMIT_BYTES)
 
     async def thumbnail(self, picture: StoredPicture, edge: int) -> bytes:
-        """A JPEG with its shorter edge that long. Raises HTTPException 404 with the reason why there is none."""
-        name = f"{picture.digest.hex()}-{edge}.jpg"
-        if (kept := await asyncio.to_thread(self._thumbnails.get, name)) is not None:
+        """A JPEG with its shorter edge that long. Raises HTTPException 404 with the reason why there is none.
+
+        A small one is that of the run that indexed the photo, where it is still kept; see `small_thumbnail`.
+        """
+        if (kept := await asyncio.to_thread(self._thumbnails.get, picture.digest, edge)) is not None:
             return kept
         reason = ""
         for photo in picture.photos:
             made = await self._decode(photo_thumbnail, photo, picture.digest, edge, self._limits.megapixels)
             if isinstance(made, bytes):
-                await asyncio.to_thread(self._thumbnails.put, name, made)
+                await asyncio.to_thread(self._thumbnails.put, picture.digest, edge, made)
                 return made
             reason = reason or made.reason
         raise HTTPException(404, f"{picture.photos[0].path}: {reason}")

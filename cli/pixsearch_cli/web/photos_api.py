@@ -24,9 +24,9 @@ from pixsearch_cli.web.answers import PhotoAnswer
 from pixsearch_cli.web.problems import AsciiJson
 from pixsearch_cli.web.search_api import PROBLEMS
 from pixsearch_cli.web.site import Site, SiteOfApp
+from pixsearch_indexer.thumbnail_cache import LARGE, SMALL
 
-EDGES = {"small": 320, "large": 1080}
-"""What the shorter edge of a thumbnail has in pixels."""
+EDGES = {"small": SMALL, "large": LARGE}
 
 _MEDIA_TYPES = {
     "JPEG": "image/jpeg",

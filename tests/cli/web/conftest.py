@@ -19,6 +19,7 @@ from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.proxies import Proxies, proxies_at
 from pixsearch_cli.web.server import listen, server_of
 from pixsearch_cli.web.warm_engine import WarmEngine
+from pixsearch_indexer.thumbnail_cache import ThumbnailCache
 from tests.colour_runtime import ColourRuntime
 
 OURS = "http://localhost:7860"
@@ -43,7 +44,8 @@ def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: 
 
     def make(access: Access | None = None, limits: DecodeLimits | None = None) -> ASGIApp:
         engines.append(engine := WarmEngine(indexed, lambda library: model))
-        looking = Looking(pool, limits or DecodeLimits(), tmp_path / "looking")
+        thumbnails = ThumbnailCache(tmp_path / "looking", str(indexed), lambda: engine.library().count_contents())
+        looking = Looking(pool, limits or DecodeLimits(), tmp_path / "looking", thumbnails)
         return make_app(engine, looking, access or access_at("127.0.0.1", None))
 
     yield make
