@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from pixsearch import __version__
@@ -12,7 +11,6 @@ from pixsearch_cli.web.access import Access
 from pixsearch_cli.web.guard import AccessGuard
 from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.problems import answer_errors_with_problems
-from pixsearch_cli.web.rendering import STATIC
 from pixsearch_cli.web.site import Site
 from pixsearch_cli.web.turns import Turns
 from pixsearch_cli.web.warm_engine import WarmEngine
@@ -37,5 +35,4 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access) -> ASGIApp:
     answer_errors_with_problems(app)
     for router in (search_api.router, timeline_api.router, photos_api.router, pages.router):
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=STATIC))
     return AccessGuard(app, access)

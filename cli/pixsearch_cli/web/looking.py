@@ -32,13 +32,12 @@ class Looking:
         self._thumbnails = thumbnails
         self._uploads = DiskCache(folder / "uploads", lambda: UPLOADS_LIMIT_BYTES)
 
-    async def thumbnail(self, picture: StoredPicture, edge: int) -> bytes:
-        """A JPEG with its shorter edge that long. Raises HTTPException 404 with the reason why there is none.
+    def kept_thumbnail(self, picture: StoredPicture, edge: int) -> bytes | None:
+        """The thumbnail of a picture where it was made before: a small one by the run that indexed the photo."""
+        return self._thumbnails.get(picture.digest, edge)
 
-        A small one is that of the run that indexed the photo, where it is still kept; see `small_thumbnail`.
-        """
-        if (kept := await asyncio.to_thread(self._thumbnails.get, picture.digest, edge)) is not None:
-            return kept
+    async def thumbnail(self, picture: StoredPicture, edge: int) -> bytes:
+        """Make a JPEG with its shorter edge that long. Raises HTTPException 404 with the reason why there is none."""
         reason = ""
         for photo in picture.photos:
             made = await self._decode(photo_thumbnail, photo, picture.digest, edge, self._limits.megapixels)

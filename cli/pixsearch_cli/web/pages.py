@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from pathlib import Path
+from typing import NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
+from starlette.exceptions import HTTPException
 
 from pixsearch.library.records import Failure, LibraryStatus
 from pixsearch.storage import FilePath
@@ -14,14 +18,29 @@ from pixsearch_cli.json_records import json_text
 from pixsearch_cli.query_filters import FILTERS
 from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
-from pixsearch_cli.web.rendering import STATIC, page
+from pixsearch_cli.web.rendering import page
 from pixsearch_cli.web.site import SiteOfApp
 
 _FAILURES_SHOWN = 200
 _NEWEST = 200
 """Photos that are asked for before it is known how many there are."""
-_MODULES = sorted(file.name for file in STATIC.glob("*.js") if file.name != "theme.js")
-"""Of the page of photos, which would be found one after the other."""
+
+
+class _StaticFile(NamedTuple):
+    data: bytes
+    media_type: str
+    tag: str
+
+
+def _read(file: Path) -> _StaticFile:
+    data = file.read_bytes()
+    return _StaticFile(data, _MEDIA_TYPES[file.suffix], f'"{hashlib.sha256(data).hexdigest()[:32]}"')
+
+
+_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
+_FILES = {file.name: _read(file) for file in (Path(__file__).parent / "static").iterdir()}
+_MODULES = sorted(name for name in _FILES if name.endswith(".js") and name != "theme.js")
+"""Of the page of photos; without being named they would be found one after the other."""
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -39,6 +58,17 @@ async def photos(request: Request) -> Response:
         filters=FILTERS,
         chips=json_text([(name, one.is_list, one.chip) for name, one in FILTERS.items()]),
     )
+
+
+@router.get("/static/{name}")
+async def static(request: Request, name: str) -> Response:
+    """A file that pages load. From memory: a thread would wait for its turn while others count the photos."""
+    if (file := _FILES.get(name)) is None:
+        raise HTTPException(404)
+    headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == file.tag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.data, media_type=file.media_type, headers=headers)
 
 
 @router.get("/library")

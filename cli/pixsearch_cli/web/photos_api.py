@@ -77,12 +77,22 @@ async def thumbnail(
     request: Request, site: SiteOfApp, id: Id, size: Annotated[str, Query(pattern="^(small|large)$")] = "small"
 ) -> Response:
     """The picture upright, as a JPEG: `small` for a list, `large` for a screen."""
-    picture = await _picture(request, site, id)
     edge = EDGES[size]
-    headers = _kept_by_browsers(f"{picture.digest.hex()[:32]}-{edge}")
-    if request.headers.get("if-none-match") == headers["ETag"]:
+
+    def found() -> tuple[StoredPicture, dict[str, str], bytes | None] | None:
+        if (picture := site.engine.library().picture(id)) is None:
+            return None
+        headers = _kept_by_browsers(f"{picture.digest.hex()[:32]}-{edge}")
+        is_known = request.headers.get("if-none-match") == headers["ETag"]
+        return picture, headers, b"" if is_known else site.looking.kept_thumbnail(picture, edge)
+
+    if (answer := await site.pictures.in_thread(request, found)) is None:
+        raise _no_picture(id)
+    picture, headers, data = answer
+    if data == b"":
         return Response(status_code=304, headers=headers)
-    data = await site.pictures.take(request, site.looking.thumbnail, picture, edge)
+    if data is None:
+        data = await site.pictures.take(request, site.looking.thumbnail, picture, edge)
     return Response(data, media_type="image/jpeg", headers=headers)
 
 
