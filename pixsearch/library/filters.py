@@ -33,7 +33,7 @@ class Filters:
     words. Raises UsageError for what no photo can be."""
 
     folders: tuple[FilePath, ...] = ()
-    """It lies in one of these, at any depth."""
+    """It lies in one of these, at any depth. U+FFFD in a name stands for bytes that are no text."""
     name: str | None = None
     """Its file's name contains this; where this has a `*`, a `?` or a `[`, the whole name is this glob."""
     after: datetime | None = None
@@ -93,7 +93,7 @@ class Filters:
 
         def test(path: bytes) -> bool:
             path = _composed(path)
-            if folders and not any(is_at_or_below(path, folder) for folder in folders):
+            if folders and not any(is_at_or_below(form, folder) for form in {path, _shown(path)} for folder in folders):
                 return False
             return lets_name_through(os.fsdecode(path.rpartition(b"/")[2]))
 
@@ -112,6 +112,11 @@ class Filters:
 def _composed(path: bytes) -> bytes:
     """A path for comparisons: one name, however its accents are stored."""
     return path if path.isascii() else os.fsencode(composed(os.fsdecode(path)))
+
+
+def _shown(path: bytes) -> bytes:
+    """A path as a page shows it and an address can have it: with a sign for each byte that is no text."""
+    return path.decode(errors="replace").encode()
 
 
 NO_FILTERS = Filters()

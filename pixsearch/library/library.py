@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Select, Table, case, exists, func, null, s
 
 from pixsearch.captions import captions_beside
 from pixsearch.errors import LibraryBusy, LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
-from pixsearch.library.checksums import is_sound, stored
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
+from pixsearch.library.folders import folder_listing, root_rows
 from pixsearch.library.paths import behind_all_below, below
 from pixsearch.library.permissions import make_private_folder
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
@@ -26,6 +26,7 @@ from pixsearch.library.records import (
     Candidate,
     CaptionedPhoto,
     Failure,
+    FolderListing,
     FoundText,
     KnownFile,
     KnownTextFile,
@@ -44,7 +45,6 @@ from pixsearch.library.schema import (
     CONTENTS,
     FAILURES,
     PHOTOS,
-    ROOTS,
     VECTOR_FILES,
     VECTOR_OUTBOX,
 )
@@ -253,11 +253,18 @@ class Library:
     def roots(self) -> dict[bytes, ScanRules]:
         """The folders that were given to be indexed, by path, and how each is scanned."""
         with self._database.reading() as connection:
-            rows = connection.execute(stored(ROOTS).order_by(ROOTS.c.path)).all()
-            sound = [row for row in rows if is_sound(ROOTS, row)]
-            if len(sound) < len(rows):
-                self._database.damage.note(ROOTS.name, None)
-            return {row.path: rules_of(row) for row in sound}
+            return {row.path: rules_of(row) for row in root_rows(connection, self._database.damage)}
+
+    def folders_in(
+        self, path: bytes | None = None, after: bytes | None = None, most: int = 1000
+    ) -> FolderListing | None:
+        """Return the subfolders of a folder, `most` at most of those behind a name; without a path the roots, or what
+        is in the only one. None for what is not a folder of the library.
+
+        A folder that is told is there; its count may be off by photos whose path has rotted in an index.
+        """
+        with self._database.reading() as connection:
+            return folder_listing(connection, path, after, most, self._database.damage)
 
     def known_photos(self, folder: bytes) -> Iterator[list[KnownFile]]:
         """The photos at or below a folder, in the order of their paths as bytes, some thousands at a time.

@@ -257,6 +257,35 @@ class RunStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of photos, all that lies below it included."""
+
+    path: bytes
+    photos: int
+    cover: int | None
+    """The id of the picture of the photo in it that was indexed last; None for a root without any."""
+    has_folders: bool
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FolderListing:
+    """What is in a folder."""
+
+    path: bytes | None
+    """None for the roots of a library that has none or several."""
+    parents: tuple[bytes, ...]
+    """The folders that it lies in, from a root on."""
+    photos: int
+    """Also those of its subfolders."""
+    online: bool
+    folders: tuple[Folder, ...]
+    """By name."""
+    last: bytes | None
+    """The name of the last of these; None where there are no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryStatus:
     """What a library holds."""
 

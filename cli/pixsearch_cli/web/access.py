@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pixsearch.errors import UsageError
 
-_OWN_PATHS = ("api", "library", "static")
+_OWN_PATHS = ("api", "duplicates", "folders", "library", "manifest.webmanifest", "static")
 """What a root path may not begin with: a proxy may take it off, and whether one has would be unknown."""
 
 

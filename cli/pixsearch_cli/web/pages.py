@@ -12,13 +12,13 @@ from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from pixsearch.library.records import Failure, LibraryStatus
-from pixsearch.storage import FilePath
+from pixsearch.storage import FilePath, path_bytes
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import json_text
 from pixsearch_cli.query_filters import FILTERS
 from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
-from pixsearch_cli.web.rendering import page
+from pixsearch_cli.web.rendering import page, shown
 from pixsearch_cli.web.site import SiteOfApp
 
 _FAILURES_SHOWN = 200
@@ -88,16 +88,11 @@ async def library(request: Request, site: SiteOfApp) -> Response:
         failures=[(_shown(one.path), one.reason) for one in failures[:_FAILURES_SHOWN]],
         switch=None if status.switch is None else unfinished(status.switch),
         last_run=last_run(status.last_run),
-        library=_text(status.library),
+        library=shown(os.fsencode(status.library)),
         text_files=[_shown(path) for path in status.text_files],
         size=size,
     )
 
 
 def _shown(path: FilePath) -> str:
-    return _text(str(path))
-
-
-def _text(name: str) -> str:
-    """A path that is no text, with a sign for what is none."""
-    return os.fsencode(name).decode(errors="replace")
+    return shown(path_bytes(path))

@@ -22,3 +22,8 @@ def page(request: Request, template: str, code: int = 200, **values: object) -> 
     root = request.scope.get("app_root_path", request.scope["root_path"])  # Starlette's, where it went into a mount
     text = _TEMPLATES.get_template(template).render(values, root=root)
     return HTMLResponse(text.encode(errors="replace"), code, {"Content-Security-Policy": _POLICY})
+
+
+def shown(path: bytes) -> str:
+    """A path for people, with a sign for each byte that is no text."""
+    return path.decode(errors="replace")

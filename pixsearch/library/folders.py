@@ -1,0 +1,163 @@
+"""The folders of a library, as its photos' paths have them: counted in one pass over an index, with a photo of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Row, case, func, literal, select
+
+from pixsearch.library.checksums import is_sound, stored
+from pixsearch.library.paths import behind_all_below, below, is_at_or_below
+from pixsearch.library.records import Folder, FolderListing
+from pixsearch.library.rows import Damage, in_ranges, sound_rows
+from pixsearch.library.schema import PHOTOS, ROOTS
+from pixsearch.storage import is_folder, is_remote
+
+_NO_NAME = b""
+"""In the place of a subfolder's name: of the photos that lie in none."""
+
+
+class _Count(NamedTuple):
+    """What is below a folder, as the index of paths has it."""
+
+    photos: int
+    newest: int
+    """The id of the photo that was indexed last."""
+    has_folders: bool
+
+
+def root_rows(connection: Connection, damage: Damage) -> list[Row[Any]]:
+    """Return the rows of the roots by path, without those that are damaged."""
+    rows = connection.execute(stored(ROOTS).order_by(ROOTS.c.path)).all()
+    sound = [row for row in rows if is_sound(ROOTS, row)]
+    if len(sound) < len(rows):
+        damage.note(ROOTS.name, None)
+    return sound
+
+
+def folder_listing(
+    connection: Connection, path: bytes | None, after: bytes | None, most: int, damage: Damage
+) -> FolderListing | None:
+    """See `Library.folders_in`."""
+    # Whether a storage is online its last run found out: to ask takes long.
+    online = {
+        row.path: row.online and (is_remote(row.path) or is_folder(row.path)) for row in root_rows(connection, damage)
+    }
+    tops = [root for root in online if not any(is_at_or_below(root, other) for other in online if other != root)]
+    if path is None and len(tops) != 1:
+        return _listing_of_tops(connection, tops, online, damage)
+    path = tops[0] if path is None else path.rstrip(b"/") or b"/"
+    counts = _count_by_subfolder(connection, path, damage)
+    top = next((one for one in tops if is_at_or_below(path, one)), None)
+    if top is None or not (counts or path in online):
+        return None
+    names = sorted(counts.keys() - {_NO_NAME}, key=_by_name)
+    if after is not None:
+        names = [name for name in names if _by_name(name) > _by_name(after)]
+    page = {below(path) + name: counts[name] for name in names[:most]}
+    return FolderListing(
+        path=path,
+        parents=_parents(path, top),
+        photos=sum(count.photos for count in counts.values()),
+        online=_is_online(path, online),
+        folders=_folders(connection, page, online, damage),
+        last=names[most - 1] if len(names) > most else None,
+    )
+
+
+def _listing_of_tops(
+    connection: Connection, tops: Collection[bytes], online: Mapping[bytes, bool], damage: Damage
+) -> FolderListing:
+    page = {}
+    for top in tops:
+        counts = _count_by_subfolder(connection, top, damage)
+        photos, newest = (
+            sum(one.photos for one in counts.values()),
+            max((one.newest for one in counts.values()), default=0),
+        )
+        page[top] = _Count(photos, newest, has_folders=bool(counts.keys() - {_NO_NAME}))
+    folders = _folders(connection, page, online, damage)
+    return FolderListing(None, (), sum(one.photos for one in folders), True, folders, None)
+
+
+def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -> dict[bytes, _Count]:
+    """Return what is below each subfolder, by name. The names are the index's, which may have rotted."""
+    rest: ColumnElement[bytes] = func.substr(PHOTOS.c.path, len(below(folder)) + 1, type_=LargeBinary)
+    slash = _index_of_slash(connection, rest)
+    name = case((slash > 0, func.substr(rest, 1, slash - 1)), else_=literal(_NO_NAME, LargeBinary))
+    deeper = case((slash > 0, _index_of_slash(connection, func.substr(rest, slash + 1, type_=LargeBinary))), else_=0)
+    statement = (
+        select(name.label("subfolder"), func.count(), func.max(PHOTOS.c.id), func.max(deeper))
+        .where(_is_below(folder))
+        .group_by("subfolder")
+    )
+    counts: dict[bytes, _Count] = {}
+    for subfolder, photos, newest, deepest in in_ranges(connection, statement, damage):
+        if not isinstance(subfolder, bytes):  # of a damaged row
+            damage.note(PHOTOS.name, newest)
+            continue
+        before = counts.get(subfolder, _Count(0, 0, False))
+        counts[subfolder] = _Count(
+            before.photos + photos, max(before.newest, newest), before.has_folders or deepest > 0
+        )
+    return counts
+
+
+def _index_of_slash(connection: Connection, path: ColumnElement[bytes]) -> ColumnElement[int]:
+    """Return the statement for where the first slash is, from 1; 0 where there is none."""
+    slash = literal(b"/", LargeBinary)
+    if connection.dialect.name == "sqlite":
+        return func.instr(path, slash)
+    return func.position(slash.op("IN")(path))
+
+
+def _is_below(folder: bytes) -> ColumnElement[bool]:
+    return (PHOTOS.c.path > below(folder)) & (PHOTOS.c.path < behind_all_below(folder))
+
+
+def _folders(
+    connection: Connection, counts: Mapping[bytes, _Count], online: Mapping[bytes, bool], damage: Damage
+) -> tuple[Folder, ...]:
+    """Return folders by their paths, each with a photo whose row proves that there is such a folder, and a root also
+    where it has none."""
+
+    def read(ids: Collection[int]) -> list[Row[Any]]:
+        return list(connection.execute(stored(PHOTOS).where(PHOTOS.c.id.in_(ids))).all())
+
+    newest = {row.id: row for row in sound_rows(PHOTOS, [one.newest for one in counts.values()], read, damage)}
+    folders = []
+    for path, count in counts.items():
+        row = newest.get(count.newest)
+        if row is None or not is_at_or_below(row.path, path):
+            row = _another_photo(connection, path, damage)
+        if row is not None or path in online:
+            cover = None if row is None else row.content_id
+            folders.append(Folder(path, count.photos, cover, count.has_folders, _is_online(path, online)))
+    return tuple(folders)
+
+
+def _another_photo(connection: Connection, folder: bytes, damage: Damage) -> Row[Any] | None:
+    """Return the row of the newest photo below a folder that is sound; None where there is none."""
+    rows = in_ranges(connection, stored(PHOTOS).where(_is_below(folder)), damage, partial(is_sound, PHOTOS))
+    return max(rows, key=lambda row: int(row.id), default=None)
+
+
+def _is_online(path: bytes, online: Mapping[bytes, bool]) -> bool:
+    """Whether the innermost root of a folder is."""
+    return online[max((root for root in online if is_at_or_below(path, root)), key=len)]
+
+
+def _parents(path: bytes, top: bytes) -> tuple[bytes, ...]:
+    """Return the folders that a folder lies in, from the root on."""
+    parents = []
+    while path != top:
+        path = path.rpartition(b"/")[0] or b"/"
+        parents.append(path)
+    return tuple(reversed(parents))
+
+
+def _by_name(name: bytes) -> tuple[str, bytes]:
+    """Return what folders are ordered by: upper and lower case together."""
+    return name.decode(errors="surrogateescape").casefold(), name

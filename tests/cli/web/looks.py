@@ -1,0 +1,49 @@
+"""What every page is looked at for, in a real browser."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+_SMALLER_THAN_24_PX = """() => [...document.querySelectorAll("a, button, input, select")]
+  .filter((one) => one.checkVisibility() && !(one.matches("p a") && getComputedStyle(one).display === "inline"))
+  .map((one) => [one.outerHTML.slice(0, 120), one.getBoundingClientRect()])
+  .filter(([, { width, height }]) => width < 24 || height < 24)
+  .map(([html]) => html)"""
+"""Links within a sentence may be smaller (WCAG 2.2, 2.5.8)."""
+_LEVELS = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
+  .filter((one) => one.checkVisibility()).map((one) => Number(one.tagName[1]))"""
+_LONGEST_LINE = """() => Math.max(0, ...[...document.querySelectorAll("main p")].map((one) => one.offsetWidth))"""
+_MOST_READABLE_PX = 800
+"""About 100 characters."""
+
+
+def check(browser: Browser, address: str) -> list[str]:
+    """What is wrong with a page, light and dark, on a phone and on large screens: nothing."""
+    found: list[str] = []
+    for width, scheme in ((320, "light"), (360, "dark"), (1280, "light"), (1280, "dark"), (3840, "light")):
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+        page = context.new_page()
+        console: list[str] = []
+        page.on("console", lambda told, console=console: console.append(told.text))  # type: ignore[misc]
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        refused = [text for text in console if "Content Security Policy" in text]
+        found += [f"{width} px, {scheme}: {problem}" for problem in (*_problems(page, width), *refused)]
+        context.close()
+    return found
+
+
+def _problems(page: Page, width: int) -> list[str]:
+    problems = [f"{one['id']} at {one['nodes'][0]['target']}" for one in Axe().run(page).response["violations"]]
+    problems += [f"small: {html}" for html in page.evaluate(_SMALLER_THAN_24_PX)]
+    if page.evaluate("document.documentElement.scrollWidth") > width:
+        problems.append("scrolls sideways")
+    levels = page.evaluate(_LEVELS)
+    if levels[:1] != [1] or any(after > before + 1 for before, after in pairwise(levels)):
+        problems.append(f"headings {levels}")
+    if page.evaluate(_LONGEST_LINE) > _MOST_READABLE_PX:
+        problems.append("lines too long to read")
+    return problems
