@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from pixsearch.durable import write_durably
@@ -16,7 +16,7 @@ from pixsearch.library.database import Database
 from pixsearch.library.permissions import make_private_folder, mode_of_files
 from pixsearch.library.rows import is_malformed
 from pixsearch.library.schema import CONTENTS
-from pixsearch.library.state import state_of
+from pixsearch.library.state import State, state_of
 from pixsearch.regular_files import UnsuitableFile, read_regular
 
 _LIMIT_BYTES = 1 << 30
@@ -25,21 +25,23 @@ Groups = list[list[int]]
 """Ids of pictures that are alike."""
 
 
+def kept(database: Database) -> Groups | None:
+    """Return the groups stored for the current features; None where there are none."""
+    with database.reading() as connection:
+        path = _path(database, state_of(connection))
+        # To read what they would be made from takes long.
+        made_from = _made_from(connection) if path.exists() else None
+    return None if made_from is None else _read(path, made_from)
+
+
 def kept_or_found(database: Database, find: Callable[[], Groups]) -> Groups:
     """Return the groups stored for the current features, or find and store them."""
     with database.reading() as connection:
-        state = state_of(connection)
-        try:
-            contents = connection.execute(select(CONTENTS.c.id, CONTENTS.c.digest).order_by(CONTENTS.c.id)).all()
-        except DBAPIError as error:
-            if not is_malformed(error):
-                raise
-            return find()
-    # The ids alone would not do: a library that was put back from a copy may have given them to other pictures.
-    made_from = repr((state.generation, state.model, list(map(tuple, contents)))).encode()
-    path = database.folder / f"alike-{state.generation}.json"
-    if (kept := _read(path, made_from)) is not None:
-        return kept
+        path, made_from = _path(database, state_of(connection)), _made_from(connection)
+    if made_from is None:
+        return find()
+    if (groups := _read(path, made_from)) is not None:
+        return groups
     groups = find()
     text = json.dumps(groups, separators=(",", ":")).encode()
     with suppress(OSError):  # who may not write finds them again
@@ -49,6 +51,23 @@ def kept_or_found(database: Database, find: Callable[[], Groups]) -> Groups:
             if other != path:
                 other.unlink(missing_ok=True)
     return groups
+
+
+def _path(database: Database, state: State) -> Path:
+    return database.folder / f"alike-{state.generation}.json"
+
+
+def _made_from(connection: Connection) -> bytes | None:
+    """Return what tells pictures from all others by the same ids, as those of a library that was put back from a copy;
+    None where that cannot be read."""
+    state = state_of(connection)
+    try:
+        contents = connection.execute(select(CONTENTS.c.id, CONTENTS.c.digest).order_by(CONTENTS.c.id)).all()
+    except DBAPIError as error:
+        if not is_malformed(error):
+            raise
+        return None
+    return repr((state.generation, state.model, list(map(tuple, contents)))).encode()
 
 
 def _read(path: Path, made_from: bytes) -> Groups | None:

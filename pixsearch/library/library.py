@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from pixsearch.library.checks import Findings
     from pixsearch.library.library_vectors import LibraryVectors
     from pixsearch.library.postings import TermRange
+    from pixsearch.library.space import Space
     from pixsearch.library.values import ValueCount, ValueKind
     from pixsearch.vectors.base import VectorIndex
 
@@ -411,6 +412,19 @@ class Library:
         from pixsearch.library.alike_file import kept_or_found
 
         return kept_or_found(self._database, find)
+
+    def kept_near_duplicates(self) -> Groups | None:
+        """Return the groups of near-duplicates that are stored for the current contents; None where none were."""
+        from pixsearch.library.alike_file import kept
+
+        return kept(self._database)
+
+    def space_of(self, content_ids: Sequence[int]) -> dict[int, Space]:
+        """What the photos of pictures take, by id. Nothing is compared with a checksum."""
+        from pixsearch.library.space import space_of
+
+        with self._database.reading() as connection:
+            return space_of(connection, content_ids, self._database.damage)
 
     def photo(self, path: FilePath) -> Candidate | None:
         """What the library has of a photo; None where it is not in it, or was changed since it was read."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from io import BufferedReader, BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from pixsearch.errors import PictureError
 from pixsearch.library.library import Library
 from pixsearch.library.photo_files import open_photo
 from pixsearch.library.records import Metadata, StoredPhoto, StoredPicture
+from pixsearch.library.space import Space
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.search.first_stage import ALIKE, MAY_BE_ALIKE
 from pixsearch.search.runtime import Runtime
@@ -47,6 +49,30 @@ class Duplicates:
         return sum(sizes) - self.pictures[0].size_bytes
 
 
+class Rank(NamedTuple):
+    """Where a group stands among all: it stays right when others go."""
+
+    minus_spare_bytes: int
+    """Those come first that take the most space."""
+    content_id: int
+    """Of the best picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDuplicates:
+    """Some of the groups that are known."""
+
+    groups: tuple[Duplicates, ...]
+    last: Rank | None
+    """Of the last of these; None where there are no more."""
+    count: int
+    """Of all groups."""
+    spare_bytes: int
+    """What all groups take but for their best photos."""
+    has_alike: bool
+    """Whether near-duplicates are among them."""
+
+
 def copies(library: Library) -> list[Duplicates]:
     """Return the pictures of which the library has several files with the very same bytes, those first that take the
     most space. Raises LibraryError."""
@@ -63,9 +89,43 @@ def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCal
         return []
     if model.fingerprint != runtime.fingerprint:
         raise library.mismatch(runtime.name, runtime.fingerprint)
-    groups = library.near_duplicates(lambda: _alike(library, runtime.likeness, on_progress))
-    alone = set(library.copied()).difference(*groups)
-    return _sorted(_groups(library, [*groups, *([content_id] for content_id in sorted(alone))]))
+    alike = library.near_duplicates(lambda: _alike(library, runtime.likeness, on_progress))
+    return _sorted(_groups(library, _with_copies(library, alike)))
+
+
+def known_duplicates(library: Library, after: Rank | None, most: int) -> KnownDuplicates:
+    """Return what is known without comparing pictures, `most` groups at most of those behind a rank: copies, and
+    near-duplicates where they are stored.
+
+    Counts, sizes and order are believed; what is damaged of the groups themselves is left out. Raises LibraryError.
+    """
+    alike = library.kept_near_duplicates()
+    groups = _with_copies(library, alike or [])
+    space = library.space_of([content_id for ids in groups for content_id in ids])
+    ranked = sorted((rank, ids) for ids in groups if (rank := _rank(ids, space)) is not None)
+    left = [(rank, ids) for rank, ids in ranked if after is None or rank > after]
+    shown = left[:most]
+    return KnownDuplicates(
+        groups=tuple(_groups(library, [ids for _, ids in shown])),
+        last=shown[-1][0] if len(left) > most else None,
+        count=len(ranked),
+        spare_bytes=-sum(rank.minus_spare_bytes for rank, _ in ranked),
+        has_alike=alike is not None,
+    )
+
+
+def _rank(ids: Sequence[int], space: Mapping[int, Space]) -> Rank | None:
+    """Return where a group stands; None for one of a single photo."""
+    there = [space[content_id] for content_id in ids if content_id in space]
+    if sum(one.photos for one in there) < 2:
+        return None
+    return Rank(there[0].size_bytes - sum(one.size_bytes * one.photos for one in there), ids[0])
+
+
+def _with_copies(library: Library, alike: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Return groups of near-duplicates, and the pictures that have copies and are in none."""
+    alone = set(library.copied()).difference(*alike)
+    return [*alike, *([content_id] for content_id in sorted(alone))]
 
 
 def spare_copies(group: Duplicates) -> Iterator[StoredPhoto]:

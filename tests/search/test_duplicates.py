@@ -13,7 +13,15 @@ import pytest
 from pixsearch import Library
 from pixsearch.errors import ModelMismatch
 from pixsearch.search import duplicates
-from pixsearch.search.duplicates import Duplicates, copies, grouped, near_duplicates, spare_copies
+from pixsearch.search.duplicates import (
+    Duplicates,
+    KnownDuplicates,
+    copies,
+    grouped,
+    known_duplicates,
+    near_duplicates,
+    spare_copies,
+)
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.photos import make_photo, picture_bytes
@@ -201,3 +209,60 @@ def test_pictures_of_a_burst_are_compared_by_more_than_their_colours(library: Li
     index_folders(library, ColourRuntime(), [photos])
 
     assert near_duplicates(library, ColourRuntime()) == []
+
+
+def test_copies_are_known_at_once_and_near_duplicates_when_they_were_compared(indexed: Library) -> None:
+    before = known_duplicates(indexed, None, 10)
+    assert list(before.groups) == copies(indexed)
+    assert (before.count, before.spare_bytes, before.has_alike) == (1, copies(indexed)[0].spare_bytes, False)
+
+    compared = near_duplicates(indexed, ColourRuntime())
+    after = known_duplicates(indexed, None, 10)
+    assert list(after.groups) == compared
+    assert (after.count, after.spare_bytes, after.has_alike) == (1, compared[0].spare_bytes, True)
+
+
+def test_near_duplicates_that_are_known_are_those_of_the_present_library(indexed: Library, photos: Path) -> None:
+    near_duplicates(indexed, ColourRuntime())
+    make_photo(photos / "larger.png", (200, 0, 0), size=(100, 100))
+    index_folders(indexed, ColourRuntime(), [photos])
+
+    now = known_duplicates(indexed, None, 10)
+    assert not now.has_alike
+    assert list(now.groups) == copies(indexed)
+
+
+@pytest.fixture
+def pairs(library: Library, photos: Path) -> Library:
+    """Five pictures of different sizes, each twice."""
+    for number in range(5):
+        for name in ("a", "b"):
+            make_photo(photos / name / f"{number}.png", (50 * number, 0, 99), size=(10 + 20 * number, 10))
+    index_folders(library, ColourRuntime(), [photos])
+    return library
+
+
+def in_parts(library: Library, most: int) -> list[KnownDuplicates]:
+    parts = [known_duplicates(library, None, most)]
+    while parts[-1].last is not None:
+        parts.append(known_duplicates(library, parts[-1].last, most))
+    return parts
+
+
+@pytest.mark.parametrize("most", [1, 2, 5, 6])
+def test_known_duplicates_come_in_parts_each_group_once_in_the_order_of_the_command(pairs: Library, most: int) -> None:
+    parts = in_parts(pairs, most)
+
+    assert [len(part.groups) for part in parts] == {1: [1] * 5, 2: [2, 2, 1], 5: [5], 6: [5]}[most]
+    assert [group for part in parts for group in part.groups] == copies(pairs)
+    assert {(part.count, part.spare_bytes) for part in parts} == {(5, sum(one.spare_bytes for one in copies(pairs)))}
+
+
+def test_groups_that_go_meanwhile_move_no_other_to_another_part(pairs: Library, photos: Path) -> None:
+    first = known_duplicates(pairs, None, 2)
+    rest = copies(pairs)[2:]
+    for group in first.groups:  # also the one that the next part begins behind
+        Path(str(group.pictures[0].photos[1].path)).unlink()
+    index_folders(pairs, ColourRuntime(), [photos])
+
+    assert list(known_duplicates(pairs, first.last, 9).groups) == rest
