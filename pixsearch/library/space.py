@@ -33,5 +33,12 @@ def space_of(connection: Connection, content_ids: Sequence[int], damage: Damage)
         return connection.execute(statement.where(PHOTOS.c.content_id.in_(ids))).all()
 
     note = partial(damage.note, CONTENTS.name)
-    rows = (row for part in in_parts(content_ids) for row in in_halves(part, read, note))
-    return {content_id: Space(size_bytes, photos) for content_id, size_bytes, photos in rows}
+    found = {}
+    for part in in_parts(content_ids):
+        for row in in_halves(part, read, note):
+            content_id, size_bytes, photos = row
+            if isinstance(size_bytes, int):
+                found[content_id] = Space(size_bytes, photos)
+            else:  # of a damaged row
+                note(content_id)
+    return found

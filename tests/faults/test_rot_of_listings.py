@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from pixsearch import Library
 from pixsearch.errors import PixsearchError
+from pixsearch.search.duplicates import known_duplicates
 from tests.faults.rot import damage, index, make_photos
 from tests.faults.test_rot import DAMAGES, FAST, problems
 
@@ -35,11 +38,26 @@ def folders_of(library: Library, path: bytes | None = None) -> dict[bytes, int |
     return found
 
 
-def asked(place: Path) -> tuple[dict[bytes, int | None] | str, int]:
-    """The folders of a library, or the error in their place; and how many rows were left out."""
+def groups_of(library: Library) -> dict[frozenset[str], int]:
+    """What is spared by each group of duplicates, by the paths in it."""
+    groups, rank = {}, None
+    while True:
+        part = known_duplicates(library, rank, 5)
+        for group in part.groups:
+            paths = (str(photo.path) for picture in group.pictures for photo in picture.photos)
+            groups[frozenset(paths)] = group.spare_bytes
+        if (rank := part.last) is None:
+            return groups
+
+
+Found = TypeVar("Found")
+
+
+def asked(place: Path, ask: Callable[[Library], Found]) -> tuple[Found | str, int]:
+    """What a library answers, or the error in its place; and how many rows were left out."""
     try:
         with Library.open(place) as library:
-            return folders_of(library), len(library.damage())
+            return ask(library), len(library.damage())
     except PixsearchError as error:
         return str(error), 0
 
@@ -63,11 +81,32 @@ def test_no_damage_names_a_folder_or_a_cover_that_there_is_not(sound: Path, tmp_
         shutil.copytree(sound, rotten)
         (rotten / "library.db").write_bytes(damage(data, random.Random(seed)))
 
-        found, told = asked(rotten)
+        found, told = asked(rotten, folders_of)
         if isinstance(found, str):
             assert "repair" in found, seed
         else:
             assert found.keys() <= expected.keys(), seed
             assert all(cover in pictures_in[path] for path, cover in found.items()), seed
+            assert found == expected or told or problems(rotten), seed
+        shutil.rmtree(rotten)
+
+
+@pytest.mark.parametrize("seeds", [range(FAST), pytest.param(range(FAST, DAMAGES), marks=pytest.mark.slow)])
+def test_no_damage_makes_a_duplicate_of_what_is_none(sound: Path, tmp_path: Path, seeds: range) -> None:
+    with Library.open(sound) as library:
+        expected = groups_of(library)
+    assert {len(paths) for paths in expected} == {2}
+    assert len(expected) == 12
+    data = (sound / "library.db").read_bytes()
+    for seed in seeds:
+        rotten = tmp_path / "library"
+        shutil.copytree(sound, rotten)
+        (rotten / "library.db").write_bytes(damage(data, random.Random(seed)))
+
+        found, told = asked(rotten, groups_of)
+        if isinstance(found, str):
+            assert "repair" in found, seed
+        else:
+            assert found.items() <= expected.items(), seed
             assert found == expected or told or problems(rotten), seed
         shutil.rmtree(rotten)

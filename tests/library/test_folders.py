@@ -9,7 +9,7 @@ import pytest
 
 from pixsearch import Filters, Library
 from pixsearch.library.records import FolderListing, IndexedFile, LibraryModel, Metadata, NewContent
-from pixsearch.storage import FileStamp
+from pixsearch.storage import FileStamp, path_bytes
 from tests.colour_runtime import ColourRuntime
 from tests.database import SQLITE_ONLY, sql
 
@@ -139,7 +139,7 @@ def test_a_cover_is_a_picture_of_the_folder(library: Library) -> None:
         assert folder.cover is not None
         picture = library.picture(folder.cover)
         assert picture is not None
-        assert os.fsencode(picture.photos[0].path).startswith(folder.path + b"/")
+        assert path_bytes(picture.photos[0].path).startswith(folder.path + b"/")
 
 
 def test_folders_of_a_root_that_is_gone_are_offline(library: Library, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from pixsearch import __version__
-from pixsearch_cli.web import duplicates_page, folders_page, pages, photos_api, search_api, timeline_api
+from pixsearch_cli.web import duplicates_page, folders_page, pages, photos_api, search_api, static_files, timeline_api
 from pixsearch_cli.web.access import Access
 from pixsearch_cli.web.guard import AccessGuard
 from pixsearch_cli.web.looking import Looking
@@ -33,6 +33,6 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access) -> ASGIApp:
     searches, pictures = Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING), Turns(PICTURES_AT_ONCE, PICTURES_WAITING)
     app.state.site = Site(engine, looking, searches, pictures)
     answer_errors_with_problems(app)
-    for part in (search_api, timeline_api, photos_api, pages, folders_page, duplicates_page):
+    for part in (search_api, timeline_api, photos_api, pages, folders_page, duplicates_page, static_files):
         app.include_router(part.router)
     return AccessGuard(app, access)

@@ -26,7 +26,13 @@ BODY_TIMEOUT_S = 30.0
 
 _COOKIE = "pixsearch_token"
 _COOKIE_LASTS_S = 30 * 24 * 3600
-_OPEN_TO_ALL = ("/api/health", "/static/style.css", "/static/theme.js", "/static/icon.svg")
+_OPEN_TO_ALL = (
+    "/api/health",
+    "/static/style.css",
+    "/static/theme.js",
+    "/static/icon.svg",
+    "/static/apple-touch-icon.png",
+)
 """For whoever watches that the server is there, and for the page that asks for the token."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {

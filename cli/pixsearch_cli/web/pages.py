@@ -1,15 +1,11 @@
-"""The pages: search, and what the library holds."""
+"""The pages: search, what the library holds, and what a phone is told that keeps them on its home screen."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from pathlib import Path
-from typing import NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
-from starlette.exceptions import HTTPException
 
 from pixsearch.library.records import Failure, LibraryStatus
 from pixsearch.storage import FilePath, path_bytes
@@ -20,27 +16,13 @@ from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
 from pixsearch_cli.web.rendering import page, shown
 from pixsearch_cli.web.site import SiteOfApp
+from pixsearch_cli.web.static_files import MODULES
 
 _FAILURES_SHOWN = 200
 _NEWEST = 200
 """Photos that are asked for before it is known how many there are."""
-
-
-class _StaticFile(NamedTuple):
-    data: bytes
-    media_type: str
-    tag: str
-
-
-def _read(file: Path) -> _StaticFile:
-    data = file.read_bytes()
-    return _StaticFile(data, _MEDIA_TYPES[file.suffix], f'"{hashlib.sha256(data).hexdigest()[:32]}"')
-
-
-_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
-_FILES = {file.name: _read(file) for file in (Path(__file__).parent / "static").iterdir()}
-_MODULES = sorted(name for name in _FILES if name.endswith(".js") and name != "theme.js")
-"""Of the page of photos; without being named they would be found one after the other."""
+_GROUND = "#ffffff"
+"""Of a light page, as in style.css: a manifest has no other for dark ones, whose colour the page itself names."""
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -52,23 +34,12 @@ async def photos(request: Request) -> Response:
         request,
         "search.html",
         is_home=not request.url.query,
-        modules=_MODULES,
+        modules=MODULES,
         newest=_NEWEST,
         most_hits=MOST_HITS,
         filters=FILTERS,
         chips=json_text([(name, one.is_list, one.chip) for name, one in FILTERS.items()]),
     )
-
-
-@router.get("/static/{name}")
-async def static(request: Request, name: str) -> Response:
-    """A file that pages load. From memory: a thread would wait for its turn while others count the photos."""
-    if (file := _FILES.get(name)) is None:
-        raise HTTPException(404)
-    headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
-    if request.headers.get("if-none-match") == file.tag:
-        return Response(status_code=304, headers=headers)
-    return Response(file.data, media_type=file.media_type, headers=headers)
 
 
 @router.get("/library")
@@ -92,6 +63,38 @@ async def library(request: Request, site: SiteOfApp) -> Response:
         text_files=[_shown(path) for path in status.text_files],
         size=size,
     )
+
+
+@router.get("/manifest.webmanifest")
+async def manifest(request: Request) -> Response:
+    """What the page is called and looks like among a phone's programs (W3C, Web Application Manifest)."""
+    root = request.scope["root_path"]
+    icons = [
+        {"src": f"{root}/static/icon.svg", "type": "image/svg+xml", "sizes": "any"},
+        *(
+            {
+                "src": f"{root}/static/{name}-{edge}.png",
+                "type": "image/png",
+                "sizes": f"{edge}x{edge}",
+                "purpose": purpose,
+            }
+            for name, purpose in (("icon", "any"), ("icon-maskable", "maskable"))
+            for edge in (192, 512)
+        ),
+    ]
+    content = {
+        "name": "pixsearch",
+        "short_name": "pixsearch",
+        "description": "Find photos by words, and by other photos.",
+        "id": f"{root}/",
+        "start_url": f"{root}/",
+        "scope": f"{root}/",
+        "display": "standalone",
+        "theme_color": _GROUND,
+        "background_color": _GROUND,
+        "icons": icons,
+    }
+    return Response(json_text(content), media_type="application/manifest+json")
 
 
 def _shown(path: FilePath) -> str:

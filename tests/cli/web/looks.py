@@ -26,11 +26,9 @@ def check(browser: Browser, address: str) -> list[str]:
     for width, scheme in ((320, "light"), (360, "dark"), (1280, "light"), (1280, "dark"), (3840, "light")):
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
         page = context.new_page()
-        console: list[str] = []
-        page.on("console", lambda told, console=console: console.append(told.text))  # type: ignore[misc]
         page.goto(address)
         page.wait_for_load_state("networkidle")
-        refused = [text for text in console if "Content Security Policy" in text]
+        refused = [told.text for told in page.console_messages() if "Content Security Policy" in told.text]
         found += [f"{width} px, {scheme}: {problem}" for problem in (*_problems(page, width), *refused)]
         context.close()
     return found

@@ -205,7 +205,20 @@ def test_a_root_path_is_taken_with_and_without_slashes(given: str, used: str) ->
 
 
 @pytest.mark.parametrize(
-    "given", ["/a b", "/..", "/a//b", "/a/../b", "//evil.example/a?b", "/a#b", "/é", "/api", "/static/x"]
+    "given",
+    [
+        "/a b",
+        "/..",
+        "/a//b",
+        "/a/../b",
+        "//evil.example/a?b",
+        "/a#b",
+        "/é",
+        "/api",
+        "/static/x",
+        "/folders",
+        "/duplicates",
+    ],
 )
 def test_what_is_no_root_path_is_wrong_usage(given: str) -> None:
     with pytest.raises(UsageError, match="--root-path"):

@@ -1,0 +1,44 @@
+"""`/library`, by requests and in headless Chromium."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+from starlette.testclient import TestClient
+
+from tests.cli.conftest import Run
+from tests.cli.web.conftest import NEEDS_CHROMIUM, Serve
+from tests.cli.web.looks import check
+
+
+@pytest.mark.parametrize("address", ["/library", "/folders", "/duplicates"])
+def test_an_empty_library_says_on_every_page_how_to_fill_it_in_the_same_words(
+    client: TestClient, photos: Path, run: Run, address: str
+) -> None:
+    said = "This library has no photos yet. Index a folder: <code>pixsearch index ~/Pictures</code>"
+    assert said not in client.get(address).text
+    assert run("forget", photos).exit_code == 0
+
+    assert said in client.get(address).text
+
+
+def test_problems_are_counted_in_words(client: TestClient, photos: Path, run: Run) -> None:
+    assert "No problems." in client.get("/library").text
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    assert run("index", photos).exit_code == 1
+
+    assert "1 file could not be read." in client.get("/library").text
+
+
+@pytest.mark.slow
+@NEEDS_CHROMIUM
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_the_library_page_is_accessible_and_fits_every_screen(
+    browser: Browser, serve: Serve, photos: Path, run: Run, is_empty: bool
+) -> None:
+    (photos / ("a name that is long " * 10 + ".jpg")).write_bytes(b"no picture")
+    run("forget" if is_empty else "index", photos)
+
+    assert check(browser, f"{serve()}/library") == []
