@@ -94,7 +94,8 @@ def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -
         .group_by("subfolder")
     )
     counts: dict[bytes, _Count] = {}
-    for subfolder, photos, newest, deepest in in_ranges(connection, statement, damage):
+    rows: list[Any] = in_ranges(connection, statement, damage)
+    for subfolder, photos, newest, deepest in rows:
         if not isinstance(subfolder, bytes):  # of a damaged row
             damage.note(PHOTOS.name, newest)
             continue

@@ -35,8 +35,8 @@ def space_of(connection: Connection, content_ids: Sequence[int], damage: Damage)
     note = partial(damage.note, CONTENTS.name)
     found = {}
     for part in in_parts(content_ids):
-        for row in in_halves(part, read, note):
-            content_id, size_bytes, photos = row
+        rows: list[Any] = in_halves(part, read, note)
+        for content_id, size_bytes, photos in rows:
             if isinstance(size_bytes, int):
                 found[content_id] = Space(size_bytes, photos)
             else:  # of a damaged row

@@ -53,7 +53,7 @@ def test_days_descend_and_photos_without_a_date_come_last_folder_by_folder(libra
 
     assert parts(library) == [("2021-03-15", 2), ("2019-05-01", 1), (str(ROOT / "a"), 1), (str(ROOT / "b"), 1)]
     pictures = library.timeline_pictures(None, 100)
-    assert [str(picture.paths[0].relative_to(ROOT)) for picture in pictures or ()] == [
+    assert [str(picture.paths[0]).removeprefix(f"{ROOT}/") for picture in pictures or ()] == [
         "noon.png",
         "morning.png",
         "old.png",
@@ -154,7 +154,7 @@ def test_pages_from_any_picture_on_are_those_of_the_whole(
         for colour in {colour for _, colour, metadata in photos if metadata == UNDATED}
     )
     whole = library.timeline_pictures(None, 100) or []
-    assert [picture.metadata.taken_at for picture in whole] == [*dates, *[None] * len(folders)]
+    assert [picture.metadata and picture.metadata.taken_at for picture in whole] == [*dates, *[None] * len(folders)]
     counted = dict.fromkeys([f"{when:%Y-%m-%d}" for when in dates if when] + folders, 0)
     for label in [f"{when:%Y-%m-%d}" for when in dates if when] + folders:
         counted[label] += 1

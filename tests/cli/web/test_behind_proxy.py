@@ -13,8 +13,8 @@ from playwright.sync_api import FilePayload, expect, sync_playwright
 
 from pixsearch_cli.web.access import access_at
 from tests.cli.web import nginx
-from tests.cli.web.conftest import Serve
-from tests.cli.web.test_page import CHROMIUM, names
+from tests.cli.web.conftest import CHROMIUM, Serve
+from tests.cli.web.test_page import names
 from tests.photos import picture_bytes
 
 TOKEN = "a token of this test"

@@ -324,15 +324,6 @@ def test_an_empty_library_finds_nothing(run: Run, make_client: object, client: T
     assert names(client.post("/api/search", files={"picture": picture_bytes()})) == []
 
 
-def test_the_page_says_how_many_pictures_there_are_to_find(client: TestClient, library: Path) -> None:
-    full = client.get("/").text
-    shutil.rmtree(library)
-    Library.create(library).close()
-
-    assert "3 pictures are in this library" in full
-    assert "There are no photos in this library yet" in client.get("/").text
-
-
 def test_an_address_that_is_not_there_is_a_problem(client: TestClient) -> None:
     assert problem(client.get("/api/nothing"))[0] == 404
     assert problem(client.delete("/api/search"))[0] == 405

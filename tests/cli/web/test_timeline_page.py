@@ -190,16 +190,11 @@ def test_a_photo_that_is_open_stays_open_through_reload(page: Page, serve: Serve
 
 
 def test_a_record_that_is_damaged_keeps_its_place(page: Page, serve: Serve, indexed: Path) -> None:
-    answer = {
-        "photos": [
-            {"id": 1, "path": None, "copies": []},
-            {"id": 2, "path": None, "copies": []},
-            {"id": 3, "path": None, "copies": []},
-        ]
-    }
-    page.route(
-        "**/api/timeline/photos*", lambda route: route.fulfill(body=json.dumps(answer), content_type="application/json")
-    )
+    photos: list[dict[str, object]] = [
+        {"id": number, "day": None, "folder": "/", "path": None, "copies": []} for number in (1, 2, 3)
+    ]
+    body = json.dumps({"photos": photos})
+    page.route("**/api/timeline/photos*", lambda route: route.fulfill(body=body, content_type="application/json"))
     page.goto(serve())
 
     expect(page.get_by_role("button", name="Damaged record")).to_have_count(3)
