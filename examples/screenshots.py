@@ -1,54 +1,155 @@
-"""Takes the pictures of the page that the README and docs/guide.md show: `python -m examples.screenshots`.
+"""Takes the pictures of each screen of the page, light, dark and on a phone, that the README and docs/ show.
+
+    python -m examples.screenshots
 
 Of the photographs that `make demo` indexes: CC0 and public domain as scikit-image says of its own, CC BY 2.0 for
-scikit-learn's two (danielbuechele and vultilion on Flickr).
+scikit-learn's two (danielbuechele and vultilion on Flickr). Their dates and folders are made up, and some are there
+twice.
 """
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from benchmarks.serving import chromium, served, wait_for_answer
 from examples.demo import copy_sample_photos, pixsearch
 
-DOCS = Path(__file__).parent.parent / "docs"
+SCREENS = Path(__file__).parent.parent / "docs" / "screens"
+_QUALITY = 78
+
+_TAKEN = {
+    "Holiday": {
+        "20240706_101500": "china.jpg",
+        "20240706_113000": "rocket.jpg",
+        "20240706_180500": "grass.png",
+        "20240705_090000": "flower.jpg",
+        "20240705_151000": "motorcycle_left.png",
+        "20240613_204500": "hubble_deep_field.jpg",
+        "20240613_221000": "moon.png",
+    },
+    "Home": {
+        "20240628_081500": "coffee.png",
+        "20240628_083000": "chelsea.png",
+        "20240627_194000": "clock_motion.png",
+        "20240609_120000": "astronaut.png",
+        "20240609_121500": "camera.png",
+        "20240602_160000": "coins.png",
+        "20240602_161000": "brick.png",
+        "20240602_161500": "gravel.png",
+    },
+}
+
+
+class Look(NamedTuple):
+    """How a screen is looked at."""
+
+    name: str
+    width: int
+    height: int
+    scheme: str
+
+
+LOOKS = (Look("light", 1100, 640, "light"), Look("dark", 1100, 640, "dark"), Look("phone", 360, 640, "light"))
 
 
 def main() -> None:
     # Not in .demo: where a clone lies is on the pictures.
     folder = Path(tempfile.gettempdir()) / "pixsearch-screenshots"
     try:
-        copy_sample_photos(folder / "Pictures")
+        _put_photos(folder)
         pixsearch("index", str(folder / "Pictures"), "--library", str(folder / "library"))
+        pixsearch("duplicates", "--alike", "--library", str(folder / "library"))
+        SCREENS.mkdir(exist_ok=True)
         with served(folder / "library") as server, chromium() as browser:
-            _take(_asked(browser, server.address, 1100, 620, "light"), "page.jpg")
-            _take(_asked(browser, server.address, 360, 620, "dark"), "page-phone.jpg")
-            photo = _asked(browser, server.address, 1100, 620, "dark")
-            photo.locator("#results button").first.click()
-            photo.get_by_role("button", name="cup", exact=True).click(timeout=60_000)
-            _take(photo, "page-why.jpg")
+            for look in LOOKS:
+                for name, show in _SCREENS.items():
+                    with _opened(browser, look) as page:
+                        show(page, server.address)
+                        _take(page, f"{name}-{look.name}.webp")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _asked(browser: Browser, address: str, width: int, height: int, scheme: str) -> Page:
+def _put_photos(folder: Path) -> None:
+    copy_sample_photos(folder / "samples")
+    for name, taken in _TAKEN.items():
+        (folder / "Pictures" / name).mkdir(parents=True)
+        for when, photo in taken.items():
+            shutil.copy(folder / "samples" / photo, folder / "Pictures" / name / f"IMG_{when}{Path(photo).suffix}")
+    copies = folder / "Pictures" / "From phone"
+    copies.mkdir()
+    shutil.copy(folder / "samples" / "coffee.png", copies / "IMG_20240628_081500.png")
+    with Image.open(folder / "samples" / "china.jpg") as china:
+        china.resize((china.width // 2, china.height // 2)).save(copies / "IMG_20240706_101500.jpg", quality=70)
+
+
+@contextmanager
+def _opened(browser: Browser, look: Look) -> Iterator[Page]:
     page = browser.new_page(
-        viewport={"width": width, "height": height},
-        color_scheme=scheme,  # type: ignore[arg-type]
+        viewport={"width": look.width, "height": look.height},
+        color_scheme=look.scheme,  # type: ignore[arg-type]
         reduced_motion="reduce",
     )
-    page.goto(f"{address}?q=a+cup+of+coffee&minus=0.3:people")
+    yield page
+    page.close()
+
+
+def _photos(page: Page, address: str) -> None:
+    page.goto(address)
     wait_for_answer(page)
-    return page
+
+
+def _search(page: Page, address: str) -> None:
+    page.goto(f"{address}?q=a+cup+of+coffee")
+    wait_for_answer(page)
+
+
+def _suggestions(page: Page, address: str) -> None:
+    _photos(page, address)
+    page.get_by_role("combobox").press_sequentially("coffee 20")
+    page.get_by_role("option").first.wait_for()
+
+
+def _filters(page: Page, address: str) -> None:
+    _photos(page, address)
+    page.get_by_role("button", name="Filters").click()
+
+
+def _photo(page: Page, address: str) -> None:
+    _search(page, address)
+    page.locator("#results button").first.click()
+    page.get_by_role("button", name="cup", exact=True).click(timeout=60_000)
+
+
+def _at(path: str) -> Callable[[Page, str], None]:
+    return lambda page, address: page.goto(f"{address}{path}") and None
+
+
+_SCREENS: dict[str, Callable[[Page, str], None]] = {
+    "photos": _photos,
+    "search": _search,
+    "suggestions": _suggestions,
+    "filters": _filters,
+    "photo": _photo,
+    "folders": _at("folders"),
+    "duplicates": _at("duplicates"),
+    "library": _at("library"),
+}
 
 
 def _take(page: Page, name: str) -> None:
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=DOCS / name, type="jpeg", quality=85)
+    with Image.open(io.BytesIO(page.screenshot())) as taken:
+        taken.save(SCREENS / name, "WEBP", quality=_QUALITY, method=6)
 
 
 if __name__ == "__main__":
