@@ -13,7 +13,7 @@ from playwright.sync_api import FilePayload, expect, sync_playwright
 
 from pixsearch_cli.web.access import access_at
 from tests.cli.web import nginx
-from tests.cli.web.conftest import CHROMIUM, Serve
+from tests.cli.web.conftest import CHROMIUM, NEEDS_CHROMIUM, Serve
 from tests.cli.web.test_page import names
 from tests.photos import picture_bytes
 
@@ -120,7 +120,7 @@ def test_another_site_s_page_may_not_post_also_through_nginx(proxied: Proxied) -
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+@NEEDS_CHROMIUM
 @pytest.mark.parametrize("change", [as_in_the_guide, at_root])
 def test_a_phone_searches_behind_nginx(proxied: Proxied, change: Callable[[str], str]) -> None:
     url = proxied(change).base_url
@@ -154,7 +154,7 @@ def test_a_phone_searches_behind_nginx(proxied: Proxied, change: Callable[[str],
         again = names(page)
         page.get_by_role("link", name="Library").click()
         expect(page).to_have_url(f"{address}/library")
-        page.get_by_role("link", name="Search", exact=True).click()
+        page.get_by_role("link", name="Photos", exact=True).click()
         expect(page).to_have_url(f"{address}/")
         chromium.close()
 

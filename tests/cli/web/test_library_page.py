@@ -17,7 +17,7 @@ from tests.cli.web.looks import check
 def test_an_empty_library_says_on_every_page_how_to_fill_it_in_the_same_words(
     client: TestClient, photos: Path, run: Run, address: str
 ) -> None:
-    said = "This library has no photos yet. Index a folder: <code>pixsearch index ~/Pictures</code>"
+    said = "Add a folder: run <code>pixsearch index ~/Pictures</code> in a terminal, then reload this page."
     assert said not in client.get(address).text
     assert run("forget", photos).exit_code == 0
 
