@@ -29,22 +29,22 @@ _QUALITY = 78
 _TAKEN = {
     "Holiday": {
         "20240706_101500": "china.jpg",
-        "20240706_113000": "rocket.jpg",
-        "20240706_180500": "grass.png",
+        "20240706_213000": "rocket.jpg",
         "20240705_090000": "flower.jpg",
         "20240705_151000": "motorcycle_left.png",
         "20240613_204500": "hubble_deep_field.jpg",
         "20240613_221000": "moon.png",
     },
     "Home": {
-        "20240628_081500": "coffee.png",
-        "20240628_083000": "chelsea.png",
-        "20240627_194000": "clock_motion.png",
-        "20240609_120000": "astronaut.png",
-        "20240609_121500": "camera.png",
-        "20240602_160000": "coins.png",
-        "20240602_161000": "brick.png",
-        "20240602_161500": "gravel.png",
+        "20240709_081500": "coffee.png",
+        "20240709_083000": "chelsea.png",
+        "20240622_120000": "astronaut.png",
+        "20240622_121500": "camera.png",
+        "20240519_194000": "clock_motion.png",
+        "20240519_160000": "coins.png",
+        "20240519_161000": "brick.png",
+        "20240518_160500": "grass.png",
+        "20240518_161500": "gravel.png",
     },
 }
 
@@ -87,7 +87,7 @@ def _put_photos(folder: Path) -> None:
             shutil.copy(folder / "samples" / photo, folder / "Pictures" / name / f"IMG_{when}{Path(photo).suffix}")
     copies = folder / "Pictures" / "From phone"
     copies.mkdir()
-    shutil.copy(folder / "samples" / "coffee.png", copies / "IMG_20240628_081500.png")
+    shutil.copy(folder / "samples" / "coffee.png", copies / "IMG_20240709_081500.png")
     with Image.open(folder / "samples" / "china.jpg") as china:
         china.resize((china.width // 2, china.height // 2)).save(copies / "IMG_20240706_101500.jpg", quality=70)
 
@@ -111,6 +111,8 @@ def _photos(page: Page, address: str) -> None:
 def _search(page: Page, address: str) -> None:
     page.goto(f"{address}?q=a+cup+of+coffee")
     wait_for_answer(page)
+    if (better := page.get_by_role("button", name="Better order ready")).is_visible():
+        better.click()
 
 
 def _suggestions(page: Page, address: str) -> None:
@@ -131,7 +133,10 @@ def _photo(page: Page, address: str) -> None:
 
 
 def _at(path: str) -> Callable[[Page, str], None]:
-    return lambda page, address: page.goto(f"{address}{path}") and None
+    def show(page: Page, address: str) -> None:
+        page.goto(f"{address}{path}")
+
+    return show
 
 
 _SCREENS: dict[str, Callable[[Page, str], None]] = {
