@@ -24,30 +24,32 @@ _PATTERN = r"^(\d{1,6}(\.\d{1,6})?:)?(\d{1,18}|[0-9a-f]{64})$"
 
 Operand = Annotated[str, _WORDS]
 LikeOperand = Annotated[str, StringConstraints(pattern=_PATTERN)]
-Name = Annotated[str, StringConstraints(max_length=4096)]
+FolderName = Annotated[str, StringConstraints(max_length=4096)]
+Text = Annotated[str, StringConstraints(max_length=256)]
 
 Operands = Annotated[list[Operand], Field(max_length=8)]
 LikeOperands = Annotated[list[LikeOperand], Field(max_length=8)]
 
 
-def _field(one: Filter) -> tuple[object, object]:
+def _field(name: str, one: Filter) -> tuple[object, object]:
     """The type and the field of a filter, with limits."""
     about: dict[str, Any] = {"description": one.help, "examples": None if one.example is None else [one.example]}
+    text = FolderName if name == "folder" else Text
     if one.is_list:
-        return list[Name], Field([], max_length=16, **about)
+        return list[text], Field([], max_length=16, **about)  # type: ignore[valid-type]
     if one.type is bool:
         return bool, Field(False, **about)
     if one.type is float:
         return float | None, Field(None, ge=0, allow_inf_nan=False, **about)
     if one.type is int:
         return int | None, Field(None, ge=1, le=5, **about)
-    return (Name if one.type is str else one.type) | None, Field(None, **about)
+    return (text if one.type is str else one.type) | None, Field(None, **about)
 
 
 if TYPE_CHECKING:
     _Filtered = BaseModel
 else:
-    _Filtered = create_model("_Filtered", **{name: _field(one) for name, one in FILTERS.items()})
+    _Filtered = create_model("_Filtered", **{name: _field(name, one) for name, one in FILTERS.items()})
 
 
 class FilteredRequest(_Filtered):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from axe_playwright_python.sync_playwright import Axe
@@ -20,13 +21,15 @@ _MOST_READABLE_PX = 800
 """About 100 characters."""
 
 
-def check(browser: Browser, address: str) -> list[str]:
-    """What is wrong with a page, light and dark, on a phone and on large screens: nothing."""
+def check(browser: Browser, address: str, act: Callable[[Page], object] = lambda page: None) -> list[str]:
+    """What is wrong with a page, light and dark, on a phone and on large screens, once `act` was done: nothing."""
     found: list[str] = []
     for width, scheme in ((320, "light"), (360, "dark"), (1280, "light"), (1280, "dark"), (3840, "light")):
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
         page = context.new_page()
         page.goto(address)
+        page.wait_for_load_state("networkidle")
+        act(page)
         page.wait_for_load_state("networkidle")
         refused = [told.text for told in page.console_messages() if "Content Security Policy" in told.text]
         found += [f"{width} px, {scheme}: {problem}" for problem in (*_problems(page, width), *refused)]

@@ -582,46 +582,6 @@ def test_nothing_is_asked_of_anybody_else(page: Page, serve: Serve) -> None:
     assert [url for url in asked if not url.startswith(address)] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_on_any_view(browser: Browser, serve: Serve, scheme: str) -> None:
-    address = serve()
-    context = browser.new_context(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page = context.new_page()
-    found: list[str] = []
-
-    def look(view: str) -> None:
-        page.wait_for_load_state("networkidle")
-        for violation in Axe().run(page).response["violations"]:
-            if violation["impact"] in ("serious", "critical"):
-                found.append(f"{view}: {violation['id']} at {[node['target'] for node in violation['nodes']]}")
-
-    page.goto(address)
-    look("timeline")
-    page.goto(f"{address}/?q=red&minus=blue&like=1")
-    names(page)
-    page.get_by_role("button", name="Filters").click()
-    look("filters")
-    open_first(page)
-    page.get_by_role("button", name="red", exact=True).click()
-    look("photo")
-    page.goto(f"{address}/library")
-    look("library")
-    context.close()
-
-    assert found == []
-
-
-@pytest.mark.parametrize("address", ["/", "/?q=red&minus=blue&like=1", "/library"])
-def test_a_phone_need_not_scroll_sideways(browser: Browser, serve: Serve, address: str) -> None:
-    context = browser.new_context(viewport={"width": 360, "height": 700})
-    page = context.new_page()
-    page.goto(f"{serve()}{address}")
-    page.wait_for_load_state("networkidle")
-
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
-    context.close()
-
-
 def test_on_a_phone_a_search_can_be_narrowed(browser: Browser, serve: Serve) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 500})
     page = context.new_page()

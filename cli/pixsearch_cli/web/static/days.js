@@ -96,7 +96,7 @@ export class Days {
         found.push({ key: group.day ?? group.folder, level: 3, text: group.day ? dayName(group.day) : group.folder, x, y, width });
       }
     }
-    return found;
+    return found.sort((one, other) => one.y - other.y || one.x - other.x);
   }
 
   /** The month, as `{ key, text, y }`, that a height is in. */

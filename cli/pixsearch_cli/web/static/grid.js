@@ -123,10 +123,7 @@ export class Grid {
         this.tiles.set(key, tile);
       }
       this.#put(tile, number, item);
-      // The order of the document is that of the photos, for those who hear it.
-      const next = previous ? previous.nextSibling : this.list.firstChild;
-      if (next !== tile) this.list.insertBefore(tile, next);
-      previous = tile;
+      previous = putBehind(previous, tile, this.list);
     }
     for (const [key, tile] of this.tiles) {
       if (!seen.has(key)) {
@@ -138,6 +135,7 @@ export class Grid {
 
   #drawHeadings(wanted) {
     const seen = new Set();
+    let previous = null;
     for (const { key, level, text, x, y, width } of wanted) {
       seen.add(key);
       let heading = this.drawnHeadings.get(key);
@@ -147,8 +145,8 @@ export class Grid {
         heading.textContent = text;
         heading.title = text;
         this.drawnHeadings.set(key, heading);
-        this.headings.append(heading);
       }
+      previous = putBehind(previous, heading, this.headings);
       if (heading.drawnIn === this.layout) continue;
       heading.drawnIn = this.layout;
       heading.style.width = width ? `${width}px` : "";
@@ -247,6 +245,13 @@ export class Grid {
     }
     return best;
   }
+}
+
+/** Let the order of the document be that of the photos, for those who hear it. */
+function putBehind(previous, element, parent) {
+  const next = previous ? previous.nextSibling : parent.firstChild;
+  if (next !== element) parent.insertBefore(element, next);
+  return element;
 }
 
 /** Stands for a photo that is still to come, or that nothing is known of. */
