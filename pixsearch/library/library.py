@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import ColumnElement, Select, Table, case, exists, func, null, select
+from sqlalchemy import exists, func, select
 
 from pixsearch.captions import captions_beside
 from pixsearch.errors import LibraryBusy, LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
 from pixsearch.library.database import Database, library_not_found
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.folders import folder_listing, root_rows
-from pixsearch.library.paths import behind_all_below, below
+from pixsearch.library.known_files import known_digests, known_failures, known_photos
 from pixsearch.library.permissions import make_private_folder
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
-from pixsearch.library.precedence import METADATA_VERSION
 from pixsearch.library.records import (
-    OUTDATED,
     Candidate,
     CaptionedPhoto,
     Failure,
@@ -43,7 +41,6 @@ from pixsearch.library.records import (
 from pixsearch.library.rows import Damage, in_ranges
 from pixsearch.library.schema import (
     CONTENTS,
-    FAILURES,
     PHOTOS,
     VECTOR_FILES,
     VECTOR_OUTBOX,
@@ -55,9 +52,7 @@ from pixsearch.library.switching import (
     indexing_model_of,
     mismatch,
     model_is_gone,
-    size_to_compare,
     switch_of,
-    unfinished_model,
 )
 from pixsearch.library.terms import beginning_with
 from pixsearch.library.texts import nearest_texts
@@ -80,7 +75,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "CaptionedPhoto", "Failure", "Library", "LibraryModel", "LibraryStatus", "RootStatus"]
 
-_ROWS_AT_ONCE = 10_000
 _PATIENCE_S = 1.0
 
 
@@ -272,42 +266,15 @@ class Library:
 
         During a switch to another model, photos that it has not encoded have the size LOOK_AGAIN.
         """
-        sidecars = case((PHOTOS.c.metadata_version < METADATA_VERSION, OUTDATED), else_=PHOTOS.c.sidecars)
-        return self._known(folder, PHOTOS, sidecars)
+        return known_photos(self._database, folder)
 
     def known_failures(self, folder: bytes) -> Iterator[list[KnownFile]]:
         """The failures at or below a folder, as `known_photos` has the photos."""
-        return self._known(folder, FAILURES, null())
+        return known_failures(self._database, folder)
 
     def known_digests(self, folder: bytes) -> Iterator[tuple[KnownFile, bytes]]:
         """The photos at or below a folder in that order, each with the digest of its content."""
-        digests = select(PHOTOS.c.path, CONTENTS.c.digest).join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
-        for files in self.known_photos(folder):
-            with self._database.reading() as connection:
-                rows = connection.execute(digests.where(PHOTOS.c.path.in_([file[0] for file in files])))
-                found = {row.path: row.digest for row in rows}
-            yield from ((file, found[file[0]]) for file in files if file[0] in found)
-
-    def _known(self, folder: bytes, table: Table, sidecars: ColumnElement[Any]) -> Iterator[list[KnownFile]]:
-        # In parts, each a short transaction: a writer could not commit while one is open.
-        size: ColumnElement[int] = table.c.size_bytes
-        if table is PHOTOS:
-            with self._database.reading() as connection:
-                if (model_id := unfinished_model(connection)) is not None:
-                    size = size_to_compare(model_id)
-        facts = table.c.path, size, table.c.mtime_ns, sidecars
-        columns = select(*facts).order_by(table.c.path).limit(_ROWS_AT_ONCE)
-        if rows := self._files(columns.where(table.c.path == folder)):  # one that could not be listed
-            yield rows
-        last = below(folder)
-        while rows := self._files(columns.where(table.c.path > last, table.c.path < behind_all_below(folder))):
-            yield rows
-            last = rows[-1][0]
-
-    def _files(self, query: Select[Any]) -> list[KnownFile]:
-        with self._database.reading() as connection, closing(connection.execute(query)) as result:
-            # The driver's own rows: bare tuples, see FileFacts, in half the time that SQLAlchemy's take.
-            return cast(list[KnownFile], result.cursor.fetchall())
+        return known_digests(self._database, folder)
 
     def passing(self, filters: Filters, among: Sequence[int] | None = None) -> list[int]:
         """The ids of the contents that pass, in ascending order; only those `among` some, where given."""
