@@ -184,6 +184,7 @@ def test_hits_can_be_sorted_by_date_and_the_address_says_so(page: Page, serve: S
 
     titles = page.locator("#results button").evaluate_all("tiles => tiles.map(t => t.title)")
     assert [Path(title).name[4:8] for title in titles] == ["2019", "2020", "2021"]
+    expect(page.locator("#message")).to_have_text("Oldest matches first.")
 
 
 def test_home_has_nothing_to_sort(page: Page, serve: Serve, indexed: Path) -> None:

@@ -72,7 +72,7 @@ async function showResults(query, signal, known) {
   let loadMore;
   const show = (hits, steady, answer) => {
     showGrid(new Hits(hits, steady, () => loadMore?.()));
-    if (answer) sayFound(hits, answer, searchForInstead);
+    if (answer) sayFound(hits, answer, query.get("sort"), searchForInstead);
   };
   const looks = Boolean(words(query)) || query.has("minus");
   const mayBeMore = await find(query, { looks, known, signal, grid, show, betterIsThere: offerBetter });

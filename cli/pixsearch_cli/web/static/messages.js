@@ -4,6 +4,7 @@ const line = document.getElementById("message");
 const NUMBERS = new Intl.NumberFormat("en");
 const OR = new Intl.ListFormat("en", { type: "disjunction" });
 const AND = new Intl.ListFormat("en");
+const ORDERS = { newest: "Newest matches first.", oldest: "Oldest matches first." };
 
 /** Say something in place of what was said; `strongly` where it matters more than the photos. */
 export function say(text, strongly = false) {
@@ -17,12 +18,12 @@ export function sayCount(count, isFiltered, damaged) {
   else say(`${photos}${isFiltered ? (count === 1 ? " matches" : " match") : ""}.${damageOf(damaged)}`, Boolean(damaged));
 }
 
-/** Say what a search has found. `searchFor` is called with other words where the user picks them. */
-export function sayFound(hits, answer, searchFor) {
+/** Say what a search has found, and in which order. `searchFor` is called with other words where the user picks them. */
+export function sayFound(hits, answer, order, searchFor) {
   const damage = damageOf(answer.damaged);
   if (!hits.length) say(`No photos match.${damage}`, true);
   else if (hits[0].likely === false) say(`No strong matches. Closest photos first.${damage}`, true);
-  else say(`Best matches first.${damage}`, Boolean(answer.damaged));
+  else say(`${ORDERS[order] ?? "Best matches first."}${damage}`, Boolean(answer.damaged));
   for (const { text, asked, less } of answer.negations) {
     const left = AND.format(less.map(quoted));
     const way = less.length ? `${asked ? quoted(asked) : "the rest"} without ${left}` : "is searched for as written";

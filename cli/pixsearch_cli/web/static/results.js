@@ -5,6 +5,7 @@ import { Rows } from "./rows.js";
 
 export const FIRST = 60;
 const RERANKED = 32;
+const SORTED = 64; // the best photos, which are those that the server orders by date
 const PATIENCE_MS = 300; // before photos are shown in the order of their similarity
 
 /** What a Grid shows of an answer. `nearEnd()` is called when its end comes in sight. */
@@ -56,6 +57,12 @@ export class Hits {
  */
 export async function find(query, { looks, known, signal, grid, show, betterIsThere }) {
   performance.mark("asked");
+  if (query.has("sort")) {
+    const answer = await search(query, { k: SORTED }, signal);
+    signal.throwIfAborted();
+    show(answer.hits, 0, answer);
+    return false;
+  }
   const careful = looks ? search(query, { k: RERANKED }, signal) : undefined;
   let first = known;
   let isShown = false;
