@@ -46,7 +46,7 @@ def test_the_page_opens_on_the_photos_newest_first_by_month_and_day(
     page.goto(serve())
 
     assert shown(page)[:3] == ["IMG_20210315_120000.png", "IMG_20210302_080000.png", "IMG_20190501_090000.png"]
-    assert headings(page) == ["March 2021", "May 2019", "No date", "Mon 15", "Tue 2", "Wed 1", str(photos)]
+    assert headings(page) == ["March 2021", "Mon 15", "Tue 2", "May 2019", "Wed 1", "No date", str(photos)]
     expect(page.locator("#message")).to_have_text("6 photos.")
 
 
