@@ -15,6 +15,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pixsearch.errors import PixsearchError
+from pixsearch_cli.json_records import json_text
+from pixsearch_cli.web.problems import PROBLEM
 from pixsearch_cli.web.proxies import Proxies
 
 HEAD_TIMEOUT_S = 15.0
@@ -70,6 +72,19 @@ class PatientOnlySoLong(H11Protocol):
     def resume_writing(self) -> None:
         self._stop_watching_answer()
         super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
+        """Answer what cannot be read as a request as every other error is answered, and close the connection."""
+        detail = "this is not HTTP, or its address and headers are longer than 64 kB: send less"
+        content = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
+        headers = [(b"content-type", PROBLEM.encode()), (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=json_text(content).encode()),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     @property
     def _awaits_head(self) -> bool:

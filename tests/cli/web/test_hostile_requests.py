@@ -115,6 +115,14 @@ def test_no_http_at_all_is_refused(serve: Serve) -> None:
         assert stranger.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
+def test_an_address_longer_than_64_kb_is_a_problem(serve: Serve) -> None:
+    try:
+        answer = httpx2.get(f"{serve()}/api/search?q={'a' * 100_000}")
+    except httpx2.NetworkError:  # the connection was closed while it was still sending
+        return
+    assert problem(answer) == (400, "this is not HTTP, or its address and headers are longer than 64 kB: send less")
+
+
 def test_a_head_without_end_is_refused(serve: Serve) -> None:
     address = serve()
 
