@@ -88,8 +88,8 @@ FILTERS: Mapping[str, Filter] = {
     "place": Filter(list[str], "Only photos from this place; may be given again.", "Place", "in {}", "WORDS", "kyoto"),
     "rating": Filter(int, "Only with so many stars or more.", "Rating", "{} stars or more", "N"),
     "orientation": Filter(Orientation, "Only of this shape.", "Orientation", "{}"),
-    "min_megapixels": Filter(float, "Only so large.", "At least (megapixels)", "from {} megapixels", "N"),
-    "max_megapixels": Filter(float, "Only so small.", "At most (megapixels)", "up to {} megapixels", "N"),
+    "min_megapixels": Filter(float, "Only so large.", "Min. megapixels", "from {} megapixels", "N"),
+    "max_megapixels": Filter(float, "Only so small.", "Max. megapixels", "up to {} megapixels", "N"),
     "has_place": Filter(bool, "Only photos with coordinates.", "Has location", "has location"),
     "near": Filter(
         str,

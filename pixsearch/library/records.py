@@ -136,10 +136,10 @@ class TimelinePicture(NamedTuple):
 
     content_id: int
     day: str | None
-    """As of the part that it stands in."""
+    """The day of its part."""
     folder: FilePath | None
     paths: tuple[FilePath, ...]
-    """As of a `Candidate`; none where the library's rows of the picture are damaged."""
+    """See `Candidate`; empty where the library's rows of the picture are damaged."""
     metadata: Metadata | None
     """Of the first of the paths."""
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Select, select, tuple_
 from sqlalchemy.exc import DBAPIError
 
 from pixsearch.library.candidates import photos_by_content
+from pixsearch.library.database import in_parts
 from pixsearch.library.filtering import contents_that_pass
 from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.records import TimelinePart, TimelinePicture
@@ -49,7 +50,7 @@ def timeline_parts(connection: Connection, filters: Filters, damage: Damage) -> 
 
 def _labelled(connection: Connection, filters: Filters, damage: Damage) -> Iterator[_Stand]:
     """Yield the pictures that pass in the order of the timeline, each with what those of its part have in common."""
-    passing = None if filters == NO_FILTERS else set(contents_that_pass(connection, filters, damage))
+    passing = _passing(connection, filters, damage)
     seen = set[int]()
     for stands in _stands(connection, None, _READ_FOR_PARTS, damage):
         for term, content_id in stands:
@@ -68,12 +69,9 @@ def timeline_pictures(
             return None
         first = term, start
     shown: dict[int, bytes] = {}
-    for stands in _stands(connection, first, _READ_FOR_PICTURES, damage):
+    for stands in _passing_stands(connection, filters, first, damage):
         first_of = _first_of(connection, [content_id for _, content_id in stands], damage)
-        new = {content_id: term for term, content_id in stands if first_of.get(content_id) == term}
-        if filters != NO_FILTERS:
-            new = {content_id: new[content_id] for content_id in _passing(connection, filters, list(new), damage)}
-        shown |= new
+        shown |= {content_id: term for term, content_id in stands if first_of.get(content_id) == term}
         if len(shown) >= count:
             break
     in_page = dict(islice(shown.items(), count))
@@ -87,10 +85,18 @@ def timeline_pictures(
     return pictures
 
 
-def _passing(connection: Connection, filters: Filters, content_ids: Sequence[int], damage: Damage) -> Iterator[int]:
-    """Yield those that pass in their order."""
-    passing = set(contents_that_pass(connection, filters, damage, content_ids))
-    yield from filter(passing.__contains__, content_ids)
+def _passing_stands(
+    connection: Connection, filters: Filters, first: _Stand | None, damage: Damage
+) -> Iterator[Sequence[_Stand]]:
+    """Yield where photos stand whose pictures pass, as many at a time as one statement takes."""
+    passing = _passing(connection, filters, damage)
+    for stands in _stands(connection, first, _READ_FOR_PICTURES if passing is None else _READ_FOR_PARTS, damage):
+        yield from in_parts([stand for stand in stands if passing is None or stand[1] in passing])
+
+
+def _passing(connection: Connection, filters: Filters, damage: Damage) -> set[int] | None:
+    """Return the ids of all pictures that pass; None where all do."""
+    return None if filters == NO_FILTERS else set(contents_that_pass(connection, filters, damage))
 
 
 def _day_or_folder(term: bytes) -> tuple[str | None, FilePath | None]:

@@ -120,6 +120,10 @@ def where_photos_are(page: Page) -> dict[str, object]:
     return {Path(path).name: box for path, box in boxes}
 
 
+def where_photos_in_sight_are(page: Page) -> dict[str, object]:
+    return {name: box for name, box in where_photos_are(page).items() if box[1] < 700}  # type: ignore[index]
+
+
 def test_photos_that_can_be_seen_stay_where_they_are_until_the_better_order_is_asked_for(
     page: Page, serve: Serve, go_on: Event
 ) -> None:
@@ -161,12 +165,48 @@ def test_the_better_order_applies_to_what_is_below_the_edge_of_the_window(
     run("index", photos)
     page.goto(f"{serve()}/?q=red&duplicates=show")
     expect(page.locator("#results button").first).to_be_visible()
-    places = {name: box for name, box in where_photos_are(page).items() if box[1] < 700}  # type: ignore[index]
+    places = where_photos_in_sight_are(page)
     go_on.set()
     page.wait_for_selector("#results[aria-busy=false]", state="attached")
 
     now = where_photos_are(page)
     assert {name: now.get(name) for name in places} == places
+
+
+@pytest.mark.parametrize("width", [1000, 360])
+def test_no_photo_in_sight_moves_in_twenty_searches_whose_careful_answer_comes_late(
+    page: Page, serve: Serve, photos: Path, run: Run, model: ColourRuntime, go_on: Event, width: int
+) -> None:
+    model.unknown, model.words_taught = ("bycicle",), {"the": 99, "bicycle": 99}
+    page.set_viewport_size({"width": width, "height": 700})
+    for number in range(60):
+        make_photo(photos / f"{number:02}.png", (255 - number, 4 * number, 30 + 3 * number), (40, 30 + number % 3))
+    run("index", photos)
+    page.goto(serve())
+    names(page)
+    page.evaluate("""() => {
+        window.shifts = [];
+        const add = (list) => shifts.push(...list.getEntries().map(({ value }) => value));
+        new PerformanceObserver(add).observe({ type: "layout-shift" });
+    }""")
+    for colours in [
+        f"{one} {other}"
+        for one in ("red", "green", "red green", "green red")
+        for other in ("red", "green", "blue", "in", "bycicle without blue")
+    ]:
+        go_on.clear()
+        page.evaluate("performance.clearMeasures()")
+        page.get_by_role("combobox", name="Search your photos").fill(colours)
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => performance.getEntriesByName('first answer').length")
+        before = where_photos_in_sight_are(page)
+        go_on.set()
+        page.wait_for_selector("#results[aria-busy=false]", state="attached")
+
+        now = where_photos_are(page)
+        assert {name: now.get(name) for name in before} == before != {}
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    assert page.evaluate("shifts") == []
 
 
 def test_an_answer_that_comes_soon_is_the_only_one_that_is_shown(page: Page, serve: Serve) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.cli.conftest import Run
 from tests.cli.web.conftest import CHROMIUM, Serve
@@ -54,6 +54,7 @@ def chips(page: Page) -> list[str]:
         ("202", ["2021 year · 1"]),
         ("holi", ["holidays folder · 1"]),
         ("red annu", ["annual fair keyword · 1"]),
+        ("EOS-R6", ["Canon EOS R6 camera · 1"]),
         ("zzz", []),
     ],
 )
@@ -184,7 +185,7 @@ def test_hits_can_be_sorted_by_date_and_the_address_says_so(page: Page, serve: S
 
     titles = page.locator("#results button").evaluate_all("tiles => tiles.map(t => t.title)")
     assert [Path(title).name[4:8] for title in titles] == ["2019", "2020", "2021"]
-    expect(page.locator("#message")).to_have_text("Oldest matches first.")
+    expect(page.locator("#message")).to_have_text("The 64 best matches, oldest first.")
 
 
 def test_home_has_nothing_to_sort(page: Page, serve: Serve, indexed: Path) -> None:
@@ -210,3 +211,28 @@ def test_a_question_mark_in_the_search_box_is_a_question_mark(page: Page, serve:
 
     expect(box(page)).to_have_value("why?")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+
+
+def test_suggestions_that_come_late_do_not_open_over_the_answer(page: Page, serve: Serve, described: None) -> None:
+    held: list[Route] = []
+    page.route("**/api/values*", held.append)
+    page.goto(serve())
+    box(page).press_sequentially("anna")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=anna")
+    with page.expect_response("**/api/values*"):
+        held[0].continue_()
+    page.wait_for_timeout(100)
+
+    expect(page.get_by_role("listbox", name="Suggestions")).to_be_hidden()
+
+
+def test_the_same_search_again_is_one_step_back(page: Page, serve: Serve, indexed: Path) -> None:
+    page.goto(serve())
+    before = page.evaluate("history.length")
+    box(page).fill("red")
+    for _ in range(3):
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/?q=red")
+
+    assert page.evaluate("history.length") == before + 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.cli.conftest import Run
 from tests.cli.web.conftest import CHROMIUM, Serve
@@ -198,3 +200,129 @@ def test_a_record_that_is_damaged_keeps_its_place(page: Page, serve: Serve, inde
     page.goto(serve())
 
     expect(page.get_by_role("button", name="Damaged record")).to_have_count(3)
+
+
+def many_years(run: Run, photos: Path, each: int = 1) -> None:
+    index_days(run, photos, {f"{year}-{month:02}-10": 9 for year in range(2010, 2022) for month in range(1, 13)}, each)
+
+
+def jump_to(page: Page, year: str) -> None:
+    page.get_by_role("navigation", name="Years").get_by_role("button", name=year).click()
+
+
+def test_the_keyboard_in_the_header_moves_no_photo(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    many_years(run, photos)
+    page.goto(serve())
+    shown(page)
+    jump_to(page, "2015")
+    page.wait_for_url("**/#2015-12-10")
+    before = page.evaluate("scrollY")
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("/")
+    page.keyboard.type("abc")
+
+    assert page.evaluate("scrollY") == before
+
+
+def test_photos_that_the_index_counts_and_the_library_has_not_are_placeholders_and_are_asked_for_once(
+    page: Page, serve: Serve, run: Run, photos: Path, indexed: Path
+) -> None:
+    index_days(run, photos, {"2021-03-15": 12, "2021-02-02": 8})
+    with sqlite3.connect(indexed / "library.db") as database:
+        database.execute("PRAGMA foreign_keys = OFF")
+        database.execute("DELETE FROM photos WHERE path LIKE '%20210315%'")
+    database.close()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(serve())
+
+    expect(page.get_by_role("button", name="IMG_20210202_080000.png, 2021-02-02")).to_be_visible()
+    page.wait_for_timeout(1000)
+    assert len([address for address in asked if "/api/timeline" in address]) < 10
+
+
+def test_a_photo_far_down_leads_on_to_its_neighbours_after_a_reload(
+    page: Page, serve: Serve, run: Run, photos: Path
+) -> None:
+    many_years(run, photos, each=4)
+    page.goto(serve())
+    shown(page)
+    jump_to(page, "2012")
+    page.get_by_role("button", name="IMG_20121210_090300.png, 2012-12-10").click()
+    before = page.evaluate("scrollY")
+    page.reload()
+    expect(page.get_by_role("dialog")).to_contain_text("IMG_20121210_090300.png")
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("dialog")).to_contain_text("IMG_20121210_090200.png")
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_role("button", name="IMG_20121210_090200.png, 2012-12-10")).to_be_focused()
+    assert page.evaluate("scrollY") == pytest.approx(before, abs=1)
+
+
+def test_a_link_to_a_photo_shows_all_that_is_known_of_it(page: Page, serve: Serve) -> None:
+    page.goto(f"{serve()}/#photo-1")
+
+    expect(page.get_by_role("dialog")).to_contain_text("Copy path")
+
+
+def test_the_first_photos_of_a_day_of_hundreds_do_not_wait_for_the_others(
+    page: Page, serve: Serve, run: Run, photos: Path
+) -> None:
+    for number in range(600):
+        make_photo(
+            photos / f"IMG_20210315_{number // 3600:02}{number // 60 % 60:02}{number % 60:02}.png",
+            (1 + number % 250, 9 + number // 250, 3),
+        )
+    run("index", photos)
+    page.route("**/api/timeline/photos?*start=*", lambda route: None)  # none but the newest ever come
+    page.goto(serve())
+    shown(page)
+    expect(page.locator("#message")).to_have_text("603 photos.")
+
+    expect(page.get_by_role("button", name="IMG_20210315_000959.png, 2021-03-15")).to_be_visible()
+    expect(page.get_by_role("button", name="Loading")).to_have_count(0)
+
+
+def test_the_focus_stays_at_a_photo_that_arrives_late(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    many_years(run, photos, each=4)
+    held: list[Route] = []
+    page.route("**/api/timeline/photos?*start=*", held.append)
+    page.goto(serve())
+    shown(page)
+    page.get_by_role("combobox", name="Search your photos").press("ArrowDown")
+    page.keyboard.press("End")
+    expect(page.locator("#results :focus")).to_have_attribute("aria-label", "Loading")
+    page.wait_for_timeout(100)
+    page.unroute("**/api/timeline/photos?*start=*")
+    for route in held:
+        route.continue_()
+
+    expect(page.get_by_role("button", name="pink.png")).to_be_focused()
+
+
+def test_photos_without_a_date_have_an_address(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    many_years(run, photos)
+    address = serve()
+    page.goto(f"{address}/#undated")
+    expect(page.get_by_role("heading", name="No date")).to_be_in_viewport()
+    page.goto(f"{address}/#2012-07-10")
+
+    expect(page.get_by_role("heading", name="July 2012")).to_be_in_viewport()
+
+
+def test_of_many_years_the_first_and_the_last_can_be_reached(page: Page, serve: Serve, run: Run, photos: Path) -> None:
+    index_days(run, photos, {f"{year}-05-05": 9 for year in range(1950, 2030)})
+    page.goto(serve())
+    shown(page)
+    years = page.get_by_role("navigation", name="Years").get_by_role("button")
+    boxes = years.evaluate_all("all => all.map((one) => one.getBoundingClientRect().top)")
+
+    assert years.first.inner_text() == "2029"
+    assert years.last.get_attribute("aria-label") == "No date"
+    assert all(after - before >= 24 for before, after in pairwise(boxes))

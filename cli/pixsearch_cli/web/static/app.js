@@ -13,7 +13,7 @@ import { Viewer } from "./viewer.js";
 
 const SCRUBBED = 60; // photos, from which on there are years to jump to
 const RESTS_MS = 250; // before the address bar says where one is
-const DAY = /^#(\d{4}-\d\d-\d\d)$/;
+const STAND = /^#(\d{4}-\d\d-\d\d|undated)$/;
 const PHOTO = /^#photo-(\d+)$/;
 
 const main = document.querySelector("main");
@@ -54,6 +54,7 @@ async function run(known) {
   fillIn(query);
   better.hidden = true;
   list.ariaBusy = "true";
+  list.classList.add("stale");
   try {
     if (asks(query)) await showResults(query, running.signal, known);
     else await showTimeline(filtersOf(query), running.signal);
@@ -70,23 +71,28 @@ async function run(known) {
 async function showResults(query, signal, known) {
   say("Searching…");
   let loadMore;
-  const show = (hits, steady, answer) => {
-    showGrid(new Hits(hits, steady, () => loadMore?.()));
-    if (answer) sayFound(hits, answer, query.get("sort"), searchForInstead);
+  let rest = [];
+  const show = (hits, steady, answer, progress) => {
+    showGrid(new Hits(merged(hits, rest), steady, () => loadMore?.()));
+    sayFound(hits, answer, { order: query.get("sort"), progress, searchFor: searchForInstead });
   };
   const looks = Boolean(words(query)) || query.has("minus");
   const mayBeMore = await find(query, { looks, known, signal, grid, show, betterIsThere: offerBetter });
   if (!mayBeMore) return;
-  loadMore = async () => {
+  const loadAll = async () => {
     loadMore = undefined;
     const all = await search(query, { k: MOST, rerank: false }, signal).catch(sayUnlessAborted);
-    if (all) showGrid(new Hits(merged(grid.source.hits, all.hits), grid.source.steady));
+    if (!all) loadMore = loadAll;
+    else {
+      rest = all.hits;
+      showGrid(new Hits(merged(grid.source.hits, rest), grid.source.steady));
+    }
   };
+  loadMore = loadAll;
   grid.draw();
 }
 
 function offerBetter(showBetter) {
-  say("First results. A better order is ready.");
   better.hidden = false;
   better.onclick = () => {
     better.hidden = true;
@@ -103,31 +109,38 @@ async function showTimeline(filters, signal) {
   counting.catch(() => {}); // it is awaited below
   const newest = await timelinePhotos(filters, undefined, NEWEST, signal);
   signal.throwIfAborted();
-  if (!whereOneWas().y && !whereOneWas().day) showGrid(timelineOf(countsOf(newest, NEWEST), newest, filters, signal));
+  const isLong = newest.length >= SCRUBBED;
+  if (!whereOneWas().y && !whereOneWas().day) {
+    showGrid(timelineOf(countsOf(newest, NEWEST), newest, filters, signal), isLong);
+  }
   performance.measure("newest photos", "asked");
   const answer = await counting;
   signal.throwIfAborted();
-  showGrid(timelineOf(answer, newest, filters, signal));
+  showGrid(timelineOf(answer, newest, filters, signal), isLong);
   sayTimeline(answer, filters);
   performance.measure("timeline", "asked");
 }
 
 /** Show the timeline of a library that has changed; what is in sight stays where it is. */
-async function refreshTimeline(filters, signal) {
+async function refreshTimeline(before, filters, signal) {
   const answer = await timeline(filters, signal);
   signal.throwIfAborted();
   const inSight = grid.layout.standAt(grid.sight()[0]);
-  showGrid(timelineOf(answer, [], filters, signal));
+  let source = timelineOf(answer, [], filters, signal);
+  // Counts and photos that disagree without a change are those of a damaged library.
+  if (!source.differsFrom(before)) source = timelineOf(answer, [], filters, signal, true);
+  showGrid(source, !scrubber.element.hidden);
   sayTimeline(answer, filters);
   if (inSight) scrollToLayout(grid.layout.yOfStand(inSight));
 }
 
-function timelineOf(answer, newest, filters, signal) {
-  return new Timeline(answer, newest, filters, signal, {
+function timelineOf(answer, newest, filters, signal, isFinal) {
+  const actions = {
     arrived: () => grid.draw(),
-    changed: () => refreshTimeline(filters, signal).catch(sayUnlessAborted),
+    changed: (before) => refreshTimeline(before, filters, signal).catch(sayUnlessAborted),
     failed: (error) => say(error.message, true),
-  });
+  };
+  return new Timeline(answer, newest, filters, signal, actions, isFinal);
 }
 
 function sayTimeline(answer, filters) {
@@ -137,9 +150,11 @@ function sayTimeline(answer, filters) {
   else say("");
 }
 
-function showGrid(source) {
+/** Show photos, with the years beside them where there are many. */
+function showGrid(source, isLong = false) {
   hint.hidden = true;
-  scrubber.setShown(source instanceof Timeline && source.count >= SCRUBBED);
+  list.classList.remove("stale");
+  scrubber.setShown(isLong);
   grid.show(source);
 }
 
@@ -165,15 +180,14 @@ function moved(top) {
 function sayWhere() {
   if (viewer.dialog.open || PHOTO.test(location.hash) || list.ariaBusy === "true") return;
   const isTimeline = grid.source instanceof Timeline && scrollY > 0;
-  const day = isTimeline // two pixels on, since browsers round where they scroll to
-    ? grid.layout.standAt(grid.sight()[0] + 2)?.day
-    : undefined;
-  history.replaceState({ ...history.state, y: scrollY }, "", location.pathname + location.search + (day ? `#${day}` : ""));
+  const stand = isTimeline && grid.layout.standAt(grid.sight()[0] + 2); // browsers round where they scroll to
+  const hash = stand ? `#${stand.day ?? "undated"}` : "";
+  history.replaceState({ ...history.state, y: scrollY }, "", location.pathname + location.search + hash);
 }
 
 /** How far down the history says that one was, and at which day the address bar does. */
 function whereOneWas() {
-  return { y: history.state?.y, day: location.hash.match(DAY)?.[1] };
+  return { y: history.state?.y, day: location.hash.match(STAND)?.[1] };
 }
 
 function scrollToWhereOneWas() {
@@ -194,7 +208,8 @@ addEventListener("resize", () => scrubber.show(grid.layout));
 
 function go(query, known) {
   const address = query.toString();
-  history.pushState(null, "", address ? `${ROOT}?${address}` : ROOT);
+  if (address !== current().toString()) history.pushState(null, "", address ? `${ROOT}?${address}` : ROOT);
+  else history.replaceState(null, "", address ? `${ROOT}?${address}` : ROOT);
   if (asks(query)) remember(query);
   scrollTo({ top: 0, behavior: "instant" });
   run(known);
@@ -257,7 +272,7 @@ function chip({ name, value, label }) {
 async function openNumber(number) {
   const item = await grid.source.load(number).catch(sayUnlessAborted);
   if (!item) return;
-  history.pushState({ opened: true }, "", `${location.pathname}${location.search}#photo-${item.id}`);
+  history.pushState({ opened: true, y: scrollY }, "", `${location.pathname}${location.search}#photo-${item.id}`);
   viewed = number;
   viewer.show(item, words(current()));
 }
@@ -269,21 +284,29 @@ async function openFromHash() {
     return;
   }
   if (viewer.shown?.id === id) return;
-  const number = grid.source.numberOfId(id);
-  viewed = number;
+  viewed = grid.source.numberOfId(id);
   try {
-    viewer.show(grid.source.item(number) ?? (await photo(id)), words(current()));
+    viewer.show(grid.source.item(viewed) ?? (await photo(id)), words(current()));
+    if (viewed < 0 && grid.source instanceof Timeline) viewed = await grid.source.find(id).catch(() => -1);
   } catch (error) {
     say(error.message, true);
   }
 }
 
 async function step(by) {
-  const number = viewed + by;
-  if (viewed < 0 || number < 0 || number >= grid.source.count) return;
+  const { source } = grid;
+  const { shown } = viewer;
+  const at = source.numberOfId(shown.id);
+  const from = at < 0 ? viewed : at;
+  const number = from + by;
+  if (from < 0 || number < 0 || number >= source.count) return;
+  const item = await source.load(number);
+  if (viewer.shown !== shown) return;
+  if (!item) {
+    viewer.fail("This photo cannot be loaded now. Try again.");
+    return;
+  }
   viewed = number;
-  const item = await grid.source.load(number).catch(sayUnlessAborted);
-  if (!item || viewed !== number || !viewer.dialog.open) return;
   history.replaceState(history.state, "", `${location.pathname}${location.search}#photo-${item.id}`);
   viewer.show(item, words(current()));
 }
@@ -293,7 +316,7 @@ function closed() {
     if (history.state?.opened) history.back();
     else history.replaceState(null, "", location.pathname + location.search);
   }
-  if (!isLeaving) grid.focus(viewed);
+  if (!isLeaving && viewed >= 0) grid.focus(viewed);
   isLeaving = false;
 }
 
@@ -368,8 +391,9 @@ addEventListener("keydown", (event) => {
 });
 
 addEventListener("popstate", () => {
-  if (current().toString() === shownQuery) openFromHash();
-  else run();
+  if (current().toString() !== shownQuery) run();
+  else if (!history.state && STAND.test(location.hash)) scrollToWhereOneWas(); // somebody has edited the address
+  else openFromHash();
 });
 
 run();

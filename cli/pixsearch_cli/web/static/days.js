@@ -120,7 +120,10 @@ export class Days {
     return line ? line.y + below : 0;
   }
 
-  /** Where the line of a day begins, or of the newest that is older; the name of its month where that stands above it. */
+  /**
+   * Where the line of a day begins, or of the newest that is older, or of the photos without a date; with the name of its
+   * month where that stands above it.
+   */
   yOfDay(day) {
     const line = this.lines.find(({ blocks }) => blocks.some(({ group }) => !group.day || group.day <= day));
     if (!line) return 0;

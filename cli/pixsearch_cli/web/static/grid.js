@@ -6,6 +6,16 @@ import { GAP } from "./rows.js";
 
 const AROUND = 0.5; // of the window's height, above and below it
 
+// What each tile is a copy of, which takes less than making it.
+const TILE = document.createElement("li");
+const BUTTON = document.createElement("button");
+BUTTON.type = "button";
+TILE.append(BUTTON);
+const IMAGE = document.createElement("img");
+IMAGE.alt = "";
+IMAGE.draggable = false;
+IMAGE.decoding = "async";
+
 export class Grid {
   /**
    * `list` is the element of the photos, `headings` the one of what stands between them. `open` is called with the number
@@ -17,7 +27,6 @@ export class Grid {
    */
   constructor(list, headings, { open, laidOut, moved }) {
     this.list = list;
-    this.open = open;
     this.current = 0;
     this.source = undefined;
     this.layout = undefined;
@@ -31,6 +40,11 @@ export class Grid {
     addEventListener("resize", () => this.#drawSoon());
     new ResizeObserver(() => this.layOut()).observe(list);
     list.addEventListener("keydown", (event) => this.#walk(event));
+    list.addEventListener("click", (event) => {
+      const tile = event.target.closest("li");
+      if (tile?.item?.path) open(Number(tile.dataset.number));
+    });
+    list.addEventListener("error", (event) => sayWhyNone(event.target), true); // it does not bubble
     list.addEventListener("focusin", (event) => {
       const tile = event.target.closest("li");
       if (tile) this.#setCurrent(Number(tile.dataset.number));
@@ -119,7 +133,7 @@ export class Grid {
       seen.add(key);
       let tile = this.tiles.get(key);
       if (!tile) {
-        tile = item?.path ? this.#makeTile(item) : emptyTile(item ? "Damaged record" : "Loading");
+        tile = TILE.cloneNode(true);
         this.tiles.set(key, tile);
       }
       this.#put(tile, number, item);
@@ -127,6 +141,7 @@ export class Grid {
     }
     for (const [key, tile] of this.tiles) {
       if (!seen.has(key)) {
+        stopLoading(tile);
         tile.remove();
         this.tiles.delete(key);
       }
@@ -169,6 +184,7 @@ export class Grid {
 
   #put(tile, number, item) {
     if (tile.drawnIn === this.layout && tile.drawnAt === number && tile.item === item) return;
+    if (!tile.drawnIn || tile.item?.id !== item?.id || tile.item?.path !== item?.path) fill(tile.firstChild, item);
     Object.assign(tile, { drawnIn: this.layout, drawnAt: number, item });
     const place = this.layout.place(number);
     tile.dataset.number = number;
@@ -180,41 +196,17 @@ export class Grid {
     tile.firstChild.tabIndex = number === this.current ? 0 : -1;
     if (!item?.path) return;
     tile.firstChild.setAttribute("aria-label", spoken(item));
-    const badge = tile.querySelector(".badge");
     const others = item.copies.length + (item.similar?.length ?? 0);
-    badge.hidden = !others;
-    badge.textContent = `+${others}`;
-    badge.title = likewise(others);
-    const bar = tile.querySelector(".bar");
-    bar.hidden = item.score == null;
-    bar.style.width = `${100 * item.score}%`;
-    bar.classList.toggle("strong", item.certainty === "strong");
-  }
-
-  #makeTile(item) {
-    const tile = document.createElement("li");
-    const button = document.createElement("button");
-    button.type = "button";
-    button.title = item.path;
-    button.addEventListener("click", () => this.open(Number(tile.dataset.number)));
-    const image = document.createElement("img");
-    image.alt = "";
-    image.draggable = false;
-    image.decoding = "async";
-    image.addEventListener("error", async () => {
-      const why = document.createElement("span");
-      why.className = "why-none";
-      why.textContent = await reason(image.src);
-      image.replaceWith(why);
-    });
-    image.src = thumbnailAddress(item.id);
-    const badge = document.createElement("span");
-    badge.className = "badge";
-    const bar = document.createElement("span");
-    bar.className = "bar";
-    button.append(image, badge, bar);
-    tile.append(button);
-    return tile;
+    const badge = part(tile, "badge", others > 0);
+    if (badge) {
+      badge.textContent = `+${others}`;
+      badge.title = likewise(item);
+    }
+    const bar = part(tile, "bar", item.score != null);
+    if (bar) {
+      bar.style.width = `${100 * item.score}%`;
+      bar.classList.toggle("strong", item.certainty === "strong");
+    }
   }
 
   #walk(event) {
@@ -254,14 +246,46 @@ function putBehind(previous, element, parent) {
   return element;
 }
 
-/** Stands for a photo that is still to come, or that nothing is known of. */
-function emptyTile(name) {
-  const tile = document.createElement("li");
-  const button = document.createElement("button");
-  button.type = "button";
-  button.setAttribute("aria-label", name);
-  tile.append(button);
-  return tile;
+/** Let a thumbnail that has not come yet, and that nobody sees any more, keep none waiting that is in sight. */
+function stopLoading(tile) {
+  const image = tile.querySelector("img");
+  if (image && !image.complete) image.removeAttribute("src"); // Chromium never frees one that is complete and loses it
+}
+
+/** Put a photo into the button of a tile; or say that it is still to come, or that nothing is known of it. */
+function fill(button, item) {
+  if (!item?.path) {
+    button.replaceChildren();
+    button.title = "";
+    button.setAttribute("aria-label", item ? "Damaged record" : "Loading");
+    return;
+  }
+  const image = IMAGE.cloneNode();
+  image.src = thumbnailAddress(item.id);
+  button.title = item.path;
+  button.replaceChildren(image);
+}
+
+/** The part of a tile that has a class: made where it is wanted and not there, removed where it is not wanted. */
+function part(tile, className, isWanted) {
+  let found = tile.querySelector(`.${className}`);
+  if (!isWanted) {
+    found?.remove();
+    return undefined;
+  }
+  if (!found) {
+    found = document.createElement("span");
+    found.className = className;
+    tile.firstChild.append(found);
+  }
+  return found;
+}
+
+async function sayWhyNone(image) {
+  const why = document.createElement("span");
+  why.className = "why-none";
+  why.textContent = await reason(image.src);
+  image.replaceWith(why);
 }
 
 export function spoken(item) {
@@ -269,11 +293,14 @@ export function spoken(item) {
   const others = item.copies.length + (item.similar?.length ?? 0);
   const match = item.certainty ? `, ${item.certainty} match` : "";
   const taken = item.certainty || !item.taken_at ? "" : `, ${item.taken_at.slice(0, 10)}`;
-  return `${name}${match}${taken}${others ? `, ${likewise(others)}` : ""}`;
+  return `${name}${match}${taken}${others ? `, ${likewise(item)}` : ""}`;
 }
 
-function likewise(count) {
-  return `${count} near-duplicate${count === 1 ? "" : "s"}`;
+/** Of a photo that stands for others what those are. */
+function likewise({ copies, similar = [] }) {
+  const count = copies.length + similar.length;
+  const [one, many] = similar.length ? ["near-duplicate", "near-duplicates"] : ["copy", "copies"];
+  return `${count} ${count === 1 ? one : many}`;
 }
 
 export function percent(probability) {

@@ -4,12 +4,14 @@ const line = document.getElementById("message");
 const NUMBERS = new Intl.NumberFormat("en");
 const OR = new Intl.ListFormat("en", { type: "disjunction" });
 const AND = new Intl.ListFormat("en");
-const ORDERS = { newest: "Newest matches first.", oldest: "Oldest matches first." };
+const ORDERS = { newest: "The 64 best matches, newest first.", oldest: "The 64 best matches, oldest first." };
 
 /** Say something in place of what was said; `strongly` where it matters more than the photos. */
 export function say(text, strongly = false) {
-  line.textContent = text;
-  line.classList.toggle("strong", strongly);
+  const sentence = document.createElement("span");
+  sentence.textContent = text;
+  sentence.classList.toggle("strong", strongly);
+  line.replaceChildren(sentence);
 }
 
 export function sayCount(count, isFiltered, damaged) {
@@ -18,30 +20,36 @@ export function sayCount(count, isFiltered, damaged) {
   else say(`${photos}${isFiltered ? (count === 1 ? " matches" : " match") : ""}.${damageOf(damaged)}`, Boolean(damaged));
 }
 
-/** Say what a search has found, and in which order. `searchFor` is called with other words where the user picks them. */
-export function sayFound(hits, answer, order, searchFor) {
+/**
+ * Say what a search has found and in which order, or its `progress`, and how its words were taken. `searchFor` is called with
+ * other words where the user picks them. That stands below, so that no photo moves when the answer is whole.
+ */
+export function sayFound(hits, answer, { order, progress, searchFor }) {
   const damage = damageOf(answer.damaged);
-  if (!hits.length) say(`No photos match.${damage}`, true);
+  if (progress) say(`${progress}${damage}`, Boolean(answer.damaged));
+  else if (!hits.length) say(`No photos match.${damage}`, true);
   else if (hits[0].likely === false) say(`No strong matches. Closest photos first.${damage}`, true);
   else say(`${ORDERS[order] ?? "Best matches first."}${damage}`, Boolean(answer.damaged));
+  const notes = document.createElement("span");
+  line.append(notes);
   for (const { text, asked, less } of answer.negations) {
     const left = AND.format(less.map(quoted));
     const way = less.length ? `${asked ? quoted(asked) : "the rest"} without ${left}` : "is searched for as written";
-    line.append(less.length ? ` Searched for ${way}.` : ` ${quoted(text)} ${way}.`);
+    notes.append(less.length ? ` Searched for ${way}.` : ` ${quoted(text)} ${way}.`);
   }
-  if (answer.language) line.append(` This looks like ${answer.language}; the model understands English.`);
+  if (answer.language) notes.append(` This looks like ${answer.language}; the model understands English.`);
   else if (answer.unknown_words.length) {
-    line.append(` The model does not know ${OR.format(answer.unknown_words.map(quoted))}.`);
+    notes.append(` The model does not know ${OR.format(answer.unknown_words.map(quoted))}.`);
     for (const word of answer.unknown_words.filter((one) => one in answer.suggestions)) {
       const button = document.createElement("button");
       button.type = "button";
       button.className = "link";
       button.textContent = answer.suggestions[word];
       button.addEventListener("click", () => searchFor(word, answer.suggestions[word]));
-      line.append(" Did you mean ", button, "?");
+      notes.append(" Did you mean ", button, "?");
     }
   }
-  if (answer.near) line.append(` Near ${answer.near}.`);
+  if (answer.near) notes.append(` Near ${answer.near}.`);
 }
 
 function damageOf(damaged) {

@@ -51,9 +51,9 @@ export class Hits {
 }
 
 /**
- * Search, and show what comes by `show(hits, steady, answer)`, with no answer where a better one is to come. `betterIsThere`
- * is called with what shows the better order, where that would move what is in sight. `known` is a first answer that is
- * there already.
+ * Search, and show what comes by `show(hits, steady, answer, progress)`, with words for the progress where the order is not
+ * the best. `betterIsThere` is called with what shows the better order, where that would move what is in sight. `known` is
+ * a first answer that is there already.
  */
 export async function find(query, { looks, known, signal, grid, show, betterIsThere }) {
   performance.mark("asked");
@@ -71,7 +71,7 @@ export async function find(query, { looks, known, signal, grid, show, betterIsTh
     signal.throwIfAborted();
     isShown = careful && !(await isThereWithin(careful, 0));
     if (isShown) {
-      show(first.hits, 0);
+      show(first.hits, 0, first, "Searching…");
       performance.measure("first answer", "asked");
     }
   }
@@ -81,7 +81,7 @@ export async function find(query, { looks, known, signal, grid, show, betterIsTh
   const seen = isShown ? grid.source.hits.slice(0, grid.countToEndOfSight()) : [];
   if (seen.every((hit, number) => hits[number] && keyOf(hit) === keyOf(hits[number]))) show(hits, seen.length, answer);
   else {
-    show(merged(seen, hits), seen.length);
+    show(merged(seen, hits), seen.length, answer, "First results. A better order is ready.");
     betterIsThere(() => show(hits, 0, answer));
   }
   performance.measure("full answer", "asked");

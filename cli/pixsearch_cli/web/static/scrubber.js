@@ -28,28 +28,24 @@ export class Scrubber {
   show(layout) {
     this.layout = layout;
     if (this.element.hidden) return;
-    const room = this.element.clientHeight - APART;
-    let last = -APART;
-    const entries = [];
-    const seen = new Set();
+    this.room = this.element.clientHeight - APART;
+    const years = [];
     for (const { key, y } of layout.months) {
-      const year = key === "undated" ? "No date" : key.slice(0, 4);
-      if (seen.has(year)) continue;
-      seen.add(year);
-      const top = (y / layout.height) * room;
+      const name = key === "undated" ? "No date" : key.slice(0, 4);
+      if (years.at(-1)?.name !== name) years.push({ name, y });
+    }
+    const shown = spaced(years, layout.height, this.room);
+    this.years.replaceChildren(...shown.map(({ name, y, top }) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = year === "No date" ? "None" : year;
-      button.setAttribute("aria-label", year);
+      button.textContent = name === "No date" ? "None" : name;
+      button.setAttribute("aria-label", name);
       button.addEventListener("click", () => this.jump(y));
       const entry = document.createElement("li");
       entry.style.top = `${top}px`;
-      entry.hidden = top - last < APART;
-      if (!entry.hidden) last = top;
       entry.append(button);
-      entries.push(entry);
-    }
-    this.years.replaceChildren(...entries);
+      return entry;
+    }));
   }
 
   /** Mark the month at a height of the layout. */
@@ -57,7 +53,7 @@ export class Scrubber {
     if (this.element.hidden) return;
     this.mark.textContent = this.layout.monthAt(y)?.text ?? "";
     const share = Math.min(1, Math.max(0, y / this.layout.height));
-    this.mark.style.transform = `translateY(${share * (this.element.clientHeight - APART)}px)`;
+    this.mark.style.transform = `translateY(${share * this.room}px)`;
   }
 
   #jumpTo(clientY) {
@@ -65,4 +61,17 @@ export class Scrubber {
     const share = Math.min(1, Math.max(0, (clientY - top) / (height - APART)));
     this.jump(share * this.layout.height);
   }
+}
+
+/** Years with where each stands in the room: near its share of the height, and apart; where they are too many, some of them. */
+function spaced(years, height, room) {
+  const step = Math.ceil((years.length * APART) / (room + APART));
+  const shown = years.filter((_, at) => at % step === 0 || at === years.length - 1).map((year) => ({ ...year }));
+  shown.forEach((year, at) => {
+    year.top = Math.max((year.y / height) * room, at ? shown[at - 1].top + APART : 0);
+  });
+  for (let at = shown.length - 1; at >= 0; at -= 1) {
+    shown[at].top = Math.min(shown[at].top, at === shown.length - 1 ? room : shown[at + 1].top - APART);
+  }
+  return shown;
 }

@@ -20,6 +20,8 @@ export class Suggestions {
     this.go = go;
     this.chosen = -1;
     this.values = undefined;
+    this.typed = 0; // how often: what is found for text of before is not shown
+    box.addEventListener("focus", () => (this.values = undefined)); // the library may be another by now
     box.addEventListener("input", () => this.#suggest());
     box.addEventListener("click", () => this.#suggest());
     box.addEventListener("keydown", (event) => this.#walk(event));
@@ -36,6 +38,7 @@ export class Suggestions {
   }
 
   close() {
+    this.typed += 1;
     this.list.hidden = true;
     this.chosen = -1;
     this.box.setAttribute("aria-expanded", "false");
@@ -44,8 +47,10 @@ export class Suggestions {
 
   async #suggest() {
     const text = this.box.value;
+    this.typed += 1;
+    const { typed } = this;
     if (text.trim()) this.values ??= await values().catch(() => undefined);
-    if (this.box.value !== text || document.activeElement !== this.box) return;
+    if (this.typed !== typed || document.activeElement !== this.box) return;
     this.#show([...recentBeginning(text), ...(text.trim() ? beginning(text, this.values ?? {}) : [])].slice(0, SHOWN));
   }
 
@@ -130,7 +135,8 @@ function beginning(text, valuesOfKinds) {
   const given = text.trim().split(/\s+/);
   for (let length = Math.min(LONGEST, given.length); length > 0; length -= 1) {
     const rest = given.slice(0, -length).join(" ");
-    const wanted = folded(given.slice(-length).join(" "));
+    const wanted = plain(given.slice(-length).join(" "));
+    if (!wanted) continue;
     const found = Object.entries(valuesOfKinds).flatMap(([kind, ofKind]) =>
       ofKind.filter((one) => beginsAWord(shownOf(kind, one.value), wanted)).slice(0, OF_A_KIND).map((one) => ({ kind, ...one })),
     );
@@ -145,7 +151,7 @@ function queryOf(kind, value, rest) {
   let query = withPart(new URLSearchParams(location.search), "q", rest);
   if (kind === "year") {
     query = withPart(query, "after", value);
-    return withPart(query, "before", String(Number(value) + 1).padStart(4, "0"));
+    return value === "9999" ? query : withPart(query, "before", String(Number(value) + 1).padStart(4, "0"));
   }
   return withPart(query, kind, value);
 }
@@ -155,7 +161,12 @@ function shownOf(kind, value) {
 }
 
 function beginsAWord(value, wanted) {
-  return ` ${folded(value).replace(/[^\p{L}\p{N}]+/gu, " ")}`.includes(` ${wanted}`);
+  return ` ${plain(value)}`.includes(` ${wanted}`);
+}
+
+/** The words of a text, without case, accents and what stands between them. */
+function plain(text) {
+  return folded(text).replace(/[^\p{L}\p{N}]+/gu, " ").trim();
 }
 
 /** Without case and accents. */

@@ -9,42 +9,64 @@ const KEPT = 4000; // photos, those in sight among them
 
 /** What a Grid shows of a library. */
 export class Timeline {
-  /** `newest` are photos that are there already. `arrived()` is called when photos have come, `changed()` when the library is another by now. */
-  constructor(answer, newest, filters, signal, { arrived, changed, failed }) {
+  /**
+   * `newest` are photos that are there already. `arrived()` is called when photos have come, `changed()` when they are not
+   * those that were counted, unless `isFinal`: then they are taken as they are.
+   */
+  constructor(answer, newest, filters, signal, { arrived, changed, failed }, isFinal = false) {
     this.filters = filters;
     this.signal = signal;
     this.actions = { arrived, changed, failed };
-    this.parts = []; // { first, end, id, items }
+    this.isFinal = isFinal;
+    this.parts = []; // { first, end, id, day, folder, items }; of the items there may be the first ones alone
     this.groups = []; // { day, folder, count }
     this.count = 0;
     for (const { day, folder, id, count } of [...answer.days, ...answer.undated]) {
-      this.parts.push({ first: this.count, end: this.count + count, id, items: undefined });
+      this.parts.push({ first: this.count, end: this.count + count, id, day, folder, items: [] });
       const last = this.groups.at(-1);
       if (last && last.day === day && last.folder === folder) last.count += count;
       else this.groups.push({ day, folder, count });
       this.count += count;
     }
-    const known = this.parts.filter(({ first, end, id }) => end <= newest.length && newest[first].id === id);
-    this.#take(known, newest);
+    for (const part of this.parts) {
+      if (newest[part.first]?.id === part.id) part.items = newest.slice(part.first, part.end);
+    }
+  }
+
+  /** Whether another library has been counted. */
+  differsFrom({ parts }) {
+    return parts.length !== this.parts.length || parts.some(({ id, end }, at) => id !== this.parts[at].id || end !== this.parts[at].end);
   }
 
   item(number) {
     const part = this.parts[this.#partOf(number)];
-    return part?.items?.[number - part.first];
+    return part?.items[number - part.first];
   }
 
   key(number) {
-    return this.item(number)?.id ?? `at ${number}`;
+    return number;
   }
 
   numberOf(key) {
-    return this.numberOfId(key);
+    return key < this.count ? key : -1;
   }
 
   numberOfId(wanted) {
-    for (const part of this.parts) {
-      const at = part.items?.findIndex(({ id }) => id === wanted) ?? -1;
-      if (at >= 0) return part.first + at;
+    for (const { first, items } of this.parts) {
+      const at = items.findIndex(({ id }) => id === wanted);
+      if (at >= 0) return first + at;
+    }
+    return -1;
+  }
+
+  /** The number of a photo that need not be there yet; -1 for one that the timeline does not have. */
+  async find(id) {
+    const [photo] = await timelinePhotos(this.filters, id, 1, this.signal);
+    for (const [at, part] of this.parts.entries()) {
+      if (part.day === (photo.day ?? undefined) && part.folder === (photo.folder ?? undefined)) {
+        if (isMissing(part)) await this.#fetch(at);
+        if (part.items.some((item) => item.id === id)) return this.numberOfId(id);
+      }
     }
     return -1;
   }
@@ -59,62 +81,71 @@ export class Timeline {
     if (this.isBusy) return;
     this.isBusy = true;
     let missing = this.#missing(first, end);
-    while (missing.length && (await this.#fetch(missing))) missing = this.#missing(...this.inSight);
+    while (missing !== undefined && (await this.#fetch(missing))) missing = this.#missing(...this.inSight);
     this.isBusy = false;
   }
 
   /** One photo, which may have to be fetched. */
   async load(number) {
-    if (!this.item(number)) await this.#fetch([this.#partOf(number)]);
+    if (!this.item(number)) await this.#fetch(this.#partOf(number));
     return this.item(number);
   }
 
+  /** The first part with photos between two numbers that are not there. */
   #missing(first, end) {
-    const found = [];
     for (let at = this.#partOf(first); at < this.parts.length && this.parts[at].first < end; at += 1) {
-      if (!this.parts[at].items) found.push(at);
+      const part = this.parts[at];
+      if (part.first + part.items.length < Math.min(part.end, end)) return at;
     }
-    return found;
+    return undefined;
   }
 
-  /** Fetch the first of some parts, and those behind it as there is room; whether they have come. */
-  async #fetch([number]) {
+  /** Fetch a part, and those behind it as there is room; whether they have come. */
+  async #fetch(number) {
     const parts = [this.parts[number]];
     for (let at = number + 1; at < this.parts.length; at += 1) {
       const next = this.parts[at];
-      if (next.items || next.end - parts[0].first > FETCHED) break;
+      if (!isMissing(next) || next.end - parts[0].first > FETCHED) break;
       parts.push(next);
     }
     const { first, id } = parts[0];
     try {
       const photos = await timelinePhotos(this.filters, id, parts.at(-1).end - first, this.signal);
-      if (parts.some((part) => photos[part.first - first]?.id !== part.id) || photos.length < parts.at(-1).end - first) {
-        throw Object.assign(new Error("The library has changed."), { status: 404 });
-      }
-      this.#forgetFarFrom(first);
       this.#take(parts, photos);
     } catch (error) {
-      if (error.status === 404) this.actions.changed();
+      if (error.status === 404 && this.isFinal) this.#take(parts, []);
+      else if (error.status === 404) this.actions.changed(this);
       else if (error.name !== "AbortError") this.actions.failed(error);
-      return false;
+      if (error.status !== 404 || !this.isFinal) return false;
     }
+    this.#forgetFarFrom(first);
     this.actions.arrived();
     return true;
   }
 
+  /** Give photos to their parts. Throws an error with the status 404 where they are not those that were counted. */
   #take(parts, photos) {
-    const first = parts[0]?.first;
-    for (const part of parts) part.items = photos.slice(part.first - first, part.end - first);
+    let taken = 0;
+    for (const part of parts) {
+      const { first, end, day, folder } = part;
+      const items = [];
+      while (items.length < end - first && isOf(photos[taken], day, folder)) items.push(photos[taken++]);
+      if (!this.isFinal && (items[0]?.id !== part.id || items.length < end - first)) {
+        throw Object.assign(new Error("The library has changed."), { status: 404 });
+      }
+      while (items.length < end - first) items.push({ path: null, copies: [] });
+      part.items = items;
+    }
   }
 
   #forgetFarFrom(number) {
-    const loaded = this.parts.filter(({ items }) => items);
+    const loaded = this.parts.filter(({ items }) => items.length);
     let kept = loaded.reduce((sum, { items }) => sum + items.length, 0);
     loaded.sort((one, other) => Math.abs(other.first - number) - Math.abs(one.first - number));
     for (const part of loaded) {
-      if (kept <= KEPT - FETCHED) break;
+      if (kept <= KEPT) break;
       kept -= part.items.length;
-      part.items = undefined;
+      part.items = [];
     }
   }
 
@@ -123,13 +154,24 @@ export class Timeline {
   }
 }
 
+function isMissing({ first, end, items }) {
+  return items.length < end - first;
+}
+
+function isOf(photo, day, folder) {
+  return photo && (photo.day ?? undefined) === day && (photo.folder ?? undefined) === folder;
+}
+
 /** How many photos there are of each day, of the first `most` photos alone. The last day may have more: it is left out. */
 export function countsOf(photos, most) {
   const found = { days: [], undated: [], damaged: 0 };
   let last;
   for (const { id, day, folder } of photos) {
-    if (last && last.day === day && last.folder === folder) last.count += 1;
-    else (day ? found.days : found.undated).push((last = { day, folder, id, count: 1 }));
+    if (last && last.of === `${day} ${folder}`) last.count += 1;
+    else {
+      last = { of: `${day} ${folder}`, id, count: 1, ...(day ? { day } : { folder }) };
+      (day ? found.days : found.undated).push(last);
+    }
   }
   if (photos.length === most && found.days.length + found.undated.length > 1) {
     (found.undated.length ? found.undated : found.days).pop();

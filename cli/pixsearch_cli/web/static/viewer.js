@@ -45,6 +45,15 @@ export class Viewer {
     this.#tellWhy(hit, words);
   }
 
+  /** Say what is wrong in place of the photo. */
+  fail(message) {
+    this.image.hidden = true;
+    this.canvas.hidden = true;
+    const broken = this.dialog.querySelector(".broken");
+    broken.textContent = message;
+    broken.hidden = false;
+  }
+
   close() {
     if (this.dialog.open) this.dialog.close();
   }
@@ -63,12 +72,7 @@ export class Viewer {
     const hit = this.shown;
     if (!hit) return;
     const why = await reason(this.image.src);
-    if (this.shown !== hit) return;
-    this.image.hidden = true;
-    this.canvas.hidden = true;
-    const broken = this.dialog.querySelector(".broken");
-    broken.textContent = why;
-    broken.hidden = false;
+    if (this.shown === hit) this.fail(why);
   }
 
   async #tellWhy(hit, words) {
@@ -104,7 +108,7 @@ export class Viewer {
   async #tellDetails(hit) {
     const list = this.dialog.querySelector("dl");
     if (hit.keywords) {
-      this.#tellFacts(list, hit);
+      this.#tellFacts(list, { similar: [], ...hit });
       return;
     }
     list.replaceChildren();
