@@ -215,7 +215,7 @@ def test_a_question_mark_in_the_search_box_is_a_question_mark(page: Page, serve:
 
 def test_suggestions_that_come_late_do_not_open_over_the_answer(page: Page, serve: Serve, described: None) -> None:
     held: list[Route] = []
-    page.route("**/api/values*", held.append)
+    page.route("**/api/values*", lambda route: held.append(route))
     page.goto(serve())
     box(page).press_sequentially("anna")
     page.keyboard.press("Enter")

@@ -121,11 +121,12 @@ export class Days {
   }
 
   /**
-   * Where the line of a day begins, or of the newest that is older, or of the photos without a date; with the name of its
-   * month where that stands above it.
+   * Where the line of a day begins, or of the newest that is older; of "undated" that of the photos without one. With the
+   * name of its month where that stands above it.
    */
   yOfDay(day) {
-    const line = this.lines.find(({ blocks }) => blocks.some(({ group }) => !group.day || group.day <= day));
+    const isReached = ({ group }) => !group.day || (day !== "undated" && group.day <= day);
+    const line = this.lines.find(({ blocks }) => blocks.some(isReached));
     if (!line) return 0;
     const month = this.months.findLast(({ first }) => first <= line.first);
     return month.first === line.first ? month.y : line.y;
