@@ -45,13 +45,18 @@ def served(library: Path) -> Iterator[Served]:
             process.terminate()
 
 
+def chromium_command() -> str:
+    """The path of the system's Chromium."""
+    if (found := next(filter(None, map(shutil.which, _CHROMIUM)), None)) is None:
+        sys.exit("there is no Chromium on this machine: apt-get install chromium")
+    return found
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """The system's browser, without a window."""
-    if (found := next(filter(None, map(shutil.which, _CHROMIUM)), None)) is None:
-        sys.exit("there is no Chromium on this machine: apt-get install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium_command(), args=["--no-sandbox"])
         yield browser
         browser.close()
 

@@ -334,3 +334,21 @@ def test_of_many_years_the_first_and_the_last_can_be_reached(page: Page, serve: 
     assert years.first.inner_text() == "2029"
     assert years.last.get_attribute("aria-label") == "No date"
     assert all(after - before >= 24 for before, after in pairwise(boxes))
+
+
+def test_thumbnails_that_were_scrolled_away_before_they_came_keep_none_waiting(
+    page: Page, serve: Serve, run: Run, photos: Path
+) -> None:
+    index_days(
+        run, photos, {f"{year}-{month:02}-10": 9 for year in range(2010, 2022) for month in range(1, 13)}, each=4
+    )
+    page.route("**/thumbnail*", lambda route: None)  # none comes
+    page.goto(serve())
+    first = page.locator("#results img").first
+    expect(first).to_be_attached()
+    address = first.evaluate("image => image.src")
+    with page.expect_event("requestfailed", lambda request: request.url == address) as given_up:
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+
+    assert given_up.value.failure == "net::ERR_ABORTED"
+    expect(page.locator("#results .why-none")).to_have_count(0)

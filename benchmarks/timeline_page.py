@@ -1,0 +1,355 @@
+"""What the page that opens on the photos takes, by the browser's own clock: cold, and with a large library.
+
+    python benchmarks/timeline_page.py --pictures album/images [--photos 100000 --files 10000]
+
+Cold are real files: copies of the pictures, each made another content by a comment, in a name that says a day. They are
+indexed, which draws the thumbnails; then, for each figure, library and thumbnails are dropped from the system's memory,
+the server is started, and a new browser profile opens the page.
+
+The large library is made as by said_words.py, with a thumbnail of one of the pictures for each photo. Tasks are those
+of the page's main thread while a wheel scrolls, by Chromium's tracing, on the wall and in processor time: browser and
+server share the processor, and without a GPU the browser draws by it, too. Memory is after garbage collection: the
+JavaScript heap, the nodes of documents, and the proportional share (PSS) of the tab's process, and of the server and
+its decoders. Apart from it are told the caches that the browser gives back when memory is short: decoded pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from playwright.sync_api import Browser, Page
+
+from benchmarks.latency import make_library
+from benchmarks.measuring import PIXSEARCH, memory_mb, say_where, take
+from benchmarks.page import QUERIES
+from benchmarks.said_words import made_up
+from benchmarks.serving import Served, chromium, served, wait_for_answer
+from benchmarks.unwatched_tab import unwatched_tab
+from pixsearch import Library
+from pixsearch.library.filters import NO_FILTERS
+from pixsearch.library.records import StoredPicture
+from pixsearch.settings import cache_folder
+from pixsearch_indexer.thumbnail_cache import SMALL, ThumbnailCache
+
+COLD_ROUNDS = 5
+ROUNDS = 10
+SCROLLED = 100
+WHEEL_PX, WHEEL_EVERY_MS = 700, 30
+ROWS = 5000
+SETTLES_S = 3
+SEARCHES = 20
+LONG_MS = 16
+_WIDTH, _HEIGHT = 1280, 800
+_SCRIPT = {"FunctionCall", "EvaluateScript", "RunMicrotasks", "FireAnimationFrame", "TimerFire", "EventDispatch"}
+
+PHOTOS_IN_SIGHT = """
+window.tilesInSight = () => [...document.querySelectorAll("#results li")].filter((tile) => {
+  const { top, bottom } = tile.getBoundingClientRect();
+  return bottom > document.querySelector("header").offsetHeight && top < innerHeight;
+});
+window.photosInSight = () => new Promise((resolve) => {
+  let laidOut;
+  const look = () => {
+    const images = tilesInSight().map((tile) => tile.querySelector("img"));
+    if (images.length && images.every(Boolean)) {
+      laidOut ??= performance.now();
+      if (images.every(({ naturalWidth }) => naturalWidth)) return resolve([laidOut, performance.now()]);
+    }
+    requestAnimationFrame(look);
+  };
+  look();
+});
+window.home = photosInSight();
+"""
+JUMP = """async (year) => {
+  const began = performance.now();
+  [...document.querySelectorAll("#scrubber button")].find(({ textContent }) => textContent === year).click();
+  return (await photosInSight()).map((moment) => moment - began);
+}"""
+COUNT_ROWS = """() => {
+  let lowest = -1;
+  window.rows = 0;
+  const look = () => {
+    const tops = [...document.querySelectorAll("#results li")].map((tile) => new DOMMatrix(tile.style.transform).f);
+    for (const top of new Set(tops.filter((top) => top > lowest))) rows += 1;
+    lowest = Math.max(lowest, ...tops);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+WATCH_SHIFTS = """
+let shifts = [];
+new PerformanceObserver((list) => shifts.push(...list.getEntries())).observe({ type: "layout-shift" });
+let since = Infinity; // two frames after the first answer
+window.shiftsSince = () => shifts.filter(({ startTime }) => startTime > since).map(({ value }) => value);
+
+// The careful answer comes late, so that there is a first one.
+const fetchNow = fetch;
+window.fetch = async (address, options) => {
+  const answer = await fetchNow(address, options);
+  if (/api.search/.test(address) && !/rerank=false/.test(address)) await new Promise((on) => setTimeout(on, 600));
+  return answer;
+};
+
+window.boxes = () => Object.fromEntries(tilesInSight().map((tile) => {
+  const { x, y, width, height } = tile.getBoundingClientRect();
+  return [tile.firstChild.title, [x, y, width, height].join(" ")];
+}));
+const watch = () => {
+  const isAnswered = performance.getEntriesByName("first answer").length > 0;
+  if (isAnswered && !window.before) window.before = boxes();
+  else if (!isAnswered) since = Infinity;
+  else if (since === Infinity) since = performance.now();
+  requestAnimationFrame(watch);
+};
+watch();
+"""
+
+
+def main(
+    pictures: Annotated[Path, typer.Option(help="A folder of pictures to draw from.")],
+    photos: Annotated[int, typer.Option(help="How many the large library has.")] = 100_000,
+    files: Annotated[int, typer.Option(help="How many real files the cold one has.")] = 10_000,
+    kept: Annotated[Path | None, typer.Option(help="Where both are kept for the next time.")] = None,
+) -> None:
+    say_where()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = kept or Path(scratch)
+        say_cold(pictures, files, folder / "cold")
+        say_large(pictures, photos, folder / "large")
+
+
+def say_cold(pictures: Path, files: int, folder: Path) -> None:
+    library, cache = folder / "library", use_cache(folder)
+    if not folder.exists():
+        make_files(pictures, folder / "files", files)
+        take([PIXSEARCH, "index", folder / "files", "--library", library], watch=False)
+    print(f"{count(library):,} real files, each time a server just started on a cold disk, and a new profile")
+    homes = []
+    with chromium() as browser:
+        for _ in range(COLD_ROUNDS):
+            drop_from_memory(library, cache)
+            with served(library) as server, new_page(browser) as page:
+                page.goto(server.address, wait_until="commit")
+                homes.append(page.evaluate("home"))
+    say_times("first screen", homes)
+
+
+def say_large(pictures: Path, photos: int, folder: Path) -> None:
+    library, cache, source = folder / "library", use_cache(folder), folder / "source"
+    if not folder.exists():
+        take([PIXSEARCH, "index", pictures, "--library", source], watch=False)
+        make_library(source, library, photos, made_up(random.Random(0)))
+        make_thumbnails(source, library, cache)
+    print(f"{count(library):,} photos with made-up metadata, thumbnails at hand")
+    with served(library) as server, chromium() as browser:
+        say_opening(browser, server.address)
+        say_scrolling(browser, server.address)
+        say_shifts(browser, server.address)
+    with served(library) as server:
+        say_memory(server)
+
+
+def use_cache(folder: Path) -> Path:
+    """Let pixsearch, in this process and those it starts, keep its cache in a folder of the benchmark's own."""
+    os.environ["XDG_CACHE_HOME"] = str(folder.resolve() / "cache")
+    return cache_folder()
+
+
+def make_files(pictures: Path, folder: Path, count: int) -> None:
+    """Copies of JPEGs, each with a comment of its own and a day in its name."""
+    folder.mkdir(parents=True)
+    draw = random.Random(0)
+    sources = cycle(sorted(file for file in pictures.iterdir() if file.suffix.lower() in (".jpg", ".jpeg")))
+    for number, source in enumerate(islice(sources, count)):
+        data, comment = source.read_bytes(), b"%08d" % number
+        taken = datetime(2012, 1, 1) + timedelta(minutes=draw.randrange(14 * 365 * 24 * 60))
+        segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+        (folder / f"IMG_{taken:%Y%m%d_%H%M%S}_{number:05}.jpg").write_bytes(data[:2] + segment + data[2:])
+
+
+def make_thumbnails(source: Path, large: Path, cache: Path) -> None:
+    """Give each photo of the large library a thumbnail of one of the source's, as its run has drawn them."""
+    with Library.open(source) as drawn, Library.open(large) as library:
+        thumbnails = ThumbnailCache(cache, library.name, library.count_contents)
+        jpegs = [thumbnails.get(picture.digest, SMALL) for picture in all_pictures(drawn)]
+        for picture, jpeg in zip(all_pictures(library), cycle(filter(None, jpegs)), strict=False):
+            thumbnails.put(picture.digest, SMALL, jpeg)
+
+
+def all_pictures(library: Library) -> Iterator[StoredPicture]:
+    return filter(None, map(library.picture, library.vectors().ids().tolist()))
+
+
+def count(library: Path) -> int:
+    """How many photos the page shows: made-up paths may fall together."""
+    with Library.open(library) as opened:
+        return sum(part[-1] for part in opened.timeline(NO_FILTERS))
+
+
+@contextmanager
+def new_page(browser: Browser) -> Iterator[Page]:
+    """A window of a new profile, with nothing in its cache."""
+    context = browser.new_context(viewport={"width": _WIDTH, "height": _HEIGHT})
+    context.add_init_script(PHOTOS_IN_SIGHT)
+    yield context.new_page()
+    context.close()
+
+
+def drop_from_memory(*folders: Path) -> None:
+    """Let the system forget what it has read of files, so that the next reader waits for the disk."""
+    os.sync()
+    for folder in folders:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                descriptor = os.open(file, os.O_RDONLY)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(descriptor)
+
+
+def say_opening(browser: Browser, address: str) -> None:
+    homes, jumps = [], []
+    for _ in range(ROUNDS):
+        with new_page(browser) as page:
+            page.goto(address, wait_until="commit")
+            homes.append(page.evaluate("home"))
+            page.wait_for_selector("#scrubber button")
+            years = page.locator("#scrubber li:not([hidden]) button").all_inner_texts()[1:]
+            random.Random(0).shuffle(years)
+            jumps += [page.evaluate(JUMP, year) for year in years]
+    say_times("home", homes)
+    say_times("jump to a year", jumps)
+
+
+def say_times(what: str, times: list[list[float]]) -> None:
+    for name, moments in zip(("photos laid out", "thumbnails in sight"), zip(*times, strict=True), strict=True):
+        print(
+            f"  {what}, {name}: median {statistics.median(moments):.0f} ms, "
+            f"most {max(moments):.0f} ms of {len(moments)}",
+            flush=True,
+        )
+
+
+def say_scrolling(browser: Browser, address: str) -> None:
+    with new_page(browser) as page:
+        page.goto(address)
+        page.evaluate("home")
+        page.wait_for_load_state("networkidle")
+        browser.start_tracing(page=page, categories=["toplevel", "devtools.timeline"])
+        page.mouse.move(_WIDTH / 2, _HEIGHT / 2)
+        for _ in range(SCROLLED):
+            page.mouse.wheel(0, WHEEL_PX)
+            page.wait_for_timeout(WHEEL_EVERY_MS)
+        page.wait_for_timeout(500)
+        tasks = main_thread_tasks(json.loads(browser.stop_tracing()), tab_process(browser))
+    for task in tasks:
+        task["script"] = sum(task["parts"][name] for name in _SCRIPT)
+    print(f"  scrolling {SCROLLED} times {WHEEL_PX} pixels, {WHEEL_EVERY_MS} ms apart: {len(tasks):,} tasks")
+    for name, field in (("on the wall", "wall"), ("of the processor", "processor"), ("of script alone", "script")):
+        milliseconds = [task[field] for task in tasks]
+        over = sum(one > LONG_MS for one in milliseconds)
+        print(f"    {name}: {over} over {LONG_MS} ms, the longest {max(milliseconds):.1f} ms")
+    for task in sorted(tasks, key=lambda task: -float(task["wall"]))[:3]:
+        parts = ", ".join(f"{name} {ms:.1f}" for name, ms in task["parts"].most_common(5))
+        print(f"    {task['wall']:.1f} ms, {task['processor']:.1f} of the processor: {parts}", flush=True)
+
+
+def main_thread_tasks(trace: dict[str, Any], process: int) -> list[dict[str, Any]]:
+    """The tasks of a page's main thread: their milliseconds on the wall and of the processor, and the `parts` of those
+    on the wall, by what took them.
+    """
+    events = trace["traceEvents"]
+    [thread] = {
+        event["tid"]
+        for event in events
+        if event["pid"] == process and event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    spans = [event for event in events if event["ph"] == "X" and (event["pid"], event["tid"]) == (process, thread)]
+    tasks: list[dict[str, Any]] = []
+    around: list[dict[str, Any]] = []
+    for span in sorted(spans, key=lambda span: (span["ts"], -span["dur"])):
+        while around and span["ts"] >= around[-1]["ts"] + around[-1]["dur"]:
+            around.pop()
+        milliseconds = span["dur"] / 1000
+        if not around:
+            tasks.append({"wall": milliseconds, "processor": span.get("tdur", 0) / 1000, "parts": Counter()})
+        else:
+            tasks[-1]["parts"][around[-1]["name"]] -= milliseconds
+        tasks[-1]["parts"][span["name"]] += milliseconds
+        around.append(span)
+    return tasks
+
+
+def say_memory(server: Served) -> None:
+    with unwatched_tab(_WIDTH, _HEIGHT) as tab:
+        tab.send("Page.navigate", url=server.address)
+        while not tab.evaluate("document.querySelector('#results img')?.complete"):
+            time.sleep(0.1)
+        tab.evaluate(f"({COUNT_ROWS})()")
+        for target in range(0, ROWS + 1, ROWS // 5):
+            while tab.evaluate("rows") < target:
+                tab.evaluate(f"scrollBy(0, {WHEEL_PX})")
+                time.sleep(WHEEL_EVERY_MS / 1000)
+            time.sleep(SETTLES_S)
+            tab.send("HeapProfiler.collectGarbage")
+            heap_mb, nodes = (
+                tab.send("Runtime.getHeapUsage")["usedSize"] / 1e6,
+                tab.send("Memory.getDOMCounters")["nodes"],
+            )
+            with_caches_mb = tab.memory_mb()
+            tab.free_caches()
+            time.sleep(SETTLES_S)
+            tab_mb, server_mb = tab.memory_mb(), memory_mb(server.process)
+            print(
+                f"  {tab.evaluate('rows'):5,} rows: heap {heap_mb:.1f} MB, {nodes:,} nodes, tab {tab_mb:.0f} MB and "
+                f"caches of {with_caches_mb - tab_mb:.0f} MB, server {server_mb:.0f} MB",
+                flush=True,
+            )
+
+
+def tab_process(browser: Browser) -> int:
+    """The process that draws the page: the largest of those that draw one, since the browser keeps small ones too."""
+    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    ids: list[int] = [one["id"] for one in processes if one["type"] == "renderer"]
+    return max(ids, key=memory_mb)
+
+
+def say_shifts(browser: Browser, address: str) -> None:
+    moved = better = 0
+    shifts: list[float] = []
+    with new_page(browser) as page:
+        page.add_init_script(WATCH_SHIFTS)
+        page.goto(address)
+        page.evaluate("home")
+        for query in QUERIES[:SEARCHES]:
+            page.evaluate("performance.clearMeasures(); window.before = undefined")
+            page.get_by_role("combobox", name="Search your photos").fill(query)
+            page.keyboard.press("Enter")
+            page.wait_for_function("() => window.before")
+            wait_for_answer(page)
+            page.wait_for_load_state("networkidle")
+            before, after = page.evaluate("[before, boxes()]")
+            shifts += page.evaluate("shiftsSince()")
+            moved += sum(after.get(photo) != box for photo, box in before.items())
+            better += page.locator("#better").is_visible()
+    print(
+        f"  {SEARCHES} searches, a first answer and 600 ms later the careful one: {len(shifts)} layout shifts of "
+        f"{sum(shifts):.3f} in all, {moved} of the photos in sight moved, a better order was offered {better} times"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
