@@ -306,7 +306,7 @@ class Library:
             return timeline_pictures(connection, filters, start, count, self._database.damage)
 
     def values(self) -> Mapping[ValueKind, Sequence[ValueCount]]:
-        """Return the values that photos can be filtered by, those that most photos have first."""
+        """Return the values that photos can be filtered by, the most frequent first."""
         from pixsearch.library.values import values_of_photos
 
         roots = list(self.roots())

@@ -52,7 +52,7 @@ async def photos(request: Request, site: SiteOfApp, wanted: Annotated[TimelineRe
 
 @router.get("/values", response_model=ValuesAnswer)
 async def values(request: Request, site: SiteOfApp) -> Response:
-    """The values that photos can be filtered by, those that most photos have first."""
+    """The values that photos can be filtered by, the most frequent first."""
 
     def found() -> dict[str, object]:
         of_kinds = site.engine.library().values()

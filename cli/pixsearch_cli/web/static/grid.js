@@ -246,7 +246,7 @@ function putBehind(previous, element, parent) {
   return element;
 }
 
-/** Let a thumbnail that has not come yet, and that nobody sees any more, keep none waiting that is in sight. */
+/** Stop loading the thumbnail of a tile that is out of sight, so that others need not wait for it. */
 function stopLoading(tile) {
   const image = tile.querySelector("img");
   if (image && !image.complete) image.removeAttribute("src"); // Chromium never frees one that is complete and loses it

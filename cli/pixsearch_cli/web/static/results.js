@@ -5,7 +5,7 @@ import { Rows } from "./rows.js";
 
 export const FIRST = 60;
 const RERANKED = 32;
-const SORTED = 64; // the best photos, which are those that the server orders by date
+const SORTED = 64; // the number of best photos that the server orders by date
 const PATIENCE_MS = 300; // before photos are shown in the order of their similarity
 
 /** What a Grid shows of an answer. `nearEnd()` is called when its end comes in sight. */

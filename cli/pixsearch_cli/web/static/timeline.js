@@ -10,8 +10,8 @@ const KEPT = 4000; // photos, those in sight among them
 /** What a Grid shows of a library. */
 export class Timeline {
   /**
-   * `newest` are photos that are there already. `arrived()` is called when photos have come, `changed()` when they are not
-   * those that were counted, unless `isFinal`: then they are taken as they are.
+   * `newest` are photos that are there already. `arrived()` is called when photos have come, `changed()` when they do not
+   * match the counts. With `isFinal` they are shown even so, with placeholders for the missing ones.
    */
   constructor(answer, newest, filters, signal, { arrived, changed, failed }, isFinal = false) {
     this.filters = filters;
@@ -75,7 +75,7 @@ export class Timeline {
     return new Days(this.groups, width);
   }
 
-  /** Fetch photos that are in sight, one request at a time: then those that are in sight by then. */
+  /** Fetch the photos in sight, one request at a time, until all are there. */
   async need(first, end) {
     this.inSight = [first, end];
     if (this.isBusy) return;
@@ -123,7 +123,7 @@ export class Timeline {
     return true;
   }
 
-  /** Give photos to their parts. Throws an error with the status 404 where they are not those that were counted. */
+  /** Distribute photos to their parts. Throws an error with the status 404 if they do not match the counts. */
   #take(parts, photos) {
     let taken = 0;
     for (const part of parts) {
