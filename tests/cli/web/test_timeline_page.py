@@ -343,7 +343,7 @@ def test_thumbnails_that_were_scrolled_away_before_they_came_keep_none_waiting(
         run, photos, {f"{year}-{month:02}-10": 9 for year in range(2010, 2022) for month in range(1, 13)}, each=4
     )
     page.route("**/thumbnail*", lambda route: None)  # none comes
-    page.goto(serve())
+    page.goto(serve(), wait_until="commit")  # the page is not loaded before its thumbnails are
     first = page.locator("#results img").first
     expect(first).to_be_attached()
     address = first.evaluate("image => image.src")
