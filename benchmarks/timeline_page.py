@@ -321,7 +321,7 @@ def say_memory(server: Served) -> None:
 
 
 def tab_process(browser: Browser) -> int:
-    """The process that draws the page: the largest of those that draw one, since the browser keeps small ones too."""
+    """Return the renderer process of the page: the largest one, since the browser keeps small spare ones."""
     processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
     ids: list[int] = [one["id"] for one in processes if one["type"] == "renderer"]
     return max(ids, key=memory_mb)

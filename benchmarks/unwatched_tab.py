@@ -42,7 +42,7 @@ class Tab:
         return answer["result"].get("value")
 
     def memory_mb(self) -> float:
-        """Of the process that draws the page: the largest of those that draw one, since the browser has small ones."""
+        """Return the memory of the page's renderer process: the largest, since the browser keeps small spare ones."""
         processes = self._browser("SystemInfo.getProcessInfo")["processInfo"]
         return max(memory_mb(one["id"]) for one in processes if one["type"] == "renderer")
 

@@ -76,8 +76,8 @@ class ThumbnailCache:
     def claim_room(self) -> int:
         """Let every process know how many pictures the library has, and return the number. Raises PixsearchError.
 
-        Within a day it only grows: a run says beforehand how many there will be, and is not contradicted by a server
-        that counts those that are there.
+        Within a day the number only grows: a run claims room in advance, and a server that counts the current
+        pictures does not lower the claim.
         """
         pictures, claimed = self._count_pictures(), _claimed(self._own_claim, _DAY_S)
         if pictures > claimed:

@@ -29,7 +29,7 @@ class _Count(NamedTuple):
 
 
 def root_rows(connection: Connection, damage: Damage) -> list[Row[Any]]:
-    """Return the rows of the roots by path, without those that are damaged."""
+    """Return the undamaged rows of the roots, in the order of their paths."""
     rows = connection.execute(stored(ROOTS).order_by(ROOTS.c.path)).all()
     sound = [row for row in rows if is_sound(ROOTS, row)]
     if len(sound) < len(rows):
@@ -49,9 +49,11 @@ def folder_listing(
     if path is None and len(tops) != 1:
         return _listing_of_tops(connection, tops, online, damage)
     path = tops[0] if path is None else path.rstrip(b"/") or b"/"
-    counts = _count_by_subfolder(connection, path, damage)
     top = next((one for one in tops if is_at_or_below(path, one)), None)
-    if top is None or not (counts or path in online):
+    if top is None:
+        return None
+    counts = _count_by_subfolder(connection, path, damage)
+    if not (counts or path in online):
         return None
     names = sorted(counts.keys() - {_NO_NAME}, key=_by_name)
     if after is not None:

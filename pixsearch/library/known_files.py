@@ -1,4 +1,4 @@
-"""The files that a library knows, for who compares them with those that are there."""
+"""The files that a library knows, to be compared with the files on disk."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ const MONTHS = new Intl.DateTimeFormat("en", { month: "long", year: "numeric", t
 const WEEKDAYS = new Intl.DateTimeFormat("en", { weekday: "short", timeZone: "UTC" });
 
 /** "April 2021", for 2021-04 and for a day of it. */
-export function monthName(day) {
+function monthName(day) {
   return MONTHS.format(date(day));
 }
 
