@@ -50,4 +50,8 @@ def forget(
     if as_json:
         print_json({"forgotten": photos})
     else:
-        print(f"{photos:,} photos forgotten" if known else "its texts are forgotten")
+        print(summary(photos) if known else "its texts are forgotten")
+
+
+def summary(photos: int) -> str:
+    return f"{photos:,} {'photo' if photos == 1 else 'photos'} forgotten"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
@@ -18,13 +18,14 @@ from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
 from pixsearch.storage import FilePath, is_folder, path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
-from pixsearch_cli.output import kinds, print_json, progress_bars, say, tell_damage
+from pixsearch_cli.output import kinds, print_json, progress_bars, progress_lines, say, tell_damage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pixsearch import Library
     from pixsearch.library.records import Failure, Switch
+    from pixsearch.progress import ProgressCallback
     from pixsearch_indexer import IndexReport, Survey
 
 NOT_ALL_DONE = 1
@@ -33,6 +34,11 @@ NOT_ALL_DONE = 1
 class On(StrEnum):
     here = "here"
     ray = "ray"
+
+
+class ProgressFormat(StrEnum):
+    text = "text"
+    json = "json"
 
 
 def index(
@@ -95,6 +101,12 @@ def index(
         bool, typer.Option("--switch-model", help="Encode all again where another model indexed the library.")
     ] = False,
     as_json: JsonOption = False,
+    progress: Annotated[
+        ProgressFormat,
+        typer.Option(
+            "--progress", help="How progress is shown on stderr: json writes objects, one a line, for programs."
+        ),
+    ] = ProgressFormat.text,
 ) -> None:
     """Bring folders of photos into the library.
 
@@ -123,7 +135,8 @@ def index(
         return
     options = {"switch_model": switch_model, "max_megapixels": max_megapixels, "vectors": vectors, **rules}
     with _loading(on, address) as loading:
-        report, failures = _index(named, library_place(library), model, options | loading)
+        show_progress = progress_lines if progress == ProgressFormat.json else progress_bars
+        report, failures = _index(named, library_place(library), model, options | loading, show_progress)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
     tell_offline(report.offline)
@@ -162,6 +175,7 @@ def _index(
     place: Place,
     model: str | None,
     options: Mapping[str, Any],
+    show_progress: Callable[[], AbstractContextManager[ProgressCallback]],
 ) -> tuple[IndexReport, list[Failure]]:
     checkpoint = checkpoint_to_index(place, model)
     # Only now: a name that is no model's need not wait for the rest.
@@ -169,7 +183,7 @@ def _index(
 
     encoder = CheckpointEncoder(checkpoint)
     with _opened_or_made(place, folders, options["exclude"]) as library:
-        with progress_bars() as show:
+        with show_progress() as show:
             report = index_folders(library, encoder, folders, show, **options)
         tell_damage(library.damage())
         return report, _of_this_run(folders, library)

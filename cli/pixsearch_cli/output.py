@@ -9,6 +9,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from dataclasses import asdict
 from threading import Event, Thread
 from typing import Any
 
@@ -21,6 +22,7 @@ from pixsearch_cli.json_records import json_text
 
 _NAMED_PROBLEMS = 5
 _FIRST_LINE_S, _LINE_EVERY_S = 5.0, 60.0
+_JSON_LINE_EVERY_S = 0.25
 
 
 def say(message: str) -> None:
@@ -53,7 +55,7 @@ class LoggedLines(logging.Handler):
 
 def _on_stderr(text: str) -> None:
     if sys.stderr is not None:  # where whoever started us closed it, print would take stdout
-        print(text, file=sys.stderr)
+        print(text, file=sys.stderr, flush=True)
 
 
 def tell_damage(damage: Sized) -> None:
@@ -124,6 +126,23 @@ def progress_bars() -> Iterator[ProgressCallback]:
             bars.update(tasks[progress.task], completed=progress.done, total=progress.total, note=note)
 
         yield show
+
+
+@contextmanager
+def progress_lines() -> Iterator[ProgressCallback]:
+    """Write the latest step to stderr as a line of JSON, at most every quarter of a second."""
+    paces = defaultdict[str, Pace](Pace)
+    task, written = "", 0.0
+
+    def show(progress: Progress) -> None:
+        nonlocal task, written
+        note = _note(progress, paces[progress.task])
+        now = time.monotonic()
+        if progress.task != task or progress.done == progress.total or now - written >= _JSON_LINE_EVERY_S:
+            task, written = progress.task, now
+            _on_stderr(json_text({**asdict(progress), "note": note}))
+
+    yield show
 
 
 @contextmanager

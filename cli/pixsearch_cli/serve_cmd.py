@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from pixsearch.errors import UsageError
+from pixsearch.errors import LibraryNotFound, UsageError
 from pixsearch.settings import cache_folder, library_place
 from pixsearch_cli.index_cmd import tell_switch
 from pixsearch_cli.options import LibraryOption, ModelOption
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pixsearch import Library
     from pixsearch.search.runtime import Runtime
+    from pixsearch.settings import Place
     from pixsearch_cli.web.access import Access
 
 _LEAST_TOKEN = 16
@@ -64,6 +65,14 @@ def serve(
             help="Whose X-Forwarded headers to believe beside this machine's own; may be given again.",
         ),
     ] = None,
+    allow_index: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-index",
+            metavar="DIR",
+            help="Let the page add folders at or below this one, and rescan and forget them; may be given again.",
+        ),
+    ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     log_requests: Annotated[
         bool, typer.Option("--log-requests", help="Say on stderr what is asked, queries included.")
@@ -75,8 +84,8 @@ def serve(
 
     For example: pixsearch serve --open
 
-    The page and the API answer this machine alone unless --host says otherwise. Nothing is written to photos or
-    library, and nothing is sent anywhere.
+    The page and the API answer this machine alone unless --host says otherwise. Nothing is written to photos, nor to
+    the library unless --allow-index lets the page change it, and nothing is sent anywhere.
     """
     if token is not None and no_token:
         raise UsageError("--no-token and a token contradict each other", "Take one of them")
@@ -90,7 +99,9 @@ def serve(
     from pixsearch.model.runtime import PixelBertRuntime
     from pixsearch_cli.web.access import access_at
     from pixsearch_cli.web.addresses import names_of
+    from pixsearch_cli.web.allowed_folders import allowed_folders
     from pixsearch_cli.web.app import make_app
+    from pixsearch_cli.web.library_runs import LibraryRuns
     from pixsearch_cli.web.looking import Looking
     from pixsearch_cli.web.proxies import proxies_at
     from pixsearch_cli.web.server import listen, run, server_of
@@ -102,10 +113,18 @@ def serve(
 
     proxies = proxies_at(trust_proxy or ())
     place = library_place(library)
+    allowed = allowed_folders(allow_index or ())
+    if allowed.paths:
+        _make_if_missing(place)
     engine = WarmEngine(place, load)
     with listen(host, port) as listening:
         access = access_at(
-            host, token, root_path=root_path, allowed_hosts=allow_host or (), asks_for_token=not no_token
+            host,
+            token,
+            root_path=root_path,
+            allowed_hosts=allow_host or (),
+            asks_for_token=not no_token,
+            may_index=bool(allowed.paths),
         )
         sys.setswitchinterval(_TURN_S)
         engine.warm_up()
@@ -119,9 +138,20 @@ def serve(
         thumbnails = ThumbnailCache(folder, engine.library().name, lambda: engine.library().count_contents())
         thumbnails.claim_room()
         with decoding_processes(limits, preload=["pixsearch_indexer.thumbnails"]) as pool:
-            app = make_app(engine, Looking(pool, limits, folder, thumbnails), access)
+            runs = LibraryRuns(allowed, place, model, lambda: engine.library().failures()) if allowed.paths else None
+            app = make_app(engine, Looking(pool, limits, folder, thumbnails), access, runs)
             run(server_of(app, proxies, log_requests=log_requests), listening)
     engine.close()
+
+
+def _make_if_missing(library: Place) -> None:
+    """Make an empty library for the page to fill, where there is none. Raises LibraryError."""
+    from pixsearch import Library
+
+    try:
+        Library.open(library, say).close()
+    except LibraryNotFound:
+        Library.create(library, say).close()
 
 
 def _announce(library: str, names: Sequence[str], port: int, access: Access, knows_token: bool) -> str:

@@ -346,3 +346,12 @@ def test_a_library_that_wants_pictures_read_is_indexed_all_the_same_without_the_
 
 def without_rapidocr(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pixsearch.extras.find_spec", lambda name: None if name == "rapidocr" else find_spec(name))
+
+
+def test_progress_as_json_is_an_object_a_line_for_programs(model: ColourRuntime, photos: Path, run: Run) -> None:
+    outcome = run("index", photos, "--json", "--progress", "json")
+
+    lines = [json.loads(line) for line in outcome.stderr.splitlines() if line.startswith("{")]
+    assert {line["task"] for line in lines} == {"scanning", "indexing"}
+    assert (lines[-1]["task"], lines[-1]["done"], lines[-1]["total"]) == ("indexing", 4, 4)
+    assert json.loads(outcome.stdout)["encoded"] == 3

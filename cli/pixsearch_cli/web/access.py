@@ -55,9 +55,11 @@ def access_at(
     root_path: str | None = None,
     allowed_hosts: Iterable[str] = (),
     asks_for_token: bool = True,
+    may_index: bool = False,
 ) -> Access:
-    """Who may ask a server that listens there. One that others than this machine's users reach has a token.
+    """Who may ask a server that listens there.
 
+    One that others than this machine's users reach has a token, and one that changes the library.
     Raises UsageError for what is no path or no name, OSError for a host that there is not.
     """
     proxied_names = frozenset(map(_host_name, allowed_hosts))
@@ -71,13 +73,18 @@ def access_at(
         names |= {own, f"{own.partition('.')[0]}.local", socket.getfqdn().lower()}
     is_proxied = bool(proxied_names) or root_path is not None
     if not asks_for_token:
+        if may_index:
+            raise UsageError(
+                "--allow-index needs a token: without one, every program on this machine could change the library",
+                "Leave --no-token out",
+            )
         if not is_local and not is_proxied:
             raise UsageError(
                 f"--no-token with --host {host} shows the photos to the whole network",
                 "Leave it out, or name the proxy that asks who it is with --allow-host",
             )
         token = None
-    elif not is_local or is_proxied:
+    elif not is_local or is_proxied or may_index:
         token = token or secrets.token_urlsafe(24)
     return Access(frozenset(names), not is_local, token, proxied_names, root)
 

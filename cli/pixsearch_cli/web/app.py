@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from pixsearch import __version__
-from pixsearch_cli.web import duplicates_page, folders_page, pages, photos_api, search_api, static_files, timeline_api
+from pixsearch_cli.web import (
+    duplicates_page,
+    folders_page,
+    index_api,
+    pages,
+    photos_api,
+    search_api,
+    static_files,
+    timeline_api,
+)
 from pixsearch_cli.web.access import Access
 from pixsearch_cli.web.guard import AccessGuard
+from pixsearch_cli.web.library_runs import LibraryRuns
 from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.problems import answer_errors_with_problems
 from pixsearch_cli.web.site import Site
@@ -19,9 +32,20 @@ SEARCHES_AT_ONCE, SEARCHES_WAITING = 2, 62
 PICTURES_AT_ONCE, PICTURES_WAITING = 8, 248
 
 
-def make_app(engine: WarmEngine, looking: Looking, access: Access) -> ASGIApp:
-    """The pages and the API of a library. Nothing in it writes to photos or library."""
+def make_app(engine: WarmEngine, looking: Looking, access: Access, runs: LibraryRuns | None = None) -> ASGIApp:
+    """The pages and the API of a library.
+
+    Nothing in it writes to photos, nor to the library unless there are `runs`.
+    """
+
+    @asynccontextmanager
+    async def stop_run_at_end(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        if runs is not None:
+            await runs.stop()
+
     app = FastAPI(
+        lifespan=stop_run_at_end,
         title="pixsearch",
         version=__version__,
         description="Find photos by words, and by other photos.",
@@ -31,8 +55,10 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access) -> ASGIApp:
         redirect_slashes=False,  # each page has one address
     )
     searches, pictures = Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING), Turns(PICTURES_AT_ONCE, PICTURES_WAITING)
-    app.state.site = Site(engine, looking, searches, pictures)
+    app.state.site = Site(engine, looking, searches, pictures, runs)
     answer_errors_with_problems(app)
     for part in (search_api, timeline_api, photos_api, pages, folders_page, duplicates_page, static_files):
         app.include_router(part.router)
+    if runs is not None:
+        app.include_router(index_api.router)
     return AccessGuard(app, access)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from pixsearch.library.records import FolderListing
+from pixsearch_cli.web.raw_parameters import bytes_parameter
 from pixsearch_cli.web.rendering import page, shown
 from pixsearch_cli.web.site import SiteOfApp
 
@@ -29,7 +30,7 @@ class _Link:
 @router.get("/folders")
 async def folders(request: Request, site: SiteOfApp) -> Response:
     """The subfolders of the folder `in`; the roots without it."""
-    path, after = _bytes_of(request, b"in"), _bytes_of(request, b"after")
+    path, after = bytes_parameter(request, b"in"), bytes_parameter(request, b"after")
 
     def found() -> tuple[FolderListing | None, int]:
         opened = site.engine.library()
@@ -55,12 +56,3 @@ async def folders(request: Request, site: SiteOfApp) -> Response:
 def _link(path: bytes, *, is_root: bool) -> _Link:
     name = path if is_root else path.rpartition(b"/")[2]
     return _Link(shown(name), quote(path))
-
-
-def _bytes_of(request: Request, name: bytes) -> bytes | None:
-    """A part of the address as it came: a folder's name need not be text."""
-    for pair in request.scope["query_string"].split(b"&"):
-        key, _, value = pair.partition(b"=")
-        if unquote_to_bytes(key) == name and value:
-            return unquote_to_bytes(value.replace(b"+", b" "))
-    return None

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from pixsearch.library.records import Failure, LibraryStatus
+from pixsearch.library.records import Failure, LibraryStatus, RootStatus
 from pixsearch.storage import FilePath, path_bytes
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import json_text
 from pixsearch_cli.query_filters import FILTERS
 from pixsearch_cli.status_cmd import last_run, rules, size
 from pixsearch_cli.web.asking import MOST_HITS
+from pixsearch_cli.web.library_runs import LibraryRuns, kind
 from pixsearch_cli.web.rendering import page, shown
 from pixsearch_cli.web.site import SiteOfApp
 from pixsearch_cli.web.static_files import MODULES
 
-_FAILURES_SHOWN = 200
+_SHOWN_OF_A_KIND = 100
 _NEWEST = 200
 """Photos that are asked for before it is known how many there are."""
 _GROUND = "#ffffff"
@@ -55,14 +58,41 @@ async def library(request: Request, site: SiteOfApp) -> Response:
         request,
         "library.html",
         status=status,
-        folders=[(_shown(root.path), root.photos, root.online, rules(root)) for root in status.roots],
-        failures=[(_shown(one.path), one.reason) for one in failures[:_FAILURES_SHOWN]],
+        folders=[_folder(root, site.runs) for root in status.roots],
+        failures=_by_kind(failures),
+        shown_of_a_kind=_SHOWN_OF_A_KIND,
         switch=None if status.switch is None else unfinished(status.switch),
         last_run=last_run(status.last_run),
         library=shown(os.fsencode(status.library)),
         text_files=[_shown(path) for path in status.text_files],
         size=size,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A root for people."""
+
+    path: str
+    photos: int
+    online: bool
+    rules: str
+    address: str | None
+    """Its path as JSON, which may hold what HTML cannot; None where it may not be changed from here."""
+
+
+def _folder(root: RootStatus, runs: LibraryRuns | None) -> _Folder:
+    may_change = runs is not None and runs.allowed.covers(path_bytes(root.path))
+    address = json_text(root.path) if may_change else None
+    return _Folder(_shown(root.path), root.photos, root.online, rules(root), address)
+
+
+def _by_kind(failures: Sequence[Failure]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the kinds of reasons, the most frequent first, each with its files and their reasons."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for failure in failures:
+        kinds.setdefault(kind(failure.reason), []).append((_shown(failure.path), failure.reason))
+    return sorted(kinds.items(), key=lambda one: -len(one[1]))
 
 
 @router.get("/manifest.webmanifest")

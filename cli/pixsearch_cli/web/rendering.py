@@ -20,7 +20,8 @@ _TEMPLATES = Environment(
 def page(request: Request, template: str, code: int = 200, **values: object) -> Response:
     """A template as an answer. Every address in it begins with the path that the server stands under."""
     root = request.scope.get("app_root_path", request.scope["root_path"])  # Starlette's, where it went into a mount
-    text = _TEMPLATES.get_template(template).render(values, root=root)
+    may_index = "app" in request.scope and request.app.state.site.runs is not None
+    text = _TEMPLATES.get_template(template).render(values, root=root, may_index=may_index)
     return HTMLResponse(text.encode(errors="replace"), code, {"Content-Security-Policy": _POLICY})
 
 

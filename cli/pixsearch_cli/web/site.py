@@ -7,6 +7,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from pixsearch_cli.web.library_runs import LibraryRuns
 from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.turns import Turns
 from pixsearch_cli.web.warm_engine import WarmEngine
@@ -20,6 +21,8 @@ class Site:
     looking: Looking
     searches: Turns
     pictures: Turns
+    runs: LibraryRuns | None
+    """None where the library may not be changed from here."""
 
 
 def _site(request: Request) -> Site:

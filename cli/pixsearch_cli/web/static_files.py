@@ -24,7 +24,8 @@ def _read(file: Path) -> _StaticFile:
 
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
 _FILES = {file.name: _read(file) for file in (Path(__file__).parent / "static").iterdir()}
-MODULES = sorted(name for name in _FILES if name.endswith(".js") and name != "theme.js")
+_OF_OTHER_PAGES = ("theme.js", "library.js", "index_api.js")
+MODULES = sorted(name for name in _FILES if name.endswith(".js") and name not in _OF_OTHER_PAGES)
 """Of the page of photos; without being named they would be found one after the other."""
 
 router = APIRouter(include_in_schema=False)

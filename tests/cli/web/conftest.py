@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Thread
 
@@ -14,7 +14,9 @@ from starlette.types import ASGIApp
 
 from pixsearch.decoding import DecodeLimits, decoding_processes
 from pixsearch_cli.web.access import Access, access_at
+from pixsearch_cli.web.allowed_folders import allowed_folders
 from pixsearch_cli.web.app import make_app
+from pixsearch_cli.web.library_runs import LibraryRuns
 from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.proxies import Proxies, proxies_at
 from pixsearch_cli.web.server import listen, server_of
@@ -42,11 +44,15 @@ def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: 
     """The app of the indexed library."""
     engines: list[WarmEngine] = []
 
-    def make(access: Access | None = None, limits: DecodeLimits | None = None) -> ASGIApp:
+    def make(
+        access: Access | None = None, limits: DecodeLimits | None = None, allow_index: Sequence[Path] = ()
+    ) -> ASGIApp:
         engines.append(engine := WarmEngine(indexed, lambda library: model))
         thumbnails = ThumbnailCache(tmp_path / "looking", str(indexed), lambda: engine.library().count_contents())
         looking = Looking(pool, limits or DecodeLimits(), tmp_path / "looking", thumbnails)
-        return make_app(engine, looking, access or access_at("127.0.0.1", None))
+        allowed = allowed_folders(map(str, allow_index))
+        runs = LibraryRuns(allowed, indexed, None, lambda: engine.library().failures()) if allow_index else None
+        return make_app(engine, looking, access or access_at("127.0.0.1", None), runs)
 
     yield make
     for engine in engines:
@@ -57,8 +63,11 @@ def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: 
 def make_client(make_site: MakeSite) -> MakeClient:
     """A client of the app, without a network between."""
 
-    def make(access: Access | None = None, limits: DecodeLimits | None = None) -> TestClient:
-        return TestClient(make_site(access, limits), base_url=OURS, raise_server_exceptions=False)
+    def make(
+        access: Access | None = None, limits: DecodeLimits | None = None, allow_index: Sequence[Path] = ()
+    ) -> TestClient:
+        site = make_site(access, limits, allow_index)
+        return TestClient(site, base_url=OURS, raise_server_exceptions=False)
 
     return make
 
@@ -86,9 +95,9 @@ def stop_servers(servers: list[tuple[uvicorn.Server, Thread]]) -> Callable[[], N
 def serve(make_site: MakeSite, servers: list[tuple[uvicorn.Server, Thread]]) -> Serve:
     """Serves the app on a port of its own, in a thread, and gives its address."""
 
-    def start(access: Access | None = None, proxies: Proxies | None = None) -> str:
+    def start(access: Access | None = None, proxies: Proxies | None = None, allow_index: Sequence[Path] = ()) -> str:
         listening = listen("127.0.0.1", 0)
-        server = server_of(make_site(access), proxies_at() if proxies is None else proxies)
+        server = server_of(make_site(access, None, allow_index), proxies_at() if proxies is None else proxies)
         thread = Thread(target=server.run, args=([listening],))
         thread.start()
         servers.append((server, thread))

@@ -55,6 +55,14 @@ export function uploadAddress(name) {
   return `${ROOT}api/uploads/${name}`;
 }
 
+/** A path as it stands in an address. Bytes that are not text come from the server as lone surrogates (PEP 383). */
+export function encodedPath(path) {
+  return Array.from(path, (char) => {
+    const unit = char.codePointAt(0);
+    return unit >= 0xdc80 && unit <= 0xdcff ? `%${(unit - 0xdc00).toString(16).toUpperCase()}` : encodeURIComponent(char);
+  }).join("");
+}
+
 /** Why an address of a picture gives none. */
 export async function reason(address) {
   try {
@@ -66,7 +74,7 @@ export async function reason(address) {
 }
 
 /** The answer as JSON; undefined where a server in front of ours has answered with something else. */
-async function ask(address, options) {
+export async function ask(address, options) {
   try {
     const response = await fetch(address, options);
     const isJson = (response.headers.get("Content-Type") ?? "").includes("json");
@@ -77,7 +85,7 @@ async function ask(address, options) {
   }
 }
 
-function answerOf({ response, answer }) {
+export function answerOf({ response, answer }) {
   if (response.ok && answer) return answer;
   throw Object.assign(new Error(refusal(response, answer)), { status: response.status });
 }

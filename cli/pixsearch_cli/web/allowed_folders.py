@@ -1,0 +1,82 @@
+"""The folders that the page may add to the library: those at or below a folder of `serve --allow-index`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from starlette.exceptions import HTTPException
+
+from pixsearch.errors import UsageError
+from pixsearch.library.paths import is_at_or_below
+from pixsearch.storage import is_remote
+from pixsearch_indexer.scan import SYSTEM_FOLDERS, is_derived
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedFolders:
+    """Real paths, absolute and without links."""
+
+    paths: tuple[bytes, ...]
+
+    def covers(self, path: bytes) -> bool:
+        """Return whether a path without links is at or below one of them."""
+        return any(is_at_or_below(path, allowed) for allowed in self.paths)
+
+    def resolve(self, path: bytes) -> bytes:
+        """Return the real path of a folder that may be added.
+
+        Everything outside gets the same answer, whether it exists or not. Raises HTTPException 403 and 404.
+        """
+        if is_remote(path) or b"\0" in path or not path.startswith(b"/"):
+            raise HTTPException(403, "only folders of this machine can be added, by their absolute path")
+        real = os.path.realpath(path)
+        above = next((allowed for allowed in self.paths if is_at_or_below(real, allowed)), None)
+        if above is None:
+            raise HTTPException(403, "this folder is outside the folders that serve --allow-index names")
+        inside = os.path.relpath(real, above).split(b"/") if real != above else []
+        if any(_is_hidden(name) for name in inside):
+            raise HTTPException(403, "hidden and system folders can only be added with pixsearch index --hidden")
+        if not os.path.isdir(real):  # noqa: PTH112 - bytes
+            raise HTTPException(404, "there is no such folder")
+        return real
+
+    def subfolders(self, folder: bytes) -> Iterator[bytes]:
+        """Yield the names of the folders in a resolved one, in no order; without links and what is hidden.
+
+        Raises OSError where it cannot be listed.
+        """
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not _is_hidden(entry.name) and not is_derived(folder, entry.name) and _is_real_folder(entry):
+                    yield entry.name
+
+
+def allowed_folders(named: Iterable[str]) -> AllowedFolders:
+    """Return the folders that the command line names, resolved. Raises UsageError for one that is not there."""
+    return AllowedFolders(tuple(dict.fromkeys(map(_real_folder, named))))
+
+
+def _real_folder(name: str) -> bytes:
+    path = os.path.expanduser(os.fsencode(name))  # noqa: PTH111 - bytes
+    if not name or b"\0" in path or is_remote(path) or not os.path.isdir(path):  # noqa: PTH112 - bytes
+        raise UsageError(f"--allow-index {name!r} is not a folder of this machine", "Name a folder that exists")
+    return os.path.realpath(path)
+
+
+def _is_hidden(name: bytes) -> bool:
+    return name.startswith(b".") or name in SYSTEM_FOLDERS
+
+
+def _is_real_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def outermost(paths: Sequence[bytes]) -> list[bytes]:
+    """Return the paths that are not below another one of them."""
+    return [path for path in paths if not any(other != path and is_at_or_below(path, other) for other in paths)]

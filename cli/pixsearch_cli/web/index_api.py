@@ -1,0 +1,196 @@
+"""`/api/index`: change what is in the library, where `serve --allow-index` says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
+
+from pixsearch.library.paths import is_at_or_below
+from pixsearch.progress import Progress
+from pixsearch_cli.web.allowed_folders import outermost
+from pixsearch_cli.web.library_runs import Action, LibraryRun, LibraryRuns
+from pixsearch_cli.web.problems import AsciiJson
+from pixsearch_cli.web.raw_parameters import JsonPath, bytes_parameter
+from pixsearch_cli.web.search_api import PROBLEMS
+from pixsearch_cli.web.site import Site, SiteOfApp
+
+_LISTED = 1000
+_OF_NEW_FOLDERS = ("--no-hidden", "--no-follow-links")
+"""Whatever the config file says."""
+
+
+class RunRecord(TypedDict):
+    """The latest run that this server has started."""
+
+    action: Action
+    folders: list[str]
+    started: str
+    ended: str | None
+    """Null while it is at work."""
+    stopped: bool
+    progress: Progress | None
+    summary: str | None
+    """What it did, where it came to its end."""
+    failures: dict[str, int]
+    """How many files in these folders could not be read, by kind of reason."""
+    error: str | None
+    """Why it could not do it."""
+
+
+class IndexAnswer(TypedDict):
+    """What may be added, and what is being done."""
+
+    allowed: list[str]
+    run: RunRecord | None
+
+
+class FolderRecord(TypedDict):
+    """A folder that may be added."""
+
+    name: str
+    path: str
+    indexed: bool
+    """Whether the library has it, or a folder above it."""
+
+
+class FoldersAnswer(TypedDict):
+    """The folders in a folder."""
+
+    path: str | None
+    """Null for the folders that `--allow-index` names."""
+    parent: str | None
+    """Null where the folder is one that `--allow-index` names."""
+    folders: list[FolderRecord]
+    more: bool
+    """Whether there are more than these."""
+
+
+class IndexRequest(BaseModel):
+    """What to bring up to date."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: JsonPath | None = None
+    """A folder to add or look through again; without one, every folder of the library that this server may change."""
+
+
+class ForgetRequest(BaseModel):
+    """What to take out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: JsonPath
+
+
+router = APIRouter(prefix="/api/index", default_response_class=AsciiJson, responses=PROBLEMS)
+
+
+@router.get("", response_model=IndexAnswer)
+async def state(site: SiteOfApp) -> Response:
+    """Return the folders that may be added, and the latest run."""
+    return _state(site)
+
+
+@router.get("/folders", response_model=FoldersAnswer)
+async def folders(request: Request, site: SiteOfApp) -> Response:
+    """Return the folders in the folder `in` that may be added; without it those that `--allow-index` names."""
+    path = bytes_parameter(request, b"in")
+    return AsciiJson(await site.searches.in_thread(request, _listing, site, path))
+
+
+@router.post("", response_model=IndexAnswer, status_code=202)
+async def index(request: Request, site: SiteOfApp, wanted: IndexRequest) -> Response:
+    """Start `pixsearch index`: add a folder or look through it again. 409 while another run is at work."""
+
+    def folders_and_options() -> tuple[list[bytes], Sequence[str]]:
+        roots = site.engine.library().roots()
+        known = [root for root in roots if _runs(site).allowed.covers(root)]
+        if wanted.folder is None:
+            return outermost(known), ()
+        if wanted.folder in known:  # also one that is offline
+            return [wanted.folder], ()
+        folder = _runs(site).allowed.resolve(wanted.folder)
+        is_new = not any(is_at_or_below(folder, root) for root in roots)
+        return [folder], _OF_NEW_FOLDERS if is_new else ()
+
+    chosen, options = await site.searches.in_thread(request, folders_and_options)
+    if not chosen:
+        raise HTTPException(404, "the library has no folder that may be changed here: add one")
+    _runs(site).start("index", chosen, options)
+    return _state(site, 202)
+
+
+@router.delete("", response_model=IndexAnswer)
+async def stop(site: SiteOfApp) -> Response:
+    """Stop the run at work. The photos that it has encoded are kept."""
+    await _runs(site).stop()
+    return _state(site)
+
+
+@router.post("/forget", response_model=IndexAnswer, status_code=202)
+async def forget(request: Request, site: SiteOfApp, wanted: ForgetRequest) -> Response:
+    """Start `pixsearch forget`: take a folder out of the library. Its files are not touched."""
+    roots = await site.searches.in_thread(request, lambda: site.engine.library().roots())
+    if wanted.folder not in roots or not _runs(site).allowed.covers(wanted.folder):
+        raise HTTPException(404, "this is not a folder of the library that may be changed here")
+    _runs(site).start("forget", [wanted.folder])
+    return _state(site, 202)
+
+
+def _run_record(run: LibraryRun) -> dict[str, object]:
+    return {
+        "action": run.action,
+        "folders": [_text(folder) for folder in run.folders],
+        "started": run.started.isoformat(timespec="seconds"),
+        "ended": None if run.ended is None else run.ended.isoformat(timespec="seconds"),
+        "stopped": run.stopped,
+        "progress": None if run.progress is None else asdict(run.progress),
+        "summary": run.summary,
+        "failures": run.failures,
+        "error": run.error,
+    }
+
+
+def _state(site: Site, status: int = 200) -> Response:
+    runs = _runs(site)
+    run = None if runs.latest is None else _run_record(runs.latest)
+    return AsciiJson({"allowed": [_text(path) for path in runs.allowed.paths], "run": run}, status)
+
+
+def _listing(site: Site, path: bytes | None) -> FoldersAnswer:
+    """Raises HTTPException 403 and 404."""
+    allowed, roots = _runs(site).allowed, site.engine.library().roots()
+
+    def record(name: bytes, path: bytes) -> FolderRecord:
+        return {"name": _text(name), "path": _text(path), "indexed": any(is_at_or_below(path, root) for root in roots)}
+
+    if path is None:
+        return {"path": None, "parent": None, "folders": [record(one, one) for one in allowed.paths], "more": False}
+    folder = allowed.resolve(path)
+    try:
+        names = sorted(allowed.subfolders(folder), key=lambda name: (_text(name).casefold(), name))
+    except OSError as error:
+        raise HTTPException(404, f"this folder cannot be listed: {error.strerror}") from error
+    parent = os.path.dirname(folder)  # noqa: PTH120 - bytes
+    return {
+        "path": _text(folder),
+        "parent": _text(parent) if folder not in allowed.paths else None,
+        "folders": [record(name, os.path.join(folder, name)) for name in names[:_LISTED]],  # noqa: PTH118 - bytes
+        "more": len(names) > _LISTED,
+    }
+
+
+def _runs(site: Site) -> LibraryRuns:
+    assert site.runs is not None, "the routes are there only where it is"
+    return site.runs
+
+
+def _text(path: bytes) -> str:
+    return path.decode(errors="surrogateescape")

@@ -1,0 +1,174 @@
+"""Changes to the library that the page starts: each a child process, `pixsearch index` or `pixsearch forget`.
+
+So they keep the same promises as from a terminal, and the server itself never writes to the library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from starlette.exceptions import HTTPException
+
+from pixsearch.library.paths import is_at_or_below
+from pixsearch.library.records import Failure
+from pixsearch.printable import printable
+from pixsearch.progress import Progress
+from pixsearch.settings import Place
+from pixsearch.storage import path_bytes
+from pixsearch_cli.forget_cmd import summary as summary_of_forgetting
+from pixsearch_cli.index_cmd import summary
+from pixsearch_cli.web.allowed_folders import AllowedFolders
+from pixsearch_indexer import IndexReport
+
+_LINE_LIMIT_BYTES = 1 << 20
+_STOP_TIMEOUT_S = 10.0
+
+Action = Literal["index", "forget"]
+
+
+@dataclass(slots=True)
+class LibraryRun:
+    """A run of a child process, as far as it has come."""
+
+    action: Action
+    folders: tuple[bytes, ...]
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended: datetime | None = None
+    progress: Progress | None = None
+    """The latest line of `pixsearch index --progress json`."""
+    summary: str | None = None
+    failures: dict[str, int] = field(default_factory=dict)
+    """How many files in these folders could not be read, by the kind of reason."""
+    error: str | None = None
+    stopped: bool = False
+
+
+class LibraryRuns:
+    """Starts runs, one at a time, and keeps the latest. All methods belong to the event loop."""
+
+    def __init__(
+        self,
+        allowed: AllowedFolders,
+        library: Place,
+        model: str | None,
+        failures: Callable[[], Sequence[Failure]],
+    ) -> None:
+        self.allowed = allowed
+        self._environment = _environment(library, model)
+        self._failures = failures
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.latest: LibraryRun | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def start(self, action: Action, folders: Sequence[bytes], options: Sequence[str] = ()) -> None:
+        """Begin a run, which goes on by itself. Raises HTTPException 409 while another run is at work."""
+        if self.is_busy:
+            raise HTTPException(409, "the library is already being changed: wait for the run to end, or stop it")
+        self.latest = run = LibraryRun(action, tuple(folders))
+        self._task = asyncio.create_task(self._follow(run, options))
+
+    async def stop(self) -> None:
+        """End the run at work, if there is one. What it has committed stays."""
+        if self._task is None or self._task.done() or self.latest is None:
+            return
+        self.latest.stopped = True
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.terminate()
+        done, _ = await asyncio.wait([self._task], timeout=_STOP_TIMEOUT_S)
+        if not done and self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._task
+
+    async def _follow(self, run: LibraryRun, options: Sequence[str]) -> None:
+        try:
+            await self._child(run, options)
+            run.failures = await asyncio.to_thread(_by_kind, self._failures, run.folders)
+        except Exception as error:  # noqa: BLE001 - the page shows it, whatever it is
+            run.error = f"unexpected {type(error).__name__}: {error}. Please report it"
+        finally:
+            self._process = None
+            run.progress = None
+            run.ended = datetime.now(UTC)
+
+    async def _child(self, run: LibraryRun, options: Sequence[str]) -> None:
+        if run.action == "index":
+            options = [*options, "--progress", "json"]
+        self._process = process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "pixsearch_cli"),
+            *(run.action, "--json", *options, "--"),
+            *run.folders,
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LINE_LIMIT_BYTES,
+        )
+        if run.stopped:
+            process.terminate()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        output, message = await asyncio.gather(process.stdout.read(), _messages(process.stderr, run))
+        code = await process.wait()
+        if run.stopped:
+            return
+        try:
+            report = json.loads(output)
+        except ValueError:
+            run.error = message or f"pixsearch {run.action} ended with exit code {code}"
+        else:
+            run.summary = summary_of_forgetting(report["forgotten"]) if run.action == "forget" else _summary(report)
+
+
+async def _messages(lines: asyncio.StreamReader, run: LibraryRun) -> str | None:
+    """Keep the progress of a run up to date, and return its last message for people."""
+    message = None
+    while True:
+        try:
+            if not (line := await lines.readline()):
+                return message
+        except ValueError:  # longer than the limit; it is dropped
+            continue
+        text = line.decode(errors="replace").strip()
+        if text.startswith("{"):
+            with suppress(ValueError, TypeError):
+                run.progress = Progress(**json.loads(text))
+        elif text:
+            message = printable(text.removeprefix("pixsearch: "))
+
+
+def _summary(report: dict[str, Any]) -> str:
+    return summary(IndexReport(**{**report, "offline": (), "switch": None}))
+
+
+def _by_kind(failures: Callable[[], Sequence[Failure]], folders: Sequence[bytes]) -> dict[str, int]:
+    here = (
+        failure for failure in failures() if any(is_at_or_below(path_bytes(failure.path), folder) for folder in folders)
+    )
+    return dict(Counter(kind(failure.reason) for failure in here).most_common())
+
+
+def kind(reason: str) -> str:
+    """Return what failures of one kind have in common: their reason up to the details."""
+    return reason.partition(":")[0]
+
+
+def _environment(library: Place, model: str | None) -> dict[str, str]:
+    """Return the child's environment: a URL with a password does not show in the list of processes, as options do."""
+    environment: Mapping[str, str] = {name: value for name, value in os.environ.items() if name != "PIXSEARCH_TOKEN"}
+    named = {"PIXSEARCH_LIBRARY": str(library), **({} if model is None else {"PIXSEARCH_MODEL": model})}
+    return {**environment, **named}

@@ -1,0 +1,34 @@
+// What the server answers to those who change the library.
+
+import { answerOf, ask, ROOT, encodedPath } from "./api.js";
+
+/** Which folders may be added, and the latest run. */
+export async function indexState() {
+  return send("", {});
+}
+
+/** The folders in a folder; without a path those that may be added first. */
+export async function folders(path) {
+  return send(path === undefined ? "/folders" : `/folders?in=${encodedPath(path)}`, {});
+}
+
+/** Add a folder or look through it again; null for all. */
+export async function startIndex(folder) {
+  return post("", { folder });
+}
+
+export async function forget(folder) {
+  return post("/forget", { folder });
+}
+
+export async function stopRun() {
+  return send("", { method: "DELETE" });
+}
+
+async function post(path, content) {
+  return send(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) });
+}
+
+async function send(path, options) {
+  return answerOf(await ask(`${ROOT}api/index${path}`, options));
+}

@@ -1,0 +1,157 @@
+// The library page, where folders may be added, looked through again and forgotten.
+
+import { folders, forget, indexState, startIndex, stopRun } from "./index_api.js";
+
+const POLL_MS = 1000;
+const NUMBERS = new Intl.NumberFormat("en");
+
+const panel = document.getElementById("changes");
+const message = panel.querySelector("[role=status]");
+const bar = panel.querySelector("progress");
+const stopButton = panel.querySelector(".stop");
+const kinds = panel.querySelector("ul");
+const chooser = document.getElementById("chooser");
+const forgetting = document.getElementById("forgetting");
+
+// The latest run
+
+/** Show a run; one at work is followed to its end, after which the page is loaded again. */
+function showRun(run) {
+  const isAtWork = Boolean(run) && !run.ended;
+  for (const button of document.querySelectorAll(".changes")) button.disabled = isAtWork;
+  bar.hidden = stopButton.hidden = !isAtWork;
+  kinds.replaceChildren();
+  if (!run) return;
+  message.textContent = isAtWork ? progressText(run) : outcomeText(run);
+  message.classList.toggle("error", Boolean(run.error));
+  if (!isAtWork) {
+    kinds.replaceChildren(...Object.entries(run.failures).map(([kind, count]) => item(`${files(count)}: ${kind}`)));
+    return;
+  }
+  const { done, total } = run.progress ?? {};
+  if (total) Object.assign(bar, { max: total, value: done });
+  else bar.removeAttribute("value");
+  setTimeout(follow, POLL_MS);
+}
+
+async function follow() {
+  try {
+    const { run } = await indexState();
+    if (run && !run.ended) showRun(run);
+    else location.reload();
+  } catch (error) {
+    message.textContent = error.message;
+    if (!error.status || error.status >= 500) setTimeout(follow, 5 * POLL_MS);
+  }
+}
+
+function progressText({ action, folders: paths, progress }) {
+  const begun = `${action === "forget" ? "Forgetting" : "Indexing"} ${named(paths)}`;
+  if (!progress) return `${begun}…`;
+  const total = progress.total === null ? "" : ` of ${NUMBERS.format(progress.total)}`;
+  const note = progress.note ? `, ${progress.note}` : "";
+  return `${begun}: ${progress.task} ${NUMBERS.format(progress.done)}${total}${note}`;
+}
+
+function outcomeText({ action, folders: paths, stopped, error, summary }) {
+  const begun = `${action === "forget" ? "Forgot" : "Indexed"} ${named(paths)}`;
+  if (error) return `${named(paths)}: ${error}`;
+  if (stopped) return `Stopped: ${named(paths)}. The photos that were indexed are kept; Update continues.`;
+  return `${begun}: ${summary}.`;
+}
+
+function named(paths) {
+  return paths.length === 1 ? readable(paths[0]) : `${NUMBERS.format(paths.length)} folders`;
+}
+
+function files(count) {
+  return `${NUMBERS.format(count)} file${count === 1 ? "" : "s"}`;
+}
+
+/** Start something; what the server refuses is shown in place of its progress. */
+async function start(action) {
+  try {
+    showRun((await action()).run);
+    panel.scrollIntoView({ block: "nearest" });
+  } catch (error) {
+    message.textContent = error.message;
+    message.classList.add("error");
+  }
+}
+
+// The folder chooser
+
+async function openFolder(path) {
+  const names = chooser.querySelector("ul");
+  const note = chooser.querySelector("[role=status]");
+  const choose = chooser.querySelector(".main");
+  try {
+    const listing = await folders(path);
+    const up = listing.parent !== null || listing.path !== null;
+    chooser.querySelector(".path").textContent = listing.path === null ? "Choose where to look:" : readable(listing.path);
+    names.replaceChildren(
+      ...(up ? [folderButton("Up one level", listing.parent ?? undefined, "up")] : []),
+      ...listing.folders.map((one) => folderButton(readable(one.name), one.path, one.indexed ? "indexed" : "")),
+    );
+    note.textContent = listing.more
+      ? `Only the first ${NUMBERS.format(listing.folders.length)} folders are shown.`
+      : listing.folders.length ? "" : "There are no folders in this one.";
+    choose.hidden = listing.path === null;
+    choose.dataset.path = JSON.stringify(listing.path);
+    (names.querySelector("button") ?? choose).focus();
+  } catch (error) {
+    note.textContent = error.message;
+  }
+}
+
+function folderButton(name, path, kind) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = name;
+  if (kind === "indexed") button.append(" ", Object.assign(document.createElement("span"), { textContent: "in the library" }));
+  button.className = kind;
+  button.addEventListener("click", () => openFolder(path));
+  return item(button);
+}
+
+function item(content) {
+  const element = document.createElement("li");
+  element.append(content);
+  return element;
+}
+
+/** Return a path with a sign for each byte that is no text. */
+function readable(path) {
+  return path.toWellFormed?.() ?? path;
+}
+
+// What the user does
+
+document.getElementById("add").addEventListener("click", () => {
+  chooser.showModal();
+  openFolder();
+});
+chooser.querySelector(".main").addEventListener("click", (event) => {
+  chooser.close();
+  start(() => startIndex(JSON.parse(event.target.dataset.path)));
+});
+stopButton.addEventListener("click", () => start(stopRun));
+document.getElementById("update")?.addEventListener("click", () => start(() => startIndex(null)));
+for (const row of document.querySelectorAll("[data-folder]")) {
+  const path = JSON.parse(row.dataset.folder);
+  row.querySelector(".update").addEventListener("click", () => start(() => startIndex(path)));
+  row.querySelector(".forget").addEventListener("click", () => {
+    forgetting.querySelector(".path").textContent = readable(path);
+    forgetting.querySelector(".main").dataset.path = row.dataset.folder;
+    forgetting.showModal();
+  });
+}
+forgetting.querySelector(".main").addEventListener("click", (event) => {
+  forgetting.close();
+  start(() => forget(JSON.parse(event.target.dataset.path)));
+});
+for (const button of document.querySelectorAll("dialog .close")) {
+  button.addEventListener("click", () => button.closest("dialog").close());
+}
+
+indexState().then(({ run }) => showRun(run), (error) => { message.textContent = error.message; });
