@@ -30,6 +30,7 @@ from pixsearch_cli.web.warm_engine import WarmEngine
 
 SEARCHES_AT_ONCE, SEARCHES_WAITING = 2, 62
 PICTURES_AT_ONCE, PICTURES_WAITING = 8, 248
+LISTINGS_AT_ONCE, LISTINGS_WAITING = 2, 14
 
 
 def make_app(engine: WarmEngine, looking: Looking, access: Access, runs: LibraryRuns | None = None) -> ASGIApp:
@@ -54,8 +55,14 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access, runs: Library
         redoc_url=None,
         redirect_slashes=False,  # each page has one address
     )
-    searches, pictures = Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING), Turns(PICTURES_AT_ONCE, PICTURES_WAITING)
-    app.state.site = Site(engine, looking, searches, pictures, runs)
+    app.state.site = Site(
+        engine,
+        looking,
+        searches=Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING),
+        pictures=Turns(PICTURES_AT_ONCE, PICTURES_WAITING),
+        listings=Turns(LISTINGS_AT_ONCE, LISTINGS_WAITING),
+        runs=runs,
+    )
     answer_errors_with_problems(app)
     for part in (search_api, timeline_api, photos_api, pages, folders_page, duplicates_page, static_files):
         app.include_router(part.router)

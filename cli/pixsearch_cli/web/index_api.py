@@ -102,7 +102,7 @@ async def state(site: SiteOfApp) -> Response:
 async def folders(request: Request, site: SiteOfApp) -> Response:
     """Return the folders in the folder `in` that may be added; without it those that `--allow-index` names."""
     path = bytes_parameter(request, b"in")
-    return AsciiJson(await site.searches.in_thread(request, _listing, site, path))
+    return AsciiJson(await site.listings.in_thread(request, _listing, site, path))
 
 
 @router.post("", response_model=IndexAnswer, status_code=202)
@@ -120,7 +120,7 @@ async def index(request: Request, site: SiteOfApp, wanted: IndexRequest) -> Resp
         is_new = not any(is_at_or_below(folder, root) for root in roots)
         return [folder], _OF_NEW_FOLDERS if is_new else ()
 
-    chosen, options = await site.searches.in_thread(request, folders_and_options)
+    chosen, options = await site.listings.in_thread(request, folders_and_options)
     if not chosen:
         raise HTTPException(404, "the library has no folder that may be changed here: add one")
     _runs(site).start("index", chosen, options)
@@ -137,7 +137,7 @@ async def stop(site: SiteOfApp) -> Response:
 @router.post("/forget", response_model=IndexAnswer, status_code=202)
 async def forget(request: Request, site: SiteOfApp, wanted: ForgetRequest) -> Response:
     """Start `pixsearch forget`: take a folder out of the library. Its files are not touched."""
-    roots = await site.searches.in_thread(request, lambda: site.engine.library().roots())
+    roots = await site.listings.in_thread(request, lambda: site.engine.library().roots())
     if wanted.folder not in roots or not _runs(site).allowed.covers(wanted.folder):
         raise HTTPException(404, "this is not a folder of the library that may be changed here")
     _runs(site).start("forget", [wanted.folder])

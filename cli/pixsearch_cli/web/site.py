@@ -21,6 +21,8 @@ class Site:
     looking: Looking
     searches: Turns
     pictures: Turns
+    listings: Turns
+    """For folders on disks that may not answer: whoever waits for one keeps nobody from searching."""
     runs: LibraryRuns | None
     """None where the library may not be changed from here."""
 
