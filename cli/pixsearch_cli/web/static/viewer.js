@@ -1,9 +1,9 @@
 // One photo, large: what is known of it, and where in it each word of the query is looked for.
 
-import { explain, imageAddress, photo, reason, thumbnailAddress } from "./api.js";
+import { imageAddress, photo, reason, thumbnailAddress } from "./api.js";
 import { percent, spoken } from "./grid.js";
-
-const DARKEST = 0.78;
+import { smallButton } from "./small_button.js";
+import { Why } from "./why.js";
 
 export class Viewer {
   /** `actions.go(query parts)` searches on, `actions.step(-1 or 1)` goes to another photo, `actions.closed()` is told. */
@@ -12,6 +12,7 @@ export class Viewer {
     this.actions = actions;
     this.image = dialog.querySelector("img");
     this.canvas = dialog.querySelector("canvas");
+    this.why = new Why(dialog.querySelector(".why"), this.canvas);
     this.shown = undefined;
     dialog.querySelector(".close").addEventListener("click", () => dialog.close());
     dialog.querySelector(".previous").addEventListener("click", () => actions.step(-1));
@@ -42,7 +43,7 @@ export class Viewer {
     this.#tellDetails(hit);
     if (!this.dialog.open) this.dialog.showModal();
     this.#fit();
-    this.#tellWhy(hit, words);
+    this.why.show(hit.id, words);
   }
 
   /** Say what is wrong in place of the photo. */
@@ -73,36 +74,6 @@ export class Viewer {
     if (!hit) return;
     const why = await reason(this.image.src);
     if (this.shown === hit) this.fail(why);
-  }
-
-  async #tellWhy(hit, words) {
-    const section = this.dialog.querySelector(".why");
-    const group = section.querySelector("div");
-    group.replaceChildren();
-    section.hidden = !words;
-    if (!words) return;
-    group.textContent = "Searching…";
-    let why;
-    try {
-      why = await explain(hit.id, words);
-    } catch (error) {
-      if (this.shown === hit) group.textContent = error.message;
-      return;
-    }
-    if (this.shown !== hit) return;
-    group.replaceChildren(
-      ...why.words.map((word, place) => {
-        const button = smallButton(word, () => {
-          const on = button.getAttribute("aria-pressed") !== "true";
-          for (const other of group.children) other.setAttribute("aria-pressed", "false");
-          button.setAttribute("aria-pressed", String(on));
-          this.canvas.hidden = !on;
-          if (on) drawAttention(this.canvas, why.attention[place]);
-        });
-        button.setAttribute("aria-pressed", "false");
-        return button;
-      }),
-    );
   }
 
   async #tellDetails(hit) {
@@ -181,29 +152,6 @@ export class Viewer {
       original,
     );
   }
-}
-
-/** Dark where a word does not look, clear where it does; a cell of the grid is a pixel, which the browser smooths. */
-function drawAttention(canvas, rows) {
-  canvas.width = rows[0].length;
-  canvas.height = rows.length;
-  const all = rows.flat();
-  const lowest = Math.min(...all);
-  const spread = Math.max(Math.max(...all) - lowest, 1e-9);
-  const pixels = new ImageData(canvas.width, canvas.height);
-  all.forEach((attention, cell) => {
-    pixels.data[4 * cell + 3] = 255 * DARKEST * (1 - (attention - lowest) / spread);
-  });
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-}
-
-function smallButton(text, act) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "small";
-  button.textContent = text;
-  button.addEventListener("click", act);
-  return button;
 }
 
 function copyButton(text, value) {
