@@ -9,7 +9,8 @@ PixsearchError              exit code 1: could not
 ├── ModelError
 │   ├── ModelNotFound       no checkpoint of that name or in that folder
 │   ├── CheckpointInvalid   files missing, cut, or not what the config says
-│   └── ModelMismatch       the library was indexed by another model
+│   ├── ModelMismatch       the library was indexed by another model
+│   └── WordsNotLocated     it cannot show where in a picture words are
 ├── Interrupted             exit code 130: somebody stopped it; what was done is kept
 ├── PictureError            one file is no picture that can be read; recorded, never fatal to a run
 └── DatasetError            training data missing or not in the expected format
@@ -71,6 +72,10 @@ class CheckpointInvalid(ModelError):
 
 class ModelMismatch(ModelError):
     """The library was indexed by another model."""
+
+
+class WordsNotLocated(ModelError):
+    """A checkpoint without late interaction cannot show where in a picture words are."""
 
 
 class Interrupted(PixsearchError):

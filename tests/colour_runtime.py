@@ -81,13 +81,15 @@ class ColourRuntime:
         colours = np.concatenate([text.vectors for text in texts])
         return np.asarray(10 * (means * colours).sum(1) - 5, dtype=np.float32)
 
-    def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
-        """Two rows and a column for each word; word n looks at its own column, more below than above."""
+    cell_offset = 0.0
+
+    def locate_words(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
+        """Two rows and a column for each word; word n is in its own column, more below than above."""
         words = text.split()
-        attention = np.zeros((len(words), 2, len(words)), dtype=np.float32)
+        cosines = np.zeros((len(words), 2, len(words)), dtype=np.float32)
         for place in range(len(words)):
-            attention[place, :, place] = 0.25, 0.5
-        return words, attention
+            cosines[place, :, place] = 0.25, 0.5
+        return words, cosines
 
     def likeness(self, grid: bytes, other: bytes) -> float:
         """1 less the largest difference of a colour."""

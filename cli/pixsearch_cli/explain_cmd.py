@@ -24,11 +24,12 @@ def explain(
     model: CheckpointOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how well words and a photo match, and show where in it each word is looked for.
+    """Say how well words and a photo match, and show where in it each word is found.
 
     For example: pixsearch explain "two dogs in snow" photo.jpg --out map.png
 
-    Each word's map is the attention of the Transformer's last layer over the photo's pixels.
+    Each word's map lights the part of the photo that late interaction compares best with it; articles, prepositions and
+    the like have none.
     """
     asked = Words(words).text
     if out is not None and out.suffix.lower() != ".png" and not is_stream(out):
@@ -55,7 +56,7 @@ def explain(
         return
     if out is not None and leads_to_stdout(out):
         return
-    rows = [[f"{share:.0%}", place, word] for word, share, place in explanation.strongest()]
-    print_table(["attention", "most at", "word"], rows)
+    rows = [[f"{cosine:.2f}", place, word] for word, cosine, place in explanation.strongest()]
+    print_table(["cosine", "most at", "word"], rows)
     probability = "" if explanation.probability is None else f", probability {percent(explanation.probability)}"
     print(f"match {explanation.match:.2f}{probability}")

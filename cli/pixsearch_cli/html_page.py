@@ -117,15 +117,15 @@ def _item(hit: Hit, stored: StoredPictures, explanation: Explanation | None, *, 
 
 
 def _maps(why: Explanation, picture: Image.Image) -> str:
-    """What each word looks at, folded away."""
+    """Where each word is found, folded away."""
     from pixsearch.pictures import data_url
     from pixsearch.search.explain import heat
 
     small = picture.copy()
     small.thumbnail((_MAP, _MAP))
     figures = "".join(
-        f'<figure><img alt="where {html.escape(word)} is looked for" src="{data_url(heat(small, attention))}">'
+        f'<figure><img alt="where {html.escape(word)} is found" src="{data_url(heat(small, region))}">'
         f"<figcaption>{html.escape(word)}</figcaption></figure>"
-        for word, attention in zip(why.words, why.attention, strict=True)
+        for word, region in zip(why.words, why.regions, strict=True)
     )
     return f"<details><summary>why</summary><div class=maps>{figures}</div></details>\n"

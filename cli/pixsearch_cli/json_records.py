@@ -98,13 +98,14 @@ class NegationRecord(TypedDict):
 
 
 class ExplanationRecord(TypedDict):
-    """Where in a picture each word is looked for: what `pixsearch explain --json` prints."""
+    """Where in a picture each word is found: what `pixsearch explain --json` prints."""
 
     match: float
     probability: float | None
     words: list[str]
-    attention: list[list[list[float]]]
-    """For each word rows of the pixel grid."""
+    """Without articles, prepositions and the like, which no picture shows."""
+    regions: list[list[list[float]]]
+    """For each word rows of how brightly a cell is lit, from 0 to 1; a cell of the pixel grid is 4 x 4 of them."""
 
 
 def _plain(value: object) -> object:
@@ -171,7 +172,8 @@ def metadata_record(metadata: Metadata) -> dict[str, object]:
 
 def explanation_record(explanation: Explanation) -> dict[str, object]:
     """See `ExplanationRecord`."""
-    return {name: getattr(explanation, name) for name in ExplanationRecord.__annotations__}
+    record = {name: getattr(explanation, name) for name in ExplanationRecord.__annotations__}
+    return record | {"regions": explanation.regions.astype(float).round(3)}
 
 
 def status_record(status: LibraryStatus, failures: Sequence[Failure], notes: Sequence[Note] = ()) -> dict[str, object]:

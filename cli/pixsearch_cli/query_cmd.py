@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pixsearch.durable import leads_to_stdout
-from pixsearch.errors import UsageError
+from pixsearch.errors import UsageError, WordsNotLocated
 from pixsearch.library.filters import Filters
 from pixsearch.printable import printable
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_asked
@@ -36,6 +36,7 @@ from pixsearch_cli.terminal_pictures import shows_pictures
 
 if TYPE_CHECKING:
     from pixsearch import SearchEngine
+    from pixsearch.search.explain import Explanation
 
 NOT_ALL, NOTHING_MATCHES = 1, 3
 
@@ -264,11 +265,19 @@ def _search(
             hits = [] if engine is None else engine.search(query, k)
             remarks = None if engine is None else engine.remarks(query)
             words = remarks.asked.main_words if explained and remarks is not None else None
-            why = [None if engine is None or words is None else engine.explain(words.text, hit.id) for hit in hits]
+            why = [None if engine is None or words is None else _why(engine, words.text, hit.id) for hit in hits]
             pictures = [] if engine is None or not opens_files else [engine.picture(hit.id) for hit in hits]
             stored = {picture.content_id: picture for picture in pictures if picture is not None}
             answers.append(Section(shown, hits, why, stored, remarks))
     return answers
+
+
+def _why(engine: SearchEngine, words: str, content_id: int) -> Explanation | None:
+    """Return where the words are in a hit; None where the model cannot show it, which is no reason to show no page."""
+    try:
+        return engine.explain(words, content_id)
+    except WordsNotLocated:
+        return None
 
 
 def _listed(shown: str, query: Query, k: int, place: Place, *, opens_files: bool) -> Section:

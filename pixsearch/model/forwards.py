@@ -132,19 +132,19 @@ class Match(Forward):
         return (-1, -1), (-1, -1), (-1, *self._grid_size), (-1, self._grid_size[0]), (-1,)
 
 
-class Attend(Forward):
-    """Ids and mask [1, words] and a grid [1, pixels, channels] -> how much each word attends to each pixel in the last
-    layer, [words, pixels]."""
+class LocateWords(Forward):
+    """A grid [1, pixels, channels] and the vectors of words [words, embedding_size] -> the cosine of each word and each
+    pixel, [words, pixels]."""
 
-    def forward(self, ids: Tensor, mask: Tensor, grid: Tensor) -> Tensor:
-        return self.network.model.attention_to_pixels(ids, mask, grid)[-1, 0]
+    def forward(self, grid: Tensor, vectors: Tensor) -> Tensor:
+        pixels = self.network.late_interaction.map_pixels(self.network.model.standardise(grid))
+        return vectors @ pixels[0].T
 
     def example(self) -> tuple[Tensor, ...]:
-        ids, mask = self._words()
-        return ids[:1], mask[:1], self._grids(1)
+        return self._grids(1), torch.rand(7, self.network.config.embedding_size)
 
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        return (1, -1), (1, -1), (1, *self._grid_size)
+        return (1, *self._grid_size), (-1, self.network.config.embedding_size)
 
 
 FORWARDS: dict[str, type[Forward]] = {
@@ -153,5 +153,5 @@ FORWARDS: dict[str, type[Forward]] = {
     "read_texts": ReadTexts,
     "find_words": FindWords,
     "match": Match,
-    "attend": Attend,
+    "locate_words": LocateWords,
 }

@@ -26,7 +26,7 @@ from pixsearch.regular_files import read_member, read_regular
 GRAPHS_FILE = "graphs.zip"
 GRAPHS_LIMIT_BYTES = 64 << 20
 """Of the file, and of each graph in it; those of the checkpoint that ships have less than 1 MiB."""
-VERSION = 1
+VERSION = 2
 """Rises when a forward takes or gives something else than before: older graphs no longer fit."""
 _ABOUT = "about.json"
 _WHEN = 1980, 1, 1, 0, 0, 0

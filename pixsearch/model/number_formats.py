@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-IN_FULL_PRECISION = frozenset({"embed_pictures", "attend"})
+IN_FULL_PRECISION = frozenset({"embed_pictures", "locate_words"})
 """Forwards that are computed in fp32 also where bf16 is faster: little work, and shown or stored as they are."""
 
 IN_INT8 = frozenset({"find_words", "match"})

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -146,32 +145,6 @@ class PixelBertModel(nn.Module):
         if pixel_mask is None:
             pixel_mask = mask.new_ones(pixels.shape[:2])
         return self.encode(torch.cat([words, pixels], dim=1), torch.cat([mask, pixel_mask], dim=1))
-
-    def attention_to_pixels(self, ids: Tensor, mask: Tensor, grid: Tensor) -> Tensor:
-        """How much each word attends to each pixel in every layer of the joint stream, the mean over the heads.
-
-        Args:
-            ids, mask: [batch, words].
-            grid: [batch, pixels, channels], without padding.
-
-        Returns:
-            [layers, batch, words, pixels]; what a word attends to in other words makes up the rest of its 1.
-        """
-        words, pixels = self.embed_words(ids), self.embed_pixels(grid)
-        hidden = torch.cat([words, pixels], dim=1)
-        joint_mask = torch.cat([mask, mask.new_ones(pixels.shape[:2])], dim=1)[:, None, None, :]
-        maps = []
-        for layer in self.layers:
-            attention: Any = layer.attention.self  # type: ignore[union-attr]
-            query, key = (
-                states.unflatten(-1, (self.config.heads, -1)).transpose(1, 2)  # [batch, heads, length, width of a head]
-                for states in (attention.query(hidden), attention.key(hidden))
-            )
-            scores = (query @ key.transpose(-1, -2) * attention.scaling).float()
-            weights = scores.masked_fill(~joint_mask, -torch.inf).softmax(-1).mean(1)
-            maps.append(weights[:, : words.shape[1], words.shape[1] :])
-            hidden = layer(hidden, joint_mask)
-        return torch.stack(maps)
 
     def read(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
         """Sentences and pictures, pair by pair, through the joint stream: [batch, words + pixels, width], [CLS] first.

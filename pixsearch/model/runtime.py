@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pixsearch.errors import CheckpointInvalid
+from pixsearch.errors import CheckpointInvalid, WordsNotLocated
 from pixsearch.extras import pip
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
 from pixsearch.model.config import InputShape, Stage
@@ -197,23 +197,40 @@ class PixelBertRuntime:
         for part in _parts(len(order), self._forwards.pairs_at_once):
             yield order[part]
 
-    def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
-        """What each word looks at in a picture of that size: the words, and [words, rows, columns] of the grid.
+    @property
+    def cell_offset(self) -> float:
+        """How far right of and below its middle a cell of the grid sees most, in cells.
 
-        The mean over the heads of the last layer; a word of several pieces has the mean of theirs.
+        EfficientNet's five strides each pad behind the edge alone, which makes half a cell; a quarter fits best
+        (docs/experiments.md).
         """
+        return 0.25 if self._config.backbone.startswith("efficientnet") else 0.0
+
+    def locate_words(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
+        """Return the words of a text, and the cosine of each with each cell of the grid of a picture of that size,
+        [words, rows, columns], as late interaction compares them.
+
+        A word of several pieces has the mean of theirs. Raises WordsNotLocated for a checkpoint without late
+        interaction.
+        """
+        [read] = self.read_texts([text])
+        if not read.weights.any():
+            raise WordsNotLocated(
+                f"the model {self.name} cannot show where words are: its late interaction was never trained",
+                "Use another model, or train the stage 'late' of it",
+            )
         [pieces] = self._processor.encodings([text])
         pixels, _ = unpack_grids([grid], len(self._mean_pixel))
-        by_piece = self._run("attend", *self._processor.words([text]), pixels)
+        by_piece = self._run("locate_words", pixels, read.vectors)
         tokens_of: dict[int, list[int]] = {}
         for token, number in enumerate(pieces.word_ids):
             if number is not None:
                 tokens_of.setdefault(number, []).append(token)
-        words, attention = [], []
+        words, cosines = [], []
         for tokens in tokens_of.values():
             words.append(text[pieces.offsets[tokens[0]][0] : pieces.offsets[tokens[-1]][1]])
-            attention.append(by_piece[tokens].mean(0))
-        return words, np.reshape(attention, (len(words), *self._config.grid_size(width, height)))
+            cosines.append(by_piece[tokens].mean(0))
+        return words, np.reshape(cosines, (len(words), *self._config.grid_size(width, height))).astype(np.float32)
 
     def likeness(self, grid: bytes, other: bytes) -> float:
         """How much the same stands at the same place in two pictures: the mean over the pixels of the cosine of their

@@ -207,7 +207,7 @@ class SearchEngine:
     def explain(self, words: str, content_id: int) -> Explanation | None:
         """Where in a picture of the library each word is looked for; None where it is not in it any more.
 
-        Raises UsageError for words that cannot be asked, ModelMismatch, LibraryError.
+        Raises UsageError for words that cannot be asked, ModelMismatch, WordsNotLocated, LibraryError.
         """
         text = Words(words).text
         found = self._stored(content_id) if self._has_features() else None

@@ -1,6 +1,7 @@
-"""Why a photo is a hit: for each word of the query, where in the photo the Transformer looks for it.
+"""Why a photo is a hit: for each word of the query, where in the photo late interaction finds it.
 
-Pixel-BERT (section 4.6) shows its attention maps the same way: words find their regions without ever having seen a box.
+Pixel-BERT (section 4.6) shows attention maps instead. Those of this model point at the thing no more often than the
+middle of the photo does (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -13,62 +14,114 @@ from PIL import Image, ImageDraw, ImageFont
 from pixsearch.search.cascade import read_every_pair
 from pixsearch.search.hits import percent
 from pixsearch.search.runtime import Floats, Runtime
+from pixsearch.search.wording import STOP_WORDS
 
 _PLACES = ("top", "middle", "bottom")
 _PLACES_ACROSS = ("left", "middle", "right")
 _LINE_HEIGHT = 22
 _GAP = 8
+_FINER = 4
+"""How many cells of a map lie along the edge of one of the grid: enough for a round edge of the light."""
+_SMOOTHING = 0.85
+"""Standard deviation in cells of the grid: a single cell is often one beside the thing."""
+_DARK, _LIT = 0.80, 0.92
+"""The shares of a photo below and above which a map is dark and fully lit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Words and a picture, as the joint stream reads them together."""
+    """Words and a picture, as the model compares them."""
 
     words: tuple[str, ...]
-    attention: Floats
-    """How much each word looks at each cell of the picture's grid, [words, rows, columns]."""
+    """Those that can be seen: articles, prepositions and the like are left out."""
+    maps: Floats
+    """The cosine of each word with the picture, smoothed [words, 4 x rows of the grid, 4 x columns]."""
     match: float
     """ITM logit of all words and the picture."""
     probability: float | None
     """That a person would say that the picture shows what the words say; None where the model has no calibration."""
 
+    @property
+    def regions(self) -> Floats:
+        """How brightly each cell of the maps is lit, from 0 to 1: the fifth of the picture that shows the word best,
+        with a soft edge."""
+        return np.reshape([_light(one) for one in self.maps], self.maps.shape).astype(np.float32)
+
     def strongest(self) -> list[tuple[str, float, str]]:
-        """Each word with the share of its attention that falls on the picture, and where most of that is."""
-        rows, columns = self.attention.shape[1:]
+        """Each word with the largest cosine of its map, and where that is."""
+        rows, columns = self.maps.shape[1:]
         found = []
-        for word, attention in zip(self.words, self.attention, strict=True):
-            row, column = divmod(int(attention.argmax()), columns)
+        for word, cosines in zip(self.words, self.maps, strict=True):
+            row, column = divmod(int(cosines.argmax()), columns)
             down, across = _PLACES[_third(row, rows)], _PLACES_ACROSS[_third(column, columns)]
-            found.append((word, float(attention.sum()), " ".join(dict.fromkeys([down, across]))))
+            found.append((word, float(cosines.max()), " ".join(dict.fromkeys([down, across]))))
         return found
 
 
 def explain_picture(runtime: Runtime, words: str, picture: Image.Image) -> Explanation:
-    """Explain words and an RGB picture that need not be in any library."""
+    """Explain words and an RGB picture that need not be in any library. Raises WordsNotLocated."""
     embeddings, grids = runtime.encode_pictures([picture])
     return explain_grid(runtime, words, grids[0], embeddings, picture.width, picture.height)
 
 
 def explain_grid(runtime: Runtime, words: str, grid: bytes, embeddings: Floats, width: int, height: int) -> Explanation:
-    """Explain words and a picture of that size by its grid and its embedding [1, size], as a library has them."""
-    found, attention = runtime.attention(words, grid, width, height)
+    """Explain words and a picture of that size by its grid and its embedding [1, size], as a library has them.
+
+    Raises WordsNotLocated.
+    """
+    found, cosines = runtime.locate_words(words, grid, width, height)
+    shown = [index for index, word in enumerate(found) if _can_be_seen(word)]
     _, logits = read_every_pair(runtime, runtime.read_texts([words]), [grid], embeddings)
     probabilities = runtime.probability(logits, "joint")
     return Explanation(
-        tuple(found), attention, float(logits[0]), None if probabilities is None else float(probabilities[0])
+        tuple(found[index] for index in shown),
+        smoothed(cosines[shown], runtime.cell_offset),
+        float(logits[0]),
+        None if probabilities is None else float(probabilities[0]),
     )
 
 
-def heat(picture: Image.Image, attention: Floats) -> Image.Image:
-    """An RGB picture, bright where the attention [rows, columns] is high and dark where it is low."""
-    spread = max(float(np.ptp(attention)), 1e-9)
-    levels = Image.fromarray(((attention - attention.min()) / spread * 255).astype(np.uint8))
+def smoothed(cosines: Floats, offset: float) -> Floats:
+    """Smooth maps [words, rows, columns] by a Gaussian into [words, 4 x rows, 4 x columns].
+
+    Args:
+        offset: how far right of and below its middle a cell sees most, in cells.
+    """
+    down, across = (_gaussian(cells, offset) for cells in cosines.shape[1:])
+    maps: Floats = (down @ cosines @ across.T).astype(np.float32)
+    return maps
+
+
+def _gaussian(cells: int, offset: float) -> Floats:
+    """Return how much each cell of a grid counts at each point of a finer one, [4 x cells, cells]; rows sum to 1."""
+    points = (np.arange(_FINER * cells) + 0.5) / _FINER
+    distances = points[:, None] - (np.arange(cells) + 0.5 + offset)
+    bell = np.exp(-(distances**2) / (2 * _SMOOTHING**2))
+    weights: Floats = bell / bell.sum(1, keepdims=True)
+    return weights
+
+
+def _light(cosines: Floats) -> Floats:
+    """Return how brightly each cell of a map is lit; nothing is where all cells are alike."""
+    dark, lit = np.quantile(cosines, [_DARK, _LIT])
+    share = np.clip((cosines - dark) / max(float(lit - dark), 1e-6), 0, 1)
+    light: Floats = share * share * (3 - 2 * share)
+    return light
+
+
+def _can_be_seen(word: str) -> bool:
+    return word.lower() not in STOP_WORDS and any(letter.isalnum() for letter in word)
+
+
+def heat(picture: Image.Image, region: Floats) -> Image.Image:
+    """An RGB picture, bright where the region [rows, columns] is lit and dark elsewhere."""
+    levels = Image.fromarray((region * 255).astype(np.uint8))
     mask = levels.resize(picture.size, Image.Resampling.BICUBIC).point(lambda level: 50 + level * 205 // 255)
     return Image.composite(picture, Image.new("RGB", picture.size), mask)
 
 
 def draw(explanation: Explanation, picture: Image.Image, edge: int = 240) -> Image.Image:
-    """The picture with the match below, then one for each word with its attention on it, in rows of four.
+    """The picture with the match below, then one for each word with its region lit, in rows of four.
 
     Args:
         picture: RGB, as it was read.
@@ -77,7 +130,7 @@ def draw(explanation: Explanation, picture: Image.Image, edge: int = 240) -> Ima
     small = picture.copy()
     small.thumbnail((edge, edge))
     titles = [_title(explanation), *explanation.words]
-    panels = [small, *(heat(small, attention) for attention in explanation.attention)]
+    panels = [small, *(heat(small, region) for region in explanation.regions)]
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     width, height = small.width + _GAP, small.height + _LINE_HEIGHT + _GAP

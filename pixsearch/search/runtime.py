@@ -64,8 +64,15 @@ class Runtime(Encoder, Protocol):
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
         """The ITM logit of each pair with these late scores [n]; a single text or picture goes with all others."""
 
-    def attention(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
-        """The words, and how much each looks at each cell of the picture's grid [words, rows, columns]."""
+    @property
+    def cell_offset(self) -> float:
+        """How far right of and below its middle a cell of the grid sees most, in cells."""
+
+    def locate_words(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
+        """Return the words, and how well each cell of the picture's grid shows each of them [words, rows, columns].
+
+        Raises WordsNotLocated.
+        """
 
     def likeness(self, grid: bytes, other: bytes) -> float:
         """How much the same stands at the same place in two pictures; 1 at most."""

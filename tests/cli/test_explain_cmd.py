@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pixsearch.errors import WordsNotLocated
 from tests.cli.conftest import Run
 from tests.colour_runtime import ColourRuntime
 from tests.unsuitable_files import reading
@@ -15,22 +16,40 @@ from tests.unsuitable_files import reading
 def test_each_word_is_a_line_and_the_match_is_said(run: Run, model: ColourRuntime, photos: Path) -> None:
     model.calibrated = True
 
-    # Attention is 0.25 + 0.5 in a word's own column of two; pink is (1, 0.4, 0.4): match 10 x 1.4 - 5
+    # The cosine is 0.25 above 0.5 in a word's own column of two. At the outermost point of the corner its cell has a
+    # share of 0.7705 across and down (see tests/search): 0.7705 x (0.2295 x 0.25 + 0.7705 x 0.5) = 0.34.
+    # Pink is (1, 0.4, 0.4): match 10 x 1.4 - 5.
     assert run("explain", "red blue", photos / "pink.png").stdout.splitlines() == [
-        "attention       most at  word",
-        "      75%   bottom left  red",
-        "      75%  bottom right  blue",
+        "cosine       most at  word",
+        "  0.34   bottom left  red",
+        "  0.34  bottom right  blue",
         "match 9.00, probability 100%",
     ]
 
 
-def test_json_has_the_attention_itself(run: Run, model: ColourRuntime, photos: Path) -> None:
-    assert json.loads(run("explain", "red blue", photos / "pink.png", "--json").stdout) == {
-        "match": pytest.approx(9.0, abs=1e-5),
-        "probability": None,
-        "words": ["red", "blue"],
-        "attention": [[[0.25, 0.0], [0.5, 0.0]], [[0.0, 0.25], [0.0, 0.5]]],
-    }
+def test_json_has_the_regions(run: Run, model: ColourRuntime, photos: Path) -> None:
+    printed = json.loads(run("explain", "the red blue", photos / "pink.png", "--json").stdout)
+
+    assert list(printed) == ["match", "probability", "words", "regions"]
+    assert printed["words"] == ["red", "blue"]
+    assert [len(region) for region in printed["regions"]] == [8, 8]
+    assert {len(row) for region in printed["regions"] for row in region} == {12}
+    assert {min(map(min, region)) for region in printed["regions"]} == {0.0}
+    assert {max(map(max, region)) for region in printed["regions"]} == {1.0}
+
+
+def test_a_model_that_cannot_locate_words_says_so(
+    run: Run, model: ColourRuntime, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locate_words(*_: object) -> None:
+        raise WordsNotLocated("the model tiny cannot show where words are", "Use another model")
+
+    monkeypatch.setattr(model, "locate_words", locate_words)
+
+    outcome = run("explain", "red", photos / "pink.png")
+
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "pixsearch: the model tiny cannot show where words are. Use another model\n"
 
 
 def test_the_maps_are_drawn(run: Run, model: ColourRuntime, photos: Path, tmp_path: Path) -> None:

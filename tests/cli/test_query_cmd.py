@@ -131,8 +131,8 @@ def test_a_query_that_leaves_nothing_to_look_for_is_refused(run: Run, indexed: P
 def test_a_page_explains_the_words_that_are_looked_for(run: Run, indexed: Path, tmp_path: Path) -> None:
     run("query", "red without blue", "--html", tmp_path / "page.html")
 
-    assert "where red is looked for" in (tmp_path / "page.html").read_text()
-    assert "where without is looked for" not in (tmp_path / "page.html").read_text()
+    assert "where red is found" in (tmp_path / "page.html").read_text()
+    assert "where without is found" not in (tmp_path / "page.html").read_text()
 
 
 def test_what_photos_do_not_say_is_left_out_without_a_model_too(run: Run, indexed: Path) -> None:
@@ -861,8 +861,8 @@ def test_a_page_says_why_word_by_word(run: Run, indexed: Path, tmp_path: Path) -
 
     page = Page((tmp_path / "page.html").read_text())
     assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"][1:] == [
-        "where red is looked for",
-        "where blue is looked for",
+        "where red is found",
+        "where blue is found",
     ]
     assert "why" in page.texts
 

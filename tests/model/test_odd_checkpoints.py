@@ -50,7 +50,7 @@ def use(folder: Path) -> None:
     scores = runtime.late_scores(texts, grids, embeddings)
     runtime.probability(scores, "late")
     runtime.probability(runtime.match(texts, grids, scores[0]), "joint")
-    runtime.attention("a cat", grids[0], 64, 48)
+    runtime.locate_words("a cat", grids[0], 64, 48)
     runtime.likeness(*grids)
     load_checkpoint(found)
 

@@ -289,27 +289,3 @@ def test_the_mean_and_the_largest_are_those_of_the_pixels_that_stand() -> None:
     mask = torch.tensor([[True, True, False]])
 
     assert pool_grid(grid, mask).tolist() == [[2.0, -3.0, 3.0, -2.0]]
-
-
-def test_the_attention_to_pixels_is_that_of_the_layers_themselves(grid: Tensor) -> None:
-    model = model_of(CONFIG).model
-    told: list[Tensor] = []
-    for layer in model.layers:
-        attention = layer.attention.self  # type: ignore[union-attr]
-        attention.config._attn_implementation = "eager"  # type: ignore[union-attr] # the one that tells its weights
-        attention.register_forward_hook(lambda _module, _inputs, output: told.append(output[1]))  # type: ignore[union-attr]
-
-    ids, mask, grid = IDS[1:], MASK[1:], grid[1:]  # without padding, which they mask in another way
-    model.read(ids, mask, grid)
-    expected = torch.stack([weights.mean(1)[:, :6, 6:] for weights in told])
-    attention_to_pixels = model.attention_to_pixels(ids, mask, grid)
-
-    assert attention_to_pixels.shape == (CONFIG.layers, 1, 6, grid.shape[1])
-    torch.testing.assert_close(attention_to_pixels, expected, rtol=1e-4, atol=1e-6)
-
-
-def test_no_word_attends_to_padding(model: PixelBertForRetrieval, grid: Tensor) -> None:
-    padded = model.model.attention_to_pixels(IDS[:1], MASK[:1], grid[:1])
-    alone = model.model.attention_to_pixels(IDS[:1, :4], MASK[:1, :4], grid[:1])
-
-    torch.testing.assert_close(padded[:, :, :4], alone, rtol=1e-4, atol=1e-6)

@@ -14,13 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from pixsearch.model.checkpoints import fingerprint, load_checkpoint
+from pixsearch.errors import WordsNotLocated
+from pixsearch.model.checkpoints import fingerprint, load_checkpoint, save_checkpoint
 from pixsearch.model.compiled_forwards import CompiledForwards
 from pixsearch.model.config import Calibration, Curve
 from pixsearch.model.grids import unpack_grids
 from pixsearch.model.number_formats import NumberFormats
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.model.tensors import picture_tensors, word_tensors
+from pixsearch.model.tracing import add_graphs
 from pixsearch.pictures import resized
 from pixsearch.search.cascade import read_every_pair
 from pixsearch.search.runtime import Floats
@@ -182,33 +184,50 @@ def test_the_default_order_is_what_the_checkpoint_says(speaking: Path, tmp_path:
     assert calibrated(speaking, tmp_path / "first-stage", None, rerank=False).default_order == "similarity"
 
 
-def test_each_word_looks_with_the_mean_of_its_pieces(
+def test_each_word_has_the_mean_cosine_of_its_pieces_with_each_pixel(
     runtime: PixelBertRuntime, speaking: Path, pictures: list[Image.Image]
 ) -> None:
     model, processor = load_checkpoint(speaking)
     _, grids = runtime.encode_pictures(pictures[:1])
     unpacked, _ = unpack_grids(grids, model.model.backbone.channels)
 
-    words, attention = runtime.attention("A cat", grids[0], *pictures[0].size)
+    words, cosines = runtime.locate_words("A cat", grids[0], *pictures[0].size)
 
     # [CLS] a c ##a ##t [SEP]
-    ids, mask = word_tensors(processor, ["A cat"])
+    late = model.late_interaction
     with torch.inference_mode():
-        last = model.model.attention_to_pixels(ids, mask, torch.from_numpy(unpacked))[-1, 0].numpy()
+        read = late.map_words(model.read_each_word(*word_tensors(processor, ["A cat"])))[0].numpy()
+        pixels = late.map_pixels(model.model.standardise(torch.from_numpy(unpacked)))[0].numpy()
+    expected = read @ pixels.T
     assert words == ["A", "cat"]
-    assert attention.shape == (2, 2, 2)  # of a picture of 64 x 64
-    assert attention.reshape(2, -1) == pytest.approx(np.stack([last[1], last[2:5].mean(0)]), abs=1e-6)
+    assert cosines.shape == (2, 2, 2)  # of a picture of 64 x 64
+    assert cosines.reshape(2, -1) == pytest.approx(np.stack([expected[1], expected[2:5].mean(0)]), abs=1e-3)
 
 
-def test_words_of_which_the_tokenizer_leaves_nothing_look_nowhere(
+def test_words_of_which_the_tokenizer_leaves_nothing_are_nowhere(
     runtime: PixelBertRuntime, pictures: list[Image.Image]
 ) -> None:
     _, grids = runtime.encode_pictures(pictures[:1])
 
-    words, attention = runtime.attention("\u0018\u009b", grids[0], *pictures[0].size)
+    words, cosines = runtime.locate_words("\u0018\u009b", grids[0], *pictures[0].size)
 
     assert words == []
-    assert attention.shape == (0, 2, 2)
+    assert cosines.shape == (0, 2, 2)
+
+
+def test_a_checkpoint_without_late_interaction_says_that_it_cannot_locate_words(
+    speaking: Path, tmp_path: Path, pictures: list[Image.Image]
+) -> None:
+    model, processor = load_checkpoint(speaking)
+    torch.nn.init.zeros_(model.late_interaction.scale)
+    folder = tmp_path / "closed"
+    save_checkpoint(folder, model, processor)
+    add_graphs(folder)
+    closed = PixelBertRuntime(folder)
+    _, grids = closed.encode_pictures(pictures[:1])
+
+    with pytest.raises(WordsNotLocated, match="late interaction was never trained"):
+        closed.locate_words("a cat", grids[0], *pictures[0].size)
 
 
 def test_likeness_is_1_for_the_same_picture_and_less_for_another(

@@ -121,7 +121,7 @@ async def explain(
     id: Id,
     q: Annotated[str, Query(min_length=1, max_length=1000, examples=["two dogs in snow"])],
 ) -> Response:
-    """How well words and the picture match, and where in it each word is looked for."""
+    """How well words and the picture match, and where in it each word is found."""
 
     def found() -> Explanation | None:
         engine = site.engine.engine()

@@ -170,11 +170,15 @@ def test_the_original_is_the_file_itself_by_the_type_that_was_found(client: Test
     assert "sandbox" in answer.headers["content-security-policy"]
 
 
-def test_an_explanation_is_what_the_runtime_says_of_each_word(client: TestClient, model: ColourRuntime) -> None:
-    told = client.get(f"/api/photos/{id_of(client, 'pink.png')}/explain", params={"q": "red sky"}).json()
+def test_an_explanation_has_a_region_for_each_word_that_can_be_seen(client: TestClient, model: ColourRuntime) -> None:
+    told = client.get(f"/api/photos/{id_of(client, 'pink.png')}/explain", params={"q": "red in sky"}).json()
 
     assert told["words"] == ["red", "sky"]
-    assert told["attention"] == [[[0.25, 0.0], [0.5, 0.0]], [[0.0, 0.25], [0.0, 0.5]]]
+    # Of 2 x 3 cells the first and the last below show them best; 4 x 4 values are one cell.
+    red, sky = told["regions"]
+    assert [len(red), len(red[0])] == [8, 12]
+    assert (red[7][0], red[7][11]) == (1.0, 0.0)
+    assert (sky[7][0], sky[7][11]) == (0.0, 1.0)
     assert told["match"] == pytest.approx(5.0, abs=1e-5)  # 10 x 1.0 of red - 5
     assert told["probability"] is None
 

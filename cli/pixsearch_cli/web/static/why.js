@@ -1,4 +1,4 @@
-// Where in a photo each word of the query is looked for: a button for each word, and a canvas over the photo.
+// Where in a photo each word of the query is found: a button for each word, and a canvas over the photo.
 
 import { explain } from "./api.js";
 import { smallButton } from "./small_button.js";
@@ -30,14 +30,15 @@ export class Why {
       return;
     }
     if (this.wanted !== wanted) return;
+    this.section.hidden = why.words.length === 0;
     group.replaceChildren(
-      ...why.words.map((word, place) => {
+      ...why.words.map((word, index) => {
         const button = smallButton(word, () => {
           const on = button.getAttribute("aria-pressed") !== "true";
           for (const other of group.children) other.setAttribute("aria-pressed", "false");
           button.setAttribute("aria-pressed", String(on));
           this.canvas.hidden = !on;
-          if (on) drawAttention(this.canvas, why.attention[place]);
+          if (on) light(this.canvas, why.regions[index]);
         });
         button.setAttribute("aria-pressed", "false");
         return button;
@@ -46,16 +47,13 @@ export class Why {
   }
 }
 
-/** Dark where a word does not look, clear where it does; a cell of the grid is a pixel, which the browser smooths. */
-function drawAttention(canvas, rows) {
+/** Draw darkness over all of the photo but a region, given as rows of 0 (dark) to 1; the browser smooths them. */
+function light(canvas, rows) {
   canvas.width = rows[0].length;
   canvas.height = rows.length;
-  const all = rows.flat();
-  const lowest = Math.min(...all);
-  const spread = Math.max(Math.max(...all) - lowest, 1e-9);
   const pixels = new ImageData(canvas.width, canvas.height);
-  all.forEach((attention, cell) => {
-    pixels.data[4 * cell + 3] = 255 * DARKEST * (1 - (attention - lowest) / spread);
+  rows.flat().forEach((lit, cell) => {
+    pixels.data[4 * cell + 3] = 255 * DARKEST * (1 - lit);
   });
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }

@@ -1,0 +1,65 @@
+"""How often the map of a word points at the thing: pairs of a photo and a word, and where the thing is.
+
+    python benchmarks/pointing.py --album album/images
+
+pointing.json has two lists of 20 pairs, chosen and boxed before any map was seen: methods were compared on the first,
+and the chosen one was confirmed on the second. A box is left, top, right, bottom in shares of the photo. A map hits
+where its largest value lies in a box, or a quarter of a cell of the grid beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from pixsearch.model.checkpoints import find_checkpoint
+from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.pictures import open_picture
+from pixsearch.search.explain import explain_picture
+
+PAIRS = Path(__file__).with_suffix(".json")
+_BESIDE = 0.03
+_UPPER = 0.9
+"""The tenth of the photo whose share inside the box is printed."""
+
+
+def main(
+    album: Annotated[Path, typer.Option(help="The folder of the photos.")],
+    model: Annotated[str | None, typer.Option(help="As of pixsearch query.")] = None,
+) -> None:
+    runtime = PixelBertRuntime(find_checkpoint(model))
+    print("list     hits    in the box    by chance   misses")
+    for name, pairs in json.loads(PAIRS.read_text(encoding="utf-8")).items():
+        missed, shares, areas = [], [], []
+        for photo, query, word, boxes in pairs:
+            explanation = explain_picture(runtime, query, open_picture(album / photo))
+            found = explanation.maps[explanation.words.index(word)]
+            inside, near = inside_boxes(boxes, found.shape), inside_boxes(boxes, found.shape, _BESIDE)
+            shares.append(inside[found >= np.quantile(found, _UPPER)].mean())
+            areas.append(inside.mean())
+            if not near.flat[found.argmax()]:
+                missed.append(word)
+        hits = f"{len(pairs) - len(missed)}/{len(pairs)}"
+        print(f"{name:8} {hits} {np.mean(shares):11.0%} {np.mean(areas):12.0%}   {', '.join(missed)}")
+
+
+def inside_boxes(boxes: list[list[float]], shape: tuple[int, ...], beside: float = 0.0) -> NDArray[np.bool_]:
+    """Return which cells of a map [rows, columns] have their middle in one of the boxes, or so far beside it."""
+    down, across = ((np.arange(cells) + 0.5) / cells for cells in shape)
+    inside = np.zeros(shape, np.bool_)
+    for left, top, right, bottom in boxes:
+        rows, columns = (
+            (down >= top - beside) & (down <= bottom + beside),
+            (across >= left - beside) & (across <= right + beside),
+        )
+        inside |= rows[:, None] & columns
+    return inside
+
+
+if __name__ == "__main__":
+    typer.run(main)
