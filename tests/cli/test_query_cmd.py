@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pixsearch import Circle, Library
-from pixsearch.errors import UsageError
+from pixsearch.errors import UsageError, WordsNotLocated
 from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
 from pixsearch.storage import FileStamp
 from pixsearch_cli.query_filters import circle, date
@@ -865,6 +865,22 @@ def test_a_page_says_why_word_by_word(run: Run, indexed: Path, tmp_path: Path) -
         "where blue is found",
     ]
     assert "why" in page.texts
+
+
+def test_a_page_of_a_model_that_cannot_locate_words_has_the_hits_and_no_maps(
+    run: Run, model: ColourRuntime, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locate_words(*_: object) -> None:
+        raise WordsNotLocated("the model tiny cannot show where words are")
+
+    monkeypatch.setattr(model, "locate_words", locate_words)
+
+    outcome = run("query", "red", "--html", tmp_path / "page.html")
+
+    assert outcome.exit_code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "pink.png" in page
+    assert "why" not in Page(page).texts
 
 
 def test_a_page_of_a_query_without_words_has_nothing_to_explain(
