@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image
 
@@ -21,6 +22,9 @@ _QUALITY = 82
 _NEAR_SMALL = 0.8
 _LEAST_SMALL = SMALL * 7 // 10
 """What the shorter edge of a small thumbnail has at least in pixels, where the photo has as many."""
+
+
+Drawn = TypeVar("Drawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def photo_thumbnail(photo: StoredPhoto, digest: bytes, edge: int, megapixels: in
         shorter = max(1, round(min(header.size) * _scale(header.size, edge)))
         return _thumbnail(decoded_picture(data, header, shorter, megapixels)[0], edge)
 
-    return _drawn(draw)
+    return drawn(draw)
 
 
 def small_thumbnail(picture: Image.Image, size: tuple[int, int]) -> bytes | None:
@@ -64,7 +68,7 @@ def upload_as_png(data: bytes, min_edge: int, megapixels: int) -> bytes | NoThum
         picture, _ = decoded_picture(data, open_header(data, megapixels), min_edge, megapixels)
         return _file_of(picture, "PNG", compress_level=1)
 
-    return _drawn(draw)
+    return drawn(draw)
 
 
 def _thumbnail(picture: Image.Image, edge: int) -> bytes:
@@ -87,8 +91,8 @@ def _file_of(picture: Image.Image, format: str, **how: int) -> bytes:
     return buffer.getvalue()
 
 
-def _drawn(draw: Callable[[], bytes]) -> bytes | NoThumbnail:
-    """What was drawn, or why it could not be."""
+def drawn(draw: Callable[[], Drawn]) -> Drawn | NoThumbnail:
+    """Return what was drawn or read from a file, or why it could not be."""
     try:
         return draw()
     except FileNotFoundError:

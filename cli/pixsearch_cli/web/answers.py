@@ -145,6 +145,16 @@ class PhotoAnswer(MetadataRecord):
     """Of its rows; less than 1 for a file that is cut short."""
 
 
+class ExposureAnswer(BaseModel):
+    """The exposure of a photo; null for what its file does not say."""
+
+    aperture: float | None = Field(description="The f-number.", examples=[2.8])
+    shutter_s: float | None = Field(examples=[0.004])
+    iso: int | None = Field(examples=[100])
+    focal_length_mm: float | None = Field(examples=[35.0])
+    focal_length_35mm: int | None = Field(description="With the same angle of view on 35 mm film.", examples=[52])
+
+
 class HealthAnswer(BaseModel):
     status: str = Field(examples=["ok"])
     version: str

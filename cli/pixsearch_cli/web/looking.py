@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 from starlette.exceptions import HTTPException
@@ -14,10 +15,14 @@ from pixsearch.disk_cache import DiskCache
 from pixsearch.errors import PictureError
 from pixsearch.library.photo_files import content_digest
 from pixsearch.library.records import StoredPicture
+from pixsearch_indexer.exposures import photo_exposure
+from pixsearch_indexer.metadata.exposure import Exposure
 from pixsearch_indexer.thumbnail_cache import ThumbnailCache
 from pixsearch_indexer.thumbnails import NoThumbnail, photo_thumbnail, upload_as_png
 
 UPLOADS_LIMIT_BYTES = 128 << 20
+
+Decoded = TypeVar("Decoded")
 
 
 class Looking:
@@ -47,6 +52,13 @@ class Looking:
             reason = reason or made.reason
         raise HTTPException(404, f"{picture.photos[0].path}: {reason}")
 
+    async def exposure(self, picture: StoredPicture) -> Exposure:
+        """Read the exposure from the picture's file. Raises HTTPException 404 with the reason if that fails."""
+        read = await self._decode(photo_exposure, picture.photos, picture.digest, self._limits.megapixels)
+        if isinstance(read, NoThumbnail):
+            raise HTTPException(404, f"{picture.photos[0].path}: {read.reason}")
+        return read
+
     async def keep_upload(self, data: bytes, min_edge: int) -> tuple[str, bytes]:
         """Keep a picture file to search by. Gives its name, and it as the model is shown it. Raises PictureError."""
         name = content_digest(data).hex()
@@ -65,7 +77,9 @@ class Looking:
             raise HTTPException(404, "this picture is not kept any more: drop it on the page again")
         return kept
 
-    async def _decode(self, function: Callable[..., bytes | NoThumbnail], *arguments: object) -> bytes | NoThumbnail:
+    async def _decode(
+        self, function: Callable[..., Decoded | NoThumbnail], *arguments: object
+    ) -> Decoded | NoThumbnail:
         future = self._pool.schedule(function, arguments, timeout=self._limits.seconds)
         try:
             return await asyncio.wrap_future(future)

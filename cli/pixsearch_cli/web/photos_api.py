@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from io import BufferedReader, BytesIO
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from pixsearch.library.records import StoredPicture
 from pixsearch.regular_files import path_of
 from pixsearch.search.explain import Explanation
 from pixsearch_cli.json_records import ExplanationRecord, explanation_record, metadata_record
-from pixsearch_cli.web.answers import PhotoAnswer
+from pixsearch_cli.web.answers import ExposureAnswer, PhotoAnswer
 from pixsearch_cli.web.problems import AsciiJson
 from pixsearch_cli.web.search_api import PROBLEMS
 from pixsearch_cli.web.site import Site, SiteOfApp
@@ -72,6 +73,13 @@ async def photo(request: Request, site: SiteOfApp, id: Id) -> Response:
     )
 
 
+@router.get("/photos/{id}/exposure", response_model=ExposureAnswer)
+async def exposure(request: Request, site: SiteOfApp, id: Id) -> Response:
+    """Aperture, shutter, ISO and focal length, read from the photo's file."""
+    picture = await _picture(request, site, id)
+    return AsciiJson(asdict(await site.pictures.take(request, site.looking.exposure, picture)))
+
+
 @router.get("/photos/{id}/thumbnail", response_class=Response, responses=_IMAGE)
 async def thumbnail(
     request: Request, site: SiteOfApp, id: Id, size: Annotated[str, Query(pattern="^(small|large)$")] = "small"
@@ -97,7 +105,12 @@ async def thumbnail(
 
 
 @router.get("/photos/{id}/image", response_class=Response, responses=_FILE)
-async def image(request: Request, site: SiteOfApp, id: Id) -> Response:
+async def image(
+    request: Request,
+    site: SiteOfApp,
+    id: Id,
+    download: Annotated[bool, Query(description="Have a browser save the file instead of showing it.")] = False,
+) -> Response:
     """The photo's own file, as it is."""
     picture = await _picture(request, site, id)
     try:
@@ -107,11 +120,12 @@ async def image(request: Request, site: SiteOfApp, id: Id) -> Response:
     photo, file = found
     media_type = _MEDIA_TYPES.get(picture.metadata.format, "application/octet-stream")
     name = photo.path.name.encode(errors="replace").decode()
+    disposition = "attachment" if download else "inline"
     headers = {"Cache-Control": "private, no-cache"}
     if isinstance(file, BytesIO):
-        headers["Content-Disposition"] = f"inline; filename*=utf-8''{quote(name)}"
+        headers["Content-Disposition"] = f"{disposition}; filename*=utf-8''{quote(name)}"
         return Response(file.read(), media_type=media_type, headers=headers)
-    return _OpenFile(file, media_type=media_type, filename=name, content_disposition_type="inline", headers=headers)
+    return _OpenFile(file, media_type=media_type, filename=name, content_disposition_type=disposition, headers=headers)
 
 
 @router.get("/photos/{id}/explain", response_model=ExplanationRecord)

@@ -32,6 +32,11 @@ _DETAILS = _names(
     ExifTags.Base.OffsetTimeOriginal,
     ExifTags.Base.OffsetTimeDigitized,
     ExifTags.Base.LensModel,
+    ExifTags.Base.ExposureTime,
+    ExifTags.Base.FNumber,
+    ExifTags.Base.ISOSpeedRatings,
+    ExifTags.Base.FocalLength,
+    ExifTags.Base.FocalLengthIn35mmFilm,
 )
 _GPS = _names(
     ExifTags.GPS.GPSLatitudeRef,

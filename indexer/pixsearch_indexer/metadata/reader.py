@@ -16,6 +16,7 @@ from pixsearch.storage import read_file, to_path
 from pixsearch_indexer.metadata.containers import Blocks, blocks_of
 from pixsearch_indexer.metadata.dates import read_timestamp
 from pixsearch_indexer.metadata.exif import read_exif
+from pixsearch_indexer.metadata.exposure import Exposure, exposure_of
 from pixsearch_indexer.metadata.file_names import date_in_name
 from pixsearch_indexer.metadata.iptc import read_iptc
 from pixsearch_indexer.metadata.places import read_place
@@ -55,6 +56,15 @@ def _said(picture: Image.Image, data: bytes) -> Description:
         return replace(described(facts), note=note)
     except Exception:  # noqa: BLE001 - whatever a reader stumbles over, the photo itself may be sound
         return Description(note="its metadata cannot be read")
+
+
+def read_exposure(picture: Image.Image, data: bytes) -> Exposure:
+    """Return the exposure of a picture that `open_header` opened from these bytes. Damaged parts are left out."""
+    try:
+        facts, _ = _facts(blocks_of(picture, data))
+        return exposure_of(facts)
+    except Exception:  # noqa: BLE001 - as in `read_metadata`, where the library notes it
+        return Exposure()
 
 
 def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Description]:

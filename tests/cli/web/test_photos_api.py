@@ -282,6 +282,47 @@ def test_a_photo_that_is_sent_is_the_file_that_was_looked_at(
     assert client.get(f"/api/photos/{id}/image").content == indexed
 
 
+def test_a_photo_is_sent_to_be_saved_under_its_own_name(client: TestClient, run: Run, photos: Path) -> None:
+    (photos / "Übung 1.png").write_bytes(picture_bytes("lime"))
+    run("index", photos)
+    address = f"/api/photos/{id_of(client, 'Übung*')}/image"
+
+    shown, saved = client.get(address), client.get(address, params={"download": True})
+
+    assert shown.headers["content-disposition"] == "inline; filename*=utf-8''%C3%9Cbung%201.png"
+    assert saved.headers["content-disposition"] == "attachment; filename*=utf-8''%C3%9Cbung%201.png"
+    assert saved.content == shown.content == picture_bytes("lime")
+
+
+def test_the_exposure_is_read_from_the_photo_s_file(client: TestClient, run: Run, photos: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0x829A: 0.004, 0x829D: 2.8, 0x8827: 200, 0x920A: 35.0, 0xA405: 56})
+    Image.new("RGB", (30, 20), "lime").save(photos / "exposed.jpg", exif=exif)
+    run("index", photos)
+
+    assert client.get(f"/api/photos/{id_of(client, 'exposed.jpg')}/exposure").json() == {
+        "aperture": 2.8,
+        "shutter_s": 0.004,
+        "iso": 200,
+        "focal_length_mm": 35.0,
+        "focal_length_35mm": 56,
+    }
+
+
+def test_a_photo_that_says_nothing_of_its_exposure_has_none(client: TestClient) -> None:
+    told = client.get(f"/api/photos/{id_of(client, 'pink.png')}/exposure").json()
+
+    assert set(told.values()) == {None}
+
+
+def test_the_exposure_is_never_read_from_another_file(client: TestClient, photos: Path) -> None:
+    id = id_of(client, "pink.png")
+    (photos / "pink.png").write_bytes(picture_bytes("lime"))
+
+    changed = f"{photos}/pink.png: the file has changed since it was indexed: run pixsearch index"
+    assert problem(client.get(f"/api/photos/{id}/exposure")) == (404, changed)
+
+
 def test_a_part_of_a_photo_can_be_asked_for(client: TestClient, photos: Path) -> None:
     answer = client.get(f"/api/photos/{id_of(client, 'pink.png')}/image", headers={"Range": "bytes=1-3"})
 

@@ -1,0 +1,22 @@
+"""Read the exposure of a photo that somebody opens. Runs in worker processes, see `pixsearch.decoding`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pixsearch.library.photo_files import read_first
+from pixsearch.library.records import StoredPhoto
+from pixsearch.pictures import open_header
+from pixsearch_indexer.metadata.exposure import Exposure
+from pixsearch_indexer.metadata.reader import read_exposure
+from pixsearch_indexer.thumbnails import NoThumbnail, drawn
+
+
+def photo_exposure(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) -> Exposure | NoThumbnail:
+    """Return the exposure of the first of a picture's photos that is what was indexed, or why none can be read."""
+
+    def read() -> Exposure:
+        data = read_first(photos, digest)
+        return read_exposure(open_header(data, megapixels), data)
+
+    return drawn(read)

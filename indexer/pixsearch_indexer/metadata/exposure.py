@@ -1,0 +1,52 @@
+"""The exposure of a photo. Libraries do not store it: it is read from the file when somebody opens the photo."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+_MOST_ISO = 65_534
+"""The tag holds 65,535 for a larger value, which it cannot hold (Exif 2.32, PhotographicSensitivity)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Aperture, shutter, ISO and focal length; None for what the file does not say."""
+
+    aperture: float | None = None
+    """The f-number."""
+    shutter_s: float | None = None
+    iso: int | None = None
+    focal_length_mm: float | None = None
+    focal_length_35mm: int | None = None
+    """The focal length in millimetres with the same angle of view on 35 mm film."""
+
+
+def exposure_of(facts: Mapping[str, object]) -> Exposure:
+    """Return the exposure by EXIF, or else by XMP."""
+    iso = _positive(facts, "EXIF ISOSpeedRatings", "exifEX:PhotographicSensitivity", "exif:ISOSpeedRatings")
+    film = _positive(facts, "EXIF FocalLengthIn35mmFilm", "exif:FocalLengthIn35mmFilm")
+    return Exposure(
+        aperture=_positive(facts, "EXIF FNumber", "exif:FNumber"),
+        shutter_s=_positive(facts, "EXIF ExposureTime", "exif:ExposureTime"),
+        iso=None if iso is None or iso > _MOST_ISO else round(iso),
+        focal_length_mm=_positive(facts, "EXIF FocalLength", "exif:FocalLength"),
+        focal_length_35mm=None if film is None else round(film),
+    )
+
+
+def _positive(facts: Mapping[str, object], *names: str) -> float | None:
+    """Return the first of these facts that is a positive number. Cameras write 0 or 0/0 for an unknown one."""
+    for name in names:
+        value = facts.get(name)
+        first = next(iter(value), None) if isinstance(value, list | tuple) else value
+        try:
+            # XMP writes fractions as text. Fraction alone would compute 1e999999999 in all its digits.
+            number = float(Fraction(first) if isinstance(first, str) and "/" in first else first)  # type: ignore[arg-type]
+        except (TypeError, ValueError, ArithmeticError):
+            continue
+        if 0 < number < math.inf:
+            return number
+    return None
