@@ -30,6 +30,31 @@ def show_word(page: Page) -> None:
     page.get_by_role("button", name="red", exact=True).click()
 
 
+def enlarge(page: Page) -> None:
+    open_first(page)
+    page.keyboard.press("+")
+
+
+def hide_facts(page: Page) -> None:
+    open_first(page)
+    page.keyboard.press("i")
+
+
+def play(page: Page) -> None:
+    open_first(page)
+    page.keyboard.press("s")
+
+
+def fill_the_screen(page: Page) -> None:
+    open_first(page)
+    page.keyboard.press("Shift+F")
+
+
+def reveal(page: Page) -> None:
+    open_first(page)
+    page.get_by_role("button", name="Show in the timeline").click()
+
+
 def suggest(page: Page) -> None:
     page.get_by_role("combobox", name="Search your photos").press_sequentially("20")
     page.get_by_role("option").first.wait_for()
@@ -66,6 +91,11 @@ def many(run: Run, photos: Path, indexed: Path, model: ColourRuntime) -> None:
         ("/", open_filters),
         ("/", show_shortcuts),
         ("/", open_first),
+        ("/", enlarge),
+        ("/", hide_facts),
+        ("/", play),
+        ("/", fill_the_screen),
+        ("/", reveal),
         ("/?camera=none", walk),
         ("/?q=red&minus=blue&like=1", walk),
         ("/?q=red", show_word),

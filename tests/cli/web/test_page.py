@@ -238,7 +238,7 @@ def test_a_photo_is_told_by_all_that_is_known_of_it(page: Page, serve: Serve, ph
     facts = page.locator("#viewer dl").inner_text()
     for said in (
         "Canon EOS R6",
-        "2021-04-03 14:05",
+        "Saturday, April 3, 2021 at 2:05 PM",
         "48.5000° N 2.2500° W",
         "300 × 200",
         f"{photos}/told.jpg",
@@ -604,7 +604,7 @@ def test_a_name_that_is_no_text_can_be_looked_at(page: Page, serve: Serve, run: 
 
     expect(page.locator("#viewer img")).to_have_js_property("naturalWidth", 8)
     in_file_managers_terms = page.evaluate(
-        "async path => (await import('/static/viewer.js')).fileAddress(path)", os.fsdecode(strange)
+        "async path => (await import('/static/facts.js')).fileAddress(path)", os.fsdecode(strange)
     )
     assert in_file_managers_terms == Path(os.fsdecode(strange)).as_uri()
     page.goto(f"{address}/library")

@@ -35,8 +35,13 @@ export async function searchByPicture(file, options) {
   return answerOf(await ask(`${ROOT}api/search`, { method: "POST", body: form }));
 }
 
-export async function photo(id) {
-  return answerOf(await ask(`${ROOT}api/photos/${id}`));
+export async function photo(id, signal) {
+  return answerOf(await ask(`${ROOT}api/photos/${id}`, { signal }));
+}
+
+/** How a photo was exposed, which is read from its file. */
+export async function exposure(id, signal) {
+  return answerOf(await ask(`${ROOT}api/photos/${id}/exposure`, { signal }));
 }
 
 export async function explain(id, words) {
@@ -49,6 +54,10 @@ export function thumbnailAddress(id, size = "small") {
 
 export function imageAddress(id) {
   return `${ROOT}api/photos/${id}/image`;
+}
+
+export function downloadAddress(id) {
+  return `${imageAddress(id)}?download=true`;
 }
 
 export function uploadAddress(name) {

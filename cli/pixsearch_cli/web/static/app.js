@@ -1,20 +1,18 @@
 // The page: what the address bar asks for is shown, the library by date or what a search finds.
 
-import { ROOT, photo, search, searchByPicture, timeline, timelinePhotos } from "./api.js";
+import { ROOT, search, searchByPicture, timeline, timelinePhotos } from "./api.js";
 import { FilterPanel } from "./filters.js";
 import { Grid } from "./grid.js";
 import { say, sayCount, sayFound } from "./messages.js";
+import { OpenedPhoto } from "./opened.js";
 import { asks, current, filtersOf, parts, pictureAddress, without, withPart, words } from "./query.js";
 import { FIRST, Hits, find, merged } from "./results.js";
 import { Scrubber } from "./scrubber.js";
 import { Suggestions, remember } from "./suggestions.js";
 import { Timeline, countsOf } from "./timeline.js";
-import { Viewer } from "./viewer.js";
+import { Whereabouts } from "./whereabouts.js";
 
 const SCRUBBED = 60; // photos, from which on there are years to jump to
-const RESTS_MS = 250; // before the address bar says where one is
-const STAND = /^#(\d{4}-\d\d-\d\d|undated)$/;
-const PHOTO = /^#photo-(\d+)$/;
 
 const main = document.querySelector("main");
 const MOST = Number(main.dataset.mostHits);
@@ -29,19 +27,18 @@ const fileInput = document.getElementById("file");
 const list = document.getElementById("results");
 
 const grid = new Grid(list, document.getElementById("headings"), {
-  open: openNumber,
+  open: (number) => opened.open(number),
   laidOut: () => scrubber.show(grid.layout),
-  moved,
+  moved: (top) => whereabouts.moved(top),
 });
-const scrubber = new Scrubber(document.getElementById("scrubber"), (y) => scrollToLayout(y));
-const viewer = new Viewer(document.getElementById("viewer"), { go: goFromPhoto, step, closed });
+const scrubber = new Scrubber(document.getElementById("scrubber"), (y) => whereabouts.scrollTo(y));
+const opened = new OpenedPhoto(document.getElementById("viewer"), grid, { run, followHash, failed: sayUnlessAborted });
+const whereabouts = new Whereabouts(grid, scrubber, () => opened.isOpen || list.ariaBusy === "true");
 const suggestions = new Suggestions(box, document.getElementById("suggestions"), go);
 const panel = new FilterPanel(document.getElementById("filter-panel"), document.getElementById("filters"), go);
 
 let running = new AbortController();
 let shownQuery;
-let viewed = 0;
-let isLeaving = false; // the viewer, for another search
 
 history.scrollRestoration = "manual"; // the page has no height yet when the browser would scroll
 
@@ -58,8 +55,8 @@ async function run(known) {
   try {
     if (asks(query)) await showResults(query, running.signal, known);
     else await showTimeline(filtersOf(query), running.signal);
-    scrollToWhereOneWas();
-    openFromHash();
+    whereabouts.restore();
+    followHash();
   } catch (error) {
     if (error.name === "AbortError") return;
     showGrid(new Hits([]));
@@ -73,23 +70,23 @@ async function showResults(query, signal, known) {
   let loadMore;
   let rest = [];
   const show = (hits, steady, answer, progress) => {
-    showGrid(new Hits(merged(hits, rest), steady, () => loadMore?.()));
+    showGrid(new Hits(merged(hits, rest), steady, loadMore));
     sayFound(hits, answer, { order: query.get("sort"), progress, searchFor: searchForInstead });
   };
   const looks = Boolean(words(query)) || query.has("minus");
   const mayBeMore = await find(query, { looks, known, signal, grid, show, betterIsThere: offerBetter });
   if (!mayBeMore) return;
+  let loading;
   const loadAll = async () => {
-    loadMore = undefined;
     const all = await search(query, { k: MOST, rerank: false }, signal).catch(sayUnlessAborted);
-    if (!all) loadMore = loadAll;
-    else {
-      rest = all.hits;
-      showGrid(new Hits(merged(grid.source.hits, rest), grid.source.steady));
-    }
+    loading = undefined;
+    if (!all) return;
+    rest = all.hits;
+    loadMore = undefined;
+    showGrid(new Hits(merged(grid.source.hits, rest), grid.source.steady));
   };
-  loadMore = loadAll;
-  grid.draw();
+  loadMore = () => (loading ??= loadAll());
+  showGrid(new Hits(grid.source.hits, grid.source.steady, loadMore));
 }
 
 function offerBetter(showBetter) {
@@ -110,7 +107,7 @@ async function showTimeline(filters, signal) {
   const newest = await timelinePhotos(filters, undefined, NEWEST, signal);
   signal.throwIfAborted();
   const isLong = newest.length >= SCRUBBED;
-  if (!whereOneWas().y && !whereOneWas().day) {
+  if (!whereabouts.isBelowTheTop) {
     showGrid(timelineOf(countsOf(newest, NEWEST), newest, filters, signal), isLong);
   }
   performance.measure("newest photos", "asked");
@@ -131,7 +128,7 @@ async function refreshTimeline(before, filters, signal) {
   if (!source.differsFrom(before)) source = timelineOf(answer, [], filters, signal, true);
   showGrid(source, !scrubber.element.hidden);
   sayTimeline(answer, filters);
-  if (inSight) scrollToLayout(grid.layout.yOfStand(inSight));
+  if (inSight) whereabouts.scrollTo(grid.layout.yOfStand(inSight));
 }
 
 function timelineOf(answer, newest, filters, signal, isFinal) {
@@ -156,44 +153,17 @@ function showGrid(source, isLong = false) {
   list.classList.remove("stale");
   scrubber.setShown(isLong);
   grid.show(source);
+  opened.sourceChanged();
+}
+
+/** Show what the address bar says behind the #: a photo that is open, or one in the timeline. */
+function followHash() {
+  opened.followHash();
+  whereabouts.reveal().catch(sayUnlessAborted);
 }
 
 function sayUnlessAborted(error) {
   if (error.name !== "AbortError") say(error.message, true);
-}
-
-// Where one is
-
-/** Bring a height of the layout below the header. */
-function scrollToLayout(y) {
-  const [top] = grid.sight();
-  scrollBy({ top: y - top, behavior: "instant" });
-}
-
-function moved(top) {
-  scrubber.markAt(top);
-  clearTimeout(moved.resting);
-  moved.resting = setTimeout(sayWhere, RESTS_MS);
-}
-
-/** Let the address bar say which day is in sight, and the history how far down the page is: for reload and back. */
-function sayWhere() {
-  if (viewer.dialog.open || PHOTO.test(location.hash) || list.ariaBusy === "true") return;
-  const isTimeline = grid.source instanceof Timeline && scrollY > 0;
-  const stand = isTimeline && grid.layout.standAt(grid.sight()[0] + 2); // browsers round where they scroll to
-  const hash = stand ? `#${stand.day ?? "undated"}` : "";
-  history.replaceState({ ...history.state, y: scrollY }, "", location.pathname + location.search + hash);
-}
-
-/** How far down the history says that one was, and at which day the address bar does. */
-function whereOneWas() {
-  return { y: history.state?.y, day: location.hash.match(STAND)?.[1] };
-}
-
-function scrollToWhereOneWas() {
-  const { y, day } = whereOneWas();
-  if (y !== undefined) scrollTo({ top: y, behavior: "instant" });
-  else if (day && grid.source instanceof Timeline) scrollToLayout(grid.layout.yOfDay(day));
 }
 
 const header = document.querySelector("header");
@@ -267,70 +237,6 @@ function chip({ name, value, label }) {
   return item;
 }
 
-// One photo, which the address bar names behind a #
-
-async function openNumber(number) {
-  const item = await grid.source.load(number).catch(sayUnlessAborted);
-  if (!item) return;
-  history.pushState({ opened: true, y: scrollY }, "", `${location.pathname}${location.search}#photo-${item.id}`);
-  viewed = number;
-  viewer.show(item, words(current()));
-}
-
-async function openFromHash() {
-  const id = Number(location.hash.match(PHOTO)?.[1]);
-  if (!id) {
-    viewer.close();
-    return;
-  }
-  if (viewer.shown?.id === id) return;
-  viewed = grid.source.numberOfId(id);
-  try {
-    viewer.show(grid.source.item(viewed) ?? (await photo(id)), words(current()));
-    if (viewed < 0 && grid.source instanceof Timeline) viewed = await grid.source.find(id).catch(() => -1);
-  } catch (error) {
-    say(error.message, true);
-  }
-}
-
-async function step(by) {
-  const { source } = grid;
-  const { shown } = viewer;
-  const at = source.numberOfId(shown.id);
-  const from = at < 0 ? viewed : at;
-  const number = from + by;
-  if (from < 0 || number < 0 || number >= source.count) return;
-  const item = await source.load(number);
-  if (viewer.shown !== shown) return;
-  if (!item) {
-    viewer.fail("This photo cannot be loaded now. Try again.");
-    return;
-  }
-  viewed = number;
-  history.replaceState(history.state, "", `${location.pathname}${location.search}#photo-${item.id}`);
-  viewer.show(item, words(current()));
-}
-
-function closed() {
-  if (PHOTO.test(location.hash)) {
-    if (history.state?.opened) history.back();
-    else history.replaceState(null, "", location.pathname + location.search);
-  }
-  if (!isLeaving && viewed >= 0) grid.focus(viewed);
-  isLeaving = false;
-}
-
-function goFromPhoto(added, alone = false) {
-  let query = alone ? new URLSearchParams() : current();
-  for (const [name, value] of Object.entries(added)) query = withPart(query, name, value);
-  if (history.state?.opened) history.replaceState(null, "", `${ROOT}?${query}`); // the photo's own entry
-  else history.pushState(null, "", `${ROOT}?${query}`);
-  isLeaving = true;
-  viewer.close();
-  scrollTo({ top: 0, behavior: "instant" });
-  run();
-}
-
 // What the user does
 
 document.getElementById("search").addEventListener("submit", (event) => {
@@ -392,8 +298,11 @@ addEventListener("keydown", (event) => {
 
 addEventListener("popstate", () => {
   if (current().toString() !== shownQuery) run();
-  else if (!history.state && STAND.test(location.hash)) scrollToWhereOneWas(); // somebody has edited the address
-  else openFromHash();
+  else if (!history.state && whereabouts.isDay) whereabouts.restore(); // somebody has edited the address
+  else {
+    opened.followHash();
+    if (!list.contains(document.activeElement)) whereabouts.reveal().catch(sayUnlessAborted); // a photo that was closed has the focus
+  }
 });
 
 run();

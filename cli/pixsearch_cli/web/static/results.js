@@ -8,12 +8,12 @@ const RERANKED = 32;
 const SORTED = 64; // the number of best photos that the server orders by date
 const PATIENCE_MS = 300; // before photos are shown in the order of their similarity
 
-/** What a Grid shows of an answer. `nearEnd()` is called when its end comes in sight. */
+/** What a Grid shows of an answer. `loadMore()`, where there may be more hits, is called when its end comes in sight. */
 export class Hits {
-  constructor(hits, steady = 0, nearEnd = () => {}) {
+  constructor(hits, steady = 0, loadMore = undefined) {
     this.hits = hits;
     this.steady = steady;
-    this.nearEnd = nearEnd;
+    this.loadMore = loadMore;
     this.keys = hits.map(keyOf);
   }
 
@@ -42,7 +42,7 @@ export class Hits {
   }
 
   need(first, end) {
-    if (this.count && end === this.count) this.nearEnd();
+    if (this.count && end === this.count) this.loadMore?.();
   }
 
   async load(number) {

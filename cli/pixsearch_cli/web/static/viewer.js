@@ -1,187 +1,245 @@
-// One photo, large: what is known of it, and where in it each word of the query is looked for.
+// One photo, large: its picture, what is known of it, and the buttons, keys and gestures that act on it.
 
-import { imageAddress, photo, reason, thumbnailAddress } from "./api.js";
-import { percent, spoken } from "./grid.js";
+import { downloadAddress, exposure, imageAddress, photo, reason } from "./api.js";
+import { addFact, fileName, showFacts } from "./facts.js";
+import { Gestures } from "./gestures.js";
+import { spoken } from "./grid.js";
+import { FullScreen, InfoPanel } from "./panels.js";
+import { Picture } from "./picture.js";
+import { Slideshow } from "./slideshow.js";
 import { smallButton } from "./small_button.js";
 import { Why } from "./why.js";
+import { Zoom } from "./zoom.js";
+
+const SWIPE_PX = 50;
+const PAN_PX = 80; // of an arrow key
+const NUMBERS = new Intl.NumberFormat("en");
 
 export class Viewer {
-  /** `actions.go(query parts)` searches on, `actions.step(-1 or 1)` goes to another photo, `actions.closed()` is told. */
+  /**
+   * `actions.step(-1 or 1)` shows another photo and resolves to whether there was one; `actions.go(query parts, alone)` starts a search;
+   * `actions.showInTimeline(id)` shows a photo there; `actions.arrived()` is called when the picture is shown, `actions.closed()` at the end.
+   */
   constructor(dialog, actions) {
+    const find = (selector) => dialog.querySelector(selector);
     this.dialog = dialog;
     this.actions = actions;
-    this.image = dialog.querySelector("img");
-    this.canvas = dialog.querySelector("canvas");
-    this.why = new Why(dialog.querySelector(".why"), this.canvas);
     this.shown = undefined;
-    dialog.querySelector(".close").addEventListener("click", () => dialog.close());
-    dialog.querySelector(".previous").addEventListener("click", () => actions.step(-1));
-    dialog.querySelector(".next").addEventListener("click", () => actions.step(1));
-    dialog.addEventListener("close", () => {
-      this.shown = undefined;
-      this.image.removeAttribute("src");
-      actions.closed();
+    this.fetching = new AbortController();
+    this.list = find("dl");
+    this.why = new Why(find(".why"), find("canvas"));
+    this.picture = new Picture(find(".frame"), {
+      arrived: (size, isWhole) => this.#arrived(size, isWhole),
+      failed: (address) => this.#failWithReason(address),
     });
-    dialog.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (step) actions.step(step);
-    });
-    this.image.addEventListener("error", () => this.#tellBroken());
-    addEventListener("resize", () => this.#fit());
+    this.zoom = new Zoom(find(".room"), find(".frame"), () => this.#zoomed());
+    this.slideshow = new Slideshow(find(".play"), () => actions.step(1));
+    this.info = new InfoPanel(find(".facts"), find(".info"));
+    this.fullScreen = new FullScreen(find(".stage"), find(".full-screen"));
+    this.buttons = { previous: find(".previous"), next: find(".next"), shrink: find(".shrink"), grow: find(".grow") };
+    find(".close").addEventListener("click", () => dialog.close());
+    this.buttons.previous.addEventListener("click", () => this.#step(-1));
+    this.buttons.next.addEventListener("click", () => this.#step(1));
+    this.buttons.shrink.addEventListener("click", () => this.#zoomByHand(() => this.zoom.shrink()));
+    this.buttons.grow.addEventListener("click", () => this.#zoomByHand(() => this.zoom.grow()));
+    dialog.addEventListener("close", () => this.#close());
+    dialog.addEventListener("keydown", (event) => this.#press(event));
+    this.#listenToGestures(find(".room"));
   }
 
-  /** Show a hit, or a photo of the timeline, of which the rest is asked for. */
-  show(hit, words) {
+  /** Show a hit, or a photo of the timeline, of which the rest is fetched. `position` is that of `setPosition`. */
+  show(hit, words, position) {
     this.shown = hit;
-    this.dialog.querySelector("h2").textContent = hit.path.split("/").pop();
-    this.dialog.querySelector(".broken").hidden = true;
-    this.image.hidden = false;
-    this.canvas.hidden = true;
-    this.image.alt = spoken(hit);
-    this.image.src = thumbnailAddress(hit.id, "large");
-    this.#tellActions(hit);
-    this.#tellDetails(hit);
+    this.format = hit.format;
+    this.dialog.querySelector("h2").textContent = fileName(hit.path);
+    this.#setBroken("");
+    this.setPosition(position);
+    this.dialog.querySelector(".announcement").textContent = [spoken(hit), this.#spokenPosition(position)].filter(Boolean).join(", ");
+    this.picture.show(hit, spoken(hit));
+    this.#showActions(hit);
+    this.#showDetails(hit);
     if (!this.dialog.open) this.dialog.showModal();
-    this.#fit();
     this.why.show(hit.id, words);
   }
 
-  /** Say what is wrong in place of the photo. */
+  /**
+   * Show which photo of how many this is, and enable the buttons to those before and after it. `number` is undefined if it is not
+   * known; `mayBeMore` is true while a search has not fetched all of its hits.
+   */
+  setPosition({ number, count, mayBeMore }) {
+    const isKnown = number !== undefined;
+    const text = isKnown ? `${NUMBERS.format(number + 1)} of ${NUMBERS.format(count)}${mayBeMore ? "+" : ""}` : "";
+    this.dialog.querySelector(".position").textContent = text;
+    setDisabled(this.buttons.previous, !isKnown || number === 0);
+    setDisabled(this.buttons.next, !isKnown || (number === count - 1 && !mayBeMore));
+  }
+
+  /** Show a message in place of the photo. */
   fail(message) {
-    this.image.hidden = true;
-    this.canvas.hidden = true;
-    const broken = this.dialog.querySelector(".broken");
-    broken.textContent = message;
-    broken.hidden = false;
+    this.#setBroken(message);
+    this.#empty();
+    this.slideshow.shown();
   }
 
   close() {
     if (this.dialog.open) this.dialog.close();
   }
 
-  /** The picture as large as there is room; before it has arrived, too. */
-  #fit() {
-    if (!this.shown) return;
-    const room = this.dialog.querySelector(".picture");
-    const shape = this.shown.width / this.shown.height;
-    const width = Math.min(room.clientWidth - 16, (room.clientHeight - 16) * shape);
-    this.image.style.width = `${width}px`;
-    this.image.style.height = `${width / shape}px`;
+  #close() {
+    this.shown = undefined;
+    this.fetching.abort();
+    this.slideshow.stop();
+    this.fullScreen.leave();
+    this.#empty();
+    this.picture.clear();
+    this.actions.closed();
   }
 
-  async #tellBroken() {
+  #empty() {
+    this.fitted = undefined; // the photo that the zoom is about
+    this.zoom.clear();
+    this.picture.empty();
+  }
+
+  #setBroken(message) {
+    const broken = this.dialog.querySelector(".broken");
+    broken.textContent = message;
+    broken.hidden = !message;
+    this.dialog.querySelector(".frame").hidden = Boolean(message);
+  }
+
+  #spokenPosition({ number, count, mayBeMore }) {
+    if (number === undefined) return "";
+    return `photo ${NUMBERS.format(number + 1)} of ${NUMBERS.format(count)}${mayBeMore ? " or more" : ""}`;
+  }
+
+  /** Fit the picture that has come into the frame: the small thumbnail, the large one or the original. */
+  #arrived(image, isLarge) {
+    const shape = image.naturalWidth / image.naturalHeight; // of a file that is cut short not that of the photo
+    if (this.fitted !== this.shown) this.zoom.show({ width: this.shown.width, height: this.shown.width / shape });
+    this.fitted = this.shown;
+    if (!isLarge) return;
+    this.actions.arrived();
+    this.slideshow.shown();
+  }
+
+  async #failWithReason(address) {
     const hit = this.shown;
-    if (!hit) return;
-    const why = await reason(this.image.src);
-    if (this.shown === hit) this.fail(why);
+    const why = await reason(address);
+    if (this.shown !== hit) return;
+    this.fail(why);
+    this.actions.arrived();
   }
 
-  async #tellDetails(hit) {
-    const list = this.dialog.querySelector("dl");
-    if (hit.keywords) {
-      this.#tellFacts(list, { similar: [], ...hit });
-      return;
-    }
-    list.replaceChildren();
-    try {
-      const whole = await photo(hit.id);
-      if (this.shown === hit) this.#tellFacts(list, { ...whole, similar: [] });
-    } catch (error) {
-      if (this.shown === hit) list.textContent = error.message;
-    }
-  }
-
-  #tellFacts(list, hit) {
-    const fact = (name, ...values) => {
-      const term = document.createElement("dt");
-      term.textContent = name;
-      const value = document.createElement("dd");
-      value.append(...values);
-      list.append(term, value);
-    };
-    list.replaceChildren();
-    if (hit.score != null) fact("Match", `${hit.certainty} · rank ${hit.rank} (${percent(hit.score)})`);
-    else if (hit.match != null) fact("Match", `rank ${hit.rank} (${hit.match.toFixed(2)})`);
-    if (hit.similarity != null) fact("Similarity", `${hit.similarity.toFixed(3)} · rank ${hit.similarity_rank}`);
-    if (hit.says?.length) {
-      if (hit.probability != null) fact("Shows it", percent(hit.probability));
-      fact("Says", hit.says.map((one) => `"${one.word}" (${one.source})`).join(", "));
-    }
-    if (hit.title) fact("Title", hit.title);
-    if (hit.caption) fact("Caption", hit.caption);
-    if (hit.taken_at) fact("Taken", hit.taken_at.slice(0, 16).replace("T", " "));
-    if (hit.camera) {
-      fact("Camera", `${hit.camera} `, smallButton("Show only these", () => this.actions.go({ camera: hit.camera })));
-    }
-    if (hit.latitude !== null && hit.longitude !== null) {
-      const place = document.createElement("a");
-      place.href = `geo:${hit.latitude},${hit.longitude}`;
-      place.textContent = `${degrees(hit.latitude, "N", "S")} ${degrees(hit.longitude, "E", "W")}`;
-      fact("Place", ...(hit.place ? [`${hit.place}, `] : []), place);
-    }
-    if (hit.location) fact("Location", hit.location);
-    if (hit.people.length) fact("People", hit.people.join(", "));
-    fact("Size", `${hit.width} × ${hit.height}`);
-    if (hit.keywords.length) {
-      fact("Keywords", ...hit.keywords.flatMap((word) => [smallButton(word, () => this.actions.go({ keyword: word })), " "]));
-    }
-    if (hit.writing?.length) {
-      const lines = document.createElement("span");
-      lines.className = "writing";
-      lines.textContent = hit.writing.join("\n");
-      fact("Text in it", lines);
-    }
-    const folder = hit.path.slice(0, hit.path.lastIndexOf("/")) || "/";
-    fact("Folder", `${folder} `, smallButton("Show only these", () => this.actions.go({ folder })));
-    fact("Path", code(hit.path), " ", copyButton("Copy path", hit.path), " ", copyButton("Copy file link", fileAddress(hit.path)));
-    if (hit.copies.length) fact("Copies", ...hit.copies.flatMap((path) => [code(path), " "]));
-    if (hit.similar.length) fact("Similar photos", ...hit.similar.flatMap((path) => [code(path), " "]));
-  }
-
-  #tellActions(hit) {
-    const id = String(hit.id);
-    const original = document.createElement("a");
-    original.href = imageAddress(id);
-    original.target = "_blank";
-    original.rel = "noopener";
-    original.textContent = "Original";
+  #showActions({ id, path }) {
+    const link = (text, attributes) => Object.assign(document.createElement("a"), { textContent: text, ...attributes });
     this.dialog.querySelector(".actions").replaceChildren(
-      smallButton("Find similar", () => this.actions.go({ like: id }, true)),
-      smallButton("More of this", () => this.actions.go({ like: id })),
-      smallButton("Less of this", () => this.actions.go({ unlike: id })),
-      original,
+      link("Download", { href: downloadAddress(id), download: fileName(path), className: "download" }),
+      link("Original", { href: imageAddress(id), target: "_blank", rel: "noopener" }),
+      smallButton("Show in the timeline", () => this.actions.showInTimeline(id)),
+      smallButton("Find similar", () => this.actions.go({ like: String(id) }, true)),
+      smallButton("More of this", () => this.actions.go({ like: String(id) })),
+      smallButton("Less of this", () => this.actions.go({ unlike: String(id) })),
     );
   }
-}
 
-function copyButton(text, value) {
-  const button = smallButton(text, async () => {
+  async #showDetails(hit) {
+    this.fetching.abort();
+    this.fetching = new AbortController();
+    const { signal } = this.fetching;
+    const show = (known) => showFacts(this.list, known, (parts) => this.actions.go(parts));
+    let showExposure = show(hit);
+    const exposed = exposure(hit.id, signal).catch(() => ({})); // where its file is gone, the picture says so
     try {
-      await navigator.clipboard.writeText(value);
-      button.textContent = "Copied";
-    } catch {
-      prompt("Copy from here:", value); // over plain HTTP a browser has no clipboard for pages
+      const whole = await photo(hit.id, signal);
+      if (this.shown !== hit) return;
+      this.format = whole.format;
+      showExposure = show({ ...whole, ...hit });
+      this.#refine();
+    } catch (error) {
+      if (error.name === "AbortError" || this.shown !== hit) return;
+      addFact(this.list, "Problem", error.message);
     }
-  });
-  return button;
+    const found = await exposed;
+    if (this.shown === hit) showExposure(found);
+  }
+
+  #zoomed() {
+    setDisabled(this.buttons.shrink, !this.zoom.isZoomed);
+    setDisabled(this.buttons.grow, !this.zoom.canGrow);
+    this.#refine();
+  }
+
+  #refine() {
+    if (this.zoom.isZoomed) this.picture.refine(this.zoom.width, this.format);
+  }
+
+  #zoomByHand(act) {
+    this.slideshow.stop();
+    act();
+  }
+
+  #step(by) {
+    this.slideshow.stop();
+    const button = by < 0 ? this.buttons.previous : this.buttons.next;
+    if (!isDisabled(button)) this.actions.step(by);
+  }
+
+  #press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (arrow) {
+      const [x, y] = arrow;
+      if (this.zoom.isZoomed) this.#zoomByHand(() => this.zoom.pan({ x: -x * PAN_PX, y: -y * PAN_PX }, false));
+      else if (x) this.#step(x);
+      else return; // the facts scroll by these
+    } else if (event.key === "+" || event.key === "=") this.#zoomByHand(() => this.zoom.grow());
+    else if (event.key === "-") this.#zoomByHand(() => this.zoom.shrink());
+    else if (event.key === "0") this.#zoomByHand(() => this.zoom.reset());
+    else if (event.key === "i") this.info.toggle();
+    else if (event.key === "s") this.slideshow.toggle();
+    else if (event.key === "F") this.fullScreen.toggle();
+    else return;
+    event.preventDefault();
+  }
+
+  #listenToGestures(room) {
+    room.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      // A pinch on a touchpad comes as a wheel with Ctrl, in small steps.
+      const way = event.deltaY * (event.deltaMode ? 16 : 1) * (event.ctrlKey ? 5 : 1);
+      this.#zoomByHand(() => this.zoom.zoomBy(Math.exp(-way / 500), { x: event.clientX, y: event.clientY }, true));
+    }, { passive: false });
+    new Gestures(room, {
+      pinched: (factor, middle, move) => this.#zoomByHand(() => {
+        this.zoom.pan(move);
+        this.zoom.zoomBy(factor, middle, true);
+      }),
+      tappedTwice: (at) => this.#zoomByHand(() => this.zoom.toggle(at)),
+      dragged: (move, { x, y }, isTouch) => {
+        if (this.zoom.isZoomed) this.#zoomByHand(() => this.zoom.pan(move));
+        else if (isTouch) this.zoom.follow(isSideways(x, y) ? { x, y: 0 } : { x: 0, y: Math.max(0, y) });
+      },
+      released: ({ x, y }, isTouch) => {
+        if (this.zoom.isZoomed || !isTouch) return;
+        this.zoom.follow({ x: 0, y: 0 });
+        if (!isSideways(x, y)) {
+          if (y > SWIPE_PX) this.close();
+        } else if (Math.abs(x) > SWIPE_PX) this.#step(x < 0 ? 1 : -1);
+      },
+    });
+  }
 }
 
-function code(text) {
-  const element = document.createElement("code");
-  element.textContent = text;
-  return element;
+function isSideways(x, y) {
+  return Math.abs(x) > Math.abs(y);
 }
 
-function degrees(value, positive, negative) {
-  return `${Math.abs(value).toFixed(4)}° ${value < 0 ? negative : positive}`;
+/** Disable a button, or enable it. It keeps the focus, which the attribute `disabled` would take away. */
+function setDisabled(button, isDisabled) {
+  button.setAttribute("aria-disabled", String(isDisabled));
 }
 
-/** As a file manager takes it. Bytes that are no text come from the server as lone surrogates (PEP 383). */
-export function fileAddress(path) {
-  if (path.includes("://")) return path;
-  return "file://" + Array.from(path, (char) => {
-    const unit = char.codePointAt(0);
-    if (unit >= 0xdc80 && unit <= 0xdcff) return `%${(unit - 0xdc00).toString(16).toUpperCase()}`;
-    return char === "/" ? char : encodeURIComponent(char);
-  }).join("");
+function isDisabled(button) {
+  return button.getAttribute("aria-disabled") === "true";
 }

@@ -1,0 +1,101 @@
+// The position on the page: the address names the day or the photo in sight, the history keeps the scroll position.
+
+import { say } from "./messages.js";
+import { Timeline } from "./timeline.js";
+
+const RESTS_MS = 250; // before the address follows the scrolling
+const DAY = /^#(\d{4}-\d\d-\d\d|undated)$/;
+const REVEALED = /^#timeline-(\d+)$/; // a photo in the timeline
+
+export class Whereabouts {
+  /** While `isElsewhere()` holds, the address is left alone. */
+  constructor(grid, scrubber, isElsewhere) {
+    this.grid = grid;
+    this.scrubber = scrubber;
+    this.isElsewhere = isElsewhere;
+    this.isRevealing = false; // a photo that is not there yet
+  }
+
+  /** Whether the address bar names a day. */
+  get isDay() {
+    return DAY.test(location.hash);
+  }
+
+  /** Whether the history or the address leads below the top of the timeline. */
+  get isBelowTheTop() {
+    return Boolean(history.state?.y) || this.isDay || REVEALED.test(location.hash);
+  }
+
+  /** The page has been drawn with a height of the layout at its upper edge. */
+  moved(top) {
+    this.scrubber.markAt(top);
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.#note(), RESTS_MS);
+  }
+
+  /** Bring a height of the layout below the header. */
+  scrollTo(y) {
+    const [top] = this.grid.sight();
+    scrollBy({ top: y - top, behavior: "instant" });
+  }
+
+  /** Scroll to the position in the history or in the address. */
+  restore() {
+    const y = history.state?.y;
+    const day = location.hash.match(DAY)?.[1];
+    if (y !== undefined) scrollTo({ top: y, behavior: "instant" });
+    else if (day && this.#isTimeline) this.scrollTo(this.grid.layout.yOfDay(day));
+  }
+
+  /** Scroll to the photo that the address names in the timeline, if it names one, and focus it. */
+  async reveal() {
+    const { source } = this.grid;
+    const id = this.#revealedId;
+    if (!id) return;
+    let number = source.numberOfId(id);
+    if (number < 0) {
+      this.isRevealing = true;
+      number = await source.find(id).finally(() => (this.isRevealing = false));
+    }
+    if (this.grid.source !== source || this.#revealedId !== id) return;
+    if (number < 0) {
+      say("This photo is not in the timeline.", true);
+      return;
+    }
+    const { y, height } = this.grid.layout.place(number);
+    const [top, bottom] = this.grid.sight();
+    if (y < top || y + height > bottom) this.scrollTo(y - (bottom - top - height) / 2);
+    this.grid.focus(number);
+    const tile = document.activeElement;
+    tile.classList.add("revealed"); // after a click a browser does not show where the focus is
+    tile.addEventListener("blur", () => tile.classList.remove("revealed"), { once: true });
+  }
+
+  get #isTimeline() {
+    return this.grid.source instanceof Timeline;
+  }
+
+  /** The id of the photo that the address bar names in the timeline; 0 for none. */
+  get #revealedId() {
+    return this.#isTimeline ? Number(location.hash.match(REVEALED)?.[1] ?? 0) : 0;
+  }
+
+  /** Keep the position in the address and the history, for reload and back. */
+  #note() {
+    if (this.isRevealing || this.isElsewhere()) return;
+    history.replaceState({ ...history.state, y: scrollY }, "", location.pathname + location.search + this.#hash());
+  }
+
+  #hash() {
+    if (!this.#isTimeline) return "";
+    const { layout, source } = this.grid;
+    const [top, bottom] = this.grid.sight();
+    const number = this.#revealedId ? source.numberOfId(this.#revealedId) : -1;
+    if (number >= 0) {
+      const { y, height } = layout.place(number);
+      if (y + height > top && y < bottom) return location.hash;
+    }
+    const stand = scrollY > 0 && layout.standAt(top + 2); // browsers round where they scroll to
+    return stand ? `#${stand.day ?? "undated"}` : "";
+  }
+}
