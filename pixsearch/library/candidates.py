@@ -85,6 +85,27 @@ def _pictures(connection: Connection, content_ids: Sequence[int], damage: Damage
         )
 
 
+def first_paths_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, FilePath]:
+    """See `Library.first_paths`."""
+    by_name = stored(PHOTOS).outerjoin(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
+    by_name = by_name.order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
+
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        return connection.execute(by_name.where(PHOTOS.c.content_id.in_(ids))).all()
+
+    paths: dict[int, list[FilePath]] = {}
+    for part in in_parts(content_ids):
+        for row in in_halves(part, read, partial(damage.note, CONTENTS.name)):
+            if is_sound(PHOTOS, row):
+                paths.setdefault(row.content_id, []).append(to_path(row.path))
+            else:
+                damage.note(PHOTOS.name, row.id)
+    return {
+        content_id: found[0] if len(found) == 1 else next(filter(may_exist, found), found[0])
+        for content_id, found in paths.items()
+    }
+
+
 def photos_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> list[LibraryPhoto]:
     """Those that can be reached first, then by name."""
     by_name = PHOTO_ROWS.order_by(ROOTS.c.online.desc(), PHOTOS.c.path)

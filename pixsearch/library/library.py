@@ -293,6 +293,13 @@ class Library:
         with self._database.reading() as connection:
             return timeline_parts(connection, filters, self._database.damage)
 
+    def timeline_ids(self, filters: Filters = NO_FILTERS) -> list[int]:
+        """Return the ids of all pictures that pass, in the order of the timeline."""
+        from pixsearch.library.timeline import timeline_ids  # as above
+
+        with self._database.reading() as connection:
+            return timeline_ids(connection, filters, self._database.damage)
+
     def timeline_pictures(
         self, start: int | None, count: int, filters: Filters = NO_FILTERS
     ) -> list[TimelinePicture] | None:
@@ -437,6 +444,13 @@ class Library:
 
         with self._database.reading() as connection:
             return pictures_of(connection, content_ids, self._database.damage)
+
+    def first_paths(self, content_ids: Sequence[int]) -> dict[int, FilePath]:
+        """Return the path of the first photo of each picture, by its id. Ids that are not there are left out."""
+        from pixsearch.library.candidates import first_paths_of  # as above
+
+        with self._database.reading() as connection:
+            return first_paths_of(connection, content_ids, self._database.damage)
 
     def status(self) -> LibraryStatus:
         """What the library holds. A root is online if its last run could reach it and it is there now."""

@@ -48,6 +48,11 @@ def timeline_parts(connection: Connection, filters: Filters, damage: Damage) -> 
     return parts
 
 
+def timeline_ids(connection: Connection, filters: Filters, damage: Damage) -> list[int]:
+    """See `Library.timeline_ids`."""
+    return [content_id for _, content_id in _labelled(connection, filters, damage)]
+
+
 def _labelled(connection: Connection, filters: Filters, damage: Damage) -> Iterator[_Stand]:
     """Yield the pictures that pass in the order of the timeline, each with what those of its part have in common."""
     passing = _passing(connection, filters, damage)

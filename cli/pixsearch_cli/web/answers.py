@@ -116,6 +116,17 @@ class TimelinePhotosAnswer(BaseModel):
     photos: list[TimelinePhoto]
 
 
+class TimelineIdsAnswer(BaseModel):
+    ids: list[int]
+
+
+class PathsAnswer(BaseModel):
+    """Where photos' files lie."""
+
+    paths: list[str] = Field(description="One for each id that the library has, in the order of the ids.")
+    unknown: int = Field(description="How many of the ids the library does not have.")
+
+
 class Value(BaseModel):
     value: str
     count: int = Field(description="How many photos have it.")

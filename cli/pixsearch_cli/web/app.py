@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,15 +15,18 @@ from pixsearch_cli.web import (
     folders_page,
     index_api,
     pages,
+    paths_api,
     photos_api,
     search_api,
     static_files,
     timeline_api,
+    zip_api,
 )
 from pixsearch_cli.web.access import Access
 from pixsearch_cli.web.guard import AccessGuard
 from pixsearch_cli.web.library_runs import LibraryRuns
 from pixsearch_cli.web.looking import Looking
+from pixsearch_cli.web.photo_ids import IDS_LIMIT_BYTES
 from pixsearch_cli.web.problems import answer_errors_with_problems
 from pixsearch_cli.web.site import Site
 from pixsearch_cli.web.turns import Turns
@@ -31,6 +35,8 @@ from pixsearch_cli.web.warm_engine import WarmEngine
 SEARCHES_AT_ONCE, SEARCHES_WAITING = 2, 62
 PICTURES_AT_ONCE, PICTURES_WAITING = 8, 248
 LISTINGS_AT_ONCE, LISTINGS_WAITING = 2, 14
+ZIPS_AT_ONCE = 2
+_BODY_LIMITS = {"/api/zip": IDS_LIMIT_BYTES, "/api/paths": IDS_LIMIT_BYTES}
 
 
 def make_app(engine: WarmEngine, looking: Looking, access: Access, runs: LibraryRuns | None = None) -> ASGIApp:
@@ -61,11 +67,13 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access, runs: Library
         searches=Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING),
         pictures=Turns(PICTURES_AT_ONCE, PICTURES_WAITING),
         listings=Turns(LISTINGS_AT_ONCE, LISTINGS_WAITING),
+        zips=asyncio.Semaphore(ZIPS_AT_ONCE),
         runs=runs,
     )
     answer_errors_with_problems(app)
-    for part in (search_api, timeline_api, photos_api, pages, folders_page, duplicates_page, static_files):
+    apis = (search_api, timeline_api, photos_api, zip_api, paths_api)
+    for part in (*apis, pages, folders_page, duplicates_page, static_files):
         app.include_router(part.router)
     if runs is not None:
         app.include_router(index_api.router)
-    return AccessGuard(app, access)
+    return AccessGuard(app, access, _BODY_LIMITS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from pixsearch import Filters, Picture, Query, Words
@@ -14,6 +14,8 @@ from pixsearch_cli.query_filters import FILTERS, Filter, filters_of
 from pixsearch_cli.query_parts import split_weight
 
 MOST_RERANKED = 256
+MOST_LIKE = 32
+"""To look for others like them; as many more that it shall not be like."""
 MOST_HITS = 1000
 MOST_SKIPPED = 100_000_000
 _UNKNOWN_NAMED = 3
@@ -28,7 +30,18 @@ FolderName = Annotated[str, StringConstraints(max_length=4096)]
 Text = Annotated[str, StringConstraints(max_length=256)]
 
 Operands = Annotated[list[Operand], Field(max_length=8)]
-LikeOperands = Annotated[list[LikeOperand], Field(max_length=8)]
+
+
+def _are_no_more_than_may_be(given: object) -> object:
+    if isinstance(given, list) and len(given) > MOST_LIKE:
+        numbers = {"given": len(given), "most": MOST_LIKE}
+        raise PydanticCustomError("number_of_pictures", "{given} pictures are more than {most}: take fewer", numbers)
+    return given
+
+
+LikeOperands = Annotated[
+    list[LikeOperand], Field(json_schema_extra={"maxItems": MOST_LIKE}), BeforeValidator(_are_no_more_than_may_be)
+]
 
 
 def _field(name: str, one: Filter) -> tuple[object, object]:

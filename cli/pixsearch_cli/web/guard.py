@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import quote, unquote, unquote_plus
@@ -21,7 +21,7 @@ from pixsearch_cli.web.problems import problem
 UPLOAD_LIMIT_BYTES = 64 << 20
 """Of a form with pictures; also what a phone's largest photos stay below."""
 BODY_LIMIT_BYTES = 64 << 10
-"""Of every other body: a search as JSON, a token."""
+"""Of every other body: a search as JSON, a token. A route may have a limit of its own, for who has the token."""
 BODY_TIMEOUT_S = 30.0
 
 _COOKIE = "pixsearch_token"
@@ -49,9 +49,11 @@ INERT = "default-src 'none'; frame-ancestors 'none'; sandbox"
 class AccessGuard:
     """Lets in whom `access` says (ASGI)."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, body_limits: Mapping[str, int]) -> None:
+        """`body_limits` are those of routes that have their own, in bytes by path."""
         self._app = app
         self._access = access
+        self._body_limits = body_limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,9 +71,12 @@ class AccessGuard:
     async def _refusal(self, request: Request, body: _Body, token: str | None) -> Response | None:
         """What is answered in place of what was asked for; None for who may have it."""
         try:
+            path = request.scope["path"].removeprefix(self._access.root_path)
+            if path in self._body_limits and self._has_token(request):
+                body.limit = self._body_limits[path]
             body.check_length()
             self._check_names(request)
-            return await self._check_token(request, token)
+            return await self._check_token(request, token, path)
         except HTTPException as error:
             return problem(request, error.status_code, error.detail, error.headers)
 
@@ -108,14 +113,17 @@ class AccessGuard:
         origin = request.headers.get("origin")
         return origin is not None and not self._access.is_our_page(origin, host)
 
-    async def _check_token(self, request: Request, in_address: str | None) -> Response | None:
+    def _has_token(self, request: Request) -> bool:
+        """Return whether a request brings the token in its head, or needs none."""
+        return self._access.token is None or any(map(self._access.is_our_token, _credentials(request.headers)))
+
+    async def _check_token(self, request: Request, in_address: str | None, path: str) -> Response | None:
         """None for who has it or needs none, a cookie for who brings it by hand. Raises HTTPException 401."""
-        path = request.scope["path"].removeprefix(self._access.root_path)
         if self._access.token is None or path in _OPEN_TO_ALL:
             return None
         if in_address and request.method in ("GET", "HEAD") and self._access.is_our_token(in_address):
             return self._let_in(request, path)
-        if any(map(self._access.is_our_token, _credentials(request.headers))):
+        if self._has_token(request):
             return None
         in_form = await _token_of_form(request)
         if in_form and self._access.is_our_token(in_form):
@@ -183,7 +191,7 @@ class _Body:
 
     def __init__(self, receive: Receive, headers: Headers) -> None:
         self._receive = receive
-        self._limit = UPLOAD_LIMIT_BYTES if _media_type(headers) == "multipart/form-data" else BODY_LIMIT_BYTES
+        self.limit = UPLOAD_LIMIT_BYTES if _media_type(headers) == "multipart/form-data" else BODY_LIMIT_BYTES
         self._deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
         self._received = 0
         self._length = headers.get("content-length")
@@ -196,7 +204,7 @@ class _Body:
         if self._is_chunked and self._length is not None:
             # A proxy may have gone by the other, and take the rest for the next request (RFC 9112, 6.3).
             raise HTTPException(HTTPStatus.BAD_REQUEST, "send Content-Length or Transfer-Encoding, not both")
-        if self._length is not None and int(self._length) > self._limit:
+        if self._length is not None and int(self._length) > self.limit:
             raise self._too_large()
 
     async def receive(self) -> Message:
@@ -211,13 +219,13 @@ class _Body:
                 HTTPStatus.REQUEST_TIMEOUT, f"no whole request within {BODY_TIMEOUT_S:.0f} s"
             ) from error
         self._received += len(message.get("body", b""))
-        if self._received > self._limit:
+        if self._received > self.limit:
             raise self._too_large()
         self.complete = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     def _too_large(self) -> HTTPException:
-        size = f"{self._limit >> 20} MiB" if self._limit >> 20 else f"{self._limit >> 10} kB"
+        size = f"{self.limit >> 20} MiB" if self.limit >> 20 else f"{self.limit >> 10} kB"
         return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"larger than {size}: send less")
 
 

@@ -15,7 +15,7 @@ from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import json_text
 from pixsearch_cli.query_filters import FILTERS
 from pixsearch_cli.status_cmd import last_run, rules, size
-from pixsearch_cli.web.asking import MOST_HITS
+from pixsearch_cli.web.asking import MOST_HITS, MOST_LIKE
 from pixsearch_cli.web.library_runs import LibraryRuns, kind
 from pixsearch_cli.web.rendering import page, shown
 from pixsearch_cli.web.site import SiteOfApp
@@ -40,6 +40,7 @@ async def photos(request: Request) -> Response:
         modules=MODULES,
         newest=_NEWEST,
         most_hits=MOST_HITS,
+        most_like=MOST_LIKE,
         filters=FILTERS,
         chips=json_text([(name, one.is_list, one.chip) for name, one in FILTERS.items()]),
     )

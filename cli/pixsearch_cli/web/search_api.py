@@ -74,7 +74,7 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
         return AsciiJson({"hits": [], **remarks_record(None), "near": None, "damaged": 0, "uploads": []})
     edge = site.engine.input_size
     kept = dict([await site.pictures.take(request, site.looking.keep_upload, data, edge) for data in pictures])
-    with _invalid_is_a_problem():
+    with invalid_is_a_problem():
         asked = SearchRequest.model_validate(asked.model_dump() | {"like": [*asked.like, *kept]})
     return AsciiJson({**await _answer(request, site, asked, kept), "uploads": list(kept)})
 
@@ -133,7 +133,7 @@ async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         body = await request.body()
-        with _invalid_is_a_problem():
+        with invalid_is_a_problem():
             return SearchRequest.model_validate_json(body), []
     if kind != "multipart/form-data":
         raise HTTPException(415, "send the query as application/json, or with pictures as multipart/form-data")
@@ -143,13 +143,13 @@ async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
         query, files = form.get("query", "{}"), form.getlist("picture")
         if not isinstance(query, str) or not all(isinstance(file, UploadFile) for file in files):
             raise UsageError("query is a text and picture a file", "Send them so")
-        with _invalid_is_a_problem():
+        with invalid_is_a_problem():
             asked = SearchRequest.model_validate_json(query)
         return asked, [await file.read() for file in files if isinstance(file, UploadFile)]
 
 
 @contextmanager
-def _invalid_is_a_problem() -> Iterator[None]:
+def invalid_is_a_problem() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Semaphore
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -23,6 +24,8 @@ class Site:
     pictures: Turns
     listings: Turns
     """For folders on disks that may not answer: whoever waits for one keeps nobody from searching."""
+    zips: Semaphore
+    """Nobody waits for it: a zip may take an hour."""
     runs: LibraryRuns | None
     """None where the library may not be changed from here."""
 

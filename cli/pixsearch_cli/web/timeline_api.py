@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from pixsearch.library.records import TimelinePicture
-from pixsearch_cli.web.answers import TimelineAnswer, TimelinePhotosAnswer, ValuesAnswer
+from pixsearch_cli.web.answers import TimelineAnswer, TimelineIdsAnswer, TimelinePhotosAnswer, ValuesAnswer
 from pixsearch_cli.web.asking import FilteredRequest, TimelineRequest
 from pixsearch_cli.web.problems import AsciiJson
 from pixsearch_cli.web.search_api import PROBLEMS, check_folders
@@ -48,6 +48,13 @@ async def photos(request: Request, site: SiteOfApp, wanted: Annotated[TimelineRe
     if (records := await site.searches.in_thread(request, found)) is None:
         raise HTTPException(404, f"the library has no picture {wanted.start}")
     return AsciiJson({"photos": records})
+
+
+@router.get("/timeline/ids", response_model=TimelineIdsAnswer)
+async def ids(request: Request, site: SiteOfApp, wanted: Annotated[FilteredRequest, Query()]) -> Response:
+    """The ids of all pictures, in the order of the timeline."""
+    found = await site.searches.in_thread(request, lambda: site.engine.library().timeline_ids(wanted.filters()))
+    return AsciiJson({"ids": found})
 
 
 @router.get("/values", response_model=ValuesAnswer)

@@ -20,6 +20,11 @@ class Turns:
         self._limit = at_once + waiting
         self._inside = 0
 
+    @property
+    def are_taken(self) -> bool:
+        """Whether any work is done now."""
+        return self._inside > 0
+
     async def take(self, request: Request, work: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
         """Do the work when it is its turn; not for a client who is gone by then."""
         if self._inside >= self._limit:

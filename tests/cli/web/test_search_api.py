@@ -264,9 +264,12 @@ def test_more_pictures_than_a_request_may_bring_are_a_problem(client: TestClient
 
 
 def test_more_pictures_than_a_query_may_have_are_a_problem(client: TestClient) -> None:
-    query = json.dumps({"like": ["1"] * 8})
+    query = json.dumps({"like": ["1"] * 32})
 
-    assert problem(client.post("/api/search", data={"query": query}, files={"picture": picture_bytes()}))[0] == 422
+    sent = client.post("/api/search", data={"query": query}, files={"picture": picture_bytes()})
+
+    assert problem(sent) == (422, "like: 33 pictures are more than 32: take fewer")
+    assert client.post("/api/search", json={"like": ["1"] * 32, "unlike": ["2"] * 32}).status_code == 200
 
 
 def test_a_file_that_is_no_picture_is_a_problem(client: TestClient) -> None:

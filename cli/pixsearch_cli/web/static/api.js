@@ -17,6 +17,23 @@ export async function timelinePhotos(filters, start, count, signal) {
   return (await get("timeline/photos", filters, { k: count, ...(start ? { start } : {}) }, signal)).photos;
 }
 
+/** The ids of all photos of the timeline that pass the filters. */
+export async function timelineIds(filters, signal) {
+  return (await get("timeline/ids", filters, {}, signal)).ids;
+}
+
+/** Where the files of photos lie that the library has. */
+export async function paths(ids) {
+  const body = JSON.stringify({ ids });
+  return answerOf(await ask(`${ROOT}api/paths`, { method: "POST", body, headers: { "Content-Type": "application/json" } })).paths;
+}
+
+/** Throws an error with the reason where no zip would be sent now. */
+export async function zipIsFree() {
+  const { response, answer } = await ask(`${ROOT}api/zip`);
+  if (!response.ok) throw new Error(refusal(response, answer));
+}
+
 /** What photos can be filtered by: for each kind its values, and how many photos have each. */
 export async function values() {
   return get("values", "", {});

@@ -5,9 +5,12 @@ import { FilterPanel } from "./filters.js";
 import { Grid } from "./grid.js";
 import { say, sayCount, sayFound } from "./messages.js";
 import { OpenedPhoto } from "./opened.js";
-import { asks, current, filtersOf, parts, pictureAddress, without, withPart, words } from "./query.js";
+import { asks, current, filtersOf, isSameButOrder, parts, pictureAddress, without, withPart, words } from "./query.js";
 import { FIRST, Hits, find, merged } from "./results.js";
+import { RubberBand } from "./rubber_band.js";
 import { Scrubber } from "./scrubber.js";
+import { Selection } from "./selection.js";
+import { SelectionBar } from "./selection_bar.js";
 import { Suggestions, remember } from "./suggestions.js";
 import { Timeline, countsOf } from "./timeline.js";
 import { Whereabouts } from "./whereabouts.js";
@@ -15,6 +18,7 @@ import { Whereabouts } from "./whereabouts.js";
 const SCRUBBED = 60; // photos, from which on there are years to jump to
 
 const main = document.querySelector("main");
+const MOST_LIKE = Number(main.dataset.mostLike);
 const MOST = Number(main.dataset.mostHits);
 const NEWEST = Number(main.dataset.newest); // photos that are shown before it is known how many there are
 
@@ -30,7 +34,12 @@ const grid = new Grid(list, document.getElementById("headings"), {
   open: (number) => opened.open(number),
   laidOut: () => scrubber.show(grid.layout),
   moved: (top) => whereabouts.moved(top),
+  shown: (tile, item) => selection.shown(tile, item),
+  headed: (heading, wanted) => selection.headed(heading, wanted),
 });
+const selection = new Selection(grid, { changed: () => bar.draw(), failed: (message) => say(message, true) });
+const bar = new SelectionBar(document.getElementById("selection"), selection, { search: searchByPictures, picturesLeft });
+new RubberBand(main, grid, selection);
 const scrubber = new Scrubber(document.getElementById("scrubber"), (y) => whereabouts.scrollTo(y));
 const opened = new OpenedPhoto(document.getElementById("viewer"), grid, { run, followHash, failed: sayUnlessAborted });
 const whereabouts = new Whereabouts(grid, scrubber, () => opened.isOpen || list.ariaBusy === "true");
@@ -47,6 +56,7 @@ async function run(known) {
   running.abort();
   running = new AbortController();
   const query = current();
+  if (shownQuery !== undefined && !isSameButOrder(query, new URLSearchParams(shownQuery))) selection.clear();
   shownQuery = query.toString();
   fillIn(query);
   better.hidden = true;
@@ -192,6 +202,17 @@ function searchForInstead(word, other) {
     const at = text.toLowerCase().indexOf(word.toLowerCase());
     if (at >= 0) query.set(name, text.slice(0, at) + other + text.slice(at + word.length));
   }
+  go(query);
+}
+
+/** How many more pictures the query has room for, as `like` or `unlike`. */
+function picturesLeft(name) {
+  return MOST_LIKE - current().getAll(name).length;
+}
+
+function searchByPictures(name, ids) {
+  let query = current();
+  for (const id of ids) query = withPart(query, name, id);
   go(query);
 }
 

@@ -90,13 +90,19 @@ export class Days {
       .map(({ key, text, y }) => ({ key, level: 2, text, x: 0, y }));
     for (let at = this.#lineAt(top); at < this.lines.length && this.lines[at].y <= bottom; at += 1) {
       const { y, blocks } = this.lines[at];
-      for (const { group, column, columns } of blocks) {
+      for (const { group, first, end, column, columns } of blocks) {
         const x = column * (this.size + GAP);
         const width = group.day ? columns * (this.size + GAP) - GAP : undefined;
-        found.push({ key: group.day ?? group.folder, level: 3, text: group.day ? dayName(group.day) : group.folder, x, y, width });
+        const text = group.day ? dayName(group.day) : group.folder;
+        found.push({ key: group.day ?? group.folder, level: 3, text, x, y, width, first, end });
       }
     }
     return found.sort((one, other) => one.y - other.y || one.x - other.x);
+  }
+
+  /** The numbers, as `{ first, end }`, of the photos of the same day as one of them, or of its folder. */
+  dayOf(number) {
+    return this.#lineOf(number).blocks.find(({ end }) => number < end);
   }
 
   /** The month, as `{ key, text, y }`, that a height is in. */

@@ -1,5 +1,6 @@
 // The facts about a photo, as a list of names and values.
 
+import { copy } from "./copying.js";
 import { percent } from "./grid.js";
 import { smallButton } from "./small_button.js";
 
@@ -134,12 +135,7 @@ function buttons(values, act) {
 
 function copyButton(text, value) {
   const button = smallButton(text, async () => {
-    try {
-      await navigator.clipboard.writeText(value);
-      button.textContent = "Copied";
-    } catch {
-      prompt("Copy from here:", value); // over plain HTTP a browser has no clipboard for pages
-    }
+    if (await copy(value)) button.textContent = "Copied";
   });
   return button;
 }

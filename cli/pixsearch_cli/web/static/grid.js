@@ -19,23 +19,27 @@ IMAGE.decoding = "async";
 export class Grid {
   /**
    * `list` is the element of the photos, `headings` the one of what stands between them. `open` is called with the number
-   * of the photo that was chosen, `laidOut` after each layout, `moved` after each drawing with the height that is in sight.
+   * of the photo that was chosen, `laidOut` after each layout, `moved` after each drawing with the height that is in sight,
+   * `shown` with each tile and its photo when it is new there, `headed` with each heading and what it says.
    *
    * What is shown is a source: `count`; `item(number)`, undefined while it is not there yet; `key(number)`, which names it
    * through re-orderings; `numberOf(key)`; `layOut(width)`, which is asked for `height`, `place(number)`,
    * `between(top, bottom)` and `headings(top, bottom)`; and `need(first, end)`, which is called with what is in sight.
    */
-  constructor(list, headings, { open, laidOut, moved }) {
+  constructor(list, headings, { open, laidOut, moved, shown, headed }) {
     this.list = list;
     this.current = 0;
     this.source = undefined;
     this.layout = undefined;
     this.covered = 0; // pixels of the window, by the header
+    this.coveredBelow = 0; // by what lies over its lower edge
     this.headings = headings;
     this.drawnHeadings = new Map();
     this.tiles = new Map();
     this.laidOut = laidOut;
     this.moved = moved;
+    this.shown = shown;
+    this.headed = headed;
     addEventListener("scroll", () => this.#drawSoon(), { passive: true });
     addEventListener("resize", () => this.#drawSoon());
     new ResizeObserver(() => this.layOut()).observe(list);
@@ -95,7 +99,8 @@ export class Grid {
     if (!this.source?.count) return;
     this.#setCurrent(Math.min(Math.max(number, 0), this.source.count - 1));
     const place = this.layout.place(this.current);
-    const [top, bottom] = this.sight();
+    const [top, end] = this.sight();
+    const bottom = end - this.coveredBelow;
     if (place.y < top) scrollBy({ top: place.y - top - GAP, behavior: "instant" });
     else if (place.y + place.height > bottom) scrollBy({ top: place.y + place.height - bottom + GAP, behavior: "instant" });
     this.draw();
@@ -151,7 +156,8 @@ export class Grid {
   #drawHeadings(wanted) {
     const seen = new Set();
     let previous = null;
-    for (const { key, level, text, x, y, width } of wanted) {
+    for (const one of wanted) {
+      const { key, level, text, x, y, width } = one;
       seen.add(key);
       let heading = this.drawnHeadings.get(key);
       if (!heading) {
@@ -164,6 +170,7 @@ export class Grid {
       previous = putBehind(previous, heading, this.headings);
       if (heading.drawnIn === this.layout) continue;
       heading.drawnIn = this.layout;
+      this.headed(heading, one);
       heading.style.width = width ? `${width}px` : "";
       heading.style.transform = `translate(${x}px, ${y}px)`;
     }
@@ -194,8 +201,8 @@ export class Grid {
     tile.setAttribute("aria-setsize", this.source.count);
     tile.setAttribute("aria-posinset", number + 1);
     tile.firstChild.tabIndex = number === this.current ? 0 : -1;
+    this.shown(tile, item);
     if (!item?.path) return;
-    tile.firstChild.setAttribute("aria-label", spoken(item));
     const others = item.copies.length + (item.similar?.length ?? 0);
     const badge = part(tile, "badge", others > 0);
     if (badge) {

@@ -18,6 +18,11 @@ export function current() {
   return asked;
 }
 
+/** Whether two queries find the same photos, in whichever order. */
+export function isSameButOrder(query, other) {
+  return without(query, "sort", query.get("sort")).toString() === without(other, "sort", other.get("sort")).toString();
+}
+
 /** The filters of a query alone. */
 export function filtersOf(query) {
   return new URLSearchParams([...query].filter(([name]) => CHIPS.has(name)));

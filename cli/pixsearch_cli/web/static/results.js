@@ -37,6 +37,14 @@ export class Hits {
     return this.hits.findIndex((hit) => hit.id === id);
   }
 
+  idAt(number) {
+    return this.hits[number]?.id;
+  }
+
+  async ids() {
+    return this.hits.map(({ id }) => id);
+  }
+
   layOut(width) {
     return new Rows(this.hits, this.steady, width);
   }

@@ -1,6 +1,6 @@
 // The library by date: how many photos there are of each day is known at once, the photos come as they are looked at.
 
-import { timeline, timelinePhotos } from "./api.js";
+import { timelineIds, timelinePhotos } from "./api.js";
 import { Days } from "./days.js";
 import { firstWhere } from "./rows.js";
 
@@ -52,11 +52,36 @@ export class Timeline {
   }
 
   numberOfId(wanted) {
+    if (this.allIds) return this.allIds.indexOf(wanted);
     for (const { first, items } of this.parts) {
       const at = items.findIndex(({ id }) => id === wanted);
       if (at >= 0) return first + at;
     }
     return -1;
+  }
+
+  /** The id of a photo, where it is known. */
+  idAt(number) {
+    return this.allIds?.[number] ?? this.item(number)?.id;
+  }
+
+  /** The ids of all photos, which are asked for once. Throws an error where they do not match the counts. */
+  async ids() {
+    this.asked ??= timelineIds(this.filters, this.signal);
+    let ids;
+    try {
+      ids = await this.asked;
+    } catch (error) {
+      this.asked = undefined;
+      throw error;
+    }
+    if (ids.length !== this.count || this.parts.some(({ first, id }) => ids[first] !== id)) {
+      this.asked = undefined;
+      this.actions.changed(this);
+      throw new Error("The library has changed. Select again.");
+    }
+    this.allIds = ids;
+    return ids;
   }
 
   /** The number of a photo that need not be there yet; -1 for one that the timeline does not have. */

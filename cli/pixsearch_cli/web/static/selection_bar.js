@@ -1,0 +1,109 @@
+// The bar below the photos while some are selected: what can be done with them.
+
+import { ROOT, paths, zipIsFree } from "./api.js";
+import { copy } from "./copying.js";
+
+const MOST = 100000; // photos in one request, as the server has it
+const NUMBERS = new Intl.NumberFormat("en");
+
+export class SelectionBar {
+  /** `search(name, ids)` adds pictures to the query as `like` or `unlike`; `picturesLeft(name)` says how many it has room for. */
+  constructor(element, selection, { search, picturesLeft }) {
+    this.element = element;
+    this.selection = selection;
+    this.picturesLeft = picturesLeft;
+    this.spoken = document.getElementById("selected"); // by screen readers, which pass over what was hidden before
+    this.buttons = [...element.querySelectorAll("button")];
+    const act = (name, work) => element.querySelector(`[data-act=${name}]`).addEventListener("click", work);
+    act("download", () => this.#download());
+    act("copy", () => this.#copy());
+    for (const name of ["like", "unlike"]) {
+      act(name, () => {
+        const why = this.#whyNoSearch(name);
+        if (why) this.say(why);
+        else search(name, [...selection.ids].map(String));
+      });
+    }
+    act("clear", () => selection.clear());
+    element.addEventListener("keydown", (event) => this.#walk(event));
+    new ResizeObserver(() => {
+      selection.grid.coveredBelow = selection.size ? innerHeight - element.getBoundingClientRect().top : 0;
+    }).observe(element);
+  }
+
+  /** Show how many photos are selected. */
+  draw() {
+    const { size } = this.selection;
+    const hadFocus = this.element.contains(document.activeElement);
+    this.element.hidden = size === 0;
+    document.documentElement.classList.toggle("selecting", size > 0);
+    this.element.querySelector(".count").textContent = size ? `${NUMBERS.format(size)} selected` : "";
+    this.say("");
+    this.spoken.textContent = `${NUMBERS.format(size)} selected`;
+    for (const name of ["like", "unlike"]) {
+      const why = this.#whyNoSearch(name);
+      const button = this.element.querySelector(`[data-act=${name}]`);
+      button.setAttribute("aria-disabled", String(Boolean(why)));
+      button.title = why;
+    }
+    if (hadFocus && !size) this.selection.grid.focus(this.selection.grid.current);
+  }
+
+  say(text) {
+    this.element.querySelector(".note").textContent = text;
+    this.spoken.textContent = text;
+  }
+
+  #whyNoSearch(name) {
+    const left = this.picturesLeft(name);
+    return this.selection.size > left ? `A search takes ${left} more picture${left === 1 ? "" : "s"}: select fewer.` : "";
+  }
+
+  async #download() {
+    const ids = [...this.selection.ids];
+    if (ids.length > MOST) {
+      this.say(`One download takes ${NUMBERS.format(MOST)} photos: select fewer.`);
+      return;
+    }
+    try {
+      await zipIsFree();
+    } catch (error) {
+      this.say(error.message);
+      return;
+    }
+    const form = document.createElement("form");
+    form.method = "post";
+    form.action = `${ROOT}api/zip`;
+    form.hidden = true;
+    const field = document.createElement("input");
+    field.name = "ids";
+    field.value = ids.join(" ");
+    form.append(field);
+    document.body.append(form);
+    form.submit(); // the browser writes the answer to the disk, and the page stays
+    form.remove();
+    this.say("Downloading.");
+  }
+
+  async #copy() {
+    const ids = [...this.selection.ids];
+    this.say("Fetching the paths…");
+    try {
+      const found = [];
+      for (let at = 0; at < ids.length; at += MOST) found.push(...(await paths(ids.slice(at, at + MOST))));
+      const isCopied = await copy(found.join("\n"));
+      this.say(isCopied ? `${NUMBERS.format(found.length)} path${found.length === 1 ? "" : "s"} copied.` : "");
+    } catch (error) {
+      this.say(error.message);
+    }
+  }
+
+  /** The arrows lead from button to button, as in every toolbar. */
+  #walk(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    const at = this.buttons.indexOf(document.activeElement);
+    this.buttons[(at + step + this.buttons.length) % this.buttons.length].focus();
+    event.preventDefault();
+  }
+}

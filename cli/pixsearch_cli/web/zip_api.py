@@ -1,0 +1,122 @@
+"""`/api/zip`: photos' own files in one download, of which the server keeps no more than a piece in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from pixsearch.errors import PixsearchError
+from pixsearch_cli.web.photo_ids import BODY, read_ids
+from pixsearch_cli.web.photo_zip import zip_of
+from pixsearch_cli.web.problems import AsciiJson
+from pixsearch_cli.web.search_api import PROBLEMS
+from pixsearch_cli.web.site import Site, SiteOfApp
+
+_RETRY_AFTER_S = 10
+_GIVES_WAY_S = 0.02
+"""For which a zip waits with each piece while somebody searches: 12 MB a second are left of it then."""
+_ZIP: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
+    503: {"description": "Too many zips are being sent; `Retry-After` says when to try again."},
+}
+
+router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PROBLEMS)
+
+
+@router.post("/zip", response_class=Response, responses=_ZIP, openapi_extra=BODY)
+async def zip_photos(request: Request, site: SiteOfApp) -> Response:
+    """The files of photos as one zip. What is missing or has changed is named in it, in `missing.txt`.
+
+    Two at a time. A download that ends early has no directory: no program opens it as whole.
+    """
+    return _ZipOfPhotos(site, await read_ids(request))
+
+
+@router.get("/zip", status_code=204, response_class=Response, responses={503: _ZIP[503]})
+async def zip_is_free(site: SiteOfApp) -> Response:
+    """Whether another zip would be sent now: for a page, from which the browser goes away with an error."""
+    _check_free(site)
+    return Response(status_code=204)
+
+
+def _check_free(site: Site) -> None:
+    """Raises HTTPException 503."""
+    if site.zips.locked():
+        raise HTTPException(
+            503,
+            "other photos are being downloaded now: try again when they are done",
+            {"Retry-After": str(_RETRY_AFTER_S)},
+        )
+
+
+class _ZipOfPhotos(Response):
+    """Sends a zip that is made meanwhile, in a thread of its own that never waits for the client."""
+
+    media_type = "application/zip"
+
+    def __init__(self, site: Site, ids: Sequence[int]) -> None:
+        name = f"{len(ids)} photo{'' if len(ids) == 1 else 's'}.zip"
+        super().__init__(headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        del self.headers["content-length"]
+        self._site = site
+        self._ids = ids
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        """Send it while the client is there. Raises HTTPException 503, and before the first byte PixsearchError."""
+        _check_free(self._site)
+        async with self._site.zips:
+            sending = asyncio.create_task(self._send(send))
+            leaving = asyncio.create_task(_wait_until_gone(receive))
+            try:
+                await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leaving.cancel()
+                sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
+
+    async def _send(self, send: Send) -> None:
+        pieces: Generator[bytes, None, None] | None = None
+
+        def next_piece() -> bytes | None:
+            nonlocal pieces
+            if pieces is None:
+                pieces = zip_of(self._site.engine.library(), self._ids)
+            return next(pieces, None)
+
+        def close() -> None:
+            if pieces is not None:
+                pieces.close()
+
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, "zip")
+        try:
+            piece = await loop.run_in_executor(thread, next_piece)
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            while piece is not None:
+                if piece:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if self._site.searches.are_taken:
+                    await asyncio.sleep(_GIVES_WAY_S)
+                try:
+                    piece = await loop.run_in_executor(thread, next_piece)
+                except PixsearchError as error:
+                    raise ClientDisconnect from error  # the guard ends it there
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            thread.submit(close)  # when the piece is done that it may be at
+            thread.shutdown(wait=False)
+
+
+async def _wait_until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
