@@ -13,8 +13,17 @@ from pixsearch.errors import UsageError
 from pixsearch.printable import printable
 from pixsearch.settings import library_place
 from pixsearch.storage import path_bytes
-from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption, NullOption, PathsOption, PicturesOption
-from pixsearch_cli.output import print_json, print_table, progress_bars, say, tell_damage
+from pixsearch_cli.options import (
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    NullOption,
+    PathsOption,
+    PicturesOption,
+    ProgressFormat,
+    ProgressOption,
+)
+from pixsearch_cli.output import print_json, print_table, progress_shown, say, tell_damage
 from pixsearch_cli.status_cmd import size
 from pixsearch_cli.terminal_pictures import print_with_pictures, shows_pictures
 
@@ -34,6 +43,7 @@ def duplicates(
     null: NullOption = False,
     library: LibraryOption = None,
     model: ModelOption = None,
+    progress: ProgressOption = ProgressFormat.text,
 ) -> None:
     """Show photos that the library has more than once. Nothing is deleted.
 
@@ -53,7 +63,7 @@ def duplicates(
     from pixsearch import Library
 
     with Library.open(library_place(library), say) as opened:
-        groups = _found(opened, model, alike=alike)
+        groups = _found(opened, model, progress, alike=alike)
         tell_damage(opened.damage())
     if as_json:
         for group in groups:
@@ -68,14 +78,14 @@ def duplicates(
         say(_summary(groups))
 
 
-def _found(library: Library, model: str | None, *, alike: bool) -> list[Duplicates]:
+def _found(library: Library, model: str | None, progress: ProgressFormat, *, alike: bool) -> list[Duplicates]:
     from pixsearch.search.duplicates import copies, near_duplicates
 
     if not alike or library.model() is None:
         return copies(library)
     from pixsearch.model.runtime import PixelBertRuntime
 
-    with progress_bars() as show:
+    with progress_shown(as_json=progress == ProgressFormat.json) as show:
         return near_duplicates(library, PixelBertRuntime(library.checkpoint(model), gpu=False), show)
 
 

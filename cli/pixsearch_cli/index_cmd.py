@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from functools import partial
@@ -17,15 +17,14 @@ from pixsearch.library.paths import is_at_or_below
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
 from pixsearch.storage import FilePath, is_folder, path_bytes, resolved_bytes, to_path
-from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption
-from pixsearch_cli.output import kinds, print_json, progress_bars, progress_lines, say, tell_damage
+from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption, ProgressFormat, ProgressOption
+from pixsearch_cli.output import kinds, print_json, progress_shown, say, tell_damage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pixsearch import Library
     from pixsearch.library.records import Failure, Switch
-    from pixsearch.progress import ProgressCallback
     from pixsearch_indexer import IndexReport, Survey
 
 NOT_ALL_DONE = 1
@@ -34,11 +33,6 @@ NOT_ALL_DONE = 1
 class On(StrEnum):
     here = "here"
     ray = "ray"
-
-
-class ProgressFormat(StrEnum):
-    text = "text"
-    json = "json"
 
 
 def index(
@@ -101,12 +95,7 @@ def index(
         bool, typer.Option("--switch-model", help="Encode all again where another model indexed the library.")
     ] = False,
     as_json: JsonOption = False,
-    progress: Annotated[
-        ProgressFormat,
-        typer.Option(
-            "--progress", help="How progress is shown on stderr: json writes objects, one a line, for programs."
-        ),
-    ] = ProgressFormat.text,
+    progress: ProgressOption = ProgressFormat.text,
 ) -> None:
     """Bring folders of photos into the library.
 
@@ -135,8 +124,7 @@ def index(
         return
     options = {"switch_model": switch_model, "max_megapixels": max_megapixels, "vectors": vectors, **rules}
     with _loading(on, address) as loading:
-        show_progress = progress_lines if progress == ProgressFormat.json else progress_bars
-        report, failures = _index(named, library_place(library), model, options | loading, show_progress)
+        report, failures = _index(named, library_place(library), model, options | loading, progress)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
     tell_offline(report.offline)
@@ -175,7 +163,7 @@ def _index(
     place: Place,
     model: str | None,
     options: Mapping[str, Any],
-    show_progress: Callable[[], AbstractContextManager[ProgressCallback]],
+    progress: ProgressFormat,
 ) -> tuple[IndexReport, list[Failure]]:
     checkpoint = checkpoint_to_index(place, model)
     # Only now: a name that is no model's need not wait for the rest.
@@ -183,7 +171,7 @@ def _index(
 
     encoder = CheckpointEncoder(checkpoint)
     with _opened_or_made(place, folders, options["exclude"]) as library:
-        with show_progress() as show:
+        with progress_shown(as_json=progress == ProgressFormat.json) as show:
             report = index_folders(library, encoder, folders, show, **options)
         tell_damage(library.damage())
         return report, _of_this_run(folders, library)

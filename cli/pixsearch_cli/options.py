@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -39,6 +40,17 @@ MaxBadOption = Annotated[
     typer.Option(
         "--max-bad", min=0, help="Bad entries of the data to pass over. [default: 1 in 100 pictures, at least 10]"
     ),
+]
+
+
+class ProgressFormat(StrEnum):
+    text = "text"
+    json = "json"
+
+
+ProgressOption = Annotated[
+    ProgressFormat,
+    typer.Option("--progress", help="How progress is shown on stderr: json writes objects, one a line, for programs."),
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from threading import Event, Thread
 from typing import Any
@@ -128,8 +128,13 @@ def progress_bars() -> Iterator[ProgressCallback]:
         yield show
 
 
+def progress_shown(*, as_json: bool) -> AbstractContextManager[ProgressCallback]:
+    """Show progress on stderr for people, or as JSON lines for programs."""
+    return _json_lines() if as_json else progress_bars()
+
+
 @contextmanager
-def progress_lines() -> Iterator[ProgressCallback]:
+def _json_lines() -> Iterator[ProgressCallback]:
     """Write the latest step to stderr as a line of JSON, at most every quarter of a second."""
     paces = defaultdict[str, Pace](Pace)
     task, written = "", 0.0

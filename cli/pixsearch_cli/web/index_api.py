@@ -134,6 +134,13 @@ async def stop(site: SiteOfApp) -> Response:
     return _state(site)
 
 
+@router.post("/duplicates", response_model=IndexAnswer, status_code=202)
+async def compare(site: SiteOfApp) -> Response:
+    """Start `pixsearch duplicates --alike`: compare the photos, so that the page knows which look the same."""
+    _runs(site).start("duplicates", (), ["--alike"])
+    return _state(site, 202)
+
+
 @router.post("/forget", response_model=IndexAnswer, status_code=202)
 async def forget(request: Request, site: SiteOfApp, wanted: ForgetRequest) -> Response:
     """Start `pixsearch forget`: take a folder out of the library. Its files are not touched."""

@@ -1,4 +1,4 @@
-"""Changes to the library that the page starts: each a child process, `pixsearch index` or `pixsearch forget`.
+"""Changes to the library that the page starts: each a child process, `pixsearch index`, `forget` or `duplicates`.
 
 So they keep the same promises as from a terminal, and the server itself never writes to the library.
 """
@@ -32,7 +32,7 @@ from pixsearch_indexer import IndexReport
 _LINE_LIMIT_BYTES = 1 << 20
 _STOP_TIMEOUT_S = 10.0
 
-Action = Literal["index", "forget"]
+Action = Literal["index", "forget", "duplicates"]
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class LibraryRun:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended: datetime | None = None
     progress: Progress | None = None
-    """The latest line of `pixsearch index --progress json`."""
+    """The latest line of `--progress json`."""
     summary: str | None = None
     failures: dict[str, int] = field(default_factory=dict)
     """How many files in these folders could not be read, by the kind of reason."""
@@ -106,7 +106,7 @@ class LibraryRuns:
             run.ended = datetime.now(UTC)
 
     async def _child(self, run: LibraryRun, options: Sequence[str]) -> None:
-        if run.action == "index":
+        if run.action != "forget":
             options = [*options, "--progress", "json"]
         self._process = process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "pixsearch_cli"),
@@ -127,11 +127,9 @@ class LibraryRuns:
         if run.stopped:
             return
         try:
-            report = json.loads(output)
-        except ValueError:
+            run.summary = _SUMMARIES[run.action]([json.loads(line) for line in output.splitlines()])
+        except (ValueError, LookupError):
             run.error = message or f"pixsearch {run.action} ended with exit code {code}"
-        else:
-            run.summary = summary_of_forgetting(report["forgotten"]) if run.action == "forget" else _summary(report)
 
 
 async def _messages(lines: asyncio.StreamReader, run: LibraryRun) -> str | None:
@@ -151,8 +149,23 @@ async def _messages(lines: asyncio.StreamReader, run: LibraryRun) -> str | None:
             message = printable(text.removeprefix("pixsearch: "))
 
 
-def _summary(report: dict[str, Any]) -> str:
-    return summary(IndexReport(**{**report, "offline": (), "switch": None}))
+def _of_indexing(printed: list[dict[str, Any]]) -> str:
+    return summary(IndexReport(**{**printed[0], "offline": (), "switch": None}))
+
+
+def _of_forgetting(printed: list[dict[str, Any]]) -> str:
+    return summary_of_forgetting(printed[0]["forgotten"])
+
+
+def _of_duplicates(groups: list[dict[str, Any]]) -> str:
+    return f"{len(groups):,} {'group' if len(groups) == 1 else 'groups'} of duplicates"
+
+
+_SUMMARIES: dict[Action, Callable[[list[dict[str, Any]]], str]] = {
+    "index": _of_indexing,
+    "forget": _of_forgetting,
+    "duplicates": _of_duplicates,
+}
 
 
 def _by_kind(failures: Callable[[], Sequence[Failure]], folders: Sequence[bytes]) -> dict[str, int]:

@@ -29,10 +29,11 @@ ServeAllowing = Callable[..., Serving]
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder of two photos and two files that are none."""
+    """A folder of three photos, two of which look the same, and two files that are none."""
     folder = tmp_path / "Pictures"
     make_photo(folder / "2024" / "red.png", (200, 10, 10), (300, 200))
     make_photo(folder / "2025" / "blue.png", (10, 10, 200), (300, 200))
+    make_photo(folder / "2025" / "small blue.png", (10, 10, 200), (150, 100))
     (folder / "2025" / "broken.jpg").write_bytes(b"no picture")
     (folder / "2025" / "empty.jpg").write_bytes(b"")
     return folder
@@ -86,21 +87,27 @@ def test_a_new_user_adds_a_folder_finds_its_photos_and_forgets_it(
     page.get_by_role("link", name="Add a folder").click()
     add(page, str(pictures))
 
-    outcome(page, "4 photos: 2 encoded, 0 unchanged, 2 failed")
+    outcome(page, "5 photos: 3 encoded, 0 unchanged, 2 failed")
     kinds = page.get_by_role("region", name="Changes").get_by_role("listitem")
     expect(kinds).to_have_text(["1 file: not a picture in a format that pixsearch reads", "1 file: the file is empty"])
     page.get_by_role("link", name="Photos", exact=True).click()
-    expect(page.locator("#results img")).to_have_count(2)
+    expect(page.locator("#results img")).to_have_count(3)
+
+    page.get_by_role("link", name="Library").click()
+    page.get_by_role("button", name="Find similar photos").click()
+    outcome(page, "1 group of duplicates")
+    page.get_by_role("link", name="Duplicates").click()
+    expect(page.get_by_text("Similar", exact=False).first).to_be_visible()
 
     page.get_by_role("link", name="Library").click()
     page.get_by_role("button", name=f"Forget {pictures}").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-    expect(page.get_by_role("row", name=str(pictures))).to_be_visible()
+    expect(page.get_by_role("button", name=f"Forget {pictures}")).to_be_visible()
     page.get_by_role("button", name=f"Forget {pictures}").click()
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
-    outcome(page, "2 photos forgotten")
+    outcome(page, "3 photos forgotten")
     expect(page.get_by_text("No folders yet.")).to_be_visible()
-    assert len(list(pictures.rglob("*.png"))) == 2
+    assert len(list(pictures.rglob("*.png"))) == 3
 
 
 def test_by_keyboard_alone_one_folder_of_several_is_added_and_updated(
@@ -140,22 +147,22 @@ def test_by_touch_a_run_is_followed_stopped_and_gone_on_with(
     page.get_by_role("dialog").get_by_role("button", name=str(pictures)).tap()
     page.get_by_role("button", name="Add this folder").tap()
     status = page.locator("#changes [role=status]")
-    expect(status).to_contain_text(re.compile(r"indexing [1-9]\d* of 304"), timeout=INDEXING_TAKES_MS)
+    expect(status).to_contain_text(re.compile(r"indexing [1-9]\d* of 305"), timeout=INDEXING_TAKES_MS)
 
     second = context.new_page()
     second.goto(address)
-    expect(second.locator("#changes [role=status]")).to_contain_text("of 304")
+    expect(second.locator("#changes [role=status]")).to_contain_text("of 305")
     expect(second.get_by_role("button", name="Add a folder")).to_be_disabled()
     second.get_by_role("button", name="Stop").tap()
-    outcome(second, "Stopped")
-    outcome(page, "Stopped")
+    outcome(second, "was stopped")
+    outcome(page, "was stopped")
 
     page.get_by_role("button", name="Update all").tap()
-    outcome(page, "304 photos: ")
+    outcome(page, "305 photos: ")
     text = status.inner_text()
     encoded, unchanged = (int(re.search(rf"(\d+) {word}", text)[1]) for word in ("encoded", "unchanged"))  # type: ignore[index]
     assert unchanged > 0
-    assert encoded + unchanged == 302
+    assert encoded + unchanged == 303
     context.close()
 
 

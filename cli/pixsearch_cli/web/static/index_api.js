@@ -21,6 +21,11 @@ export async function forget(folder) {
   return post("/forget", { folder });
 }
 
+/** Compare the photos, to find those that look the same. */
+export async function startComparing() {
+  return post("/duplicates", {});
+}
+
 export async function stopRun() {
   return send("", { method: "DELETE" });
 }

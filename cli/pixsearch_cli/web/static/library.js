@@ -1,8 +1,10 @@
 // The library page, where folders may be added, looked through again and forgotten.
 
-import { folders, forget, indexState, startIndex, stopRun } from "./index_api.js";
+import { folders, forget, indexState, startComparing, startIndex, stopRun } from "./index_api.js";
 
 const POLL_MS = 1000;
+const BEGUN = { index: "Indexing", forget: "Forgetting", duplicates: "Comparing" };
+const DONE = { index: "Indexed", forget: "Forgot", duplicates: "Compared" };
 const NUMBERS = new Intl.NumberFormat("en");
 
 const panel = document.getElementById("changes");
@@ -46,7 +48,7 @@ async function follow() {
 }
 
 function progressText({ action, folders: paths, progress }) {
-  const begun = `${action === "forget" ? "Forgetting" : "Indexing"} ${named(paths)}`;
+  const begun = `${BEGUN[action]} ${named(paths)}`;
   if (!progress) return `${begun}…`;
   const total = progress.total === null ? "" : ` of ${NUMBERS.format(progress.total)}`;
   const note = progress.note ? `, ${progress.note}` : "";
@@ -54,13 +56,13 @@ function progressText({ action, folders: paths, progress }) {
 }
 
 function outcomeText({ action, folders: paths, stopped, error, summary }) {
-  const begun = `${action === "forget" ? "Forgot" : "Indexed"} ${named(paths)}`;
-  if (error) return `${named(paths)}: ${error}`;
-  if (stopped) return `Stopped: ${named(paths)}. The photos that were indexed are kept; Update continues.`;
-  return `${begun}: ${summary}.`;
+  if (error) return `${BEGUN[action]} ${named(paths)} failed: ${error}`;
+  if (stopped) return `${BEGUN[action]} ${named(paths)} was stopped. ${action === "index" ? "The photos that were indexed are kept." : ""}`;
+  return `${DONE[action]} ${named(paths)}: ${summary}.`;
 }
 
 function named(paths) {
+  if (!paths.length) return "the photos";
   return paths.length === 1 ? readable(paths[0]) : `${NUMBERS.format(paths.length)} folders`;
 }
 
@@ -137,6 +139,7 @@ chooser.querySelector(".main").addEventListener("click", (event) => {
 });
 stopButton.addEventListener("click", () => start(stopRun));
 document.getElementById("update")?.addEventListener("click", () => start(() => startIndex(null)));
+document.getElementById("compare")?.addEventListener("click", () => start(startComparing));
 for (const row of document.querySelectorAll("[data-folder]")) {
   const path = JSON.parse(row.dataset.folder);
   row.querySelector(".update").addEventListener("click", () => start(() => startIndex(path)));
