@@ -382,6 +382,7 @@ def test_what_a_server_in_front_answers_is_said_in_a_sentence(
     page: Page, serve: Serve, status: int, body: str, said: str
 ) -> None:
     page.goto(serve())
+    names(page)  # or the number of photos would be said after it
     page.route("**/api/search*", lambda route: route.fulfill(status=status, content_type="text/html", body=body))
 
     page.locator("#file").set_input_files(FilePayload(name="a.png", mimeType="image/png", buffer=picture_bytes("red")))
