@@ -11,6 +11,7 @@ Its top level may set what means the same in every command, a table named like a
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,10 +36,12 @@ def config_path() -> Path:
 
 
 def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]:
-    """Defaults by command and parameter; nothing where there is no file.
+    """Defaults by command and parameter; nothing where there is no file, or PIXSEARCH_NO_CONFIG is set.
 
     Raises UsageError for a file that is no TOML, or that sets what no command has, or to what it cannot be.
     """
+    if os.environ.get("PIXSEARCH_NO_CONFIG"):
+        return {}
     try:
         path = config_path()
     except PixsearchError:  # who has no home directory has no file there; commands that need one will say so

@@ -28,11 +28,12 @@ def forget(
     from pixsearch import Library
 
     with Library.open(library_place(library), say) as opened:
-        # As it was given too: the folder may be gone, and a link on the way to it with it.
-        folder = to_path(root)
-        paths = {resolved_bytes(folder), path_bytes(folder.absolute())}
-        known = [path for path in opened.roots() if path in paths]
-        files = [path for path in opened.text_files() if path in paths]
+        # As it was given first: a link may have taken its place since, and leads to what is to stay.
+        folder, roots, text_files = to_path(root), opened.roots(), opened.text_files()
+        given = path_bytes(folder.absolute())
+        path = given if given in roots or given in text_files else resolved_bytes(folder)
+        known = [path] if path in roots else []
+        files = [path] if path in text_files else []
         if not (known or files):
             raise UsageError(f"{root} is none of the library's folders", "See which there are with: pixsearch status")
         photos, done = 0, False

@@ -77,6 +77,11 @@ def _is_real_folder(entry: os.DirEntry[bytes]) -> bool:
         return False
 
 
+def is_where_it_was(path: bytes) -> bool:
+    """Return whether no link has taken the place of a folder of the library, or of one above it; it may be gone."""
+    return os.path.realpath(path) == path
+
+
 def outermost(paths: Sequence[bytes]) -> list[bytes]:
     """Return the paths that are not below another one of them."""
     return [path for path in paths if not any(other != path and is_at_or_below(path, other) for other in paths)]

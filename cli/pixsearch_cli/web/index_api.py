@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import asdict
 
 from fastapi import APIRouter, Request
@@ -14,7 +13,7 @@ from typing_extensions import TypedDict
 
 from pixsearch.library.paths import is_at_or_below
 from pixsearch.progress import Progress
-from pixsearch_cli.web.allowed_folders import outermost
+from pixsearch_cli.web.allowed_folders import is_where_it_was, outermost
 from pixsearch_cli.web.library_runs import Action, LibraryRun, LibraryRuns
 from pixsearch_cli.web.problems import AsciiJson
 from pixsearch_cli.web.raw_parameters import JsonPath, bytes_parameter
@@ -22,8 +21,6 @@ from pixsearch_cli.web.search_api import PROBLEMS
 from pixsearch_cli.web.site import Site, SiteOfApp
 
 _LISTED = 1000
-_OF_NEW_FOLDERS = ("--no-hidden", "--no-follow-links")
-"""Whatever the config file says."""
 
 
 class RunRecord(TypedDict):
@@ -109,21 +106,17 @@ async def folders(request: Request, site: SiteOfApp) -> Response:
 async def index(request: Request, site: SiteOfApp, wanted: IndexRequest) -> Response:
     """Start `pixsearch index`: add a folder or look through it again. 409 while another run is at work."""
 
-    def folders_and_options() -> tuple[list[bytes], Sequence[str]]:
-        roots = site.engine.library().roots()
-        known = [root for root in roots if _runs(site).allowed.covers(root)]
+    def folders() -> list[bytes]:
+        allowed = _runs(site).allowed
+        known = [root for root in site.engine.library().roots() if allowed.covers(root) and is_where_it_was(root)]
         if wanted.folder is None:
-            return outermost(known), ()
-        if wanted.folder in known:  # also one that is offline
-            return [wanted.folder], ()
-        folder = _runs(site).allowed.resolve(wanted.folder)
-        is_new = not any(is_at_or_below(folder, root) for root in roots)
-        return [folder], _OF_NEW_FOLDERS if is_new else ()
+            return outermost(known)
+        return [wanted.folder if wanted.folder in known else allowed.resolve(wanted.folder)]  # it may be offline
 
-    chosen, options = await site.listings.in_thread(request, folders_and_options)
+    chosen = await site.listings.in_thread(request, folders)
     if not chosen:
         raise HTTPException(404, "the library has no folder that may be changed here: add one")
-    _runs(site).start("index", chosen, options)
+    _runs(site).start("index", chosen)
     return _state(site, 202)
 
 
@@ -137,7 +130,7 @@ async def stop(site: SiteOfApp) -> Response:
 @router.post("/duplicates", response_model=IndexAnswer, status_code=202)
 async def compare(site: SiteOfApp) -> Response:
     """Start `pixsearch duplicates --alike`: compare the photos, so that the page knows which look the same."""
-    _runs(site).start("duplicates", (), ["--alike"])
+    _runs(site).start("duplicates")
     return _state(site, 202)
 
 

@@ -1,6 +1,7 @@
 """Changes to the library that the page starts: each a child process, `pixsearch index`, `forget` or `duplicates`.
 
-So they keep the same promises as from a terminal, and the server itself never writes to the library.
+So they keep the same promises as from a terminal, and the server itself never writes to the library. Without the config
+file: a folder keeps the rules that it has in the library, whatever the defaults for new ones are.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ _LINE_LIMIT_BYTES = 1 << 20
 _STOP_TIMEOUT_S = 10.0
 
 Action = Literal["index", "forget", "duplicates"]
+_OPTIONS: dict[Action, Sequence[str]] = {
+    "index": ("--progress", "json"),
+    "forget": (),
+    "duplicates": ("--alike", "--progress", "json"),
+}
 
 
 @dataclass(slots=True)
@@ -73,12 +79,12 @@ class LibraryRuns:
     def is_busy(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    def start(self, action: Action, folders: Sequence[bytes], options: Sequence[str] = ()) -> None:
+    def start(self, action: Action, folders: Sequence[bytes] = ()) -> None:
         """Begin a run, which goes on by itself. Raises HTTPException 409 while another run is at work."""
         if self.is_busy:
             raise HTTPException(409, "the library is already being changed: wait for the run to end, or stop it")
         self.latest = run = LibraryRun(action, tuple(folders))
-        self._task = asyncio.create_task(self._follow(run, options))
+        self._task = asyncio.create_task(self._follow(run))
 
     async def stop(self) -> None:
         """End the run at work, if there is one. What it has committed stays."""
@@ -94,9 +100,9 @@ class LibraryRuns:
                 self._process.kill()
             await self._task
 
-    async def _follow(self, run: LibraryRun, options: Sequence[str]) -> None:
+    async def _follow(self, run: LibraryRun) -> None:
         try:
-            await self._child(run, options)
+            await self._child(run)
             run.failures = await asyncio.to_thread(_by_kind, self._failures, run.folders)
         except Exception as error:  # noqa: BLE001 - the page shows it, whatever it is
             run.error = f"unexpected {type(error).__name__}: {error}. Please report it"
@@ -105,12 +111,10 @@ class LibraryRuns:
             run.progress = None
             run.ended = datetime.now(UTC)
 
-    async def _child(self, run: LibraryRun, options: Sequence[str]) -> None:
-        if run.action != "forget":
-            options = [*options, "--progress", "json"]
+    async def _child(self, run: LibraryRun) -> None:
         self._process = process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "pixsearch_cli"),
-            *(run.action, "--json", *options, "--"),
+            *(run.action, "--json", *_OPTIONS[run.action], "--"),
             *run.folders,
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -124,11 +128,12 @@ class LibraryRuns:
         assert process.stderr is not None
         output, message = await asyncio.gather(process.stdout.read(), _messages(process.stderr, run))
         code = await process.wait()
-        if run.stopped:
-            return
         try:
             run.summary = _SUMMARIES[run.action]([json.loads(line) for line in output.splitlines()])
+            run.stopped = False  # too late
         except (ValueError, LookupError):
+            if run.stopped:
+                return
             run.error = message or f"pixsearch {run.action} ended with exit code {code}"
 
 
@@ -181,7 +186,11 @@ def kind(reason: str) -> str:
 
 
 def _environment(library: Place, model: str | None) -> dict[str, str]:
-    """Return the child's environment: a URL with a password does not show in the list of processes, as options do."""
+    """Return the child's environment. A URL with a password does not show in the list of processes, as options do."""
     environment: Mapping[str, str] = {name: value for name, value in os.environ.items() if name != "PIXSEARCH_TOKEN"}
-    named = {"PIXSEARCH_LIBRARY": str(library), **({} if model is None else {"PIXSEARCH_MODEL": model})}
+    named = {
+        "PIXSEARCH_NO_CONFIG": "1",
+        "PIXSEARCH_LIBRARY": str(library),
+        **({} if model is None else {"PIXSEARCH_MODEL": model}),
+    }
     return {**environment, **named}

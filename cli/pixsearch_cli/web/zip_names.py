@@ -45,6 +45,8 @@ def safe_name(name: str) -> str:
     text = unicodedata.normalize("NFC", name.encode(errors="replace").decode())
     text = "".join("_" if unicodedata.category(char) in _UNSEEN else char for char in text)
     text = _RESERVED_SIGNS.sub("_", text).strip().rstrip(". ")
+    if text.startswith(".") and not name.startswith("."):  # it would be hidden
+        text = f"photo{text}"
     if _DEVICES.match(text):
         text = f"_{text}"
     stem, suffix = _parts(text or "photo")

@@ -246,3 +246,35 @@ def test_problems_are_grouped_by_kind(client: TestClient, photos: Path, run: Run
     html = client.get("/library").text
     assert "3 files could not be read." in html
     assert html.index("2 files: not a picture") < html.index("1 file: the file is empty")
+
+
+def test_a_folder_whose_place_a_link_has_taken_is_not_updated_and_forgotten_alone(
+    make_client: MakeClient, tmp_path: Path, run: Run, photos: Path
+) -> None:
+    """Somebody has moved an album to another disk, and left a link."""
+    album = tmp_path / "Pictures" / "album"
+    make_photo(album / "a.png", (1, 2, 3))
+    assert run("index", album).exit_code == 0
+    album.rename(tmp_path / "moved")
+    album.symlink_to(photos)
+
+    with make_client(allow_index=[tmp_path / "Pictures"]) as client:
+        update = client.post("/api/index", json={"folder": str(album)})
+        assert (update.status_code, update.json()["detail"]) == (403, OUTSIDE)
+        assert client.post("/api/index", json={}).status_code == 404
+        assert client.post("/api/index/forget", json={"folder": str(album)}).status_code == 202
+        assert ended_run(client)["summary"] == "1 photo forgotten"
+        assert client.get("/api/status").json()["photos"] == 4
+
+
+def test_the_config_file_does_not_change_what_a_folder_is_looked_at_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_client: MakeClient, photos: Path
+) -> None:
+    config = tmp_path / "config" / "pixsearch" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("this is not TOML")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with make_client(allow_index=[photos]) as client:
+        client.post("/api/index/forget", json={"folder": str(photos)})
+
+        assert ended_run(client)["error"] is None

@@ -101,7 +101,8 @@ def test_a_new_user_adds_a_folder_finds_its_photos_and_forgets_it(
 
     page.get_by_role("link", name="Library").click()
     page.get_by_role("button", name=f"Forget {pictures}").click()
-    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Enter")
     expect(page.get_by_role("button", name=f"Forget {pictures}")).to_be_visible()
     page.get_by_role("button", name=f"Forget {pictures}").click()
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
@@ -127,6 +128,7 @@ def test_by_keyboard_alone_one_folder_of_several_is_added_and_updated(
     page.get_by_role("button", name="Add this folder").focus()
     page.keyboard.press("Enter")
     outcome(page, "1 photo: 1 encoded")
+    expect(page.get_by_role("button", name="Add a folder")).to_be_focused()
 
     make_photo(pictures / "2024" / "green.png", (10, 200, 10))
     page.get_by_role("button", name=f"Update {pictures}/2024").focus()
@@ -147,7 +149,7 @@ def test_by_touch_a_run_is_followed_stopped_and_gone_on_with(
     page.get_by_role("dialog").get_by_role("button", name=str(pictures)).tap()
     page.get_by_role("button", name="Add this folder").tap()
     status = page.locator("#changes [role=status]")
-    expect(status).to_contain_text(re.compile(r"indexing [1-9]\d* of 305"), timeout=INDEXING_TAKES_MS)
+    expect(status).to_contain_text(re.compile(r": [1-9]\d* of 305"), timeout=INDEXING_TAKES_MS)
 
     second = context.new_page()
     second.goto(address)

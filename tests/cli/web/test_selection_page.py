@@ -295,6 +295,14 @@ def test_a_long_press_begins_a_selection_and_taps_go_on(browser: Browser, serve:
         expect(page.locator("#viewer")).to_be_visible()
 
 
+def test_a_tap_in_the_corner_of_a_photo_opens_it(browser: Browser, serve: Serve, days: list[str]) -> None:
+    with phone(browser) as page:
+        open_timeline(page, serve, days)
+        tile(page, days[0]).locator("button").tap(position={"x": 10, "y": 10})
+
+        expect(page.locator("#viewer")).to_be_visible()
+
+
 def test_a_swipe_scrolls_and_selects_nothing(browser: Browser, serve: Serve, run: Run, photos: Path) -> None:
     index_days(run, photos, {f"2020-{month:02}-10": 9 for month in range(1, 13)})
     with phone(browser) as page:

@@ -378,3 +378,24 @@ def test_a_browser_without_full_screen_has_no_button_for_it(page: Page, address:
     open_photo(page, address, "3.jpg")
 
     expect(page.get_by_role("button", name="Full screen")).to_be_hidden()
+
+
+def test_the_keys_go_on_after_something_in_the_information_had_the_focus(page: Page, address: str) -> None:
+    page.context.grant_permissions(["clipboard-write"])
+    open_photo(page, address, "4.jpg")
+    page.get_by_role("button", name="Copy path").click()
+    for name in ("3.jpg", "2.jpg", "1.jpg"):
+        page.keyboard.press("ArrowRight")
+        expect_open(page, name)
+
+
+def test_a_photo_that_cannot_be_loaded_stands_beside_no_facts_of_another(page: Page, address: str) -> None:
+    open_photo(page, address, "4.jpg")
+    page.evaluate(
+        "import('./static/timeline.js').then(({ Timeline }) => { Timeline.prototype.load = async () => undefined; })"
+    )
+    page.keyboard.press("ArrowRight")
+
+    expect(page.locator("#viewer .broken")).to_contain_text("cannot be loaded now")
+    expect(page.locator("#viewer h2")).to_have_text("")
+    expect(page.get_by_role("link", name="Download")).to_have_count(0)

@@ -41,7 +41,11 @@ const selection = new Selection(grid, { changed: () => bar.draw(), failed: (mess
 const bar = new SelectionBar(document.getElementById("selection"), selection, { search: searchByPictures, picturesLeft });
 new RubberBand(main, grid, selection);
 const scrubber = new Scrubber(document.getElementById("scrubber"), (y) => whereabouts.scrollTo(y));
-const opened = new OpenedPhoto(document.getElementById("viewer"), grid, { run, followHash, failed: sayUnlessAborted });
+const opened = new OpenedPhoto(document.getElementById("viewer"), grid, {
+  run: () => run().then(focusFirst),
+  followHash,
+  failed: sayUnlessAborted,
+});
 const whereabouts = new Whereabouts(grid, scrubber, () => opened.isOpen || list.ariaBusy === "true");
 const suggestions = new Suggestions(box, document.getElementById("suggestions"), go);
 const panel = new FilterPanel(document.getElementById("filter-panel"), document.getElementById("filters"), go);
@@ -192,7 +196,12 @@ function go(query, known) {
   else history.replaceState(null, "", address ? `${ROOT}?${address}` : ROOT);
   if (asks(query)) remember(query);
   scrollTo({ top: 0, behavior: "instant" });
-  run(known);
+  return run(known);
+}
+
+/** Focus the first photo where what had the focus is gone. */
+function focusFirst() {
+  if (document.activeElement === document.body && grid.source?.count) grid.focus(0);
 }
 
 function searchForInstead(word, other) {
@@ -213,7 +222,7 @@ function picturesLeft(name) {
 function searchByPictures(name, ids) {
   let query = current();
   for (const id of ids) query = withPart(query, name, id);
-  go(query);
+  go(query).then(focusFirst);
 }
 
 async function goByPicture(file) {

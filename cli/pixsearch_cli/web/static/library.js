@@ -20,8 +20,9 @@ const forgetting = document.getElementById("forgetting");
 /** Show a run; one at work is followed to its end, after which the page is loaded again. */
 function showRun(run) {
   const isAtWork = Boolean(run) && !run.ended;
-  for (const button of document.querySelectorAll(".changes")) button.disabled = isAtWork;
-  bar.hidden = stopButton.hidden = !isAtWork;
+  for (const button of document.querySelectorAll(".changes")) button.ariaDisabled = String(isAtWork); // they keep the focus
+  bar.hidden = !isAtWork;
+  stopButton.hidden = !isAtWork || run.action === "forget";
   kinds.replaceChildren();
   if (!run) return;
   message.textContent = isAtWork ? progressText(run) : outcomeText(run);
@@ -40,11 +41,29 @@ async function follow() {
   try {
     const { run } = await indexState();
     if (run && !run.ended) showRun(run);
-    else location.reload();
+    else reload();
   } catch (error) {
     message.textContent = error.message;
     if (!error.status || error.status >= 500) setTimeout(follow, 5 * POLL_MS);
   }
+}
+
+/** Load the page again, with the focus where it is. */
+function reload() {
+  if (document.activeElement !== document.body) sessionStorage.setItem("focused", nameOf(document.activeElement));
+  location.reload();
+}
+
+function focusAsBefore() {
+  const name = sessionStorage.getItem("focused");
+  sessionStorage.removeItem("focused");
+  if (name === null) return;
+  const buttons = [...document.querySelectorAll("main button")];
+  (buttons.find((button) => nameOf(button) === name && button.checkVisibility()) ?? document.getElementById("add")).focus();
+}
+
+function nameOf(element) {
+  return element.ariaLabel ?? element.textContent.trim();
 }
 
 function progressText({ action, folders: paths, progress }) {
@@ -52,7 +71,8 @@ function progressText({ action, folders: paths, progress }) {
   if (!progress) return `${begun}…`;
   const total = progress.total === null ? "" : ` of ${NUMBERS.format(progress.total)}`;
   const note = progress.note ? `, ${progress.note}` : "";
-  return `${begun}: ${progress.task} ${NUMBERS.format(progress.done)}${total}${note}`;
+  const task = action === "index" && progress.task === "indexing" ? "" : `${progress.task} `;
+  return `${begun}: ${task}${NUMBERS.format(progress.done)}${total}${note}`;
 }
 
 function outcomeText({ action, folders: paths, stopped, error, summary }) {
@@ -63,7 +83,7 @@ function outcomeText({ action, folders: paths, stopped, error, summary }) {
 
 function named(paths) {
   if (!paths.length) return "the photos";
-  return paths.length === 1 ? readable(paths[0]) : `${NUMBERS.format(paths.length)} folders`;
+  return paths.length === 1 ? `\u2068${readable(paths[0])}\u2069` : `${NUMBERS.format(paths.length)} folders`;
 }
 
 function files(count) {
@@ -72,12 +92,14 @@ function files(count) {
 
 /** Start something; what the server refuses is shown in place of its progress. */
 async function start(action) {
+  if (document.querySelector(".changes[aria-disabled=true]") && action !== stopRun) return;
   try {
     showRun((await action()).run);
     panel.scrollIntoView({ block: "nearest" });
   } catch (error) {
     message.textContent = error.message;
     message.classList.add("error");
+    if (error.status === 409) setTimeout(follow, POLL_MS); // another page has begun
   }
 }
 
@@ -90,7 +112,7 @@ async function openFolder(path) {
   try {
     const listing = await folders(path);
     const up = listing.parent !== null || listing.path !== null;
-    chooser.querySelector(".path").textContent = listing.path === null ? "Choose where to look:" : readable(listing.path);
+    chooser.querySelector(".path").textContent = listing.path === null ? "Choose a folder:" : readable(listing.path);
     names.replaceChildren(
       ...(up ? [folderButton("Up one level", listing.parent ?? undefined, "up")] : []),
       ...listing.folders.map((one) => folderButton(readable(one.name), one.path, one.indexed ? "indexed" : "")),
@@ -129,7 +151,10 @@ function readable(path) {
 
 // What the user does
 
-document.getElementById("add").addEventListener("click", () => {
+document.getElementById("add").addEventListener("click", ({ target }) => {
+  if (target.ariaDisabled === "true") return;
+  chooser.querySelector("ul").replaceChildren();
+  chooser.querySelector(".main").hidden = true;
   chooser.showModal();
   openFolder();
 });
@@ -143,7 +168,8 @@ document.getElementById("compare")?.addEventListener("click", () => start(startC
 for (const row of document.querySelectorAll("[data-folder]")) {
   const path = JSON.parse(row.dataset.folder);
   row.querySelector(".update").addEventListener("click", () => start(() => startIndex(path)));
-  row.querySelector(".forget").addEventListener("click", () => {
+  row.querySelector(".forget").addEventListener("click", ({ target }) => {
+    if (target.ariaDisabled === "true") return;
     forgetting.querySelector(".path").textContent = readable(path);
     forgetting.querySelector(".main").dataset.path = row.dataset.folder;
     forgetting.showModal();
@@ -157,4 +183,5 @@ for (const button of document.querySelectorAll("dialog .close")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }
 
+focusAsBefore();
 indexState().then(({ run }) => showRun(run), (error) => { message.textContent = error.message; });

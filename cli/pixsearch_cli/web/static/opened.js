@@ -93,9 +93,9 @@ export class OpenedPhoto {
     const item = await source.load(number);
     if (this.viewer.shown !== shown) return false;
     if (!item?.path) {
-      this.viewer.fail(item ? "The record of this photo is damaged: run pixsearch repair." : "This photo cannot be loaded now. Try again.");
       if (item) this.number = number;
-      this.viewer.setPosition(this.#position());
+      const why = item ? "The record of this photo is damaged: run pixsearch repair." : "This photo cannot be loaded now. Try again.";
+      this.viewer.showMissing(why, this.#position());
       return true;
     }
     clearTimeout(this.resting);

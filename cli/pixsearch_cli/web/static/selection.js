@@ -117,6 +117,7 @@ export class Selection {
   }
 
   async selectAll() {
+    if (!this.grid.source) return;
     const ids = await this.idsOf(0, this.grid.source.count);
     if (ids) this.#set(new Set([...this.ids, ...ids]));
   }
@@ -191,6 +192,7 @@ export class Selection {
   }
 
   #key(event) {
+    this.isTouch = false;
     const { grid } = this;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " " || (event.key === "x" && !event.shiftKey)) this.#toggle(grid.current);

@@ -59,7 +59,25 @@ export class Viewer {
     this.#showActions(hit);
     this.#showDetails(hit);
     if (!this.dialog.open) this.dialog.showModal();
+    this.#keepFocus();
     this.why.show(hit.id, words);
+  }
+
+  /** Show a message in place of a photo of which nothing is known. */
+  showMissing(message, position) {
+    this.dialog.querySelector("h2").textContent = "";
+    this.dialog.querySelector(".actions").replaceChildren();
+    this.list.replaceChildren();
+    this.fetching.abort();
+    this.why.show(undefined, "");
+    this.fail(message);
+    this.setPosition(position);
+    this.#keepFocus();
+  }
+
+  /** Keep the keyboard here when what had the focus is gone. */
+  #keepFocus() {
+    if (!this.dialog.contains(document.activeElement)) this.dialog.querySelector(".room").focus({ preventScroll: true });
   }
 
   /**
@@ -147,7 +165,11 @@ export class Viewer {
     this.fetching.abort();
     this.fetching = new AbortController();
     const { signal } = this.fetching;
-    const show = (known) => showFacts(this.list, known, (parts) => this.actions.go(parts));
+    const show = (known) => {
+      const addExposure = showFacts(this.list, known, (parts) => this.actions.go(parts));
+      if (this.dialog.open) this.#keepFocus();
+      return addExposure;
+    };
     let showExposure = show(hit);
     const exposed = exposure(hit.id, signal).catch(() => ({})); // where its file is gone, the picture says so
     try {
