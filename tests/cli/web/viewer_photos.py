@@ -39,7 +39,7 @@ def index_dated(run: Run, photos: Path, count: int = 4) -> None:
 
 def open_photo(page: Page, address: str, name: str) -> None:
     """Open the photo in the page at an address, and wait until its large picture is shown."""
-    page.goto(address)
+    page.goto(address, wait_until="domcontentloaded")  # a test may hold back thumbnails, which "load" waits for
     tile = page.locator(f"#results button[title$='/{name}']")
     tile.click()
     expect_open(page, name)
