@@ -23,7 +23,9 @@ import typer
 
 from benchmarks.measuring import say_where
 from pixsearch import Filters, Library
-from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from pixsearch.settings import Place
 from pixsearch.storage import FileStamp
 from pixsearch_indexer.pipeline import STORE_AT_ONCE

@@ -27,7 +27,7 @@ from benchmarks.vectors import PART, with_noise
 from pixsearch import Library
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
-from pixsearch.vectors.base import Ids, Vectors
+from pixsearch.vectors.vector_index import Ids, Vectors
 from pixsearch_trainer.data.pairs import of_split
 from pixsearch_trainer.data.reading import read_captioned
 

@@ -29,7 +29,8 @@ import typer
 from benchmarks.measuring import PIXSEARCH, Row, Taken, median, say_where, take
 from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library, Query, SearchEngine, Words
-from pixsearch.library.records import IndexedFile, Metadata, NewContent
+from pixsearch.library.records import IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.search.cascade import ordered_by_late

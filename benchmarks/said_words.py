@@ -26,7 +26,7 @@ from benchmarks.measuring import PIXSEARCH, say_where, take
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.library import storing
 from pixsearch.library.postings import post_terms_at
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
 

@@ -39,7 +39,7 @@ from benchmarks.said_words import made_up
 from benchmarks.serving import Served, chromium, served, wait_for_answer
 from benchmarks.unwatched_tab import unwatched_tab
 from pixsearch import Library
-from pixsearch.library.filters import NO_FILTERS
+from pixsearch.filters import NO_FILTERS
 from pixsearch.library.records import StoredPicture
 from pixsearch.settings import cache_folder
 from pixsearch_indexer.thumbnail_cache import SMALL, ThumbnailCache

@@ -26,8 +26,8 @@ from pixsearch import Library
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch.vectors import faiss_index
-from pixsearch.vectors.base import Vectors
 from pixsearch.vectors.faiss_index import FaissIndex
+from pixsearch.vectors.vector_index import Vectors
 from pixsearch_trainer.data.pairs import of_split
 from pixsearch_trainer.data.reading import read_captioned
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pixsearch.errors import PixsearchError
 
 if TYPE_CHECKING:
-    from pixsearch.library.filters import Circle, Filters
+    from pixsearch.filters import Circle, Filters
     from pixsearch.library.library import Library
     from pixsearch.search.engine import SearchEngine
     from pixsearch.search.hits import Hit, TextHit
@@ -38,8 +38,8 @@ __all__ = [
 
 # Found at first use: `import pixsearch` must not take the half second that faiss and sqlalchemy need.
 _HOMES = {
-    "Circle": "pixsearch.library.filters",
-    "Filters": "pixsearch.library.filters",
+    "Circle": "pixsearch.filters",
+    "Filters": "pixsearch.filters",
     "Hit": "pixsearch.search.hits",
     "Library": "pixsearch.library.library",
     "Picture": "pixsearch.search.query",

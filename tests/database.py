@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import ColumnElement, Table
 
 from pixsearch import Library
-from pixsearch.library.rows import change_rows
+from pixsearch.database.rows import change_rows
 
 SQLITE_ONLY = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 """For tests of what is in SQLite's own file."""

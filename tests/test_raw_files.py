@@ -14,7 +14,9 @@ from PIL import Image
 
 from pixsearch import Library
 from pixsearch.errors import PictureError
-from pixsearch.library.records import FailedFile, LibraryModel, Metadata
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import FailedFile
+from pixsearch.metadata import Metadata
 from pixsearch.model.config import InputShape
 from pixsearch.picture_files import RAW_WITHOUT_RAWPY, has_picture_signature
 from pixsearch.pictures import open_header, open_picture

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pixsearch.errors import PixsearchError
-from pixsearch.library.records import LibraryModel
+from pixsearch.database.state import LibraryModel
 from pixsearch.model.checkpoints import is_at_hand
 from pixsearch.settings import compiled_folder, library_place, models_folder
 

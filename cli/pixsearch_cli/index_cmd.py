@@ -13,7 +13,7 @@ import typer
 
 from pixsearch.errors import LibraryNotFound, PixsearchError, UsageError
 from pixsearch.extras import OCR, require
-from pixsearch.library.paths import is_at_or_below
+from pixsearch.paths import is_at_or_below
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.settings import Place, library_place
 from pixsearch.storage import FilePath, is_folder, path_bytes, resolved_bytes, to_path

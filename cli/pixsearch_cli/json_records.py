@@ -18,7 +18,8 @@ from pixsearch.printable import without_passwords
 
 if TYPE_CHECKING:
     from pixsearch import Hit, TextHit
-    from pixsearch.library.records import Failure, LibraryStatus, Metadata, Note
+    from pixsearch.library.records import Failure, LibraryStatus, Note
+    from pixsearch.metadata import Metadata
     from pixsearch.search.explain import Explanation
     from pixsearch.search.remarks import Remarks
 

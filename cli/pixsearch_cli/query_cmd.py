@@ -13,7 +13,7 @@ import typer
 
 from pixsearch.durable import leads_to_stdout
 from pixsearch.errors import UsageError, WordsNotLocated
-from pixsearch.library.filters import Filters
+from pixsearch.filters import Filters
 from pixsearch.printable import printable
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_asked
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words

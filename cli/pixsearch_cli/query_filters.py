@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from pixsearch.errors import UsageError
-from pixsearch.library.filters import Circle, Filters
+from pixsearch.filters import Circle, Filters
 from pixsearch.storage import to_path
 
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?)?)?)?")

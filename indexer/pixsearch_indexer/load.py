@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from pixsearch.errors import PictureError
 from pixsearch.library.photo_files import content_digest
-from pixsearch.library.precedence import Layer
-from pixsearch.library.records import Description, FailedFile, Metadata, NewContent
+from pixsearch.library.records import FailedFile, NewContent
+from pixsearch.metadata import Description, Metadata
 from pixsearch.model.config import InputShape
 from pixsearch.picture_files import read_picture_file
 from pixsearch.pictures import open_header, resized
+from pixsearch.metadata import Layer
 from pixsearch.storage import FileStamp, is_remote, stamp_of, to_path
 from pixsearch_indexer.metadata.reader import read_described, read_metadata
 from pixsearch_indexer.metadata.sidecars import Sidecar, sidecars_stamp

@@ -23,9 +23,9 @@ import ray.data
 from numpy.typing import NDArray
 from ray import cloudpickle
 
+from pixsearch.database.database import in_chunks
 from pixsearch.decoding import DecodeLimits
 from pixsearch.errors import PixsearchError
-from pixsearch.library.database import in_chunks
 from pixsearch.library.records import FailedFile
 from pixsearch.search.runtime import Encoder
 from pixsearch_indexer.decoders import Loaded, ToLoad, load_ahead, loading_pool

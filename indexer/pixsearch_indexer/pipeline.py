@@ -10,12 +10,13 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from pixsearch.database.database import in_chunks
 from pixsearch.errors import Interrupted
 from pixsearch.extras import OCR, require
 from pixsearch.interruption import Interruption, interruption
-from pixsearch.library.database import in_chunks
 from pixsearch.library.library import Library
-from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import FailedFile, IndexedFile, NewContent, ScanRules
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.model.checkpoints import is_at_hand
 from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw

@@ -7,7 +7,7 @@ from collections.abc import Container, Sequence
 
 from pixsearch.errors import PixsearchError, UsageError
 from pixsearch.library.library import Library
-from pixsearch.library.paths import is_at_or_below
+from pixsearch.paths import is_at_or_below
 from pixsearch.storage import FilePath, is_folder, resolved_bytes
 from pixsearch_indexer.texts import is_text_file
 

@@ -11,8 +11,8 @@ from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from pixsearch.errors import UsageError
-from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import FileFacts, ScanRules
+from pixsearch.paths import is_at_or_below
 from pixsearch.picture_files import is_named_like_a_picture
 from pixsearch.storage import Entry, FileStamp, is_remote, list_folder, time_kept
 from pixsearch_indexer.ignoring import Ignoring

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pixsearch.library.library import Library
-from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import ScanRules
+from pixsearch.paths import is_at_or_below
 from pixsearch.storage import FilePath, to_path
 from pixsearch_indexer.changes import Change, Counts, Gone, compare
 from pixsearch_indexer.roots import chosen_folders

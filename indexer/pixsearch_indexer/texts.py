@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
+from pixsearch.database.schema import LOOK_AGAIN
 from pixsearch.library.library import Library
 from pixsearch.library.records import FailedFile
-from pixsearch.library.schema import LOOK_AGAIN
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_regular

@@ -14,7 +14,7 @@ import watchfiles
 from pixsearch.errors import LibraryBusy, LibraryError, PixsearchError
 from pixsearch.interruption import interruption
 from pixsearch.library.library import Library
-from pixsearch.library.paths import is_at_or_below
+from pixsearch.paths import is_at_or_below
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch.search.runtime import Encoder
 from pixsearch.storage import to_path

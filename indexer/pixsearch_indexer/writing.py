@@ -11,9 +11,9 @@ from contextlib import closing
 from itertools import tee
 from typing import TYPE_CHECKING, TypeAlias
 
+from pixsearch.database.database import in_chunks
 from pixsearch.errors import LibraryBusy
 from pixsearch.extras import OCR, missing
-from pixsearch.library.database import in_chunks
 from pixsearch.library.library import Library
 from pixsearch.library.records import StoredPicture
 from pixsearch.picture_files import MEGAPIXEL_LIMIT

@@ -11,12 +11,12 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
+from pixsearch.database.database import Database
+from pixsearch.database.permissions import make_private_folder, mode_of_files
+from pixsearch.database.rows import is_malformed
+from pixsearch.database.schema import CONTENTS
+from pixsearch.database.state import State, state_of
 from pixsearch.durable import write_durably
-from pixsearch.library.database import Database
-from pixsearch.library.permissions import make_private_folder, mode_of_files
-from pixsearch.library.rows import is_malformed
-from pixsearch.library.schema import CONTENTS
-from pixsearch.library.state import State, state_of
 from pixsearch.regular_files import UnsuitableFile, read_regular
 
 _LIMIT_BYTES = 1 << 30

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, select
 
-from pixsearch.library.checksums import is_sound, stored
-from pixsearch.library.database import in_parts
+from pixsearch.database.checksums import is_sound, stored
+from pixsearch.database.database import in_parts
+from pixsearch.database.rows import Damage, in_halves, sound_rows
+from pixsearch.database.schema import CONTENTS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS
+from pixsearch.database.state import MODEL_IN_USE
+from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.library.filtering import photos_that_pass
-from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.photo_rows import PHOTO_ROWS, LibraryPhoto, photo_of
 from pixsearch.library.records import Candidate, StoredPhoto, StoredPicture
-from pixsearch.library.rows import Damage, in_halves, sound_rows
-from pixsearch.library.schema import CONTENTS, EMBEDDING_TYPE, FEATURES, GRIDS, PHOTOS, ROOTS
-from pixsearch.library.state import MODEL_IN_USE
 from pixsearch.storage import FilePath, may_exist, resolved_bytes, stamp_of, to_path
 
 

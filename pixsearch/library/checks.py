@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select
 
-from pixsearch.library.database import Database, in_parts
+from pixsearch.database.database import Database, in_parts
+from pixsearch.database.permissions import open_to_others
+from pixsearch.database.schema import EMBEDDING_TYPE, FEATURES, VECTOR_FILES
+from pixsearch.database.state import state_of
 from pixsearch.library.library_vectors import service_at
 from pixsearch.library.outbox import vectors_place, waiting
-from pixsearch.library.permissions import open_to_others
 from pixsearch.library.postings import photos_with_other_terms
 from pixsearch.library.row_checks import check_rows
-from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, VECTOR_FILES
-from pixsearch.library.state import state_of
 from pixsearch.library.vector_file import vector_path
-from pixsearch.vectors.base import VectorIndex
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
+from pixsearch.vectors.vector_index import VectorIndex
 
 VALUE_TOLERANCE = 1e-3
 """The index keeps 16 bits of a number between -1 and 1."""

@@ -13,14 +13,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, or_, select
 
-from pixsearch.library.checksums import is_sound, stored
-from pixsearch.library.database import in_parts
-from pixsearch.library.paths import below
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
-from pixsearch.library.postings import post_all_terms
-from pixsearch.library.records import ScanRules
-from pixsearch.library.rows import change_rows, put_row
-from pixsearch.library.schema import (
+from pixsearch.database.checksums import is_sound, stored
+from pixsearch.database.database import in_parts
+from pixsearch.database.rows import change_rows, put_row
+from pixsearch.database.schema import (
     CONTENTS,
     DESCRIPTIONS,
     FAILURES,
@@ -38,7 +34,11 @@ from pixsearch.library.schema import (
     VECTOR_FILES,
     VECTOR_INDEX,
 )
+from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.postings import post_all_terms
+from pixsearch.library.records import ScanRules
 from pixsearch.library.texts import add_texts
+from pixsearch.paths import below
 
 Damaged = Mapping[str, Collection[tuple[Any, ...]]]
 """By the name of a table the primary keys of its damaged rows."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, func, or_, select
 
-from pixsearch.library.filters import Circle, Filters
-from pixsearch.library.paths import below
+from pixsearch.database.rows import Damage, in_ranges, integers, values_of
+from pixsearch.database.schema import CONTENTS, DESCRIPTIONS, PHOTOS
+from pixsearch.filters import Circle, Filters
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
-from pixsearch.library.rows import Damage, in_ranges, integers, values_of
-from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, PHOTOS
+from pixsearch.paths import below
 from pixsearch.unicode_forms import unaccented
 
 EARTH_RADIUS_KM = 6371.0088

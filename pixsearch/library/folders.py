@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, LargeBinary, Row, case, func, literal, select
 
-from pixsearch.library.checksums import is_sound, stored
-from pixsearch.library.paths import behind_all_below, below, is_at_or_below
+from pixsearch.database.checksums import is_sound, stored
+from pixsearch.database.rows import Damage, in_ranges, sound_rows
+from pixsearch.database.schema import PHOTOS, ROOTS
 from pixsearch.library.records import Folder, FolderListing
-from pixsearch.library.rows import Damage, in_ranges, sound_rows
-from pixsearch.library.schema import PHOTOS, ROOTS
+from pixsearch.paths import behind_all_below, below, is_at_or_below
 from pixsearch.storage import is_folder, is_remote
 
 _NO_NAME = b""

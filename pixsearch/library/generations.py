@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, true
 
-from pixsearch.library.rows import change_rows
-from pixsearch.library.schema import VECTOR_FILES, VECTOR_INDEX
-from pixsearch.library.state import state_of
+from pixsearch.database.rows import change_rows
+from pixsearch.database.schema import VECTOR_FILES, VECTOR_INDEX
+from pixsearch.database.state import state_of
 
 
 def next_generation(connection: Connection) -> int:

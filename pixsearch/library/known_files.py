@@ -8,12 +8,12 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Select, Table, case, null, select
 
-from pixsearch.library.database import Database
-from pixsearch.library.paths import behind_all_below, below
-from pixsearch.library.precedence import METADATA_VERSION
+from pixsearch.database.database import Database
+from pixsearch.database.schema import CONTENTS, FAILURES, PHOTOS
 from pixsearch.library.records import OUTDATED, KnownFile
-from pixsearch.library.schema import CONTENTS, FAILURES, PHOTOS
 from pixsearch.library.switching import size_to_compare, unfinished_model
+from pixsearch.paths import behind_all_below, below
+from pixsearch.metadata import METADATA_VERSION
 
 _ROWS_AT_ONCE = 10_000
 

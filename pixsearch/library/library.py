@@ -13,40 +13,24 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import exists, func, select
 
 from pixsearch.captions import captions_beside
-from pixsearch.errors import LibraryBusy, LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
-from pixsearch.library.database import Database, library_not_found
-from pixsearch.library.filters import NO_FILTERS, Filters
-from pixsearch.library.folders import folder_listing, root_rows
-from pixsearch.library.known_files import known_digests, known_failures, known_photos
-from pixsearch.library.permissions import make_private_folder
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
-from pixsearch.library.records import (
-    Candidate,
-    CaptionedPhoto,
-    Failure,
-    FolderListing,
-    FoundText,
-    KnownFile,
-    KnownTextFile,
-    LibraryModel,
-    LibraryStatus,
-    Note,
-    RootStatus,
-    ScanRules,
-    StoredPicture,
-    Switch,
-    TimelinePart,
-    TimelinePicture,
-)
-from pixsearch.library.rows import Damage, in_ranges
-from pixsearch.library.schema import (
+from pixsearch.database.database import Database, library_not_found
+from pixsearch.database.permissions import make_private_folder
+from pixsearch.database.rows import Damage, in_ranges
+from pixsearch.database.schema import (
     CONTENTS,
     PHOTOS,
     VECTOR_FILES,
     VECTOR_OUTBOX,
 )
-from pixsearch.library.sqlite_database import SqliteDatabase, cannot_make
-from pixsearch.library.state import state_of
+from pixsearch.database.sqlite_database import SqliteDatabase, cannot_make
+from pixsearch.database.state import state_of
+from pixsearch.errors import LibraryBusy, LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
+from pixsearch.filters import NO_FILTERS, Filters
+from pixsearch.library.folders import folder_listing, root_rows
+from pixsearch.library.known_files import known_digests, known_failures, known_photos
+from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import Candidate, CaptionedPhoto, Failure, FolderListing, FoundText, KnownFile, KnownTextFile, LibraryStatus, Note, RootStatus, ScanRules, StoredPicture, Switch, TimelinePart, TimelinePicture
 from pixsearch.library.status import failures_of, model_of, notes_of, rules_of, status_of, text_files_of
 from pixsearch.library.switching import (
     indexing_model_of,
@@ -71,7 +55,7 @@ if TYPE_CHECKING:
     from pixsearch.library.postings import TermRange
     from pixsearch.library.space import Space
     from pixsearch.library.values import ValueCount, ValueKind
-    from pixsearch.vectors.base import VectorIndex
+    from pixsearch.vectors.vector_index import VectorIndex
 
 __all__ = ["Candidate", "CaptionedPhoto", "Failure", "Library", "LibraryModel", "LibraryStatus", "RootStatus"]
 
@@ -525,6 +509,6 @@ def database_at(place: Place) -> Database:
     """The database of a library, whether it is there or not. Raises UsageError for a URL of nothing we know."""
     if isinstance(place, Path):
         return SqliteDatabase(place)
-    from pixsearch.library.postgres_database import PostgresDatabase  # for those who have one
+    from pixsearch.database.postgres_database import PostgresDatabase  # for those who have one
 
     return PostgresDatabase(place)

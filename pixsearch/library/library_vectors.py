@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pixsearch.database.database import Database, in_parts
+from pixsearch.database.state import State, state_of
 from pixsearch.errors import LibraryError
 from pixsearch.extras import require
-from pixsearch.library.database import Database, in_parts
+from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.library.filtering import contents_that_pass
-from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.outbox import tell
-from pixsearch.library.records import LibraryModel
-from pixsearch.library.state import State, state_of
+from pixsearch.database.state import LibraryModel
 from pixsearch.library.vector_file import Vectors, current_vectors, save_vectors
 
 if TYPE_CHECKING:
-    from pixsearch.vectors.base import VectorIndex
     from pixsearch.vectors.milvus_index import MilvusIndex
+    from pixsearch.vectors.vector_index import VectorIndex
 
 _MORE = 4
 """How many times as many a service is asked for where too few of what it found pass."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
-from pixsearch.library.database import Database
-from pixsearch.library.schema import FEATURES, VECTOR_OUTBOX
-from pixsearch.library.state import state_of
+from pixsearch.database.database import Database
+from pixsearch.database.schema import FEATURES, VECTOR_OUTBOX
+from pixsearch.database.state import state_of
 
 if TYPE_CHECKING:
     from pixsearch.vectors.milvus_index import MilvusIndex
@@ -59,8 +59,8 @@ def tell(database: Database, index: MilvusIndex) -> None:
     """Tell the index what it has not been told. Only for the holder of the lock. Raises LibraryError."""
     import numpy as np
 
+    from pixsearch.filters import NO_FILTERS
     from pixsearch.library.candidates import candidates_of
-    from pixsearch.library.filters import NO_FILTERS
 
     while True:
         with database.reading() as connection:

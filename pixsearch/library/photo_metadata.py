@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func
 
-from pixsearch.library.records import Description, Metadata
-from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, PHOTOS
+from pixsearch.database.schema import CONTENTS, DESCRIPTIONS, PHOTOS
+from pixsearch.metadata import Description, Metadata
 
 PHOTOS_AND_METADATA = PHOTOS.join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id).outerjoin(
     DESCRIPTIONS, DESCRIPTIONS.c.photo_id == PHOTOS.c.id

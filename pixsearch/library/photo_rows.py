@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row, select
 
-from pixsearch.library.checksums import is_sound
+from pixsearch.database.checksums import is_sound
+from pixsearch.database.rows import Damage
+from pixsearch.database.schema import CONTENTS, DESCRIPTIONS, PHOTOS, ROOTS
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, metadata_of
-from pixsearch.library.records import Metadata
-from pixsearch.library.rows import Damage
-from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, PHOTOS, ROOTS
+from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, String, cast, delete, func, insert, select, true
 from sqlalchemy.exc import DBAPIError
 
-from pixsearch.library.database import in_parts
+from pixsearch.database.database import in_parts
+from pixsearch.database.rows import Damage, is_malformed
+from pixsearch.database.schema import PHOTOS, POSTINGS
 from pixsearch.library.photo_rows import PHOTO_ROWS, LibraryPhoto, photo_of
-from pixsearch.library.rows import Damage, is_malformed
-from pixsearch.library.schema import PHOTOS, POSTINGS
 from pixsearch.library.terms import terms_of_photo
 
 if TYPE_CHECKING:

@@ -9,57 +9,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
+from pixsearch.database.state import LibraryModel
+from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.storage import FilePath, FileStamp
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
     import numpy as np
     from numpy.typing import NDArray
 
-    from pixsearch.library.precedence import Layer
-
-
-@dataclass(frozen=True, slots=True)
-class LibraryModel:
-    """A model that made features of a library."""
-
-    fingerprint: str
-    name: str
-    embedding_size: int
 
 
 Value = TypeVar("Value")
-
-DateKind: TypeAlias = Literal["taken", "edited", "guessed"]
-"""Of when the photo was taken; of when it was last edited, where nothing says the former; read off the file's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What one source says of a photo: its own bytes, a file beside it, or its name. See `Metadata` for the fields."""
-
-    taken_at: datetime | None = None
-    date_kind: DateKind | None = None
-    camera: str | None = None
-    lens: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    title: str | None = None
-    caption: str | None = None
-    keywords: tuple[str, ...] = ()
-    people: tuple[str, ...] = ()
-    rating: int | None = None
-    location: str | None = None
-    note: str | None = None
-
-    def completed_by(self, other: Description) -> Description:
-        """Return this description, with what only the other one says."""
-        missing = {one.name: getattr(other, one.name) for one in fields(self) if not getattr(self, one.name)}
-        if self.taken_at is not None:  # a date and what it is belong together, and so do the two halves of a place
-            missing.pop("date_kind", None)
-        if self.latitude is not None:
-            missing = {name: value for name, value in missing.items() if name not in ("latitude", "longitude")}
-        return replace(self, **missing)
-
 
 @dataclass(frozen=True, slots=True)
 class Switch:
@@ -75,47 +35,6 @@ class Switch:
     """An estimate of what all of them take."""
     searched: bool
     """Whether searches go by the new model already, since the old one is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """What is known about a picture. Width and height are those of the upright picture, in full size."""
-
-    format: str
-    width: int
-    height: int
-    taken_at: datetime | None = None
-    """With a zone only where the file names one."""
-    camera: str | None = None
-    lens: str | None = None
-    latitude: float | None = None
-    """Degrees, north positive (WGS 84)."""
-    longitude: float | None = None
-    """Degrees, east positive."""
-    title: str | None = None
-    caption: str | None = None
-    keywords: tuple[str, ...] = ()
-    date_kind: DateKind | None = None
-    """What `taken_at` is the time of; None where there is none."""
-    people: tuple[str, ...] = ()
-    """Who is named as being in the picture."""
-    rating: int | None = None
-    """From 1 to 5 stars, or -1 for a photo that was rejected; None where nobody rated it."""
-    location: str | None = None
-    """Where it was taken, in words, from the street to the country."""
-    note: str | None = None
-    """What of the metadata could not be read."""
-    place: str | None = None
-    """The nearest town with its region and country, by GeoNames: known of photos in a library that have coordinates."""
-    share_decoded: float = 1.0
-    """Of the picture's rows; less than 1 for a file that is cut short and was indexed as far as it goes."""
-    writing: tuple[str, ...] | None = None
-    """The lines of text in the picture; None while it has not been read for them."""
-
-    @property
-    def pixels_and_date(self) -> tuple[int, bool]:
-        """What makes one of several pictures that look the same the best: its pixels, and whether it has a date."""
-        return self.width * self.height, self.taken_at is not None and self.date_kind != "guessed"
 
 
 class TimelinePart(NamedTuple):

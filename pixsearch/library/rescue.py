@@ -12,11 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, delete, exists, insert, inspect, text, true
 from sqlalchemy.exc import DBAPIError
 
-from pixsearch.library.checksums import SEALED, is_sound
-from pixsearch.library.dropping import drop_damaged
-from pixsearch.library.migrations import upgrade
-from pixsearch.library.rows import AT_ONCE, change_rows, readable_rows
-from pixsearch.library.schema import (
+from pixsearch.database.checksums import SEALED, is_sound
+from pixsearch.database.migrations import upgrade
+from pixsearch.database.rows import AT_ONCE, change_rows, readable_rows
+from pixsearch.database.schema import (
     CONTENTS,
     DESCRIPTIONS,
     FEATURES,
@@ -26,6 +25,7 @@ from pixsearch.library.schema import (
     TEXT_FILES,
     VECTOR_INDEX,
 )
+from pixsearch.library.dropping import drop_damaged
 
 _GRIDS_AT_ONCE = 100
 

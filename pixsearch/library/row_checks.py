@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Connection, Table
 
-from pixsearch.library.checksums import SEALED, is_sound
-from pixsearch.library.paths import below
-from pixsearch.library.photo_metadata import metadata_of
-from pixsearch.library.rows import AT_ONCE, readable_rows
-from pixsearch.library.schema import (
+from pixsearch.database.checksums import SEALED, is_sound
+from pixsearch.database.rows import AT_ONCE, readable_rows
+from pixsearch.database.schema import (
     CONTENTS,
     EMBEDDING_TYPE,
     FEATURES,
@@ -23,6 +21,8 @@ from pixsearch.library.schema import (
     TEXT_FEATURES,
     VECTOR_INDEX,
 )
+from pixsearch.library.photo_metadata import metadata_of
+from pixsearch.paths import below
 
 if TYPE_CHECKING:
     from pixsearch.library.checks import Findings

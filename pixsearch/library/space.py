@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, func, select
 
-from pixsearch.library.database import in_parts
-from pixsearch.library.rows import Damage, in_halves
-from pixsearch.library.schema import CONTENTS, PHOTOS
+from pixsearch.database.database import in_parts
+from pixsearch.database.rows import Damage, in_halves
+from pixsearch.database.schema import CONTENTS, PHOTOS
 
 
 class Space(NamedTuple):

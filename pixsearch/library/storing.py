@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 from sqlalchemy import Column, Connection, delete, insert, select
 
-from pixsearch.library.checksums import grid_checksum, is_sound, stored
-from pixsearch.library.database import in_parts
+from pixsearch.database.checksums import grid_checksum, is_sound, stored
+from pixsearch.database.database import in_parts
+from pixsearch.database.rows import change_each, insert_rows
+from pixsearch.database.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FAILURES, FEATURES, GRIDS, PHOTOS
 from pixsearch.library.photo_metadata import NAMES, metadata_of, metadata_values
 from pixsearch.library.postings import post_terms, post_terms_at
-from pixsearch.library.precedence import METADATA_VERSION, merged
-from pixsearch.library.records import FailedFile, IndexedFile, Metadata, NewContent
-from pixsearch.library.rows import change_each, insert_rows
-from pixsearch.library.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FAILURES, FEATURES, GRIDS, PHOTOS
+from pixsearch.library.records import FailedFile, IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from pixsearch.library.texts import add_texts
+from pixsearch.metadata import METADATA_VERSION, merged
 
 _OF_PIXELS = ("share_decoded", "writing")
 """What is known of a content that its metadata do not tell."""

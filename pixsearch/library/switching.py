@@ -15,10 +15,8 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, or_, select
 
-from pixsearch.errors import ModelMismatch, ModelNotFound, PixsearchError
-from pixsearch.library.database import Database
-from pixsearch.library.records import LibraryModel, Switch
-from pixsearch.library.schema import (
+from pixsearch.database.database import Database
+from pixsearch.database.schema import (
     CONTENTS,
     FEATURES,
     GRIDS,
@@ -29,7 +27,10 @@ from pixsearch.library.schema import (
     RUNS,
     TEXT_FEATURES,
 )
-from pixsearch.library.state import model_with, state_of
+from pixsearch.database.state import model_with, state_of
+from pixsearch.errors import ModelMismatch, ModelNotFound, PixsearchError
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import Switch
 from pixsearch.settings import library_place
 
 STATED_RATE = 30.0

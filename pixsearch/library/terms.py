@@ -23,8 +23,8 @@ from datetime import date, datetime
 from itertools import islice
 from typing import Literal, TypeAlias
 
-from pixsearch.library.paths import below
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
+from pixsearch.paths import below
 from pixsearch.unicode_forms import unaccented
 
 Source: TypeAlias = Literal[

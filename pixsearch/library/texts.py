@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, Select, delete, exists, or_, select, union
 
-from pixsearch.library.checksums import is_sound, stored
-from pixsearch.library.database import in_parts
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
-from pixsearch.library.records import FailedFile, FoundText, TextSource
-from pixsearch.library.rows import (
+from pixsearch.database.checksums import is_sound, stored
+from pixsearch.database.database import in_parts
+from pixsearch.database.rows import (
     Damage,
     change_rows,
     in_halves,
@@ -27,7 +25,7 @@ from pixsearch.library.rows import (
     keys_of,
     sound_rows,
 )
-from pixsearch.library.schema import (
+from pixsearch.database.schema import (
     EMBEDDING_TYPE,
     LOOK_AGAIN,
     PHOTOS,
@@ -36,7 +34,9 @@ from pixsearch.library.schema import (
     TEXT_LINES,
     TEXTS,
 )
-from pixsearch.library.state import state_of
+from pixsearch.database.state import state_of
+from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.records import FailedFile, FoundText, TextSource
 from pixsearch.storage import FileStamp, to_path
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Select, select, tuple_
 from sqlalchemy.exc import DBAPIError
 
+from pixsearch.database.database import in_parts
+from pixsearch.database.rows import Damage, in_halves, is_malformed
+from pixsearch.database.schema import PHOTOS, POSTINGS
+from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.library.candidates import photos_by_content
-from pixsearch.library.database import in_parts
 from pixsearch.library.filtering import contents_that_pass
-from pixsearch.library.filters import NO_FILTERS, Filters
 from pixsearch.library.records import TimelinePart, TimelinePicture
-from pixsearch.library.rows import Damage, in_halves, is_malformed
-from pixsearch.library.schema import PHOTOS, POSTINGS
 from pixsearch.library.terms import DATED, UNDATED, beginning_with
 from pixsearch.storage import FilePath, to_path
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, distinct, false, func, or_, select
 
-from pixsearch.library.paths import behind_all_below, below
+from pixsearch.database.rows import Damage, change_each, in_ranges
+from pixsearch.database.schema import CONTENTS, PHOTOS, ROOTS
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
 from pixsearch.library.postings import post_terms
-from pixsearch.library.rows import Damage, change_each, in_ranges
-from pixsearch.library.schema import CONTENTS, PHOTOS, ROOTS
+from pixsearch.paths import behind_all_below, below
 
 _CLOCK = len("2021-03-01T00:00:00")
 

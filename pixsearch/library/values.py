@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, String, cast, func, select
 
-from pixsearch.library.paths import is_at_or_below
+from pixsearch.database.rows import Damage, in_ranges
+from pixsearch.database.schema import PHOTOS
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
-from pixsearch.library.rows import Damage, in_ranges
-from pixsearch.library.schema import PHOTOS
+from pixsearch.paths import is_at_or_below
 
 ValueKind: TypeAlias = Literal["person", "place", "keyword", "camera", "year", "folder"]
 

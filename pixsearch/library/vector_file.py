@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, Row, delete, insert, select
 
+from pixsearch.database.checksums import stored
+from pixsearch.database.database import Database, in_parts
+from pixsearch.database.permissions import make_private_folder, mode_of_files
+from pixsearch.database.rows import Damage, keys_of, sound_rows
+from pixsearch.database.schema import EMBEDDING_TYPE, FEATURES, VECTOR_FILES
+from pixsearch.database.state import state_of
 from pixsearch.errors import LibraryNotFound
-from pixsearch.library.checksums import stored
-from pixsearch.library.database import Database, in_parts
-from pixsearch.library.permissions import make_private_folder, mode_of_files
-from pixsearch.library.rows import Damage, keys_of, sound_rows
-from pixsearch.library.schema import EMBEDDING_TYPE, FEATURES, VECTOR_FILES
-from pixsearch.library.state import state_of
-from pixsearch.vectors.base import Ids
-from pixsearch.vectors.base import Vectors as Embeddings
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError, largest_file
+from pixsearch.vectors.vector_index import Ids
+from pixsearch.vectors.vector_index import Vectors as Embeddings
 
 
 @dataclass(slots=True)

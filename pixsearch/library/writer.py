@@ -12,17 +12,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Column, Connection, Select, delete, exists, func, select, true
 from sqlalchemy.exc import IntegrityError
 
-from pixsearch.errors import LibraryDamaged, LibraryError
-from pixsearch.library.checksums import is_sound, stored
-from pixsearch.library.database import Database, in_parts
-from pixsearch.library.dropping import Damaged, drop_damaged
-from pixsearch.library.generations import forget_saved_file, next_generation
-from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
-from pixsearch.library.paths import is_at_or_below
-from pixsearch.library.postings import post_all_terms, post_terms_below
-from pixsearch.library.records import FailedFile, IndexedFile, LibraryModel, NewContent, ScanRules
-from pixsearch.library.rows import change_rows, insert_row, insert_rows
-from pixsearch.library.schema import (
+from pixsearch.database.checksums import is_sound, stored
+from pixsearch.database.database import Database, in_parts
+from pixsearch.database.rows import change_rows, insert_row, insert_rows
+from pixsearch.database.schema import (
     CONTENTS,
     EMBEDDING_TYPE,
     FAILURES,
@@ -36,6 +29,13 @@ from pixsearch.library.schema import (
     TEXT_FILES,
     VECTOR_INDEX,
 )
+from pixsearch.errors import LibraryDamaged, LibraryError
+from pixsearch.library.dropping import Damaged, drop_damaged
+from pixsearch.library.generations import forget_saved_file, next_generation
+from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
+from pixsearch.library.postings import post_all_terms, post_terms_below
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import FailedFile, IndexedFile, NewContent, ScanRules
 from pixsearch.library.status import model_of
 from pixsearch.library.storing import delete_paths, store_batch
 from pixsearch.library.switching import drop_replaced, mismatch, models_of, waiting_roots
@@ -46,6 +46,7 @@ from pixsearch.library.texts import (
     texts_without_features,
 )
 from pixsearch.library.unread import store_writing
+from pixsearch.paths import is_at_or_below
 from pixsearch.storage import FileStamp
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from pixsearch.library.records import LibraryModel
+    from pixsearch.database.state import LibraryModel
     from pixsearch.model.networks import Network
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
     from pixsearch.model.processor import PixelBertProcessor

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 
 from pixsearch.errors import PictureError, UsageError
-from pixsearch.library.filters import NO_FILTERS
+from pixsearch.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate, StoredPicture
 from pixsearch.model.late_scores import ReadText

@@ -26,9 +26,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pixsearch.library.paths import is_at_or_below
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.library.terms import Source, date_terms, is_unspaced, rating_term, terms_of, texts_of
+from pixsearch.paths import is_at_or_below
 from pixsearch.search.first_stage import Found, Ids
 from pixsearch.search.hits import Said
 from pixsearch.search.names import Understood, Wanted, is_whole

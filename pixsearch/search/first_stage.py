@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pixsearch.library.filters import NO_FILTERS
+from pixsearch.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate
 from pixsearch.search.query import Query

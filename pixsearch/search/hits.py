@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from pixsearch.errors import PictureError
-from pixsearch.library.records import Candidate, Metadata, TextSource
+from pixsearch.library.records import Candidate, TextSource
+from pixsearch.metadata import Metadata
 from pixsearch.library.terms import Source
 from pixsearch.storage import FilePath, may_exist
 

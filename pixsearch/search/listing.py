@@ -11,7 +11,8 @@ import numpy as np
 
 from pixsearch.errors import UsageError
 from pixsearch.library.library import Library
-from pixsearch.library.records import Candidate, Metadata
+from pixsearch.library.records import Candidate
+from pixsearch.metadata import Metadata
 from pixsearch.search.evidence import gather, probability
 from pixsearch.search.first_stage import Found
 from pixsearch.search.hits import Hit, hits_of

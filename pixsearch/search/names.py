@@ -13,7 +13,7 @@ import numpy as np
 
 from pixsearch.library.library import Library
 from pixsearch.library.postings import TermRange
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.library.terms import UNSPACED, Source, beginning_with, exactly, is_unspaced, words_of
 from pixsearch.model.words import forms_of
 from pixsearch.search.first_stage import Ids

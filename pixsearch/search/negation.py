@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from pixsearch.errors import UsageError
 from pixsearch.library.library import Library
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.library.terms import exactly, texts_of, words_of
 from pixsearch.search.dates_in_words import find_dates
 from pixsearch.search.names import TAUGHT_FROM

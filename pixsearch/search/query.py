@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pixsearch.errors import UsageError
-from pixsearch.library.filters import NO_FILTERS, Filters
+from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.storage import FilePath
 
 Sort: TypeAlias = Literal["relevance", "newest", "oldest"]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pixsearch.durable import write_durably
 from pixsearch.regular_files import open_regular, path_of
-from pixsearch.vectors.base import Ids, Vectors
 from pixsearch.vectors.faiss_package import require_faiss
+from pixsearch.vectors.vector_index import Ids, Vectors
 
 require_faiss()  # says more than a failed import
 

@@ -20,11 +20,11 @@ from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from pixsearch.errors import LibraryError, UsageError
-from pixsearch.library.filters import Filters
-from pixsearch.library.records import Metadata
+from pixsearch.filters import Filters
+from pixsearch.metadata import Metadata
 from pixsearch.printable import without_passwords
 from pixsearch.unicode_forms import folded
-from pixsearch.vectors.base import Ids, Vectors
+from pixsearch.vectors.vector_index import Ids, Vectors
 
 _PART = 1000
 _AMONG_AT_ONCE = 10_000

@@ -29,7 +29,9 @@ from PIL import Image
 
 from pixsearch import Circle, Library
 from pixsearch.errors import UsageError, WordsNotLocated
-from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp
 from pixsearch_cli.query_filters import circle, date
 from pixsearch_indexer import index_folders

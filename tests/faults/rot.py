@@ -13,7 +13,7 @@ import numpy as np
 
 from pixsearch import Filters, Library, Picture, Query, SearchEngine, Words
 from pixsearch.errors import PixsearchError
-from pixsearch.library.filters import Circle
+from pixsearch.filters import Circle
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime, Floats
 from tests.loading import load_in_this_process

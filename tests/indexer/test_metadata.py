@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from PIL import ExifTags, Image
 
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.pictures import open_header
 from pixsearch_indexer.metadata.reader import read_metadata
 

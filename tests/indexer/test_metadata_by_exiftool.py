@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.pictures import open_header
 from pixsearch_indexer.metadata.reader import read_metadata
 from tests.photos import picture_bytes

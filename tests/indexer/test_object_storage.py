@@ -10,7 +10,7 @@ from s3fs import S3FileSystem
 
 from pixsearch import Library, Picture, Query, SearchEngine
 from pixsearch.errors import PixsearchError, UsageError
-from pixsearch.library.filters import Filters
+from pixsearch.filters import Filters
 from pixsearch.search.query import Words
 from pixsearch.storage import path_bytes, to_path
 from pixsearch_indexer import IndexReport, index_folders, survey

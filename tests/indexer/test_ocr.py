@@ -13,7 +13,8 @@ from PIL import Image
 
 from pixsearch.errors import PixsearchError
 from pixsearch.library.photo_files import content_digest
-from pixsearch.library.records import Metadata, StoredPhoto, StoredPicture
+from pixsearch.library.records import StoredPhoto, StoredPicture
+from pixsearch.metadata import Metadata
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
 from pixsearch.storage import stamp_of
 from pixsearch_indexer import ocr

@@ -9,7 +9,7 @@ import pytest
 
 from pixsearch import Library
 from pixsearch.errors import LibraryBusy, ModelMismatch, UsageError
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.progress import Progress
 from pixsearch_indexer import IndexReport, index_folders, pipeline
 from tests.colour_runtime import ColourRuntime

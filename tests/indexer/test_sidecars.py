@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import update
 
 from pixsearch import Filters, Library, Picture, Query, SearchEngine, Words
-from pixsearch.library.records import Metadata
-from pixsearch.library.schema import PHOTOS
+from pixsearch.database.schema import PHOTOS
+from pixsearch.metadata import Metadata
 from pixsearch_indexer import index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.loading import load_in_this_process

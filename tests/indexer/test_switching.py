@@ -10,7 +10,8 @@ import pytest
 
 from pixsearch import Library, SearchEngine
 from pixsearch.errors import Interrupted, ModelMismatch, ModelNotFound
-from pixsearch.library.records import LibraryModel, Switch
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import Switch
 from pixsearch.progress import Progress
 from pixsearch_indexer import IndexReport, index_folders
 from pixsearch_indexer.verify import verify

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pixsearch import Library
+from pixsearch.database.schema import FEATURES, TEXT_FEATURES
 from pixsearch.errors import LibraryDamaged
 from pixsearch.library.checks import Findings
-from pixsearch.library.schema import FEATURES, TEXT_FEATURES
 from pixsearch_indexer import IndexReport, index_folders
 from pixsearch_indexer.verify import repair, verify
 from tests.colour_runtime import ColourRuntime

@@ -14,11 +14,11 @@ import pytest
 from PIL import ExifTags, Image
 
 from pixsearch import Library
+from pixsearch.database.schema import PHOTOS
 from pixsearch.errors import Interrupted, LibraryBusy, PixsearchError
+from pixsearch.filters import NO_FILTERS
 from pixsearch.library import library as library_module
-from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.records import StoredPicture
-from pixsearch.library.schema import PHOTOS
 from pixsearch.progress import Progress
 from pixsearch_indexer import IndexReport, index_folders, writing
 from pixsearch_indexer.ocr import NotRead

@@ -13,10 +13,10 @@ from sqlalchemy import JSON, Table
 from sqlalchemy.exc import DatabaseError
 
 from pixsearch import Library, Picture, Query, SearchEngine, Words
+from pixsearch.database.checksums import SEALED, checksum
+from pixsearch.database.rows import Damage, in_halves
+from pixsearch.database.schema import GRIDS, METADATA
 from pixsearch.errors import LibraryDamaged
-from pixsearch.library.checksums import SEALED, checksum
-from pixsearch.library.rows import Damage, in_halves
-from pixsearch.library.schema import GRIDS, METADATA
 from pixsearch.storage import FileStamp
 from pixsearch_indexer import index_folders
 from pixsearch_indexer.verify import repair, verify

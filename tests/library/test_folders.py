@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pixsearch import Filters, Library
-from pixsearch.library.records import FolderListing, IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import FolderListing, IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp, path_bytes
 from tests.colour_runtime import ColourRuntime
 from tests.database import SQLITE_ONLY, sql

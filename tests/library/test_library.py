@@ -10,15 +10,11 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from pixsearch import Library
+from pixsearch.database.schema import LOOK_AGAIN
 from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound, ModelMismatch
-from pixsearch.library.records import (
-    FailedFile,
-    IndexedFile,
-    LibraryModel,
-    Metadata,
-    NewContent,
-)
-from pixsearch.library.schema import LOOK_AGAIN
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import FailedFile, IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp, path_bytes
 from tests.conftest import without_privileges
 from tests.database import SQLITE_ONLY, sql

@@ -14,10 +14,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from pixsearch import Library
+from pixsearch.database.schema import METADATA, SCHEMA_VERSION
 from pixsearch.errors import LibraryError
-from pixsearch.library import migrations
-from pixsearch.library.records import OUTDATED, KnownTextFile, LibraryModel, Metadata, ScanRules
-from pixsearch.library.schema import METADATA, SCHEMA_VERSION
+from pixsearch.database import migrations
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import OUTDATED, KnownTextFile, ScanRules
+from pixsearch.metadata import Metadata
 from pixsearch.model.grids import unpack_grids
 from pixsearch.storage import FileStamp
 from pixsearch_indexer.verify import verify

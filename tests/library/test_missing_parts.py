@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pixsearch import Library, SearchEngine
+from pixsearch.database.schema import METADATA
 from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound
-from pixsearch.library.schema import METADATA
 from pixsearch_indexer import index_folders
 from pixsearch_indexer.verify import repair, verify
 from tests.colour_runtime import ColourRuntime

@@ -12,7 +12,8 @@ import pytest
 from pixsearch import Filters, Library
 from pixsearch.errors import LibraryError
 from pixsearch.library import outbox
-from pixsearch.library.records import IndexedFile, LibraryModel
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import IndexedFile
 from pixsearch.vectors.milvus_index import MilvusIndex
 from pixsearch_indexer.verify import repair, verify
 from tests.database import sql

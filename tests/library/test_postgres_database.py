@@ -15,7 +15,8 @@ import sqlalchemy
 
 from pixsearch import Filters, Library
 from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, UsageError
-from pixsearch.library.records import IndexedFile, Metadata, NewContent
+from pixsearch.library.records import IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from tests.database import sql
 from tests.library.test_library import MODEL, STAMP, content, fill
 from tests.postgres import PostgresServer

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from pixsearch import Library
-from pixsearch.library.precedence import Layer
-from pixsearch.library.records import Description, IndexedFile, Metadata
-from pixsearch.library.schema import POSTINGS
+from pixsearch.database.schema import POSTINGS
+from pixsearch.library.records import IndexedFile
+from pixsearch.metadata import Description, Metadata
+from pixsearch.metadata import Layer
 from pixsearch.storage import FileStamp
 from pixsearch_indexer.verify import repair, verify
 from tests.library.said import ROOT, saying, store

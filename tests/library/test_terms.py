@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.library.terms import MOST_TERMS, date_terms, terms_of, terms_of_photo, words_of
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from pixsearch import Filters, Library
+from pixsearch.filters import NO_FILTERS
 from pixsearch.library import timeline
-from pixsearch.library.filters import NO_FILTERS
-from pixsearch.library.precedence import Layer
-from pixsearch.library.records import Description, IndexedFile, Metadata
+from pixsearch.library.records import IndexedFile
+from pixsearch.metadata import Description, Metadata
+from pixsearch.metadata import Layer
 from pixsearch.storage import FileStamp
 from tests.library.said import ROOT, Colour, store
 

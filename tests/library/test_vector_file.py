@@ -12,7 +12,9 @@ import pytest
 
 from pixsearch import Library
 from pixsearch.errors import LibraryNotFound
-from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.storage import FileStamp
 from pixsearch.vectors import faiss_index

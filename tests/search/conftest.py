@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from pixsearch import Library
-from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp
 from tests.colour_runtime import ColourRuntime
 

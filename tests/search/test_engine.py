@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixsearch import Hit, Library, Picture, Query, SearchEngine, Words
 from pixsearch.errors import ModelMismatch, PictureError, UsageError
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.model.late_scores import ReadText
 from pixsearch.search.hits import percent
 from pixsearch.search.runtime import Floats

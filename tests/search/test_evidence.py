@@ -12,7 +12,7 @@ import pytest
 
 from pixsearch import Filters, Hit, Library, Query, SearchEngine, Words
 from pixsearch.errors import UsageError
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.search.hits import Said
 from pixsearch.search.names import understand
 from pixsearch.search.wording import pieces_of, text_without

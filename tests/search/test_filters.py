@@ -13,9 +13,11 @@ import pytest
 
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.errors import UsageError
+from pixsearch.filters import Circle, Filters
 from pixsearch.library.filtering import distance_km
-from pixsearch.library.filters import Circle, Filters
-from pixsearch.library.records import IndexedFile, LibraryModel, Metadata, NewContent
+from pixsearch.database.state import LibraryModel
+from pixsearch.library.records import IndexedFile, NewContent
+from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp
 from tests.colour_runtime import ColourRuntime
 

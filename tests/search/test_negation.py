@@ -8,7 +8,7 @@ import pytest
 
 from pixsearch import Hit, Library, Picture, Query, SearchEngine, Words
 from pixsearch.errors import UsageError
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.search.listing import photos_that_say
 from pixsearch.search.negation import Negation, without_negations
 from tests.colour_runtime import ColourRuntime

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from pixsearch import Library, Query, SearchEngine, Words
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.model.words import unknown_words
 from pixsearch.search.remarks import Remarks
 from tests.colour_runtime import ColourRuntime

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pixsearch import Library
-from pixsearch.library.records import Metadata
+from pixsearch.metadata import Metadata
 from pixsearch.search.spelling import nearest_word
 from tests.library.said import store
 

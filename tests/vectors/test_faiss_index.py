@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixsearch.vectors import faiss_index
-from pixsearch.vectors.base import Ids, Vectors
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
+from pixsearch.vectors.vector_index import Ids, Vectors
 from tests.photos import picture_bytes
 
 SIZE = 16

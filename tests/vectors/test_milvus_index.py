@@ -10,10 +10,10 @@ import pytest
 
 from pixsearch import Circle, Filters
 from pixsearch.errors import LibraryError, UsageError
-from pixsearch.library.records import Metadata
-from pixsearch.vectors.base import Vectors
+from pixsearch.metadata import Metadata
 from pixsearch.vectors.faiss_index import FaissIndex
 from pixsearch.vectors.milvus_index import MilvusIndex, place_of
+from pixsearch.vectors.vector_index import Vectors
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 
 from pixsearch.errors import UsageError
-from pixsearch.library.paths import is_at_or_below
+from pixsearch.paths import is_at_or_below
 from pixsearch.storage import is_remote
 from pixsearch_indexer.scan import SYSTEM_FOLDERS, is_derived
 

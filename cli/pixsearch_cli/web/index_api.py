@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
-from pixsearch.library.paths import is_at_or_below
+from pixsearch.paths import is_at_or_below
 from pixsearch.progress import Progress
 from pixsearch_cli.web.allowed_folders import is_where_it_was, outermost
 from pixsearch_cli.web.library_runs import Action, LibraryRun, LibraryRuns

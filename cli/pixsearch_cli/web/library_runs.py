@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 from starlette.exceptions import HTTPException
 
-from pixsearch.library.paths import is_at_or_below
 from pixsearch.library.records import Failure
+from pixsearch.paths import is_at_or_below
 from pixsearch.printable import printable
 from pixsearch.progress import Progress
 from pixsearch.settings import Place

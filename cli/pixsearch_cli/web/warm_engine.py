@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from pixsearch import Library, Query, SearchEngine, Words
-from pixsearch.library.records import LibraryModel
+from pixsearch.database.state import LibraryModel
 from pixsearch.search.runtime import Runtime
 from pixsearch.settings import DATABASE_NAME, Place
 from pixsearch_cli.output import say

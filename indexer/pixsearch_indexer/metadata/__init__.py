@@ -9,7 +9,7 @@
     precedence.py   which source wins for each field
     exposure.py     aperture, shutter, ISO and focal length, which no library stores
 
-A change of what is read is one more in `pixsearch.library.precedence.METADATA_VERSION`: it makes the next run read the
+A change of what is read is one more in `pixsearch.metadata.METADATA_VERSION`: it makes the next run read the
 metadata of all photos again.
 
 No input makes a reader raise anything, or take more than linear time: what is damaged is left out.

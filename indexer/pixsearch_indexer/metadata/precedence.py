@@ -1,7 +1,7 @@
 """Which source wins for each field: what a picture's own bytes say, and what a sidecar says.
 
 `docs/guide.md` has the same as a table. How a sidecar, a Takeout file and a name stand against the picture itself is in
-`pixsearch.library.precedence`.
+`pixsearch.metadata`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from pixsearch.library.records import DateKind, Description
+from pixsearch.metadata import DateKind, Description
 from pixsearch_indexer.metadata.dates import read_date, read_gps_time
 from pixsearch_indexer.metadata.places import Place, read_place
 from pixsearch_indexer.metadata.words import clean_caption, clean_list, clean_text, last_part

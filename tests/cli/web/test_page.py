@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from pixsearch import Library
-from pixsearch.library.filters import NO_FILTERS
+from pixsearch.filters import NO_FILTERS
 from pixsearch.model.late_scores import ReadText
 from pixsearch_cli.web.access import access_at
 from tests.cli.conftest import Run

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pixsearch.database.permissions import mode_of_files
 from pixsearch.errors import LibraryBusy, LibraryError
-from pixsearch.library.permissions import mode_of_files
 
 LOCK_NAME = "indexing.lock"
 _LONGEST_PID = 32

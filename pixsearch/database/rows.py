@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from pixsearch.library.checksums import CHECKSUM, is_sound, sealed, stored
-from pixsearch.library.schema import CONTENTS, PHOTOS
+from pixsearch.database.checksums import CHECKSUM, is_sound, sealed, stored
+from pixsearch.database.schema import CONTENTS, PHOTOS
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")

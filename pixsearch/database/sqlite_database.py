@@ -15,13 +15,13 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import DBAPIError
 
+from pixsearch.database.database import Database, newer
+from pixsearch.database.lock import only_writer
+from pixsearch.database.permissions import mode_of_files
+from pixsearch.database.rows import is_malformed
+from pixsearch.database.schema import SCHEMA_VERSION
 from pixsearch.durable import new_file
 from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError
-from pixsearch.library.database import Database, newer
-from pixsearch.library.lock import only_writer
-from pixsearch.library.permissions import mode_of_files
-from pixsearch.library.rows import is_malformed
-from pixsearch.library.schema import SCHEMA_VERSION
 from pixsearch.settings import DATABASE_NAME
 
 BUSY_TIMEOUT_S = 30.0

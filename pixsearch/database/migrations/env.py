@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from pixsearch.library.schema import METADATA
+from pixsearch.database.schema import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],

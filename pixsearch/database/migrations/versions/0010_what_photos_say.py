@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from pixsearch.database.checksums import checksum
 from pixsearch.gazetteer.gazetteer import nearest, words
-from pixsearch.library.checksums import checksum
 
 revision = "0010"
 down_revision = "0009"

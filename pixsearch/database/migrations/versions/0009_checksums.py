@@ -12,7 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 from alembic import op
 
-from pixsearch.library.checksums import checksum
+from pixsearch.database.checksums import checksum
 
 revision = "0009"
 down_revision = "0008"

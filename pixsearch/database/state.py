@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from pixsearch.database.checksums import is_sound, stored
+from pixsearch.database.schema import MODELS, VECTOR_INDEX
 from pixsearch.errors import LibraryDamaged
-from pixsearch.library.checksums import is_sound, stored
-from pixsearch.library.records import LibraryModel
-from pixsearch.library.schema import MODELS, VECTOR_INDEX
 
 _BEHIND_INDEX = len(VECTOR_INDEX.c)
 MODEL_IN_USE = select(VECTOR_INDEX.c.model_id).scalar_subquery()
 """The id of the model, within a statement; a search has looked at the row before, by `state_of`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryModel:
+    """A model that made features of a library."""
+
+    fingerprint: str
+    name: str
+    embedding_size: int
 
 
 class State(NamedTuple):

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from pixsearch.errors import UsageError
-from pixsearch.library.paths import is_at_or_below
+from pixsearch.paths import is_at_or_below
 from pixsearch.storage import FilePath, resolved_bytes
 from pixsearch.unicode_forms import composed, unaccented
 

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from sqlalchemy import JSON, Boolean, Double, Integer, LargeBinary, Select, String, Table, select
 
-from pixsearch.library.schema import FEATURES, GRIDS, METADATA, POSTINGS, VECTOR_FILES, VECTOR_OUTBOX
+from pixsearch.database.schema import FEATURES, GRIDS, METADATA, POSTINGS, VECTOR_FILES, VECTOR_OUTBOX
 
 CHECKSUM = "checksum"
 

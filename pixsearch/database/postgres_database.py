@@ -14,10 +14,10 @@ import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from pixsearch.database.database import Database
+from pixsearch.database.schema import METADATA
 from pixsearch.errors import LibraryBusy, LibraryDamaged, LibraryError, UsageError
 from pixsearch.extras import require
-from pixsearch.library.database import Database
-from pixsearch.library.schema import METADATA
 from pixsearch.printable import without_passwords
 from pixsearch.settings import data_folder
 

@@ -15,9 +15,9 @@ from typing import ClassVar, TypeVar
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from pixsearch.database.rows import Damage
+from pixsearch.database.schema import METADATA, SCHEMA_VERSION
 from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound
-from pixsearch.library.rows import Damage
-from pixsearch.library.schema import METADATA, SCHEMA_VERSION
 
 VALUES_AT_ONCE = 10_000
 """In one statement; SQLite takes 32,766, PostgreSQL 65,535."""
@@ -97,7 +97,7 @@ class Database(ABC):
         # Not at the top: Alembic takes 0.2 s, which no query should pay.
         from alembic.util import CommandError
 
-        from pixsearch.library.migrations import upgrade
+        from pixsearch.database.migrations import upgrade
         from pixsearch.library.postings import post_all_terms
 
         was_older = self.is_older()
