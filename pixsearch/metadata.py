@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, Literal, TypeAlias
 
-
 DateKind: TypeAlias = Literal["taken", "edited", "guessed"]
 """Of when the photo was taken; of when it was last edited, where nothing says the former; read off the file's name."""
 

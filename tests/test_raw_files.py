@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from pixsearch import Library
-from pixsearch.errors import PictureError
 from pixsearch.database.state import LibraryModel
+from pixsearch.errors import PictureError
 from pixsearch.library.records import FailedFile
 from pixsearch.metadata import Metadata
 from pixsearch.model.config import InputShape

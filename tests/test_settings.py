@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pixsearch.errors import PixsearchError
 from pixsearch.database.state import LibraryModel
+from pixsearch.errors import PixsearchError
 from pixsearch.model.checkpoints import is_at_hand
 from pixsearch.settings import compiled_folder, library_place, models_folder
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from pixsearch.errors import PictureError
 from pixsearch.library.photo_files import content_digest
 from pixsearch.library.records import FailedFile, NewContent
-from pixsearch.metadata import Description, Metadata
+from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.model.config import InputShape
 from pixsearch.picture_files import read_picture_file
 from pixsearch.pictures import open_header, resized
-from pixsearch.metadata import Layer
 from pixsearch.storage import FileStamp, is_remote, stamp_of, to_path
 from pixsearch_indexer.metadata.reader import read_described, read_metadata
 from pixsearch_indexer.metadata.sidecars import Sidecar, sidecars_stamp

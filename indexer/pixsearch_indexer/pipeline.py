@@ -11,11 +11,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from pixsearch.database.database import in_chunks
+from pixsearch.database.state import LibraryModel
 from pixsearch.errors import Interrupted
 from pixsearch.extras import OCR, require
 from pixsearch.interruption import Interruption, interruption
 from pixsearch.library.library import Library
-from pixsearch.database.state import LibraryModel
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent, ScanRules
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.model.checkpoints import is_at_hand

@@ -89,16 +89,16 @@ class Database(ABC):
         version = self._schema_version()
         return version is not None and version < SCHEMA_VERSION
 
-    def migrate(self, tell: Callable[[str], None]) -> None:
-        """Create the tables, or bring those of an older pixsearch up to date, in one transaction, and tell so.
+    def migrate(self, tell: Callable[[str], None], derive: Callable[[Connection], None]) -> None:
+        """Create the tables, or update those of an older pixsearch, in one transaction, and `tell` so.
 
-        Only for the holder of the lock. Raises LibraryDamaged for tables that are not those of their version.
+        After an update `derive` makes what is derived from the rows. Only for the holder of the lock. Raises
+        LibraryDamaged for tables that are not those of their version.
         """
         # Not at the top: Alembic takes 0.2 s, which no query should pay.
         from alembic.util import CommandError
 
         from pixsearch.database.migrations import upgrade
-        from pixsearch.library.postings import post_all_terms
 
         was_older = self.is_older()
         if was_older:
@@ -111,7 +111,7 @@ class Database(ABC):
             with self.writing() as connection:
                 upgrade(connection)
                 if was_older:
-                    post_all_terms(connection)
+                    derive(connection)
         except (DBAPIError, CommandError) as error:
             raise self._damaged(f"its tables are not those of its version ({error})") from error
         if was_older:
@@ -150,8 +150,10 @@ class Database(ABC):
         """Rows whose foreign keys lead nowhere."""
 
     @abstractmethod
-    def rescue(self) -> Path:
-        """Put what is sound into a new database in place of this one. Only for the holder of the lock.
+    def rescue(self, copy: Callable[[Connection, Connection], int]) -> Path:
+        """Replace this database by a new one, which `copy` fills from it. Only for the holder of the lock.
+
+        `copy` returns how many rows it could read.
 
         Returns where the old one is kept. Raises LibraryDamaged where nothing can be read.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class PostgresDatabase(Database):
         """None: see `problems`."""
         return []
 
-    def rescue(self) -> Path:
+    def rescue(self, copy: Callable[[Connection, Connection], int]) -> Path:  # noqa: ARG002
         raise LibraryDamaged(f"the library {self.name} is damaged", self.mending)
 
     def rebuild_indexes(self, connection: Connection) -> None:

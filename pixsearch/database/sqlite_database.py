@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import operator
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
@@ -117,7 +119,7 @@ class SqliteDatabase(Database):
             return []
         return [f"a row of {row[0]} belongs to none of {row[2]}" for row in found]
 
-    def rescue(self) -> Path:
+    def rescue(self, copy: Callable[[Connection, Connection], int]) -> Path:
         version = None
         with suppress(LibraryDamaged):
             version = self._schema_version()
@@ -126,7 +128,7 @@ class SqliteDatabase(Database):
         engine = _engine(self._file, to_rescue=True)
         try:
             with self._errors_for_people(), engine.connect() as source:
-                return self._replaced_by_what_is_sound(source)
+                return self._replaced_by_copy(source, copy)
         except LibraryDamaged as error:
             raise LibraryDamaged(
                 error.message, "Move the library's folder away and index again; your photos are not affected"
@@ -134,18 +136,16 @@ class SqliteDatabase(Database):
         finally:
             engine.dispose()
 
-    def _replaced_by_what_is_sound(self, source: Connection) -> Path:
-        from pixsearch.library.rescue import copy_sound_rows, new_file, put_in_place  # Alembic, as above
-
+    def _replaced_by_copy(self, source: Connection, copy: Callable[[Connection, Connection], int]) -> Path:
         try:
-            new = new_file(self.folder)
+            new = _empty_file(self.folder)
             try:
                 engine = _engine(new, to_rescue=True)
                 with self._errors_for_people(), engine.execution_options(begin="IMMEDIATE").begin() as target:
-                    if not copy_sound_rows(source, target):
+                    if not copy(source, target):
                         raise self._damaged("no row in it can be read")
                 engine.dispose()
-                kept = put_in_place(new, self._file)
+                kept = _put_in_place(new, self._file)
             finally:
                 new.unlink(missing_ok=True)
         except OSError as error:
@@ -184,6 +184,28 @@ class SqliteDatabase(Database):
 
 def cannot_make(folder: Path, error: OSError) -> LibraryError:
     return LibraryError(f"cannot make the library {folder}: {error.strerror}", "Choose another with --library FOLDER")
+
+
+def _empty_file(folder: Path) -> Path:
+    """Make an empty file in a folder, under a name that nobody has. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{DATABASE_NAME}.", dir=folder)
+    os.close(descriptor)
+    return Path(name)
+
+
+def _put_in_place(new: Path, damaged: Path) -> Path:
+    """Give the new file the name of the damaged one, and return the name that this one has now. Raises OSError."""
+    kept = damaged.with_name(f"{damaged.name}.damaged")
+    shutil.copymode(damaged, new)
+    kept.unlink(missing_ok=True)
+    try:
+        os.link(damaged, kept)
+    except OSError:  # not on every drive
+        shutil.copyfile(damaged, kept)
+    # SQLite would take the journal of the one for that of the other.
+    damaged.with_name(f"{damaged.name}-journal").unlink(missing_ok=True)
+    new.replace(damaged)
+    return kept
 
 
 def _json(value: Any) -> Any:

@@ -12,8 +12,8 @@ from pixsearch.database.database import Database
 from pixsearch.database.schema import CONTENTS, FAILURES, PHOTOS
 from pixsearch.library.records import OUTDATED, KnownFile
 from pixsearch.library.switching import size_to_compare, unfinished_model
-from pixsearch.paths import behind_all_below, below
 from pixsearch.metadata import METADATA_VERSION
+from pixsearch.paths import behind_all_below, below
 
 _ROWS_AT_ONCE = 10_000
 

@@ -10,7 +10,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from pixsearch.captions import captions_beside
 from pixsearch.database.database import Database, library_not_found
@@ -23,14 +23,29 @@ from pixsearch.database.schema import (
     VECTOR_OUTBOX,
 )
 from pixsearch.database.sqlite_database import SqliteDatabase, cannot_make
-from pixsearch.database.state import state_of
+from pixsearch.database.state import LibraryModel, state_of
 from pixsearch.errors import LibraryBusy, LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
 from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.library.folders import folder_listing, root_rows
 from pixsearch.library.known_files import known_digests, known_failures, known_photos
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
-from pixsearch.database.state import LibraryModel
-from pixsearch.library.records import Candidate, CaptionedPhoto, Failure, FolderListing, FoundText, KnownFile, KnownTextFile, LibraryStatus, Note, RootStatus, ScanRules, StoredPicture, Switch, TimelinePart, TimelinePicture
+from pixsearch.library.records import (
+    Candidate,
+    CaptionedPhoto,
+    Failure,
+    FolderListing,
+    FoundText,
+    KnownFile,
+    KnownTextFile,
+    LibraryStatus,
+    Note,
+    RootStatus,
+    ScanRules,
+    StoredPicture,
+    Switch,
+    TimelinePart,
+    TimelinePicture,
+)
 from pixsearch.library.status import failures_of, model_of, notes_of, rules_of, status_of, text_files_of
 from pixsearch.library.switching import (
     indexing_model_of,
@@ -91,7 +106,7 @@ class Library:
                 raise library_not_found(database.name)
             if database.is_older():
                 with database.only_writer():
-                    database.migrate(tell)
+                    database.migrate(tell, _derive)
             database.check()
         except BaseException:
             database.close()
@@ -112,7 +127,7 @@ class Library:
         try:
             with database.only_writer():
                 database.make()
-                database.migrate(tell)
+                database.migrate(tell, _derive)
         finally:
             database.close()
         return cls.open(place)
@@ -123,10 +138,12 @@ class Library:
 
         Returns where the one of before is kept. Raises LibraryDamaged where nothing can be read, LibraryBusy.
         """
+        from pixsearch.library.repair import copy_sound_rows  # Alembic takes 0.2 s, which no query should pay
+
         database = database_at(place.absolute() if isinstance(place, Path) else place)
         try:
             with database.only_writer():
-                return database.rescue()
+                return database.rescue(copy_sound_rows)
         finally:
             database.close()
 
@@ -512,3 +529,10 @@ def database_at(place: Place) -> Database:
     from pixsearch.database.postgres_database import PostgresDatabase  # for those who have one
 
     return PostgresDatabase(place)
+
+
+def _derive(connection: Connection) -> None:
+    """Make what is derived from the rows of a library whose schema was updated."""
+    from pixsearch.library.postings import post_all_terms  # for those few
+
+    post_all_terms(connection)

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixsearch.database.database import Database, in_parts
-from pixsearch.database.state import State, state_of
+from pixsearch.database.state import LibraryModel, State, state_of
 from pixsearch.errors import LibraryError
 from pixsearch.extras import require
 from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.library.filtering import contents_that_pass
 from pixsearch.library.outbox import tell
-from pixsearch.database.state import LibraryModel
 from pixsearch.library.vector_file import Vectors, current_vectors, save_vectors
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pixsearch.database.state import LibraryModel
 from pixsearch.metadata import Description, Layer, Metadata
@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need 
     from numpy.typing import NDArray
 
 
-
 Value = TypeVar("Value")
+
 
 @dataclass(frozen=True, slots=True)
 class Switch:

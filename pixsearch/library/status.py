@@ -12,10 +12,9 @@ from sqlalchemy import Connection, Row, func, select, union_all
 
 from pixsearch.database.database import Database
 from pixsearch.database.schema import CONTENTS, FAILURES, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS
-from pixsearch.database.state import state_of
+from pixsearch.database.state import LibraryModel, state_of
 from pixsearch.library.outbox import count_waiting, vectors_place
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
-from pixsearch.database.state import LibraryModel
 from pixsearch.library.records import Failure, KnownTextFile, LibraryStatus, Note, RootStatus, RunStatus, ScanRules
 from pixsearch.library.switching import switch_of
 from pixsearch.library.unread import count_unread

@@ -15,9 +15,8 @@ from pixsearch.database.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FA
 from pixsearch.library.photo_metadata import NAMES, metadata_of, metadata_values
 from pixsearch.library.postings import post_terms, post_terms_at
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent
-from pixsearch.metadata import Metadata
 from pixsearch.library.texts import add_texts
-from pixsearch.metadata import METADATA_VERSION, merged
+from pixsearch.metadata import METADATA_VERSION, Metadata, merged
 
 _OF_PIXELS = ("share_decoded", "writing")
 """What is known of a content that its metadata do not tell."""

@@ -27,9 +27,8 @@ from pixsearch.database.schema import (
     RUNS,
     TEXT_FEATURES,
 )
-from pixsearch.database.state import model_with, state_of
+from pixsearch.database.state import LibraryModel, model_with, state_of
 from pixsearch.errors import ModelMismatch, ModelNotFound, PixsearchError
-from pixsearch.database.state import LibraryModel
 from pixsearch.library.records import Switch
 from pixsearch.settings import library_place
 

@@ -29,13 +29,13 @@ from pixsearch.database.schema import (
     TEXT_FILES,
     VECTOR_INDEX,
 )
+from pixsearch.database.state import LibraryModel
 from pixsearch.errors import LibraryDamaged, LibraryError
-from pixsearch.library.dropping import Damaged, drop_damaged
 from pixsearch.library.generations import forget_saved_file, next_generation
 from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
 from pixsearch.library.postings import post_all_terms, post_terms_below
-from pixsearch.database.state import LibraryModel
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent, ScanRules
+from pixsearch.library.repair import Damaged, drop_damaged
 from pixsearch.library.status import model_of
 from pixsearch.library.storing import delete_paths, store_batch
 from pixsearch.library.switching import drop_replaced, mismatch, models_of, waiting_roots
@@ -345,7 +345,9 @@ class LibraryWriter:
             with self._database.reading() as connection:
                 if not self._database.problems(connection):
                     return None
-        return self._database.rescue()
+        from pixsearch.library.repair import copy_sound_rows  # Alembic takes 0.2 s
+
+        return self._database.rescue(copy_sound_rows)
 
     def begin_run(self) -> int:
         with self._database.writing() as connection:

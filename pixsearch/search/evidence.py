@@ -26,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pixsearch.metadata import Metadata
 from pixsearch.library.terms import Source, date_terms, is_unspaced, rating_term, terms_of, texts_of
+from pixsearch.metadata import Metadata
 from pixsearch.paths import is_at_or_below
 from pixsearch.search.first_stage import Found, Ids
 from pixsearch.search.hits import Said

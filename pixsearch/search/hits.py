@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 
 from pixsearch.errors import PictureError
 from pixsearch.library.records import Candidate, TextSource
-from pixsearch.metadata import Metadata
 from pixsearch.library.terms import Source
+from pixsearch.metadata import Metadata
 from pixsearch.storage import FilePath, may_exist
 
 LIKELY_FROM = 0.5

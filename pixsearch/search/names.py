@@ -13,8 +13,8 @@ import numpy as np
 
 from pixsearch.library.library import Library
 from pixsearch.library.postings import TermRange
-from pixsearch.metadata import Metadata
 from pixsearch.library.terms import UNSPACED, Source, beginning_with, exactly, is_unspaced, words_of
+from pixsearch.metadata import Metadata
 from pixsearch.model.words import forms_of
 from pixsearch.search.first_stage import Ids
 from pixsearch.search.wording import Piece, pieces_of, text_without

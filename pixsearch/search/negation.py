@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from pixsearch.errors import UsageError
 from pixsearch.library.library import Library
-from pixsearch.metadata import Metadata
 from pixsearch.library.terms import exactly, texts_of, words_of
+from pixsearch.metadata import Metadata
 from pixsearch.search.dates_in_words import find_dates
 from pixsearch.search.names import TAUGHT_FROM
 from pixsearch.search.query import Query, Words

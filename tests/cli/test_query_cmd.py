@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pixsearch import Circle, Library
-from pixsearch.errors import UsageError, WordsNotLocated
 from pixsearch.database.state import LibraryModel
+from pixsearch.errors import UsageError, WordsNotLocated
 from pixsearch.library.records import IndexedFile, NewContent
 from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixsearch.metadata import Metadata
+from pixsearch.metadata import Metadata, merged
 from pixsearch.model.config import InputShape
 from pixsearch.pictures import open_header, open_picture
-from pixsearch.metadata import merged
 from pixsearch.storage import FileStamp, stamp_of
 from pixsearch_indexer.load import LoadedFile, load_file
 from pixsearch_indexer.metadata.reader import read_described, read_metadata

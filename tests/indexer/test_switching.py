@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pixsearch import Library, SearchEngine
-from pixsearch.errors import Interrupted, ModelMismatch, ModelNotFound
 from pixsearch.database.state import LibraryModel
+from pixsearch.errors import Interrupted, ModelMismatch, ModelNotFound
 from pixsearch.library.records import Switch
 from pixsearch.progress import Progress
 from pixsearch_indexer import IndexReport, index_folders

@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 
 from pixsearch import Library
 from pixsearch.database.schema import LOOK_AGAIN
-from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound, ModelMismatch
 from pixsearch.database.state import LibraryModel
+from pixsearch.errors import LibraryDamaged, LibraryError, LibraryNotFound, ModelMismatch
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent
 from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp, path_bytes

@@ -14,10 +14,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from pixsearch import Library
-from pixsearch.database.schema import METADATA, SCHEMA_VERSION
-from pixsearch.errors import LibraryError
 from pixsearch.database import migrations
+from pixsearch.database.schema import METADATA, SCHEMA_VERSION
 from pixsearch.database.state import LibraryModel
+from pixsearch.errors import LibraryError
 from pixsearch.library.records import OUTDATED, KnownTextFile, ScanRules
 from pixsearch.metadata import Metadata
 from pixsearch.model.grids import unpack_grids

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pixsearch import Filters, Library
+from pixsearch.database.state import LibraryModel
 from pixsearch.errors import LibraryError
 from pixsearch.library import outbox
-from pixsearch.database.state import LibraryModel
 from pixsearch.library.records import IndexedFile
 from pixsearch.vectors.milvus_index import MilvusIndex
 from pixsearch_indexer.verify import repair, verify

@@ -12,8 +12,7 @@ from sqlalchemy import delete, insert, update
 from pixsearch import Library
 from pixsearch.database.schema import POSTINGS
 from pixsearch.library.records import IndexedFile
-from pixsearch.metadata import Description, Metadata
-from pixsearch.metadata import Layer
+from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.storage import FileStamp
 from pixsearch_indexer.verify import repair, verify
 from tests.library.said import ROOT, saying, store

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixsearch.metadata import Metadata
 from pixsearch.library.terms import MOST_TERMS, date_terms, terms_of, terms_of_photo, words_of
+from pixsearch.metadata import Metadata
 
 
 def is_found(query: str, text: str) -> bool:

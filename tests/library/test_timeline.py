@@ -14,8 +14,7 @@ from pixsearch import Filters, Library
 from pixsearch.filters import NO_FILTERS
 from pixsearch.library import timeline
 from pixsearch.library.records import IndexedFile
-from pixsearch.metadata import Description, Metadata
-from pixsearch.metadata import Layer
+from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.storage import FileStamp
 from tests.library.said import ROOT, Colour, store
 

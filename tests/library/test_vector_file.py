@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from pixsearch import Library
-from pixsearch.errors import LibraryNotFound
 from pixsearch.database.state import LibraryModel
+from pixsearch.errors import LibraryNotFound
 from pixsearch.library.records import IndexedFile, NewContent
-from pixsearch.metadata import Metadata
 from pixsearch.library.writer import LibraryWriter
+from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp
 from pixsearch.vectors import faiss_index
 from tests.conftest import without_privileges

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from pixsearch import Library, Query, SearchEngine, Words
+from pixsearch.database.state import LibraryModel
 from pixsearch.errors import UsageError
 from pixsearch.filters import Circle, Filters
 from pixsearch.library.filtering import distance_km
-from pixsearch.database.state import LibraryModel
 from pixsearch.library.records import IndexedFile, NewContent
 from pixsearch.metadata import Metadata
 from pixsearch.storage import FileStamp

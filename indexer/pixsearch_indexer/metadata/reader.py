@@ -9,9 +9,8 @@ from dataclasses import fields, replace
 
 from PIL import Image
 
-from pixsearch.metadata import Description, Metadata
+from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.pictures import orientation_of
-from pixsearch.metadata import Layer
 from pixsearch.storage import read_file, to_path
 from pixsearch_indexer.metadata.containers import Blocks, blocks_of
 from pixsearch_indexer.metadata.dates import read_timestamp

@@ -1,21 +1,38 @@
-"""What a repair throws away: rows that are damaged, and what belongs to them, so that the next run reads it again.
+"""Repairs: drops rows that are damaged and what belongs to them, or copies the sound ones to a new database.
 
-Nothing of a photo's own file is needed for it. What a run cannot find again by itself, a folder and the model that a
-library is searched by, is put together from the rows that are sound.
+The next run reads again what was dropped; no photo's own file is needed here. What a run cannot find by itself, a folder
+and the model that a library is searched by, is put together from the rows that are sound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    delete,
+    exists,
+    func,
+    insert,
+    inspect,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.exc import DBAPIError
 
-from pixsearch.database.checksums import is_sound, stored
+from pixsearch.database.checksums import SEALED, is_sound, stored
 from pixsearch.database.database import in_parts
-from pixsearch.database.rows import change_rows, put_row
+from pixsearch.database.migrations import upgrade
+from pixsearch.database.rows import AT_ONCE, change_rows, put_row, readable_rows
 from pixsearch.database.schema import (
     CONTENTS,
     DESCRIPTIONS,
@@ -43,6 +60,7 @@ from pixsearch.paths import below
 Damaged = Mapping[str, Collection[tuple[Any, ...]]]
 """By the name of a table the primary keys of its damaged rows."""
 _RULES = asdict(ScanRules())
+_GRIDS_AT_ONCE = 100
 
 
 def drop_damaged(connection: Connection, damaged: Damaged) -> None:
@@ -60,7 +78,7 @@ def drop_damaged(connection: Connection, damaged: Damaged) -> None:
         _delete_rows(connection, table, damaged.get(table.name, ()))
     _drop_orphans(connection)
     described = select(known("title"), known("caption")).select_from(PHOTOS_AND_METADATA).distinct()
-    texts = {text for row in connection.execute(described) for text in row if text}
+    texts = {one for row in connection.execute(described) for one in row if one}
     for part in in_parts(sorted(texts)):
         add_texts(connection, part)
     encoded = exists().where(
@@ -144,3 +162,57 @@ def _drop_orphans(connection: Connection) -> None:
     for table, other in ((FEATURES, GRIDS), (GRIDS, FEATURES)):
         beside = exists().where(other.c.content_id == table.c.content_id, other.c.model_id == table.c.model_id)
         connection.execute(delete(table).where(~beside))
+
+
+def readable_tables(connection: Connection) -> list[Table]:
+    """Return the tables that are there and still described as this pixsearch describes them, parents first."""
+    found = []
+    for table in SEALED:
+        try:
+            described = inspect(connection)
+            is_table = table.name in described.get_table_names()
+            if is_table and {column["name"] for column in described.get_columns(table.name)} == set(table.c.keys()):
+                found.append(table)
+        except Exception:  # noqa: BLE001 - whatever is made of a description that is damaged, it cannot be read
+            continue
+    return found if FEATURES in found else [table for table in found if table is not GRIDS]  # whose checksums are there
+
+
+def copy_sound_rows(source: Connection, target: Connection) -> int:
+    """Fill an empty database, and return how many rows were sound; those of them that belong to none are left out."""
+    copied = 0
+    upgrade(target)
+    target.execute(delete(VECTOR_INDEX))  # the one of a new library
+    for table in readable_tables(source):
+        rows = []
+        for row in readable_rows(source, table, _GRIDS_AT_ONCE if table.name == "grids" else AT_ONCE):
+            if is_sound(table, row[:-1]):
+                rows.append(_values(table, row))
+                copied += 1
+            if len(rows) >= _GRIDS_AT_ONCE:
+                _insert(target, table, rows)
+                rows = []
+        _insert(target, table, rows)
+    # No id of a content is ever given again.
+    given = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
+    with suppress(DBAPIError):
+        last = source.scalar(given, {"table": CONTENTS.name})
+        if isinstance(last, int):
+            keep = text("UPDATE sqlite_sequence SET seq = max(seq, :last) WHERE name = :table")
+            target.execute(keep, {"last": last, "table": CONTENTS.name})
+    drop_damaged(target, {})
+    # Which rows were lost nobody knows: what may have had some is read again.
+    described = exists().where(DESCRIPTIONS.c.photo_id == PHOTOS.c.id)
+    change_rows(target, PHOTOS, ~described, {"metadata_version": 0})
+    change_rows(target, TEXT_FILES, true(), {"size_bytes": LOOK_AGAIN})
+    return copied
+
+
+def _values(table: Table, row: Row[Any]) -> dict[str, Any]:
+    return dict(zip(table.c.keys(), row, strict=False))
+
+
+def _insert(target: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        # Of two rows with one key only one can be read through the table's index.
+        target.execute(insert(table).prefix_with("OR IGNORE"), rows)
