@@ -1,7 +1,7 @@
 """Repairs: drops rows that are damaged and what belongs to them, or copies the sound ones to a new database.
 
-The next run reads again what was dropped; no photo's own file is needed here. What a run cannot find by itself, a folder
-and the model that a library is searched by, is put together from the rows that are sound.
+The next run reads again what was dropped; no photo's own file is needed here. What a run cannot find by itself, a
+folder and the model that a library is searched by, is put together from the rows that are sound.
 """
 
 from __future__ import annotations
