@@ -41,11 +41,7 @@ def _lines(status: LibraryStatus, failures: list[Failure], notes: list[Note]) ->
         *([f"switch    {unfinished(status.switch)}"] if status.switch else []),
         f"photos    {status.photos:,} ({status.contents:,} different pictures{cut_short})",
         *([f"texts     {status.texts:,}"] if status.texts else []),
-        *(
-            [f"vectors   {without_passwords(status.vectors)}, {status.untold:,} of them not told yet"]
-            if status.vectors
-            else []
-        ),
+        *([f"vectors   {without_passwords(status.vectors)}, {status.pending:,} pending"] if status.vectors else []),
         f"last run  {last_run(status.last_run)}",
         f"failures  {status.failures:,}",
     ]

@@ -48,7 +48,7 @@ def repair(
         if now.terms:
             writer.make_terms_again()
         if now.vectors:
-            writer.make_vectors_again(now.strays)
+            writer.make_vectors_again(now.orphans)
     left = library.check()
     left.unreadable = found.unreadable
     return found, left

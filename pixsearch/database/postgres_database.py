@@ -124,7 +124,7 @@ class PostgresDatabase(Database):
         if state is None or state.startswith(("08", "57P", "25P", "28", "3D")):  # no connection, ended, not let in
             return LibraryError(
                 f"the library {self.name} cannot be reached: {said}",
-                "See to the server, and run it again; nothing that was stored is lost",
+                "Check the server, then try again; nothing that was stored is lost",
             )
         if state == "57014":
             return LibraryError(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, exists, select, true
 
 from pixsearch.database.checksums import is_sound, stored
-from pixsearch.database.schema import MODELS, VECTOR_INDEX
+from pixsearch.database.rows import change_rows
+from pixsearch.database.schema import MODELS, VECTOR_FILES, VECTOR_INDEX, VECTOR_OUTBOX
 from pixsearch.errors import LibraryDamaged
 
 _BEHIND_INDEX = len(VECTOR_INDEX.c)
@@ -30,7 +31,8 @@ class State(NamedTuple):
 
     model_id: int | None
     generation: int
-    place: str | None
+    location: str | None
+    """The URL of the service that holds the vectors; None where they are in a file."""
     target_id: int | None
     model: LibraryModel | None
     """The one with the id `model_id`."""
@@ -43,14 +45,38 @@ def state_of(connection: Connection) -> State:
     ).one_or_none()
     if row is None or not is_sound(VECTOR_INDEX, row[:_BEHIND_INDEX]):
         raise _damaged("the row that says which model it is searched by")
-    _, model_id, generation, place, target_id, _ = row[:_BEHIND_INDEX]
-    return State(model_id, generation, place, target_id, None if model_id is None else _model(row[_BEHIND_INDEX:]))
+    _, model_id, generation, location, target_id, _ = row[:_BEHIND_INDEX]
+    return State(model_id, generation, location, target_id, None if model_id is None else _model(row[_BEHIND_INDEX:]))
 
 
 def model_with(connection: Connection, model_id: int | None) -> LibraryModel | None:
     """Return the model of an id; None for none. Raises LibraryDamaged."""
     row = connection.execute(stored(MODELS).where(MODELS.c.id == model_id)).one_or_none()
     return None if row is None else _model(tuple(row))
+
+
+def is_index_current(connection: Connection, holder: str) -> bool:
+    """Return whether the saved vector file of a holder, or the vector service, has all features as they are now."""
+    state = state_of(connection)
+    if state.model_id is None:
+        return True
+    if state.location is not None:
+        return not connection.scalar(select(exists(select(VECTOR_OUTBOX.c.id))))
+    saved = select(VECTOR_FILES.c.generation).where(VECTOR_FILES.c.holder == holder)
+    return connection.scalar(saved) == state.generation
+
+
+def next_generation(connection: Connection) -> int:
+    """Begin a new generation of the features; called in every transaction that adds or removes any."""
+    generation = state_of(connection).generation + 1
+    change_rows(connection, VECTOR_INDEX, true(), {"generation": generation})
+    return generation
+
+
+def forget_saved_index(connection: Connection) -> None:
+    """Make every saved vector file invalid: the next is made from the features alone."""
+    next_generation(connection)
+    connection.execute(delete(VECTOR_FILES))
 
 
 def _model(row: tuple[object, ...]) -> LibraryModel:

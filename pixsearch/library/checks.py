@@ -13,11 +13,10 @@ from pixsearch.database.database import Database, in_parts
 from pixsearch.database.permissions import open_to_others
 from pixsearch.database.schema import EMBEDDING_TYPE, FEATURES, VECTOR_FILES
 from pixsearch.database.state import state_of
-from pixsearch.library.library_vectors import service_at
-from pixsearch.library.outbox import vectors_place, waiting
+from pixsearch.library.index_store import connect_service, vector_path
+from pixsearch.library.outbox import pending_ids, vectors_location
 from pixsearch.library.postings import photos_with_other_terms
 from pixsearch.library.row_checks import check_rows
-from pixsearch.library.vector_file import vector_path
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 from pixsearch.vectors.vector_index import VectorIndex
 
@@ -40,8 +39,8 @@ class Findings:
     """Contents without good features."""
     encode_texts_again: set[int] = field(default_factory=set)
     vectors: list[str] = field(default_factory=list)
-    strays: set[int] = field(default_factory=set)
-    """Ids that a service has and the rows have not."""
+    orphans: set[int] = field(default_factory=set)
+    """Ids that a service has and the library does not."""
     files: list[str] = field(default_factory=list)
     """Photos that are not what was indexed, though size and time are the same; only looked for if asked."""
     read_again: list[bytes] = field(default_factory=list)
@@ -81,15 +80,15 @@ def check(database: Database) -> Findings:
             if wrong := photos_with_other_terms(connection):
                 photos = "1 photo differs" if wrong == 1 else f"{wrong:,} photos differ"
                 findings.terms.append(f"{photos} from what the index of their words has")
-            if (place := vectors_place(connection)) is not None:
-                _check_service(connection, place, findings)
+            if (location := vectors_location(connection)) is not None:
+                _check_service(connection, location, findings)
             else:
                 _check_vectors(connection, database, findings)
     return findings
 
 
 def _check_vectors(connection: Connection, database: Database, findings: Findings) -> None:
-    """The saved file against the rows, where it claims to be of this very state of them."""
+    """Compare the saved file with the rows, where it claims to be of this generation."""
     state = state_of(connection)
     of_state = (VECTOR_FILES.c.generation == state.generation) & (VECTOR_FILES.c.holder == database.holder)
     sha256 = connection.scalar(select(VECTOR_FILES.c.sha256).where(of_state))
@@ -104,24 +103,24 @@ def _check_vectors(connection: Connection, database: Database, findings: Finding
     _compare(connection, index, str(path), state.model_id, set(), findings)
 
 
-def _check_service(connection: Connection, place: str, findings: Findings) -> None:
-    """What the service has against the rows, but for what it was not told yet: that the next run does."""
+def _check_service(connection: Connection, location: str, findings: Findings) -> None:
+    """Compare a service with the rows, except for what waits in the outbox, which the next run sends."""
     state = state_of(connection)
     if state.model is None or state.model_id is None:
         return
-    service = service_at(place, state.model)
-    _compare(connection, service, place, state.model_id, waiting(connection), findings)
+    service = connect_service(location, state.model)
+    _compare(connection, service, location, state.model_id, pending_ids(connection), findings)
 
 
 def _compare(
-    connection: Connection, index: VectorIndex, place: str, model_id: int, untold: set[int], findings: Findings
+    connection: Connection, index: VectorIndex, location: str, model_id: int, pending: set[int], findings: Findings
 ) -> None:
     of_model = FEATURES.c.model_id == model_id
     expected = set(connection.scalars(select(FEATURES.c.content_id).where(of_model)))
     found = set(index.ids().tolist())
-    if wrong := (expected ^ found) - untold:
-        findings.vectors.append(f"{place} and the library differ in {len(wrong)} ids")
-        findings.strays = found - expected - untold
+    if wrong := (expected ^ found) - pending:
+        findings.vectors.append(f"{location} and the library differ in {len(wrong)} ids")
+        findings.orphans = found - expected - pending
         return
     if not found:  # Milvus Lite fails where vectors are asked of a collection that never had any
         return
@@ -133,9 +132,9 @@ def _compare(
                 select(FEATURES.c.content_id, FEATURES.c.embedding).where(of_model, FEATURES.c.content_id.in_(part))
             )
         }
-        told = [place for place, id_ in enumerate(ids.tolist()) if id_ in rows and id_ not in untold]
-        if not told:
+        known = [index_ for index_, id_ in enumerate(ids.tolist()) if id_ in rows and id_ not in pending]
+        if not known:
             continue
-        embeddings = np.stack([np.frombuffer(rows[int(ids[place])], dtype=EMBEDDING_TYPE) for place in told])
-        if wrong_values := int((abs(vectors[told] - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
-            findings.vectors.append(f"{place} has {wrong_values} vectors that are not those of the library")
+        embeddings = np.stack([np.frombuffer(rows[int(ids[index_])], dtype=EMBEDDING_TYPE) for index_ in known])
+        if wrong_values := int((abs(vectors[known] - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
+            findings.vectors.append(f"{location} has {wrong_values} vectors that are not those of the library")

@@ -10,7 +10,7 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, func, select
 
 from pixsearch.captions import captions_beside
 from pixsearch.database.database import Database, library_not_found
@@ -19,11 +19,9 @@ from pixsearch.database.rows import Damage, in_ranges
 from pixsearch.database.schema import (
     CONTENTS,
     PHOTOS,
-    VECTOR_FILES,
-    VECTOR_OUTBOX,
 )
 from pixsearch.database.sqlite_database import SqliteDatabase, cannot_make
-from pixsearch.database.state import LibraryModel, state_of
+from pixsearch.database.state import LibraryModel, is_index_current
 from pixsearch.errors import LibraryBusy, LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
 from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.library.folders import folder_listing, root_rows
@@ -66,7 +64,7 @@ if TYPE_CHECKING:
 
     from pixsearch.library.alike_file import Groups
     from pixsearch.library.checks import Findings
-    from pixsearch.library.library_vectors import LibraryVectors
+    from pixsearch.library.index_store import IndexStore
     from pixsearch.library.postings import TermRange
     from pixsearch.library.space import Space
     from pixsearch.library.values import ValueCount, ValueKind
@@ -90,8 +88,8 @@ class Library:
         self.name = database.name
         self.folder = database.folder
         self._database = database
-        self._vectors: LibraryVectors | None = None
-        self._vectors_lock = Lock()
+        self._store: IndexStore | None = None
+        self._store_lock = Lock()
 
     @classmethod
     def open(cls, place: Place, tell: Callable[[str], None] = lambda _: None) -> Library:
@@ -156,8 +154,8 @@ class Library:
         self.close()
 
     def close(self) -> None:
-        if self._vectors is not None:
-            self._vectors.close()
+        if self._store is not None:
+            self._store.close()
         self._database.close()
 
     @contextmanager
@@ -169,9 +167,9 @@ class Library:
         otherwise the next command does that.
         """
         with self._only_writer():
-            yield LibraryWriter(self._database, lambda: self._of_vectors().tell_service())
+            yield LibraryWriter(self._database, lambda: self._index_store().flush_outbox())
             try:
-                self._bring_vectors_up_to_date()
+                self._save_index()
             except OSError as error:
                 raise LibraryError(
                     f"the vector file could not be saved in {self.folder}: {error.strerror}",
@@ -230,7 +228,7 @@ class Library:
         Where the saved file is not right, the index is made again from the rows, and saved if this process may write.
         Raises LibraryNotFound while nothing was ever indexed, LibraryError.
         """
-        return self._of_vectors().index()
+        return self._index_store().index()
 
     def nearest(
         self,
@@ -244,7 +242,7 @@ class Library:
 
         Fewer than `count` where there are no more, or more than a service gives at once. Raises as `vectors` does.
         """
-        return self._of_vectors().nearest(vector, count, filters, among)
+        return self._index_store().nearest(vector, count, filters, among)
 
     def roots(self) -> dict[bytes, ScanRules]:
         """The folders that were given to be indexed, by path, and how each is scanned."""
@@ -495,31 +493,21 @@ class Library:
                 described.append(CaptionedPhoto(path, tuple(dict.fromkeys(captions))))
         return described
 
-    def _of_vectors(self) -> LibraryVectors:
+    def _index_store(self) -> IndexStore:
         # Not at the top: faiss and numpy take 0.3 s, which a run that finds nothing new need not pay.
-        from pixsearch.library.library_vectors import LibraryVectors
+        from pixsearch.library.index_store import IndexStore
 
-        with self._vectors_lock:
-            if self._vectors is None:
-                self._vectors = LibraryVectors(self._database)
-            return self._vectors
+        with self._store_lock:
+            if self._store is None:
+                self._store = IndexStore(self._database)
+            return self._store
 
-    def _bring_vectors_up_to_date(self) -> None:
-        """For the holder of the lock. Raises OSError, LibraryError; then the next reader does it."""
+    def _save_index(self) -> None:
+        """Bring the vectors up to date, for the holder of the lock. Raises OSError, LibraryError."""
         with self._database.reading() as connection:
-            state = state_of(connection)
-            of_holder = VECTOR_FILES.c.holder == self._database.holder
-            saved = connection.scalar(select(VECTOR_FILES.c.generation).where(of_holder))
-            is_told = connection.scalar(select(~exists(select(VECTOR_OUTBOX.c.id))))
-        if state.place is not None and state.model_id is not None:
-            if not is_told:
-                self._of_vectors().tell_service()
-            return
-        if state.model_id is None or state.generation == saved:
-            return
-        from pixsearch.library.vector_file import renewed_vectors, save_vectors  # as above
-
-        save_vectors(self._database, renewed_vectors(self._database))
+            is_current = is_index_current(connection, self._database.holder)
+        if not is_current:
+            self._index_store().save()
 
 
 def database_at(place: Place) -> Database:

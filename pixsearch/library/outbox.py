@@ -1,7 +1,7 @@
-"""What a vector index outside of the database has not been told yet.
+"""The outbox: changes of features that are still to be sent to a vector service.
 
-Ids of contents whose features came or went are written in the very transaction in which they did, and struck out when
-the index has been told. Telling it twice does no harm, so wherever this is cut off, the next writer goes on.
+Ids of contents whose features were added or removed are noted in the same transaction, and deleted once the service has
+the change. Sending a change twice does no harm, so wherever this is interrupted, the next writer continues.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ if TYPE_CHECKING:
 _AT_ONCE = 1000
 
 
-def vectors_place(connection: Connection) -> str | None:
-    """Where the vectors are, if not in a file that is derived."""
-    return state_of(connection).place
+def vectors_location(connection: Connection) -> str | None:
+    """Return the URL of the service that holds the vectors; None where they are in a file."""
+    return state_of(connection).location
 
 
 def note_changes(connection: Connection, content_ids: Collection[int]) -> None:
-    """To be called where features of contents came or went."""
-    if content_ids and vectors_place(connection) is not None:
+    """Note contents whose features were added or removed."""
+    if content_ids and vectors_location(connection) is not None:
         connection.execute(insert(VECTOR_OUTBOX), [{"content_id": id_} for id_ in sorted(content_ids)])
 
 
 def note_selected(connection: Connection, content_ids: Select[tuple[int]]) -> None:
-    """The same for the ids that a query gives."""
-    if vectors_place(connection) is not None:
+    """Note the contents that a query selects."""
+    if vectors_location(connection) is not None:
         connection.execute(insert(VECTOR_OUTBOX).from_select(["content_id"], content_ids))
 
 
 def note_all(connection: Connection) -> None:
-    """Let the index be told of all features of the model in use."""
+    """Note all contents that have features of the model in use."""
     connection.execute(delete(VECTOR_OUTBOX))
     in_use = state_of(connection).model_id
     note_selected(connection, select(FEATURES.c.content_id).where(FEATURES.c.model_id == in_use))
 
 
-def waiting(connection: Connection) -> set[int]:
-    """The ids that the index has not been told of."""
+def pending_ids(connection: Connection) -> set[int]:
+    """Return the ids of the contents that wait in the outbox."""
     return set(connection.scalars(select(VECTOR_OUTBOX.c.content_id)))
 
 
-def count_waiting(connection: Connection) -> int:
-    """How many ids that are; also right after a library of millions has moved to a service."""
+def count_pending(connection: Connection) -> int:
+    """Return how many contents wait; fast enough right after a library of millions has moved to a service."""
     return connection.execute(select(func.count(VECTOR_OUTBOX.c.content_id.distinct()))).scalar_one()
 
 
-def tell(database: Database, index: MilvusIndex) -> None:
-    """Tell the index what it has not been told. Only for the holder of the lock. Raises LibraryError."""
+def flush_outbox(database: Database, index: MilvusIndex) -> None:
+    """Send what waits to the index. Only for the holder of the lock. Raises LibraryError."""
     import numpy as np
 
     from pixsearch.filters import NO_FILTERS
@@ -78,9 +78,9 @@ def tell(database: Database, index: MilvusIndex) -> None:
             )
         if gone := set(ids) - {one.content_id for one in there}:
             index.remove(np.array(sorted(gone), dtype=np.int64))
-        _strike_out(database, [row.id for row in rows])
+        _mark_delivered(database, [row.id for row in rows])
 
 
-def _strike_out(database: Database, ids: list[int]) -> None:
+def _mark_delivered(database: Database, ids: list[int]) -> None:
     with database.writing() as connection:
         connection.execute(delete(VECTOR_OUTBOX).where(VECTOR_OUTBOX.c.id.in_(ids)))

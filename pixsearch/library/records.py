@@ -225,9 +225,9 @@ class LibraryStatus:
     text_files: tuple[Path, ...]
     """Whose lines are among them."""
     vectors: str | None
-    """Where they are, if not in a file that is derived."""
-    untold: int
-    """Contents that they were not told of yet."""
+    """The URL of the service that holds them; None where they are in a file."""
+    pending: int
+    """Contents whose changes are still to be sent there."""
     database_bytes: int
     vectors_bytes: int
     size_bytes: int

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, func, select, union_all
 from pixsearch.database.database import Database
 from pixsearch.database.schema import CONTENTS, FAILURES, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS
 from pixsearch.database.state import LibraryModel, state_of
-from pixsearch.library.outbox import count_waiting, vectors_place
+from pixsearch.library.outbox import count_pending, vectors_location
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
 from pixsearch.library.records import Failure, KnownTextFile, LibraryStatus, Note, RootStatus, RunStatus, ScanRules
 from pixsearch.library.switching import switch_of
@@ -109,8 +109,8 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
         failures=failures,
         texts=texts,
         text_files=tuple(Path(os.fsdecode(path)) for path in sorted(text_files_of(connection))),
-        vectors=vectors_place(connection),
-        untold=count_waiting(connection),
+        vectors=vectors_location(connection),
+        pending=count_pending(connection),
         database_bytes=database_bytes,
         vectors_bytes=sum(size for name, size in sizes.items() if name.startswith("vectors-")),
         size_bytes=sum(size for name, size in sizes.items() if name != DATABASE_NAME) + database_bytes,

@@ -29,10 +29,9 @@ from pixsearch.database.schema import (
     TEXT_FILES,
     VECTOR_INDEX,
 )
-from pixsearch.database.state import LibraryModel
+from pixsearch.database.state import LibraryModel, forget_saved_index, next_generation
 from pixsearch.errors import LibraryDamaged, LibraryError
-from pixsearch.library.generations import forget_saved_file, next_generation
-from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_place
+from pixsearch.library.outbox import note_all, note_changes, note_selected, vectors_location
 from pixsearch.library.postings import post_all_terms, post_terms_below
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent, ScanRules
 from pixsearch.library.repair import Damaged, drop_damaged
@@ -54,34 +53,34 @@ if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need 
     from numpy.typing import NDArray
 
 
-TELL_AT_ONCE = 2000
-"""New contents after which a service is told of them."""
+FLUSH_AT = 2000
+"""How many new contents may wait for a service before they are sent to it."""
 
 
 class LibraryWriter:
     """Comes from `Library.writing`, which holds the lock meanwhile and brings the vector file up to date at the end."""
 
-    def __init__(self, database: Database, tell_service: Callable[[], None]) -> None:
+    def __init__(self, database: Database, flush_outbox: Callable[[], None]) -> None:
         self._database = database
-        self._tell_service = tell_service
-        self._untold = 0
+        self._flush_outbox = flush_outbox
+        self._pending = 0
         self._model_id = 0
         self._is_searched = True
         self._photos_changed = False
         """Whether a photo was forgotten or read again, so that a text may describe none any more."""
 
-    def use_vectors(self, place: str | None) -> None:
-        """Say where the vectors are from here on: in a service, or in a file that is derived. After `use_model`.
+    def use_vectors(self, location: str | None) -> None:
+        """Keep the vectors in the service of a URL from now on; None: in a file. Call `use_model` first.
 
-        Raises UsageError for what is no place of vectors; LibraryError where the service does not answer.
+        Raises UsageError for a URL of no vector service; LibraryError where the service does not answer.
         """
         with self._database.writing() as connection:
-            if vectors_place(connection) != place:
-                if place is not None and (model := model_of(connection)) is not None:
-                    from pixsearch.library.library_vectors import service_at  # as above
+            if vectors_location(connection) != location:
+                if location is not None and (model := model_of(connection)) is not None:
+                    from pixsearch.library.index_store import connect_service  # as above
 
-                    service_at(place, model).close()
-                change_rows(connection, VECTOR_INDEX, true(), {"place": place})
+                    connect_service(location, model).close()
+                change_rows(connection, VECTOR_INDEX, true(), {"place": location})
                 note_all(connection)
 
     def use_model(self, model: LibraryModel, *, switch: bool = False, keep_old: bool = False) -> None:
@@ -129,7 +128,7 @@ class LibraryWriter:
             change_rows(connection, VECTOR_INDEX, true(), {"model_id": model_id, "target_id": None})
             if is_other:
                 note_all(connection)
-                forget_saved_file(connection)
+                forget_saved_index(connection)
 
     def root_of(self, folder: bytes) -> tuple[int, bytes]:
         """Id and path of the root that is this folder or holds it; a new one takes over those below it."""
@@ -225,11 +224,11 @@ class LibraryWriter:
             note_changes(connection, stored.photos_of | stored.encoded if self._is_searched else stored.photos_of)
             if contents and self._is_searched:
                 next_generation(connection)
-            has_service = self._is_searched and vectors_place(connection) is not None
-        self._untold += len(contents) if has_service else 0
-        if self._untold >= TELL_AT_ONCE:  # that who asks need not wait for the end of a long run
-            self._tell_service()
-            self._untold = 0
+            has_service = self._is_searched and vectors_location(connection) is not None
+        self._pending += len(contents) if has_service else 0
+        if self._pending >= FLUSH_AT:  # that who asks need not wait for the end of a long run
+            self._flush_outbox()
+            self._pending = 0
         return stored.refused
 
     def store_writing(self, writing: Mapping[int, Sequence[str]]) -> None:
@@ -320,14 +319,14 @@ class LibraryWriter:
             drop_damaged(connection, damaged)
             after = set(connection.scalars(select(FEATURES.c.content_id)))
             note_changes(connection, (before - after).union(without_features))
-            forget_saved_file(connection)
+            forget_saved_index(connection)
 
     def make_vectors_again(self, strays: Collection[int]) -> None:
         """Let the vectors be made from the rows alone, at the end of this writing; a service forgets the `strays`."""
         with self._database.writing() as connection:
             note_all(connection)
             note_changes(connection, strays)
-            forget_saved_file(connection)
+            forget_saved_index(connection)
 
     def make_terms_again(self) -> None:
         """Let the index of what photos say be made from the rows alone."""

@@ -104,16 +104,16 @@ class FaissIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def is_worn(self) -> bool:
+    def needs_rebuild(self) -> bool:
         """Whether another number of lists would suit the vectors better: they are half or twice as many as once."""
         return not _lists_for(len(self) // 2) <= self._index.nlist <= _lists_for(len(self) * 2)
 
     def ids(self) -> Ids:
-        return np.concatenate([self._list(place)[0] for place in range(self._index.nlist)])
+        return np.concatenate([self._list(number)[0] for number in range(self._index.nlist)])
 
     def parts(self) -> Iterator[tuple[Ids, Vectors]]:
-        for place in range(self._index.nlist):
-            ids, codes = self._list(place)
+        for number in range(self._index.nlist):
+            ids, codes = self._list(number)
             for start in range(0, len(ids), _PART):
                 part = slice(start, start + _PART)
                 yield ids[part], self._index.sq.decode(codes[part])
@@ -152,9 +152,9 @@ class FaissIndex:
         there = int((ids[0] >= 0).sum())
         return similarities[:, :there], ids[:, :there]
 
-    def _list(self, place: int) -> tuple[Ids, NDArray[np.uint8]]:
+    def _list(self, number: int) -> tuple[Ids, NDArray[np.uint8]]:
         """Ids [n] and codes [n, bytes] of a list."""
-        ids, codes = get_invlist(self._index.invlists, place)  # type: ignore[no-untyped-call]
+        ids, codes = get_invlist(self._index.invlists, number)  # type: ignore[no-untyped-call]
         return ids, codes
 
     def _fastest(self, k: int) -> faiss.Index:

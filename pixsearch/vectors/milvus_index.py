@@ -33,8 +33,8 @@ _GRPC = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls
 """pymilvus asks idle servers every ten seconds whether they are there, for which Milvus Lite ends the connection."""
 _LITE_STARTS_S = 60
 """Milvus Lite is a process that is started now; on a busy machine it takes longer than the ten seconds of a server."""
-_PLACE = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
-_AS_IN = "As in: milvus+http://host:19530/photos"
+_URL = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
+_EXAMPLE = "For example: milvus+http://host:19530/photos"
 _MOST_KEYWORDS, _LONGEST = 4096, 65_535
 _SEVERAL, _NOWHERE = "*", 999.0
 """In place of a time, and of a latitude, where a picture's photos have different ones: the caller has to look."""
@@ -48,22 +48,22 @@ class MilvusIndex:
     Every method raises LibraryError where the server cannot do it.
     """
 
-    most_found = 16_384
+    max_results = 16_384
     """By one search, the server's limit."""
 
-    def __init__(self, place: str, fingerprint: str, size: int) -> None:
+    def __init__(self, url: str, fingerprint: str, size: int) -> None:
         """The collection of a model; made where it is not there, in place of that of another model.
 
         Args:
-            place: as in `milvus+http://host:19530/photos`, `milvus+file:///folder/file.db/photos` for Milvus Lite.
+            url: as in `milvus+http://host:19530/photos`, `milvus+file:///folder/file.db/photos` for Milvus Lite.
             fingerprint: the model's.
             size: numbers in a vector.
         """
-        self.place = place
-        address, self._prefix = place_of(place)
+        self.url = url
+        address, self._prefix = server_of(url)
         self._name = f"{self._prefix}_{fingerprint[:16]}"
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it reports it also raises
-        with _Errors(place), warnings.catch_warnings():
+        with _Errors(url), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Milvus Lite has some about its own imports
             self._client = MilvusClient(
                 address.removeprefix("file://"),
@@ -79,7 +79,7 @@ class MilvusIndex:
         self._client.close()
 
     def __len__(self) -> int:
-        with _Errors(self.place):
+        with _Errors(self.url):
             return int(self._client.query(self._name, filter="", output_fields=["count(*)"])[0]["count(*)"])
 
     def ids(self) -> Ids:
@@ -102,11 +102,11 @@ class MilvusIndex:
             for id_, vector, facts in zip(ids, vectors.astype(np.float32), metadata, strict=True)
         ]
         for start in range(0, len(rows), _PART):
-            with _Errors(self.place):
+            with _Errors(self.url):
                 self._client.upsert(self._name, rows[start : start + _PART])
 
     def remove(self, ids: Ids) -> int:
-        with _Errors(self.place):
+        with _Errors(self.url):
             gone = 0
             for start in range(0, len(ids), _PART):
                 part = [int(id_) for id_ in ids[start : start + _PART]]
@@ -134,11 +134,11 @@ class MilvusIndex:
     def _search(self, queries: Vectors, k: int, conditions: list[str]) -> tuple[Vectors, Ids]:
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        with _Errors(self.place):
+        with _Errors(self.url):
             found = self._client.search(
                 self._name,
                 data=[query.tolist() for query in queries.astype(np.float32)],
-                limit=min(k, self.most_found),
+                limit=min(k, self.max_results),
                 filter=" and ".join(conditions),
             )
         width = min((len(hits) for hits in found), default=0)
@@ -148,7 +148,7 @@ class MilvusIndex:
 
     def drop_other_models(self) -> None:
         """Throw away the collections of models that the library is not indexed with any more."""
-        with _Errors(self.place):
+        with _Errors(self.url):
             for name in self._client.list_collections():
                 if re.fullmatch(rf"{re.escape(self._prefix)}_[0-9a-f]{{16}}", name) and name != self._name:
                     self._client.drop_collection(name)
@@ -176,10 +176,10 @@ class MilvusIndex:
         self._client.create_collection(self._name, schema=schema, index_params=indexes, consistency_level="Strong")
 
     def _rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
-        with _Errors(self.place):
+        with _Errors(self.url):
             iterator = self._client.query_iterator(self._name, batch_size=_PART, output_fields=fields)
         while True:
-            with _Errors(self.place):
+            with _Errors(self.url):
                 if not (rows := iterator.next()):
                     iterator.close()
                     return
@@ -191,10 +191,10 @@ class _Server(NamedTuple):
     collection: str
 
 
-def place_of(place: str) -> _Server:
+def server_of(url: str) -> _Server:
     """Where a server is and what the collections' names begin with. Raises UsageError."""
-    if (parts := _PLACE.fullmatch(place)) is None:
-        raise UsageError(f"{without_passwords(place)!r} is no place of vectors", _AS_IN)
+    if (parts := _URL.fullmatch(url)) is None:
+        raise UsageError(f"{without_passwords(url)!r} is not the URL of a vector service", _EXAMPLE)
     return _Server(parts[1], parts[2])
 
 
@@ -245,8 +245,8 @@ def _fields(photos: Sequence[Metadata]) -> dict[str, object]:
 class _Errors:
     """Turns what Milvus says into a LibraryError that says what to do."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, url: str) -> None:
+        self._url = url
 
     def __enter__(self) -> None: ...
 
@@ -254,8 +254,8 @@ class _Errors:
         if isinstance(error, MilvusException | grpc.RpcError):
             said = " ".join(str(error.details() if isinstance(error, grpc.RpcError) else error.message).split())
             raise LibraryError(
-                f"the vectors at {without_passwords(self._place)} cannot be reached: {said}",
+                f"the vectors at {without_passwords(self._url)} cannot be reached: {said}",
                 "Try again when no other process has it open; nothing that was stored is lost"
-                if self._place.startswith("milvus+file:")
-                else "See to the server, and run it again; nothing that was stored is lost",
+                if self._url.startswith("milvus+file:")
+                else "Check the server, then try again; nothing that was stored is lost",
             ) from error

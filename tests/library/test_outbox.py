@@ -130,7 +130,7 @@ def test_what_alone_passes_is_found_however_far_from_the_query(
         writer.use_model(MODEL)
         far = [IndexedFile(b"/photos/far.jpg", STAMP, b"far")]
         writer.store(writer.root_of(b"/photos")[0], [content(b"far", (0, 1, 0))], far, [])
-    monkeypatch.setattr(MilvusIndex, "most_found", 8)
+    monkeypatch.setattr(MilvusIndex, "max_results", 8)
     wanted = Filters(name="far.jpg")
 
     assert library.nearest(np.array([1, 0, 0], np.float32), 3, wanted) == library.passing(wanted) != []

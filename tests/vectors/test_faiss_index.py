@@ -116,13 +116,13 @@ def test_among_some_ids_the_nearest_are_found_however_far_they_are(
     assert index.search(queries, 10, among[:0])[1].shape == (3, 0)
 
 
-def test_an_index_is_worn_when_it_holds_half_or_twice_of_what_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_needs_rebuild_when_it_holds_half_or_twice_of_what_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = unit_vectors(1000)
     index = in_many_lists(monkeypatch, vectors[:400])
     worn = []
     for start in range(0, 1000, 100):
         index.add(np.arange(start, start + 100), vectors[start : start + 100])
-        worn.append(index.is_worn())
+        worn.append(index.needs_rebuild())
 
     #               100   200    300    400    500    600    700    800    900   1000
     assert worn == [True, False, False, False, False, False, False, False, True, True]
@@ -132,9 +132,9 @@ def test_one_list_is_kept_up_to_twice_the_limit(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(faiss_index, "EXACT_LIMIT", 100)
     monkeypatch.setattr(faiss_index, "VECTORS_A_LIST", 10)
 
-    assert not filled(np.arange(199)).is_worn()
-    assert filled(np.arange(200)).is_worn()
-    assert not FaissIndex.empty(SIZE).is_worn()
+    assert not filled(np.arange(199)).needs_rebuild()
+    assert filled(np.arange(200)).needs_rebuild()
+    assert not FaissIndex.empty(SIZE).needs_rebuild()
 
 
 class GpuCopy:

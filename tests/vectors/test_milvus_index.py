@@ -12,7 +12,7 @@ from pixsearch import Circle, Filters
 from pixsearch.errors import LibraryError, UsageError
 from pixsearch.metadata import Metadata
 from pixsearch.vectors.faiss_index import FaissIndex
-from pixsearch.vectors.milvus_index import MilvusIndex, place_of
+from pixsearch.vectors.milvus_index import MilvusIndex, server_of
 from pixsearch.vectors.vector_index import Vectors
 
 pytestmark = pytest.mark.slow
@@ -147,9 +147,9 @@ def test_an_empty_index_finds_nothing(index: MilvusIndex) -> None:
 @pytest.mark.parametrize(
     "place", ["http://host/photos", "milvus+http://host:19530", "milvus+http://host:19530/a-b", ""]
 )
-def test_what_is_no_place_of_vectors_is_wrong_usage(place: str) -> None:
-    with pytest.raises(UsageError, match="is no place of vectors"):
-        place_of(place)
+def test_what_is_no_server_of_vectors_is_wrong_usage(place: str) -> None:
+    with pytest.raises(UsageError, match="is not the URL of a vector service"):
+        server_of(place)
 
 
 def test_a_server_that_is_not_there_is_one_clear_error() -> None:
