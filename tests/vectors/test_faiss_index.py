@@ -116,7 +116,7 @@ def test_among_some_ids_the_nearest_are_found_however_far_they_are(
     assert index.search(queries, 10, among[:0])[1].shape == (3, 0)
 
 
-def test_an_index_needs_rebuild_when_it_holds_half_or_twice_of_what_it_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_of_half_or_twice_as_many_vectors_needs_to_be_rebuilt(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = unit_vectors(1000)
     index = in_many_lists(monkeypatch, vectors[:400])
     worn = []
