@@ -26,7 +26,7 @@ from pixsearch import Filters, Library
 from pixsearch.database.state import LibraryModel
 from pixsearch.library.records import IndexedFile, NewContent
 from pixsearch.metadata import Metadata
-from pixsearch.settings import Place
+from pixsearch.settings import Location
 from pixsearch.storage import FileStamp
 from pixsearch_indexer.pipeline import STORE_AT_ONCE
 from tests.postgres import PG_CTL, postgres_server
@@ -47,11 +47,11 @@ def main(
     ):
         os.environ["XDG_DATA_HOME"] = scratch
         for count in photos or [100_000]:
-            places: dict[str, Place] = {"SQLite": Path(scratch) / str(count)}
+            locations: dict[str, Location] = {"SQLite": Path(scratch) / str(count)}
             if server is not None:
-                places["PostgreSQL"] = server.new_database()
-            for name, place in places.items():
-                with Library.create(place) as library:
+                locations["PostgreSQL"] = server.new_database()
+            for name, location in locations.items():
+                with Library.create(location) as library:
                     print(f"{name}, {count:,} photos")
                     store(library, count, int(1000 * grid_kb))
                     ask(library)
@@ -67,13 +67,13 @@ def store(library: Library, count: int, grid_bytes: int) -> None:
         for start in range(0, count, STORE_AT_ONCE):
             embeddings = random.standard_normal((STORE_AT_ONCE, SIZE)).astype(np.float32)
             contents, files = [], []
-            for place, number in enumerate(range(start, min(start + STORE_AT_ONCE, count))):
+            for location, number in enumerate(range(start, min(start + STORE_AT_ONCE, count))):
                 path = ROOT / f"{number // A_FOLDER:06}" / f"{number:09}.jpg"
                 day = datetime.fromtimestamp(1_000_000_000 + 3600 * number)
                 metadata = Metadata("JPEG", 4000, 3000, taken_at=day, camera="Some Camera")
                 digest = b"%032d" % number
                 contents.append(
-                    NewContent(digest, number, metadata, embeddings[place], grid[place : place + grid_bytes])
+                    NewContent(digest, number, metadata, embeddings[location], grid[location : location + grid_bytes])
                 )
                 files.append(IndexedFile(os.fsencode(path), FileStamp(number, 1), digest))
             began = time.perf_counter()

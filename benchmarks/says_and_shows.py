@@ -26,7 +26,7 @@ import typer
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
-from pixsearch.settings import library_place
+from pixsearch.settings import library_location
 from pixsearch_indexer import index_folders
 
 QUERIES = 30
@@ -135,7 +135,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         files = write_album(Path(folder) / "photos", album, made)
         runtime = PixelBertRuntime(find_checkpoint(None))
-        with Library.create(library_place(library or f"{folder}/library")) as opened:
+        with Library.create(library_location(library or f"{folder}/library")) as opened:
             index_folders(opened, runtime, [Path(folder) / "photos"])
             engine = SearchEngine(opened, runtime)
             for kind, queries in kinds.items():

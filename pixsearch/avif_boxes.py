@@ -44,7 +44,7 @@ class _Meta:
     primary: int = 0
     kinds: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """By item: its type, and for a MIME type which one."""
-    places: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """By item: where in the file its parts begin, and how long they are."""
     properties: list[Box] = field(default_factory=list)
     used: dict[int, list[int]] = field(default_factory=dict)
@@ -173,7 +173,7 @@ def _read_places(body: bytes, meta: _Meta) -> None:
             at += offset_size + length_size
             found.append((base + offset, length))
         if method == 0:
-            meta.places[item] = found
+            meta.extents[item] = found
         if at > len(body):
             return
 
@@ -197,4 +197,4 @@ def _read_uses(body: bytes, meta: _Meta) -> None:
 
 
 def _item(data: bytes, meta: _Meta, item: int) -> bytes:
-    return b"".join(data[begins : begins + length] for begins, length in meta.places.get(item, ()))[:_LARGEST]
+    return b"".join(data[begins : begins + length] for begins, length in meta.extents.get(item, ()))[:_LARGEST]

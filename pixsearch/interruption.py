@@ -12,23 +12,23 @@ from types import FrameType
 class Interruption:
     """Whether somebody wants the run to stop."""
 
-    asked = False
+    requested = False
 
 
 @contextmanager
 def interruption() -> Iterator[Interruption]:
-    """Take SIGINT and SIGTERM as a wish; the second one ends the process as ever.
+    """Take SIGINT and SIGTERM as a request to stop; the second one ends the process as usual.
 
-    Outside the main thread, where Python takes no signals, nothing is asked.
+    Outside the main thread, where Python takes no signals, nothing is ever requested.
     """
-    wish = Interruption()
+    interrupt = Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield wish
+        yield interrupt
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        wish.asked = True
+    def request(_number: int, _frame: FrameType | None) -> None:
+        interrupt.requested = True
         restore()
 
     def restore() -> None:
@@ -36,8 +36,8 @@ def interruption() -> Iterator[Interruption]:
             signal.signal(number, handler)
 
     for number in before:
-        signal.signal(number, ask)
+        signal.signal(number, request)
     try:
-        yield wish
+        yield interrupt
     finally:
         restore()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def below(folder: bytes) -> bytes:
-    """What the path of everything below a folder starts with."""
+    """Return the prefix of all paths below a folder."""
     return folder if folder.endswith(b"/") else folder + b"/"
 
 
@@ -12,7 +12,7 @@ def is_at_or_below(path: bytes, folder: bytes) -> bool:
     return path == folder or path.startswith(below(folder))
 
 
-def behind_all_below(folder: bytes) -> bytes:
-    """Greater than every path below a folder, and not greater than any other that comes after those."""
+def prefix_upper_bound(folder: bytes) -> bytes:
+    """Return the smallest bytes that are greater than every path below a folder."""
     first = below(folder)
     return first[:-1] + bytes([first[-1] + 1])

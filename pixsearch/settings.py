@@ -18,11 +18,11 @@ DATABASE_NAME = "library.db"
 _URL = re.compile(r".*://|postgres\w*(\+\w*)?:", re.DOTALL)
 """Also one that lacks a slash: a password in it is not to appear in messages about paths."""
 
-Place = Path | str
+Location = Path | str
 """Where a library is: its folder, or the URL of a PostgreSQL database as SQLAlchemy takes it."""
 
 
-def library_place(given: str | None = None) -> Place:
+def library_location(given: str | None = None) -> Location:
     """The library to work on: the one given, else PIXSEARCH_LIBRARY, else `library` in the user's data folder."""
     named = given or os.environ.get("PIXSEARCH_LIBRARY")
     if not named:

@@ -109,8 +109,8 @@ def is_folder(path: bytes) -> bool:
     if not is_remote(path):
         return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where the parent may not be read
     with _as_os_errors():
-        system, place = _remote(to_path(path))
-        return bool(system.isdir(place))
+        system, path_in_storage = _remote(to_path(path))
+        return bool(system.isdir(path_in_storage))
 
 
 def is_file(path: bytes) -> bool:
@@ -118,8 +118,8 @@ def is_file(path: bytes) -> bool:
     if not is_remote(path):
         return os.path.isfile(path)  # noqa: PTH113 - as above
     with _as_os_errors():
-        system, place = _remote(to_path(path))
-        return bool(system.isfile(place))
+        system, path_in_storage = _remote(to_path(path))
+        return bool(system.isfile(path_in_storage))
 
 
 def may_exist(path: FilePath) -> bool:
@@ -133,8 +133,8 @@ def stamp_of(path: FilePath) -> FileStamp:
         found = path.stat()
         return FileStamp(found.st_size, time_kept(found.st_mtime_ns))
     with _as_os_errors():
-        system, place = _remote(path)
-        return _stamp(system.info(place))
+        system, path_in_storage = _remote(path)
+        return _stamp(system.info(path_in_storage))
 
 
 def read_file(path: FilePath, limit_bytes: int, size_bytes: int | None = None) -> bytes:
@@ -152,8 +152,8 @@ def read_file(path: FilePath, limit_bytes: int, size_bytes: int | None = None) -
     if size_bytes == 0:
         return b""
     with _as_os_errors():
-        system, place = _remote(path)
-        data: bytes = system.cat_file(place, start=0, end=size_bytes)
+        system, path_in_storage = _remote(path)
+        data: bytes = system.cat_file(path_in_storage, start=0, end=size_bytes)
         return data
 
 
@@ -206,11 +206,11 @@ def list_folder(folder: bytes) -> AbstractContextManager[Iterator[Entry]]:
 
 def _remote_entries(folder: bytes) -> list[RemoteEntry]:
     with _as_os_errors():
-        system, place = _remote(to_path(folder))
-        found = system.ls(place, detail=True)
+        system, path_in_storage = _remote(to_path(folder))
+        found = system.ls(path_in_storage, detail=True)
     entries: list[RemoteEntry] = []
     for info in found:
-        name = os.fsencode(str(info["name"]).removeprefix(place.rstrip("/")).removeprefix("/"))
+        name = os.fsencode(str(info["name"]).removeprefix(path_in_storage.rstrip("/")).removeprefix("/"))
         is_folder = info["type"] == "directory"
         # Its own placeholder; and "a//b", where a folder has no name and its path would be this one's.
         if name and b"/" not in name.rstrip(b"/"):

@@ -87,8 +87,8 @@ class ColourRuntime:
         """Two rows and a column for each word; word n is in its own column, more below than above."""
         words = text.split()
         cosines = np.zeros((len(words), 2, len(words)), dtype=np.float32)
-        for place in range(len(words)):
-            cosines[place, :, place] = 0.25, 0.5
+        for index in range(len(words)):
+            cosines[index, :, index] = 0.25, 0.5
         return words, cosines
 
     def likeness(self, grid: bytes, other: bytes) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pixsearch import Library
-from pixsearch.settings import Place
+from pixsearch.settings import Location
 from pixsearch_indexer import index_folders
 from tests import what_is_not_installed
 from tests.colour_runtime import ColourRuntime
@@ -103,7 +103,7 @@ def _milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.param("postgresql+milvus", marks=pytest.mark.slow),
     ]
 )
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def location(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Location:
     """Where a library may be made: a folder, in the slow tests a database too, with and without Milvus."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     if request.param == "sqlite":
@@ -113,10 +113,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def library(request: pytest.FixtureRequest, place: Place) -> Iterator[Library]:
+def library(request: pytest.FixtureRequest, location: Location) -> Iterator[Library]:
     """An empty library."""
-    with Library.create(place) as new:
-        if getattr(request.node, "callspec", None) and "milvus" in str(request.node.callspec.params.get("place")):
+    with Library.create(location) as new:
+        if getattr(request.node, "callspec", None) and "milvus" in str(request.node.callspec.params.get("location")):
             with new.writing() as writer:
                 writer.use_vectors(f"{request.getfixturevalue('milvus')}photos_{uuid.uuid4().hex}")
         yield new

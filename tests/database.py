@@ -30,9 +30,9 @@ def put(library: Library, table: Table, where: ColumnElement[bool], **values: ob
 
 def sql(library: Library, statement: str, *values: object) -> list[tuple[Any, ...]]:
     """The rows that a statement gives, which has ? where values go."""
-    if isinstance(library.place, Path):
-        with closing(sqlite3.connect(library.place / "library.db")) as connection, connection:
+    if isinstance(library.location, Path):
+        with closing(sqlite3.connect(library.location / "library.db")) as connection, connection:
             return connection.execute(statement, values).fetchall()
-    with psycopg.connect(library.place.replace("+psycopg", "")) as server:
+    with psycopg.connect(library.location.replace("+psycopg", "")) as server:
         cursor = server.execute(statement.replace("?", "%s"), values)
         return cursor.fetchall() if cursor.description else []

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from pixsearch.printable import without_passwords
-from pixsearch.settings import library_place
+from pixsearch.settings import library_location
 from pixsearch_cli.config_file import EVERYWHERE, config_path, key_of
 from pixsearch_cli.options import JsonOption
 from pixsearch_cli.output import print_json, print_table
@@ -47,7 +47,7 @@ def config(context: typer.Context, as_json: JsonOption = False) -> None:
 def _settings(context: typer.Context) -> Iterator[Setting]:
     assert context.parent is not None, "it is a command of pixsearch"
     file = context.parent.default_map or {}
-    defaults = {"library": library_place(), "model": "the library's, else what ships"}
+    defaults = {"library": library_location(), "model": "the library's, else what ships"}
     for option in EVERYWHERE:
         in_file = next((values[option] for values in file.values() if option in values), None)
         if named := os.environ.get(variable := f"PIXSEARCH_{option.upper()}"):

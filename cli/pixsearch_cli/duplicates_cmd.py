@@ -11,7 +11,7 @@ import typer
 
 from pixsearch.errors import UsageError
 from pixsearch.printable import printable
-from pixsearch.settings import library_place
+from pixsearch.settings import library_location
 from pixsearch.storage import path_bytes
 from pixsearch_cli.options import (
     JsonOption,
@@ -62,7 +62,7 @@ def duplicates(
         raise UsageError("--json and --paths exclude each other", "Leave one out")
     from pixsearch import Library
 
-    with Library.open(library_place(library), say) as opened:
+    with Library.open(library_location(library), say) as opened:
         groups = _found(opened, model, progress, alike=alike)
         tell_damage(opened.damage())
     if as_json:

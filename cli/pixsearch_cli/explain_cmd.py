@@ -56,7 +56,7 @@ def explain(
         return
     if out is not None and leads_to_stdout(out):
         return
-    rows = [[f"{cosine:.2f}", place, word] for word, cosine, place in explanation.strongest()]
+    rows = [[f"{cosine:.2f}", where, word] for word, cosine, where in explanation.strongest()]
     print_table(["cosine", "most at", "word"], rows)
     probability = "" if explanation.probability is None else f", probability {percent(explanation.probability)}"
     print(f"match {explanation.match:.2f}{probability}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pixsearch.errors import LibraryError, UsageError
-from pixsearch.settings import library_place
+from pixsearch.settings import library_location
 from pixsearch.storage import path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption
 from pixsearch_cli.output import print_json, say
@@ -27,7 +27,7 @@ def forget(
     """
     from pixsearch import Library
 
-    with Library.open(library_place(library), say) as opened:
+    with Library.open(library_location(library), say) as opened:
         # As it was given first: a link may have taken its place since, and leads to what is to stay.
         folder, roots, text_files = to_path(root), opened.roots(), opened.text_files()
         given = path_bytes(folder.absolute())

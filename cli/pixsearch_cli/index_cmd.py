@@ -15,7 +15,7 @@ from pixsearch.errors import LibraryNotFound, PixsearchError, UsageError
 from pixsearch.extras import OCR, require
 from pixsearch.paths import is_at_or_below
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
-from pixsearch.settings import Place, library_place
+from pixsearch.settings import Location, library_location
 from pixsearch.storage import FilePath, is_folder, path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption, ProgressFormat, ProgressOption
 from pixsearch_cli.output import kinds, print_json, progress_shown, say, tell_damage
@@ -113,8 +113,8 @@ def index(
         if model is not None:
             from pixsearch.model.processor import PixelBertProcessor
 
-            PixelBertProcessor.from_pretrained(checkpoint_to_index(library_place(library), model))
-        found = _survey(named, library_place(library), rules)
+            PixelBertProcessor.from_pretrained(checkpoint_to_index(library_location(library), model))
+        found = _survey(named, library_location(library), rules)
         tell_offline(found.offline)
         if as_json:
             print_json(asdict(found))
@@ -124,7 +124,7 @@ def index(
         return
     options = {"switch_model": switch_model, "max_megapixels": max_megapixels, "vectors": vectors, **rules}
     with _loading(on, address) as loading:
-        report, failures = _index(named, library_place(library), model, options | loading, progress)
+        report, failures = _index(named, library_location(library), model, options | loading, progress)
     for failure in failures:
         say(f"{failure.path}: {failure.reason}")
     tell_offline(report.offline)
@@ -160,24 +160,24 @@ def _loading(on: On, address: str | None) -> Iterator[dict[str, Any]]:
 
 def _index(
     folders: list[FilePath],
-    place: Place,
+    location: Location,
     model: str | None,
     options: Mapping[str, Any],
     progress: ProgressFormat,
 ) -> tuple[IndexReport, list[Failure]]:
-    checkpoint = checkpoint_to_index(place, model)
+    checkpoint = checkpoint_to_index(location, model)
     # Only now: a name that is no model's need not wait for the rest.
     from pixsearch_indexer import CheckpointEncoder, index_folders
 
     encoder = CheckpointEncoder(checkpoint)
-    with _opened_or_made(place, folders, options["exclude"]) as library:
+    with _opened_or_made(location, folders, options["exclude"]) as library:
         with progress_shown(as_json=progress == ProgressFormat.json) as show:
             report = index_folders(library, encoder, folders, show, **options)
         tell_damage(library.damage())
         return report, _of_this_run(folders, library)
 
 
-def _opened_or_made(place: Place, folders: list[FilePath], exclude: list[str] | None) -> Library:
+def _opened_or_made(location: Location, folders: list[FilePath], exclude: list[str] | None) -> Library:
     """The library; a new one only where it will be filled: wrong usage leaves no empty one behind."""
     from pixsearch import Library
     from pixsearch.vectors.faiss_package import require_faiss
@@ -185,24 +185,24 @@ def _opened_or_made(place: Place, folders: list[FilePath], exclude: list[str] | 
     from pixsearch_indexer.roots import chosen_folders
 
     try:
-        return Library.open(place, say)
+        return Library.open(location, say)
     except LibraryNotFound:
         if not folders:
             raise
         require_faiss()
         check_patterns(exclude or ())
         chosen_folders(folders, None)
-        return Library.create(place, say)
+        return Library.create(location, say)
 
 
-def _survey(folders: list[FilePath], place: Place, rules: Mapping[str, Any]) -> Survey:
+def _survey(folders: list[FilePath], location: Location, rules: Mapping[str, Any]) -> Survey:
     from pixsearch import Library
     from pixsearch.library.records import ScanRules
     from pixsearch_indexer import survey
 
     new_rules = partial(ScanRules.changed, **rules)
     try:
-        library = Library.open(place, say)
+        library = Library.open(location, say)
     except LibraryNotFound:
         if not folders:
             raise
@@ -211,12 +211,12 @@ def _survey(folders: list[FilePath], place: Place, rules: Mapping[str, Any]) -> 
         return survey(library, folders, new_rules)
 
 
-def checkpoint_to_index(place: Place, model: str | None) -> Path:
+def checkpoint_to_index(location: Location, model: str | None) -> Path:
     """See `Library.checkpoint`, also where there is no library yet; a mistake in --model must not make an empty one."""
     from pixsearch import Library
     from pixsearch.model.checkpoints import checkpoint_for
 
-    with suppress(LibraryNotFound), Library.open(place, say) as library:
+    with suppress(LibraryNotFound), Library.open(location, say) as library:
         return library.checkpoint(model, to_index=True)
     return checkpoint_for(model, None)
 

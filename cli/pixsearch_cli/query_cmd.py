@@ -17,7 +17,7 @@ from pixsearch.filters import Filters
 from pixsearch.printable import printable
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_asked
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
-from pixsearch.settings import DATABASE_NAME, Place, library_place
+from pixsearch.settings import DATABASE_NAME, Location, library_location
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption, NullOption, PathsOption, PicturesOption
@@ -176,11 +176,13 @@ def query(
     if find == Find.texts:
         if paths or null or html or copy_to or open_it:
             raise UsageError("texts have no photo to name, show, copy or open", "Ask for them plainly, or with --json")
-        _find_texts(asked[0][1], top_k, library_place(library), model, as_json)
+        _find_texts(asked[0][1], top_k, library_location(library), model, as_json)
         return
     with_pictures = not (as_json or paths or null) and shows_pictures(pictures)
     opens_files = with_pictures or html is not None or copy_to is not None or open_it
-    answers = _search(asked, top_k, library_place(library), model, explained=html is not None, opens_files=opens_files)
+    answers = _search(
+        asked, top_k, library_location(library), model, explained=html is not None, opens_files=opens_files
+    )
     is_table_shown = html is None or not leads_to_stdout(html)
     for answer in answers:
         question, hits = answer.query, answer.hits
@@ -244,8 +246,8 @@ def _stdin() -> str:
     return text
 
 
-def _find_texts(asked: Query, k: int, place: Place, model: str | None, as_json: bool) -> None:
-    with _engine(place, model, reads_words=False) as engine:
+def _find_texts(asked: Query, k: int, location: Location, model: str | None, as_json: bool) -> None:
+    with _engine(location, model, reads_words=False) as engine:
         hits = [] if engine is None else engine.find_texts(asked, k)
     if not hits:
         say("no text in this library matches")
@@ -254,13 +256,19 @@ def _find_texts(asked: Query, k: int, place: Place, model: str | None, as_json: 
 
 
 def _search(
-    asked: Sequence[tuple[str, Query]], k: int, place: Place, model: str | None, *, explained: bool, opens_files: bool
+    asked: Sequence[tuple[str, Query]],
+    k: int,
+    location: Location,
+    model: str | None,
+    *,
+    explained: bool,
+    opens_files: bool,
 ) -> list[Section]:
     """The answers to queries, each with the line that it is shown as, and with what opening its files takes."""
     if not any(query.parts and query.evidence != "says" for _, query in asked):
-        return [_listed(shown, query, k, place, opens_files=opens_files) for shown, query in asked]
+        return [_listed(shown, query, k, location, opens_files=opens_files) for shown, query in asked]
     answers = []
-    with _engine(place, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
+    with _engine(location, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
         for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
             remarks = None if engine is None else engine.remarks(query)
@@ -280,13 +288,13 @@ def _why(engine: SearchEngine, words: str, content_id: int) -> Explanation | Non
         return None
 
 
-def _listed(shown: str, query: Query, k: int, place: Place, *, opens_files: bool) -> Section:
+def _listed(shown: str, query: Query, k: int, location: Location, *, opens_files: bool) -> Section:
     """The answer to a query for which no picture is looked at, which needs no model."""
     from pixsearch import Library
     from pixsearch.search.listing import listed_photos, photos_that_say
     from pixsearch.search.remarks import remarks_on
 
-    with Library.open(place, say) as library:
+    with Library.open(location, say) as library:
         hits = photos_that_say(library, query, k) if query.parts else listed_photos(library, query, k)
         remarks = remarks_on(query, library, None)
         stored = library.pictures([hit.id for hit in hits]) if opens_files else {}
@@ -295,13 +303,15 @@ def _listed(shown: str, query: Query, k: int, place: Place, *, opens_files: bool
 
 
 @contextmanager
-def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = False) -> Iterator[SearchEngine | None]:
+def _engine(
+    location: Location, model: str | None, *, reads_words: bool, many: bool = False
+) -> Iterator[SearchEngine | None]:
     """The engine of a library; None where nothing was ever indexed. A GPU only pays for many queries."""
     from pixsearch.model.checkpoints import checkpoint_for
     from pixsearch.model.runtime import PixelBertRuntime
 
     likely = runtime = None
-    if isinstance(place, str) or (place / DATABASE_NAME).is_file():
+    if isinstance(location, str) or (location / DATABASE_NAME).is_file():
         # Before the library says that it is the right one, as it mostly is: SQLAlchemy is imported while it loads.
         likely = checkpoint_for(model, None)
         runtime = PixelBertRuntime(likely, gpu=many)
@@ -309,7 +319,7 @@ def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = 
             runtime.prepare_for_words(kept_only=True)
     from pixsearch import Library, SearchEngine
 
-    with Library.open(place, say) as library:
+    with Library.open(location, say) as library:
         if library.model() is None:
             yield None
             return

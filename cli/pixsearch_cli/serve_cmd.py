@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 
 from pixsearch.errors import LibraryNotFound, UsageError
-from pixsearch.settings import cache_folder, library_place
+from pixsearch.settings import cache_folder, library_location
 from pixsearch_cli.index_cmd import tell_switch
 from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import say
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pixsearch import Library
     from pixsearch.search.runtime import Runtime
-    from pixsearch.settings import Place
+    from pixsearch.settings import Location
     from pixsearch_cli.web.access import Access
 
 _LEAST_TOKEN = 16
@@ -112,11 +112,11 @@ def serve(
         return PixelBertRuntime(library.checkpoint(model))
 
     proxies = proxies_at(trust_proxy or ())
-    place = library_place(library)
+    location = library_location(library)
     allowed = allowed_folders(allow_index or ())
     if allowed.paths:
-        _make_if_missing(place)
-    engine = WarmEngine(place, load)
+        _make_if_missing(location)
+    engine = WarmEngine(location, load)
     with listen(host, port) as listening:
         access = access_at(
             host,
@@ -138,13 +138,13 @@ def serve(
         thumbnails = ThumbnailCache(folder, engine.library().name, lambda: engine.library().count_contents())
         thumbnails.claim_room()
         with decoding_processes(limits, preload=["pixsearch_indexer.thumbnails"]) as pool:
-            runs = LibraryRuns(allowed, place, model, lambda: engine.library().failures()) if allowed.paths else None
+            runs = LibraryRuns(allowed, location, model, lambda: engine.library().failures()) if allowed.paths else None
             app = make_app(engine, Looking(pool, limits, folder, thumbnails), access, runs)
             run(server_of(app, proxies, log_requests=log_requests), listening)
     engine.close()
 
 
-def _make_if_missing(library: Place) -> None:
+def _make_if_missing(library: Location) -> None:
     """Make an empty library for the page to fill, where there is none. Raises LibraryError."""
     from pixsearch import Library
 

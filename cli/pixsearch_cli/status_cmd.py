@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pixsearch.printable import printable, without_passwords
-from pixsearch.settings import library_place
+from pixsearch.settings import library_location
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import status_record
 from pixsearch_cli.options import JsonOption, LibraryOption
@@ -22,7 +22,7 @@ def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """
     from pixsearch import Library
 
-    with Library.open(library_place(library), say) as opened:
+    with Library.open(library_location(library), say) as opened:
         found, failures, notes = opened.status(), opened.failures(), opened.notes()
     if as_json:
         print_json(status_record(found, failures, notes))

@@ -8,7 +8,7 @@ import typer
 
 from pixsearch.errors import LibraryDamaged
 from pixsearch.printable import printable
-from pixsearch.settings import library_place
+from pixsearch.settings import library_location
 from pixsearch_cli.options import JsonOption, LibraryOption
 from pixsearch_cli.output import print_json, progress_bars, say
 
@@ -30,7 +30,7 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
     from pixsearch import Library
     from pixsearch_indexer.verify import verify as check
 
-    with Library.open(library_place(library), say) as opened, progress_bars() as show:
+    with Library.open(library_location(library), say) as opened, progress_bars() as show:
         findings = check(opened, deep=deep, on_progress=show)
     if as_json:
         print_json(
@@ -61,13 +61,13 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
     from pixsearch import Library
     from pixsearch_indexer.verify import repair as mend
 
-    place = library_place(library)
+    location = library_location(library)
     kept = None
     try:
-        opened = Library.open(place, say)
+        opened = Library.open(location, say)
     except LibraryDamaged:
-        kept = Library.rescue(place)
-        opened = Library.open(place, say)
+        kept = Library.rescue(location)
+        opened = Library.open(location, say)
     with opened, progress_bars() as show:
         found, left = mend(opened, deep=deep, on_progress=show)
     found.kept = found.kept or kept

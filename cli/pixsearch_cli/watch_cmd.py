@@ -6,7 +6,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from pixsearch.settings import library_place
+from pixsearch.settings import library_location
 from pixsearch_cli.index_cmd import (
     checkpoint_to_index,
     not_read_for_text,
@@ -36,9 +36,9 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
     from pixsearch_indexer import CheckpointEncoder
     from pixsearch_indexer.watch import watch as keep_fresh
 
-    place = library_place(library)
-    encoder = CheckpointEncoder(checkpoint_to_index(place, model))
-    with Library.open(place, say) as opened:
+    location = library_location(library)
+    encoder = CheckpointEncoder(checkpoint_to_index(location, model))
+    with Library.open(location, say) as opened:
         tell = partial(_tell, opened, set(), set())
         keep_fresh(opened, encoder, tell, _tell_watching, progress_bars, lambda error: say(str(error)))
 

@@ -25,11 +25,11 @@ class Ignoring:
 
     @classmethod
     def of_root(cls, root: bytes, patterns: Sequence[str]) -> Ignoring:
-        """What the command was told to leave out below a root."""
+        """Return the patterns that the command was given, for a root."""
         return cls(((root, read_patterns(os.fsencode("\n".join(patterns)))),)) if patterns else cls()
 
-    def and_those_of(self, folder: bytes) -> Ignoring:
-        """With those of the file in this folder, if it has one. Raises UsageError where that cannot be read."""
+    def with_rules_of(self, folder: bytes) -> Ignoring:
+        """Return these patterns with those of the file in a folder, if it has one. Raises UsageError where that cannot be read."""
         try:
             text = read_file(to_path(os.path.join(folder, self.FILE)), _LIMIT_BYTES)  # noqa: PTH118 - bytes
         except FileNotFoundError:

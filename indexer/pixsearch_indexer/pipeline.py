@@ -134,7 +134,7 @@ def index_folders(
         require("reading text in pictures", *OCR)
     check_patterns(exclude or ())
     rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude, ocr=ocr)
-    with interruption() as wish:
+    with interruption() as interrupt:
         with library.writing() as writer:
             chosen = chosen_folders(folders, library)
             before = library.model() if switch_model else None
@@ -150,13 +150,13 @@ def index_folders(
             if can_read_raw():
                 writer.try_again(RAW_WITHOUT_RAWPY)
             run_id = writer.begin_run()
-            run = _Run(library, writer, encoder, on_progress, wish, max_megapixels, load_files)
+            run = _Run(library, writer, encoder, on_progress, interrupt, max_megapixels, load_files)
             work = [run.look_at(folder, rules) for folder in chosen]
             run.carry_out(work)
-            if not wish.asked:
+            if not interrupt.requested:
                 run.report.failed += read_text_files(library, writer, [path for path in folders if is_text_file(path)])
-                run.report.texts = encode_texts(writer, encoder, on_progress, lambda: wish.asked)
-            if wish.asked:
+                run.report.texts = encode_texts(writer, encoder, on_progress, lambda: interrupt.requested)
+            if interrupt.requested:
                 raise Interrupted(
                     f"indexing was stopped; {run.report.encoded:,} photos were encoded and are kept",
                     "Go on with: pixsearch index",
@@ -168,17 +168,17 @@ def index_folders(
         run.report.switch = library.switch()
         if read_pictures is not None:
             steps = read_writing(library, encoder, run.report, chosen, on_progress, max_megapixels, read_pictures)
-            _read(steps, run.report, wish)
+            _read(steps, run.report, interrupt)
     return run.report
 
 
-def _read(steps: Generator[None], report: IndexReport, wish: Interruption) -> None:
+def _read(steps: Generator[None], report: IndexReport, interrupt: Interruption) -> None:
     """Read what is written in pictures. Raises Interrupted before all are read."""
     with closing(steps):
         for _ in steps:
-            if wish.asked:
+            if interrupt.requested:
                 break
-    if wish.asked and report.unread:
+    if interrupt.requested and report.unread:
         raise Interrupted(
             f"reading text was stopped; all photos are indexed, and {report.read:,} of {report.read + report.unread:,} "
             "pictures were read and are kept",
@@ -224,7 +224,7 @@ class _Run:
         writer: LibraryWriter,
         encoder: Encoder,
         on_progress: ProgressCallback,
-        wish: Interruption,
+        interrupt: Interruption,
         max_megapixels: int,
         load_files: LoadFiles,
     ) -> None:
@@ -233,7 +233,7 @@ class _Run:
         self._writer = writer
         self._encoder = encoder
         self._on_progress = on_progress
-        self._wish = wish
+        self._interrupt = interrupt
         self._max_megapixels = max_megapixels
         self._load_files = load_files
         self._thumbnails: ThumbnailCache | None = None
@@ -248,9 +248,9 @@ class _Run:
             self._library,
             scan,
             lambda found: self._on_progress(Progress("scanning", before + found)),
-            lambda: self._wish.asked,
+            lambda: self._interrupt.requested,
         )
-        if self._wish.asked:
+        if self._interrupt.requested:
             return _FolderWork(root_id, scan, 0, 0)
         self._writer.set_rules(root_id, rules)
         self._writer.mark_root(folder, online=not kept and folder not in scan.unlisted)
@@ -281,11 +281,11 @@ class _Run:
             for loaded in self._load(folder):
                 done += 1
                 self._add(loaded, batch)
-                if batch.is_full() or self._wish.asked:
+                if batch.is_full() or self._interrupt.requested:
                     self._store(folder.root_id, batch)
                     batch = _Batch()
                     self._on_progress(Progress("indexing", done, total, self._note(done)))
-                if self._wish.asked:
+                if self._interrupt.requested:
                     break
             self._store(folder.root_id, batch)
             self._on_progress(Progress("indexing", done, total, self._note(done)))
@@ -314,7 +314,7 @@ class _Run:
             changed = [step for step in steps if not isinstance(step, Gone)]
             encoded = self._writer.encoded_of_sizes({step.stamp.size_bytes for step in changed})
             for step in changed:
-                if self._wish.asked:
+                if self._interrupt.requested:
                     return
                 sidecars = sidecars_of_stamp(step.path, step.sidecars)
                 of_size = encoded.get(step.stamp.size_bytes, frozenset())

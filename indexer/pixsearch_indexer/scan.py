@@ -129,7 +129,7 @@ class Scan:
         above = self.root
         for name in self.folder[len(self.root) :].split(b"/"):
             if name:
-                ignoring = ignoring.and_those_of(above)
+                ignoring = ignoring.with_rules_of(above)
             above = os.path.join(above, name)  # noqa: PTH118 - bytes
         return ignoring
 
@@ -143,7 +143,7 @@ class Scan:
                     name = entry.name
                     if name.startswith(b".") or name in SYSTEM_FOLDERS:
                         if name == Ignoring.FILE:
-                            ignoring = ignoring.and_those_of(folder)
+                            ignoring = ignoring.with_rules_of(folder)
                         if not self.rules.hidden or name.startswith(_APPLE_DOUBLE):
                             continue
                     if isinstance(entry, os.DirEntry):

@@ -59,10 +59,10 @@ def watch(
     on_run(report)
     waiting: set[bytes] = set()
     reading = _Reading(library, encoder, on_run, progress, on_error, read_pictures)
-    with interruption() as wish, closing(reading):
-        while not wish.asked:
+    with interruption() as interrupt, closing(reading):
+        while not interrupt.requested:
             online, begun = _online(library), False
-            for changed in _changes(online, lambda: wish.asked):
+            for changed in _changes(online, lambda: interrupt.requested):
                 waiting |= _roots_of(changed, online, library.folder)
                 if not begun:  # only from here on is every change told
                     waiting |= online
@@ -79,7 +79,7 @@ def watch(
                 if came_or_went:
                     break
                 if not waiting:
-                    reading.go_on(lambda: wish.asked)
+                    reading.resume(lambda: interrupt.requested)
 
 
 class _Reading:
@@ -105,7 +105,7 @@ class _Reading:
         self._is_done = False
         self._open = ExitStack()
 
-    def go_on(self, stop: Callable[[], bool]) -> None:
+    def resume(self, stop: Callable[[], bool]) -> None:
         """Read for some seconds, if there is anything to read that was not looked at since `close`."""
         if self._is_done:
             return

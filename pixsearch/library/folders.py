@@ -12,7 +12,7 @@ from pixsearch.database.checksums import is_sound, stored
 from pixsearch.database.rows import Damage, in_ranges, sound_rows
 from pixsearch.database.schema import PHOTOS, ROOTS
 from pixsearch.library.records import Folder, FolderListing
-from pixsearch.paths import behind_all_below, below, is_at_or_below
+from pixsearch.paths import below, is_at_or_below, prefix_upper_bound
 from pixsearch.storage import is_folder, is_remote
 
 _NO_NAME = b""
@@ -117,7 +117,7 @@ def _index_of_slash(connection: Connection, path: ColumnElement[bytes]) -> Colum
 
 
 def _is_below(folder: bytes) -> ColumnElement[bool]:
-    return (PHOTOS.c.path > below(folder)) & (PHOTOS.c.path < behind_all_below(folder))
+    return (PHOTOS.c.path > below(folder)) & (PHOTOS.c.path < prefix_upper_bound(folder))
 
 
 def _folders(

@@ -13,7 +13,7 @@ from pixsearch.database.schema import CONTENTS, FAILURES, PHOTOS
 from pixsearch.library.records import OUTDATED, KnownFile
 from pixsearch.library.switching import size_to_compare, unfinished_model
 from pixsearch.metadata import METADATA_VERSION
-from pixsearch.paths import behind_all_below, below
+from pixsearch.paths import below, prefix_upper_bound
 
 _ROWS_AT_ONCE = 10_000
 
@@ -51,7 +51,7 @@ def _known(
     if rows := _files(database, columns.where(table.c.path == folder)):  # one that could not be listed
         yield rows
     last = below(folder)
-    while rows := _files(database, columns.where(table.c.path > last, table.c.path < behind_all_below(folder))):
+    while rows := _files(database, columns.where(table.c.path > last, table.c.path < prefix_upper_bound(folder))):
         yield rows
         last = rows[-1][0]
 

@@ -55,7 +55,7 @@ from pixsearch.library.terms import beginning_with
 from pixsearch.library.texts import nearest_texts
 from pixsearch.library.unread import unread_contents
 from pixsearch.library.writer import LibraryWriter
-from pixsearch.settings import Place
+from pixsearch.settings import Location
 from pixsearch.storage import FilePath, Listings, to_path
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ class Library:
     Threads may read from one together; only one may write.
     """
 
-    def __init__(self, place: Place, database: Database) -> None:
+    def __init__(self, location: Location, database: Database) -> None:
         """For `open` and `create`."""
-        self.place = place
+        self.location = location
         self.name = database.name
         self.folder = database.folder
         self._database = database
@@ -92,13 +92,13 @@ class Library:
         self._store_lock = Lock()
 
     @classmethod
-    def open(cls, place: Place, tell: Callable[[str], None] = lambda _: None) -> Library:
+    def open(cls, location: Location, tell: Callable[[str], None] = lambda _: None) -> Library:
         """Open a library that exists. Creates nothing, but brings one of an older pixsearch up to date, and tells so.
 
         Raises LibraryNotFound, LibraryDamaged, LibraryBusy, LibraryError; UsageError for a URL that leads nowhere.
         """
-        place = place.absolute() if isinstance(place, Path) else place
-        database = database_at(place)
+        location = location.absolute() if isinstance(location, Path) else location
+        database = database_at(location)
         try:
             if not database.is_there():
                 raise library_not_found(database.name)
@@ -109,15 +109,15 @@ class Library:
         except BaseException:
             database.close()
             raise
-        return cls(place, database)
+        return cls(location, database)
 
     @classmethod
-    def create(cls, place: Place, tell: Callable[[str], None] = lambda _: None) -> Library:
+    def create(cls, location: Location, tell: Callable[[str], None] = lambda _: None) -> Library:
         """Open a library, or make an empty one; a PostgreSQL database has to be there. Raises as `open` does."""
-        place = place.absolute() if isinstance(place, Path) else place
+        location = location.absolute() if isinstance(location, Path) else location
         with suppress(LibraryNotFound):
-            return cls.open(place, tell)
-        database = database_at(place)
+            return cls.open(location, tell)
+        database = database_at(location)
         try:
             make_private_folder(database.folder)
         except OSError as error:
@@ -128,17 +128,17 @@ class Library:
                 database.migrate(tell, _derive)
         finally:
             database.close()
-        return cls.open(place)
+        return cls.open(location)
 
     @staticmethod
-    def rescue(place: Place) -> Path:
+    def rescue(location: Location) -> Path:
         """Make the database of a library that cannot be opened again, of what can be read of it.
 
         Returns where the one of before is kept. Raises LibraryDamaged where nothing can be read, LibraryBusy.
         """
         from pixsearch.library.repair import copy_sound_rows  # Alembic takes 0.2 s, which no query should pay
 
-        database = database_at(place.absolute() if isinstance(place, Path) else place)
+        database = database_at(location.absolute() if isinstance(location, Path) else location)
         try:
             with database.only_writer():
                 return database.rescue(copy_sound_rows)
@@ -510,13 +510,13 @@ class Library:
             self._index_store().save()
 
 
-def database_at(place: Place) -> Database:
+def database_at(location: Location) -> Database:
     """The database of a library, whether it is there or not. Raises UsageError for a URL of nothing we know."""
-    if isinstance(place, Path):
-        return SqliteDatabase(place)
+    if isinstance(location, Path):
+        return SqliteDatabase(location)
     from pixsearch.database.postgres_database import PostgresDatabase  # for those who have one
 
-    return PostgresDatabase(place)
+    return PostgresDatabase(location)
 
 
 def _derive(connection: Connection) -> None:

@@ -85,13 +85,13 @@ class Candidate:
         by_path = self.metadata_by_path or (self.metadata,) * len(self.paths)
         yield from zip(self.paths[:passing], by_path, strict=False)
 
-    def shown_first(self, place: int) -> Candidate:
+    def shown_first(self, index: int) -> Candidate:
         """Return the candidate with another of its paths in front, the rest in their order."""
-        if place == 0:
+        if index == 0:
             return self
 
         def in_front(values: tuple[Value, ...]) -> tuple[Value, ...]:
-            return (values[place], *values[:place], *values[place + 1 :]) if values else values
+            return (values[index], *values[:index], *values[index + 1 :]) if values else values
 
         by_path = in_front(self.metadata_by_path)
         metadata = by_path[0] if by_path else self.metadata

@@ -112,9 +112,9 @@ def _restore_index(connection: Connection, damaged: Damaged) -> None:
     of_sound = select(FEATURES.c.model_id).where(FEATURES.c.model_id.in_(models))
     most = of_sound.group_by(FEATURES.c.model_id).order_by(func.count().desc()).limit(1)
     saved = connection.scalar(select(func.max(VECTOR_FILES.c.generation))) or 0
-    place = row.place if row is not None and is_kept else None
+    location = row.place if row is not None and is_kept else None
     connection.execute(delete(VECTOR_INDEX).where(VECTOR_INDEX.c.id != 1))
-    searched = {"model_id": connection.scalar(most), "generation": saved + 1, "place": place, "target_id": None}
+    searched = {"model_id": connection.scalar(most), "generation": saved + 1, "place": location, "target_id": None}
     put_row(connection, VECTOR_INDEX, {"id": 1, **searched})
 
 

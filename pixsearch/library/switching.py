@@ -30,7 +30,7 @@ from pixsearch.database.schema import (
 from pixsearch.database.state import LibraryModel, model_with, state_of
 from pixsearch.errors import ModelMismatch, ModelNotFound, PixsearchError
 from pixsearch.library.records import Switch
-from pixsearch.settings import library_place
+from pixsearch.settings import library_location
 
 STATED_RATE = 30.0
 """Photos a second where the library has not measured it: half of what docs/performance.md has of two cores."""
@@ -186,10 +186,10 @@ def _rate(connection: Connection) -> tuple[float, bool]:
 def _library_option(database: Database) -> str:
     """How a command is told of this library, where it is not the one that it takes by itself."""
     try:
-        place = library_place()
+        location = library_location()
     except PixsearchError:  # there is no such one without a home directory
         return f" --library {shlex.quote(database.name)}"
-    is_default = database.name == (place if isinstance(place, str) else str(place.absolute()))
+    is_default = database.name == (location if isinstance(location, str) else str(location.absolute()))
     return "" if is_default else f" --library {shlex.quote(database.name)}"
 
 

@@ -12,7 +12,7 @@ from pixsearch.database.rows import Damage, change_each, in_ranges
 from pixsearch.database.schema import CONTENTS, PHOTOS, ROOTS
 from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
 from pixsearch.library.postings import post_terms
-from pixsearch.paths import behind_all_below, below
+from pixsearch.paths import below, prefix_upper_bound
 
 _CLOCK = len("2021-03-01T00:00:00")
 
@@ -58,7 +58,7 @@ def store_writing(connection: Connection, writing: Mapping[int, Sequence[str]]) 
 
 
 def _at_or_below(folder: bytes) -> Any:
-    return PHOTOS.c.path.between(below(folder), behind_all_below(folder)) | (PHOTOS.c.path == folder)
+    return PHOTOS.c.path.between(below(folder), prefix_upper_bound(folder)) | (PHOTOS.c.path == folder)
 
 
 def _date(taken_at: object, mtime_ns: object) -> str:

@@ -100,14 +100,14 @@ class PixelBertModel(nn.Module):
         """
         device = self.semantic_embedding.device
         by_size: dict[torch.Size, list[int]] = {}
-        for place, picture in enumerate(pictures):
-            by_size.setdefault(picture.shape, []).append(place)
+        for index, picture in enumerate(pictures):
+            by_size.setdefault(picture.shape, []).append(index)
         encoded: dict[int, Tensor] = {}
-        for places in by_size.values():
-            pixels = torch.stack([pictures[place] for place in places])
+        for indices in by_size.values():
+            pixels = torch.stack([pictures[index] for index in indices])
             grids = self.encode_grid(pixels.to(device, memory_format=torch.channels_last))
-            encoded.update(zip(places, grids, strict=True))
-        return pad_grids([encoded[place] for place in range(len(pictures))])
+            encoded.update(zip(indices, grids, strict=True))
+        return pad_grids([encoded[index] for index in range(len(pictures))])
 
     def encode_grid(self, pixels: Tensor) -> Tensor:
         """Run the CNN: pixels [batch, 3, height, width], normalised -> grid [batch, pixels, channels]."""

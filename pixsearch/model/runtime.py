@@ -110,17 +110,17 @@ class PixelBertRuntime:
         """Encode the pixels [rows, columns, 3] of pictures that already have the size of `input_shape`; see
         `encode_pictures`."""
         by_size: dict[tuple[int, ...], list[int]] = {}
-        for place, picture in enumerate(pixels):
-            by_size.setdefault(picture.shape, []).append(place)
+        for index, picture in enumerate(pixels):
+            by_size.setdefault(picture.shape, []).append(index)
         embeddings = np.empty((len(pixels), self.embedding_size), np.float32)
         packed: dict[int, bytes] = {}
         for same in by_size.values():  # together only what has one size: the CNN never sees padding
             for part in _parts(len(same), self._forwards.pictures_at_once):
-                places = same[part]
-                grids = self._run("encode_pictures", np.stack([pixels[place] for place in places]))
-                embeddings[places] = self._embed_grids(grids)
-                packed.update(zip(places, map(pack_grid, grids), strict=True))
-        return embeddings, [packed[place] for place in range(len(pixels))]
+                indices = same[part]
+                grids = self._run("encode_pictures", np.stack([pixels[index] for index in indices]))
+                embeddings[indices] = self._embed_grids(grids)
+                packed.update(zip(indices, map(pack_grid, grids), strict=True))
+        return embeddings, [packed[index] for index in range(len(pixels))]
 
     def _run(self, name: str, *inputs: NDArray[Any]) -> Floats:
         return self._finite(self._forwards.run(name, *inputs))

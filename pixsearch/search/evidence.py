@@ -182,9 +182,9 @@ def find_saying(parts: Sequence[Understood], weights: Sequence[float]) -> list[I
     wanted = [one for part in looked_for for one in part.wanted if len(one.ids)]
     if not wanted:
         return []
-    ids, places = np.unique(np.concatenate([one.ids for one in wanted]), return_inverse=True)
+    ids, indices = np.unique(np.concatenate([one.ids for one in wanted]), return_inverse=True)
     rarities = np.concatenate([np.full(len(one.ids), one.rarity) for one in wanted])
-    total = np.bincount(places, rarities).round(6)
+    total = np.bincount(indices, rarities).round(6)
     return [ids[total == one] for one in np.unique(total)[::-1]]
 
 
@@ -205,7 +205,7 @@ def gather(
             for candidate in (one.candidate, *one.similar):
                 if candidate.content_id not in may_say[number]:
                     continue
-                for place, (path, metadata) in enumerate(candidate.photos()):
+                for index, (path, metadata) in enumerate(candidate.photos()):
                     by_this = _find_said(part.wanted, path_bytes(path), roots, metadata)
                     if weights[number] > 0:
                         of_photos.setdefault(path, {}).update(
@@ -213,7 +213,7 @@ def gather(
                         )
                     if (weight := _weigh(part, by_this)) > most:
                         most, of_part = weight, by_this
-                        shown_first = place if candidate is one.candidate else 0
+                        shown_first = index if candidate is one.candidate else 0
             added[number, index] = most
             if weights[number] > 0:
                 of_item |= dict.fromkeys(one_said for one_said, _ in of_part.values())

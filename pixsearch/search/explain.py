@@ -136,16 +136,16 @@ def draw(explanation: Explanation, picture: Image.Image, edge: int = 240) -> Ima
     width, height = small.width + _GAP, small.height + _LINE_HEIGHT + _GAP
     sheet = Image.new("RGB", (columns * width + _GAP, rows * height + _GAP), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    for place, (title, panel) in enumerate(zip(titles, panels, strict=True)):
-        left, top = _GAP + place % columns * width, _GAP + place // columns * height
+    for number, (title, panel) in enumerate(zip(titles, panels, strict=True)):
+        left, top = _GAP + number % columns * width, _GAP + number // columns * height
         sheet.paste(panel, (left, top))
         pen.text((left, top + small.height + 3), title, fill="black", font=font)
     return sheet
 
 
-def _third(place: int, places: int) -> int:
-    """Into which third the middle of a place falls."""
-    return 3 * (2 * place + 1) // (2 * places)
+def _third(index: int, count: int) -> int:
+    """Into which third the middle of a cell falls."""
+    return 3 * (2 * index + 1) // (2 * count)
 
 
 def _title(explanation: Explanation) -> str:

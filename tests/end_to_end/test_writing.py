@@ -27,7 +27,7 @@ PATIENCE_S = 120.0
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "library")
     server: PostgresServer = request.getfixturevalue("postgres")
@@ -46,30 +46,32 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def best(pixsearch: Pixsearch, place: str, words: str) -> str:
-    lines = pixsearch("query", words, "--json", "--library", place).stdout.splitlines()
+def best(pixsearch: Pixsearch, location: str, words: str) -> str:
+    lines = pixsearch("query", words, "--json", "--library", location).stdout.splitlines()
     return Path(json.loads(lines[0])["path"]).name
 
 
-def test_a_sign_is_found_by_what_is_written_on_it(pixsearch: Pixsearch, place: str, photos: Path) -> None:
-    read = pixsearch("index", photos, "--ocr", "--library", place)
+def test_a_sign_is_found_by_what_is_written_on_it(pixsearch: Pixsearch, location: str, photos: Path) -> None:
+    read = pixsearch("index", photos, "--ocr", "--library", location)
 
     assert read.stdout == "6 photos: 6 encoded, 0 unchanged, 0 failed, 6 pictures read for text\n"
     assert read.returncode == 0
-    assert best(pixsearch, place, "no litter") == "3.png"
-    assert best(pixsearch, place, "paderborn") == "2.png"
-    assert best(pixsearch, place, "corner bakery") == "1.png"
-    assert pixsearch("verify", "--library", place).returncode == 0
+    assert best(pixsearch, location, "no litter") == "3.png"
+    assert best(pixsearch, location, "paderborn") == "2.png"
+    assert best(pixsearch, location, "corner bakery") == "1.png"
+    assert pixsearch("verify", "--library", location).returncode == 0
 
 
-def test_what_was_read_is_there_after_a_move_and_not_read_again(pixsearch: Pixsearch, place: str, photos: Path) -> None:
-    pixsearch("index", photos, "--ocr", "--library", place)
+def test_what_was_read_is_there_after_a_move_and_not_read_again(
+    pixsearch: Pixsearch, location: str, photos: Path
+) -> None:
+    pixsearch("index", photos, "--ocr", "--library", location)
     (photos / "3.png").rename(photos / "moved.png")
 
-    again = pixsearch("index", "--library", place)
+    again = pixsearch("index", "--library", location)
 
     assert again.stdout == "6 photos: nothing encoded, 5 unchanged, 1 known by their content, 1 forgotten, 0 failed\n"
-    assert best(pixsearch, place, "no litter") == "moved.png"
+    assert best(pixsearch, location, "no litter") == "moved.png"
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def test_verify_finds_nothing_wrong_after_the_next_run(
     environment["PIXSEARCH_LIBRARY"] = postgres.new_database()
     for number in range(120):
         make_photo(photos / f"{number}.png", (number + 1, 1, 9))
-    place = f"{milvus_of_commands}photos_{uuid.uuid4().hex}"
-    assert pixsearch("index", photos, "--vectors", place).returncode == 0
+    url = f"{milvus_of_commands}photos_{uuid.uuid4().hex}"
+    assert pixsearch("index", photos, "--vectors", url).returncode == 0
     cut_off = 0
     for number in range(TIMES):
         files = sorted(photos.iterdir())

@@ -53,10 +53,10 @@ def groups_of(library: Library) -> dict[frozenset[str], int]:
 Found = TypeVar("Found")
 
 
-def asked(place: Path, ask: Callable[[Library], Found]) -> tuple[Found | str, int]:
+def asked(folder: Path, ask: Callable[[Library], Found]) -> tuple[Found | str, int]:
     """What a library answers, or the error in its place; and how many rows were left out."""
     try:
-        with Library.open(place) as library:
+        with Library.open(folder) as library:
             return ask(library), len(library.damage())
     except PixsearchError as error:
         return str(error), 0

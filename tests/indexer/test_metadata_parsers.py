@@ -23,9 +23,9 @@ from pixsearch.storage import FileStamp, stamp_of
 from pixsearch_indexer.metadata.dates import read_date, read_gps_time, read_timestamp
 from pixsearch_indexer.metadata.exif import exif_of_bytes, read_exif
 from pixsearch_indexer.metadata.file_names import date_in_name
+from pixsearch_indexer.metadata.gps import read_gps
 from pixsearch_indexer.metadata.iptc import photoshop_resources, read_iptc
 from pixsearch_indexer.metadata.jpeg import XMP_HEAD, xmp_packets
-from pixsearch_indexer.metadata.places import read_place
 from pixsearch_indexer.metadata.png import SIGNATURE, read_png
 from pixsearch_indexer.metadata.precedence import described
 from pixsearch_indexer.metadata.reader import read_described, read_metadata
@@ -108,7 +108,7 @@ def test_text_of_any_kind_is_no_trap(text: str, other: str) -> None:
     read_date(text, other)
     read_gps_time(text, other)
     read_timestamp(text)
-    read_place(text, other, text, other)
+    read_gps(text, other, text, other)
     date_in_name(text)
     assert (clean_text(text) or "").encode() is not None
 
@@ -191,12 +191,12 @@ def test_dates_in_names_as_phones_write_them(name: str, expected: datetime | Non
     ],
 )
 def test_a_place_is_read_however_it_is_written(latitude: str, longitude: str) -> None:
-    assert read_place(latitude, None, longitude, None) == pytest.approx((-48.8566, -2.3522), abs=1e-5)
+    assert read_gps(latitude, None, longitude, None) == pytest.approx((-48.8566, -2.3522), abs=1e-5)
 
 
 @pytest.mark.parametrize("written", ["48/0", "4851.396N", "north", "1e5", "91"])
 def test_what_is_no_degree_is_no_place(written: str) -> None:
-    assert read_place(written, None, "2", None) is None
+    assert read_gps(written, None, "2", None) is None
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_all_is_searchable_and_the_library_free_before_the_first_picture_is_read
     found = list[int]()
 
     def look() -> None:
-        with Library.open(library.place) as other, other.writing():
+        with Library.open(library.location) as other, other.writing():
             found.append(len(other.vectors()))
             last_run = other.status().last_run
             assert last_run is not None
@@ -247,7 +247,7 @@ def test_what_was_read_waits_for_another_process_that_writes(
     begun, enough = threading.Event(), threading.Event()
 
     def write() -> None:
-        with Library.open(library.place) as other, other.writing():
+        with Library.open(library.location) as other, other.writing():
             begun.set()
             enough.wait(10)
 
@@ -268,7 +268,7 @@ def test_a_writer_waits_for_one_that_only_commits_and_no_longer(library: Library
     begun, enough = threading.Event(), threading.Event()
 
     def write() -> None:
-        with Library.open(library.place) as other, other.writing():
+        with Library.open(library.location) as other, other.writing():
             begun.set()
             enough.wait(10)
 

@@ -47,13 +47,13 @@ def full(library: Library, runtime: ColourRuntime, photos: Path, tmp_path: Path)
 
 def found(library: Library) -> tuple[list[str], int]:
     """The names of the photos that a query finds, and how many rows it left out."""
-    with Library.open(library.place) as opened:
+    with Library.open(library.location) as opened:
         hits = SearchEngine(opened, ColourRuntime()).search(Query((Words("red"),)), 10)
         return sorted(hit.path.name for hit in hits), len(opened.damage())
 
 
 def texts_found(library: Library) -> tuple[list[str], int]:
-    with Library.open(library.place) as opened:
+    with Library.open(library.location) as opened:
         hits = SearchEngine(opened, ColourRuntime()).find_texts(Query((Picture(picture_bytes("red")),)), 10)
         return sorted(hit.text for hit in hits), len(opened.damage())
 
@@ -95,7 +95,7 @@ def test_a_query_leaves_out_a_photo_whose_row_is_damaged_and_answers_with_the_re
     [[content_id]] = sql(full, "SELECT content_id FROM photos WHERE path = ?", bytes(photos / "red.png"))
     if "descriptions" in damage:
         [[content_id]] = sql(full, "SELECT photo_id FROM descriptions")
-    sql(full, damage.format(bytes="BLOB" if isinstance(full.place, Path) else "bytea"), content_id)
+    sql(full, damage.format(bytes="BLOB" if isinstance(full.location, Path) else "bytea"), content_id)
 
     assert found(full) == (left, 1)
     assert len(verify(full).rows) == 1
@@ -133,7 +133,7 @@ def test_a_change_of_any_value_is_found_and_mended(
         assert verify(full).problems == []
         values = {"BLOB": "CAST('x' AS BLOB)", "VARCHAR": "'x'", "JSON": "'[\"x\"]'", "BOOLEAN": f"NOT {column.name}"}
         value = values.get("JSON" if isinstance(column.type, JSON) else str(column.type), "12345")
-        if not isinstance(full.place, Path):
+        if not isinstance(full.location, Path):
             value = value.replace("AS BLOB", "AS bytea")
         first = f"(SELECT min({key.name}) FROM {table.name})"
         sql(full, f"UPDATE {table.name} SET {column.name} = {value} WHERE {key.name} = {first}")
@@ -179,11 +179,11 @@ def test_what_is_no_json_any_more_is_damage_and_mended(full: Library, column: st
 
 @SQLITE_ONLY
 def test_a_pipe_in_the_place_of_the_journal_is_one_line(full: Library) -> None:
-    assert isinstance(full.place, Path)
-    os.mkfifo(full.place / "library.db-journal")
+    assert isinstance(full.location, Path)
+    os.mkfifo(full.location / "library.db-journal")
 
     with in_time(), pytest.raises(LibraryDamaged, match=r"library\.db-journal is no regular file\. Move it away"):
-        Library.open(full.place)
+        Library.open(full.location)
 
 
 def test_rows_that_cannot_be_read_cost_no_others() -> None:
@@ -202,7 +202,7 @@ def test_rows_that_cannot_be_read_cost_no_others() -> None:
 
 
 def test_vectors_that_were_made_of_damaged_rows_are_not_saved_so_that_every_query_says_so(full: Library) -> None:
-    if not isinstance(full.place, Path):
+    if not isinstance(full.location, Path):
         pytest.skip("a service has its own vectors")
     sql(full, "UPDATE features SET embedding = ? WHERE content_id = 2", np.array([0, 0, 1], "<f4").tobytes())
     for file in full.folder.glob("vectors-*"):

@@ -19,8 +19,8 @@ HOLD = """
 import sys
 from pathlib import Path
 from pixsearch import Library
-place = sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1])
-with Library.open(place).writing():
+location = sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1])
+with Library.open(location).writing():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -29,7 +29,7 @@ with Library.open(place).writing():
 @contextmanager
 def another_writer(library: Library) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the library's lock."""
-    command = [sys.executable, "-c", HOLD, str(library.place)]
+    command = [sys.executable, "-c", HOLD, str(library.location)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"

@@ -25,13 +25,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def place(postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def location(postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return postgres.new_database()
 
 
-def test_a_second_writer_is_told_the_machine_and_the_process_that_writes(library: Library, place: str) -> None:
-    hold = f"from pixsearch import Library\nwith Library.open({place!r}).writing(): print('held', flush=True); input()"
+def test_a_second_writer_is_told_the_machine_and_the_process_that_writes(library: Library, location: str) -> None:
+    hold = (
+        f"from pixsearch import Library\nwith Library.open({location!r}).writing(): print('held', flush=True); input()"
+    )
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
@@ -83,13 +85,13 @@ def test_a_database_that_cannot_keep_every_text_is_refused(postgres: PostgresSer
         Library.create(url)
 
 
-def test_a_table_that_is_gone_is_named_with_what_helps(library: Library, place: str) -> None:
+def test_a_table_that_is_gone_is_named_with_what_helps(library: Library, location: str) -> None:
     library.close()
-    with psycopg.connect(place.replace("+psycopg", "")) as server:
+    with psycopg.connect(location.replace("+psycopg", "")) as server:
         server.execute("DROP TABLE grids")
 
     with pytest.raises(LibraryDamaged, match=r"has no table grids. Restore it, or index into a new one"):
-        Library.open(place)
+        Library.open(location)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,9 @@ def test_a_table_that_is_gone_is_named_with_what_helps(library: Library, place: 
     ],
 )
 def test_what_was_added_to_tables_and_refuses_rows_is_no_mistake_of_ours(
-    library: Library, place: str, plant: str
+    library: Library, location: str, plant: str
 ) -> None:
-    with psycopg.connect(place.replace("+psycopg", "")) as server:
+    with psycopg.connect(location.replace("+psycopg", "")) as server:
         server.execute(plant)
 
     with library.writing() as writer, pytest.raises(LibraryError, match="does not take what is written"):
@@ -126,10 +128,10 @@ def test_a_database_without_the_schema_of_its_search_path_is_refused(postgres: P
         Library.create(url)
 
 
-def test_a_server_that_ends_what_takes_long_is_told_of(library: Library, place: str) -> None:
-    hurried = Library.open(f"{place}&options=-c%20statement_timeout%3D100")
+def test_a_server_that_ends_what_takes_long_is_told_of(library: Library, location: str) -> None:
+    hurried = Library.open(f"{location}&options=-c%20statement_timeout%3D100")
 
-    with psycopg.connect(place.replace("+psycopg", "")) as other:
+    with psycopg.connect(location.replace("+psycopg", "")) as other:
         other.execute("LOCK TABLE photos")
         with pytest.raises(LibraryError, match="did not answer in the time that the server allows"):
             hurried.status()
@@ -169,13 +171,13 @@ def test_pictures_of_more_pixels_than_32_bits_count_are_filtered(library: Librar
 
 
 def test_each_machine_keeps_a_vector_file_of_its_own(
-    library: Library, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: Library, location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(library, {"/photos/a.jpg": b"a", "/photos/b.jpg": b"b"})
     [here] = library.folder.glob("vectors-*")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "of another machine"))
 
-    with Library.open(place) as elsewhere:
+    with Library.open(location) as elsewhere:
         assert sorted(elsewhere.vectors().ids().tolist()) == [1, 2]
         [there] = elsewhere.folder.glob("vectors-*")
 

@@ -163,9 +163,9 @@ def test_pages_from_any_picture_on_are_those_of_the_whole(
         found[label] = found.get(label, 0) + count
     assert list(found.items()) == list(counted.items())
     ids = [picture.content_id for picture in whole]
-    for place, start in enumerate(ids):
+    for index, start in enumerate(ids):
         page = library.timeline_pictures(start, 7) or []
-        assert [picture.content_id for picture in page] == ids[place : place + 7]
+        assert [picture.content_id for picture in page] == ids[index : index + 7]
 
 
 def test_a_folder_whose_name_is_no_text_has_its_part(tmp_path: Path) -> None:

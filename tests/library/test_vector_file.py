@@ -100,7 +100,7 @@ def test_a_vector_file_that_is_not_right_is_made_again(library: Library, damage:
     add_photos(library, 50)
     damage(vector_file(library))
 
-    with Library.open(library.place) as reader:
+    with Library.open(library.location) as reader:
         assert_answers_are_right(reader)
 
 
@@ -111,7 +111,7 @@ def test_a_vector_file_cut_at_any_length_is_made_again(library: Library) -> None
 
     for length in np.random.default_rng(0).integers(0, len(whole), 50).tolist():
         vector_file(library).write_bytes(whole[:length])
-        with Library.open(library.place) as reader:
+        with Library.open(library.location) as reader:
             assert_answers_are_right(reader)
         assert vector_file(library).read_bytes() == whole
 
@@ -122,7 +122,7 @@ def test_the_vector_file_made_again_is_there_for_the_next_reader(library: Librar
     whole = vector_file(library).read_bytes()
     vector_file(library).unlink()
 
-    with Library.open(library.place) as reader:
+    with Library.open(library.location) as reader:
         reader.vectors()
 
     assert vector_file(library).read_bytes() == whole
@@ -138,12 +138,12 @@ def test_a_vector_file_of_another_moment_is_not_believed(library: Library, tmp_p
     new_name = vector_file(library)
 
     shutil.copy(old_file, new_name)
-    with Library.open(library.place) as reader:
+    with Library.open(library.location) as reader:
         assert_answers_are_right(reader)
 
     shutil.copy(old_database, library.folder / "library.db")
     shutil.copy(new_file, new_name)
-    with Library.open(library.place) as reader:
+    with Library.open(library.location) as reader:
         assert_answers_are_right(reader)
 
 
@@ -166,7 +166,7 @@ def test_a_run_that_ended_before_the_vectors_were_saved_loses_nothing(library: L
 @VECTOR_FILE
 def test_an_open_library_sees_what_was_added_and_forgotten_since(library: Library) -> None:
     add_photos(library, 50)
-    with Library.open(library.place) as reader:
+    with Library.open(library.location) as reader:
         reader.vectors()
         add_photos(library, 50, seed=1)
         assert_answers_are_right(reader)
@@ -203,7 +203,7 @@ def test_while_somebody_writes_the_vectors_are_made_in_memory(library: Library) 
     add_photos(library, 50)
     vector_file(library).unlink()
 
-    with library.writing(), Library.open(library.place) as reader:
+    with library.writing(), Library.open(library.location) as reader:
         assert_answers_are_right(reader)
     assert list(library.folder.glob("vectors-*")) == []
 
@@ -213,7 +213,7 @@ def test_a_reader_on_a_full_disk_still_answers(library: Library) -> None:
     add_photos(library, 50)
     vector_file(library).unlink()
 
-    with files_no_larger_than(500), Library.open(library.place) as reader:
+    with files_no_larger_than(500), Library.open(library.location) as reader:
         assert_answers_are_right(reader)
 
 
@@ -231,10 +231,10 @@ def test_a_library_that_outgrew_one_list_gets_many_when_it_is_written_next(
     add_photos(library, 60, seed=1)
 
     assert lists_in(vector_file(library)) == 12
-    with Library.open(library.place) as reader:
+    with Library.open(library.location) as reader:
         assert_answers_are_right(reader)
     vector_file(library).unlink()
-    with Library.open(library.place) as reader:
+    with Library.open(library.location) as reader:
         assert_answers_are_right(reader)
 
 

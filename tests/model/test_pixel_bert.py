@@ -265,12 +265,12 @@ def test_a_picture_gives_the_same_alone_and_in_a_batch_of_other_shapes(pool: boo
     cells = [2, 1, 3, 2] if pool else [6, 4, 10, 6]
     assert pixel_mask.sum(1).tolist() == cells
     assert not grid[~pixel_mask].any()
-    for place, picture in enumerate(pictures):
+    for index, picture in enumerate(pictures):
         alone = model.encode_grid(picture[None])
-        assert torch.allclose(grid[place, : cells[place]], alone[0], atol=1e-5)
-        assert torch.allclose(images[place], model.embed_image(alone)[0], atol=1e-5)
-        logit = model.match(ids[[place]], mask[[place]], alone, torch.zeros(1))
-        assert logits[place].item() == pytest.approx(logit.item(), abs=1e-3)
+        assert torch.allclose(grid[index, : cells[index]], alone[0], atol=1e-5)
+        assert torch.allclose(images[index], model.embed_image(alone)[0], atol=1e-5)
+        logit = model.match(ids[[index]], mask[[index]], alone, torch.zeros(1))
+        assert logits[index].item() == pytest.approx(logit.item(), abs=1e-3)
 
 
 @torch.no_grad()

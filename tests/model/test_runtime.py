@@ -133,15 +133,15 @@ def test_more_pairs_than_a_batch_holds_match_as_each_alone(
     runtime: PixelBertRuntime, pictures: list[Image.Image]
 ) -> None:
     embeddings, grids = runtime.encode_pictures(pictures)
-    places = [place % 3 for place in range(130)]  # two batches of 64, and two pairs more
+    indices = [index % 3 for index in range(130)]  # two batches of 64, and two pairs more
 
-    logits = match_pictures(runtime, TEXTS[0], [grids[place] for place in places], embeddings[places])
-    of_texts = match_texts(runtime, [TEXTS[place] for place in places], grids[0], embeddings[0])
+    logits = match_pictures(runtime, TEXTS[0], [grids[index] for index in indices], embeddings[indices])
+    of_texts = match_texts(runtime, [TEXTS[index] for index in indices], grids[0], embeddings[0])
 
-    assert logits == pytest.approx(match_pictures(runtime, TEXTS[0], grids, embeddings)[places], abs=1e-3)
-    assert of_texts == pytest.approx(match_texts(runtime, TEXTS, grids[0], embeddings[0])[places], abs=1e-3)
-    texts = runtime.embed_texts([TEXTS[place] for place in places])
-    assert texts == pytest.approx(np.stack([runtime.embed_texts([text])[0] for text in TEXTS])[places], abs=1e-5)
+    assert logits == pytest.approx(match_pictures(runtime, TEXTS[0], grids, embeddings)[indices], abs=1e-3)
+    assert of_texts == pytest.approx(match_texts(runtime, TEXTS, grids[0], embeddings[0])[indices], abs=1e-3)
+    texts = runtime.embed_texts([TEXTS[index] for index in indices])
+    assert texts == pytest.approx(np.stack([runtime.embed_texts([text])[0] for text in TEXTS])[indices], abs=1e-5)
 
 
 def calibrated(folder: Path, to: Path, calibration: Calibration | None, rerank: bool = True) -> PixelBertRuntime:

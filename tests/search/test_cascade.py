@@ -39,23 +39,23 @@ def sigmoid(logit: float) -> float:
 def test_the_best_by_late_score_are_read_and_stand_before_the_others() -> None:
     asked: list[tuple[int, list[int], list[float]]] = []
 
-    def match(part: int, places: np.ndarray, late: Floats) -> Floats:
-        asked.append((part, places.tolist(), late.tolist()))
+    def match(part: int, indices: np.ndarray, late: Floats) -> Floats:
+        asked.append((part, indices.tolist(), late.tolist()))
         return np.array([[1.0, 7.0], [2.0, 1.0]][part], np.float32)
 
-    # Weighed 2 and -1, the late scores are 2, 1, 5, 4: places 2 and 3 are read, with logits 2 - 2 = 0 and 14 - 1 = 13.
+    # Weighed 2 and -1, the late scores are 2, 1, 5, 4: indices 2 and 3 are read, with logits 2 - 2 = 0 and 14 - 1 = 13.
     late = np.array([[1, 1, 3, 4], [0, 1, 1, 4]], np.float32)
     scores = cascade(late, [2.0, -1.0], 2, match)
 
     assert asked == [(0, [2, 3], [3.0, 4.0]), (1, [2, 3], [1.0, 4.0])]
     assert scores.order.tolist() == [3, 2, 0, 1]
-    assert [scores.match_of(place) for place in range(4)] == [None, None, 0.0, 13.0]
+    assert [scores.match_of(index) for index in range(4)] == [None, None, 0.0, 13.0]
 
 
 def test_the_last_digits_of_a_late_score_do_not_decide() -> None:
     late = np.array([[0.5, 0.5 + 1e-6, 0.4]], np.float32)
 
-    scores = cascade(late, [1.0], 1, lambda part, places, late: np.zeros(len(places), np.float32))
+    scores = cascade(late, [1.0], 1, lambda part, indices, late: np.zeros(len(indices), np.float32))
 
     assert scores.order.tolist() == [0, 1, 2]
     assert scores.read.tolist() == [True, False, False]

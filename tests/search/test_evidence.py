@@ -411,13 +411,13 @@ def test_a_query_of_megabytes_is_looked_at_no_longer_than_one_that_a_person_type
 
 
 def test_damage_of_the_index_is_told_and_the_pixels_answer(library: Library) -> None:
-    if not isinstance(library.place, Path):
+    if not isinstance(library.location, Path):
         pytest.skip("PostgreSQL reads no damaged pages")
     store(library, [("a.png", RED, ANNA), ("b.png", BLUE, NOTHING)])
     library.close()
-    _spoil_pages_of(library.place / "library.db", b"lindqvist")
+    _spoil_pages_of(library.location / "library.db", b"lindqvist")
 
-    with Library.open(library.place) as opened:
+    with Library.open(library.location) as opened:
         hits = ask(opened, "red lindqvist")
         assert names(hits)[0] == "a.png"
 

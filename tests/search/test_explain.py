@@ -22,7 +22,7 @@ def test_a_photo_of_the_library_is_explained_by_what_the_library_has_of_it(
     assert why is not None
     assert why.words == ("red", "blue")
     assert why.maps.shape == (2, 8, 8)  # the grid of the runtime is 2 x 2
-    assert [place for _, _, place in why.strongest()] == ["bottom left", "bottom right"]
+    assert [where for _, _, where in why.strongest()] == ["bottom left", "bottom right"]
     assert (why.match, why.probability) == (5.0, None)  # 10 x blue - 5
     assert runtime.pictures_encoded == 0
 

@@ -66,8 +66,8 @@ def load_for_retrieval(start: Path) -> tuple[PixelBertForRetrieval, PixelBertPro
 def gradients(objective: Objective, data: CaptionedSet, processor: PixelBertProcessor, file: Path) -> None:
     """Two steps' losses, and the gradient that the second leaves, as the loop would make them."""
     accelerator = make_accelerator("no")
-    place = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
-    pairs_at = data.pairs_at(Draws(data.weights, BATCH, seed=0).at, mirror=True, **place)
+    process = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
+    pairs_at = data.pairs_at(Draws(data.weights, BATCH, seed=0).at, mirror=True, **process)
     source = packed_pixels(data.pictures, processor, workers=0)
     batches = pair_batches(data, pairs_at, source, processor, accelerator.device)(0)
     wrapped = accelerator.prepare(objective)

@@ -35,7 +35,7 @@ def test_each_grid_is_the_cnns_of_its_picture_to_a_510th_of_its_largest_value(
     """In three batches, each in another order: loading and packing at the side must not mix them up."""
     orders = [list(range(32)), list(range(31, -1, -1)), [*range(5, 32), *range(5)]]
 
-    grids, encoded = encode(loaded, [packed[place] for order in orders for place in order], tmp_path, mirrored)
+    grids, encoded = encode(loaded, [packed[index] for order in orders for index in order], tmp_path, mirrored)
 
     pixels = pixels_of(packed).flip(3) if mirrored else pixels_of(packed)
     with autocast(pixels.device):  # as the trainer computes, where the CPU multiplies bf16
@@ -133,6 +133,6 @@ def test_sentences_of_any_length_come_back_in_their_order_as_unit_vectors(loaded
     read = encode_sentences(model, processor, sentences, silent)
 
     assert torch.allclose(read.norm(dim=1), torch.ones(300))
-    for place in (0, 6, 7, 255, 256, 299):
-        alone = model.read_words(*word_tensors(processor, [sentences[place]]))
-        assert torch.nn.functional.cosine_similarity(read[[place]], alone).item() > 0.999
+    for index in (0, 6, 7, 255, 256, 299):
+        alone = model.read_words(*word_tensors(processor, [sentences[index]]))
+        assert torch.nn.functional.cosine_similarity(read[[index]], alone).item() > 0.999

@@ -49,12 +49,12 @@ def pack(mosaics: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFacto
 def outs(start: Path, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """What one process has written, and what two have."""
     folders = [tmp_path_factory.mktemp(f"processes-{count}") for count in (1, 2)]
-    places = {"PYTHONPATH": os.pathsep.join(str(PROJECT / place) for place in (".", "trainer"))}
+    environment = {"PYTHONPATH": os.pathsep.join(str(PROJECT / folder) for folder in (".", "trainer"))}
     for count, out in enumerate(folders, 1):
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
         finished = subprocess.run(
             [*torchrun, one_of_two_processes.__file__, start, pack, out],
-            env=os.environ | places,
+            env=os.environ | environment,
             capture_output=True,
             text=True,
             timeout=400,

@@ -260,9 +260,9 @@ def cut(share: float) -> Callable[[bytes], bytes]:
     return lambda data: data[: int(len(data) * share)]
 
 
-def flipped(place: float) -> Callable[[bytes], bytes]:
+def flipped(share: float) -> Callable[[bytes], bytes]:
     def flip(data: bytes) -> bytes:
-        at = int(place * (len(data) - 1))
+        at = int(share * (len(data) - 1))
         return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
     return flip

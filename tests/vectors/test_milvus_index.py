@@ -73,15 +73,15 @@ def test_what_is_removed_is_gone_and_what_is_not_there_does_not_matter(index: Mi
 
 
 def test_the_collection_of_another_model_is_another_one_and_can_be_thrown_away(milvus: str) -> None:
-    place = f"{milvus}photos_{uuid.uuid4().hex}"
-    old = MilvusIndex(place, "aa" * 32, SIZE)
+    url = f"{milvus}photos_{uuid.uuid4().hex}"
+    old = MilvusIndex(url, "aa" * 32, SIZE)
     old.put([1], vectors(1), [[PLAIN]])
 
-    new = MilvusIndex(place, "bb" * 32, 4)
+    new = MilvusIndex(url, "bb" * 32, 4)
     assert len(new) == 0
     new.drop_other_models()
 
-    assert len(MilvusIndex(place, "aa" * 32, SIZE)) == 0
+    assert len(MilvusIndex(url, "aa" * 32, SIZE)) == 0
 
 
 PICTURES = {
@@ -144,12 +144,10 @@ def test_an_empty_index_finds_nothing(index: MilvusIndex) -> None:
     assert (similarities.shape, ids.shape) == ((1, 0), (1, 0))
 
 
-@pytest.mark.parametrize(
-    "place", ["http://host/photos", "milvus+http://host:19530", "milvus+http://host:19530/a-b", ""]
-)
-def test_what_is_no_server_of_vectors_is_wrong_usage(place: str) -> None:
+@pytest.mark.parametrize("url", ["http://host/photos", "milvus+http://host:19530", "milvus+http://host:19530/a-b", ""])
+def test_what_is_no_server_of_vectors_is_wrong_usage(url: str) -> None:
     with pytest.raises(UsageError, match="is not the URL of a vector service"):
-        server_of(place)
+        server_of(url)
 
 
 def test_a_server_that_is_not_there_is_one_clear_error() -> None:

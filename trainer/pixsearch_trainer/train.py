@@ -20,7 +20,7 @@ from pixsearch.model.networks import Network
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.words import add_words
 from pixsearch.progress import ProgressCallback, silent
-from pixsearch.settings import library_place, models_folder
+from pixsearch.settings import library_location, models_folder
 from pixsearch.storage import to_path
 from pixsearch_trainer.data.checking import enforce_limit
 from pixsearch_trainer.data.pack import Item, is_pack, read_pack, write_pack
@@ -211,7 +211,7 @@ def _read(options: TrainOptions, recipe: Recipe) -> tuple[Sequence[Item], list[P
 
 
 def _of_library(library: str | None) -> list[CaptionedPicture]:
-    with Library.open(library_place(library)) as opened:
+    with Library.open(library_location(library)) as opened:
         pictures = [CaptionedPicture(photo.path, photo.captions) for photo in opened.captioned_photos()]
     if len(pictures) < 2:
         raise DatasetError(

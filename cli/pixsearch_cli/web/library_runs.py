@@ -23,7 +23,7 @@ from pixsearch.library.records import Failure
 from pixsearch.paths import is_at_or_below
 from pixsearch.printable import printable
 from pixsearch.progress import Progress
-from pixsearch.settings import Place
+from pixsearch.settings import Location
 from pixsearch.storage import path_bytes
 from pixsearch_cli.forget_cmd import summary as summary_of_forgetting
 from pixsearch_cli.index_cmd import summary
@@ -64,7 +64,7 @@ class LibraryRuns:
     def __init__(
         self,
         allowed: AllowedFolders,
-        library: Place,
+        library: Location,
         model: str | None,
         failures: Callable[[], Sequence[Failure]],
     ) -> None:
@@ -185,7 +185,7 @@ def kind(reason: str) -> str:
     return reason.partition(":")[0]
 
 
-def _environment(library: Place, model: str | None) -> dict[str, str]:
+def _environment(library: Location, model: str | None) -> dict[str, str]:
     """Return the child's environment. A URL with a password does not show in the list of processes, as options do."""
     environment: Mapping[str, str] = {name: value for name, value in os.environ.items() if name != "PIXSEARCH_TOKEN"}
     named = {

@@ -8,7 +8,7 @@ from threading import Lock
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.database.state import LibraryModel
 from pixsearch.search.runtime import Runtime
-from pixsearch.settings import DATABASE_NAME, Place
+from pixsearch.settings import DATABASE_NAME, Location
 from pixsearch_cli.output import say
 
 LoadRuntime = Callable[[Library], Runtime]
@@ -21,12 +21,12 @@ class WarmEngine:
     folder, and one that was indexed with another model.
     """
 
-    def __init__(self, place: Place, load_runtime: LoadRuntime) -> None:
+    def __init__(self, location: Location, load_runtime: LoadRuntime) -> None:
         """Raises LibraryError."""
-        self._place = place
+        self._location = location
         self._load_runtime = load_runtime
         self._lock = Lock()
-        self._library = Library.open(place, say)
+        self._library = Library.open(location, say)
         self._file = self._database_file()
         self._runtime: Runtime | None = None
         self._indexed_with: LibraryModel | None = None
@@ -62,17 +62,17 @@ class WarmEngine:
 
     def _current_library(self) -> Library:
         if self._file is None or self._database_file() != self._file:
-            opened = Library.open(self._place, say)
+            opened = Library.open(self._location, say)
             self._library.close()
             self._library, self._file = opened, self._database_file()
         return self._library
 
     def _database_file(self) -> tuple[int, int] | None:
         """What tells one file from another in its place; None where there is none. A server keeps its own."""
-        if isinstance(self._place, str):
+        if isinstance(self._location, str):
             return 0, 0
         try:
-            found = (self._place / DATABASE_NAME).stat()
+            found = (self._location / DATABASE_NAME).stat()
         except OSError:
             return None
         return found.st_dev, found.st_ino

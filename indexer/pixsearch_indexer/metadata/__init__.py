@@ -4,7 +4,7 @@
     containers.py   where it lies in each kind of picture file
     jpeg.py         XMP in the segments of a JPEG
     exif.py  xmp.py  iptc.py  png.py  takeout.py  file_names.py    what it says, one file for each kind
-    dates.py  places.py  words.py      what a text means
+    dates.py  gps.py  words.py      what a text means
     sidecars.py     which file belongs to which photo
     precedence.py   which source wins for each field
     exposure.py     aperture, shutter, ISO and focal length, which no library stores

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pixsearch.metadata import DateKind, Description
 from pixsearch_indexer.metadata.dates import read_date, read_gps_time
-from pixsearch_indexer.metadata.places import Place, read_place
+from pixsearch_indexer.metadata.gps import Gps, read_gps
 from pixsearch_indexer.metadata.words import clean_caption, clean_list, clean_text, last_part
 
 Facts = Mapping[str, object]
@@ -74,14 +74,14 @@ DATES = {
 }
 """In this order; the first that is a date is the photo's."""
 
-PLACES: tuple[Callable[[Facts], Place | None], ...] = (
-    lambda facts: read_place(
+GPS_SOURCES: tuple[Callable[[Facts], Gps | None], ...] = (
+    lambda facts: read_gps(
         facts.get("EXIF GPSLatitude"),
         facts.get("EXIF GPSLatitudeRef"),
         facts.get("EXIF GPSLongitude"),
         facts.get("EXIF GPSLongitudeRef"),
     ),
-    lambda facts: read_place(
+    lambda facts: read_gps(
         _first_text(facts.get("exif:GPSLatitude")),
         _first_text(facts.get("exif:GPSLatitudeRef")),
         _first_text(facts.get("exif:GPSLongitude")),
@@ -118,14 +118,14 @@ _STARS = ((1, 1), (25, 2), (50, 3), (75, 4), (99, 5))
 def described(facts: Facts) -> Description:
     """Return what these facts say of a photo, the first source that says something for each field."""
     taken_at, date_kind = _date(facts)
-    place = next(filter(None, (read(facts) for read in PLACES)), None)
+    gps = next(filter(None, (read(facts) for read in GPS_SOURCES)), None)
     return Description(
         taken_at=taken_at,
         date_kind=date_kind,
         camera=_camera(facts),
         lens=_first(facts, LENS, clean_text),
-        latitude=None if place is None else place.latitude,
-        longitude=None if place is None else place.longitude,
+        latitude=None if gps is None else gps.latitude,
+        longitude=None if gps is None else gps.longitude,
         title=_first(facts, TITLE, clean_caption),
         caption=_first(facts, CAPTION, clean_caption),
         keywords=clean_list(_keywords(facts)),

@@ -17,8 +17,8 @@ from pixsearch_indexer.metadata.dates import read_timestamp
 from pixsearch_indexer.metadata.exif import read_exif
 from pixsearch_indexer.metadata.exposure import Exposure, exposure_of
 from pixsearch_indexer.metadata.file_names import date_in_name
+from pixsearch_indexer.metadata.gps import read_gps
 from pixsearch_indexer.metadata.iptc import read_iptc
-from pixsearch_indexer.metadata.places import read_place
 from pixsearch_indexer.metadata.precedence import described
 from pixsearch_indexer.metadata.sidecars import LARGEST, Sidecar
 from pixsearch_indexer.metadata.takeout import Takeout, read_takeout
@@ -99,12 +99,12 @@ def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
 
 def _of_takeout(said: Takeout) -> Description:
     taken_at = None if said.taken_s in (0, "0") else read_timestamp(said.taken_s)  # what it writes for no date
-    place = next(filter(None, (read_place(north, None, east, None) for north, east in said.places)), None)
+    gps = next(filter(None, (read_gps(north, None, east, None) for north, east in said.gps)), None)
     return Description(
         taken_at=taken_at,
         date_kind=None if taken_at is None else "taken",
-        latitude=None if place is None else place.latitude,
-        longitude=None if place is None else place.longitude,
+        latitude=None if gps is None else gps.latitude,
+        longitude=None if gps is None else gps.longitude,
         caption=clean_caption(said.description),
         people=clean_list(said.people),
     )

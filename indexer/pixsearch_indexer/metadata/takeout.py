@@ -12,7 +12,7 @@ class Takeout(NamedTuple):
     description: object
     taken_s: object
     """Since 1970, in UTC."""
-    places: list[tuple[object, object]]
+    gps: list[tuple[object, object]]
     """Latitude and longitude, the one that the user can change first."""
     people: list[object]
 
@@ -29,7 +29,7 @@ def read_takeout(data: bytes) -> Takeout | None:
     return Takeout(
         description=said.get("description"),
         taken_s=_object(said.get("photoTakenTime")).get("timestamp"),
-        places=[
+        gps=[
             (place.get("latitude"), place.get("longitude"))
             for place in (_object(said.get(name)) for name in ("geoData", "geoDataExif"))
         ],

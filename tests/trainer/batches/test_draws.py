@@ -47,10 +47,10 @@ def test_pictures_are_drawn_by_weight_and_a_batch_is_all_of_any_weight_at_most()
     """Drawn without replacement, the heavy ones cannot all be: the light get somewhat more than their 10 of 50."""
     draws, few = Draws(torch.tensor([1.0] * 40 + [0.2] * 50), 10, seed=0), Draws(torch.tensor([1.0, 0.0, 1.0]), 8, 0)
 
-    counts = Counter(place for step in range(1000) for place in draws.at(step).tolist())
+    counts = Counter(index for step in range(1000) for index in draws.at(step).tolist())
 
     assert draws.steps_an_epoch == 5  # 40 + 50 / 5 pictures
-    assert 10 / 50 < sum(count for place, count in counts.items() if place >= 40) / counts.total() < 0.35
+    assert 10 / 50 < sum(count for index, count in counts.items() if index >= 40) / counts.total() < 0.35
     assert max(counts.values()) <= 200
     assert sorted(few.at(5).tolist()) == [0, 2]
     assert Draws(torch.ones(15), 16, seed=0, processes=2).batch == 14  # as many for each process
@@ -90,9 +90,9 @@ def test_half_of_the_pictures_are_mirrored_but_none_whose_caption_says_left_or_r
 
 
 def test_processes_share_the_pairs_that_the_seed_and_the_step_draw() -> None:
-    def drawn(step: int, seed: int = 0, **place: int) -> list[tuple[int, int, bool]]:
+    def drawn(step: int, seed: int = 0, **process: int) -> list[tuple[int, int, bool]]:
         data = set_of(*((f"{number}", f"{number} again") for number in range(32)), seed=seed)
-        pairs = data.pairs_at(Draws(data.weights, 16, seed).at, mirror=True, **place)(step)
+        pairs = data.pairs_at(Draws(data.weights, 16, seed).at, mirror=True, **process)(step)
         return list(zip(*(part.tolist() for part in (pairs.pictures, pairs.captions, pairs.mirrored)), strict=True))
 
     for step in range(4):

@@ -45,7 +45,7 @@ def test_a_row_is_the_drawn_picture_mirrored_where_it_was_drawn_so(
     drawn = [drawn_from(packed)(step) for step in range(3)]
 
     for pairs, pixels in zip(drawn, seen(packed, processor), strict=True):
-        expected = pixels_of([packed[place] for place in pairs.pictures.tolist()])
+        expected = pixels_of([packed[index] for index in pairs.pictures.tolist()])
         expected[pairs.mirrored] = expected[pairs.mirrored].flip(3)
         assert torch.allclose(pixels, expected, atol=1e-5)
     assert set(torch.cat([pairs.mirrored for pairs in drawn]).tolist()) == {False, True}
@@ -94,10 +94,10 @@ def test_a_batch_has_of_each_drawn_picture_its_name_its_grid_and_a_caption_of_it
     for step, batch in enumerate(islice(made, 3), 3):
         assert torch.equal(batch.pictures, pairs_at(step).pictures)
         assert torch.allclose(grid_of(batch), views[pairs_at(step).mirrored.long(), batch.pictures], atol=1 / 500)
-        assert batch.names == [str(packed[place].file) for place in batch.pictures.tolist()]
-        for place, caption, ids in zip(batch.pictures.tolist(), batch.captions.tolist(), batch.ids, strict=True):
+        assert batch.names == [str(packed[index].file) for index in batch.pictures.tolist()]
+        for index, caption, ids in zip(batch.pictures.tolist(), batch.captions.tolist(), batch.ids, strict=True):
             sentence = data.captions.sentences[caption]
-            assert sentence in packed[place].captions
+            assert sentence in packed[index].captions
             first, second, _, third = (ord(letter) - ord("a") for letter in sentence)  # the tiny tokenizer spells
             assert ids.tolist() == [101, 104 + first, 130 + second, 104 + third, 102]
         assert batch.mask.all()

@@ -110,16 +110,16 @@ def test_a_name_that_no_file_can_have_is_a_picture_that_does_not_exist(tmp_path:
 
 @given(
     content=st.sampled_from([json.dumps(KARPATHY), json.dumps(COCO), json.dumps(REGIONS, indent=1), CSV, JSONL]),
-    place=st.integers(0, 200),
+    start=st.integers(0, 200),
     removed=st.integers(0, 5),
     put=st.binary(max_size=4),
 )
 @settings(max_examples=300, deadline=None)
-def test_a_damaged_file_is_read_or_refused_in_one_line(content: str, place: int, removed: int, put: bytes) -> None:
+def test_a_damaged_file_is_read_or_refused_in_one_line(content: str, start: int, removed: int, put: bytes) -> None:
     refusal, reading = "", Reading([], [])
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "1.jpg").touch()
-        (Path(folder) / "data").write_bytes(content.encode()[:place] + put + content.encode()[place + removed :])
+        (Path(folder) / "data").write_bytes(content.encode()[:start] + put + content.encode()[start + removed :])
         try:
             reading = read_captioned(Path(folder) / "data")
         except DatasetError as error:

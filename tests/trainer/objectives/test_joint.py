@@ -77,13 +77,13 @@ def test_so_many_pixels_are_read_and_such_a_share_of_the_words_is_masked(network
     assert len(seen["masked"]) == pytest.approx(120 * 1.36, abs=4 * (120 * 0.36 * 0.64) ** 0.5)
 
 
-def block_of(step: int, seed: int = 0, batch: int = 2, **place: int) -> Pairs:
+def block_of(step: int, seed: int = 0, batch: int = 2, **process: int) -> Pairs:
     """The neighbours of each of 20 pictures are the next six; odd ones have weight. Captions 2n say left."""
     pictures = [CaptionedPicture(Path(f"{n}.jpg"), (f"{n} left", f"{n} again"), "train", n % 2) for n in range(20)]
     neighbours = torch.stack([(torch.arange(1, 7) + picture) % 20 for picture in range(20)])
     data = CaptionedSet(pictures, seed)
     draw = blocks_of_neighbours(Draws(data.weights, batch, seed), neighbours, block=4)
-    return data.pairs_at(draw, mirror=True, **place)(step)
+    return data.pairs_at(draw, mirror=True, **process)(step)
 
 
 def test_a_block_is_a_picture_drawn_by_weight_and_others_of_its_neighbours_each_once() -> None:

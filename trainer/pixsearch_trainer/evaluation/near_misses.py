@@ -96,18 +96,18 @@ def score_near_misses(
     grids = [*encoded.grids, stand_in[1]]
     # Of each stage: with the own picture, with the stand-in, on average with others; true or false; sentence or query.
     scores = {stage: np.empty((3, 2, 2, count), np.float32) for stage in ("similarity", "joint")}
-    for place, picture in enumerate(pictures):
-        rest = drawn.sample([other for other in range(count) if other != place], min(others, count - 1))
-        chosen = [place, count, *rest]
+    for index, picture in enumerate(pictures):
+        rest = drawn.sample([other for other in range(count) if other != index], min(others, count - 1))
+        chosen = [index, count, *rest]
         for truth, texts in enumerate((picture.true, picture.false)):
             for kind, text in enumerate(texts):
                 read = runtime.read_texts([text])
                 similarity = embeddings @ read[0].embedding
                 _, match = read_every_pair(runtime, read, [grids[one] for one in chosen], embeddings[chosen])
-                mean = (similarity[:count].sum() - similarity[place]) / (count - 1)
-                scores["similarity"][:, truth, kind, place] = similarity[place], similarity[count], mean
-                scores["joint"][:, truth, kind, place] = match[0], match[1], match[2:].mean()
-        on_progress(Progress("matching near misses", place + 1, count))
+                mean = (similarity[:count].sum() - similarity[index]) / (count - 1)
+                scores["similarity"][:, truth, kind, index] = similarity[index], similarity[count], mean
+                scores["joint"][:, truth, kind, index] = match[0], match[1], match[2:].mean()
+        on_progress(Progress("matching near misses", index + 1, count))
     results = {}
     for stage, (own, stood_in, means) in scores.items():
         results[stage] = NearMissScores(*(own - means))

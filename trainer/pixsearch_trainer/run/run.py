@@ -131,7 +131,7 @@ class Run:
                     due = True
                 stop = False
                 if loop.checks(done):
-                    stop = in_any_process(interrupt.asked, self.accelerator)
+                    stop = in_any_process(interrupt.requested, self.accelerator)
                     late = in_any_process(time.monotonic() - last_save > _SAVE_EVERY_S, self.accelerator)
                     due = due or stop or late
                 if due:

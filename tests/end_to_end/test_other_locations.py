@@ -34,7 +34,7 @@ def photos(home: Path) -> Path:
 
 
 @pytest.fixture(scope="module", params=["postgresql", "postgresql+milvus"])
-def place(request: pytest.FixtureRequest, postgres: PostgresServer) -> list[str]:
+def location(request: pytest.FixtureRequest, postgres: PostgresServer) -> list[str]:
     """The options that a first run needs."""
     options = ["--library", postgres.new_database()]
     if "milvus" in request.param:
@@ -43,51 +43,51 @@ def place(request: pytest.FixtureRequest, postgres: PostgresServer) -> list[str]
 
 
 @pytest.fixture(scope="module")
-def first_run(pixsearch: Pixsearch, place: list[str], photos: Path, tiny_checkpoint: Path) -> Finished:
-    return pixsearch("index", photos, "--model", tiny_checkpoint, *place)
+def first_run(pixsearch: Pixsearch, location: list[str], photos: Path, tiny_checkpoint: Path) -> Finished:
+    return pixsearch("index", photos, "--model", tiny_checkpoint, *location)
 
 
 def test_all_photos_are_brought_in_and_a_second_run_encodes_nothing(
-    pixsearch: Pixsearch, first_run: Finished, place: list[str], photos: Path, tiny_checkpoint: Path
+    pixsearch: Pixsearch, first_run: Finished, location: list[str], photos: Path, tiny_checkpoint: Path
 ) -> None:
     assert first_run.stdout == "14 photos: 12 encoded, 0 unchanged, 1 known by their content, 1 failed\n"
-    again = pixsearch("index", "--model", tiny_checkpoint, *place[:2])
+    again = pixsearch("index", "--model", tiny_checkpoint, *location[:2])
 
     assert again.stdout == "14 photos: nothing encoded, 13 unchanged, 1 failed\n"
 
 
 def test_answers_are_those_of_a_library_in_a_folder(
-    pixsearch: Pixsearch, first_run: Finished, place: list[str], photos: Path, home: Path, tiny_checkpoint: Path
+    pixsearch: Pixsearch, first_run: Finished, location: list[str], photos: Path, home: Path, tiny_checkpoint: Path
 ) -> None:
     here = ["--library", str(home / "library")]
     pixsearch("index", photos, "--model", tiny_checkpoint, *here)
 
     for asked in (["a bunch of flowers"], ["--image", photos / "03.png"], ["flowers", "--name", "0*", "-k", "3"]):
         expected = pixsearch("query", *asked, "--json", "--model", tiny_checkpoint, *here).stdout.splitlines()
-        found = pixsearch("query", *asked, "--json", "--model", tiny_checkpoint, *place[:2]).stdout.splitlines()
+        found = pixsearch("query", *asked, "--json", "--model", tiny_checkpoint, *location[:2]).stdout.splitlines()
         assert found == expected
         assert len(found) >= 3
 
 
 def test_status_tells_where_it_is_and_verify_finds_nothing(
-    pixsearch: Pixsearch, first_run: Finished, place: list[str]
+    pixsearch: Pixsearch, first_run: Finished, location: list[str]
 ) -> None:
-    status = json.loads(pixsearch("status", "--json", *place[:2]).stdout)
-    verified = pixsearch("verify", "--deep", *place[:2])
+    status = json.loads(pixsearch("status", "--json", *location[:2]).stdout)
+    verified = pixsearch("verify", "--deep", *location[:2])
 
     assert status["library"].startswith("postgresql+psycopg://pixsearch@/")
-    assert status["vectors"] == (place[3] if len(place) > 2 else "file")
+    assert status["vectors"] == (location[3] if len(location) > 2 else "file")
     assert (status["photos"], status["contents"], status["failures"]) == (13, 12, 1)
     assert (verified.returncode, verified.stderr) == (0, "")
 
 
 def test_a_photo_that_is_gone_is_gone_from_the_answers(
-    pixsearch: Pixsearch, first_run: Finished, place: list[str], photos: Path, tiny_checkpoint: Path
+    pixsearch: Pixsearch, first_run: Finished, location: list[str], photos: Path, tiny_checkpoint: Path
 ) -> None:
     moved = (photos / "11.png").rename(photos.parent / "11.png")
     try:
-        pixsearch("index", "--model", tiny_checkpoint, *place[:2])
-        found = pixsearch("query", "flowers", "--paths", "-k", "20", "--model", tiny_checkpoint, *place[:2])
+        pixsearch("index", "--model", tiny_checkpoint, *location[:2])
+        found = pixsearch("query", "flowers", "--paths", "-k", "20", "--model", tiny_checkpoint, *location[:2])
     finally:
         moved.rename(photos / "11.png")
 

@@ -15,12 +15,12 @@ _WRITTEN = re.compile(
 _LONGEST = 100
 
 
-class Place(NamedTuple):
+class Gps(NamedTuple):
     latitude: float
     longitude: float
 
 
-def read_place(latitude: object, north: object, longitude: object, east: object) -> Place | None:
+def read_gps(latitude: object, north: object, longitude: object, east: object) -> Gps | None:
     """Return a place by its two coordinates; None where one is missing or cannot be, and for exactly 0,0.
 
     Args:
@@ -32,7 +32,7 @@ def read_place(latitude: object, north: object, longitude: object, east: object)
     found = _degrees(latitude, north, "S", 90), _degrees(longitude, east, "W", 180)
     if found[0] is None or found[1] is None or found == (0.0, 0.0):  # which programs write where they know none
         return None
-    return Place(found[0], found[1])
+    return Gps(found[0], found[1])
 
 
 def _degrees(value: object, reference: object, negative: str, most: float) -> float | None:
@@ -49,7 +49,7 @@ def _degrees(value: object, reference: object, negative: str, most: float) -> fl
         return None
     if not 1 <= len(parts) <= 3 or not all(map(math.isfinite, parts)):
         return None
-    size = float(sum(abs(part) / 60**place for place, part in enumerate(parts)))
+    size = float(sum(abs(part) / 60**power for power, part in enumerate(parts)))
     if size > most:
         return None
     # With a side the sign has nothing to say: some programs write both.
