@@ -29,7 +29,10 @@ class Ignoring:
         return cls(((root, read_patterns(os.fsencode("\n".join(patterns)))),)) if patterns else cls()
 
     def with_rules_of(self, folder: bytes) -> Ignoring:
-        """Return these patterns with those of the file in a folder, if it has one. Raises UsageError where that cannot be read."""
+        """Return these patterns with those of the file in a folder, if it has one.
+
+        Raises UsageError where that cannot be read.
+        """
         try:
             text = read_file(to_path(os.path.join(folder, self.FILE)), _LIMIT_BYTES)  # noqa: PTH118 - bytes
         except FileNotFoundError:
