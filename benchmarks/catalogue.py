@@ -21,7 +21,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from benchmarks.measuring import say_where
+from benchmarks.measuring import print_machine
 from pixsearch import Filters, Library
 from pixsearch.database.state import LibraryModel
 from pixsearch.library.records import IndexedFile, NewContent
@@ -40,7 +40,7 @@ def main(
     photos: Annotated[list[int] | None, typer.Option(help="How many; may be given again.")] = None,
     grid_kb: Annotated[float, typer.Option(help="Of each pixel grid.")] = 27.0,
 ) -> None:
-    say_where()
+    print_machine()
     with (
         tempfile.TemporaryDirectory() as scratch,
         nullcontext() if PG_CTL is None else postgres_server(durable=True) as server,

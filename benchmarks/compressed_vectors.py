@@ -22,7 +22,7 @@ import faiss
 import numpy as np
 import typer
 
-from benchmarks.measuring import say_where
+from benchmarks.measuring import print_machine
 from benchmarks.vectors import PART, with_noise
 from pixsearch import Library
 from pixsearch.model.checkpoints import find_checkpoint
@@ -50,7 +50,7 @@ def main(
         pictures = np.concatenate([vectors for _, vectors in opened.vectors().parts()])
     captions = [picture.captions[0] for picture in of_split(read_captioned(data, images).pictures, "val")][:queries]
     asked = PixelBertRuntime(find_checkpoint(None)).embed_texts(captions)
-    say_where()
+    print_machine()
     size = pictures.shape[1]
     index = faiss.IndexIVFPQ(faiss.IndexFlatIP(size), size, lists, bytes_a_vector, 8, faiss.METRIC_INNER_PRODUCT)
     began = time.perf_counter()

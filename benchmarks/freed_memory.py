@@ -17,7 +17,7 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks.measuring import say_where
+from benchmarks.measuring import print_machine
 from pixsearch.model.checkpoints import find_checkpoint, load_network
 from pixsearch_trainer.run.accelerator import keep_freed_memory
 
@@ -33,7 +33,7 @@ def main(
     if measured is not None:
         print(a_step(pictures, steps, kept=measured))
         return
-    say_where()
+    print_machine()
     for _ in range(turns):
         for way in ("--handed-back", "--kept"):
             command = [sys.executable, *sys.argv, "--pictures", str(pictures), "--steps", str(steps), way]

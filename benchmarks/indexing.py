@@ -22,7 +22,7 @@ import numpy as np
 import typer
 from PIL import Image
 
-from benchmarks.measuring import PIXSEARCH, Command, Row, Taken, median, say_where, take
+from benchmarks.measuring import PIXSEARCH, Command, Row, Taken, median, print_machine, take
 from benchmarks.peer import PROJECT, forget_all, in_peer, make_peer, rclip, rclip_environment
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
@@ -40,7 +40,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="How often each program indexes them.")] = 3,
 ) -> None:
     make_peer()
-    say_where()
+    print_machine()
     measure(pictures, photos, rounds)
 
 

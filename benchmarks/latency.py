@@ -26,7 +26,7 @@ from typing import Annotated, TypeVar
 import numpy as np
 import typer
 
-from benchmarks.measuring import PIXSEARCH, Row, Taken, median, say_where, take
+from benchmarks.measuring import PIXSEARCH, Row, Taken, median, print_machine, take
 from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.library.records import IndexedFile, NewContent
@@ -66,7 +66,7 @@ def main(
         ask(asked, candidates)
         return
     make_peer()
-    say_where()
+    print_machine()
     measure(pictures, photos or [1000, 10_000, 100_000], candidates)
 
 

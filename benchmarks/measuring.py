@@ -49,7 +49,7 @@ class Row:
         return None if self.theirs is None else self.ours / self.theirs
 
 
-def say_where() -> None:
+def print_machine() -> None:
     """Print the command line, the CPU and the versions of what computes."""
     here = where()
     print("$", here["command"])

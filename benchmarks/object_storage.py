@@ -19,7 +19,7 @@ from unittest import mock
 
 import typer
 
-from benchmarks.measuring import say_where
+from benchmarks.measuring import print_machine
 from pixsearch import Library, decoding
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.picture_files import is_named_like_a_picture
@@ -34,7 +34,7 @@ def main(
     wait_ms: Annotated[float, typer.Option(help="How long each read waits.")] = 100.0,
     each_core: Annotated[list[int] | None, typer.Option(help="Processes a core that read objects; or again.")] = None,
 ) -> None:
-    say_where()
+    print_machine()
     with tempfile.TemporaryDirectory() as scratch, object_storage(free_port(), wait_ms / 1000) as storage:
         os.environ |= storage.environment
         here = Path(scratch) / "photos"

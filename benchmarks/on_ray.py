@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.measuring import say_where
+from benchmarks.measuring import print_machine
 from pixsearch import Library
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch_indexer import CheckpointEncoder, index_folders
@@ -27,7 +27,7 @@ def main(
     pictures: Annotated[Path, typer.Option(help="A folder of pictures.")],
     workers: Annotated[int, typer.Option(help="Actors that encode.")] = 2,
 ) -> None:
-    say_where()
+    print_machine()
     with tempfile.TemporaryDirectory() as scratch:
         cluster = LoadOnRay(workers=workers)
         places: dict[str, LoadFiles] = {"one process": load_here, f"Ray, {workers} workers": cluster}

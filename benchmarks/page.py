@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.measuring import PIXSEARCH, memory_mb, say_where, take
+from benchmarks.measuring import PIXSEARCH, memory_mb, print_machine, take
 from benchmarks.serving import chromium, served, wait_for_answer
 
 WHO = [
@@ -64,7 +64,7 @@ def main(
     pictures: Annotated[list[Path], typer.Option(help="A folder of pictures; may be given again.")],
     photos: Annotated[int, typer.Option(help="How many of them.")] = 10_000,
 ) -> None:
-    say_where()
+    print_machine()
     with tempfile.TemporaryDirectory() as scratch:
         chosen, library = Path(scratch) / "photos", Path(scratch) / "library"
         chosen.mkdir()

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measuring import PIXSEARCH, Row, say_where, take
+from benchmarks.measuring import PIXSEARCH, Row, print_machine, take
 from benchmarks.peer import know, make_peer, rclip, rclip_environment
 from pixsearch import Library
 from pixsearch.model.checkpoints import SHIPPED
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=100_000)
     count = parser.parse_args().photos
     make_peer()
-    say_where()
+    print_machine()
     measure(count)
 
 

@@ -22,7 +22,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.latency import QUERIES, make_library
-from benchmarks.measuring import PIXSEARCH, say_where, take
+from benchmarks.measuring import PIXSEARCH, print_machine, take
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.library import storing
 from pixsearch.library.postings import post_terms_at
@@ -52,7 +52,7 @@ def main(
     photos: Annotated[int, typer.Option(help="How many.")] = 100_000,
     library: Annotated[Path | None, typer.Option(help="Where the library is kept for the next time.")] = None,
 ) -> None:
-    say_where()
+    print_machine()
     with tempfile.TemporaryDirectory() as scratch:
         folder = library or Path(scratch) / "large"
         if not folder.exists():

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import indexing, latency, refresh
-from benchmarks.measuring import say_where, where
+from benchmarks.measuring import print_machine, where
 from benchmarks.peer import make_peer
 
 
@@ -30,7 +30,7 @@ def main(
     as_json: Annotated[Path | None, typer.Option("--json", help="Where to write the table as JSON, too.")] = None,
 ) -> None:
     make_peer()
-    say_where()
+    print_machine()
     rows = indexing.measure(pictures, photos, rounds)
     rows += latency.measure(pictures, known or [1000, 10_000, 100_000])
     rows += refresh.measure(refreshed)

@@ -33,7 +33,7 @@ import typer
 from playwright.sync_api import Browser, Page
 
 from benchmarks.latency import make_library
-from benchmarks.measuring import PIXSEARCH, memory_mb, say_where, take
+from benchmarks.measuring import PIXSEARCH, memory_mb, print_machine, take
 from benchmarks.page import QUERIES
 from benchmarks.said_words import made_up
 from benchmarks.serving import Served, chromium, served, wait_for_answer
@@ -125,7 +125,7 @@ def main(
     files: Annotated[int, typer.Option(help="How many real files the cold one has.")] = 10_000,
     kept: Annotated[Path | None, typer.Option(help="Where both are kept for the next time.")] = None,
 ) -> None:
-    say_where()
+    print_machine()
     with tempfile.TemporaryDirectory() as scratch:
         folder = kept or Path(scratch)
         say_cold(pictures, files, folder / "cold")
@@ -145,7 +145,7 @@ def say_cold(pictures: Path, files: int, folder: Path) -> None:
             with served(library) as server, new_page(browser) as page:
                 page.goto(server.address, wait_until="commit")
                 homes.append(page.evaluate("home"))
-    say_times("first screen", homes)
+    print_times("first screen", homes)
 
 
 def say_large(pictures: Path, photos: int, folder: Path) -> None:
@@ -230,11 +230,11 @@ def say_opening(browser: Browser, address: str) -> None:
             years = page.locator("#scrubber li:not([hidden]) button").all_inner_texts()[1:]
             random.Random(0).shuffle(years)
             jumps += [page.evaluate(JUMP, year) for year in years]
-    say_times("home", homes)
-    say_times("jump to a year", jumps)
+    print_times("home", homes)
+    print_times("jump to a year", jumps)
 
 
-def say_times(what: str, times: list[list[float]]) -> None:
+def print_times(what: str, times: list[list[float]]) -> None:
     for name, moments in zip(("photos laid out", "thumbnails in sight"), zip(*times, strict=True), strict=True):
         print(
             f"  {what}, {name}: median {statistics.median(moments):.0f} ms, "

@@ -19,7 +19,7 @@ import torch
 import typer
 from PIL import Image
 
-from benchmarks.measuring import say_where
+from benchmarks.measuring import print_machine
 from pixsearch_trainer.options import TrainOptions
 from pixsearch_trainer.recipes.shipped import SHIPPED
 from pixsearch_trainer.run.state import LOG_FILE
@@ -48,7 +48,7 @@ def main(
     steps: Annotated[int, typer.Option(help="Of each stage; the last counts.")] = 8,
     set: Annotated[list[str] | None, typer.Option(help="As in pixsearch train.")] = None,
 ) -> None:
-    say_where()
+    print_machine()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         settings = [f"{stage}.steps={steps}" for stage in SHIPPED.stages] + (set or [])

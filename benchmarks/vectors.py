@@ -21,7 +21,7 @@ import faiss
 import numpy as np
 import typer
 
-from benchmarks.measuring import say_where
+from benchmarks.measuring import print_machine
 from pixsearch import Library
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
@@ -48,7 +48,7 @@ def main(
         pictures = np.concatenate([vectors for _, vectors in opened.vectors().parts()])
     captions = [picture.captions[0] for picture in of_split(read_captioned(data, images).pictures, "val")][:queries]
     asked = PixelBertRuntime(find_checkpoint(None)).embed_texts(captions)
-    say_where()
+    print_machine()
     print(f"{len(pictures):,} embeddings with noise {noise}, {len(captions)} captions")
     print("| vectors | lists | recall@10 | query ms | make s | save s | load s | file MB |")
     print("|---|---|---|---|---|---|---|---|")

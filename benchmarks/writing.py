@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from benchmarks.measuring import say_where
+from benchmarks.measuring import print_machine
 from pixsearch.errors import PictureError
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--made", action="store_true")
     parser.add_argument("--first-look", action="store_true")
     given = parser.parse_args()
-    say_where()
+    print_machine()
     lines_in(Image.new("RGB", (640, 480), "white"))  # loads what reads
     if given.made:
         read_made()

@@ -15,6 +15,11 @@ _OF_QUERY = re.compile(r"(?<=[?&])([\w-]*(?:password|passwd|secret|signature)[\w
 HIDDEN = "***"
 
 
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return a count with its noun: "1 photo", "2,000 photos", and with `nouns` given "2 copies"."""
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
 def printable(text: str) -> str:
     """Return the text in one line, with each character that a terminal would obey or cannot show written as escape."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

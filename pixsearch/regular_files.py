@@ -61,7 +61,7 @@ def read_stream(stream: BinaryIO, limit_bytes: int, name: Name) -> bytes:
     return b"".join(parts)
 
 
-def read_asked(name: str, limit_bytes: int) -> bytes:
+def read_argument(name: str, limit_bytes: int) -> bytes:
     """Read what a command was given: a regular file, or to its end what the shell has opened, as by `<(command)`.
 
     Raises as `read_regular` does.

@@ -13,7 +13,7 @@ import pytest
 from pixsearch import Library
 from pixsearch.settings import Location
 from pixsearch_indexer import index_folders
-from tests import what_is_not_installed
+from tests import missing_packages
 from tests.colour_runtime import ColourRuntime
 from tests.environment import pin_environment
 from tests.loading import load_in_this_process
@@ -27,7 +27,7 @@ NOBODY = 65534
 def pytest_configure(config: pytest.Config) -> None:
     pin_environment()
     # Not a hook of this file: pytest does not ask it for a folder whose own conftest cannot be imported.
-    config.pluginmanager.register(what_is_not_installed)
+    config.pluginmanager.register(missing_packages)
 
 
 def pytest_collection_finish() -> None:

@@ -11,6 +11,7 @@ import typer
 
 from pixsearch.durable import leads_to_stdout, write_output
 from pixsearch.errors import UsageError
+from pixsearch.printable import plural
 from pixsearch.progress import ProgressCallback
 from pixsearch.storage import to_path
 from pixsearch_cli.measured_data import SplitOption, encode_split
@@ -120,7 +121,7 @@ def _print_report(name: str, report: CalibrationReport) -> None:
     print()
     if report.likely_right is not None and report.likely_said is not None:
         print(
-            f"at 0.5 and above: {report.likely:,} {'pair' if report.likely == 1 else 'pairs'}, "
+            f"at 0.5 and above: {plural(report.likely, 'pair')}, "
             f"{report.likely_right:.1%} right, {report.likely_said:.1%} predicted"
         )
     print(

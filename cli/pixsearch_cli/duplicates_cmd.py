@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixsearch.errors import UsageError
-from pixsearch.printable import printable
+from pixsearch.printable import plural, printable
 from pixsearch.settings import library_location
 from pixsearch.storage import path_bytes
 from pixsearch_cli.options import (
@@ -23,7 +23,7 @@ from pixsearch_cli.options import (
     ProgressFormat,
     ProgressOption,
 )
-from pixsearch_cli.output import print_json, print_table, progress_shown, say, tell_damage
+from pixsearch_cli.output import print_json, print_table, progress_shown, show_message, warn_of_damage
 from pixsearch_cli.status_cmd import size
 from pixsearch_cli.terminal_pictures import print_with_pictures, shows_pictures
 
@@ -62,9 +62,9 @@ def duplicates(
         raise UsageError("--json and --paths exclude each other", "Leave one out")
     from pixsearch import Library
 
-    with Library.open(library_location(library), say) as opened:
+    with Library.open(library_location(library), show_message) as opened:
         groups = _found(opened, model, progress, alike=alike)
-        tell_damage(opened.damage())
+        warn_of_damage(opened.damage())
     if as_json:
         for group in groups:
             print_json(_record(group))
@@ -75,7 +75,7 @@ def duplicates(
     elif groups:
         _print_table(groups)
     if not (as_json or paths or null):
-        say(_summary(groups))
+        show_message(_summary(groups))
 
 
 def _found(library: Library, model: str | None, progress: ProgressFormat, *, alike: bool) -> list[Duplicates]:
@@ -124,7 +124,9 @@ def _print_spare(groups: Sequence[Duplicates], end: bytes) -> None:
             sys.stdout.buffer.write(path + end)
     sys.stdout.buffer.flush()
     if left_out:
-        say(f"{left_out:,} left out: gone, changed, on another drive, or more is known of them than of the best")
+        show_message(
+            f"{left_out:,} left out: gone, changed, on another drive, or more is known of them than of the best"
+        )
 
 
 def _print_table(groups: Sequence[Duplicates]) -> None:
@@ -148,7 +150,7 @@ def _summary(groups: Sequence[Duplicates]) -> str:
     if not groups:
         return "no duplicates"
     photos, spare_bytes = sum(group.count for group in groups), sum(group.spare_bytes for group in groups)
-    count = f"{len(groups):,} {'group' if len(groups) == 1 else 'groups'}"
+    count = plural(len(groups), "group")
     return f"{count} of {photos:,} photos; all but the best take {size(spare_bytes)}"
 
 

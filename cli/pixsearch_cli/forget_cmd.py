@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from pixsearch.errors import LibraryError, UsageError
+from pixsearch.printable import plural
 from pixsearch.settings import library_location
 from pixsearch.storage import path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption
-from pixsearch_cli.output import print_json, say
+from pixsearch_cli.output import print_json, show_message
 
 
 def forget(
@@ -27,7 +28,7 @@ def forget(
     """
     from pixsearch import Library
 
-    with Library.open(library_location(library), say) as opened:
+    with Library.open(library_location(library), show_message) as opened:
         # As it was given first: a link may have taken its place since, and leads to what is to stay.
         folder, roots, text_files = to_path(root), opened.roots(), opened.text_files()
         given = path_bytes(folder.absolute())
@@ -47,7 +48,7 @@ def forget(
         except LibraryError as error:
             if not done:
                 raise
-            say(f"they are forgotten, but the library is not tidied up yet: {error}")
+            show_message(f"they are forgotten, but the library is not tidied up yet: {error}")
     if as_json:
         print_json({"forgotten": photos})
     else:
@@ -55,4 +56,4 @@ def forget(
 
 
 def summary(photos: int) -> str:
-    return f"{photos:,} {'photo' if photos == 1 else 'photos'} forgotten"
+    return f"{plural(photos, 'photo')} forgotten"

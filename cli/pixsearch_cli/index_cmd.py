@@ -15,10 +15,11 @@ from pixsearch.errors import LibraryNotFound, PixsearchError, UsageError
 from pixsearch.extras import OCR, require
 from pixsearch.paths import is_at_or_below
 from pixsearch.picture_files import MEGAPIXEL_LIMIT
+from pixsearch.printable import plural
 from pixsearch.settings import Location, library_location
 from pixsearch.storage import FilePath, is_folder, path_bytes, resolved_bytes, to_path
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption, ProgressFormat, ProgressOption
-from pixsearch_cli.output import kinds, print_json, progress_shown, say, tell_damage
+from pixsearch_cli.output import kinds, print_json, progress_shown, show_message, warn_of_damage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,27 +116,27 @@ def index(
 
             PixelBertProcessor.from_pretrained(checkpoint_to_index(library_location(library), model))
         found = _survey(named, library_location(library), rules)
-        tell_offline(found.offline)
+        warn_of_offline(found.offline)
         if as_json:
             print_json(asdict(found))
         else:
             print(_summary_of_survey(found))
-            tell_not_read(found.not_read)
+            show_skipped(found.not_read)
         return
     options = {"switch_model": switch_model, "max_megapixels": max_megapixels, "vectors": vectors, **rules}
     with _loading(on, address) as loading:
         report, failures = _index(named, library_location(library), model, options | loading, progress)
     for failure in failures:
-        say(f"{failure.path}: {failure.reason}")
-    tell_offline(report.offline)
-    tell_switch(report.switch)
+        show_message(f"{failure.path}: {failure.reason}")
+    warn_of_offline(report.offline)
+    show_switch(report.switch)
     for line in not_read_for_text(report):
-        say(line)
+        show_message(line)
     if as_json:
         print_json(asdict(report))
     else:
         print(summary(report))
-        tell_not_read(report.not_read)
+        show_skipped(report.not_read)
     if failures or report.offline:
         raise typer.Exit(NOT_ALL_DONE)
 
@@ -173,7 +174,7 @@ def _index(
     with _opened_or_made(location, folders, options["exclude"]) as library:
         with progress_shown(as_json=progress == ProgressFormat.json) as show:
             report = index_folders(library, encoder, folders, show, **options)
-        tell_damage(library.damage())
+        warn_of_damage(library.damage())
         return report, _of_this_run(folders, library)
 
 
@@ -185,14 +186,14 @@ def _opened_or_made(location: Location, folders: list[FilePath], exclude: list[s
     from pixsearch_indexer.roots import chosen_folders
 
     try:
-        return Library.open(location, say)
+        return Library.open(location, show_message)
     except LibraryNotFound:
         if not folders:
             raise
         require_faiss()
         check_patterns(exclude or ())
         chosen_folders(folders, None)
-        return Library.create(location, say)
+        return Library.create(location, show_message)
 
 
 def _survey(folders: list[FilePath], location: Location, rules: Mapping[str, Any]) -> Survey:
@@ -202,7 +203,7 @@ def _survey(folders: list[FilePath], location: Location, rules: Mapping[str, Any
 
     new_rules = partial(ScanRules.changed, **rules)
     try:
-        library = Library.open(location, say)
+        library = Library.open(location, show_message)
     except LibraryNotFound:
         if not folders:
             raise
@@ -216,7 +217,7 @@ def checkpoint_to_index(location: Location, model: str | None) -> Path:
     from pixsearch import Library
     from pixsearch.model.checkpoints import checkpoint_for
 
-    with suppress(LibraryNotFound), Library.open(location, say) as library:
+    with suppress(LibraryNotFound), Library.open(location, show_message) as library:
         return library.checkpoint(model, to_index=True)
     return checkpoint_for(model, None)
 
@@ -231,25 +232,25 @@ def _of_this_run(folders: list[FilePath], library: Library) -> list[Failure]:
     ]
 
 
-def tell_offline(folders: Sequence[FilePath]) -> None:
+def warn_of_offline(folders: Sequence[FilePath]) -> None:
     for folder in folders:
         why = "is not there or empty"
         try:
             is_folder(path_bytes(folder))
         except OSError as error:
             why = f"cannot be reached ({error.strerror})"
-        say(f"{folder} {why}; its photos stay in the library")
+        show_message(f"{folder} {why}; its photos stay in the library")
 
 
-def tell_not_read(not_read: Mapping[str, int]) -> None:
+def show_skipped(not_read: Mapping[str, int]) -> None:
     """Say which files are no pictures, if there are any."""
     if not_read:
         print(f"not read: {kinds(not_read)}")
 
 
-def tell_switch(switch: Switch | None) -> None:
+def show_switch(switch: Switch | None) -> None:
     if switch is not None:
-        say(unfinished(switch))
+        show_message(unfinished(switch))
 
 
 def not_read_for_text(report: IndexReport) -> list[str]:
@@ -267,7 +268,7 @@ def unfinished(switch: Switch) -> str:
     """Say what an unfinished switch to another model leaves to be done."""
     from pixsearch.library.switching import about
 
-    count = f"{switch.to_encode:,} {'photo is' if switch.to_encode == 1 else 'photos are'}"
+    count = plural(switch.to_encode, "photo is", "photos are")
     line = f"{count} not yet encoded by the model {switch.model.name} ({switch.model.fingerprint[:8]})"
     if switch.to_encode and switch.offline == switch.to_encode:
         return f"{line}: offline. Run pixsearch index when their folders are back"
@@ -286,14 +287,14 @@ def summary(report: IndexReport) -> str:
     parts.append(f"{report.failed:,} failed")
     more = []
     if report.texts:
-        more.append(f"{report.texts:,} {'text' if report.texts == 1 else 'texts'} encoded")
+        more.append(f"{plural(report.texts, 'text')} encoded")
     if report.read:
         more.append(summary_of_reading(report))
     return _of_folders(report, parts, more)
 
 
 def summary_of_reading(report: IndexReport) -> str:
-    return f"{_pictures(report.read)} read for text"
+    return f"{plural(report.read, 'picture')} read for text"
 
 
 def _summary_of_survey(found: Survey) -> str:
@@ -304,15 +305,7 @@ def _summary_of_survey(found: Survey) -> str:
 def _of_folders(counts: IndexReport | Survey, found: list[str], more: list[str]) -> str:
     """Summarize the photos found and kept; leave out the former when every folder is unplugged."""
     if counts.kept:
-        more.insert(0, f"{_photos(counts.kept)} kept")
+        more.insert(0, f"{plural(counts.kept, 'photo')} kept")
     if counts.found or counts.failed or not counts.kept:
-        more.insert(0, f"{_photos(counts.found)}: {', '.join(found)}")
+        more.insert(0, f"{plural(counts.found, 'photo')}: {', '.join(found)}")
     return ", ".join(more)
-
-
-def _pictures(count: int) -> str:
-    return f"{count:,} {'picture' if count == 1 else 'pictures'}"
-
-
-def _photos(count: int) -> str:
-    return f"{count:,} {'photo' if count == 1 else 'photos'}"

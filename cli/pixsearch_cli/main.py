@@ -21,7 +21,7 @@ def main() -> None:
     import logging
 
     from pixsearch_cli.app import app
-    from pixsearch_cli.output import LoggedLines, in_one_line, say, show_traceback
+    from pixsearch_cli.output import LoggedLines, in_one_line, show_message, show_traceback
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text in this terminal's encoding
@@ -42,7 +42,7 @@ def main() -> None:
         if debug:
             show_traceback(error)
         else:
-            say(in_one_line(error))
+            show_message(in_one_line(error))
         sys.exit(getattr(error, "exit_code", 1))
     sys.exit(code if arguments else WRONG_USAGE)
 
@@ -73,9 +73,9 @@ def run() -> None:
             sys.stdout.flush()
     except OSError as error:
         if code == 0 and not isinstance(error, BrokenPipeError):  # whose reader has seen enough
-            from pixsearch_cli.output import say
+            from pixsearch_cli.output import show_message
 
-            say(f"the output could not be written: {error.strerror}")
+            show_message(f"the output could not be written: {error.strerror}")
             code = 1
     if "torch" in sys.modules:
         sys.exit(code)

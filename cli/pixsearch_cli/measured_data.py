@@ -10,7 +10,7 @@ import typer
 from pixsearch.errors import UsageError
 from pixsearch.progress import ProgressCallback
 from pixsearch.storage import to_path
-from pixsearch_cli.output import tell_problems
+from pixsearch_cli.output import warn_of_problems
 
 if TYPE_CHECKING:
     from pixsearch.search.runtime import Runtime
@@ -63,5 +63,5 @@ def encode_split(
     pass_over()
     chosen = choose([picture for picture in pictures if picture.split == split])
     encoded = encode(runtime, chosen, show, pass_over)
-    tell_problems(reading.problems)
+    warn_of_problems(reading.problems)
     return encoded

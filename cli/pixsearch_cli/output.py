@@ -16,7 +16,7 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from pixsearch.errors import PixsearchError
-from pixsearch.printable import printable, without_passwords
+from pixsearch.printable import plural, printable, without_passwords
 from pixsearch.progress import Pace, Progress, ProgressCallback
 from pixsearch_cli.json_records import json_text
 
@@ -25,8 +25,8 @@ _FIRST_LINE_S, _LINE_EVERY_S = 5.0, 60.0
 _JSON_LINE_EVERY_S = 0.25
 
 
-def say(message: str) -> None:
-    """A line for people, on stderr."""
+def show_message(message: str) -> None:
+    """Show a line on stderr."""
     _on_stderr(f"pixsearch: {printable(without_passwords(message))}")
 
 
@@ -58,18 +58,18 @@ def _on_stderr(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def tell_damage(damage: Sized) -> None:
-    """Say how much of a library was left out since it is damaged, if anything was."""
+def warn_of_damage(damage: Sized) -> None:
+    """Say how many rows of a library were left out because they are damaged, if any were."""
     if count := len(damage):
-        say(f"{count:,} damaged {'row' if count == 1 else 'rows'} of the library left out. Run: pixsearch repair")
+        show_message(f"{plural(count, 'damaged row')} of the library left out. Run: pixsearch repair")
 
 
-def tell_problems(problems: Sequence[object]) -> None:
-    """What was passed over in data, the first few by name."""
+def warn_of_problems(problems: Sequence[object]) -> None:
+    """Name the first few problems of data, and count the others."""
     for problem in problems[:_NAMED_PROBLEMS]:
-        say(f"passed over: {problem}")
+        show_message(f"skipped: {problem}")
     if (more := len(problems) - _NAMED_PROBLEMS) > 0:
-        say(f"passed over: {more:,} more problems of the data")
+        show_message(f"skipped: {plural(more, 'more problem')} in the data")
 
 
 def kinds(counts: Mapping[str, int]) -> str:
@@ -167,11 +167,11 @@ def _lines() -> Iterator[ProgressCallback]:
             wait_s = _LINE_EVERY_S
             passed = _duration(time.monotonic() - began)
             if latest is None:
-                say(f"{passed}: starting")
+                show_message(f"{passed}: starting")
                 continue
             progress, note = latest
             total = "" if progress.total is None else f" of {progress.total:,}"
-            say(f"{passed}: {progress.task} {progress.done:,}{total} {note}".rstrip())
+            show_message(f"{passed}: {progress.task} {progress.done:,}{total} {note}".rstrip())
 
     thread = Thread(target=tell, daemon=True)
     thread.start()

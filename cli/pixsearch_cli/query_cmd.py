@@ -15,13 +15,13 @@ from pixsearch.durable import leads_to_stdout
 from pixsearch.errors import UsageError, WordsNotLocated
 from pixsearch.filters import Filters
 from pixsearch.printable import printable
-from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_asked
+from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_argument
 from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
 from pixsearch.settings import DATABASE_NAME, Location, library_location
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.options import JsonOption, LibraryOption, ModelOption, NullOption, PathsOption, PicturesOption
-from pixsearch_cli.output import say, tell_damage
+from pixsearch_cli.output import show_message, warn_of_damage
 from pixsearch_cli.query_filters import with_filter_options
 from pixsearch_cli.query_parts import is_picture, other_parts
 from pixsearch_cli.query_results import (
@@ -150,10 +150,10 @@ def query(
     if as_json and (paths or null):
         raise UsageError("--json and --paths exclude each other", "Leave one out")
     if words is not None and image is None and is_picture(words):
-        say(f"{words} is a picture; asking by it, as with --image")
+        show_message(f"{words} is a picture; asking by it, as with --image")
         words, image = None, words
     if filters.near is not None and filters.near.centre is not None:
-        say(f"near {filters.near.centre}")
+        show_message(f"near {filters.near.centre}")
     others = other_parts(image, plus or [], minus or [], allow_network)
     asked = [
         (
@@ -187,7 +187,7 @@ def query(
     for answer in answers:
         question, hits = answer.query, answer.hits
         for remark in () if answer.remarks is None else answer.remarks.sentences():
-            say(remark)
+            show_message(remark)
         if as_json:
             print_json_lines(hits, None if queries is None else question, answer.remarks)
         elif paths or null:
@@ -197,7 +197,7 @@ def query(
                 print(printable(question))
             print_hits(hits, answer.stored if with_pictures else None)
         if not hits:
-            say("nothing in this library matches" + ("" if queries is None else f": {question}"))
+            show_message("nothing in this library matches" + ("" if queries is None else f": {question}"))
     if html is not None:
         write_page(html, answers, names=html_names)
     if not (found := [hit for answer in answers for hit in answer.hits]):
@@ -228,7 +228,7 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
     if words is not None:
         raise UsageError("--queries and WORDS exclude each other", "Put the words into the file")
     try:
-        text = _stdin() if queries == "-" else read_asked(queries, TEXT_LIMIT_BYTES).decode("utf-8-sig")
+        text = _stdin() if queries == "-" else read_argument(queries, TEXT_LIMIT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{queries} is not text in UTF-8", "Save it as UTF-8, one query a line") from error
     except UnsuitableFile as error:
@@ -250,7 +250,7 @@ def _find_texts(asked: Query, k: int, location: Location, model: str | None, as_
     with _engine(location, model, reads_words=False) as engine:
         hits = [] if engine is None else engine.find_texts(asked, k)
     if not hits:
-        say("no text in this library matches")
+        show_message("no text in this library matches")
         raise typer.Exit(NOTHING_MATCHES)
     print_text_hits(hits, as_json)
 
@@ -294,11 +294,11 @@ def _listed(shown: str, query: Query, k: int, location: Location, *, opens_files
     from pixsearch.search.listing import listed_photos, photos_that_say
     from pixsearch.search.remarks import remarks_on
 
-    with Library.open(location, say) as library:
+    with Library.open(location, show_message) as library:
         hits = photos_that_say(library, query, k) if query.parts else listed_photos(library, query, k)
         remarks = remarks_on(query, library, None)
         stored = library.pictures([hit.id for hit in hits]) if opens_files else {}
-        tell_damage(library.damage())
+        warn_of_damage(library.damage())
     return Section(shown, hits, [None] * len(hits), stored, remarks)
 
 
@@ -319,7 +319,7 @@ def _engine(
             runtime.prepare_for_words(kept_only=True)
     from pixsearch import Library, SearchEngine
 
-    with Library.open(location, say) as library:
+    with Library.open(location, show_message) as library:
         if library.model() is None:
             yield None
             return
@@ -327,6 +327,6 @@ def _engine(
         if runtime is None or checkpoint != likely:
             runtime = PixelBertRuntime(checkpoint, gpu=many)
         if (switch := library.switch()) is not None and switch.searched:
-            say(unfinished(switch))
+            show_message(unfinished(switch))
         yield SearchEngine(library, runtime)
-        tell_damage(library.damage())
+        warn_of_damage(library.damage())

@@ -12,7 +12,7 @@ from threading import Thread
 
 from pixsearch.errors import PictureError, UsageError
 from pixsearch.picture_files import is_named_like_a_picture
-from pixsearch.regular_files import UnsuitableFile, is_opened_by_shell, read_asked, read_stream
+from pixsearch.regular_files import UnsuitableFile, is_opened_by_shell, read_argument, read_stream
 from pixsearch.search.query import Picture, Words
 from pixsearch.storage import to_path
 
@@ -58,7 +58,7 @@ def _picture(source: str, weight: float, allow_network: bool) -> Picture:
     if source == "-" or is_opened_by_shell(source):
         try:
             if source != "-":
-                return Picture(read_asked(source, _LIMIT_BYTES), weight)
+                return Picture(read_argument(source, _LIMIT_BYTES), weight)
             return Picture(read_stream(sys.stdin.buffer, _LIMIT_BYTES, source), weight)
         except OSError as error:
             name = "what comes by standard input" if source == "-" else source

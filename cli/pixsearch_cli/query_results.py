@@ -18,11 +18,11 @@ import typer
 
 from pixsearch.durable import temporary_beside
 from pixsearch.errors import PictureError
-from pixsearch.printable import printable
+from pixsearch.printable import plural, printable
 from pixsearch.search.hits import percent
 from pixsearch.storage import FilePath, path_bytes
 from pixsearch_cli.json_records import hit_record, remarks_record, text_hit_record
-from pixsearch_cli.output import print_json, print_table, say
+from pixsearch_cli.output import print_json, print_table, show_message
 from pixsearch_cli.terminal_pictures import print_with_pictures
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def open_best(hit: Hit, stored: StoredPictures) -> bool:
             path, file = open_hit(hit, stored)
             file.close()
     except PictureError as error:
-        say(f"{hit.path} could not be opened: {error}")
+        show_message(f"{hit.path} could not be opened: {error}")
         return False
     if typer.launch(str(path)) != 0:
-        say(f"{path} could not be opened: there may be no viewer for it on this machine")
+        show_message(f"{path} could not be opened: there may be no viewer for it on this machine")
         return False
     return True
 
@@ -106,9 +106,9 @@ def copy_hits(hits: Sequence[Hit], stored: StoredPictures, folder: Path) -> bool
     """
     folder.mkdir(parents=True, exist_ok=True)
     copied = sum(_copy(hit, stored, folder) for hit in hits)
-    say(f"{copied} {'photo' if copied == 1 else 'photos'} copied to {folder}")
+    show_message(f"{plural(copied, 'photo')} copied to {folder}")
     if copied < len(hits):
-        say(f"{len(hits) - copied} of {len(hits)} photos could not be copied. Are all drives plugged in?")
+        show_message(f"{len(hits) - copied} of {len(hits)} photos could not be copied. Are all drives plugged in?")
     return copied == len(hits)
 
 
@@ -143,10 +143,10 @@ def _copy(hit: Hit, stored: StoredPictures, folder: Path) -> bool:
             stem = os.fsencode(path.stem)[:_LONGEST_STEM_BYTES].decode(errors="ignore")
             _copy_to(file, folder / f"{hit.rank:03}-{stem or 'photo'}{path.suffix}")
     except PictureError as error:
-        say(f"{hit.path} could not be copied: {error}")
+        show_message(f"{hit.path} could not be copied: {error}")
         return False
     except OSError as error:
-        say(f"{hit.path} could not be copied: {error.strerror}")
+        show_message(f"{hit.path} could not be copied: {error.strerror}")
         return False
     return True
 
@@ -254,7 +254,7 @@ def _taken(hit: Hit) -> str:
 def _photo(hit: Hit) -> str:
     more = []
     if hit.copies:
-        more.append(f"{len(hit.copies)} {'copy' if len(hit.copies) == 1 else 'copies'}")
+        more.append(plural(len(hit.copies), "copy", "copies"))
     if hit.similar:
         more.append(f"{len(hit.similar)} alike")
     return f"{hit.path} (and {', '.join(more)})" if more else str(hit.path)

@@ -11,9 +11,9 @@ import typer
 
 from pixsearch.errors import LibraryNotFound, UsageError
 from pixsearch.settings import cache_folder, library_location
-from pixsearch_cli.index_cmd import tell_switch
+from pixsearch_cli.index_cmd import show_switch
 from pixsearch_cli.options import LibraryOption, ModelOption
-from pixsearch_cli.output import say
+from pixsearch_cli.output import show_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +102,7 @@ def serve(
     from pixsearch_cli.web.allowed_folders import allowed_folders
     from pixsearch_cli.web.app import make_app
     from pixsearch_cli.web.library_runs import LibraryRuns
-    from pixsearch_cli.web.looking import Looking
+    from pixsearch_cli.web.photo_decoder import PhotoDecoder
     from pixsearch_cli.web.proxies import proxies_at
     from pixsearch_cli.web.server import listen, run, server_of
     from pixsearch_cli.web.warm_engine import WarmEngine
@@ -128,7 +128,7 @@ def serve(
         )
         sys.setswitchinterval(_TURN_S)
         engine.warm_up()
-        tell_switch(engine.library().switch())
+        show_switch(engine.library().switch())
         address = _announce(
             engine.library().name, names_of(host), listening.getsockname()[1], access, token is not None
         )
@@ -139,7 +139,7 @@ def serve(
         thumbnails.claim_room()
         with decoding_processes(limits, preload=["pixsearch_indexer.thumbnails"]) as pool:
             runs = LibraryRuns(allowed, location, model, lambda: engine.library().failures()) if allowed.paths else None
-            app = make_app(engine, Looking(pool, limits, folder, thumbnails), access, runs)
+            app = make_app(engine, PhotoDecoder(pool, limits, folder, thumbnails), access, runs)
             run(server_of(app, proxies, log_requests=log_requests), listening)
     engine.close()
 
@@ -149,9 +149,9 @@ def _make_if_missing(library: Location) -> None:
     from pixsearch import Library
 
     try:
-        Library.open(library, say).close()
+        Library.open(library, show_message).close()
     except LibraryNotFound:
-        Library.create(library, say).close()
+        Library.create(library, show_message).close()
 
 
 def _announce(library: str, names: Sequence[str], port: int, access: Access, knows_token: bool) -> str:
@@ -167,9 +167,9 @@ def _announce(library: str, names: Sequence[str], port: int, access: Access, kno
     if access.any_address and is_watched and shows_blocks(sys.stderr):
         print(qr_code(address), file=sys.stderr)
     page = f"{access.root_path}/{query if is_watched or not knows_token else ''}"
-    say(f"{library} is at http://{names[0]}:{port}{page} until Ctrl-C")
+    show_message(f"{library} is at http://{names[0]}:{port}{page} until Ctrl-C")
     for name in names[1:]:
-        say(f"also at http://{name}:{port}{page}")
+        show_message(f"also at http://{name}:{port}{page}")
     for name in sorted(access.proxied_names):
-        say(f"behind the proxy at {name}{page}")
+        show_message(f"behind the proxy at {name}{page}")
     return address

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pixsearch.printable import printable, without_passwords
+from pixsearch.printable import plural, printable, without_passwords
 from pixsearch.settings import library_location
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import status_record
 from pixsearch_cli.options import JsonOption, LibraryOption
-from pixsearch_cli.output import kinds, print_json, say
+from pixsearch_cli.output import kinds, print_json, show_message
 
 if TYPE_CHECKING:
     from pixsearch.library.records import Failure, LibraryStatus, Note, RootStatus, RunStatus
@@ -22,7 +22,7 @@ def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """
     from pixsearch import Library
 
-    with Library.open(library_location(library), say) as opened:
+    with Library.open(library_location(library), show_message) as opened:
         found, failures, notes = opened.status(), opened.failures(), opened.notes()
     if as_json:
         print_json(status_record(found, failures, notes))
@@ -83,4 +83,4 @@ def rules(root: RootStatus) -> str:
 def _reading(unread: int) -> str:
     if unread == 0:
         return "read for text"
-    return f"{unread:,} {'picture' if unread == 1 else 'pictures'} still to be read for text"
+    return f"{plural(unread, 'picture')} still to be read for text"

@@ -12,7 +12,7 @@ from pixsearch.extras import require
 from pixsearch.progress import silent
 from pixsearch.storage import to_path
 from pixsearch_cli.options import CheckpointOption, LibraryOption, MaxBadOption
-from pixsearch_cli.output import progress_bars, say, tell_problems
+from pixsearch_cli.output import progress_bars, show_message, warn_of_problems
 
 
 def train(
@@ -114,7 +114,7 @@ def train(
     asked |= {name: None for name, source in sources.items() if source is None or source.name != "COMMANDLINE"}
     options = TrainOptions(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     with progress_bars() if is_main_process() else nullcontext(silent) as show:
-        report = train(options, Listener(say, show, tell_problems))
+        report = train(options, Listener(show_message, show, warn_of_problems))
     if not is_main_process():
         return
     pairs = f"{report.pictures:,} pictures, {report.captions:,} caption{'s' * (report.captions != 1)}"

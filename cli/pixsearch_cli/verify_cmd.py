@@ -10,7 +10,7 @@ from pixsearch.errors import LibraryDamaged
 from pixsearch.printable import printable
 from pixsearch.settings import library_location
 from pixsearch_cli.options import JsonOption, LibraryOption
-from pixsearch_cli.output import print_json, progress_bars, say
+from pixsearch_cli.output import print_json, progress_bars, show_message
 
 if TYPE_CHECKING:
     from pixsearch.library.checks import Findings
@@ -30,7 +30,7 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
     from pixsearch import Library
     from pixsearch_indexer.verify import verify as check
 
-    with Library.open(library_location(library), say) as opened, progress_bars() as show:
+    with Library.open(library_location(library), show_message) as opened, progress_bars() as show:
         findings = check(opened, deep=deep, on_progress=show)
     if as_json:
         print_json(
@@ -64,10 +64,10 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
     location = library_location(library)
     kept = None
     try:
-        opened = Library.open(location, say)
+        opened = Library.open(location, show_message)
     except LibraryDamaged:
         kept = Library.rescue(location)
-        opened = Library.open(location, say)
+        opened = Library.open(location, show_message)
     with opened, progress_bars() as show:
         found, left = mend(opened, deep=deep, on_progress=show)
     found.kept = found.kept or kept

@@ -10,13 +10,13 @@ from pixsearch.settings import library_location
 from pixsearch_cli.index_cmd import (
     checkpoint_to_index,
     not_read_for_text,
+    show_switch,
     summary,
     summary_of_reading,
-    tell_offline,
-    tell_switch,
+    warn_of_offline,
 )
 from pixsearch_cli.options import LibraryOption, ModelOption
-from pixsearch_cli.output import progress_bars, say
+from pixsearch_cli.output import progress_bars, show_message
 
 if TYPE_CHECKING:
     from pixsearch import Library
@@ -38,22 +38,22 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
 
     location = library_location(library)
     encoder = CheckpointEncoder(checkpoint_to_index(location, model))
-    with Library.open(location, say) as opened:
+    with Library.open(location, show_message) as opened:
         tell = partial(_tell, opened, set(), set())
-        keep_fresh(opened, encoder, tell, _tell_watching, progress_bars, lambda error: say(str(error)))
+        keep_fresh(opened, encoder, tell, _tell_watching, progress_bars, lambda error: show_message(str(error)))
 
 
 def _tell(library: Library, told: set[Failure], told_lines: set[str], report: IndexReport) -> None:
     """Tell what a run did, and what it could not read that was not `told` of before."""
     failures = set(library.failures())
     for failure in sorted(failures - told, key=attrgetter("path")):
-        say(f"{failure.path}: {failure.reason}")
+        show_message(f"{failure.path}: {failure.reason}")
     told |= failures
-    tell_offline(report.offline)
-    tell_switch(report.switch)
+    warn_of_offline(report.offline)
+    show_switch(report.switch)
     for line in not_read_for_text(report):
         if line not in told_lines:
-            say(line)
+            show_message(line)
             told_lines.add(line)
     if report.encoded or report.reused or report.described or report.forgotten or report.texts:
         print(summary(report), flush=True)
@@ -62,4 +62,4 @@ def _tell(library: Library, told: set[Failure], told_lines: set[str], report: In
 
 
 def _tell_watching(folders: int) -> None:
-    say(f"watching {folders} folders; Ctrl-C ends it" if folders != 1 else "watching 1 folder; Ctrl-C ends it")
+    show_message(f"watching {folders} folders; Ctrl-C ends it" if folders != 1 else "watching 1 folder; Ctrl-C ends it")

@@ -83,7 +83,7 @@ class Scan:
         try:
             above = self._ignored_above()
         except UsageError as error:
-            self.unlisted[self.folder] = f"folder is passed over: {error.message}"
+            self.unlisted[self.folder] = f"folder skipped: {error.message}"
             return
         folders = [self._entries(self.folder, above)]
         while folders:
@@ -162,7 +162,7 @@ class Scan:
             self.unlisted[folder] = _reason("folder cannot be listed", error)
             return _Listing(iter(()), ignoring, {})
         except UsageError as error:
-            self.unlisted[folder] = f"folder is passed over: {error.message}"
+            self.unlisted[folder] = f"folder skipped: {error.message}"
             return _Listing(iter(()), ignoring, {})
         entries.sort(key=itemgetter(0))
         entries, beside = _with_sidecars(entries, ignoring)

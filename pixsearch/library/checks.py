@@ -17,6 +17,7 @@ from pixsearch.library.index_store import connect_service, vector_path
 from pixsearch.library.outbox import pending_ids, vectors_location
 from pixsearch.library.postings import photos_with_other_terms
 from pixsearch.library.row_checks import check_rows
+from pixsearch.printable import plural
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 from pixsearch.vectors.vector_index import VectorIndex
 
@@ -78,7 +79,7 @@ def check(database: Database) -> Findings:
         findings.rows += database.orphans(connection)
         if not findings.database and not findings.rows:
             if wrong := photos_with_other_terms(connection):
-                photos = "1 photo differs" if wrong == 1 else f"{wrong:,} photos differ"
+                photos = plural(wrong, "photo differs", "photos differ")
                 findings.terms.append(f"{photos} from what the index of their words has")
             if (location := vectors_location(connection)) is not None:
                 _check_service(connection, location, findings)

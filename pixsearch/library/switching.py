@@ -30,6 +30,7 @@ from pixsearch.database.schema import (
 from pixsearch.database.state import LibraryModel, model_with, state_of
 from pixsearch.errors import ModelMismatch, ModelNotFound, PixsearchError
 from pixsearch.library.records import Switch
+from pixsearch.printable import plural
 from pixsearch.settings import library_location
 
 STATED_RATE = 30.0
@@ -162,7 +163,7 @@ def _cost(connection: Connection, fingerprint: str) -> str:
     count = connection.scalar(select(func.count(CONTENTS.c.id)).where(~read)) or 0
     rate, measured = _rate(connection)
     how = "at the speed of an earlier run" if measured else f"at {rate:.0f} photos a second"
-    return f"{count:,} {'photo' if count == 1 else 'photos'}, {about(count / rate)} {how}"
+    return f"{plural(count, 'photo')}, {about(count / rate)} {how}"
 
 
 def about(seconds: float) -> str:
@@ -171,7 +172,7 @@ def about(seconds: float) -> str:
     if minutes < 1:
         return "less than a minute"
     if minutes < 120:
-        return "about 1 minute" if minutes == 1 else f"about {minutes} minutes"
+        return f"about {plural(minutes, 'minute')}"
     return f"about {minutes / 60:.0f} hours"
 
 

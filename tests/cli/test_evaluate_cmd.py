@@ -161,7 +161,7 @@ def test_problems_of_the_data_are_named_up_to_a_limit(run: Run, tmp_path: Path, 
     passed = run("evaluate", "--data", data, "--no-rerank")
 
     assert "pictures: 3, captions: 3" in passed.stdout
-    assert "passed over:" in passed.stderr
+    assert "skipped:" in passed.stderr
     assert "red.png" in passed.stderr
     assert refused.exit_code == 1
     assert "more than the 0 allowed" in refused.stderr

@@ -223,8 +223,8 @@ def test_what_cannot_be_used_is_named_and_too_much_of_it_leaves_no_run_to_resume
     passed = run(*arguments)
 
     assert passed.exit_code == 0, passed.stderr
-    assert f"passed over: {discs}: 1 picture without captions; --teacher can learn from them" in passed.stderr
-    assert f"passed over: {discs / 'broken.png'}: " in passed.stderr
+    assert f"skipped: {discs}: 1 picture without captions; --teacher can learn from them" in passed.stderr
+    assert f"skipped: {discs / 'broken.png'}: " in passed.stderr
     assert "5 pictures" in passed.stdout
 
 

@@ -194,7 +194,7 @@ def test_a_folder_whose_patterns_cannot_be_read_is_passed_over_and_the_others_ar
         assert names(below) == []
 
     reason = "larger than 1 MiB" if kind == "large" else "not a regular file"
-    said = f"folder is passed over: its .pixsearchignore cannot be read: {reason}"
+    said = f"folder skipped: its .pixsearchignore cannot be read: {reason}"
     assert seen.unlisted == {os.fsencode(photos / "a"): said}
     assert below.unlisted == {below.folder: said}
 
@@ -208,5 +208,5 @@ def test_a_folder_in_the_place_of_a_file_of_patterns_is_said_once_and_the_run_go
     below = Scan(os.fsencode(photos / "a" / "deeper"), os.fsencode(photos), ScanRules())
 
     assert (names(seen), names(below)) == (["b/b.jpg"], [])
-    said = "folder is passed over: its .pixsearchignore cannot be read: Is a directory"
+    said = "folder skipped: its .pixsearchignore cannot be read: Is a directory"
     assert (seen.unlisted, below.unlisted) == ({os.fsencode(photos / "a"): said}, {below.folder: said})

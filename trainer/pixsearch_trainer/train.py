@@ -19,6 +19,7 @@ from pixsearch.model.checkpoints import find_checkpoint, load_network
 from pixsearch.model.networks import Network
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.words import add_words
+from pixsearch.printable import plural
 from pixsearch.progress import ProgressCallback, silent
 from pixsearch.settings import library_location, models_folder
 from pixsearch.storage import to_path
@@ -206,8 +207,10 @@ def _read(options: TrainOptions, recipe: Recipe) -> tuple[Sequence[Item], list[P
     if options.teacher is not None or not without:
         return reading.pictures, reading.problems
     hint = "; --teacher can learn from them" if "teacher" in recipe.uses else ""
-    noun = "picture" if without == 1 else "pictures"
-    return captioned, [*reading.problems, Problem(data[0], None, f"{without:,} {noun} without captions{hint}")]
+    return captioned, [
+        *reading.problems,
+        Problem(data[0], None, f"{plural(without, 'picture')} without captions{hint}"),
+    ]
 
 
 def _of_library(library: str | None) -> list[CaptionedPicture]:

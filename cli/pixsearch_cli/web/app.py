@@ -25,11 +25,11 @@ from pixsearch_cli.web import (
 from pixsearch_cli.web.access import Access
 from pixsearch_cli.web.guard import AccessGuard
 from pixsearch_cli.web.library_runs import LibraryRuns
-from pixsearch_cli.web.looking import Looking
+from pixsearch_cli.web.photo_decoder import PhotoDecoder
 from pixsearch_cli.web.photo_ids import IDS_LIMIT_BYTES
 from pixsearch_cli.web.problems import answer_errors_with_problems
+from pixsearch_cli.web.request_queue import RequestQueue
 from pixsearch_cli.web.site import Site
-from pixsearch_cli.web.turns import Turns
 from pixsearch_cli.web.warm_engine import WarmEngine
 
 SEARCHES_AT_ONCE, SEARCHES_WAITING = 2, 62
@@ -39,7 +39,7 @@ ZIPS_AT_ONCE = 2
 _BODY_LIMITS = {"/api/zip": IDS_LIMIT_BYTES, "/api/paths": IDS_LIMIT_BYTES}
 
 
-def make_app(engine: WarmEngine, looking: Looking, access: Access, runs: LibraryRuns | None = None) -> ASGIApp:
+def make_app(engine: WarmEngine, decoder: PhotoDecoder, access: Access, runs: LibraryRuns | None = None) -> ASGIApp:
     """The pages and the API of a library.
 
     Nothing in it writes to photos, nor to the library unless there are `runs`.
@@ -63,10 +63,10 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access, runs: Library
     )
     app.state.site = Site(
         engine,
-        looking,
-        searches=Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING),
-        pictures=Turns(PICTURES_AT_ONCE, PICTURES_WAITING),
-        listings=Turns(LISTINGS_AT_ONCE, LISTINGS_WAITING),
+        decoder,
+        searches=RequestQueue(SEARCHES_AT_ONCE, SEARCHES_WAITING),
+        pictures=RequestQueue(PICTURES_AT_ONCE, PICTURES_WAITING),
+        listings=RequestQueue(LISTINGS_AT_ONCE, LISTINGS_WAITING),
         zips=asyncio.Semaphore(ZIPS_AT_ONCE),
         runs=runs,
     )

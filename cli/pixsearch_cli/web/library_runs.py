@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 
 from pixsearch.library.records import Failure
 from pixsearch.paths import is_at_or_below
-from pixsearch.printable import printable
+from pixsearch.printable import plural, printable
 from pixsearch.progress import Progress
 from pixsearch.settings import Location
 from pixsearch.storage import path_bytes
@@ -163,7 +163,7 @@ def _of_forgetting(printed: list[dict[str, Any]]) -> str:
 
 
 def _of_duplicates(groups: list[dict[str, Any]]) -> str:
-    return f"{len(groups):,} {'group' if len(groups) == 1 else 'groups'} of duplicates"
+    return f"{plural(len(groups), 'group')} of duplicates"
 
 
 _SUMMARIES: dict[Action, Callable[[list[dict[str, Any]]], str]] = {

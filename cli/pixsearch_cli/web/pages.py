@@ -15,9 +15,9 @@ from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import json_text
 from pixsearch_cli.query_filters import FILTERS
 from pixsearch_cli.status_cmd import last_run, rules, size
-from pixsearch_cli.web.asking import MOST_HITS, MOST_LIKE
 from pixsearch_cli.web.library_runs import LibraryRuns, kind
 from pixsearch_cli.web.rendering import page, shown
+from pixsearch_cli.web.search_requests import MOST_HITS, MOST_LIKE
 from pixsearch_cli.web.site import SiteOfApp
 from pixsearch_cli.web.static_files import MODULES
 

@@ -77,7 +77,7 @@ async def photo(request: Request, site: SiteOfApp, id: Id) -> Response:
 async def exposure(request: Request, site: SiteOfApp, id: Id) -> Response:
     """Aperture, shutter, ISO and focal length, read from the photo's file."""
     picture = await _picture(request, site, id)
-    return AsciiJson(asdict(await site.pictures.take(request, site.looking.exposure, picture)))
+    return AsciiJson(asdict(await site.pictures.take(request, site.decoder.exposure, picture)))
 
 
 @router.get("/photos/{id}/thumbnail", response_class=Response, responses=_IMAGE)
@@ -92,7 +92,7 @@ async def thumbnail(
             return None
         headers = _kept_by_browsers(f"{picture.digest.hex()[:32]}-{edge}")
         is_known = request.headers.get("if-none-match") == headers["ETag"]
-        return picture, headers, b"" if is_known else site.looking.kept_thumbnail(picture, edge)
+        return picture, headers, b"" if is_known else site.decoder.kept_thumbnail(picture, edge)
 
     if (answer := await site.pictures.in_thread(request, found)) is None:
         raise _no_picture(id)
@@ -100,7 +100,7 @@ async def thumbnail(
     if data == b"":
         return Response(status_code=304, headers=headers)
     if data is None:
-        data = await site.pictures.take(request, site.looking.thumbnail, picture, edge)
+        data = await site.pictures.take(request, site.decoder.thumbnail, picture, edge)
     return Response(data, media_type="image/jpeg", headers=headers)
 
 
@@ -150,7 +150,7 @@ async def explain(
 @router.get("/uploads/{name}", response_class=Response, responses={200: {"content": {"image/png": {}}}})
 async def upload(request: Request, site: SiteOfApp, name: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Response:
     """A picture that somebody searched by, as the model is shown it."""
-    data = await site.pictures.in_thread(request, site.looking.upload, name, site.engine.input_size)
+    data = await site.pictures.in_thread(request, site.decoder.upload, name, site.engine.input_size)
     return Response(data, media_type="image/png", headers=_kept_by_browsers(name))
 
 

@@ -18,9 +18,9 @@ from pixsearch import Filters, __version__
 from pixsearch.errors import UsageError
 from pixsearch_cli.json_records import hit_record, remarks_record, status_record
 from pixsearch_cli.web.answers import HealthAnswer, Problem, SearchAnswer
-from pixsearch_cli.web.asking import SearchRequest
 from pixsearch_cli.web.guard import BODY_LIMIT_BYTES
 from pixsearch_cli.web.problems import PROBLEM, AsciiJson
+from pixsearch_cli.web.search_requests import SearchRequest
 from pixsearch_cli.web.site import Site, SiteOfApp
 
 MOST_PICTURES = 4
@@ -73,7 +73,7 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
     if await site.searches.in_thread(request, site.engine.engine) is None:
         return AsciiJson({"hits": [], **remarks_record(None), "near": None, "damaged": 0, "uploads": []})
     edge = site.engine.input_size
-    kept = dict([await site.pictures.take(request, site.looking.keep_upload, data, edge) for data in pictures])
+    kept = dict([await site.pictures.take(request, site.decoder.keep_upload, data, edge) for data in pictures])
     with invalid_is_a_problem():
         asked = SearchRequest.model_validate(asked.model_dump() | {"like": [*asked.like, *kept]})
     return AsciiJson({**await _answer(request, site, asked, kept), "uploads": list(kept)})
@@ -106,7 +106,7 @@ async def _answer(
 
     def find() -> dict[str, object]:
         engine = site.engine.engine()
-        query = asked.query(lambda name: sent.get(name) or site.looking.upload(name, site.engine.input_size))
+        query = asked.query(lambda name: sent.get(name) or site.decoder.upload(name, site.engine.input_size))
         hits, remarks = ([], None) if engine is None else (engine.search(query, asked.k), engine.remarks(query))
         if not hits:
             check_folders(site, query.filters)

@@ -31,7 +31,7 @@ REQUEST_EXPECTED_S = 1.0
 """After which a connection counts among those: of a hundred that come at once, all have sent their requests by then."""
 
 
-class PatientOnlySoLong(H11Protocol):
+class TimeLimitedProtocol(H11Protocol):
     """Closes connections that do not bring a request, or do not take an answer, for which uvicorn waits without end.
 
     Each that brings no head or takes no answer in time, and of one address the oldest when too many bring nothing.
@@ -129,7 +129,7 @@ class PatientOnlySoLong(H11Protocol):
             (
                 other
                 for other in self.connections
-                if isinstance(other, PatientOnlySoLong)
+                if isinstance(other, TimeLimitedProtocol)
                 and other.client is not None
                 and other.client[0] == address
                 and other._awaits_request
@@ -163,7 +163,7 @@ def server_of(app: ASGIApp, proxies: Proxies, *, log_requests: bool = False) -> 
     config = uvicorn.Config(
         app,
         log_config=logs,
-        http=cast(type[asyncio.Protocol], partial(PatientOnlySoLong, proxies)),
+        http=cast(type[asyncio.Protocol], partial(TimeLimitedProtocol, proxies)),
         # Otherwise the environment says whom to believe (FORWARDED_ALLOW_IPS).
         forwarded_allow_ips=[str(network) for network in proxies.networks],
         ws="none",

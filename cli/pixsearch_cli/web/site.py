@@ -9,8 +9,8 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from pixsearch_cli.web.library_runs import LibraryRuns
-from pixsearch_cli.web.looking import Looking
-from pixsearch_cli.web.turns import Turns
+from pixsearch_cli.web.photo_decoder import PhotoDecoder
+from pixsearch_cli.web.request_queue import RequestQueue
 from pixsearch_cli.web.warm_engine import WarmEngine
 
 
@@ -19,10 +19,10 @@ class Site:
     """What answers are made of."""
 
     engine: WarmEngine
-    looking: Looking
-    searches: Turns
-    pictures: Turns
-    listings: Turns
+    decoder: PhotoDecoder
+    searches: RequestQueue
+    pictures: RequestQueue
+    listings: RequestQueue
     """For folders on disks that may not answer: whoever waits for one keeps nobody from searching."""
     zips: Semaphore
     """Nobody waits for it: a zip may take an hour."""

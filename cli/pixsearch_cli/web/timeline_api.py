@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 
 from pixsearch.library.records import TimelinePicture
 from pixsearch_cli.web.answers import TimelineAnswer, TimelineIdsAnswer, TimelinePhotosAnswer, ValuesAnswer
-from pixsearch_cli.web.asking import FilteredRequest, TimelineRequest
 from pixsearch_cli.web.problems import AsciiJson
 from pixsearch_cli.web.search_api import PROBLEMS, check_folders
+from pixsearch_cli.web.search_requests import FilteredRequest, TimelineRequest
 from pixsearch_cli.web.site import SiteOfApp
 
 router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PROBLEMS)

@@ -9,7 +9,7 @@ from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.database.state import LibraryModel
 from pixsearch.search.runtime import Runtime
 from pixsearch.settings import DATABASE_NAME, Location
-from pixsearch_cli.output import say
+from pixsearch_cli.output import show_message
 
 LoadRuntime = Callable[[Library], Runtime]
 
@@ -26,7 +26,7 @@ class WarmEngine:
         self._location = location
         self._load_runtime = load_runtime
         self._lock = Lock()
-        self._library = Library.open(location, say)
+        self._library = Library.open(location, show_message)
         self._file = self._database_file()
         self._runtime: Runtime | None = None
         self._indexed_with: LibraryModel | None = None
@@ -62,7 +62,7 @@ class WarmEngine:
 
     def _current_library(self) -> Library:
         if self._file is None or self._database_file() != self._file:
-            opened = Library.open(self._location, say)
+            opened = Library.open(self._location, show_message)
             self._library.close()
             self._library, self._file = opened, self._database_file()
         return self._library

@@ -17,7 +17,7 @@ from pixsearch_cli.web.access import Access, access_at
 from pixsearch_cli.web.allowed_folders import allowed_folders
 from pixsearch_cli.web.app import make_app
 from pixsearch_cli.web.library_runs import LibraryRuns
-from pixsearch_cli.web.looking import Looking
+from pixsearch_cli.web.photo_decoder import PhotoDecoder
 from pixsearch_cli.web.proxies import Proxies, proxies_at
 from pixsearch_cli.web.server import listen, server_of
 from pixsearch_cli.web.warm_engine import WarmEngine
@@ -49,10 +49,10 @@ def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: 
     ) -> ASGIApp:
         engines.append(engine := WarmEngine(indexed, lambda library: model))
         thumbnails = ThumbnailCache(tmp_path / "looking", str(indexed), lambda: engine.library().count_contents())
-        looking = Looking(pool, limits or DecodeLimits(), tmp_path / "looking", thumbnails)
+        decoder = PhotoDecoder(pool, limits or DecodeLimits(), tmp_path / "looking", thumbnails)
         allowed = allowed_folders(map(str, allow_index))
         runs = LibraryRuns(allowed, indexed, None, lambda: engine.library().failures()) if allow_index else None
-        return make_app(engine, looking, access or access_at("127.0.0.1", None), runs)
+        return make_app(engine, decoder, access or access_at("127.0.0.1", None), runs)
 
     yield make
     for engine in engines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pixsearch.errors import DatasetError
+from pixsearch.printable import plural
 from pixsearch_trainer.data.problems import Problem
 
 _NAMED_PROBLEMS = 3
@@ -23,7 +24,7 @@ def enforce_limit(problems: Sequence[Problem], limit: int | None, pictures: int)
         return
     named = ", ".join(str(problem) for problem in problems[:_NAMED_PROBLEMS])
     more = ", .." if len(problems) > _NAMED_PROBLEMS else ""
-    count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+    count = plural(len(problems), "problem")
     raise DatasetError(
         f"{count} in the data, more than the {limit:,} allowed: {named}{more}", "Fix them or allow more with --max-bad"
     )

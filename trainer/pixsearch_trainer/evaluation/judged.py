@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixsearch.errors import DatasetError
+from pixsearch.printable import plural
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.regular_files import TEXT_LIMIT_BYTES
 from pixsearch.search.cascade import rerank_pictures
@@ -50,7 +51,7 @@ def read_judged(file: FilePath) -> list[JudgedQuery]:
             JudgedQuery(field(entry, "query", str), ()) for entry in field({"absent": []} | document, "absent", list)
         ]
         if blank := sum(not query.text.strip() for query in [*present, *absent]):
-            raise Malformed(f"has {blank} empty {'query' if blank == 1 else 'queries'}")
+            raise Malformed(f"has {plural(blank, 'empty query', 'empty queries')}")
     except OSError as error:
         raise DatasetError(f"{file} cannot be read ({error.strerror})", "Name a file with --queries") from error
     except Malformed as error:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 Result = TypeVar("Result")
 
 
-class Turns:
+class RequestQueue:
     """Lets so many requests do their work at a time. Others wait; too many are sent away with 503."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
@@ -21,7 +21,7 @@ class Turns:
         self._inside = 0
 
     @property
-    def are_taken(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether any work is done now."""
         return self._inside > 0
 

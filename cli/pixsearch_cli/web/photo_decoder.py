@@ -25,7 +25,7 @@ UPLOADS_LIMIT_BYTES = 128 << 20
 Decoded = TypeVar("Decoded")
 
 
-class Looking:
+class PhotoDecoder:
     """Decodes in processes of their own, within the indexer's limits, and keeps what came out in the cache folder.
 
     Everything is kept by the digest of a file's content, so that libraries share it and nothing is ever out of date.
