@@ -105,7 +105,7 @@ class _ZipOfPhotos(Response):
             while piece is not None:
                 if piece:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
-                if self._site.searches.are_taken:
+                if self._site.searches.is_busy:
                     await asyncio.sleep(_GIVES_WAY_S)
                 try:
                     piece = await loop.run_in_executor(thread, next_piece)
