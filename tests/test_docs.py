@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from tests.photos import make_photo, picture_bytes
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()
 GUIDE = (PROJECT / "docs" / "guide.md").read_text()
+CONTRIBUTING = (PROJECT / "docs" / "CONTRIBUTING.md").read_text()
+ARCHITECTURE = (PROJECT / "docs" / "architecture.md").read_text()
 GROUP = typer.main.get_group(app)
 OPTIONS = [
     (name, option)
@@ -63,8 +66,18 @@ def test_every_command_line_in_the_documents_is_one_that_pixsearch_takes(line: s
         command.make_context(words[0], words[1:])
 
 
-@pytest.mark.parametrize("line", sorted(set(commands_in(README, "make"))))
-def test_every_make_target_in_the_readme_is_there(line: str) -> None:
+@pytest.mark.parametrize("module", sorted(set(re.findall(r"`(pixsearch(?:_\w+)?\.[\w.]+)`", ARCHITECTURE))))
+def test_every_module_of_the_architecture_is_there(module: str) -> None:
+    assert find_spec(module) is not None
+
+
+@pytest.mark.parametrize("folder", sorted(set(re.findall(r"`([\w./]+/)`", ARCHITECTURE))))
+def test_every_folder_of_the_architecture_is_there(folder: str) -> None:
+    assert (PROJECT / folder).is_dir()
+
+
+@pytest.mark.parametrize("line", sorted({*commands_in(README, "make"), *commands_in(CONTRIBUTING, "make")}))
+def test_every_make_target_in_the_documents_is_there(line: str) -> None:
     words = shlex.split(line)
 
     finished = subprocess.run(["make", "--dry-run", *words[1:]], cwd=PROJECT, capture_output=True, check=False)

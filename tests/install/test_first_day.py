@@ -52,7 +52,8 @@ def test_the_first_lines_of_the_readme_work_in_their_order_and_the_guide_s_last_
     for name in subprocess.check_output(["git", "ls-files", "-z"], cwd=PROJECT, text=True).split("\0")[:-1]:
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(PROJECT / name, clone / name)
-    lines = re.findall("^    (.*)$", "\n".join((clone / "README.md").read_text().splitlines()[:10]), flags=re.MULTILINE)
+    install = (clone / "README.md").read_text().partition("## Install")[2].partition("\n## ")[0]
+    lines = re.findall("^    (.*)$", install, flags=re.MULTILINE)
     removal = re.findall(r"^    (rm -rf .*)$", (clone / "docs/guide.md").read_text(), flags=re.MULTILINE)
 
     finished = [in_shell(line, clone, home) for line in lines]
