@@ -126,8 +126,8 @@ class DecodingPool:
 def _no_workers() -> PixsearchError:
     script = getattr(sys.modules.get("__main__"), "__file__", None) or "your script"
     return PixsearchError(
-        "processes that decode cannot be started",
-        f'If they run {script} again, put its main part below: if __name__ == "__main__":',
+        "decoding processes cannot be started",
+        f'If they run {script} again, put its main part under: if __name__ == "__main__":',
     )
 
 

@@ -41,7 +41,7 @@ def new_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
         file.flush()
         os.fsync(file.fileno())
         if os.fstat(file.fileno()).st_size != length:
-            raise OSError(errno.EIO, "it is shorter than what was written to it")
+            raise OSError(errno.EIO, "fewer bytes were written than expected")
         Path(file.name).replace(path)
     _sync_folder(path.parent)
 
@@ -178,6 +178,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno != errno.EINVAL:  # what drives say that cannot sync a folder
-            raise OSError(error.errno, f"written, but a power cut may undo it: {error.strerror}") from error
+            raise OSError(error.errno, f"written, but not safe from a power failure: {error.strerror}") from error
     finally:
         os.close(descriptor)

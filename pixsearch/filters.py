@@ -61,31 +61,33 @@ class Filters:
             latitude, longitude, radius_km, _ = self.near
             if not (abs(latitude) <= 90 and abs(longitude) <= 180 and 0 < radius_km < math.inf):
                 raise UsageError(
-                    f"{latitude},{longitude},{radius_km} is not a place with a radius",
-                    "As in: Kyoto,20 or 48.86,2.35,10",
+                    f"{latitude},{longitude},{radius_km} is not a location with a radius",
+                    "Write NAME,KM or LAT,LON,KM, e.g. Kyoto,20 or 48.86,2.35,10",
                 )
         for bound in (self.after, self.before):
             if bound is not None and bound.tzinfo is not None:
-                raise UsageError("a date of a query has no time zone", "It is compared with the camera's own clock")
+                raise UsageError(
+                    "a date in a query may not have a time zone", "Omit it: dates are compared with the camera's clock"
+                )
         if self.after is not None and self.before is not None and self.before <= self.after:
-            raise UsageError(f"the range from {self.after} to {self.before} is empty", "Give the earlier date first")
+            raise UsageError(f"the range from {self.after} to {self.before} is empty", "Put the earlier date first")
         least, most = self.min_megapixels, self.max_megapixels
         if least is not None and most is not None and most < least:
             raise UsageError(
-                f"the range from {least:g} to {most:g} megapixels is empty", "Give the smaller number first"
+                f"the range from {least:g} to {most:g} megapixels is empty", "Put the smaller number first"
             )
         words = (*self.keywords, *self.people, *self.places, self.name, self.camera)
         if any(word is not None and not word.strip() for word in words):
-            raise UsageError("a filter is empty", "Say what to look for, or leave the filter out")
+            raise UsageError("a filter is empty", "Give it a value, or omit it")
         if self.rating is not None and not 1 <= self.rating <= 5:
-            raise UsageError(f"no photo has {self.rating} stars", "Give a rating from 1 to 5")
+            raise UsageError(f"a rating must be from 1 to 5, not {self.rating}", "Use 1 to 5 stars")
 
     def folder_paths(self) -> list[bytes]:
         """The folders, as the library has the paths of photos. Raises UsageError for what no folder is called."""
         try:
             return [resolved_bytes(folder) for folder in self.folders]
         except ValueError as error:  # a NUL
-            raise UsageError(f"no folder can be called so: {error}", "Give the path of one") from error
+            raise UsageError(f"not a valid folder name: {error}", "Give the path of a folder") from error
 
     def path_test(self) -> Callable[[bytes], bool]:
         """What says of a photo's path whether folder and name are as asked. Raises UsageError, as above."""

@@ -66,4 +66,4 @@ def _of_user(folder_of: Callable[..., Path]) -> Path:
         return folder_of("pixsearch", appauthor=False)
     except RuntimeError as error:  # in a container, a user need not have an entry in /etc/passwd
         hint = "Set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME"
-        raise PixsearchError("this user has no home directory", hint) from error
+        raise PixsearchError("no home directory", hint) from error

@@ -69,8 +69,8 @@ def to_path(name: str | bytes) -> FilePath:
         return Path(os.path.expanduser(name))  # noqa: PTH111 - a Path forgets what "./~a" says
     if _OF_USER.match(name):  # else the storage's own messages would show the password
         raise UsageError(
-            f"{without_passwords(name)} is in no storage that can be read: the URL of one has no user or port",
-            "As in: s3://bucket/folder; credentials are the storage's own, as in AWS_ACCESS_KEY_ID",
+            f"{without_passwords(name)} is not a supported storage URL: it may not contain a user or a port",
+            "Write s3://bucket/folder, and pass credentials as the storage expects them, e.g. in AWS_ACCESS_KEY_ID",
         )
     from upath import UPath
 
@@ -82,10 +82,10 @@ def to_path(name: str | bytes) -> FilePath:
         return path
     except ValueError as error:
         raise UsageError(
-            f"{without_passwords(name)} is in no storage that can be read", "As in: s3://bucket/folder"
+            f"{without_passwords(name)} is not a supported storage URL", "Write e.g. s3://bucket/folder"
         ) from error
     except ImportError as error:
-        raise UsageError(f"{without_passwords(name)} takes a package that is not installed: {error}") from error
+        raise UsageError(f"{without_passwords(name)} requires a package that is not installed: {error}") from error
 
 
 def path_bytes(path: FilePath) -> bytes:
@@ -254,7 +254,7 @@ def _remote(path: FilePath) -> tuple[AbstractFileSystem, str]:
         # Not path.fs, which is kept with the path and does not outlive a fork.
         system = fsspec.filesystem(path.protocol, **path.storage_options)
     except ImportError as error:
-        raise OSError(errno.ENOSYS, f"it takes a package that is not installed: {error}") from error
+        raise OSError(errno.ENOSYS, f"it requires a package that is not installed: {error}") from error
     system.invalidate_cache()  # of listings, by which it would answer for what has changed since
     return system, path.path
 

@@ -186,7 +186,7 @@ def test_workers_that_cannot_start_are_not_blamed_on_the_pictures(tmp_path: Path
 
     script = run_script(DECODES_ONE_PICTURE, tmp_path, PYTHONPATH=str(tmp_path))
 
-    assert script.stdout.startswith("processes that decode cannot be started")
+    assert script.stdout.startswith("decoding processes cannot be started")
     assert script.stderr == ""
 
 

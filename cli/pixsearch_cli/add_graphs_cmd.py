@@ -10,7 +10,7 @@ from pixsearch.extras import require
 
 
 def add_graphs(
-    model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="The checkpoint: its name, or its folder.")],
+    model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Checkpoint folder or name.")],
 ) -> None:
     """Add to a checkpoint the graphs that a CPU runs.
 

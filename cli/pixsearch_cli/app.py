@@ -63,10 +63,10 @@ def _print_version(wanted: bool) -> None:
 def _options_of_all_commands(
     context: typer.Context,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     # Taken out of the line by the module `main`, so that it may stand anywhere; here for --help only.
-    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on errors.")] = False,
 ) -> None:
     assert isinstance(context.command, typer.core.TyperGroup), "it has commands"
     context.default_map = read_config(context.command.commands)

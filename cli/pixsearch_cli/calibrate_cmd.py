@@ -30,23 +30,30 @@ _COLOURS = "#1f6feb", "#d2691e"
 
 def calibrate(
     judged: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Judged queries to the photos in --images.", show_default=False)
+        str | None,
+        typer.Option(metavar="FILE", help="File of judged queries about the photos in --images.", show_default=False),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="FILE|DIR", help="Pictures and captions instead, as train reads.", show_default=False),
+        typer.Option(
+            metavar="FILE|DIR",
+            help="Pictures and captions instead, in any format that train reads.",
+            show_default=False,
+        ),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Where the pictures are. [default: the folder of the file]")
+        str | None, typer.Option(metavar="DIR", help="Folder of the pictures. [default: the file's own]")
     ] = None,
     model: CheckpointOption = None,
     split: SplitOption = None,
     candidates: Annotated[
-        int, typer.Option(min=2, metavar="K", help="How many of its nearest photos each judged query is matched with.")
+        int, typer.Option(min=2, metavar="K", help="How many of its nearest photos to match with each judged query.")
     ] = 32,
-    sample: Annotated[int, typer.Option(min=2, metavar="N", help="How many captioned pictures to draw.")] = 400,
-    seed: Annotated[int, typer.Option(help="The seed of --sample.")] = 0,
-    diagram: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the reliability as SVG.")] = None,
+    sample: Annotated[int, typer.Option(min=2, metavar="N", help="Number of captioned pictures to draw.")] = 400,
+    seed: Annotated[int, typer.Option(help="Random seed of --sample.")] = 0,
+    diagram: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a reliability diagram to this SVG file.")
+    ] = None,
     max_bad: MaxBadOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -51,20 +51,22 @@ def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} cannot be read: {error}", "Mend it, or move it away") from error
+        raise UsageError(f"{path} cannot be read: {error}", "Fix or remove it") from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "Mend it, or move it away") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "Fix or remove it") from error
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError among them, and a number of 5,000 digits
-        raise UsageError(f"{path} is no TOML: {error}", "Mend it, or move it away") from error
+        raise UsageError(f"{path} is not valid TOML: {error}", "Fix or remove it") from error
     parameters = {name: {key_of(one): one for one in command.params} for name, command in commands.items()}
     defaults: dict[str, dict[str, object]] = {command: {} for command in commands}
     for key, value in values.items():
         if isinstance(value, dict) and key in commands:
             continue
         if key not in EVERYWHERE:
-            raise UsageError(f"{path} sets {key!r}, which is nothing", f"At its top stand {' and '.join(EVERYWHERE)}")
+            raise UsageError(
+                f"{path} sets the unknown key {key!r}", f"Valid keys outside a table: {', '.join(EVERYWHERE)}"
+            )
         for command in commands:
             if key in parameters[command]:
                 defaults[command][key] = value

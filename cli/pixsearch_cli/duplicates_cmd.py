@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def duplicates(
     alike: Annotated[
-        bool, typer.Option("--alike", help="Also pictures that look the same: scaled, compressed, of a burst.")
+        bool, typer.Option("--alike", help="Include near-duplicates: scaled or compressed copies, and bursts.")
     ] = False,
     pictures: PicturesOption = None,
     as_json: JsonOption = False,
@@ -57,7 +57,9 @@ def duplicates(
     be deleted without a loss: byte-identical copies that are there now, but for one of each.
     """
     if alike and (paths or null):
-        raise UsageError("--alike and --paths exclude each other", "What looks the same is no copy; see it as a table")
+        raise UsageError(
+            "--alike and --paths exclude each other", "Near-duplicates are not copies; show them as a table"
+        )
     if as_json and (paths or null):
         raise UsageError("--json and --paths exclude each other", "Leave one out")
     from pixsearch import Library
@@ -125,7 +127,7 @@ def _print_spare(groups: Sequence[Duplicates], end: bytes) -> None:
     sys.stdout.buffer.flush()
     if left_out:
         show_message(
-            f"{left_out:,} left out: gone, changed, on another drive, or more is known of them than of the best"
+            f"{left_out:,} left out: deleted, changed, on another drive, or with more metadata than the best copy"
         )
 
 

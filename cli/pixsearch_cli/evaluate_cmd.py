@@ -21,18 +21,19 @@ def evaluate(
     candidates: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, metavar="K", help=f"Items that the joint stream reads; repeatable. [default: {DEFAULT_CANDIDATES}]"
+            min=1, metavar="K", help=f"Number of items to re-rank; repeatable. [default: {DEFAULT_CANDIDATES}]"
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Let it read all items, too, as the paper does.")] = False,
-    no_rerank: Annotated[bool, typer.Option("--no-rerank", help="Measure the first stage alone.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Re-rank all items too, as in the paper.")] = False,
+    no_rerank: Annotated[bool, typer.Option("--no-rerank", help="Measure only the first stage.")] = False,
     folds: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Cut the pictures into N equal parts; a query searches its own.")
+        int,
+        typer.Option(min=1, metavar="N", help="Split the pictures into N equal parts and search each part separately."),
     ] = 1,
     sample: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Draw N queries at random; they search all items.")
+        int | None, typer.Option(min=1, metavar="N", help="Measure N random queries against all items.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The seed of --sample.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of --sample.")] = 0,
     max_bad: MaxBadOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -18,9 +18,9 @@ from pixsearch_cli.output import print_json, print_table
 
 
 def explain(
-    words: Annotated[str, typer.Argument(metavar="WORDS", help="What the photo is asked for.")],
-    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="Any picture; it need not be in a library.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Draw the maps, as PNG.")] = None,
+    words: Annotated[str, typer.Argument(metavar="WORDS", help="Words to look for in the photo.")],
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="Picture file; it need not be in a library.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the maps to this PNG file.")] = None,
     model: CheckpointOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,7 +33,7 @@ def explain(
     """
     asked = Words(words).text
     if out is not None and out.suffix.lower() != ".png" and not is_stream(out):
-        raise UsageError(f"{out} is no name for a PNG", "Give --out a name that ends in .png")
+        raise UsageError(f"{out} is not a PNG file name", "--out must end in .png")
     from pixsearch.model.checkpoints import find_checkpoint
     from pixsearch.pictures import open_picture
 

@@ -17,7 +17,7 @@ from pixsearch_cli.output import print_json, show_message
 def forget(
     root: Annotated[
         str,
-        typer.Argument(metavar="ROOT", help="A folder or text file that was indexed, as `pixsearch status` shows it."),
+        typer.Argument(metavar="ROOT", help="Indexed folder or text file, as listed by pixsearch status."),
     ],
     library: LibraryOption = None,
     as_json: JsonOption = False,
@@ -36,7 +36,7 @@ def forget(
         known = [path] if path in roots else []
         files = [path] if path in text_files else []
         if not (known or files):
-            raise UsageError(f"{root} is none of the library's folders", "See which there are with: pixsearch status")
+            raise UsageError(f"{root} is not a folder of this library", "List them with: pixsearch status")
         photos, done = 0, False
         try:
             with opened.writing() as writer:
@@ -48,7 +48,7 @@ def forget(
         except LibraryError as error:
             if not done:
                 raise
-            show_message(f"they are forgotten, but the library is not tidied up yet: {error}")
+            show_message(f"forgotten, but the library could not be compacted: {error}")
     if as_json:
         print_json({"forgotten": photos})
     else:

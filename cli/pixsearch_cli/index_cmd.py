@@ -41,14 +41,14 @@ def index(
         list[str] | None,
         typer.Argument(
             metavar="[FOLDERS]...",
-            help="Folders of photos, also as s3://BUCKET/FOLDER; .txt files of texts. Without any, all that is known.",
+            help="Folders of photos (also s3://BUCKET/FOLDER) and .txt files of texts. [default: all indexed folders]",
         ),
     ] = None,
     hidden: Annotated[
         bool | None,
         typer.Option(
             "--hidden/--no-hidden",
-            help="Look at hidden and system folders too. [default: as before]",
+            help="Index hidden and system folders too. [default: as last time]",
             show_default=False,
         ),
     ] = None,
@@ -56,7 +56,7 @@ def index(
         bool | None,
         typer.Option(
             "--follow-links/--no-follow-links",
-            help="Follow links, to each folder and file once. [default: as before]",
+            help="Follow symbolic links. [default: as last time]",
             show_default=False,
         ),
     ] = None,
@@ -65,35 +65,34 @@ def index(
         typer.Option(
             "--exclude",
             metavar="PATTERN",
-            help="A gitignore pattern of what to leave out; may be given again. [default: as before]",
+            help="Skip what this gitignore pattern matches; repeatable. [default: as last time]",
         ),
     ] = None,
     ocr: Annotated[
         bool | None,
         typer.Option(
             "--ocr/--no-ocr",
-            help="Read the text in pictures, when all else is done. [default: as before]",
+            help="Read the text in pictures, after everything else. [default: as last time]",
             show_default=False,
         ),
     ] = None,
     max_megapixels: Annotated[
-        int, typer.Option("--max-megapixels", metavar="N", min=1, help="Larger pictures are failures.")
+        int, typer.Option("--max-megapixels", metavar="N", min=1, help="Skip pictures larger than N megapixels.")
     ] = MEGAPIXEL_LIMIT,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what there is to do.")] = False,
-    on: Annotated[On, typer.Option("--on", help="Where photos are decoded and encoded.")] = On.here,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,
+    on: Annotated[On, typer.Option("--on", help="Where to decode and encode photos.")] = On.here,
     address: Annotated[
-        str | None, typer.Option("--address", metavar="HOST:PORT", help="Of the Ray cluster. [default: this machine]")
+        str | None,
+        typer.Option("--address", metavar="HOST:PORT", help="Address of the Ray cluster. [default: this machine]"),
     ] = None,
     vectors: Annotated[
         str | None,
-        typer.Option(
-            "--vectors", metavar="URL|file", help="Where the vectors are from now on: in Milvus, or in a file."
-        ),
+        typer.Option("--vectors", metavar="URL|file", help="Keep the vectors in Milvus or in a file from now on."),
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
     switch_model: Annotated[
-        bool, typer.Option("--switch-model", help="Encode all again where another model indexed the library.")
+        bool, typer.Option("--switch-model", help="Re-index everything if another model indexed the library.")
     ] = False,
     as_json: JsonOption = False,
     progress: ProgressOption = ProgressFormat.text,
@@ -146,7 +145,7 @@ def _loading(on: On, address: str | None) -> Iterator[dict[str, Any]]:
     """What `index_folders` is to be told of where photos are decoded and encoded."""
     if on == On.here:
         if address is not None:
-            raise UsageError("an address is that of a Ray cluster", "Say --on ray, or leave --address out")
+            raise UsageError("--address is the address of a Ray cluster", "Add --on ray, or omit --address")
         yield {}
         return
     require("--on ray", "ray", "ray")
@@ -239,7 +238,7 @@ def warn_of_offline(folders: Sequence[FilePath]) -> None:
             is_folder(path_bytes(folder))
         except OSError as error:
             why = f"cannot be reached ({error.strerror})"
-        show_message(f"{folder} {why}; its photos stay in the library")
+        show_message(f"{folder} {why}: keeping its photos")
 
 
 def show_skipped(not_read: Mapping[str, int]) -> None:

@@ -22,11 +22,9 @@ DataOption = Annotated[
     str, typer.Option(metavar="FILE|DIR", help="Pictures and captions, in any format that train reads.")
 ]
 ImagesOption = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Where its pictures are. [default: the folder of --data]")
+    str | None, typer.Option(metavar="DIR", help="Folder of the pictures. [default: that of --data]")
 ]
-SplitOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Which of its pictures. [default: val, or the only split]")
-]
+SplitOption = Annotated[str | None, typer.Option(metavar="NAME", help="Split to use. [default: val, or the only one]")]
 
 
 def encode_split(
@@ -54,7 +52,7 @@ def encode_split(
         split = splits[0] if len(splits) == 1 else "val"
     if split not in splits:
         hint = f"It has {', '.join(splits)}" if splits else "Give other data"
-        raise UsageError(f"there is no picture to evaluate on in the split {split!r}", hint)
+        raise UsageError(f"no pictures in the split {split!r}", hint)
 
     def pass_over(*problems: Problem) -> None:
         reading.problems.extend(problems)

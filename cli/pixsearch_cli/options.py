@@ -15,7 +15,7 @@ LibraryOption = Annotated[
         metavar="DIR|URL",
         envvar="PIXSEARCH_LIBRARY",
         show_envvar=False,
-        help="The library's folder, or its PostgreSQL database. [default: PIXSEARCH_LIBRARY, else in your data folder]",
+        help="Library folder or PostgreSQL URL. [default: PIXSEARCH_LIBRARY, or a folder in your data folder]",
     ),
 ]
 
@@ -26,7 +26,7 @@ def _model_option(default: str) -> OptionInfo:
         metavar="NAME|DIR",
         envvar="PIXSEARCH_MODEL",
         show_envvar=False,
-        help=f"A checkpoint's folder, or its name in your model folder. [default: {default}]",
+        help=f"Checkpoint folder, or its name in your model folder. [default: {default}]",
     )
     return option
 
@@ -38,7 +38,7 @@ CheckpointOption = Annotated[str | None, _model_option("the one that ships")]
 MaxBadOption = Annotated[
     int | None,
     typer.Option(
-        "--max-bad", min=0, help="Bad entries of the data to pass over. [default: 1 in 100 pictures, at least 10]"
+        "--max-bad", min=0, help="Skip up to N bad entries of the data. [default: 1 % of the pictures, at least 10]"
     ),
 ]
 
@@ -50,19 +50,19 @@ class ProgressFormat(StrEnum):
 
 ProgressOption = Annotated[
     ProgressFormat,
-    typer.Option("--progress", help="How progress is shown on stderr: json writes objects, one a line, for programs."),
+    typer.Option("--progress", help="Progress format on stderr: bars, or one JSON object per line."),
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-PathsOption = Annotated[bool, typer.Option("--paths", help="Print the paths alone, one a line.")]
-NullOption = Annotated[bool, typer.Option("--null", "-0", help="Print the paths alone, a NUL behind each.")]
+PathsOption = Annotated[bool, typer.Option("--paths", help="Print only paths, one per line.")]
+NullOption = Annotated[bool, typer.Option("--null", "-0", help="Print only paths, each followed by NUL.")]
 
 PicturesOption = Annotated[
     bool | None,
     typer.Option(
         "--pictures/--no-pictures",
-        help="Show small pictures. [default: where stdout is a terminal]",
+        help="Show thumbnails. [default: if stdout is a terminal]",
         show_default=False,
     ),
 ]

@@ -61,72 +61,70 @@ class Duplicates(StrEnum):
 def query(
     *,
     words: Annotated[
-        str | None, typer.Argument(metavar="WORDS", help="What to look for; - reads it from stdin.", show_default=False)
+        str | None, typer.Argument(metavar="WORDS", help="Search text; use - for stdin.", show_default=False)
     ] = None,
     image: Annotated[
         str | None,
-        typer.Option("--image", metavar="FILE|URL|-", help="Look for photos like this one; - reads it from stdin."),
+        typer.Option("--image", metavar="FILE|URL|-", help="Search by image; use - for stdin."),
     ] = None,
     plus: Annotated[
         list[str] | None,
-        typer.Option("--plus", metavar="[WEIGHT:]WORDS|FILE", help="Also like this; may be given again."),
+        typer.Option("--plus", metavar="[WEIGHT:]WORDS|FILE", help="Also like this; repeatable."),
     ] = None,
     minus: Annotated[
         list[str] | None,
-        typer.Option("--minus", metavar="[WEIGHT:]WORDS|FILE", help="But not like this; may be given again."),
+        typer.Option("--minus", metavar="[WEIGHT:]WORDS|FILE", help="But not like this; repeatable."),
     ] = None,
     queries: Annotated[
-        str | None, typer.Option("--queries", metavar="FILE|-", help="Answer each line of a file, or of stdin.")
+        str | None, typer.Option("--queries", metavar="FILE|-", help="Answer each line of a file, or of stdin with -.")
     ] = None,
     find: Annotated[
-        Find, typer.Option("--find", help="What to look for; texts are found by pictures alone.")
+        Find, typer.Option("--find", help="What to search for; texts are found only by pictures.")
     ] = Find.photos,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", min=1, help="How many photos to show.")] = 10,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", min=1, help="Number of photos to show.")] = 10,
     candidates: Annotated[
         int,
-        typer.Option("--candidates", metavar="N", min=1, help="How many photos the joint stream reads."),
+        typer.Option("--candidates", metavar="N", min=1, help="Number of photos to re-rank."),
     ] = DEFAULT_CANDIDATES,
     rerank: Annotated[
         bool | None,
         typer.Option(
             "--rerank/--no-rerank",
-            help="Order by match, or by similarity alone. [default: what the model is better at]",
+            help="Order by match, or by similarity alone. [default: chosen by the model]",
             show_default=False,
         ),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", metavar="P", min=0, max=1, help="Only photos at least so probable, from 0 to 1."),
+        typer.Option("--threshold", metavar="P", min=0, max=1, help="Hide photos with a score below P, from 0 to 1."),
     ] = None,
     duplicates: Annotated[
-        Duplicates, typer.Option("--duplicates", help="Pictures that look the same: one line, or each its own.")
+        Duplicates, typer.Option("--duplicates", help="Group near-duplicates, or list each.")
     ] = Duplicates.fold,
-    sort: Annotated[
-        By, typer.Option("--sort", help="The best first, or by date what matches; without words, all by date.")
-    ] = By.relevance,
-    offset: Annotated[
-        int, typer.Option("--offset", metavar="N", min=0, help="Leave out the first N, to see more than --top-k.")
-    ] = 0,
-    shows: Annotated[bool, typer.Option("--shows", help="Go by what photos show alone, not by what they say.")] = False,
-    says: Annotated[
-        bool, typer.Option("--says", help="Only photos that say all the words: names, places, dates, keywords ...")
+    sort: Annotated[By, typer.Option("--sort", help="Best matches first, or by date.")] = By.relevance,
+    offset: Annotated[int, typer.Option("--offset", metavar="N", min=0, help="Skip the first N photos.")] = 0,
+    shows: Annotated[
+        bool, typer.Option("--shows", help="Search only by what photos show, not by their metadata.")
     ] = False,
+    says: Annotated[bool, typer.Option("--says", help="Only photos whose metadata contain all the words.")] = False,
     literal: Annotated[
-        bool, typer.Option("--literal", help="Ask for the words as they are: no less, and no remarks on them.")
+        bool, typer.Option("--literal", help="Search for the exact words: no negation, no suggestions.")
     ] = False,
     filters: Filters,
-    allow_network: Annotated[
-        bool, typer.Option("--allow-network", help="Fetch pictures that are given by their address.")
-    ] = False,
+    allow_network: Annotated[bool, typer.Option("--allow-network", help="Allow downloading --image URLs.")] = False,
     pictures: PicturesOption = None,
     as_json: JsonOption = False,
     paths: PathsOption = False,
     null: NullOption = False,
     open_it: Annotated[bool, typer.Option("--open", help="Open the best photo in the system's viewer.")] = False,
-    copy_to: Annotated[Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the photos there.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page of the photos.")] = None,
+    copy_to: Annotated[
+        Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy the photos to this folder.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the photos to an HTML page.")
+    ] = None,
     html_names: Annotated[
-        bool, typer.Option("--html-names", help="Put titles, captions, people and places on that page too.")
+        bool, typer.Option("--html-names", help="Include titles, captions, people and places in that page.")
     ] = False,
     library: LibraryOption = None,
     model: ModelOption = None,
@@ -150,7 +148,7 @@ def query(
     if as_json and (paths or null):
         raise UsageError("--json and --paths exclude each other", "Leave one out")
     if words is not None and image is None and is_picture(words):
-        show_message(f"{words} is a picture; asking by it, as with --image")
+        show_message(f"{words} is a picture: searching by image, as with --image")
         words, image = None, words
     if filters.near is not None and filters.near.centre is not None:
         show_message(f"near {filters.near.centre}")
@@ -175,7 +173,10 @@ def query(
     ]
     if find == Find.texts:
         if paths or null or html or copy_to or open_it:
-            raise UsageError("texts have no photo to name, show, copy or open", "Ask for them plainly, or with --json")
+            raise UsageError(
+                "--find texts cannot be combined with options for photos",
+                "Omit --paths, --null, --html, --copy-to and --open",
+            )
         _find_texts(asked[0][1], top_k, library_location(library), model, as_json)
         return
     with_pictures = not (as_json or paths or null) and shows_pictures(pictures)
@@ -211,7 +212,7 @@ def query(
 
 def _evidence(*, shows: bool, says: bool) -> Literal["both", "shows", "says"]:
     if shows and says:
-        raise UsageError("--shows and --says exclude each other", "Leave both out to go by what photos show and say")
+        raise UsageError("--shows and --says exclude each other", "Omit both to search by what photos show and say")
     return "shows" if shows else "says" if says else "both"
 
 
@@ -226,23 +227,23 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
     if queries is None:
         return [" ".join(_stdin().split()) if words == "-" else words]
     if words is not None:
-        raise UsageError("--queries and WORDS exclude each other", "Put the words into the file")
+        raise UsageError("--queries and WORDS exclude each other", "Put the words in the file")
     try:
         text = _stdin() if queries == "-" else read_argument(queries, TEXT_LIMIT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{queries} is not text in UTF-8", "Save it as UTF-8, one query a line") from error
+        raise UsageError(f"{queries} is not UTF-8 text", "Save it as UTF-8, one query per line") from error
     except UnsuitableFile as error:
-        raise UsageError(f"{queries} is {error.strerror}", "Give a text file, or - to read stdin") from error
+        raise UsageError(f"{queries} is {error.strerror}", "Give a text file, or - for stdin") from error
     lines = text.splitlines()
     if not (texts := [line.strip() for line in lines if line.strip()]):
-        raise UsageError(f"there is no query in {queries}", "Write one a line")
+        raise UsageError(f"{queries} contains no query", "Write one query per line")
     return texts
 
 
 def _stdin() -> str:
     text = sys.stdin.read(TEXT_LIMIT_BYTES + 1)
     if len(text) > TEXT_LIMIT_BYTES:
-        raise UsageError(f"stdin is larger than {TEXT_LIMIT_BYTES >> 20} MiB", "Give it a query, or one a line")
+        raise UsageError(f"stdin is larger than {TEXT_LIMIT_BYTES >> 20} MiB", "Send one query per line")
     return text
 
 
@@ -250,7 +251,7 @@ def _find_texts(asked: Query, k: int, location: Location, model: str | None, as_
     with _engine(location, model, reads_words=False) as engine:
         hits = [] if engine is None else engine.find_texts(asked, k)
     if not hits:
-        show_message("no text in this library matches")
+        show_message("No text in this library matches")
         raise typer.Exit(NOTHING_MATCHES)
     print_text_hits(hits, as_json)
 

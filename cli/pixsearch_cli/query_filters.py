@@ -165,7 +165,7 @@ def date(text: str | None) -> datetime | None:
             return datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0)
         except ValueError:  # there is no such day
             pass
-    raise UsageError(f"{text!r} is no date", "Write 2021, 2021-03, 2021-03-15 or 2021-03-15T18:30")
+    raise UsageError(f"{text!r} is not a date", "Write 2021, 2021-03, 2021-03-15 or 2021-03-15T18:30")
 
 
 def circle(text: str | None) -> Circle | None:
@@ -179,12 +179,12 @@ def circle(text: str | None) -> Circle | None:
             return Circle(latitude, longitude, radius_km)
     if radius_km is None or not any(map(str.isalpha, name)):
         hint = "Write NAME,KM or LAT,LON,KM, as in Kyoto,20 or 48.86,2.35,10"
-        raise UsageError(f"{text!r} is not a place with a radius", hint)
+        raise UsageError(f"{text!r} is not a location with a radius", hint)
     from pixsearch.gazetteer.gazetteer import named, words  # numpy, for those who give a name
 
     if (town := named(name)) is None:
         hint = "Check its spelling, or write LAT,LON,KM; towns of 5,000 people and more are known"
-        raise UsageError(f"no town is called {name!r}", hint)
+        raise UsageError(f"unknown town {name!r}", hint)
     shown = f"{words(town)} ({town.latitude:.3f}, {town.longitude:.3f})"
     return Circle(town.latitude, town.longitude, radius_km, shown)
 

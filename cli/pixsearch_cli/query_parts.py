@@ -65,10 +65,10 @@ def _picture(source: str, weight: float, allow_network: bool) -> Picture:
             raise PictureError(f"{name} cannot be read: {error.strerror}") from error
     if _ADDRESS.match(source):
         if not allow_network:
-            raise UsageError(f"{source} is on the network", "Let it be fetched with --allow-network")
+            raise UsageError(f"{source} is a URL", "Allow downloading it with --allow-network")
         if "@" in re.split("[/?#]", source.partition("://")[2])[0]:
             raise UsageError(
-                f"{source} names a user", "Fetch it by a program that signs in, and give it with --image -"
+                f"{source} contains a user name", "Download it with another program and pipe it to --image -"
             )
         return Picture(_download(source), weight)
     return Picture(to_path(source), weight)
@@ -82,7 +82,7 @@ def _download(address: str) -> bytes:
     try:
         answer = answers.get(timeout=_DOWNLOAD_TIMEOUT_S)
     except Empty:
-        raise PictureError(f"{address} cannot be fetched: it takes longer than {_DOWNLOAD_TIMEOUT_S} s") from None
+        raise PictureError(f"{address} cannot be downloaded: it takes longer than {_DOWNLOAD_TIMEOUT_S} s") from None
     if isinstance(answer, PictureError):
         raise answer
     return answer
@@ -102,9 +102,9 @@ def _fetched(address: str) -> bytes | PictureError:
         return PictureError(f"{address} is {error.strerror}")
     except (OSError, ValueError, HTTPException) as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        return PictureError(f"{address} cannot be fetched: {reason}")
+        return PictureError(f"{address} cannot be downloaded: {reason}")
     if missing:
-        return PictureError(f"{address} cannot be fetched: {missing:,} bytes of it did not come")
+        return PictureError(f"{address} cannot be downloaded: {missing:,} bytes are missing")
     return data
 
 

@@ -93,7 +93,7 @@ def open_best(hit: Hit, stored: StoredPictures) -> bool:
         show_message(f"{hit.path} could not be opened: {error}")
         return False
     if typer.launch(str(path)) != 0:
-        show_message(f"{path} could not be opened: there may be no viewer for it on this machine")
+        show_message(f"{path} could not be opened: no viewer found for it")
         return False
     return True
 
@@ -108,7 +108,9 @@ def copy_hits(hits: Sequence[Hit], stored: StoredPictures, folder: Path) -> bool
     copied = sum(_copy(hit, stored, folder) for hit in hits)
     show_message(f"{plural(copied, 'photo')} copied to {folder}")
     if copied < len(hits):
-        show_message(f"{len(hits) - copied} of {len(hits)} photos could not be copied. Are all drives plugged in?")
+        show_message(
+            f"{len(hits) - copied} of {len(hits)} photos could not be copied. Check that all drives are connected"
+        )
     return copied == len(hits)
 
 
@@ -130,7 +132,7 @@ def bytes_of_hit(hit: Hit, stored: StoredPictures) -> bytes:
 def _photos(hit: Hit, stored: StoredPictures) -> tuple[list[StoredPhoto], bytes]:
     """The photos of a hit, the one that it shows first, and their digest. Raises PictureError where they have gone."""
     if (picture := stored.get(hit.id)) is None:
-        raise PictureError("it is in the library no more")
+        raise PictureError("no longer in the library")
     photos = {photo.path: photo for photo in picture.photos}
     return [photos[path] for path in (hit.path, *hit.copies) if path in photos], picture.digest
 

@@ -30,11 +30,11 @@ _TURN_S = 0.0002
 
 def serve(
     port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Where to listen; 0 is any that is free.")
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 for any free one.")
     ] = 7860,
     host: Annotated[
         str,
-        typer.Option("--host", metavar="NAME", help="Of which address. Others than this machine's own need a token."),
+        typer.Option("--host", metavar="NAME", help="Address to listen on; anything but localhost requires a token."),
     ] = "127.0.0.1",
     token: Annotated[
         str | None,
@@ -43,26 +43,26 @@ def serve(
             metavar="TEXT",
             envvar="PIXSEARCH_TOKEN",
             show_envvar=False,
-            help="What whoever asks must bring. [default: none on this machine alone, else one that is made]",
+            help="Access token that clients must send. [default: none on localhost, otherwise generated]",
         ),
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Ask nobody for a token: the proxy in front knows who may come.")
+        bool, typer.Option("--no-token", help="Require no token: a proxy in front controls access.")
     ] = False,
     root_path: Annotated[
         str | None,
-        typer.Option("--root-path", metavar="PATH", help="Under which path a proxy shows the page, as in /photos."),
+        typer.Option("--root-path", metavar="PATH", help="Path under which a proxy serves the page, e.g. /photos."),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", metavar="NAME", help="What browsers call the proxy; may be given again."),
+        typer.Option("--allow-host", metavar="NAME", help="Host name of a proxy in front; repeatable."),
     ] = None,
     trust_proxy: Annotated[
         list[str] | None,
         typer.Option(
             "--trust-proxy",
             metavar="ADDRESS",
-            help="Whose X-Forwarded headers to believe beside this machine's own; may be given again.",
+            help="Address of a proxy whose X-Forwarded headers to trust; repeatable.",
         ),
     ] = None,
     allow_index: Annotated[
@@ -70,17 +70,17 @@ def serve(
         typer.Option(
             "--allow-index",
             metavar="DIR",
-            help="Let the page add folders at or below this one, and rescan and forget them; may be given again.",
+            help="Let the page add, rescan and forget folders at or below this one; repeatable.",
         ),
     ] = None,
-    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     log_requests: Annotated[
-        bool, typer.Option("--log-requests", help="Say on stderr what is asked, queries included.")
+        bool, typer.Option("--log-requests", help="Log requests (including queries) to stderr.")
     ] = False,
     library: LibraryOption = None,
     model: ModelOption = None,
 ) -> None:
-    """Search in a browser, and over HTTP, until Ctrl-C.
+    """Serve the web page and the HTTP API, until Ctrl-C.
 
     For example: pixsearch serve --open
 
@@ -88,12 +88,15 @@ def serve(
     the library unless --allow-index lets the page change it, and nothing is sent anywhere.
     """
     if token is not None and no_token:
-        raise UsageError("--no-token and a token contradict each other", "Take one of them")
+        raise UsageError("--no-token contradicts --token", "Omit one of them")
     if token is not None and len(token) < _LEAST_TOKEN:
-        raise UsageError(f"a token of {len(token)} characters can be guessed", f"Take {_LEAST_TOKEN} or more, or none")
+        raise UsageError(
+            f"a token of {len(token)} characters is too short", f"Use {_LEAST_TOKEN} characters or more, or omit it"
+        )
     if token is not None and not (token.isprintable() and token == token.strip()):
         raise UsageError(
-            "the token has a space at an end, or a character that cannot be sent", "Take letters, digits and signs"
+            "the token has a leading or trailing space, or a character that HTTP cannot carry",
+            "Use ASCII letters, digits and punctuation",
         )
     from pixsearch.decoding import DecodeLimits, decoding_processes
     from pixsearch.model.runtime import PixelBertRuntime
@@ -167,7 +170,7 @@ def _announce(library: str, names: Sequence[str], port: int, access: Access, kno
     if access.any_address and is_watched and shows_blocks(sys.stderr):
         print(qr_code(address), file=sys.stderr)
     page = f"{access.root_path}/{query if is_watched or not knows_token else ''}"
-    show_message(f"{library} is at http://{names[0]}:{port}{page} until Ctrl-C")
+    show_message(f"Serving {library} at http://{names[0]}:{port}{page} (press Ctrl-C to stop)")
     for name in names[1:]:
         show_message(f"also at http://{name}:{port}{page}")
     for name in sorted(access.proxied_names):

@@ -26,54 +26,54 @@ def train(
         ),
     ] = None,
     images: Annotated[
-        list[str] | None, typer.Option(metavar="DIR", help="Folder of a --data's pictures. [default: its own]")
+        list[str] | None, typer.Option(metavar="DIR", help="Folder of the pictures of a --data. [default: its own]")
     ] = None,
     weight: Annotated[
-        list[float] | None, typer.Option(metavar="W", help="How often to draw a --data's pictures. [default: 1]")
+        list[float] | None, typer.Option(metavar="W", help="Relative sampling weight of a --data. [default: 1]")
     ] = None,
     library: LibraryOption = None,
     max_bad: MaxBadOption = None,
     recipe: Annotated[
         Literal["finetune", "shipped", "paper"] | None,
-        typer.Option(help="What to do: the guide describes each. [default: finetune]"),
+        typer.Option(help="Training recipe; see the guide. [default: finetune]"),
     ] = None,
     stage: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Run only this stage of the recipe; repeat for more.")
+        list[str] | None, typer.Option(metavar="NAME", help="Run only this stage of the recipe; repeatable.")
     ] = None,
     set: Annotated[
         list[str] | None,
-        typer.Option(metavar="STAGE.FIELD=VALUE", help="Change a number of a stage, e.g. maps.epochs=30."),
+        typer.Option(metavar="STAGE.FIELD=VALUE", help="Override a setting of a stage, e.g. maps.epochs=30."),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.1, metavar="M", help="Choose numbers of steps so that the run takes M minutes."),
+        typer.Option(min=0.1, metavar="M", help="Fit the number of steps to M minutes."),
     ] = None,
     model: CheckpointOption = None,
     teacher: Annotated[
         str | None,
-        typer.Option(metavar="NAME|DIR", help="A CLIP-like model to learn from, even by photos without captions."),
+        typer.Option(metavar="NAME|DIR", help="CLIP-like model to learn from, also on photos without captions."),
     ] = None,
     teacher_texts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Sentences for photos without captions, one a line.")
+        Path | None, typer.Option(metavar="FILE", help="Sentences for photos without captions, one per line.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to write. [default: my-photos in your model folder]")
+        Path | None, typer.Option(metavar="DIR", help="Output folder. [default: my-photos in your model folder]")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the unfinished run in --out.")] = False,
     pack: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Only pack the data into one file, to train on it elsewhere.")
+        Path | None, typer.Option(metavar="FILE", help="Only pack the data into one file, to train elsewhere.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the data and one step of each stage, and write nothing.")
+        bool, typer.Option("--dry-run", help="Check the data, run one step of each stage, and write nothing.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that decode pictures. [default: one a core, at most 8]")
+        int | None, typer.Option(min=0, help="Number of decoding processes. [default: one per core, at most 8]")
     ] = None,
     precision: Annotated[
         Literal["no", "bf16"] | None,
-        typer.Option(help="Number format; no is fp32. [default: bf16 where the hardware has it]"),
+        typer.Option(help="Number format; no means fp32. [default: bf16 if the hardware supports it]"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed draws the same batches. [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]")] = None,
 ) -> None:
     """Train Pixel-BERT on captioned pictures; on a GPU where there is one, by torchrun on several.
 

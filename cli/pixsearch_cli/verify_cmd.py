@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NOT_SOUND = 1
 
-DeepOption = Annotated[bool, typer.Option("--deep", help="Read every photo too, and compare it with what was indexed.")]
+DeepOption = Annotated[bool, typer.Option("--deep", help="Read every photo and compare it with what was indexed.")]
 
 
 def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: JsonOption = False) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
-    """Bring the library up to date whenever something changes in its folders, until Ctrl-C.
+    """Bring the library up to date whenever its folders change, until Ctrl-C.
 
     For example: pixsearch watch --library ~/my-library
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pixsearch_indexer.load import DecodedPicture
 
 
-NO_EMBEDDING = "the model made no usable embedding of it"
+NO_EMBEDDING = "the model could not embed it"
 
 
 def encode_pictures(encoder: Encoder, pictures: Mapping[bytes, DecodedPicture]) -> dict[bytes, NewContent | None]:

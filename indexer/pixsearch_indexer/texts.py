@@ -47,7 +47,7 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
             elif path in known:
                 failed += known[path].failed
         except UnicodeDecodeError:
-            writer.store_text_failure(FailedFile(path, stamp, "is not text in UTF-8"))
+            writer.store_text_failure(FailedFile(path, stamp, "is not UTF-8 text"))
             failed += 1
         except UnsuitableFile as error:
             writer.store_text_failure(FailedFile(path, stamp, f"is {error.strerror}"))

@@ -116,7 +116,7 @@ class CompiledForwards:
                 f"{self._checkpoint} could not be compiled ({_reason(error)})", "Please report it"
             ) from error
         if fingerprint_of(self._checkpoint) != self._fingerprint:
-            raise CheckpointInvalid(f"{self._checkpoint / WEIGHTS_FILE} has changed meanwhile", "Run it again")
+            raise CheckpointInvalid(f"{self._checkpoint / WEIGHTS_FILE} has changed while it was read", "Run it again")
         with suppress(OSError, RuntimeError):  # where it cannot be kept, the next command compiles again
             if self._folder is not None:
                 _keep(model, self._folder, name)

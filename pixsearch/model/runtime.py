@@ -128,7 +128,7 @@ class PixelBertRuntime:
     def _finite(self, numbers: Floats) -> Floats:
         """Raises CheckpointInvalid where weights that are none have made numbers that are none."""
         if not np.isfinite(numbers).all():
-            raise CheckpointInvalid(f"the model {self.name} gives numbers that are not finite", "Copy it again")
+            raise CheckpointInvalid(f"the model {self.name} produces numbers that are not finite", "Copy it again")
         return numbers
 
     def embed_grid(self, grid: bytes) -> Floats:

@@ -108,7 +108,7 @@ def _numbers(found: dict[str, str | None]) -> list[tuple[date, date]]:
         with suppress(ValueError):
             days.append((date(year, month, day), date(year, month, day) + timedelta(days=1)))
     if not days:
-        raise ValueError("this is not a day of the calendar")
+        raise ValueError("there is no such day")
     return sorted(days)
 
 
@@ -116,7 +116,7 @@ def _range(found: dict[str, str | None], today: date) -> tuple[date, date]:
     """Raises ValueError for a day that the calendar does not have."""
     if found["only_year"]:
         if (year := int(found["only_year"])) > today.year:
-            raise ValueError("no photo was taken then")
+            raise ValueError("photos were not taken then")
         return _year(year)
     if found["first_year"] and found["last_year"]:
         first, last = sorted((int(found["first_year"]), int(found["last_year"])))

@@ -86,12 +86,15 @@ class SearchEngine:
         if isinstance(query, str):
             query = Query((Words(query),))
         if k < 1:
-            raise UsageError(f"{k} hits are too few", "Ask for 1 or more")
+            raise UsageError(f"the number of hits must be at least 1, not {k}", "Use 1 or more")
         query, _ = without_negations(query, self._library, self._runtime.words_taught)
         if query.rerank and not query.words:
-            raise UsageError("a query without words cannot be re-ranked", "Pictures are compared by similarity alone")
+            raise UsageError(
+                "a query without words cannot be re-ranked",
+                "Searches by image are ordered by similarity; omit --rerank",
+            )
         if query.threshold is not None and query.main_words is None:
-            raise UsageError("only words have a probability to match", "Leave the threshold out, or add words")
+            raise UsageError("a threshold requires words", "Omit the threshold, or add words")
         if not query.parts:
             return listed_photos(self._library, query, k)
         if query.evidence == "says":
@@ -146,17 +149,17 @@ class SearchEngine:
     def find_texts(self, query: Query, k: int = 10) -> list[TextHit]:
         """The k texts of the library that describe pictures best, best first, by the same two stages.
 
-        Raises UsageError for a query of words, or with filters: texts are found by pictures alone; else as `search`.
+        Raises UsageError for a query of words, or with filters: texts can only be found by pictures; else as `search`.
         """
         if query.words or query.filters != NO_FILTERS:
-            raise UsageError("texts are found by pictures alone", "Give a picture (--image), and no words or filters")
+            raise UsageError("texts can only be found by pictures", "Give a picture (--image) without words or filters")
         if query.sort != "relevance":
-            raise UsageError("texts have no date to sort by", "Leave --sort out")
+            raise UsageError("texts cannot be sorted by date", "Omit --sort")
         if k < 1:
-            raise UsageError(f"{k} hits are too few", "Ask for 1 or more")
+            raise UsageError(f"the number of hits must be at least 1, not {k}", "Use 1 or more")
         main = next((index for index, part in enumerate(query.parts) if part.weight > 0), None)
         if query.threshold is not None and main is None:
-            raise UsageError("only a picture that is looked for has a probability", "Leave the threshold out")
+            raise UsageError("a threshold requires a picture with a positive weight", "Omit the threshold")
         if not self._has_features():
             return []
         pictures = [self._picture(part) for part in query.parts if isinstance(part, Picture)]
@@ -265,7 +268,7 @@ class SearchEngine:
     def _not_calibrated(self) -> UsageError:
         return UsageError(
             f"the model {self._runtime.name} has no calibrated probabilities",
-            "Make them with pixsearch calibrate, or leave the threshold out",
+            "Run pixsearch calibrate, or omit the threshold",
         )
 
     def _orders_by_match(self, query: Query) -> bool:
@@ -287,7 +290,7 @@ class SearchEngine:
         total: Floats = weights @ np.stack(embeddings)
         length = np.linalg.norm(total)
         if length < 1e-6:
-            raise UsageError("the parts of the query cancel each other out", "Give them other weights")
+            raise UsageError("the parts of the query cancel each other out", "Change their weights")
         return total / length
 
     def _picture(self, part: Picture) -> tuple[Floats, bytes]:
@@ -298,7 +301,7 @@ class SearchEngine:
         if content_id is not None and (stored := self._stored(content_id)) is not None:
             return stored[0].embedding, stored[1]
         if isinstance(part.source, int):
-            raise PictureError(f"the library has no picture {part.source}", "It may have gone; search again")
+            raise PictureError(f"the library has no picture {part.source}", "It may have been deleted; search again")
         name = "the picture" if isinstance(part.source, bytes) else part.source
         try:
             picture = open_picture(part.source, min_edge=self._runtime.input_shape.input_size)
@@ -306,7 +309,7 @@ class SearchEngine:
             raise PictureError(f"{name}: {error.message}", error.hint) from error
         embeddings, grids = self._runtime.encode_pictures([picture])
         if not np.isfinite(embeddings).all():
-            raise PictureError(f"{name}: the model made no usable embedding of it")
+            raise PictureError(f"{name}: the model could not embed it")
         return embeddings[0], grids[0]
 
     def _stored(self, content_id: int) -> tuple[Candidate, bytes] | None:

@@ -34,7 +34,7 @@ def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
     Raises UsageError for what only words and pictures can be asked with, LibraryError.
     """
     if query.threshold is not None or query.rerank:
-        raise UsageError("only words have a probability to match", "Leave --threshold and --rerank out, or add words")
+        raise UsageError("a threshold requires words", "Omit --threshold and --rerank, or add words")
     ids = library.by_date(query.filters, newest_first=query.sort != "oldest")
     apart, last = query.duplicates == "show", query.offset + k
     if not apart:
@@ -55,13 +55,15 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
     """
     query, _ = without_negations(query, library, None)
     if len(query.words) < len(query.parts) or query.main_words is None:
-        raise UsageError("photos say words alone", "Leave --says out, or ask by words alone")
+        raise UsageError("--says requires a query of words only", "Omit --says, or search by words only")
     if query.rerank:
-        raise UsageError("what photos say is not re-ranked", "Leave out --says or --rerank")
+        raise UsageError("--says does not re-rank", "Omit --says or --rerank")
     parts = [understand(words.text, library, None, date.today(), says_only=True) for words in query.words]
     looked_for = [part for part, words in zip(parts, query.words, strict=True) if words.weight > 0]
     if not all(part.wanted for part in looked_for):
-        raise UsageError("the query has no word that a photo could say", "Ask for a name, a place, a date or a keyword")
+        raise UsageError(
+            "the query contains no word that metadata could match", "Search for a name, a place, a date or a keyword"
+        )
     ids = frozenset.intersection(*(part.ids_that_say_all() for part in looked_for))
     ids -= {id_ for part in parts if part not in looked_for and part.wanted for id_ in part.ids_that_say_all()}
     in_order = [id_ for id_ in library.by_date(query.filters, newest_first=query.sort != "oldest") if id_ in ids]

@@ -128,7 +128,7 @@ def _negation(text: str, library: Library, taught: Mapping[str, int] | None, *, 
         return Negation(text, text, ())
     raise UsageError(
         f'"{text}" leaves nothing to look for',
-        f'Say what to look for too, as in "a street without {cut.less[0]}", or ask by --literal',
+        f'Add what to look for, e.g. "a street without {cut.less[0]}", or use --literal',
     )
 
 

@@ -28,11 +28,11 @@ class Words:
     def __post_init__(self) -> None:
         _check_weight(self.weight)
         if not self.text.strip():
-            raise UsageError("the query is empty", 'Say what to look for, as in: pixsearch query "a cat"')
+            raise UsageError("the query is empty", 'Enter search text, e.g. pixsearch query "a cat"')
         try:
             self.text.encode()
         except UnicodeEncodeError as error:
-            raise UsageError("the query is not valid text", "Is the terminal set to UTF-8?") from error
+            raise UsageError("the query is not valid text", "Check that the terminal uses UTF-8") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +90,19 @@ class Query:
 
     def __post_init__(self) -> None:
         if not self.parts and self.filters == NO_FILTERS and self.sort == "relevance":
-            raise UsageError("the query is empty", "Give words, a picture or a filter, or --sort newest for all photos")
+            raise UsageError(
+                "the query is empty", "Enter search text, --image or a filter, or --sort newest for all photos"
+            )
         if self.evidence != "both" and not self.words:
-            raise UsageError("--shows and --says are for words", "Leave them out, or add words")
+            raise UsageError("--shows and --says require words", "Omit them, or add words")
         if self.offset < 0:
-            raise UsageError(f"an offset of {self.offset} is too small", "Give 0 or more")
+            raise UsageError(f"the offset must be 0 or more, not {self.offset}", "Use 0 or more")
         if self.candidates < 1:
-            raise UsageError(f"{self.candidates} candidates are too few", "Ask for 1 or more")
+            raise UsageError(f"the number of candidates must be at least 1, not {self.candidates}", "Use 1 or more")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise UsageError(f"{self.threshold} is no probability", "Give a threshold from 0 to 1")
+            raise UsageError(f"the threshold must be between 0 and 1, not {self.threshold}", "Use a number from 0 to 1")
         if self.threshold is not None and self.rerank is False:
-            raise UsageError("without the re-rank there is no probability to match", "Leave one of the two out")
+            raise UsageError("--threshold requires the re-rank", "Omit --threshold or --no-rerank")
 
     @property
     def words(self) -> tuple[Words, ...]:
@@ -114,4 +116,4 @@ class Query:
 
 def _check_weight(weight: float) -> None:
     if not _LEAST_WEIGHT <= abs(weight) <= 1 / _LEAST_WEIGHT:
-        raise UsageError(f"a part of a query cannot weigh {abs(weight)}", "Use a number from 0.001 to 1000")
+        raise UsageError(f"a weight must be from 0.001 to 1000, not {abs(weight)}", "Use a number in that range")

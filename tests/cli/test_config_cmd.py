@@ -121,5 +121,5 @@ def test_a_config_file_that_is_no_file_or_endless_is_refused_at_once(run: Run, f
     reason = "larger than 1 MiB" if kind == "large" else "not a regular file"
     assert (outcome.exit_code, outcome.stderr) == (
         2,
-        f"pixsearch: {file} cannot be read: {reason}. Mend it, or move it away\n",
+        f"pixsearch: {file} cannot be read: {reason}. Fix or remove it\n",
     )

@@ -48,7 +48,7 @@ def test_what_was_forgotten_is_said_to_be_so_whatever_fails_after(
 
     assert (outcome.exit_code, outcome.stdout) == (0, "4 photos forgotten\n")
     assert outcome.stderr == (
-        "pixsearch: they are forgotten, but the library is not tidied up yet: the disk is full. Make room\n"
+        "pixsearch: forgotten, but the library could not be compacted: the disk is full. Make room\n"
     )
     assert run("query", "red").exit_code == 3
     assert run("verify").exit_code == 0

@@ -80,7 +80,7 @@ def test_a_folder_that_is_unplugged_keeps_its_photos_and_says_so(
     outcome = run("index", photos)
 
     assert outcome.exit_code == 1
-    assert outcome.stderr == f"pixsearch: {photos} is not there or empty; its photos stay in the library\n"
+    assert outcome.stderr == f"pixsearch: {photos} is not there or empty: keeping its photos\n"
     assert outcome.stdout == run("index", "--dry-run", photos).stdout == "4 photos kept\n"
     assert len(run("query", "red", "--json").stdout.splitlines()) == 3
 
@@ -110,7 +110,7 @@ def test_a_bucket_that_does_not_answer_keeps_its_photos_and_the_reason_is_told(
     outcome = run("index")
 
     assert outcome.exit_code == 1
-    told = f"{bucket.url}/2026 cannot be reached (nobody answers); its photos stay in the library"
+    told = f"{bucket.url}/2026 cannot be reached (nobody answers): keeping its photos"
     assert outcome.stderr == f"pixsearch: {told}\n"
     assert len(run("query", "red", "--json").stdout.splitlines()) == 1
 

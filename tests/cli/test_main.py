@@ -179,9 +179,7 @@ def test_a_user_without_a_home_directory_is_told_in_one_line_where_one_is_needed
         command = [sys.executable, "-c", program, *arguments]
         return subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False).stderr
 
-    no_home = (
-        "pixsearch: this user has no home directory. Set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME\n"
-    )
+    no_home = "pixsearch: no home directory. Set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME\n"
     assert [messages_of("status"), messages_of("config")] == [no_home] * 2
     assert "there is no library in" in messages_of("status", "--library", tmp_path)
 

@@ -124,8 +124,8 @@ def test_a_query_that_leaves_nothing_to_look_for_is_refused(run: Run, indexed: P
 
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr == (
-        'pixsearch: "not a dog" leaves nothing to look for. Say what to look for too, as in "a street without a dog", '
-        "or ask by --literal\n"
+        'pixsearch: "not a dog" leaves nothing to look for. Add what to look for, e.g. "a street without a dog", '
+        "or use --literal\n"
     )
     assert run("query", "not a dog", "--literal").exit_code == 0
 
@@ -456,7 +456,7 @@ def test_a_picture_in_the_place_of_words_is_asked_by(
     missing = run("query", "green.png", "--paths")
 
     assert paths_of(outcome)[0] == "blue again.png"
-    assert outcome.stderr == "pixsearch: blue.png is a picture; asking by it, as with --image\n"
+    assert outcome.stderr == "pixsearch: blue.png is a picture: searching by image, as with --image\n"
     assert missing.stderr == ""
 
 
@@ -485,7 +485,7 @@ def test_a_picture_is_fetched_only_if_that_is_allowed(run: Run, indexed: Path, s
     assert "--allow-network" in refused.stderr
     assert paths_of(fetched)[0] == "blue again.png"
     assert missing.exit_code == 1
-    assert "cannot be fetched: File not found" in missing.stderr
+    assert "cannot be downloaded: File not found" in missing.stderr
 
 
 def answers(reply: bytes, seconds_a_byte: float = 0) -> str:
@@ -510,7 +510,7 @@ def answers(reply: bytes, seconds_a_byte: float = 0) -> str:
     [
         (b"", "closed connection without response"),
         (b"nonsense\r\n\r\n", "nonsense"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "7 bytes of it did not come"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "7 bytes are missing"),
         (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n", "more than 100 headers"),
         (b"HTTP/1.1 302 Found\r\nLocation: ftp://a/b\r\n\r\n", "cannot be fetched"),
         (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "not allowed"),
@@ -533,7 +533,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
 
     outcome = run("query", "--image", f"{address}/a.png", "--allow-network")
 
-    assert outcome.stderr == f"pixsearch: {address}/a.png cannot be fetched: it takes longer than 0.5 s\n"
+    assert outcome.stderr == f"pixsearch: {address}/a.png cannot be downloaded: it takes longer than 0.5 s\n"
 
 
 def test_an_address_may_have_blanks_and_letters_as_in_a_browser(
@@ -569,7 +569,7 @@ def test_a_file_of_queries_that_is_no_text_is_named(run: Run, indexed: Path, tmp
     outcome = run("query", "--queries", tmp_path / "queries.txt")
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
-    assert "queries.txt is not text in UTF-8" in outcome.stderr
+    assert "queries.txt is not UTF-8 text" in outcome.stderr
 
 
 def test_many_queries_come_from_stdin(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -239,16 +239,15 @@ def in_a_terminal(library: Path, *options: str) -> str:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--no-token", "--token", "x" * 16), "--no-token and a token contradict each other. Take one of them"),
+        (("--no-token", "--token", "x" * 16), "--no-token contradicts --token. Omit one of them"),
         (("--root-path", "/a b"), "--root-path '/a b' is not a path. Give letters, digits and slashes, as in /photos"),
         (
             ("--allow-host", "https://photos.example.org"),
-            "--allow-host 'https://photos.example.org' is not a name. "
-            "Give it without https:// and port, as in photos.example.org",
+            "--allow-host 'https://photos.example.org' is not a name. Use a bare host name, e.g. photos.example.org",
         ),
         (
             ("--trust-proxy", "*"),
-            "--trust-proxy '*' is not an address or a network. Give one, as in 10.0.0.5 or 10.0.0.0/24",
+            "--trust-proxy '*' is not an address or a network. Give one, e.g. 10.0.0.5 or 10.0.0.0/24",
         ),
     ],
 )
@@ -275,7 +274,7 @@ def test_a_port_that_is_taken_is_said(run: Run, indexed: Path) -> None:
     assert outcome.exit_code == 1
     assert outcome.stderr == (
         f"pixsearch: cannot listen at 127.0.0.1 port {port}: Address already in use. "
-        "Choose others with --host and --port\n"
+        "Choose another with --host or --port\n"
     )
 
 
@@ -298,4 +297,6 @@ def test_a_token_that_programs_cannot_send_is_wrong_usage(run: Run, indexed: Pat
     outcome = run("serve", "--token", token, "--host", "no.such.host.invalid")
 
     assert outcome.exit_code == 2
-    assert outcome.stderr.startswith("pixsearch: the token has a space at an end, or a character that cannot be sent. ")
+    assert outcome.stderr.startswith(
+        "pixsearch: the token has a leading or trailing space, or a character that HTTP cannot carry. "
+    )

@@ -376,7 +376,7 @@ def test_a_picture_without_a_usable_embedding_is_listed_and_never_indexed(
         report = index_folders(library, runtime, [photos])
 
     assert report == IndexReport(found=3, encoded=1, failed=2)
-    assert {failure.reason for failure in library.failures()} == {"the model made no usable embedding of it"}
+    assert {failure.reason for failure in library.failures()} == {"the model could not embed it"}
     assert len(library.vectors()) == 1
 
 

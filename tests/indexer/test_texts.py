@@ -189,7 +189,7 @@ def test_a_file_that_is_no_text_is_a_failure_until_it_is_one_and_stops_nothing(
 
     assert (report.encoded, report.texts, report.failed) == (1, 3, 1)
     assert again.failed == 1
-    assert [(failure.path, failure.reason) for failure in library.failures()] == [(words, "is not text in UTF-8")]
+    assert [(failure.path, failure.reason) for failure in library.failures()] == [(words, "is not UTF-8 text")]
     assert library.status().failures == 1
     words.write_text("caf\xe9 in blue\n", encoding="utf-8")
     mended = index_folders(library, runtime, [])

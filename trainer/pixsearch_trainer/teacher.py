@@ -96,7 +96,7 @@ class Teacher:
             source: a name on the hub, which is downloaded once, or a folder in transformers' format.
 
         Raises:
-            ModelNotFound: there is no such folder, and the hub does not provide a model of that name.
+            ModelNotFound: no such folder, and the hub does not provide a model of that name.
             CheckpointInvalid: files are missing or cut, or the model has no image and text features of one width.
         """
         quieten_hub()

@@ -76,12 +76,12 @@ def access_at(
         if may_index:
             raise UsageError(
                 "--allow-index needs a token: without one, every program on this machine could change the library",
-                "Leave --no-token out",
+                "Omit --no-token",
             )
         if not is_local and not is_proxied:
             raise UsageError(
                 f"--no-token with --host {host} shows the photos to the whole network",
-                "Leave it out, or name the proxy that asks who it is with --allow-host",
+                "Omit it, or name the proxy that controls access with --allow-host",
             )
         token = None
     elif not is_local or is_proxied or may_index:
@@ -95,9 +95,9 @@ def _root_path(text: str) -> str:
     if parts == [""]:
         return ""
     if not all(re.fullmatch(r"[\w.~-]+", part, re.ASCII) and part.strip(".") for part in parts):
-        raise UsageError(f"--root-path {text!r} is not a path", "Give letters, digits and slashes, as in /photos")
+        raise UsageError(f"--root-path {text!r} is not a path", "Use letters, digits and slashes, e.g. /photos")
     if parts[0] in _OWN_PATHS:
-        raise UsageError(f"--root-path may not begin with /{parts[0]}, which the page has itself", "Take another")
+        raise UsageError(f"--root-path may not begin with /{parts[0]}, which the page itself uses", "Choose another")
     return "/" + "/".join(parts)
 
 
@@ -109,9 +109,7 @@ def _host_name(text: str) -> str:
     except UnicodeError:
         name = ""
     if not re.fullmatch(r"[\w.:-]+", name, re.ASCII) or (":" in name and not _is_address(name)):
-        raise UsageError(
-            f"--allow-host {text!r} is not a name", "Give it without https:// and port, as in photos.example.org"
-        )
+        raise UsageError(f"--allow-host {text!r} is not a name", "Use a bare host name, e.g. photos.example.org")
     return name.lower()
 
 

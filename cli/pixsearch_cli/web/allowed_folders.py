@@ -31,16 +31,18 @@ class AllowedFolders:
         Everything outside gets the same answer, whether it exists or not. Raises HTTPException 403 and 404.
         """
         if is_remote(path) or b"\0" in path or not path.startswith(b"/"):
-            raise HTTPException(403, "only folders of this machine can be added, by their absolute path")
+            raise HTTPException(403, "only local folders can be added, by absolute path")
         real = os.path.realpath(path)
         above = next((allowed for allowed in self.paths if is_at_or_below(real, allowed)), None)
         if above is None:
-            raise HTTPException(403, "this folder is outside the folders that serve --allow-index names")
+            raise HTTPException(403, "this folder is outside the folders that --allow-index permits")
         inside = os.path.relpath(real, above).split(b"/") if real != above else []
         if any(_is_hidden(name) for name in inside):
-            raise HTTPException(403, "hidden and system folders can only be added with pixsearch index --hidden")
+            raise HTTPException(
+                403, "hidden and system folders can only be added on the command line, with pixsearch index --hidden"
+            )
         if not os.path.isdir(real):  # noqa: PTH112 - bytes
-            raise HTTPException(404, "there is no such folder")
+            raise HTTPException(404, "no such folder")
         return real
 
     def subfolders(self, folder: bytes) -> Iterator[bytes]:

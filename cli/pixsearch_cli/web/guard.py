@@ -95,12 +95,12 @@ class AccessGuard:
         if not self._access.is_our_name(host):
             raise HTTPException(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                f"this server is not called {host!r}. To call it so, start it with --allow-host and the name",
+                f"unknown host name {host!r}: to use it, start the server with --allow-host and this name",
             )
         if self._is_of_another_site(request, host):
             raise HTTPException(
                 HTTPStatus.FORBIDDEN,
-                "another site's page may not ask this server. If it is this one's own, start it with --allow-host",
+                "cross-origin request refused: if the page is this server's own, start it with --allow-host",
             )
 
     def _is_of_another_site(self, request: Request, host: str) -> bool:
@@ -216,7 +216,7 @@ class _Body:
                 message = await self._receive()
         except TimeoutError as error:
             raise HTTPException(
-                HTTPStatus.REQUEST_TIMEOUT, f"no whole request within {BODY_TIMEOUT_S:.0f} s"
+                HTTPStatus.REQUEST_TIMEOUT, f"request not complete within {BODY_TIMEOUT_S:.0f} s"
             ) from error
         self._received += len(message.get("body", b""))
         if self._received > self.limit:
@@ -226,7 +226,7 @@ class _Body:
 
     def _too_large(self) -> HTTPException:
         size = f"{self.limit >> 20} MiB" if self.limit >> 20 else f"{self.limit >> 10} kB"
-        return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"larger than {size}: send less")
+        return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"request larger than {size}")
 
 
 def _media_type(headers: Headers) -> str:

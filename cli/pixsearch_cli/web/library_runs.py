@@ -82,7 +82,7 @@ class LibraryRuns:
     def start(self, action: Action, folders: Sequence[bytes] = ()) -> None:
         """Begin a run, which goes on by itself. Raises HTTPException 409 while another run is at work."""
         if self.is_busy:
-            raise HTTPException(409, "the library is already being changed: wait for the run to end, or stop it")
+            raise HTTPException(409, "another run is in progress: wait for it to end, or stop it")
         self.latest = run = LibraryRun(action, tuple(folders))
         self._task = asyncio.create_task(self._follow(run))
 

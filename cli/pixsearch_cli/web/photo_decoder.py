@@ -74,7 +74,7 @@ class PhotoDecoder:
     def upload(self, name: str, min_edge: int) -> bytes:
         """The PNG of a picture that was kept. Raises HTTPException 404 where it is not any more."""
         if (kept := self._uploads.get(_file_of(name, min_edge))) is None:
-            raise HTTPException(404, "this picture is not kept any more: drop it on the page again")
+            raise HTTPException(404, "this picture is no longer kept: upload it again")
         return kept
 
     async def _decode(

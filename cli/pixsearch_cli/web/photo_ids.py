@@ -79,6 +79,6 @@ def _of_form(body: bytes) -> PhotoIds:
     try:
         fields = parse_qs(body.decode("latin-1"), keep_blank_values=True, max_num_fields=1)
     except ValueError as error:
-        raise HTTPException(422, "the form has more than the one field, ids") from error
+        raise HTTPException(422, "the form may only have the field ids") from error
     values: dict[str, Any] = {name: texts[0].replace(",", " ").split() for name, texts in fields.items()}
     return PhotoIds.model_validate(values)

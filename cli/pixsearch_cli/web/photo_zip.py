@@ -92,7 +92,7 @@ def _whole(file: OpenFile, photo: StoredPhoto) -> Iterator[bytes]:
         except OSError as error:
             raise PictureError(f"{photo.path}: cannot be read: {error.strerror}") from error
         if not piece:
-            raise PictureError(f"{photo.path}: became shorter while it was sent")
+            raise PictureError(f"{photo.path}: was truncated while being sent")
         left -= len(piece)
         yield piece
 

@@ -36,7 +36,7 @@ def proxies_at(addresses: Iterable[str] = ()) -> Proxies:
         except ValueError as error:
             raise UsageError(
                 f"--trust-proxy {address!r} is not an address or a network",
-                "Give one, as in 10.0.0.5 or 10.0.0.0/24",
+                "Give one, e.g. 10.0.0.5 or 10.0.0.0/24",
             ) from error
         networks.append(network)
         if isinstance(network, ipaddress.IPv4Network):

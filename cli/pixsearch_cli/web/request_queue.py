@@ -28,12 +28,12 @@ class RequestQueue:
     async def take(self, request: Request, work: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
         """Do the work when it is its turn; not for a client who is gone by then."""
         if self._inside >= self._limit:
-            raise HTTPException(503, "too many requests at a time: try again in a moment", {"Retry-After": "1"})
+            raise HTTPException(503, "too many requests at once: try again in a moment", {"Retry-After": "1"})
         self._inside += 1
         try:
             async with self._free:
                 if await request.is_disconnected():
-                    raise HTTPException(400, "the client is gone")
+                    raise HTTPException(400, "the client has disconnected")
                 return await work(*arguments)
         finally:
             self._inside -= 1

@@ -125,7 +125,7 @@ def check_folders(site: Site, filters: Filters) -> None:
     """Raises HTTPException 404 for a folder from which the library has no photo: it may be misspelt."""
     for folder in filters.folders:
         if not site.engine.library().passing(Filters(folders=(folder,))):
-            raise HTTPException(404, f"the library has no photo in {folder}")
+            raise HTTPException(404, f"no photos in {folder}")
 
 
 async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
@@ -139,10 +139,10 @@ async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
         raise HTTPException(415, "send the query as application/json, or with pictures as multipart/form-data")
     async with request.form(max_files=MOST_PICTURES, max_fields=1, max_part_size=BODY_LIMIT_BYTES) as form:
         if strange := set(form) - {"query", "picture"}:
-            raise UsageError(f"the form has no field {min(strange)!r}", "It has query and picture")
+            raise UsageError(f"unknown form field {min(strange)!r}", "Valid fields: query, picture")
         query, files = form.get("query", "{}"), form.getlist("picture")
         if not isinstance(query, str) or not all(isinstance(file, UploadFile) for file in files):
-            raise UsageError("query is a text and picture a file", "Send them so")
+            raise UsageError("the field query must be text and picture a file", "Send them as such")
         with invalid_is_a_problem():
             asked = SearchRequest.model_validate_json(query)
         return asked, [await file.read() for file in files if isinstance(file, UploadFile)]

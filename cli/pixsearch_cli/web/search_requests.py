@@ -35,7 +35,7 @@ Operands = Annotated[list[Operand], Field(max_length=8)]
 def _are_no_more_than_may_be(given: object) -> object:
     if isinstance(given, list) and len(given) > MOST_LIKE:
         numbers = {"given": len(given), "most": MOST_LIKE}
-        raise PydanticCustomError("number_of_pictures", "{given} pictures are more than {most}: take fewer", numbers)
+        raise PydanticCustomError("number_of_pictures", "at most {most} pictures are allowed, {given} given", numbers)
     return given
 
 
@@ -77,7 +77,7 @@ class FilteredRequest(_Filtered):
         if isinstance(given, dict) and (unknown := sorted(set(given) - set(cls.model_fields))):
             named = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_UNKNOWN_NAMED])
             more = f" and {len(unknown) - _UNKNOWN_NAMED:,} more" if len(unknown) > _UNKNOWN_NAMED else ""
-            raise PydanticCustomError("unknown_fields", "there is no field {names}", {"names": f"{named}{more}"})
+            raise PydanticCustomError("unknown_fields", "unknown field {names}", {"names": f"{named}{more}"})
         return given
 
     def filters(self) -> Filters:
@@ -105,19 +105,17 @@ class SearchRequest(FilteredRequest):
     )
     unlike: LikeOperands = Field([], description="Pictures that it shall not be like.")
     k: int = Field(10, ge=1, le=MOST_HITS, description="How many hits.")
-    candidates: int = Field(
-        DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="How many photos the joint stream reads."
-    )
+    candidates: int = Field(DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="Number of photos to re-rank.")
     rerank: bool | None = Field(
         None,
         description="Order by match, or by similarity alone, which is faster. Default: what the model does better.",
     )
     threshold: float | None = Field(None, ge=0, le=1, description="Only photos at least so probable.")
     duplicates: Literal["fold", "show"] = "fold"
-    shows: bool = Field(False, description="Go by what photos show alone, not by what they say.")
+    shows: bool = Field(False, description="Search only by what photos show, not by their metadata.")
     says: bool = Field(False, description="Only photos that say all the words: names, places, dates, keywords.")
     sort: Sort = Field("relevance", description="By date what matches; without words and pictures, all that passes.")
-    literal: bool = Field(False, description="Ask for the words as they are: no less, and no remarks on them.")
+    literal: bool = Field(False, description="Search for the exact words: no negation, no suggestions.")
     offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="How many of the first hits to leave out.")
 
     @model_validator(mode="after")
@@ -126,9 +124,9 @@ class SearchRequest(FilteredRequest):
             raise ValueError("shows and says exclude each other")
         words, last = self.q or self.plus or self.minus, self.offset + self.k
         if last > MOST_RERANKED and self.rerank is not False and words:
-            raise ValueError(f"more than {MOST_RERANKED} hits only with rerank=false")
+            raise ValueError(f"more than {MOST_RERANKED} hits require rerank=false")
         if last > MOST_HITS and (words or self.like or self.unlike):
-            raise ValueError(f"no more than {MOST_HITS} hits, those of the offset included")
+            raise ValueError(f"offset and k together may be at most {MOST_HITS}")
         return self
 
     def query(self, upload: Callable[[str], bytes]) -> Query:

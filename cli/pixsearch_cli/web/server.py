@@ -152,7 +152,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         raise PixsearchError(
-            f"cannot listen at {host} port {port}: {error.strerror}", "Choose others with --host and --port"
+            f"cannot listen on {host} port {port}: {error.strerror}", "Choose another with --host or --port"
         ) from error
     return listening
 

@@ -53,7 +53,7 @@ def _check_free(site: Site) -> None:
     if site.zips.locked():
         raise HTTPException(
             503,
-            "other photos are being downloaded now: try again when they are done",
+            "other downloads are in progress: try again when they are done",
             {"Retry-After": str(_RETRY_AFTER_S)},
         )
 

@@ -19,7 +19,7 @@ from tests.cli.conftest import Run
 from tests.cli.web.conftest import OURS, MakeClient
 from tests.photos import make_photo
 
-OUTSIDE = "this folder is outside the folders that serve --allow-index names"
+OUTSIDE = "this folder is outside the folders that --allow-index permits"
 CHILD_TAKES_S = 60
 
 
@@ -73,7 +73,7 @@ def test_without_the_option_nothing_is_there(make_client: MakeClient, photos: Pa
 def test_a_token_is_needed_even_on_this_machine() -> None:
     assert access_at("127.0.0.1", None).token is None
     assert access_at("127.0.0.1", None, may_index=True).token is not None
-    with pytest.raises(UsageError, match=r"--allow-index needs a token.*Leave --no-token out"):
+    with pytest.raises(UsageError, match=r"--allow-index needs a token.*Omit --no-token"):
         access_at("127.0.0.1", None, allowed_hosts=["photos.example.org"], asks_for_token=False, may_index=True)
 
 
@@ -105,8 +105,8 @@ def test_everything_outside_gets_the_same_answer_whether_it_is_there_or_not(
         ("{}/.hidden/inner", 403, "hidden and system folders"),
         ("{}/2024/.nowhere", 403, "hidden and system folders"),
         ("{}/@eaDir", 403, "hidden and system folders"),
-        ("{}/notes.txt", 404, "there is no such folder"),
-        ("{}/nowhere", 404, "there is no such folder"),
+        ("{}/notes.txt", 404, "no such folder"),
+        ("{}/nowhere", 404, "no such folder"),
         ("s3://bucket/photos", 403, "only folders of this machine"),
         ("file://{}", 403, "only folders of this machine"),
         ("2024", 403, "only folders of this machine"),
@@ -165,7 +165,7 @@ def test_a_name_that_is_not_text_can_be_chosen(client: TestClient, allowed: Path
     assert client.get(f"/api/index/folders?in={allowed}/2024/caf%E9").json()["path"] == one["path"]
     body = json.dumps({"folder": one["path"] + "/nowhere"})
     answer = client.post("/api/index", content=body, headers={"Content-Type": "application/json"})
-    assert answer.json()["detail"] == "there is no such folder"
+    assert answer.json()["detail"] == "no such folder"
 
 
 def test_forgetting_takes_the_folder_out_and_leaves_its_files(client: TestClient, photos: Path) -> None:
@@ -188,10 +188,10 @@ def test_only_a_folder_of_the_library_that_is_allowed_can_be_forgotten(
         for folder in (photos, allowed, allowed / "nowhere", "/"):
             answer = client.post("/api/index/forget", json={"folder": str(folder)})
             assert answer.status_code == 404
-            assert answer.json()["detail"] == "this is not a folder of the library that may be changed here"
+            assert answer.json()["detail"] == "not a folder of the library that may be changed here"
         assert "Forget</button>" not in client.get("/library").text.partition("<dialog")[0]
         everything = client.post("/api/index", json={})
-        assert everything.json()["detail"] == "the library has no folder that may be changed here: add one"
+        assert everything.json()["detail"] == "no folder of the library may be changed here: add one first"
         assert client.get("/api/status").json()["photos"] == 4
 
 

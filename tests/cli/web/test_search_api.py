@@ -203,12 +203,12 @@ def test_words_beside_a_picture_go_along_as_json(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("asked", "status", "detail"),
     [
-        ("", 400, "the query is empty. Give words, a picture or a filter, or --sort newest for all photos"),
+        ("", 400, "the query is empty. Enter search text, --image or a filter, or --sort newest for all photos"),
         ("q=%20", 400, "the query is empty"),
         ("q=red&after=yesterday", 400, "'yesterday' is no date"),
-        ("q=red&near=1,2", 400, "'1,2' is not a place with a radius"),
+        ("q=red&near=1,2", 400, "'1,2' is not a location with a radius"),
         ("q=red&near=nan,0,1", 400, "not a place with a radius"),
-        ("q=red&near=Kyoto", 400, "'Kyoto' is not a place with a radius. Write NAME,KM or LAT,LON,KM"),
+        ("q=red&near=Kyoto", 400, "'Kyoto' is not a location with a radius. Write NAME,KM or LAT,LON,KM"),
         ("q=red&near=Xyzzyville,20", 400, "no town is called 'Xyzzyville'. Check its spelling"),
         ("q=red&folder=%00", 400, "no folder can be called so"),
         ("q=red&minus=0:blue", 400, "cannot weigh 0.0"),

@@ -209,9 +209,9 @@ def test_ids_that_nothing_can_have_are_refused_in_words(
     [
         ("", "ids: Field required"),
         ("ids=", "ids: no photos are named: give their ids"),
-        ("ids=1&ids=2", "the form has more than the one field, ids"),
-        ("ids=1&path=/etc/passwd", "the form has more than the one field, ids"),
-        ("&".join(["a=1"] * 200_000), "the form has more than the one field, ids"),
+        ("ids=1&ids=2", "the form may only have the field ids"),
+        ("ids=1&path=/etc/passwd", "the form may only have the field ids"),
+        ("&".join(["a=1"] * 200_000), "the form may only have the field ids"),
         ("ids=-1", f"{NUMBERS} greater than or equal to 1"),
         ("ids=../1", f"{NUMBERS} a valid integer, unable to parse string as an integer"),
     ],
@@ -337,7 +337,7 @@ def test_a_third_zip_at_a_time_is_refused_and_one_that_is_broken_off_frees_its_t
         for refused in (httpx2.post(f"{address}/api/zip", json={"ids": ids}), httpx2.get(f"{address}/api/zip")):
             assert refused.status_code == 503
             assert int(refused.headers["retry-after"]) > 0
-            assert refused.json()["detail"] == "other photos are being downloaded now: try again when they are done"
+            assert refused.json()["detail"] == "other downloads are in progress: try again when they are done"
 
         first.close()
 
