@@ -9,13 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from pixsearch.database.state import LibraryModel
 from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.storage import FilePath, FileStamp
 
 if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
     import numpy as np
     from numpy.typing import NDArray
+
+    from pixsearch.database.state import LibraryModel
 
 
 Value = TypeVar("Value")

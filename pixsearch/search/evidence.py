@@ -205,7 +205,7 @@ def gather(
             for candidate in (one.candidate, *one.similar):
                 if candidate.content_id not in may_say[number]:
                     continue
-                for index, (path, metadata) in enumerate(candidate.photos()):
+                for photo_index, (path, metadata) in enumerate(candidate.photos()):
                     by_this = _find_said(part.wanted, path_bytes(path), roots, metadata)
                     if weights[number] > 0:
                         of_photos.setdefault(path, {}).update(
@@ -213,7 +213,7 @@ def gather(
                         )
                     if (weight := _weigh(part, by_this)) > most:
                         most, of_part = weight, by_this
-                        shown_first = index if candidate is one.candidate else 0
+                        shown_first = photo_index if candidate is one.candidate else 0
             added[number, index] = most
             if weights[number] > 0:
                 of_item |= dict.fromkeys(one_said for one_said, _ in of_part.values())

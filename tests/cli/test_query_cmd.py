@@ -520,7 +520,7 @@ def test_a_server_that_answers_with_nonsense_is_one_line(run: Run, indexed: Path
     outcome = run("query", "--image", answers(reply) + "/a.png", "--allow-network")
 
     assert outcome.exit_code == 1
-    assert "cannot be fetched" in outcome.stderr
+    assert "cannot be downloaded" in outcome.stderr
     assert said in outcome.stderr
     assert len(outcome.stderr.splitlines()) == 1
 
@@ -685,7 +685,7 @@ def test_a_town_that_is_not_known_is_refused_in_one_line(run: Run, travels: Path
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
     assert outcome.stderr == (
-        f"pixsearch: Invalid value for '--near': no town is called '{name}'. Check its spelling, or write LAT,LON,KM; "
+        f"pixsearch: Invalid value for '--near': unknown town '{name}'. Check its spelling, or write LAT,LON,KM; "
         "towns of 5,000 people and more are known. See --help\n"
     )
 
@@ -1159,7 +1159,7 @@ def test_photos_are_listed_without_words_and_without_a_figure(run: Run, indexed:
 def test_wrong_usage_of_filters_is_one_line(run: Run, indexed: Path) -> None:
     for arguments, told in (
         (["--after", "2021", "--before", "2020"], "the range from 2021-01-01 00:00:00 to 2020-01-01 00:00:00 is empty"),
-        (["--rating", "9"], "no photo has 9 stars"),
+        (["--rating", "9"], "a rating must be from 1 to 5, not 9"),
         ([], "the query is empty"),
     ):
         outcome = run("query", *arguments)

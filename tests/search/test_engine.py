@@ -213,7 +213,7 @@ def test_an_empty_library_has_no_hits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("k", [0, -3])
 def test_asking_for_no_hits_is_refused(fill: Fill, k: int) -> None:
-    with pytest.raises(UsageError, match="too few"):
+    with pytest.raises(UsageError, match="must be at least 1"):
         SearchEngine(fill(REDS), ColourRuntime()).search("red", k=k)
 
 
@@ -295,7 +295,7 @@ def test_a_threshold_needs_a_calibrated_model(fill: Fill) -> None:
 
 
 def test_a_threshold_that_no_probability_can_be_held_against_is_refused(fill: Fill) -> None:
-    with pytest.raises(UsageError, match="only words have a probability"):
+    with pytest.raises(UsageError, match="a threshold requires words"):
         SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(picture_bytes()),), threshold=0.5))
     with pytest.raises(UsageError, match="without the re-rank"):
         Query((Words("red"),), threshold=0.5, rerank=False)

@@ -35,7 +35,7 @@ def test_a_part_must_weigh_something(weight: float) -> None:
 
 @pytest.mark.parametrize("candidates", [0, -1])
 def test_fewer_than_one_candidate_is_refused(candidates: int) -> None:
-    with pytest.raises(UsageError, match="too few"):
+    with pytest.raises(UsageError, match="must be at least 1"):
         Query((Words("a cat"),), candidates=candidates)
 
 

@@ -143,10 +143,10 @@ def test_many_unknown_fields_are_one_error_and_cost_nothing(client: TestClient) 
 
     answer = client.post("/api/search", json=fields)
 
-    assert problem(answer) == (422, "there is no field 'a0', 'a1', 'a10' and 5,997 more")
+    assert problem(answer) == (422, "unknown field 'a0', 'a1', 'a10' and 5,997 more")
     assert len(answer.json()["errors"]) == 1
     assert time.monotonic() - began < 1
-    assert problem(client.get("/api/search", params=fields))[1].startswith("query: there is no field 'a0'")
+    assert problem(client.get("/api/search", params=fields))[1].startswith("query: unknown field 'a0'")
 
 
 @pytest.mark.parametrize("sent", ["json", "form"])

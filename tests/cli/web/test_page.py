@@ -522,7 +522,7 @@ def test_that_no_photo_passes_is_said_plainly(page: Page, serve: Serve) -> None:
 def test_what_cannot_be_asked_is_said_in_the_server_s_words(page: Page, serve: Serve) -> None:
     page.goto(f"{serve()}/?q=red&after=yesterday")
 
-    expect(page.get_by_role("status")).to_contain_text("'yesterday' is no date. Write 2021")
+    expect(page.get_by_role("status")).to_contain_text("'yesterday' is not a date. Write 2021")
 
 
 def test_a_photo_that_cannot_be_shown_says_why_in_its_place(page: Page, serve: Serve, photos: Path) -> None:
