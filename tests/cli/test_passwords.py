@@ -115,7 +115,7 @@ def test_an_address_with_a_user_is_not_taken_for_a_host(run: Run, indexed: Path,
     outcome = run("query", "--image", url, "--allow-network")
 
     assert outcome.exit_code == 2
-    assert "names a user" in outcome.stderr
+    assert "contains a user name" in outcome.stderr
     assert ":hunter2" not in outcome.stderr
 
 

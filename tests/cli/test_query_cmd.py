@@ -512,7 +512,7 @@ def answers(reply: bytes, seconds_a_byte: float = 0) -> str:
         (b"nonsense\r\n\r\n", "nonsense"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "7 bytes are missing"),
         (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n", "more than 100 headers"),
-        (b"HTTP/1.1 302 Found\r\nLocation: ftp://a/b\r\n\r\n", "cannot be fetched"),
+        (b"HTTP/1.1 302 Found\r\nLocation: ftp://a/b\r\n\r\n", "cannot be downloaded"),
         (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", "not allowed"),
     ],
 )

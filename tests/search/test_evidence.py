@@ -289,7 +289,7 @@ def test_says_lists_what_says_all_words_and_looks_at_no_picture(library: Library
     assert says("Bertrand") == says("Anna zoe") == []
     assert runtime.pairs_ordered == 0
     for text in ("the", "of a"):
-        with pytest.raises(UsageError, match="no word that a photo could say"):
+        with pytest.raises(UsageError, match="no word that metadata could match"):
             says(text)
 
 

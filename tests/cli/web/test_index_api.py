@@ -202,7 +202,7 @@ def test_one_run_at_a_time(client: TestClient, photos: Path) -> None:
         client.post("/api/index/forget", json={"folder": str(photos)}),
     ):
         assert second.status_code == 409
-        assert second.json()["detail"].startswith("the library is already being changed")
+        assert second.json()["detail"].startswith("another run is in progress")
 
     assert ended_run(client)["summary"] == "4 photos forgotten"
 
