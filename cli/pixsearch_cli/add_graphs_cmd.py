@@ -12,9 +12,9 @@ from pixsearch.extras import require
 def add_graphs(
     model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Checkpoint folder or name.")],
 ) -> None:
-    """Add to a checkpoint the graphs that a CPU runs.
+    """Add the graphs that a CPU runs to a checkpoint.
 
-    pixsearch train does so itself. Use it for checkpoints of an older pixsearch, or of a machine without OpenVINO.
+    pixsearch train does this itself. Use it for checkpoints of older versions, or from machines without OpenVINO.
 
     For example: pixsearch add-graphs my-model
     """

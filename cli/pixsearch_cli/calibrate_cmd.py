@@ -57,7 +57,7 @@ def calibrate(
     max_bad: MaxBadOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the curves that turn scores into probabilities, and write them into the checkpoint's config.json.
+    """Fit the curves that turn scores into probabilities, and write them to the checkpoint's config.json.
 
     The probability is that a person would say that the photo shows what was asked. The match has one curve and the
     score of late interaction another, fitted on the same pairs, so that both mean the same. For example:

@@ -47,7 +47,7 @@ def config(context: typer.Context, as_json: JsonOption = False) -> None:
 def _settings(context: typer.Context) -> Iterator[Setting]:
     assert context.parent is not None, "it is a command of pixsearch"
     file = context.parent.default_map or {}
-    defaults = {"library": library_location(), "model": "the library's, else what ships"}
+    defaults = {"library": library_location(), "model": "library's model, or the built-in one"}
     for option in EVERYWHERE:
         in_file = next((values[option] for values in file.values() if option in values), None)
         if named := os.environ.get(variable := f"PIXSEARCH_{option.upper()}"):

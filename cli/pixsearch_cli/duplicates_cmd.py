@@ -45,7 +45,7 @@ def duplicates(
     model: ModelOption = None,
     progress: ProgressOption = ProgressFormat.text,
 ) -> None:
-    """Show photos that the library has more than once. Nothing is deleted.
+    """List duplicate photos. Nothing is deleted.
 
     For example:
 

@@ -37,7 +37,7 @@ def evaluate(
     max_bad: MaxBadOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure recall on captioned pictures, by the first stage and after the re-rank; equal scores count against us.
+    """Measure recall on captioned pictures, before and after the re-rank; ties count against the model.
 
     For example: pixsearch evaluate --data dataset.json --images pictures
     """

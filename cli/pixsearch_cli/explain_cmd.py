@@ -24,7 +24,7 @@ def explain(
     model: CheckpointOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how well words and a photo match, and show where in it each word is found.
+    """Show how well words match a photo, and where in it each word is found.
 
     For example: pixsearch explain "two dogs in snow" photo.jpg --out map.png
 

@@ -22,7 +22,7 @@ def forget(
     library: LibraryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a folder out of the library, with all that is known of its photos. The photos stay where they are.
+    """Remove a folder and what is known of its photos from the library. The photos themselves are not touched.
 
     For example: pixsearch forget /mnt/old-disk
     """

@@ -50,7 +50,7 @@ class Section:
     explanations: Sequence[Explanation | None]
     """One for each hit; None where there are no words to explain."""
     stored: StoredPictures = field(default_factory=dict)
-    """What the library knows of the hits' files, where they are to be opened."""
+    """The files of the hits as the library knows them, where they are to be opened."""
     remarks: Remarks | None = None
 
 
@@ -117,7 +117,7 @@ def _item(hit: Hit, stored: StoredPictures, explanation: Explanation | None, *, 
 
 
 def _maps(why: Explanation, picture: Image.Image) -> str:
-    """Where each word is found, folded away."""
+    """The maps of where each word is found, collapsed."""
     from pixsearch.pictures import data_url
     from pixsearch.search.explain import heat
 

@@ -97,7 +97,7 @@ def index(
     as_json: JsonOption = False,
     progress: ProgressOption = ProgressFormat.text,
 ) -> None:
-    """Bring folders of photos into the library.
+    """Index folders of photos.
 
     For example: pixsearch index ~/Pictures
 
@@ -142,7 +142,7 @@ def index(
 
 @contextmanager
 def _loading(on: On, address: str | None) -> Iterator[dict[str, Any]]:
-    """What `index_folders` is to be told of where photos are decoded and encoded."""
+    """Return the options of `index_folders` that say where photos are decoded and encoded."""
     if on == On.here:
         if address is not None:
             raise UsageError("--address is the address of a Ray cluster", "Add --on ray, or omit --address")
@@ -212,7 +212,7 @@ def _survey(folders: list[FilePath], location: Location, rules: Mapping[str, Any
 
 
 def checkpoint_to_index(location: Location, model: str | None) -> Path:
-    """See `Library.checkpoint`, also where there is no library yet; a mistake in --model must not make an empty one."""
+    """Return `Library.checkpoint`, also without a library: a mistake in --model must not create an empty one."""
     from pixsearch import Library
     from pixsearch.model.checkpoints import checkpoint_for
 
@@ -233,7 +233,7 @@ def _of_this_run(folders: list[FilePath], library: Library) -> list[Failure]:
 
 def warn_of_offline(folders: Sequence[FilePath]) -> None:
     for folder in folders:
-        why = "is not there or empty"
+        why = "not found or empty"
         try:
             is_folder(path_bytes(folder))
         except OSError as error:
@@ -242,7 +242,7 @@ def warn_of_offline(folders: Sequence[FilePath]) -> None:
 
 
 def show_skipped(not_read: Mapping[str, int]) -> None:
-    """Say which files are no pictures, if there are any."""
+    """List the suffixes of the files that are not pictures, if there are any."""
     if not_read:
         print(f"not read: {kinds(not_read)}")
 
@@ -253,7 +253,7 @@ def show_switch(switch: Switch | None) -> None:
 
 
 def not_read_for_text(report: IndexReport) -> list[str]:
-    """Say which pictures could not be read for text; and what is missing, if that is why some are left unread."""
+    """Return which pictures could not be read for text, and what is missing if some are left unread for that reason."""
     lines = [f"{line} (not read for text)" for line in report.unreadable]
     if report.unread:
         try:
@@ -264,7 +264,7 @@ def not_read_for_text(report: IndexReport) -> list[str]:
 
 
 def unfinished(switch: Switch) -> str:
-    """Say what an unfinished switch to another model leaves to be done."""
+    """Describe what is left of an unfinished switch to another model."""
     from pixsearch.library.switching import about
 
     count = plural(switch.to_encode, "photo is", "photos are")
@@ -272,15 +272,15 @@ def unfinished(switch: Switch) -> str:
     if switch.to_encode and switch.offline == switch.to_encode:
         return f"{line}: offline. Run pixsearch index when their folders are back"
     offline = f", {switch.offline:,} of them offline" if switch.offline else ""
-    return f"{line}{offline}. Go on with: pixsearch index ({about(switch.seconds)})"
+    return f"{line}{offline}. To continue, run: pixsearch index ({about(switch.seconds)})"
 
 
 def summary(report: IndexReport) -> str:
     parts = [f"{report.encoded:,} encoded" if report.encoded else "nothing encoded", f"{report.unchanged:,} unchanged"]
     if report.reused:
-        parts.append(f"{report.reused:,} known by their content")
+        parts.append(f"{report.reused:,} moved or copied")
     if report.described:
-        parts.append(f"{report.described:,} with metadata read again")
+        parts.append(f"{report.described:,} with updated metadata")
     if report.forgotten:
         parts.append(f"{report.forgotten:,} forgotten")
     parts.append(f"{report.failed:,} failed")

@@ -1,4 +1,4 @@
-"""What `--json` prints, as docs/guide.md has it. The HTTP API answers with the same."""
+"""The records that `--json` prints and the HTTP API returns, as docs/guide.md describes them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 class MetadataRecord(TypedDict):
-    """What is known about a picture, by the names that `pixsearch.library.records.Metadata` has for it."""
+    """The metadata of a picture, with the fields of `pixsearch.metadata.Metadata`."""
 
     width: int
     height: int
     taken_at: str | None
-    """In ISO 8601, with a zone only where the file names one."""
+    """The time in ISO 8601, with a zone only if the file contains one."""
     date_kind: str | None
     """taken, edited or guessed: what taken_at is the time of."""
     camera: str | None
@@ -41,9 +41,9 @@ class MetadataRecord(TypedDict):
     keywords: list[str]
     people: list[str]
     rating: int | None
-    """From 1 to 5 stars, or -1 for a photo that was rejected."""
+    """1 to 5 stars, or -1 for a rejected photo."""
     location: str | None
-    """Where it was taken, in the words of whoever wrote them into it."""
+    """The location as text in the metadata."""
     place: str | None
     """The nearest town with its region and country, by its coordinates."""
     writing: list[str] | None
@@ -54,11 +54,11 @@ class SaidRecord(TypedDict):
     """A word of the query that a photo says."""
 
     word: str
-    """As it stands in the query."""
+    """The word as it was typed."""
     source: Source
-    """What says so."""
+    """The source of the match."""
     text: str
-    """What that says as a whole."""
+    """The whole text of that source."""
 
 
 class HitRecord(MetadataRecord):
@@ -74,14 +74,14 @@ class HitRecord(MetadataRecord):
     match: float | None
     """ITM logit; null where the joint stream did not read the pair."""
     probability: float | None
-    """That a person would say that the photo shows what was asked of the pixels; null without a calibration."""
+    """The probability that a person would say that the photo shows the query; null without a calibration."""
     score: float | None
     """The probability that it is what was asked, by what it shows and what it says; null without a calibration. Hits
     are in its order."""
     certainty: Literal["strong", "possible", "weak"] | None
     """The score in a word: strong from 0.8 on, possible from 0.5 on."""
     likely: bool | None
-    """Whether the score is 0.5 or more."""
+    """True if the score is 0.5 or more."""
     says: list[SaidRecord]
     """The words of the query that its metadata, its name or its folders say."""
     copies: list[str]
@@ -93,24 +93,24 @@ class NegationRecord(TypedDict):
 
     text: str
     asked: str
-    """What is looked for in their place; empty where other parts of the query say it."""
+    """The words that are searched for instead; empty if other parts of the query contain them."""
     less: list[str]
-    """What is left out; nothing where the words are asked as they stand."""
+    """The words that are excluded; empty if the query is searched as typed."""
 
 
 class ExplanationRecord(TypedDict):
-    """Where in a picture each word is found: what `pixsearch explain --json` prints."""
+    """The regions of a picture that show each word, as `pixsearch explain --json` prints them."""
 
     match: float
     probability: float | None
     words: list[str]
-    """Without articles, prepositions and the like, which no picture shows."""
+    """The words of the query, without articles, prepositions and the like."""
     regions: list[list[list[float]]]
-    """For each word rows of how brightly a cell is lit, from 0 to 1; a cell of the pixel grid is 4 x 4 of them."""
+    """Brightness from 0 to 1 by word, row and column; each cell of the pixel grid is 4 x 4 of them."""
 
 
 def _plain(value: object) -> object:
-    """For what `json.dumps` does not know. A path is a string, with lone surrogates for what is no UTF-8 in it.
+    """Serialise what `json.dumps` cannot: a path becomes a string, with lone surrogates for bytes that are not UTF-8.
 
     It is read as UTF-8 whatever the locale: JSON goes to programs.
 
@@ -146,14 +146,14 @@ def _finite(value: object) -> object:
 
 
 def hit_record(hit: Hit) -> dict[str, object]:
-    """See `HitRecord`."""
+    """Return the `HitRecord` of a hit."""
     metadata = metadata_record(hit.metadata)
     own = {name: getattr(hit, name) for name in HitRecord.__annotations__ if name not in metadata}
     return own | metadata | {"says": [asdict(said) for said in hit.says]}
 
 
 def remarks_record(remarks: Remarks | None) -> dict[str, object]:
-    """What there is to say of a query beside its answer, by the names that `Remarks` has for it."""
+    """Return the record of the remarks on a query, with the fields of `Remarks`."""
     return {
         "unknown_words": [] if remarks is None else remarks.unknown_words,
         "suggestions": {} if remarks is None else remarks.suggestions,
@@ -167,12 +167,12 @@ def text_hit_record(hit: TextHit) -> dict[str, object]:
 
 
 def metadata_record(metadata: Metadata) -> dict[str, object]:
-    """See `MetadataRecord`."""
+    """Return the `MetadataRecord` of metadata."""
     return {name: getattr(metadata, name) for name in MetadataRecord.__annotations__}
 
 
 def explanation_record(explanation: Explanation) -> dict[str, object]:
-    """See `ExplanationRecord`."""
+    """Return the `ExplanationRecord` of an explanation."""
     record = {name: getattr(explanation, name) for name in ExplanationRecord.__annotations__}
     return record | {"regions": explanation.regions.astype(float).round(3)}
 

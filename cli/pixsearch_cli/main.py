@@ -85,5 +85,5 @@ def run() -> None:
 
 
 def _end_at_once(_number: int, _frame: object) -> None:
-    """Nothing is begun yet, or all is done."""
+    """End the process: nothing has begun yet, or everything is done."""
     os._exit(INTERRUPTED)

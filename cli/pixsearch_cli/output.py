@@ -1,4 +1,4 @@
-"""How results and messages look: results on stdout, everything else on stderr."""
+"""Output: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def _lines() -> Iterator[ProgressCallback]:
 
 
 def _note(progress: Progress, pace: Pace) -> str:
-    """How it goes, and how long it will take where that can be told."""
+    """Return the note of a step, with an estimate of the time left if there is one."""
     parts = [progress.note] if progress.note else []
     rate = pace.per_second(progress.done)
     if rate is not None and progress.total is not None and progress.done < progress.total:

@@ -29,21 +29,21 @@ class Orientation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """How a filter is given by people and programs."""
+    """A filter as an option, an API field and a form field."""
 
     type: type | GenericAlias
-    """Of its value; None, or an empty list, is no filter."""
+    """The type of its value; None, or an empty list, means no filter."""
     help: str
     label: str
-    """What its field is called on the page."""
+    """The label of its field on the page."""
     chip: str
-    """How the page says that it is set, with the value for {}."""
+    """The text of its chip on the page, with {} for the value."""
     metavar: str | None = None
     example: str | None = None
 
     @property
     def is_list(self) -> bool:
-        """Whether it may be given more than once."""
+        """True if the filter may be repeated."""
         return isinstance(self.type, GenericAlias)
 
     @property
@@ -60,40 +60,49 @@ class Filter:
 
     @property
     def options(self) -> list[str]:
-        """The values that it may have, where they are few."""
+        """The values to choose from, if there are only a few."""
         if self.type is int:
             return [str(stars) for stars in range(1, 6)]
         return list(self.type) if isinstance(self.type, EnumType) else []
 
 
 FILTERS: Mapping[str, Filter] = {
-    "folder": Filter(list[str], "Only in this folder; may be given again.", "Folder", "in {}", "DIR"),
+    "folder": Filter(list[str], "Only photos in this folder; repeatable.", "Folder", "in {}", "DIR"),
     "name": Filter(
         str,
-        "Only files whose name contains this, or matches it if it has a *.",
+        "Only files whose name contains TEXT, or matches it if it has a *.",
         "File name",
         "name {}",
         "TEXT",
         "IMG_20*",
     ),
     "after": Filter(
-        str, "Only taken then or later: 2021, 2021-03 or 2021-03-15T18:30.", "From", "from {}", "DATE", "2021-03"
+        str,
+        "Only photos taken on or after this date: 2021, 2021-03 or 2021-03-15T18:30.",
+        "From",
+        "from {}",
+        "DATE",
+        "2021-03",
     ),
-    "before": Filter(str, "Only taken before that began.", "Before", "before {}", "DATE", "2021-06-15"),
-    "camera": Filter(str, "Only by a camera with these words in its name.", "Camera", "camera {}", "WORDS", "canon 5d"),
-    "keyword": Filter(list[str], "Only with this in a keyword; may be given again.", "Keyword", "keyword {}", "WORDS"),
-    "person": Filter(
-        list[str], "Only photos of this person; may be given again.", "Person", "with {}", "WORDS", "anna"
+    "before": Filter(str, "Only photos taken before this date.", "Before", "before {}", "DATE", "2021-06-15"),
+    "camera": Filter(
+        str, "Only photos by cameras with these words in their name.", "Camera", "camera {}", "WORDS", "canon 5d"
     ),
-    "place": Filter(list[str], "Only photos from this place; may be given again.", "Place", "in {}", "WORDS", "kyoto"),
-    "rating": Filter(int, "Only with so many stars or more.", "Rating", "{} stars or more", "N"),
-    "orientation": Filter(Orientation, "Only of this shape.", "Orientation", "{}"),
-    "min_megapixels": Filter(float, "Only so large.", "Min. megapixels", "from {} megapixels", "N"),
-    "max_megapixels": Filter(float, "Only so small.", "Max. megapixels", "up to {} megapixels", "N"),
+    "keyword": Filter(list[str], "Only photos with WORDS in a keyword; repeatable.", "Keyword", "keyword {}", "WORDS"),
+    "person": Filter(list[str], "Only photos of this person; repeatable.", "Person", "with {}", "WORDS", "anna"),
+    "place": Filter(list[str], "Only photos from this place; repeatable.", "Place", "in {}", "WORDS", "kyoto"),
+    "rating": Filter(int, "Only photos with N stars or more.", "Rating", "{} stars or more", "N"),
+    "orientation": Filter(Orientation, "Only photos of this orientation.", "Orientation", "{}"),
+    "min_megapixels": Filter(
+        float, "Only photos of at least N megapixels.", "Min. megapixels", "from {} megapixels", "N"
+    ),
+    "max_megapixels": Filter(
+        float, "Only photos of at most N megapixels.", "Max. megapixels", "up to {} megapixels", "N"
+    ),
     "has_place": Filter(bool, "Only photos with coordinates.", "Has location", "has location"),
     "near": Filter(
         str,
-        "Only so near to a town, or to a place in degrees north and east; in km.",
+        "Only photos within KM of a town, or of LAT,LON.",
         "Near",
         "near {}",
         "NAME,KM|LAT,LON,KM",
@@ -103,7 +112,7 @@ FILTERS: Mapping[str, Filter] = {
 
 
 def filters_of(values: Mapping[str, Any]) -> Filters:
-    """The filters that values by name ask for. Raises UsageError."""
+    """Return the filters for values by name. Raises UsageError."""
     return Filters(
         folders=tuple(map(to_path, values["folder"] or ())),
         name=values["name"],
@@ -156,7 +165,7 @@ def _options() -> list[inspect.Parameter]:
 
 
 def date(text: str | None) -> datetime | None:
-    """When a year, a month, a day or a minute begins. Raises UsageError."""
+    """Return the beginning of a year, month, day or minute. Raises UsageError."""
     if text is None:
         return None
     if parts := _DATE.fullmatch(text.strip()):

@@ -1,4 +1,4 @@
-"""From what stands on the command line to the parts of a query."""
+"""Parses the words, pictures and weights of the command line into the parts of a query."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _LIMIT_BYTES = 200 << 20
 _DOWNLOAD_TIMEOUT_S = 30
 _AS_IN_BROWSERS = "%/:=&?~#+!$,;'@()*[]"
-"""What stays of an address as it is; blanks and letters beyond ASCII are escaped."""
+"""Characters of a URL that are not escaped; spaces and non-ASCII letters are."""
 
 
 def other_parts(
@@ -34,7 +34,7 @@ def other_parts(
 
 
 def is_picture(words: str) -> bool:
-    """Whether what stands where words are expected is called like a picture, and is there as a file."""
+    """Return whether the words are the name of an existing picture file."""
     return is_named_like_a_picture(os.fsencode(words)) and _is_file(words)
 
 

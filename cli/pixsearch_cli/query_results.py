@@ -1,4 +1,4 @@
-"""How the hits of a query are shown, and what else can be done with them."""
+"""Shows, opens and copies the hits of a query."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 LESS_LIKELY = "less likely:"
 _LONGEST_STEM_BYTES = 200
-"""Of a copy's name, so that it stays below 255 with its rank, number and suffix."""
+"""Bytes of a copy's name, which stays below 255 with its rank, number and suffix."""
 
 StoredPictures = Mapping[int, "StoredPicture"]
-"""By the id of the hit."""
+"""The stored pictures, by the id of the hit."""
 
 
 def print_json_lines(hits: Sequence[Hit], query: str | None, remarks: Remarks | None) -> None:
-    """With the query in front where there are several."""
+    """Print each hit as a line of JSON, with its query where there are several."""
     for hit in hits:
         line = ({} if query is None else {"query": query}) | hit_record(hit)
         print_json(line | remarks_record(remarks))
@@ -55,7 +55,7 @@ def print_paths(hits: Sequence[Hit], end: bytes) -> None:
 
 
 def print_hits(hits: Sequence[Hit], stored: StoredPictures | None) -> None:
-    """For people: a table, or small pictures of the stored ones with their figures."""
+    """Show a table, or thumbnails with their figures."""
     if stored is not None:
         _print_pictures(hits, stored)
     else:
@@ -213,7 +213,7 @@ def _print_pictures(hits: Sequence[Hit], stored: StoredPictures) -> None:
 
 
 def _standing(hit: TextHit) -> str:
-    """Where a text stands, in brackets."""
+    """Return the sources of a text, in brackets."""
     first = hit.sources[0]
     more = f" and {len(hit.sources) - 1} more" if len(hit.sources) > 1 else ""
     return f"({first.path}{'' if first.line is None else f':{first.line}'}{more})"

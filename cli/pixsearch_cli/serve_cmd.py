@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LEAST_TOKEN = 16
 _TURN_S = 0.0002
-"""For which a thread may hold up the others: one that counts 100,000 photos would hold up each answer by 5 ms."""
+"""Seconds between thread switches; at Python's 5 ms a thread that counts 100,000 photos would delay each answer."""
 
 
 def serve(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
-    """Say what the library holds, and what it could not take in.
+    """Show library statistics and unreadable files.
 
     For example: pixsearch status --json
     """
@@ -34,7 +34,7 @@ def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
 def _lines(status: LibraryStatus, failures: list[Failure], notes: list[Note]) -> list[str]:
     model = f"{status.model.name} ({status.model.fingerprint[:8]})" if status.model else "none yet"
     sizes = f"database {size(status.database_bytes)}, vectors {size(status.vectors_bytes)}"
-    cut_short = f", {status.cut_short:,} cut short" if status.cut_short else ""
+    cut_short = f", {status.cut_short:,} truncated" if status.cut_short else ""
     lines = [
         f"library   {status.library} ({size(status.size_bytes)}: {sizes})",
         f"model     {model}",
@@ -66,7 +66,7 @@ def last_run(run: RunStatus | None) -> str:
         return "none yet"
     began = f"{run.started.astimezone():%Y-%m-%d %H:%M}"
     if run.finished is None:
-        return f"{began}, not finished: go on with pixsearch index"
+        return f"{began}, not finished; to continue, run pixsearch index"
     return f"{began}, {run.encoded:,} encoded, {run.failed:,} failed"
 
 
@@ -83,4 +83,4 @@ def rules(root: RootStatus) -> str:
 def _reading(unread: int) -> str:
     if unread == 0:
         return "read for text"
-    return f"{plural(unread, 'picture')} still to be read for text"
+    return f"{plural(unread, 'picture')} not yet read for text"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pixsearch.errors import PictureError
 
 _PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
-"""In cells of the terminal."""
+"""Size in terminal cells."""
 
 
 def shows_pictures(wanted: bool | None) -> bool:
@@ -53,7 +53,7 @@ def print_with_pictures(rows: Iterable[tuple[Callable[[], bytes] | None, str]]) 
 
 
 def _has_no_size() -> bool:
-    """Whether stdout is a terminal that does not know how large it is, where no picture can be drawn."""
+    """Return whether stdout is a terminal of unknown size, where no picture can be drawn."""
     try:
         return 0 in os.get_terminal_size(sys.stdout.fileno())
     except OSError:  # no terminal

@@ -75,9 +75,9 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]")] = None,
 ) -> None:
-    """Train Pixel-BERT on captioned pictures; on a GPU where there is one, by torchrun on several.
+    """Train Pixel-BERT on captioned pictures: on a GPU if there is one, with torchrun on several.
 
-    Without --data it learns from the captioned photos of the library: those with a .txt file beside them, or a title
+    Without --data it trains on the captioned photos of the library: those with a .txt file beside them, or a title
     or caption in their metadata.
 
     For example: pixsearch train --data dataset.json --images pictures --out my-model

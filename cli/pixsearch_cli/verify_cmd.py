@@ -21,7 +21,7 @@ DeepOption = Annotated[bool, typer.Option("--deep", help="Read every photo and c
 
 
 def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: JsonOption = False) -> None:
-    """Check that the library keeps its promises. Nothing is written.
+    """Check the library for errors, without changing it.
 
     For example: pixsearch verify --deep
 
@@ -52,7 +52,7 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
 
 
 def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: JsonOption = False) -> None:
-    """Make again what is derived, and have encoded again what is encoded wrongly. Photos are only ever read.
+    """Repair the library: rebuild what is derived, and re-encode what is encoded wrongly. Photos are only ever read.
 
     For example: pixsearch repair
 

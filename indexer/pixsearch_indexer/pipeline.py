@@ -159,7 +159,7 @@ def index_folders(
             if interrupt.requested:
                 raise Interrupted(
                     f"indexing was stopped; {run.report.encoded:,} photos were encoded and are kept",
-                    "Go on with: pixsearch index",
+                    "Continue with: pixsearch index",
                 )
             # Only now, so that a photo that moved has found its content again.
             writer.drop_unused_contents()
@@ -182,7 +182,7 @@ def _read(steps: Generator[None], report: IndexReport, interrupt: Interruption) 
         raise Interrupted(
             f"reading text was stopped; all photos are indexed, and {report.read:,} of {report.read + report.unread:,} "
             "pictures were read and are kept",
-            "Go on with: pixsearch index",
+            "Continue with: pixsearch index",
         )
 
 

@@ -31,7 +31,7 @@ class IndexReport:
     unreadable: tuple[str, ...] = ()
     """Which of these could not be read and why, a line each."""
     unread: int = 0
-    """Pictures that are still to be read for text."""
+    """Pictures that are not yet read for text."""
     not_read: dict[str, int] = field(default_factory=dict)
     """Files that are no pictures, by suffix; without one by an empty name."""
     kept: int = 0

@@ -134,7 +134,7 @@ class PostgresDatabase(Database):
         if state.startswith("53"):
             return LibraryError(f"the library {self.name} has no room: {said}", "Make room, and run it again")
         if state in ("25006", "42501"):
-            return LibraryError(f"the library {self.name} may not be used so: {said}", "See to the user's rights")
+            return LibraryError(f"the library {self.name} may not be used so: {said}", "Check the user's permissions")
         if state.startswith(_OF_RULES):
             return LibraryError(
                 f"the library {self.name} does not take what is written: {said}",

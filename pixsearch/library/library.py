@@ -349,7 +349,7 @@ class Library:
             return connection.scalar(select(func.count()).select_from(CONTENTS)) or 0
 
     def unread(self, folders: Sequence[bytes] | None = None) -> list[int]:
-        """The ids of the pictures that are still to be read for text, newest first: those of folders that want it
+        """The ids of the pictures that are not yet read for text, newest first: those of folders that want it
         (`ScanRules.ocr`) and were there in their last run; only of photos in these `folders`, where given.
 
         What has no date is as old as its file.

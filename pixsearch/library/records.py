@@ -162,7 +162,7 @@ class RootStatus:
     not_read: Mapping[str, int] = field(default_factory=dict)
     """By suffix, how many files its last whole run found that are no pictures."""
     unread: int = 0
-    """Pictures in it that are still to be read for text, where it wants that."""
+    """Pictures in it that are not yet read for text, where it wants that."""
 
 
 @dataclass(frozen=True, slots=True)

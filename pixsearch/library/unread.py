@@ -1,4 +1,4 @@
-"""Which pictures are still to be read for text: those of folders that want it (`ScanRules.ocr`)."""
+"""Which pictures are not yet read for text: those of folders that want it (`ScanRules.ocr`)."""
 
 from __future__ import annotations
 

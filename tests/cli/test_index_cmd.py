@@ -24,7 +24,7 @@ def test_the_first_run_encodes_each_picture_once(run: Run, model: ColourRuntime,
     outcome = run("index", photos)
 
     assert outcome.exit_code == 0
-    assert outcome.stdout == "4 photos: 3 encoded, 0 unchanged, 1 known by their content, 0 failed\n"
+    assert outcome.stdout == "4 photos: 3 encoded, 0 unchanged, 1 moved or copied, 0 failed\n"
     assert model.pictures_encoded == 3
 
 
@@ -53,7 +53,7 @@ def test_a_corrupt_file_is_named_and_the_others_are_indexed(
     outcome = run("index", photos)
 
     assert outcome.exit_code == 1
-    assert outcome.stdout == "5 photos: 3 encoded, 0 unchanged, 1 known by their content, 1 failed\n"
+    assert outcome.stdout == "5 photos: 3 encoded, 0 unchanged, 1 moved or copied, 1 failed\n"
     assert outcome.stderr.startswith(f"pixsearch: {photos / 'cut.png'}: ")
     assert outcome.stderr.count("\n") == 1
     assert run("query", "red", "--json").stdout.count("\n") == 3
@@ -80,7 +80,7 @@ def test_a_folder_that_is_unplugged_keeps_its_photos_and_says_so(
     outcome = run("index", photos)
 
     assert outcome.exit_code == 1
-    assert outcome.stderr == f"pixsearch: {photos} is not there or empty: keeping its photos\n"
+    assert outcome.stderr == f"pixsearch: {photos} not found or empty: keeping its photos\n"
     assert outcome.stdout == run("index", "--dry-run", photos).stdout == "4 photos kept\n"
     assert len(run("query", "red", "--json").stdout.splitlines()) == 3
 
@@ -201,9 +201,7 @@ def test_many_photos_are_counted_with_separators(run: Run, model: ColourRuntime,
     for number in range(1001):
         Image.new("RGB", (1, 1), "red").save(folder / f"{number}.bmp")
 
-    assert (
-        run("index", folder).stdout == "1,001 photos: 1 encoded, 0 unchanged, 1,000 known by their content, 0 failed\n"
-    )
+    assert run("index", folder).stdout == "1,001 photos: 1 encoded, 0 unchanged, 1,000 moved or copied, 0 failed\n"
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(run: Run, indexed: Path, photos: Path) -> None:
@@ -258,7 +256,7 @@ def test_a_folder_is_scanned_as_before_until_told_otherwise(run: Run, indexed: P
     otherwise = run("index", "--no-hidden", "--exclude", "")
 
     assert as_before.stdout == "2 photos: nothing encoded, 2 unchanged, 0 failed\n"
-    assert otherwise.stdout == "3 photos: 1 encoded, 1 unchanged, 1 known by their content, 1 forgotten, 0 failed\n"
+    assert otherwise.stdout == "3 photos: 1 encoded, 1 unchanged, 1 moved or copied, 1 forgotten, 0 failed\n"
 
 
 def test_what_is_no_pattern_is_wrong_usage(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
@@ -336,9 +334,7 @@ def test_a_library_that_wants_pictures_read_is_indexed_all_the_same_without_the_
         "pixsearch: reading text in pictures needs rapidocr. "
         f"Install it with: {sys.executable} -m pip install 'pixsearch[ocr]'\n"
     )
-    assert (
-        run("status").stdout.splitlines()[-1] == f"folder    {photos}: 5 photos, 4 pictures still to be read for text"
-    )
+    assert run("status").stdout.splitlines()[-1] == f"folder    {photos}: 5 photos, 4 pictures not yet read for text"
     record = json.loads(run("status", "--json").stdout)["roots"][0]
     assert (record["ocr"], record["unread"]) == (True, 4)
     assert run("index", "--no-ocr").stderr == ""

@@ -376,7 +376,7 @@ def test_a_library_that_is_switched_is_searched_as_far_as_it_goes_and_says_so(
 
     assert nothing.exit_code == 3
     assert nothing.stderr.splitlines()[0] == (
-        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff). Go on with: pixsearch index"
+        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff). To continue, run: pixsearch index"
         " (less than a minute)"
     )
     assert offline.stderr.splitlines()[0] == (

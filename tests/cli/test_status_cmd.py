@@ -35,7 +35,7 @@ def test_status_names_what_failed_and_what_is_cut_short_and_how_a_folder_is_scan
 
     lines = run("status").stdout.splitlines()
 
-    assert lines[2] == "photos    5 (4 different pictures, 1 cut short)"
+    assert lines[2] == "photos    5 (4 different pictures, 1 truncated)"
     assert lines[4:] == [
         "failures  1",
         f"folder    {photos}: 5 photos, hidden files too, without *.gif",

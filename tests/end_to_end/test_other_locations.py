@@ -50,7 +50,7 @@ def first_run(pixsearch: Pixsearch, location: list[str], photos: Path, tiny_chec
 def test_all_photos_are_brought_in_and_a_second_run_encodes_nothing(
     pixsearch: Pixsearch, first_run: Finished, location: list[str], photos: Path, tiny_checkpoint: Path
 ) -> None:
-    assert first_run.stdout == "14 photos: 12 encoded, 0 unchanged, 1 known by their content, 1 failed\n"
+    assert first_run.stdout == "14 photos: 12 encoded, 0 unchanged, 1 moved or copied, 1 failed\n"
     again = pixsearch("index", "--model", tiny_checkpoint, *location[:2])
 
     assert again.stdout == "14 photos: nothing encoded, 13 unchanged, 1 failed\n"
@@ -105,7 +105,7 @@ def test_photos_of_a_bucket_are_brought_in_found_copied_and_forgotten(
     first = pixsearch("index", bucket.url, *there)
     again = pixsearch("index", *there)
 
-    assert first.stdout == "14 photos: 12 encoded, 0 unchanged, 1 known by their content, 1 failed\n"
+    assert first.stdout == "14 photos: 12 encoded, 0 unchanged, 1 moved or copied, 1 failed\n"
     assert first.stderr.splitlines()[-1] == (
         f"pixsearch: {bucket.url}/broken.jpg: not a picture in a format that pixsearch reads"
     )

@@ -70,7 +70,7 @@ def test_what_was_read_is_there_after_a_move_and_not_read_again(
 
     again = pixsearch("index", "--library", location)
 
-    assert again.stdout == "6 photos: nothing encoded, 5 unchanged, 1 known by their content, 1 forgotten, 0 failed\n"
+    assert again.stdout == "6 photos: nothing encoded, 5 unchanged, 1 moved or copied, 1 forgotten, 0 failed\n"
     assert best(pixsearch, location, "no litter") == "moved.png"
 
 

@@ -102,6 +102,6 @@ def test_a_folder_that_is_unplugged_keeps_its_photos_and_is_looked_through_when_
     shutil.move(tmp_path / "unplugged", photos)
     back = read_line(watching, "stdout")
 
-    assert offline == f"pixsearch: {photos} is not there or empty: keeping its photos\n"
+    assert offline == f"pixsearch: {photos} not found or empty: keeping its photos\n"
     assert kept.keys() == {str(photos / "first.png")}
     assert back == "2 photos: 1 encoded, 1 unchanged, 0 failed\n"

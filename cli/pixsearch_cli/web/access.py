@@ -1,4 +1,4 @@
-"""Who may ask, under which names and which path."""
+"""Access rules: host names, origins, the token and the root path."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from pixsearch.errors import UsageError
 
 _OWN_PATHS = ("api", "duplicates", "folders", "library", "manifest.webmanifest", "static")
-"""What a root path may not begin with: a proxy may take it off, and whether one has would be unknown."""
+"""Paths that a root path may not begin with: whether a proxy has removed it could not be told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """To whom the server answers, and under which path."""
+    """The rules by which a server accepts requests."""
 
     host_names: frozenset[str]
-    """What it may be called in a Host header, without the port."""
+    """Accepted names in a Host header, without the port."""
     any_address: bool
-    """Whether it may also be called by any IP address: a name that an attacker rebinds is none."""
+    """True if any IP address is accepted too: a name that an attacker rebinds is not an IP address."""
     token: str | None
-    """What whoever asks must bring."""
+    """The token that clients must send."""
     proxied_names: frozenset[str] = frozenset()
-    """What it is called before a proxy, which may give it another Host and port than browsers see."""
+    """Accepted names in front of a proxy, which may send another Host and port than browsers do."""
     root_path: str = ""
-    """What every path of it begins with, as /photos."""
+    """The prefix of all paths, e.g. /photos."""
 
     def is_our_name(self, host: str) -> bool:
         name = _without_port(host)
@@ -37,14 +37,14 @@ class Access:
         return self.any_address and _is_address(name)
 
     def is_our_page(self, origin: str, host: str) -> bool:
-        """Whether a page of that Origin is one that this server sent."""
+        """Return whether an Origin is this server's own."""
         scheme, _, authority = origin.lower().partition("://")
         if scheme not in ("http", "https"):
             return False
         return authority == host.lower() or _without_port(authority) in self.proxied_names
 
     def is_our_token(self, given: str) -> bool:
-        """In a time that does not tell how much of it is right."""
+        """Compare tokens in constant time."""
         return self.token is None or secrets.compare_digest(given.encode(errors="replace"), self.token.encode())
 
 
@@ -57,7 +57,7 @@ def access_at(
     asks_for_token: bool = True,
     may_index: bool = False,
 ) -> Access:
-    """Who may ask a server that listens there.
+    """Return the access rules of a server that listens on an address.
 
     One that others than this machine's users reach has a token, and one that changes the library.
     Raises UsageError for what is no path or no name, OSError for a host that there is not.

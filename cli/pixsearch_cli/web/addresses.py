@@ -1,4 +1,4 @@
-"""Where a server is found: the addresses of this machine in its networks, and a picture of one for a phone's camera."""
+"""The addresses of this machine in its networks, and a QR code of one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DARK_ON_LIGHT = "\x1b[97;40m{}\x1b[0m"
 
 
 def names_of(host: str) -> list[str]:
-    """What stands for a server that listens there in an address: at least one."""
+    """Return the host names and addresses for a server that listens on an address; at least one."""
     try:
         is_everywhere = ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -50,14 +50,14 @@ def own_addresses() -> list[str]:
 
 
 def qr_code(text: str) -> str:
-    """It as lines for a terminal that knows block characters."""
+    """Return a QR code as lines of block characters."""
     drawn = io.StringIO()
     segno.make_qr(text, error="l").terminal(drawn, border=2, compact=True)
     return "\n".join(_DARK_ON_LIGHT.format(line) for line in drawn.getvalue().splitlines())
 
 
 def shows_blocks(stream: TextIO) -> bool:
-    """Whether its encoding has what `qr_code` is drawn with."""
+    """Return whether an encoding has the characters of `qr_code`."""
     try:
         "█▀▄".encode(stream.encoding)
     except UnicodeEncodeError:

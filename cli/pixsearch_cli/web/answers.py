@@ -1,4 +1,4 @@
-"""What the API answers with, for its OpenAPI document, beside the records of `--json`."""
+"""The API's responses for its OpenAPI document, besides the records of `--json`."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class UndatedFolder(BaseModel):
 
 
 class TimelineAnswer(BaseModel):
-    """What there is, without the pictures themselves."""
+    """The timeline, without the pictures themselves."""
 
     days: list[Day] = Field(description="Newest first, by the camera's own clock.")
     undated: list[UndatedFolder]
@@ -121,7 +121,7 @@ class TimelineIdsAnswer(BaseModel):
 
 
 class PathsAnswer(BaseModel):
-    """Where photos' files lie."""
+    """The paths of photos."""
 
     paths: list[str] = Field(description="One for each id that the library has, in the order of the ids.")
     unknown: int = Field(description="How many of the ids the library does not have.")
@@ -133,7 +133,7 @@ class Value(BaseModel):
 
 
 class ValuesAnswer(BaseModel):
-    """What photos can be filtered by."""
+    """The values by which photos can be filtered."""
 
     person: list[Value]
     place: list[Value]
@@ -153,7 +153,7 @@ class PhotoAnswer(MetadataRecord):
     size_bytes: int
     lens: str | None
     share_decoded: float
-    """Of its rows; less than 1 for a file that is cut short."""
+    """The share of its rows that could be decoded; less than 1 for a truncated file."""
 
 
 class ExposureAnswer(BaseModel):

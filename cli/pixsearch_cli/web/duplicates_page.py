@@ -24,7 +24,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 async def duplicates(
     request: Request, site: SiteOfApp, after: Annotated[str | None, Query(pattern=r"^\d{1,18}-\d{1,18}$")] = None
 ) -> Response:
-    """What `pixsearch duplicates` lists, without comparing pictures."""
+    """Return the groups that `pixsearch duplicates` lists, without comparing pictures."""
     rank = None
     if after is not None:
         spare_bytes, content_id = map(int, after.split("-"))

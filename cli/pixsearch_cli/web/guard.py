@@ -19,9 +19,9 @@ from pixsearch_cli.web.access import Access
 from pixsearch_cli.web.problems import problem
 
 UPLOAD_LIMIT_BYTES = 64 << 20
-"""Of a form with pictures; also what a phone's largest photos stay below."""
+"""Limit of a form with pictures, which even the largest photos of phones stay below."""
 BODY_LIMIT_BYTES = 64 << 10
-"""Of every other body: a search as JSON, a token. A route may have a limit of its own, for who has the token."""
+"""Limit of any other body: a search as JSON, a token. A route may set its own for clients with the token."""
 BODY_TIMEOUT_S = 30.0
 
 _COOKIE = "pixsearch_token"
@@ -33,7 +33,7 @@ _OPEN_TO_ALL = (
     "/static/icon.svg",
     "/static/apple-touch-icon.png",
 )
-"""For whoever watches that the server is there, and for the page that asks for the token."""
+"""Paths without a token: for health checks, and for the page that prompts for the token."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -69,7 +69,7 @@ class AccessGuard:
             await answer(scope, body.receive, _with_headers(send, body))
 
     async def _refusal(self, request: Request, body: _Body, token: str | None) -> Response | None:
-        """What is answered in place of what was asked for; None for who may have it."""
+        """Return the response to a request that is refused or redirected; None if it may pass."""
         try:
             path = request.scope["path"].removeprefix(self._access.root_path)
             if path in self._body_limits and self._has_token(request):
@@ -90,7 +90,7 @@ class AccessGuard:
         scope.update(path=path, root_path=root)
 
     def _check_names(self, request: Request) -> None:
-        """Raises HTTPException for a name that is not the server's, and for another site's page."""
+        """Check host name and origin. Raises HTTPException."""
         host = request.headers.get("host", "")
         if not self._access.is_our_name(host):
             raise HTTPException(
@@ -104,7 +104,7 @@ class AccessGuard:
             )
 
     def _is_of_another_site(self, request: Request, host: str) -> bool:
-        """Whether a browser says that a page from elsewhere asks. Other programs say nothing of the kind."""
+        """Return whether a browser says that the request is cross-origin. Other programs send no such headers."""
         site = request.headers.get("sec-fetch-site", "none")
         if request.method in _SAFE_METHODS:  # a link from elsewhere is fine
             return site in ("cross-site", "same-site") and request.headers.get("sec-fetch-mode") != "navigate"
@@ -118,7 +118,10 @@ class AccessGuard:
         return self._access.token is None or any(map(self._access.is_our_token, _credentials(request.headers)))
 
     async def _check_token(self, request: Request, in_address: str | None, path: str) -> Response | None:
-        """None for who has it or needs none, a cookie for who brings it by hand. Raises HTTPException 401."""
+        """Return None for a valid token or where none is needed, and a response with a cookie for one from the form.
+
+        Raises HTTPException 401.
+        """
         if self._access.token is None or path in _OPEN_TO_ALL:
             return None
         if in_address and request.method in ("GET", "HEAD") and self._access.is_our_token(in_address):
@@ -128,15 +131,11 @@ class AccessGuard:
         in_form = await _token_of_form(request)
         if in_form and self._access.is_our_token(in_form):
             return self._let_in(request, path)
-        detail = (
-            "this is not the token of this server"
-            if in_form or in_address
-            else "a token is needed, which pixsearch serve has printed"
-        )
+        detail = "wrong access token" if in_form or in_address else "access token required (printed by pixsearch serve)"
         raise HTTPException(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
 
     def _let_in(self, request: Request, path: str) -> Response:
-        """To the same address without the token, which would stay in the history and in links that are shared."""
+        """Redirect to the address without the token, which would stay in the history and in shared links."""
         root = self._access.root_path
         query = request.scope["query_string"].decode("latin-1")
         page = f"{root}/{path.lstrip('/')}"  # //elsewhere would be another server
@@ -168,7 +167,7 @@ def _is_token(pair: str) -> bool:
 
 
 def _credentials(headers: Headers) -> Iterator[str]:
-    """What a program sends, and our cookies: another path of this host may have set one by the same name."""
+    """Return the tokens of a request: its header's, and those of all cookies of our name, also of other paths."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         yield credentials.strip().encode("latin-1").decode(errors="replace")  # programs send UTF-8
@@ -179,7 +178,7 @@ def _credentials(headers: Headers) -> Iterator[str]:
 
 
 async def _token_of_form(request: Request) -> str | None:
-    """What somebody wrote into the page that asks for it."""
+    """Return the token from the form of the page that prompts for it."""
     if request.method != "POST" or _media_type(request.headers) != "application/x-www-form-urlencoded":
         return None
     pairs = (await request.body()).decode("latin-1").split("&")
@@ -197,10 +196,10 @@ class _Body:
         self._length = headers.get("content-length")
         self._is_chunked = "transfer-encoding" in headers
         self.complete = not self._is_chunked and self._length in (None, "0")
-        """Whether all of it has been read."""
+        """True if the whole body has been read."""
 
     def check_length(self) -> None:
-        """Raises HTTPException 400 and 413 for what the head says of it."""
+        """Check the headers of a body. Raises HTTPException 400 and 413."""
         if self._is_chunked and self._length is not None:
             # A proxy may have gone by the other, and take the rest for the next request (RFC 9112, 6.3).
             raise HTTPException(HTTPStatus.BAD_REQUEST, "send Content-Length or Transfer-Encoding, not both")

@@ -34,15 +34,15 @@ class RunRecord(TypedDict):
     stopped: bool
     progress: Progress | None
     summary: str | None
-    """What it did, where it came to its end."""
+    """The summary of a run that has ended."""
     failures: dict[str, int]
-    """How many files in these folders could not be read, by kind of reason."""
+    """The number of files in these folders that could not be read, by kind of reason."""
     error: str | None
     """Why it could not do it."""
 
 
 class IndexAnswer(TypedDict):
-    """What may be added, and what is being done."""
+    """The folders that may be added, and the current run."""
 
     allowed: list[str]
     run: RunRecord | None
@@ -54,7 +54,7 @@ class FolderRecord(TypedDict):
     name: str
     path: str
     indexed: bool
-    """Whether the library has it, or a folder above it."""
+    """True if the library contains it, or a folder above it."""
 
 
 class FoldersAnswer(TypedDict):
@@ -66,11 +66,11 @@ class FoldersAnswer(TypedDict):
     """Null where the folder is one that `--allow-index` names."""
     folders: list[FolderRecord]
     more: bool
-    """Whether there are more than these."""
+    """True if there are more than these."""
 
 
 class IndexRequest(BaseModel):
-    """What to bring up to date."""
+    """The folder to index."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -79,7 +79,7 @@ class IndexRequest(BaseModel):
 
 
 class ForgetRequest(BaseModel):
-    """What to take out."""
+    """The folder to forget."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -53,7 +53,7 @@ class LibraryRun:
     """The latest line of `--progress json`."""
     summary: str | None = None
     failures: dict[str, int] = field(default_factory=dict)
-    """How many files in these folders could not be read, by the kind of reason."""
+    """The number of files in these folders that could not be read, by kind of reason."""
     error: str | None = None
     stopped: bool = False
 

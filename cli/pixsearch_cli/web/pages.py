@@ -25,7 +25,7 @@ _SHOWN_OF_A_KIND = 100
 _NEWEST = 200
 """Photos that are asked for before it is known how many there are."""
 _GROUND = "#ffffff"
-"""Of a light page, as in style.css: a manifest has no other for dark ones, whose colour the page itself names."""
+"""Theme colour of the light page, as in style.css; a manifest has only one, and dark pages name their own."""
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -48,7 +48,7 @@ async def photos(request: Request) -> Response:
 
 @router.get("/library")
 async def library(request: Request, site: SiteOfApp) -> Response:
-    """What `pixsearch status` says."""
+    """The status of the library, as `pixsearch status` shows it."""
 
     def found() -> tuple[LibraryStatus, list[Failure]]:
         opened = site.engine.library()
@@ -79,7 +79,7 @@ class _Folder:
     online: bool
     rules: str
     address: str | None
-    """Its path as JSON, which may hold what HTML cannot; None where it may not be changed from here."""
+    """Its path as JSON, which can hold bytes that HTML cannot; None if it may not be changed here."""
 
 
 def _folder(root: RootStatus, runs: LibraryRuns | None) -> _Folder:
@@ -98,7 +98,7 @@ def _by_kind(failures: Sequence[Failure]) -> list[tuple[str, list[tuple[str, str
 
 @router.get("/manifest.webmanifest")
 async def manifest(request: Request) -> Response:
-    """What the page is called and looks like among a phone's programs (W3C, Web Application Manifest)."""
+    """Return the web application manifest (W3C), for phones that keep the page on their home screen."""
     root = request.scope["root_path"]
     icons = [
         {"src": f"{root}/static/icon.svg", "type": "image/svg+xml", "sizes": "any"},

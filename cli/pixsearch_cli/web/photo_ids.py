@@ -14,13 +14,13 @@ from pixsearch_cli.web.search_api import invalid_is_a_problem
 
 MOST_IDS = 100_000
 IDS_LIMIT_BYTES = 2 << 20
-"""Of such a body: room for 100,000 of the longest ids, of 19 digits, with one sign between them."""
+"""Limit of a body: 100,000 of the longest ids, of 19 digits, with a separator each."""
 
 _FORM = "application/x-www-form-urlencoded"
 
 
 class PhotoIds(BaseModel):
-    """Which photos."""
+    """A request for many photos."""
 
     model_config = ConfigDict(extra="forbid")
 

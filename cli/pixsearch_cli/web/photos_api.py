@@ -43,7 +43,7 @@ _MEDIA_TYPES = {
     "JXL": "image/jxl",
     "PSD": "image/vnd.adobe.photoshop",
 }
-"""By the format that was found when it was indexed; a file's name says nothing."""
+"""Content types by the format that was found when a photo was indexed; its name does not count."""
 
 Id = Annotated[int, Path(ge=1, le=2**63 - 1, description="Of a hit.")]
 _IMAGE: dict[int | str, dict[str, Any]] = {
@@ -56,7 +56,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.get("/photos/{id}", response_model=PhotoAnswer)
 async def photo(request: Request, site: SiteOfApp, id: Id) -> Response:
-    """What the library knows of a picture."""
+    """Return the metadata of a picture."""
     picture = await _picture(request, site, id)
     first, *copies = [photo.path for photo in picture.photos]
     return AsciiJson(
@@ -135,7 +135,7 @@ async def explain(
     id: Id,
     q: Annotated[str, Query(min_length=1, max_length=1000, examples=["two dogs in snow"])],
 ) -> Response:
-    """How well words and the picture match, and where in it each word is found."""
+    """Return how well words match a picture, and where in it each word is found."""
 
     def found() -> Explanation | None:
         engine = site.engine.engine()

@@ -41,7 +41,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     errors: list[dict[str, str]] | None = None,
 ) -> Response:
-    """What is wrong, in words for people."""
+    """Return what is wrong, as a sentence."""
     title, detail = HTTPStatus(status).phrase, without_passwords(detail)
     if "text/html" in request.headers.get("accept", ""):
         needs_token = status == HTTPStatus.UNAUTHORIZED
@@ -55,7 +55,7 @@ def problem(
 
 
 def _sentence(detail: str) -> str:
-    """With a capital, unless it begins with a path or another name, and a full stop."""
+    """Return a text as a sentence: with a capital, unless it begins with a path or another name, and a full stop."""
     first = detail.partition(" ")[0]
     capital = detail[:1].upper() if first.isalpha() else detail[:1]
     return f"{capital}{detail[1:]}{'' if detail.endswith(('.', '?', '!')) else '.'}"
@@ -87,7 +87,7 @@ def answer_errors_with_problems(app: FastAPI) -> None:
 
 
 def _invalid_fields(request: Request, errors: Any) -> Response:
-    """Which fields of a request are wrong, and how; what they held is not repeated."""
+    """Return which fields of a request are invalid, and why, without repeating their values."""
     fields = [
         {"field": ".".join(str(part) for part in error["loc"][-2:]), "message": str(error["msg"])}
         for error in errors[:_MOST_ERRORS]

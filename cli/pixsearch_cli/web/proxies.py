@@ -1,4 +1,4 @@
-"""Which peers are believed when they say for whom they ask: a reverse proxy's X-Forwarded-For and X-Forwarded-Proto."""
+"""Trusted proxies, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixsearch.errors import UsageError
 
 _THIS_MACHINE = ("127.0.0.0/8", "::1")
 _IPV4_IN_IPV6 = "::ffff:0.0.0.0"
-"""How a socket of IPv6 shows a peer of IPv4: behind 96 bits of its own."""
+"""The prefix of an IPv4 peer on an IPv6 socket, 96 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Proxies:
 
 
 def proxies_at(addresses: Iterable[str] = ()) -> Proxies:
-    """This machine, and who is at these addresses or in these networks. Raises UsageError."""
+    """Trust this machine and these addresses or networks. Raises UsageError."""
     networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
     for address in (*_THIS_MACHINE, *addresses):
         try:

@@ -1,4 +1,4 @@
-"""Work for threads, a little at a time."""
+"""Limits how many requests work at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class RequestQueue:
-    """Lets so many requests do their work at a time. Others wait; too many are sent away with 503."""
+    """Lets a number of requests work at a time and others wait; any more get status 503."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self._free = asyncio.Semaphore(at_once)
@@ -22,11 +22,11 @@ class RequestQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any work is done now."""
+        """True while a request is working or waiting."""
         return self._inside > 0
 
     async def take(self, request: Request, work: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
-        """Do the work when it is its turn; not for a client who is gone by then."""
+        """Wait for a free slot, then do the work, unless the client has disconnected."""
         if self._inside >= self._limit:
             raise HTTPException(503, "too many requests at once: try again in a moment", {"Retry-After": "1"})
         self._inside += 1
@@ -39,5 +39,5 @@ class RequestQueue:
             self._inside -= 1
 
     async def in_thread(self, request: Request, work: Callable[..., Result], *arguments: object) -> Result:
-        """The same for work that is not asynchronous."""
+        """Do work that is not asynchronous in a thread, as `take` does."""
         return await self.take(request, asyncio.to_thread, work, *arguments)

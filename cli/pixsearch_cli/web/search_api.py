@@ -24,7 +24,7 @@ from pixsearch_cli.web.search_requests import SearchRequest
 from pixsearch_cli.web.site import Site, SiteOfApp
 
 MOST_PICTURES = 4
-"""In one request."""
+"""Limit of one request."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {
         "description": "What is wrong with the request.",
@@ -68,7 +68,7 @@ async def search(request: Request, site: SiteOfApp, asked: Annotated[SearchReque
 
 @router.post("/search", response_model=SearchAnswer, openapi_extra=_BODY)
 async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
-    """The same with the query as JSON, and pictures to search by. Nothing is written but to the cache."""
+    """Search with the query as JSON, and with pictures. Only the cache is written to."""
     asked, pictures = await _read(request)
     if await site.searches.in_thread(request, site.engine.engine) is None:
         return AsciiJson({"hits": [], **remarks_record(None), "near": None, "damaged": 0, "uploads": []})
@@ -81,7 +81,7 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
 
 @router.get("/status", response_model=None, responses={200: {"description": "What `pixsearch status --json` prints."}})
 async def status(request: Request, site: SiteOfApp) -> Response:
-    """What the library holds, and what could not be taken in."""
+    """Return what the library holds, and which files could not be read."""
 
     def record() -> dict[str, object]:
         library = site.engine.library()
@@ -92,7 +92,7 @@ async def status(request: Request, site: SiteOfApp) -> Response:
 
 @router.get("/health", response_model=HealthAnswer)
 async def health() -> Response:
-    """Whether the server is there."""
+    """Return ok: for health checks."""
     return AsciiJson({"status": "ok", "version": __version__})
 
 
@@ -122,7 +122,7 @@ async def _answer(
 
 
 def check_folders(site: Site, filters: Filters) -> None:
-    """Raises HTTPException 404 for a folder from which the library has no photo: it may be misspelt."""
+    """Check a folder. Raises HTTPException 404 if the library has no photo in it: it may be misspelt."""
     for folder in filters.folders:
         if not site.engine.library().passing(Filters(folders=(folder,))):
             raise HTTPException(404, f"no photos in {folder}")

@@ -1,4 +1,4 @@
-"""A search as a request has it, in an address or as JSON."""
+"""The parameters of a search request, in a URL or as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixsearch_cli.query_parts import split_weight
 
 MOST_RERANKED = 256
 MOST_LIKE = 32
-"""To look for others like them; as many more that it shall not be like."""
+"""Pictures of `like`, and as many again of `unlike`."""
 MOST_HITS = 1000
 MOST_SKIPPED = 100_000_000
 _UNKNOWN_NAMED = 3
@@ -66,7 +66,7 @@ else:
 
 
 class FilteredRequest(_Filtered):
-    """What photos must be."""
+    """The filters of a request."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -81,12 +81,12 @@ class FilteredRequest(_Filtered):
         return given
 
     def filters(self) -> Filters:
-        """Raises UsageError."""
+        """Return the filters as data. Raises UsageError."""
         return filters_of(self.model_dump())
 
 
 class TimelineRequest(FilteredRequest):
-    """Which pictures of the timeline."""
+    """A request for a part of the timeline."""
 
     start: int | None = Field(
         None, ge=1, le=2**63 - 1, description="The id of the first one: of a part. Default: the newest."
@@ -95,7 +95,7 @@ class TimelineRequest(FilteredRequest):
 
 
 class SearchRequest(FilteredRequest):
-    """What to look for: the options of `pixsearch query`, with pictures by id."""
+    """A search: the options of `pixsearch query`, with pictures by id."""
 
     q: Operand | None = Field(None, description="Words to look for.", examples=["cherry blossoms in spring"])
     plus: Operands = Field([], description="More words, as `[WEIGHT:]WORDS`.", examples=[["0.5:sunset"]])

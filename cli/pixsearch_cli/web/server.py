@@ -20,9 +20,9 @@ from pixsearch_cli.web.problems import PROBLEM
 from pixsearch_cli.web.proxies import Proxies
 
 HEAD_TIMEOUT_S = 15.0
-"""In which the head of a request has to arrive; a body has its own (`guard`)."""
+"""Seconds in which the headers of a request must arrive; `guard` limits bodies."""
 SEND_TIMEOUT_S = 60.0
-"""In which a client has to take what was written to it at a time: 64 kB of a file, or another answer."""
+"""Seconds in which a client must accept a chunk of a response: 64 kB of a file, or a whole answer."""
 MOST_CONNECTIONS = 512
 
 MOST_AWAITED = 32

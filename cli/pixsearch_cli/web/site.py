@@ -1,4 +1,4 @@
-"""What the routes share."""
+"""The state that the routes share."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pixsearch_cli.web.warm_engine import WarmEngine
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What answers are made of."""
+    """The engine, the decoder, the queues and the run of one server."""
 
     engine: WarmEngine
     decoder: PhotoDecoder
     searches: RequestQueue
     pictures: RequestQueue
     listings: RequestQueue
-    """For folders on disks that may not answer: whoever waits for one keeps nobody from searching."""
+    """For folders on disks that may not respond, so that they do not block searches."""
     zips: Semaphore
-    """Nobody waits for it: a zip may take an hour."""
+    """Requests are refused rather than queued: a zip may take an hour."""
     runs: LibraryRuns | None
-    """None where the library may not be changed from here."""
+    """None if the library may not be changed from the page."""
 
 
 def _site(request: Request) -> Site:

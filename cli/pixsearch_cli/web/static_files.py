@@ -1,4 +1,4 @@
-"""What pages load as it is: scripts, styles and icons."""
+"""Static files: scripts, styles and icons."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg
 _FILES = {file.name: _read(file) for file in (Path(__file__).parent / "static").iterdir()}
 _OF_OTHER_PAGES = ("theme.js", "library.js", "index_api.js")
 MODULES = sorted(name for name in _FILES if name.endswith(".js") and name not in _OF_OTHER_PAGES)
-"""Of the page of photos; without being named they would be found one after the other."""
+"""Modules that the photo page preloads; otherwise the browser would discover them one after the other."""
 
 router = APIRouter(include_in_schema=False)
 

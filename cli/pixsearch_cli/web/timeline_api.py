@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.get("/timeline", response_model=TimelineAnswer)
 async def timeline(request: Request, site: SiteOfApp, wanted: Annotated[FilteredRequest, Query()]) -> Response:
-    """How many pictures there are of each day, newest first, and of each folder those without a date."""
+    """Return the number of pictures by day, newest first, then by folder for those without a date."""
 
     def found() -> dict[str, object]:
         library, filters = site.engine.library(), wanted.filters()

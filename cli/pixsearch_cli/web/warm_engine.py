@@ -68,7 +68,7 @@ class WarmEngine:
         return self._library
 
     def _database_file(self) -> tuple[int, int] | None:
-        """What tells one file from another in its place; None where there is none. A server keeps its own."""
+        """Return what identifies the library's file; None if it is missing, or the library is on a server."""
         if isinstance(self._location, str):
             return 0, 0
         try:

@@ -23,7 +23,7 @@ from pixsearch_cli.web.site import Site, SiteOfApp
 
 _RETRY_AFTER_S = 10
 _GIVES_WAY_S = 0.02
-"""For which a zip waits with each piece while somebody searches: 12 MB a second are left of it then."""
+"""Seconds that a zip pauses per chunk while a search is running, which leaves it 12 MB/s."""
 _ZIP: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
     503: {"description": "Too many zips are being sent; `Retry-After` says when to try again."},
@@ -43,7 +43,7 @@ async def zip_photos(request: Request, site: SiteOfApp) -> Response:
 
 @router.get("/zip", status_code=204, response_class=Response, responses={503: _ZIP[503]})
 async def zip_is_free(site: SiteOfApp) -> Response:
-    """Whether another zip would be sent now: for a page, from which the browser goes away with an error."""
+    """Return 204 if a zip can be sent now: a page checks first, since an error would replace it."""
     _check_free(site)
     return Response(status_code=204)
 

@@ -7,12 +7,12 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST_BYTES = 200
-"""In UTF-8; file systems take 255, and some tools add to a name."""
+"""Bytes in UTF-8; file systems allow 255, and some tools append to a name."""
 _LONGEST_SUFFIX = 20
 
 _RESERVED_SIGNS = re.compile(r'[<>:"/\\|?*]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
-"""What Windows takes for a device, whatever follows behind a dot."""
+"""Names that Windows takes for devices, with any extension."""
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories of characters that file managers do not show, or obey: that which turns the direction of writing
 hides what a name ends with."""

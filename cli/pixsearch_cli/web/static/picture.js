@@ -63,7 +63,7 @@ export class Picture {
       if (SHOWN_IN_SOME_BROWSERS.includes(format)) this.formats.delete(format);
       return;
     }
-    // They differ for a file that is cut short, and for one whose orientation the browser ignores.
+    // They differ for truncated files, and for files whose orientation the browser ignores.
     const isAlike = Math.abs(Math.log(shapeOf(image) / shapeOf(this.image))) < ALIKE;
     if (this.photo === photo && this.shown === photo && isAlike) this.#put(image);
   }

@@ -133,7 +133,7 @@ export class Viewer {
 
   /** Fit the picture that has come into the frame: the small thumbnail, the large one or the original. */
   #arrived(image, isLarge) {
-    const shape = image.naturalWidth / image.naturalHeight; // of a file that is cut short not that of the photo
+    const shape = image.naturalWidth / image.naturalHeight; // a truncated file has another than the photo
     if (this.fitted !== this.shown) this.zoom.show({ width: this.shown.width, height: this.shown.width / shape });
     this.fitted = this.shown;
     if (!isLarge) return;
