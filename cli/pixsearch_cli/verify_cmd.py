@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixsearch.errors import LibraryDamaged
-from pixsearch.printable import printable
+from pixsearch.printable import plural, printable
 from pixsearch.settings import library_location
 from pixsearch_cli.options import JsonOption, LibraryOption
 from pixsearch_cli.output import print_json, progress_bars, show_message
@@ -56,10 +56,10 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
 
     For example: pixsearch repair
 
-    Run pixsearch index afterwards: what had to be thrown away is encoded then.
+    Run pixsearch index afterwards: what had to be removed is encoded again then.
     """
     from pixsearch import Library
-    from pixsearch_indexer.verify import repair as mend
+    from pixsearch_indexer.verify import repair as repair_library
 
     location = library_location(library)
     kept = None
@@ -69,7 +69,7 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
         kept = Library.rescue(location)
         opened = Library.open(location, show_message)
     with opened, progress_bars() as show:
-        found, left = mend(opened, deep=deep, on_progress=show)
+        found, left = repair_library(opened, deep=deep, on_progress=show)
     found.kept = found.kept or kept
     to_index = found.to_index
     if as_json:
@@ -79,18 +79,17 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
             print(printable(problem))
         print(f"{_count(found)} found, {_count(left)} left")
         if found.kept is not None:
-            print(f"the database was made again from what could be read; the old one is {printable(str(found.kept))}")
+            print(f"the database was rebuilt from what could be read; the old one is kept as {printable(str(found.kept))}")
         if to_index or found.kept is not None:
-            print("what was thrown away is encoded again by: pixsearch index")
+            print("To encode again what was removed, run: pixsearch index")
     if left.problems:
         raise typer.Exit(NOT_SOUND)
 
 
 def _summary(findings: Findings) -> str:
-    stale = f", {findings.stale:,} changed or gone since the last run" if findings.stale else ""
-    return f"{findings.photos:,} photos: {_count(findings)}{stale}"
+    stale = f", {findings.stale:,} changed or deleted since the last run" if findings.stale else ""
+    return f"{plural(findings.photos, 'photo')}: {_count(findings)}{stale}"
 
 
 def _count(findings: Findings) -> str:
-    count = len(findings.problems)
-    return f"{count or 'no'} problem" if count < 2 else f"{count:,} problems"
+    return plural(len(findings.problems), "problem") if findings.problems else "no problems"

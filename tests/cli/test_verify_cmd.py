@@ -15,7 +15,7 @@ from tests.photos import make_photo
 def test_a_sound_library_says_so(run: Run, indexed: Path) -> None:
     outcome = run("verify", "--deep")
 
-    assert (outcome.exit_code, outcome.stdout) == (0, "4 photos: no problem\n")
+    assert (outcome.exit_code, outcome.stdout) == (0, "4 photos: no problems\n")
 
 
 def test_problems_are_lines_and_exit_code_1_until_they_are_repaired(run: Run, indexed: Path) -> None:
@@ -27,8 +27,8 @@ def test_problems_are_lines_and_exit_code_1_until_they_are_repaired(run: Run, in
     assert bad.exit_code == 1
     assert bad.stdout == f"{vectors} is not the file that was saved\n4 photos: 1 problem\n"
     assert mended.exit_code == 0
-    assert mended.stdout == f"{vectors} is not the file that was saved\n1 problem found, no problem left\n"
-    assert (good.exit_code, good.stdout) == (0, "4 photos: no problem\n")
+    assert mended.stdout == f"{vectors} is not the file that was saved\n1 problem found, no problems left\n"
+    assert (good.exit_code, good.stdout) == (0, "4 photos: no problems\n")
 
 
 def test_json_is_one_object(run: Run, indexed: Path, photos: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_query_says_in_one_line_what_is_damaged_and_answers_with_the_rest(run:
     assert damaged.exit_code == 0
     assert checked.stdout.startswith("what is known of content 1 is damaged\n")
     assert checked.exit_code == 1
-    assert mended.stdout.endswith("what was thrown away is encoded again by: pixsearch index\n")
+    assert mended.stdout.endswith("To encode again what was removed by: pixsearch index\n")
     assert run("query", "red").stderr == ""
 
 
