@@ -79,7 +79,8 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
             print(printable(problem))
         print(f"{_count(found)} found, {_count(left)} left")
         if found.kept is not None:
-            print(f"the database was rebuilt from what could be read; the old one is kept as {printable(str(found.kept))}")
+            kept_as = printable(str(found.kept))
+            print(f"the database was rebuilt from what could be read; the old one is kept as {kept_as}")
         if to_index or found.kept is not None:
             print("To encode again what was removed, run: pixsearch index")
     if left.problems:
