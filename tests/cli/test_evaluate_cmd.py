@@ -63,7 +63,7 @@ def test_a_split_without_pictures_is_a_wrong_question_and_the_splits_are_named(
 
     assert outcome.exit_code == 2
     assert outcome.stdout == ""
-    assert "there is no picture to evaluate on" in outcome.stderr
+    assert "no pictures in the split" in outcome.stderr
     assert "It has train, test" in outcome.stderr
     assert outcome.stderr.count("\n") == 1
 

@@ -33,9 +33,7 @@ def test_a_folder_that_is_not_there_any_more_can_be_forgotten(run: Run, indexed:
     assert json.loads(run("status", "--json").stdout)["roots"] == []
 
 
-@pytest.mark.parametrize(
-    "fails", ["writer.LibraryWriter.drop_unused_contents", "library.Library._bring_vectors_up_to_date"]
-)
+@pytest.mark.parametrize("fails", ["writer.LibraryWriter.drop_unused_contents", "library.Library._save_index"])
 def test_what_was_forgotten_is_said_to_be_so_whatever_fails_after(
     run: Run, indexed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:

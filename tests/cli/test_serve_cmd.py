@@ -240,7 +240,7 @@ def in_a_terminal(library: Path, *options: str) -> str:
     ("options", "said"),
     [
         (("--no-token", "--token", "x" * 16), "--no-token contradicts --token. Omit one of them"),
-        (("--root-path", "/a b"), "--root-path '/a b' is not a path. Give letters, digits and slashes, as in /photos"),
+        (("--root-path", "/a b"), "--root-path '/a b' is not a path. Use letters, digits and slashes, e.g. /photos"),
         (
             ("--allow-host", "https://photos.example.org"),
             "--allow-host 'https://photos.example.org' is not a name. Use a bare host name, e.g. photos.example.org",
@@ -263,7 +263,7 @@ def test_a_token_that_can_be_guessed_is_wrong_usage(run: Run, indexed: Path) -> 
     outcome = run("serve", "--token", "1234")
 
     assert outcome.exit_code == 2
-    assert outcome.stderr == "pixsearch: a token of 4 characters can be guessed. Take 16 or more, or none\n"
+    assert outcome.stderr == "pixsearch: a token of 4 characters is too short. Use 16 characters or more, or omit it\n"
 
 
 def test_a_port_that_is_taken_is_said(run: Run, indexed: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_port_that_is_taken_is_said(run: Run, indexed: Path) -> None:
 
     assert outcome.exit_code == 1
     assert outcome.stderr == (
-        f"pixsearch: cannot listen at 127.0.0.1 port {port}: Address already in use. "
+        f"pixsearch: cannot listen on 127.0.0.1 port {port}: Address already in use. "
         "Choose another with --host or --port\n"
     )
 
@@ -282,7 +282,7 @@ def test_a_host_that_there_is_not_is_said(run: Run, indexed: Path) -> None:
     outcome = run("serve", "--host", "nowhere.invalid", "--port", "0")
 
     assert outcome.exit_code == 1
-    assert outcome.stderr.startswith("pixsearch: cannot listen at nowhere.invalid port 0: ")
+    assert outcome.stderr.startswith("pixsearch: cannot listen on nowhere.invalid port 0: ")
 
 
 def test_without_a_library_there_is_nothing_to_serve(run: Run, library: Path) -> None:

@@ -298,7 +298,7 @@ def test_a_browser_without_the_token_is_asked_for_it_and_comes_where_it_wanted(m
         assert client.get(f"/photos/static/{part}").status_code == 200
     wrong = client.post("/photos/?q=red", data={"token": "not this"})
     assert wrong.status_code == 401
-    assert "This is not the token of this server." in wrong.text
+    assert "Wrong access token." in wrong.text
     right = client.post("/photos/?q=red", data={"token": TOKEN}, follow_redirects=False)
     assert (right.status_code, right.headers["location"]) == (303, "/photos/?q=red")
     assert client.get("/photos/?q=red").status_code == 200

@@ -365,17 +365,17 @@ def test_a_server_that_is_gone_is_said_in_a_sentence(
 
     page.get_by_role("combobox", name="Search your photos").fill("blue")
     page.keyboard.press("Enter")
-    gone = "The server does not answer. Is pixsearch serve still running?"
+    gone = "The server is not responding. Is pixsearch serve still running?"
     expect(page.get_by_role("status")).to_have_text(gone)
 
 
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (413, "<html>", "The picture is too large for the server in front of pixsearch."),
-        (502, "<html>", "The server in front of pixsearch cannot reach it. Is pixsearch serve still running?"),
-        (418, "", "The server in front of pixsearch refuses this (418)."),
-        (200, "<html>Log in", "Something else answers in place of pixsearch. Reload the page."),
+        (413, "<html>", "The picture is too large for the proxy in front of pixsearch."),
+        (502, "<html>", "The proxy in front of pixsearch cannot reach it. Is pixsearch serve still running?"),
+        (418, "", "The proxy in front of pixsearch refused the request (418)."),
+        (200, "<html>Log in", "Another server responded instead of pixsearch. Reload the page."),
     ],
 )
 def test_what_a_server_in_front_answers_is_said_in_a_sentence(
@@ -407,7 +407,7 @@ def test_a_page_that_is_not_there_leads_to_the_search(page: Page, serve: Serve) 
     page.goto(f"{address}/nothing")
 
     expect(page.get_by_role("alert")).to_have_text("There is nothing at this address.")
-    page.get_by_role("link", name="To the search").click()
+    page.get_by_role("link", name="Back to the search").click()
     expect(page).to_have_url(f"{address}/")
 
 
@@ -419,7 +419,7 @@ def test_the_page_that_asks_for_the_token_is_accessible_and_leads_on(page: Page,
     assert Axe().run(page).response["violations"] == []
     page.get_by_label("Token").fill("not this one")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_have_text("This is not the token of this server.")
+    expect(page.get_by_role("alert")).to_have_text("Wrong access token.")
     page.get_by_label("Token").fill("a token of this test")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Library")).to_be_visible()

@@ -67,12 +67,12 @@ def test_filters_are_those_of_a_search(client: TestClient, dated: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "status", "detail"),
     [
-        ("/api/timeline?folder=/nowhere", 404, "the library has no photo in /nowhere"),
+        ("/api/timeline?folder=/nowhere", 404, "no photos in /nowhere"),
         ("/api/timeline/photos?start=999", 404, "the library has no picture 999"),
         ("/api/timeline/photos?start=0", 422, "query.start: Input should be greater than or equal to 1"),
         ("/api/timeline/photos?k=1001", 422, "query.k: Input should be less than or equal to 1000"),
         ("/api/timeline?q=red", 422, "query: unknown field 'q'"),
-        ("/api/timeline?after=soon", 400, "'soon' is no date. Write 2021, 2021-03, 2021-03-15 or 2021-03-15T18:30"),
+        ("/api/timeline?after=soon", 400, "'soon' is not a date. Write 2021, 2021-03, 2021-03-15 or 2021-03-15T18:30"),
     ],
 )
 def test_what_cannot_be_answered_is_a_problem(

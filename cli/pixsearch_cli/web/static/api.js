@@ -81,7 +81,7 @@ export function uploadAddress(name) {
   return `${ROOT}api/uploads/${name}`;
 }
 
-/** A path as it stands in an address. Bytes that are not text come from the server as lone surrogates (PEP 383). */
+/** Percent-encode a path. Bytes that are not text come from the server as lone surrogates (PEP 383). */
 export function encodedPath(path) {
   return Array.from(path, (char) => {
     const unit = char.codePointAt(0);
@@ -89,7 +89,7 @@ export function encodedPath(path) {
   }).join("");
 }
 
-/** Why an address of a picture gives none. */
+/** Why the image at an address cannot be shown. */
 export async function reason(address) {
   try {
     const { response, answer } = await ask(address);
@@ -107,7 +107,7 @@ export async function ask(address, options) {
     return { response, answer: isJson ? await response.json() : undefined };
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer. Is pixsearch serve still running?");
+    throw new Error("The server is not responding. Is pixsearch serve still running?");
   }
 }
 
@@ -117,12 +117,12 @@ export function answerOf({ response, answer }) {
 }
 
 function refusal({ ok, status }, answer) {
-  if (status === 401) return "The server asks for its token again. Reload the page.";
+  if (status === 401) return "Access token required. Reload the page.";
   if (answer?.detail) return sentence(answer.detail);
-  if (ok) return "Something else answers in place of pixsearch. Reload the page.";
-  if (status === 413) return "The picture is too large for the server in front of pixsearch.";
-  if (status >= 502 && status <= 504) return "The server in front of pixsearch cannot reach it. Is pixsearch serve still running?";
-  return `The server in front of pixsearch refuses this (${status}).`;
+  if (ok) return "Another server responded instead of pixsearch. Reload the page.";
+  if (status === 413) return "The picture is too large for the proxy in front of pixsearch.";
+  if (status >= 502 && status <= 504) return "The proxy in front of pixsearch cannot reach it. Is pixsearch serve still running?";
+  return `The proxy in front of pixsearch refused the request (${status}).`;
 }
 
 /** With a capital, unless it begins with a path or another name, and a full stop. */

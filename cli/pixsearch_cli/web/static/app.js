@@ -3,7 +3,7 @@
 import { ROOT, search, searchByPicture, timeline, timelinePhotos } from "./api.js";
 import { FilterPanel } from "./filters.js";
 import { Grid } from "./grid.js";
-import { say, sayCount, sayFound } from "./messages.js";
+import { showMessage, showCount, showFound } from "./messages.js";
 import { OpenedPhoto } from "./opened.js";
 import { asks, current, filtersOf, isSameButOrder, parts, pictureAddress, without, withPart, words } from "./query.js";
 import { FIRST, Hits, find, merged } from "./results.js";
@@ -37,7 +37,7 @@ const grid = new Grid(list, document.getElementById("headings"), {
   shown: (tile, item) => selection.shown(tile, item),
   headed: (heading, wanted) => selection.headed(heading, wanted),
 });
-const selection = new Selection(grid, { changed: () => bar.draw(), failed: (message) => say(message, true) });
+const selection = new Selection(grid, { changed: () => bar.draw(), failed: (message) => showMessage(message, true) });
 const bar = new SelectionBar(document.getElementById("selection"), selection, { search: searchByPictures, picturesLeft });
 new RubberBand(main, grid, selection);
 const scrubber = new Scrubber(document.getElementById("scrubber"), (y) => whereabouts.scrollTo(y));
@@ -74,18 +74,18 @@ async function run(known) {
   } catch (error) {
     if (error.name === "AbortError") return;
     showGrid(new Hits([]));
-    say(error.message, true);
+    showMessage(error.message, true);
   }
   list.ariaBusy = "false";
 }
 
 async function showResults(query, signal, known) {
-  say("Searching…");
+  showMessage("Searching…");
   let loadMore;
   let rest = [];
   const show = (hits, steady, answer, progress) => {
     showGrid(new Hits(merged(hits, rest), steady, loadMore));
-    sayFound(hits, answer, { order: query.get("sort"), progress, searchFor: searchForInstead });
+    showFound(hits, answer, { order: query.get("sort"), progress, searchFor: searchForInstead });
   };
   const looks = Boolean(words(query)) || query.has("minus");
   const mayBeMore = await find(query, { looks, known, signal, grid, show, betterIsThere: offerBetter });
@@ -149,7 +149,7 @@ function timelineOf(answer, newest, filters, signal, isFinal) {
   const actions = {
     arrived: () => grid.draw(),
     changed: (before) => refreshTimeline(before, filters, signal).catch(sayUnlessAborted),
-    failed: (error) => say(error.message, true),
+    failed: (error) => showMessage(error.message, true),
   };
   return new Timeline(answer, newest, filters, signal, actions, isFinal);
 }
@@ -157,8 +157,8 @@ function timelineOf(answer, newest, filters, signal, isFinal) {
 function sayTimeline(answer, filters) {
   const isFiltered = filters.size > 0;
   hint.hidden = grid.source.count > 0 || isFiltered;
-  if (hint.hidden) sayCount(grid.source.count, isFiltered, answer.damaged);
-  else say("");
+  if (hint.hidden) showCount(grid.source.count, isFiltered, answer.damaged);
+  else showMessage("");
 }
 
 /** Show photos, with the years beside them where there are many. */
@@ -177,7 +177,7 @@ function followHash() {
 }
 
 function sayUnlessAborted(error) {
-  if (error.name !== "AbortError") say(error.message, true);
+  if (error.name !== "AbortError") showMessage(error.message, true);
 }
 
 const header = document.querySelector("header");
@@ -226,13 +226,13 @@ function searchByPictures(name, ids) {
 }
 
 async function goByPicture(file) {
-  say("Searching…");
+  showMessage("Searching…");
   try {
     const answer = await searchByPicture(file, { k: FIRST });
     if (answer.uploads.length) go(new URLSearchParams({ like: answer.uploads[0] }), answer);
-    else say("There are no photos in this library yet.", true);
+    else showMessage("There are no photos in this library yet.", true);
   } catch (error) {
-    say(error.message, true);
+    showMessage(error.message, true);
   }
 }
 

@@ -1,5 +1,6 @@
 // The facts about a photo, as a list of names and values.
 
+import { encodedPath } from "./api.js";
 import { copy } from "./copying.js";
 import { percent } from "./grid.js";
 import { smallButton } from "./small_button.js";
@@ -50,7 +51,7 @@ export function showFacts(list, photo, go) {
   }
   fact("File", fileName(photo.path));
   fact("Size", sizeOf(photo));
-  if (photo.share_decoded < 1) fact("Cut short", `${percent(photo.share_decoded)} of it can be read`);
+  if (photo.share_decoded < 1) fact("Truncated", `${percent(photo.share_decoded)} of it can be read`);
   const folder = photo.path.slice(0, photo.path.lastIndexOf("/")) || "/";
   fact("Folder", `${folder} `, smallButton("Show only these", () => go({ folder })));
   fact("Path", code(photo.path), " ", copyButton("Copy path", photo.path), " ", copyButton("Copy file link", fileAddress(photo.path)));
@@ -79,14 +80,9 @@ export function fileName(path) {
   return path.split("/").pop();
 }
 
-/** As a file manager takes it. Bytes that are no text come from the server as lone surrogates (PEP 383). */
+/** The file URL of a path, for file managers. */
 export function fileAddress(path) {
-  if (path.includes("://")) return path;
-  return "file://" + Array.from(path, (char) => {
-    const unit = char.codePointAt(0);
-    if (unit >= 0xdc80 && unit <= 0xdcff) return `%${(unit - 0xdc00).toString(16).toUpperCase()}`;
-    return char === "/" ? char : encodeURIComponent(char);
-  }).join("");
+  return path.includes("://") ? path : `file://${path.split("/").map(encodedPath).join("/")}`;
 }
 
 /** The date and time of a photo's own clock, with its zone where the file names one. */

@@ -1,11 +1,11 @@
 // The library page, where folders may be added, looked through again and forgotten.
 
 import { folders, forget, indexState, startComparing, startIndex, stopRun } from "./index_api.js";
+import { formatNumber, plural } from "./numbers.js";
 
 const POLL_MS = 1000;
 const BEGUN = { index: "Indexing", forget: "Forgetting", duplicates: "Comparing" };
 const DONE = { index: "Indexed", forget: "Forgot", duplicates: "Compared" };
-const NUMBERS = new Intl.NumberFormat("en");
 
 const panel = document.getElementById("changes");
 const message = panel.querySelector("[role=status]");
@@ -69,10 +69,10 @@ function nameOf(element) {
 function progressText({ action, folders: paths, progress }) {
   const begun = `${BEGUN[action]} ${named(paths)}`;
   if (!progress) return `${begun}…`;
-  const total = progress.total === null ? "" : ` of ${NUMBERS.format(progress.total)}`;
+  const total = progress.total === null ? "" : ` of ${formatNumber(progress.total)}`;
   const note = progress.note ? `, ${progress.note}` : "";
   const task = action === "index" && progress.task === "indexing" ? "" : `${progress.task} `;
-  return `${begun}: ${task}${NUMBERS.format(progress.done)}${total}${note}`;
+  return `${begun}: ${task}${formatNumber(progress.done)}${total}${note}`;
 }
 
 function outcomeText({ action, folders: paths, stopped, error, summary }) {
@@ -83,11 +83,11 @@ function outcomeText({ action, folders: paths, stopped, error, summary }) {
 
 function named(paths) {
   if (!paths.length) return "the photos";
-  return paths.length === 1 ? `\u2068${readable(paths[0])}\u2069` : `${NUMBERS.format(paths.length)} folders`;
+  return paths.length === 1 ? `\u2068${readable(paths[0])}\u2069` : `${formatNumber(paths.length)} folders`;
 }
 
 function files(count) {
-  return `${NUMBERS.format(count)} file${count === 1 ? "" : "s"}`;
+  return plural(count, "file");
 }
 
 /** Start something; what the server refuses is shown in place of its progress. */
@@ -118,8 +118,8 @@ async function openFolder(path) {
       ...listing.folders.map((one) => folderButton(readable(one.name), one.path, one.indexed ? "indexed" : "")),
     );
     note.textContent = listing.more
-      ? `Only the first ${NUMBERS.format(listing.folders.length)} folders are shown.`
-      : listing.folders.length ? "" : "There are no folders in this one.";
+      ? `Only the first ${formatNumber(listing.folders.length)} folders are shown.`
+      : listing.folders.length ? "" : "This folder has no subfolders.";
     choose.hidden = listing.path === null;
     choose.dataset.path = JSON.stringify(listing.path);
     (names.querySelector("button") ?? choose).focus();

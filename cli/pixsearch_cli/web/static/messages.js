@@ -1,35 +1,36 @@
-// What is said above the photos: how many there are, what a search has found, and how its words were taken.
+// The message above the photos: how many there are, what a search found, and how its words were interpreted.
+
+import { plural } from "./numbers.js";
 
 const line = document.getElementById("message");
-const NUMBERS = new Intl.NumberFormat("en");
 const OR = new Intl.ListFormat("en", { type: "disjunction" });
 const AND = new Intl.ListFormat("en");
 const ORDERS = { newest: "The 64 best matches, newest first.", oldest: "The 64 best matches, oldest first." };
 
-/** Say something in place of what was said; `strongly` where it matters more than the photos. */
-export function say(text, strongly = false) {
+/** Replace the message; `strongly` if it matters more than the photos. */
+export function showMessage(text, strongly = false) {
   const sentence = document.createElement("span");
   sentence.textContent = text;
   sentence.classList.toggle("strong", strongly);
   line.replaceChildren(sentence);
 }
 
-export function sayCount(count, isFiltered, damaged) {
-  const photos = `${NUMBERS.format(count)} photo${count === 1 ? "" : "s"}`;
-  if (isFiltered && !count) say(`No photos match these filters.${damageOf(damaged)}`, true);
-  else say(`${photos}${isFiltered ? (count === 1 ? " matches" : " match") : ""}.${damageOf(damaged)}`, Boolean(damaged));
+export function showCount(count, isFiltered, damaged) {
+  const photos = plural(count, "photo");
+  if (isFiltered && !count) showMessage(`No photos match these filters.${damageOf(damaged)}`, true);
+  else showMessage(`${photos}${isFiltered ? (count === 1 ? " matches" : " match") : ""}.${damageOf(damaged)}`, Boolean(damaged));
 }
 
 /**
- * Say what a search has found and in which order, or its `progress`, and how its words were taken. `searchFor` is called with
+ * Show what a search found and in which order, or its `progress`, and how its words were interpreted. `searchFor` is called with
  * other words where the user picks them. That stands below, so that no photo moves when the answer is whole.
  */
-export function sayFound(hits, answer, { order, progress, searchFor }) {
+export function showFound(hits, answer, { order, progress, searchFor }) {
   const damage = damageOf(answer.damaged);
-  if (progress) say(`${progress}${damage}`, Boolean(answer.damaged));
-  else if (!hits.length) say(`No photos match.${damage}`, true);
-  else if (hits[0].likely === false) say(`No strong matches. Closest photos first.${damage}`, true);
-  else say(`${ORDERS[order] ?? "Best matches first."}${damage}`, Boolean(answer.damaged));
+  if (progress) showMessage(`${progress}${damage}`, Boolean(answer.damaged));
+  else if (!hits.length) showMessage(`No photos match.${damage}`, true);
+  else if (hits[0].likely === false) showMessage(`No strong matches. Closest photos first.${damage}`, true);
+  else showMessage(`${ORDERS[order] ?? "Best matches first."}${damage}`, Boolean(answer.damaged));
   const notes = document.createElement("span");
   line.append(notes);
   for (const { text, asked, less } of answer.negations) {
@@ -53,7 +54,7 @@ export function sayFound(hits, answer, { order, progress, searchFor }) {
 }
 
 function damageOf(damaged) {
-  return damaged ? ` ${NUMBERS.format(damaged)} damaged record${damaged === 1 ? "" : "s"} left out: run pixsearch repair.` : "";
+  return damaged ? ` ${plural(damaged, "damaged record")} left out: run pixsearch repair.` : "";
 }
 
 function quoted(text) {

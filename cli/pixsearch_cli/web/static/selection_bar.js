@@ -2,9 +2,9 @@
 
 import { ROOT, paths, zipIsFree } from "./api.js";
 import { copy } from "./copying.js";
+import { formatNumber, plural } from "./numbers.js";
 
 const MOST = 100000; // photos in one request, as the server has it
-const NUMBERS = new Intl.NumberFormat("en");
 
 export class SelectionBar {
   /** `search(name, ids)` adds pictures to the query as `like` or `unlike`; `picturesLeft(name)` says how many it has room for. */
@@ -20,7 +20,7 @@ export class SelectionBar {
     for (const name of ["like", "unlike"]) {
       act(name, () => {
         const why = this.#whyNoSearch(name);
-        if (why) this.say(why);
+        if (why) this.showMessage(why);
         else search(name, [...selection.ids].map(String));
       });
     }
@@ -37,9 +37,9 @@ export class SelectionBar {
     const hadFocus = this.element.contains(document.activeElement);
     this.element.hidden = size === 0;
     document.documentElement.classList.toggle("selecting", size > 0);
-    this.element.querySelector(".count").textContent = size ? `${NUMBERS.format(size)} selected` : "";
-    this.say("");
-    this.spoken.textContent = `${NUMBERS.format(size)} selected`;
+    this.element.querySelector(".count").textContent = size ? `${formatNumber(size)} selected` : "";
+    this.showMessage("");
+    this.spoken.textContent = `${formatNumber(size)} selected`;
     for (const name of ["like", "unlike"]) {
       const why = this.#whyNoSearch(name);
       const button = this.element.querySelector(`[data-act=${name}]`);
@@ -49,7 +49,7 @@ export class SelectionBar {
     if (hadFocus && !size) this.selection.grid.focus(this.selection.grid.current);
   }
 
-  say(text) {
+  showMessage(text) {
     this.element.querySelector(".note").textContent = text;
     this.spoken.textContent = text;
   }
@@ -62,13 +62,13 @@ export class SelectionBar {
   async #download() {
     const ids = [...this.selection.ids];
     if (ids.length > MOST) {
-      this.say(`One download takes ${NUMBERS.format(MOST)} photos: select fewer.`);
+      this.showMessage(`One download takes ${formatNumber(MOST)} photos: select fewer.`);
       return;
     }
     try {
       await zipIsFree();
     } catch (error) {
-      this.say(error.message);
+      this.showMessage(error.message);
       return;
     }
     const form = document.createElement("form");
@@ -82,19 +82,19 @@ export class SelectionBar {
     document.body.append(form);
     form.submit(); // the browser writes the answer to the disk, and the page stays
     form.remove();
-    this.say("Downloading.");
+    this.showMessage("Downloading.");
   }
 
   async #copy() {
     const ids = [...this.selection.ids];
-    this.say("Fetching the paths…");
+    this.showMessage("Fetching the paths…");
     try {
       const found = [];
       for (let at = 0; at < ids.length; at += MOST) found.push(...(await paths(ids.slice(at, at + MOST))));
       const isCopied = await copy(found.join("\n"));
-      this.say(isCopied ? `${NUMBERS.format(found.length)} path${found.length === 1 ? "" : "s"} copied.` : "");
+      this.showMessage(isCopied ? `${plural(found.length, "path")} copied.` : "");
     } catch (error) {
-      this.say(error.message);
+      this.showMessage(error.message);
     }
   }
 

@@ -3,13 +3,13 @@
 
 import { values } from "./api.js";
 import { parts, withPart, words } from "./query.js";
+import { formatNumber } from "./numbers.js";
 
 const SHOWN = 8;
 const OF_A_KIND = 3;
 const LONGEST = 3; // words of the box that may be the beginning of one value
 const RECENT_KEY = "pixsearch-recent";
 const RECENT = 8;
-const COUNTS = new Intl.NumberFormat("en");
 
 /** A combobox (WAI-ARIA) of a search box and a list. */
 export class Suggestions {
@@ -184,7 +184,7 @@ function optionOf({ kind, text, count }, number) {
   value.textContent = text;
   const about = document.createElement("span");
   about.className = "about";
-  about.textContent = count ? `${kind} · ${COUNTS.format(count)}` : kind;
+  about.textContent = count ? `${kind} · ${formatNumber(count)}` : kind;
   option.append(value, about);
   return option;
 }

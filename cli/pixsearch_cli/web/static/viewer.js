@@ -10,10 +10,10 @@ import { Slideshow } from "./slideshow.js";
 import { smallButton } from "./small_button.js";
 import { Why } from "./why.js";
 import { Zoom } from "./zoom.js";
+import { formatNumber } from "./numbers.js";
 
 const SWIPE_PX = 50;
 const PAN_PX = 80; // of an arrow key
-const NUMBERS = new Intl.NumberFormat("en");
 
 export class Viewer {
   /**
@@ -86,7 +86,7 @@ export class Viewer {
    */
   setPosition({ number, count, mayBeMore }) {
     const isKnown = number !== undefined;
-    const text = isKnown ? `${NUMBERS.format(number + 1)} of ${NUMBERS.format(count)}${mayBeMore ? "+" : ""}` : "";
+    const text = isKnown ? `${formatNumber(number + 1)} of ${formatNumber(count)}${mayBeMore ? "+" : ""}` : "";
     this.dialog.querySelector(".position").textContent = text;
     setDisabled(this.buttons.previous, !isKnown || number === 0);
     setDisabled(this.buttons.next, !isKnown || (number === count - 1 && !mayBeMore));
@@ -128,7 +128,7 @@ export class Viewer {
 
   #spokenPosition({ number, count, mayBeMore }) {
     if (number === undefined) return "";
-    return `photo ${NUMBERS.format(number + 1)} of ${NUMBERS.format(count)}${mayBeMore ? " or more" : ""}`;
+    return `photo ${formatNumber(number + 1)} of ${formatNumber(count)}${mayBeMore ? " or more" : ""}`;
   }
 
   /** Fit the picture that has come into the frame: the small thumbnail, the large one or the original. */

@@ -1,6 +1,6 @@
 // The position on the page: the address names the day or the photo in sight, the history keeps the scroll position.
 
-import { say } from "./messages.js";
+import { showMessage } from "./messages.js";
 import { Timeline } from "./timeline.js";
 
 const RESTS_MS = 250; // before the address follows the scrolling
@@ -59,7 +59,7 @@ export class Whereabouts {
     }
     if (this.grid.source !== source || this.#revealedId !== id) return;
     if (number < 0) {
-      say("This photo is not in the timeline.", true);
+      showMessage("This photo is not in the timeline.", true);
       return;
     }
     const { y, height } = this.grid.layout.place(number);
