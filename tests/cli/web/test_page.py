@@ -393,7 +393,7 @@ def test_what_a_server_in_front_answers_is_said_in_a_sentence(
 def test_a_folder_that_is_not_in_the_library_is_said_in_a_sentence(page: Page, serve: Serve) -> None:
     page.goto(f"{serve()}/?q=red&folder=/nowhere")
 
-    expect(page.get_by_role("status")).to_have_text("The library has no photo in /nowhere.")
+    expect(page.get_by_role("status")).to_have_text("No photos in /nowhere.")
 
 
 def test_a_photo_that_is_not_in_the_library_is_said_in_a_sentence(page: Page, serve: Serve) -> None:

@@ -352,7 +352,7 @@ def test_that_two_others_are_being_downloaded_is_said_on_the_page(
         page.get_by_role("button", name="Download").click()
 
         expect(page.locator("#selection .note")).to_have_text(
-            "Other photos are being downloaded now: try again when they are done."
+            "Other downloads are in progress: try again when they are done."
         )
         assert page.url == f"{address}/?q=red"
         assert selected(page) == ["pink.png"]
@@ -363,7 +363,7 @@ def test_a_form_on_another_site_downloads_nothing(page: Page, serve: Serve) -> N
     page.set_content(f"<form method=post action='{address}/api/zip'><input name=ids value=1><button>Go</button></form>")
     page.get_by_role("button", name="Go").click()
 
-    expect(page.locator("main")).to_contain_text("Another site's page may not ask this server")
+    expect(page.locator("main")).to_contain_text("Refused a cross-origin request")
 
 
 def test_paths_are_copied_one_a_line(page: Page, serve: Serve, days: list[str], photos: Path) -> None:
