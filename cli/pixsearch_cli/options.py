@@ -23,10 +23,11 @@ LibraryOption = Annotated[
 def _model_option(default: str) -> OptionInfo:
     option: OptionInfo = typer.Option(
         "--model",
-        metavar="NAME|DIR",
+        metavar="NAME|DIR|hub:ORG/NAME",
         envvar="PIXSEARCH_MODEL",
         show_envvar=False,
-        help=f"Checkpoint folder, or its name in your model folder. [default: {default}]",
+        help="Checkpoint folder, its name in your model folder, or a hub model that pixsearch model get has fetched. "
+        f"[default: {default}]",
     )
     return option
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pixsearch.durable import leads_to_stdout
-from pixsearch.errors import UsageError, WordsNotLocated
+from pixsearch.errors import PixsearchError, UsageError, WordsNotLocated
 from pixsearch.filters import Filters
 from pixsearch.printable import printable
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_argument
-from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
+from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words, why_not_read
 from pixsearch.settings import DATABASE_NAME, Location, library_location
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.index_cmd import unfinished
@@ -32,10 +32,12 @@ from pixsearch_cli.query_results import (
     print_paths,
     print_text_hits,
 )
+from pixsearch_cli.rerank_model import RerankModelOption, load_rerank_model, tell_unread
 from pixsearch_cli.terminal_pictures import shows_pictures
 
 if TYPE_CHECKING:
     from pixsearch import SearchEngine
+    from pixsearch.search.candidate_reader import CandidateReader
     from pixsearch.search.explain import Explanation
 
 NOT_ALL, NOTHING_MATCHES = 1, 3
@@ -90,10 +92,11 @@ def query(
         bool | None,
         typer.Option(
             "--rerank/--no-rerank",
-            help="Order by match, or by similarity alone. [default: chosen by the model]",
+            help="Order by match, or by similarity, which is faster. [default: chosen by the model]",
             show_default=False,
         ),
     ] = None,
+    rerank_model: RerankModelOption = None,
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", metavar="P", min=0, max=1, help="Hide photos with a score below P, from 0 to 1."),
@@ -171,6 +174,8 @@ def query(
         )
         for text in _texts(words, queries)
     ]
+    if rerank_model is not None:
+        _require_readable(find, [query for _, query in asked])
     if find == Find.texts:
         if paths or null or html or copy_to or open_it:
             raise UsageError(
@@ -181,12 +186,12 @@ def query(
         return
     with_pictures = not (as_json or paths or null) and shows_pictures(pictures)
     opens_files = with_pictures or html is not None or copy_to is not None or open_it
-    answers = _search(
-        asked, top_k, library_location(library), model, explained=html is not None, opens_files=opens_files
-    )
+    location = library_location(library)
+    answers = _search(asked, top_k, location, model, rerank_model, explained=html is not None, opens_files=opens_files)
     is_table_shown = html is None or not leads_to_stdout(html)
     for answer in answers:
         question, hits = answer.query, answer.hits
+        tell_unread(hits)
         for remark in () if answer.remarks is None else answer.remarks.sentences():
             show_message(remark)
         if as_json:
@@ -214,6 +219,15 @@ def _evidence(*, shows: bool, says: bool) -> Literal["both", "shows", "says"]:
     if shows and says:
         raise UsageError("--shows and --says exclude each other", "Omit both to search by what photos show and say")
     return "shows" if shows else "says" if says else "both"
+
+
+def _require_readable(find: Find, queries: Sequence[Query]) -> None:
+    """Raises UsageError for what no re-rank model orders."""
+    reasons = [why_not_read(query) for query in queries]
+    if find == Find.texts:
+        reasons = ["a re-rank model orders photos, not texts"]
+    for reason in filter(None, reasons):
+        raise UsageError(reason, "Leave --rerank-model out, or ask otherwise")
 
 
 def _shown(words: str | None, image: str | None, plus: Sequence[str], minus: Sequence[str]) -> str:
@@ -261,6 +275,7 @@ def _search(
     k: int,
     location: Location,
     model: str | None,
+    rerank_model: str | None,
     *,
     explained: bool,
     opens_files: bool,
@@ -268,8 +283,9 @@ def _search(
     """The answers to queries, each with the line that it is shown as, and with what opening its files takes."""
     if not any(query.parts and query.evidence != "says" for _, query in asked):
         return [_listed(shown, query, k, location, opens_files=opens_files) for shown, query in asked]
-    answers = []
-    with _engine(location, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
+    answers, reads_words = [], any(query.words for _, query in asked)
+    reader = None if rerank_model is None else _reader(rerank_model)
+    with _engine(location, model, reader, reads_words=reads_words, many=len(asked) > 1) as engine:
         for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
             remarks = None if engine is None else engine.remarks(query)
@@ -279,6 +295,12 @@ def _search(
             stored = {picture.content_id: picture for picture in pictures if picture is not None}
             answers.append(Section(shown, hits, why, stored, remarks))
     return answers
+
+
+def _reader(rerank_model: str) -> CandidateReader:
+    from pixsearch.search.candidate_reader import CandidateReader  # Pillow, which most queries do without
+
+    return CandidateReader(load_rerank_model(rerank_model))
 
 
 def _why(engine: SearchEngine, words: str, content_id: int) -> Explanation | None:
@@ -305,19 +327,26 @@ def _listed(shown: str, query: Query, k: int, location: Location, *, opens_files
 
 @contextmanager
 def _engine(
-    location: Location, model: str | None, *, reads_words: bool, many: bool = False
+    location: Location,
+    model: str | None,
+    reader: CandidateReader | None = None,
+    *,
+    reads_words: bool,
+    many: bool = False,
 ) -> Iterator[SearchEngine | None]:
     """The engine of a library; None where nothing was ever indexed. A GPU only pays for many queries."""
+    from pixsearch.library.likely_model import likely_model
     from pixsearch.model.checkpoints import checkpoint_for
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
 
     likely = runtime = None
     if isinstance(location, str) or (location / DATABASE_NAME).is_file():
         # Before the library says that it is the right one, as it mostly is: SQLAlchemy is imported while it loads.
-        likely = checkpoint_for(model, None)
-        runtime = PixelBertRuntime(likely, gpu=many)
-        if reads_words:
-            runtime.prepare_for_words(kept_only=True)
+        with nullcontext() if model else suppress(PixsearchError):  # a guess may be wrong
+            likely = checkpoint_for(model or likely_model(location), None)
+            runtime = load_runtime(likely, gpu=many)
+            if reads_words:
+                runtime.prepare_for_words(kept_only=True)
     from pixsearch import Library, SearchEngine
 
     with Library.open(location, show_message) as library:
@@ -326,8 +355,8 @@ def _engine(
             return
         checkpoint = library.checkpoint(model)
         if runtime is None or checkpoint != likely:
-            runtime = PixelBertRuntime(checkpoint, gpu=many)
+            runtime = load_runtime(checkpoint, gpu=many)
         if (switch := library.switch()) is not None and switch.searched:
             show_message(unfinished(switch))
-        yield SearchEngine(library, runtime)
+        yield SearchEngine(library, runtime, reader)
         warn_of_damage(library.damage())

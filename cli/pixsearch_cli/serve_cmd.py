@@ -14,6 +14,7 @@ from pixsearch.settings import cache_folder, library_location
 from pixsearch_cli.index_cmd import show_switch
 from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import show_message
+from pixsearch_cli.rerank_model import RerankModelOption, load_rerank_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,7 @@ def serve(
     ] = False,
     library: LibraryOption = None,
     model: ModelOption = None,
+    rerank_model: RerankModelOption = None,
 ) -> None:
     """Serve the web page and the HTTP API, until Ctrl-C.
 
@@ -99,7 +101,8 @@ def serve(
             "Use ASCII letters, digits and punctuation",
         )
     from pixsearch.decoding import DecodeLimits, decoding_processes
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
+    from pixsearch.search.candidate_reader import CandidateReader
     from pixsearch_cli.web.access import access_at
     from pixsearch_cli.web.addresses import names_of
     from pixsearch_cli.web.allowed_folders import allowed_folders
@@ -112,7 +115,7 @@ def serve(
     from pixsearch_indexer.thumbnail_cache import ThumbnailCache
 
     def load(library: Library) -> Runtime:
-        return PixelBertRuntime(library.checkpoint(model))
+        return load_runtime(library.checkpoint(model))
 
     proxies = proxies_at(trust_proxy or ())
     location = library_location(library)
@@ -120,6 +123,7 @@ def serve(
     if allowed.paths:
         _make_if_missing(location)
     engine = WarmEngine(location, load)
+    pair_reader = None if rerank_model is None else load_rerank_model(rerank_model)
     with listen(host, port) as listening:
         access = access_at(
             host,
@@ -142,7 +146,9 @@ def serve(
         thumbnails.claim_room()
         with decoding_processes(limits, preload=["pixsearch_indexer.thumbnails"]) as pool:
             runs = LibraryRuns(allowed, location, model, lambda: engine.library().failures()) if allowed.paths else None
-            app = make_app(engine, PhotoDecoder(pool, limits, folder, thumbnails), access, runs)
+            decoder = PhotoDecoder(pool, limits, folder, thumbnails)
+            reader = None if pair_reader is None else CandidateReader(pair_reader, decoder.open_stored)
+            app = make_app(engine, decoder, access, runs, reader)
             run(server_of(app, proxies, log_requests=log_requests), listening)
     engine.close()
 

@@ -1,8 +1,8 @@
-"""The two stages: FAISS finds the nearest photos, Pixel-BERT reads the words and the pixels of the best together."""
+"""The two stages: FAISS finds the nearest photos, a model reads the words and the pixels of the best together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,7 +14,8 @@ from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate, StoredPicture
 from pixsearch.model.late_scores import ReadText
 from pixsearch.pictures import open_picture
-from pixsearch.search.cascade import CascadeScores, ordered_by_late, rerank_pictures, rerank_texts
+from pixsearch.search.candidate_reader import CandidateReader
+from pixsearch.search.cascade import CascadeScores, Indices, ordered_by_late, rerank_pictures, rerank_texts
 from pixsearch.search.evidence import Evidence, LogOdds, find_saying, gather, log_odds, probability
 from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.first_stage import Found, first_stage
@@ -22,7 +23,7 @@ from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit, hits_of
 from pixsearch.search.listing import in_order_of_dates, listed_photos, photos_that_say
 from pixsearch.search.names import Understood, understand
 from pixsearch.search.negation import without_negations
-from pixsearch.search.query import Picture, Query, Words
+from pixsearch.search.query import Picture, Query, Words, why_not_read
 from pixsearch.search.remarks import Remarks, remarks_on
 from pixsearch.search.runtime import Floats, Runtime
 
@@ -31,7 +32,8 @@ from pixsearch.search.runtime import Floats, Runtime
 class _Judged:
     """What the second stage, and what the photos say, make of the candidates of a query with words."""
 
-    scores: CascadeScores
+    scores: CascadeScores | None
+    """None where the second stage is left out."""
     evidence: Evidence
     weights: Sequence[float]
     """Of the parts."""
@@ -39,6 +41,11 @@ class _Judged:
     """The part whose probability a hit has."""
     shows: Floats | None  # [parts, items], probabilities
     log_odds: LogOdds | None  # [items], of the score
+    errors: Mapping[int, str]
+    """Why items could not be read, by their index."""
+
+    def match_of(self, index: int) -> float | None:
+        return None if self.scores is None else self.scores.match_of(index)
 
     def probability_of(self, index: int) -> float | None:
         """There is none where nothing is asked of the pixels."""
@@ -64,10 +71,12 @@ class SearchEngine:
             print(hit.rank, hit.path)
     """
 
-    def __init__(self, library: Library, runtime: Runtime | None = None) -> None:
-        """`runtime` is the checkpoint that ships unless another one is given."""
+    def __init__(self, library: Library, runtime: Runtime | None = None, reader: CandidateReader | None = None) -> None:
+        """`runtime` is the checkpoint that ships unless another one is given. A `reader` is the second stage in its
+        place, wherever `why_not_read` knows no reason against it."""
         self._library = library
         self._runtime = _shipped_runtime() if runtime is None else runtime
+        self._reader = reader
 
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
         """The k best pictures, best first; fewer where the library holds fewer that pass filters and threshold.
@@ -75,8 +84,9 @@ class SearchEngine:
         Without words and pictures all that pass the filters, by date.
 
         The order is that of the score (`Hit.score`); for a model that is better by similarity, that of similarity,
-        likely hits first. It is the same on every run: equal scores come by match, equal matches and late scores by
-        similarity, equal similarities by path.
+        likely hits first. Where a reader is the second stage it is that of the match, and there is no score; what it
+        could not read keeps its place (`Hit.match_error`). It is the same on every run: equal scores come by match,
+        equal matches and late scores by similarity, equal similarities by path.
 
         Words that say what shall not be there, as in "a street without people", are asked as a part that is not looked
         for, unless `Query.literal` is set; see `pixsearch.search.negation`.
@@ -93,6 +103,9 @@ class SearchEngine:
                 "a query without words cannot be re-ranked",
                 "Searches by image are ordered by similarity; omit --rerank",
             )
+        reader = self._reader if why_not_read(query) is None else None
+        if reader is None:
+            self._require_reranking(query)
         if query.threshold is not None and query.main_words is None:
             raise UsageError("a threshold requires words", "Omit the threshold, or add words")
         if not query.parts:
@@ -106,19 +119,22 @@ class SearchEngine:
         self._library.vectors()  # before the words, while what reads them may still be loading
         wanted = self._understood(query)
         texts = self._runtime.read_texts([one.text for one in wanted]) if wanted else []
-        by_match = self._orders_by_match(query)
+        if all(one.names_only for one in wanted):  # nothing is asked of the pixels
+            reader = None
+        by_match = reader is not None or self._orders_by_match(query)
         last = query.offset + k
+        saying = find_saying(wanted, [words.weight for words in query.words])
         is_ordered = by_match or query.threshold is not None or query.sort != "relevance"
+        is_ordered |= query.rerank is False and len(saying) > 0
         count = last
         if is_ordered:  # twice as many at a time, so that an answer seldom depends on the page that is asked for
-            count = ordered_by_late(query.candidates)
+            count = ordered_by_late(self._read_jointly(query, reader))
             while count < last:
                 count *= 2
-        vector, weights = self._embedding(query, texts), [words.weight for words in query.words]
-        found = first_stage(self._library, self._runtime, vector, query, count, find_saying(wanted, weights))
+        found = first_stage(self._library, self._runtime, self._embedding(query, texts), query, count, saying)
         judged = None
-        if query.words and query.rerank is not False:
-            found, judged = self._judged(found, query, wanted, texts)
+        if query.words:
+            found, judged = self._judged(found, query, wanted, texts, reader)
         order = _ordered(len(found), judged, by_match=by_match)
         if query.threshold is not None and order:
             if judged is None or judged.log_odds is None:
@@ -137,9 +153,10 @@ class SearchEngine:
                 apart=query.duplicates == "show",
                 similarity=one.similarity,
                 similarity_rank=index + 1,
-                match=None if judged is None else judged.scores.match_of(index),
+                match=None if judged is None else judged.match_of(index),
                 probability=None if judged is None else judged.probability_of(index),
                 score=None if judged is None else judged.score_of(index),
+                match_error=None if judged is None else judged.errors.get(index),
                 says=() if judged is None else judged.evidence.said[index],
                 says_by_photo={} if judged is None else judged.evidence.by_photo[index],
                 similar=tuple(path for candidate in one.similar for path in candidate.paths),
@@ -147,7 +164,7 @@ class SearchEngine:
         return hits[query.offset : last]
 
     def find_texts(self, query: Query, k: int = 10) -> list[TextHit]:
-        """The k texts of the library that describe pictures best, best first, by the same two stages.
+        """The k texts of the library that describe pictures best, best first, by both stages of the library's model.
 
         Raises UsageError for a query of words, or with filters: texts can only be found by pictures; else as `search`.
         """
@@ -157,6 +174,7 @@ class SearchEngine:
             raise UsageError("texts cannot be sorted by date", "Omit --sort")
         if k < 1:
             raise UsageError(f"the number of hits must be at least 1, not {k}", "Use 1 or more")
+        self._require_reranking(query)
         main = next((index for index, part in enumerate(query.parts) if part.weight > 0), None)
         if query.threshold is not None and main is None:
             raise UsageError("a threshold requires a picture with a positive weight", "Omit the threshold")
@@ -166,13 +184,13 @@ class SearchEngine:
         vector = self._weighted([embedding for embedding, _ in pictures], query)
         by_match = self._runtime.default_order == "match" if query.rerank is None else query.rerank
         last = query.offset + k
-        count = ordered_by_late(query.candidates, last) if by_match or query.threshold is not None else last
+        count = ordered_by_late(self._read_jointly(query), last) if by_match or query.threshold is not None else last
         found = self._library.nearest_texts(vector, count)
         scores = None
         if found and query.rerank is not False:
             embeddings, weights = np.stack([one for one, _ in pictures]), [part.weight for part in query.parts]
             grids, texts = [grid for _, grid in pictures], [one.text for one in found]
-            scores = rerank_texts(self._runtime, grids, embeddings, weights, texts, query.candidates)
+            scores = rerank_texts(self._runtime, grids, embeddings, weights, texts, self._read_jointly(query))
         by_part = self._probabilities(scores)
         probabilities = None if by_part is None or main is None else by_part[main]
         order = list(range(len(found))) if scores is None or not by_match else scores.order.tolist()
@@ -231,16 +249,22 @@ class SearchEngine:
 
     def _understood(self, query: Query) -> list[Understood]:
         """The words of a query, as this library is asked for them."""
-        if query.evidence == "shows" or query.rerank is False:
+        if query.evidence == "shows":
             return [Understood(words.text) for words in query.words]
         taught, today = self._runtime.words_taught, date.today()
         return [understand(words.text, self._library, taught, today) for words in query.words]
 
     def _judged(
-        self, found: list[Found], query: Query, wanted: Sequence[Understood], texts: Sequence[ReadText]
+        self,
+        found: list[Found],
+        query: Query,
+        wanted: Sequence[Understood],
+        texts: Sequence[ReadText],
+        reader: CandidateReader | None,
     ) -> tuple[list[Found], _Judged | None]:
         """What was found and is still in the library, and what the second stage makes of it."""
-        found, grids = self._with_grids(found)
+        reads_pixels = query.rerank is not False
+        found, grids = self._with_grids(found) if reads_pixels else (found, [])
         if not found:
             return [], None
         weights = [words.weight for words in query.words]
@@ -251,18 +275,42 @@ class SearchEngine:
             probabilities = self._runtime.probability(late, "late")
             return evidence.log_odds(late if probabilities is None else log_odds(probabilities), weights)
 
-        embeddings = np.stack([one.candidate.embedding for one in found])
-        scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, query.candidates, prefer)
-        shows = self._probabilities(scores)
+        scores, errors = None, dict[int, str]()
+        if reads_pixels:
+            embeddings = np.stack([one.candidate.embedding for one in found])
+            candidates = self._read_jointly(query, reader)
+            read = None if reader is None else self._by_files(reader, found, wanted, errors)
+            scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, candidates, prefer, read)
+        shows = self._probabilities(scores) if reader is None else None  # nobody has calibrated the reader
         total = None if shows is None else evidence.log_odds(log_odds(shows), weights)
-        return found, _Judged(scores, evidence, weights, main, shows, total)
+        return found, _Judged(scores, evidence, weights, main, shows, total, errors)
+
+    def _by_files(
+        self, reader: CandidateReader, found: Sequence[Found], wanted: Sequence[Understood], errors: dict[int, str]
+    ) -> Callable[[Indices], Floats]:
+        """What has a reader read candidates by their indices, as `cascade` takes it; 0 for a part that asks nothing of
+        the pixels. `errors` takes why it could not."""
+        asked = [part for part, one in enumerate(wanted) if not one.names_only]
+
+        def read(indices: Indices) -> Floats:
+            ids = [found[index].candidate.content_id for index in indices]
+            stored = self._library.pictures(ids)
+            readings = reader.read([wanted[part].text for part in asked], [stored.get(id_) for id_ in ids])
+            errors.update((int(indices[place]), error) for place, error in readings.errors.items())
+            logits = np.zeros((len(wanted), len(ids)), np.float32)
+            logits[asked] = readings.logits
+            return logits
+
+        return read
 
     def _probabilities(self, scores: CascadeScores | None) -> Floats | None:
         """The probability of each part with each candidate [parts, items], by the last stage that scored the pair."""
         if scores is None:
             return None
-        joint = self._runtime.probability(np.where(scores.read, scores.logits, 0), "joint")
         late = self._runtime.probability(scores.late, "late")
+        if not scores.read.any():
+            return late
+        joint = self._runtime.probability(np.where(scores.read, scores.logits, 0), "joint")
         return None if joint is None or late is None else np.where(scores.read, joint, late)
 
     def _not_calibrated(self) -> UsageError:
@@ -270,6 +318,18 @@ class SearchEngine:
             f"the model {self._runtime.name} has no calibrated probabilities",
             "Run pixsearch calibrate, or omit the threshold",
         )
+
+    def _require_reranking(self, query: Query) -> None:
+        """Raises UsageError where the query is to be re-ranked, and the model cannot do it."""
+        if query.rerank and not self._runtime.reads_pairs:
+            raise UsageError(
+                f"the model {self._runtime.name} does not read words and pixels together",
+                "Use a Pixel-BERT checkpoint for --rerank",
+            )
+
+    def _read_jointly(self, query: Query, reader: CandidateReader | None = None) -> int:
+        """How many candidates are read together with the words."""
+        return query.candidates if reader is not None or self._runtime.reads_pairs else 0
 
     def _orders_by_match(self, query: Query) -> bool:
         if query.rerank is not None or not query.words:
@@ -331,7 +391,7 @@ def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]
     """
     if judged is None:
         return list(range(count))
-    order = judged.scores.order.tolist() if by_match else list(range(count))
+    order = judged.scores.order.tolist() if by_match and judged.scores is not None else list(range(count))
     if by_match and judged.log_odds is not None:
         by_score = judged.log_odds.round(4)  # the last digits depend on how many pairs go through the network together
         order.sort(key=lambda index: -by_score[index])
@@ -344,6 +404,6 @@ def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]
 def _shipped_runtime() -> Runtime:
     # Not at the top: OpenVINO or torch, which those who bring a runtime of their own need not import.
     from pixsearch.model.checkpoints import find_checkpoint
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
 
-    return PixelBertRuntime(find_checkpoint(None))
+    return load_runtime(find_checkpoint(None))

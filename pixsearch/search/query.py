@@ -60,11 +60,11 @@ class Query:
     """Photos that do not pass are not looked at."""
 
     candidates: int = DEFAULT_CANDIDATES
-    """How many photos the joint stream reads; late interaction orders the others that are found."""
+    """How many photos the second stage reads; late interaction orders the others that are found."""
 
     rerank: bool | None = None
-    """True: order by the second stage. False: order by similarity and leave that stage out. None: the order in which
-    the model is better, by its own validation."""
+    """True: order by the second stage. False: leave that stage out, and order by similarity, behind what says
+    the names that are asked for. None: the order in which the model is better, by its own validation."""
 
     threshold: float | None = None
     """The least probability that a hit may have, from 0 to 1. None: hits that are not likely come last."""
@@ -112,6 +112,21 @@ class Query:
     def main_words(self) -> Words | None:
         """Those whose probability a hit has: the first that are looked for."""
         return next((part for part in self.words if part.weight > 0), None)
+
+
+def why_not_read(query: Query) -> str | None:
+    """Return why no re-rank model orders what a query finds; None where one does."""
+    if not query.words:
+        return "a query without words cannot be re-ranked"
+    if query.rerank is False:
+        return "--rerank-model and --no-rerank contradict each other"
+    if query.threshold is not None:
+        return "a re-rank model has no calibrated probabilities for a threshold"
+    if query.sort != "relevance":
+        return "a re-rank model orders by relevance, not by date"
+    if query.evidence == "says":
+        return "a re-rank model reads pictures, and --says looks at none"
+    return None
 
 
 def _check_weight(weight: float) -> None:

@@ -196,7 +196,7 @@ def test_a_picture_alone_has_nothing_that_is_less_likely(
 
 
 def test_without_re_rank_there_is_no_match_column(run: Run, indexed: Path, photos: Path) -> None:
-    assert run("query", "red", "--no-rerank", "--top-k", "2").stdout.splitlines() == [
+    assert run("query", "red", "--no-rerank", "--shows", "--top-k", "2").stdout.splitlines() == [
         "rank  similarity  photo",
         f"   1   1.000 (1)  {photos}/dark red.png",
         f"   2   0.870 (2)  {photos}/pink.png",
@@ -218,6 +218,7 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "similarity": pytest.approx(0.870388, abs=1e-6),
         "similarity_rank": 2,
         "match": pytest.approx(5.0, abs=1e-5),
+        "match_error": None,
         "probability": None,
         "score": None,
         "certainty": None,
@@ -1169,7 +1170,22 @@ def test_wrong_usage_of_filters_is_one_line(run: Run, indexed: Path) -> None:
         assert outcome.stderr.count("\n") == 1
 
 
+def test_no_other_model_than_the_librarys_is_loaded(
+    run: Run, indexed: Path, model: ColourRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def load(checkpoint: Path, gpu: bool = True) -> ColourRuntime:
+        loaded.append(str(checkpoint))
+        return model
+
+    monkeypatch.setitem(sys.modules, "pixsearch.model.load_runtime", SimpleNamespace(load_runtime=load))
+
+    assert run("query", "red").exit_code == 0
+    assert loaded == ["colours"]
+
+
 def test_a_listing_needs_no_model(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pixsearch.model.runtime", SimpleNamespace(PixelBertRuntime=pytest.fail))
+    monkeypatch.setitem(sys.modules, "pixsearch.model.load_runtime", SimpleNamespace(load_runtime=pytest.fail))
 
     assert run("query", "--sort", "newest", "--paths").exit_code == 0

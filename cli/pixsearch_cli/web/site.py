@@ -8,6 +8,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from pixsearch.search.candidate_reader import CandidateReader
 from pixsearch_cli.web.library_runs import LibraryRuns
 from pixsearch_cli.web.photo_decoder import PhotoDecoder
 from pixsearch_cli.web.request_queue import RequestQueue
@@ -20,7 +21,10 @@ class Site:
 
     engine: WarmEngine
     decoder: PhotoDecoder
+    reader: CandidateReader | None
     searches: RequestQueue
+    readings: RequestQueue
+    """For searches with a re-rank model, which take seconds: the quick answers before them do not wait."""
     pictures: RequestQueue
     listings: RequestQueue
     """For folders on disks that may not respond, so that they do not block searches."""
