@@ -75,7 +75,7 @@ class ModelMismatch(ModelError):
 
 
 class WordsNotLocated(ModelError):
-    """A checkpoint without late interaction cannot show where in a picture words are."""
+    """A model without late interaction cannot show where in a picture words are."""
 
 
 class Interrupted(PixsearchError):

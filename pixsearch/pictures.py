@@ -6,7 +6,7 @@ import base64
 import functools
 import io
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from pixsearch.picture_files import HEIF_BRANDS, MEGAPIXEL_LIMIT, read_picture_f
 from pixsearch.raw_files import RawImageFile
 from pixsearch.second_decoders import TURNS, AvifImage, reopened, to_8_bit
 from pixsearch.storage import FilePath
+
+if TYPE_CHECKING:
+    from pixsearch.model.config import InputShape
 
 # Pillow's own guard is process-wide and refuses 200 megapixels; ours, below, is checked before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = MEGAPIXEL_LIMIT * 1_000_000
@@ -118,12 +121,30 @@ def upright_rgb(picture: Image.Image, min_edge: int | None = None) -> Image.Imag
     return turned_to_srgb(picture, orientation, min_edge)
 
 
-def resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return an RGB picture at the size, width and height, in which the CNN sees it."""
-    if picture.size == size:
+def as_seen(picture: Image.Image, shape: InputShape) -> Image.Image:
+    """Return an RGB picture as a network of that shape sees it: resized, and cropped where the shape says so."""
+    size = shape.picture_size(*picture.size)
+    if shape.crop is None:
+        return resized(picture, size, shape.resample)
+    # Only the middle is computed: the other edge of a panorama may be a thousand times as long.
+    scales = [edge / scaled for edge, scaled in zip(picture.size, size, strict=True)]
+    starts = [int((scaled - cut) / 2) for scaled, cut in zip(size, shape.crop, strict=True)]
+    corners = [*starts, *(start + cut for start, cut in zip(starts, shape.crop, strict=True))]
+    left, top, right, bottom = (corner * scale for corner, scale in zip(corners, scales * 2, strict=True))
+    return resized(picture, shape.crop, shape.resample, (left, top, right, bottom))
+
+
+def resized(
+    picture: Image.Image,
+    size: tuple[int, int],
+    resample: str = "bicubic",
+    box: tuple[float, float, float, float] | None = None,
+) -> Image.Image:
+    """Return an RGB picture, or the `box` of it, at a size of width and height."""
+    if picture.size == size and box in (None, (0, 0, *size)):
         return picture
     # reducing_gap: a first cheap shrink, so that a 50-megapixel photo does not cost a 50-megapixel filter.
-    return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return picture.resize(size, Image.Resampling[resample.upper()], box, reducing_gap=3.0)
 
 
 def _bytes_of(source: FilePath | bytes) -> bytes:

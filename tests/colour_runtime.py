@@ -24,6 +24,7 @@ class ColourRuntime:
     """
 
     name = "colours"
+    reads_pairs = True
     embedding_size = 3
     input_shape = InputShape(8, 8, "squash")
 

@@ -4,7 +4,7 @@ import gc
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +41,24 @@ def _a_home_of_the_tests_own(tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Returns the folder of a tiny dual encoder of a family (tests/tiny_dual_encoders.py), converted."""
+    made: dict[str, Path] = {}
+
+    def of(family: str) -> Path:
+        if family not in made:
+            from pixsearch.model.conversion import convert  # torch and transformers, for those who want one
+            from tests.tiny_dual_encoders import make_tiny_dual_encoder
+
+            folder = make_tiny_dual_encoder(tmp_path_factory.mktemp(family.replace(" ", "-")), family)
+            convert(folder)
+            made[family] = folder
+        return made[family]
+
+    return of
 
 
 @pytest.fixture

@@ -16,13 +16,25 @@ def add_graphs(
 
     pixsearch train does so itself. Use it for checkpoints of an older pixsearch, or of a machine without OpenVINO.
 
+    A folder in the format of transformers, with CLIP, SigLIP or another model that embeds pictures and texts, can be
+    searched with once it has graphs. pixsearch model get adds them itself.
+
     For example: pixsearch add-graphs my-model
     """
-    require("pixsearch add-graphs", "train", "openvino", "torch", "torchvision", "transformers")
-    from pixsearch.model.checkpoints import find_checkpoint
+    from pixsearch.model.checkpoints import find_checkpoint, is_dual_encoder
+
+    checkpoint = find_checkpoint(model)
+    is_dual = is_dual_encoder(checkpoint)
+    require("pixsearch add-graphs", "hub" if is_dual else "train", "openvino", "torch", "torchvision", "transformers")
+    if is_dual:
+        from pixsearch.model.conversion import convert
+        from pixsearch.model.dual_encoder_config import DUAL_ENCODER_FILE
+
+        convert(checkpoint)
+        print(checkpoint / DUAL_ENCODER_FILE)
+        return
     from pixsearch.model.graphs import GRAPHS_FILE
     from pixsearch.model.tracing import add_graphs as trace
 
-    checkpoint = find_checkpoint(model)
     trace(checkpoint)
     print(checkpoint / GRAPHS_FILE)

@@ -49,10 +49,11 @@ def calibrate(
     max_bad: MaxBadOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the curves that turn scores into probabilities, and write them into the checkpoint's config.json.
+    """Fit the curves that turn scores into probabilities, and write them into the checkpoint's config.
 
     The probability is that a person would say that the photo shows what was asked. The match has one curve and the
-    score of late interaction another, fitted on the same pairs, so that both mean the same. For example:
+    score of late interaction another, fitted on the same pairs, so that both mean the same. A model of the hub has one
+    curve, of its similarity. For example:
 
     pixsearch calibrate --judged queries.json --images album --model my-model
 
@@ -61,7 +62,7 @@ def calibrate(
     The model must not have been trained on the pictures. Libraries need not be indexed again.
     """
     from pixsearch.model.checkpoints import find_checkpoint, save_calibration
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
     from pixsearch_trainer.evaluation.calibration import calibrate as fit_on
     from pixsearch_trainer.evaluation.calibration import calibration_of
     from pixsearch_trainer.evaluation.known_pairs import caption_pairs, choose_pictures
@@ -69,7 +70,7 @@ def calibrate(
     if (judged is None) == (data is None):
         raise UsageError("calibrate needs either --judged or --data", "Give one of the two")
     checkpoint = find_checkpoint(model)
-    runtime = PixelBertRuntime(checkpoint)
+    runtime = load_runtime(checkpoint)
     with progress_bars() as show:
         if judged is not None:
             pairs = _match_judged(runtime, judged, images, candidates, show)

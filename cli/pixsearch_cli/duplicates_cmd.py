@@ -83,10 +83,10 @@ def _found(library: Library, model: str | None, progress: ProgressFormat, *, ali
 
     if not alike or library.model() is None:
         return copies(library)
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
 
     with progress_shown(as_json=progress == ProgressFormat.json) as show:
-        return near_duplicates(library, PixelBertRuntime(library.checkpoint(model), gpu=False), show)
+        return near_duplicates(library, load_runtime(library.checkpoint(model), gpu=False), show)
 
 
 def _rows_of(group: Duplicates) -> list[tuple[StoredPicture, StoredPhoto]]:

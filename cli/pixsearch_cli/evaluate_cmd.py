@@ -44,10 +44,15 @@ def evaluate(
         raise UsageError("--candidates and --full do not apply to --no-rerank", "Leave out one or the other")
 
     from pixsearch.model.checkpoints import find_checkpoint
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
     from pixsearch_trainer.evaluation.measure import evaluate as measure
 
-    runtime = PixelBertRuntime(find_checkpoint(model))
+    runtime = load_runtime(find_checkpoint(model))
+    if not runtime.reads_pairs and (candidates or full):
+        raise UsageError(
+            f"the model {runtime.name} does not read words and pixels together", "Leave out --candidates and --full"
+        )
+    no_rerank = no_rerank or not runtime.reads_pairs
     ks = [] if no_rerank else candidates or ([] if full else [DEFAULT_CANDIDATES])
     with progress_bars() as show:
         encoded = encode_split(runtime, data, images, split, max_bad, show)

@@ -42,11 +42,11 @@ def explain(
         picture = open_picture(to_path(photo))
     except PictureError as error:
         raise PictureError(f"{photo}: {error.message}", error.hint) from error
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
     from pixsearch.search.explain import draw, explain_picture
     from pixsearch.search.hits import percent
 
-    explanation = explain_picture(PixelBertRuntime(checkpoint), asked, picture)
+    explanation = explain_picture(load_runtime(checkpoint), asked, picture)
     if out is not None:
         buffer = io.BytesIO()
         draw(explanation, picture).save(buffer, "PNG")

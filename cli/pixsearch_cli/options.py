@@ -23,10 +23,11 @@ LibraryOption = Annotated[
 def _model_option(default: str) -> OptionInfo:
     option: OptionInfo = typer.Option(
         "--model",
-        metavar="NAME|DIR",
+        metavar="NAME|DIR|hub:ORG/NAME",
         envvar="PIXSEARCH_MODEL",
         show_envvar=False,
-        help=f"A checkpoint's folder, or its name in your model folder. [default: {default}]",
+        help="A checkpoint's folder, its name in your model folder, or that of a model of the Hugging Face hub that "
+        f"pixsearch model get has brought. [default: {default}]",
     )
     return option
 

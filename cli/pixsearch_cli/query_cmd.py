@@ -298,13 +298,13 @@ def _listed(shown: str, query: Query, k: int, place: Place, *, opens_files: bool
 def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = False) -> Iterator[SearchEngine | None]:
     """The engine of a library; None where nothing was ever indexed. A GPU only pays for many queries."""
     from pixsearch.model.checkpoints import checkpoint_for
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
 
     likely = runtime = None
     if isinstance(place, str) or (place / DATABASE_NAME).is_file():
         # Before the library says that it is the right one, as it mostly is: SQLAlchemy is imported while it loads.
         likely = checkpoint_for(model, None)
-        runtime = PixelBertRuntime(likely, gpu=many)
+        runtime = load_runtime(likely, gpu=many)
         if reads_words:
             runtime.prepare_for_words(kept_only=True)
     from pixsearch import Library, SearchEngine
@@ -315,7 +315,7 @@ def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = 
             return
         checkpoint = library.checkpoint(model)
         if runtime is None or checkpoint != likely:
-            runtime = PixelBertRuntime(checkpoint, gpu=many)
+            runtime = load_runtime(checkpoint, gpu=many)
         if (switch := library.switch()) is not None and switch.searched:
             say(unfinished(switch))
         yield SearchEngine(library, runtime)

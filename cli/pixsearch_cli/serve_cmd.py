@@ -96,7 +96,7 @@ def serve(
             "the token has a space at an end, or a character that cannot be sent", "Take letters, digits and signs"
         )
     from pixsearch.decoding import DecodeLimits, decoding_processes
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
     from pixsearch_cli.web.access import access_at
     from pixsearch_cli.web.addresses import names_of
     from pixsearch_cli.web.allowed_folders import allowed_folders
@@ -109,7 +109,7 @@ def serve(
     from pixsearch_indexer.thumbnail_cache import ThumbnailCache
 
     def load(library: Library) -> Runtime:
-        return PixelBertRuntime(library.checkpoint(model))
+        return load_runtime(library.checkpoint(model))
 
     proxies = proxies_at(trust_proxy or ())
     place = library_place(library)

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixsearch.library.records import NewContent
-from pixsearch.model.checkpoints import CONFIG_FILE, checkpoint_name, fingerprint
-from pixsearch.model.config import PixelBertConfig
+from pixsearch.model.checkpoints import checkpoint_name, fingerprint, load_config, require_graphs
 from pixsearch.model.gpu_drivers import may_have_gpu
-from pixsearch.model.graphs import load_graphs
 from pixsearch.search.runtime import Encoder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.search.runtime import Runtime
     from pixsearch_indexer.load import DecodedPicture
 
 
@@ -46,15 +44,15 @@ class CheckpointEncoder:
 
     def __init__(self, folder: Path) -> None:
         """Raises CheckpointInvalid, also where this machine could not run it: before a library is bound to it."""
-        config = PixelBertConfig.load(folder / CONFIG_FILE)
+        config = load_config(folder)
         if not may_have_gpu():
-            load_graphs(folder)
+            require_graphs(folder)
         self.name = checkpoint_name(folder)
         self.fingerprint = fingerprint(folder)
         self.embedding_size = config.embedding_size
         self.input_shape = config.input_shape
         self._folder = folder
-        self._loading: Future[PixelBertRuntime] | None = None
+        self._loading: Future[Runtime] | None = None
 
     def prepare_for_pictures(self) -> None:
         """See `Encoder`. An error is raised by what needs the model."""
@@ -69,15 +67,15 @@ class CheckpointEncoder:
         """See `Encoder`. Raises CheckpointInvalid."""
         return self._loaded().embed_texts(texts)
 
-    def _loaded(self) -> PixelBertRuntime:
+    def _loaded(self) -> Runtime:
         self.prepare_for_pictures()
         assert self._loading is not None
         return self._loading.result()
 
 
-def _load(folder: Path) -> PixelBertRuntime:
-    from pixsearch.model.runtime import PixelBertRuntime  # OpenVINO, or torch: up to seconds
+def _load(folder: Path) -> Runtime:
+    from pixsearch.model.load_runtime import load_runtime  # OpenVINO, or torch: up to seconds
 
-    runtime = PixelBertRuntime(folder)
+    runtime = load_runtime(folder)
     runtime.prepare_for_pictures()
     return runtime

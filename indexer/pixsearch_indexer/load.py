@@ -14,7 +14,7 @@ from pixsearch.library.precedence import Layer
 from pixsearch.library.records import Description, FailedFile, Metadata, NewContent
 from pixsearch.model.config import InputShape
 from pixsearch.picture_files import read_picture_file
-from pixsearch.pictures import open_header, resized
+from pixsearch.pictures import as_seen, open_header
 from pixsearch.storage import FileStamp, is_remote, stamp_of, to_path
 from pixsearch_indexer.metadata.reader import read_described, read_metadata
 from pixsearch_indexer.metadata.sidecars import Sidecar, sidecars_stamp
@@ -82,7 +82,7 @@ def load_file(
         picture, share = decoded_picture(data, header, shape.input_size, megapixels)
         metadata = replace(metadata, share_decoded=share)
         # Here and not by the encoder: it is done on all cores, and less than half as many bytes leave the process.
-        pixels = np.asarray(resized(picture, shape.picture_size(*picture.size)))
+        pixels = np.asarray(as_seen(picture, shape))
         decoded_as = DecodedPicture(len(data), metadata, pixels)
         thumbnail, beside_stamp = small_thumbnail(picture, size), sidecars_stamp(sidecars)
         return LoadedFile(path, stamp, digest, decoded_as, beside=beside, sidecars=beside_stamp, thumbnail=thumbnail)

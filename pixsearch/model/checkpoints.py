@@ -1,18 +1,26 @@
-"""Checkpoints on disk: config.json, tokenizer.json and model.safetensors, and perhaps graphs.zip and words.txt."""
+"""Checkpoints on disk: a Pixel-BERT's config.json, tokenizer.json and model.safetensors, perhaps with graphs.zip and
+words.txt; and dual encoders of the Hugging Face hub (`dual_encoder_config`), whose config.json is transformers'."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pixsearch.durable import write_durably
-from pixsearch.errors import CheckpointInvalid, ModelNotFound, PixsearchError
+from pixsearch.errors import CheckpointInvalid, ModelNotFound, PixsearchError, UsageError
 from pixsearch.model.config import CONFIG_LIMIT_BYTES, Calibration, PixelBertConfig
+from pixsearch.model.dual_encoder_config import (
+    DUAL_ENCODER_FILE,
+    DUAL_TOKENIZER_FILE,
+    DualEncoderConfig,
+    command_to_convert,
+)
 from pixsearch.regular_files import open_regular, path_of, read_regular
 from pixsearch.settings import models_folder
 
@@ -36,13 +44,26 @@ INT8, SCALE = ".int8", ".scale"
 """Endings of the two tensors that stand for one kept in 8 bits."""
 _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
 
+HUB = "hub:"
+"""The beginning of the name of a model of the Hugging Face hub: hub:organisation/model."""
+_HUB_NAME = re.compile(r"hub:([\w.-]+)/([\w.-]+)", re.ASCII)
+
 
 def find_checkpoint(name: str | None) -> Path:
-    """The folder of a checkpoint: by its path, or by its name in the user's model folder; None is the one that ships.
+    """The folder of a checkpoint: by its path, by its name in the user's model folder, or by its name on the hub, from
+    where `pixsearch model get` has brought it; None is the one that ships.
 
     Raises:
         ModelNotFound: there is none.
+        UsageError: no model of the hub can have that name.
     """
+    if name is not None and name.startswith(HUB):
+        folder = hub_folder(name)
+        if not (folder / CONFIG_FILE).is_file():
+            raise ModelNotFound(
+                f"the model {name} is not on this machine", f"Download it with: pixsearch model get {name}"
+            )
+        return folder.resolve()
     if name is None or name == SHIPPED_NAME:
         folder = SHIPPED
     elif (Path(name) / CONFIG_FILE).is_file():
@@ -55,6 +76,14 @@ def find_checkpoint(name: str | None) -> Path:
             "Leave --model out for the model that ships, or make one with pixsearch train",
         )
     return folder.resolve()
+
+
+def hub_folder(name: str) -> Path:
+    """Return where the model of the hub with such a name is kept. Raises UsageError for a name that none can have."""
+    match = _HUB_NAME.fullmatch(name)
+    if match is None or {*match.groups()} & {".", ".."} or "--" in match[1]:
+        raise UsageError(f"{name} is not the name of a model of the hub", "Name it as in hub:organisation/model")
+    return models_folder() / "hub" / f"{match[1]}--{match[2]}"
 
 
 def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path:
@@ -77,7 +106,50 @@ def is_at_hand(model: LibraryModel) -> bool:
 
 def checkpoint_name(folder: Path) -> str:
     """The name by which `find_checkpoint` finds this folder again, from wherever it is asked."""
-    return SHIPPED_NAME if folder.resolve() == SHIPPED.resolve() else str(folder.resolve())
+    folder = folder.resolve()
+    if folder == SHIPPED.resolve():
+        return SHIPPED_NAME
+    organisation, separator, model = folder.name.partition("--")
+    name = f"{HUB}{organisation}/{model}"
+    if separator and _HUB_NAME.fullmatch(name):
+        with suppress(PixsearchError):  # without a home directory no model of the hub is found by its name
+            if hub_folder(name).resolve() == folder:
+                return name
+    return str(folder)
+
+
+def is_dual_encoder(folder: Path) -> bool:
+    """Return whether a checkpoint's folder is that of a dual encoder, converted or not: transformers names the type of
+    a model in config.json, where a Pixel-BERT has no such field."""
+    if (folder / DUAL_ENCODER_FILE).is_file():
+        return True
+    try:
+        values = json.loads(read_regular(folder / CONFIG_FILE, CONFIG_LIMIT_BYTES))
+    except (OSError, ValueError, RecursionError):  # the one that reads it as a Pixel-BERT's says what is wrong
+        return False
+    return isinstance(values, dict) and "model_type" in values
+
+
+def load_config(folder: Path) -> PixelBertConfig | DualEncoderConfig:
+    """Read the config of a checkpoint of either kind. Raises CheckpointInvalid."""
+    if is_dual_encoder(folder):
+        return DualEncoderConfig.load(folder / DUAL_ENCODER_FILE)
+    return PixelBertConfig.load(folder / CONFIG_FILE)
+
+
+def require_graphs(folder: Path) -> None:
+    """Check that a checkpoint of either kind has the graphs that a CPU runs. Raises CheckpointInvalid."""
+    from pixsearch.model.graphs import load_graphs
+
+    config = load_config(folder)
+    if isinstance(config, PixelBertConfig):
+        load_graphs(folder)
+        return
+    for name in config.graphs:
+        if not (folder / name).is_file():
+            raise CheckpointInvalid(
+                f"{folder / name} is missing", f"Convert the model again with: {command_to_convert(folder)}"
+            )
 
 
 def fingerprint(folder: Path) -> str:
@@ -88,8 +160,13 @@ def fingerprint(folder: Path) -> str:
     Raises:
         CheckpointInvalid: a file is missing or cannot be read.
     """
-    digest = hashlib.sha256(json.dumps(_config_values(folder, calibration=None, rerank=True), sort_keys=True).encode())
-    for name in (TOKENIZER_FILE, WEIGHTS_FILE):
+    if is_dual_encoder(folder):  # it names the hashes of its weights, which need not be there any more
+        identity, files = DualEncoderConfig.load(folder / DUAL_ENCODER_FILE).identity(), [DUAL_TOKENIZER_FILE]
+    else:
+        values = _config_values(folder, calibration=None, rerank=True)
+        identity, files = json.dumps(values, sort_keys=True).encode(), [TOKENIZER_FILE, WEIGHTS_FILE]
+    digest = hashlib.sha256(identity)
+    for name in files:
         try:
             with open_regular(folder / name, WEIGHTS_LIMIT_BYTES) as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -99,7 +176,11 @@ def fingerprint(folder: Path) -> str:
 
 
 def save_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write a calibration into a checkpoint's config.json; its fingerprint stays the same. Raises CheckpointInvalid."""
+    """Write a calibration into a checkpoint's config; its fingerprint stays the same. Raises CheckpointInvalid."""
+    config = load_config(folder)
+    if isinstance(config, DualEncoderConfig):
+        replace(config, calibration=calibration).save(folder / DUAL_ENCODER_FILE)
+        return
     values = _config_values(folder, calibration=asdict(calibration))
     write_durably(folder / CONFIG_FILE, (json.dumps(values, indent=2) + "\n").encode())
 
@@ -160,6 +241,11 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
     from pixsearch.model.networks import build_network
     from pixsearch.model.processor import PixelBertProcessor
 
+    if is_dual_encoder(folder):
+        raise CheckpointInvalid(
+            f"{checkpoint_name(folder)} is a dual encoder and not a Pixel-BERT",
+            "Use a Pixel-BERT checkpoint, or leave --model out for the one that ships",
+        )
     processor = PixelBertProcessor.from_pretrained(folder)
     if (backbone := processor.config.backbone) not in BACKBONES:
         raise CheckpointInvalid(

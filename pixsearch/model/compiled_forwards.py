@@ -1,4 +1,4 @@
-"""The forwards of a checkpoint on a CPU, by OpenVINO: no torch, which takes longer to import than a query to answer.
+"""The graphs of a checkpoint on a CPU, by OpenVINO: no torch, which takes longer to import than a query to answer.
 
 The graphs that travel with the checkpoint are compiled when they are first used on a machine, in a second each, and
 kept in the user's cache folder under everything that they depend on, so that nothing there is ever out of date.
@@ -10,7 +10,7 @@ import hashlib
 import io
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -25,8 +25,14 @@ import pixsearch.model.openvino_alone  # noqa: F401
 import openvino  # isort: skip
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
-from pixsearch.model.checkpoints import WEIGHTS_FILE
 from pixsearch.model.checkpoints import fingerprint as fingerprint_of
+from pixsearch.model.dual_encoder_config import (
+    DUAL_ENCODER_FILE,
+    DualEncoderConfig,
+    command_to_convert,
+    graph_files,
+    sha256_of,
+)
 from pixsearch.model.filling import FILLING, filled_graph
 from pixsearch.model.graphs import load_graphs
 from pixsearch.model.number_formats import NumberFormats, cpu_flags, formats_of
@@ -40,21 +46,20 @@ _KEPT = 4
 """Checkpoints whose forwards are kept; those of one take twice its space."""
 
 
-class CompiledForwards:
-    """Runs `pixsearch.model.forwards.FORWARDS` of a checkpoint by OpenVINO. Threads may run them together."""
+class CompiledGraphs:
+    """Runs graphs by OpenVINO, and keeps them compiled in the user's cache folder. Threads may run them together."""
 
-    pictures_at_once, pairs_at_once = 8, 16  # what a core's cache holds: 8 pictures take two thirds of the time of 32
-
-    def __init__(self, folder: Path, fingerprint: str, formats: NumberFormats | None = None) -> None:
-        """`formats` are by default the fastest of this CPU. Raises CheckpointInvalid where there are no graphs."""
-        self._checkpoint = folder
+    def __init__(
+        self, folder: Path, fingerprint: str, depends_on: Sequence[str], formats: NumberFormats | None
+    ) -> None:
+        """`depends_on` is what compiled graphs depend on beside OpenVINO, the CPU and the formats, which are by default
+        the fastest of this CPU."""
+        self._checkpoint, self._fingerprint = folder, fingerprint
         capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         cpu = core().get_property("CPU", "FULL_DEVICE_NAME"), *capabilities
         self._formats = formats or formats_of(capabilities, cpu_flags())
-        self._fingerprint, self._graphs = fingerprint, load_graphs(folder)
         kept_in = compiled_folder()
-        graphs = hashlib.sha256(self._graphs).hexdigest()
-        key = _key(fingerprint, graphs, str(FILLING), str(self._formats), openvino.__version__, *cpu)
+        key = _key(fingerprint, *depends_on, str(self._formats), openvino.__version__, *cpu)
         self._folder = None if kept_in is None else kept_in / key
         if self._folder is None:
             logging.getLogger(__name__).warning(
@@ -66,8 +71,16 @@ class CompiledForwards:
         self._lock = Lock()
         self._loader = ThreadPoolExecutor(2)
 
+    def keep_nothing(self) -> None:
+        """Neither look for compiled graphs in the cache folder nor put any there."""
+        self._folder = None
+
+    def _graph(self, name: str) -> openvino.Model:
+        """The graph of that name, with its weights. Raises CheckpointInvalid."""
+        raise NotImplementedError
+
     def prepare(self, name: str, *, kept_only: bool = False) -> None:
-        """Begin to load a forward, while the caller does something else; `kept_only` where it was compiled before."""
+        """Begin to load a graph, while the caller does something else; `kept_only` where it was compiled before."""
         if not kept_only or (self._folder is not None and (self._folder / name).is_file()):
             self._begin(name, self._load_and_pack)
 
@@ -108,19 +121,57 @@ class CompiledForwards:
                 model = core().import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", properties)
                 self._held.append(compiled)
                 return model
-        graph = filled_graph(self._graphs, name, self._checkpoint, int8=self._formats.in_int8(name))
         try:
-            model = core().compile_model(graph, "CPU", properties)
+            model = core().compile_model(self._graph(name), "CPU", properties)
         except RuntimeError as error:
             raise CheckpointInvalid(
                 f"{self._checkpoint} could not be compiled ({_reason(error)})", "Please report it"
             ) from error
         if fingerprint_of(self._checkpoint) != self._fingerprint:
-            raise CheckpointInvalid(f"{self._checkpoint / WEIGHTS_FILE} has changed meanwhile", "Run it again")
+            raise CheckpointInvalid(f"{self._checkpoint} has changed meanwhile", "Run it again")
         with suppress(OSError, RuntimeError):  # where it cannot be kept, the next command compiles again
             if self._folder is not None:
                 _keep(model, self._folder, name)
         return model
+
+
+class CompiledForwards(CompiledGraphs):
+    """Runs `pixsearch.model.forwards.FORWARDS` of a Pixel-BERT."""
+
+    pictures_at_once, pairs_at_once = 8, 16  # what a core's cache holds: 8 pictures take two thirds of the time of 32
+
+    def __init__(self, folder: Path, fingerprint: str, formats: NumberFormats | None = None) -> None:
+        """`formats` are by default the fastest of this CPU. Raises CheckpointInvalid where there are no graphs."""
+        self._graphs = load_graphs(folder)
+        graphs = hashlib.sha256(self._graphs).hexdigest()
+        super().__init__(folder, fingerprint, (graphs, str(FILLING)), formats)
+
+    def _graph(self, name: str) -> openvino.Model:
+        return filled_graph(self._graphs, name, self._checkpoint, int8=self._formats.in_int8(name))
+
+
+class CompiledTowers(CompiledGraphs):
+    """Runs the two towers of a dual encoder: "pictures" and "texts"."""
+
+    pictures_at_once, texts_at_once = 8, 16
+
+    def __init__(self, folder: Path, fingerprint: str, formats: NumberFormats | None = None) -> None:
+        """`formats` are by default the fastest of this CPU. Raises CheckpointInvalid."""
+        self._hashes = DualEncoderConfig.load(folder / DUAL_ENCODER_FILE).graphs
+        super().__init__(folder, fingerprint, [f"{name} {one}" for name, one in sorted(self._hashes.items())], formats)
+
+    def _graph(self, name: str) -> openvino.Model:
+        again = f"Convert the model again with: {command_to_convert(self._checkpoint)}"
+        graph, weights = (self._checkpoint / file for file in graph_files(name))
+        try:
+            for file in (graph, weights):
+                if sha256_of(file) != self._hashes.get(file.name):
+                    raise CheckpointInvalid(f"{file} is damaged", again)
+            return core().read_model(graph, weights)
+        except OSError as error:
+            raise CheckpointInvalid(f"{error.filename} cannot be read ({error.strerror})", again) from error
+        except RuntimeError as error:
+            raise CheckpointInvalid(f"{graph} could not be read ({_reason(error)})", again) from error
 
 
 def _reason(error: RuntimeError) -> str:

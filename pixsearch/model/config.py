@@ -6,13 +6,19 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.regular_files import read_regular
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 RESIZE_MODES = ("squash", "shorter_edge")
+RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+"""Pillow's filters, by their names in lower case."""
 TASKS = ("retrieval", "vqa", "nlvr2")
 CONFIG_LIMIT_BYTES = 16 << 20
 STRIDE = 32  # picture pixels a grid cell, for every backbone
@@ -58,13 +64,21 @@ class Curve:
             raise TypeError(f"a curve of its calibration is {values!r}")
         return cls(float(values["slope"]), float(values["intercept"]))
 
+    def probability(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability for each score."""
+        import numpy  # for those who have scores: a run that finds nothing new needs none of it
+
+        # The sigmoid, written so that a hopeless pair overflows nothing.
+        probabilities: NDArray[np.float32] = numpy.exp(-numpy.logaddexp(0, -(self.slope * scores + self.intercept)))
+        return probabilities
+
 
 @dataclass(frozen=True)
 class Calibration:
     """A curve for each stage that may have scored a pair, so that their probabilities mean the same."""
 
-    joint: Curve
-    """From the ITM logit."""
+    joint: Curve | None
+    """From the ITM logit; None for a model that gives none."""
     late: Curve
     """From the late score."""
 
@@ -73,25 +87,34 @@ class Calibration:
         """Read the values of a config.json. Raises TypeError for anything else."""
         if not isinstance(values, dict) or set(values) != {"joint", "late"}:
             raise TypeError(f"calibration is {values!r}")
-        return cls(Curve.of(values["joint"]), Curve.of(values["late"]))
+        return cls(None if values["joint"] is None else Curve.of(values["joint"]), Curve.of(values["late"]))
 
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """The fields of a `PixelBertConfig` that say what size of picture the CNN sees, for processes that only decode."""
+    """What size of picture a network sees, for processes that only decode."""
 
     input_size: int
     longest_edge: int
     resize: str
+    resample: str = "bicubic"
+    """One of `RESAMPLING`."""
+    crop: tuple[int, int] | None = None
+    """Width and height of the middle that is all the network sees of a resized picture; None where it sees all."""
 
     def picture_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the width and height of what the CNN sees of a picture of that size.
+        """Return the width and height to which a picture of that size is resized.
 
         Squashed to a square, or its shorter edge brought to `input_size` and its longer one to at most `longest_edge`
-        (the paper's 800 and 1333), both to the nearest multiple of the CNN's stride: no cell stands for padding.
+        (the paper's 800 and 1333), both to the nearest multiple of the CNN's stride: no cell stands for padding. Where
+        it is cropped afterwards, the longer edge is rounded down to a pixel, as torchvision does.
         """
         if self.resize == "squash":
             return self.input_size, self.input_size
+        if self.crop is not None:
+            short, long = sorted((width, height))
+            longer = int(self.input_size * long / short)
+            return (self.input_size, longer) if width <= height else (longer, self.input_size)
         scale = min(self.input_size / min(width, height), self.longest_edge / max(width, height))
         return tuple(max(1, round(edge * scale / STRIDE)) * STRIDE for edge in (width, height))  # type: ignore[return-value]
 

@@ -15,7 +15,7 @@ from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import CONFIG_FILE, TOKENIZER_FILE
 from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.words import read_words, write_words
-from pixsearch.pictures import resized
+from pixsearch.pictures import as_seen
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular
 
 _MOST_CHARACTERS = 128
@@ -38,7 +38,7 @@ class PixelBertProcessor:
 
     def resize(self, picture: Image.Image) -> Image.Image:
         """An RGB picture at the size in which the CNN sees it."""
-        return resized(picture, self.config.picture_size(*picture.size))
+        return as_seen(picture, self.config.input_shape)
 
     def words(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Sentences -> ids and mask [batch, words], padded to the longest; the mask is True where a token stands."""

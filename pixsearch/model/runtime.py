@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,10 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixsearch.errors import CheckpointInvalid, WordsNotLocated
-from pixsearch.extras import pip
 from pixsearch.model.checkpoints import checkpoint_name, fingerprint, mean_pixel
 from pixsearch.model.config import InputShape, Stage
-from pixsearch.model.gpu_drivers import NVIDIA, may_have_gpu
+from pixsearch.model.gpu_drivers import uses_gpu
 from pixsearch.model.grids import pack_grid, unpack_grids
 from pixsearch.model.late_scores import ReadText, late_scores
 from pixsearch.model.processor import PixelBertProcessor
@@ -37,32 +34,21 @@ def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards |
 
     Each brings its own library: torch is not imported for a CPU, nor OpenVINO for a GPU. Raises CheckpointInvalid.
     """
-    if gpu and may_have_gpu() and _has_torch():
+    if gpu and uses_gpu():
         import torch  # over a second, which those without a GPU need not pay
 
-        if torch.cuda.is_available():
-            from pixsearch.model.torch_forwards import TorchForwards
+        from pixsearch.model.torch_forwards import TorchForwards
 
-            return TorchForwards(folder, torch.device("cuda"))
+        return TorchForwards(folder, torch.device("cuda"))
     from pixsearch.model.compiled_forwards import CompiledForwards
 
     return CompiledForwards(folder, fingerprint)
 
 
-def _has_torch() -> bool:
-    """Whether what a GPU is used by is installed. Where it is not, and NVIDIA's driver is there, that is logged."""
-    missing = [name for name in ("torch", "torchvision", "transformers") if find_spec(name) is None]
-    if missing and NVIDIA.exists():
-        logging.getLogger(__name__).warning(
-            "pixsearch: the CPU is used, because the GPU needs %s. Install what is missing with: %s",
-            ", ".join(missing),
-            pip("install", *missing),
-        )
-    return not missing
-
-
 class PixelBertRuntime:
     """A loaded checkpoint that takes pictures and words and gives numpy arrays."""
+
+    reads_pairs = True
 
     def __init__(self, folder: Path, *, gpu: bool = True) -> None:
         """Load the checkpoint of a folder; a `gpu` takes seconds to begin with. Raises CheckpointInvalid."""
@@ -248,11 +234,7 @@ class PixelBertRuntime:
         """For each pair the probability that a person would say that the picture shows what the words say, by its late
         score or its ITM logit; None where the checkpoint was not calibrated for that stage."""
         curve = None if self._config.calibration is None else getattr(self._config.calibration, stage)
-        if curve is None:
-            return None
-        # The sigmoid, written so that a hopeless pair overflows nothing.
-        probabilities: Floats = np.exp(-np.logaddexp(0, -(curve.slope * scores + curve.intercept)))
-        return probabilities
+        return None if curve is None else curve.probability(scores)
 
 
 def _parts(count: int, at_once: int) -> list[slice]:

@@ -68,7 +68,7 @@ def cascade(
     Args:
         late: [parts, items], the items in the order of the first stage.
         weights: of the parts [parts].
-        candidates: how many items are read.
+        candidates: how many items are read; 0 for a model that does not read pairs.
         match: a part, indices of items, and the late scores of both -> ITM logits [indices].
         prefer: late scores [parts, items] -> by what the items are chosen [items]; else their weighted sum.
     """
@@ -77,7 +77,8 @@ def cascade(
     chosen, rest = np.sort(by_late[:candidates]), by_late[candidates:]
     logits = np.full(late.shape, np.nan, np.float32)
     for part, scores in enumerate(late):
-        logits[part, chosen] = match(part, chosen, scores[chosen])
+        if len(chosen):
+            logits[part, chosen] = match(part, chosen, scores[chosen])
     total: Floats = factors @ logits
     order = np.concatenate([chosen[best_by_match(total[chosen])], rest])
     return CascadeScores(late, logits, total, order, np.isin(np.arange(late.shape[1]), chosen))
@@ -120,6 +121,9 @@ def rerank_texts(
 def read_every_pair(
     runtime: Runtime, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats
 ) -> tuple[Floats, Floats]:
-    """Return the late scores and ITM logits [pairs] of one text with many pictures, or of many with one."""
+    """Return the late scores and ITM logits [pairs] of one text with many pictures, or of many with one.
+
+    The logits are NaN for a model that does not read pairs.
+    """
     late = runtime.late_scores(texts, grids, embeddings).ravel()
-    return late, runtime.match(texts, grids, late)
+    return late, runtime.match(texts, grids, late) if runtime.reads_pairs else np.full_like(late, np.nan)

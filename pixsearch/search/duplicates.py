@@ -16,8 +16,8 @@ from pixsearch.library.library import Library
 from pixsearch.library.photo_files import open_photo
 from pixsearch.library.records import Metadata, StoredPhoto, StoredPicture
 from pixsearch.library.space import Space
+from pixsearch.model.likeness import ALIKE, MAY_BE_ALIKE
 from pixsearch.progress import Progress, ProgressCallback, silent
-from pixsearch.search.first_stage import ALIKE, MAY_BE_ALIKE
 from pixsearch.search.runtime import Runtime
 from pixsearch.storage import may_exist, path_bytes
 

@@ -90,6 +90,7 @@ class SearchEngine:
         query, _ = without_negations(query, self._library, self._runtime.words_taught)
         if query.rerank and not query.words:
             raise UsageError("a query without words cannot be re-ranked", "Pictures are compared by similarity alone")
+        self._require_reranking(query)
         if query.threshold is not None and query.main_words is None:
             raise UsageError("only words have a probability to match", "Leave the threshold out, or add words")
         if not query.parts:
@@ -108,7 +109,7 @@ class SearchEngine:
         is_ordered = by_match or query.threshold is not None or query.sort != "relevance"
         count = last
         if is_ordered:  # twice as many at a time, so that an answer seldom depends on the page that is asked for
-            count = ordered_by_late(query.candidates)
+            count = ordered_by_late(self._read_jointly(query))
             while count < last:
                 count *= 2
         vector, weights = self._embedding(query, texts), [words.weight for words in query.words]
@@ -154,6 +155,7 @@ class SearchEngine:
             raise UsageError("texts have no date to sort by", "Leave --sort out")
         if k < 1:
             raise UsageError(f"{k} hits are too few", "Ask for 1 or more")
+        self._require_reranking(query)
         main = next((index for index, part in enumerate(query.parts) if part.weight > 0), None)
         if query.threshold is not None and main is None:
             raise UsageError("only a picture that is looked for has a probability", "Leave the threshold out")
@@ -163,13 +165,13 @@ class SearchEngine:
         vector = self._weighted([embedding for embedding, _ in pictures], query)
         by_match = self._runtime.default_order == "match" if query.rerank is None else query.rerank
         last = query.offset + k
-        count = ordered_by_late(query.candidates, last) if by_match or query.threshold is not None else last
+        count = ordered_by_late(self._read_jointly(query), last) if by_match or query.threshold is not None else last
         found = self._library.nearest_texts(vector, count)
         scores = None
         if found and query.rerank is not False:
             embeddings, weights = np.stack([one for one, _ in pictures]), [part.weight for part in query.parts]
             grids, texts = [grid for _, grid in pictures], [one.text for one in found]
-            scores = rerank_texts(self._runtime, grids, embeddings, weights, texts, query.candidates)
+            scores = rerank_texts(self._runtime, grids, embeddings, weights, texts, self._read_jointly(query))
         by_part = self._probabilities(scores)
         probabilities = None if by_part is None or main is None else by_part[main]
         order = list(range(len(found))) if scores is None or not by_match else scores.order.tolist()
@@ -249,7 +251,8 @@ class SearchEngine:
             return evidence.log_odds(late if probabilities is None else log_odds(probabilities), weights)
 
         embeddings = np.stack([one.candidate.embedding for one in found])
-        scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, query.candidates, prefer)
+        candidates = self._read_jointly(query)
+        scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, candidates, prefer)
         shows = self._probabilities(scores)
         total = None if shows is None else evidence.log_odds(log_odds(shows), weights)
         return found, _Judged(scores, evidence, weights, main, shows, total)
@@ -258,8 +261,10 @@ class SearchEngine:
         """The probability of each part with each candidate [parts, items], by the last stage that scored the pair."""
         if scores is None:
             return None
-        joint = self._runtime.probability(np.where(scores.read, scores.logits, 0), "joint")
         late = self._runtime.probability(scores.late, "late")
+        if not scores.read.any():
+            return late
+        joint = self._runtime.probability(np.where(scores.read, scores.logits, 0), "joint")
         return None if joint is None or late is None else np.where(scores.read, joint, late)
 
     def _not_calibrated(self) -> UsageError:
@@ -267,6 +272,18 @@ class SearchEngine:
             f"the model {self._runtime.name} has no calibrated probabilities",
             "Make them with pixsearch calibrate, or leave the threshold out",
         )
+
+    def _require_reranking(self, query: Query) -> None:
+        """Raises UsageError where the query is to be re-ranked, and the model cannot do it."""
+        if query.rerank and not self._runtime.reads_pairs:
+            raise UsageError(
+                f"the model {self._runtime.name} does not read words and pixels together",
+                "Use a Pixel-BERT checkpoint for --rerank",
+            )
+
+    def _read_jointly(self, query: Query) -> int:
+        """How many candidates the joint stream reads."""
+        return query.candidates if self._runtime.reads_pairs else 0
 
     def _orders_by_match(self, query: Query) -> bool:
         if query.rerank is not None or not query.words:
@@ -341,6 +358,6 @@ def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]
 def _shipped_runtime() -> Runtime:
     # Not at the top: OpenVINO or torch, which those who bring a runtime of their own need not import.
     from pixsearch.model.checkpoints import find_checkpoint
-    from pixsearch.model.runtime import PixelBertRuntime
+    from pixsearch.model.load_runtime import load_runtime
 
-    return PixelBertRuntime(find_checkpoint(None))
+    return load_runtime(find_checkpoint(None))

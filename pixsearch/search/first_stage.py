@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from pixsearch.library.filters import NO_FILTERS
 from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate
+from pixsearch.model.likeness import ALIKE, MAY_BE_ALIKE
 from pixsearch.search.query import Query
 from pixsearch.search.runtime import Floats, Runtime
 from pixsearch.storage import path_bytes
 
 Ids = NDArray[np.int64]
-
-MAY_BE_ALIKE, ALIKE = 0.9, 0.85
-"""Cosine of embeddings and likeness of grids from which on two pictures are near-duplicates. The embedding alone
-will not do: two daisies are as near to each other as two copies of one. docs/experiments.md has the figures."""
 
 
 @dataclass(slots=True)

@@ -37,20 +37,25 @@ class Encoder(Protocol):
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
         """Encode pictures [rows, columns, 3] of that size: embeddings [n, embedding_size], L2-normalised, and the
-        packed pixel grid of each."""
+        packed pixel grid of each, or what `Runtime.likeness` needs instead."""
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         """[n, embedding_size], L2-normalised."""
 
 
 class Runtime(Encoder, Protocol):
-    """All that searching needs besides; `pixsearch.model.runtime.PixelBertRuntime` is one."""
+    """All that searching needs besides; `pixsearch.model.load_runtime.load_runtime` returns one."""
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether it reads words and pixels together; where it does not, `match` raises ModelError."""
 
     @property
     def default_order(self) -> Literal["match", "similarity"]: ...
 
-    def prepare_for_words(self) -> None:
-        """Begin to load what a query of words will need, if that takes time."""
+    def prepare_for_words(self, *, kept_only: bool = False) -> None:
+        """Begin to load what a query of words will need, if that takes time; `kept_only` where nobody knows yet that it
+        will be needed."""
 
     def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
         """Each text, read once for all stages."""
@@ -59,7 +64,7 @@ class Runtime(Encoder, Protocol):
         """Embeddings [n, embedding size], L2-normalised, and pixel grids."""
 
     def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        """What late interaction says of every text with every picture [texts, pictures]."""
+        """The score of every text with every picture, by late interaction where there is any [texts, pictures]."""
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
         """The ITM logit of each pair with these late scores [n]; a single text or picture goes with all others."""

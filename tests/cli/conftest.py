@@ -50,7 +50,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> ColourRuntime:
     monkeypatch.setattr("pixsearch.model.checkpoints.find_checkpoint", lambda name: Path(name or "shipped"))
     monkeypatch.setattr("pixsearch_indexer.CheckpointEncoder", lambda checkpoint: runtime)
     monkeypatch.setitem(
-        sys.modules, "pixsearch.model.runtime", SimpleNamespace(PixelBertRuntime=lambda checkpoint, gpu=True: runtime)
+        sys.modules, "pixsearch.model.load_runtime", SimpleNamespace(load_runtime=lambda checkpoint, gpu=True: runtime)
     )
     return runtime
 

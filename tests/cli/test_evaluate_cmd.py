@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pixsearch.model.runtime import PixelBertRuntime
+from pixsearch.model.load_runtime import load_runtime
 from pixsearch.progress import silent
 from pixsearch_trainer.data.pack import write_pack
 from pixsearch_trainer.data.reading import read_captioned
@@ -21,7 +21,7 @@ COLOURS = ("red", "green", "blue", "pink")
 def runtime(monkeypatch: pytest.MonkeyPatch) -> ColourRuntime:
     """The model of every command in this test, whose figures can be worked out by hand."""
     runtime = ColourRuntime()
-    monkeypatch.setattr("pixsearch.model.runtime.PixelBertRuntime", lambda checkpoint: runtime)
+    monkeypatch.setattr("pixsearch.model.load_runtime.load_runtime", lambda checkpoint: runtime)
     return runtime
 
 
@@ -182,7 +182,7 @@ def test_a_picture_that_cannot_be_decoded_is_a_problem_like_any_other(run: Run, 
 
 @pytest.mark.slow
 def test_a_checkpoint_is_measured_compiled(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pixsearch.model.runtime.PixelBertRuntime", PixelBertRuntime)  # the real one again
+    monkeypatch.setattr("pixsearch.model.load_runtime.load_runtime", load_runtime)  # the real one again
     model, data = make_tiny_checkpoint(tmp_path / "model"), write(tmp_path, val=COLOURS)
 
     outcome = run("evaluate", "--data", data, "--model", model, "--json")

@@ -1168,6 +1168,6 @@ def test_wrong_usage_of_filters_is_one_line(run: Run, indexed: Path) -> None:
 
 
 def test_a_listing_needs_no_model(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pixsearch.model.runtime", SimpleNamespace(PixelBertRuntime=pytest.fail))
+    monkeypatch.setitem(sys.modules, "pixsearch.model.load_runtime", SimpleNamespace(load_runtime=pytest.fail))
 
     assert run("query", "--sort", "newest", "--paths").exit_code == 0

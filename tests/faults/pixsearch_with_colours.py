@@ -46,6 +46,6 @@ if __name__ == "__main__":
     pixsearch.model.checkpoints.find_checkpoint = lambda name: Path(name or "colours")
     pixsearch.model.checkpoints.fingerprint = lambda folder: SlowColours(folder).fingerprint
     pixsearch_indexer.CheckpointEncoder = SlowColours  # type: ignore[assignment, misc]
-    runtime = SimpleNamespace(PixelBertRuntime=lambda folder, gpu=True: SlowColours(folder))
-    sys.modules["pixsearch.model.runtime"] = runtime  # type: ignore[assignment]
+    runtime = SimpleNamespace(load_runtime=lambda folder, gpu=True: SlowColours(folder))
+    sys.modules["pixsearch.model.load_runtime"] = runtime  # type: ignore[assignment]
     main()

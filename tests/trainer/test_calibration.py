@@ -180,7 +180,7 @@ def test_each_stage_has_a_curve_of_its_own_and_both_mean_the_same() -> None:
     reports = calibrate(pairs)
 
     calibration = calibration_of(reports)
-    assert calibration.late is not None
+    assert calibration.joint is not None
     assert calibration.late.slope == pytest.approx(100 * calibration.joint.slope, rel=1e-4)
     assert calibration.late.intercept == pytest.approx(calibration.joint.intercept, abs=1e-4)
     assert reports["late"].log_loss == pytest.approx(reports["joint"].log_loss, abs=1e-6)

@@ -69,19 +69,19 @@ class CalibrationReport:
 
 
 def calibrate(pairs: KnownPairs) -> dict[Stage, CalibrationReport]:
-    """Fit the curve of each stage, and judge it on each query's pairs by a curve that was fitted without them.
+    """Fit the curve of each stage that the model has; judge it on each query's pairs by a curve fitted without them.
 
     Raises:
         UsageError: there are too few pairs, or the scores of a stage are no higher where a pair is right.
     """
-    stages: tuple[Stage, ...] = ("joint", "late")
+    stages: list[Stage] = ["late"] if np.isnan(pairs.logits).any() else ["joint", "late"]
     predicted = {stage: predict_left_out(pairs, stage) for stage in stages}
     return {stage: _report(fit(pairs, stage), pairs, predicted[stage]) for stage in stages}
 
 
 def calibration_of(reports: Mapping[Stage, CalibrationReport]) -> Calibration:
     """Return the curves, as a checkpoint keeps them."""
-    return Calibration(reports["joint"].curve, reports["late"].curve)
+    return Calibration(reports["joint"].curve if "joint" in reports else None, reports["late"].curve)
 
 
 def predict_left_out(pairs: KnownPairs, stage: Stage) -> Doubles:

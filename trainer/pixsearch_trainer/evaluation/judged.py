@@ -145,8 +145,9 @@ def search_album(
 ) -> JudgedSearch:
     """Search an album for each query, as `pixsearch query` does, except that near-duplicates are not folded.
 
-    Late interaction orders so many of the nearest, and the joint stream reads so many of these.
+    Late interaction orders so many of the nearest, and the joint stream reads so many of these, if the model has one.
     """
+    reads = reads if runtime.reads_pairs else 0
     texts = runtime.read_texts(queries)
     similarity: Floats = np.stack([text.embedding for text in texts]) @ album.embeddings.T
     nearest = np.argsort(-similarity, 1, kind="stable")[:, :ordered]

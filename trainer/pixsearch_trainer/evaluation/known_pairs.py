@@ -42,7 +42,7 @@ class KnownPairs:
     """Pairs of a text and a picture that are known to be right or wrong; each field is an array [pairs]."""
 
     logits: Doubles
-    """ITM logits."""
+    """ITM logits; NaN where the model gives none."""
     late: Doubles
     """Late scores."""
     right: Bools

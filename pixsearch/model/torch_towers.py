@@ -1,0 +1,166 @@
+"""The two towers of a dual encoder by torch, from the files of its repository: on a GPU, and to be converted."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+import pixsearch.model.transformers_offline
+import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
+
+from transformers import AutoConfig, AutoModel  # isort: skip
+from transformers.utils import logging  # isort: skip
+
+from pixsearch.errors import CheckpointInvalid
+from pixsearch.model.checkpoints import CONFIG_FILE
+from pixsearch.model.devices import autocast
+from pixsearch.model.dual_encoder_config import DUAL_ENCODER_FILE, DualEncoderConfig, command_to_convert, sha256_of
+from pixsearch.regular_files import require_regular_files
+
+LOADING_ERRORS = (ImportError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError)
+"""What transformers raises for files that are damaged or missing."""
+_PATCHES = "siglip2"
+"""SigLIP 2 of any picture size (NaFlex); those of a fixed size have the type siglip."""
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+class PictureTower(nn.Module):
+    """RGB pictures, uint8 [batch, rows, columns, 3] -> unit vectors [batch, embedding size]."""
+
+    factors: Tensor
+    offsets: Tensor
+
+    def __init__(self, model: Any, factors: tuple[float, ...], offsets: tuple[float, ...]) -> None:
+        """`factors` and `offsets` bring red, green and blue to what the model takes."""
+        super().__init__()
+        self.model = model
+        self.register_buffer("factors", torch.tensor(factors), persistent=False)
+        self.register_buffer("offsets", torch.tensor(offsets), persistent=False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        pixels = (pictures * self.factors + self.offsets).permute(0, 3, 1, 2)
+        return F.normalize(_features(self.model.get_image_features(pixel_values=pixels)), dim=-1)
+
+
+class TextTower(nn.Module):
+    """Token ids [batch, tokens], none of which is masked -> unit vectors [batch, embedding size]."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.normalize(_features(self.model.get_text_features(input_ids=ids)), dim=-1)
+
+
+class TorchTowers:
+    """Runs both towers by torch; the same methods as `CompiledTowers`."""
+
+    pictures_at_once, texts_at_once = 64, 64
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        """Load a converted model. Raises CheckpointInvalid, also where its weights are others than were converted."""
+        config = DualEncoderConfig.load(folder / DUAL_ENCODER_FILE)
+        model = load_dual_encoder(folder)
+        if config.weights != hashes_of_weights(folder):
+            raise CheckpointInvalid(
+                f"the weights in {folder} have changed", f"Convert the model again with: {command_to_convert(folder)}"
+            )
+        self._device = device
+        pictures = PictureTower(model, config.pixel_factors, config.pixel_offsets)
+        self._towers = {"pictures": pictures.to(device), "texts": TextTower(model).to(device)}
+
+    def prepare(self, name: str, *, kept_only: bool = False) -> None:
+        """All is ready."""
+
+    def run(self, name: str, inputs: NDArray[Any]) -> NDArray[Any]:
+        with torch.inference_mode(), autocast(self._device) if self._device.type == "cuda" else nullcontext():
+            embeddings: Tensor = self._towers[name](torch.from_numpy(inputs).to(self._device))
+        result: NDArray[Any] = F.normalize(embeddings.float(), dim=-1).cpu().numpy()
+        return result
+
+
+def load_dual_encoder(folder: Path) -> Any:
+    """Load a dual encoder of transformers in fp32. No code of the folder is run, and no pickle is read.
+
+    Raises:
+        CheckpointInvalid: it is no dual encoder, or its weights are missing, damaged or not in safetensors.
+    """
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    again = "Download or copy the whole model again"
+    try:
+        require_regular_files(str(folder))
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        kind = AutoModel._model_mapping.get(type(config), None)
+    except LOADING_ERRORS as error:
+        raise CheckpointInvalid(
+            f"{folder / CONFIG_FILE} names no model that transformers has ({_line(error)})"
+        ) from error
+    if kind is None or not (hasattr(kind, "get_text_features") and hasattr(kind, "get_image_features")):
+        raise CheckpointInvalid(
+            f"{folder} is not a dual encoder: the type {config.model_type} has no features of both texts and images",
+            "Use a model such as CLIP or SigLIP",
+        )
+    if config.model_type == _PATCHES:
+        raise CheckpointInvalid(
+            f"{folder} takes pictures of any size (NaFlex), which is not supported",
+            "Use the SigLIP 2 model of a fixed size, such as hub:google/siglip2-base-patch16-256",
+        )
+    if not weight_files(folder):
+        pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+        found = f"only {pickles[0]}, a pickle, which can run code" if pickles else "no file of weights"
+        raise CheckpointInvalid(
+            f"{folder} has no weights in safetensors: {found}", "Use a model that has model.safetensors"
+        )
+    try:
+        model, loading = AutoModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except LOADING_ERRORS as error:
+        raise CheckpointInvalid(f"the weights in {folder} cannot be read ({_line(error)})", again) from error
+    if missing := sorted([*loading["missing_keys"], *(one[0] for one in loading["mismatched_keys"])]):
+        raise CheckpointInvalid(f"{folder} lacks {len(missing)} of its weights ({missing[0]} ..)", again)
+    return _with_pooling_that_fits(model.eval().requires_grad_(False))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of weights in safetensors, by name."""
+    return sorted(folder.glob("*.safetensors"))
+
+
+def hashes_of_weights(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of weights, by its name. Raises CheckpointInvalid."""
+    try:
+        return {file.name: sha256_of(file) for file in weight_files(folder)}
+    except OSError as error:
+        raise CheckpointInvalid(f"{error.filename} cannot be read ({error.strerror})") from error
+
+
+def _features(output: Any) -> Tensor:
+    features: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+    return features
+
+
+def _with_pooling_that_fits(model: Any) -> Any:
+    """ALIGN takes the mean of a map by a window larger than any map, which OpenVINO does not do."""
+    pooler = getattr(getattr(model, "vision_model", None), "pooler", None)
+    if isinstance(pooler, nn.AvgPool2d) and pooler.ceil_mode:
+        model.vision_model.pooler = nn.AdaptiveAvgPool2d(1)
+    return model
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
