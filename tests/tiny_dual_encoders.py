@@ -84,7 +84,7 @@ def _gemma_tokenizer() -> Any:
     tokens = [*special, "▁", *_LETTERS, "do", "dog"]
     return hf.Siglip2Tokenizer(
         vocab={token: number for number, token in enumerate(tokens)},
-        merges=["d o", "do g"],
+        merges=[("d", "o"), ("do", "g")],  # type: ignore[list-item]
         model_max_length=64,
         padding_side="right",
         add_eos_token=True,

@@ -83,7 +83,7 @@ from pathlib import Path
 sys.modules["torch"] = None  # an import of it is an ImportError
 from pixsearch.model import gpu_drivers, runtime
 gpu_drivers.DRIVERS = (Path("/"),)
-runtime.NVIDIA = Path("/")
+gpu_drivers.NVIDIA = Path("/")
 print(type(runtime.forwards_of(Path(sys.argv[1]), "", gpu=True)).__name__)
 """
 
