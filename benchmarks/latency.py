@@ -110,7 +110,7 @@ def make_library(
                 one = drawn[int(rng.integers(len(drawn)))]
                 embedding = one.embedding + rng.standard_normal(len(one.embedding)).astype(np.float32) * 0.02
                 grid = np.frombuffer(grids[one.content_id], dtype=np.uint8).copy()
-                grid[-rng.integers(1, 5000, 100)] ^= 1  # values, which stand at the end
+                grid[-rng.integers(1, min(5000, len(grid)), 100)] ^= 1  # values, which stand at the end
                 digest = b"%032d" % number
                 normal = embedding / np.linalg.norm(embedding)
                 path, metadata = photo(folder, number), Metadata("JPEG", 4000, 3000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pixsearch.durable import leads_to_stdout
-from pixsearch.errors import UsageError, WordsNotLocated
+from pixsearch.errors import PixsearchError, UsageError, WordsNotLocated
 from pixsearch.library.filters import Filters
 from pixsearch.printable import printable
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_asked
@@ -297,16 +297,18 @@ def _listed(shown: str, query: Query, k: int, place: Place, *, opens_files: bool
 @contextmanager
 def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = False) -> Iterator[SearchEngine | None]:
     """The engine of a library; None where nothing was ever indexed. A GPU only pays for many queries."""
+    from pixsearch.library.likely_model import likely_model
     from pixsearch.model.checkpoints import checkpoint_for
     from pixsearch.model.load_runtime import load_runtime
 
     likely = runtime = None
     if isinstance(place, str) or (place / DATABASE_NAME).is_file():
         # Before the library says that it is the right one, as it mostly is: SQLAlchemy is imported while it loads.
-        likely = checkpoint_for(model, None)
-        runtime = load_runtime(likely, gpu=many)
-        if reads_words:
-            runtime.prepare_for_words(kept_only=True)
+        with nullcontext() if model else suppress(PixsearchError):  # a guess may be wrong
+            likely = checkpoint_for(model or likely_model(place), None)
+            runtime = load_runtime(likely, gpu=many)
+            if reads_words:
+                runtime.prepare_for_words(kept_only=True)
     from pixsearch import Library, SearchEngine
 
     with Library.open(place, say) as library:

@@ -1167,6 +1167,21 @@ def test_wrong_usage_of_filters_is_one_line(run: Run, indexed: Path) -> None:
         assert outcome.stderr.count("\n") == 1
 
 
+def test_no_other_model_than_the_librarys_is_loaded(
+    run: Run, indexed: Path, model: ColourRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def load(checkpoint: Path, gpu: bool = True) -> ColourRuntime:
+        loaded.append(str(checkpoint))
+        return model
+
+    monkeypatch.setitem(sys.modules, "pixsearch.model.load_runtime", SimpleNamespace(load_runtime=load))
+
+    assert run("query", "red").exit_code == 0
+    assert loaded == ["colours"]
+
+
 def test_a_listing_needs_no_model(run: Run, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pixsearch.model.load_runtime", SimpleNamespace(load_runtime=pytest.fail))
 

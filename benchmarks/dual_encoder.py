@@ -1,0 +1,128 @@
+"""How fast a model of the hub's format is beside rclip with the same architecture: ViT-B/32, random weights.
+
+    python -m benchmarks.dual_encoder --pictures album/images [--photos 2000] [--known 10000]
+
+Indexing is that of indexing.py: JPEGs of 12 megapixels, both programs from nothing, in turn. Queries are those of
+latency.py, in a library of so many photos: cold from the start of the process to its end, in turn with rclip's; warm in
+one process, the median over twenty.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from benchmarks.indexing import make_photos
+from benchmarks.latency import COLD_ROUNDS, PHOTOS, QUERIES, ROUNDS, make_library, photo
+from benchmarks.measuring import PIXSEARCH, Command, Taken, median, say_where, take
+from benchmarks.peer import PROJECT, forget_all, know, make_peer, rclip, rclip_environment
+from pixsearch import Library, SearchEngine
+from pixsearch.model.conversion import convert
+from pixsearch.model.load_runtime import load_runtime
+
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer  # isort: skip
+from tokenizers.pre_tokenizers import ByteLevel  # isort: skip
+
+EDGE = 256
+_MERGES = PROJECT / ".bench" / "rclip" / "tokenizer" / "bpe_simple_vocab_16e6.txt.gz"
+_MERGES_USED = 48_894
+_SPECIAL = ["<|startoftext|>", "<|endoftext|>"]
+
+
+def main(
+    pictures: Annotated[Path, typer.Option(help="A folder of pictures to make photos of.")],
+    photos: Annotated[int, typer.Option(help="How many are indexed.")] = 2000,
+    rounds: Annotated[int, typer.Option(help="How often each program indexes them.")] = 2,
+    known: Annotated[int, typer.Option(help="Photos of the library that is asked.")] = 10_000,
+) -> None:
+    make_peer()
+    say_where()
+    with tempfile.TemporaryDirectory() as scratch:
+        model, folder, library = (Path(scratch) / name for name in ("model", "photos", "library"))
+        began = time.perf_counter()
+        make_model(model)
+        print(f"the model was made and converted in {time.perf_counter() - began:.0f} s")
+        make_photos(pictures, folder, photos)
+        index(folder, library, model, rounds)
+        asked = Path(scratch) / "asked"
+        make_library(library, asked, known)
+        ask(asked, model, known)
+
+
+def make_model(folder: Path) -> None:
+    """Save what rclip's model is, as transformers has it, and convert it."""
+    size = {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8, "num_hidden_layers": 12}
+    config = CLIPConfig(
+        text_config={**size, "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407},
+        vision_config={"image_size": EDGE, "patch_size": 32},
+        projection_dim=512,
+    )
+    torch.manual_seed(0)
+    CLIPModel(config).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": EDGE}, crop_size={"height": EDGE, "width": EDGE}).save_pretrained(folder)
+    lines = gzip.decompress(_MERGES.read_bytes()).decode().splitlines()[1 : _MERGES_USED + 1]
+    merges = [tuple(line.split()) for line in lines]
+    letters = sorted(ByteLevel.alphabet())
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges), *_SPECIAL]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)  # type: ignore[arg-type]
+    tokenizer.save_pretrained(folder)
+    convert(folder)
+
+
+def index(folder: Path, library: Path, model: Path, rounds: int) -> None:
+    """Print how fast the photos are indexed by each program."""
+    photos = len(list(folder.iterdir()))
+    taken: dict[str, list[Taken]] = {}
+    ours: Command = [PIXSEARCH, "index", folder, "--library", library, "--model", model]
+    for _ in range(rounds):
+        shutil.rmtree(library, ignore_errors=True)
+        forget_all()
+        for program, command, environment in (
+            ("pixsearch", ours, None),
+            ("rclip", rclip("a cat", index=True), rclip_environment()),
+        ):
+            taken.setdefault(program, []).append(take(command, folder, environment))
+    speeds = {program: photos / median(takens).seconds for program, takens in taken.items()}
+    for program, speed in speeds.items():
+        print(f"{program:10} {speed:6.1f} photos/s of {photos:,}, peak {median(taken[program]).peak_mb:,.0f} MB")
+    print(f"pixsearch / rclip {speeds['pixsearch'] / speeds['rclip']:.2f}")
+
+
+def ask(library: Path, model: Path, known: int) -> None:
+    """Print what a query takes each program, cold, and this one, warm."""
+    (library / PHOTOS).mkdir()
+    know((photo(library, number), None) for number in range(known))
+    commands = {
+        "pixsearch": ([PIXSEARCH, "query", "--library", library, QUERIES[0]], None),
+        "rclip": (rclip(QUERIES[0], index=False), rclip_environment()),
+    }
+    takens: dict[str, list[Taken]] = {}
+    for number in range(COLD_ROUNDS + 1):
+        for program, (command, environment) in commands.items():
+            taken = take(command, library / PHOTOS, environment, watch=False)
+            if number:  # the first warms the disk
+                takens.setdefault(program, []).append(taken)
+    seconds = {program: median(taken).seconds for program, taken in takens.items()}
+    print(", ".join(f"{program} cold {one:.2f} s" for program, one in seconds.items()), f"in {known:,} photos")
+    print(f"pixsearch / rclip {seconds['pixsearch'] / seconds['rclip']:.2f}")
+    times = []
+    with Library.open(library) as opened:
+        engine = SearchEngine(opened, load_runtime(model))
+        for text in [*QUERIES[:1], *QUERIES * ROUNDS]:
+            began = time.perf_counter()
+            engine.search(text)
+            times.append(1000 * (time.perf_counter() - began))
+    print(f"pixsearch warm {statistics.median(times[1:]):.1f} ms")
+
+
+if __name__ == "__main__":
+    typer.run(main)
