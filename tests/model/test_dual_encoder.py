@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -373,20 +374,50 @@ def test_a_damaged_description_is_refused_in_one_line(clip: Path, damage: Any) -
 def test_a_damaged_graph_or_tokenizer_is_refused_in_one_line(clip: Path, name: str) -> None:
     content = (clip / name).read_bytes()
     (clip / name).write_bytes(content[:-20])
-    # Compiled graphs are kept under the hashes of the graphs: others are looked for.
-    config = json.loads((clip / "dual_encoder.json").read_text())
-    config["scale"] += 1
-    (clip / "dual_encoder.json").write_text(json.dumps(config))
-
-    def use() -> None:
-        runtime = in_fp32(clip)
-        runtime.prepare_for_pictures()
-        runtime.embed_texts(["a dog"])
 
     with pytest.raises(CheckpointInvalid, match=f"{name} is (damaged|not a tokenizer)") as refused:
-        use()
+        _use(clip)
 
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["pictures.xml", "texts.bin", "dual_tokenizer.json", "dual_encoder.json"])
+def test_a_pipe_is_not_waited_for_when_searching(clip: Path, name: str) -> None:
+    (clip / name).unlink()
+    os.mkfifo(clip / name)
+
+    with pytest.raises(CheckpointInvalid):
+        _use(clip)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "preprocessor_config.json", "tokenizer.json", "config.json"])
+def test_a_pipe_is_not_waited_for_when_converting(tmp_path: Path, name: str) -> None:
+    folder = make_tiny_dual_encoder(tmp_path / "model", "CLIP")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+
+    with pytest.raises(CheckpointInvalid):
+        convert(folder)
+
+
+def test_a_conversion_that_ended_half_way_is_refused_until_it_is_made_again(clip: Path, tmp_path: Path) -> None:
+    other = make_tiny_dual_encoder(tmp_path / "other", "CLIP", seed=1)
+    convert(other)
+    shutil.copy(other / "pictures.bin", clip / "pictures.bin")
+
+    with pytest.raises(CheckpointInvalid, match=r"pictures\.bin is damaged\. Convert the model again"):
+        _use(clip)
+
+    convert(clip)
+    _use(clip)
+
+
+def _use(folder: Path) -> None:
+    towers = CompiledTowers(folder, fingerprint(folder), NumberFormats())
+    towers.keep_nothing()  # nor take what was compiled before
+    runtime = DualEncoderRuntime(folder, towers=towers)
+    runtime.prepare_for_pictures()
+    runtime.embed_texts(["a dog"])
 
 
 def test_weights_that_have_changed_are_not_run_on_a_gpu(clip: Path) -> None:
