@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import pixsearch.model.transformers_offline
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 from transformers import BertConfig, BertModel  # isort: skip

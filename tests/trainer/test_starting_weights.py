@@ -128,24 +128,23 @@ def test_a_torchvision_resnet_computes_what_torchvision_computes_be_it_downloade
         assert_close(output_of("resnet50", read_cnn("resnet50", source), pixels), expected)
 
 
-def test_a_download_that_fails_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_torchvision_that_are_not_there_are_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
 
-    with pytest.raises(ModelNotFound, match=r"cannot download .* resnet50 .*start\.cnn=FILE"):
+    with refused(ModelNotFound, r"not on this machine\. Download https://\S+\.pth, and .*start\.cnn=FILE$"):
         read_cnn("resnet50", "torchvision")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_resnext_152_takes_weights_of_torchvisions_names(tmp_path: Path) -> None:
-    with torch.device("meta"):
-        bottleneck = torchvision.models.resnet.Bottleneck
-        theirs = torchvision.models.ResNet(bottleneck, [3, 8, 36, 3], groups=32, width_per_group=8).state_dict()
-    one_number = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in theirs.items()}  # in a file, kilobytes
-    torch.save(one_number, tmp_path / "weights.pth")
+def test_a_language_model_that_is_not_on_this_machine_is_not_downloaded(
+    lite0: Lite0, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
-    state = read_cnn("resnext152_32x8d", str(tmp_path / "weights.pth"))
-
-    assert len(state) == len(theirs) - 2  # without the classifier's weight and bias
+    with refused(ModelNotFound, r"Download it with: pixsearch model get hub:a/bert --language-model$"):
+        assemble(Start(backbone="efficientnet_lite0", cnn=str(lite0.file), language_model="a/bert"))
 
 
 @pytest.mark.parametrize("backbone", ["efficientnet_lite0", "resnet50"])
@@ -222,13 +221,12 @@ def test_an_assembled_model_reads_words_as_its_bert_does_and_pixels_as_its_cnn_d
 
 @pytest.mark.parametrize(
     ("config", "reason"),
-    [("{", ""), ('{"model_type": "distilbert"}', "it is a distilbert"), ('{"model_type": "bert"}', ""), (None, "")],
+    [("{", ""), ('{"model_type": "distilbert"}', "it is a distilbert"), ('{"model_type": "bert"}', "")],
 )
-def test_what_is_no_bert_is_refused_in_one_line(lite0: Lite0, tmp_path: Path, config: str | None, reason: str) -> None:
-    if config is not None:
-        (tmp_path / "config.json").write_text(config)
+def test_what_is_no_bert_is_refused_in_one_line(lite0: Lite0, tmp_path: Path, config: str, reason: str) -> None:
+    (tmp_path / "config.json").write_text(config)
 
-    for source, says in ((str(tmp_path if config else tmp_path / "nothing"), reason), ("", "none is set")):
+    for source, says in ((str(tmp_path), reason), ("", "none is set")):
         with refused(CheckpointInvalid, rf"cannot load a BERT from '{source}' \({says}.*--set start\.language_model"):
             assemble(Start(backbone="efficientnet_lite0", cnn=str(lite0.file), language_model=source))
 

@@ -153,8 +153,30 @@ def test_a_sentence_that_is_too_long_is_cut(teacher: Teacher) -> None:
     assert cut.numpy() == pytest.approx(whole.numpy(), abs=1e-6)
 
 
+@pytest.mark.parametrize("source", ["openai/clip-vit-base-patch32", "hub:openai/clip-vit-base-patch32"])
+def test_a_teacher_that_is_not_on_this_machine_is_not_downloaded(
+    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    with refused(ModelNotFound, r"no folder .*Download it with: pixsearch model get hub:openai/clip-vit-base-patch32$"):
+        Teacher.load(source)
+
+
+def test_a_teacher_that_was_downloaded_is_found_by_its_name(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    shutil.copytree(clip, tmp_path / "pixsearch/models/hub/org--tiny")
+
+    embeddings = [Teacher.load(source).embed_texts(SENTENCES) for source in (str(clip), "hub:org/tiny", "org/tiny")]
+
+    assert torch.equal(embeddings[0], embeddings[1])
+    assert torch.equal(embeddings[0], embeddings[2])
+
+
 def test_a_teacher_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with refused(ModelNotFound, r"no teacher '.*nothing'.*openai/clip"):
+    with refused(ModelNotFound, r"no model '.*nothing': neither a folder nor the name of one on the hub"):
         Teacher.load(str(tmp_path / "nothing"))
 
 

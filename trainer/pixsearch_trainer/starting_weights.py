@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+import pixsearch.model.transformers_offline
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 import torchvision  # isort: skip
@@ -26,6 +27,7 @@ from pixsearch.model.networks import Network, build_network
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.regular_files import DATA_LIMIT_BYTES, open_regular, require_regular_files
+from pixsearch_trainer.foreign_models import foreign_folder
 
 _LITE_LAYERS = {"_expand_conv": "expand.0", "_depthwise_conv": "depthwise.0", "_project_conv": "project.0"}
 _LITE_NORMS = {"_bn0": "expand.1", "_bn1": "depthwise.1", "_bn2": "project.1"}
@@ -40,9 +42,10 @@ class Start:
 
     backbone: str = "efficientnet_lite2"
     cnn: str = ""
-    """Weights of the CNN: a .pth file with torchvision's or EfficientNet-Lite's names, or "torchvision" to download."""
+    """Weights of the CNN: a .pth file with torchvision's or EfficientNet-Lite's names, or "torchvision" for those of
+    its ResNet-50 where torch keeps what it has downloaded."""
     language_model: str = ""
-    """A BERT: a folder in transformers' format, or a name on the hub."""
+    """A BERT: a folder in transformers' format, or its name on the hub once it is downloaded."""
     input_size: int = 224
     longest_edge: int = 1333
     resize: Literal["squash", "shorter_edge"] = "squash"
@@ -132,21 +135,22 @@ def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
 
     Args:
         backbone: a key of `BACKBONES`.
-        source: see `Start.cnn`; only ResNet-50 can be downloaded.
+        source: see `Start.cnn`.
 
     Raises:
-        ModelNotFound: unknown backbone or source, or the download failed.
+        ModelNotFound: unknown backbone or source.
         CheckpointInvalid: the file's tensors are not those of that backbone.
     """
     if backbone not in BACKBONES:
         raise ModelNotFound(f"unknown backbone {backbone!r}", f"Choose from {', '.join(BACKBONES)}")
     if source == "torchvision" and backbone == "resnet50":
-        try:
-            return _from_torchvision(torchvision.models.ResNet50_Weights.IMAGENET1K_V2.get_state_dict(progress=False))
-        except OSError as error:
+        url = torchvision.models.ResNet50_Weights.IMAGENET1K_V2.url
+        source = str(Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2])
+        if not Path(source).is_file():
             raise ModelNotFound(
-                f"cannot download weights of {backbone} ({error})", "Set a file: --set start.cnn=FILE"
-            ) from error
+                f"torchvision's weights of {backbone} are not on this machine",
+                f"Download {url}, and set the file: --set start.cnn=FILE",
+            )
     path = Path(source)
     if not source or not path.is_file():
         raise ModelNotFound(f"no weights for {backbone} at {source!r}", "Set the file: --set start.cnn=FILE")
@@ -203,12 +207,13 @@ def _read_bert(source: str) -> tuple[BertModel, Tokenizer]:
     try:
         if not source:
             raise ValueError("none is set")
-        require_regular_files(source)
-        config = BertConfig.from_pretrained(source)
+        folder = str(foreign_folder(source, "--language-model"))
+        require_regular_files(folder)
+        config = BertConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != "bert":
             raise ValueError(f"it is a {config.model_type}, not a bert")
-        bert = BertModel.from_pretrained(source, add_pooling_layer=False)
-        tokenizer = AutoTokenizer.from_pretrained(source).backend_tokenizer
+        bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointInvalid(

@@ -20,17 +20,19 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor
 
+import pixsearch.model.transformers_offline
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMixin  # isort: skip
 
-from pixsearch.errors import CheckpointInvalid, DatasetError, ModelNotFound
+from pixsearch.errors import CheckpointInvalid, DatasetError
 from pixsearch.model.devices import autocast, best_device
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular, require_regular_files
 from pixsearch_trainer.batches.draws import CaptionedSet
 from pixsearch_trainer.data.pack import open_packed
 from pixsearch_trainer.data.pairs import CaptionedPicture
+from pixsearch_trainer.foreign_models import foreign_folder
 from pixsearch_trainer.grids import embed_by_length, map_ahead
 from pixsearch_trainer.losses import contrastive_loss, cosines
 from pixsearch_trainer.starting_weights import quieten_hub
@@ -42,7 +44,7 @@ _SCORES_AT_ONCE = 1 << 24  # 64 MiB
 _USUAL_EDGE = 512  # pixels; where a model does not say what it sees, more than most do
 _USUAL_TOKENS = 512  # BERT's
 _USUAL_SCALE = 100.0  # where CLIP's own training ends
-_WHAT_TO_GIVE = "Use a model with image and text features, such as openai/clip-vit-base-patch32, or its folder"
+_WHAT_TO_GIVE = "Use a model with image and text features, such as hub:openai/clip-vit-base-patch32, or its folder"
 
 
 @dataclass(frozen=True)
@@ -93,26 +95,26 @@ class Teacher:
         """Load a model and its processor. Code in a hub repository is never run.
 
         Args:
-            source: a name on the hub, which is downloaded once, or a folder in transformers' format.
+            source: a folder in transformers' format, or a name on the hub once `pixsearch model get` has downloaded it.
 
         Raises:
-            ModelNotFound: there is no such folder, and the hub does not provide a model of that name.
+            ModelNotFound: it is not on this machine.
             CheckpointInvalid: files are missing or cut, or the model has no image and text features of one width.
         """
         quieten_hub()
+        folder = str(foreign_folder(source))
         try:
-            require_regular_files(source)
+            require_regular_files(folder)
             model, loading = AutoModel.from_pretrained(
-                source,
+                folder,
                 dtype=torch.float32,  # not the weights' own: half precision is not for every CPU
                 trust_remote_code=False,
+                local_files_only=True,
                 output_loading_info=True,
             )
-            processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = (str(error).strip() or repr(error)).splitlines()[0]
-            if isinstance(error, OSError) and not Path(source).exists():
-                raise ModelNotFound(f"no teacher {source!r} ({reason})", _WHAT_TO_GIVE) from error
             raise CheckpointInvalid(f"cannot load {source} as a teacher ({reason})", _WHAT_TO_GIVE) from error
         if missing := sorted(loading["missing_keys"]):
             raise CheckpointInvalid(

@@ -1,6 +1,6 @@
 """`paper`: Pixel-BERT as published, for those with COCO, Visual Genome and GPUs (sections 3.3, 4.1, 4.2).
 
-From ResNet-50 trained on ImageNet and BERT-base (both downloaded), or from a checkpoint (`--model`):
+From ResNet-50 trained on ImageNet and BERT-base (downloaded beforehand), or from a checkpoint (`--model`):
 
 1. `pretraining`: MLM and ITM on sampled pixels, 40 epochs, learning rates falling to a tenth after 25 and 35.
 2. `ranking`: each caption among 20 false ones, of which the 5 hardest teach, 4 epochs.
@@ -38,7 +38,7 @@ class PaperRecipeOptions:
     start: Start = Start(
         backbone="resnet50",
         cnn="torchvision",
-        language_model="bert-base-uncased",
+        language_model="hub:google-bert/bert-base-uncased",
         input_size=800,
         resize="shorter_edge",
         pool=True,
