@@ -87,5 +87,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing pixsearch with everything: torch, faiss-gpu, Ray, what tests (about 4 GB to download)"
 	@$(BIN)/python -m pip uninstall --quiet --yes faiss-cpu 2> /dev/null
 	$(BIN)/python -m pip install --constraint constraints.txt \
-		--editable ".[gpu,train,raw,ocr,postgresql,s3,milvus,ray,demo,dev]"
+		--editable ".[gpu,train,hub,raw,ocr,postgresql,s3,milvus,ray,demo,dev]"
 	@touch $(LIGHT) $@

@@ -10,7 +10,8 @@ PixsearchError              exit code 1: could not
 │   ├── ModelNotFound       no checkpoint of that name or in that folder
 │   ├── CheckpointInvalid   files missing, cut, or not what the config says
 │   ├── ModelMismatch       the library was indexed by another model
-│   └── WordsNotLocated     it cannot show where in a picture words are
+│   ├── WordsNotLocated     it cannot show where in a picture words are
+│   └── HubError            the Hugging Face hub cannot provide a model
 ├── Interrupted             exit code 130: somebody stopped it; what was done is kept
 ├── PictureError            one file is no picture that can be read; recorded, never fatal to a run
 └── DatasetError            training data missing or not in the expected format
@@ -76,6 +77,10 @@ class ModelMismatch(ModelError):
 
 class WordsNotLocated(ModelError):
     """A model without late interaction cannot show where in a picture words are."""
+
+
+class HubError(ModelError):
+    """The Hugging Face hub cannot provide a model."""
 
 
 class Interrupted(PixsearchError):

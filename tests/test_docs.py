@@ -14,15 +14,16 @@ import pytest
 import typer
 
 from pixsearch_cli.app import app
+from pixsearch_cli.config_file import leaf_commands
 from tests.photos import make_photo, picture_bytes
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()
 GUIDE = (PROJECT / "docs" / "guide.md").read_text()
-GROUP = typer.main.get_group(app)
+COMMANDS = leaf_commands(typer.main.get_group(app).commands)
 OPTIONS = [
     (name, option)
-    for name, command in GROUP.commands.items()
+    for name, command in COMMANDS.items()
     for parameter in command.params
     for option in (*parameter.opts, *parameter.secondary_opts)
     if option.startswith("--")
@@ -35,12 +36,12 @@ def commands_in(text: str, program: str) -> list[str]:
     return [line.split("  #")[0].strip() for line in lines]
 
 
-@pytest.mark.parametrize("command", GROUP.commands)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_section_in_the_guide(command: str) -> None:
     assert re.search(rf"^##+ .*`pixsearch {command}`", GUIDE, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize(("name", "command"), GROUP.commands.items())
+@pytest.mark.parametrize(("name", "command"), COMMANDS.items())
 def test_every_command_s_help_has_an_example(name: str, command: typer.core.TyperCommand) -> None:
     assert f"pixsearch {name}" in (command.help or "").partition("For example")[2]
 
@@ -58,9 +59,9 @@ def test_every_command_line_in_the_documents_is_one_that_pixsearch_takes(line: s
     if words[0].startswith("-"):
         assert words in (["--version"], ["--help"])
         return
-    command = GROUP.commands[words[0]]
+    name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
     if "--help" not in words:
-        command.make_context(words[0], words[1:])
+        COMMANDS[name].make_context(name, words[name.count(" ") + 1 :])
 
 
 @pytest.mark.parametrize("line", sorted(set(commands_in(README, "make"))))

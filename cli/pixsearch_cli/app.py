@@ -16,6 +16,7 @@ from pixsearch_cli import (
     explain_cmd,
     forget_cmd,
     index_cmd,
+    model_cmd,
     query_cmd,
     serve_cmd,
     status_cmd,
@@ -24,7 +25,7 @@ from pixsearch_cli import (
     watch_cmd,
 )
 from pixsearch_cli.command import Command
-from pixsearch_cli.config_file import read_config
+from pixsearch_cli.config_file import leaf_commands, nested, read_config
 
 app = typer.Typer(
     name="pixsearch",
@@ -50,6 +51,7 @@ app.command("train", cls=Command)(train_cmd.train)
 app.command("evaluate", cls=Command)(evaluate_cmd.evaluate)
 app.command("calibrate", cls=Command)(calibrate_cmd.calibrate)
 app.command("add-graphs", cls=Command)(add_graphs_cmd.add_graphs)
+app.add_typer(model_cmd.app)
 app.command("config", cls=Command)(config_cmd.config)
 
 
@@ -69,4 +71,4 @@ def _options_of_all_commands(
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     assert isinstance(context.command, typer.core.TyperGroup), "it has commands"
-    context.default_map = read_config(context.command.commands)
+    context.default_map = nested(read_config(leaf_commands(context.command.commands)))

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from pixsearch.printable import without_passwords
 from pixsearch.settings import library_place
-from pixsearch_cli.config_file import EVERYWHERE, config_path, key_of
+from pixsearch_cli.config_file import EVERYWHERE, config_path, key_of, leaf_commands, read_config
 from pixsearch_cli.options import JsonOption
 from pixsearch_cli.output import print_json, print_table
 
@@ -46,7 +46,9 @@ def config(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def _settings(context: typer.Context) -> Iterator[Setting]:
     assert context.parent is not None, "it is a command of pixsearch"
-    file = context.parent.default_map or {}
+    assert isinstance(context.parent.command, TyperGroup), "it has commands"
+    commands = leaf_commands(context.parent.command.commands)
+    file = read_config(commands)
     defaults = {"library": library_place(), "model": "the library's, else what ships"}
     for option in EVERYWHERE:
         in_file = next((values[option] for values in file.values() if option in values), None)
@@ -56,9 +58,8 @@ def _settings(context: typer.Context) -> Iterator[Setting]:
             yield Setting("", option, _shown(in_file), "the config file")
         else:
             yield Setting("", option, defaults[option], "default")
-    assert isinstance(context.parent.command, TyperGroup), "it has commands"
     for command, values in sorted(file.items()):
-        keys = {parameter.name: key_of(parameter) for parameter in context.parent.command.commands[command].params}
+        keys = {parameter.name: key_of(parameter) for parameter in commands[command].params}
         for name, value in values.items():
             if name not in EVERYWHERE:
                 yield Setting(command, keys[name], _shown(value), "the config file")

@@ -15,10 +15,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperOption
+from typer.core import TyperGroup, TyperOption
 
 from pixsearch.errors import PixsearchError, UsageError
 from pixsearch.regular_files import read_regular
@@ -35,8 +35,19 @@ def config_path() -> Path:
     return config_folder() / "config.toml"
 
 
+def leaf_commands(commands: Mapping[str, Command]) -> dict[str, Command]:
+    """Return commands by name, those of a group by both names: "model get"."""
+    leaves: dict[str, Command] = {}
+    for name, command in commands.items():
+        if isinstance(command, TyperGroup):
+            leaves |= {f"{name} {inner}": leaf for inner, leaf in leaf_commands(command.commands).items()}
+        else:
+            leaves[name] = command
+    return leaves
+
+
 def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]:
-    """Defaults by command and parameter; nothing where there is no file, or PIXSEARCH_NO_CONFIG is set.
+    """Defaults by command, as `leaf_commands` names them, and parameter; none without a file, or with PIXSEARCH_NO_CONFIG.
 
     Raises UsageError for a file that is no TOML, or that sets what no command has, or to what it cannot be.
     """
@@ -84,6 +95,18 @@ def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]
         command: {parameters[command][key].name: value for key, value in options.items()}
         for command, options in defaults.items()
     }
+
+
+def nested(defaults: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
+    """Return defaults by command as click takes them: those of a group's command in the group's."""
+    maps: dict[str, Any] = {}
+    for command, options in defaults.items():
+        *groups, name = command.split()
+        within = maps
+        for group in groups:
+            within = within.setdefault(group, {})
+        within[name] = dict(options)
+    return maps
 
 
 def key_of(parameter: Parameter) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from typer.exceptions import TyperException
 
-from pixsearch.errors import PixsearchError
+from pixsearch.errors import PixsearchError, UsageError
 from pixsearch.printable import printable, without_passwords
 from pixsearch.progress import Pace, Progress, ProgressCallback
 from pixsearch_cli.json_records import json_text
@@ -28,6 +28,20 @@ _JSON_LINE_EVERY_S = 0.25
 def say(message: str) -> None:
     """A line for people, on stderr."""
     _on_stderr(f"pixsearch: {printable(without_passwords(message))}")
+
+
+def show_lines(*lines: str) -> None:
+    """Show on stderr what a person is to read before a question."""
+    for line in lines:
+        _on_stderr(printable(line))
+
+
+def confirmed(question: str) -> bool:
+    """Return whether the person at the terminal says yes. Raises UsageError where nobody is at one."""
+    if sys.stdin is None or sys.stderr is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("nobody is at a terminal to be asked", "Add --yes to go on without a question")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
 def in_one_line(error: Exception) -> str:

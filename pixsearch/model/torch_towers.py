@@ -87,33 +87,51 @@ class TorchTowers:
         return result
 
 
+def require_dual_encoder(folder: Path, name: str | None = None) -> None:
+    """Check by config.json alone that a folder's model is a dual encoder that pixsearch can convert.
+
+    Raises CheckpointInvalid, which calls the model by its `name`, or else by its folder.
+    """
+    name = name or str(folder)
+    _be_quiet()
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        kind = AutoModel._model_mapping.get(type(config), None)
+    except LOADING_ERRORS as error:
+        raise CheckpointInvalid(
+            f"{CONFIG_FILE} of {name} names no model that transformers has ({_line(error)})"
+        ) from error
+    if kind is None or not (hasattr(kind, "get_text_features") and hasattr(kind, "get_image_features")):
+        raise CheckpointInvalid(
+            f"{name} is not a dual encoder: the type {config.model_type} has no features of both texts and images",
+            "Use a model such as CLIP or SigLIP",
+        )
+    if config.model_type == _PATCHES:
+        raise CheckpointInvalid(
+            f"{name} takes pictures of any size (NaFlex), which is not supported",
+            "Use the SigLIP 2 model of a fixed size, such as hub:google/siglip2-base-patch16-256",
+        )
+
+
+def _be_quiet() -> None:
+    """Report errors in one line, without transformers' own lines and bars beside it."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def load_dual_encoder(folder: Path) -> Any:
     """Load a dual encoder of transformers in fp32. No code of the folder is run, and no pickle is read.
 
     Raises:
         CheckpointInvalid: it is no dual encoder, or its weights are missing, damaged or not in safetensors.
     """
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    _be_quiet()
     again = "Download or copy the whole model again"
     try:
         require_regular_files(str(folder))
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        kind = AutoModel._model_mapping.get(type(config), None)
-    except LOADING_ERRORS as error:
-        raise CheckpointInvalid(
-            f"{folder / CONFIG_FILE} names no model that transformers has ({_line(error)})"
-        ) from error
-    if kind is None or not (hasattr(kind, "get_text_features") and hasattr(kind, "get_image_features")):
-        raise CheckpointInvalid(
-            f"{folder} is not a dual encoder: the type {config.model_type} has no features of both texts and images",
-            "Use a model such as CLIP or SigLIP",
-        )
-    if config.model_type == _PATCHES:
-        raise CheckpointInvalid(
-            f"{folder} takes pictures of any size (NaFlex), which is not supported",
-            "Use the SigLIP 2 model of a fixed size, such as hub:google/siglip2-base-patch16-256",
-        )
+    except OSError as error:
+        raise CheckpointInvalid(f"{error.filename or folder} cannot be read ({error.strerror})", again) from error
+    require_dual_encoder(folder)
     if not weight_files(folder):
         pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
         found = f"only {pickles[0]}, a pickle, which can run code" if pickles else "no file of weights"

@@ -1,0 +1,278 @@
+"""`pixsearch model`: the models on this machine, and the only command that downloads one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixsearch.errors import CheckpointInvalid, LibraryNotFound, PixsearchError, UsageError
+from pixsearch.extras import require
+from pixsearch.printable import printable
+from pixsearch.settings import library_place
+from pixsearch_cli.command import Command
+from pixsearch_cli.options import JsonOption, LibraryOption
+from pixsearch_cli.output import confirmed, print_json, print_table, progress_bars, say, show_lines
+from pixsearch_cli.status_cmd import size
+
+if TYPE_CHECKING:
+    from pixsearch.model.hub_repository import Hub, Repository
+    from pixsearch.model.installed_models import Abilities, InstalledModel
+
+_MOST_LANGUAGES = 3
+_NAMED = "hub:organisation/model, a name in your model folder, or a checkpoint's folder."
+
+app = typer.Typer(
+    name="model",
+    help="List, download and remove models.\n\nFor example: pixsearch model get hub:google/siglip2-base-patch16-256",
+    rich_markup_mode=None,
+)
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command("get", cls=Command)
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name on the Hugging Face hub: organisation/model.")],
+    revision: Annotated[
+        str | None, typer.Option(metavar="REV", help="A branch, tag or commit. [default: the latest]")
+    ] = None,
+    language_model: Annotated[
+        bool, typer.Option("--language-model", help="A BERT to start a training from, not a model to search with.")
+    ] = False,
+    yes: YesOption = False,
+) -> None:
+    """Download a model of the Hugging Face hub, after showing its size and licence, and convert it for searching.
+
+    What is interrupted goes on where it was. HF_TOKEN is sent if it is set, HF_ENDPOINT names another server.
+
+    For example: pixsearch model get hub:google/siglip2-base-patch16-256
+    """
+    require("pixsearch model get", "hub", "httpx2", "openvino", "torch", "torchvision", "transformers")
+    from pixsearch.model.checkpoints import hub_folder
+    from pixsearch.model.hub_download import download, missing_bytes, require_room
+    from pixsearch.model.hub_repository import Hub, hub_name
+
+    name = hub_name(name)
+    if _is_there(name, revision):
+        say(f"{name} is on this machine already")
+        return
+    with Hub() as hub:
+        repository = hub.repository(name, revision)
+        _require_kind(hub, repository, language_model)
+        require_room(repository)
+        missing = missing_bytes(repository)
+        left = f", {size(missing)} of them missing" if missing < repository.size_bytes else ""
+        show_lines(
+            f"model     {name} (revision {repository.commit[:12]})",
+            f"licence   {repository.licence or 'none is stated'}",
+            f"size      {size(repository.size_bytes)} in {len(repository.files)} files{left}",
+            f"folder    {hub_folder(name)}",
+        )
+        if not yes and not confirmed("Download it?"):
+            say("nothing was downloaded")
+            raise typer.Exit(1)
+        with progress_bars() as show:
+            folder = download(hub, repository, (lambda _: None) if language_model else _convert, show)
+    print(f"{folder}: {name}")
+    if language_model:
+        print(f"Train with it: pixsearch train --set start.language_model={name}")
+    else:
+        print(f"Search with it: pixsearch index --model {name} FOLDER")
+
+
+def _is_there(name: str, revision: str | None) -> bool:
+    """Raises UsageError where another revision is there."""
+    from pixsearch.model.checkpoints import CONFIG_FILE, hub_folder
+    from pixsearch.model.hub_source import HubSource
+
+    folder = hub_folder(name)
+    if not (folder / CONFIG_FILE).is_file():
+        return False
+    source = HubSource.load(folder)
+    if revision is None or (source is not None and source.revision.startswith(revision)):
+        return True
+    there = "an unknown revision" if source is None else f"the revision {source.revision[:12]}"
+    raise UsageError(f"{name} is on this machine at {there}", f"Remove that first: pixsearch model remove {name}")
+
+
+def _require_kind(hub: Hub, repository: Repository, language_model: bool) -> None:
+    """Check by its config.json what a model is. Raises CheckpointInvalid, HubError, Unreachable."""
+    from pixsearch.model.checkpoints import CONFIG_FILE
+
+    file = repository.file(CONFIG_FILE)
+    assert file is not None, "it is no repository of a model else"
+    config = hub.read(repository, file)
+    if not language_model:
+        _require_dual_encoder(repository.name, config)
+        return
+    try:
+        model_type = json.loads(config)["model_type"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointInvalid(f"config.json of {repository.name} names no type of model", "Use a BERT") from error
+    if model_type != "bert":
+        raise CheckpointInvalid(f"{repository.name} is a {model_type}, not a bert", "Use a BERT")
+
+
+def _require_dual_encoder(name: str, config: bytes) -> None:
+    import tempfile
+
+    from pixsearch.model.checkpoints import CONFIG_FILE
+    from pixsearch.model.torch_towers import require_dual_encoder
+
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / CONFIG_FILE).write_bytes(config)
+        require_dual_encoder(Path(folder), name)
+
+
+def _convert(folder: Path) -> None:
+    from pixsearch.model.conversion import convert
+
+    convert(folder)
+
+
+@app.command("list", cls=Command)
+def list_models(library: LibraryOption = None, as_json: JsonOption = False) -> None:
+    """List the models on this machine, and which of them the library is indexed with.
+
+    For example: pixsearch model list --json
+    """
+    from pixsearch.model.installed_models import installed_models
+
+    models, used = installed_models(), _model_of(library)
+    if as_json:
+        print_json({"models": [_record(model, used) for model in models]})
+        return
+    print_table(
+        ["size", "kind", "licence", "languages", "name"],
+        [
+            [
+                size(model.size_bytes),
+                model.kind,
+                model.licence or "-",
+                _languages(model) or "-",
+                f"{model.name} (the library's)" if _is_used(model, used) else model.name,
+            ]
+            for model in models
+        ],
+    )
+
+
+@app.command("show", cls=Command)
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME|DIR", help=f"The model: {_NAMED}")],
+    library: LibraryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is known of a model.
+
+    For example: pixsearch model show shipped
+    """
+    from pixsearch.model.installed_models import abilities, find_installed
+
+    model, used = find_installed(name), _model_of(library)
+    able = abilities(model)
+    if as_json:
+        print_json(_record(model, used) | (_record_of_abilities(able)))
+        return
+    lines = [
+        f"model       {model.name}",
+        f"kind        {model.kind}",
+        f"folder      {model.folder}",
+        f"size        {size(model.size_bytes)}",
+        f"licence     {model.licence or 'not known'}",
+        f"languages   {', '.join(model.languages) or 'not known'}",
+        *([f"revision    {model.revision}"] if model.revision else []),
+        f"library     {'indexed with it' if _is_used(model, used) else 'not indexed with it'}",
+    ]
+    if able is not None:
+        lines += [
+            f"pictures    {able.input_size} x {able.input_size} pixels",
+            f"embeddings  {able.embedding_size} numbers",
+            f"re-rank     {'yes' if able.reads_pairs else 'no'}",
+            f"calibrated  {'yes' if able.is_calibrated else 'no: see pixsearch calibrate'}",
+        ]
+    for line in lines:
+        print(printable(line))
+
+
+@app.command("remove", cls=Command)
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model, as `pixsearch model list` names it.")],
+    library: LibraryOption = None,
+    yes: YesOption = False,
+) -> None:
+    """Delete a model, or what there is of one whose download was interrupted, from your model folder.
+
+    For example: pixsearch model remove hub:google/siglip2-base-patch16-256
+    """
+    from pixsearch.model.installed_models import entry_of, find_installed
+    from pixsearch.model.installed_models import remove as delete
+
+    entry, used = entry_of(name), _model_of(library)
+    try:
+        model = find_installed(name)
+    except PixsearchError:  # a folder without a config, a link to nowhere
+        show_lines(f"folder    {entry}")
+    else:
+        show_lines(f"model     {model.name} ({size(model.size_bytes)})", f"folder    {entry}")
+        if _is_used(model, used):
+            say(
+                f"the library {library_place(library)} is indexed with it: it cannot be searched by words until the "
+                "model is there again, or until pixsearch index --switch-model --model shipped has encoded its photos"
+            )
+    if not yes and not confirmed("Delete it?"):
+        say("nothing was deleted")
+        raise typer.Exit(1)
+    delete(entry)
+    print(f"{entry} deleted")
+
+
+def _model_of(library: str | None) -> str | None:
+    """The name of the model that the library is indexed with; None without a library, or where it cannot be read."""
+    from pixsearch import Library
+
+    try:
+        with Library.open(library_place(library), say) as opened:
+            return None if (model := opened.model()) is None else model.name
+    except LibraryNotFound:
+        return None
+    except PixsearchError as error:
+        say(str(error))
+        return None
+
+
+def _is_used(model: InstalledModel, used: str | None) -> bool:
+    from pixsearch.model.checkpoints import checkpoint_name
+
+    return used is not None and checkpoint_name(model.folder) == used
+
+
+def _languages(model: InstalledModel) -> str:
+    more = len(model.languages) - _MOST_LANGUAGES
+    named = ", ".join(model.languages[:_MOST_LANGUAGES])
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _record(model: InstalledModel, used: str | None) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "kind": model.kind,
+        "folder": str(model.folder),
+        "size_bytes": model.size_bytes,
+        "licence": model.licence,
+        "languages": list(model.languages) or None,
+        "revision": model.revision,
+        "indexed_with": _is_used(model, used),
+    }
+
+
+def _record_of_abilities(able: Abilities | None) -> dict[str, object]:
+    return {
+        "input_size": able and able.input_size,
+        "embedding_size": able and able.embedding_size,
+        "reads_pairs": able and able.reads_pairs,
+        "calibrated": able and able.is_calibrated,
+    }

@@ -1,0 +1,46 @@
+"""Where a model of the hub came from, and where it lies until it is complete."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixsearch.durable import write_durably
+from pixsearch.model.checkpoints import hub_folder
+from pixsearch.regular_files import read_regular
+
+UNFINISHED = ".unfinished"
+SOURCE_FILE = "hub.json"
+_SOURCE_LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """Where a model came from, as hub.json beside it says."""
+
+    name: str
+    revision: str
+    """The commit."""
+    licence: str | None
+    languages: tuple[str, ...]
+    files: dict[str, str]
+    """SHA-256 of each file of the repository."""
+
+    def save(self, folder: Path) -> None:
+        write_durably(folder / SOURCE_FILE, (json.dumps(vars(self), indent=2) + "\n").encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> HubSource | None:
+        """Read hub.json of a model's folder; None where there is none that can be read."""
+        try:
+            values = json.loads(read_regular(folder / SOURCE_FILE, _SOURCE_LIMIT_BYTES))
+            return cls(**{**values, "languages": tuple(map(str, values["languages"]))})
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+
+def unfinished_folder(name: str) -> Path:
+    """Return where a model of the hub lies until it is complete. Raises UsageError."""
+    folder = hub_folder(name)
+    return folder.parent / UNFINISHED / folder.name
