@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -36,6 +36,8 @@ class HubServer:
     """In place of the description of every repository."""
     cut_after: list[int] = field(default_factory=list)
     """After how many bytes of weights to close the connection, one for each request for them."""
+    released: Event | None = None
+    """Where connections that `cut_after` cuts are kept open, silent, until it is set."""
     sent_instead: dict[str, bytes] = field(default_factory=dict)
     """Bytes in place of a file's own, which its checksums are of."""
     is_without_ranges: bool = False
@@ -111,6 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         hub.sent_bytes[file] = hub.sent_bytes.get(file, 0) + min(cut, len(part))
         self._send(206 if start else 200, part, headers, cut)
         if cut < len(part):
+            if hub.released is not None:
+                hub.released.wait(timeout=60)
             self.close_connection = True
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None, cut: int | None = None) -> None:

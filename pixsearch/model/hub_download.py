@@ -25,6 +25,8 @@ from pixsearch.progress import Progress, ProgressCallback
 _READ_BYTES = 1 << 20
 _SPARE_BYTES = 64 << 20
 """What else a conversion and a file system need."""
+_LEAST_BYTES = 64 << 10
+"""A connection that brings less before it breaks is not worth another one."""
 _AGAIN = "Run it again to continue"
 
 
@@ -60,6 +62,8 @@ def download(hub: Hub, repository: Repository, convert: Callable[[Path], None], 
         Interrupted: by Ctrl-C.
     """
     folder = hub_folder(repository.name)
+    if os.path.lexists(folder):  # without a config, or it would not be downloaded again
+        raise ModelError(f"{folder} is in the way", f"Remove it: pixsearch model remove {repository.name}")
     try:
         with _locked(unfinished_folder(repository.name)) as unfinished:
             sums = {}
@@ -111,9 +115,9 @@ def _complete(hub: Hub, repository: Repository, file: HubFile, folder: Path, rep
                         received.add(data)
                         report(received.size_bytes)
             except Unreachable as error:
-                if received.size_bytes <= before:
-                    raise Unreachable(error.message, f"Check the network. {_AGAIN}") from error
-            if received.size_bytes <= before:
+                if received.size_bytes - before < _LEAST_BYTES:
+                    raise Unreachable(error.message, f"{error.hint} to continue") from error
+            if received.size_bytes < min(before + _LEAST_BYTES, file.size_bytes):
                 raise Unreachable(f"{file.name} of {repository.name} ends early", _AGAIN)
         out.flush()
         os.fsync(out.fileno())

@@ -171,7 +171,7 @@ class Hub:
                 yield response
         except httpx2.TransportError as error:
             raise Unreachable(
-                f"{self.endpoint} cannot be reached ({_reason(error)})", "Check the network, and run it again"
+                f"{self.endpoint} cannot be reached ({_reason(error)})", "Check the network. Run it again"
             ) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise HubError(

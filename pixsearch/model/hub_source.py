@@ -35,9 +35,12 @@ class HubSource:
         """Read hub.json of a model's folder; None where there is none that can be read."""
         try:
             values = json.loads(read_regular(folder / SOURCE_FILE, _SOURCE_LIMIT_BYTES))
-            return cls(**{**values, "languages": tuple(map(str, values["languages"]))})
+            source = cls(**{**values, "languages": tuple(values["languages"])})
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
+        texts = (source.name, source.revision, source.licence or "", *source.languages)
+        is_sound = isinstance(source.files, dict) and all(isinstance(text, str) for text in texts)
+        return source if is_sound else None
 
 
 def unfinished_folder(name: str) -> Path:

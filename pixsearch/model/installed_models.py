@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,10 +97,10 @@ def describe(folder: Path) -> InstalledModel:
     size_bytes = _size_bytes(folder)
     if folder.resolve() == SHIPPED.resolve():
         return InstalledModel(SHIPPED_NAME, folder, kind, size_bytes, _SHIPPED_LICENCE, _SHIPPED_LANGUAGES, None)
-    if (source := HubSource.load(folder)) is not None:
-        name = checkpoint_name(folder)
-        return InstalledModel(name, folder, kind, size_bytes, source.licence, source.languages, source.revision)
-    return InstalledModel(_own_name(folder), folder, kind, size_bytes, None, (), None)
+    name, source = _name(folder), HubSource.load(folder)
+    if source is None:
+        return InstalledModel(name, folder, kind, size_bytes, None, (), None)
+    return InstalledModel(name, folder, kind, size_bytes, source.licence, source.languages, source.revision)
 
 
 def abilities(model: InstalledModel) -> Abilities | None:
@@ -174,8 +175,10 @@ def _incomplete(folder: Path) -> InstalledModel:
     return InstalledModel(name, folder, INCOMPLETE, _size_bytes(folder), None, (), None)
 
 
-def _own_name(folder: Path) -> str:
-    """The name in the models folder, else the path."""
+def _name(folder: Path) -> str:
+    """The name on the hub or in the models folder, else the path."""
+    if (name := checkpoint_name(folder)).startswith(HUB):
+        return name
     try:
         models = models_folder()
     except PixsearchError:
@@ -192,4 +195,10 @@ def _model_type(folder: Path) -> str:
 
 
 def _size_bytes(folder: Path) -> int:
-    return sum((Path(parent) / name).lstat().st_size for parent, _, names in os.walk(folder) for name in names)
+    """The sizes of a folder's files; those that a download or a conversion has just renamed count as nothing."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118
+    return total

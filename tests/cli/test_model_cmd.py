@@ -16,6 +16,7 @@ from tests.cli.conftest import Run
 from tests.hub_server import COMMIT, HubServer, hub_server
 from tests.tiny_checkpoint import make_checkpoint_without_graphs
 from tests.tiny_dual_encoders import make_tiny_dual_encoder
+from tests.unsuitable_files import in_time
 
 NAME = "hub:org/tiny-clip"
 
@@ -30,6 +31,12 @@ class Terminal(io.StringIO):
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_dual_encoder(tmp_path_factory.mktemp("clip"), "CLIP")
+
+
+@pytest.fixture(autouse=True)
+def limited() -> Iterator[None]:
+    with in_time(60):
+        yield
 
 
 @pytest.fixture
@@ -265,3 +272,19 @@ def test_a_library_that_cannot_be_read_does_not_hide_the_models(run: Run, hub: H
     assert listed.exit_code == 0
     assert "shipped" in listed.stdout
     assert listed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("key", ["name", "revision", "licence", "languages", "files"])
+@pytest.mark.parametrize("value", [3, {"a": 1}, [1], None])
+def test_a_source_that_is_damaged_is_as_good_as_none(run: Run, hub: HubServer, key: str, value: object) -> None:
+    folder = hub_folder(NAME)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "clip"}')
+    source = {"name": NAME, "revision": COMMIT, "licence": "mit", "languages": ["en"], "files": {}}
+    (folder / "hub.json").write_text(json.dumps(source | {key: value}))
+
+    listed, other = run("model", "list"), run("model", "get", NAME, "--revision", "v1", "--yes")
+
+    assert NAME in listed.stdout
+    assert other.exit_code == 2
+    assert f"{NAME} is on this machine at" in other.stderr

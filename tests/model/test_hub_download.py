@@ -19,10 +19,17 @@ from pixsearch.model.hub_repository import Hub, Unreachable
 from pixsearch.model.hub_source import HubSource, unfinished_folder
 from pixsearch.progress import Progress, silent
 from tests.hub_server import COMMIT, HubServer, hub_server
+from tests.unsuitable_files import in_time
 
 NAME = "hub:org/small-clip"
 WEIGHTS = bytes(range(256)) * 12_000
 FILES = {"config.json": b'{"model_type": "clip"}', "tokenizer.json": b"{}" * 500, "model.safetensors": WEIGHTS}
+
+
+@pytest.fixture(autouse=True)
+def limited() -> Iterator[None]:
+    with in_time(60):
+        yield
 
 
 @pytest.fixture
@@ -105,6 +112,35 @@ def test_a_download_that_was_given_up_goes_on_where_it_was(hub: HubServer) -> No
     assert hub.sent_bytes == {name: len(data) for name, data in FILES.items()}
     assert [one.headers["Range"] for one in hub.requests if "Range" in one.headers] == ["bytes=1000000-"]
     assert not (folder.parent / ".unfinished").exists()
+
+
+def test_a_hub_that_breaks_off_after_every_few_bytes_is_given_up(hub: HubServer) -> None:
+    hub.cut_after = [1] * 1000
+
+    with pytest.raises(Unreachable, match="Run it again to continue"):
+        get()
+
+    assert hub.sent_bytes["model.safetensors"] == 1
+
+
+def test_a_hub_that_refuses_in_the_middle_says_when_to_continue(hub: HubServer) -> None:
+    with Hub() as client:
+        repository = client.repository(NAME)
+        hub.refusal = 429, {"Retry-After": "17"}
+
+        with pytest.raises(Unreachable, match="too many requests. Run it again in 17 seconds to continue$"):
+            download(client, repository, lambda folder: None, silent)
+
+
+def test_what_is_in_the_way_of_a_model_is_named_before_its_download(hub: HubServer) -> None:
+    hub_folder(NAME).mkdir(parents=True)
+    (hub_folder(NAME) / "notes.txt").write_text("mine")
+
+    with pytest.raises(ModelError, match=f"org--small-clip is in the way. Remove it: pixsearch model remove {NAME}"):
+        get()
+
+    assert hub.sent_bytes == {}
+    assert [file.name for file in left()] == ["notes.txt"]
 
 
 def test_a_server_without_ranges_sends_a_file_from_its_beginning(hub: HubServer) -> None:
