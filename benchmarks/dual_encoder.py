@@ -14,6 +14,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -101,7 +102,7 @@ def ask(library: Path, model: Path, known: int) -> None:
     """Print what a query takes each program, cold, and this one, warm."""
     (library / PHOTOS).mkdir()
     know((photo(library, number), None) for number in range(known))
-    commands = {
+    commands: dict[str, tuple[list[str | Path], Mapping[str, str] | None]] = {
         "pixsearch": ([PIXSEARCH, "query", "--library", library, QUERIES[0]], None),
         "rclip": (rclip(QUERIES[0], index=False), rclip_environment()),
     }

@@ -47,7 +47,9 @@ def leaf_commands(commands: Mapping[str, Command]) -> dict[str, Command]:
 
 
 def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]:
-    """Defaults by command, as `leaf_commands` names them, and parameter; none without a file, or with PIXSEARCH_NO_CONFIG.
+    """Read the defaults, by command (as `leaf_commands` names it) and parameter.
+
+    There are none without a file, and where PIXSEARCH_NO_CONFIG is set.
 
     Raises UsageError for a file that is no TOML, or that sets what no command has, or to what it cannot be.
     """

@@ -36,7 +36,7 @@ def test_a_stopped_download_leaves_no_model_and_is_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: signal.Signals, exit_code: int, message: list[str]
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    command = [COMMAND, "model", "get", NAME, "--yes"]
+    command: list[str | Path] = [COMMAND, "model", "get", NAME, "--yes"]
     with hub_server() as hub, in_time(3 * PATIENCE_S):
         files = hub.add("org/tiny", make_tiny_dual_encoder(tmp_path / "clip", "CLIP"))
         hub.cut_after, hub.released = [SENT_BYTES], Event()

@@ -128,7 +128,7 @@ def test_a_hub_that_refuses_in_the_middle_says_when_to_continue(hub: HubServer) 
         repository = client.repository(NAME)
         hub.refusal = 429, {"Retry-After": "17"}
 
-        with pytest.raises(Unreachable, match="too many requests. Run it again in 17 seconds to continue$"):
+        with pytest.raises(Unreachable, match=r"too many requests\. Run it again in 17 seconds to continue$"):
             download(client, repository, lambda folder: None, silent)
 
 
