@@ -68,7 +68,7 @@ def test_two_scenes_in_the_same_light_are_not_alike() -> None:
     one, other = brighter_towards_the_sky(1), brighter_towards_the_sky(2)
 
     pixels = np.stack([np.asarray(picture, np.float64).ravel() for picture in (one, other)])
-    assert np.corrcoef(pixels)[0, 1] > 0.85  # by their pixels they nearly are
+    assert np.corrcoef(pixels).min() > 0.85  # by their pixels they nearly are
     assert likeness(one, other) < ALIKE
 
 
