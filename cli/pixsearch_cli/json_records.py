@@ -71,7 +71,9 @@ class HitRecord(MetadataRecord):
     """Cosine of the embeddings of query and picture; null where nothing but filters was asked for."""
     similarity_rank: int | None
     match: float | None
-    """ITM logit; null where the joint stream did not read the pair."""
+    """ITM logit, or that of the re-rank model; null where the pair was not read."""
+    match_error: str | None
+    """Why the re-rank model could not read the photo, which then keeps its place; null where it did, or need not."""
     probability: float | None
     """That a person would say that the photo shows what was asked of the pixels; null without a calibration."""
     score: float | None

@@ -21,6 +21,7 @@ from pixsearch.model.dual_encoder_config import (
     DualEncoderConfig,
     command_to_convert,
 )
+from pixsearch.model.matching_heads import is_matching, model_type, only_matching
 from pixsearch.regular_files import open_regular, path_of, read_regular
 from pixsearch.settings import models_folder
 
@@ -121,13 +122,8 @@ def checkpoint_name(folder: Path) -> str:
 def is_dual_encoder(folder: Path) -> bool:
     """Return whether a checkpoint's folder is that of a dual encoder, converted or not: transformers names the type of
     a model in config.json, where a Pixel-BERT has no such field."""
-    if (folder / DUAL_ENCODER_FILE).is_file():
-        return True
-    try:
-        values = json.loads(read_regular(folder / CONFIG_FILE, CONFIG_LIMIT_BYTES))
-    except (OSError, ValueError, RecursionError):  # the one that reads it as a Pixel-BERT's says what is wrong
-        return False
-    return isinstance(values, dict) and "model_type" in values
+    # Where there is none, the one that reads it as a Pixel-BERT's says what is wrong.
+    return (folder / DUAL_ENCODER_FILE).is_file() or model_type(folder) is not None
 
 
 def load_config(folder: Path) -> PixelBertConfig | DualEncoderConfig:
@@ -241,6 +237,8 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
     from pixsearch.model.networks import build_network
     from pixsearch.model.processor import PixelBertProcessor
 
+    if is_matching(folder):
+        raise only_matching(checkpoint_name(folder))
     if is_dual_encoder(folder):
         raise CheckpointInvalid(
             f"{checkpoint_name(folder)} is a dual encoder and not a Pixel-BERT",

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,8 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from pixsearch.model.torch_towers import (
-    LOADING_ERRORS,
-    PictureTower,
-    TextTower,
-    hashes_of_weights,
-    load_dual_encoder,
-)
+from pixsearch.model.torch_towers import PictureTower, TextTower, hashes_of_weights, load_dual_encoder
+from pixsearch.model.transformers_folder import load_part, require_tokenizer
 
 from transformers import AutoImageProcessor, AutoTokenizer  # isort: skip
 
@@ -39,7 +34,6 @@ import openvino  # isort: skip
 from openvino.tools.ovc import convert_model  # isort: skip
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
-from pixsearch.extras import pip
 from pixsearch.model.checkpoints import fingerprint
 from pixsearch.model.compiled_forwards import CompiledTowers
 from pixsearch.model.dual_encoder import DualEncoderRuntime
@@ -81,11 +75,9 @@ def convert(folder: Path) -> None:
             is not supported. What an earlier conversion left stays as it was.
     """
     model = load_dual_encoder(folder)
-    processor = _loaded(folder, "image processor", AutoImageProcessor.from_pretrained)
-    tokenizer = _loaded(folder, "tokenizer", AutoTokenizer.from_pretrained)
-    if not any((folder / name).is_file() for name in {*tokenizer.vocab_files_names.values(), _TOKENIZER_FILE}):
-        # transformers makes an empty one then, and says nothing.
-        raise CheckpointInvalid(f"{folder} has no tokenizer", "Download or copy the whole model again")
+    processor = load_part(folder, "image processor", AutoImageProcessor.from_pretrained)
+    tokenizer = load_part(folder, "tokenizer", AutoTokenizer.from_pretrained)
+    require_tokenizer(folder, tokenizer)
     fast = _fast_tokenizer(folder, tokenizer)
     for left in folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -145,25 +137,6 @@ def _convert_into(
     )
     config.save(scratch / DUAL_ENCODER_FILE)
     return config
-
-
-def _loaded(folder: Path, what: str, load: Callable[..., Any]) -> Any:
-    """Raises CheckpointInvalid."""
-    try:
-        return load(folder, local_files_only=True, trust_remote_code=False)
-    except ImportError as error:
-        raise CheckpointInvalid(
-            f"the {what} of {folder} needs a package that is not installed ({_first_line(error)})",
-            f"Install it with: {pip('install', 'pixsearch[hub]')}",
-        ) from error
-    except LOADING_ERRORS as error:
-        raise CheckpointInvalid(
-            f"the {what} of {folder} cannot be read ({_first_line(error)})", "Download or copy the whole model again"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def _fast_tokenizer(folder: Path, tokenizer: Any) -> Tokenizer:

@@ -18,6 +18,7 @@ from typing import Any
 from pixsearch.durable import write_durably
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.config import CONFIG_LIMIT_BYTES, RESAMPLING, RESIZE_MODES, Calibration, InputShape
+from pixsearch.model.matching_heads import is_matching, only_matching
 from pixsearch.regular_files import MODEL_LIMIT_BYTES, open_regular, read_regular
 
 DUAL_ENCODER_FILE, DUAL_TOKENIZER_FILE = "dual_encoder.json", "dual_tokenizer.json"
@@ -95,6 +96,8 @@ class DualEncoderConfig:
         try:
             return cls(**_checked(json.loads(read_regular(file, CONFIG_LIMIT_BYTES))))
         except FileNotFoundError as error:
+            if is_matching(file.parent):
+                raise only_matching(str(file.parent)) from error
             raise CheckpointInvalid(
                 f"{file.parent} is a model of transformers that has not been converted",
                 f"Convert it with: {command_to_convert(file.parent)}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import suppress
@@ -21,10 +20,10 @@ from pixsearch.model.checkpoints import (
     is_dual_encoder,
     load_config,
 )
-from pixsearch.model.config import CONFIG_LIMIT_BYTES, PixelBertConfig
+from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.dual_encoder_config import DUAL_ENCODER_FILE
 from pixsearch.model.hub_source import UNFINISHED, HubSource, unfinished_folder
-from pixsearch.regular_files import read_regular
+from pixsearch.model.matching_heads import is_matching, model_type
 from pixsearch.settings import models_folder
 
 INCOMPLETE = "incomplete"
@@ -56,9 +55,9 @@ class InstalledModel:
 class Abilities:
     """What a model takes and gives, by its config."""
 
-    input_size: int
-    """Edge of the pictures that it sees, in pixels."""
-    embedding_size: int
+    input_size: int | None
+    """Edge of the pictures that it sees, in pixels; None for a model that only re-ranks."""
+    embedding_size: int | None
     reads_pairs: bool
     """Whether it can read words and pixels together, as the re-rank and "Why" need it."""
     is_calibrated: bool
@@ -93,7 +92,7 @@ def find_installed(name: str) -> InstalledModel:
 
 def describe(folder: Path) -> InstalledModel:
     """Describe the model of a checkpoint's folder."""
-    kind = _model_type(folder) if is_dual_encoder(folder) else "Pixel-BERT"
+    kind = model_type(folder) or "unknown" if is_dual_encoder(folder) else "Pixel-BERT"
     size_bytes = _size_bytes(folder)
     if folder.resolve() == SHIPPED.resolve():
         return InstalledModel(SHIPPED_NAME, folder, kind, size_bytes, _SHIPPED_LICENCE, _SHIPPED_LANGUAGES, None)
@@ -108,6 +107,8 @@ def abilities(model: InstalledModel) -> Abilities | None:
 
     Raises CheckpointInvalid where its config is damaged.
     """
+    if is_matching(model.folder):
+        return Abilities(None, None, True, False)
     if is_dual_encoder(model.folder) and not (model.folder / DUAL_ENCODER_FILE).is_file():
         return None
     config = load_config(model.folder)
@@ -185,13 +186,6 @@ def _name(folder: Path) -> str:
         return str(folder)
     own = models / folder.name
     return folder.name if own.is_dir() and own.resolve() == folder.resolve() else str(folder)
-
-
-def _model_type(folder: Path) -> str:
-    try:
-        return str(json.loads(read_regular(folder / CONFIG_FILE, CONFIG_LIMIT_BYTES))["model_type"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return "unknown"
 
 
 def _size_bytes(folder: Path) -> int:

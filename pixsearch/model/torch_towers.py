@@ -9,26 +9,30 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import pixsearch.model.transformers_offline
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 from transformers import AutoConfig, AutoModel  # isort: skip
-from transformers.utils import logging  # isort: skip
 
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import CONFIG_FILE
 from pixsearch.model.devices import autocast
 from pixsearch.model.dual_encoder_config import DUAL_ENCODER_FILE, DualEncoderConfig, command_to_convert, sha256_of
-from pixsearch.regular_files import require_regular_files
+from pixsearch.model.matching_heads import is_matching, only_matching
+from pixsearch.model.transformers_folder import (
+    LOADING_ERRORS,
+    be_quiet,
+    first_line,
+    load_weights,
+    require_all_weights,
+    require_readable,
+    weight_files,
+)
 
-LOADING_ERRORS = (ImportError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError)
-"""What transformers raises for files that are damaged or missing."""
 _PATCHES = "siglip2"
 """SigLIP 2 of any picture size (NaFlex); those of a fixed size have the type siglip."""
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 class PictureTower(nn.Module):
@@ -93,13 +97,15 @@ def require_dual_encoder(folder: Path, name: str | None = None) -> None:
     Raises CheckpointInvalid, which calls the model by its `name`, or else by its folder.
     """
     name = name or str(folder)
-    _be_quiet()
+    if is_matching(folder):
+        raise only_matching(name)
+    be_quiet()
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         kind = AutoModel._model_mapping.get(type(config), None)
     except LOADING_ERRORS as error:
         raise CheckpointInvalid(
-            f"{CONFIG_FILE} of {name} names no model that transformers has ({_line(error)})"
+            f"{CONFIG_FILE} of {name} names no model that transformers has ({first_line(error)})"
         ) from error
     if kind is None or not (hasattr(kind, "get_text_features") and hasattr(kind, "get_image_features")):
         raise CheckpointInvalid(
@@ -113,50 +119,18 @@ def require_dual_encoder(folder: Path, name: str | None = None) -> None:
         )
 
 
-def _be_quiet() -> None:
-    """Report errors in one line, without transformers' own lines and bars beside it."""
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
 def load_dual_encoder(folder: Path) -> Any:
     """Load a dual encoder of transformers in fp32. No code of the folder is run, and no pickle is read.
 
     Raises:
         CheckpointInvalid: it is no dual encoder, or its weights are missing, damaged or not in safetensors.
     """
-    _be_quiet()
-    again = "Download or copy the whole model again"
-    try:
-        require_regular_files(str(folder))
-    except OSError as error:
-        raise CheckpointInvalid(f"{error.filename or folder} cannot be read ({error.strerror})", again) from error
+    be_quiet()
+    require_readable(folder)
     require_dual_encoder(folder)
-    if not weight_files(folder):
-        pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
-        found = f"only {pickles[0]}, a pickle, which can run code" if pickles else "no file of weights"
-        raise CheckpointInvalid(
-            f"{folder} has no weights in safetensors: {found}", "Use a model that has model.safetensors"
-        )
-    try:
-        model, loading = AutoModel.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except LOADING_ERRORS as error:
-        raise CheckpointInvalid(f"the weights in {folder} cannot be read ({_line(error)})", again) from error
-    if missing := sorted([*loading["missing_keys"], *(one[0] for one in loading["mismatched_keys"])]):
-        raise CheckpointInvalid(f"{folder} lacks {len(missing)} of its weights ({missing[0]} ..)", again)
-    return _with_pooling_that_fits(model.eval().requires_grad_(False))
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights in safetensors, by name."""
-    return sorted(folder.glob("*.safetensors"))
+    model, missing = load_weights(folder, AutoModel)
+    require_all_weights(folder, missing)
+    return _with_pooling_that_fits(model)
 
 
 def hashes_of_weights(folder: Path) -> dict[str, str]:
@@ -178,7 +152,3 @@ def _with_pooling_that_fits(model: Any) -> Any:
     if isinstance(pooler, nn.AvgPool2d) and pooler.ceil_mode:
         model.vision_model.pooler = nn.AdaptiveAvgPool2d(1)
     return model
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]

@@ -46,13 +46,13 @@ class CascadeScores:
     """What both stages say of the parts of a query with its candidates."""
 
     late: Floats  # [parts, items]
-    logits: Floats  # [parts, items], NaN where the joint stream did not read the pair
+    logits: Floats  # [parts, items], NaN where the pair was not read
     match: Floats  # [items], the weighted sum of the logits
-    order: Indices  # [items], the best first: those that the joint stream read, then the others by late score
-    read: NDArray[np.bool_]  # [items], True where the joint stream read the item
+    order: Indices  # [items], the best first: those that were read, then the others by late score
+    read: NDArray[np.bool_]  # [items], True where the item was read
 
     def match_of(self, index: int) -> float | None:
-        """Return the match of an item; None where the joint stream did not read it."""
+        """Return the match of an item; None where it was not read."""
         return float(self.match[index]) if self.read[index] else None
 
 
@@ -60,28 +60,29 @@ def cascade(
     late: Floats,
     weights: Sequence[float],
     candidates: int,
-    match: Callable[[int, Indices, Floats], Floats],
+    match: Callable[[Indices], Floats],
     prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
 ) -> CascadeScores:
-    """Let the joint stream read the items that are best by late scores.
+    """Have the items read that are best by late scores. One that could not be read keeps its place among them.
 
     Args:
         late: [parts, items], the items in the order of the first stage.
         weights: of the parts [parts].
         candidates: how many items are read; 0 for a model that does not read pairs.
-        match: a part, indices of items, and the late scores of both -> ITM logits [indices].
+        match: indices of items -> logits of all parts with them [parts, indices], NaN for what could not be read.
         prefer: late scores [parts, items] -> by what the items are chosen [items]; else their weighted sum.
     """
     factors = np.array(weights, np.float32)
-    by_late = best_by_late(factors @ late if prefer is None else prefer(late))
-    chosen, rest = np.sort(by_late[:candidates]), by_late[candidates:]
+    order = best_by_late(factors @ late if prefer is None else prefer(late))
+    chosen = np.sort(order[:candidates])
     logits = np.full(late.shape, np.nan, np.float32)
-    for part, scores in enumerate(late):
-        if len(chosen):
-            logits[part, chosen] = match(part, chosen, scores[chosen])
+    if len(chosen):
+        logits[:, chosen] = match(chosen)
     total: Floats = factors @ logits
-    order = np.concatenate([chosen[best_by_match(total[chosen])], rest])
-    return CascadeScores(late, logits, total, order, np.isin(np.arange(late.shape[1]), chosen))
+    read = np.isfinite(total)
+    found = np.flatnonzero(read)
+    order[read[order]] = found[best_by_match(total[found])]
+    return CascadeScores(late, logits, total, order, read)
 
 
 def rerank_pictures(
@@ -92,13 +93,19 @@ def rerank_pictures(
     embeddings: Floats,
     candidates: int,
     prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
+    read: Callable[[Indices], Floats] | None = None,
 ) -> CascadeScores:
-    """Run the second stage for texts with these weights on pictures [pictures], given by their grids and embeddings."""
+    """Run the second stage for texts with these weights on pictures [pictures], given by their grids and embeddings.
 
-    def match(part: int, indices: Indices, late: Floats) -> Floats:
-        return runtime.match([texts[part]], [grids[index] for index in indices], late)
+    The candidates are read by `read` (see `cascade`) in place of the runtime where it is given.
+    """
+    late = runtime.late_scores(texts, grids, embeddings)
 
-    return cascade(runtime.late_scores(texts, grids, embeddings), weights, candidates, match, prefer)
+    def match(indices: Indices) -> Floats:
+        packed = [grids[index] for index in indices]
+        return np.stack([runtime.match([text], packed, late[part, indices]) for part, text in enumerate(texts)])
+
+    return cascade(late, weights, candidates, read or match, prefer)
 
 
 def rerank_texts(
@@ -111,11 +118,13 @@ def rerank_texts(
 ) -> CascadeScores:
     """Run the second stage for pictures with these weights on texts."""
     read = runtime.read_texts(texts)
+    late = runtime.late_scores(read, grids, embeddings).T
 
-    def match(part: int, indices: Indices, late: Floats) -> Floats:
-        return runtime.match([read[index] for index in indices], [grids[part]], late)
+    def match(indices: Indices) -> Floats:
+        chosen = [read[index] for index in indices]
+        return np.stack([runtime.match(chosen, [grid], late[part, indices]) for part, grid in enumerate(grids)])
 
-    return cascade(runtime.late_scores(read, grids, embeddings).T, weights, candidates, match)
+    return cascade(late, weights, candidates, match)
 
 
 def read_every_pair(

@@ -1,8 +1,8 @@
-"""The two stages: FAISS finds the nearest photos, Pixel-BERT reads the words and the pixels of the best together."""
+"""The two stages: FAISS finds the nearest photos, a model reads the words and the pixels of the best together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,7 +14,8 @@ from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate, StoredPicture
 from pixsearch.model.late_scores import ReadText
 from pixsearch.pictures import open_picture
-from pixsearch.search.cascade import CascadeScores, ordered_by_late, rerank_pictures, rerank_texts
+from pixsearch.search.candidate_reader import CandidateReader, why_not_read
+from pixsearch.search.cascade import CascadeScores, Indices, ordered_by_late, rerank_pictures, rerank_texts
 from pixsearch.search.evidence import Evidence, LogOdds, find_saying, gather, log_odds, probability
 from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.first_stage import Found, first_stage
@@ -39,6 +40,8 @@ class _Judged:
     """The part whose probability a hit has."""
     shows: Floats | None  # [parts, items], probabilities
     log_odds: LogOdds | None  # [items], of the score
+    errors: Mapping[int, str]
+    """Why items could not be read, by their index."""
 
     def probability_of(self, index: int) -> float | None:
         """There is none where nothing is asked of the pixels."""
@@ -64,10 +67,12 @@ class SearchEngine:
             print(hit.rank, hit.path)
     """
 
-    def __init__(self, library: Library, runtime: Runtime | None = None) -> None:
-        """`runtime` is the checkpoint that ships unless another one is given."""
+    def __init__(self, library: Library, runtime: Runtime | None = None, reader: CandidateReader | None = None) -> None:
+        """`runtime` is the checkpoint that ships unless another one is given. A `reader` is the second stage in its
+        place, wherever `why_not_read` knows no reason against it."""
         self._library = library
         self._runtime = _shipped_runtime() if runtime is None else runtime
+        self._reader = reader
 
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
         """The k best pictures, best first; fewer where the library holds fewer that pass filters and threshold.
@@ -75,8 +80,9 @@ class SearchEngine:
         Without words and pictures all that pass the filters, by date.
 
         The order is that of the score (`Hit.score`); for a model that is better by similarity, that of similarity,
-        likely hits first. It is the same on every run: equal scores come by match, equal matches and late scores by
-        similarity, equal similarities by path.
+        likely hits first. Where a reader is the second stage it is that of the match, and there is no score; what it
+        could not read keeps its place (`Hit.match_error`). It is the same on every run: equal scores come by match,
+        equal matches and late scores by similarity, equal similarities by path.
 
         Words that say what shall not be there, as in "a street without people", are asked as a part that is not looked
         for, unless `Query.literal` is set; see `pixsearch.search.negation`.
@@ -90,7 +96,9 @@ class SearchEngine:
         query, _ = without_negations(query, self._library, self._runtime.words_taught)
         if query.rerank and not query.words:
             raise UsageError("a query without words cannot be re-ranked", "Pictures are compared by similarity alone")
-        self._require_reranking(query)
+        reader = self._reader if why_not_read(query) is None else None
+        if reader is None:
+            self._require_reranking(query)
         if query.threshold is not None and query.main_words is None:
             raise UsageError("only words have a probability to match", "Leave the threshold out, or add words")
         if not query.parts:
@@ -104,19 +112,21 @@ class SearchEngine:
         self._library.vectors()  # before the words, while what reads them may still be loading
         wanted = self._understood(query)
         texts = self._runtime.read_texts([one.text for one in wanted]) if wanted else []
-        by_match = self._orders_by_match(query)
+        if all(one.names_only for one in wanted):  # nothing is asked of the pixels
+            reader = None
+        by_match = reader is not None or self._orders_by_match(query)
         last = query.offset + k
         is_ordered = by_match or query.threshold is not None or query.sort != "relevance"
         count = last
         if is_ordered:  # twice as many at a time, so that an answer seldom depends on the page that is asked for
-            count = ordered_by_late(self._read_jointly(query))
+            count = ordered_by_late(self._read_jointly(query, reader))
             while count < last:
                 count *= 2
         vector, weights = self._embedding(query, texts), [words.weight for words in query.words]
         found = first_stage(self._library, self._runtime, vector, query, count, find_saying(wanted, weights))
         judged = None
         if query.words and query.rerank is not False:
-            found, judged = self._judged(found, query, wanted, texts)
+            found, judged = self._judged(found, query, wanted, texts, reader)
         order = _ordered(len(found), judged, by_match=by_match)
         if query.threshold is not None and order:
             if judged is None or judged.log_odds is None:
@@ -138,6 +148,7 @@ class SearchEngine:
                 match=None if judged is None else judged.scores.match_of(index),
                 probability=None if judged is None else judged.probability_of(index),
                 score=None if judged is None else judged.score_of(index),
+                match_error=None if judged is None else judged.errors.get(index),
                 says=() if judged is None else judged.evidence.said[index],
                 says_by_photo={} if judged is None else judged.evidence.by_photo[index],
                 similar=tuple(path for candidate in one.similar for path in candidate.paths),
@@ -145,7 +156,7 @@ class SearchEngine:
         return hits[query.offset : last]
 
     def find_texts(self, query: Query, k: int = 10) -> list[TextHit]:
-        """The k texts of the library that describe pictures best, best first, by the same two stages.
+        """The k texts of the library that describe pictures best, best first, by both stages of the library's model.
 
         Raises UsageError for a query of words, or with filters: texts are found by pictures alone; else as `search`.
         """
@@ -236,7 +247,12 @@ class SearchEngine:
         return [understand(words.text, self._library, taught, today) for words in query.words]
 
     def _judged(
-        self, found: list[Found], query: Query, wanted: Sequence[Understood], texts: Sequence[ReadText]
+        self,
+        found: list[Found],
+        query: Query,
+        wanted: Sequence[Understood],
+        texts: Sequence[ReadText],
+        reader: CandidateReader | None,
     ) -> tuple[list[Found], _Judged | None]:
         """What was found and is still in the library, and what the second stage makes of it."""
         found, grids = self._with_grids(found)
@@ -251,11 +267,30 @@ class SearchEngine:
             return evidence.log_odds(late if probabilities is None else log_odds(probabilities), weights)
 
         embeddings = np.stack([one.candidate.embedding for one in found])
-        candidates = self._read_jointly(query)
-        scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, candidates, prefer)
-        shows = self._probabilities(scores)
+        candidates, errors = self._read_jointly(query, reader), dict[int, str]()
+        read = None if reader is None else self._by_files(reader, found, wanted, errors)
+        scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, candidates, prefer, read)
+        shows = self._probabilities(scores) if reader is None else None  # nobody has calibrated the reader
         total = None if shows is None else evidence.log_odds(log_odds(shows), weights)
-        return found, _Judged(scores, evidence, weights, main, shows, total)
+        return found, _Judged(scores, evidence, weights, main, shows, total, errors)
+
+    def _by_files(
+        self, reader: CandidateReader, found: Sequence[Found], wanted: Sequence[Understood], errors: dict[int, str]
+    ) -> Callable[[Indices], Floats]:
+        """What has a reader read candidates by their indices, as `cascade` takes it; 0 for a part that asks nothing of
+        the pixels. `errors` takes why it could not."""
+        asked = [part for part, one in enumerate(wanted) if not one.names_only]
+
+        def read(indices: Indices) -> Floats:
+            ids = [found[index].candidate.content_id for index in indices]
+            stored = self._library.pictures(ids)
+            readings = reader.read([wanted[part].text for part in asked], [stored.get(id_) for id_ in ids])
+            errors.update((int(indices[place]), error) for place, error in readings.errors.items())
+            logits = np.zeros((len(wanted), len(ids)), np.float32)
+            logits[asked] = readings.logits
+            return logits
+
+        return read
 
     def _probabilities(self, scores: CascadeScores | None) -> Floats | None:
         """The probability of each part with each candidate [parts, items], by the last stage that scored the pair."""
@@ -281,9 +316,9 @@ class SearchEngine:
                 "Use a Pixel-BERT checkpoint for --rerank",
             )
 
-    def _read_jointly(self, query: Query) -> int:
-        """How many candidates the joint stream reads."""
-        return query.candidates if self._runtime.reads_pairs else 0
+    def _read_jointly(self, query: Query, reader: CandidateReader | None = None) -> int:
+        """How many candidates are read together with the words."""
+        return query.candidates if reader is not None or self._runtime.reads_pairs else 0
 
     def _orders_by_match(self, query: Query) -> bool:
         if query.rerank is not None or not query.words:

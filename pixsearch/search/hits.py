@@ -50,11 +50,12 @@ class Hit:
     similarity_rank: int | None
     """From 1, in the order of the first stage; None likewise."""
     match: float | None
-    """ITM logit of the words and the picture; None where the joint stream did not read the pair."""
+    """ITM logit of the words and the picture, or what a re-rank model gives in its place (`PairReader.logits`); None
+    where the pair was not read."""
     probability: float | None
     """That a person would say that the photo shows what was asked of the pixels: by the match, or by the score of late
-    interaction where there is no match; None where the model has no calibration, the second stage was left out, or
-    nothing but names was asked for."""
+    interaction where there is no match; None where the model has no calibration, the second stage was left out or is a
+    re-rank model, or nothing but names was asked for."""
     score: float | None
     """The probability that the photo is what was asked, by what it shows and what it says; None likewise, but for what
     it says alone."""
@@ -66,6 +67,8 @@ class Hit:
     """Further photos with the very same content."""
     similar: tuple[FilePath, ...]
     """Further photos that look the same: scaled, compressed or retouched copies, pictures of a burst."""
+    match_error: str | None = None
+    """Why a re-rank model could not read the picture, which then keeps its place; None where it did, or need not."""
 
     @property
     def likely(self) -> bool | None:
@@ -122,6 +125,7 @@ def hits_of(
     similarity: float | None = None,
     similarity_rank: int | None = None,
     match: float | None = None,
+    match_error: str | None = None,
     probability: float | None = None,
     score: float | None = None,
     says: tuple[Said, ...] = (),
@@ -139,6 +143,7 @@ def hits_of(
             similarity=similarity,
             similarity_rank=similarity_rank,
             match=match,
+            match_error=match_error,
             probability=probability,
             score=score,
             says=says_by_photo.get(one.paths[0], ()) if apart else says,

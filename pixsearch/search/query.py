@@ -60,7 +60,7 @@ class Query:
     """Photos that do not pass are not looked at."""
 
     candidates: int = DEFAULT_CANDIDATES
-    """How many photos the joint stream reads; late interaction orders the others that are found."""
+    """How many photos the second stage reads; late interaction orders the others that are found."""
 
     rerank: bool | None = None
     """True: order by the second stage. False: order by similarity and leave that stage out. None: the order in which

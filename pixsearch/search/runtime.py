@@ -92,3 +92,17 @@ class Runtime(Encoder, Protocol):
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
         """For each pair the probability that a person would say that the picture shows what the words say [n], by its
         late score or its ITM logit; None where the model has no calibration for that stage."""
+
+
+class PairReader(Protocol):
+    """A second stage of its own, in place of a runtime's: it reads words and a whole picture together."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def min_edge(self) -> int:
+        """What the shorter edge of a picture should have in pixels, at least."""
+
+    def logits(self, texts: Sequence[str], picture: Image.Image) -> Floats:
+        """How well texts match an RGB picture [texts]; more is better. Raises PictureError where it cannot be read."""

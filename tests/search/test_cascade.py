@@ -12,7 +12,7 @@ import pytest
 from pixsearch import Filters, Query, SearchEngine, Words
 from pixsearch.errors import UsageError
 from pixsearch.model.late_scores import ReadText
-from pixsearch.search.cascade import cascade, ordered_by_late
+from pixsearch.search.cascade import Indices, cascade, ordered_by_late
 from pixsearch.search.runtime import Floats
 from tests.colour_runtime import ColourRuntime
 from tests.search.conftest import Fill
@@ -37,25 +37,35 @@ def sigmoid(logit: float) -> float:
 
 
 def test_the_best_by_late_score_are_read_and_stand_before_the_others() -> None:
-    asked: list[tuple[int, list[int], list[float]]] = []
+    asked: list[list[int]] = []
 
-    def match(part: int, places: np.ndarray, late: Floats) -> Floats:
-        asked.append((part, places.tolist(), late.tolist()))
-        return np.array([[1.0, 7.0], [2.0, 1.0]][part], np.float32)
+    def match(places: Indices) -> Floats:
+        asked.append(places.tolist())
+        return np.array([[1, 7], [2, 1]], np.float32)
 
     # Weighed 2 and -1, the late scores are 2, 1, 5, 4: places 2 and 3 are read, with logits 2 - 2 = 0 and 14 - 1 = 13.
     late = np.array([[1, 1, 3, 4], [0, 1, 1, 4]], np.float32)
     scores = cascade(late, [2.0, -1.0], 2, match)
 
-    assert asked == [(0, [2, 3], [3.0, 4.0]), (1, [2, 3], [1.0, 4.0])]
+    assert asked == [[2, 3]]
     assert scores.order.tolist() == [3, 2, 0, 1]
     assert [scores.match_of(place) for place in range(4)] == [None, None, 0.0, 13.0]
+
+
+def test_what_cannot_be_read_keeps_its_place() -> None:
+    late = np.array([[1, 2, 3, 4, 5]], np.float32)
+
+    # The best four by late score are 4, 3, 2 and 1; 3, the second of them, is not read.
+    scores = cascade(late, [1.0], 4, lambda places: np.array([[9, 8, np.nan, 7]], np.float32))
+
+    assert scores.order.tolist() == [1, 3, 2, 4, 0]
+    assert [scores.match_of(place) for place in range(5)] == [None, 9.0, 8.0, None, 7.0]
 
 
 def test_the_last_digits_of_a_late_score_do_not_decide() -> None:
     late = np.array([[0.5, 0.5 + 1e-6, 0.4]], np.float32)
 
-    scores = cascade(late, [1.0], 1, lambda part, places, late: np.zeros(len(places), np.float32))
+    scores = cascade(late, [1.0], 1, lambda places: np.zeros((1, len(places)), np.float32))
 
     assert scores.order.tolist() == [0, 1, 2]
     assert scores.read.tolist() == [True, False, False]

@@ -37,6 +37,7 @@ class SearchAnswer(BaseModel):
                         "similarity": 0.433,
                         "similarity_rank": 2,
                         "match": 1.73,
+                        "match_error": None,
                         "probability": 0.71,
                         "score": 0.71,
                         "certainty": "possible",

@@ -1,0 +1,94 @@
+"""A matching model of transformers at work: texts and a picture in, the logit of each pair out. Needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import pixsearch.model.transformers_offline
+import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
+
+import transformers  # isort: skip
+
+from pixsearch.errors import PictureError
+from pixsearch.model.checkpoints import checkpoint_name
+from pixsearch.model.devices import best_device
+from pixsearch.model.matching_heads import matching_family, without_head
+from pixsearch.model.transformers_folder import (
+    LOADING_ERRORS,
+    be_quiet,
+    first_line,
+    load_part,
+    load_weights,
+    require_all_weights,
+    require_readable,
+    require_tokenizer,
+)
+
+Floats = NDArray[np.float32]
+
+
+class TorchPairReader:
+    """A loaded BLIP, BridgeTower or ViLT with its matching head; see `pixsearch.search.runtime.PairReader`."""
+
+    def __init__(self, folder: Path, name: str | None = None) -> None:
+        """Load the model of a folder, which errors call by its `name`. Raises CheckpointInvalid."""
+        self.name = name or checkpoint_name(folder)
+        family = matching_family(folder, self.name)
+        be_quiet()
+        require_readable(folder)
+        model, missing = load_weights(folder, getattr(transformers, family.model))
+        if any(weight.startswith(family.head) for weight in missing):
+            raise without_head(self.name)
+        require_all_weights(folder, missing)
+        self._processor = load_part(folder, "processor", getattr(transformers, family.processor).from_pretrained)
+        require_tokenizer(folder, self._processor.tokenizer)
+        self._most_tokens = min(_most_tokens(model.config), self._processor.tokenizer.model_max_length)
+        self._device = best_device()
+        self._model = model.to(self._device)
+
+    @property
+    def min_edge(self) -> int:
+        """What the shorter edge of a picture should have in pixels, at least."""
+        size = self._processor.image_processor.size
+        return max(getattr(size, edge, None) or 1 for edge in ("height", "width", "shortest_edge"))
+
+    def logits(self, texts: Sequence[str], picture: Image.Image) -> Floats:
+        """The log-odds [texts] that its head gives texts to match an RGB picture; for a ViLT its only logit.
+
+        The end of a text that is too long for the model is not read. Raises PictureError where the model cannot read
+        the picture, as where it is far longer than wide.
+        """
+        try:
+            found = np.array([self._logit(text, picture) for text in texts], np.float32)
+        except LOADING_ERRORS as error:
+            raise PictureError(f"the model {self.name} cannot read it ({first_line(error)})") from error
+        if not np.isfinite(found).all():
+            raise PictureError(f"the model {self.name} gives no finite number for it")
+        return found
+
+    def _logit(self, text: str, picture: Image.Image) -> float:
+        inputs = self._processor(
+            images=picture, text=text, return_tensors="pt", truncation=True, max_length=self._most_tokens
+        )
+        # ViLT draws the order of the patches, and BLIP makes a mask, on whatever device is the default.
+        drawn_on = [self._device] if self._device.type == "cuda" else []
+        with torch.inference_mode(), torch.device(self._device), torch.random.fork_rng(drawn_on):
+            torch.manual_seed(0)
+            output = self._model(**inputs.to(self._device))
+        scores = (output.itm_score if "itm_score" in output else output.logits)[0].float()
+        return float(scores[1] - scores[0] if len(scores) == 2 else scores[0])
+
+
+def _most_tokens(config: Any) -> int:
+    """How many tokens of a text the network has positions for."""
+    text = getattr(config, "text_config", config)
+    # RoBERTa, BridgeTower's text encoder, counts them from behind that of padding.
+    first = text.pad_token_id + 1 if config.model_type == "bridgetower" else 0
+    return int(text.max_position_embeddings) - first
