@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from pixsearch.errors import CheckpointInvalid, LibraryNotFound, PixsearchError, UsageError
+from pixsearch.errors import CheckpointInvalid, LibraryNotFound, PictureError, PixsearchError, UsageError
 from pixsearch.extras import require
 from pixsearch.printable import printable
 from pixsearch.settings import library_place
@@ -20,6 +22,9 @@ from pixsearch_cli.status_cmd import size
 if TYPE_CHECKING:
     from pixsearch.model.hub_repository import Hub, Repository
     from pixsearch.model.installed_models import Abilities, InstalledModel
+
+Kind: TypeAlias = Literal["search", "re-rank", "train"]
+"""What a model is downloaded for."""
 
 _MOST_LANGUAGES = 3
 _NAMED = "hub:organisation/model, a name in your model folder, or a checkpoint's folder."
@@ -61,7 +66,7 @@ def get(
         return
     with Hub() as hub:
         repository = hub.repository(name, revision)
-        _require_kind(hub, repository, language_model)
+        kind = _kind(hub, repository, language_model)
         require_room(repository)
         missing = missing_bytes(repository)
         left = f", {size(missing)} of them missing" if missing < repository.size_bytes else ""
@@ -75,12 +80,9 @@ def get(
             say("nothing was downloaded")
             raise typer.Exit(1)
         with progress_bars() as show:
-            folder = download(hub, repository, (lambda _: None) if language_model else _convert, show)
+            folder = download(hub, repository, _FINISH[kind], show)
     print(f"{folder}: {name}")
-    if language_model:
-        print(f"Train with it: pixsearch train --set start.language_model={name}")
-    else:
-        print(f"Search with it: pixsearch index --model {name} FOLDER")
+    print(_USE[kind].format(name=name))
 
 
 def _is_there(name: str, revision: str | None) -> bool:
@@ -98,39 +100,61 @@ def _is_there(name: str, revision: str | None) -> bool:
     raise UsageError(f"{name} is on this machine at {there}", f"Remove that first: pixsearch model remove {name}")
 
 
-def _require_kind(hub: Hub, repository: Repository, language_model: bool) -> None:
-    """Check by its config.json what a model is. Raises CheckpointInvalid, HubError, Unreachable."""
+def _kind(hub: Hub, repository: Repository, language_model: bool) -> Kind:
+    """What a model is to be used for, by its config.json. Raises CheckpointInvalid, HubError, Unreachable."""
     from pixsearch.model.checkpoints import CONFIG_FILE
+    from pixsearch.model.matching_heads import is_matching
+    from pixsearch.model.torch_towers import require_dual_encoder
 
     file = repository.file(CONFIG_FILE)
     assert file is not None, "it is no repository of a model else"
     config = hub.read(repository, file)
     if not language_model:
-        _require_dual_encoder(repository.name, config)
-        return
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / CONFIG_FILE).write_bytes(config)
+            if is_matching(folder):
+                return "re-rank"
+            require_dual_encoder(folder, repository.name)
+        return "search"
     try:
         model_type = json.loads(config)["model_type"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointInvalid(f"config.json of {repository.name} names no type of model", "Use a BERT") from error
     if model_type != "bert":
         raise CheckpointInvalid(f"{repository.name} is a {model_type}, not a bert", "Use a BERT")
-
-
-def _require_dual_encoder(name: str, config: bytes) -> None:
-    import tempfile
-
-    from pixsearch.model.checkpoints import CONFIG_FILE
-    from pixsearch.model.torch_towers import require_dual_encoder
-
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / CONFIG_FILE).write_bytes(config)
-        require_dual_encoder(Path(folder), name)
+    return "train"
 
 
 def _convert(folder: Path) -> None:
     from pixsearch.model.conversion import convert
 
     convert(folder)
+
+
+def _try_matching(folder: Path) -> None:
+    """Load a matching model and have it read a picture. Raises CheckpointInvalid."""
+    from PIL import Image
+
+    from pixsearch.model.torch_pair_reader import TorchPairReader
+
+    reader = TorchPairReader(folder)
+    try:
+        reader.logits(["a photo"], Image.new("RGB", (640, 480)))
+    except PictureError as error:
+        raise CheckpointInvalid(error.message, error.hint) from error
+
+
+_FINISH: Mapping[Kind, Callable[[Path], None]] = {
+    "search": _convert,
+    "re-rank": _try_matching,
+    "train": lambda _: None,
+}
+_USE: Mapping[Kind, str] = {
+    "search": "Search with it: pixsearch index --model {name} FOLDER",
+    "re-rank": "Re-rank with it: pixsearch query --rerank-model {name} WORDS",
+    "train": "Train with it: pixsearch train --set start.language_model={name}",
+}
 
 
 @app.command("list", cls=Command)
@@ -187,7 +211,9 @@ def show(
         *([f"revision    {model.revision}"] if model.revision else []),
         f"library     {'indexed with it' if _is_used(model, used) else 'not indexed with it'}",
     ]
-    if able is not None:
+    if able is not None and able.embedding_size is None:
+        lines.append("re-rank     with --rerank-model; it cannot index")
+    elif able is not None:
         lines += [
             f"pictures    {able.input_size} x {able.input_size} pixels",
             f"embeddings  {able.embedding_size} numbers",

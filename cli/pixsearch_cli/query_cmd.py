@@ -16,7 +16,7 @@ from pixsearch.errors import PixsearchError, UsageError, WordsNotLocated
 from pixsearch.library.filters import Filters
 from pixsearch.printable import printable
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, UnsuitableFile, read_asked
-from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words
+from pixsearch.search.query import DEFAULT_CANDIDATES, Query, Words, why_not_read
 from pixsearch.settings import DATABASE_NAME, Place, library_place
 from pixsearch_cli.html_page import Section, write_page
 from pixsearch_cli.index_cmd import unfinished
@@ -32,10 +32,12 @@ from pixsearch_cli.query_results import (
     print_paths,
     print_text_hits,
 )
+from pixsearch_cli.rerank_model import RerankModelOption, load_rerank_model, tell_unread
 from pixsearch_cli.terminal_pictures import shows_pictures
 
 if TYPE_CHECKING:
     from pixsearch import SearchEngine
+    from pixsearch.search.candidate_reader import CandidateReader
     from pixsearch.search.explain import Explanation
 
 NOT_ALL, NOTHING_MATCHES = 1, 3
@@ -84,7 +86,7 @@ def query(
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", min=1, help="How many photos to show.")] = 10,
     candidates: Annotated[
         int,
-        typer.Option("--candidates", metavar="N", min=1, help="How many photos the joint stream reads."),
+        typer.Option("--candidates", metavar="N", min=1, help="How many photos are read together with the words."),
     ] = DEFAULT_CANDIDATES,
     rerank: Annotated[
         bool | None,
@@ -94,6 +96,7 @@ def query(
             show_default=False,
         ),
     ] = None,
+    rerank_model: RerankModelOption = None,
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", metavar="P", min=0, max=1, help="Only photos at least so probable, from 0 to 1."),
@@ -173,6 +176,8 @@ def query(
         )
         for text in _texts(words, queries)
     ]
+    if rerank_model is not None:
+        _require_readable(find, [query for _, query in asked])
     if find == Find.texts:
         if paths or null or html or copy_to or open_it:
             raise UsageError("texts have no photo to name, show, copy or open", "Ask for them plainly, or with --json")
@@ -180,10 +185,12 @@ def query(
         return
     with_pictures = not (as_json or paths or null) and shows_pictures(pictures)
     opens_files = with_pictures or html is not None or copy_to is not None or open_it
-    answers = _search(asked, top_k, library_place(library), model, explained=html is not None, opens_files=opens_files)
+    place = library_place(library)
+    answers = _search(asked, top_k, place, model, rerank_model, explained=html is not None, opens_files=opens_files)
     is_table_shown = html is None or not leads_to_stdout(html)
     for answer in answers:
         question, hits = answer.query, answer.hits
+        tell_unread(hits)
         for remark in () if answer.remarks is None else answer.remarks.sentences():
             say(remark)
         if as_json:
@@ -211,6 +218,15 @@ def _evidence(*, shows: bool, says: bool) -> Literal["both", "shows", "says"]:
     if shows and says:
         raise UsageError("--shows and --says exclude each other", "Leave both out to go by what photos show and say")
     return "shows" if shows else "says" if says else "both"
+
+
+def _require_readable(find: Find, queries: Sequence[Query]) -> None:
+    """Raises UsageError for what no re-rank model orders."""
+    reasons = [why_not_read(query) for query in queries]
+    if find == Find.texts:
+        reasons = ["a re-rank model orders photos, not texts"]
+    for reason in filter(None, reasons):
+        raise UsageError(reason, "Leave --rerank-model out, or ask otherwise")
 
 
 def _shown(words: str | None, image: str | None, plus: Sequence[str], minus: Sequence[str]) -> str:
@@ -254,13 +270,21 @@ def _find_texts(asked: Query, k: int, place: Place, model: str | None, as_json: 
 
 
 def _search(
-    asked: Sequence[tuple[str, Query]], k: int, place: Place, model: str | None, *, explained: bool, opens_files: bool
+    asked: Sequence[tuple[str, Query]],
+    k: int,
+    place: Place,
+    model: str | None,
+    rerank_model: str | None,
+    *,
+    explained: bool,
+    opens_files: bool,
 ) -> list[Section]:
     """The answers to queries, each with the line that it is shown as, and with what opening its files takes."""
     if not any(query.parts and query.evidence != "says" for _, query in asked):
         return [_listed(shown, query, k, place, opens_files=opens_files) for shown, query in asked]
-    answers = []
-    with _engine(place, model, reads_words=any(query.words for _, query in asked), many=len(asked) > 1) as engine:
+    answers, reads_words = [], any(query.words for _, query in asked)
+    reader = None if rerank_model is None else _reader(rerank_model)
+    with _engine(place, model, reader, reads_words=reads_words, many=len(asked) > 1) as engine:
         for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
             remarks = None if engine is None else engine.remarks(query)
@@ -270,6 +294,12 @@ def _search(
             stored = {picture.content_id: picture for picture in pictures if picture is not None}
             answers.append(Section(shown, hits, why, stored, remarks))
     return answers
+
+
+def _reader(rerank_model: str) -> CandidateReader:
+    from pixsearch.search.candidate_reader import CandidateReader  # Pillow, which most queries do without
+
+    return CandidateReader(load_rerank_model(rerank_model))
 
 
 def _why(engine: SearchEngine, words: str, content_id: int) -> Explanation | None:
@@ -295,7 +325,14 @@ def _listed(shown: str, query: Query, k: int, place: Place, *, opens_files: bool
 
 
 @contextmanager
-def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = False) -> Iterator[SearchEngine | None]:
+def _engine(
+    place: Place,
+    model: str | None,
+    reader: CandidateReader | None = None,
+    *,
+    reads_words: bool,
+    many: bool = False,
+) -> Iterator[SearchEngine | None]:
     """The engine of a library; None where nothing was ever indexed. A GPU only pays for many queries."""
     from pixsearch.library.likely_model import likely_model
     from pixsearch.model.checkpoints import checkpoint_for
@@ -320,5 +357,5 @@ def _engine(place: Place, model: str | None, *, reads_words: bool, many: bool = 
             runtime = load_runtime(checkpoint, gpu=many)
         if (switch := library.switch()) is not None and switch.searched:
             say(unfinished(switch))
-        yield SearchEngine(library, runtime)
+        yield SearchEngine(library, runtime, reader)
         tell_damage(library.damage())

@@ -14,6 +14,7 @@ from pixsearch.settings import cache_folder, library_place
 from pixsearch_cli.index_cmd import tell_switch
 from pixsearch_cli.options import LibraryOption, ModelOption
 from pixsearch_cli.output import say
+from pixsearch_cli.rerank_model import RerankModelOption, load_rerank_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,7 @@ def serve(
     ] = False,
     library: LibraryOption = None,
     model: ModelOption = None,
+    rerank_model: RerankModelOption = None,
 ) -> None:
     """Search in a browser, and over HTTP, until Ctrl-C.
 
@@ -97,6 +99,7 @@ def serve(
         )
     from pixsearch.decoding import DecodeLimits, decoding_processes
     from pixsearch.model.load_runtime import load_runtime
+    from pixsearch.search.candidate_reader import CandidateReader
     from pixsearch_cli.web.access import access_at
     from pixsearch_cli.web.addresses import names_of
     from pixsearch_cli.web.allowed_folders import allowed_folders
@@ -117,6 +120,7 @@ def serve(
     if allowed.paths:
         _make_if_missing(place)
     engine = WarmEngine(place, load)
+    pair_reader = None if rerank_model is None else load_rerank_model(rerank_model)
     with listen(host, port) as listening:
         access = access_at(
             host,
@@ -139,7 +143,9 @@ def serve(
         thumbnails.claim_room()
         with decoding_processes(limits, preload=["pixsearch_indexer.thumbnails"]) as pool:
             runs = LibraryRuns(allowed, place, model, lambda: engine.library().failures()) if allowed.paths else None
-            app = make_app(engine, Looking(pool, limits, folder, thumbnails), access, runs)
+            looking = Looking(pool, limits, folder, thumbnails)
+            reader = None if pair_reader is None else CandidateReader(pair_reader, looking.open_stored)
+            app = make_app(engine, looking, access, runs, reader)
             run(server_of(app, proxies, log_requests=log_requests), listening)
     engine.close()
 

@@ -37,9 +37,9 @@ Floats = NDArray[np.float32]
 class TorchPairReader:
     """A loaded BLIP, BridgeTower or ViLT with its matching head; see `pixsearch.search.runtime.PairReader`."""
 
-    def __init__(self, folder: Path, name: str | None = None) -> None:
-        """Load the model of a folder, which errors call by its `name`. Raises CheckpointInvalid."""
-        self.name = name or checkpoint_name(folder)
+    def __init__(self, folder: Path) -> None:
+        """Load the model of a folder. Raises CheckpointInvalid."""
+        self.name = checkpoint_name(folder)
         family = matching_family(folder, self.name)
         be_quiet()
         require_readable(folder)

@@ -13,7 +13,6 @@ from pixsearch.errors import PictureError
 from pixsearch.library.photo_files import read_first
 from pixsearch.library.records import StoredPicture
 from pixsearch.pictures import open_picture
-from pixsearch.search.query import Query
 from pixsearch.search.runtime import Floats, PairReader
 
 _MOST_KEPT = 10_000
@@ -26,21 +25,6 @@ OpenStored = Callable[[StoredPicture, int], Image.Image]
 def open_stored(picture: StoredPicture, min_edge: int) -> Image.Image:
     """Decode the first of a picture's photos that is what was indexed, as `open_picture` does. Raises PictureError."""
     return open_picture(read_first(picture.photos, picture.digest), min_edge)
-
-
-def why_not_read(query: Query) -> str | None:
-    """Return why no re-rank model orders what a query finds; None where one does."""
-    if not query.words:
-        return "a query without words cannot be re-ranked"
-    if query.rerank is False:
-        return "--rerank-model and --no-rerank contradict each other"
-    if query.threshold is not None:
-        return "a re-rank model has no calibrated probabilities for a threshold"
-    if query.sort != "relevance":
-        return "a re-rank model orders by relevance, not by date"
-    if query.evidence == "says":
-        return "a re-rank model reads pictures, and --says looks at none"
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pixsearch.library.library import Library
 from pixsearch.library.records import Candidate, StoredPicture
 from pixsearch.model.late_scores import ReadText
 from pixsearch.pictures import open_picture
-from pixsearch.search.candidate_reader import CandidateReader, why_not_read
+from pixsearch.search.candidate_reader import CandidateReader
 from pixsearch.search.cascade import CascadeScores, Indices, ordered_by_late, rerank_pictures, rerank_texts
 from pixsearch.search.evidence import Evidence, LogOdds, find_saying, gather, log_odds, probability
 from pixsearch.search.explain import Explanation, explain_grid
@@ -23,7 +23,7 @@ from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit, hits_of
 from pixsearch.search.listing import in_order_of_dates, listed_photos, photos_that_say
 from pixsearch.search.names import Understood, understand
 from pixsearch.search.negation import without_negations
-from pixsearch.search.query import Picture, Query, Words
+from pixsearch.search.query import Picture, Query, Words, why_not_read
 from pixsearch.search.remarks import Remarks, remarks_on
 from pixsearch.search.runtime import Floats, Runtime
 

@@ -112,6 +112,21 @@ class Query:
         return next((part for part in self.words if part.weight > 0), None)
 
 
+def why_not_read(query: Query) -> str | None:
+    """Return why no re-rank model orders what a query finds; None where one does."""
+    if not query.words:
+        return "a query without words cannot be re-ranked"
+    if query.rerank is False:
+        return "--rerank-model and --no-rerank contradict each other"
+    if query.threshold is not None:
+        return "a re-rank model has no calibrated probabilities for a threshold"
+    if query.sort != "relevance":
+        return "a re-rank model orders by relevance, not by date"
+    if query.evidence == "says":
+        return "a re-rank model reads pictures, and --says looks at none"
+    return None
+
+
 def _check_weight(weight: float) -> None:
     if not _LEAST_WEIGHT <= abs(weight) <= 1 / _LEAST_WEIGHT:
         raise UsageError(f"a part of a query cannot weigh {abs(weight)}", "Use a number from 0.001 to 1000")

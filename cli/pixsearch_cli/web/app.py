@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from pixsearch import __version__
+from pixsearch.search.candidate_reader import CandidateReader
 from pixsearch_cli.web import (
     duplicates_page,
     folders_page,
@@ -33,14 +34,21 @@ from pixsearch_cli.web.turns import Turns
 from pixsearch_cli.web.warm_engine import WarmEngine
 
 SEARCHES_AT_ONCE, SEARCHES_WAITING = 2, 62
+READINGS_AT_ONCE, READINGS_WAITING = 1, 63
 PICTURES_AT_ONCE, PICTURES_WAITING = 8, 248
 LISTINGS_AT_ONCE, LISTINGS_WAITING = 2, 14
 ZIPS_AT_ONCE = 2
 _BODY_LIMITS = {"/api/zip": IDS_LIMIT_BYTES, "/api/paths": IDS_LIMIT_BYTES}
 
 
-def make_app(engine: WarmEngine, looking: Looking, access: Access, runs: LibraryRuns | None = None) -> ASGIApp:
-    """The pages and the API of a library.
+def make_app(
+    engine: WarmEngine,
+    looking: Looking,
+    access: Access,
+    runs: LibraryRuns | None = None,
+    reader: CandidateReader | None = None,
+) -> ASGIApp:
+    """The pages and the API of a library, with a reader as the second stage where there is one.
 
     Nothing in it writes to photos, nor to the library unless there are `runs`.
     """
@@ -64,7 +72,9 @@ def make_app(engine: WarmEngine, looking: Looking, access: Access, runs: Library
     app.state.site = Site(
         engine,
         looking,
+        reader,
         searches=Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING),
+        readings=Turns(READINGS_AT_ONCE, READINGS_WAITING),
         pictures=Turns(PICTURES_AT_ONCE, PICTURES_WAITING),
         listings=Turns(LISTINGS_AT_ONCE, LISTINGS_WAITING),
         zips=asyncio.Semaphore(ZIPS_AT_ONCE),

@@ -106,7 +106,7 @@ class SearchRequest(FilteredRequest):
     unlike: LikeOperands = Field([], description="Pictures that it shall not be like.")
     k: int = Field(10, ge=1, le=MOST_HITS, description="How many hits.")
     candidates: int = Field(
-        DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="How many photos the joint stream reads."
+        DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="How many photos are read together with the words."
     )
     rerank: bool | None = Field(
         None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessPool
+from PIL import Image
 from starlette.exceptions import HTTPException
 
 from pixsearch.decoding import DecodeLimits
@@ -15,6 +16,7 @@ from pixsearch.disk_cache import DiskCache
 from pixsearch.errors import PictureError
 from pixsearch.library.photo_files import content_digest
 from pixsearch.library.records import StoredPicture
+from pixsearch.search.candidate_reader import open_stored
 from pixsearch_indexer.exposures import photo_exposure
 from pixsearch_indexer.metadata.exposure import Exposure
 from pixsearch_indexer.thumbnail_cache import ThumbnailCache
@@ -52,6 +54,14 @@ class Looking:
             reason = reason or made.reason
         raise HTTPException(404, f"{picture.photos[0].path}: {reason}")
 
+    def open_stored(self, picture: StoredPicture, min_edge: int) -> Image.Image:
+        """Decode a picture of the library for a model, as `candidate_reader.open_stored` does. Raises PictureError."""
+        future = self._pool.schedule(open_stored, (picture, min_edge), timeout=self._limits.seconds)
+        try:
+            return future.result()
+        except (TimeoutError, ProcessExpired) as error:
+            raise PictureError(_failure(error, self._limits)) from error
+
     async def exposure(self, picture: StoredPicture) -> Exposure:
         """Read the exposure from the picture's file. Raises HTTPException 404 with the reason if that fails."""
         read = await self._decode(photo_exposure, picture.photos, picture.digest, self._limits.megapixels)
@@ -83,10 +93,14 @@ class Looking:
         future = self._pool.schedule(function, arguments, timeout=self._limits.seconds)
         try:
             return await asyncio.wrap_future(future)
-        except TimeoutError:
-            return NoThumbnail(f"not decoded within {self._limits.seconds:.0f} s")
-        except ProcessExpired as error:
-            return NoThumbnail(f"its decoder crashed (exit code {error.exitcode})")
+        except (TimeoutError, ProcessExpired) as error:
+            return NoThumbnail(_failure(error, self._limits))
+
+
+def _failure(error: TimeoutError | ProcessExpired, limits: DecodeLimits) -> str:
+    if isinstance(error, ProcessExpired):
+        return f"its decoder crashed (exit code {error.exitcode})"
+    return f"not decoded within {limits.seconds:.0f} s"
 
 
 def _file_of(name: str, min_edge: int) -> str:

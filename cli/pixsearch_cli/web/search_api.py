@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from pixsearch import Filters, __version__
 from pixsearch.errors import UsageError
+from pixsearch.search.query import why_not_read
 from pixsearch_cli.json_records import hit_record, remarks_record, status_record
 from pixsearch_cli.web.answers import HealthAnswer, Problem, SearchAnswer
 from pixsearch_cli.web.asking import SearchRequest
@@ -104,9 +105,14 @@ async def _answer(
     `sent` are pictures by name that need not be looked for among the kept ones.
     """
 
+    def upload(name: str) -> bytes:
+        return sent.get(name) or site.looking.upload(name, site.engine.input_size)
+
+    query = await site.searches.in_thread(request, asked.query, upload)
+    reader = site.reader if why_not_read(query) is None else None
+
     def find() -> dict[str, object]:
-        engine = site.engine.engine()
-        query = asked.query(lambda name: sent.get(name) or site.looking.upload(name, site.engine.input_size))
+        engine = site.engine.engine(reader)
         hits, remarks = ([], None) if engine is None else (engine.search(query, asked.k), engine.remarks(query))
         if not hits:
             check_folders(site, query.filters)
@@ -118,7 +124,7 @@ async def _answer(
             "damaged": len(site.engine.library().damage()),
         }
 
-    return await site.searches.in_thread(request, find)
+    return await (site.searches if reader is None else site.readings).in_thread(request, find)
 
 
 def check_folders(site: Site, filters: Filters) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from pixsearch.search.candidate_reader import CandidateReader
 from pixsearch_cli.web.library_runs import LibraryRuns
 from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.turns import Turns
@@ -20,7 +21,10 @@ class Site:
 
     engine: WarmEngine
     looking: Looking
+    reader: CandidateReader | None
     searches: Turns
+    readings: Turns
+    """For searches that the reader takes seconds for: the quick answers before them do not wait."""
     pictures: Turns
     listings: Turns
     """For folders on disks that may not answer: whoever waits for one keeps nobody from searching."""

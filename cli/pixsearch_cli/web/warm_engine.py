@@ -7,6 +7,7 @@ from threading import Lock
 
 from pixsearch import Library, Query, SearchEngine, Words
 from pixsearch.library.records import LibraryModel
+from pixsearch.search.candidate_reader import CandidateReader
 from pixsearch.search.runtime import Runtime
 from pixsearch.settings import DATABASE_NAME, Place
 from pixsearch_cli.output import say
@@ -39,8 +40,8 @@ class WarmEngine:
         with self._lock:
             return self._current_library()
 
-    def engine(self) -> SearchEngine | None:
-        """None while nothing was ever indexed. Raises LibraryError, ModelError."""
+    def engine(self, reader: CandidateReader | None = None) -> SearchEngine | None:
+        """With the reader as its second stage. None while nothing was ever indexed. Raises LibraryError, ModelError."""
         with self._lock:
             library = self._current_library()
             if (indexed_with := library.model()) is None:
@@ -48,7 +49,7 @@ class WarmEngine:
             if self._runtime is None or indexed_with != self._indexed_with:
                 self._runtime = self._load_runtime(library)
                 self._indexed_with = indexed_with
-            return SearchEngine(library, self._runtime)
+            return SearchEngine(library, self._runtime, reader)
 
     def warm_up(self) -> None:
         """Load all that the first question would wait for. Raises LibraryError, ModelError."""

@@ -1,0 +1,53 @@
+"""`--rerank-model`: another model than the library's as the second stage of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixsearch.errors import ModelNotFound
+from pixsearch.extras import require
+from pixsearch_cli.output import say
+
+if TYPE_CHECKING:
+    from pixsearch import Hit
+    from pixsearch.search.runtime import PairReader
+
+RerankModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rerank-model",
+        metavar="NAME|DIR|hub:ORG/NAME",
+        help="Order by a model that reads the candidates' photos with the words: a BLIP, BridgeTower or ViLT that "
+        "pixsearch model get has brought, or its folder.",
+    ),
+]
+
+
+def load_rerank_model(name: str) -> PairReader:
+    """Load the model of that name. Raises ModelNotFound, CheckpointInvalid; PixsearchError where torch is missing."""
+    from pixsearch.model.checkpoints import HUB, checkpoint_name, find_checkpoint
+    from pixsearch.model.matching_heads import matching_family
+
+    try:
+        folder = find_checkpoint(name)
+    except ModelNotFound as error:
+        if name.startswith(HUB):
+            raise
+        raise ModelNotFound(error.message, "Give --rerank-model a folder, or the name of a model of the hub") from error
+    matching_family(folder, checkpoint_name(folder))
+    require("--rerank-model", "hub", "torch", "torchvision", "transformers")
+    from pixsearch.model.torch_pair_reader import TorchPairReader
+
+    return TorchPairReader(folder)
+
+
+def tell_unread(hits: Sequence[Hit]) -> None:
+    """Say how many photos the model could not read, and why it could not read the first of them."""
+    unread = [hit for hit in hits if hit.match_error is not None]
+    if unread:
+        photos = "1 photo" if len(unread) == 1 else f"{len(unread)} photos"
+        keep = "keeps its place" if len(unread) == 1 else "keep their places"
+        say(f"{photos} could not be re-ranked and {keep}: {unread[0].path}: {unread[0].match_error}")
