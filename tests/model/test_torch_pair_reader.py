@@ -21,7 +21,7 @@ from tests.unsuitable_files import in_time
 
 import transformers as hf  # isort: skip
 
-CLASSES = {
+CLASSES: dict[str, Any] = {
     "BLIP": hf.BlipForImageTextRetrieval,
     "BridgeTower": hf.BridgeTowerForImageAndTextRetrieval,
     "ViLT": hf.ViltForImageAndTextRetrieval,
