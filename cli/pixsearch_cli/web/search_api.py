@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from pixsearch import Filters, __version__
 from pixsearch.errors import UsageError
+from pixsearch.search.candidate_reader import CandidateReader
 from pixsearch.search.query import why_not_read
 from pixsearch_cli.json_records import hit_record, remarks_record, status_record
 from pixsearch_cli.web.answers import HealthAnswer, Problem, SearchAnswer
@@ -108,11 +109,8 @@ async def _answer(
     def upload(name: str) -> bytes:
         return sent.get(name) or site.looking.upload(name, site.engine.input_size)
 
-    query = await site.searches.in_thread(request, asked.query, upload)
-    reader = site.reader if why_not_read(query) is None else None
-
-    def find() -> dict[str, object]:
-        engine = site.engine.engine(reader)
+    def find(reader: CandidateReader | None) -> dict[str, object]:
+        engine, query = site.engine.engine(reader), asked.query(upload)
         hits, remarks = ([], None) if engine is None else (engine.search(query, asked.k), engine.remarks(query))
         if not hits:
             check_folders(site, query.filters)
@@ -124,7 +122,11 @@ async def _answer(
             "damaged": len(site.engine.library().damage()),
         }
 
-    return await (site.searches if reader is None else site.readings).in_thread(request, find)
+    if site.reader is not None:
+        query = await site.searches.in_thread(request, asked.query, upload)
+        if why_not_read(query) is None:
+            return await site.readings.in_thread(request, find, site.reader)
+    return await site.searches.in_thread(request, find, None)
 
 
 def check_folders(site: Site, filters: Filters) -> None:

@@ -13,6 +13,8 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from pixsearch.decoding import DecodeLimits, decoding_processes
+from pixsearch.search.candidate_reader import CandidateReader
+from pixsearch.search.runtime import PairReader
 from pixsearch_cli.web.access import Access, access_at
 from pixsearch_cli.web.allowed_folders import allowed_folders
 from pixsearch_cli.web.app import make_app
@@ -45,14 +47,18 @@ def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: 
     engines: list[WarmEngine] = []
 
     def make(
-        access: Access | None = None, limits: DecodeLimits | None = None, allow_index: Sequence[Path] = ()
+        access: Access | None = None,
+        limits: DecodeLimits | None = None,
+        allow_index: Sequence[Path] = (),
+        pair_reader: PairReader | None = None,
     ) -> ASGIApp:
         engines.append(engine := WarmEngine(indexed, lambda library: model))
         thumbnails = ThumbnailCache(tmp_path / "looking", str(indexed), lambda: engine.library().count_contents())
         looking = Looking(pool, limits or DecodeLimits(), tmp_path / "looking", thumbnails)
         allowed = allowed_folders(map(str, allow_index))
         runs = LibraryRuns(allowed, indexed, None, lambda: engine.library().failures()) if allow_index else None
-        return make_app(engine, looking, access or access_at("127.0.0.1", None), runs)
+        reader = None if pair_reader is None else CandidateReader(pair_reader, looking.open_stored)
+        return make_app(engine, looking, access or access_at("127.0.0.1", None), runs, reader)
 
     yield make
     for engine in engines:
@@ -64,9 +70,12 @@ def make_client(make_site: MakeSite) -> MakeClient:
     """A client of the app, without a network between."""
 
     def make(
-        access: Access | None = None, limits: DecodeLimits | None = None, allow_index: Sequence[Path] = ()
+        access: Access | None = None,
+        limits: DecodeLimits | None = None,
+        allow_index: Sequence[Path] = (),
+        pair_reader: PairReader | None = None,
     ) -> TestClient:
-        site = make_site(access, limits, allow_index)
+        site = make_site(access, limits, allow_index, pair_reader)
         return TestClient(site, base_url=OURS, raise_server_exceptions=False)
 
     return make
@@ -95,9 +104,15 @@ def stop_servers(servers: list[tuple[uvicorn.Server, Thread]]) -> Callable[[], N
 def serve(make_site: MakeSite, servers: list[tuple[uvicorn.Server, Thread]]) -> Serve:
     """Serves the app on a port of its own, in a thread, and gives its address."""
 
-    def start(access: Access | None = None, proxies: Proxies | None = None, allow_index: Sequence[Path] = ()) -> str:
+    def start(
+        access: Access | None = None,
+        proxies: Proxies | None = None,
+        allow_index: Sequence[Path] = (),
+        pair_reader: PairReader | None = None,
+    ) -> str:
         listening = listen("127.0.0.1", 0)
-        server = server_of(make_site(access, None, allow_index), proxies_at() if proxies is None else proxies)
+        site = make_site(access, None, allow_index, pair_reader)
+        server = server_of(site, proxies_at() if proxies is None else proxies)
         thread = Thread(target=server.run, args=([listening],))
         thread.start()
         servers.append((server, thread))

@@ -49,6 +49,8 @@ export function sayFound(hits, answer, { order, progress, searchFor }) {
       notes.append(" Did you mean ", button, "?");
     }
   }
+  const unread = hits.filter((hit) => hit.match_error).length;
+  if (unread) notes.append(` ${NUMBERS.format(unread)} photo${unread === 1 ? "" : "s"} could not be read to rank ${unread === 1 ? "it" : "them"}.`);
   if (answer.near) notes.append(` Near ${answer.near}.`);
 }
 
