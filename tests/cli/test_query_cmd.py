@@ -216,6 +216,7 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
         "similarity": pytest.approx(0.870388, abs=1e-6),
         "similarity_rank": 2,
         "match": pytest.approx(5.0, abs=1e-5),
+        "match_error": None,
         "probability": None,
         "score": None,
         "certainty": None,

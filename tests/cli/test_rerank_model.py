@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 from PIL import Image
@@ -230,3 +234,20 @@ def test_a_model_without_the_head_is_not_kept(
     assert got.exit_code == 1
     assert "has no head that matches texts with pictures" in got.stderr.splitlines()[-1]
     assert list(hub_folder("hub:org/captioning").parent.iterdir()) == []
+
+
+def test_a_server_re_ranks_and_still_answers_quickly(indexed: Path, blip: Path, photos: Path) -> None:
+    command = [sys.executable, "-m", "pixsearch_cli", "serve", "--port", "0", "--rerank-model", str(blip)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ}) as server:
+        assert server.stderr is not None
+        address = next(word for line in server.stderr for word in line.split() if word.startswith("http://"))
+        try:
+            quick = httpx2.get(f"{address}api/search", params={"q": "a dog", "rerank": "false"}, timeout=60)
+            found = httpx2.get(f"{address}api/search", params={"q": "a dog"}, timeout=60)
+        finally:
+            server.terminate()
+
+    assert [hit["similarity_rank"] for hit in quick.json()["hits"]] == [1, 2, 3, 4, 5, 6]
+    assert [Path(hit["path"]).name for hit in found.json()["hits"]] == [
+        name for name, _ in by_model(blip, photos, "a dog")
+    ]
