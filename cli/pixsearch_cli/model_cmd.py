@@ -103,13 +103,14 @@ def _is_there(name: str, revision: str | None) -> bool:
 def _kind(hub: Hub, repository: Repository, language_model: bool) -> Kind:
     """What a model is to be used for, by its config.json. Raises CheckpointInvalid, HubError, Unreachable."""
     from pixsearch.model.checkpoints import CONFIG_FILE
-    from pixsearch.model.matching_heads import is_matching
-    from pixsearch.model.torch_towers import require_dual_encoder
 
     file = repository.file(CONFIG_FILE)
     assert file is not None, "it is no repository of a model else"
     config = hub.read(repository, file)
     if not language_model:
+        from pixsearch.model.matching_heads import is_matching
+        from pixsearch.model.torch_towers import require_dual_encoder
+
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / CONFIG_FILE).write_bytes(config)

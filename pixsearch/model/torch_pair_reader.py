@@ -16,11 +16,12 @@ import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 import transformers  # isort: skip
 
-from pixsearch.errors import PictureError
+from pixsearch.errors import CheckpointInvalid, PictureError
 from pixsearch.model.checkpoints import checkpoint_name
 from pixsearch.model.devices import best_device
 from pixsearch.model.matching_heads import matching_family, without_head
 from pixsearch.model.transformers_folder import (
+    COPY_AGAIN,
     LOADING_ERRORS,
     be_quiet,
     first_line,
@@ -49,15 +50,15 @@ class TorchPairReader:
         require_all_weights(folder, missing)
         self._processor = load_part(folder, "processor", getattr(transformers, family.processor).from_pretrained)
         require_tokenizer(folder, self._processor.tokenizer)
-        self._most_tokens = min(_most_tokens(model.config), self._processor.tokenizer.model_max_length)
+        try:
+            self._most_tokens = min(_most_tokens(model.config), self._processor.tokenizer.model_max_length)
+            self.min_edge = _longest_edge(self._processor.image_processor.size)
+        except LOADING_ERRORS as error:
+            raise CheckpointInvalid(
+                f"the settings in {folder} are not supported ({first_line(error)})", COPY_AGAIN
+            ) from error
         self._device = best_device()
         self._model = model.to(self._device)
-
-    @property
-    def min_edge(self) -> int:
-        """What the shorter edge of a picture should have in pixels, at least."""
-        size = self._processor.image_processor.size
-        return max(getattr(size, edge, None) or 1 for edge in ("height", "width", "shortest_edge"))
 
     def logits(self, texts: Sequence[str], picture: Image.Image) -> Floats:
         """The log-odds [texts] that its head gives texts to match an RGB picture; for a ViLT its only logit.
@@ -92,3 +93,10 @@ def _most_tokens(config: Any) -> int:
     # RoBERTa, BridgeTower's text encoder, counts them from behind that of padding.
     first = text.pad_token_id + 1 if config.model_type == "bridgetower" else 0
     return int(text.max_position_embeddings) - first
+
+
+def _longest_edge(size: Any) -> int:
+    """The longest edge in pixels that an image processor's size names."""
+    names = ("height", "width", "shortest_edge")
+    edges = [size.get(name) if isinstance(size, dict) else getattr(size, name, None) for name in names]
+    return max(int(edge) for edge in edges if edge)

@@ -20,6 +20,7 @@ from tests.end_to_end.conftest import COMMAND, Finished
 from tests.hub_server import HubServer, hub_server
 from tests.photos import make_photo
 from tests.tiny_dual_encoders import make_tiny_dual_encoder
+from tests.tiny_matching_models import make_tiny_matching_model
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +64,7 @@ def variables(home: Path, hub: HubServer, seen: Path, tiny_checkpoint: Path) -> 
     data = home / "data"
     make_tiny_dual_encoder(data / "pixsearch/models/hub/org--tiny", "CLIP")
     convert(data / "pixsearch/models/hub/org--tiny")
+    make_tiny_matching_model(data / "pixsearch/models/hub/org--matching", "BLIP")
     for colour in ("red", "blue"):
         make_photo(home / f"photos/{colour}.png", colour)
         (home / f"photos/{colour}.txt").write_text(f"a {colour} wall")
@@ -103,6 +105,7 @@ def test_searching_and_training_never_open_the_network(watched: Watched, hub: Hu
         ["explain", "red", "photos/red.png", "--model", "shipped"],
         ["index", "photos", "--library", "other", "--model", "hub:org/tiny"],
         ["query", "red", "--library", "other", "--model", "hub:org/tiny"],
+        ["query", "red", "--rerank-model", "hub:org/matching"],
         ["model", "list"],
         ["model", "show", "hub:org/tiny"],
         ["add-graphs", "hub:org/tiny"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def by_transformers(family: str, folder: Path, text: str, picture: Image.Image) 
 def test_logits_are_those_of_transformers(family: str, folder: Path) -> None:
     reader = TorchPairReader(folder)
 
+    assert reader.min_edge == 32
     for picture in pictures():
         found = reader.logits(TEXTS, picture)
         for text, logit in zip(TEXTS, found, strict=True):
@@ -135,6 +137,27 @@ def test_what_is_missing_or_damaged_is_one_line(tmp_path: Path, name: str, conte
         (folder / name).write_bytes(content)
 
     with pytest.raises(CheckpointInvalid, match=message) as raised:
+        TorchPairReader(folder)
+
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "file", "path", "value"),
+    [
+        ("BridgeTower", "config.json", ["text_config", "pad_token_id"], None),
+        ("BLIP", "processor_config.json", ["image_processor", "size"], {}),
+    ],
+)
+def test_settings_that_make_no_sense_are_one_line(
+    tmp_path: Path, family: str, file: str, path: list[str], value: object
+) -> None:
+    folder = make_tiny_matching_model(tmp_path, family)
+    settings = json.loads((folder / file).read_text())
+    settings[path[0]][path[1]] = value
+    (folder / file).write_text(json.dumps(settings))
+
+    with pytest.raises(CheckpointInvalid) as raised:
         TorchPairReader(folder)
 
     assert "\n" not in str(raised.value)
