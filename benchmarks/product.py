@@ -41,7 +41,7 @@ def recall_of_the_product(pictures: list[CaptionedPicture], captions: Captions, 
         ranks = []
         for sentence, matches in zip(captions.sentences, captions.matches(), strict=True):
             right = {pictures[place].file.name for place in np.flatnonzero(matches).tolist()}
-            hits = engine.search(Query((Words(sentence),), rerank=False, duplicates="show"), DEPTH)
+            hits = engine.search(Query((Words(sentence),), rerank=False, duplicates="show", evidence="shows"), DEPTH)
             ranks.append(next((hit.rank for hit in hits if hit.path.name in right), DEPTH + 1))
     return Recall.of(np.array(ranks))
 

@@ -92,7 +92,7 @@ def query(
         bool | None,
         typer.Option(
             "--rerank/--no-rerank",
-            help="Order by match, or by similarity alone. [default: what the model is better at]",
+            help="Order by match, or by similarity, which is faster. [default: what the model is better at]",
             show_default=False,
         ),
     ] = None,

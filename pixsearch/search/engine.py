@@ -32,7 +32,8 @@ from pixsearch.search.runtime import Floats, Runtime
 class _Judged:
     """What the second stage, and what the photos say, make of the candidates of a query with words."""
 
-    scores: CascadeScores
+    scores: CascadeScores | None
+    """None where the second stage is left out."""
     evidence: Evidence
     weights: Sequence[float]
     """Of the parts."""
@@ -42,6 +43,9 @@ class _Judged:
     log_odds: LogOdds | None  # [items], of the score
     errors: Mapping[int, str]
     """Why items could not be read, by their index."""
+
+    def match_of(self, index: int) -> float | None:
+        return None if self.scores is None else self.scores.match_of(index)
 
     def probability_of(self, index: int) -> float | None:
         """There is none where nothing is asked of the pixels."""
@@ -116,16 +120,17 @@ class SearchEngine:
             reader = None
         by_match = reader is not None or self._orders_by_match(query)
         last = query.offset + k
+        saying = find_saying(wanted, [words.weight for words in query.words])
         is_ordered = by_match or query.threshold is not None or query.sort != "relevance"
+        is_ordered |= query.rerank is False and len(saying) > 0
         count = last
         if is_ordered:  # twice as many at a time, so that an answer seldom depends on the page that is asked for
             count = ordered_by_late(self._read_jointly(query, reader))
             while count < last:
                 count *= 2
-        vector, weights = self._embedding(query, texts), [words.weight for words in query.words]
-        found = first_stage(self._library, self._runtime, vector, query, count, find_saying(wanted, weights))
+        found = first_stage(self._library, self._runtime, self._embedding(query, texts), query, count, saying)
         judged = None
-        if query.words and query.rerank is not False:
+        if query.words:
             found, judged = self._judged(found, query, wanted, texts, reader)
         order = _ordered(len(found), judged, by_match=by_match)
         if query.threshold is not None and order:
@@ -145,7 +150,7 @@ class SearchEngine:
                 apart=query.duplicates == "show",
                 similarity=one.similarity,
                 similarity_rank=index + 1,
-                match=None if judged is None else judged.scores.match_of(index),
+                match=None if judged is None else judged.match_of(index),
                 probability=None if judged is None else judged.probability_of(index),
                 score=None if judged is None else judged.score_of(index),
                 match_error=None if judged is None else judged.errors.get(index),
@@ -241,7 +246,7 @@ class SearchEngine:
 
     def _understood(self, query: Query) -> list[Understood]:
         """The words of a query, as this library is asked for them."""
-        if query.evidence == "shows" or query.rerank is False:
+        if query.evidence == "shows":
             return [Understood(words.text) for words in query.words]
         taught, today = self._runtime.words_taught, date.today()
         return [understand(words.text, self._library, taught, today) for words in query.words]
@@ -255,7 +260,8 @@ class SearchEngine:
         reader: CandidateReader | None,
     ) -> tuple[list[Found], _Judged | None]:
         """What was found and is still in the library, and what the second stage makes of it."""
-        found, grids = self._with_grids(found)
+        reads_pixels = query.rerank is not False
+        found, grids = self._with_grids(found) if reads_pixels else (found, [])
         if not found:
             return [], None
         weights = [words.weight for words in query.words]
@@ -266,10 +272,12 @@ class SearchEngine:
             probabilities = self._runtime.probability(late, "late")
             return evidence.log_odds(late if probabilities is None else log_odds(probabilities), weights)
 
-        embeddings = np.stack([one.candidate.embedding for one in found])
-        candidates, errors = self._read_jointly(query, reader), dict[int, str]()
-        read = None if reader is None else self._by_files(reader, found, wanted, errors)
-        scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, candidates, prefer, read)
+        scores, errors = None, dict[int, str]()
+        if reads_pixels:
+            embeddings = np.stack([one.candidate.embedding for one in found])
+            candidates = self._read_jointly(query, reader)
+            read = None if reader is None else self._by_files(reader, found, wanted, errors)
+            scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, candidates, prefer, read)
         shows = self._probabilities(scores) if reader is None else None  # nobody has calibrated the reader
         total = None if shows is None else evidence.log_odds(log_odds(shows), weights)
         return found, _Judged(scores, evidence, weights, main, shows, total, errors)
@@ -380,7 +388,7 @@ def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]
     """
     if judged is None:
         return list(range(count))
-    order = judged.scores.order.tolist() if by_match else list(range(count))
+    order = judged.scores.order.tolist() if by_match and judged.scores is not None else list(range(count))
     if by_match and judged.log_odds is not None:
         by_score = judged.log_odds.round(4)  # the last digits depend on how many pairs go through the network together
         order.sort(key=lambda index: -by_score[index])

@@ -63,8 +63,8 @@ class Query:
     """How many photos the second stage reads; late interaction orders the others that are found."""
 
     rerank: bool | None = None
-    """True: order by the second stage. False: order by similarity and leave that stage out. None: the order in which
-    the model is better, by its own validation."""
+    """True: order by the second stage. False: leave that stage out, and order by similarity, behind what says
+    the names that are asked for. None: the order in which the model is better, by its own validation."""
 
     threshold: float | None = None
     """The least probability that a hit may have, from 0 to 1. None: hits that are not likely come last."""

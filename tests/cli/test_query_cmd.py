@@ -194,7 +194,7 @@ def test_a_picture_alone_has_nothing_that_is_less_likely(
 
 
 def test_without_re_rank_there_is_no_match_column(run: Run, indexed: Path, photos: Path) -> None:
-    assert run("query", "red", "--no-rerank", "--top-k", "2").stdout.splitlines() == [
+    assert run("query", "red", "--no-rerank", "--shows", "--top-k", "2").stdout.splitlines() == [
         "rank  similarity  photo",
         f"   1   1.000 (1)  {photos}/dark red.png",
         f"   2   0.870 (2)  {photos}/pink.png",

@@ -265,6 +265,28 @@ def test_shows_goes_by_the_pixels_alone(library: Library) -> None:
     assert [hit.score for hit in hits] == pytest.approx([hit.probability for hit in hits])
 
 
+def test_what_says_a_name_comes_first_without_the_second_stage_too(library: Library) -> None:
+    store(library, [("a.png", RED, NOTHING), ("b.png", GREEN, ANNA), ("c.png", RED, ANNA), ("d.png", BLUE, NOTHING)])
+
+    hits = ask(library, "red Anna", rerank=False)
+
+    assert names(hits) == ["c.png", "b.png", "a.png", "d.png"]
+    assert [[said.word for said in hit.says] for hit in hits] == [["Anna"], ["Anna"], [], []]
+    assert [hit.similarity for hit in hits] == pytest.approx([1, 0, 1, 0], abs=0.01)
+    assert {(hit.match, hit.probability, hit.score) for hit in hits} == {(None, None, None)}
+    assert names(ask(library, "red Anna", rerank=False, evidence="shows")) == ["a.png", "c.png", "b.png", "d.png"]
+
+
+def test_the_second_of_two_pages_without_the_second_stage_goes_on_where_the_first_ends(library: Library) -> None:
+    others = [(f"{number}.png", RED, NOTHING) for number in range(4)]
+    store(library, [*others, ("anna.png", GREEN, ANNA), ("again.png", BLUE, ANNA)])
+
+    first, second = (ask(library, "red Anna", k=3, offset=offset, rerank=False) for offset in (0, 3))
+
+    assert sorted(names([*first, *second])) == ["0.png", "1.png", "2.png", "3.png", "again.png", "anna.png"]
+    assert set(names(first)) > {"again.png", "anna.png"}
+
+
 def test_says_lists_what_says_all_words_and_looks_at_no_picture(library: Library) -> None:
     dated = [replace(ANNA, taken_at=datetime(year, 5, 1)) for year in (2019, 2020)]
     store(

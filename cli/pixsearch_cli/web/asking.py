@@ -110,7 +110,7 @@ class SearchRequest(FilteredRequest):
     )
     rerank: bool | None = Field(
         None,
-        description="Order by match, or by similarity alone, which is faster. Default: what the model does better.",
+        description="Order by match, or by similarity, which is faster. Default: what the model does better.",
     )
     threshold: float | None = Field(None, ge=0, le=1, description="Only photos at least so probable.")
     duplicates: Literal["fold", "show"] = "fold"
