@@ -473,7 +473,7 @@ class Library:
             return failures_of(connection)
 
     def notes(self) -> list[Note]:
-        """The photos of whose metadata something could not be read, by path."""
+        """The photos of which something could not be read, of their metadata or because they are cut short, by path."""
         with self._database.reading() as connection:
             return notes_of(connection)
 

@@ -327,7 +327,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A photo of whose metadata something could not be read, and what."""
+    """A photo of which something could not be read, and what."""
 
     path: FilePath
     note: str

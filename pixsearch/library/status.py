@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, union_all
+from sqlalchemy import Connection, Row, func, literal, select, union_all
 
 from pixsearch.library.database import Database
 from pixsearch.library.outbox import count_waiting, vectors_place
@@ -30,6 +30,7 @@ from pixsearch.library.unread import count_unread
 from pixsearch.settings import DATABASE_NAME
 from pixsearch.storage import FileStamp, is_folder, is_remote, to_path
 
+_CUT_SHORT = "the file is cut short, part of the picture is missing"
 _FAILED = TEXT_FILES.c.reason.is_not(None)
 
 
@@ -62,10 +63,14 @@ def failures_of(connection: Connection) -> list[Failure]:
 def notes_of(connection: Connection) -> list[Note]:
     """See `Library.notes`."""
     rows = connection.execute(
-        select(PHOTOS.c.path, known("note").label("note"))
-        .select_from(PHOTOS_AND_METADATA)
-        .where(known("note").is_not(None))
-        .order_by(PHOTOS.c.path)
+        union_all(
+            select(PHOTOS.c.path, known("note").label("note"))
+            .select_from(PHOTOS_AND_METADATA)
+            .where(known("note").is_not(None)),
+            select(PHOTOS.c.path, literal(_CUT_SHORT))
+            .select_from(PHOTOS_AND_METADATA)
+            .where(CONTENTS.c.share_decoded < 1),
+        ).order_by("path")
     )
     return [Note(to_path(row.path), row.note) for row in rows]
 

@@ -40,6 +40,7 @@ def test_status_names_what_failed_and_what_is_cut_short_and_how_a_folder_is_scan
         "failures  1",
         f"folder    {photos}: 5 photos, hidden files too, without *.gif",
         f"failed    {photos / 'empty.png'}: the file is empty",
+        f"note      {photos / 'cut.png'}: the file is cut short, part of the picture is missing",
     ]
 
 

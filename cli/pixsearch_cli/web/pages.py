@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from pixsearch.library.records import Failure, LibraryStatus, RootStatus
+from pixsearch.library.records import Failure, LibraryStatus, Note, RootStatus
 from pixsearch.storage import FilePath, path_bytes
 from pixsearch_cli.index_cmd import unfinished
 from pixsearch_cli.json_records import json_text
@@ -50,17 +50,19 @@ async def photos(request: Request) -> Response:
 async def library(request: Request, site: SiteOfApp) -> Response:
     """What `pixsearch status` says."""
 
-    def found() -> tuple[LibraryStatus, list[Failure]]:
+    def found() -> tuple[LibraryStatus, list[Failure], list[Note]]:
         opened = site.engine.library()
-        return opened.status(), opened.failures()
+        return opened.status(), opened.failures(), opened.notes()
 
-    status, failures = await site.searches.in_thread(request, found)
+    status, failures, notes = await site.searches.in_thread(request, found)
     return page(
         request,
         "library.html",
         status=status,
         folders=[_folder(root, site.runs) for root in status.roots],
-        failures=_by_kind(failures),
+        failures=_by_kind([(failure.path, failure.reason) for failure in failures]),
+        notes=_by_kind([(note.path, note.note) for note in notes]),
+        noted=len({note.path for note in notes}),
         shown_of_a_kind=_SHOWN_OF_A_KIND,
         switch=None if status.switch is None else unfinished(status.switch),
         last_run=last_run(status.last_run),
@@ -88,11 +90,11 @@ def _folder(root: RootStatus, runs: LibraryRuns | None) -> _Folder:
     return _Folder(_shown(root.path), root.photos, root.online, rules(root), address)
 
 
-def _by_kind(failures: Sequence[Failure]) -> list[tuple[str, list[tuple[str, str]]]]:
+def _by_kind(reasons: Sequence[tuple[FilePath, str]]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the kinds of reasons, the most frequent first, each with its files and their reasons."""
     kinds: dict[str, list[tuple[str, str]]] = {}
-    for failure in failures:
-        kinds.setdefault(kind(failure.reason), []).append((_shown(failure.path), failure.reason))
+    for path, reason in reasons:
+        kinds.setdefault(kind(reason), []).append((_shown(path), reason))
     return sorted(kinds.items(), key=lambda one: -len(one[1]))
 
 

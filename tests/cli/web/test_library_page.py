@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from tests.cli.conftest import Run
 from tests.cli.web.conftest import NEEDS_CHROMIUM, Serve
 from tests.cli.web.looks import check
+from tests.photos import noise_bytes
 
 
 @pytest.mark.parametrize("address", ["/library", "/folders", "/duplicates"])
@@ -30,6 +31,19 @@ def test_problems_are_counted_in_words(client: TestClient, photos: Path, run: Ru
     assert run("index", photos).exit_code == 1
 
     assert "1 file could not be read." in client.get("/library").text
+
+
+def test_a_photo_that_is_cut_short_is_named(client: TestClient, photos: Path, run: Run) -> None:
+    whole = noise_bytes("JPEG", (640, 480))
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) * 3 // 4])
+    run("index", photos)
+
+    page = client.get("/library").text.replace("<wbr>", "")
+
+    assert "1 photo could be read only in part." in page
+    assert "1 file: the file is cut short, part of the picture is missing" in page
+    assert f"<td>{photos / 'cut.jpg'}</td>" in page
+    assert "No problems." not in page
 
 
 @pytest.mark.slow
