@@ -34,7 +34,7 @@ def status(library: LibraryOption = None, as_json: JsonOption = False) -> None:
 def _lines(status: LibraryStatus, failures: list[Failure], notes: list[Note]) -> list[str]:
     model = f"{status.model.name} ({status.model.fingerprint[:8]})" if status.model else "none yet"
     sizes = f"database {size(status.database_bytes)}, vectors {size(status.vectors_bytes)}"
-    cut_short = f", {status.cut_short:,} cut short" if status.cut_short else ""
+    cut_short = f", {status.cut_short:,} truncated" if status.cut_short else ""
     lines = [
         f"library   {status.library} ({size(status.size_bytes)}: {sizes})",
         f"model     {model}",

@@ -30,7 +30,7 @@ from pixsearch.library.unread import count_unread
 from pixsearch.settings import DATABASE_NAME
 from pixsearch.storage import FileStamp, is_folder, is_remote, to_path
 
-_CUT_SHORT = "the file is cut short, part of the picture is missing"
+_CUT_SHORT = "the file is truncated; part of the picture is missing"
 _FAILED = TEXT_FILES.c.reason.is_not(None)
 
 

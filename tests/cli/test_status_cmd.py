@@ -35,12 +35,12 @@ def test_status_names_what_failed_and_what_is_cut_short_and_how_a_folder_is_scan
 
     lines = run("status").stdout.splitlines()
 
-    assert lines[2] == "photos    5 (4 different pictures, 1 cut short)"
+    assert lines[2] == "photos    5 (4 different pictures, 1 truncated)"
     assert lines[4:] == [
         "failures  1",
         f"folder    {photos}: 5 photos, hidden files too, without *.gif",
         f"failed    {photos / 'empty.png'}: the file is empty",
-        f"note      {photos / 'cut.png'}: the file is cut short, part of the picture is missing",
+        f"note      {photos / 'cut.png'}: the file is truncated; part of the picture is missing",
     ]
 
 

@@ -41,7 +41,7 @@ def test_a_photo_that_is_cut_short_is_named(client: TestClient, photos: Path, ru
     page = client.get("/library").text.replace("<wbr>", "")
 
     assert "1 photo could be read only in part." in page
-    assert "1 file: the file is cut short, part of the picture is missing" in page
+    assert "1 file: the file is truncated; part of the picture is missing" in page
     assert f"<td>{photos / 'cut.jpg'}</td>" in page
     assert "No problems." not in page
 
