@@ -177,7 +177,7 @@ def query(
         for text in _texts(words, queries)
     ]
     if rerank_model is not None:
-        _require_readable(find, [query for _, query in asked])
+        _check_rerank_model(find, [query for _, query in asked])
     if find == Find.texts:
         if paths or null or html or copy_to or open_it:
             raise UsageError("texts have no photo to name, show, copy or open", "Ask for them plainly, or with --json")
@@ -220,7 +220,7 @@ def _evidence(*, shows: bool, says: bool) -> Literal["both", "shows", "says"]:
     return "shows" if shows else "says" if says else "both"
 
 
-def _require_readable(find: Find, queries: Sequence[Query]) -> None:
+def _check_rerank_model(find: Find, queries: Sequence[Query]) -> None:
     """Raises UsageError for what no re-rank model orders."""
     reasons = [why_not_read(query) for query in queries]
     if find == Find.texts:

@@ -12,13 +12,24 @@ from safetensors import SafetensorError
 import pixsearch.model.transformers_offline
 import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
+from huggingface_hub.errors import StrictDataclassError  # isort: skip
 from transformers.utils import logging  # isort: skip
 
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.extras import pip
 from pixsearch.regular_files import require_regular_files
 
-LOADING_ERRORS = (ImportError, OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError)
+LOADING_ERRORS = (
+    ImportError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+)
 """What transformers raises for files that are damaged or missing."""
 COPY_AGAIN = "Download or copy the whole model again"
 _TOKENIZER_FILE = "tokenizer.json"

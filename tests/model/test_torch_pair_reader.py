@@ -143,18 +143,20 @@ def test_what_is_missing_or_damaged_is_one_line(tmp_path: Path, name: str, conte
 
 
 @pytest.mark.parametrize(
-    ("family", "file", "path", "value"),
+    ("family", "file", "part", "values"),
     [
-        ("BridgeTower", "config.json", ["text_config", "pad_token_id"], None),
-        ("BLIP", "processor_config.json", ["image_processor", "size"], {}),
+        ("BridgeTower", "config.json", "text_config", {"pad_token_id": None}),
+        ("BLIP", "processor_config.json", "image_processor", {"size": {}}),
+        ("BLIP", "processor_config.json", "image_processor", {"size": None}),
+        ("BLIP", "config.json", "text_config", 3),
     ],
 )
 def test_settings_that_make_no_sense_are_one_line(
-    tmp_path: Path, family: str, file: str, path: list[str], value: object
+    tmp_path: Path, family: str, file: str, part: str, values: Any
 ) -> None:
     folder = make_tiny_matching_model(tmp_path, family)
     settings = json.loads((folder / file).read_text())
-    settings[path[0]][path[1]] = value
+    settings[part] = settings[part] | values if isinstance(values, dict) else values
     (folder / file).write_text(json.dumps(settings))
 
     with pytest.raises(CheckpointInvalid) as raised:
