@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import string
 from collections.abc import Callable, Mapping
@@ -40,7 +41,25 @@ def make_tiny_dual_encoder(folder: Path, family: str, seed: int = 0) -> Path:
     model.save_pretrained(folder)
     _IMAGE_PROCESSORS[family]().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if family == "OpenCLIP":
+        _as_older_transformers_saved_it(folder)
     return folder
+
+
+def _as_older_transformers_saved_it(folder: Path) -> None:
+    """Give a CLIP the files that OpenAI's and OpenCLIP's repositories have: an end of text that is not the tokenizer's, so
+    that transformers takes the highest id for it; sizes that are numbers; a vocabulary and merges."""
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"] |= {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+    processor = json.loads((folder / "preprocessor_config.json").read_text())
+    del processor["image_processor_type"], processor["do_rescale"], processor["rescale_factor"]
+    processor |= {"feature_extractor_type": "CLIPFeatureExtractor", "size": EDGE, "crop_size": EDGE}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
 
 
 def _clip_tokenizer() -> Any:
@@ -91,10 +110,11 @@ def _gemma_tokenizer() -> Any:
     )
 
 
-def _clip_model(tokens: int) -> Any:
+def _clip_model(tokens: int, activation: str = "quick_gelu") -> Any:
     special = {"bos_token_id": tokens - 2, "eos_token_id": tokens - 1, "pad_token_id": tokens - 1}
-    text = {"vocab_size": tokens, "max_position_embeddings": 77, **_SIZE, **special}
-    return hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=_VISION, projection_dim=16))
+    text = {"vocab_size": tokens, "max_position_embeddings": 77, "hidden_act": activation, **_SIZE, **special}
+    vision = {**_VISION, "hidden_act": activation}
+    return hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=16))
 
 
 def _siglip_model(tokens: int) -> Any:
@@ -146,6 +166,7 @@ def _efficient_net_processor() -> Any:
 
 _MODELS: Mapping[str, Callable[[int], Any]] = {
     "CLIP": _clip_model,
+    "OpenCLIP": lambda tokens: _clip_model(tokens, "gelu"),
     "SigLIP": _siglip_model,
     "SigLIP 2": _siglip_model,
     "MetaCLIP 2": _metaclip2_model,
@@ -155,6 +176,7 @@ _MODELS: Mapping[str, Callable[[int], Any]] = {
 }
 _TOKENIZERS: Mapping[str, Callable[[], Any]] = {
     "CLIP": _clip_tokenizer,
+    "OpenCLIP": _clip_tokenizer,
     "SigLIP": _siglip_tokenizer,
     "SigLIP 2": _gemma_tokenizer,
     "MetaCLIP 2": _xlm_roberta_tokenizer,
@@ -164,6 +186,7 @@ _TOKENIZERS: Mapping[str, Callable[[], Any]] = {
 }
 _IMAGE_PROCESSORS: Mapping[str, Callable[[], Any]] = {
     "CLIP": _shorter_edge(hf.CLIPImageProcessor),
+    "OpenCLIP": _shorter_edge(hf.CLIPImageProcessor),
     "SigLIP": lambda: hf.SiglipImageProcessor(size={"height": EDGE, "width": EDGE}, image_mean=[0.5] * 3),
     "SigLIP 2": lambda: hf.SiglipImageProcessor(size={"height": EDGE, "width": EDGE}, resample=2),
     "MetaCLIP 2": _shorter_edge(hf.CLIPImageProcessor),

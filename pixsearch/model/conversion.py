@@ -85,9 +85,9 @@ def convert(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as name, torch.inference_mode():
             scratch = Path(name)
             config = _convert_into(scratch, folder, model, processor, tokenizer, fast)
-            _compare(
-                folder, DualEncoderRuntime(scratch, towers=_uncached(scratch)), model, processor, tokenizer, config
-            )
+            runtime = DualEncoderRuntime(scratch, towers=_uncached(scratch))
+            runtime.name = str(folder)  # in errors
+            _compare(folder, runtime, model, processor, tokenizer, config)
             for file in sorted(scratch.iterdir(), key=lambda file: file.name == DUAL_ENCODER_FILE):
                 _sync(file)
                 file.replace(folder / file.name)
@@ -253,11 +253,9 @@ def _compare(
     if is_padded:
         tokens = {"input_ids": tokens["input_ids"]}
     pixels = processor(images=pictures, return_tensors="pt")
-    theirs = {
-        "pictures": model.get_image_features(**pixels),
-        "texts": model.get_text_features(**tokens),
-    }
+    # Ours first: they refuse a tokenizer of other weights in a line.
     ours = {"pictures": runtime.encode_pictures(pictures)[0], "texts": runtime.embed_texts(_TEXTS)}
+    theirs = {"pictures": model.get_image_features(**pixels), "texts": model.get_text_features(**tokens)}
     for name, output in theirs.items():
         features = output if isinstance(output, Tensor) else output.pooler_output
         cosines = (F.normalize(features, dim=-1) * torch.from_numpy(ours[name])).sum(-1)

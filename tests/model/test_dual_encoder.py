@@ -291,6 +291,13 @@ def _without_tokenizer(folder: Path) -> None:
         file.unlink()
 
 
+def _with_the_tokenizer_of_another(folder: Path) -> None:
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    tokenizer["model"]["vocab"] |= {"d</w>": 5000}
+    file.write_text(json.dumps(tokenizer))
+
+
 def _padded_pictures(folder: Path) -> None:
     file = folder / "preprocessor_config.json"
     file.write_text(
@@ -307,6 +314,7 @@ def _padded_pictures(folder: Path) -> None:
         (_lacking, r"lacks 1 of its weights \(text_projection\.weight \.\.\)"),
         (_of_unknown_type, r"names no model that transformers has"),
         (_without_tokenizer, r"has no tokenizer"),
+        (_with_the_tokenizer_of_another, r"/model: dual_tokenizer\.json is not that of its weights"),
         (_padded_pictures, r"prepares pictures in a way that is not supported"),
     ],
 )
