@@ -47,8 +47,8 @@ def make_tiny_dual_encoder(folder: Path, family: str, seed: int = 0) -> Path:
 
 
 def _as_older_transformers_saved_it(folder: Path) -> None:
-    """Give a CLIP the files that OpenAI's and OpenCLIP's repositories have: an end of text that is not the tokenizer's, so
-    that transformers takes the highest id for it; sizes that are numbers; a vocabulary and merges."""
+    """Give a CLIP the files that OpenAI's and OpenCLIP's repositories have: an end of text that is not the tokenizer's,
+    so that transformers takes the highest id for it; sizes that are numbers; a vocabulary and merges."""
     config = json.loads((folder / "config.json").read_text())
     config["text_config"] |= {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
     (folder / "config.json").write_text(json.dumps(config))
