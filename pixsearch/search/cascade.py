@@ -1,4 +1,4 @@
-"""The second stage: late interaction orders what similarity found, the joint Transformer reads the few best of them."""
+"""The second stage: late interaction orders what similarity found, and the joint Transformer reads the best few."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from pixsearch.model.late_scores import ReadText
 from pixsearch.search.runtime import Floats, Runtime
 
 ORDERED = 64
-"""How many candidates late interaction orders at least: more find little (docs/experiments.md)."""
+"""The least number of candidates that late interaction orders: more find little (docs/experiments.md)."""
 
 Indices = NDArray[np.intp]
 
 
 def ordered_by_late(candidates: int, hits: int = 0) -> int:
-    """Return how many of the first stage late interaction orders, where the joint stream reads `candidates`."""
+    """Return how many pictures of the first stage late interaction orders if the joint stream reads `candidates`."""
     return max(ORDERED, 2 * candidates, hits)
 
 
 def best_first(scores: NDArray[np.floating], decimals: int) -> Indices:
-    """Return the indices of scores [items], the best first; equal ones stay in their order.
+    """Return the indices of scores [items], best first; equal scores keep their order.
 
-    Rounded, since the last digits depend on how many pairs go through the network together.
+    Scores are rounded, since their last digits depend on how many pairs go through the network together.
     """
     order: Indices = np.argsort(-scores.round(decimals), kind="stable")
     return order
 
 
 def best_by_late(late: NDArray[np.floating]) -> Indices:
-    """Return the indices of late scores [items], the best first."""
+    """Return the indices of late scores [items], best first."""
     return best_first(late, 5)
 
 
 def best_by_match(logits: Floats) -> Indices:
-    """Return the indices of ITM logits [items], the best first."""
+    """Return the indices of ITM logits [items], best first."""
     return best_first(logits, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeScores:
-    """What both stages say of the parts of a query with its candidates."""
+    """The scores of each part of a query with each candidate, and the resulting order."""
 
     late: Floats  # [parts, items]
     logits: Floats  # [parts, items], NaN where the joint stream did not read the pair
     match: Floats  # [items], the weighted sum of the logits
-    order: Indices  # [items], the best first: those that the joint stream read, then the others by late score
+    order: Indices  # [items], best first: the items that the joint stream read, then the others by late score
     read: NDArray[np.bool_]  # [items], True where the joint stream read the item
 
     def match_of(self, index: int) -> float | None:
-        """Return the match of an item; None where the joint stream did not read it."""
+        """Return the match of an item; None if the joint stream did not read it."""
         return float(self.match[index]) if self.read[index] else None
 
 
@@ -63,14 +63,15 @@ def cascade(
     match: Callable[[int, Indices, Floats], Floats],
     prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
 ) -> CascadeScores:
-    """Let the joint stream read the items that are best by late scores.
+    """Let the joint stream read the items with the best late scores.
 
     Args:
-        late: [parts, items], the items in the order of the first stage.
-        weights: of the parts [parts].
-        candidates: how many items are read.
-        match: a part, indices of items, and the late scores of both -> ITM logits [indices].
-        prefer: late scores [parts, items] -> by what the items are chosen [items]; else their weighted sum.
+        late: late scores [parts, items], the items in the order of the first stage.
+        weights: the weight of each part [parts].
+        candidates: how many items the joint stream reads.
+        match: takes a part, indices of items and the late scores of these pairs; returns ITM logits [indices].
+        prefer: takes late scores [parts, items]; returns the scores [items] by which items are chosen. By default,
+            items are chosen by the weighted sum of their late scores.
     """
     factors = np.array(weights, np.float32)
     by_late = best_by_late(factors @ late if prefer is None else prefer(late))
@@ -92,7 +93,7 @@ def rerank_pictures(
     candidates: int,
     prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
 ) -> CascadeScores:
-    """Run the second stage for texts with these weights on pictures [pictures], given by their grids and embeddings."""
+    """Run the second stage: score pictures, given by their grids and embeddings, for weighted texts."""
 
     def match(part: int, indices: Indices, late: Floats) -> Floats:
         return runtime.match([texts[part]], [grids[index] for index in indices], late)
@@ -108,7 +109,7 @@ def rerank_texts(
     texts: Sequence[str],
     candidates: int,
 ) -> CascadeScores:
-    """Run the second stage for pictures with these weights on texts."""
+    """Run the second stage: score texts for weighted pictures."""
     read = runtime.read_texts(texts)
 
     def match(part: int, indices: Indices, late: Floats) -> Floats:
@@ -120,6 +121,6 @@ def rerank_texts(
 def read_every_pair(
     runtime: Runtime, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats
 ) -> tuple[Floats, Floats]:
-    """Return the late scores and ITM logits [pairs] of one text with many pictures, or of many with one."""
+    """Return the late scores and ITM logits [pairs] of one text with many pictures, or of many texts with one."""
     late = runtime.late_scores(texts, grids, embeddings).ravel()
     return late, runtime.match(texts, grids, late)
