@@ -1,4 +1,4 @@
-"""What shows that a machine may have a GPU, without torch, which takes seconds to import."""
+"""Signs that a machine may have a GPU, found without importing torch, which takes seconds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 NVIDIA = Path("/dev/nvidiactl")
 DRIVERS = (NVIDIA, Path("/dev/dxg"), Path("/dev/kfd"))
-"""What the drivers of GPUs show: NVIDIA's, the one of Windows' Linux, AMD's."""
+"""The device files of GPU drivers: NVIDIA's, that of WSL, AMD's."""
 
 
 def may_have_gpu() -> bool:
