@@ -289,7 +289,7 @@ def _search(
         for shown, query in asked:
             hits = [] if engine is None else engine.search(query, k)
             remarks = None if engine is None else engine.remarks(query)
-            words = remarks.asked.main_words if explained and remarks is not None else None
+            words = remarks.query.main_words if explained and remarks is not None else None
             why = [None if engine is None or words is None else _why(engine, words.text, hit.id) for hit in hits]
             pictures = [] if engine is None or not opens_files else [engine.picture(hit.id) for hit in hits]
             stored = {picture.content_id: picture for picture in pictures if picture is not None}

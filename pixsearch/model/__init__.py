@@ -1,1 +1,1 @@
-"""The model: Pixel-BERT, its CNNs, its checkpoints, and what runs it on this machine."""
+"""The model: Pixel-BERT, its CNNs and checkpoints, and the runtimes that compute it."""

@@ -1,7 +1,7 @@
 """The CNNs that turn a picture into a grid of pixel features (Pixel-BERT, section 3.2).
 
-A backbone is a module with `channels` (features a pixel), `stride` (picture pixels a grid cell) and
-`mean` / `std` (what the network expects of an RGB picture in 0..1); its forward maps
+A backbone is a module with `channels` (features per pixel), `stride` (picture pixels per grid cell) and
+`mean` / `std` (by which RGB pictures in 0..1 must be normalised); its forward maps
 [batch, 3, height, width] to [batch, channels, height / stride, width / stride].
 """
 
@@ -21,7 +21,7 @@ import torchvision  # isort: skip
 
 
 class Backbone(nn.Module):
-    """What every CNN here has; see the module's text."""
+    """The base class of all CNNs; see the module docstring."""
 
     channels: int
     stride: int = 32
@@ -30,23 +30,26 @@ class Backbone(nn.Module):
 
 
 class ResNet(Backbone):
-    """torchvision's ResNet of bottlenecks up to its last stage (He et al., 2016): 2048 channels at stride 32.
+    """torchvision's ResNet with bottleneck blocks, without its classifier (He et al., 2016): 2048 channels, stride 32.
 
-    With groups it is ResNeXt (Xie et al., 2017): 152 layers, 32 groups of 8 channels are the paper's larger CNN.
+    With groups it is ResNeXt (Xie et al., 2017); the paper's larger CNN has 152 layers and 32 groups of 8 channels.
     """
 
     channels = 2048
     mean = (0.485, 0.456, 0.406)
     std = (0.229, 0.224, 0.225)
 
-    def __init__(self, blocks: tuple[int, int, int, int], groups: int = 1, width_a_group: int = 64) -> None:
-        """Args:
-        blocks: bottlenecks of each stage.
-        width_a_group: channels of each group in the first stage's 3x3 convolutions.
+    def __init__(self, blocks: tuple[int, int, int, int], groups: int = 1, width_per_group: int = 64) -> None:
+        """Build the network with random weights.
+
+        Args:
+            blocks: the number of bottleneck blocks in each stage.
+            groups: the number of groups in the 3x3 convolutions.
+            width_per_group: the channels of each group in the first stage.
         """
         super().__init__()
         bottleneck = torchvision.models.resnet.Bottleneck
-        resnet = torchvision.models.ResNet(bottleneck, list(blocks), groups=groups, width_per_group=width_a_group)
+        resnet = torchvision.models.ResNet(bottleneck, list(blocks), groups=groups, width_per_group=width_per_group)
         self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
         self.stages = nn.Sequential(resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4)
 
@@ -56,10 +59,11 @@ class ResNet(Backbone):
 
 
 class SamePaddingConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's "SAME" does: output = ceil(input / stride), the odd pixel after the edge."""
+    """A convolution with TensorFlow's "SAME" padding: output = ceil(input / stride), an odd pixel goes to the end."""
 
     def forward(self, x: Tensor) -> Tensor:
-        # As numbers, or a trace takes half of the sum for constant. It is one for all multiples of the CNN's stride.
+        # As numbers, or a trace records half of the sum as a constant. The padding is the same for all multiples of
+        # the CNN's stride, so it may be constant as a whole.
         sizes = map(int, x.shape[-2:])
         pad_height, pad_width = (
             max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
@@ -78,7 +82,7 @@ def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: in
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block (Sandler et al., 2018) as EfficientNet-Lite uses it: expand, depthwise, project; ReLU6."""
+    """MobileNetV2's block (Sandler et al., 2018), as used in EfficientNet-Lite: expand, depthwise, project; ReLU6."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -94,7 +98,7 @@ class InvertedResidual(nn.Module):
         return projected + x if self.residual else projected
 
 
-# expansion, output channels, blocks, stride of the first, kernel: EfficientNet-B0 (Tan and Le, 2019, table 1).
+# Expansion, output channels, blocks, stride of the first block, kernel: EfficientNet-B0 (Tan and Le, 2019, table 1).
 _EFFICIENTNET_STAGES = (
     (1, 16, 1, 1, 3),
     (6, 24, 2, 2, 3),
@@ -109,8 +113,8 @@ _EFFICIENTNET_STAGES = (
 class EfficientNetLite(Backbone):
     """EfficientNet-Lite without its classifier: 1280 channels at stride 32.
 
-    Lite is EfficientNet without squeeze-and-excitation, with ReLU6 for swish, and with the stem, the head and
-    the first and last stage's depth left unscaled.
+    The Lite variants of EfficientNet have no squeeze-and-excitation and use ReLU6 instead of swish. The stem, the head
+    and the depth of the first and last stages are not scaled.
     """
 
     channels = 1280
@@ -137,14 +141,14 @@ class EfficientNetLite(Backbone):
 
 
 def _round_channels(channels: float) -> int:
-    """The nearest multiple of 8 that is not more than 10 % smaller (EfficientNet's rule)."""
+    """Return the nearest multiple of 8 that is at most 10% smaller (EfficientNet's rule)."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "resnet50": lambda: ResNet((3, 4, 6, 3)),
-    "resnext152_32x8d": lambda: ResNet((3, 8, 36, 3), groups=32, width_a_group=8),
+    "resnext152_32x8d": lambda: ResNet((3, 8, 36, 3), groups=32, width_per_group=8),
     "efficientnet_lite0": lambda: EfficientNetLite(width=1.0, depth=1.0),
     "efficientnet_lite1": lambda: EfficientNetLite(width=1.0, depth=1.1),
     "efficientnet_lite2": lambda: EfficientNetLite(width=1.1, depth=1.2),
@@ -152,16 +156,16 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 
 
 def build_backbone(name: str) -> Backbone:
-    """The CNN of that name with random weights; the names are `BACKBONES`' keys.
+    """Return a CNN with random weights by its name, a key of `BACKBONES`.
 
-    Freezing its batch-norm statistics is the caller's: keep the backbone in `eval()`.
+    The caller must freeze the batch norm statistics: keep the backbone in `eval()`.
     """
     return BACKBONES[name]()
 
 
 @cache
 def normalisation(name: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and standard deviation that the CNN of that name expects of an RGB picture in 0..1."""
+    """Return the mean and the standard deviation by which a CNN's RGB pictures in 0..1 must be normalised."""
     with torch.device("meta"):
         backbone = build_backbone(name)
     return backbone.mean, backbone.std

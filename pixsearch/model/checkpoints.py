@@ -1,4 +1,4 @@
-"""Checkpoints on disk: a Pixel-BERT's config.json, tokenizer.json and model.safetensors, perhaps with graphs.zip and
+"""Checkpoints on disk: a Pixel-BERT's config.json, tokenizer.json and model.safetensors, with optional graphs.zip and
 words.txt; and dual encoders of the Hugging Face hub (`dual_encoder_config`), whose config.json is transformers'."""
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ SHIPPED_NAME = "shipped"
 CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
 
 WEIGHTS_LIMIT_BYTES = 4 << 30
-"""Seven times those of ResNet-50 and BERT-base in full precision."""
+"""The largest file of weights: seven times ResNet-50 and BERT-base in full precision."""
 INT8, SCALE = ".int8", ".scale"
-"""Endings of the two tensors that stand for one kept in 8 bits."""
+"""The suffixes of the two tensors that store one in 8 bits."""
 _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
 
 HUB = "hub:"
@@ -51,11 +51,11 @@ _HUB_NAME = re.compile(r"hub:([\w.-]+)/([\w.-]+)", re.ASCII)
 
 
 def find_checkpoint(name: str | None) -> Path:
-    """The folder of a checkpoint: by its path, by its name in the user's model folder, or by its name on the hub, from
-    where `pixsearch model get` has brought it; None is the one that ships.
+    """Find the folder of a checkpoint: by its path, by its name in the user's models folder, or by its name on the hub,
+    from where `pixsearch model get` has downloaded it; None is the built-in one.
 
     Raises:
-        ModelNotFound: there is none.
+        ModelNotFound: neither a folder nor a name matches.
         UsageError: no model of the hub can have that name.
     """
     if name is not None and name.startswith(HUB):
@@ -88,7 +88,7 @@ def hub_folder(name: str) -> Path:
 
 
 def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path:
-    """The checkpoint of that name, else the one that a library was indexed with, else the one that ships.
+    """Find the checkpoint named `model`, by default the one that a library was indexed with, or the built-in one.
 
     Raises ModelNotFound.
     """
@@ -98,15 +98,15 @@ def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path
 
 
 def is_at_hand(model: LibraryModel) -> bool:
-    """Whether the very model that a library was indexed by is still found by its name."""
+    """Return whether the model of a library is still found by its name, with the same fingerprint."""
     try:
         return fingerprint(find_checkpoint(model.name)) == model.fingerprint
-    except PixsearchError:  # also without a home directory, where names are looked for
+    except PixsearchError:  # raised also if there is no home directory to look for names in
         return False
 
 
 def checkpoint_name(folder: Path) -> str:
-    """The name by which `find_checkpoint` finds this folder again, from wherever it is asked."""
+    """Return the name by which `find_checkpoint` finds this folder again from any working directory."""
     folder = folder.resolve()
     if folder == SHIPPED.resolve():
         return SHIPPED_NAME
@@ -120,9 +120,11 @@ def checkpoint_name(folder: Path) -> str:
 
 
 def is_dual_encoder(folder: Path) -> bool:
-    """Return whether a checkpoint's folder is that of a dual encoder, converted or not: transformers names the type of
-    a model in config.json, where a Pixel-BERT has no such field."""
-    # Where there is none, the one that reads it as a Pixel-BERT's says what is wrong.
+    """Return whether a checkpoint is a dual encoder, converted or not.
+
+    transformers writes the type of a model to config.json, where a Pixel-BERT has no such field.
+    """
+    # If there is no config.json, reading it as that of a Pixel-BERT raises the error.
     return (folder / DUAL_ENCODER_FILE).is_file() or model_type(folder) is not None
 
 
@@ -149,7 +151,7 @@ def require_graphs(folder: Path) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """What tells two models apart: a hash of config, tokenizer and weights, 32 hex digits.
+    """Return the identity of a model: a hash of its config, tokenizer and weights, in 32 hex digits.
 
     Calibration, the default order and words.txt are not part of it: they change no embedding and no grid.
 
@@ -172,7 +174,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def save_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write a calibration into a checkpoint's config; its fingerprint stays the same. Raises CheckpointInvalid."""
+    """Write a calibration into a checkpoint's config, which keeps its fingerprint. Raises CheckpointInvalid."""
     config = load_config(folder)
     if isinstance(config, DualEncoderConfig):
         replace(config, calibration=calibration).save(folder / DUAL_ENCODER_FILE)
@@ -182,8 +184,10 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
 
 
 def _config_values(folder: Path, **changes: object) -> dict[str, object]:
-    """The fields of config.json, including any that this version has dropped: they count in the fingerprint, which
-    libraries keep. Raises CheckpointInvalid."""
+    """Return the fields of config.json, including those that this version no longer uses.
+
+    They are part of the fingerprint, which libraries store. Raises CheckpointInvalid.
+    """
     file = folder / CONFIG_FILE
     config = PixelBertConfig.load(file)
     on_disk: dict[str, object] = json.loads(read_regular(file, CONFIG_LIMIT_BYTES))
@@ -191,7 +195,7 @@ def _config_values(folder: Path, **changes: object) -> dict[str, object]:
 
 
 def save_checkpoint(folder: Path, model: Network, processor: PixelBertProcessor) -> None:
-    """Write a checkpoint: matrices as fp16, word embeddings as int8 with a scale a word, vectors as fp32."""
+    """Write a checkpoint: matrices as fp16, word embeddings as int8 with a scale per word, vectors as fp32."""
     import torch
     from safetensors.torch import save
 
@@ -215,8 +219,8 @@ def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProce
     """Read a checkpoint for retrieval, as fp32, in eval mode.
 
     Raises:
-        CheckpointInvalid: a file is missing or cut, the weights are not those of the config, to the last tensor, or the
-            checkpoint is of another task.
+        CheckpointInvalid: a file is missing or truncated, a tensor of the weights does not fit the config, or the
+            checkpoint is for another task.
     """
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
 
@@ -230,7 +234,11 @@ def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProce
 
 
 def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
-    """Read what `save_checkpoint` wrote, of whatever task, as fp32, in eval mode. Raises CheckpointInvalid as above."""
+    """Read a checkpoint for any task, as fp32, in eval mode.
+
+    Raises:
+        CheckpointInvalid: a file is missing or truncated, or a tensor of the weights does not fit the config.
+    """
     from safetensors.torch import load_file
 
     from pixsearch.model.backbones import BACKBONES
@@ -262,8 +270,10 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
 
 
 def _drop_closed_gate(folder: Path, state: dict[str, Tensor]) -> None:
-    """Drop the tensors of the image stream's gate, which older checkpoints have. Raises CheckpointInvalid where it is
-    open: the Transformer then has a share in the picture's embedding."""
+    """Drop the tensors of the image stream's gate, which older checkpoints have.
+
+    Raises CheckpointInvalid if the gate is open, so that the Transformer contributes to the picture's embedding.
+    """
     if "image_gate" not in state:
         return
     if (gate := float(state.pop("image_gate"))) != 0:
@@ -276,7 +286,7 @@ def _drop_closed_gate(folder: Path, state: dict[str, Tensor]) -> None:
 
 
 def mean_pixel(folder: Path) -> NDArray[np.float32]:
-    """The mean pixel feature of the pictures that a checkpoint was trained on, [channels]. Raises CheckpointInvalid."""
+    """Return the mean pixel feature [channels] of a checkpoint's training pictures. Raises CheckpointInvalid."""
     from safetensors import safe_open
 
     with weights_of(folder) as file, safe_open(file, "np") as tensors:
@@ -286,7 +296,7 @@ def mean_pixel(folder: Path) -> NDArray[np.float32]:
 
 @contextmanager
 def weights_of(folder: Path) -> Iterator[str]:
-    """Open a checkpoint's weights, as a path for safetensors. What goes wrong in the block is a CheckpointInvalid."""
+    """Open a checkpoint's weights as a path for safetensors. Errors in the block are raised as CheckpointInvalid."""
     from safetensors import SafetensorError
 
     try:

@@ -1,7 +1,7 @@
-"""The graphs of a checkpoint on a CPU, by OpenVINO: no torch, which takes longer to import than a query to answer.
+"""The graphs of a checkpoint on a CPU, by OpenVINO. Importing torch would take longer than answering a query.
 
-The graphs that travel with the checkpoint are compiled when they are first used on a machine, in a second each, and
-kept in the user's cache folder under everything that they depend on, so that nothing there is ever out of date.
+The graphs in the checkpoint are compiled when they are first used on a machine, in about a second each. They are kept
+in the user's cache folder under a hash of everything that they depend on, so the cache is never out of date.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from pixsearch.settings import compiled_folder
 Bytes = NDArray[np.uint8]
 
 _KEPT = 4
-"""Checkpoints whose forwards are kept; those of one take twice its space."""
+"""The number of checkpoints whose compiled forwards are kept; they take twice the space of a checkpoint."""
 
 
 class CompiledGraphs:
@@ -52,8 +52,10 @@ class CompiledGraphs:
     def __init__(
         self, folder: Path, fingerprint: str, depends_on: Sequence[str], formats: NumberFormats | None
     ) -> None:
-        """`depends_on` is what compiled graphs depend on beside OpenVINO, the CPU and the formats, which are by default
-        the fastest of this CPU."""
+        """Prepare to run graphs, by default in the fastest number formats of this CPU.
+
+        `depends_on` is what compiled graphs depend on besides OpenVINO, the CPU and the formats.
+        """
         self._checkpoint, self._fingerprint = folder, fingerprint
         capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         cpu = core().get_property("CPU", "FULL_DEVICE_NAME"), *capabilities
@@ -67,7 +69,7 @@ class CompiledGraphs:
             )
         self._loading: dict[str, Future[openvino.CompiledModel]] = {}
         self._held: list[Bytes] = []
-        """What OpenVINO reads weights from as long as it runs a model, and does not hold itself."""
+        """The buffers that OpenVINO reads weights from while a model runs, without keeping them alive itself."""
         self._lock = Lock()
         self._loader = ThreadPoolExecutor(2)
 
@@ -80,16 +82,16 @@ class CompiledGraphs:
         raise NotImplementedError
 
     def prepare(self, name: str, *, kept_only: bool = False) -> None:
-        """Begin to load a graph, while the caller does something else; `kept_only` where it was compiled before."""
+        """Begin to load a graph in the background; with `kept_only`, only if it was compiled before."""
         if not kept_only or (self._folder is not None and (self._folder / name).is_file()):
             self._begin(name, self._load_and_pack)
 
     def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]:
-        """Raises CheckpointInvalid."""
+        """Compute a forward. Raises CheckpointInvalid."""
         request = self._begin(name, self._load).result().create_infer_request()
         try:
             request.infer(list(inputs), share_inputs=True)
-        except RuntimeError as error:  # its config says other sizes than its graphs and weights have
+        except RuntimeError as error:  # the sizes in the config are not those of the graphs and weights
             raise CheckpointInvalid(
                 f"{self._checkpoint} cannot be computed ({_reason(error)})", "Train or copy the checkpoint again"
             ) from error
@@ -99,12 +101,12 @@ class CompiledGraphs:
     def _begin(self, name: str, load: Callable[[str], openvino.CompiledModel]) -> Future[openvino.CompiledModel]:
         with self._lock:
             begun = self._loading.get(name)
-            if begun is None or (begun.done() and begun.exception() is not None):  # what went wrong once may be mended
+            if begun is None or (begun.done() and begun.exception() is not None):  # a failed load is tried again
                 begun = self._loading[name] = self._loader.submit(load, name)
             return begun
 
     def _load_and_pack(self, name: str) -> openvino.CompiledModel:
-        """Weights are packed as the CPU multiplies them when a model first runs: here with ones, as small as may be."""
+        """Load a forward and run it once on the smallest inputs, since the CPU packs the weights on the first run."""
         model = self._load(name)
         sizes = [[1 if size.is_dynamic else size.get_length() for size in one.partial_shape] for one in model.inputs]
         kinds = [one.element_type.to_dtype() for one in model.inputs]
@@ -112,11 +114,11 @@ class CompiledGraphs:
         return model
 
     def _load(self, name: str) -> openvino.CompiledModel:
-        """Raises CheckpointInvalid."""
-        # To be given again when a model is imported: they are not kept with what was compiled.
+        """Load a forward from the cache, or compile it and keep it there. Raises CheckpointInvalid."""
+        # A compiled model does not store its properties, so an import needs them again.
         properties = self._formats.properties(name)
         if self._folder is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # what is not there, or damaged, is compiled again
+            with suppress(OSError, ValueError, RuntimeError):  # compiled again if missing or damaged
                 compiled = read_sealed(self._folder / name)
                 model = core().import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", properties)
                 self._held.append(compiled)
@@ -129,7 +131,7 @@ class CompiledGraphs:
             ) from error
         if fingerprint_of(self._checkpoint) != self._fingerprint:
             raise CheckpointInvalid(f"{self._checkpoint} has changed while it was read", "Run it again")
-        with suppress(OSError, RuntimeError):  # where it cannot be kept, the next command compiles again
+        with suppress(OSError, RuntimeError):  # if it cannot be kept, the next command compiles it again
             if self._folder is not None:
                 _keep(model, self._folder, name)
         return model
@@ -175,12 +177,12 @@ class CompiledTowers(CompiledGraphs):
 
 
 def _reason(error: RuntimeError) -> str:
-    """What OpenVINO says in the last of its lines."""
+    """Return the last line of an error of OpenVINO."""
     return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "no reason given")
 
 
 def _keep(model: openvino.CompiledModel, folder: Path, name: str) -> None:
-    """Raises OSError, and RuntimeError of OpenVINO."""
+    """Keep a compiled model in the cache, and drop the oldest checkpoints there. Raises OSError, RuntimeError."""
     stream = io.BytesIO()
     model.export_model(stream)
     compiled = stream.getvalue()
@@ -192,9 +194,9 @@ def _keep(model: openvino.CompiledModel, folder: Path, name: str) -> None:
 
 
 def read_sealed(file: Path) -> Bytes:
-    """What was kept in a file, without its checksum. Raises OSError; ValueError where the two do not agree."""
+    """Read the content of a file that ends in its checksum. Raises OSError, or ValueError if the checksum is wrong."""
     with open_regular(file) as opened:
-        mapped = np.memmap(opened, np.uint8, mode="c")  # OpenVINO takes none that is read-only; the file stays as it is
+        mapped = np.memmap(opened, np.uint8, mode="c")  # OpenVINO needs a writable array; the file is not changed
     compiled, checksum = mapped[:-32], mapped[-32:]
     if hashlib.sha256(compiled.data).digest() != checksum.tobytes():
         raise ValueError(f"{file} is damaged")

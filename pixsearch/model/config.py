@@ -1,4 +1,4 @@
-"""Everything that changes a shape or a number of a Pixel-BERT, saved beside its weights as config.json."""
+"""The configuration of a Pixel-BERT: every setting that affects its results, stored as config.json with the weights."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 """Pillow's filters, by their names in lower case."""
 TASKS = ("retrieval", "vqa", "nlvr2")
 CONFIG_LIMIT_BYTES = 16 << 20
-STRIDE = 32  # picture pixels a grid cell, for every backbone
+STRIDE = 32  # picture pixels per grid cell, for every backbone
 OUTDATED_CALIBRATIONS = ({"temperature", "bias"}, {"slope", "intercept"})
-"""The fields of older calibrations, which are dropped: they meant something else, or were of one stage alone."""
+"""The fields of older calibrations, which are dropped: they meant something else, or covered one stage only."""
 _AGAIN = "Train or copy the checkpoint again"
 _MOST = {
     "input_size": 4096,
@@ -37,28 +37,30 @@ _MOST = {
     "embedding_size": 16_384,
     "image_map_hidden": 65_536,
 }
-"""Beyond every checkpoint that there is, and within what a machine can begin to compute."""
+"""The largest valid values: more than any real checkpoint needs, and small enough for a machine to try."""
 _STEEPEST = 1e6
-"""Of a curve's numbers: beyond it, a step that no data can show."""
+"""The largest valid number of a calibration curve: beyond it, the curve is a step, steeper than any data can show."""
 REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
-"""Fields of older checkpoints, and the only value under which they can still be read."""
+"""The removed fields of older checkpoints, each with the only value that is still supported."""
 
 
 Stage = Literal["late", "joint"]
-"""What may have scored a pair last: late interaction, or the joint stream."""
+"""The last stage that scored a pair: late interaction, or the joint stream."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The probability that a person would say that a picture shows what words say, from a score of the pair:
-    sigmoid(slope x score + intercept) (Platt, 1999)."""
+    """The probability that a person would say that words describe a picture, from a score of the pair.
+
+    It is sigmoid(slope x score + intercept) (Platt, 1999).
+    """
 
     slope: float
     intercept: float
 
     @classmethod
     def of(cls, values: Any) -> Curve:
-        """Read the values of a config.json. Raises TypeError for anything but two numbers of some size."""
+        """Read a curve from the values of a config.json. Raises TypeError for anything but two numbers in range."""
         numbers = values.values() if isinstance(values, dict) and set(values) == {"slope", "intercept"} else ()
         if not numbers or any(type(number) not in (int, float) or not abs(number) <= _STEEPEST for number in numbers):
             raise TypeError(f"a curve of its calibration is {values!r}")
@@ -75,16 +77,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A curve for each stage that may have scored a pair, so that their probabilities mean the same."""
+    """A curve for each stage that may have scored a pair last, so that probabilities are comparable."""
 
     joint: Curve | None
-    """From the ITM logit; None for a model that gives none."""
+    """The curve from the ITM logit; None for a model that has none."""
     late: Curve
-    """From the late score."""
+    """The curve from the late score."""
 
     @classmethod
     def of(cls, values: Any) -> Calibration:
-        """Read the values of a config.json. Raises TypeError for anything else."""
+        """Read a calibration from the values of a config.json. Raises TypeError for anything else."""
         if not isinstance(values, dict) or set(values) != {"joint", "late"}:
             raise TypeError(f"calibration is {values!r}")
         return cls(None if values["joint"] is None else Curve.of(values["joint"]), Curve.of(values["late"]))
@@ -92,7 +94,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """What size of picture a network sees, for processes that only decode."""
+    """The fields of a config that determine the input size of a network, for processes that only decode."""
 
     input_size: int
     longest_edge: int
@@ -103,11 +105,12 @@ class InputShape:
     """Width and height of the middle that is all the network sees of a resized picture; None where it sees all."""
 
     def picture_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the width and height to which a picture of that size is resized.
+        """Return the width and height to which a picture of this size is scaled.
 
-        Squashed to a square, or its shorter edge brought to `input_size` and its longer one to at most `longest_edge`
-        (the paper's 800 and 1333), both to the nearest multiple of the CNN's stride: no cell stands for padding. Where
-        it is cropped afterwards, the longer edge is rounded down to a pixel, as torchvision does.
+        It is squashed to a square, or scaled so that its shorter edge is `input_size` and its longer edge at most
+        `longest_edge` (800 and 1333 in the paper). Both edges are rounded to the nearest multiple of the CNN's stride,
+        so no grid cell needs padding. If it is cropped afterwards, the longer edge is rounded down to a pixel, as in
+        torchvision.
         """
         if self.resize == "squash":
             return self.input_size, self.input_size
@@ -121,25 +124,25 @@ class InputShape:
 
 @dataclass(frozen=True)
 class PixelBertConfig:
-    """The numbers of a Pixel-BERT. The defaults are MiniLM's Transformer on EfficientNet-Lite2.
+    """The settings of a Pixel-BERT. The defaults are MiniLM's Transformer on EfficientNet-Lite2.
 
-    The paper's own model is `backbone="resnet50"`, `pool=True`, width 768, 12 layers and heads (sections 3.2, 4.1).
+    The paper's own model has `backbone="resnet50"`, `pool=True`, width 768, 12 layers and heads (sections 3.2, 4.1).
     """
 
     task: str = "retrieval"
-    """Which heads stand on the Transformer."""
+    """The task, which determines the heads on the Transformer."""
     backbone: str = "efficientnet_lite2"
     input_size: int = 224
-    """Shorter edge of the picture that the CNN sees, in pixels."""
+    """The shorter edge of a picture for the CNN, in pixels."""
     longest_edge: int = 1333
-    """No longer than that, where the picture keeps its shape (section 4.1: 800 and 1333)."""
+    """The largest longer edge of a picture that keeps its shape, in pixels (section 4.1: 800 and 1333)."""
     resize: str = "squash"
-    """"squash" makes every picture a square of `input_size`; "shorter_edge" keeps its shape, to the next 32 pixels."""
+    """"squash" makes every picture a square of `input_size`; "shorter_edge" keeps its shape, rounded to 32 pixels."""
     pool: bool = False
-    """2x2 max-pool after the CNN, as the paper has it."""
+    """True for a 2x2 max-pool after the CNN, as in the paper."""
     vocabulary_size: int = 30522
     max_words: int = 64
-    """WordPiece tokens a sentence may have, [CLS] and [SEP] included; the rest is cut off."""
+    """The most WordPiece tokens of a sentence, including [CLS] and [SEP]; the rest is cut off."""
     width: int = 384
     layers: int = 6
     heads: int = 12
@@ -147,29 +150,29 @@ class PixelBertConfig:
     dropout: float = 0.1
     embedding_size: int = 384
     image_map_hidden: int = 1024
-    """Width of the hidden layer between the pooled grid and the image embedding."""
+    """The width of the hidden layer between the pooled grid and the image embedding."""
     rerank: bool = True
-    """Whether the ITM logit orders results by default: what the validation set showed to be best."""
+    """True if the ITM logit orders results by default, since that was best on the validation set."""
     answers: tuple[str, ...] = ()
-    """What a question may be answered, for the task vqa."""
+    """The possible answers to a question, for the task vqa."""
     calibration: Calibration | None = None
-    """Made by `pixsearch calibrate`."""
+    """The calibration written by `pixsearch calibrate`."""
 
     @property
     def input_shape(self) -> InputShape:
         return InputShape(self.input_size, self.longest_edge, self.resize)
 
     def picture_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the width and height of what the CNN sees of a picture of that size; see `InputShape`."""
+        """Return the width and height to which a picture of this size is scaled for the CNN; see `InputShape`."""
         return self.input_shape.picture_size(width, height)
 
     def grid_size(self, width: int, height: int) -> tuple[int, int]:
-        """Rows and columns of the pixel grid of a picture of that size."""
+        """Return the rows and columns of the pixel grid of a picture of this size."""
         columns, rows = (math.ceil(edge / STRIDE) for edge in self.picture_size(width, height))
         return (math.ceil(rows / 2), math.ceil(columns / 2)) if self.pool else (rows, columns)
 
     def pixels(self, width: int, height: int) -> int:
-        """Pixel features of a picture of that size."""
+        """Return the number of pixel features of a picture of this size."""
         return math.prod(self.grid_size(width, height))
 
     def save(self, file: Path) -> None:
@@ -181,7 +184,7 @@ class PixelBertConfig:
         """Read config.json.
 
         Raises:
-            CheckpointInvalid: not JSON, or a field missing, unknown, impossible or no longer supported.
+            CheckpointInvalid: the file is not JSON, or a field is missing, unknown, invalid or no longer supported.
         """
         try:
             values = json.loads(read_regular(file, CONFIG_LIMIT_BYTES))
@@ -215,7 +218,7 @@ class PixelBertConfig:
 
 
 def _drop_removed(file: Path, values: Any) -> None:
-    """Drop the fields that only older checkpoints have. Raises CheckpointInvalid where they are in use."""
+    """Drop the removed fields of older checkpoints. Raises CheckpointInvalid if one has an unsupported value."""
     again = "Train the checkpoint again with this version of pixsearch"
     if not isinstance(values, dict):
         return

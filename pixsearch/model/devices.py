@@ -1,4 +1,4 @@
-"""Which device torch computes on here, and in which number format."""
+"""The device and the number format for torch on this machine."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 
 
 def best_device() -> torch.device:
-    """CUDA where there is one, else the CPU."""
+    """Return CUDA if it is available, and the CPU otherwise."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bf16 where the hardware multiplies it natively (CUDA from Ampere on, CPUs with AVX512-BF16 or AMX); else fp32."""
+    """Compute in bf16 if the hardware multiplies it natively (CUDA since Ampere, CPUs with AVX512-BF16 or AMX)."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:

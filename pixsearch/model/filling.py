@@ -1,4 +1,4 @@
-"""Fills the graphs of a checkpoint with its weights, as OpenVINO is to compile them."""
+"""Fill the graphs of a checkpoint with its weights, so that OpenVINO can compile them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FILLING = 1
-"""Rises when a graph is filled otherwise than before: what was compiled until then no longer counts."""
+"""The version of this module's result; raise it to invalidate models that were compiled before a change."""
 
 
 def filled_graph(graphs: bytes, name: str, folder: Path, *, int8: bool = False) -> openvino.Model:
     """Return the graph of a forward with the weights of a checkpoint.
 
     Args:
-        graphs: see `load_graphs`.
-        folder: the checkpoint's.
-        int8: matrices that others are multiplied with are rounded to int8, each row with a scale of its own.
+        graphs: the content of graphs.zip; see `load_graphs`.
+        folder: the folder of the checkpoint.
+        int8: True to round weight matrices to int8, with a scale per row.
 
     Raises:
-        CheckpointInvalid: the graph is damaged, or the weights are not those of the config.
+        CheckpointInvalid: the graph is damaged, or the weights do not fit the config.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(graphs)) as archive:
@@ -44,7 +44,7 @@ def filled_graph(graphs: bytes, name: str, folder: Path, *, int8: bool = False) 
             graph = core().read_model(*parts)
     except (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointInvalid(
-            f"{folder / GRAPHS_FILE} is damaged", f"Make it again with: {command_to_add(folder)}"
+            f"{folder / GRAPHS_FILE} is damaged", f"Rebuild it with: {command_to_add(folder)}"
         ) from error
     _fill(graph, folder)
     if int8:
@@ -53,7 +53,7 @@ def filled_graph(graphs: bytes, name: str, folder: Path, *, int8: bool = False) 
 
 
 def _fill(graph: openvino.Model, folder: Path) -> None:
-    """Put the weights in the place of the inputs that are named after them. Raises CheckpointInvalid."""
+    """Replace the inputs that are named after weights by these weights. Raises CheckpointInvalid."""
     from safetensors import safe_open
 
     with weights_of(folder) as file, safe_open(file, "np") as weights:
@@ -90,10 +90,10 @@ def _round_matrices(graph: openvino.Model) -> None:
 
 
 def _constant(values: NDArray[np.generic]) -> openvino.Node:
-    """A constant that is fp32 to what reads it, and kept as it is."""
+    """Return a constant that is read as fp32 and stored in the format of its values."""
     constant = ops.constant(values)
     if values.dtype == "float32":
         return constant
     as_fp32 = ops.convert(constant, "f32")
-    as_fp32.get_rt_info()["decompression_0"] = ""  # or OpenVINO would keep fp16 as fp32, in twice the space
+    as_fp32.get_rt_info()["decompression_0"] = ""  # else OpenVINO would store fp16 as fp32, in twice the space
     return as_fp32

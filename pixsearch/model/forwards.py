@@ -1,6 +1,6 @@
-"""What a search asks of a Pixel-BERT, one module for each question: a GPU runs them as they are, a CPU compiled.
+"""The computations of a Pixel-BERT for a search, one module for each: run by torch on a GPU, compiled for a CPU.
 
-Each takes tensors and gives one tensor, and decides nothing by their values, so that tracing it sees all there is.
+Each takes tensors and returns one tensor, without branching on their values, so that a trace captures it completely.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 
 
 class Forward(nn.Module):
-    """One question to a network."""
+    """A computation of a network."""
 
     def __init__(self, network: PixelBertForRetrieval) -> None:
         super().__init__()
         self.network = network
 
     def example(self) -> tuple[Tensor, ...]:
-        """Inputs to trace it with; where a size may vary it is neither 1 nor like another one."""
+        """Return inputs for tracing; each size that may vary is not 1 and differs from all others."""
         raise NotImplementedError
 
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """The sizes of its inputs, -1 for those that vary."""
+        """Return the sizes of the inputs, with -1 for those that may vary."""
         raise NotImplementedError
 
     def _words(self) -> tuple[Tensor, Tensor]:
@@ -35,13 +35,13 @@ class Forward(nn.Module):
 
     @property
     def _grid_size(self) -> tuple[int, int]:
-        """Pixels and channels of every grid."""
+        """The pixels and channels of a grid, with -1 for a varying number of pixels."""
         config = self.network.config
         return config.pixels(1, 1) if config.resize == "squash" else -1, self.network.model.backbone.channels
 
 
 class EncodePictures(Forward):
-    """RGB pictures of one size, uint8 [batch, height, width, 3] -> grids [batch, pixels, channels]."""
+    """Encode RGB pictures of one size, uint8 [batch, height, width, 3], as grids [batch, pixels, channels]."""
 
     mean: Tensor
     std: Tensor
@@ -65,7 +65,7 @@ class EncodePictures(Forward):
 
 
 class EmbedPictures(Forward):
-    """Grids [batch, pixels, channels] -> unit vectors [batch, embedding_size]."""
+    """Map grids [batch, pixels, channels] to unit vectors [batch, embedding_size]."""
 
     def forward(self, grids: Tensor) -> Tensor:
         return self.network.embed_image(grids)
@@ -78,11 +78,11 @@ class EmbedPictures(Forward):
 
 
 class ReadTexts(Forward):
-    """Ids and mask [batch, words] -> all that later stages need of texts, [batch, 1 + words, embedding_size + 1].
+    """Encode texts, given by ids and mask [batch, words], for all stages: [batch, 1 + words, embedding_size + 1].
 
-    The first row is the embedding and the offset of late interaction, the others are each word's vector and weight
-    (`LateInteraction.map_words`, `weigh`); offset and weights are divided by the scale of similarities, as in
-    `PixelBertForRetrieval.late_score`. A word that the mask hides weighs 0.
+    The first row is the embedding and the offset of late interaction. The other rows are the vector and the weight of
+    each word (`LateInteraction.map_words`, `weigh`). Offset and weights are divided by the scale of similarities, as in
+    `PixelBertForRetrieval.late_score`. A masked word has the weight 0.
     """
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -102,8 +102,11 @@ class ReadTexts(Forward):
 
 
 class FindWords(Forward):
-    """Grids [batch, pixels, channels], their mask [batch, pixels] and the vectors of words [words, embedding_size] ->
-    the cosine of each word and the pixel that is nearest to it, [batch, words]."""
+    """Compute the cosine of each word with its nearest pixel [batch, words].
+
+    The inputs are grids [batch, pixels, channels], their mask [batch, pixels] and the vectors of words
+    [words, embedding_size].
+    """
 
     def forward(self, grids: Tensor, pixel_mask: Tensor, vectors: Tensor) -> Tensor:
         pixels = self.network.late_interaction.map_pixels(self.network.model.standardise(grids))
@@ -119,7 +122,7 @@ class FindWords(Forward):
 
 
 class Match(Forward):
-    """`PixelBertForRetrieval.match`: ITM logits [batch]; one sentence or picture goes with all."""
+    """Compute `PixelBertForRetrieval.match`: ITM logits [batch]; a single sentence or picture is paired with all."""
 
     def forward(self, ids: Tensor, mask: Tensor, grids: Tensor, pixel_mask: Tensor, late_score: Tensor) -> Tensor:
         return self.network.match(ids, mask, grids, late_score, pixel_mask)
@@ -133,8 +136,10 @@ class Match(Forward):
 
 
 class LocateWords(Forward):
-    """A grid [1, pixels, channels] and the vectors of words [words, embedding_size] -> the cosine of each word and each
-    pixel, [words, pixels]."""
+    """Compute the cosine of each word with each pixel [words, pixels].
+
+    The inputs are a grid [1, pixels, channels] and the vectors of words [words, embedding_size].
+    """
 
     def forward(self, grid: Tensor, vectors: Tensor) -> Tensor:
         pixels = self.network.late_interaction.map_pixels(self.network.model.standardise(grid))

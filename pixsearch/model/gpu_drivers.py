@@ -1,4 +1,4 @@
-"""Whether a GPU is used. Its driver shows that there may be one, without torch, which takes seconds to import."""
+"""Decides whether a GPU is used. Its driver shows that there may be one, without importing torch, which takes seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixsearch.extras import pip
 
 NVIDIA = Path("/dev/nvidiactl")
 DRIVERS = (NVIDIA, Path("/dev/dxg"), Path("/dev/kfd"))
-"""What the drivers of GPUs show: NVIDIA's, the one of Windows' Linux, AMD's."""
+"""The device files of GPU drivers: NVIDIA's, that of WSL, AMD's."""
 
 
 def may_have_gpu() -> bool:

@@ -1,8 +1,8 @@
-"""The graphs of a checkpoint's forwards: what a CPU runs, without weights, in graphs.zip beside them.
+"""The graphs that a CPU runs, one for each forward of a checkpoint, stored without weights in graphs.zip.
 
-For each forward of `pixsearch.model.forwards.FORWARDS` there is a graph in OpenVINO's format. Its inputs are those of
-the forward and, after them, each tensor of model.safetensors that it computes with, under the tensor's name; those are
-filled in where it is compiled (`filling.py`). So weights are on disk once, and no user's machine traces anything.
+There is a graph in OpenVINO's format for each of `pixsearch.model.forwards.FORWARDS`. Its inputs are those of the
+forward, followed by each tensor of model.safetensors that it uses, under the tensor's name; these are filled in before
+it is compiled (`filling.py`). So the weights are stored once, and users' machines need not trace anything.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from pixsearch.regular_files import read_member, read_regular
 
 GRAPHS_FILE = "graphs.zip"
 GRAPHS_LIMIT_BYTES = 64 << 20
-"""Of the file, and of each graph in it; those of the checkpoint that ships have less than 1 MiB."""
+"""The largest file, and the largest graph in it; those of the built-in checkpoint have less than 1 MiB."""
 VERSION = 2
-"""Rises when a forward takes or gives something else than before: older graphs no longer fit."""
+"""The version of the graphs; raise it when the inputs or outputs of a forward change, to reject older graphs."""
 _ABOUT = "about.json"
 _WHEN = 1980, 1, 1, 0, 0, 0
-"""The date of every member, so that equal graphs make equal files."""
+"""The date of every member, constant so that equal graphs make equal files."""
 
 
 def write_graphs(folder: Path, graphs: Mapping[str, tuple[bytes, bytes]], config: PixelBertConfig) -> None:
-    """Write graphs.zip of a checkpoint's folder.
+    """Write graphs.zip into a checkpoint's folder.
 
     Args:
-        graphs: for each forward OpenVINO's two files, the graph (XML) and its own small constants.
-        config: the one whose network was traced.
+        graphs: for each forward, OpenVINO's two files: the graph (XML) and its own small constants.
+        config: the config of the network that was traced.
     """
     members = {_ABOUT: json.dumps(_about(config)).encode()}
     for name, (topology, constants) in graphs.items():
@@ -51,7 +51,7 @@ def write_graphs(folder: Path, graphs: Mapping[str, tuple[bytes, bytes]], config
 
 
 def fitting_graphs(folder: Path, config: PixelBertConfig) -> bytes | None:
-    """Return graphs.zip of a folder, where it was made for such a config by this version of pixsearch."""
+    """Return the content of a folder's graphs.zip; None if it does not fit the config or this version of pixsearch."""
     try:
         content = read_regular(folder / GRAPHS_FILE, GRAPHS_LIMIT_BYTES)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -61,7 +61,7 @@ def fitting_graphs(folder: Path, config: PixelBertConfig) -> bytes | None:
 
 
 def load_graphs(folder: Path) -> bytes:
-    """Return graphs.zip of a checkpoint. Raises CheckpointInvalid where it has none that fits."""
+    """Return the content of a checkpoint's graphs.zip. Raises CheckpointInvalid if it is missing or does not fit."""
     content = fitting_graphs(folder, PixelBertConfig.load(folder / CONFIG_FILE))
     if content is None:
         raise CheckpointInvalid(
@@ -82,15 +82,15 @@ def input_name(number: int) -> str:
 
 
 def is_input(name: str) -> bool:
-    """Return whether that is the name of a forward's own input."""
+    """Return whether a name is that of a forward's own input."""
     return name.startswith("input ")
 
 
 def _about(config: PixelBertConfig) -> dict[str, Any]:
-    """What a graph depends on beside the code of the forwards."""
+    """Return everything that a graph depends on, other than the code of the forwards."""
     values = {name: value for name, value in asdict(config).items() if name not in _WITHOUT_EFFECT}
     return {"version": VERSION, "config": json.loads(json.dumps(values))}
 
 
 _WITHOUT_EFFECT = ("calibration", "rerank", "dropout", "max_words")
-"""Fields of a config that change no forward."""
+"""The fields of a config that have no effect on the forwards."""

@@ -1,7 +1,7 @@
-"""Texts as the network reads them alone, and the score that late interaction gives each of them with a picture.
+"""Encoded texts, and their late interaction scores with pictures.
 
-The network's forwards find each word in each picture; what is left is a weighted sum. No large product of matrices is
-left to numpy: the threads of its BLAS wait busily for a while after one, on the cores that the next forward needs.
+The network's forwards find each word in each picture; numpy only computes a weighted sum. It computes no large matrix
+products, since the threads of its BLAS would spin afterwards on the cores that the next forward needs.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """A text that was read once, for all stages of a search."""
+    """A text, encoded once for all stages of a search."""
 
     ids: NDArray[np.int64]
-    """Its tokens [words]; [CLS] and [SEP] count as words."""
+    """The ids of the tokens [words]; [CLS] and [SEP] count as words."""
     embedding: Floats
-    """Unit vector [embedding size]."""
+    """The unit vector of the text [embedding size]."""
     vectors: Floats
-    """Unit vectors of the words [words, embedding size]."""
+    """The unit vectors of the words [words, embedding size]."""
     weights: Floats
-    """What the cosine of each word and its nearest pixel adds to a late score [words]."""
+    """The weight of each word's cosine with its nearest pixel in a late score [words]."""
     offset: float
-    """What every late score of the text has."""
+    """The constant part of every late score of the text."""
 
 
 def late_scores(texts: Sequence[ReadText], embeddings: Floats, cosines: Floats) -> Floats:
-    """Return `PixelBertForRetrieval.late_score` of every text with every picture, [texts, pictures].
+    """Return `PixelBertForRetrieval.late_score` of every text with every picture [texts, pictures].
 
     Args:
         embeddings: unit vectors of the pictures [pictures, embedding size].
-        cosines: of every word of the texts, one after the other, and the pixel nearest to it [pictures, words].
+        cosines: the cosine of each word of all texts, concatenated, with its nearest pixel [pictures, words].
     """
     similarities = np.stack([text.embedding for text in texts]) @ embeddings.T
     weights = np.concatenate([text.weights for text in texts])

@@ -1,4 +1,4 @@
-"""The head that predicts masked words (MLM; Pixel-BERT, section 3.3). Pre-training owns it; no checkpoint keeps it."""
+"""The head that predicts masked words (MLM; Pixel-BERT, section 3.3). Only pre-training uses it; it is not saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixsearch.model.config import PixelBertConfig
 
 
 class MaskedWordHead(nn.Module):
-    """BERT's: dense, GELU, LayerNorm, then the word embeddings as the last layer's weights (Devlin et al., 2019)."""
+    """BERT's head (Devlin et al., 2019): dense, GELU, LayerNorm, then the word embeddings as weights."""
 
     def __init__(self, config: PixelBertConfig) -> None:
         super().__init__()
@@ -19,5 +19,5 @@ class MaskedWordHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocabulary_size))
 
     def forward(self, states: Tensor, word_embeddings: Tensor) -> Tensor:
-        """States [n, width] and word embeddings [vocabulary, width] -> logits [n, vocabulary]."""
+        """Map states [n, width] to logits [n, vocabulary], by word embeddings [vocabulary, width]."""
         return F.linear(self.norm(F.gelu(self.dense(states))), word_embeddings, self.bias)

@@ -1,4 +1,4 @@
-"""The networks, by the task of their config."""
+"""The networks by task."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ _NETWORKS: dict[str, type[Network]] = {
 
 
 def build_network(config: PixelBertConfig) -> Network:
-    """Return the network of the config's task, with random weights."""
+    """Return the network for the config's task, with random weights."""
     return _NETWORKS[config.task](config)

@@ -1,4 +1,4 @@
-"""Pixel-BERT that says whether a sentence is true of two pictures (NLVR2, section 4.2)."""
+"""Pixel-BERT for NLVR2: predict whether a sentence is true of two pictures (section 4.2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixsearch.model.vqa import mlp
 
 
 class PixelBertForNLVR2(nn.Module):
-    """Reads the sentence with each of the two pictures; an MLP of both [CLS], joined, tells true from false."""
+    """A Pixel-BERT that reads the sentence with each picture and classifies both [CLS], concatenated, with an MLP."""
 
     def __init__(self, config: PixelBertConfig) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class PixelBertForNLVR2(nn.Module):
         self.truth_head = mlp(2 * config.width, 2)
 
     def forward(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Two rows a sentence, its left and its right picture -> logits of false and true [batch, 2].
+        """Return the logits of false and true [batch, 2], from two rows per sentence, for its left and right pictures.
 
         Args:
             ids, mask: [2 * batch, words].

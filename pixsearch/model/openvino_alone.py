@@ -1,8 +1,8 @@
-"""Imports OpenVINO without what it brings along; import it before openvino.
+"""Import OpenVINO without its telemetry and its converter; import this module before openvino.
 
-Its package `openvino_telemetry` reports each import to its maker over the network unless the user has opted out, and
-its converter takes 50 ms. OpenVINO does without either where it is not there. The converter can be imported afterwards,
-by its full name.
+The package `openvino_telemetry` reports each import over the network unless the user has opted out, and the converter
+takes 50 ms to import. OpenVINO works without them if they are not found. The converter can still be imported
+afterwards, by its full name.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""OpenVINO, begun once in a process."""
+"""The OpenVINO core, created once per process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import openvino  # isort: skip
 
 @cache
 def core() -> openvino.Core:
-    """Return the core of this process, which stays until the process ends.
+    """Return the core of this process, which lives until the process ends.
 
-    Its plugin for CPUs gives the thread that begins it a stack for signals, and frees that whichever thread ends it:
-    the next signal, such as Ctrl-C, would then crash the process.
+    Its CPU plugin gives the thread that creates it a signal stack, and frees that stack in the thread that destroys it.
+    If that were another thread, the next signal, such as Ctrl-C, would crash the process.
     """
     return openvino.Core()

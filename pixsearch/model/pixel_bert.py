@@ -4,8 +4,8 @@
                                                                   +-> one BERT encoder -> [CLS] -> ITM logit
     sentence -> WordPiece -> LayerNorm(word + position) ----------+
 
-One Transformer reads words alone (text stream) or words and pixels together (joint stream, the paper's); the image
-stream is a map of the pooled grid. Departures from the paper are named where they happen.
+One Transformer reads words alone (text stream) or words and pixels together (joint stream, as in the paper); the image
+stream is a map of the pooled grid. Departures from the paper are marked in the code as such.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from pixsearch.model.late_interaction import LateInteraction
 
 
 class Standardise(nn.Module):
-    """Brings each channel to mean 0 and deviation 1 by statistics of the training pictures, fixed once fitted.
+    """A module that scales each channel to mean 0 and deviation 1, by fixed statistics of the training pictures.
 
-    A departure: a frozen CNN's channels differ in scale by orders of magnitude, which starves small maps upon them.
+    A departure from the paper: the channels of a frozen CNN differ in scale by orders of magnitude, so small maps on
+    top of them would hardly learn from most channels.
     """
 
     mean: Tensor
@@ -43,7 +44,7 @@ class Standardise(nn.Module):
 
     @property
     def fitted(self) -> bool:
-        """Whether `fit` or a checkpoint has set the statistics."""
+        """True if `fit` or a checkpoint has set the statistics."""
         return bool(self.mean.any()) or bool((self.deviation != 1).any())
 
     def fit(self, features: Tensor) -> None:
@@ -65,7 +66,8 @@ class PixelBertModel(nn.Module):
         self.standardise = Standardise(self.backbone.channels)
         self.pixel_projection = nn.Linear(self.backbone.channels, config.width)  # the 1x1 conv, on a flattened grid
         self.semantic_embedding = nn.Parameter(torch.zeros(config.width))  # s_v
-        # The paper adds s_v and no more; a norm as the words have lets pixels enter a language model at its own scale.
+        # A departure: the paper only adds s_v. A layer norm like that of the words brings pixels to the scale of the
+        # language model.
         self.pixel_norm = nn.LayerNorm(config.width, eps=1e-12)
         bert = BertModel(
             BertConfig(
@@ -92,12 +94,12 @@ class PixelBertModel(nn.Module):
     def encode_grids(self, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Run the CNN on normalised pictures of any sizes, each [3, height, width], on any device.
 
-        Pictures of equal size go through together and no other, so the CNN never sees padding: a picture gives the same
-        grid alone and in any company.
+        Only pictures of equal size are batched, so the CNN never sees padding, and the grid of a picture does not
+        depend on the other pictures.
 
         Returns:
-            Grids [batch, pixels, channels], padded with zeros behind, and the pixel mask [batch, pixels], True where a
-            pixel stands.
+            Grids [batch, pixels, channels], padded with zeros at the end, and the pixel mask [batch, pixels], False
+            for padding.
         """
         device = self.semantic_embedding.device
         by_size: dict[torch.Size, list[int]] = {}
@@ -111,7 +113,7 @@ class PixelBertModel(nn.Module):
         return pad_grids([encoded[index] for index in range(len(pictures))])
 
     def encode_grid(self, pixels: Tensor) -> Tensor:
-        """Run the CNN: pixels [batch, 3, height, width], normalised -> grid [batch, pixels, channels]."""
+        """Run the CNN on normalised pictures [batch, 3, height, width]; return grids [batch, pixels, channels]."""
         grid = self.backbone(pixels)  # [batch, channels, rows, columns]
         if self.config.pool:
             grid = F.max_pool2d(grid, 2, ceil_mode=True)
@@ -119,60 +121,57 @@ class PixelBertModel(nn.Module):
         return flat
 
     def embed_pixels(self, grid: Tensor, dropout: float = 0.0) -> Tensor:
-        """Grid [batch, pixels, channels] -> Transformer input [batch, pixels, width]; `dropout` is of features."""
+        """Map grids [batch, pixels, channels] to Transformer input [batch, pixels, width]; `dropout` drops features."""
         features = F.dropout(self.standardise(grid), dropout, training=dropout > 0)
         embedded = self.pixel_projection(features) + self.semantic_embedding
         return F.dropout(self.pixel_norm(embedded), self.config.dropout, self.training)
 
     def embed_words(self, ids: Tensor) -> Tensor:
-        """WordPiece ids [batch, words] -> Transformer input [batch, words, width]."""
+        """Map WordPiece ids [batch, words] to Transformer input [batch, words, width]."""
         embedded: Tensor = self.word_embedding(input_ids=ids)
         return embedded
 
     def encode(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Run the Transformer on hidden [batch, length, width]; mask [batch, length] is True where a state is read."""
+        """Run the Transformer on states [batch, length, width]; states with False in the mask are ignored."""
         for layer in self.layers:
             hidden = layer(hidden, mask[:, None, None, :])
         return hidden
 
     def read_jointly(self, words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """[CLS] w1..wn [SEP] v1..vk through the joint stream (section 3.2): [batch, words + pixels, width].
+        """Run [CLS] w1..wn [SEP] v1..vk through the joint stream (section 3.2): [batch, words + pixels, width].
 
         Args:
             words, mask: [batch, words, width] from `embed_words`, [batch, words].
-            pixels, pixel_mask: [batch, pixels, width] from `embed_pixels`, [batch, pixels]; without a mask all are
-                read.
+            pixels, pixel_mask: [batch, pixels, width] from `embed_pixels`, [batch, pixels]; without a mask, all pixels
+                are read.
         """
         if pixel_mask is None:
             pixel_mask = mask.new_ones(pixels.shape[:2])
         return self.encode(torch.cat([words, pixels], dim=1), torch.cat([mask, pixel_mask], dim=1))
 
     def read(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Sentences and pictures, pair by pair, through the joint stream: [batch, words + pixels, width], [CLS] first.
+        """Run pairs of sentences and pictures through the joint stream: [batch, words + pixels, width], [CLS] first.
 
         Args:
             ids, mask: [batch, words].
-            grid, pixel_mask: [batch, pixels, channels], [batch, pixels]; without a mask all pixels are read.
+            grid, pixel_mask: [batch, pixels, channels], [batch, pixels]; without a mask, all pixels are read.
         """
         return self.read_jointly(self.embed_words(ids), mask, self.embed_pixels(grid), pixel_mask)
 
 
 def pad_grids(grids: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Grids [pixels, channels] of any numbers of pixels -> [batch, most pixels, channels] and its mask."""
+    """Pad grids [pixels, channels] to [batch, most pixels, channels], and return them with their mask."""
     padded = nn.utils.rnn.pad_sequence(list(grids), batch_first=True)
     counts = torch.tensor([len(grid) for grid in grids], device=padded.device)
     return padded, torch.arange(padded.shape[1], device=padded.device) < counts[:, None]
 
 
 def pool_grid(grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-    """The mean and the largest of each channel over a picture's pixels.
+    """Return the mean and the maximum of each channel over the pixels of a picture, [batch, 2 * channels].
 
     Args:
         grid: [batch, pixels, channels].
-        pixel_mask: [batch, pixels], True where a pixel stands; None where all do.
-
-    Returns:
-        [batch, 2 * channels].
+        pixel_mask: [batch, pixels], False for padding; None if there is none.
     """
     if pixel_mask is None:
         return torch.cat([grid.mean(1), grid.amax(1)], dim=-1)
@@ -182,10 +181,11 @@ def pool_grid(grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
 
 
 class EmbeddingMaps(nn.Module):
-    """From what each side has read of its own to the shared space of the first stage.
+    """Maps from pooled grids and from encoded sentences into the shared space of the first stage.
 
-    Small on purpose: on top of a frozen CNN and a frozen sentence encoder these maps alone, trained with a strong
-    dropout of the picture's features, retrieve better than anything larger does from a few thousand pictures.
+    They are small on purpose: on top of a frozen CNN and a frozen sentence encoder, these maps alone, trained with
+    strong dropout of the picture's features, retrieve better than anything larger that is trained on a few thousand
+    pictures.
     """
 
     def __init__(self, config: PixelBertConfig, channels: int) -> None:
@@ -196,24 +196,24 @@ class EmbeddingMaps(nn.Module):
         self.image_map = nn.Linear(hidden, config.embedding_size)
         self.text_map = nn.Linear(config.width, config.embedding_size)
         if config.width == config.embedding_size:
-            nn.init.eye_(self.text_map.weight)  # a sentence encoder's own space is a good place to start from
+            nn.init.eye_(self.text_map.weight)  # the sentence encoder's own space is a good start
             nn.init.zeros_(self.text_map.bias)
         self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))  # of similarities: 1 / temperature
 
     @property
     def scale(self) -> Tensor:
-        """What similarities are multiplied by before a softmax; at most 100, as in CLIP."""
+        """The factor of similarities before a softmax; at most 100, as in CLIP."""
         return self.log_scale.exp().clamp(max=100)
 
     def image(self, pooled: Tensor, feature_dropout: float = 0.0, hidden_dropout: float = 0.0) -> Tensor:
-        """Pooled grids [batch, 2 * channels] -> [batch, embedding_size]; the dropouts are for training only."""
+        """Map pooled grids [batch, 2 * channels] to [batch, embedding_size]; the dropouts are for training only."""
         features = F.dropout(self.standardise(pooled), feature_dropout, training=feature_dropout > 0)
         hidden = F.dropout(F.gelu(self.image_hidden(features)), hidden_dropout, training=hidden_dropout > 0)
         embedding: Tensor = self.image_map(hidden)
         return embedding
 
     def text(self, sentences: Tensor) -> Tensor:
-        """Sentences [batch, width] -> unit vectors [batch, embedding_size]; only their direction counts."""
+        """Map sentences [batch, width], by their direction alone, to unit vectors [batch, embedding_size]."""
         scaled = F.normalize(sentences, dim=-1) * math.sqrt(sentences.shape[-1])
         return F.normalize(self.text_map(scaled).float(), dim=-1)
 
@@ -227,7 +227,8 @@ class PixelBertForRetrieval(nn.Module):
         self.model = PixelBertModel(config)
         self.maps = EmbeddingMaps(config, self.model.backbone.channels)
         score = nn.Linear(config.width, 1)
-        # The ITM logit starts as the first stage's similarity and learns the difference; the paper's is the head alone.
+        # A departure: the ITM logit starts as the first stage's similarity and learns the difference to it; in the
+        # paper, it is the head alone.
         nn.init.zeros_(score.weight)
         nn.init.zeros_(score.bias)
         self.itm_head = nn.Sequential(nn.Linear(config.width, config.width), nn.Tanh(), score)
@@ -236,36 +237,36 @@ class PixelBertForRetrieval(nn.Module):
         self.late_interaction = LateInteraction(config, self.model.backbone.channels)
 
     def encode_grid(self, pixels: Tensor) -> Tensor:
-        """Normalised pictures [batch, 3, height, width] -> pixel grids [batch, pixels, channels], kept by the index."""
+        """Encode normalised pictures [batch, 3, height, width] as grids [batch, pixels, channels] for the index."""
         return self.model.encode_grid(pixels)
 
     def embed_image(self, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Image stream: grids [batch, pixels, channels] -> unit vectors [batch, embedding_size].
+        """Map grids [batch, pixels, channels] to unit vectors [batch, embedding_size]: the image stream.
 
-        A departure: the paper has no such stream, and this one does without the Transformer. `pixel_mask`
-        [batch, pixels] is True where a pixel stands; without it all are read.
+        A departure: the paper has no image stream, and this one does not use the Transformer. `pixel_mask`
+        [batch, pixels] is False for padding; without it, all pixels are read.
         """
         return F.normalize(self.maps.image(pool_grid(grid, pixel_mask)).float(), dim=-1)
 
     def embed_text(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Text stream: ids, mask [batch, words] -> unit vectors [batch, embedding_size]."""
+        """Map ids and mask [batch, words] to unit vectors [batch, embedding_size]: the text stream."""
         return self.embed_words(self.read_each_word(ids, mask), mask)
 
     def embed_words(self, words: Tensor, mask: Tensor) -> Tensor:
-        """The same of words that `read_each_word` made, [batch, words, width]."""
+        """Map words [batch, words, width] from `read_each_word` to unit vectors [batch, embedding_size]."""
         return self.maps.text(masked_mean(words, mask))
 
     def read_words(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The mean of the words as the Transformer leaves them, [batch, width]; [CLS] and [SEP] count as words."""
+        """Return the mean of the Transformer's outputs for words [batch, width]; [CLS] and [SEP] count as words."""
         return masked_mean(self.read_each_word(ids, mask), mask)
 
     def read_each_word(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The words as the Transformer leaves them, [batch, words, width]."""
+        """Return the Transformer's output for each word [batch, words, width]."""
         return self.model.encode(self.model.embed_words(ids), mask)
 
     def read_pixels(self, grid: Tensor, dropout: float = 0.0, pixel_mask: Tensor | None = None) -> Tensor:
-        """[CLS] v1..vk through the Transformer, the mean of the outputs, [batch, width]; `dropout` is of features."""
-        start = torch.full((grid.shape[0], 1), CLS, device=grid.device)  # as below, not len()
+        """Run [CLS] v1..vk through the Transformer; return the mean output [batch, width]. `dropout` drops features."""
+        start = torch.full((grid.shape[0], 1), CLS, device=grid.device)  # not len(): a trace takes it for a constant
         hidden = torch.cat([self.model.embed_words(start), self.model.embed_pixels(grid, dropout)], dim=1)
         mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=grid.device)
         if pixel_mask is not None:
@@ -275,16 +276,17 @@ class PixelBertForRetrieval(nn.Module):
     def late_score(
         self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor, pixel_mask: Tensor | None = None
     ) -> Tensor:
-        """Return what both streams say of pairs, each read alone [batch]: similarity + late interaction / scale.
+        """Return the late scores of pairs [batch]: similarity + late interaction / scale.
 
-        Late interaction gives logits; divided by what turns similarities into logits, it can be added to them without
-        a weight of its own. While it is closed, this is the similarity. A search computes it by `late_scores`.
+        Late interaction gives logits. Divided by the factor that turns similarities into logits, it can be added to
+        them without a weight of its own. While it is closed, this is the similarity. A search computes late scores by
+        `late_scores` instead.
 
         Args:
             ids, mask: [batch or 1, words]; a single sentence is paired with every picture.
             grid: [batch or 1, pixels, channels]; a single picture is paired with every sentence.
-            similarity: [batch], the dot product of each pair's two embeddings.
-            pixel_mask: [batch or 1, pixels], True where a pixel stands; without it all are read.
+            similarity: [batch], the dot product of the two embeddings of each pair.
+            pixel_mask: [batch or 1, pixels], False for padding; without it, all pixels are read.
         """
         words = self.read_each_word(ids, mask)
         found: Tensor = self.late_interaction(words, mask, self.model.standardise(grid), pixel_mask)
@@ -295,28 +297,28 @@ class PixelBertForRetrieval(nn.Module):
     ) -> Tensor:
         """Return the ITM logits of pairs [batch]: joint_logit + similarity_weight * late_score.
 
-        A departure: the paper's logit is the head alone. `late_score` [batch] is from the method of that name, which
-        has the same other arguments.
+        A departure: the paper's logit is the head alone. `late_score` [batch] comes from the method of that name; the
+        other arguments are the same as there.
         """
         pairs = late_score.shape[0]  # not len(), which a trace takes for a constant
         words, pixels = self.model.embed_words(ids).expand(pairs, -1, -1), self.model.embed_pixels(grid)
         return self.joint_logit(words, mask, pixels, pixel_mask) + self.similarity_weight * late_score
 
     def joint_logit(self, words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Return what the joint stream adds to a pair's logit [batch]: head([CLS]) + late_weight * words_found.
+        """Return the joint stream's part of the logits of pairs [batch]: head([CLS]) + late_weight * words_found.
 
         Args:
             words, mask: [batch or 1, words, width] from `PixelBertModel.embed_words`, [batch or 1, words].
             pixels, pixel_mask: [batch or 1, pixels, width] from `PixelBertModel.embed_pixels`, [batch or 1, pixels];
-                without a mask all are read.
+                without a mask, all pixels are read.
         """
-        # Of equal sizes max takes the first, which `match` has expanded to all pairs: a trace records that one.
+        # If both sizes are equal, max returns the first, which `match` has expanded to all pairs: a trace records it.
         pairs = max(words.shape[0], pixels.shape[0])
         words, mask, pixels = words.expand(pairs, -1, -1), mask.expand(pairs, -1), pixels.expand(pairs, -1, -1)
         if pixel_mask is not None:
             pixel_mask = pixel_mask.expand(pairs, -1)
         joint = self.model.read_jointly(words, mask, pixels, pixel_mask)  # [batch, words + pixels, width]
-        with torch.autocast(joint.device.type, enabled=False):  # bf16 would give candidates the same logit by the dozen
+        with torch.autocast(joint.device.type, enabled=False):  # in bf16, dozens of candidates would have equal logits
             joint = joint.float()
             head: Tensor = self.itm_head(joint[:, 0]).squeeze(-1)
             found = words_found(joint[:, : words.shape[1]], mask, joint[:, words.shape[1] :], pixel_mask)
@@ -324,17 +326,17 @@ class PixelBertForRetrieval(nn.Module):
 
 
 def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    """The mean of the states that the mask lets through: [batch, length, width], [batch, length] -> [batch, width]."""
+    """Return the mean [batch, width] of states [batch, length, width] where the mask [batch, length] is True."""
     weights = mask[..., None].to(hidden.dtype)
     return (hidden * weights).sum(1) / weights.sum(1)
 
 
 def words_found(words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-    """How well each word finds a pixel: the cosine with its nearest one, the mean over the words, [batch].
+    """Return the cosine of each word with its nearest pixel, averaged over the words [batch].
 
     Args:
-        words, mask: [batch, words, width], [batch, words], as the joint stream leaves them.
-        pixels, pixel_mask: [batch, pixels, width], [batch, pixels].
+        words, mask: outputs of the joint stream [batch, words, width], and [batch, words].
+        pixels, pixel_mask: outputs of the joint stream [batch, pixels, width], and [batch, pixels].
     """
     cosine = F.normalize(words.float(), dim=-1) @ F.normalize(pixels.float(), dim=-1).transpose(1, 2)
     if pixel_mask is not None:

@@ -1,4 +1,4 @@
-"""What a Pixel-BERT takes in: pictures at the size that the CNN sees, sentences as WordPiece ids."""
+"""The input of a Pixel-BERT: pictures at the input size of the CNN, and sentences as WordPiece ids."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pixsearch.pictures import as_seen
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular
 
 _MOST_CHARACTERS = 128
-"""Of a word that WordPiece has tokens for: beyond 100 it is unknown."""
+"""The most characters per token that are read: WordPiece treats words of more than 100 characters as unknown."""
 _COPY = "Copy the whole checkpoint again"
 
 
 class PixelBertProcessor:
-    """Prepares pictures and sentences as the config says (input size, resize mode, number of words)."""
+    """A processor of pictures and sentences by the config's input size, resize mode and number of words."""
 
     def __init__(
         self, config: PixelBertConfig, tokenizer: Tokenizer, words_taught: Mapping[str, int] | None = None
     ) -> None:
-        """`words_taught` are the words of the training sentences, with counts; None where they are not known."""
+        """Set up the tokenizer. `words_taught` are the words of the training captions with counts; None if unknown."""
         self.config = config
         self.words_taught = words_taught
         self.tokenizer = tokenizer
@@ -37,22 +37,22 @@ class PixelBertProcessor:
         self.tokenizer.enable_padding()
 
     def resize(self, picture: Image.Image) -> Image.Image:
-        """An RGB picture at the size in which the CNN sees it."""
+        """Return an RGB picture scaled to the input size of the CNN."""
         return as_seen(picture, self.config.input_shape)
 
     def words(self, sentences: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Sentences -> ids and mask [batch, words], padded to the longest; the mask is True where a token stands."""
+        """Return the ids and mask [batch, words] of sentences, padded to the longest; the mask is False for padding."""
         encodings = self.encodings(sentences)
         ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
         mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.bool_)
         return ids, mask
 
     def readable(self, sentence: str) -> str:
-        """Return the beginning of a sentence, behind which the model reads nothing."""
+        """Return the beginning of a sentence; the model reads nothing after it."""
         return sentence[: self.config.max_words * _MOST_CHARACTERS]
 
     def encodings(self, sentences: Sequence[str]) -> list[Encoding]:
-        """Return the tokens of sentences, padded to the longest. Raises CheckpointInvalid for a tokenizer of no use."""
+        """Return the tokens of sentences, padded to the longest. Raises CheckpointInvalid if the tokenizer fails."""
         try:
             encodings = self.tokenizer.encode_batch([self.readable(sentence) for sentence in sentences])
         except Exception as error:  # tokenizers raises bare Exception for every kind of failure
@@ -63,7 +63,7 @@ class PixelBertProcessor:
         return encodings
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write config.json, tokenizer.json and, where words were counted, words.txt into an existing folder."""
+        """Write config.json, tokenizer.json and, if words were counted, words.txt into an existing folder."""
         self.config.save(folder / CONFIG_FILE)
         write_durably(folder / TOKENIZER_FILE, self.tokenizer.to_str().encode())
         if self.words_taught:
@@ -74,7 +74,7 @@ class PixelBertProcessor:
         """Read what `save_pretrained` wrote.
 
         Raises:
-            CheckpointInvalid: a file is missing or is not what it should be.
+            CheckpointInvalid: a file is missing or not valid.
         """
         file = folder / TOKENIZER_FILE
         try:

@@ -1,4 +1,4 @@
-"""A checkpoint at work: pictures and words in, numpy arrays out, on whatever this machine computes best with."""
+"""A loaded checkpoint: pictures and words in, numpy arrays out, on the GPU or the CPU of this machine."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-@lru_cache(maxsize=1)  # also because to let go of them takes 0.1 s, which a query need not spend before it ends
+@lru_cache(maxsize=1)  # also because releasing them takes 0.1 s, which a query need not spend before it ends
 def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards | TorchForwards:
-    """The checkpoint on a GPU where one is wanted and torch can use it, else compiled for the CPU.
+    """Load a checkpoint on the GPU if `gpu` is set and torch can use one, otherwise compile it for the CPU.
 
-    Each brings its own library: torch is not imported for a CPU, nor OpenVINO for a GPU. Raises CheckpointInvalid.
+    Only the library that is needed is imported: torch for a GPU, OpenVINO for a CPU. Raises CheckpointInvalid.
     """
     if gpu and uses_gpu():
-        import torch  # over a second, which those without a GPU need not pay
+        import torch  # takes over a second, so not without a GPU
 
         from pixsearch.model.torch_forwards import TorchForwards
 
@@ -46,12 +46,12 @@ def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards |
 
 
 class PixelBertRuntime:
-    """A loaded checkpoint that takes pictures and words and gives numpy arrays."""
+    """A loaded checkpoint that takes pictures and words and returns numpy arrays."""
 
     reads_pairs = True
 
     def __init__(self, folder: Path, *, gpu: bool = True) -> None:
-        """Load the checkpoint of a folder; a `gpu` takes seconds to begin with. Raises CheckpointInvalid."""
+        """Load the checkpoint of a folder, on a GPU, which takes seconds, only if `gpu`. Raises CheckpointInvalid."""
         self.name = checkpoint_name(folder)
         with ThreadPoolExecutor(1) as thread:
             hashed = thread.submit(fingerprint, folder)
@@ -62,15 +62,15 @@ class PixelBertRuntime:
         self._mean_pixel = mean_pixel(folder)
 
     def prepare_for_words(self, *, kept_only: bool = False) -> None:
-        """Begin to load what a query of words will need, while the caller does something else.
+        """Begin to load the networks for a query of words in the background.
 
-        `kept_only`: only what was compiled before, where it is not sure yet that it will be needed.
+        With `kept_only`, load only networks that were compiled before, for when it is unclear if they will be needed.
         """
         for name in ("read_texts", "find_words", "match"):
             self._forwards.prepare(name, kept_only=kept_only)
 
     def prepare_for_pictures(self) -> None:
-        """Load what pictures will need."""
+        """Load the networks for pictures."""
         width, height = self.input_shape.picture_size(1, 1)
         self.encode_pixels([np.zeros((height, width, 3), np.uint8)])
 
@@ -80,27 +80,26 @@ class PixelBertRuntime:
 
     @property
     def input_shape(self) -> InputShape:
-        """What size the CNN sees a picture in."""
+        """The input size of the CNN."""
         return self._config.input_shape
 
     @property
     def default_order(self) -> Literal["match", "similarity"]:
-        """What orders results best, by the validation set the model was measured on."""
+        """The score that ordered the results of the model's validation set best."""
         return "match" if self._config.rerank else "similarity"
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
-        """RGB pictures -> unit embeddings [pictures, embedding_size] and packed pixel grids, for `match`."""
+        """Return the unit embeddings [pictures, embedding_size] and the packed pixel grids of RGB pictures."""
         return self.encode_pixels([np.asarray(self._processor.resize(picture)) for picture in pictures])
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
-        """Encode the pixels [rows, columns, 3] of pictures that already have the size of `input_shape`; see
-        `encode_pictures`."""
+        """Encode the pixels [rows, columns, 3] of pictures of the input size, like `encode_pictures`."""
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, picture in enumerate(pixels):
             by_size.setdefault(picture.shape, []).append(index)
         embeddings = np.empty((len(pixels), self.embedding_size), np.float32)
         packed: dict[int, bytes] = {}
-        for same in by_size.values():  # together only what has one size: the CNN never sees padding
+        for same in by_size.values():  # only pictures of one size are batched, so that the CNN never sees padding
             for part in _parts(len(same), self._forwards.pictures_at_once):
                 indices = same[part]
                 grids = self._run("encode_pictures", np.stack([pixels[index] for index in indices]))
@@ -112,28 +111,28 @@ class PixelBertRuntime:
         return self._finite(self._forwards.run(name, *inputs))
 
     def _finite(self, numbers: Floats) -> Floats:
-        """Raises CheckpointInvalid where weights that are none have made numbers that are none."""
+        """Return numbers that are all finite. Raises CheckpointInvalid if broken weights have produced others."""
         if not np.isfinite(numbers).all():
             raise CheckpointInvalid(f"the model {self.name} produces numbers that are not finite", "Copy it again")
         return numbers
 
     def embed_grid(self, grid: bytes) -> Floats:
-        """A packed pixel grid -> the unit embedding of its picture [embedding_size]."""
+        """Return the unit embedding of a picture [embedding_size] from its packed pixel grid."""
         grids, _ = unpack_grids([grid], len(self._mean_pixel))
         embedding: Floats = self._embed_grids(grids)[0]
         return embedding
 
     def _embed_grids(self, grids: Floats) -> Floats:
-        # Never one alone: the product of a matrix and a vector has other last bits than that of two matrices.
+        # Never a single grid: a matrix-vector product differs from a matrix product in the last bits.
         at_least_two = grids if len(grids) > 1 else np.repeat(grids, 2, axis=0)
         return self._run("embed_pictures", at_least_two)[: len(grids)]
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
-        """Sentences -> unit embeddings [sentences, embedding_size]."""
+        """Return the unit embeddings of sentences [sentences, embedding_size]."""
         return np.stack([text.embedding for text in self.read_texts(texts)])
 
     def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
-        """Read sentences once for all stages: their embeddings, and their words for late interaction."""
+        """Encode sentences once for all stages: their embeddings, and their words for late interaction."""
         read = dict[int, ReadText]()
         ids, mask = self._processor.words(texts)
         lengths = mask.sum(1)
@@ -142,23 +141,23 @@ class PixelBertRuntime:
             parts = [np.ascontiguousarray(one[indices, :longest]) for one in (ids, mask)]
             rows = self._run("read_texts", *parts)
             for index, found in zip(indices.tolist(), rows, strict=True):
-                words = found[1 : 1 + lengths[index]]  # what is padded weighs nothing
+                words = found[1 : 1 + lengths[index]]  # without padding, which has no weight
                 embedding, offset = found[0, :-1], float(found[0, -1])
                 read[index] = ReadText(ids[index, : len(words)], embedding, words[:, :-1], words[:, -1], offset)
         return [read[index] for index in range(len(texts))]
 
     def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        """Late scores [texts, pictures] of every text with every picture, given by their grids and embeddings."""
+        """Return the late scores [texts, pictures] of texts and of pictures, given by their grids and embeddings."""
         vectors, found = np.concatenate([text.vectors for text in texts]), []
         for part in _parts(len(grids), self._forwards.pairs_at_once):
             unpacked = unpack_grids(grids[part], len(self._mean_pixel))
             found.append(self._run("find_words", *unpacked, vectors))
-        with np.errstate(over="ignore", invalid="ignore"):  # which is looked for
+        with np.errstate(over="ignore", invalid="ignore"):  # _finite checks the result
             return self._finite(late_scores(texts, embeddings, np.concatenate(found)))
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
-        """ITM logits [pairs] of texts and pictures that have these late scores [pairs]; a single text or picture goes
-        with all others."""
+        """Return the ITM logits [pairs] of texts and pictures with late scores [pairs]; a single text or picture is
+        paired with all."""
         logits = np.empty(len(late_scores), np.float32)
         lengths = np.broadcast_to([len(text.ids) for text in texts], logits.shape)
         for indices in self._alike_in_length(lengths):
@@ -170,34 +169,33 @@ class PixelBertRuntime:
 
     @property
     def words_taught(self) -> Mapping[str, int] | None:
-        """How often each word stood in the sentences that the checkpoint was trained on; None where it does not say."""
+        """The number of times each word occurs in the training captions; None if the checkpoint does not list them."""
         return self._processor.words_taught
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
-        """Return the words of a text that the checkpoint was never taught; none where it does not list its words."""
+        """Return the words of a text that do not occur in the training captions; none if these are not listed."""
         return unknown_words(self._processor.readable(text), self._processor.words_taught)
 
     def _alike_in_length(self, lengths: NDArray[np.integer]) -> Iterator[NDArray[np.intp]]:
-        """Yield the indices of all sentences in batches of similar lengths, which need little padding."""
+        """Yield the indices of all sentences in batches of similar lengths, so that little padding is needed."""
         order = np.argsort(lengths, kind="stable")
         for part in _parts(len(order), self._forwards.pairs_at_once):
             yield order[part]
 
     @property
     def cell_offset(self) -> float:
-        """How far right of and below its middle a cell of the grid sees most, in cells.
+        """The offset, right and down, from the centre of a grid cell to where it is most sensitive, in cells.
 
-        EfficientNet's five strides each pad behind the edge alone, which makes half a cell; a quarter fits best
-        (docs/experiments.md).
+        EfficientNet's five strided convolutions pad only at the right and the bottom, which makes half a cell in
+        theory; a quarter fits best (docs/experiments.md).
         """
         return 0.25 if self._config.backbone.startswith("efficientnet") else 0.0
 
     def locate_words(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
-        """Return the words of a text, and the cosine of each with each cell of the grid of a picture of that size,
-        [words, rows, columns], as late interaction compares them.
+        """Return the words of a text and their cosines with the cells of a picture's grid [words, rows, columns].
 
-        A word of several pieces has the mean of theirs. Raises WordsNotLocated for a checkpoint without late
-        interaction.
+        These are the cosines of late interaction; a word of several pieces has the mean of theirs. Raises
+        WordsNotLocated if the checkpoint's late interaction was never trained.
         """
         [read] = self.read_texts([text])
         if not read.weights.any():
@@ -219,8 +217,10 @@ class PixelBertRuntime:
         return words, np.reshape(cosines, (len(words), *self._config.grid_size(width, height))).astype(np.float32)
 
     def likeness(self, grid: bytes, other: bytes) -> float:
-        """How much the same stands at the same place in two pictures: the mean over the pixels of the cosine of their
-        features, less the mean features of all pictures; 1 at most, 0 for pictures of different shapes."""
+        """Return how alike two pictures are, cell by cell; 1 at most, 0 for pictures of different shapes.
+
+        It is the cosine of the features of each cell, less the mean features of all pictures, averaged over the cells.
+        """
         grids, mask = unpack_grids([grid, other], len(self._mean_pixel))
         if not mask.all():
             return 0.0
@@ -231,19 +231,21 @@ class PixelBertRuntime:
         return float(self._finite(likeness))
 
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
-        """For each pair the probability that a person would say that the picture shows what the words say, by its late
-        score or its ITM logit; None where the checkpoint was not calibrated for that stage."""
+        """Return the probability that a person would say that the words describe the picture, for each pair.
+
+        The scores are late scores or ITM logits, by `stage`. Return None if the checkpoint is not calibrated.
+        """
         curve = None if self._config.calibration is None else getattr(self._config.calibration, stage)
         return None if curve is None else curve.probability(scores)
 
 
 def _parts(count: int, at_once: int) -> list[slice]:
-    """Slices of so many each, which together are all."""
+    """Return slices of at most `at_once` items that together cover `count` items."""
     return [slice(start, start + at_once) for start in range(0, count, at_once)]
 
 
 def _padded(texts: Sequence[ReadText]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Ids and mask [texts, most words]."""
+    """Return the ids of texts, padded to the longest, and their mask [texts, most words]."""
     lengths = np.array([len(text.ids) for text in texts])
     mask = np.arange(lengths.max()) < lengths[:, None]
     ids = np.zeros(mask.shape, np.int64)

@@ -1,4 +1,4 @@
-"""A processor's pictures and words as tensors, for those who train."""
+"""Pictures and words as torch tensors, for training."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pixsearch.model.processor import PixelBertProcessor
 
 
 def picture_tensors(processor: PixelBertProcessor, pictures: Sequence[Image.Image]) -> list[Tensor]:
-    """RGB pictures of any size -> each normalised [3, height, width], float32."""
+    """Scale and normalise RGB pictures into float32 tensors, each [3, height, width]."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in normalisation(processor.config.backbone))
     resized = (torch.from_numpy(np.array(processor.resize(picture))) for picture in pictures)
     return [(picture.permute(2, 0, 1) / 255 - mean) / std for picture in resized]
 
 
 def word_tensors(processor: PixelBertProcessor, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Sentences -> ids and mask [batch, words]; see `PixelBertProcessor.words`."""
+    """Return the ids and mask [batch, words] of sentences; see `PixelBertProcessor.words`."""
     ids, mask = processor.words(sentences)
     return torch.from_numpy(ids), torch.from_numpy(mask)

@@ -16,7 +16,7 @@ from pixsearch.model.number_formats import IN_FULL_PRECISION
 
 
 class TorchForwards:
-    """Runs `pixsearch.model.forwards.FORWARDS` of a checkpoint by torch; the same methods as `CompiledForwards`."""
+    """The `pixsearch.model.forwards.FORWARDS` of a checkpoint, run by torch, with the methods of `CompiledForwards`."""
 
     pictures_at_once, pairs_at_once = 64, 64
 
@@ -27,7 +27,7 @@ class TorchForwards:
         self._forwards = {name: forward(network).to(device) for name, forward in FORWARDS.items()}
 
     def prepare(self, name: str, *, kept_only: bool = False) -> None:
-        """All is ready."""
+        """Do nothing: all forwards are loaded."""
 
     def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]:
         tensors = [torch.from_numpy(values).to(self._device) for values in inputs]

@@ -1,4 +1,4 @@
-"""Traces the forwards of a checkpoint into the graphs that travel with it. Needs torch; a search never runs it."""
+"""Trace the forwards of a checkpoint into its graphs. This needs torch; a search never does it."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def trace(forward: Forward) -> tuple[bytes, bytes]:
         return result
 
     with torch.no_grad(), warnings.catch_warnings():
-        # Of torch.jit, which is to go. Its successor, torch.export, does not take one sentence for many pictures and
-        # many for one in one graph.
+        # torch.jit warns that it is deprecated, but its successor, torch.export, cannot express in one graph that one
+        # sentence is paired with many pictures and many sentences with one picture.
         warnings.simplefilter("ignore")
         inputs = list(torch.jit.trace(run, (*own, *state.values()), check_trace=False).graph.inputs())
         used = [bool(value.uses()) for value in inputs[len(own) :]]

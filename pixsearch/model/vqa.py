@@ -1,4 +1,4 @@
-"""Pixel-BERT that answers questions about pictures (VQA, section 4.2)."""
+"""Pixel-BERT for VQA: answer questions about pictures (section 4.2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pixsearch.model.pixel_bert import PixelBertModel
 
 
 class PixelBertForVQA(nn.Module):
-    """A logit for each of the config's answers, by an MLP of [CLS]."""
+    """A Pixel-BERT with an MLP on [CLS] that gives a logit for each of the config's answers."""
 
     def __init__(self, config: PixelBertConfig) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class PixelBertForVQA(nn.Module):
         self.answer_head = mlp(config.width, len(config.answers))
 
     def forward(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Questions with pictures, pair by pair -> logits [batch, answers].
+        """Return the logits [batch, answers] of pairs of questions and pictures.
 
         Args:
             ids, mask: [batch, words].
@@ -29,6 +29,6 @@ class PixelBertForVQA(nn.Module):
 
 
 def mlp(inputs: int, outputs: int) -> nn.Sequential:
-    """The head that VQA and NLVR2 share: a hidden layer of twice the inputs."""
+    """Return the head of VQA and NLVR2, which has a hidden layer of twice the inputs."""
     hidden = 2 * inputs
     return nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.GELU(), nn.Linear(hidden, outputs))

@@ -1,4 +1,4 @@
-"""The words that a checkpoint was taught: those of its training sentences, which its words.txt counts."""
+"""The words that a checkpoint knows: those of its training captions, counted in words.txt."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pixsearch.errors import CheckpointInvalid
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular
 
 WORDS_FILE = "words.txt"
-"""In a checkpoint's folder: a line for each word, a tab, how often it was read. Not part of the fingerprint."""
+"""The file in a checkpoint's folder with a word, a tab and its count on each line. Not part of the fingerprint."""
 
 _ENDING = re.compile(r"(?<=\w)['\u2019]\w+")
 
 
 def count_words(sentences: Iterable[str]) -> Counter[str]:
-    """Count the words of sentences, case-folded and without accents. Numbers are not words, nor is the s of "dog's"."""
+    """Count the words of sentences, case-folded and without accents. Numbers and the s of "dog's" are not words."""
     return Counter(_folded(word) for sentence in sentences for word in _words(sentence))
 
 
 def unknown_words(text: str, taught: Mapping[str, int] | None) -> tuple[str, ...]:
-    """Return the words of a text that the model was never taught, each once, spelled as in the text.
+    """Return the words of a text that the model does not know, each once, spelled as in the text.
 
-    A word counts as taught in its singular and its plural. Where no words were counted none is unknown.
+    A word is known in its singular and its plural if either was taught. If no words were counted, none is unknown.
     """
     if not taught:
         return ()
@@ -38,7 +38,7 @@ def unknown_words(text: str, taught: Mapping[str, int] | None) -> tuple[str, ...
 
 
 def read_words(folder: Path) -> dict[str, int] | None:
-    """Read a checkpoint's words.txt; None where it has none. Raises CheckpointInvalid."""
+    """Read a checkpoint's words.txt; None if it has none. Raises CheckpointInvalid."""
     file = folder / WORDS_FILE
     try:
         lines = read_regular(file, TEXT_LIMIT_BYTES).decode().splitlines()
@@ -59,8 +59,8 @@ def write_words(folder: Path, taught: Mapping[str, int]) -> None:
 def add_words(folder: Path, before: Mapping[str, int] | None, sentences: Iterable[str]) -> None:
     """Write the words.txt of a checkpoint that was trained on these sentences.
 
-    `before` are the words that its start was taught. Where those are not known nothing is written: a word that the
-    start has learned would be called unknown.
+    `before` are the words of the checkpoint that training started from. If these are not known, nothing is written:
+    words from the earlier training would be reported as unknown.
     """
     if before is not None:
         write_words(folder, Counter(before) + count_words(sentences))
@@ -72,12 +72,12 @@ def _words(text: str) -> list[str]:
 
 
 def _folded(word: str) -> str:
-    """As the tokenizer folds words."""
+    """Fold case and accents like the tokenizer."""
     return "".join(one for one in unicodedata.normalize("NFKD", word.casefold()) if unicodedata.category(one) != "Mn")
 
 
 def forms_of(word: str) -> Iterator[str]:
-    """Yield the word itself, and what may be its singular or its plural."""
+    """Yield the word itself, and its possible singular and plural forms."""
     word = _folded(word)
     yield from (word, f"{word}s", f"{word}es")
     if word.endswith("y"):

@@ -1,1 +1,1 @@
-"""Asking a library: the query as data, and the two stages that answer it."""
+"""Searching a library: the query as data, and the two stages that answer it."""

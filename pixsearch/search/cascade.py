@@ -1,4 +1,4 @@
-"""The second stage: late interaction orders what similarity found, the joint Transformer reads the few best of them."""
+"""The second stage: late interaction orders what similarity found, and the joint Transformer reads the best few."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from pixsearch.model.late_scores import ReadText
 from pixsearch.search.runtime import Floats, Runtime
 
 ORDERED = 64
-"""How many candidates late interaction orders at least: more find little (docs/experiments.md)."""
+"""The least number of candidates that late interaction orders: more find little (docs/experiments.md)."""
 
 Indices = NDArray[np.intp]
 
 
 def ordered_by_late(candidates: int, hits: int = 0) -> int:
-    """Return how many of the first stage late interaction orders, where the joint stream reads `candidates`."""
+    """Return how many pictures of the first stage late interaction orders if the joint stream reads `candidates`."""
     return max(ORDERED, 2 * candidates, hits)
 
 
 def best_first(scores: NDArray[np.floating], decimals: int) -> Indices:
-    """Return the indices of scores [items], the best first; equal ones stay in their order.
+    """Return the indices of scores [items], best first; equal scores keep their order.
 
-    Rounded, since the last digits depend on how many pairs go through the network together.
+    Scores are rounded, since their last digits depend on how many pairs go through the network together.
     """
     order: Indices = np.argsort(-scores.round(decimals), kind="stable")
     return order
 
 
 def best_by_late(late: NDArray[np.floating]) -> Indices:
-    """Return the indices of late scores [items], the best first."""
+    """Return the indices of late scores [items], best first."""
     return best_first(late, 5)
 
 
 def best_by_match(logits: Floats) -> Indices:
-    """Return the indices of ITM logits [items], the best first."""
+    """Return the indices of ITM logits [items], best first."""
     return best_first(logits, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeScores:
-    """What both stages say of the parts of a query with its candidates."""
+    """The scores of each part of a query with each candidate, and the resulting order."""
 
     late: Floats  # [parts, items]
     logits: Floats  # [parts, items], NaN where the pair was not read
     match: Floats  # [items], the weighted sum of the logits
-    order: Indices  # [items], the best first: those that were read, then the others by late score
+    order: Indices  # [items], best first: the items that were read, then the others by late score
     read: NDArray[np.bool_]  # [items], True where the item was read
 
     def match_of(self, index: int) -> float | None:
-        """Return the match of an item; None where it was not read."""
+        """Return the match of an item; None if it was not read."""
         return float(self.match[index]) if self.read[index] else None
 
 
@@ -63,14 +63,15 @@ def cascade(
     match: Callable[[Indices], Floats],
     prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
 ) -> CascadeScores:
-    """Have the items read that are best by late scores. One that could not be read keeps its place among them.
+    """Read the items with the best late scores. An item that cannot be read keeps its rank among them.
 
     Args:
-        late: [parts, items], the items in the order of the first stage.
-        weights: of the parts [parts].
+        late: late scores [parts, items], the items in the order of the first stage.
+        weights: the weight of each part [parts].
         candidates: how many items are read; 0 for a model that does not read pairs.
-        match: indices of items -> logits of all parts with them [parts, indices], NaN for what could not be read.
-        prefer: late scores [parts, items] -> by what the items are chosen [items]; else their weighted sum.
+        match: takes indices of items; returns the logits of all parts [parts, indices], NaN for unreadable items.
+        prefer: takes late scores [parts, items]; returns the scores [items] by which items are chosen. By default,
+            items are chosen by the weighted sum of their late scores.
     """
     factors = np.array(weights, np.float32)
     order = best_by_late(factors @ late if prefer is None else prefer(late))
@@ -95,7 +96,7 @@ def rerank_pictures(
     prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
     read: Callable[[Indices], Floats] | None = None,
 ) -> CascadeScores:
-    """Run the second stage for texts with these weights on pictures [pictures], given by their grids and embeddings.
+    """Run the second stage: score pictures, given by their grids and embeddings, for weighted texts.
 
     The candidates are read by `read` (see `cascade`) in place of the runtime where it is given.
     """
@@ -116,7 +117,7 @@ def rerank_texts(
     texts: Sequence[str],
     candidates: int,
 ) -> CascadeScores:
-    """Run the second stage for pictures with these weights on texts."""
+    """Run the second stage: score texts for weighted pictures."""
     read = runtime.read_texts(texts)
     late = runtime.late_scores(read, grids, embeddings).T
 
@@ -130,7 +131,7 @@ def rerank_texts(
 def read_every_pair(
     runtime: Runtime, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats
 ) -> tuple[Floats, Floats]:
-    """Return the late scores and ITM logits [pairs] of one text with many pictures, or of many with one.
+    """Return the late scores and ITM logits [pairs] of one text with many pictures, or of many texts with one.
 
     The logits are NaN for a model that does not read pairs.
     """

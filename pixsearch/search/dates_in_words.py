@@ -12,7 +12,7 @@ from pixsearch.library.terms import date_terms
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
-"""The month that each begins with, on the northern half of the earth; a winter is of the year that it begins in."""
+"""The first month of each season in the northern hemisphere; a winter belongs to the year in which it begins."""
 
 _YEAR = r"(?P<{}>(?:19|20)\d\d)(?!\d)"
 _MONTH = (
@@ -34,12 +34,12 @@ _DATE = re.compile(
             _YEAR.format("slash_year") + r"/(?P<slash_month>[01]\d)(?:/(?P<slash_day>[0-3]\d))?(?![\d/])",
             _YEAR.format("iso_year") + r"-(?P<iso_month>[01]\d)(?:-(?P<iso_day>[0-3]\d))?(?![\d-])",
             r"(?:" + _DAY.format("day") + r"\s{1,3}(?:of\s{1,3})?)?" + _MONTH.format("month") + r",?\s{1,3}"
-            r"(?:" + _DAY.format("day_behind") + r"(?:,\s*|\s{1,3}))?" + _YEAR.format("year"),
+            r"(?:" + _DAY.format("day_after_month") + r"(?:,\s*|\s{1,3}))?" + _YEAR.format("year"),
             _SEASON.format("season") + r"\s{1,3}(?:of\s{1,3})?" + _YEAR.format("season_year"),
-            r"(?P<which>last|this)\s{1,3}(?:(?P<unit>year|month|week)|"
-            + _SEASON.format("which_season")
+            r"(?P<relative>last|this)\s{1,3}(?:(?P<unit>year|month|week)|"
+            + _SEASON.format("relative_season")
             + "|"
-            + _MONTH.format("which_month")
+            + _MONTH.format("relative_month")
             + r")\b(?!\s{1,3}of\b)",
             r"(?P<day_name>today|yesterday)\b",
             _YEAR.format("only_year") + r"(?![\w-])",
@@ -51,72 +51,77 @@ _DATE = re.compile(
 
 
 class DatePhrase(NamedTuple):
-    """A date that stands in a text."""
+    """A date or a range of dates found in a text."""
 
     start: int
     end: int
     first: date
-    behind: date
-    """The day after the last."""
+    end_date: date
+    """The day after the last day."""
     is_relative: bool = False
-    """Whether it is told from today on, as "last summer" is."""
+    """True if the date is relative to today, like "last summer"."""
     others: tuple[tuple[date, date], ...] = ()
-    """What it may be as well: 5/3/2021 is in March or in May."""
+    """Other possible readings: 5/3/2021 is in March or in May."""
 
     @property
     def is_year(self) -> bool:
-        """Whether it is one whole year, which may be the number of something else."""
-        return (self.first, self.behind) == _year(self.first.year)
+        """True if the date is one whole year, which may be the number of something else."""
+        return (self.first, self.end_date) == _year(self.first.year)
 
     def terms(self) -> list[str]:
-        """Return the terms of which each of its photos has one."""
-        return [term for first, behind in ((self.first, self.behind), *self.others) for term in _terms(first, behind)]
+        """Return the index terms of this date; every photo taken then has one of them."""
+        return [
+            term for first, end_date in ((self.first, self.end_date), *self.others) for term in _terms(first, end_date)
+        ]
 
 
 def find_dates(text: str, today: date) -> Iterator[DatePhrase]:
-    """Yield the dates in a text, in their order. Days that the calendar does not have are left out."""
+    """Yield the dates in a text, in order, without days that do not exist in the calendar."""
     for found in _DATE.finditer(text):
         parts = found.groupdict()
         try:
             first, *others = _numbers(parts) if parts["numbers_year"] else [_range(parts, today)]
         except ValueError:
             continue
-        is_relative = bool(parts["which"] or parts["day_name"])
+        is_relative = bool(parts["relative"] or parts["day_name"])
         yield DatePhrase(found.start(), found.end(), *first, is_relative, tuple(others))
 
 
-def _terms(first: date, behind: date) -> Iterator[str]:
+def _terms(first: date, end_date: date) -> Iterator[str]:
     day = first
-    while day < behind:
-        year, month, whole = date_terms(day)
-        if (day.month, day.day) == (1, 1) and _next_year(day) <= behind:
+    while day < end_date:
+        year, month, day_term = date_terms(day)
+        if (day.month, day.day) == (1, 1) and _next_year(day) <= end_date:
             yield year
             day = _next_year(day)
-        elif day.day == 1 and _months_later(day, 1) <= behind:
+        elif day.day == 1 and _months_later(day, 1) <= end_date:
             yield month
             day = _months_later(day, 1)
         else:
-            yield whole
+            yield day_term
             day += timedelta(days=1)
 
 
 def _numbers(found: dict[str, str | None]) -> list[tuple[date, date]]:
-    """Return the days that 5/3/2021 may be; 5.3.2021 is in March. Raises ValueError where there is none."""
+    """Return the days that a numeric date may mean: two for 5/3/2021, one for 5.3.2021, which is in March.
+
+    Raises ValueError if it is not a day of the calendar.
+    """
     first, other, year = (int(found[name] or 0) for name in ("number", "other_number", "numbers_year"))
     days = []
     for day, month in {(first, other), (other, first) if found["mark"] == "/" else (first, other)}:
         with suppress(ValueError):
             days.append((date(year, month, day), date(year, month, day) + timedelta(days=1)))
     if not days:
-        raise ValueError("there is no such day")
+        raise ValueError("not a day of the calendar")
     return sorted(days)
 
 
 def _range(found: dict[str, str | None], today: date) -> tuple[date, date]:
-    """Raises ValueError for a day that the calendar does not have."""
+    """Return the first day of a date and the day after its last. Raises ValueError for a day that does not exist."""
     if found["only_year"]:
         if (year := int(found["only_year"])) > today.year:
-            raise ValueError("photos were not taken then")
+            raise ValueError("the year is in the future")
         return _year(year)
     if found["first_year"] and found["last_year"]:
         first, last = sorted((int(found["first_year"]), int(found["last_year"])))
@@ -126,19 +131,19 @@ def _range(found: dict[str, str | None], today: date) -> tuple[date, date]:
     if found["iso_year"]:
         return _day_or_month(int(found["iso_year"]), int(found["iso_month"] or 0), found["iso_day"])
     if found["year"] and found["month"]:
-        return _day_or_month(int(found["year"]), _number(found["month"]), found["day"] or found["day_behind"])
+        return _day_or_month(int(found["year"]), _number(found["month"]), found["day"] or found["day_after_month"])
     if found["season"] and found["season_year"]:
         return _season(found["season"], int(found["season_year"]))
     if found["day_name"]:
         day = today - timedelta(days=found["day_name"].lower() == "yesterday")
         return day, day + timedelta(days=1)
-    is_last = (found["which"] or "").lower() == "last"
+    is_last = (found["relative"] or "").lower() == "last"
     if found["unit"]:
         return _unit(found["unit"].lower(), today, is_last)
-    if name := found["which_season"]:
+    if name := found["relative_season"]:
         seasons = [_season(name, year) for year in range(today.year + 1, today.year - 3, -1)]
     else:
-        month = _number(found["which_month"] or "")
+        month = _number(found["relative_month"] or "")
         seasons = [_day_or_month(year, month, None) for year in range(today.year + 1, today.year - 3, -1)]
     if is_last:
         return next(season for season in seasons if season[1] <= today)

@@ -24,7 +24,7 @@ from pixsearch.storage import may_exist, path_bytes
 
 _AT_ONCE = 256
 _COMPARED = 8
-"""Of the groups that a picture may belong to, with how many it is compared cell by cell: the nearest."""
+"""The most groups with which a picture is compared cell by cell: the nearest ones that it may belong to."""
 
 Embeddings = NDArray[np.float32]
 Likeness = Callable[[bytes, bytes], float]
@@ -32,59 +32,62 @@ Likeness = Callable[[bytes, bytes], float]
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Photos that show the same."""
+    """A group of photos that show the same picture."""
 
     pictures: tuple[StoredPicture, ...]
-    """The best first: of the most pixels, of equal ones one with a date, then the largest file. Of each the photos are
-    byte-identical copies: first what is there, of that the one of which most is known, then the shortest name."""
+    """The pictures, best first: the most pixels first, then those with a date, then the largest files. The photos of
+    each picture are byte-identical copies: files that exist first, then those with the most metadata, then those with
+    the shortest names."""
 
     @property
     def count(self) -> int:
-        """How many photos there are."""
+        """The number of photos."""
         return sum(len(picture.photos) for picture in self.pictures)
 
     @property
     def spare_bytes(self) -> int:
-        """What all take but the best one."""
+        """The size of all photos except the best one."""
         sizes = (picture.size_bytes * len(picture.photos) for picture in self.pictures)
         return sum(sizes) - self.pictures[0].size_bytes
 
 
 class Rank(NamedTuple):
-    """Where a group stands among all: it stays right when others go."""
+    """The sort key of a group: it stays valid when other groups disappear."""
 
     minus_spare_bytes: int
-    """Those come first that take the most space."""
+    """The spare bytes, negated: groups that take the most space come first."""
     content_id: int
-    """Of the best picture."""
+    """The content id of the best picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownDuplicates:
-    """Some of the groups that are known."""
+    """One page of the known groups, with the totals of all of them."""
 
     groups: tuple[Duplicates, ...]
     last: Rank | None
-    """Of the last of these; None where there are no more."""
+    """The rank of the last group on this page; None if no groups follow."""
     count: int
-    """Of all groups."""
+    """The number of all groups."""
     spare_bytes: int
-    """What all groups take but for their best photos."""
+    """The size of all photos in all groups, except the best photo of each."""
     has_alike: bool
-    """Whether near-duplicates are among them."""
+    """True if near-duplicates are included."""
 
 
 def copies(library: Library) -> list[Duplicates]:
-    """Return the pictures of which the library has several files with the very same bytes, those first that take the
-    most space. Raises LibraryError."""
+    """Return the pictures that the library has in several byte-identical files, those that take the most space first.
+
+    Raises LibraryError.
+    """
     return _sorted(_groups(library, [[content_id] for content_id in library.copied()]))
 
 
 def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCallback = silent) -> list[Duplicates]:
-    """Return what looks the same, copies among it, those first that take the most space.
+    """Return the groups of photos that look the same, copies included, those that take the most space first.
 
-    Pictures are alike as near-duplicates of a search are, each to the best of its group. They are compared once for
-    each state of the library. Raises ModelMismatch for another model than the library's, LibraryError.
+    Each picture of a group is a near-duplicate of the best one, by the same rule as in a search. Pictures are compared
+    once for each state of the library. Raises ModelMismatch if the model is not the library's, LibraryError.
     """
     if (model := library.model()) is None:
         return []
@@ -95,10 +98,10 @@ def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCal
 
 
 def known_duplicates(library: Library, after: Rank | None, most: int) -> KnownDuplicates:
-    """Return what is known without comparing pictures, `most` groups at most of those behind a rank: copies, and
-    near-duplicates where they are stored.
+    """Return at most `most` groups after a rank, without comparing pictures: copies, and stored near-duplicates.
 
-    Counts, sizes and order are believed; what is damaged of the groups themselves is left out. Raises LibraryError.
+    Counts, sizes and order are taken from the database unchecked; damaged records in the groups are left out. Raises
+    LibraryError.
     """
     alike = library.kept_near_duplicates()
     groups = _with_copies(library, alike or [])
@@ -116,7 +119,7 @@ def known_duplicates(library: Library, after: Rank | None, most: int) -> KnownDu
 
 
 def _rank(ids: Sequence[int], space: Mapping[int, Space]) -> Rank | None:
-    """Return where a group stands; None for one of a single photo."""
+    """Return the rank of a group; None for a group of a single photo."""
     there = [space[content_id] for content_id in ids if content_id in space]
     if sum(one.photos for one in there) < 2:
         return None
@@ -124,18 +127,18 @@ def _rank(ids: Sequence[int], space: Mapping[int, Space]) -> Rank | None:
 
 
 def _with_copies(library: Library, alike: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Return groups of near-duplicates, and the pictures that have copies and are in none."""
+    """Return groups of near-duplicates, and a group for each picture that has copies and is in none of them."""
     alone = set(library.copied()).difference(*alike)
     return [*alike, *([content_id] for content_id in sorted(alone))]
 
 
 def spare_copies(group: Duplicates) -> Iterator[StoredPhoto]:
-    """Yield the photos of a group that can be deleted without a loss.
+    """Yield the photos of a group that can be deleted without losing anything.
 
-    Of each another file with the very same bytes is there, on the same drive, and of it the library knows all that it
-    knows of this one: what a file beside it or its name says would be lost. All are read. Left out are files that are
-    gone or have changed, second names of a file, objects of a storage, and the only copy on a drive: it may be a file
-    of another drive, seen in a second way.
+    For each of them, another byte-identical file exists on the same drive, and the library has all of this photo's
+    metadata for that file too: metadata from a sidecar file or from the file name would be lost otherwise. All files
+    are read. Left out are files that are missing or have changed, hard links, objects in cloud storage, and the only
+    copy on a drive, which may be a file of another drive seen through a second path.
     """
     for picture in group.pictures:
         kept: dict[int, StoredPhoto] = {}
@@ -155,19 +158,19 @@ def spare_copies(group: Duplicates) -> Iterator[StoredPhoto]:
 
 
 def _drive_and_number(file: BufferedReader) -> tuple[int, int]:
-    """What tells a file from all others of this machine, whatever its names are."""
+    """Return what identifies a file on this machine under any name: its device and its inode."""
     found = os.fstat(file.fileno())
     return found.st_dev, found.st_ino
 
 
 def _adds_nothing(metadata: Metadata, to: Metadata) -> bool:
-    """Whether all that is known of one photo is known of another."""
+    """Return whether a photo's metadata are all among those of another."""
     values = ((getattr(metadata, field.name), getattr(to, field.name)) for field in fields(metadata))
     return all(not value or value == other for value, other in values)
 
 
 def _groups(library: Library, groups: Sequence[Sequence[int]]) -> Iterator[Duplicates]:
-    """Yield the groups as the library has them now."""
+    """Yield the groups of content ids as the library has them now."""
     pictures = library.pictures([content_id for ids in groups for content_id in ids])
     for ids in groups:
         found = [_with_best_copy_first(pictures[content_id]) for content_id in ids if content_id in pictures]
@@ -196,7 +199,7 @@ def _best_copy_first(photo: StoredPhoto) -> tuple[bool, int, int, bytes]:
 
 
 def _alike(library: Library, likeness: Likeness, on_progress: ProgressCallback) -> list[list[int]]:
-    """Groups of two and more pictures that are alike, by their ids."""
+    """Return the groups of two or more near-duplicates, as content ids."""
     vectors = dict[int, Embeddings]()
     for ids, part in library.vectors().parts():
         vectors.update(zip(ids.tolist(), part, strict=True))
@@ -213,10 +216,13 @@ def grouped(
     likeness: Likeness,
     on_progress: ProgressCallback = silent,
 ) -> list[list[int]]:
-    """Group pictures [n] with embeddings [n, size], L2-normalised: each joins the nearest group to whose first picture
-    it is alike, or begins one. So all of a group are alike to its best, and no chain of small changes joins two."""
+    """Group pictures [n] with L2-normalised embeddings [n, size].
+
+    Each picture joins the nearest group whose first picture is a near-duplicate of it, or begins a new group. So every
+    picture of a group is a near-duplicate of its best one, and no chain of small changes joins two different pictures.
+    """
     groups: list[list[int]] = []
-    firsts = np.empty_like(embeddings)  # of each group the embedding of the first
+    firsts = np.empty_like(embeddings)  # the embedding of the first picture of each group
     for start in range(0, len(best_first), _AT_ONCE):
         part = embeddings[start : start + _AT_ONCE]
         near = np.hstack([part @ firsts[: len(groups)].T, part @ part.T])  # [part, groups so far + part]
@@ -229,7 +235,7 @@ def grouped(
         wanted |= {ids[one - before] for found in nearest for one in found[found >= before].tolist()}
         grids = grids_of(sorted(wanted)) if wanted else {}
         for index, (content_id, found) in enumerate(zip(ids, nearest, strict=True)):
-            # In this part, only pictures that began a group can be joined.
+            # Within this part, a picture can only join one that began a group.
             of_groups = (one if one < before else group_of_part.get(one - before) for one in found.tolist())
             candidates = [one for one in of_groups if one is not None][:_COMPARED]
             own = grids.get(content_id)

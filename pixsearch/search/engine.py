@@ -1,4 +1,5 @@
-"""The two stages: FAISS finds the nearest photos, a model reads the words and the pixels of the best together."""
+"""The search engine and its two stages: the vector index finds the nearest photos, then a model reads the words
+together with the pixels of the best."""
 
 from __future__ import annotations
 
@@ -30,15 +31,15 @@ from pixsearch.search.runtime import Floats, Runtime
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What the second stage, and what the photos say, make of the candidates of a query with words."""
+    """The candidates of a query with words, judged by the second stage and by what the photos say."""
 
     scores: CascadeScores | None
     """None where the second stage is left out."""
     evidence: Evidence
     weights: Sequence[float]
-    """Of the parts."""
+    """The weights of the parts."""
     main: int | None
-    """The part whose probability a hit has."""
+    """The index of the part whose probability a hit reports."""
     shows: Floats | None  # [parts, items], probabilities
     log_odds: LogOdds | None  # [items], of the score
     errors: Mapping[int, str]
@@ -48,17 +49,17 @@ class _Judged:
         return None if self.scores is None else self.scores.match_of(index)
 
     def probability_of(self, index: int) -> float | None:
-        """There is none where nothing is asked of the pixels."""
+        """Return the probability of a candidate; None if the query has nothing to compare with the pixels."""
         if self.shows is None or self.main is None or self.evidence.names_only[self.main, 0]:
             return None
         return float(self.shows[self.main, index])
 
     def score_of(self, index: int) -> float | None:
-        """Of a query that is nothing but words that are not looked for there is none."""
+        """Return the score of a candidate; None if the query has no words with a positive weight."""
         return None if self.log_odds is None or self.main is None else probability(float(self.log_odds[index]))
 
     def is_likely(self, index: int) -> bool:
-        """Whether the score is 0.5 or more, or there is none."""
+        """Return whether a candidate has a score of 0.5 or more, or none at all."""
         score = self.score_of(index)
         return score is None or score >= LIKELY_FROM
 
@@ -72,26 +73,28 @@ class SearchEngine:
     """
 
     def __init__(self, library: Library, runtime: Runtime | None = None, reader: CandidateReader | None = None) -> None:
-        """`runtime` is the checkpoint that ships unless another one is given. A `reader` is the second stage in its
-        place, wherever `why_not_read` knows no reason against it."""
+        """Search `library` with `runtime`, by default the built-in model.
+
+        A `reader` replaces the model's second stage, unless `why_not_read` has a reason against it.
+        """
         self._library = library
         self._runtime = _shipped_runtime() if runtime is None else runtime
         self._reader = reader
 
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
-        """The k best pictures, best first; fewer where the library holds fewer that pass filters and threshold.
+        """Return the k best pictures, best first; fewer if fewer pass the filters and the threshold.
 
-        Without words and pictures all that pass the filters, by date.
+        A query without words and pictures returns the pictures that pass the filters, by date.
 
-        The order is that of the score (`Hit.score`); for a model that is better by similarity, that of similarity,
-        likely hits first. Where a reader is the second stage it is that of the match, and there is no score; what it
-        could not read keeps its place (`Hit.match_error`). It is the same on every run: equal scores come by match,
-        equal matches and late scores by similarity, equal similarities by path.
+        Hits are ordered by score (`Hit.score`), or, for a model that ranks better by similarity, by similarity with
+        likely hits first. With a reader as the second stage they are ordered by match and have no score; a picture that
+        it cannot read keeps its rank (`Hit.match_error`). The order is the same on every run: equal scores are ordered
+        by match, equal matches and late scores by similarity, and equal similarities by path.
 
-        Words that say what shall not be there, as in "a street without people", are asked as a part that is not looked
-        for, unless `Query.literal` is set; see `pixsearch.search.negation`.
+        Negated words, as in "a street without people", become a part with a negative weight unless `Query.literal` is
+        set; see `pixsearch.search.negation`.
 
-        Raises UsageError, ModelMismatch, PictureError for a picture in the query that cannot be read, LibraryError.
+        Raises UsageError, ModelMismatch, PictureError if a picture in the query cannot be read, LibraryError.
         """
         if isinstance(query, str):
             query = Query((Words(query),))
@@ -116,7 +119,7 @@ class SearchEngine:
             return []
         if query.words:
             self._runtime.prepare_for_words()
-        self._library.vectors()  # before the words, while what reads them may still be loading
+        self._library.vectors()  # before the words are read: their network may still be loading
         wanted = self._understood(query)
         texts = self._runtime.read_texts([one.text for one in wanted]) if wanted else []
         if all(one.names_only for one in wanted):  # nothing is asked of the pixels
@@ -127,7 +130,7 @@ class SearchEngine:
         is_ordered = by_match or query.threshold is not None or query.sort != "relevance"
         is_ordered |= query.rerank is False and len(saying) > 0
         count = last
-        if is_ordered:  # twice as many at a time, so that an answer seldom depends on the page that is asked for
+        if is_ordered:  # only powers of two times the count, so that an answer seldom depends on the page size
             count = ordered_by_late(self._read_jointly(query, reader))
             while count < last:
                 count *= 2
@@ -164,9 +167,10 @@ class SearchEngine:
         return hits[query.offset : last]
 
     def find_texts(self, query: Query, k: int = 10) -> list[TextHit]:
-        """The k texts of the library that describe pictures best, best first, by both stages of the library's model.
+        """Return the k texts of the library that best describe the query's pictures, best first, by both stages.
 
-        Raises UsageError for a query of words, or with filters: texts can only be found by pictures; else as `search`.
+        Raises UsageError if the query has words or filters, since texts can only be found by pictures; otherwise raises
+        the errors of `search`.
         """
         if query.words or query.filters != NO_FILTERS:
             raise UsageError("texts can only be found by pictures", "Give a picture (--image) without words or filters")
@@ -214,21 +218,21 @@ class SearchEngine:
         ][query.offset :]
 
     def remarks(self, query: Query) -> Remarks:
-        """Return what there is to say of a query beside its answer: how its negations are asked, which of its words
-        nobody knows, and whether it is in another language than the model's. Raises as `search` does."""
+        """Return remarks on a query: how its negations were read, which of its words are unknown, and whether it is in
+        a language that the model was not trained on. Raises the errors of `search`."""
         return remarks_on(query, self._library, self._runtime)
 
     def picture(self, content_id: int) -> StoredPicture | None:
-        """What the library knows of a picture and of its files, as `open_photo` takes it; None where it has it no more.
+        """Return the library's record of a picture and its files, as `open_photo` takes it; None if it is gone.
 
         Raises LibraryError.
         """
         return self._library.picture(content_id)
 
     def explain(self, words: str, content_id: int) -> Explanation | None:
-        """Where in a picture of the library each word is looked for; None where it is not in it any more.
+        """Explain where each word matches a picture of the library; None if the picture has left the library.
 
-        Raises UsageError for words that cannot be asked, ModelMismatch, WordsNotLocated, LibraryError.
+        Raises UsageError for an invalid text, ModelMismatch, WordsNotLocated, LibraryError.
         """
         text = Words(words).text
         found = self._stored(content_id) if self._has_features() else None
@@ -239,7 +243,7 @@ class SearchEngine:
         return explain_grid(self._runtime, text, grid, picture.embedding[np.newaxis], *size)
 
     def _has_features(self) -> bool:
-        """Whether anything was ever indexed. Raises ModelMismatch where another model did it."""
+        """Return whether the library was ever indexed. Raises ModelMismatch if another model indexed it."""
         model = self._library.model()
         if model is None:
             return False
@@ -248,7 +252,7 @@ class SearchEngine:
         return True
 
     def _understood(self, query: Query) -> list[Understood]:
-        """The words of a query, as this library is asked for them."""
+        """Return the words of a query, split into names in this library and text for the pixels."""
         if query.evidence == "shows":
             return [Understood(words.text) for words in query.words]
         taught, today = self._runtime.words_taught, date.today()
@@ -262,7 +266,7 @@ class SearchEngine:
         texts: Sequence[ReadText],
         reader: CandidateReader | None,
     ) -> tuple[list[Found], _Judged | None]:
-        """What was found and is still in the library, and what the second stage makes of it."""
+        """Return the pictures that are still in the library, and the second stage's judgement of them."""
         reads_pixels = query.rerank is not False
         found, grids = self._with_grids(found) if reads_pixels else (found, [])
         if not found:
@@ -304,7 +308,7 @@ class SearchEngine:
         return read
 
     def _probabilities(self, scores: CascadeScores | None) -> Floats | None:
-        """The probability of each part with each candidate [parts, items], by the last stage that scored the pair."""
+        """Return the probability of each part with each candidate [parts, items], by the last stage that scored it."""
         if scores is None:
             return None
         late = self._runtime.probability(scores.late, "late")
@@ -337,7 +341,7 @@ class SearchEngine:
         return self._runtime.default_order == "match"
 
     def _embedding(self, query: Query, texts: Sequence[ReadText]) -> Floats:
-        """The query as one unit vector [embedding size]; its words were read before."""
+        """Return the query as one unit vector [embedding size], given its words as read by the runtime."""
         words = iter(texts)
         return self._weighted(
             [next(words).embedding if isinstance(part, Words) else self._picture(part)[0] for part in query.parts],
@@ -345,7 +349,7 @@ class SearchEngine:
         )
 
     def _weighted(self, embeddings: Sequence[Floats], query: Query) -> Floats:
-        """The sum of the parts' embeddings by their weights, L2-normalised."""
+        """Return the weighted sum of the parts' embeddings, L2-normalised."""
         weights = np.array([part.weight for part in query.parts], dtype=np.float32)
         total: Floats = weights @ np.stack(embeddings)
         length = np.linalg.norm(total)
@@ -354,7 +358,7 @@ class SearchEngine:
         return total / length
 
     def _picture(self, part: Picture) -> tuple[Floats, bytes]:
-        """The unit vector [embedding size] and the grid of a picture; those of the library where it is in there."""
+        """Return the unit vector [embedding size] and the grid of a picture, from the library if it has them."""
         content_id = part.source if isinstance(part.source, int) else None
         if not isinstance(part.source, int | bytes) and (photo := self._library.photo(part.source)) is not None:
             content_id = photo.content_id
@@ -373,21 +377,22 @@ class SearchEngine:
         return embeddings[0], grids[0]
 
     def _stored(self, content_id: int) -> tuple[Candidate, bytes] | None:
-        """A picture of the library, and its grid."""
+        """Return a picture of the library with its grid; None if it has left the library."""
         candidates, grids = self._library.candidates([content_id]), self._library.grids([content_id])
         return (candidates[0], grids[content_id]) if candidates and grids else None
 
     def _with_grids(self, found: list[Found]) -> tuple[list[Found], list[bytes]]:
-        """What was found with the grid of each; without what has left the library since."""
+        """Return the pictures that are still in the library, and their grids."""
         grids = self._library.grids([one.candidate.content_id for one in found])
         kept = [one for one in found if one.candidate.content_id in grids]
         return kept, [grids[one.candidate.content_id] for one in kept]
 
 
 def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]:
-    """Return the indices of the candidates, best first: by the score where there is one.
+    """Return the indices of the candidates, best first: by score if there is one.
 
-    Where similarity is to order, or nothing is calibrated, what says more of the words comes before what says less.
+    If similarity decides the order, or the model is not calibrated, likely candidates come first, then those that say
+    more of the words.
     """
     if judged is None:
         return list(range(count))
@@ -402,7 +407,7 @@ def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]
 
 
 def _shipped_runtime() -> Runtime:
-    # Not at the top: OpenVINO or torch, which those who bring a runtime of their own need not import.
+    # Imported here because they load OpenVINO or torch, which a caller with its own runtime does not need.
     from pixsearch.model.checkpoints import find_checkpoint
     from pixsearch.model.load_runtime import load_runtime
 

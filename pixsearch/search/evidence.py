@@ -1,19 +1,20 @@
-"""What a photo says of a query, beside what it shows, and both together as one figure.
+"""The evidence for a hit: what a photo *says* (its metadata, name and folders) and what it *shows* (its pixels),
+combined into one score.
 
-The rule, for a part of a query that is words:
+The rules for the words of a query:
 
-1. What only metadata can answer is a *name*: a date; a word that the model was hardly ever taught, if a photo of the
-   library says it; words that are written like a name and are the name of a person or a place in the library; and a
-   number or a rating beside one, or where nothing else is asked. Names are taken out of the words, and the rest is
-   asked of the pixels.
-2. A photo's log-odds are the log-odds that it shows the rest, or `SHOWN` if nothing is left to show, plus a term for
-   each name: `NAMED` by the source that says it, or `NOT_SAID`.
-3. A word that the model was taught is asked of the pixels. If a photo says it too, `ALSO_SAID` adds to the log-odds,
-   by its source and by the square root of the word's share in the rarity of all words asked of the pixels
-   (weights of evidence: I. J. Good, Probability and the Weighing of Evidence, 1950). Of the name of a person, a place
-   or a camera it counts only as a whole: Long Beach is no beach (`is_whole`).
+1. Words that only metadata can answer are *names*: a date; a word that the model has hardly ever seen, if a photo of
+   the library says it; words that are written like a name and are the name of a person or a place in the library; and
+   a number or a rating, if it is next to a name or the query has nothing else. Names are taken out of the text; the
+   rest is compared with the pixels.
+2. A photo's log-odds are the log-odds that it shows the rest, or `SHOWN` if no text is left, plus a term for each
+   name: `NAMED` by the source that says it, or `NOT_SAID`.
+3. A word that the model was trained on is compared with the pixels. If a photo says it too, `ALSO_SAID` adds to the
+   log-odds, by its source and by the square root of the word's share in the rarity of all words compared with the
+   pixels (weights of evidence: I. J. Good, Probability and the Weighing of Evidence, 1950). A word in the name of a
+   person, a place or a camera counts only if the query has the whole name: Long Beach is not a beach (`is_whole`).
 
-The weights were chosen on the queries of benchmarks/says_and_shows.py; docs/experiments.md has what else was tried.
+The weights were chosen on the queries of benchmarks/says_and_shows.py; docs/experiments.md lists what else was tried.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from pixsearch.unicode_forms import unaccented
 LogOdds = NDArray[np.float64]
 
 SHOWN = 4.0
-"""Log-odds that a photo shows the rest if there is no rest."""
+"""The log-odds that a photo shows the rest of a query that has nothing but names."""
 NOT_SAID = -6.0
 """Added for a name that the photo does not say."""
 NAMED: Mapping[Source, float] = {
@@ -55,9 +56,9 @@ NAMED: Mapping[Source, float] = {
     "folder": -0.5,
     "camera": -0.5,
 }
-"""Added for a name that a photo says, by where: what is about the one photo, and meant to be found, counts in full."""
+"""Added for a name that a photo says, by source: text about this one photo that is meant to be found counts in full."""
 DECISIVE = 3.0
-"""If a model has no probabilities, only log-odds of at least this size count: a probability of 95 %."""
+"""The least log-odds that count for a model without probabilities: a probability of 95%."""
 BEGINNING = -0.5
 """Added if the query has only the beginning of the word."""
 ALSO_SAID: Mapping[Source, float] = {
@@ -73,39 +74,39 @@ ALSO_SAID: Mapping[Source, float] = {
     "folder": 1.5,
     "camera": 1.0,
 }
-"""Added for taught words that a photo says: a folder or a camera has many photos, of which most show something else."""
+"""Added for known words that a photo says: a folder or a camera has many photos, and most show something else."""
 
 
 class SaidBy(NamedTuple):
-    """What says a piece of a query, and whether as it was asked or only by a word that begins so."""
+    """The text that says a piece of a query, either exactly or only with a word that begins with it."""
 
     said: Said
     is_exact: bool
 
     @property
     def as_name(self) -> float:
-        """What is added where the piece is a name."""
+        """The log-odds to add if the piece is a name."""
         return NAMED[self.said.source] + (0.0 if self.is_exact else BEGINNING)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the candidates of a query say of its parts."""
+    """The parts of a query as said by its candidates."""
 
-    names_only: NDArray[np.bool_]  # [parts, 1], whether nothing is asked of the pixels
+    names_only: NDArray[np.bool_]  # [parts, 1], True if the part has nothing to compare with the pixels
     added: LogOdds  # [parts, items]
-    said: Sequence[tuple[Said, ...]]  # [items], of all its photos and near-duplicates together
+    said: Sequence[tuple[Said, ...]]  # [items], by all photos and near-duplicates of the item together
     by_photo: Sequence[Mapping[FilePath, tuple[Said, ...]]]  # [items]
 
     def log_odds(self, shows: NDArray[np.floating], weights: Sequence[float]) -> LogOdds:
-        """Return the log-odds [items] that a picture is all that was asked and nothing that was not: of the product of
-        the parts' probabilities, each to the power of its weight.
+        """Return the log-odds [items] that a picture matches every part, and no part with a negative weight: those of
+        the product of the parts' probabilities, each to the power of its weight.
 
         Args:
-            shows: [parts, items], the log-odds that it shows what was asked of the pixels.
+            shows: the log-odds [parts, items] that the pixels show the part.
         """
         parts = np.where(self.names_only, SHOWN, shows) + self.added
-        if list(weights) == [1.0]:  # the same, without a loss of digits
+        if list(weights) == [1.0]:  # the general formula would lose digits
             return np.asarray(parts[0], np.float64)
         total = np.zeros(shows.shape[1])
         for part, weight in zip(parts, weights, strict=True):
@@ -113,15 +114,17 @@ class Evidence:
         return np.asarray(total - np.log(-np.expm1(np.minimum(total, -1e-12))))
 
     def added_to_all(self, weights: Sequence[float]) -> LogOdds:
-        """Return the weighted sum [items] of what the parts add, for models without probabilities to add it to: of that
-        what by itself makes a photo right or wrong."""
+        """Return the weighted sum [items] of the decisive evidence, for models without probabilities to add it to.
+
+        Evidence is decisive if it makes a photo right or wrong by itself.
+        """
         return np.asarray(np.array(weights) @ np.where(abs(self.added) >= DECISIVE, self.added, 0))
 
 
 def _find_said(
     wanted: Sequence[Wanted], path: bytes, roots: Sequence[bytes], metadata: Metadata
 ) -> dict[Piece, SaidBy]:
-    """Return what a photo says of the pieces of a query. Of several sources the one that counts most."""
+    """Return the pieces of a query that a photo says, each with the source that counts most."""
     root = max((root for root in roots if is_at_or_below(path, root)), key=len, default=b"/")
     found: dict[Piece, SaidBy] = {}
     dated = () if metadata.taken_at is None else date_terms(metadata.taken_at)
@@ -138,7 +141,7 @@ def _find_said(
             found[piece] = SaidBy(Said(piece.text, "rating", f"{metadata.rating}"), is_exact=True)
             continue
         for (source, text), of_text in terms.items():
-            if piece.kind == "date" and source == "file":  # IMG_2019 is no year
+            if piece.kind == "date" and source == "file":  # IMG_2019 is not a year
                 continue
             if (is_exact := _is_said(one, text, of_text)) is None:
                 continue
@@ -151,8 +154,8 @@ def _find_said(
 
 
 def _is_said(one: Wanted, text: str, terms: set[str]) -> bool | None:
-    """Whether a text with these terms says a piece, as it was asked or by a word that begins so; None where it does
-    not."""
+    """Return True if a text with these terms says a piece exactly, False if only with a word that begins with it, and
+    None if it does not say it."""
     accepted = one.accepted
     if terms.intersection(accepted):
         return True
@@ -163,7 +166,7 @@ def _is_said(one: Wanted, text: str, terms: set[str]) -> bool | None:
 
 
 def _weigh(part: Understood, said: Mapping[Piece, SaidBy]) -> float:
-    """Return what is added to the log-odds of a photo that says these pieces of a part."""
+    """Return the log-odds to add for a photo that says these pieces of a part."""
     total = 0.0
     weight = sum(one.rarity for one in part.wanted if not one.is_name)
     for one in part.wanted:
@@ -176,8 +179,10 @@ def _weigh(part: Understood, said: Mapping[Piece, SaidBy]) -> float:
 
 
 def find_saying(parts: Sequence[Understood], weights: Sequence[float]) -> list[Ids]:
-    """Return the contents that say something of the query, in groups that say equally much. The group that says most
-    comes first; rare words count most."""
+    """Return the contents that say some of the query, in groups that say equally much, the group that says most first.
+
+    Rare words count most.
+    """
     looked_for = [part for part, weight in zip(parts, weights, strict=True) if weight > 0]
     wanted = [one for part in looked_for for one in part.wanted if len(one.ids)]
     if not wanted:
@@ -191,8 +196,10 @@ def find_saying(parts: Sequence[Understood], weights: Sequence[float]) -> list[I
 def gather(
     found: Sequence[Found], parts: Sequence[Understood], weights: Sequence[float], roots: Sequence[bytes]
 ) -> Evidence:
-    """Return what pictures say of the parts of a query, each by the one of its photos and near-duplicates that says
-    most. Of the first part that is looked for, the copy that says most is put in front."""
+    """Gather the evidence of pictures for the parts of a query, each from the photo or near-duplicate that says most.
+
+    The copy that says most of the first part with a positive weight is moved to the front of its picture.
+    """
     added = np.zeros((len(parts), len(found)))
     by_photo: list[dict[FilePath, tuple[Said, ...]]] = []
     said: list[tuple[Said, ...]] = []
@@ -225,7 +232,7 @@ def gather(
 
 
 def _may_say(part: Understood, found: Sequence[Found]) -> set[int]:
-    """Which of the pictures say a piece of a part, or may."""
+    """Return the content ids of the pictures that say a piece of a part, or may say one."""
     ids = np.array([candidate.content_id for one in found for candidate in (one.candidate, *one.similar)])
     if any(one.is_common for one in part.wanted):
         return set(ids.tolist())
@@ -233,7 +240,7 @@ def _may_say(part: Understood, found: Sequence[Found]) -> set[int]:
 
 
 def log_odds(probabilities: NDArray[np.floating]) -> LogOdds:
-    """Return the log-odds of probabilities, which are finite."""
+    """Return the log-odds of probabilities, clipped to finite values."""
     clipped = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-7)
     return np.asarray(np.log(clipped) - np.log1p(-clipped))
 

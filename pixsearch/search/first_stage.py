@@ -1,4 +1,4 @@
-"""The first stage: find the pictures nearest to a query and those that say most of it, and fold near-duplicates."""
+"""The first stage: find the pictures nearest to a query and those that say most of it, then fold near-duplicates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(slots=True)
 class Found:
-    """A picture of the first stage, with the near-duplicates that are folded into it."""
+    """A picture found by the first stage, with the near-duplicates that are folded into it."""
 
     candidate: Candidate
     similarity: float
@@ -31,16 +31,18 @@ class Found:
 def first_stage(
     library: Library, runtime: Runtime, vector: Floats, query: Query, count: int, saying: Sequence[Ids]
 ) -> list[Found]:
-    """Return the pictures that pass the filters and are nearest to a vector, nearest first: `count`, if there are so
-    many. Up to half of them are of the groups `saying`: of the first groups, and in each the nearest."""
+    """Return at most `count` pictures that pass the filters and are nearest to a vector, nearest first.
+
+    Up to half of them come from the groups `saying`: from the first groups, and the nearest of each.
+    """
     wanted = count
     while True:
         ids = library.nearest(vector, wanted, query.filters)
         others = _nearest_of_groups(library, vector, query, wanted // 2, saying)
-        # Ids that have left the library since the index was made are left out.
+        # Pictures that have left the library since the index was built are dropped here.
         candidates = library.candidates(list(dict.fromkeys([*others, *ids]))[:wanted], query.filters)
-        # Not the index's own figures: it keeps 16 bits a number. And one by one: in a product of matrices the last
-        # bits depend on what stands beside, so that equal embeddings might come out different.
+        # Similarities are computed again, since the index keeps only 16 bits per number, and one by one: in a matrix
+        # product the last bits depend on the neighbouring rows, so equal embeddings could get different similarities.
         found = [Found(candidate, float(np.dot(candidate.embedding, vector))) for candidate in candidates]
         found.sort(key=_nearest_first)
         if query.duplicates == "fold":
@@ -63,7 +65,7 @@ def _nearest_of_groups(library: Library, vector: Floats, query: Query, count: in
 
 
 def _without_last(found: list[Found], count: int, kept: set[int]) -> list[Found]:
-    """Drop the `count` farthest pictures, except those with the ids `kept`."""
+    """Return the pictures without the `count` farthest ones, but with all whose ids are in `kept`."""
     others = [
         one for one in reversed(found) if kept.isdisjoint(each.content_id for each in (one.candidate, *one.similar))
     ]
@@ -72,7 +74,7 @@ def _without_last(found: list[Found], count: int, kept: set[int]) -> list[Found]
 
 
 def _folded(library: Library, runtime: Runtime, found: list[Found]) -> list[Found]:
-    """Each picture with its near-duplicates folded into it, of which it is the one with the most pixels."""
+    """Return the pictures with near-duplicates folded into the one that has the most pixels."""
     if not found:
         return []
     embeddings = np.stack([one.candidate.embedding for one in found])
@@ -101,9 +103,9 @@ def _nearest_first(one: Found) -> tuple[float, bytes]:
 
 
 def _shown_by_its_best(group: Found, similarities: Mapping[int, float]) -> Found:
-    """Let the picture with the most pixels stand for a group, of equal ones one with a date, of those the nearest.
+    """Return a group represented by its picture with the most pixels; ties go to one with a date, then to the nearest.
 
-    A thumbnail is often nearer to the words than what it was made of. The group keeps its rank: that of its nearest.
+    A thumbnail is often nearer to the words than its original. The group keeps the rank of its nearest picture.
     """
 
     def rank(candidate: Candidate) -> tuple[int, bool, float]:

@@ -1,4 +1,4 @@
-"""What a search finds."""
+"""The hits of a search."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from pixsearch.metadata import Metadata
 from pixsearch.storage import FilePath, may_exist
 
 LIKELY_FROM = 0.5
-"""The least score of a hit that is likely: more people than not would say that the photo is what was asked."""
+"""The least score of a likely hit: more people than not would say that the photo is what the query asks for."""
 
 STRONG_FROM = 0.8
 
 Certainty: TypeAlias = Literal["strong", "possible", "weak"]
 
 _SHOWN = 320
-"""Pixels of the longer edge in a notebook."""
+"""The longer edge of a photo in a notebook, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A word of a query, or a date in it, that a photo says."""
+    """A word or a date of a query that a photo's metadata, name or folders say."""
 
     word: str
-    """As it stands in the query."""
+    """The word as written in the query."""
     source: Source
     text: str
-    """What says so."""
+    """The text that says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,51 +41,51 @@ class Hit:
     """A picture that was found. Copies of one picture are one hit."""
 
     id: int
-    """The picture's in its library: shared by its copies, and never given to another."""
+    """The id of the picture in its library: shared by its copies, and never reused."""
     path: FilePath
     rank: int
-    """From 1, in the order of the answer."""
+    """The rank in the answer, from 1."""
     similarity: float | None
-    """Cosine of the query's embedding and the picture's; where it stands for near-duplicates, that of the nearest. None
-    where nothing but filters was asked for."""
+    """The cosine of the query's and the picture's embeddings; for a group of near-duplicates, that of the nearest. None
+    for a query of filters only."""
     similarity_rank: int | None
-    """From 1, in the order of the first stage; None likewise."""
+    """The rank in the first stage, from 1; None for a query of filters only."""
     match: float | None
-    """ITM logit of the words and the picture, or what a re-rank model gives in its place (`PairReader.logits`); None
-    where the pair was not read."""
+    """The ITM logit of the words and the picture, or the score of a re-rank model (`PairReader.logits`); None if the
+    pair was not read."""
     probability: float | None
-    """That a person would say that the photo shows what was asked of the pixels: by the match, or by the score of late
-    interaction where there is no match; None where the model has no calibration, the second stage was left out or is a
-    re-rank model, or nothing but names was asked for."""
+    """The probability that a person would say that the photo shows what the query describes: by the match, or by the
+    late interaction score if there is no match. None if the model is not calibrated, the second stage was skipped or is
+    a re-rank model, or the query has nothing but names."""
     score: float | None
-    """The probability that the photo is what was asked, by what it shows and what it says; None likewise, but for what
-    it says alone."""
+    """The probability that the photo is what the query asks for, by what it shows and what it says. None as for
+    `probability`, but a query of names has a score."""
     says: tuple[Said, ...]
-    """The words of the query that its metadata, its name or its folders say, or those of a copy or a near-duplicate
-    that is folded into it."""
+    """The words of the query that the photo's metadata, name or folders say, or those of a copy or near-duplicate that
+    is folded into it."""
     metadata: Metadata
     copies: tuple[FilePath, ...]
-    """Further photos with the very same content."""
+    """Other photos with identical content."""
     similar: tuple[FilePath, ...]
-    """Further photos that look the same: scaled, compressed or retouched copies, pictures of a burst."""
+    """Other photos that look the same: scaled, compressed or retouched copies, and pictures of a burst."""
     match_error: str | None = None
-    """Why a re-rank model could not read the picture, which then keeps its place; None where it did, or need not."""
+    """The reason why a re-rank model could not read the picture, which then keeps its rank; None if it could."""
 
     @property
     def likely(self) -> bool | None:
-        """Whether the score is 0.5 or more; None where there is none."""
+        """True if the score is 0.5 or more; None if there is no score."""
         return is_likely(self.score)
 
     @property
     def certainty(self) -> Certainty | None:
-        """The score in a word: strong from 0.8 on, possible from 0.5 on, else weak; None where there is none."""
+        """The score as a word: strong from 0.8, possible from 0.5, weak below; None if there is no score."""
         if self.score is None:
             return None
         return "strong" if self.score >= STRONG_FROM else "possible" if self.score >= LIKELY_FROM else "weak"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the photo, and its figures below."""
-        from pixsearch.pictures import data_url, open_picture  # for those who look
+        """Return HTML for a notebook: the photo with its path and score below."""
+        from pixsearch.pictures import data_url, open_picture  # only a notebook needs these
 
         figures = f"{self.rank}. {html.escape(str(self.path))}"
         if self.score is not None:
@@ -100,7 +100,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class TextHit:
-    """A text that a picture found; the figures are those of `Hit`."""
+    """A text that was found by a picture; its scores are those of `Hit`."""
 
     text: str
     rank: int
@@ -108,13 +108,13 @@ class TextHit:
     similarity_rank: int
     match: float | None
     probability: float | None
-    """Of the first picture that is looked for, and the text."""
+    """The probability of the first picture with a positive weight and the text."""
     sources: tuple[TextSource, ...]
-    """Everywhere it stands."""
+    """All files that contain the text."""
 
     @property
     def likely(self) -> bool | None:
-        """Whether the probability is 0.5 or more; None where there is none."""
+        """True if the probability is 0.5 or more; None if there is no probability."""
         return is_likely(self.probability)
 
 
@@ -133,7 +133,7 @@ def hits_of(
     says_by_photo: Mapping[FilePath, tuple[Said, ...]] = MappingProxyType({}),
     similar: tuple[FilePath, ...] = (),
 ) -> list[Hit]:
-    """Return a picture as hits from a rank on: one with its copies, or each of its photos `apart`."""
+    """Return a picture as hits, ranked from `rank`: one hit with its copies, or one for each photo if `apart`."""
     candidates = _with_files_in_front(candidate)
     shown = [(one, ()) for one in candidates] if apart else [(candidates[0], candidates[0].paths[1:])]
     return [
@@ -157,9 +157,9 @@ def hits_of(
 
 
 def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
-    """Return a copy of the candidate for each photo that passes, with that photo in front; existing photos first.
+    """Return a copy of the candidate for each photo that passes the filters, with that photo in front.
 
-    If any of them exists, missing photos are left out: a drive was unplugged, or has another mount point.
+    If any of these photos exists, missing ones are left out: a drive was unplugged, or has another mount point.
     """
     passing = len(candidate.paths) if candidate.passing < 0 else max(candidate.passing, 1)
     there = [index for index in range(passing) if may_exist(candidate.paths[index])]
@@ -167,10 +167,10 @@ def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
 
 
 def is_likely(probability: float | None) -> bool | None:
-    """Return whether a probability is 0.5 or more; None for None."""
+    """Return whether a probability is 0.5 or more; None if there is no probability."""
     return None if probability is None else probability >= LIKELY_FROM
 
 
 def percent(probability: float) -> str:
-    """A probability in two digits, as people read it."""
+    """Return a probability as a percentage with two significant digits."""
     return f"{probability:.0%}" if probability >= 0.0995 else f"{probability:.1%}"

@@ -1,7 +1,7 @@
-"""The language of a query, where it is surely not English, to those who have a model that was taught English.
+"""Detect queries that are surely not English, for models that were trained on English.
 
-Letters of another script say it, and so do the words that hold sentences together. What a model was taught counts for
-no other language: one that learned from captions of several languages takes none of them for foreign.
+The script and the function words of a query give its language away. Words that the model was trained on never count
+as foreign, so a model trained on captions in several languages accepts all of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SCRIPTS = {
     "Hindi": "[\u0904-\u0939]",
     "Thai": "[\u0e01-\u0e3a]",
 }
-"""By what each is told from others that share its letters, which come behind it."""
+"""A pattern for each language or script. Those that share letters are tried in this order, the most specific first."""
 
 _WORDS = {
     "German": (
@@ -49,7 +49,7 @@ _WORDS = {
     ),
     "Polish": ("w się jest są dwa dwie dwoje trzy przed obok", "na nad pod przy z ze i"),
 }
-"""Of each language words that stand in hardly any name, and words that stand in many: Rio de la Plata."""
+"""For each language, words that are hardly ever part of a name, and words that are part of many: Rio de la Plata."""
 
 _LETTERS = {
     "German": "äöüß",
@@ -61,19 +61,19 @@ _LETTERS = {
     "Swedish, Danish or Norwegian": "åäöæøé",
     "Polish": "ąćęłńóśźż",
 }
-"""Beside those of English. A word with another one is not of that language."""
-_ANOTHER = "another language than English"
+"""The non-English letters of each language. A word with any other such letter is not of that language."""
+_ANOTHER = "a language other than English"
 
 _LEAST_WORDS = 3
 _ENGLISH = "the"
 
 
 def foreign_language(text: str, taught: Mapping[str, int] | None, unknown: Sequence[str]) -> str | None:
-    """Return the language of a query to a model that was taught English; None where it may be English, or a name.
+    """Return the language of a query if the model was trained on English; None if it may be English, or a name.
 
     Args:
-        taught: how often the model was taught each word.
-        unknown: the words of the query that neither the model was taught nor the library says.
+        taught: how often each word occurs in the model's training captions.
+        unknown: the words of the query that occur neither there nor in the library.
     """
     if not taught or taught.get(_ENGLISH, 0) < TAUGHT_FROM:
         return None
@@ -84,7 +84,7 @@ def foreign_language(text: str, taught: Mapping[str, int] | None, unknown: Seque
 
 
 def _script(text: str, unknown: Sequence[str]) -> str | None:
-    """Return the language of the letters that most of the words have."""
+    """Return the language of the script in which most of the words are written; None for Latin letters."""
     foreign = [word for word in unknown if not _is_latin(word)]
     if 2 * len(foreign) <= len(text.split()):
         return None
@@ -93,28 +93,31 @@ def _script(text: str, unknown: Sequence[str]) -> str | None:
 
 
 def _by_words(text: str, taught: Mapping[str, int], unknown: Sequence[str]) -> str | None:
-    """Return the language of the words that hold a sentence together, or the two that it may be."""
+    """Return the language of the function words, or the two that it may be."""
     words = set(words_of(text))
-    strange = {word for word in words if taught.get(word, 0) < TAUGHT_FROM}
-    if len(words) < _LEAST_WORDS or 2 * len(strange) < len(words):
+    untaught = {word for word in words if taught.get(word, 0) < TAUGHT_FROM}
+    if len(words) < _LEAST_WORDS or 2 * len(untaught) < len(words):
         return None
     in_lower_case = {word for one in unknown if not one.istitle() for word in words_of(one)}
     letters = {letter for letter in text.casefold() if letter.isalpha() and not letter.isascii()}
     points = dict[str, int]()
-    for language, (in_no_name, in_names) in _WORDS.items():
-        certain, likely = strange & set(words_of(in_no_name)), strange & set(words_of(in_names))
+    for language, (never_in_names, in_names) in _WORDS.items():
+        certain, likely = untaught & set(words_of(never_in_names)), untaught & set(words_of(in_names))
         others = words - certain - likely
-        is_no_name = bool(others & in_lower_case) and len(others - strange) <= 1
-        if letters <= set(_LETTERS[language]) and _is_sure(len(certain), len(likely), is_no_name * len(others)):
+        are_no_name = bool(others & in_lower_case) and len(others - untaught) <= 1
+        if letters <= set(_LETTERS[language]) and _is_sure(len(certain), len(likely), are_no_name * len(others)):
             points[language] = 2 * len(certain) + len(likely)
     best = [language for language in points if points[language] == max(points.values())]
     return {1: best[0], 2: " or ".join(best)}.get(len(best), _ANOTHER) if best else None
 
 
 def _is_sure(certain: int, likely: int, others: int) -> bool:
-    """Whether a query is in a language of which so many words stand in hardly any name, and so many in names too.
+    """Return whether a query is surely in a language.
 
-    `others` is how many there are beside, where they are no name and at most one of them is known; else 0.
+    Args:
+        certain: how many words of the language it has that are hardly ever part of a name.
+        likely: how many it has that are part of many names.
+        others: how many other words it has; 0 if these may be a name, or if the model knows more than one of them.
     """
     return certain >= 2 or (certain == 1 and (likely > 0 or others > 0)) or (likely >= 2 and others >= 3)
 

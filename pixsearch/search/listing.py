@@ -1,4 +1,4 @@
-"""Answers for which no picture is looked at: photos that pass filters, by date, and photos that say words."""
+"""Answers from metadata alone: photos that pass filters, by date, and photos that say the words of a query."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from pixsearch.search.query import Query, Sort
 
 _AT_ONCE = 256
 _LOOKED_THROUGH = 2000
-"""Photos that say all words, the newest first, of which those are found that say them best."""
+"""The most photos that are ranked, the newest first, if more say all words of a query."""
 
 Item = TypeVar("Item")
 
 
 def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
-    """Return the pictures that pass the filters of a query without parts, `k` from its offset on: the newest first, or
-    the oldest; those without a date last. Copies are one hit, near-duplicates are not looked for.
+    """Return the `k` pictures from the offset of a query without parts that pass its filters, by date.
 
-    Raises UsageError for what only words and pictures can be asked with, LibraryError.
+    The newest come first, or the oldest; pictures without a date come last. Copies are one hit; near-duplicates are not
+    folded.
+
+    Raises UsageError if the query has options that require words or pictures, LibraryError.
     """
     if query.threshold is not None or query.rerank:
         raise UsageError("a threshold requires words", "Omit --threshold and --rerank, or add words")
@@ -48,10 +50,12 @@ def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
 
 
 def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
-    """Return the pictures whose metadata, names or folders say all words of a query, and not those of a part that is
-    not looked for, `k` from its offset on: what is about the one photo first, then the newest.
+    """Return the `k` pictures from the offset of a query whose metadata, names or folders say all its words.
 
-    Raises UsageError for a query with pictures or without words to look up, LibraryError.
+    Pictures that say all words of a part with a negative weight are left out. Text about a single photo counts more
+    than text about many; equal pictures are ordered by date, the newest first.
+
+    Raises UsageError if the query has pictures or no words to look up, LibraryError.
     """
     query, _ = without_negations(query, library, None)
     if len(query.words) < len(query.parts) or query.main_words is None:
@@ -62,7 +66,7 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
     looked_for = [part for part, words in zip(parts, query.words, strict=True) if words.weight > 0]
     if not all(part.wanted for part in looked_for):
         raise UsageError(
-            "the query contains no word that metadata could match", "Search for a name, a place, a date or a keyword"
+            "the query has no word that metadata could match", "Search for a name, a place, a date or a keyword"
         )
     ids = frozenset.intersection(*(part.ids_that_say_all() for part in looked_for))
     ids -= {id_ for part in parts if part not in looked_for and part.wanted for id_ in part.ids_that_say_all()}
@@ -94,7 +98,7 @@ def _candidates(library: Library, query: Query, ids: Sequence[int]) -> Iterator[
 
 
 def in_order_of_dates(items: Iterable[Item], metadata_of: Callable[[Item], Metadata], sort: Sort) -> list[Item]:
-    """Return items by when their photos were taken, by the clock of where that was; those without a date last."""
+    """Return items by the local time at which their photos were taken; items without a date come last."""
     dated, undated = [], []
     for item in items:
         taken_at = metadata_of(item).taken_at

@@ -1,16 +1,19 @@
-"""Words that say what shall not be there: "a street without people" is asked as "a street" less "people".
+"""Negations in a query: "a street without people" becomes a search for "a street" less "people".
 
-The rule:
+The rules:
 
 1. A negation is "without", "with no", "has no", "but no", "but not", "except"; "not" before an article; and "no" or
-   "not" behind a comma. Others are none: what stands in quotes, "do not touch", "a cat not on a sofa".
-2. A "no" between two words is one where the model was taught both, so that it is English: "a beach no people", but not
-   "Tonari no Totoro".
-3. What signs forbid is none, "no parking"; nor is a "no" where a sign is asked for, nor what a photo says word by word.
-4. It ends at a comma, at "but with", before a date, and before a place or a time, which belong to what is looked for:
-   "a street without people at night" is "a street at night" less "people". "Or" and "and" begin another one. What is
-   left out is a thing in a few words, and the query is no long sentence; else it is asked as it stands.
-5. What then has nothing to look for is refused; but with "no" it may be a sign's, and is asked as it stands.
+   "not" after a comma. Everything else is not: quoted text, "do not touch", "a cat not on a sofa".
+2. A "no" between two words is a negation if the model knows both words, so that the text is English: "a beach no
+   people", but not "Tonari no Totoro".
+3. Prohibitions on signs, "no parking", are not negations; nor is a "no" in a query that mentions a sign, nor a phrase
+   that a photo says word for word.
+4. A negation ends at a comma, at "but with", before a date, and before a place or a time, which belong to the rest:
+   "a street without people at night" is "a street at night" less "people". "Or" and "and" begin another negation.
+   The negated words must be a short noun phrase, and the query must not be a long sentence; otherwise, the text is
+   searched literally.
+5. A query that has nothing but negations is refused; but with "no" it may be the text of a sign, and is searched
+   literally.
 """
 
 from __future__ import annotations
@@ -34,9 +37,9 @@ from pixsearch.search.wording import STOP_WORDS, VAGUE_WORDS
 from pixsearch.storage import FilePath, path_bytes
 
 _MOST_WORDS = 12
-"""Of a query: in a long sentence it is not sure what a negation belongs to."""
+"""The most words of a query with negations: in a long sentence it is unclear what a negation applies to."""
 _LONGEST = 500
-"""Characters of such a query."""
+"""The most characters of a query with negations."""
 _MOST_LEFT_OUT = 4
 _MOST_WORDS_LEFT_OUT = 3
 _MOST_READ = 256
@@ -48,13 +51,15 @@ _WORDS_OF = {
         hunting left litter littering loitering overtaking parking photography right skateboarding skating smoking
         soliciting standing stopping swimming thoroughfare trespassers trespassing turn turns u uturn vacancies vacancy
         waiting""",
-    "places": """across after against along around at before behind below beneath beside between by during from in
+    "prepositions": """across after against along around at before behind below beneath beside between by during from in
         inside near next on outside over through under where while""",
-    "owners": "it its them their him his her",
+    "possessives": "it its them their him his her",
     "verbs": "is are was were be am do does did can could should will would must may",
-    "joints": "and but or nor with that which who where there is are was were has have having wearing yet",
+    "connectives": "and but or nor with that which who where there is are was were has have having wearing yet",
 }
-_SIGNS, _BANS, _PLACES, _OWNERS, _VERBS, _JOINTS = (frozenset(words.split()) for words in _WORDS_OF.values())
+_SIGNS, _BANS, _PREPOSITIONS, _POSSESSIVES, _VERBS, _CONNECTIVES = (
+    frozenset(words.split()) for words in _WORDS_OF.values()
+)
 _ARTICLES = frozenset(("a", "an", "the", "any"))
 _COMMAS = frozenset(",;")
 _NEGATING = frozenset(("no", "not", "without"))
@@ -62,19 +67,19 @@ _NEGATING = frozenset(("no", "not", "without"))
 _TOKEN = re.compile(r"[,;]|[^\s,;]+")
 _QUOTES = re.compile('["\u201c\u201d\u201e«»]')
 _ASIDE = re.compile(r"[()\[\]]|(?<!\S)[-\u2013\u2014]+(?!\S)|\u2014")
-"""What parts a text as a comma does."""
+"""Marks that separate parts of a text like a comma."""
 _NOBODY = re.compile(r"\b(?:nobody|no[ -]one)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """Words of a query, and how they are asked."""
+    """A text of a query, and how it is searched."""
 
     text: str
     asked: str
-    """What is looked for; empty where other parts of the query say it."""
+    """The text to search for; empty if other parts of the query have it."""
     less: tuple[str, ...]
-    """What photos shall not show or say; nothing where the words are asked as they stand."""
+    """The negated phrases, which photos must not show or say; empty if the text is searched literally."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +88,21 @@ class _Cut:
 
     wanted: str
     less: tuple[str, ...]
-    is_of_a_sign: bool
-    """Whether a sign may say so: "no dogs"."""
+    may_be_a_sign: bool
+    """True if it may be the text of a sign: "no dogs"."""
     phrases: Sequence[str]
-    """What a photo would say where no negation is meant."""
+    """The phrases that are not meant as negations if a photo says them word for word."""
 
 
 def without_negations(
     query: Query, library: Library, taught: Mapping[str, int] | None
 ) -> tuple[Query, tuple[Negation, ...]]:
-    """Return a query that asks for what is wanted less what is not, and which words were asked in another way.
+    """Return the query with its negations as parts of negative weight, and the negations that were found.
 
     Args:
-        taught: how often the model was taught each word; None where nobody knows.
+        taught: how often each word occurs in the model's training captions; None if the checkpoint does not say.
 
-    Raises UsageError for words that leave nothing to look for.
+    Raises UsageError if nothing is left to search for.
     """
     if query.literal:
         return query, ()
@@ -120,20 +125,20 @@ def without_negations(
 
 def _negation(text: str, library: Library, taught: Mapping[str, int] | None, *, is_alone: bool) -> Negation | None:
     cut = _cut(text, taught)
-    if cut is None or any(_is_said(library, phrase) for phrase in cut.phrases):
+    if cut is None or any(_is_said_by_a_photo(library, phrase) for phrase in cut.phrases):
         return None
     if cut.wanted or not is_alone:
         return Negation(text, cut.wanted, cut.less)
-    if cut.is_of_a_sign:
+    if cut.may_be_a_sign:
         return Negation(text, text, ())
     raise UsageError(
-        f'"{text}" leaves nothing to look for',
-        f'Add what to look for, e.g. "a street without {cut.less[0]}", or use --literal',
+        f'"{text}" leaves nothing to search for',
+        f'Describe what to search for, e.g. "a street without {cut.less[0]}", or use --literal',
     )
 
 
 def _cut(text: str, taught: Mapping[str, int] | None) -> _Cut | None:
-    """Cut a text at its negations; None where it has none, or one of which it is not sure what belongs to it."""
+    """Cut a text at its negations; None if it has none, or if it is unclear what one of them applies to."""
     if len(text) > _LONGEST or _QUOTES.search(text):
         return None
     text = _ASIDE.sub(",", _NOBODY.sub("no people", text))
@@ -143,17 +148,17 @@ def _cut(text: str, taught: Mapping[str, int] | None) -> _Cut | None:
     if len(words) > _MOST_WORDS:
         return None
     dates = {found.start for found in find_dates(text, date.today())}
-    wanted, less, phrases, is_of_a_sign = list[str](), list[list[str]](), list[str](), False
+    wanted, less, phrases, may_be_a_sign = list[str](), list[list[str]](), list[str](), False
     part, at = wanted, 0
     while at < len(words):
         word, next_is_negation = words[at], _negation_at(words, at + 1, taught)
         if length := _negation_at(words, at, taught):
             if part is wanted:
-                while wanted and wanted[-1].lower() in _JOINTS | _COMMAS:
+                while wanted and wanted[-1].lower() in _CONNECTIVES | _COMMAS:
                     wanted.pop()
-            is_of_a_sign |= "no" in words[at : at + length] or (word == "not" and words[at + 1] not in _ARTICLES)
+            may_be_a_sign |= "no" in words[at : at + length] or (word == "not" and words[at + 1] not in _ARTICLES)
             before = wanted[-1:] if word not in ("no", "not") else []
-            phrases.append(" ".join([*before, *words[at : at + length], *_up_to_a_noun(words[at + length :])]))
+            phrases.append(" ".join([*before, *words[at : at + length], *_through_first_noun(words[at + length :])]))
             less.append(part := [])
             at += length
             continue
@@ -174,93 +179,93 @@ def _cut(text: str, taught: Mapping[str, int] | None) -> _Cut | None:
                 part = wanted
             else:
                 less.append(part := [])
-        elif tokens[at].start() in dates or (word in _PLACES and _is_of_the_whole(words[at + 1 :])):
+        elif tokens[at].start() in dates or (word in _PREPOSITIONS and _describes_whole_picture(words[at + 1 :])):
             (part := wanted).append(given[at])
         else:
             part.append(given[at])
         at += 1
-    while wanted and wanted[0].lower() in _JOINTS | _COMMAS:
+    while wanted and wanted[0].lower() in _CONNECTIVES | _COMMAS:
         wanted.pop(0)
     while wanted and wanted[-1] in _COMMAS:
         wanted.pop()
     left_out = [_trimmed(one) for one in less]
-    if not 0 < len(left_out) <= _MOST_LEFT_OUT or not all(_is_a_thing(one) for one in left_out):
+    if not 0 < len(left_out) <= _MOST_LEFT_OUT or not all(_is_noun_phrase(one) for one in left_out):
         return None
-    asked = " ".join(wanted).replace(" ,", ",") if _says_something(wanted) else ""
-    return _Cut(asked, tuple(" ".join(one) for one in left_out), is_of_a_sign, phrases)
+    asked = " ".join(wanted).replace(" ,", ",") if _is_searchable(wanted) else ""
+    return _Cut(asked, tuple(" ".join(one) for one in left_out), may_be_a_sign, phrases)
 
 
 def _negation_at(words: Sequence[str], at: int, taught: Mapping[str, int] | None) -> int:
-    """Return how many words at a place make a negation; 0 where none does."""
-    word, behind = words[at] if at < len(words) else "", words[at + 1 : at + 2]
+    """Return the number of words of the negation at an index; 0 if there is none."""
+    word, following = words[at] if at < len(words) else "", words[at + 1 : at + 2]
     if word in ("without", "w/o", "excluding"):
         return 1
     if word == "except":
-        return 2 if behind == ["for"] else 1
-    if word in ("with", "has", "have", "having", "is", "are", "but") and behind == ["no"]:
-        return 2 if not _is_of_a_sign(words, at + 2) else 0
-    if word == "but" and behind == ["not"]:
+        return 2 if following == ["for"] else 1
+    if word in ("with", "has", "have", "having", "is", "are", "but") and following == ["no"]:
+        return 2 if not _is_banned_on_signs(words, at + 2) else 0
+    if word == "but" and following == ["not"]:
         return 2
-    if word not in ("no", "not") or not behind or _SIGNS.intersection(words) or _is_of_a_sign(words, at + 1):
+    if word not in ("no", "not") or not following or _SIGNS.intersection(words) or _is_banned_on_signs(words, at + 1):
         return 0
     before = words[at - 1] if at else ","
-    if behind[0].isdecimal() or behind[0] in _PLACES:
+    if following[0].isdecimal() or following[0] in _PREPOSITIONS:
         return 0
-    if behind[0] in STOP_WORDS and not (word == "not" and behind[0] in _ARTICLES):
+    if following[0] in STOP_WORDS and not (word == "not" and following[0] in _ARTICLES):
         return 0
     if before in _COMMAS or before in ("and", "or", "nor"):
         return 1
     if word == "not":
-        return 1 if behind[0] in _ARTICLES and before not in _VERBS else 0
-    is_english = taught is not None and all(taught.get(one, 0) >= TAUGHT_FROM for one in (before, *behind))
+        return 1 if following[0] in _ARTICLES and before not in _VERBS else 0
+    is_english = taught is not None and all(taught.get(one, 0) >= TAUGHT_FROM for one in (before, *following))
     return 1 if is_english and before not in STOP_WORDS else 0
 
 
-def _is_of_a_sign(words: Sequence[str], at: int) -> bool:
+def _is_banned_on_signs(words: Sequence[str], at: int) -> bool:
     return any(word in _BANS for word in words[at : at + 1])
 
 
 def _is_list(words: Sequence[str]) -> bool:
-    """Whether "cars or dogs" goes on behind the comma of "people, cars or dogs"."""
+    """Return whether a list continues after its first comma, as "people, cars or dogs" does with "cars or dogs"."""
     end = next((at for at, word in enumerate(words) if word in _COMMAS), len(words))
     return "or" in words[:end] or "nor" in words[:end] or (end < len(words) and _is_list(words[end + 1 :]))
 
 
-def _is_of_the_whole(words: Sequence[str]) -> bool:
-    """Whether a place or a time is of the whole picture and not, as "in its mouth", of what is left out."""
+def _describes_whole_picture(words: Sequence[str]) -> bool:
+    """Return whether a place or a time describes the whole picture, unlike "in its mouth" after a negated noun."""
     end = next((at for at, word in enumerate(words) if word in _COMMAS), len(words))
     is_doing = words[:end] and words[0].endswith("ing")
-    return _says_something(words[:end]) and not is_doing and not _OWNERS.intersection(words[:end])
+    return _is_searchable(words[:end]) and not is_doing and not _POSSESSIVES.intersection(words[:end])
 
 
-def _says_something(words: Sequence[str]) -> bool:
+def _is_searchable(words: Sequence[str]) -> bool:
     return any(word not in VAGUE_WORDS for one in words for word in words_of(one))
 
 
-def _up_to_a_noun(words: Sequence[str]) -> Sequence[str]:
-    return words[: next((at for at, word in enumerate(words) if _says_something([word])), 0) + 1]
+def _through_first_noun(words: Sequence[str]) -> Sequence[str]:
+    return words[: next((at for at, word in enumerate(words) if _is_searchable([word])), 0) + 1]
 
 
-def _is_a_thing(words: Sequence[str]) -> bool:
-    """Whether words are a noun with at most two words before it, as far as that can be told without a grammar."""
-    behind_article = words[1:] if words[:1] and words[0].lower() in _ARTICLES else words
-    if any(word.endswith("ing") for word in behind_article[1:]):
+def _is_noun_phrase(words: Sequence[str]) -> bool:
+    """Return whether words look like a noun with at most two words before it; there is no parser to be certain."""
+    after_article = words[1:] if words[:1] and words[0].lower() in _ARTICLES else words
+    if any(word.endswith("ing") for word in after_article[1:]):
         return False
-    return 0 < len(behind_article) <= _MOST_WORDS_LEFT_OUT and all(_says_something([one]) for one in behind_article)
+    return 0 < len(after_article) <= _MOST_WORDS_LEFT_OUT and all(_is_searchable([one]) for one in after_article)
 
 
 def _trimmed(words: Sequence[str]) -> list[str]:
-    """Return words without those at both ends by which nothing can be looked for, but for an article in front."""
+    """Return words without the vague ones at both ends, but with an article in front."""
     words = [word.rstrip(".?!") for word in words]
-    while words and not _says_something(words[-1:]):
+    while words and not _is_searchable(words[-1:]):
         words.pop()
-    while words and not _says_something(words[:1]) and (words[0].lower() not in ("a", "an") or len(words) == 1):
+    while words and not _is_searchable(words[:1]) and (words[0].lower() not in ("a", "an") or len(words) == 1):
         words.pop(0)
     return words
 
 
-def _is_said(library: Library, phrase: str) -> bool:
-    """Whether a photo says a phrase word by word."""
+def _is_said_by_a_photo(library: Library, phrase: str) -> bool:
+    """Return whether a photo says a phrase word for word."""
     words = words_of(phrase)
     rare_first = sorted(set(words) - STOP_WORDS, key=len, reverse=True)
     ids: NDArray[np.int64] | None = None
@@ -270,14 +275,19 @@ def _is_said(library: Library, phrase: str) -> bool:
         if not len(ids):
             return False
     found = [] if ids is None else library.candidates(ids[:_MOST_READ].tolist())
-    return any(_has(said, words) for one in found for path, metadata in one.photos() for said in _said(path, metadata))
+    return any(
+        _contains(text, words)
+        for one in found
+        for path, metadata in one.photos()
+        for text in _texts_by_source(path, metadata)
+    )
 
 
-def _said(path: FilePath, metadata: Metadata) -> Iterator[list[str]]:
-    """Yield the words that each source says; lines of writing are one text."""
+def _texts_by_source(path: FilePath, metadata: Metadata) -> Iterator[list[str]]:
+    """Yield the words of each source of a photo's text; lines of writing are one text."""
     for texts in texts_of(path_bytes(path), b"/", metadata).values():
         yield [word for text in texts for word in words_of(text)]
 
 
-def _has(words: Sequence[str], phrase: Sequence[str]) -> bool:
+def _contains(words: Sequence[str], phrase: Sequence[str]) -> bool:
     return any(words[at : at + len(phrase)] == phrase for at in range(len(words) - len(phrase) + 1))

@@ -1,4 +1,4 @@
-"""A question to a library, as data."""
+"""A query as data."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Sort: TypeAlias = Literal["relevance", "newest", "oldest"]
 _LEAST_WEIGHT = 0.001
 
 DEFAULT_CANDIDATES = 8
-"""More find little (docs/experiments.md, the cascade), and each costs time."""
+"""The default number of candidates: more find little (docs/experiments.md, the cascade), and each costs time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words to look for. Raises UsageError where there are none."""
+    """Words to search for. Raises UsageError if the text is empty."""
 
     text: str
     weight: float = 1.0
-    """Less than 0: photos that these words do not describe."""
+    """The weight among the parts of a query. With a negative weight, photos that the words describe rank lower."""
 
     def __post_init__(self) -> None:
         _check_weight(self.weight)
@@ -37,8 +37,8 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture to look for others like it: a file, which may be a photo of the library, the bytes of one, or the id
-    that a hit has."""
+    """A picture to find similar ones: a file, which may be a photo of the library, the bytes of one, or the id of a
+    hit."""
 
     source: FilePath | bytes | int
     weight: float = 1.0
@@ -49,44 +49,44 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for: words and pictures, each with a weight; without any, all photos that pass the filters.
+    """A search for words and pictures, each with a weight; without any, for all photos that pass the filters.
 
-    Raises UsageError for a query that cannot be asked.
+    Raises UsageError if the query is not valid.
     """
 
     parts: tuple[Words | Picture, ...] = ()
 
     filters: Filters = NO_FILTERS
-    """Photos that do not pass are not looked at."""
+    """The filters that photos must pass."""
 
     candidates: int = DEFAULT_CANDIDATES
-    """How many photos the second stage reads; late interaction orders the others that are found."""
+    """The number of photos that the second stage reads; late interaction orders the others."""
 
     rerank: bool | None = None
-    """True: order by the second stage. False: leave that stage out, and order by similarity, behind what says
-    the names that are asked for. None: the order in which the model is better, by its own validation."""
+    """True: order by the second stage. False: skip the second stage, and order by similarity, after photos whose
+    metadata contain the names in the query. None: the order in which the model is better, by its own validation."""
 
     threshold: float | None = None
-    """The least probability that a hit may have, from 0 to 1. None: hits that are not likely come last."""
+    """The least probability of a hit, from 0 to 1. None: unlikely hits are included, and come last."""
 
     duplicates: Literal["fold", "show"] = "fold"
-    """Whether copies and near-duplicates of a picture are one hit, or each photo one."""
+    """fold: copies and near-duplicates of a picture are one hit. show: each photo is a hit."""
 
     evidence: Literal["both", "shows", "says"] = "both"
-    """What is looked at: what photos show, what they say, or both."""
+    """shows: search the pixels only. says: search metadata, file names and folders only. both: combine the two."""
 
     sort: Sort = "relevance"
-    """By date only what matches well enough to be called a match (`Hit.likely`) is ordered, of the 64 photos that
-    relevance chooses (of more for hits beyond them), and stands before the rest; all of them where nothing has a
-    probability. Without parts the newest of all come first."""
+    """The order of the hits. By date, the likely hits (`Hit.likely`) among the 64 most relevant photos (more if the
+    answer is longer) are sorted and come before the rest; if the model has no probabilities, all of these photos are
+    sorted. A query without parts returns the newest photos first by default."""
 
     literal: bool = False
-    """Whether words are asked as they stand: "a street without people" for what these words describe as they are, and
-    without a remark on words that the model does not know."""
+    """True: do not interpret negations, so "a street without people" is searched as it is written, and do not remark on
+    words that the model does not know."""
 
     offset: int = 0
-    """How many of the first hits are left out, to go on where another answer ended. Beyond the first 64, for which more
-    photos are read together, one may come again."""
+    """The number of hits to skip, to continue where another answer ended. Beyond the first 64 hits, more photos are
+    ranked together, so a hit may be repeated."""
 
     def __post_init__(self) -> None:
         if not self.parts and self.filters == NO_FILTERS and self.sort == "relevance":
@@ -110,7 +110,7 @@ class Query:
 
     @property
     def main_words(self) -> Words | None:
-        """Those whose probability a hit has: the first that are looked for."""
+        """The words whose probability a hit reports: the first with a positive weight."""
         return next((part for part in self.words if part.weight > 0), None)
 
 

@@ -1,4 +1,4 @@
-"""What there is to say of a query beside its answer: how it was asked, and which of its words nobody knows."""
+"""Remarks on a query: how its negations were read, which of its words are unknown, and its language."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from pixsearch.search.spelling import nearest_word
 from pixsearch.search.wording import VAGUE_WORDS, Piece, pieces_of, without_phrases
 
 _LONGEST = 2000
-"""Characters of a text that are read for remarks."""
+"""The most characters of a text that are checked."""
 _MOST_LOOKED_UP, _MOST_SUGGESTED = 32, 8
-"""Words of a text that are looked for in the library, and unknown ones of a query for which near ones are."""
-
+"""The most words of a text that are looked up in the library, and of a query that get a suggestion."""
 
 _CONTRACTED = re.compile("\\w+n['\u2019]t\\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Remarks:
-    """How a query is asked, and what is odd about it."""
+    """Remarks on a query."""
 
-    asked: Query
+    query: Query
+    """The query as it is searched, its negations as parts of negative weight."""
     negations: Sequence[Negation] = ()
-    """Its words that say what shall not be there, and how they are asked."""
+    """The negations in its words, and how they were read."""
     unknown_words: Sequence[str] = ()
-    """Its words that neither the model was taught nor a photo says: what they find is a guess."""
+    """The words that neither the model knows nor a photo says: the hits for them are a guess."""
     suggestions: Mapping[str, str] = field(default_factory=dict)
-    """For some of these the nearest word that one of them knows."""
+    """The nearest known word of some unknown words."""
     language: str | None = None
-    """Its language, where that is surely not English, which is what the model was taught."""
+    """The language of the query if it is surely not English, on which the model was trained."""
 
     def sentences(self) -> Iterator[str]:
-        """Yield the remarks as people read them. In another language no word is known, which is not said of each."""
-        yield from (_of_negation(negation) for negation in self.negations)
+        """Yield the remarks as sentences. Unknown words are not listed if the query is in another language."""
+        yield from (_negation_sentence(negation) for negation in self.negations)
         if self.language is not None:
-            yield f"the query looks like {self.language}; this model was taught English"
+            yield f"the query looks like {self.language}; this model was trained on English"
         elif self.unknown_words:
-            yield f"the model was never taught {_listed([self._with_suggestion(word) for word in self.unknown_words])}"
+            yield f"the model does not know {_listed([self._with_suggestion(word) for word in self.unknown_words])}"
 
     def _with_suggestion(self, word: str) -> str:
         nearest = self.suggestions.get(word)
@@ -54,26 +54,26 @@ class Remarks:
 
 
 def remarks_on(query: Query, library: Library, runtime: Runtime | None) -> Remarks:
-    """Return the remarks on a query; without a model, which it needs to look at pixels, those on how it is asked.
+    """Return the remarks on a query; without a model, only those on its negations.
 
-    Raises UsageError as `without_negations` does.
+    Raises UsageError if nothing is left to search for.
     """
     taught = None if runtime is None else runtime.words_taught
-    asked, negations = without_negations(query, library, taught)
+    positive, negations = without_negations(query, library, taught)
     if runtime is None or query.literal or query.evidence == "says":
-        return Remarks(asked, negations)
-    said_by = library if query.evidence == "both" and query.rerank is not False else None
+        return Remarks(positive, negations)
+    source = library if query.evidence == "both" and query.rerank is not False else None
     unknown, language = dict[str, str](), None
     for part in query.words:
         text = part.text[:_LONGEST]
-        of_part = list(_unknown_words(text, runtime, said_by))
+        of_part = list(_unknown_words(text, runtime, source))
         unknown.update((word.casefold(), word) for word in of_part if word.casefold() not in unknown)
         language = language or foreign_language(text, taught, of_part)
     suggestions = dict[str, str]()
     for word in list(unknown.values())[: _MOST_SUGGESTED if language is None else 0]:
-        if (nearest := nearest_word(" ".join(words_of(word)), taught or {}, said_by)) is not None:
+        if (nearest := nearest_word(" ".join(words_of(word)), taught or {}, source)) is not None:
             suggestions[word] = nearest.capitalize() if word.istitle() else nearest
-    return Remarks(asked, negations, tuple(unknown.values()), suggestions, language)
+    return Remarks(positive, negations, tuple(unknown.values()), suggestions, language)
 
 
 def _unknown_words(text: str, runtime: Runtime, library: Library | None) -> Iterator[str]:
@@ -81,23 +81,23 @@ def _unknown_words(text: str, runtime: Runtime, library: Library | None) -> Iter
     text = _CONTRACTED.sub(" ", without_phrases(text, today))
     for word in runtime.unknown_words(text)[:_MOST_LOOKED_UP]:
         pieces = [] if word.casefold() in VAGUE_WORDS else pieces_of(word, today)
-        if pieces and not (library is not None and all(_is_said(piece, library) for piece in pieces)):
+        if pieces and not (library is not None and all(_is_in_library(piece, library) for piece in pieces)):
             yield word
 
 
-def _is_said(piece: Piece, library: Library) -> bool:
+def _is_in_library(piece: Piece, library: Library) -> bool:
     return len(library.contents_saying(ranges_of(piece, plurals=False), 1)) > 0
 
 
-def _of_negation(negation: Negation) -> str:
+def _negation_sentence(negation: Negation) -> str:
     if not negation.less:
         return (
-            f'"{negation.text}" is asked as it stands; to leave something out, say first what to look for, as in '
+            f'"{negation.text}" is searched for as written; to exclude something, describe the photo first, as in '
             '"a street, no people"'
         )
-    asked = f'"{negation.asked}"' if negation.asked else "the rest"
-    less = " and ".join(f'"{one}"' for one in negation.less)
-    return f'"{negation.text}" is asked as {asked} less {less}; --literal asks for the words as they are'
+    positive = f'"{negation.asked}"' if negation.asked else "the rest of the query"
+    negative = " and ".join(f'"{one}"' for one in negation.less)
+    return f'"{negation.text}" is read as {positive} without {negative}; use --literal to search for it as written'
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -1,8 +1,9 @@
-"""Suggest a word for an unknown one: the nearest word that the model was taught or that a photo says.
+"""Suggest a word for an unknown one: the nearest word that the model knows or that a photo says.
 
-Near is a letter that is wrong, missing, doubled or one too many, or two that changed places (F. J. Damerau, 1964); in a
-long word two such, in a short one only what changed places or was doubled. The first letter is right, or changed places
-with the second: people seldom miss it, and a zorilla is no gorilla. F and ph, and c and k, are taken for one another.
+A word is near if one letter is wrong, missing or extra, or two letters are swapped (F. J. Damerau, 1964). A long word
+may have two of these errors; a short one may only have swapped or doubled letters. The first letter must be right, or
+swapped with the second: people seldom get it wrong, and a zorilla is not a gorilla. F and ph, and c and k, are
+interchangeable.
 """
 
 from __future__ import annotations
@@ -17,20 +18,21 @@ from pixsearch.search.names import TAUGHT_FROM
 _SHORTEST = 3
 _LONGEST = 32
 _ANY_LETTER_FROM = 5
-"""Letters of a word that may have a wrong one. The known ones near shorter words have to be frequent too."""
+"""The least length of a word that may have a wrong letter. Suggestions for shorter words must also be frequent."""
 _FREQUENT = 100
 _TWICE_FROM = 7
-"""Letters of a word that may be wrong in two places."""
+"""The least length of a word that may have two errors."""
 _SAME_BEGINNING = 3
-"""Letters that what a photo says shares with a word that is wrong in two places: all that begin so are read."""
+"""The number of first letters that a word with two errors must share with a word that a photo says."""
 _MOST_READ = 2000
 _SOUNDS = (("f", "ph"), ("ph", "f"), ("c", "k"), ("k", "c"))
 
 
 def nearest_word(word: str, taught: Mapping[str, int], library: Library | None) -> str | None:
-    """Return the known word that is nearest to an unknown one, both folded as terms are; None where none is near.
+    """Return the known word nearest to an unknown one, both folded like index terms; None if none is near.
 
-    Of equally near ones the most taught, then the first that a photo says, by its letters.
+    Of equally near words, the most frequent in the training captions wins, then the first of the library's in
+    alphabetical order.
     """
     if not _SHORTEST <= len(word) <= _LONGEST or is_unspaced(word):
         return None
@@ -42,19 +44,19 @@ def nearest_word(word: str, taught: Mapping[str, int], library: Library | None) 
     least = _FREQUENT if is_short else TAUGHT_FROM
     if near := [one for one in once if taught.get(one, 0) >= least]:
         return max(near, key=lambda one: (taught[one], one))
-    if library is not None and (said := library.first_term_among(sorted(once))) is not None:
-        return said
+    if library is not None and (term := library.first_term_among(sorted(once))) is not None:
+        return term
     if len(word) < _TWICE_FROM:
         return None
     frequent = (one for one, count in taught.items() if count >= TAUGHT_FROM and one[0] == word[0])
     if near := list(_within_two(word, frequent)):
         return max(near, key=lambda one: (taught[one], one))
-    said_so = () if library is None else library.terms_beginning(word[:_SAME_BEGINNING], _MOST_READ)
-    return min(_within_two(word, said_so), default=None)
+    terms = () if library is None else library.terms_beginning(word[:_SAME_BEGINNING], _MOST_READ)
+    return min(_within_two(word, terms), default=None)
 
 
 def _mistyped(word: str) -> Iterator[str]:
-    """Yield a word with two neighbours changed, with a letter doubled that was not or the reverse, and by its sound."""
+    """Yield a word with two neighbours swapped, with a letter doubled or a double one single, and with like sounds."""
     for at, letter in enumerate(word):
         yield f"{word[:at]}{letter}{word[at:]}"
         if word[at : at + 2] == 2 * letter:
@@ -66,19 +68,19 @@ def _mistyped(word: str) -> Iterator[str]:
 
 
 def _changed(word: str) -> Iterator[str]:
-    """Yield a word with a letter less, another or more behind its first."""
+    """Yield a word with one letter after the first removed, replaced or inserted."""
     letters = {*ascii_lowercase, *word}
     for at in range(1, len(word) + 1):
-        before, behind = word[:at], word[at:]
-        if behind:
-            yield before + behind[1:]
+        before, after = word[:at], word[at:]
+        if after:
+            yield before + after[1:]
         for letter in letters:
-            yield f"{before}{letter}{behind}"
-            yield f"{before}{letter}{behind[1:]}"
+            yield f"{before}{letter}{after}"
+            yield f"{before}{letter}{after[1:]}"
 
 
 def _within_two(word: str, others: Iterable[str]) -> Iterator[str]:
-    """Yield those of other words that differ from a word in two places at most, but not Hamburger for Hamburg."""
+    """Yield the other words within two errors of a word, except its extensions: not Hamburger for Hamburg."""
     letters = set(word)
     for other in others:
         is_like = abs(len(other) - len(word)) <= 2 and len(letters.symmetric_difference(other)) <= 4
@@ -87,7 +89,7 @@ def _within_two(word: str, others: Iterable[str]) -> Iterator[str]:
 
 
 def _distance(word: str, other: str) -> int:
-    """Return how many letters are to be changed, added, left out or swapped with the next to make a word of another."""
+    """Return the least number of letters to replace, insert, remove or swap that turns one word into the other."""
     above, row = list[int](), list(range(len(other) + 1))
     for down, letter in enumerate(word):
         below = [down + 1]

@@ -1,4 +1,4 @@
-"""The words of a query, and what of them can be looked up."""
+"""The words of a query, and the pieces of it that can be looked up in metadata."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ we were what when where which while who whose with within without you your
 image images photo photograph photographs photos pic pics picture pictures
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
-"""Words that say nothing of a photo by themselves."""
+"""Words that mean nothing for a photo by themselves."""
 _VAGUE_WORDS = """
 anybody anyone anything everybody everyone everything nobody none nothing sight somebody someone something
 gif heic jpeg jpg png raw tif tiff webp
 """
 VAGUE_WORDS = STOP_WORDS | frozenset(_VAGUE_WORDS.split())
-"""Words by which no photo can be looked for."""
+"""Words that cannot be searched for."""
 
 _STARS = re.compile(r"(?<!\w)([1-5]|one|two|three|four|five)[ -]stars?(?!\w)", re.IGNORECASE)
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 _WORD = re.compile(r"[^\s,;:!?()\[\]{}\"“”„«»/\\|_+*=<>~-]+")
 _MARKS = " \t\n,;:.!?-/|"
 _MOST_PIECES = 32
-"""Each is a look into the index."""
+"""The most pieces of a query; each is a lookup in the index."""
 _SHORTEST_BEGINNING = 3
 _SHORTEST_BEGINNING_BEYOND_LATIN = 2
 _SHORTEST_NUMBER = 3
 _SHORTEST_NUMBER_TO_BEGIN = 6
-"""As in 201903 for 20190304."""
+"""The least length of a number that finds longer ones, like 201903 for 20190304."""
 _LONGEST = 1000
-"""Characters of a query that are looked at."""
+"""The most characters of a query that are read."""
 _LEADING = "a an and at by during for from in of on or photo photos picture pictures the to with"
 _LEADING_TO_A_NAME = frozenset(_LEADING.split())
 
@@ -54,18 +54,18 @@ class Piece:
     text: str
     start: int
     end: int
-    """Where it stands in the query."""
+    """The end of the piece in the query, exclusive."""
     kind: Kind
     terms: tuple[str, ...]
-    """A photo that has one of these says it."""
+    """The index terms that match; a photo with one of them says the piece."""
     is_alone: bool = False
-    """Whether it is the whole query."""
+    """True if the piece is the whole query."""
     is_certain: bool = False
-    """Whether it can be nothing else, also where no photo says it: "March 2021", but not "2021"."""
+    """True if it has only one meaning, even if no photo says it: "March 2021", but not "2021"."""
 
     @property
     def finds_beginnings(self) -> bool:
-        """Whether words that begin so are found too; short ones would begin too many."""
+        """True if words that begin with this one match too; a short one would match too many."""
         [word, *_] = self.terms
         if self.kind == "number":
             return len(word) >= _SHORTEST_NUMBER_TO_BEGIN
@@ -74,12 +74,12 @@ class Piece:
 
     @property
     def is_short_number(self) -> bool:
-        """Whether it is more likely to count something than to name it."""
+        """True if it is a number that is more likely a count than a name."""
         return self.kind == "number" and len(self.terms[0]) < _SHORTEST_NUMBER
 
 
 def pieces_of(text: str, today: date) -> list[Piece]:
-    """Return the pieces of a query in their order, each once, but for stop words; the first ones of a query of many."""
+    """Return the pieces of a query in order, without stop words and repetitions, at most 32."""
     text = text[:_LONGEST]
     phrases = sorted(_phrases(text, today), key=lambda piece: piece.start)
     pieces, at = [], 0
@@ -99,8 +99,10 @@ def without_phrases(text: str, today: date) -> str:
 
 
 def text_without(text: str, pieces: Sequence[Piece]) -> str:
-    """Return a text without some of its pieces, and the words before them that only lead to them: of "Anna on the beach
-    in 2019" the beach, if Anna and 2019 are taken out. Empty where no other word is left."""
+    """Return a text without some of its pieces and the words that only lead to them; empty if no other word is left.
+
+    "Anna on the beach in 2019" without Anna and 2019 is "beach".
+    """
     kept, at = "", 0
     for start, end in sorted((piece.start, piece.end) for piece in pieces):
         kept = _without_last_words(kept + text[at:start])
@@ -110,7 +112,7 @@ def text_without(text: str, pieces: Sequence[Piece]) -> str:
 
 
 def _without_last_words(text: str) -> str:
-    """Leave out the words at the end that lead to a name, and the marks around them."""
+    """Return a text without the words at its end that lead to a name, and the marks around them."""
     while (words := text.rstrip(_MARKS).rsplit(maxsplit=1)) and words[-1].lower() in _LEADING_TO_A_NAME:
         text = words[0] if len(words) > 1 else ""
     return f"{text.rstrip(_MARKS)} " if text.strip(_MARKS) else ""
@@ -126,8 +128,8 @@ def _phrases(text: str, today: date) -> Iterator[Piece]:
     for found in find_dates(text, today):
         phrase = text[found.start : found.end]
         around = (*words_of(text[: found.start]), "|", *words_of(text[found.end :]))
-        if found.is_relative and not _stands_at_an_end(around):
-            continue  # in the last week of school
+        if found.is_relative and not _is_at_an_end(around):
+            continue  # not a date: "in the last week of school"
         # A year may also be the name of a folder.
         terms = (*found.terms(), phrase) if found.is_year else tuple(found.terms())
         yield Piece(phrase, found.start, found.end, "date", terms, is_certain=not found.is_year)
@@ -137,8 +139,8 @@ def _phrases(text: str, today: date) -> Iterator[Piece]:
         yield Piece(stars[0], *stars.span(), "rating", terms)
 
 
-def _stands_at_an_end(around: Sequence[str]) -> bool:
-    """Whether nothing but stop words stands before or behind the "|"."""
+def _is_at_an_end(around: Sequence[str]) -> bool:
+    """Return whether there are only stop words before the "|", or only stop words after it."""
     at = around.index("|")
     return all(word in STOP_WORDS for word in around[:at]) or all(word in STOP_WORDS for word in around[at + 1 :])
 
@@ -149,6 +151,6 @@ def _words(text: str, start: int, end: int) -> Iterator[Piece]:
         if is_named_like_a_picture(typed.encode(errors="replace")):
             typed = typed.rpartition(".")[0]
         words = tuple(word for word in words_of(typed) if word not in STOP_WORDS)
-        for word in words:  # several where scripts meet
+        for word in words:  # several if scripts are mixed
             kind: Kind = "number" if word.isdecimal() else "word"
             yield Piece(found[0] if len(words) == 1 else word, *found.span(), kind, (word,), found[0] == text.strip())

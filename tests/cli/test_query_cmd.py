@@ -65,9 +65,9 @@ def test_words_that_the_model_was_never_taught_are_named_on_stderr_and_in_json(
 
     one, more = run("query", "red zorilla", "--json"), run("query", "red okapi zorilla", "--minus", "quagga", "--paths")
 
-    assert (one.exit_code, one.stderr) == (0, 'pixsearch: the model was never taught "zorilla"\n')
+    assert (one.exit_code, one.stderr) == (0, 'pixsearch: the model does not know "zorilla"\n')
     assert [json.loads(line)["unknown_words"] for line in one.stdout.splitlines()] == [["zorilla"]] * 3
-    assert more.stderr == 'pixsearch: the model was never taught "okapi", "zorilla" or "quagga"\n'
+    assert more.stderr == 'pixsearch: the model does not know "okapi", "zorilla" or "quagga"\n'
     assert len(more.stdout.splitlines()) == 3
 
 
@@ -78,7 +78,7 @@ def test_the_nearest_known_word_is_named_beside_an_unknown_one(run: Run, model: 
 
     # The name of a photo has "pink".
     assert outcome.stderr == (
-        'pixsearch: the model was never taught "bycicle" (did you mean "bicycle"?) or "pinkk" (did you mean "pink"?)\n'
+        'pixsearch: the model does not know "bycicle" (did you mean "bicycle"?) or "pinkk" (did you mean "pink"?)\n'
     )
     for line in map(json.loads, outcome.stdout.splitlines()):
         assert line["unknown_words"] == ["bycicle", "pinkk"]
@@ -90,7 +90,7 @@ def test_another_language_is_named(run: Run, model: ColourRuntime, indexed: Path
 
     outcome = run("query", "un chien sur la plage", "--json")
 
-    assert outcome.stderr == "pixsearch: the query looks like French; this model was taught English\n"
+    assert outcome.stderr == "pixsearch: the query looks like French; this model was trained on English\n"
     assert [json.loads(line)["language"] for line in outcome.stdout.splitlines()] == ["French"] * 3
 
 
@@ -98,7 +98,7 @@ def test_what_shall_not_be_there_is_left_out_and_that_is_said(run: Run, indexed:
     less, minus = run("query", "red without blue", "--json"), run("query", "red", "--minus", "blue", "--json")
 
     assert less.stderr == (
-        'pixsearch: "red without blue" is asked as "red" less "blue"; --literal asks for the words as they are\n'
+        'pixsearch: "red without blue" is read as "red" without "blue"; use --literal to search for it as written\n'
     )
     lines = [json.loads(line) for line in less.stdout.splitlines()]
     assert [line.pop("negations") for line in lines] == [
@@ -124,8 +124,8 @@ def test_a_query_that_leaves_nothing_to_look_for_is_refused(run: Run, indexed: P
 
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr == (
-        'pixsearch: "not a dog" leaves nothing to look for. Add what to look for, e.g. "a street without a dog", '
-        "or use --literal\n"
+        'pixsearch: "not a dog" leaves nothing to search for. Describe what to search for, e.g. "a street without a '
+        'dog", or use --literal\n'
     )
     assert run("query", "not a dog", "--literal").exit_code == 0
 
@@ -141,7 +141,7 @@ def test_what_photos_do_not_say_is_left_out_without_a_model_too(run: Run, indexe
     outcome = run("query", "photos red without dark", "--says", "--paths")
 
     assert outcome.exit_code == 3
-    assert 'is asked as "photos red" less "dark"' in outcome.stderr
+    assert 'is read as "photos red" without "dark"' in outcome.stderr
 
 
 def test_a_calibrated_match_is_shown_in_percent(run: Run, model: ColourRuntime, indexed: Path, photos: Path) -> None:

@@ -1,7 +1,7 @@
 """The kinds of files that public reports of other photo tools are about, each with what is right and where it is from.
 
 The situations among those reports (drives that come and go, thumbnails, names, no home) are tested where the code is:
-tests/search/test_files_that_are_there.py, tests/search/test_engine.py, tests/search/test_filters.py, tests/end_to_end.
+tests/search/test_representative_photos.py, tests/search/test_engine.py, tests/search/test_filters.py, tests/end_to_end.
 """
 
 from __future__ import annotations

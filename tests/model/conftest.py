@@ -10,8 +10,8 @@ from tests.tiny_checkpoint import make_tiny_checkpoint
 
 
 @pytest.fixture(scope="session")
-def speaking(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint whose joint stream and late interaction have a say."""
+def active_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a tiny checkpoint whose joint stream and late interaction are not zero."""
     folder = make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
     model, processor = load_checkpoint(folder)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The CNNs, against published parameter counts and against convolutions worked out otherwise."""
+"""The CNNs, checked against published parameter counts and independently computed convolutions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_backbone_with_its_classifier_has_as_many_parameters_as_published(
 
 
 def resnext_parameters(blocks: tuple[int, ...], groups: int, width: int) -> int:
-    """Of a ResNeXt with its classifier, layer by layer (Xie et al., 2017, table 1)."""
+    """Count the parameters of a ResNeXt with its classifier, layer by layer (Xie et al., 2017, table 1)."""
     count = 3 * 64 * 7 * 7 + 2 * 64  # the stem and its batch norm
     inputs = 64
     for stage, repeats in enumerate(blocks):
@@ -49,7 +49,7 @@ def resnext_parameters(blocks: tuple[int, ...], groups: int, width: int) -> int:
 
 
 def test_resnext_152_is_resnext_101_with_the_blocks_of_resnet_152() -> None:
-    """torchvision publishes 88,791,336 parameters for ResNeXt-101 32x8d; ResNet-152 has 3, 8, 36 and 3 blocks."""
+    """Check it: ResNeXt-101 32x8d has 88,791,336 parameters in torchvision; ResNet-152 has 3, 8, 36, 3 blocks."""
     assert resnext_parameters((3, 4, 23, 3), 32, 8) == 88_791_336
     assert resnext_parameters((3, 8, 36, 3), 32, 8) == 122_372_392
 
@@ -61,7 +61,7 @@ def test_resnext_152_is_resnext_101_with_the_blocks_of_resnet_152() -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize(("size", "cells"), [((224, 224), (7, 7)), ((256, 96), (8, 3)), ((65, 40), (3, 2))])
-def test_a_grid_cell_stands_for_32_by_32_pixels_rounded_up(
+def test_a_grid_cell_covers_32_by_32_pixels_rounded_up(
     name: str, size: tuple[int, int], cells: tuple[int, int]
 ) -> None:
     with torch.device("meta"):
@@ -71,7 +71,7 @@ def test_a_grid_cell_stands_for_32_by_32_pixels_rounded_up(
     assert tuple(grid.shape) == (1, backbone.channels, *cells)
 
 
-def test_same_padding_puts_the_odd_pixel_behind() -> None:
+def test_same_padding_puts_the_odd_pixel_at_the_end() -> None:
     convolution = SamePaddingConv2d(1, 1, 3, stride=2, bias=False)
     torch.nn.init.ones_(convolution.weight)
     picture = torch.arange(16.0).view(1, 1, 4, 4)
@@ -88,7 +88,7 @@ def test_same_padding_agrees_with_a_sum_over_every_window(kernel: int, stride: i
     convolution = SamePaddingConv2d(2, 3, kernel, stride, bias=False)
     picture, weight = np.random.default_rng(0).normal(size=(2, height, width)), convolution.weight.detach().numpy()
 
-    # TensorFlow's rule: ceil(size / stride) windows, the padding they need shared out, the odd pixel behind.
+    # TensorFlow's rule: ceil(size / stride) windows; their padding is split evenly, with the odd pixel at the end.
     rows, columns = -(-height // stride), -(-width // stride)
     tops = [row * stride - max((rows - 1) * stride + kernel - height, 0) // 2 for row in range(rows)]
     lefts = [column * stride - max((columns - 1) * stride + kernel - width, 0) // 2 for column in range(columns)]
@@ -103,7 +103,7 @@ def test_same_padding_agrees_with_a_sum_over_every_window(kernel: int, stride: i
 
 
 def strides_of_the_first_blocks(name: str) -> list[list[tuple[int, int]]]:
-    """In each stage, of the three convolutions of the block that halves the grid and of the shortcut beside it."""
+    """Return the strides of the three convolutions and the shortcut of the first block in each stage."""
     with torch.device("meta"):
         backbone = build_backbone(name)
     convolutions = ("conv1", "conv2", "conv3", "downsample.0")
@@ -119,7 +119,7 @@ def test_resnet_halves_the_grid_in_the_3x3_convolution_of_a_stages_first_block()
     assert strides_of_the_first_blocks("resnet50") == [[one] * 4] + 3 * [[one, two, one, two]]
 
 
-def test_normalisation_is_the_networks_own() -> None:
+def test_normalisation_is_that_of_the_network() -> None:
     mean, std = normalisation("resnet50")
 
     assert (mean, std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back, and what is off is refused."""
+"""Checkpoints: a saved checkpoint loads unchanged, and an invalid one is refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(saved: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """Return a copy of a checkpoint for a test to damage."""
     return Path(shutil.copytree(saved, tmp_path / "checkpoint"))
 
 
@@ -47,7 +47,7 @@ def change_config(folder: Path, **values: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
-def test_a_checkpoint_comes_back_within_half_precision(folder: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_loads_as_saved_within_half_precision(folder: Path, tmp_path: Path) -> None:
     model, processor = load_checkpoint(folder)
     save_checkpoint(tmp_path / "again", model, processor)
     again, _ = load_checkpoint(tmp_path / "again")
@@ -77,9 +77,7 @@ def test_a_tokenizer_is_saved_without_indentation_and_means_the_same(saved: Path
     assert load_checkpoint(saved)[1].tokenizer.encode("a cat").ids == [101, 104, 106, 130, 149, 102]
 
 
-def test_the_words_that_a_model_was_taught_are_kept_and_are_not_part_of_its_fingerprint(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_the_words_of_a_model_are_saved_and_are_not_part_of_its_fingerprint(folder: Path, tmp_path: Path) -> None:
     before = fingerprint(folder)
     (folder / "words.txt").write_text("a\t7\ncat\t3\n")
 
@@ -139,7 +137,7 @@ def test_weights_with_a_tensor_too_few_too_many_or_of_another_shape_are_refused(
     ],
     ids=lambda change: ", ".join(f"{name} {value}" for name, value in change.items()),
 )
-def test_a_config_that_is_impossible_or_not_the_weights_own_is_refused_in_one_line(
+def test_a_config_that_is_invalid_or_does_not_fit_the_weights_is_refused_in_one_line(
     folder: Path, change: dict[str, object]
 ) -> None:
     change_config(folder, **change)
@@ -149,18 +147,18 @@ def test_a_config_that_is_impossible_or_not_the_weights_own_is_refused_in_one_li
     assert "\n" not in str(refusal.value)
 
 
-def add_what_was_removed(folder: Path, gate: float = 0.0) -> None:
-    """Turn a checkpoint into what this pixsearch wrote before these fields and tensors were removed."""
+def add_removed_fields(folder: Path, gate: float = 0.0) -> None:
+    """Turn a checkpoint into one with the fields and tensors that were since removed."""
     change_config(folder, pixel_positions=False, joint_from_layer=0)
     file = folder / "model.safetensors"
     projection = {"image_projection.weight": torch.ones(16, 32).half(), "image_projection.bias": torch.ones(16)}
     save_file(load_file(file) | projection | {"image_gate": torch.tensor(gate)}, file)
 
 
-def test_a_checkpoint_with_removed_fields_in_their_neutral_state_loads_and_answers_the_same(
+def test_removed_fields_with_neutral_values_do_not_change_the_results_of_a_checkpoint(
     folder: Path, saved: Path
 ) -> None:
-    add_what_was_removed(folder)
+    add_removed_fields(folder)
 
     old, new = (load_checkpoint(checkpoint)[0] for checkpoint in (folder, saved))
 
@@ -181,10 +179,10 @@ def test_a_checkpoint_with_removed_fields_in_their_neutral_state_loads_and_answe
         ({"task": "pretrain"}, "the task 'pretrain', which is no longer supported"),
     ],
 )
-def test_a_checkpoint_that_uses_what_was_removed_is_refused_in_one_line(
+def test_removed_fields_with_other_values_are_refused_in_one_line(
     folder: Path, change: dict[str, object], reason: str
 ) -> None:
-    add_what_was_removed(folder)
+    add_removed_fields(folder)
     change_config(folder, **change)
 
     for read in (load_checkpoint, fingerprint):
@@ -195,7 +193,7 @@ def test_a_checkpoint_that_uses_what_was_removed_is_refused_in_one_line(
 
 
 def test_an_open_gate_is_refused_in_one_line(folder: Path) -> None:
-    add_what_was_removed(folder, gate=0.5)
+    add_removed_fields(folder, gate=0.5)
 
     with pytest.raises(CheckpointInvalid, match=r"open image gate \(0.5\), which is no longer") as refusal:
         load_checkpoint(folder)
@@ -203,7 +201,7 @@ def test_an_open_gate_is_refused_in_one_line(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "{}", "null"])
-def test_a_config_of_another_kind_is_refused_in_one_line(folder: Path, text: str) -> None:
+def test_a_config_that_is_not_an_object_with_its_fields_is_refused_in_one_line(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text)
 
     with pytest.raises(CheckpointInvalid, match="is not a Pixel-BERT config") as refusal:
@@ -211,7 +209,7 @@ def test_a_config_of_another_kind_is_refused_in_one_line(folder: Path, text: str
     assert "\n" not in str(refusal.value)
 
 
-def test_the_fingerprint_tells_models_apart_but_not_calibrations(folder: Path, saved: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_differs_between_models_but_not_calibrations(folder: Path, saved: Path, tmp_path: Path) -> None:
     original = fingerprint(saved)
 
     change_config(folder, calibration={"joint": CURVE, "late": CURVE}, rerank=False)
@@ -225,12 +223,12 @@ def test_the_fingerprint_tells_models_apart_but_not_calibrations(folder: Path, s
     assert fingerprint(other_words) != original
 
 
-def test_the_model_that_ships_keeps_the_fingerprint_that_libraries_know() -> None:
+def test_the_built_in_model_keeps_the_fingerprint_that_libraries_store() -> None:
     assert fingerprint(SHIPPED) == "09a75590faacc49c5b7bf105ac45142e"
 
 
-def test_a_calibration_changes_no_fingerprint_of_a_checkpoint_with_removed_fields_either(folder: Path) -> None:
-    add_what_was_removed(folder)
+def test_a_calibration_does_not_change_the_fingerprint_of_a_checkpoint_with_removed_fields(folder: Path) -> None:
+    add_removed_fields(folder)
     before = fingerprint(folder)
 
     save_calibration(folder, Calibration(Curve(2.0, -1.0), Curve(10.0, -5.0)))
@@ -240,8 +238,10 @@ def test_a_calibration_changes_no_fingerprint_of_a_checkpoint_with_removed_field
 
 
 @pytest.mark.parametrize("older", [{"temperature": 7.6, "bias": -11.4}, {"slope": 2.0, "intercept": -1.0}])
-def test_an_older_calibration_is_dropped_and_changes_no_fingerprint(folder: Path, older: dict[str, float]) -> None:
-    """It gave the chance to be the one picture of a caption, or was of the joint stream alone."""
+def test_an_older_calibration_is_dropped_and_does_not_change_the_fingerprint(
+    folder: Path, older: dict[str, float]
+) -> None:
+    """Check calibrations for the one picture of a caption, and for the joint stream alone."""
     before = fingerprint(folder)
 
     change_config(folder, calibration=older)
@@ -263,7 +263,7 @@ def test_a_model_is_found_by_its_folder_and_by_its_name(
         find_checkpoint("yours")
 
 
-def test_the_model_that_ships_has_a_name_that_outlives_its_folder(
+def test_the_built_in_model_has_a_name_that_does_not_depend_on_its_folder(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = tmp_path / "behind a link"
@@ -274,7 +274,7 @@ def test_the_model_that_ships_has_a_name_that_outlives_its_folder(
     assert checkpoint_name(find_checkpoint(None)) == "shipped"
 
 
-def test_a_whole_number_is_as_good_as_a_fraction(folder: Path) -> None:
+def test_a_config_may_have_an_integer_for_a_float(folder: Path) -> None:
     change_config(folder, dropout=0)
 
     assert load_checkpoint(folder)[0].config.dropout == 0
@@ -282,7 +282,7 @@ def test_a_whole_number_is_as_good_as_a_fraction(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", UNSUITABLE)
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors", "words.txt"])
-def test_a_part_that_is_no_file_or_endless_is_refused_at_once(folder: Path, name: str, kind: str) -> None:
+def test_a_part_that_is_not_a_file_or_is_endless_is_refused_at_once(folder: Path, name: str, kind: str) -> None:
     UNSUITABLE[kind](folder / name)
 
     with in_time(), pytest.raises(CheckpointInvalid, match=rf"{name}.*\((not a regular file|larger than \d+ [MG]iB)\)"):
@@ -290,7 +290,7 @@ def test_a_part_that_is_no_file_or_endless_is_refused_at_once(folder: Path, name
 
 
 @pytest.mark.parametrize("kind", UNSUITABLE)
-def test_weights_that_are_no_file_or_endless_have_no_fingerprint_and_no_mean(folder: Path, kind: str) -> None:
+def test_weights_that_are_not_a_file_or_are_endless_have_no_fingerprint_or_mean(folder: Path, kind: str) -> None:
     UNSUITABLE[kind](folder / "model.safetensors")
 
     for read in (fingerprint, mean_pixel):
@@ -299,14 +299,14 @@ def test_weights_that_are_no_file_or_endless_have_no_fingerprint_and_no_mean(fol
 
 
 @pytest.mark.parametrize("kind", UNSUITABLE)
-def test_graphs_that_are_no_file_or_endless_are_taken_for_none(folder: Path, kind: str) -> None:
+def test_graphs_that_are_not_a_file_or_are_endless_count_as_missing(folder: Path, kind: str) -> None:
     UNSUITABLE[kind](folder / "graphs.zip")
 
     with in_time(), pytest.raises(CheckpointInvalid, match="has no graphs"):
         load_graphs(folder)
 
 
-def test_a_graph_that_is_unpacked_to_a_gigabyte_is_not_unpacked(folder: Path) -> None:
+def test_a_graph_that_would_unpack_to_a_gigabyte_is_refused(folder: Path) -> None:
     with ZipFile(folder / "graphs.zip") as archive:
         about = archive.read("about.json")
     with ZipFile(folder / "graphs.zip", "w", ZIP_DEFLATED) as bomb:

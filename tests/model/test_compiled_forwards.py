@@ -1,4 +1,4 @@
-"""What a CPU runs: the network that torch runs, compiled once and kept."""
+"""The forwards on a CPU: they compute the same as torch, and are compiled once and kept."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 ids = np.array([[101, 102]])
 CompiledForwards(folder, fingerprint(folder), NumberFormats()).run("read_texts", ids, ids != 0)
 """
-INTERRUPTED_WHEN_ANOTHER_THREAD_HAS_LET_GO = """
+INTERRUPTED_AFTER_ANOTHER_THREAD_RELEASED = """
 import os, signal, sys
 from pathlib import Path
 from threading import Thread
@@ -89,8 +89,8 @@ print(type(runtime.forwards_of(Path(sys.argv[1]), "", gpu=True)).__name__)
 
 
 @pytest.fixture
-def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for what is compiled."""
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the cache folder for compiled forwards, which does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = compiled_folder()
     assert folder is not None
@@ -105,9 +105,9 @@ def pictures(edge: int, count: int = 3) -> np.ndarray[tuple[int, ...], np.dtype[
     return np.random.default_rng(0).integers(0, 256, (count, edge, edge, 3), dtype=np.uint8)
 
 
-def test_each_forward_gives_what_torch_gives(speaking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_forward_computes_the_same_as_torch(active_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pixsearch.model.torch_forwards.autocast", lambda device: nullcontext())
-    by_torch, by_openvino = TorchForwards(speaking, torch.device("cpu")), compiled(speaking)
+    by_torch, by_openvino = TorchForwards(active_checkpoint, torch.device("cpu")), compiled(active_checkpoint)
     grids = by_openvino.run("encode_pictures", pictures(64))
     similarity = np.array([0.1, 0.2, 0.3], dtype=np.float32)
     pixel_mask = np.array([[True] * 4, [True] * 4, [True, True, False, False]])
@@ -126,27 +126,27 @@ def test_each_forward_gives_what_torch_gives(speaking: Path, monkeypatch: pytest
         )
 
 
-def test_what_was_compiled_once_is_not_compiled_again(speaking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = compiled(speaking).run("read_texts", IDS, MASK)
+def test_a_forward_is_compiled_once(active_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compiled(active_checkpoint).run("read_texts", IDS, MASK)
     monkeypatch.setattr("pixsearch.model.compiled_forwards.filled_graph", None)
 
-    assert (compiled(speaking).run("read_texts", IDS, MASK) == first).all()
+    assert (compiled(active_checkpoint).run("read_texts", IDS, MASK) == first).all()
 
 
 @pytest.mark.slow
-def test_what_was_damaged_is_compiled_again(speaking: Path, nothing_kept: Path) -> None:
-    first = compiled(speaking).run("read_texts", IDS, MASK)
-    [kept] = nothing_kept.glob("*/read_texts")
+def test_a_damaged_forward_is_compiled_again(active_checkpoint: Path, empty_cache: Path) -> None:
+    first = compiled(active_checkpoint).run("read_texts", IDS, MASK)
+    [kept] = empty_cache.glob("*/read_texts")
     whole, times = kept.read_bytes(), (kept.stat().st_atime_ns, kept.stat().st_mtime_ns)
     kept.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     os.utime(kept, ns=times)
 
-    assert (compiled(speaking).run("read_texts", IDS, MASK) == first).all()
+    assert (compiled(active_checkpoint).run("read_texts", IDS, MASK) == first).all()
     assert read_sealed(kept).size == len(whole) - 32
 
 
 @pytest.mark.parametrize("damaged", [b"", b"short", b"a whole one" + bytes(32)])
-def test_what_does_not_agree_with_its_checksum_is_not_read(tmp_path: Path, damaged: bytes) -> None:
+def test_a_file_with_a_wrong_checksum_is_refused(tmp_path: Path, damaged: bytes) -> None:
     file = tmp_path / "forward"
     file.write_bytes(b"a whole one" + sha256(b"a whole one").digest())
     assert read_sealed(file).tobytes() == b"a whole one"
@@ -157,30 +157,30 @@ def test_what_does_not_agree_with_its_checksum_is_not_read(tmp_path: Path, damag
 
 
 @pytest.mark.slow
-def test_where_nothing_can_be_kept_the_answer_is_the_same(
-    speaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_writable_cache_the_results_are_the_same(
+    active_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = compiled(speaking).run("read_texts", IDS, MASK)
+    first = compiled(active_checkpoint).run("read_texts", IDS, MASK)
     (tmp_path / "no folder").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no folder"))
 
-    assert (compiled(speaking).run("read_texts", IDS, MASK) == first).all()
+    assert (compiled(active_checkpoint).run("read_texts", IDS, MASK) == first).all()
 
 
-def test_the_forwards_of_checkpoints_that_were_used_long_ago_are_let_go(speaking: Path, nothing_kept: Path) -> None:
+def test_the_forwards_of_the_oldest_checkpoints_are_deleted(active_checkpoint: Path, empty_cache: Path) -> None:
     for age in range(5):
-        (nothing_kept / f"old {age}").mkdir(parents=True)
-        os.utime(nothing_kept / f"old {age}", (1000 - age, 1000 - age))
+        (empty_cache / f"old {age}").mkdir(parents=True)
+        os.utime(empty_cache / f"old {age}", (1000 - age, 1000 - age))
 
-    compiled(speaking).run("read_texts", IDS, MASK)
+    compiled(active_checkpoint).run("read_texts", IDS, MASK)
 
-    kept = {path.name for path in nothing_kept.iterdir()}
+    kept = {path.name for path in empty_cache.iterdir()}
     assert {"old 0", "old 1", "old 2"} < kept
     assert len(kept) == 4
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_is_not_whole_is_named(tmp_path: Path, nothing_kept: Path) -> None:
+def test_the_error_for_an_incomplete_checkpoint_names_its_file(tmp_path: Path, empty_cache: Path) -> None:
     folder = make_tiny_checkpoint(tmp_path / "cut")
     weights = folder / WEIGHTS_FILE
     weights.write_bytes(weights.read_bytes()[:-1000])
@@ -189,7 +189,7 @@ def test_a_checkpoint_that_is_not_whole_is_named(tmp_path: Path, nothing_kept: P
         compiled(folder).run("read_texts", IDS, MASK)
 
 
-def test_a_gpu_without_torch_is_not_used_and_that_is_said() -> None:
+def test_a_gpu_without_torch_is_not_used_with_a_warning() -> None:
     finished = subprocess.run(
         [sys.executable, "-c", ON_A_GPU_WITHOUT_TORCH, SHIPPED],
         capture_output=True,
@@ -206,9 +206,9 @@ def test_a_gpu_without_torch_is_not_used_and_that_is_said() -> None:
 
 
 @pytest.mark.slow
-def test_words_and_grids_need_no_torch_and_report_nothing_to_anybody(speaking: Path) -> None:
+def test_words_and_grids_need_neither_torch_nor_telemetry(active_checkpoint: Path) -> None:
     finished = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, speaking],
+        [sys.executable, "-c", WITHOUT_TORCH, active_checkpoint],
         capture_output=True,
         text=True,
         check=True,
@@ -231,12 +231,12 @@ def test_a_gpu_needs_no_openvino() -> None:
 
 
 @pytest.mark.slow
-def test_pictures_that_keep_their_shape_give_what_torch_gives(
-    speaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_pictures_that_keep_their_shape_give_the_same_as_torch(
+    active_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pixsearch.model.torch_forwards.autocast", lambda device: nullcontext())
-    shutil.copytree(speaking, tmp_path / "shapes")
-    config = PixelBertConfig.load(speaking / CONFIG_FILE)
+    shutil.copytree(active_checkpoint, tmp_path / "shapes")
+    config = PixelBertConfig.load(active_checkpoint / CONFIG_FILE)
     dataclasses.replace(config, resize="shorter_edge").save(tmp_path / "shapes" / CONFIG_FILE)
     add_graphs(tmp_path / "shapes")
     by_torch, by_openvino = TorchForwards(tmp_path / "shapes", torch.device("cpu")), compiled(tmp_path / "shapes")
@@ -249,34 +249,34 @@ def test_pictures_that_keep_their_shape_give_what_torch_gives(
         assert np.abs(off).max() < 0.002
 
 
-def test_what_a_killed_process_left_while_it_kept_a_forward_is_gone_with_the_next_run(
-    speaking: Path, nothing_kept: Path
+def test_the_next_run_deletes_what_a_killed_process_left_in_the_cache(
+    active_checkpoint: Path, empty_cache: Path
 ) -> None:
-    script = [sys.executable, "-c", KILLED_WHILE_IT_KEEPS, str(speaking)]
+    script = [sys.executable, "-c", KILLED_WHILE_IT_KEEPS, str(active_checkpoint)]
 
-    killed = subprocess.run(script, env=os.environ | {"XDG_CACHE_HOME": str(nothing_kept.parents[1])}, check=False)
-    left = [file.name for file in nothing_kept.rglob("*") if file.is_file()]
-    compiled(speaking).run("read_texts", IDS, MASK)
+    killed = subprocess.run(script, env=os.environ | {"XDG_CACHE_HOME": str(empty_cache.parents[1])}, check=False)
+    left = [file.name for file in empty_cache.rglob("*") if file.is_file()]
+    compiled(active_checkpoint).run("read_texts", IDS, MASK)
 
     assert killed.returncode == -signal.SIGKILL
     assert len(left) == 1
     assert "read_texts" not in left
-    assert [file.name for file in nothing_kept.rglob("*") if file.is_file()] == ["read_texts"]
+    assert [file.name for file in empty_cache.rglob("*") if file.is_file()] == ["read_texts"]
 
 
-def test_ctrl_c_is_heard_whichever_thread_lets_go_of_a_checkpoint(speaking: Path) -> None:
-    script = [sys.executable, "-c", INTERRUPTED_WHEN_ANOTHER_THREAD_HAS_LET_GO, str(speaking)]
+def test_ctrl_c_works_whichever_thread_releases_a_checkpoint(active_checkpoint: Path) -> None:
+    script = [sys.executable, "-c", INTERRUPTED_AFTER_ANOTHER_THREAD_RELEASED, str(active_checkpoint)]
 
     done = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.returncode, done.stdout) == (0, "heard\n")
 
 
-def test_what_is_loaded_ahead_answers_as_what_is_not(speaking: Path) -> None:
+def test_a_forward_that_is_loaded_ahead_gives_the_same_results(active_checkpoint: Path) -> None:
     grids = np.random.default_rng(0).random((3, 4, 1280), dtype=np.float32)
     inputs = IDS[:1], MASK[:1], grids, np.ones((3, 4), np.bool_), np.zeros(3, np.float32)
-    expected = compiled(speaking).run("match", *inputs)
-    ahead = compiled(speaking)
+    expected = compiled(active_checkpoint).run("match", *inputs)
+    ahead = compiled(active_checkpoint)
 
     ahead.prepare("match")
 
@@ -284,7 +284,7 @@ def test_what_is_loaded_ahead_answers_as_what_is_not(speaking: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_checkpoint_that_ships_gives_the_same_in_this_cpus_number_format() -> None:
+def test_the_built_in_checkpoint_gives_the_same_in_the_number_format_of_this_cpu() -> None:
     by_torch, by_openvino = TorchForwards(SHIPPED, torch.device("cpu")), compiled(SHIPPED, None)
     shown = pictures(288, count=8)
     ids = np.array([[101, 1037, 4937, 102]])  # a cat
@@ -297,5 +297,5 @@ def test_the_checkpoint_that_ships_gives_the_same_in_this_cpus_number_format() -
 
     assert (by_torch.run("read_texts", ids, mask)[:, 0, :-1] * text).sum() > 0.999
     assert (by_torch.run("embed_pictures", grids) * embeddings).sum(1) == pytest.approx(1, abs=1e-4)
-    # Of pictures of one sentence, the logits' deviation is about 10 (docs/performance.md).
+    # The logits of one sentence with many pictures have a deviation of about 10 (docs/performance.md).
     assert by_openvino.run("match", *inputs) == pytest.approx(by_torch.run("match", *inputs), abs=0.5)

@@ -1,4 +1,4 @@
-"""Graphs that travel with a checkpoint: without weights, true to the code, and refused where they do not fit."""
+"""The graphs of a checkpoint: without weights, in step with the code, and refused if they do not fit."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from pixsearch.model.tracing import trace
 
 
 @pytest.fixture
-def folder(speaking: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(speaking, tmp_path / "checkpoint"))
+def folder(active_checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(active_checkpoint, tmp_path / "checkpoint"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORWARDS)
-def test_the_graphs_that_ship_are_what_the_code_computes(name: str) -> None:
+def test_the_built_in_graphs_are_in_step_with_the_code(name: str) -> None:
     forward = FORWARDS[name](load_checkpoint(SHIPPED)[0]).eval()
     compiled = openvino.Core().compile_model(graph_of(SHIPPED, name), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
@@ -45,7 +45,7 @@ def test_the_graphs_that_ship_are_what_the_code_computes(name: str) -> None:
 
 
 def others(forward: Forward) -> tuple[torch.Tensor, ...]:
-    """Inputs of other sizes than those that a graph is traced with: padded words, a pixel left out, half as many."""
+    """Return inputs of other sizes than those of the trace: padded words, a masked pixel, half as many pictures."""
     random = torch.Generator().manual_seed(0)
     inputs = list[torch.Tensor]()
     for one in forward.example():
@@ -65,15 +65,15 @@ def graph_of(folder: Path, name: str) -> openvino.Model:
 
 
 def operations(graph: openvino.Model) -> list[tuple[str, str]]:
-    """The kinds of a graph's nodes and their attributes, in an order that does not depend on names."""
+    """Return the types and attributes of a graph's nodes, in an order that does not depend on names."""
     return sorted((node.get_type_name(), str(node.get_attributes())) for node in graph.get_ops())
 
 
-def test_the_graphs_that_ship_hold_no_weights() -> None:
+def test_the_built_in_graphs_have_no_weights() -> None:
     assert (SHIPPED / GRAPHS_FILE).stat().st_size < 200_000
 
 
-def test_weights_are_read_from_where_the_checkpoint_has_them(folder: Path) -> None:
+def test_weights_are_read_from_the_checkpoint(folder: Path) -> None:
     ids, mask = np.array([[101, 104, 102]]), np.ones((1, 3), bool)
     before = openvino.Core().compile_model(graph_of(folder, "read_texts"), "CPU")([ids, mask])[0]
     weights = load_file(folder / WEIGHTS_FILE)
@@ -95,7 +95,7 @@ def test_a_checkpoint_without_graphs_is_refused_with_the_command_that_adds_them(
 
 
 def flipped(zipped: bytes) -> bytes:
-    """A file with one wrong byte in the compressed description at its start."""
+    """Return a zip file with one wrong byte in the compressed description at its start."""
     start = zipped.index(b"about.json") + 20
     return zipped[:start] + bytes([zipped[start] ^ 0xFF]) + zipped[start + 1 :]
 
@@ -103,14 +103,16 @@ def flipped(zipped: bytes) -> bytes:
 @pytest.mark.parametrize(
     "damage", [lambda zipped: zipped[:-100], lambda zipped: zipped.replace(b"match.xml", b"other.xml"), flipped]
 )
-def test_damaged_graphs_are_refused_likewise(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_graphs_are_refused_with_the_command_that_rebuilds_them(
+    folder: Path, damage: Callable[[bytes], bytes]
+) -> None:
     (folder / GRAPHS_FILE).write_bytes(damage((folder / GRAPHS_FILE).read_bytes()))
 
     with pytest.raises(CheckpointInvalid, match=f"pixsearch add-graphs {folder}"):
         graph_of(folder, "match")
 
 
-def test_graphs_fit_configs_that_compute_alike_and_no_others(folder: Path) -> None:
+def test_graphs_only_fit_configs_with_the_same_forwards(folder: Path) -> None:
     config = PixelBertConfig.load(folder / CONFIG_FILE)
 
     assert fitting_graphs(
@@ -120,7 +122,7 @@ def test_graphs_fit_configs_that_compute_alike_and_no_others(folder: Path) -> No
 
 
 @pytest.mark.parametrize("change", ["missing", "reshaped"])
-def test_weights_that_are_not_those_of_the_graphs_are_refused(folder: Path, change: str) -> None:
+def test_weights_that_do_not_fit_the_graphs_are_refused(folder: Path, change: str) -> None:
     weights = load_file(folder / WEIGHTS_FILE)
     tensor = weights.pop("itm_head.0.weight")
     if change == "reshaped":

@@ -1,4 +1,4 @@
-"""Grids as bytes."""
+"""Grids packed into bytes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def test_a_packed_grid_is_a_scale_a_size_a_bit_for_each_value_and_a_byte_for_eac
 
 
 @given(GRIDS)
-def test_a_value_comes_back_off_by_at_most_half_a_step(grid: np.ndarray) -> None:
+def test_an_unpacked_value_is_off_by_at_most_half_a_step(grid: np.ndarray) -> None:
     (back,), _ = unpack_grids([pack_grid(grid)], CHANNELS)
 
     assert np.abs(back - grid).max() <= max(grid.max(), 1e-6) / 510 * 1.001
 
 
 @given(st.lists(GRIDS, min_size=1, max_size=4))
-def test_grids_come_back_in_their_order(grids: list[np.ndarray]) -> None:
+def test_grids_are_unpacked_in_order(grids: list[np.ndarray]) -> None:
     together, _ = unpack_grids([pack_grid(grid) for grid in grids], CHANNELS)
 
     for back, grid in zip(together, grids, strict=True):
@@ -41,7 +41,7 @@ def test_a_black_grid_packs_without_division_by_zero() -> None:
     assert unpack_grids([pack_grid(np.zeros((2, CHANNELS), np.float32))], CHANNELS)[0] == pytest.approx(0)
 
 
-def test_a_grid_of_fewer_pixels_is_padded_behind_and_the_mask_says_where() -> None:
+def test_a_grid_of_fewer_pixels_is_padded_at_the_end_and_masked() -> None:
     small, large = np.ones((1, CHANNELS), np.float32), np.full((3, CHANNELS), 2, np.float32)
 
     grids, mask = unpack_grids([pack_grid(small), pack_grid(large)], CHANNELS)

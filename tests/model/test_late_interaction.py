@@ -1,4 +1,4 @@
-"""Late interaction: the score by hand, what is not read, and what a module says that was not trained."""
+"""Late interaction: scores worked out by hand, padding, and an untrained module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.late_interaction import LateInteraction
 
 CONFIG = PixelBertConfig(width=3, heads=1, embedding_size=2, image_map_hidden=2)
-# Directions in the plane as 2 of 3 numbers; the third is what a word counts.
+# The first two of three numbers are a direction in the plane, the third determines the weight of a word.
 WORDS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [9.0, 9.0, 9.0]]])
 MASK = torch.tensor([[True, True, False]])
 GRID = torch.tensor([[[3.0, 4.0], [1.0, 0.0], [0.0, 9.0]]])
@@ -21,26 +21,26 @@ PIXEL_MASK = torch.tensor([[True, True, False]])
 
 @pytest.fixture
 def late() -> LateInteraction:
-    """Words are mapped to their first two numbers; pixels, which are not negative, nearly to themselves."""
+    """Return a module that maps words to their first two numbers, and non-negative pixels nearly to themselves."""
     late = LateInteraction(CONFIG, channels=2)
     with torch.no_grad():
         for linear in (late.pixel_hidden, late.pixel_map):
             linear.weight.copy_(torch.eye(2))
             linear.bias.zero_()
-        late.pixel_hidden.weight.mul_(100)  # GELU leaves large positive numbers as they are, and 0
+        late.pixel_hidden.weight.mul_(100)  # GELU does not change 0 and large positive numbers
         late.word_map.weight.copy_(torch.eye(2, 3))
         late.word_map.bias.zero_()
         late.scale.fill_(10.0)
     return late
 
 
-def test_each_word_counts_its_best_pixel_among_those_that_stand(late: LateInteraction) -> None:
+def test_each_word_counts_its_best_pixel_that_is_not_padding(late: LateInteraction) -> None:
     # (1, 0) finds (1, 0), cosine 1. (0, 1) finds (3, 4), cosine 0.8; (0, 9) and the third word are padding.
     assert late(WORDS, MASK, GRID, PIXEL_MASK).item() == pytest.approx(10 * (1 + 0.8) / 2)
     assert late(WORDS, MASK, GRID).item() == pytest.approx(10 * (1 + 1) / 2)
 
 
-def test_a_word_counts_by_its_weight_and_brings_its_offset(late: LateInteraction) -> None:
+def test_a_word_counts_by_its_weight_and_adds_its_offset(late: LateInteraction) -> None:
     with torch.no_grad():
         late.word_weight.weight.copy_(torch.tensor([[math.log(3), 0.0, 0.0]]))  # the first counts three times as much
         late.word_offset.weight.copy_(torch.tensor([[0.0, 8.0, 0.0]]))
@@ -66,7 +66,7 @@ def test_every_pair_is_scored_as_it_would_be_alone() -> None:
 
 
 @pytest.mark.parametrize(("words", "grids"), [(1, 3), (3, 1)])
-def test_one_sentence_or_one_picture_goes_with_all(late: LateInteraction, words: int, grids: int) -> None:
+def test_a_single_sentence_or_picture_is_paired_with_all(late: LateInteraction, words: int, grids: int) -> None:
     sentence, grid = torch.randn(words, 2, 3), torch.rand(grids, 4, 2)
 
     logits: Tensor = late(sentence, torch.ones(words, 2, dtype=torch.bool), grid)
@@ -75,7 +75,7 @@ def test_one_sentence_or_one_picture_goes_with_all(late: LateInteraction, words:
     assert logits.tolist() == pytest.approx(repeated.tolist())
 
 
-def test_one_that_was_not_trained_says_nothing() -> None:
+def test_an_untrained_module_scores_everything_0() -> None:
     late = LateInteraction(CONFIG, channels=2)
 
     assert late.closed

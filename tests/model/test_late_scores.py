@@ -8,7 +8,7 @@ import pytest
 from pixsearch.model.late_scores import ReadText, late_scores
 
 EMBEDDINGS = np.array([[1.0, 0.0], [0.6, 0.8]], np.float32)
-"""Of two pictures."""
+"""The embeddings of two pictures."""
 
 
 def read(embedding: list[float], words: list[list[float]], weights: list[float], offset: float) -> ReadText:
@@ -29,7 +29,7 @@ def test_each_word_counts_by_its_weight() -> None:
     ]
 
 
-def test_without_weights_it_is_the_similarity() -> None:
+def test_without_weights_the_late_score_is_the_similarity() -> None:
     text = read([1.0, 0.0], [[0.0, 1.0]], [0.0], 0.0)
 
     [scores] = late_scores([text], EMBEDDINGS, np.array([[0.5], [0.5]], np.float32))

@@ -1,4 +1,4 @@
-"""Number formats: which a CPU gets, and that answers and what is stored do not hang on them."""
+"""The number formats of a CPU, on which neither hits nor stored features may depend."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pixsearch.search.runtime import Floats
 Picture = NDArray[np.uint8]
 
 FORMATS = [NumberFormats(), NumberFormats(bf16=True), NumberFormats(int8=True), NumberFormats(bf16=True, int8=True)]
-"""On any CPU: one that does not multiply bf16 natively computes in fp32, one that does not so with int8 keeps it so."""
+"""All formats, which run on any CPU: one without native bf16 computes in fp32, one without int8 emulates it."""
 
 
 @pytest.mark.parametrize(
     ("capabilities", "flags", "expected"),
     [
         ([], ["sse2", "avx2"], NumberFormats()),
-        (["INT8"], ["avx2", "avx512f"], NumberFormats()),  # OpenVINO's INT8 says that it can, not that it is fast
+        (["INT8"], ["avx2", "avx512f"], NumberFormats()),  # OpenVINO's INT8 does not mean that it is fast
         ([], ["avx2", "avx_vnni"], NumberFormats(int8=True)),
         ([], ["avx512f", "avx512_vnni"], NumberFormats(int8=True)),
         (["BF16"], ["avx512_vnni", "avx512_bf16"], NumberFormats(bf16=True, int8=True)),
@@ -48,7 +48,7 @@ def forwards(formats: NumberFormats) -> CompiledForwards:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
-    """Real photographs, as the CNN sees them."""
+    """Return real photos, scaled to the input size of the CNN."""
     folder, processor = tmp_path_factory.mktemp("photos"), PixelBertProcessor.from_pretrained(SHIPPED)
     copy_sample_photos(folder)
     return [np.asarray(processor.resize(Image.open(file).convert("RGB"))) for file in sorted(folder.rglob("*.*"))]
@@ -62,7 +62,7 @@ def features(formats: NumberFormats, shown: list[Picture]) -> Floats:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("formats", FORMATS[1:], ids=repr)
-def test_what_is_stored_finds_itself_and_keeps_its_likeness_in_every_format(
+def test_stored_features_find_themselves_and_keep_their_likeness_in_every_format(
     formats: NumberFormats, shown: list[Picture]
 ) -> None:
     exact, other = features(NumberFormats(), shown), features(formats, shown)
@@ -75,7 +75,7 @@ def test_what_is_stored_finds_itself_and_keeps_its_likeness_in_every_format(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("formats", FORMATS[1:], ids=repr)
-def test_a_match_and_the_words_that_are_found_are_much_the_same_in_every_format(
+def test_matches_and_late_scores_are_nearly_the_same_in_every_format(
     formats: NumberFormats, shown: list[Picture]
 ) -> None:
     grids = np.concatenate([forwards(NumberFormats()).run("encode_pictures", one[None]) for one in shown])
@@ -86,6 +86,6 @@ def test_a_match_and_the_words_that_are_found_are_much_the_same_in_every_format(
     seen = grids, inputs[3], words
     exact, other = (forwards(one).run("find_words", *seen) for one in (NumberFormats(), formats))
     assert other == pytest.approx(exact, abs=0.01)
-    # Of the pictures of one sentence the logits' deviation is about 10 (docs/performance.md).
+    # The logits of one sentence with many pictures have a deviation of about 10 (docs/performance.md).
     exact, other = (forwards(one).run("match", *inputs) for one in (NumberFormats(), formats))
     assert other == pytest.approx(exact, abs=0.5)

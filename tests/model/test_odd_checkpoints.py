@@ -1,4 +1,4 @@
-"""Whatever a checkpoint's files are, it is used or refused in one line."""
+"""Odd checkpoints: whatever their files contain, they are used or refused in one line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ODD_VALUES += [
 
 
 def use(folder: Path) -> None:
-    """All that commands do with a checkpoint. Raises PixsearchError where it is none."""
+    """Do everything that commands do with a checkpoint. Raises PixsearchError if it is not valid."""
     found = find_checkpoint(str(folder))
     runtime = PixelBertRuntime(found)
     runtime.prepare_for_pictures()
@@ -56,11 +56,11 @@ def use(folder: Path) -> None:
 
 
 @pytest.fixture
-def odd_checkpoint(speaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def odd_checkpoint(active_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         "pixsearch.model.runtime.forwards_of", lambda folder, name, gpu: CompiledForwards(folder, name, NumberFormats())
     )
-    return Path(shutil.copytree(speaking, tmp_path / "checkpoint"))
+    return Path(shutil.copytree(active_checkpoint, tmp_path / "checkpoint"))
 
 
 def is_refused_or_used(folder: Path) -> bool:
@@ -89,7 +89,7 @@ def test_whatever_the_config_of_a_checkpoint_says(odd_checkpoint: Path) -> None:
 
 
 def odd_tokenizers(sound: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Tokenizers that tokenizers itself takes, and that give what no model reads."""
+    """Yield tokenizers that the tokenizers package accepts, but whose tokens no model can read."""
     vocabulary = sound["model"]["vocab"]
     shifted = {word: number + 2**31 for word, number in vocabulary.items()}
     yield sound | {"model": sound["model"] | {"vocab": shifted}}
@@ -101,7 +101,7 @@ def odd_tokenizers(sound: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield sound | {"post_processor": None, "pre_tokenizer": None}
 
 
-def test_a_tokenizer_that_is_not_that_of_the_weights_is_refused(odd_checkpoint: Path) -> None:
+def test_a_tokenizer_that_does_not_fit_the_weights_is_refused(odd_checkpoint: Path) -> None:
     file = odd_checkpoint / "tokenizer.json"
     refused = []
     for odd in odd_tokenizers(json.loads(file.read_text())):
@@ -131,7 +131,7 @@ def test_weights_of_any_size_give_no_warning(odd_checkpoint: Path) -> None:
             assert is_refused_or_used(odd_checkpoint), (name, value)
 
 
-def test_of_a_long_text_no_more_is_tokenised_than_the_model_reads(odd_checkpoint: Path) -> None:
+def test_a_long_text_is_tokenised_no_further_than_the_model_reads(odd_checkpoint: Path) -> None:
     (odd_checkpoint / "words.txt").write_text("red\t1\n")
     runtime = PixelBertRuntime(odd_checkpoint, gpu=False)
     long = "red " * 10_000

@@ -1,4 +1,4 @@
-"""Pixel-BERT's streams: shapes, masks, and what a fresh model says."""
+"""Pixel-BERT's streams: shapes, masks, and the scores of an untrained model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def grid() -> Tensor:
 
 
 def trained(model: PixelBertForRetrieval) -> PixelBertForRetrieval:
-    """The head and the weights away from their start, so that the joint stream has a say."""
+    """Set the head and its weights to random values, so that the joint stream contributes to the logit."""
     for parameter in model.itm_head.parameters():
         torch.nn.init.normal_(parameter)
     model.late_weight.data.fill_(3.0)
@@ -75,7 +75,7 @@ def test_pooling_keeps_the_largest_of_each_two_by_two_cells() -> None:
 
 
 @torch.no_grad()
-def test_the_order_of_pixels_says_nothing(model: PixelBertForRetrieval, grid: Tensor) -> None:
+def test_the_order_of_pixels_does_not_matter(model: PixelBertForRetrieval, grid: Tensor) -> None:
     shuffled = grid[:, [2, 0, 3, 1]]
     trained(model)
 
@@ -84,7 +84,7 @@ def test_the_order_of_pixels_says_nothing(model: PixelBertForRetrieval, grid: Te
 
 
 @torch.no_grad()
-def test_the_order_of_words_says_something(model: PixelBertForRetrieval) -> None:
+def test_the_order_of_words_matters(model: PixelBertForRetrieval) -> None:
     turned = IDS[1:, [0, 2, 1, 3, 4, 5]]
 
     assert not torch.allclose(model.embed_text(IDS[1:], MASK[1:]), model.embed_text(turned, MASK[1:]), atol=1e-3)
@@ -160,7 +160,9 @@ def test_a_logit_depends_on_the_words_and_on_the_pixels(model: PixelBertForRetri
 
 
 @torch.no_grad()
-def test_logits_are_whole_where_the_transformer_computes_in_bf16(model: PixelBertForRetrieval, grid: Tensor) -> None:
+def test_logits_keep_full_precision_if_the_transformer_computes_in_bf16(
+    model: PixelBertForRetrieval, grid: Tensor
+) -> None:
     similarity = torch.tensor([0.3, 0.4])
 
     with torch.autocast("cpu", torch.bfloat16):
@@ -189,7 +191,7 @@ def test_a_match_is_the_joint_logit_and_the_weighted_late_score(model: PixelBert
 
 
 @torch.no_grad()
-def test_one_sentence_or_one_picture_goes_with_all_others(model: PixelBertForRetrieval, grid: Tensor) -> None:
+def test_a_single_sentence_or_picture_is_paired_with_all(model: PixelBertForRetrieval, grid: Tensor) -> None:
     trained(model).late_interaction.scale.fill_(7.0)
     similarity = torch.tensor([0.25, -0.5])
     words, pixels = model.model.embed_words(IDS), model.model.embed_pixels(grid)
@@ -223,7 +225,7 @@ def test_batch_norms_keep_their_statistics_in_training(model: PixelBertForRetrie
     assert all(torch.equal(buffer, before[name]) for name, buffer in model.model.backbone.named_buffers())
 
 
-def test_statistics_are_fitted_once_they_were_set(model: PixelBertForRetrieval) -> None:
+def test_statistics_count_as_fitted_once_they_are_set(model: PixelBertForRetrieval) -> None:
     standardise = model.model.standardise
     assert not standardise.fitted
     standardise.fit(torch.tensor([[1.0, 2.0], [3.0, 6.0]]).repeat(1, CHANNELS // 2))
@@ -274,7 +276,7 @@ def test_a_picture_gives_the_same_alone_and_in_a_batch_of_other_shapes(pool: boo
 
 
 @torch.no_grad()
-def test_what_stands_behind_the_mask_is_read_by_nothing() -> None:
+def test_masked_pixels_are_never_read() -> None:
     model = trained(model_of(SHAPED))
     grid, pixel_mask = model.model.encode_grids(pictures_of_many_shapes()[:2])
     spoilt = grid.masked_fill(~pixel_mask[..., None], 1000.0)
@@ -284,7 +286,7 @@ def test_what_stands_behind_the_mask_is_read_by_nothing() -> None:
     assert torch.allclose(ours, theirs, atol=1e-4)
 
 
-def test_the_mean_and_the_largest_are_those_of_the_pixels_that_stand() -> None:
+def test_the_mean_and_the_maximum_leave_out_padding() -> None:
     grid = torch.tensor([[[1.0, -4.0], [3.0, -2.0], [0.0, 0.0]]])
     mask = torch.tensor([[True, True, False]])
 

@@ -1,4 +1,4 @@
-"""What goes into the model."""
+"""The input of the model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def processor(tmp_path_factory: pytest.TempPathFactory) -> PixelBertProcessor:
 
 
 def test_pictures_of_any_shape_become_normalised_squares(processor: PixelBertProcessor) -> None:
-    # EfficientNet-Lite reads (value - 127) / 128.
+    # EfficientNet-Lite normalises pixels by (value - 127) / 128.
     pixels = picture_tensors(processor, [Image.new("RGB", (300, 20), (255, 127, 0)), Image.new("RGB", (64, 64))])
 
     assert [picture.shape for picture in pixels] == [(3, 64, 64)] * 2
@@ -42,12 +42,12 @@ def test_a_picture_is_squashed_and_not_cropped(processor: PixelBertProcessor) ->
         # The paper's 800 and 1333 (section 4.1), worked out by hand, to the nearest multiple of 32.
         ((640, 480), (1056, 800)),  # x 1.667: 1066.7 x 800
         ((480, 640), (800, 1056)),
-        ((3000, 1000), (1344, 448)),  # the longer edge stops it, x 0.444: 1333 x 444.3
+        ((3000, 1000), (1344, 448)),  # limited by the longer edge, x 0.444: 1333 x 444.3
         ((500, 500), (800, 800)),
         ((10000, 10), (1344, 32)),  # never thinner than a cell
     ],
 )
-def test_a_picture_that_keeps_its_shape_has_the_papers_edges(
+def test_a_picture_that_keeps_its_shape_has_the_edges_of_the_paper(
     processor: PixelBertProcessor, photo: tuple[int, int], seen: tuple[int, int]
 ) -> None:
     config = dataclasses.replace(processor.config, resize="shorter_edge", input_size=800, longest_edge=1333)
@@ -57,7 +57,7 @@ def test_a_picture_that_keeps_its_shape_has_the_papers_edges(
     assert pixels.shape == (3, seen[1], seen[0])
 
 
-def test_sentences_are_padded_to_the_longest_and_the_mask_says_where(processor: PixelBertProcessor) -> None:
+def test_sentences_are_padded_to_the_longest_and_masked(processor: PixelBertProcessor) -> None:
     ids, mask = word_tensors(processor, ["a", "abc"])
 
     assert ids.tolist()[0][:3] == [101, 104, 102]  # [CLS] a [SEP]: the tokenizer's letters begin at 104

@@ -1,4 +1,4 @@
-"""The runtime: pictures and words in, numpy out, by the same network that is trained."""
+"""The runtime: its results are those of the network that is trained."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def pictures() -> list[Image.Image]:
 
 @pytest.fixture(autouse=True)
 def _in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On every machine, so that there is something to compare with to the last digits."""
+    """Compute in fp32 on every machine, so that results can be compared to the last digits."""
     monkeypatch.setattr(
         "pixsearch.model.runtime.forwards_of", lambda folder, name, gpu: CompiledForwards(folder, name, NumberFormats())
     )
 
 
 @pytest.fixture
-def runtime(speaking: Path) -> PixelBertRuntime:
-    return PixelBertRuntime(speaking)
+def runtime(active_checkpoint: Path) -> PixelBertRuntime:
+    return PixelBertRuntime(active_checkpoint)
 
 
-def test_it_says_which_model_it_runs(runtime: PixelBertRuntime, speaking: Path) -> None:
-    assert runtime.fingerprint == fingerprint(speaking)
-    assert runtime.name == str(speaking)
+def test_the_runtime_describes_its_model(runtime: PixelBertRuntime, active_checkpoint: Path) -> None:
+    assert runtime.fingerprint == fingerprint(active_checkpoint)
+    assert runtime.name == str(active_checkpoint)
     assert (runtime.embedding_size, runtime.input_shape.input_size) == (16, 64)
     assert runtime.default_order == "match"
 
@@ -69,7 +69,7 @@ def test_pictures_and_texts_become_unit_vectors_and_grids_become_bytes(
     assert unpack_grids(grids, 1280)[0].shape == (3, 2 * 2, 1280)
 
 
-def test_pixels_of_the_networks_size_have_the_features_of_their_pictures(
+def test_pixels_of_the_input_size_have_the_features_of_their_pictures(
     runtime: PixelBertRuntime, pictures: list[Image.Image]
 ) -> None:
     expected, expected_grids = runtime.encode_pictures(pictures)
@@ -84,7 +84,7 @@ def test_pixels_of_the_networks_size_have_the_features_of_their_pictures(
 def test_a_stored_grid_has_the_embedding_of_its_picture(runtime: PixelBertRuntime, pictures: list[Image.Image]) -> None:
     embeddings, grids = runtime.encode_pictures(pictures[:1])
 
-    assert runtime.embed_grid(grids[0]) @ embeddings[0] == pytest.approx(1, abs=1e-3)  # stored at a byte a value
+    assert runtime.embed_grid(grids[0]) @ embeddings[0] == pytest.approx(1, abs=1e-3)  # stored with a byte per value
 
 
 def match_pictures(runtime: PixelBertRuntime, text: str, grids: list[bytes], embeddings: Floats) -> Floats:
@@ -95,11 +95,11 @@ def match_texts(runtime: PixelBertRuntime, texts: list[str], grid: bytes, embedd
     return read_every_pair(runtime, runtime.read_texts(texts), [grid], embedding[np.newaxis])[1]
 
 
-def test_late_scores_and_matches_are_the_networks_own_of_the_stored_grids(
-    runtime: PixelBertRuntime, speaking: Path, pictures: list[Image.Image]
+def test_late_scores_and_matches_are_those_of_the_network_for_the_stored_grids(
+    runtime: PixelBertRuntime, active_checkpoint: Path, pictures: list[Image.Image]
 ) -> None:
     embeddings, grids = runtime.encode_pictures(pictures)
-    model, processor = load_checkpoint(speaking)
+    model, processor = load_checkpoint(active_checkpoint)
 
     late_scores, logits = read_every_pair(runtime, runtime.read_texts([TEXTS[1]]), grids, embeddings)
 
@@ -115,10 +115,10 @@ def test_late_scores_and_matches_are_the_networks_own_of_the_stored_grids(
     assert late_scores.dtype == logits.dtype == np.float32
     assert late_scores.tolist() == pytest.approx(late_by_hand, abs=1e-4)
     assert logits.tolist() == pytest.approx(by_hand, abs=0.01)
-    assert np.ptp(logits) > 0.1  # three pictures that nobody could take for one
+    assert np.ptp(logits) > 0.1  # the three pictures clearly differ
 
 
-def test_texts_of_one_picture_match_as_that_picture_does_for_each_text(
+def test_many_texts_match_one_picture_like_each_text_alone(
     runtime: PixelBertRuntime, pictures: list[Image.Image]
 ) -> None:
     embeddings, grids = runtime.encode_pictures(pictures)
@@ -152,8 +152,8 @@ def calibrated(folder: Path, to: Path, calibration: Calibration | None, rerank: 
     return PixelBertRuntime(to)
 
 
-def test_a_probability_is_the_sigmoid_of_the_stages_calibrated_score(speaking: Path, tmp_path: Path) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(0.5, -1.0), Curve(10.0, -5.0)))
+def test_a_probability_is_the_sigmoid_of_the_stages_calibrated_score(active_checkpoint: Path, tmp_path: Path) -> None:
+    runtime = calibrated(active_checkpoint, tmp_path / "calibrated", Calibration(Curve(0.5, -1.0), Curve(10.0, -5.0)))
 
     probabilities = runtime.probability(np.array([2.0, 2.0 + 2 * math.log(3), 0.0], dtype=np.float32), "joint")
     by_late = runtime.probability(np.array([0.5], dtype=np.float32), "late")
@@ -165,8 +165,8 @@ def test_a_probability_is_the_sigmoid_of_the_stages_calibrated_score(speaking: P
     assert by_late.tolist() == [0.5]
 
 
-def test_a_hopeless_pair_has_probability_zero_and_no_warning(speaking: Path, tmp_path: Path) -> None:
-    runtime = calibrated(speaking, tmp_path / "calibrated", Calibration(Curve(10.0, 0.0), Curve(10.0, 0.0)))
+def test_a_very_low_score_has_probability_zero_without_a_warning(active_checkpoint: Path, tmp_path: Path) -> None:
+    runtime = calibrated(active_checkpoint, tmp_path / "calibrated", Calibration(Curve(10.0, 0.0), Curve(10.0, 0.0)))
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -180,14 +180,14 @@ def test_a_checkpoint_that_was_not_calibrated_has_no_probabilities(runtime: Pixe
     assert runtime.probability(np.zeros(2, dtype=np.float32), "joint") is None
 
 
-def test_the_default_order_is_what_the_checkpoint_says(speaking: Path, tmp_path: Path) -> None:
-    assert calibrated(speaking, tmp_path / "first-stage", None, rerank=False).default_order == "similarity"
+def test_the_default_order_is_that_of_the_checkpoint(active_checkpoint: Path, tmp_path: Path) -> None:
+    assert calibrated(active_checkpoint, tmp_path / "first-stage", None, rerank=False).default_order == "similarity"
 
 
 def test_each_word_has_the_mean_cosine_of_its_pieces_with_each_pixel(
-    runtime: PixelBertRuntime, speaking: Path, pictures: list[Image.Image]
+    runtime: PixelBertRuntime, active_checkpoint: Path, pictures: list[Image.Image]
 ) -> None:
-    model, processor = load_checkpoint(speaking)
+    model, processor = load_checkpoint(active_checkpoint)
     _, grids = runtime.encode_pictures(pictures[:1])
     unpacked, _ = unpack_grids(grids, model.model.backbone.channels)
 
@@ -200,13 +200,11 @@ def test_each_word_has_the_mean_cosine_of_its_pieces_with_each_pixel(
         pixels = late.map_pixels(model.model.standardise(torch.from_numpy(unpacked)))[0].numpy()
     expected = read @ pixels.T
     assert words == ["A", "cat"]
-    assert cosines.shape == (2, 2, 2)  # of a picture of 64 x 64
+    assert cosines.shape == (2, 2, 2)  # the picture is 64 x 64
     assert cosines.reshape(2, -1) == pytest.approx(np.stack([expected[1], expected[2:5].mean(0)]), abs=1e-3)
 
 
-def test_words_of_which_the_tokenizer_leaves_nothing_are_nowhere(
-    runtime: PixelBertRuntime, pictures: list[Image.Image]
-) -> None:
+def test_text_without_tokens_has_no_words(runtime: PixelBertRuntime, pictures: list[Image.Image]) -> None:
     _, grids = runtime.encode_pictures(pictures[:1])
 
     words, cosines = runtime.locate_words("\u0018\u009b", grids[0], *pictures[0].size)
@@ -215,10 +213,10 @@ def test_words_of_which_the_tokenizer_leaves_nothing_are_nowhere(
     assert cosines.shape == (0, 2, 2)
 
 
-def test_a_checkpoint_without_late_interaction_says_that_it_cannot_locate_words(
-    speaking: Path, tmp_path: Path, pictures: list[Image.Image]
+def test_a_checkpoint_without_late_interaction_cannot_locate_words(
+    active_checkpoint: Path, tmp_path: Path, pictures: list[Image.Image]
 ) -> None:
-    model, processor = load_checkpoint(speaking)
+    model, processor = load_checkpoint(active_checkpoint)
     torch.nn.init.zeros_(model.late_interaction.scale)
     folder = tmp_path / "closed"
     save_checkpoint(folder, model, processor)
@@ -240,10 +238,10 @@ def test_likeness_is_1_for_the_same_picture_and_less_for_another(
     assert runtime.likeness(grids[0], grids[1]) == runtime.likeness(grids[1], grids[0])
 
 
-def test_a_grid_is_the_networks_own_to_a_byte_a_value(
-    runtime: PixelBertRuntime, speaking: Path, pictures: list[Image.Image]
+def test_a_grid_is_that_of_the_network_to_a_byte_per_value(
+    runtime: PixelBertRuntime, active_checkpoint: Path, pictures: list[Image.Image]
 ) -> None:
-    model, processor = load_checkpoint(speaking)
+    model, processor = load_checkpoint(active_checkpoint)
 
     _, grids = runtime.encode_pictures(pictures)
 
@@ -253,7 +251,7 @@ def test_a_grid_is_the_networks_own_to_a_byte_a_value(
     assert unpacked == pytest.approx(expected.numpy(), abs=float(expected.max()) / 400)
 
 
-def test_threads_that_ask_together_get_the_same_answers(runtime: PixelBertRuntime, pictures: list[Image.Image]) -> None:
+def test_threads_may_share_a_runtime(runtime: PixelBertRuntime, pictures: list[Image.Image]) -> None:
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda _: runtime.encode_pictures(pictures[:1])[1], range(8)))
 

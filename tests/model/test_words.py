@@ -1,4 +1,4 @@
-"""The words that a model was taught, and those of a query that it was not."""
+"""The words that a model knows, and the unknown words of a text."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def test_a_word_is_known_in_any_case_and_in_singular_and_plural(known: str) -> N
     assert unknown_words(known, TAUGHT) == ()
 
 
-def test_unknown_words_are_named_once_and_as_they_were_written() -> None:
+def test_unknown_words_are_listed_once_as_written() -> None:
     assert unknown_words("a Zorilla, the zorilla's dog and 桜", TAUGHT) == ("Zorilla", "and", "桜")
     assert unknown_words("glass", {"glas": 1}) == ("glass",)
 
 
 @pytest.mark.parametrize("taught", [None, {}])
-def test_where_no_words_were_counted_none_is_unknown(taught: dict[str, int] | None) -> None:
+def test_without_counted_words_none_is_unknown(taught: dict[str, int] | None) -> None:
     assert unknown_words("a zorilla", taught) == ()
 
 
-def test_the_words_of_a_run_are_added_to_those_of_its_start(tmp_path: Path) -> None:
+def test_the_words_of_a_run_are_added_to_those_of_its_starting_point(tmp_path: Path) -> None:
     add_words(tmp_path, {"dog": 2, "cat": 1}, ["a dog", "a DOG"])
 
     assert read_words(tmp_path) == {"dog": 4, "a": 2, "cat": 1}
 
 
-def test_nothing_is_written_where_the_words_of_the_start_are_not_known(tmp_path: Path) -> None:
+def test_nothing_is_written_if_the_words_of_the_starting_point_are_unknown(tmp_path: Path) -> None:
     add_words(tmp_path, None, ["a dog"])
 
     assert read_words(tmp_path) is None

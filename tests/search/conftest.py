@@ -22,7 +22,7 @@ Fill = Callable[[Mapping[str, Colour]], Library]
 
 @pytest.fixture
 def fill(tmp_path: Path) -> Iterator[Fill]:
-    """Makes a library of one-coloured pictures, by file name; equal colours are copies of one picture."""
+    """Return a function that makes a library of pictures of one colour, by file name; equal colours are copies."""
     libraries: list[Library] = []
 
     def fill_library(pictures: Mapping[str, Colour]) -> Library:
@@ -47,7 +47,7 @@ def fill(tmp_path: Path) -> Iterator[Fill]:
 
 
 def random_colours(count: int) -> dict[str, Colour]:
-    """Pictures in colours that never come twice."""
+    """Return `count` file names, each with a different colour."""
     drawn = np.random.default_rng(0).choice(255**3, size=count, replace=False)
     return {
         f"{number:04}.png": (1 + int(value) % 255, 1 + int(value) // 255 % 255, 1 + int(value) // 255**2)

@@ -1,4 +1,4 @@
-"""The second stage: what late interaction orders, what the joint stream reads, and what hits say of it."""
+"""The second stage: the pictures that late interaction orders, those that the joint stream reads, and their hits."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.search.conftest import Fill
 from tests.search.test_engine import names
 
 SHADES = {f"{red}.png": (red, 51, 0) for red in (51, 102, 153, 204, 255)}
-"""The more red, the nearer to the word and the better its match: 10 x red / 255 - 5 is -3, -1, 1, 3, 5."""
+"""Pictures by red: more red is nearer to the word and a better match: 10 x red / 255 - 5 is -3, -1, 1, 3, 5."""
 RED = Query((Words("red"),), duplicates="show", evidence="shows")
 
 
 class ByGreyness(ColourRuntime):
-    """Late interaction prefers what has less red: its score is 1 less the red, from 0 to 1."""
+    """A runtime whose late interaction prefers less red: the score is 1 minus the red, from 0 to 1."""
 
     def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
         super().late_scores(texts, grids, embeddings)
@@ -37,17 +37,17 @@ def sigmoid(logit: float) -> float:
 
 
 def test_the_best_by_late_score_are_read_and_stand_before_the_others() -> None:
-    asked: list[list[int]] = []
+    calls: list[list[int]] = []
 
     def match(indices: Indices) -> Floats:
-        asked.append(indices.tolist())
+        calls.append(indices.tolist())
         return np.array([[1, 7], [2, 1]], np.float32)
 
     # Weighed 2 and -1, the late scores are 2, 1, 5, 4: indices 2 and 3 are read, with logits 2 - 2 = 0 and 14 - 1 = 13.
     late = np.array([[1, 1, 3, 4], [0, 1, 1, 4]], np.float32)
     scores = cascade(late, [2.0, -1.0], 2, match)
 
-    assert asked == [[2, 3]]
+    assert calls == [[2, 3]]
     assert scores.order.tolist() == [3, 2, 0, 1]
     assert [scores.match_of(index) for index in range(4)] == [None, None, 0.0, 13.0]
 
@@ -76,7 +76,7 @@ def test_late_interaction_orders_64_or_twice_what_is_read_or_all_hits(candidates
     assert ordered_by_late(candidates, hits) == ordered
 
 
-def test_late_interaction_says_which_photos_the_joint_stream_reads(fill: Fill) -> None:
+def test_late_interaction_chooses_the_photos_that_the_joint_stream_reads(fill: Fill) -> None:
     runtime = ByGreyness()
 
     hits = SearchEngine(fill(SHADES), runtime).search(replace(RED, candidates=2))
@@ -107,7 +107,7 @@ def test_likely_by_late_score_comes_before_unlikely_by_match(fill: Fill) -> None
     assert [hit.match is None for hit in hits] == [True, False, True]
 
 
-def test_a_likely_photo_is_not_cut_off_behind_an_unlikely_one_that_was_read(fill: Fill) -> None:
+def test_a_likely_photo_is_not_cut_off_after_an_unlikely_one_that_was_read(fill: Fill) -> None:
     library = fill({"dark.png": (26, 0, 0), "grey.png": (26, 26, 26), "red.png": (255, 0, 0)})
 
     hits = SearchEngine(library, ByGreyness(calibrated=True)).search(replace(RED, candidates=1), k=1)
@@ -115,7 +115,7 @@ def test_a_likely_photo_is_not_cut_off_behind_an_unlikely_one_that_was_read(fill
     assert names(hits) == ["grey.png"]
 
 
-def test_a_threshold_looks_at_what_late_interaction_scored_too(fill: Fill) -> None:
+def test_a_threshold_applies_to_late_interaction_scores_too(fill: Fill) -> None:
     engine = SearchEngine(fill(SHADES), ByGreyness(calibrated=True))
 
     # Read: 51, at sigmoid(-3) = 0.047. By late scores: 102 at sigmoid(1) = 0.73, 153 at 0.27, the others below.
@@ -132,7 +132,7 @@ def test_without_a_calibration_hits_beyond_those_read_have_neither_match_nor_pro
         engine.search(replace(RED, candidates=2, threshold=0.1))
 
 
-def test_filters_leave_nothing_to_the_second_stage_that_does_not_pass(fill: Fill) -> None:
+def test_the_second_stage_only_sees_photos_that_pass_the_filters(fill: Fill) -> None:
     runtime = ByGreyness()
 
     hits = SearchEngine(fill(SHADES), runtime).search(replace(RED, filters=Filters(name="2*.png"), candidates=1))
@@ -141,7 +141,7 @@ def test_filters_leave_nothing_to_the_second_stage_that_does_not_pass(fill: Fill
     assert (runtime.pairs_ordered, runtime.pairs_matched) == (2, 1)
 
 
-def test_where_similarity_orders_the_second_stage_reads_no_more_than_the_hits(fill: Fill) -> None:
+def test_if_similarity_decides_the_order_the_second_stage_reads_no_more_than_the_hits(fill: Fill) -> None:
     runtime = ByGreyness(calibrated=False, default_order="similarity")
 
     hits = SearchEngine(fill(SHADES), runtime).search(replace(RED, candidates=1), k=2)

@@ -1,4 +1,4 @@
-"""Copies and near-duplicates: what belongs together is known from how the photos were made."""
+"""Copies and near-duplicates: the groups are known from the way the photos were made."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.photos import make_photo, picture_bytes
 
 @pytest.fixture
 def indexed(library: Library, photos: Path) -> Library:
-    """A red photo three times, a larger and a smaller one that look the same, and others that do not."""
+    """A library of three copies of a red photo, a larger and a smaller one that look the same, and two others."""
     for name in ("red.png", "red (1).png", "deep/red copy.png"):
         make_photo(photos / name, (200, 0, 0), size=(16, 16))
     make_photo(photos / "large.png", (200, 0, 0), size=(64, 64))
     make_photo(photos / "small.png", (200, 0, 0), size=(4, 4))
-    make_photo(photos / "dark.png", (90, 0, 0))  # as near, but not alike
+    make_photo(photos / "dark.png", (90, 0, 0))  # as near, but not a near-duplicate
     make_photo(photos / "blue.png", (0, 0, 200))
     index_folders(library, ColourRuntime(), [photos])
     return library
@@ -60,7 +60,7 @@ def test_copies_are_files_with_the_same_bytes_those_with_the_shortest_names_firs
     assert group.spare_bytes == 2 * group.pictures[0].size_bytes
 
 
-def test_near_duplicates_stand_with_their_copies_behind_the_one_with_the_most_pixels(indexed: Library) -> None:
+def test_near_duplicates_and_their_copies_come_after_the_one_with_the_most_pixels(indexed: Library) -> None:
     [group] = near_duplicates(indexed, ColourRuntime())
 
     assert names([group]) == [["large.png", "red.png", "red (1).png", "red copy.png", "small.png"]]
@@ -76,7 +76,7 @@ def test_copies_without_near_duplicates_are_listed_too(library: Library, photos:
     assert names(near_duplicates(library, ColourRuntime())) == [["a.png", "b.png"]]
 
 
-def test_what_was_compared_is_kept_until_the_library_changes(
+def test_near_duplicates_are_kept_until_the_library_changes(
     indexed: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = near_duplicates(indexed, ColourRuntime())
@@ -106,7 +106,7 @@ def test_groups_of_other_pictures_with_the_same_ids_are_not_taken(
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-9] + b"[1,2,3]]]", lambda data: data[:40], lambda _: b""])
-def test_a_damaged_file_of_groups_is_made_again(indexed: Library, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_of_groups_is_rebuilt(indexed: Library, damage: Callable[[bytes], bytes]) -> None:
     expected = names(near_duplicates(indexed, ColourRuntime()))
     [kept] = indexed.folder.glob("alike-*.json")
     kept.write_bytes(damage(whole := kept.read_bytes()))
@@ -120,7 +120,7 @@ def test_another_model_is_refused(indexed: Library) -> None:
         near_duplicates(indexed, ColourRuntime("ff" * 32))
 
 
-def test_spare_is_what_is_there_as_it_was_indexed_but_one(indexed: Library, photos: Path) -> None:
+def test_all_unchanged_copies_except_one_are_spare(indexed: Library, photos: Path) -> None:
     [group] = copies(indexed)
 
     assert [photo.path.name for photo in spare_copies(group)] == ["red (1).png", "red copy.png"]
@@ -132,7 +132,7 @@ def test_spare_is_what_is_there_as_it_was_indexed_but_one(indexed: Library, phot
     assert list(spare_copies(group)) == []
 
 
-def test_a_copy_of_which_more_is_known_is_the_best_and_one_of_which_something_else_is_known_is_not_spare(
+def test_the_copy_with_the_most_metadata_is_the_best_and_one_with_other_metadata_is_not_spare(
     library: Library, photos: Path
 ) -> None:
     for name in ("a.png", "best.png", "other.png"):
@@ -170,13 +170,13 @@ def test_the_same_file_under_another_name_is_not_spare(library: Library, photos:
     assert list(spare_copies(group)) == []
 
 
-def test_a_library_without_photos_has_none(library: Library) -> None:
+def test_a_library_without_photos_has_no_duplicates(library: Library) -> None:
     assert copies(library) == near_duplicates(library, ColourRuntime()) == []
 
 
 def test_groups_are_those_of_comparing_each_with_the_first_of_every_group() -> None:
     random = np.random.default_rng(0)
-    # A thousand pictures, many of them near to one of 60 others in both respects.
+    # A thousand pictures, many of them near to one of 60 others by embedding and grid.
     centres = random.normal(size=(60, 8))
     vectors = centres[random.integers(0, 60, 1000)] + random.normal(size=(1000, 8)) * random.choice(
         [0.05, 0.2], (1000, 1)
@@ -211,7 +211,7 @@ def test_pictures_of_a_burst_are_compared_by_more_than_their_colours(library: Li
     assert near_duplicates(library, ColourRuntime()) == []
 
 
-def test_copies_are_known_at_once_and_near_duplicates_when_they_were_compared(indexed: Library) -> None:
+def test_copies_are_known_at_once_and_near_duplicates_after_they_were_compared(indexed: Library) -> None:
     before = known_duplicates(indexed, None, 10)
     assert list(before.groups) == copies(indexed)
     assert (before.count, before.spare_bytes, before.has_alike) == (1, copies(indexed)[0].spare_bytes, False)
@@ -222,7 +222,7 @@ def test_copies_are_known_at_once_and_near_duplicates_when_they_were_compared(in
     assert (after.count, after.spare_bytes, after.has_alike) == (1, compared[0].spare_bytes, True)
 
 
-def test_near_duplicates_that_are_known_are_those_of_the_present_library(indexed: Library, photos: Path) -> None:
+def test_known_near_duplicates_are_dropped_when_the_library_changes(indexed: Library, photos: Path) -> None:
     near_duplicates(indexed, ColourRuntime())
     make_photo(photos / "larger.png", (200, 0, 0), size=(100, 100))
     index_folders(indexed, ColourRuntime(), [photos])
@@ -234,7 +234,7 @@ def test_near_duplicates_that_are_known_are_those_of_the_present_library(indexed
 
 @pytest.fixture
 def pairs(library: Library, photos: Path) -> Library:
-    """Five pictures of different sizes, each twice."""
+    """A library of five pictures of different sizes, each twice."""
     for number in range(5):
         for name in ("a", "b"):
             make_photo(photos / name / f"{number}.png", (50 * number, 0, 99), size=(10 + 20 * number, 10))
@@ -258,10 +258,10 @@ def test_known_duplicates_come_in_parts_each_group_once_in_the_order_of_the_comm
     assert {(part.count, part.spare_bytes) for part in parts} == {(5, sum(one.spare_bytes for one in copies(pairs)))}
 
 
-def test_groups_that_go_meanwhile_move_no_other_to_another_part(pairs: Library, photos: Path) -> None:
+def test_groups_that_disappear_do_not_shift_the_next_page(pairs: Library, photos: Path) -> None:
     first = known_duplicates(pairs, None, 2)
     rest = copies(pairs)[2:]
-    for group in first.groups:  # also the one that the next part begins behind
+    for group in first.groups:  # including the one that the next page starts after
         Path(str(group.pictures[0].photos[1].path)).unlink()
     index_folders(pairs, ColourRuntime(), [photos])
 

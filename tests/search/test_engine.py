@@ -28,7 +28,7 @@ def names(hits: list[Hit]) -> list[str]:
     return [hit.path.name for hit in hits]
 
 
-def test_both_figures_and_both_ranks_are_those_worked_out_by_hand(fill: Fill) -> None:
+def test_similarities_matches_and_ranks_are_those_worked_out_by_hand(fill: Fill) -> None:
     hits = SearchEngine(fill(REDS), ColourRuntime()).search("red", k=3)
 
     assert names(hits) == ["pink.png", "dark red.png", "blue.png"]
@@ -50,7 +50,7 @@ def test_without_re_rank_the_order_is_by_similarity_and_no_match_is_computed(fil
     assert runtime.pairs_matched == 0
 
 
-def test_a_model_that_is_better_at_similarity_orders_by_it_and_still_says_the_match(fill: Fill) -> None:
+def test_a_model_that_is_better_at_similarity_orders_by_it_and_still_reports_the_match(fill: Fill) -> None:
     runtime = ColourRuntime(default_order="similarity")
 
     hits = SearchEngine(fill(REDS), runtime).search("red", k=2)
@@ -60,7 +60,7 @@ def test_a_model_that_is_better_at_similarity_orders_by_it_and_still_says_the_ma
     assert runtime.pairs_matched == 2  # the hits', not all candidates'
 
 
-def test_re_rank_that_is_asked_for_wins_over_the_models_own_order(fill: Fill) -> None:
+def test_an_explicit_re_rank_overrides_the_default_order_of_the_model(fill: Fill) -> None:
     runtime = ColourRuntime(default_order="similarity")
 
     hits = SearchEngine(fill(REDS), runtime).search(Query((Words("red"),), rerank=True))
@@ -74,7 +74,7 @@ def test_a_calibrated_model_gives_the_probability_of_each_match(fill: Fill) -> N
     assert hits[0].probability == pytest.approx(1 / (1 + math.exp(-5.0)), abs=1e-5)
 
 
-def test_the_joint_stream_reads_as_many_candidates_as_asked_for(fill: Fill) -> None:
+def test_the_joint_stream_reads_as_many_candidates_as_the_query_sets(fill: Fill) -> None:
     runtime = ColourRuntime()
 
     hits = SearchEngine(fill(REDS), runtime).search(Query((Words("red"),), candidates=1), k=3)
@@ -85,7 +85,7 @@ def test_the_joint_stream_reads_as_many_candidates_as_asked_for(fill: Fill) -> N
     assert (runtime.pairs_ordered, runtime.pairs_matched) == (3, 1)
 
 
-def test_a_small_library_answers_with_what_it_has(fill: Fill) -> None:
+def test_a_small_library_returns_fewer_hits(fill: Fill) -> None:
     assert len(SearchEngine(fill(REDS), ColourRuntime()).search("red", k=1000)) == 3
 
 
@@ -113,8 +113,8 @@ def test_equal_figures_are_ordered_by_path(fill: Fill) -> None:
 
 
 def test_equal_matches_are_ordered_by_similarity(fill: Fill) -> None:
-    # The match says how much red there is; the more blue beside it, the further from red. Enough of them, and mixed
-    # enough, to upset an unstable sort.
+    # The match depends on the red alone; more blue makes the similarity lower. There are enough pictures, mixed enough,
+    # to upset an unstable sort.
     pictures = {f"{red}-{200 - blue}.png": (red, 0, blue) for red in (102, 51) for blue in range(100)}
 
     query = Query((Words("red"),), candidates=200, duplicates="show")
@@ -127,7 +127,7 @@ def test_equal_matches_are_ordered_by_similarity(fill: Fill) -> None:
 
 def test_the_last_digits_of_a_match_do_not_decide(fill: Fill) -> None:
     class Trembling(ColourRuntime):
-        """Its matches are off by what a batch of another size makes of them."""
+        """A runtime whose matches are off in the last digits, as with a batch of another size."""
 
         def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
             return super().match(texts, grids, late_scores) + np.linspace(0, 2e-6, len(grids), dtype=np.float32)
@@ -159,17 +159,17 @@ def test_a_photo_that_left_the_library_is_not_a_hit_though_the_index_still_has_i
 
 
 def test_a_picture_finds_those_like_it_by_similarity(fill: Fill, tmp_path: Path) -> None:
-    Image.new("RGB", (300, 200), (10, 0, 250)).save(tmp_path / "asked.png")
+    Image.new("RGB", (300, 200), (10, 0, 250)).save(tmp_path / "query.png")
 
-    hits = SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(tmp_path / "asked.png"),)))
+    hits = SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(tmp_path / "query.png"),)))
 
     assert names(hits) == ["blue.png", "pink.png", "dark red.png"]
     assert hits[0].similarity == pytest.approx(250 / math.hypot(10, 250), abs=1e-6)
     assert hits[0].match is None
 
 
-def test_a_picture_that_cannot_be_read_is_named(fill: Fill, tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("no picture")
+def test_the_error_for_an_unreadable_picture_names_it(fill: Fill, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not a picture")
 
     with pytest.raises(PictureError, match=r"text\.jpg: not a picture"):
         SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(tmp_path / "text.jpg"),)))
@@ -186,7 +186,7 @@ def test_parts_are_added_by_weight(fill: Fill) -> None:
     hits = SearchEngine(library, ColourRuntime(calibrated=True)).search(query)
 
     # (3, 0, 4) / 5 is purple itself. Matches: purple 3 x (6 - 5) + 4 x (8 - 5), blue 3 x -5 + 4 x 5, red 3 x 5 + 4 x -5
-    # The probability is of the first words alone; the score is the product of both, to the power of their weights.
+    # The probability is that of the first words; the score is the product of both, to the power of their weights.
     assert names(hits) == ["purple.png", "blue.png", "red.png"]
     assert [hit.match for hit in hits] == pytest.approx([15.0, 5.0, -5.0], abs=1e-4)
     assert [hit.similarity for hit in hits] == pytest.approx([1.0, 0.8, 0.6], abs=1e-6)
@@ -199,7 +199,7 @@ def test_parts_that_cancel_each_other_out_are_refused(fill: Fill) -> None:
         SearchEngine(fill(REDS), ColourRuntime()).search(Query((Words("red"), Words("red", -1.0))))
 
 
-def test_a_library_that_another_model_indexed_is_refused(fill: Fill) -> None:
+def test_a_library_indexed_by_another_model_is_refused(fill: Fill) -> None:
     engine = SearchEngine(fill(REDS), ColourRuntime(fingerprint="ff" * 32))
 
     with pytest.raises(ModelMismatch, match=r"c0c0c0c0.*ffffffff.*pixsearch index .*--switch-model"):
@@ -212,12 +212,12 @@ def test_an_empty_library_has_no_hits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("k", [0, -3])
-def test_asking_for_no_hits_is_refused(fill: Fill, k: int) -> None:
+def test_fewer_than_one_hit_is_refused(fill: Fill, k: int) -> None:
     with pytest.raises(UsageError, match="must be at least 1"):
         SearchEngine(fill(REDS), ColourRuntime()).search("red", k=k)
 
 
-def test_the_answer_is_the_same_again(fill: Fill) -> None:
+def test_searching_again_gives_the_same_hits(fill: Fill) -> None:
     library = fill(random_colours(200))
 
     first, second = (SearchEngine(library, ColourRuntime()).search("green blue", k=50) for _ in range(2))
@@ -233,7 +233,7 @@ def test_a_probability_is_shown_in_two_digits(probability: float, shown: str) ->
     assert percent(probability) == shown
 
 
-def test_words_to_be_missing_are_taken_away_in_both_stages(fill: Fill) -> None:
+def test_words_with_a_negative_weight_are_subtracted_in_both_stages(fill: Fill) -> None:
     library = fill({"red.png": (255, 0, 0), "purple.png": (255, 0, 255)})
     query = Query((Words("red"), Words("blue", -0.5)))
 
@@ -246,9 +246,9 @@ def test_words_to_be_missing_are_taken_away_in_both_stages(fill: Fill) -> None:
     assert [hit.probability for hit in hits] == pytest.approx([1 / (1 + math.exp(-5))] * 2, abs=1e-5)
 
 
-def test_words_to_be_missing_beside_a_picture_give_no_probability(fill: Fill, tmp_path: Path) -> None:
-    Image.new("RGB", (30, 20), "red").save(tmp_path / "asked.png")
-    query = Query((Picture(tmp_path / "asked.png"), Words("blue", -1.0)))
+def test_a_picture_and_words_with_a_negative_weight_have_no_probability(fill: Fill, tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "query.png")
+    query = Query((Picture(tmp_path / "query.png"), Words("blue", -1.0)))
 
     hits = SearchEngine(fill(REDS), ColourRuntime(calibrated=True)).search(query)
 
@@ -256,7 +256,7 @@ def test_words_to_be_missing_beside_a_picture_give_no_probability(fill: Fill, tm
     assert [hit.probability for hit in hits] == [None] * 3
 
 
-def test_only_hits_as_probable_as_the_threshold_are_given(fill: Fill) -> None:
+def test_hits_below_the_threshold_are_left_out(fill: Fill) -> None:
     engine = SearchEngine(fill(REDS), ColourRuntime(calibrated=True))
 
     # Probabilities: pink 0.9933, dark red 1 / (1 + e^3) = 0.0474, blue 0.0067
@@ -268,14 +268,14 @@ def test_only_hits_as_probable_as_the_threshold_are_given(fill: Fill) -> None:
     assert found(0.995) == []
 
 
-def test_a_threshold_looks_at_all_candidates_where_similarity_orders(fill: Fill) -> None:
+def test_a_threshold_applies_to_all_candidates_if_similarity_decides_the_order(fill: Fill) -> None:
     engine = SearchEngine(fill(REDS), ColourRuntime(calibrated=True, default_order="similarity"))
 
     assert names(engine.search(Query((Words("red"),), threshold=0.9), k=1)) == ["pink.png"]
 
 
-def test_what_is_not_likely_comes_behind_what_is_even_where_similarity_orders(fill: Fill) -> None:
-    """Dark red is nearer than pink, and its match as probable as 0.0474."""
+def test_unlikely_hits_come_after_likely_ones_even_if_similarity_decides_the_order(fill: Fill) -> None:
+    """Check with dark red, which is nearer than pink, but has a probability of 0.0474."""
     hits = SearchEngine(fill(REDS), ColourRuntime(calibrated=True, default_order="similarity")).search("red")
 
     assert names(hits) == ["pink.png", "dark red.png", "blue.png"]
@@ -294,20 +294,20 @@ def test_a_threshold_needs_a_calibrated_model(fill: Fill) -> None:
         SearchEngine(fill(REDS), ColourRuntime()).search(Query((Words("red"),), threshold=0.5))
 
 
-def test_a_threshold_that_no_probability_can_be_held_against_is_refused(fill: Fill) -> None:
+def test_a_threshold_for_a_query_without_probabilities_is_refused(fill: Fill) -> None:
     with pytest.raises(UsageError, match="a threshold requires words"):
         SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(picture_bytes()),), threshold=0.5))
     with pytest.raises(UsageError, match="requires the re-rank"):
         Query((Words("red"),), threshold=0.5, rerank=False)
-    with pytest.raises(UsageError, match="no probability"):
+    with pytest.raises(UsageError, match="must be between 0 and 1"):
         Query((Words("red"),), threshold=1.5)
 
 
 NEARLY = {"red.png": (250, 0, 0), "nearly red.png": (240, 9, 0), "blue.png": (0, 0, 255), "dark red.png": (99, 0, 0)}
-"""Red and nearly red are alike, at a difference of 10 / 255; dark red has the same embedding and is not."""
+"""Red and nearly red are near-duplicates, with a difference of 10 / 255; dark red has the same embedding and is not."""
 
 
-def test_near_duplicates_are_one_hit_and_named(fill: Fill) -> None:
+def test_near_duplicates_are_listed_in_one_hit(fill: Fill) -> None:
     hits = SearchEngine(fill(NEARLY), ColourRuntime()).search("red")
 
     assert names(hits) == ["red.png", "dark red.png", "blue.png"]
@@ -334,14 +334,14 @@ def test_duplicates_can_be_shown_each_as_a_hit(fill: Fill) -> None:
     assert [(hit.copies, hit.similar) for hit in hits] == [((), ())] * 4
 
 
-def test_a_picture_without_a_usable_embedding_cannot_be_asked_by(indexed: Library, runtime: ColourRuntime) -> None:
+def test_a_picture_without_a_usable_embedding_is_refused(indexed: Library, runtime: ColourRuntime) -> None:
     black = Picture(picture_bytes("black"))  # 0 / 0 in the runtime of these tests
 
     with pytest.warns(RuntimeWarning), pytest.raises(PictureError, match="could not embed it"):
         SearchEngine(indexed, runtime).search(Query((black,)))
 
 
-def test_a_picture_of_the_library_is_asked_by_its_id(indexed: Library, runtime: ColourRuntime) -> None:
+def test_a_picture_of_the_library_is_found_by_its_id(indexed: Library, runtime: ColourRuntime) -> None:
     [blue] = SearchEngine(indexed, runtime).search(Query((Words("blue"),), rerank=False), k=1)
 
     found = SearchEngine(indexed, runtime).search(Query((Picture(blue.id),)), k=1)
@@ -352,7 +352,7 @@ def test_a_picture_of_the_library_is_asked_by_its_id(indexed: Library, runtime: 
         SearchEngine(indexed, runtime).search(Query((Picture(1000),)))
 
 
-def test_a_photo_of_the_library_is_not_encoded_again_and_need_not_be_there(
+def test_a_photo_of_the_library_is_not_encoded_again_and_need_not_exist(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
     (photos / "blue.png").unlink()
@@ -362,7 +362,7 @@ def test_a_photo_of_the_library_is_not_encoded_again_and_need_not_be_there(
     assert runtime.pictures_encoded == 0
 
 
-def test_a_photo_of_the_library_that_changed_is_looked_at_as_it_is(
+def test_a_photo_of_the_library_that_has_changed_is_encoded_again(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
     make_photo(photos / "blue.png", "red").write_bytes(picture_bytes("red", size=(9, 9)))
@@ -377,7 +377,7 @@ def test_a_picture_may_come_as_bytes(fill: Fill) -> None:
     assert names(SearchEngine(fill(REDS), ColourRuntime()).search(query, k=1)) == ["blue.png"]
 
 
-def test_threads_may_ask_the_same_engine_together(fill: Fill) -> None:
+def test_threads_may_share_an_engine(fill: Fill) -> None:
     engine = SearchEngine(fill(random_colours(100)), ColourRuntime())
     alone = engine.search("red")
 
@@ -387,7 +387,7 @@ def test_threads_may_ask_the_same_engine_together(fill: Fill) -> None:
     assert answers == [alone] * 64
 
 
-def test_a_notebook_shows_the_photo_of_a_hit_or_why_not(tmp_path: Path) -> None:
+def test_a_notebook_shows_the_photo_of_a_hit_or_an_error(tmp_path: Path) -> None:
     photo = make_photo(tmp_path / "<red>.png", "red")
     hit = Hit(1, photo, 1, 1.0, 1, None, 0.4, 0.5, (), Metadata("PNG", 8, 8), (), ())
 

@@ -1,5 +1,5 @@
-"""What photos say and what they show are one order. The pixels are those of ColourRuntime, whose figures are worked out
-by hand: of a colour that is asked for and is all that a picture has, log-odds of 5; of one that it has not, -5."""
+"""The evidence of what photos say, combined with what they show. ColourRuntime judges the pixels, with scores worked
+out by hand: log-odds of 5 for a picture that is all of the colour in the query, and -5 for one that has none of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def engine(library: Library) -> SearchEngine:
 
 
 def ask(library: Library, text: str, k: int = 10, **options: object) -> list[Hit]:
-    """Each photo is a hit: pictures of one colour would be near-duplicates."""
+    """Search with each photo as a hit, since pictures of one colour would be near-duplicates."""
     return engine(library).search(Query((Words(text),), **({"duplicates": "show"} | options)), k)  # type: ignore[arg-type]
 
 
@@ -48,7 +48,7 @@ def sigmoid(log_odds: float) -> float:
     return 1 / (1 + math.exp(-log_odds))
 
 
-def test_a_name_in_the_metadata_is_found_though_no_pixel_says_so(library: Library) -> None:
+def test_a_name_in_the_metadata_is_found_whatever_the_pixels(library: Library) -> None:
     store(library, [("a.png", RED, NOTHING), ("b.png", GREEN, ANNA), ("c.png", BLUE, NOTHING)])
 
     first, *others = ask(library, "Anna")
@@ -61,7 +61,7 @@ def test_a_name_in_the_metadata_is_found_though_no_pixel_says_so(library: Librar
     assert [hit.score for hit in others] == pytest.approx([sigmoid(SHOWN + NOT_SAID)] * 2)
 
 
-def test_the_rest_of_the_words_is_asked_of_the_pixels(library: Library) -> None:
+def test_the_rest_of_the_words_is_compared_with_the_pixels(library: Library) -> None:
     store(library, [("a.png", RED, NOTHING), ("b.png", GREEN, ANNA), ("c.png", RED, ANNA), ("d.png", BLUE, NOTHING)])
 
     hits = ask(library, "red Anna")
@@ -72,38 +72,38 @@ def test_the_rest_of_the_words_is_asked_of_the_pixels(library: Library) -> None:
     assert [hit.probability for hit in hits] == pytest.approx([sigmoid(one) for one in (5, 5, -5, -5)], abs=1e-6)
 
 
-def test_the_pixels_are_not_asked_for_words_that_only_lead_to_a_name(library: Library) -> None:
+def test_words_that_only_lead_to_a_name_are_not_compared_with_the_pixels(library: Library) -> None:
     store(library, [("a.png", RED, ANNA)])
 
-    asked = [
+    understood = [
         engine(library)._understood(Query((Words(text),)))[0] for text in ("a red photo of Anna", "Anna in a photo")
     ]
 
-    assert [(one.text, one.names_only) for one in asked] == [("red", False), ("Anna in a photo", True)]
+    assert [(one.text, one.names_only) for one in understood] == [("red", False), ("Anna in a photo", True)]
 
 
-def test_a_taught_word_that_is_said_too_makes_a_photo_more_probable(library: Library) -> None:
+def test_a_known_word_that_a_photo_also_says_raises_its_score(library: Library) -> None:
     keyword, folder = replace(NOTHING, keywords=("Beach",)), NOTHING
     store(library, [("a.png", DARK[0], keyword), ("beach/b.png", DARK[1], folder), ("c.png", DARK[2], NOTHING)])
 
     hits = ask(library, "beach")
 
-    # A word without a colour is white to ColourRuntime, so that the match of these is 10 x 1 / 255 - 5.
+    # ColourRuntime reads a word without a colour as white, so the match of these is 10 x 1 / 255 - 5.
     assert names(hits) == ["a.png", "b.png", "c.png"]
     log_odds = [10 / 255 - 5 + more for more in (ALSO_SAID["keyword"], ALSO_SAID["folder"], 0)]
     assert [hit.score for hit in hits] == pytest.approx([sigmoid(one) for one in log_odds], abs=1e-6)
 
 
-def test_a_taught_word_adds_by_the_root_of_its_share_in_the_rarity_of_all(library: Library) -> None:
+def test_a_known_word_adds_by_the_square_root_of_its_share_in_the_rarity_of_all(library: Library) -> None:
     store(library, [("a.png", GREEN, replace(NOTHING, keywords=("beach",))), ("b.png", BLUE, NOTHING)])
 
     first, _ = ask(library, "red beach")
 
-    # Of two pictures one says beach and none red: ln(1 + 2/1) and ln(1 + 2/1) again, so half of the rarity is said.
+    # One of two pictures says beach and none says red: both have the rarity ln(1 + 2/1), so beach has half of the sum.
     assert first.score == pytest.approx(sigmoid(-5 + ALSO_SAID["keyword"] * math.sqrt(0.5)), abs=1e-6)
 
 
-def test_what_is_about_the_one_photo_counts_more_than_what_many_share(library: Library) -> None:
+def test_text_about_one_photo_counts_more_than_text_about_many(library: Library) -> None:
     store(
         library,
         [
@@ -121,7 +121,7 @@ def test_what_is_about_the_one_photo_counts_more_than_what_many_share(library: L
     assert [hit.score for hit in hits] == pytest.approx([sigmoid(SHOWN + NAMED[one]) for one in sources], abs=1e-6)
 
 
-def test_a_name_is_found_by_its_beginning_behind_those_that_are_called_so(library: Library) -> None:
+def test_names_that_begin_with_a_word_come_after_exact_ones(library: Library) -> None:
     people = ("Annabel", "Anna", "Joanna")
     store(
         library,
@@ -152,9 +152,7 @@ def test_a_name_is_found_by_its_beginning_behind_those_that_are_called_so(librar
         "last March",
     ],
 )
-def test_a_date_in_words_finds_what_was_taken_then(
-    library: Library, monkeypatch: pytest.MonkeyPatch, words: str
-) -> None:
+def test_a_date_in_words_finds_photos_taken_then(library: Library, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     class Then(date):
         @classmethod
         def today(cls) -> Then:
@@ -172,7 +170,7 @@ def test_a_date_in_words_finds_what_was_taken_then(
     assert mixed[0].says == (Said(words, "date", "2021-03-15"),)
 
 
-def test_a_month_from_which_there_is_no_photo_finds_none(library: Library) -> None:
+def test_a_month_without_photos_finds_none(library: Library) -> None:
     store(library, [("a.png", RED, replace(NOTHING, taken_at=datetime(2021, 3, 15)))])
 
     assert [hit.likely for hit in ask(library, "red March 2020")] == [False]
@@ -199,29 +197,31 @@ def test_any_part_of_words_without_blanks_is_found(library: Library) -> None:
     assert [names(ask(library, words))[0] for words in ("旅行", "京都", "都")] == ["b.png"] * 3
 
 
-def test_a_word_beside_a_name_that_all_who_say_the_name_say_is_a_part_of_it(library: Library) -> None:
+def test_a_word_next_to_a_name_that_all_photos_with_the_name_say_is_part_of_it(library: Library) -> None:
     taught = TAUGHT | {"new": 500}
     store(
         library, [("a.png", RED, replace(NOTHING, location="New York")), ("b.png", BLUE, replace(NOTHING, title="new"))]
     )
 
-    [asked] = SearchEngine(library, ColourRuntime(words_taught=taught))._understood(Query((Words("red New York"),)))
+    [understood] = SearchEngine(library, ColourRuntime(words_taught=taught))._understood(
+        Query((Words("red New York"),))
+    )
 
-    assert asked.text == "red"
+    assert understood.text == "red"
 
 
-def test_what_only_one_of_a_thousand_says_is_found_among_what_many_say(library: Library) -> None:
+def test_a_rare_name_is_found_among_photos_with_a_common_one(library: Library) -> None:
     colours = [(1 + n % 250, 1 + n * 7 % 250, 1 + n * 13 % 250) for n in range(1000)]
-    said = [replace(NOTHING, people=("Anna", "Bertrand") if n == 777 else ("Anna",)) for n in range(1000)]
+    people = [replace(NOTHING, people=("Anna", "Bertrand") if n == 777 else ("Anna",)) for n in range(1000)]
     store(
         library,
-        [(f"{n}.png", colour, metadata) for n, (colour, metadata) in enumerate(zip(colours, said, strict=True))],
+        [(f"{n}.png", colour, metadata) for n, (colour, metadata) in enumerate(zip(colours, people, strict=True))],
     )
 
     assert names(ask(library, "Anna Bertrand", k=1)) == ["777.png"]
 
 
-def test_of_copies_the_one_that_says_it_stands_first(library: Library) -> None:
+def test_the_copy_that_says_a_word_comes_first(library: Library) -> None:
     store(library, [("a/1.png", RED, NOTHING), ("Kyoto/2.png", RED, NOTHING), ("z.png", BLUE, NOTHING)])
 
     first, _ = ask(library, "Kyoto", duplicates="fold")
@@ -230,7 +230,7 @@ def test_of_copies_the_one_that_says_it_stands_first(library: Library) -> None:
     assert first.copies == (Path("/photos/a/1.png"),)
 
 
-def test_a_near_duplicate_speaks_for_its_group(library: Library) -> None:
+def test_a_hit_says_what_its_near_duplicates_say(library: Library) -> None:
     larger = replace(NOTHING, width=80, height=80)
     store(library, [("large.png", RED, larger), ("small.png", (250, 0, 0), ANNA), ("z.png", BLUE, NOTHING)])
 
@@ -241,14 +241,14 @@ def test_a_near_duplicate_speaks_for_its_group(library: Library) -> None:
     assert first.says == (Said("Anna", "people", "Anna Lindqvist"),)
 
 
-def test_filters_and_the_threshold_count_for_what_is_said_too(library: Library) -> None:
+def test_filters_and_the_threshold_apply_to_names_too(library: Library) -> None:
     store(library, [("a.png", RED, ANNA), ("b.png", GREEN, ANNA), ("c.png", BLUE, NOTHING)])
 
     assert names(ask(library, "Anna", filters=Filters(name="b"))) == ["b.png"]
     assert sorted(names(ask(library, "Anna", threshold=0.5))) == ["a.png", "b.png"]
 
 
-def test_what_is_said_counts_against_words_that_are_not_looked_for(library: Library) -> None:
+def test_photos_that_say_words_with_a_negative_weight_rank_lower(library: Library) -> None:
     store(library, [("a.png", RED, ANNA), ("b.png", PINK, NOTHING), ("c.png", BLUE, NOTHING)])
 
     hits = engine(library).search(Query((Words("red"), Words("Anna", -0.1))), 2)
@@ -256,7 +256,7 @@ def test_what_is_said_counts_against_words_that_are_not_looked_for(library: Libr
     assert names(hits) == ["b.png", "a.png"]
 
 
-def test_shows_goes_by_the_pixels_alone(library: Library) -> None:
+def test_shows_searches_the_pixels_alone(library: Library) -> None:
     store(library, [("a.png", RED, NOTHING), ("red.png", BLUE, replace(NOTHING, keywords=("red",)))])
 
     hits = ask(library, "red", evidence="shows")
@@ -277,7 +277,7 @@ def test_what_says_a_name_comes_first_without_the_second_stage_too(library: Libr
     assert names(ask(library, "red Anna", rerank=False, evidence="shows")) == ["a.png", "c.png", "b.png", "d.png"]
 
 
-def test_the_second_of_two_pages_without_the_second_stage_goes_on_where_the_first_ends(library: Library) -> None:
+def test_the_second_of_two_pages_without_the_second_stage_begins_where_the_first_ends(library: Library) -> None:
     others = [(f"{number}.png", RED, NOTHING) for number in range(4)]
     store(library, [*others, ("anna.png", GREEN, ANNA), ("again.png", BLUE, ANNA)])
 
@@ -287,7 +287,7 @@ def test_the_second_of_two_pages_without_the_second_stage_goes_on_where_the_firs
     assert set(names(first)) > {"again.png", "anna.png"}
 
 
-def test_says_lists_what_says_all_words_and_looks_at_no_picture(library: Library) -> None:
+def test_says_lists_photos_that_say_all_words_without_reading_pixels(library: Library) -> None:
     dated = [replace(ANNA, taken_at=datetime(year, 5, 1)) for year in (2019, 2020)]
     store(
         library,
@@ -315,7 +315,7 @@ def test_says_lists_what_says_all_words_and_looks_at_no_picture(library: Library
             says(text)
 
 
-def test_without_a_calibration_what_decides_by_itself_comes_first(library: Library) -> None:
+def test_without_a_calibration_decisive_evidence_comes_first(library: Library) -> None:
     store(library, [("a.png", RED, NOTHING), ("b.png", BLUE, ANNA), ("red/c.png", GREEN, NOTHING)])
     uncalibrated = SearchEngine(library, ColourRuntime(words_taught=TAUGHT))
 
@@ -325,7 +325,7 @@ def test_without_a_calibration_what_decides_by_itself_comes_first(library: Libra
     assert names(by_folder)[0] == "a.png"  # a folder is not enough
 
 
-def test_where_similarity_orders_likely_hits_come_first_and_what_says_more(library: Library) -> None:
+def test_if_similarity_decides_the_order_likely_hits_and_those_that_say_more_come_first(library: Library) -> None:
     store(library, [("a.png", RED, NOTHING), ("b.png", BLUE, ANNA)])
     runtime = ColourRuntime(calibrated=True, words_taught=TAUGHT, default_order="similarity")
 
@@ -333,7 +333,7 @@ def test_where_similarity_orders_likely_hits_come_first_and_what_says_more(libra
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "metadata"),
     [
         ("a green field", replace(NOTHING, people=("Al Green",))),
         ("green Field", replace(NOTHING, people=("Al Green",))),
@@ -344,8 +344,8 @@ def test_where_similarity_orders_likely_hits_come_first_and_what_says_more(libra
         ("a rose", replace(NOTHING, people=("Rose Delacroix",))),
     ],
 )
-def test_a_taught_word_in_somebody_s_name_is_no_evidence(library: Library, words: str, said: Metadata) -> None:
-    store(library, [("a.png", RED, said), ("b.png", BLUE, NOTHING)])
+def test_a_known_word_in_a_longer_name_is_not_evidence(library: Library, words: str, metadata: Metadata) -> None:
+    store(library, [("a.png", RED, metadata), ("b.png", BLUE, NOTHING)])
     taught = dict.fromkeys(("green", "field", "beach", "red", "city", "apple", "summer", "rose"), 100)
 
     hits = SearchEngine(library, ColourRuntime(calibrated=True, words_taught=taught)).search(words)
@@ -354,9 +354,9 @@ def test_a_taught_word_in_somebody_s_name_is_no_evidence(library: Library, words
 
 
 @pytest.mark.parametrize("words", ["Rose", "rose", "Rose in red", "red Al Green", "red in Long Beach"])
-def test_a_whole_name_of_taught_words_is_one(library: Library, words: str) -> None:
-    said = Metadata("PNG", 8, 8, people=("Rose Delacroix", "Al Green"), location="Long Beach, California")
-    store(library, [("a.png", RED, said), ("b.png", BLUE, NOTHING)])
+def test_a_whole_name_of_known_words_is_a_name(library: Library, words: str) -> None:
+    metadata = Metadata("PNG", 8, 8, people=("Rose Delacroix", "Al Green"), location="Long Beach, California")
+    store(library, [("a.png", RED, metadata), ("b.png", BLUE, NOTHING)])
     taught = TAUGHT | {"long": 100, "al": 100}
 
     first, _ = SearchEngine(library, ColourRuntime(calibrated=True, words_taught=taught)).search(words)
@@ -367,7 +367,7 @@ def test_a_whole_name_of_taught_words_is_one(library: Library, words: str) -> No
 
 
 @pytest.mark.parametrize("words", ["2 red", "red 100", "red 43", "red four stars on it"])
-def test_a_number_beside_words_for_the_pixels_excludes_nothing(library: Library, words: str) -> None:
+def test_a_number_next_to_words_for_the_pixels_excludes_nothing(library: Library, words: str) -> None:
     others = replace(NOTHING, rating=5)
     store(library, [("a.png", RED, NOTHING), ("v2 (43) IMG_4100.png", BLUE, others)])
 
@@ -384,9 +384,9 @@ def test_a_long_word_of_a_script_without_blanks_is_found(library: Library) -> No
         assert names(ask(library, word))[0] == f"{number}.png"
 
 
-def test_every_content_of_a_common_year_is_known_or_the_year_is_common(library: Library) -> None:
-    said = [replace(NOTHING, taken_at=datetime(2019, 1, 1), title=f"t{number}") for number in range(700)]
-    pictures = [((n % 255 + 1, n // 255 + 1, 1), metadata) for n, metadata in enumerate(said)]
+def test_all_contents_of_a_year_are_listed_unless_it_is_common(library: Library) -> None:
+    dated = [replace(NOTHING, taken_at=datetime(2019, 1, 1), title=f"t{number}") for number in range(700)]
+    pictures = [((n % 255 + 1, n // 255 + 1, 1), metadata) for n, metadata in enumerate(dated)]
     store(library, [(f"{folder}/{n}.png", *one) for folder in ("a", "backup") for n, one in enumerate(pictures)])
 
     [one] = understand("2019", library, {}, date(2026, 1, 1)).wanted
@@ -394,14 +394,14 @@ def test_every_content_of_a_common_year_is_known_or_the_year_is_common(library: 
     assert len(one.ids) == 700
 
 
-def test_of_copies_apart_each_says_what_it_says_itself(library: Library) -> None:
+def test_each_of_separate_copies_says_only_its_own_words(library: Library) -> None:
     store(library, [("kyoto.png", RED, NOTHING), ("b.png", RED, NOTHING)])
 
     assert {hit.path.name: len(hit.says) for hit in ask(library, "kyoto")} == {"kyoto.png": 1, "b.png": 0}
     assert names(ask(library, "kyoto", evidence="says")) == ["kyoto.png"]
 
 
-def test_a_copy_that_says_what_is_not_looked_for_is_not_put_in_front(library: Library) -> None:
+def test_a_copy_that_says_words_with_a_negative_weight_is_not_moved_to_the_front(library: Library) -> None:
     store(library, [("beach/a.png", RED, NOTHING), ("zanzibar/z.png", RED, NOTHING), ("zanzibar/q.png", BLUE, NOTHING)])
 
     first, *_ = engine(library).search(Query((Words("beach"), Words("zanzibar", -0.5))))
@@ -411,7 +411,7 @@ def test_a_copy_that_says_what_is_not_looked_for_is_not_put_in_front(library: Li
 
 
 @pytest.mark.parametrize(
-    ("words", "asked"),
+    ("words", "rest"),
     [
         ("Anna without a hat", "without a hat"),
         ("Anna under a tree", "under a tree"),
@@ -421,18 +421,18 @@ def test_a_copy_that_says_what_is_not_looked_for_is_not_put_in_front(library: Li
         ("a photo of Anna", ""),
     ],
 )
-def test_names_are_taken_out_with_what_only_leads_to_them(words: str, asked: str) -> None:
+def test_names_are_taken_out_with_the_words_that_only_lead_to_them(words: str, rest: str) -> None:
     pieces = pieces_of(words, date(2026, 12, 1))
 
-    assert text_without(words, [one for one in pieces if one.kind == "date" or one.text.startswith("Anna")]) == asked
+    assert text_without(words, [one for one in pieces if one.kind == "date" or one.text.startswith("Anna")]) == rest
 
 
-def test_a_query_of_megabytes_is_looked_at_no_longer_than_one_that_a_person_types(library: Library) -> None:
+def test_only_the_beginning_of_a_very_long_query_is_read(library: Library) -> None:
     for text in ("1 star " * 50_000, "march " * 50_000, "1 of march " * 30_000, "a" * 3_000_000, " " * 100_000 + "b"):
         assert len(pieces_of(text, date(2026, 1, 1))) <= 32
 
 
-def test_damage_of_the_index_is_told_and_the_pixels_answer(library: Library) -> None:
+def test_a_damaged_index_of_terms_leaves_the_pixels_to_answer(library: Library) -> None:
     if not isinstance(library.location, Path):
         pytest.skip("PostgreSQL reads no damaged pages")
     store(library, [("a.png", RED, ANNA), ("b.png", BLUE, NOTHING)])
@@ -445,7 +445,7 @@ def test_damage_of_the_index_is_told_and_the_pixels_answer(library: Library) -> 
 
 
 def _spoil_pages_of(file: Path, text: bytes) -> None:
-    """Overwrite the heads of the pages of the index in which a term stands."""
+    """Overwrite the headers of the index pages that contain a term."""
     data, page = bytearray(file.read_bytes()), 4096
     at = data.find(text)
     while at >= 0:

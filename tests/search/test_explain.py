@@ -11,7 +11,7 @@ from pixsearch.search.explain import Explanation, draw, explain_picture, heat, s
 from tests.colour_runtime import ColourRuntime
 
 
-def test_a_photo_of_the_library_is_explained_by_what_the_library_has_of_it(
+def test_a_photo_of_the_library_is_explained_by_its_stored_grid(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
     blue = indexed.photo(photos / "blue.png")
@@ -27,7 +27,7 @@ def test_a_photo_of_the_library_is_explained_by_what_the_library_has_of_it(
     assert runtime.pictures_encoded == 0
 
 
-def test_what_is_not_in_the_library_is_not_explained(indexed: Library, runtime: ColourRuntime) -> None:
+def test_a_picture_that_is_not_in_the_library_has_no_explanation(indexed: Library, runtime: ColourRuntime) -> None:
     assert SearchEngine(indexed, runtime).explain("red", 1000) is None
 
 
@@ -63,17 +63,17 @@ def test_a_query_without_a_word_that_can_be_seen_has_no_map(runtime: ColourRunti
 def test_a_map_is_smoothed_by_a_gaussian_of_85_hundredths_of_a_cell() -> None:
     [[row, *others]] = smoothed(np.array([[[0.0, 1.0]]], dtype=np.float32), 0.0)
 
-    # At x the right cell, at 1.5, weighs exp(-(x - 1.5)^2 / 1.445) beside exp(-(x - 0.5)^2 / 1.445) of the left one:
-    # a share of 1 / (1 + exp((2 - 2 x) / 1.445)).
+    # At x, the right cell, at 1.5, weighs exp(-(x - 1.5)^2 / 1.445) and the left one exp(-(x - 0.5)^2 / 1.445), so the
+    # right one has a share of 1 / (1 + exp((2 - 2 x) / 1.445)).
     assert row[0] == pytest.approx(0.2295, abs=1e-4)  # x = 0.125
     assert row[-1] == pytest.approx(0.7705, abs=1e-4)  # x = 1.875
     assert all((other == row).all() for other in others)
 
 
-def test_a_map_is_moved_to_where_the_cells_see() -> None:
+def test_a_map_is_shifted_by_the_offset_of_the_cells() -> None:
     [[row, *_]] = smoothed(np.array([[[0.0, 1.0]]], dtype=np.float32), 0.25)
 
-    assert row[1] == pytest.approx(0.2295, abs=1e-4)  # at x = 0.375 what was at 0.125
+    assert row[1] == pytest.approx(0.2295, abs=1e-4)  # the value at x = 0.125 has moved to 0.375
 
 
 def test_one_cell_that_shows_a_word_is_lit_and_cells_far_from_it_are_dark() -> None:
@@ -93,19 +93,19 @@ def test_the_best_8_hundredths_are_lit_and_the_worst_80_dark() -> None:
 
     region = Explanation(("ball",), cosines, 0.0, None).regions.ravel()
 
-    # Between the quantiles 79.2 and 91.08 a share s is lit by s^2 (3 - 2 s): 85 is at 0.4882.
+    # Between the quantiles 79.2 and 91.08, the brightness at a share s is s^2 (3 - 2 s); 85 is at s = 0.4882.
     assert region[:80].max() == 0.0
     assert region[85] == pytest.approx(0.4823, abs=1e-3)
     assert region[92:].min() == 1.0
 
 
-def test_a_picture_that_is_alike_all_over_is_lit_nowhere() -> None:
+def test_a_uniform_map_is_dark() -> None:
     [region] = Explanation(("ball",), np.full((1, 8, 8), 0.3, dtype=np.float32), 0.0, None).regions
 
     assert region.max() == 0.0
 
 
-def test_the_strongest_is_the_largest_cosine_and_where_it_is() -> None:
+def test_strongest_gives_the_largest_cosine_and_its_location() -> None:
     cosines = np.zeros((3, 3, 6), dtype=np.float32)
     cosines[0, 0, 5], cosines[1, 1, 2], cosines[2, 2, 0] = 0.5, 0.25, 0.125
 
@@ -128,6 +128,6 @@ def test_the_sheet_has_the_picture_and_one_for_each_word() -> None:
 
     sheet = draw(why, Image.new("RGB", (480, 240), "red"), edge=240)
 
-    # Five panels of 240 x 120 in rows of four, each with 22 for its word, 8 around and between.
+    # Five panels of 240 x 120 in rows of four, each with 22 pixels for its word and gaps of 8.
     assert sheet.size == (4 * 248 + 8, 2 * 150 + 8)
     assert sheet.getpixel((10, 10)) == (255, 0, 0)

@@ -1,4 +1,4 @@
-"""Filters: what passes is worked out by hand from each photo's metadata."""
+"""Filters: the photos that pass are worked out by hand from their metadata."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PHOTOS = {
     ),
     "fiji.png": Metadata("PNG", 10, 10, latitude=-17.8, longitude=179.9, camera="Canon PowerShot"),
 }
-"""Each in a colour of its own."""
+"""The photos of the library, each in its own colour."""
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ COPY = "all/copy of the tower.jpg"
         (Filters(), {COPY, NIKON, FJORD, FIJI}),  # copies are one hit, under the path that comes first
         (Filters(after=datetime(2021, 3, 1)), {COPY, NIKON, FJORD}),
         (Filters(after=datetime(2021, 3, 1, 0, 0, 1)), {NIKON, FJORD}),
-        (Filters(after=datetime(2021, 3, 1), before=datetime(2021, 6, 1)), {COPY, NIKON}),  # each by its own clock
+        (Filters(after=datetime(2021, 3, 1), before=datetime(2021, 6, 1)), {COPY, NIKON}),  # each by its local time
         (Filters(camera="canon"), {COPY, FIJI}),
         (Filters(camera="nikon d"), {NIKON}),
         (Filters(camera="leica"), set()),
@@ -112,36 +112,36 @@ COPY = "all/copy of the tower.jpg"
         (Filters(has_place=True), {COPY, FJORD, FIJI}),
         (Filters(near=Circle(48.8606, 2.3376, 4)), {COPY}),  # the Louvre is 3.2 km from the tower
         (Filters(near=Circle(48.8606, 2.3376, 3)), set()),
-        (Filters(near=Circle(-17.8, -179.9, 25)), {FIJI}),  # across the date line: 0.2 degrees are 21 km there
+        (Filters(near=Circle(-17.8, -179.9, 25)), {FIJI}),  # across the date line, where 0.2 degrees are 21 km
         (Filters(name="img_?.jpg"), {TOWER, NIKON}),
         (Filters(name="*.png", orientation="square", has_place=True, camera="canon"), {FIJI}),
         (Filters(name="*.gif"), set()),
         (Filters(name="img_1"), {TOWER}),
         (Filters(name="FJÖRD"), {FJORD}),
         (Filters(name="FJÖ*"), {FJORD}),
-        (Filters(name="aris"), set()),  # which is in the folder's name
+        (Filters(name="aris"), set()),  # only the folder's name has it
     ],
     ids=lambda value: str(value) if isinstance(value, Filters) else ", ".join(sorted(value)),
 )
-def test_what_passes_is_found_and_nothing_else(
+def test_exactly_the_photos_that_pass_are_found(
     library: Library, photos: Path, filters: Filters, expected: set[str]
 ) -> None:
     assert found(library, photos, filters) == expected
 
 
-def test_in_a_folder_a_photo_is_named_by_its_path_there(library: Library, photos: Path) -> None:
+def test_a_hit_has_the_path_of_the_copy_in_the_filtered_folder(library: Library, photos: Path) -> None:
     assert found(library, photos, Filters(folders=(photos / "paris",))) == {TOWER, NIKON}
     assert found(library, photos, Filters(folders=(photos / "all", photos / "oslo"))) == {COPY, FJORD}
     assert found(library, photos, Filters(folders=(photos / "par",))) == set()
 
 
-def test_of_copies_that_are_shown_each_has_to_pass(library: Library, photos: Path) -> None:
+def test_each_copy_that_is_shown_has_to_pass(library: Library, photos: Path) -> None:
     query = Query((Words("red"),), filters=Filters(folders=(photos / "all",)), duplicates="show")
 
     assert [hit.path for hit in SearchEngine(library, ColourRuntime()).search(query)] == [photos / COPY]
 
 
-def test_a_narrow_filter_still_gives_all_that_passes_however_far_from_the_query(library: Library) -> None:
+def test_a_narrow_filter_finds_photos_that_are_far_from_the_query(library: Library) -> None:
     query = Query((Words("blue"),), filters=Filters(camera="PowerShot"), candidates=1)
 
     [hit] = SearchEngine(library, ColourRuntime()).search(query, k=1)
@@ -150,7 +150,7 @@ def test_a_narrow_filter_still_gives_all_that_passes_however_far_from_the_query(
 
 
 @pytest.mark.parametrize("near", [Circle(91, 0, 1), Circle(0, 181, 1), Circle(0, 0, 0), Circle(0, 0, float("nan"))])
-def test_what_is_no_place_is_refused(near: Circle) -> None:
+def test_an_invalid_circle_is_refused(near: Circle) -> None:
     with pytest.raises(UsageError, match="location"):
         Filters(near=near)
 
@@ -164,55 +164,56 @@ def test_what_is_no_place_is_refused(near: Circle) -> None:
     ],
     ids=str,
 )
-def test_a_range_in_which_nothing_can_be_says_so(impossible: dict[str, Any]) -> None:
+def test_an_empty_range_is_refused(impossible: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"the range from .* is empty"):
         Filters(**impossible)
 
 
 @pytest.mark.parametrize("rating", [0, 6])
-def test_a_rating_that_nobody_can_give_says_so(rating: int) -> None:
+def test_a_rating_out_of_range_is_refused(rating: int) -> None:
     with pytest.raises(UsageError, match=f"a rating must be from 1 to 5, not {rating}"):
         Filters(rating=rating)
 
 
-def listed(library: Library, photos: Path, k: int = 10, **asked: Any) -> list[str]:
-    hits = SearchEngine(library, ColourRuntime()).search(Query(**asked), k)
+def listed(library: Library, photos: Path, k: int = 10, **options: Any) -> list[str]:
+    hits = SearchEngine(library, ColourRuntime()).search(Query(**options), k)
     assert all(hit.similarity is hit.similarity_rank is hit.match is hit.probability is None for hit in hits)
-    assert [hit.rank for hit in hits] == list(range(asked.get("offset", 0) + 1, asked.get("offset", 0) + 1 + len(hits)))
+    first = options.get("offset", 0) + 1
+    assert [hit.rank for hit in hits] == list(range(first, first + len(hits)))
     return [str(Path(str(hit.path)).relative_to(photos)) for hit in hits]
 
 
-def test_filters_alone_list_what_passes_the_newest_first(library: Library, photos: Path) -> None:
-    assert listed(library, photos, sort="newest") == [FJORD, NIKON, COPY, FIJI]  # which has no date
+def test_filters_alone_list_the_photos_that_pass_newest_first(library: Library, photos: Path) -> None:
+    assert listed(library, photos, sort="newest") == [FJORD, NIKON, COPY, FIJI]  # the last one has no date
     assert listed(library, photos, filters=Filters(has_place=True)) == [FJORD, COPY, FIJI]
     assert listed(library, photos, sort="oldest") == [COPY, NIKON, FJORD, FIJI]
     assert listed(library, photos, filters=Filters(keywords=("trip",)), sort="oldest") == [COPY, NIKON]
     assert listed(library, photos, filters=Filters(rating=5)) == []
 
 
-def test_a_listing_goes_on_where_another_ended(library: Library, photos: Path) -> None:
+def test_a_listing_continues_at_an_offset(library: Library, photos: Path) -> None:
     pages = [listed(library, photos, 2, sort="newest", offset=offset) for offset in (0, 2, 4)]
 
     assert pages == [[FJORD, NIKON], [COPY, FIJI], []]
 
 
-def test_a_listing_shows_copies_apart_where_they_are_asked_for(library: Library, photos: Path) -> None:
+def test_a_listing_can_show_each_copy_as_a_hit(library: Library, photos: Path) -> None:
     shown = [listed(library, photos, 2, sort="oldest", duplicates="show", offset=offset) for offset in (0, 2, 4)]
 
     assert shown == [[COPY, TOWER], [NIKON, FJORD], [FIJI]]
 
 
-def test_without_words_there_is_no_probability_to_ask_for(library: Library) -> None:
+def test_a_threshold_without_words_is_refused(library: Library) -> None:
     with pytest.raises(UsageError, match="a threshold requires words"):
         SearchEngine(library, ColourRuntime()).search(Query(sort="newest", threshold=0.5))
 
 
-def test_by_date_what_matches_comes_first_and_the_rest_behind_it_as_it_was(library: Library) -> None:
+def test_likely_hits_are_sorted_by_date_and_the_rest_follow_by_relevance(library: Library) -> None:
     engine = SearchEngine(library, ColourRuntime(calibrated=True))
-    words = (Words("green"),)  # of which the photos have 0, 1/3, 2/3 and all: the last two are likely
+    words = (Words("green"),)  # the photos have 0, 1/3, 2/3 and all of it, so the last two are likely
 
-    def names(k: int = 10, **asked: Any) -> list[str]:
-        return [hit.path.name for hit in engine.search(Query(words, **asked), k)]
+    def names(k: int = 10, **options: Any) -> list[str]:
+        return [hit.path.name for hit in engine.search(Query(words, **options), k)]
 
     assert names() == ["fiji.png", "fjord.png", "IMG_2.JPG", "copy of the tower.jpg"]
     # The first has no date. The oldest photo is among the unlikely ones, so it stays last.
@@ -221,7 +222,7 @@ def test_by_date_what_matches_comes_first_and_the_rest_behind_it_as_it_was(libra
     assert names(2, offset=1) == ["fjord.png", "IMG_2.JPG"]
 
 
-def test_without_a_probability_the_best_are_by_date(library: Library) -> None:
+def test_without_probabilities_all_hits_are_sorted_by_date(library: Library) -> None:
     hits = SearchEngine(library, ColourRuntime()).search(Query((Words("green"),), sort="oldest"), 3)
 
     assert [hit.path.name for hit in hits] == ["copy of the tower.jpg", "IMG_2.JPG", "fjord.png"]
@@ -230,7 +231,9 @@ def test_without_a_probability_the_best_are_by_date(library: Library) -> None:
 @pytest.mark.parametrize("sort", ["relevance", "newest", "oldest"])
 @pytest.mark.parametrize("rerank", [None, False])
 @pytest.mark.parametrize("calibrated", [False, True])
-def test_pages_together_are_one_long_answer(library: Library, sort: Any, rerank: bool | None, calibrated: bool) -> None:
+def test_pages_together_are_the_whole_answer(
+    library: Library, sort: Any, rerank: bool | None, calibrated: bool
+) -> None:
     engine = SearchEngine(library, ColourRuntime(calibrated=calibrated))
 
     def names(k: int, offset: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Queries that are surely not English are named as such, and no others. The vocabulary is the shipped model's."""
+"""Detection of queries that are surely not English, with the vocabulary of the built-in model."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ def language_of(text: str, taught: Mapping[str, int]) -> str | None:
 
 
 @pytest.mark.parametrize(("language", "query"), FOREIGN)
-def test_a_query_in_another_language_is_named_as_such(language: str, query: str, taught: Mapping[str, int]) -> None:
+def test_the_language_of_a_foreign_query_is_detected(language: str, query: str, taught: Mapping[str, int]) -> None:
     assert language_of(query, taught) == language
 
 
 @pytest.mark.parametrize("query", [*ENGLISH, *NAMES])
-def test_english_and_names_are_no_other_language(query: str, taught: Mapping[str, int]) -> None:
+def test_english_and_names_are_not_foreign(query: str, taught: Mapping[str, int]) -> None:
     assert language_of(query, taught) is None
 
 
@@ -103,11 +103,11 @@ def test_a_word_in_other_letters_beside_english_ones_is_a_name(taught: Mapping[s
     assert language_of("a temple in 京都", taught) is None
 
 
-def test_words_that_a_photo_says_are_no_other_language(taught: Mapping[str, int]) -> None:
+def test_words_that_a_photo_says_are_not_foreign(taught: Mapping[str, int]) -> None:
     assert foreign_language("京都旅行", taught, []) is None
 
 
-def test_a_model_that_was_taught_several_languages_takes_none_of_them_for_foreign(taught: Mapping[str, int]) -> None:
+def test_the_languages_that_a_model_was_trained_on_are_not_foreign(taught: Mapping[str, int]) -> None:
     german = dict.fromkeys(["ein", "hund", "im", "schnee", "mit"], 50)
 
     assert language_of("ein Hund im Schnee", {**taught, **german}) is None
@@ -116,5 +116,5 @@ def test_a_model_that_was_taught_several_languages_takes_none_of_them_for_foreig
 
 
 @pytest.mark.parametrize("words", [None, {}, {"ein": 90, "hund": 90}])
-def test_a_model_of_which_no_english_words_are_listed_says_nothing(words: Mapping[str, int] | None) -> None:
+def test_a_model_that_lists_no_english_words_detects_no_language(words: Mapping[str, int] | None) -> None:
     assert foreign_language("un chien sur la plage", words, []) is None

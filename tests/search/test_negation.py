@@ -1,4 +1,4 @@
-"""What a query says that shall not be there is asked as a part that is not looked for."""
+"""Negations in a query become parts with a negative weight."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TAUGHT = dict.fromkeys(["street", "beach", "dog", "cat", "people", "dogs", "park
 NOTHING = Metadata("PNG", 8, 8)
 
 
-def asked(library: Library, text: str) -> tuple[str, ...] | None:
-    """What is looked for and what is not, or None where the words are asked as they stand."""
+def split(library: Library, text: str) -> tuple[str, ...] | None:
+    """Return the text to search for and the negated phrases; None if the text is searched literally."""
     query, negations = without_negations(Query((Words(text),)), library, TAUGHT)
     if not negations:
         assert query == Query((Words(text),))
@@ -64,8 +64,8 @@ def asked(library: Library, text: str) -> tuple[str, ...] | None:
         ("a street with no stop signs", ("a street", "stop signs")),
     ],
 )
-def test_what_shall_not_be_there_is_left_out(library: Library, text: str, parts: tuple[str, ...]) -> None:
-    assert asked(library, text) == parts
+def test_negated_words_are_split_off(library: Library, text: str, parts: tuple[str, ...]) -> None:
+    assert split(library, text) == parts
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,10 @@ def test_what_shall_not_be_there_is_left_out(library: Library, text: str, parts:
         ("a beach without people and with palms", ("a beach with palms", "people")),
     ],
 )
-def test_what_is_said_behind_it_of_the_whole_is_looked_for(library: Library, text: str, parts: tuple[str, ...]) -> None:
-    assert asked(library, text) == parts
+def test_words_after_a_negation_that_describe_the_whole_are_kept(
+    library: Library, text: str, parts: tuple[str, ...]
+) -> None:
+    assert split(library, text) == parts
 
 
 @pytest.mark.parametrize(
@@ -113,45 +115,47 @@ def test_what_is_said_behind_it_of_the_whole_is_looked_for(library: Library, tex
         "a dog, no a, no b, no c, no d, no e",
     ],
 )
-def test_where_it_is_not_sure_words_are_asked_as_they_stand(library: Library, text: str) -> None:
-    assert asked(library, text) is None
+def test_unclear_negations_are_searched_literally(library: Library, text: str) -> None:
+    assert split(library, text) is None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "metadata"),
     [
         ("a gate, no dogs", Metadata("PNG", 8, 8, writing=("NO", "DOGS"))),
         ("doctors without borders", Metadata("PNG", 8, 8, keywords=("Doctors Without Borders",))),
         ("without people", Metadata("PNG", 8, 8, title="Without people")),
     ],
 )
-def test_what_a_photo_says_word_by_word_is_asked_as_it_stands(library: Library, text: str, said: Metadata) -> None:
-    store(library, [("a.png", (1, 2, 3), said)])
+def test_a_phrase_that_a_photo_says_word_for_word_is_searched_literally(
+    library: Library, text: str, metadata: Metadata
+) -> None:
+    store(library, [("a.png", (1, 2, 3), metadata)])
 
-    assert asked(library, text) is None
+    assert split(library, text) is None
 
 
-def test_a_photo_that_says_the_words_apart_says_no_such_thing(library: Library) -> None:
+def test_a_photo_that_says_the_words_apart_does_not_say_the_phrase(library: Library) -> None:
     store(library, [("a.png", (1, 2, 3), Metadata("PNG", 8, 8, title="No cats", keywords=("dogs",)))])
 
-    assert asked(library, "a gate, no dogs") == ("a gate", "dogs")
+    assert split(library, "a gate, no dogs") == ("a gate", "dogs")
 
 
 @pytest.mark.parametrize("text", ["not a dog", "without people", "photos without people", "everything except dogs"])
-def test_what_leaves_nothing_to_look_for_is_refused_with_a_hint(library: Library, text: str) -> None:
-    with pytest.raises(UsageError, match=f'"{text}" leaves nothing to look for') as refused:
-        asked(library, text)
+def test_a_query_of_only_a_negation_is_refused_with_a_hint(library: Library, text: str) -> None:
+    with pytest.raises(UsageError, match=f'"{text}" leaves nothing to search for') as refused:
+        split(library, text)
 
     assert "--literal" in refused.value.hint
 
 
-def test_no_alone_may_be_a_sign_and_is_asked_as_it_stands_which_is_said(library: Library) -> None:
+def test_no_alone_may_be_a_sign_and_is_searched_literally_with_a_remark(library: Library) -> None:
     query = Query((Words("no people"),))
 
     assert without_negations(query, library, TAUGHT) == (query, (Negation("no people", "no people", ()),))
 
 
-def test_beside_another_part_it_is_left_out_of_that(library: Library) -> None:
+def test_a_negation_alone_applies_to_the_other_parts(library: Library) -> None:
     picture = Picture(Path("a.png"))
 
     for text in ("without people", "no people"):
@@ -159,7 +163,7 @@ def test_beside_another_part_it_is_left_out_of_that(library: Library) -> None:
         assert query.parts == (Words("people", -1.0), picture)
 
 
-def test_parts_keep_their_weight_and_what_is_not_looked_for_stays_as_it_is(library: Library) -> None:
+def test_parts_keep_their_weight_and_negative_ones_are_not_changed(library: Library) -> None:
     given = Query((Words("a dog without a cat", 0.5), Words("a street without people", -0.5)))
 
     query, _ = without_negations(given, library, TAUGHT)
@@ -175,8 +179,8 @@ def names(hits: list[Hit]) -> list[str]:
     return [hit.path.name for hit in hits]
 
 
-def test_the_search_leaves_out_what_is_negated_unless_it_is_asked_literally(library: Library) -> None:
-    # Of red and blue the colours say 10 x brightness - 5: a picture of both shows either.
+def test_a_search_leaves_out_what_is_negated_unless_it_is_literal(library: Library) -> None:
+    # The match of red or blue is 10 x brightness - 5: a picture of both shows either.
     colours = {"red.png": (255, 0, 0), "violet.png": (255, 0, 255), "blue.png": (0, 0, 255)}
     store(library, [(name, colour, NOTHING) for name, colour in colours.items()])
     engine = SearchEngine(library, ColourRuntime(calibrated=True))

@@ -15,18 +15,18 @@ def test_an_empty_query_is_refused(text: str) -> None:
         Words(text)
 
 
-def test_words_that_are_no_text_are_refused() -> None:
+def test_words_that_are_not_valid_text_are_refused() -> None:
     with pytest.raises(UsageError, match="not valid text"):
         Words("caf\udce9")
 
 
-def test_a_query_of_nothing_is_refused() -> None:
+def test_a_query_without_parts_or_filters_is_refused() -> None:
     with pytest.raises(UsageError, match="empty"):
         Query(())
 
 
 @pytest.mark.parametrize("weight", [0.0, float("nan"), float("inf"), 1e39, -1e39, 1e-46])
-def test_a_part_must_weigh_something(weight: float) -> None:
+def test_a_weight_out_of_range_is_refused(weight: float) -> None:
     with pytest.raises(UsageError, match="weigh"):
         Words("a cat", weight)
     with pytest.raises(UsageError, match="weigh"):

@@ -1,4 +1,4 @@
-"""What is said of a query beside its answer."""
+"""Remarks on a query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TAUGHT = dict.fromkeys(["the", "a", "red", "dog", "bicycle", "street", "people",
 
 
 class Reader(ColourRuntime):
-    """Knows unknown words by the words that it was taught, as a real one does."""
+    """A runtime that recognises unknown words by its training words, like a real one."""
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
         return unknown_words(text, self.words_taught)
@@ -30,8 +30,8 @@ def remarks(library: Library, text: str, **options: object) -> Remarks:
 
 @pytest.fixture
 def kyoto(library: Library) -> Library:
-    said = Metadata("PNG", 8, 8, people=("Hiroshi Tanaka",), keywords=("京都旅行",), taken_at=datetime(2021, 3, 4))
-    store(library, [("Kyoto/IMG_2043.png", (1, 2, 3), said)])
+    metadata = Metadata("PNG", 8, 8, people=("Hiroshi Tanaka",), keywords=("京都旅行",), taken_at=datetime(2021, 3, 4))
+    store(library, [("Kyoto/IMG_2043.png", (1, 2, 3), metadata)])
     return library
 
 
@@ -41,7 +41,7 @@ def test_an_unknown_word_is_named_with_the_nearest_that_the_model_or_a_photo_kno
     assert found.unknown_words == ("bycicle", "Kyotto", "zorilla")
     assert found.suggestions == {"bycicle": "bicycle", "Kyotto": "Kyoto"}
     assert list(found.sentences()) == [
-        'the model was never taught "bycicle" (did you mean "bicycle"?), "Kyotto" (did you mean "Kyoto"?) or "zorilla"'
+        'the model does not know "bycicle" (did you mean "bicycle"?), "Kyotto" (did you mean "Kyoto"?) or "zorilla"'
     ]
 
 
@@ -60,31 +60,31 @@ def test_an_unknown_word_is_named_with_the_nearest_that_the_model_or_a_photo_kno
         "nothing red",
     ],
 )
-def test_what_a_photo_says_a_date_and_a_stop_word_are_not_unknown(kyoto: Library, text: str) -> None:
+def test_words_that_a_photo_says_dates_and_stop_words_are_not_unknown(kyoto: Library, text: str) -> None:
     assert remarks(kyoto, text).unknown_words == ()
 
 
 @pytest.mark.parametrize("options", [{"evidence": "shows"}, {"rerank": False}])
-def test_where_only_pixels_are_asked_a_name_is_unknown(kyoto: Library, options: dict[str, object]) -> None:
+def test_a_name_is_unknown_to_a_search_of_pixels_only(kyoto: Library, options: dict[str, object]) -> None:
     found = remarks(kyoto, "Kyoto Kyotto", **options)
 
     assert (found.unknown_words, found.suggestions) == (("Kyoto", "Kyotto"), {})
 
 
-def test_of_a_query_in_another_language_its_words_are_not_named_one_by_one(kyoto: Library) -> None:
+def test_unknown_words_of_a_query_in_another_language_are_not_listed(kyoto: Library) -> None:
     found = remarks(kyoto, "un chien sur la plage bycicle")
 
     assert found.language == "French"
     assert found.suggestions == {}
-    assert list(found.sentences()) == ["the query looks like French; this model was taught English"]
+    assert list(found.sentences()) == ["the query looks like French; this model was trained on English"]
 
 
-def test_how_negations_are_asked_is_said(kyoto: Library) -> None:
+def test_negations_are_remarked_on(kyoto: Library) -> None:
     assert list(remarks(kyoto, "a street without people").sentences()) == [
-        '"a street without people" is asked as "a street" less "people"; --literal asks for the words as they are'
+        '"a street without people" is read as "a street" without "people"; use --literal to search for it as written'
     ]
     assert list(remarks(kyoto, "no people").sentences()) == [
-        '"no people" is asked as it stands; to leave something out, say first what to look for, as in "a street, no '
+        '"no people" is searched for as written; to exclude something, describe the photo first, as in "a street, no '
         'people"'
     ]
 
@@ -95,7 +95,7 @@ def test_a_literal_query_is_not_remarked_on(kyoto: Library) -> None:
     assert SearchEngine(kyoto, Reader(words_taught=TAUGHT)).remarks(query) == Remarks(query)
 
 
-def test_a_model_without_its_words_names_none(kyoto: Library) -> None:
+def test_a_model_without_a_word_list_finds_no_unknown_words(kyoto: Library) -> None:
     query = Query((Words("un chien sur la plage, bycicle"),))
 
     assert SearchEngine(kyoto, Reader(words_taught=None)).remarks(query) == Remarks(query)

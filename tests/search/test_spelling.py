@@ -1,4 +1,4 @@
-"""The nearest known word. What is near was counted by hand: letters wrong, missing, added, swapped."""
+"""The nearest known word. The errors of each example were counted by hand: letters wrong, missing, added, swapped."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TAUGHT = {
         ("dogg", "dog"),
         ("obttle", "bottle"),  # the first two swapped
         ("restaraunt", "restaurant"),
-        ("elefant", "elephant"),  # by its sound, as near as the rarer elegant
+        ("elefant", "elephant"),  # sounds alike; the rarer elegant is as near
         ("kamera", "camera"),
         ("hosue", "house"),
         ("horze", "horse"),
@@ -55,15 +55,15 @@ def test_a_mistyped_word_is_near_the_one_that_was_meant(word: str, nearest: str)
 @pytest.mark.parametrize(
     ("word", "why"),
     [
-        ("zorilla", "its first letter is another than gorilla's"),
-        ("newt", "a short word has no wrong letter"),
-        ("gnu", "what a short word is near to is a frequent one"),
+        ("zorilla", "its first letter differs from gorilla's"),
+        ("newt", "a short word may not have a wrong letter"),
+        ("gnu", "a suggestion for a short word must be frequent"),
         ("bie", "it is too short"),
-        ("mountians", "its neighbour was taught twice"),
-        ("hamburg", "more letters behind it are another word"),
-        ("quagga", "it is near nothing"),
+        ("mountians", "the nearest word occurs only twice"),
+        ("hamburg", "an extension is a different word"),
+        ("quagga", "it is not near any word"),
         ("犬犬犬犬", "its script has no letters to mistype"),
-        ("b" * 1000, "it is no word"),
+        ("b" * 1000, "it is not a word"),
     ],
 )
 def test_nothing_far_fetched_is_suggested(word: str, why: str) -> None:
@@ -80,8 +80,8 @@ def test_the_most_taught_of_equally_near_words_is_suggested() -> None:
     [("kyotto", "kyoto"), ("kioto", "kyoto"), ("hirosi", "hiroshi"), ("marakesch", "marrakesh"), ("zyoto", None)],
 )
 def test_names_that_photos_say_are_suggested_too(library: Library, word: str, nearest: str | None) -> None:
-    said = Metadata("PNG", 8, 8, people=("Hiroshi Tanaka",), keywords=("Kyoto", "Marrakesh"))
-    store(library, [("a.png", (1, 2, 3), said), ("b.png", (3, 2, 1), said)])
+    metadata = Metadata("PNG", 8, 8, people=("Hiroshi Tanaka",), keywords=("Kyoto", "Marrakesh"))
+    store(library, [("a.png", (1, 2, 3), metadata), ("b.png", (3, 2, 1), metadata)])
 
     assert nearest_word(word, TAUGHT, library) == nearest
 

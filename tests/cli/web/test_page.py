@@ -438,7 +438,7 @@ def test_more_like_a_photo_and_less_of_it_are_a_click_away(page: Page, serve: Se
     page.get_by_role("button", name="Less of this").click()
     page.wait_for_url("**unlike=*")
 
-    # Blue less blue leaves nothing to look for, and the page says so.
+    # Blue less blue leaves nothing to search for, and the page says so.
     expect(page.get_by_role("status")).to_contain_text("cancel each other out")
     page.get_by_role("button", name="Remove like", exact=True).click()
     assert names(page)[-1] == "blue again.png"

@@ -90,7 +90,7 @@ def test_words_that_leave_nothing_to_look_for_are_a_problem(client: TestClient) 
     status, detail = problem(client.get("/api/search?q=not a dog"))
 
     assert status == 400
-    assert detail.startswith('"not a dog" leaves nothing to look for')
+    assert detail.startswith('"not a dog" leaves nothing to search for')
 
 
 @pytest.mark.parametrize(

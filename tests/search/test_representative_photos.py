@@ -1,4 +1,4 @@
-"""Of a photo's copies one that is there is shown, and of near-duplicates the largest."""
+"""The photo that represents a hit: a copy that exists, and the largest of near-duplicates."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FORMS: tuple[Form, ...] = ("NFC", "NFD")
 
 
 def shown(library: Library, **query: object) -> list[Path]:
-    asked = Query((Words("red"),), **query)  # type: ignore[arg-type]
-    return [Path(str(hit.path)) for hit in SearchEngine(library, ColourRuntime()).search(asked)]
+    hits = SearchEngine(library, ColourRuntime()).search(Query((Words("red"),), **query))  # type: ignore[arg-type]
+    return [Path(str(hit.path)) for hit in hits]
 
 
 @pytest.mark.parametrize("duplicates", ["fold", "show"])
-def test_a_folder_with_another_mount_point_leads_to_files_that_are_there(
+def test_a_folder_at_a_new_mount_point_gives_files_that_exist(
     library: Library, runtime: ColourRuntime, tmp_path: Path, duplicates: str
 ) -> None:
     make_photo(tmp_path / "a" / "red.png", "red")
@@ -41,7 +41,7 @@ def test_a_folder_with_another_mount_point_leads_to_files_that_are_there(
     assert picture.photos[0][0] == tmp_path / "b" / "red.png"
 
 
-def test_a_photo_of_a_drive_that_is_unplugged_is_shown_by_its_copy(
+def test_a_photo_of_an_unplugged_drive_is_represented_by_its_copy(
     library: Library, runtime: ColourRuntime, tmp_path: Path
 ) -> None:
     for drive in ("a", "b"):
@@ -51,10 +51,10 @@ def test_a_photo_of_a_drive_that_is_unplugged_is_shown_by_its_copy(
 
     assert shown(library) == [tmp_path / "b" / "red.png"]
     (tmp_path / "b").rename(tmp_path / "unplugged too")
-    assert shown(library) == [tmp_path / "a" / "red.png"]  # as it was known; neither is there
+    assert shown(library) == [tmp_path / "a" / "red.png"]  # neither exists, so the first one is shown
 
 
-def test_the_largest_of_near_duplicates_stands_for_all(library: Library, runtime: ColourRuntime, photos: Path) -> None:
+def test_the_largest_of_near_duplicates_represents_all(library: Library, runtime: ColourRuntime, photos: Path) -> None:
     for name, edge, red in (("small", 8, 255), ("large", 64, 250), ("middle", 32, 252)):
         photos.mkdir(exist_ok=True)
         Image.new("RGB", (edge, edge), (red, 0, 0)).save(photos / f"{name}.png")
@@ -67,7 +67,7 @@ def test_the_largest_of_near_duplicates_stands_for_all(library: Library, runtime
     assert (hit.metadata.width, hit.rank) == (64, 1)
 
 
-def test_of_equally_large_ones_one_with_a_date_stands_for_all(
+def test_a_picture_with_a_date_represents_near_duplicates_of_equal_size(
     library: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
     photos.mkdir(exist_ok=True)
@@ -82,17 +82,17 @@ def test_of_equally_large_ones_one_with_a_date_stands_for_all(
 
 
 @pytest.mark.parametrize("stored", FORMS)
-@pytest.mark.parametrize("asked", FORMS)
+@pytest.mark.parametrize("typed", FORMS)
 def test_names_are_found_in_either_form_of_unicode(
-    library: Library, runtime: ColourRuntime, photos: Path, stored: Form, asked: Form
+    library: Library, runtime: ColourRuntime, photos: Path, stored: Form, typed: Form
 ) -> None:
     folder, name = (unicodedata.normalize(stored, text) for text in ("Größe", "Müller.png"))
     make_photo(photos / folder / name, "red")
     make_photo(photos / "Grüße" / "other.png", "red")
     index_folders(library, runtime, [photos], load_files=load_in_this_process)
 
-    by_name = Filters(name=unicodedata.normalize(asked, "müller*"))
-    by_folder = Filters(folders=(photos / unicodedata.normalize(asked, "Größe"),))
+    by_name = Filters(name=unicodedata.normalize(typed, "müller*"))
+    by_folder = Filters(folders=(photos / unicodedata.normalize(typed, "Größe"),))
 
     assert shown(library, filters=by_name) == [photos / folder / name]
     assert shown(library, filters=by_folder) == [photos / folder / name]
