@@ -13,7 +13,7 @@ The rule, for a part of a query that is words:
    (weights of evidence: I. J. Good, Probability and the Weighing of Evidence, 1950). Of the name of a person, a place
    or a camera it counts only as a whole: Long Beach is no beach (`is_whole`).
 
-The weights were chosen on the queries of benchmarks/says_and_shows.py; docs/experiments.md has what else was tried.
+The weights were chosen on the queries of benchmarks/says_and_shows.py; docs/history.md has what else was tried.
 """
 
 from __future__ import annotations
