@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pixsearch.search.hits import Hit, TextHit
     from pixsearch.search.query import Picture, Query, Words
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Circle",

@@ -1,4 +1,4 @@
-"""Decides whether a GPU is used. Its driver shows that there may be one, without importing torch, which takes seconds."""
+"""Decides whether a GPU is used. Its driver shows that there may be one; importing torch would take seconds."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ The rules for the words of a query:
    pixels (weights of evidence: I. J. Good, Probability and the Weighing of Evidence, 1950). A word in the name of a
    person, a place or a camera counts only if the query has the whole name: Long Beach is not a beach (`is_whole`).
 
-The weights were chosen on the queries of benchmarks/says_and_shows.py; docs/experiments.md lists what else was tried.
+The weights were chosen on the queries of benchmarks/says_and_shows.py; docs/history.md has what else was tried.
 """
 
 from __future__ import annotations

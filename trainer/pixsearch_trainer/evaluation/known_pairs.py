@@ -26,7 +26,7 @@ RIGHT_SHARE = 0.06
 """Share of a search's pairs that are right: 225 of 3,840, of 120 judged queries to 199 photos with their 32 nearest."""
 NEAR_MISS_SHARE = 0.1
 """Share of near misses in the weight of what is wrong: with it the curve of captioned pictures is that of the judged
-queries (docs/experiments.md)."""
+queries (docs/history.md)."""
 ALBUM = 200
 """Pictures that are searched together, as many as the judged album has: of more the nearest would be nearer."""
 _UNSURE, _NEAREST, _EVERY = 8, 32, 3

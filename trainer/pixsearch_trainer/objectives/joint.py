@@ -32,7 +32,7 @@ _NEAREST_AT_ONCE = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class JointOptions(StreamsOptions):
-    """How the joint stream is trained (docs/experiments.md, "A CNN that is trained too")."""
+    """How the joint stream is trained (docs/history.md, "A CNN that is trained too")."""
 
     epochs: float = 0.5
     """By the first pictures of blocks."""

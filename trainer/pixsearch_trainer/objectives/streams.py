@@ -84,7 +84,7 @@ class ClassOptions(StageOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class MapsOptions(TaughtOptions, ClassOptions):
-    """How the maps are trained; the defaults won on Flickr8k's val (docs/experiments.md)."""
+    """How the maps are trained; the defaults won on Flickr8k's val (docs/history.md)."""
 
     epochs: float = 60
     batch: int = 500

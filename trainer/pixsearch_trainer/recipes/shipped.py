@@ -10,7 +10,7 @@ checkpoint (`--model`):
 5. `pixels`: the pixels' way into the Transformer, all else frozen; it makes pixels readable.
 6. `joint`: the joint stream by ITM on blocks of look-alikes, with MLM; the streams are trained along and held.
 
-`--stage` runs some of them. docs/experiments.md, "A CNN that is trained too", has what each brought.
+`--stage` runs some of them. docs/history.md, "A CNN that is trained too", has what each brought.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _FIRST_SCALE = 20.0  # of late interaction, which is closed at 0
 
 @dataclass(frozen=True, kw_only=True)
 class LateOptions(StreamsOptions):
-    """How words are taught to find pixels; the defaults won on Flickr8k's val (docs/experiments.md)."""
+    """How words are taught to find pixels; the defaults won on Flickr8k's val (docs/history.md)."""
 
     steps: int | None = 1500
     batch: int = 192
@@ -42,7 +42,7 @@ class LateOptions(StreamsOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CnnOptions(StreamsOptions, ClassOptions):
-    """How the CNN is trained with what stands on it (docs/experiments.md, "A CNN that is trained too")."""
+    """How the CNN is trained with what stands on it (docs/history.md, "A CNN that is trained too")."""
 
     batch: int = 512
     weight_decay: float = 0.02
@@ -71,7 +71,7 @@ def late_stage(material: Material, options: LateOptions) -> Stage:
     """Late interaction, on grids of a frozen CNN and words of a frozen text stream.
 
     It is trained beside the similarity, not on top of it: what is trained to mend the similarity's errors learns those
-    of the training pictures by heart (docs/experiments.md).
+    of the training pictures by heart (docs/history.md).
     """
     network = _prepared(material)
     _open(network)
