@@ -1,4 +1,4 @@
-"""Read the texts of a PNG (PNG specification, third edition, 11.3.3), and the profiles that ImageMagick adds to them."""
+"""Read the texts of a PNG (PNG specification, third edition, 11.3.3), and the profiles that ImageMagick adds there."""
 
 from __future__ import annotations
 
