@@ -28,7 +28,7 @@ from pixsearch.progress import silent
 from pixsearch_trainer.data.pairs import CaptionedPicture, of_split
 from pixsearch_trainer.data.reading import read_captioned
 from pixsearch_trainer.evaluation.encoding import encode
-from pixsearch_trainer.evaluation.measure import evaluate
+from pixsearch_trainer.evaluation.measure import EvaluationOptions, evaluate
 from pixsearch_trainer.evaluation.recall import Evaluation
 from pixsearch_trainer.options import TrainOptions
 from pixsearch_trainer.train import Listener, train
@@ -131,7 +131,7 @@ def measure(setting: Setting, start: Path, parts: tuple[str, ...] | None, out: P
     numbers = (f"joint.steps={setting.steps}", "joint.batch=1")
     step(setting, out / "model", "shipped", ("maps", "joint"), numbers, start)
     runtime = PixelBertRuntime(out / "model")
-    return evaluate(runtime, encode(runtime, setting.val, silent), (_CANDIDATES,))
+    return evaluate(runtime, encode(runtime, setting.val, silent), EvaluationOptions((_CANDIDATES,)))
 
 
 def row(number: int, backbone: str, parts: tuple[str, ...] | None, evaluation: Evaluation, minutes: float) -> str:

@@ -23,7 +23,7 @@ from pixsearch_indexer import index_folder
 from pixsearch_trainer.data.pairs import CaptionedPicture, Captions, of_split
 from pixsearch_trainer.data.reading import read_captioned
 from pixsearch_trainer.evaluation.encoding import encode
-from pixsearch_trainer.evaluation.measure import evaluate
+from pixsearch_trainer.evaluation.measure import EvaluationOptions, evaluate
 from pixsearch_trainer.evaluation.recall import Recall
 
 DEPTH = 10
@@ -55,7 +55,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         product = recall_of_the_product(pictures, captions, Path(folder))
         runtime = PixelBertRuntime(find_checkpoint(None))
-        first = evaluate(runtime, encode(runtime, pictures), candidates=()).text_to_image.first_stage
+        first = evaluate(runtime, encode(runtime, pictures), EvaluationOptions(candidates=())).text_to_image.first_stage
     print(f"{len(captions.sentences):,} captions, {len(pictures):,} pictures, R@1 / R@5 / R@10")
     for name, recall in (("product", product), ("evaluate", first)):
         print(f"{name:8} {recall.r1:.2f} / {recall.r5:.2f} / {recall.r10:.2f}")

@@ -46,6 +46,7 @@ def evaluate(
 
     from pixsearch.model.checkpoints import find_checkpoint
     from pixsearch.model.load_runtime import load_runtime
+    from pixsearch_trainer.evaluation.measure import EvaluationOptions
     from pixsearch_trainer.evaluation.measure import evaluate as measure
 
     runtime = load_runtime(find_checkpoint(model))
@@ -57,7 +58,8 @@ def evaluate(
     ks = [] if no_rerank else candidates or ([] if full else [DEFAULT_CANDIDATES])
     with progress_bars() as show:
         encoded = encode_split(runtime, data, images, split, max_bad, show)
-        evaluation = measure(runtime, encoded, ks, sample, seed, show, full=full, timed=True, folds=folds)
+        options = EvaluationOptions(ks, sample, seed, full=full, timed=True, folds=folds)
+        evaluation = measure(runtime, encoded, options, show)
     if as_json:
         print_json(evaluation.as_json())
         return

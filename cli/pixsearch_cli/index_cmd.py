@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -124,7 +123,7 @@ def index(
         return
     options = {"switch_model": switch_model, "max_megapixels": max_megapixels, "vectors": vectors, **rules}
     with _loading(on, address) as loading:
-        report, failures = _index(named, library_location(library), model, options | loading, progress)
+        report, failures = _index(named, library_location(library), model, options, loading, progress)
     for failure in failures:
         show_message(f"{failure.path}: {failure.reason}")
     warn_of_offline(report.offline)
@@ -163,16 +162,17 @@ def _index(
     location: Location,
     model: str | None,
     options: Mapping[str, Any],
+    loading: Mapping[str, Any],
     progress: ProgressFormat,
 ) -> tuple[IndexReport, list[Failure]]:
     checkpoint = checkpoint_to_index(location, model)
     # Only now: a name that is no model's need not wait for the rest.
-    from pixsearch_indexer import CheckpointEncoder, index_folders
+    from pixsearch_indexer import CheckpointEncoder, IndexOptions, index_folders
 
     encoder = CheckpointEncoder(checkpoint)
     with _opened_or_made(location, folders, options["exclude"]) as library:
         with progress_shown(as_json=progress == ProgressFormat.json) as show:
-            report = index_folders(library, encoder, folders, show, **options)
+            report = index_folders(library, encoder, folders, show, options=IndexOptions(**options), **loading)
         warn_of_damage(library.damage())
         return report, _of_this_run(folders, library)
 
@@ -197,10 +197,9 @@ def _opened_or_made(location: Location, folders: list[FilePath], exclude: list[s
 
 def _survey(folders: list[FilePath], location: Location, rules: Mapping[str, Any]) -> Survey:
     from pixsearch import Library
-    from pixsearch.library.records import ScanRules
-    from pixsearch_indexer import survey
+    from pixsearch_indexer import IndexOptions, survey
 
-    new_rules = partial(ScanRules.changed, **rules)
+    new_rules = IndexOptions(**rules).changed_rules
     try:
         library = Library.open(location, show_message)
     except LibraryNotFound:

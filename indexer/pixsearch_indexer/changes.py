@@ -1,4 +1,4 @@
-"""What changed in a folder since the library last looked: two sorted streams, neither of them kept."""
+"""Find what changed in a folder since its last run, by comparing two sorted streams; neither is held in memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pixsearch.picture_files import is_named_like_a_picture, starts_like_a_pictu
 from pixsearch.storage import FileStamp
 from pixsearch_indexer.scan import Scan
 
-_AT_ONCE = 1000
+_CHUNK_SIZE = 1000
 
 
 class Changed(NamedTuple):
-    """A file that is new, or not as it was."""
+    """A file that is new or was modified."""
 
     path: bytes
     stamp: FileStamp
@@ -25,7 +25,7 @@ class Changed(NamedTuple):
 
 
 class Outdated(NamedTuple):
-    """A photo that is as it was, but what lies beside it is not, or its metadata were read by older rules."""
+    """An unchanged photo whose metadata must be read again: a sidecar changed, or older rules were used to read it."""
 
     path: bytes
     stamp: FileStamp
@@ -33,7 +33,7 @@ class Outdated(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A file that was there, and is certainly there no more."""
+    """A file that has certainly been deleted."""
 
     path: bytes
 
@@ -43,14 +43,14 @@ Change: TypeAlias = Changed | Outdated | Gone
 
 @dataclass(slots=True)
 class Counts:
-    """How many files a comparison has met so far."""
+    """The numbers of files that a comparison has seen so far."""
 
     found: int = 0
     unchanged: int = 0
     failed: int = 0
-    """Unchanged since they failed."""
+    """Files that are unchanged since they failed."""
     not_read: dict[str, int] = field(default_factory=dict)
-    """Files that are no pictures, by suffix."""
+    """Files that are not pictures, by suffix."""
 
 
 def compare(
@@ -60,17 +60,18 @@ def compare(
     counts: Counts,
     on_files: Callable[[int], None],
 ) -> Iterator[Change]:
-    """What is to be done about a folder, in the order of paths.
+    """Yield the changes in a folder, in the order of their paths.
 
-    `photos` and `failures` are what the library knows below it, in that order too, some at a time. A failure without a
-    size, and with it its photo, is looked at again. `counts` grows as it goes, and `on_files` hears the number found.
+    `photos` and `failures` are the files that the library knows below the folder, in the same order and in parts. A
+    failure without a size is checked again, and its photo with it. `counts` is updated along the way, and `on_files` is
+    called with the number of files found so far.
     """
     known_photos, known_failures = _Sorted(photos), _Sorted(failures)
     for files in scan:
-        for start in range(0, len(files), _AT_ONCE):
-            part = files[start : start + _AT_ONCE]
-            # Most parts are as they were, and to compare lists is thirty times as fast as to compare file by file.
-            if known_failures.is_behind(part[-1][0]) and known_photos.take_if_next(part):
+        for start in range(0, len(files), _CHUNK_SIZE):
+            part = files[start : start + _CHUNK_SIZE]
+            # Most parts are unchanged, and comparing whole lists is thirty times as fast as comparing file by file.
+            if known_failures.all_after(part[-1][0]) and known_photos.take_if_next(part):
                 counts.found += len(part)
                 counts.unchanged += len(part)
             else:
@@ -104,13 +105,13 @@ def _compare_each(
 
 
 def _kind(path: bytes) -> str:
-    """The suffix of a file's name, in lower case; nothing where it has none that a kind of file would have."""
+    """Return the suffix of a file's name in lower case, or "" if it does not look like one of a file type."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - bytes
     return suffix.decode("ascii") if suffix.isascii() and re.fullmatch(rb"\.\w{1,12}", suffix) else ""
 
 
 class _Sorted:
-    """Known files in the order of their paths, taken as a walk passes them."""
+    """The known files in the order of their paths, consumed as the scan passes them."""
 
     def __init__(self, parts: Iterator[list[KnownFile]]) -> None:
         self._parts = parts
@@ -118,36 +119,36 @@ class _Sorted:
         self._next = 0
 
     def take_if_next(self, files: list[FileFacts]) -> bool:
-        """Whether the next ones are exactly these."""
-        while len(self._files) - self._next < len(files) and self._read_on():
+        """Consume the next files and return True if they are exactly these; else consume nothing and return False."""
+        while len(self._files) - self._next < len(files) and self._read_more():
             pass
-        behind = self._next + len(files)
-        if self._files[self._next : behind] != files:
+        end = self._next + len(files)
+        if self._files[self._next : end] != files:
             return False
-        self._next = behind
+        self._next = end
         return True
 
-    def is_behind(self, path: bytes) -> bool:
-        """Whether all that are left come after this path."""
-        return not self._is_there() or self._files[self._next][0] > path
+    def all_after(self, path: bytes) -> bool:
+        """Return whether all remaining files come after this path."""
+        return not self._has_next() or self._files[self._next][0] > path
 
     def before(self, path: bytes | None) -> Iterator[KnownFile]:
-        """Take those that come before this path; all that are left where there is none."""
-        while self._is_there() and (path is None or self._files[self._next][0] < path):
+        """Consume the files that come before this path; all remaining ones if it is None."""
+        while self._has_next() and (path is None or self._files[self._next][0] < path):
             self._next += 1
             yield self._files[self._next - 1]
 
     def at(self, path: bytes) -> KnownFile | None:
-        """Take the one of this path, if it is the next."""
-        if not self._is_there() or self._files[self._next][0] != path:
+        """Consume and return the next file if it has this path."""
+        if not self._has_next() or self._files[self._next][0] != path:
             return None
         self._next += 1
         return self._files[self._next - 1]
 
-    def _is_there(self) -> bool:
-        return self._next < len(self._files) or self._read_on()
+    def _has_next(self) -> bool:
+        return self._next < len(self._files) or self._read_more()
 
-    def _read_on(self) -> bool:
+    def _read_more(self) -> bool:
         if (more := next(self._parts, None)) is None:
             return False
         self._files = self._files[self._next :] + more

@@ -22,17 +22,17 @@ class ToLoad:
     path: bytes
     stamp: FileStamp
     encoded: frozenset[bytes] = frozenset()
-    """The digests of the encoded contents of its size: the file is decoded only if its own is not among them."""
+    """The digests of the encoded contents of the same size: the file is decoded only if its own is not among them."""
     sidecars: tuple[Sidecar, ...] = ()
     described_as: bytes | None = None
-    """The digest of a file that has not changed: only its metadata are read."""
+    """The digest of an unchanged file: only its metadata are read."""
 
 
 Loaded = LoadedFile | FailedFile | None
 
 
 def loading_pool(limits: DecodeLimits, each_core: int = 1) -> AbstractContextManager[DecodingPool]:
-    """Open a decoding pool for `load_ahead`, with what that needs already imported."""
+    """Open a decoding pool for `load_ahead`, whose processes have imported this module."""
     return decoding_pool(limits, each_core, preload=[__name__])
 
 
@@ -50,9 +50,9 @@ def load_ahead(pool: DecodingPool, files: Iterable[ToLoad], shape: InputShape) -
             loaded = pool.run(load, *task(file, decode=True))
         if isinstance(loaded, TaskFailure):
             if file.described_as is not None:
-                yield None  # it stays as it is known
+                yield None  # the library keeps the metadata it has
                 continue
-            # Without its stamp, a file is tried again: an object may just have been slow to arrive.
+            # A file without its stamp is tried again: an object may just have been slow to arrive.
             stamp = None if loaded.timed_out and is_remote(file.path) else file.stamp
             loaded = FailedFile(file.path, stamp, loaded.reason)
         yield loaded

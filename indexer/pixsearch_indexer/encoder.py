@@ -1,4 +1,4 @@
-"""Pictures as features, by the model in a checkpoint's folder."""
+"""Encode pictures as features, with the model in a checkpoint's folder."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ NO_EMBEDDING = "the model could not embed it"
 
 
 def encode_pictures(encoder: Encoder, pictures: Mapping[bytes, DecodedPicture]) -> dict[bytes, NewContent | None]:
-    """Pictures by digest as contents; None for one without a usable embedding: zeros, infinities and NaN would poison
-    the vector index."""
+    """Encode pictures, which are given by digest. None stands for a picture without a usable embedding: zeros,
+    infinities and NaN would poison the vector index."""
     if not pictures:
         return {}
     import numpy as np  # for those who have something to encode
@@ -43,7 +43,10 @@ class CheckpointEncoder:
     """The model in a checkpoint's folder, loaded when there is something to encode: most runs find nothing new."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises CheckpointInvalid, also where this machine could not run it: before a library is bound to it."""
+        """Check the checkpoint before a library is bound to it.
+
+        Raises CheckpointInvalid, also if this machine cannot run the model.
+        """
         config = load_config(folder)
         if not may_have_gpu():
             require_graphs(folder)
@@ -55,7 +58,7 @@ class CheckpointEncoder:
         self._loading: Future[Runtime] | None = None
 
     def prepare_for_pictures(self) -> None:
-        """See `Encoder`. An error is raised by what needs the model."""
+        """See `Encoder`. Errors are raised later, by the methods that need the model."""
         if self._loading is None:
             self._loading = ThreadPoolExecutor(1).submit(_load, self._folder)
 

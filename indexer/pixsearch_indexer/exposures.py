@@ -1,4 +1,4 @@
-"""Read the exposure of a photo that somebody opens. Runs in worker processes, see `pixsearch.decoding`."""
+"""Read the exposure of a photo that is opened in the viewer. Runs in worker processes, see `pixsearch.decoding`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pixsearch.library.records import StoredPhoto
 from pixsearch.pictures import open_header
 from pixsearch_indexer.metadata.exposure import Exposure
 from pixsearch_indexer.metadata.reader import read_exposure
-from pixsearch_indexer.thumbnails import NoThumbnail, drawn
+from pixsearch_indexer.thumbnails import NoThumbnail, result_or_reason
 
 
 def photo_exposure(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) -> Exposure | NoThumbnail:
-    """Return the exposure of the first of a picture's photos that is what was indexed, or why none can be read."""
+    """Return the exposure from the first of a picture's photos that is unchanged, or the reason why there is none."""
 
     def read() -> Exposure:
         data = read_first(photos, digest)
         return read_exposure(open_header(data, megapixels), data)
 
-    return drawn(read)
+    return result_or_reason(read)

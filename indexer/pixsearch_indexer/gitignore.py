@@ -1,8 +1,8 @@
-"""Patterns of gitignore, matched as git matches them: byte by byte, in time linear in the name.
+"""Match gitignore patterns as git does: byte by byte, in time linear in the length of the name.
 
-The meaning is that of gitignore(5) and of git's wildmatch.c. A pattern becomes a regular expression of atomic groups:
-what follows a star is looked for from the left, and the first match is taken for good. A later one could only leave
-less for the rest of the pattern, so nothing is tried twice.
+The semantics are those of gitignore(5) and of git's wildmatch.c. A pattern becomes a regular expression of atomic
+groups: the text after a star is searched from the left, and its first match is final. A later match could only leave
+less for the rest of the pattern, so there is no backtracking.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ _POSIX_CLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A line of a file of patterns."""
+    """One line of a pattern file."""
 
     expression: re.Pattern[bytes]
-    leaves_out: bool
-    """False where the line begins with "!"."""
+    excludes: bool
+    """False if the line begins with "!"."""
     folders_only: bool
-    of_name: bool
-    """Whether the name alone is matched, in whatever folder it lies, and not the path."""
+    name_only: bool
+    """True if the pattern is matched against the name alone, in any folder, rather than the path."""
 
     def matches(self, path: bytes, is_folder: bool) -> bool:
-        """Return whether a path is meant; it is relative to the folder that the pattern is for."""
-        seen = path.rpartition(b"/")[2] if self.of_name else path
-        return (is_folder or not self.folders_only) and self.expression.match(seen) is not None
+        """Return whether the pattern matches a path, which is relative to the folder of the pattern file."""
+        subject = path.rpartition(b"/")[2] if self.name_only else path
+        return (is_folder or not self.folders_only) and self.expression.match(subject) is not None
 
 
 def read_patterns(text: bytes) -> list[Pattern]:
-    """Return the patterns of a file, without comments and, as git does, without patterns that cannot match anything."""
+    """Parse a pattern file, skipping comments and, like git, patterns that cannot match anything."""
     lines = text.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     patterns = (_pattern(line.removesuffix(b"\r")) for line in lines if not line.startswith(b"#"))
     return [pattern for pattern in patterns if pattern is not None]
 
 
-def leaves_out(patterns: Sequence[Pattern], path: bytes, is_folder: bool) -> bool | None:
-    """Return whether the last pattern that matches leaves a path out; None where none matches."""
-    return next((one.leaves_out for one in reversed(patterns) if one.matches(path, is_folder)), None)
+def excludes(patterns: Sequence[Pattern], path: bytes, is_folder: bool) -> bool | None:
+    """Return whether the last matching pattern excludes a path; None if no pattern matches."""
+    return next((one.excludes for one in reversed(patterns) if one.matches(path, is_folder)), None)
 
 
 def _pattern(line: bytes) -> Pattern | None:
@@ -64,24 +64,24 @@ def _pattern(line: bytes) -> Pattern | None:
     glob = line.removeprefix(b"!")
     folders_only = glob.endswith(b"/")
     glob = glob[:-1] if folders_only else glob
-    of_name = b"/" not in glob
+    name_only = b"/" not in glob
     try:
-        expression = re.compile(_expression(glob.removeprefix(b"/"), of_name), re.DOTALL)
+        expression = re.compile(_expression(glob.removeprefix(b"/"), name_only), re.DOTALL)
     except ValueError:
         return None
-    return Pattern(expression, not line.startswith(b"!"), folders_only, of_name)
+    return Pattern(expression, not line.startswith(b"!"), folders_only, name_only)
 
 
 def _without_trailing_spaces(line: bytes) -> bytes:
     end = 0
-    for token in _TOKEN.finditer(line):  # what a backslash stands before stays, a space too
+    for token in _TOKEN.finditer(line):  # a space after a backslash stays
         if token[0] != b" ":
             end = token.end()
     return line[:end]
 
 
-def _expression(glob: bytes, of_name: bool) -> bytes:
-    """Return the regular expression of a glob. Raises ValueError where it can match nothing."""
+def _expression(glob: bytes, name_only: bool) -> bytes:
+    """Return the regular expression of a glob. Raises ValueError if it cannot match anything."""
     if not glob:
         raise ValueError("is empty")
     parts: list[bytes] = []
@@ -91,7 +91,7 @@ def _expression(glob: bytes, of_name: bool) -> bytes:
         if stars := _STARS.match(glob, at):
             begins = at == 0 or glob[at - 1 : at] == b"/"
             at = stars.end()
-            of_folders = not of_name and len(stars[0]) > 1 and begins and glob[at : at + 1] in (b"", b"/")
+            of_folders = not name_only and len(stars[0]) > 1 and begins and glob[at : at + 1] in (b"", b"/")
             parts.append(open_star + open_folders if of_folders else open_star)
             if not of_folders:
                 parts.append(rb"(?>[^/]*?")
@@ -113,7 +113,7 @@ def _expression(glob: bytes, of_name: bool) -> bytes:
 
 
 def _character(glob: bytes, at: int) -> tuple[int, int]:
-    """Return the byte that stands for itself here, behind a backslash or not, and where it ends. Raises ValueError."""
+    """Return the literal byte at an index, with or without a backslash, and the index after it. Raises ValueError."""
     at += glob[at : at + 1] == b"\\"
     if at >= len(glob):
         raise ValueError("ends too soon")
@@ -121,7 +121,7 @@ def _character(glob: bytes, at: int) -> tuple[int, int]:
 
 
 def _class(glob: bytes, at: int) -> tuple[set[int], int]:
-    """Return the bytes that a class matches, at least one, and where it ends. Raises ValueError."""
+    """Return the bytes that a character class matches and the index after it. Raises ValueError if it matches none."""
     negated = glob[at : at + 1] in (b"!", b"^")
     at = begin = at + negated
     members: set[int] = set()

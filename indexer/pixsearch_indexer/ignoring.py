@@ -1,4 +1,4 @@
-"""What is left out of a scan: gitignore patterns, of the command and of `.pixsearchignore` files."""
+"""Exclude files from a scan by gitignore patterns, from the command line and from `.pixsearchignore` files."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import ClassVar
 
 from pixsearch.errors import UsageError
 from pixsearch.storage import read_file, to_path
-from pixsearch_indexer.gitignore import Pattern, leaves_out, read_patterns
+from pixsearch_indexer.gitignore import Pattern, excludes, read_patterns
 
 _LIMIT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Ignoring:
-    """The patterns in force in a folder, those that lie deepest last. False where there are none."""
+class IgnoreRules:
+    """The patterns that apply in a folder, those of the deepest folder last. Falsy if there are none."""
 
     FILE: ClassVar[bytes] = b".pixsearchignore"
 
     patterns: tuple[tuple[bytes, Sequence[Pattern]], ...] = ()
-    """Each file's with the folder that they are relative to; for those of the command, the root."""
+    """The patterns of each file with the folder they are relative to; for those of the command line, the root."""
 
     @classmethod
-    def of_root(cls, root: bytes, patterns: Sequence[str]) -> Ignoring:
-        """Return the patterns that the command was given, for a root."""
+    def of_root(cls, root: bytes, patterns: Sequence[str]) -> IgnoreRules:
+        """Return the rules of a root: the patterns from the command line."""
         return cls(((root, read_patterns(os.fsencode("\n".join(patterns)))),)) if patterns else cls()
 
-    def with_rules_of(self, folder: bytes) -> Ignoring:
-        """Return these patterns with those of the file in a folder, if it has one.
+    def with_rules_of(self, folder: bytes) -> IgnoreRules:
+        """Return these rules with those of the pattern file in a folder, if it has one.
 
-        Raises UsageError where that cannot be read.
+        Raises UsageError if the file cannot be read.
         """
         try:
             text = read_file(to_path(os.path.join(folder, self.FILE)), _LIMIT_BYTES)  # noqa: PTH118 - bytes
@@ -40,12 +40,12 @@ class Ignoring:
         except OSError as error:
             message = f"its {os.fsdecode(self.FILE)} cannot be read: {error.strerror}"
             raise UsageError(message, "Fix or remove it") from error
-        return Ignoring((*self.patterns, (folder, read_patterns(text))))
+        return IgnoreRules((*self.patterns, (folder, read_patterns(text))))
 
     def matches(self, path: bytes, is_folder: bool) -> bool:
-        """Whether a path is to be left out: the deepest pattern that speaks of it decides, as for git."""
+        """Return whether a path is excluded: as in git, the deepest pattern that matches it decides."""
         for folder, patterns in reversed(self.patterns):
-            if (decided := leaves_out(patterns, path[len(folder.rstrip(b"/")) + 1 :], is_folder)) is not None:
+            if (decided := excludes(patterns, path[len(folder.rstrip(b"/")) + 1 :], is_folder)) is not None:
                 return decided
         return False
 
@@ -54,7 +54,7 @@ class Ignoring:
 
 
 def check_patterns(lines: Sequence[str]) -> None:
-    """Raises UsageError for the first that can match nothing, which git passes over in files."""
+    """Raise UsageError for the first pattern that cannot match anything. In pattern files such lines are skipped."""
     for line in lines:
         if line.strip() and not line.startswith("#") and not read_patterns(os.fsencode(line)):
-            raise UsageError(f"{line!r} is no gitignore pattern", "See git's documentation of gitignore")
+            raise UsageError(f"{line!r} is not a gitignore pattern", "See the git documentation of gitignore")

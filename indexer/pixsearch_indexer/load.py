@@ -1,4 +1,4 @@
-"""Load one file: from its bytes to what the encoder needs. Runs in worker processes, see `pixsearch.decoding`."""
+"""Load one file: turn its bytes into input for the encoder. Runs in worker processes, see `pixsearch.decoding`."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ from pixsearch_indexer.thumbnails import small_thumbnail
 
 @dataclass(frozen=True, slots=True)
 class DecodedPicture:
-    """What a file's content is, apart from its digest."""
+    """The decoded content of a file, without its digest."""
 
     size_bytes: int
     metadata: Metadata
     pixels: NDArray[np.uint8]
-    """[rows, columns, 3], as the network sees them."""
+    """The input of the network [rows, columns, 3]."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedFile:
-    """A file that was read. Where only its digest was asked for, it has neither picture nor content."""
+    """A file that was read. If only its digest was requested, it has neither picture nor content."""
 
     path: bytes
     stamp: FileStamp
     digest: bytes
     decoded: DecodedPicture | None
     content: NewContent | None = None
-    """The picture encoded, where whoever decoded it did that as well."""
+    """The encoded picture, if the process that decoded it also encoded it."""
     metadata: Metadata | None = None
-    """What its content says, where that alone was asked for."""
+    """The metadata in the file, if only those were requested."""
     beside: Mapping[Layer, Description] = field(default_factory=dict)
-    """What the files beside it and its name say."""
+    """The descriptions in its sidecars and in its name."""
     sidecars: bytes | None = None
-    """The stamp of those files."""
+    """The stamp of the sidecars."""
     thumbnail: bytes | None = None
-    """The small one, of a file that was decoded; see `small_thumbnail`."""
+    """The small thumbnail of a decoded file; see `small_thumbnail`."""
 
     def needs_decoding(self, encoded: Collection[bytes]) -> bool:
-        """Whether only the digest was requested, and no encoded content has it."""
+        """Return whether only the digest was read, and no encoded content has it."""
         return self.decoded is None and self.content is None and self.metadata is None and self.digest not in encoded
 
 
@@ -64,11 +64,11 @@ def load_file(
     megapixels: int,
     sidecars: Sequence[Sidecar] = (),
 ) -> LoadedFile | FailedFile | None:
-    """Read a file, and perhaps `decode` it to the `shape` of what the network sees. None for a file that is gone.
+    """Read a file, and `decode` it to the input `shape` of the network if requested. Return None if the file is gone.
 
-    Digest, metadata and pixels come from the same bytes. The stamp is the one seen before they were read: a file that
-    somebody writes to meanwhile looks changed to the next run. A file that is cut short is taken as far as it goes, if
-    that is half of it, and its metadata say so.
+    Digest, metadata and pixels come from the same bytes. The stamp is the one from before they were read: a file that
+    is written to meanwhile looks changed to the next run. A truncated file is used as far as it goes, if that is at
+    least half of it, and its metadata record the share.
     """
     try:
         data = read_picture_file(to_path(path), stamp.size_bytes)
@@ -102,15 +102,15 @@ def load_file(
 def describe_file(
     path: bytes, stamp: FileStamp, digest: bytes, megapixels: int, sidecars: Sequence[Sidecar] = ()
 ) -> LoadedFile | None:
-    """Read the metadata alone of a file that has not changed, and of what lies beside it; nothing is decoded.
+    """Read only the metadata of an unchanged file and of its sidecars; nothing is decoded.
 
-    None where that fails, and where the file has changed by now: the photo stays as it is known.
+    Return None if that fails, or if the file has changed by now: the library then keeps the metadata it has.
     """
     try:
         file = to_path(path)
         data = read_picture_file(file, stamp.size_bytes)
         if len(data) != stamp.size_bytes or (not is_remote(path) and stamp_of(file) != stamp):
-            return None  # what it says must not be put down to the content of before
+            return None  # these metadata must not be recorded for the previous content
         metadata = read_metadata(open_header(data, megapixels), data)
     except Exception:  # noqa: BLE001 - it was read before; whatever is wrong now, the next look at the file will tell
         return None

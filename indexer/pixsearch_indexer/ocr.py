@@ -24,32 +24,34 @@ if TYPE_CHECKING:
     from rapidocr import RapidOCR
 
 LONGEST_EDGE = 2000
-"""Of the picture that lines are cut from: print of a receipt has 20 pixels a line then."""
+"""The longer edge of the picture that lines are cut from: a line of a printed receipt then has 20 pixels."""
 DETECTED_EDGE = 1280
-"""Of the picture that lines are looked for in. Of 960 to 2000 the best on screenshots (docs/experiments.md)."""
+"""The longer edge of the picture in which lines are detected: from 960 to 2000, the best one on screenshots
+(docs/experiments.md)."""
 LEAST_EDGE = 8
-"""In less there is no letter; and RapidOCR enlarges it to 30 pixels, which a picture of 2000 x 1 has no memory for."""
+"""The shortest edge that is read. Less holds no letter, and RapidOCR would enlarge it to 30 pixels: a picture of
+2000 x 1 would not fit into memory."""
 LEAST_SCORE = 0.8
-"""Below, most lines are of no language (docs/experiments.md)."""
+"""The least score of a line: below it most lines are not in any language (docs/experiments.md)."""
 THREADS_EACH = 2
 MOST_PROCESSES = 4
-"""Each takes up to 1.5 GB."""
+"""The most processes that read at once: each takes up to 1.5 GB."""
 
 _MODELS = {
     "Det": "PP-OCRv6_det_small.onnx",
     "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
     "Rec": "PP-OCRv6_rec_small.onnx",
 }
-_POLITE = 10
+_NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class NotRead:
-    """The reason, in one line, why the writing in a picture was not read."""
+    """The reason, in one line, why the text in a picture was not read."""
 
     reason: str
     for_good: bool
-    """It is the picture's own: reading it again would not help."""
+    """True if the cause is the picture itself, so reading it again would not help."""
 
 
 Writing = tuple[str, ...] | NotRead
@@ -57,14 +59,14 @@ Writing = tuple[str, ...] | NotRead
 
 
 def processes() -> int:
-    """Return how many processes read side by side."""
+    """Return how many processes read in parallel."""
     return min(MOST_PROCESSES, max(1, cores() // THREADS_EACH))
 
 
 def read_photo(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) -> Writing:
-    """Read the lines in a picture, of the first of its photos that is what was indexed.
+    """Read the lines in a picture, from the first of its photos that is unchanged.
 
-    Raises PixsearchError where nothing can be read in any picture: RapidOCR is not what it should be.
+    Raises PixsearchError if no picture can be read at all, because RapidOCR is incomplete.
     """
     reader = _reader()
     try:
@@ -77,15 +79,15 @@ def read_photo(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) ->
         return NotRead(error.message, for_good=True)
     except MemoryError:
         return NotRead("takes more memory to read than a photo should", for_good=True)
-    except Exception as error:  # noqa: BLE001 - one picture must not end a run of thousands, and it is told
+    except Exception as error:  # noqa: BLE001 - one picture must not end a run of thousands, and it is reported
         return NotRead(f"unexpected {type(error).__name__}: {error}", for_good=True)
 
 
 def lines_in(picture: Image.Image, reader: RapidOCR | None = None) -> tuple[str, ...]:
-    """Read the lines in an RGB picture, from top to bottom; not what is uncertain, or has no letter or digit."""
+    """Read the lines in an RGB picture from top to bottom, without uncertain ones and those without letter or digit."""
     if min(picture.size) < LEAST_EDGE:
         return ()
-    blue_first = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])  # as OpenCV has it
+    blue_first = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])  # the channel order of OpenCV
     found: Any = (reader or _reader())(blue_first, text_score=LEAST_SCORE)
     lines = (" ".join(line.split()) for line in found.txts or ())
     return tuple(line for line in lines if any(map(str.isalnum, line)))
@@ -103,17 +105,17 @@ def decoded_to_read(data: bytes, megapixels: int) -> Image.Image:
 
 @cache
 def _reader() -> RapidOCR:
-    """Load RapidOCR once a process, with the models in its own package: nothing is ever downloaded."""
-    from pixsearch.model.openvino_core import core  # before whatever else imports OpenVINO
+    """Load RapidOCR once per process, with the models in its own package: nothing is ever downloaded."""
+    from pixsearch.model.openvino_core import core  # before anything else imports OpenVINO
 
     import cv2  # isort: skip
     import rapidocr  # isort: skip
     from rapidocr.inference_engine.openvino import main as sessions  # isort: skip
 
-    # One of its own would end with it, and the next signal crash the process.
+    # A core of RapidOCR's own would end with it, and the next signal would crash the process.
     sessions.Core = core  # type: ignore[attr-defined]
     cv2.setNumThreads(1)
-    os.nice(_POLITE)  # whoever searches or indexes meanwhile goes first
+    os.nice(_NICENESS)  # searches and indexing take precedence
     folder = Path(rapidocr.__file__).parent / "models"
     settings: dict[str, Any] = {
         "Global.log_level": "critical",
@@ -125,6 +127,6 @@ def _reader() -> RapidOCR:
     for task, name in _MODELS.items():
         if not (file := folder / name).is_file():
             again = pip("install", "--force-reinstall", "pixsearch[ocr]")
-            raise PixsearchError(f"RapidOCR came without its model {name}", f"Install it again: {again}")
+            raise PixsearchError(f"the installed RapidOCR lacks its model {name}", f"Reinstall it with: {again}")
         settings |= {f"{task}.engine_type": rapidocr.EngineType.OPENVINO, f"{task}.model_path": str(file)}
     return rapidocr.RapidOCR(params=settings)

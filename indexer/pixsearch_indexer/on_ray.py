@@ -1,8 +1,7 @@
-"""Files read, decoded and encoded on many machines, by Ray Data. The library stays with the process that indexes.
+"""Read, decode and encode files on many machines, with Ray Data. The indexing process alone opens the library.
 
-Every machine has to see the photos at the same paths (a shared drive, or object storage), and the checkpoint too where
-it is not the one that ships. What was committed is not sent out again; an actor that dies is started again by Ray, and
-its files with it.
+Every machine has to see the photos at the same paths (a shared drive, or object storage), and the checkpoint too unless
+it is the one that ships. Committed files are not sent out again; if an actor dies, Ray restarts it with its files.
 """
 
 from __future__ import annotations
@@ -34,23 +33,24 @@ from pixsearch_indexer.load import LoadedFile
 
 FILES_A_BATCH = 32
 FILES_A_DATASET = 50_000
-"""Whose paths are held at a time."""
+"""Files whose paths are held in memory at a time."""
 
-_PATIENCE_S = 10.0
+_CONNECT_TIMEOUT_S = 10.0
 
 Rows = dict[str, NDArray[Any]]
 
 
 class LoadOnRay:
-    """What reads files for `index_folders`, on a cluster; it is `ray.init`'s from the first file to `close`."""
+    """Reads files for `index_folders` on a Ray cluster, from its construction until `close`."""
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
-        """`address` is the cluster's; without one it is of this machine alone, and ends with `close`.
+        """Connect to a cluster. Raises PixsearchError if there is no cluster at the address.
 
-        `workers` is how many actors encode: without a number one for each GPU, or for each CPU where there is none.
-        Raises PixsearchError where there is no cluster at the address.
+        Args:
+            address: the address of the cluster; None starts one on this machine alone, which ends with `close`.
+            workers: how many actors encode; None means one for each GPU, or one for each CPU without a GPU.
         """
-        # What goes wrong is raised, and what is done is told by the run.
+        # Ray is silenced: errors are raised, and the run reports its progress.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         warnings.filterwarnings("ignore", module=r"ray\.")
         logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -63,7 +63,7 @@ class LoadOnRay:
         self._workers = workers or int(resources["GPU" if self._gpus else "CPU"])
 
     def __call__(self, files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
-        """Each file, read, and encoded where it is new; in no order."""
+        """Yield each file after reading it, and encoding it if it is new; in no particular order."""
         for chunk in in_chunks(files, FILES_A_DATASET):
             dataset = ray.data.from_items(
                 [{"file": pickle.dumps(file)} for file in chunk],
@@ -75,7 +75,7 @@ class LoadOnRay:
                 batch_size=FILES_A_BATCH,
                 compute=ray.data.ActorPoolStrategy(size=self._workers),
                 num_gpus=self._gpus,
-                num_cpus=0.5,  # so that there is always room for what Ray itself has to do
+                num_cpus=0.5,  # so that Ray's own tasks always find a free CPU
             )
             for row in encoded.iter_rows():
                 yield pickle.loads(row["loaded"])
@@ -85,21 +85,21 @@ class LoadOnRay:
 
 
 def _check(address: str) -> None:
-    """Ray itself takes two minutes to say that nobody is there. Raises PixsearchError."""
+    """Raise PixsearchError if nothing answers at an address. Ray itself takes two minutes to find out."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=_PATIENCE_S).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except (OSError, ValueError) as error:
-        raise PixsearchError(f"there is no Ray cluster at {address}: {error}", "As in: --address host:6379") from error
+        raise PixsearchError(f"no Ray cluster at {address}: {error}", "Give its address as HOST:PORT") from error
 
 
 class _EncodingActor:
-    """What `load_here` and the pipeline do in one process, in one of many."""
+    """Loads and encodes a batch of files in one actor of many, as `load_here` and the pipeline do in one process."""
 
     def __init__(self, encoder: bytes, limits: DecodeLimits) -> None:
         self._encoder: Encoder = pickle.loads(encoder)
-        self._until_the_end = ExitStack()
-        self._pool = self._until_the_end.enter_context(loading_pool(limits))
+        self._resources = ExitStack()
+        self._pool = self._resources.enter_context(loading_pool(limits))
 
     def __call__(self, rows: Rows) -> Rows:
         files = (pickle.loads(file) for file in rows["file"])
@@ -108,7 +108,7 @@ class _EncodingActor:
 
 
 def encode(encoder: Encoder, loaded: Iterable[Loaded]) -> list[Loaded]:
-    """Files with their pictures encoded, instead of decoded."""
+    """Replace the decoded picture of each file by its encoded content."""
     loaded = list(loaded)
     contents = encode_pictures(
         encoder, {one.digest: one.decoded for one in loaded if isinstance(one, LoadedFile) and one.decoded is not None}

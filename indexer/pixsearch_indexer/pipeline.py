@@ -1,4 +1,4 @@
-"""The way of a photo into the library: scan, see what changed, decode ahead of the encoder, encode, commit."""
+"""Index photos: scan folders, find what changed, decode ahead of the encoder, encode, commit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +18,8 @@ from pixsearch.library.library import Library
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent, ScanRules
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.model.checkpoints import is_at_hand
-from pixsearch.picture_files import MEGAPIXEL_LIMIT, RAW_WITHOUT_RAWPY, can_read_raw
+from pixsearch.picture_files import RAW_WITHOUT_RAWPY, can_read_raw
+from pixsearch.printable import plural
 from pixsearch.progress import Pace, Progress, ProgressCallback, silent
 from pixsearch.search.runtime import Encoder
 from pixsearch.storage import FilePath, is_remote, to_path
@@ -28,6 +28,7 @@ from pixsearch_indexer.changes import Counts, Gone, Outdated
 from pixsearch_indexer.encoder import NO_EMBEDDING, CheckpointEncoder, encode_pictures
 from pixsearch_indexer.ignoring import check_patterns
 from pixsearch_indexer.metadata.sidecars import sidecars_of_stamp
+from pixsearch_indexer.options import IndexOptions
 from pixsearch_indexer.report import IndexReport
 from pixsearch_indexer.roots import chosen_folders
 from pixsearch_indexer.scan import Scan
@@ -42,19 +43,21 @@ if TYPE_CHECKING:
     from pixsearch_indexer.load import DecodedPicture
 
 LoadFiles = Callable[["Iterable[ToLoad]", "DecodeLimits", Encoder], "Iterator[Loaded]"]
-"""Reads files within limits for an encoder."""
+"""A function that reads files for an encoder, within limits."""
 
 ENCODE_AT_ONCE = 32
 STORE_AT_ONCE = 500
-"""Files in a commit when few of them have to be encoded, or all come encoded."""
+"""The most files in a commit, for when few of them have to be encoded, or all arrive encoded."""
 STORE_EVERY_S = 2.0
-_IN_RUNS = ("found", "unchanged", "encoded", "reused", "forgotten", "failed")
-"""What of a report the library keeps."""
+_RECORDED = ("found", "unchanged", "encoded", "reused", "forgotten", "failed")
+"""The fields of a report that the library records."""
+_DEFAULTS = IndexOptions()
 
 
 def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
-    """Read and decode files of one folder in worker processes of this machine; encoding them is left to the caller."""
-    from pixsearch.decoding import FOR_OBJECTS  # as below
+    """Read and decode files of one folder in worker processes of this machine, without encoding them."""
+    # Not at the top: Pillow, numpy and the processes are only for runs that have something to decode.
+    from pixsearch.decoding import FOR_OBJECTS
     from pixsearch_indexer.decoders import load_ahead, loading_pool
 
     files = iter(files)
@@ -65,7 +68,7 @@ def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -
 
 
 def _preparing(encoder: Encoder, files: Iterator[ToLoad]) -> Iterator[ToLoad]:
-    """Yield the files; the encoder prepares from the first one that is sure to be decoded."""
+    """Yield the files, and let the encoder prepare from the first one that is certain to be decoded."""
     for file in files:
         if not file.encoded:
             encoder.prepare_for_pictures()
@@ -78,9 +81,10 @@ def _preparing(encoder: Encoder, files: Iterator[ToLoad]) -> Iterator[ToLoad]:
 def index_folder(
     library: Library, folder: FilePath, model: str | None = None, on_progress: ProgressCallback = silent
 ) -> IndexReport:
-    """Bring the library up to date with a folder, by the model that it was indexed with, else the one that ships.
+    """Bring the library up to date with a folder, using the model of the library, or the one that ships for a new one.
 
-    `model` is the name or the folder of another one. See `index_folders`, also for what is raised; and ModelNotFound.
+    `model` is the name or the folder of another model. See `index_folders` for details and errors. Also raises
+    ModelNotFound.
     """
     encoder = CheckpointEncoder(library.checkpoint(model, to_index=True))
     return index_folders(library, encoder, [folder], on_progress)
@@ -92,102 +96,93 @@ def index_folders(
     folders: Sequence[FilePath],
     on_progress: ProgressCallback = silent,
     *,
-    switch_model: bool = False,
-    hidden: bool | None = None,
-    follow_links: bool | None = None,
-    exclude: Sequence[str] | None = None,
-    ocr: bool | None = None,
-    max_megapixels: int = MEGAPIXEL_LIMIT,
-    vectors: str | None = None,
+    options: IndexOptions = _DEFAULTS,
     load_files: LoadFiles = load_here,
     read_pictures: ReadPictures | None = read_here,
 ) -> IndexReport:
-    """Bring the library up to date with these folders; without any, with all that it knows.
+    """Bring the library up to date with these folders, or with all folders it knows if none are given.
 
-    A .txt file among them is not photos but texts, one a line, for photos to find.
+    A .txt file among them holds texts instead of photos, one per line; searches by photo find them.
 
-    Photos are only read. What is done is committed every few seconds, so a run that is stopped goes on where it was
-    when it is started again. One bad file never stops it: `Library.failures` lists it with its reason, and it is tried
-    again when it changes. Files are decoded in processes of their own; as ever with those, a script that calls this
-    does it under `if __name__ == "__main__"`.
+    Photos are never written to. Results are committed every few seconds, so an interrupted run resumes where it stopped
+    when it is started again. A bad file never stops a run: `Library.failures` lists it with the reason, and it is tried
+    again when it changes. Files are decoded in child processes, so a script has to call this under
+    `if __name__ == "__main__"`.
 
     Args:
-        switch_model: encode every photo again where the library holds features of another model. Any later run goes on
-            with it. While that other model is at hand searches go by it, until all that can be reached is encoded.
-        max_megapixels: larger pictures are failures, before they are decoded.
-        load_files: what reads and decodes files, and may encode them as well: processes of this machine, or many
-            machines (`pixsearch_indexer.on_ray`).
-        vectors: where the vectors are from now on: a service (`milvus+http://host:19530/photos`), or "file".
-        hidden, follow_links, exclude, ocr: see `ScanRules`; None leaves each as it was in the folder's last run.
-        read_pictures: what reads the writing in pictures of folders that want it, when all else is done: processes of
-            this machine, where RapidOCR is installed. None leaves that to a later run.
+        load_files: the function that reads and decodes files, and may encode them as well: in processes of this
+            machine, or on many machines (`pixsearch_indexer.on_ray`).
+        read_pictures: the function that reads the text in pictures of folders with OCR turned on, after everything else
+            is done. The default does nothing unless RapidOCR is installed. None leaves the text to a later run.
 
     Raises:
-        UsageError: a folder is not there and was never indexed, or a pattern of `exclude` is none.
-        PixsearchError: a folder is in a storage that cannot be asked; FAISS is not installed, or RapidOCR with `ocr`.
+        UsageError: a folder does not exist and was never indexed, or `options.exclude` has an invalid pattern.
+        PixsearchError: a folder is in a storage that cannot be reached, FAISS is not installed, or RapidOCR is not
+            installed and `options.ocr` is true.
         ModelMismatch: the library holds features of another model.
-        Interrupted: by Ctrl-C or SIGTERM; what was done is kept.
+        Interrupted: the run was stopped by Ctrl-C or SIGTERM; everything committed is kept.
         LibraryBusy, LibraryError: see `Library.writing`.
     """
     require_faiss()  # before hours of work that need it at their end
-    if ocr and read_pictures is read_here:
+    if options.ocr and read_pictures is read_here:
         require("reading text in pictures", *OCR)
-    check_patterns(exclude or ())
-    rules = partial(ScanRules.changed, hidden=hidden, follow_links=follow_links, exclude=exclude, ocr=ocr)
+    check_patterns(options.exclude or ())
     with interruption() as interrupt:
         with library.writing() as writer:
             chosen = chosen_folders(folders, library)
-            before = library.model() if switch_model else None
+            before = library.model() if options.switch_model else None
             writer.use_model(
                 LibraryModel(encoder.fingerprint, encoder.name, encoder.embedding_size),
-                switch=switch_model,
+                switch=options.switch_model,
                 keep_old=before is not None and is_at_hand(before),
             )
-            if switch_model:
+            if options.switch_model:
                 writer.try_again(NO_EMBEDDING)
-            if vectors is not None:
-                writer.use_vectors(None if vectors == "file" else vectors)
+            if options.vectors is not None:
+                writer.use_vectors(None if options.vectors == "file" else options.vectors)
             if can_read_raw():
                 writer.try_again(RAW_WITHOUT_RAWPY)
             run_id = writer.begin_run()
-            run = _Run(library, writer, encoder, on_progress, interrupt, max_megapixels, load_files)
-            work = [run.look_at(folder, rules) for folder in chosen]
+            run = _Run(library, writer, encoder, on_progress, interrupt, options.max_megapixels, load_files)
+            work = [run.survey(folder, options.changed_rules) for folder in chosen]
             run.carry_out(work)
             if not interrupt.requested:
                 run.report.failed += read_text_files(library, writer, [path for path in folders if is_text_file(path)])
                 run.report.texts = encode_texts(writer, encoder, on_progress, lambda: interrupt.requested)
             if interrupt.requested:
                 raise Interrupted(
-                    f"indexing was stopped; {run.report.encoded:,} photos were encoded and are kept",
-                    "Continue with: pixsearch index",
+                    f"indexing stopped; {plural(run.report.encoded, 'encoded photo')} kept",
+                    "Resume with: pixsearch index",
                 )
-            # Only now, so that a photo that moved has found its content again.
+            # Only now, so that a photo that was moved has found its content again.
             writer.drop_unused_contents()
             writer.finish_switch(chosen)
-            writer.end_run(run_id, {name: getattr(run.report, name) for name in _IN_RUNS})
+            writer.end_run(run_id, {name: getattr(run.report, name) for name in _RECORDED})
         run.report.switch = library.switch()
         if read_pictures is not None:
-            steps = read_writing(library, encoder, run.report, chosen, on_progress, max_megapixels, read_pictures)
+            steps = read_writing(
+                library, encoder, run.report, chosen, on_progress, options.max_megapixels, read_pictures
+            )
             _read(steps, run.report, interrupt)
     return run.report
 
 
 def _read(steps: Generator[None], report: IndexReport, interrupt: Interruption) -> None:
-    """Read what is written in pictures. Raises Interrupted before all are read."""
+    """Read the text in pictures. Raises Interrupted if the run is stopped before all are read."""
     with closing(steps):
         for _ in steps:
             if interrupt.requested:
                 break
     if interrupt.requested and report.unread:
         raise Interrupted(
-            f"reading text was stopped; all photos are indexed, and {report.read:,} of {report.read + report.unread:,} "
-            "pictures were read and are kept",
-            "Continue with: pixsearch index",
+            f"reading text stopped; all photos are indexed, and the text of {report.read:,} of "
+            f"{plural(report.read + report.unread, 'picture')} is kept",
+            "Resume with: pixsearch index",
         )
 
 
 class _FolderWork(NamedTuple):
-    """What a first scan says is to be done in a folder. The second one does it, so that no list need be kept."""
+    """The work that a first scan found in a folder. A second scan does it, so no list of files has to be held."""
 
     root_id: int
     scan: Scan
@@ -197,12 +192,12 @@ class _FolderWork(NamedTuple):
 
 @dataclass(slots=True)
 class _Batch:
-    """What goes into one transaction: files, and by digest the new pictures among them."""
+    """The contents of one transaction: files, and the new pictures among them by digest."""
 
     files: list[IndexedFile] = field(default_factory=list)
     pictures: dict[bytes, DecodedPicture] = field(default_factory=dict)
     contents: dict[bytes, NewContent] = field(default_factory=dict)
-    """Those that came encoded."""
+    """The pictures that arrived encoded."""
     thumbnails: dict[bytes, bytes] = field(default_factory=dict)
     failures: list[FailedFile] = field(default_factory=list)
     begun_at: float = field(default_factory=time.monotonic)
@@ -216,7 +211,7 @@ class _Batch:
 
 
 class _Run:
-    """One run, folder by folder; `report` grows with what is committed."""
+    """A run of the indexer, folder by folder; `report` is updated with each commit."""
 
     def __init__(
         self,
@@ -239,7 +234,7 @@ class _Run:
         self._thumbnails: ThumbnailCache | None = None
         self._pace = Pace()
 
-    def look_at(self, folder: bytes, new_rules: Callable[[ScanRules], ScanRules]) -> _FolderWork:
+    def survey(self, folder: bytes, new_rules: Callable[[ScanRules], ScanRules]) -> _FolderWork:
         """Scan a folder and count what changed since the library last saw it."""
         root_id, root = self._writer.root_of(folder)
         rules = new_rules(self._library.roots()[root])
@@ -291,20 +286,19 @@ class _Run:
             self._on_progress(Progress("indexing", done, total, self._note(done)))
 
     def _load(self, folder: _FolderWork) -> Iterator[Loaded]:
-        """The changed files of a folder, read, and decoded if their contents are new; until somebody wants to stop."""
+        """Yield the changed files of a folder, decoded if their contents are new, until the run is interrupted."""
         if not folder.changed:
             for _ in self._changed(folder.scan):
                 pass
             return
-        # Not at the top: Pillow, numpy and the processes are for runs that have something to decode.
-        from pixsearch.decoding import DecodeLimits
+        from pixsearch.decoding import DecodeLimits  # see `load_here`
 
         limits = DecodeLimits(self._max_megapixels)
         yield from self._load_files(self._changed(folder.scan), limits, self._encoder)
 
     def _changed(self, scan: Scan) -> Iterator[ToLoad]:
-        """Scan again for what there is to load; what is gone is forgotten on the way."""
-        from pixsearch_indexer.decoders import ToLoad  # as above
+        """Scan again, yield the files to load, and forget the files that are gone."""
+        from pixsearch_indexer.decoders import ToLoad  # see `load_here`
 
         counts, gone = Counts(), list[bytes]()
         for steps in in_chunks(changes(self._library, scan, counts), STORE_AT_ONCE):
@@ -323,7 +317,7 @@ class _Run:
         self._forget(gone, counts)
 
     def _forget(self, gone: list[bytes], counts: Counts) -> None:
-        """Forget what is gone, and empty the list; not before a file was found: the folder may just be unplugged."""
+        """Forget the files that are gone and clear the list, once a file was found: else a drive may be unplugged."""
         if gone and counts.found:
             self.report.forgotten += self._writer.forget(gone)
             gone.clear()
@@ -344,15 +338,15 @@ class _Run:
 
     def _store(self, root_id: int, batch: _Batch) -> None:
         """Encode the pictures of a batch and commit it."""
-        # A copy may have been decoded before the one that it is a copy of was committed.
+        # A copy may have been decoded before its original was committed.
         for digest in self._writer.encoded_among([*batch.pictures, *batch.contents]):
             batch.pictures.pop(digest, None)
             batch.contents.pop(digest, None)
         contents = encode_pictures(self._encoder, batch.pictures) | batch.contents
-        spoilt = {digest for digest, content in contents.items() if content is None}
-        files = [file for file in batch.files if file.digest not in spoilt]
+        unusable = {digest for digest, content in contents.items() if content is None}
+        files = [file for file in batch.files if file.digest not in unusable]
         failures = batch.failures + [
-            FailedFile(file.path, file.stamp, NO_EMBEDDING) for file in batch.files if file.digest in spoilt
+            FailedFile(file.path, file.stamp, NO_EMBEDDING) for file in batch.files if file.digest in unusable
         ]
         new = [content for content in contents.values() if content is not None]
         refused = self._writer.store(root_id, new, files, failures)
@@ -366,7 +360,7 @@ class _Run:
         self.report.failed += len(failures) + refused
 
     def _note(self, done: int) -> str:
-        """How it goes."""
+        """Return a line about the pace and the failures."""
         parts = self._pace.note(done)
         if self.report.failed:
             parts.append(f"{self.report.failed:,} failed")

@@ -1,4 +1,4 @@
-"""What a run of the indexer did."""
+"""The report of a run of the indexer."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from pixsearch.storage import FilePath
 
 @dataclass(slots=True)
 class IndexReport:
-    """What a run did, in files."""
+    """The result of a run, counted in files."""
 
     found: int = 0
     """Picture files seen."""
     unchanged: int = 0
     encoded: int = 0
     reused: int = 0
-    """New, moved, copied or touched files with a content that was known: nothing was encoded for them."""
+    """New, moved, copied or touched files whose content was already encoded."""
     described: int = 0
-    """Unchanged photos whose metadata alone were read again: a file beside them changed, or the rules of reading."""
+    """Unchanged photos whose metadata alone were read again, because a sidecar or the rules for reading changed."""
     forgotten: int = 0
     """Photos whose files are gone."""
     failed: int = 0
-    """Files and folders that `Library.failures` now lists for these folders, tried in this run or not."""
+    """Files and folders that `Library.failures` now lists for these folders, whether tried in this run or before."""
     texts: int = 0
-    """Texts that were encoded."""
+    """Encoded texts."""
     read: int = 0
-    """Pictures that were read for text."""
+    """Pictures whose text was read."""
     unreadable: tuple[str, ...] = ()
-    """Which of these could not be read and why, a line each."""
+    """The pictures that could not be read, each with the reason on one line."""
     unread: int = 0
-    """Pictures that are not yet read for text."""
+    """Pictures whose text has not been read yet."""
     not_read: dict[str, int] = field(default_factory=dict)
-    """Files that are no pictures, by suffix; without one by an empty name."""
+    """Files that are not pictures, by suffix; "" stands for files without one."""
     kept: int = 0
     """Photos of folders that are offline."""
     offline: tuple[FilePath, ...] = ()
-    """Folders that were not there, or without any picture where photos are known."""
+    """Folders that do not exist, or are empty although the library has photos of them."""
     switch: Switch | None = None
-    """To another model, where the run could not finish it."""
+    """The switch to another model, if the run could not finish it."""

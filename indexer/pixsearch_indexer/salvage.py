@@ -1,4 +1,4 @@
-"""Decode picture files, and what can still be seen of one that is cut short."""
+"""Decode picture files, and as much as possible of truncated ones."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _NEVER_REACHED = 128
 
 
 def decoded_picture(data: bytes, header: Image.Image, min_edge: int, megapixels: int) -> tuple[Image.Image, float]:
-    """The picture in a file's bytes, as `open_picture` has it, and which share of its rows it is. Raises PictureError.
+    """Decode a picture like `open_picture`; return it with the share of its rows that it has. Raises PictureError.
 
     Args:
-        header: what `open_header` made of the bytes.
+        header: the result of `open_header` for the same bytes.
     """
     try:
         return decoded(data, header, min_edge, megapixels), 1.0
@@ -36,10 +36,10 @@ def decoded_picture(data: bytes, header: Image.Image, min_edge: int, megapixels:
 
 
 def decoded_part(data: bytes, min_edge: int, megapixels: int) -> tuple[Image.Image, float] | None:
-    """The rows that can be decoded, from the top or the bottom, and which share of all rows they are.
+    """Return the rows that can be decoded, from the top or the bottom, and their share of all rows.
 
-    The picture is as the file has it: neither upright nor RGB. None where less than half can be decoded. Nothing is
-    made up for the rest, as Pillow's own LOAD_TRUNCATED_IMAGES does with grey.
+    The picture is neither turned upright nor converted to RGB. Return None if less than half can be decoded. The rest
+    is not filled with grey, unlike with Pillow's LOAD_TRUNCATED_IMAGES.
     """
     if (frame := _progressive_frame(data)) is not None:
         return _coarser_picture(data, frame, min_edge, megapixels)
@@ -58,21 +58,22 @@ def decoded_part(data: bytes, min_edge: int, megapixels: int) -> tuple[Image.Ima
 
 
 def _coarser_picture(data: bytes, frame: int, min_edge: int, megapixels: int) -> tuple[Image.Image, float] | None:
-    """A progressive JPEG has all rows long before its end, and is refined by what follows (ITU-T T.81, annex G).
+    """Decode the scans that are left of a progressive JPEG; return None if the first one covers less than half.
 
-    With an end put to it, libjpeg shows what there is. Rows that not even the first scan reached are of an even grey.
-    The share is never 1: what would have made the last rows sharp is missing.
+    Such a file has all rows long before its end, and later scans refine them (ITU-T T.81, annex G). With an end marker
+    appended, libjpeg decodes what there is. Rows that not even the first scan reached are uniformly grey. The share is
+    never 1, since the refinement of the last rows is missing.
     """
     scans, ends = _scans(data, frame)
     picture = open_header(data[:ends] + _END_OF_IMAGE, megapixels)
     picture.draft(None, (min_edge, min_edge))
     try:
         picture.load()
-    except Exception:  # noqa: BLE001 - as below
+    except Exception:  # noqa: BLE001 - decoders raise anything on damaged files
         return None
     height = picture.height
     reached = height
-    if scans < 2:  # else the first scan is whole
+    if scans < 2:  # otherwise the first scan is complete
         rows = _rows(picture.convert("RGB"))
         reached = height - _leading((rows == _NEVER_REACHED).all(axis=1)[::-1])
     if reached < LEAST_SHARE * height:
@@ -81,7 +82,7 @@ def _coarser_picture(data: bytes, frame: int, min_edge: int, megapixels: int) ->
 
 
 def _progressive_frame(data: bytes) -> int | None:
-    """Where the frame of a progressive JPEG begins; None for any other file. That of its thumbnail does not count."""
+    """Return the offset of the frame of a progressive JPEG, None for any other file. Its thumbnail is ignored."""
     at = 2
     while data[:2] == b"\xff\xd8" and data[at : at + 1] == b"\xff" and len(data) - at > 4:
         if data[at + 1] in _FRAMES:
@@ -91,7 +92,7 @@ def _progressive_frame(data: bytes) -> int | None:
 
 
 def _scans(data: bytes, frame: int) -> tuple[int, int]:
-    """How many scans have begun, and where what can be decoded ends: not within a segment that is not whole."""
+    """Return how many scans have begun, and the offset where the last complete segment ends."""
     scans, at = 0, frame
     while len(data) - at > 4:
         ends = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -108,16 +109,16 @@ def _scans(data: bytes, frame: int) -> tuple[int, int]:
 
 
 def _decoded_onto(picture: Image.Image, fill: bytes, min_edge: int) -> Image.Image | None:
-    """As far as the file goes; None where the format's decoder gives nothing before all is there."""
+    """Decode as far as the file goes onto a filled picture; None if the decoder only works on complete files."""
     if not isinstance(picture, ImageFile.ImageFile) or not picture.tile:
         return None
     picture.draft(None, (min_edge, min_edge))
     picture.load_prepare()
     size = len(Image.new(picture.mode, picture.size).tobytes())
     picture.im = Image.frombytes(picture.mode, picture.size, fill * size).im
-    with suppress(Exception):  # decoders raise whatever they like where a file ends or is damaged
+    with suppress(Exception):  # decoders raise anything on truncated or damaged files
         picture.load()
-    picture.tile = []  # so that Pillow takes it for loaded
+    picture.tile = []  # so that Pillow considers it loaded
     return picture
 
 
@@ -126,5 +127,5 @@ def _rows(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _leading(flags: NDArray[np.bool_]) -> int:
-    """How many at the beginning are true."""
+    """Return how many flags at the beginning are true."""
     return len(flags) if flags.all() else int(np.argmin(flags))

@@ -1,4 +1,4 @@
-"""Which picture files there are below a folder. Nothing is decoded, nothing is remembered, nothing is written."""
+"""Find the picture files below a folder. Nothing is decoded, cached or written."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pixsearch.library.records import FileFacts, ScanRules
 from pixsearch.paths import is_at_or_below
 from pixsearch.picture_files import is_named_like_a_picture
 from pixsearch.storage import Entry, FileStamp, is_remote, list_folder, time_kept
-from pixsearch_indexer.ignoring import Ignoring
+from pixsearch_indexer.ignoring import IgnoreRules
 from pixsearch_indexer.metadata.sidecars import Sidecar, Sidecars, is_named_like_a_sidecar, sidecars_stamp
 
 SYSTEM_FOLDERS = frozenset(
     {b"@eaDir", b"#recycle", b"@Recycle", b"$RECYCLE.BIN", b"System Volume Information", b"lost+found", b"__MACOSX"}
-    | {b"@__thumb"}  # of QNAP, as @eaDir is of Synology; .thumbnails is hidden anyway
+    | {b"@__thumb"}  # on QNAP, like @eaDir on Synology; .thumbnails is hidden anyway
 )
-_APPLE_DOUBLE = b"._"  # what macOS writes beside each file on a foreign drive; never a picture, whatever it is called
+_APPLE_DOUBLE = b"._"  # macOS writes these beside each file on a foreign drive; they are never pictures
 
 _DERIVED = (
     (re.compile(rb"\.photoslibrary$", re.IGNORECASE), re.compile(rb"(resources|database|private|scopes|external)$")),
@@ -33,52 +33,53 @@ _DERIVED = (
     (re.compile(rb"(^CaptureOne|\.cocatalog|\.cosessiondb)$", re.IGNORECASE), re.compile(rb"Cache$", re.IGNORECASE)),
     (re.compile(rb""), re.compile(rb".*\.lrdata$", re.IGNORECASE)),
 )
-"""By the name of the folder that it is in, the folders in which photo programs keep smaller copies of its photos: Apple
-Photos, iPhoto and Aperture, Capture One, Lightroom."""
+"""Folders in which photo programs keep smaller copies of photos, as pairs of the outer folder's name and their own:
+Apple Photos, iPhoto and Aperture, Capture One, Lightroom."""
 
 NamedEntry = tuple[bytes, "Entry | FileFacts"]
-"""Facts where the listing says that it is a regular file: its entry would hold on to much more."""
+"""A name and an entry; FileFacts for regular files, because the entry would take much more memory."""
 
 _SIDECAR_ENDS = b"pPnN"
-"""The last letters of what `is_named_like_a_sidecar` looks for, which cost less to look at."""
+"""The last letters of sidecar names: cheaper to check than `is_named_like_a_sidecar`."""
 
 
 class _Listing(NamedTuple):
-    """What a folder holds, what is ignored in it, and by the name of a photo the stamp of what lies beside it."""
+    """The entries of a folder, the rules that apply in it, and the sidecar stamps by the names of their photos."""
 
     entries: Iterator[NamedEntry]
-    ignoring: Ignoring
-    beside: Mapping[bytes, bytes]
+    ignored: IgnoreRules
+    sidecars: Mapping[bytes, bytes]
 
 
 def is_derived(folder: bytes, name: bytes) -> bool:
-    """Whether a folder of this name, in that one, holds what a photo program made of the photos beside it."""
+    """Return whether a folder holds copies that a photo program made of photos in the same library."""
     outer = os.path.basename(folder.rstrip(b"/"))  # noqa: PTH119 - bytes
     return any(outside.search(outer) and inside.match(name) for outside, inside in _DERIVED)
 
 
 @dataclass(slots=True)
 class Scan:
-    """A walk through a folder: iterate to walk. What it could not look at is in `unlisted` as soon as it was passed.
+    """A walk through a folder; iterate over it to walk. `unlisted` collects what could not be read along the way.
 
-    Files that may be pictures come as lists of what stands side by side, in the order of their paths as bytes, so that
-    two sorted streams can be compared without keeping either.
-    Links are not followed unless the rules say so; then each folder and each file outside of this one is met once,
-    and a link into this one not at all, since the walk meets what it leads to anyway.
+    Yields lists of neighbouring files that may be pictures, in the order of their paths as bytes, so that two sorted
+    streams can be compared without holding either in memory.
+
+    Links are followed only if the rules say so. Then each folder and file outside this folder is visited once, and
+    links into it are skipped, since the walk visits their targets anyway.
     """
 
     folder: bytes
     root: bytes
-    """The folder itself, or one above it, at which the rules begin."""
+    """The folder where the rules begin: the scanned folder itself, or one above it."""
     rules: ScanRules
     unlisted: dict[bytes, str] = field(default_factory=dict)
-    """Folders mostly, with the reason. Nothing is known of what lies at or below them."""
-    _met: set[tuple[int, int]] = field(default_factory=set)
-    """Device and inode of what was met, where links are followed."""
+    """The paths that could not be read, mostly folders, with the reasons. Nothing is known of anything below them."""
+    _visited: set[tuple[int, int]] = field(default_factory=set)
+    """The device and inode of what was visited, if links are followed."""
 
     def __iter__(self) -> Iterator[list[FileFacts]]:
         self.unlisted.clear()
-        self._met.clear()
+        self._visited.clear()
         # A stack, not recursion: folders can be nested deeper than Python's calls.
         try:
             above = self._ignored_above()
@@ -87,26 +88,26 @@ class Scan:
             return
         folders = [self._entries(self.folder, above)]
         while folders:
-            entries, ignoring, beside = folders[-1]
-            ignores = bool(ignoring)
+            entries, ignored, beside = folders[-1]
+            has_rules = bool(ignored)
             files: list[FileFacts] = []
             for name, entry in entries:
                 if isinstance(entry, tuple):
-                    if not (ignores and ignoring.matches(entry[0], False)):
+                    if not (has_rules and ignored.matches(entry[0], False)):
                         files.append(entry)
                     continue
                 is_folder = name.endswith(b"/")
-                if ignores and ignoring.matches(entry.path, is_folder):
+                if has_rules and ignored.matches(entry.path, is_folder):
                     continue
                 if is_folder:
-                    folders.append(self._entries(entry.path, ignoring))
+                    folders.append(self._entries(entry.path, ignored))
                     break
                 try:
                     found = entry.stat()
                 except FileNotFoundError:
                     continue  # gone since the listing
                 except OSError as error:
-                    self.unlisted[entry.path] = _reason("cannot be looked at", error)
+                    self.unlisted[entry.path] = _reason("cannot be read", error)
                     continue
                 if stat.S_ISREG(found.st_mode) or is_named_like_a_picture(name):
                     files.append((entry.path, found.st_size, time_kept(found.st_mtime_ns), beside.get(name)))
@@ -116,60 +117,59 @@ class Scan:
                 yield files
 
     def is_gone(self, path: bytes) -> bool:
-        """Whether a path that was not met is certainly there no more: the folder that it was in was listed."""
+        """Return whether a path that was not found has certainly been deleted: its folder could be listed."""
         while path not in self.unlisted:
             if path == self.folder:
                 return True
             path = os.path.dirname(path)  # noqa: PTH120 - a Path cannot be made of bytes
         return False
 
-    def _ignored_above(self) -> Ignoring:
-        """What is ignored where the walk begins."""
-        ignoring = Ignoring.of_root(self.root, self.rules.exclude)
+    def _ignored_above(self) -> IgnoreRules:
+        """Return the rules that apply where the walk begins."""
+        ignored = IgnoreRules.of_root(self.root, self.rules.exclude)
         above = self.root
         for name in self.folder[len(self.root) :].split(b"/"):
             if name:
-                ignoring = ignoring.with_rules_of(above)
+                ignored = ignored.with_rules_of(above)
             above = os.path.join(above, name)  # noqa: PTH118 - bytes
-        return ignoring
+        return ignored
 
-    def _entries(self, folder: bytes, ignoring: Ignoring) -> _Listing:
-        """What is in a folder, by name, folders with a slash behind theirs; and what is ignored from here on."""
+    def _entries(self, folder: bytes, ignored: IgnoreRules) -> _Listing:
+        """List a folder by name, with a slash after the names of folders, and add its own rules."""
         entries: list[NamedEntry] = []
         try:
             with list_folder(folder) as listing:
-                # Of links to one file, the first is followed.
+                # Of several links to a file, the first is followed.
                 for entry in sorted(listing, key=attrgetter("name")) if self._follows_links else listing:
                     name = entry.name
                     if name.startswith(b".") or name in SYSTEM_FOLDERS:
-                        if name == Ignoring.FILE:
-                            ignoring = ignoring.with_rules_of(folder)
+                        if name == IgnoreRules.FILE:
+                            ignored = ignored.with_rules_of(folder)
                         if not self.rules.hidden or name.startswith(_APPLE_DOUBLE):
                             continue
                     if isinstance(entry, os.DirEntry):
                         if entry.is_file(follow_symlinks=False):
                             entries.append((name, _facts(entry)))
                             continue
-                        if entry.is_symlink() and not self._leads_on(entry):
+                        if entry.is_symlink() and not self._should_follow(entry):
                             continue
                     is_folder = entry.is_dir()
                     if is_folder and not self.rules.hidden and is_derived(folder, name):
                         continue
                     entries.append((name + b"/" if is_folder else name, entry))
             if self._follows_links and not self._is_new(os.stat(folder)):  # noqa: PTH116 - a Path cannot be made of bytes
-                return _Listing(iter(()), ignoring, {})
+                return _Listing(iter(()), ignored, {})
         except OSError as error:
             self.unlisted[folder] = _reason("folder cannot be listed", error)
-            return _Listing(iter(()), ignoring, {})
+            return _Listing(iter(()), ignored, {})
         except UsageError as error:
             self.unlisted[folder] = f"folder skipped: {error.message}"
-            return _Listing(iter(()), ignoring, {})
+            return _Listing(iter(()), ignored, {})
         entries.sort(key=itemgetter(0))
-        entries, beside = _with_sidecars(entries, ignoring)
-        return _Listing(iter(entries), ignoring, beside)
+        entries, beside = _with_sidecars(entries, ignored)
+        return _Listing(iter(entries), ignored, beside)
 
-    def _leads_on(self, link: os.DirEntry[bytes]) -> bool:
-        """Whether a link is to be followed."""
+    def _should_follow(self, link: os.DirEntry[bytes]) -> bool:
         if not self._follows_links:
             return False
         target = os.path.realpath(link.path)
@@ -178,29 +178,29 @@ class Scan:
         try:
             found = link.stat()
         except OSError:
-            return False  # leads nowhere, or in a circle
+            return False  # a dangling link, or a loop
         return stat.S_ISDIR(found.st_mode) or self._is_new(found)
 
     @property
     def _follows_links(self) -> bool:
-        return self.rules.follow_links and not is_remote(self.folder)  # no object is a link
+        return self.rules.follow_links and not is_remote(self.folder)  # object storage has no links
 
     def _is_new(self, found: os.stat_result) -> bool:
         identity = found.st_dev, found.st_ino
-        if identity in self._met:
+        if identity in self._visited:
             return False
-        self._met.add(identity)
+        self._visited.add(identity)
         return True
 
 
-def _with_sidecars(entries: list[NamedEntry], ignoring: Ignoring) -> tuple[list[NamedEntry], dict[bytes, bytes]]:
-    """Take out the files that say something about a photo beside them."""
+def _with_sidecars(entries: list[NamedEntry], ignored: IgnoreRules) -> tuple[list[NamedEntry], dict[bytes, bytes]]:
+    """Remove the sidecars of photos from the entries; also return their stamps by photo name."""
     files = []
     for name, entry in entries:
         if name[-1] not in _SIDECAR_ENDS or not is_named_like_a_sidecar(name):
             continue
         facts = entry if isinstance(entry, tuple) else _facts(entry)
-        if isinstance(facts, tuple) and not (ignoring and ignoring.matches(facts[0], False)):
+        if isinstance(facts, tuple) and not (ignored and ignored.matches(facts[0], False)):
             files.append(Sidecar(facts[0], FileStamp(facts[1], facts[2])))
     if not files:
         return entries, {}
@@ -217,7 +217,7 @@ def _with_sidecars(entries: list[NamedEntry], ignoring: Ignoring) -> tuple[list[
 
 
 def _facts(entry: Entry) -> Entry | FileFacts:
-    """What there is to know of a regular file; the entry itself of anything else, and where it cannot be looked at."""
+    """Return the facts of a regular file; return the entry itself if it is something else or cannot be read."""
     try:
         found = entry.stat()
     except OSError:

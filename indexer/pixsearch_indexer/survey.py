@@ -1,4 +1,4 @@
-"""What there would be to do: folders are looked at, and nothing is read, encoded or written."""
+"""Find out what a run would do. Folders are listed, but nothing is read, encoded or written."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from pixsearch_indexer.scan import Scan
 
 
 class FolderSurvey(NamedTuple):
-    """What one folder has, against what the library knows of it."""
+    """The differences between a folder and what the library knows of it."""
 
     counts: Counts
     changed: int
     gone: int
     kept: int
-    """Photos that are known of a folder that is not there, or has no picture. A drive that is unplugged often leaves an
-    empty folder behind, so emptiness is not taken for an answer."""
+    """Known photos of a folder that does not exist or has no pictures. They are kept, because an unplugged drive often
+    leaves an empty folder."""
 
 
 @dataclass(slots=True)
 class Survey:
-    """What a run would find and do, in files."""
+    """What a run would find and do, counted in files."""
 
     found: int = 0
     unchanged: int = 0
     to_read: int = 0
-    """New or changed; what of them must be encoded only their contents tell."""
+    """New or changed files. Which of them must be encoded is known only after reading them."""
     to_forget: int = 0
     failed: int = 0
-    """Failed in an earlier run, unchanged since, or not to be looked at now."""
+    """Files that failed in an earlier run and are unchanged, and paths that cannot be read now."""
     kept: int = 0
     """Photos of folders that are offline."""
     offline: tuple[FilePath, ...] = ()
     not_read: dict[str, int] = field(default_factory=dict)
-    """Files that are no pictures, by suffix."""
+    """Files that are not pictures, by suffix."""
 
 
 def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Callable[[ScanRules], ScanRules]) -> Survey:
-    """Look at these folders, or at all that the library knows. Without a library everything is new.
+    """Survey these folders, or all that the library knows. Without a library everything is new.
 
     Raises UsageError, as `index_folders` does.
     """
@@ -69,7 +69,7 @@ def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Call
 
 
 def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:
-    """Add one count by name to another."""
+    """Add counts by name to a total."""
     for name, count in more.items():
         total[name] = total.get(name, 0) + count
 
@@ -80,7 +80,7 @@ def survey_folder(
     on_files: Callable[[int], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> FolderSurvey:
-    """Walk through one folder to its end, or until it is to `stop`."""
+    """Walk through a folder to its end, or until `stop` returns True."""
     counts, changed, gone = Counts(), 0, 0
     for step in changes(library, scan, counts, on_files):
         if isinstance(step, Gone):
@@ -96,7 +96,7 @@ def survey_folder(
 def changes(
     library: Library | None, scan: Scan, counts: Counts, on_files: Callable[[int], None] = lambda _: None
 ) -> Iterator[Change]:
-    """What changed in the folder of a scan since the library last saw it."""
+    """Yield what changed in the folder of a scan since its last run."""
     if library is None:
         return compare(scan, iter(()), iter(()), counts, on_files)
     photos, failures = library.known_photos(scan.folder), library.known_failures(scan.folder)

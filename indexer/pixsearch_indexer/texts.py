@@ -1,4 +1,4 @@
-"""Texts on their way into the library: lines of files, and what photos are described by."""
+"""Bring texts into the library: read the lines of text files, and encode all texts that are new."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _ENCODE_AT_ONCE = 64
 
 
 def is_text_file(path: FilePath) -> TypeGuard[Path]:
-    """Whether this is a file of texts on this machine, rather than a folder of photos."""
+    """Return whether this is a text file on this machine, rather than a folder of photos."""
     return isinstance(path, Path) and path.suffix.lower() == SUFFIX and path.is_file()
 
 
 def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Path]) -> int:
-    """Bring these files, and all that the library knows, up to date in it. Returns how many of them are failures.
+    """Bring the library up to date with these files and all that it knows. Return how many of them failed.
 
-    A file that is gone from a folder that is there is forgotten.
+    A deleted file is forgotten if its folder still exists.
     """
     known = library.text_files()
     given = {os.path.realpath(os.fsencode(file)) for file in files}
@@ -42,7 +42,7 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
             else:
                 failed += known[path].failed
         except FileNotFoundError:
-            if _folder_is_there(path):
+            if _folder_exists(path):
                 writer.forget_text_file(path)
             elif path in known:
                 failed += known[path].failed
@@ -59,24 +59,24 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
 
 
 def changed_texts(library: Library) -> set[bytes]:
-    """The files of texts that changed or are gone since they were looked at; not those that could not be read."""
+    """Return the text files that changed or were deleted since the last run, without those that could not be read."""
     changed = set()
     for path, known in library.text_files().items():
         try:
             is_same = stamp_of(Path(os.fsdecode(path))) == known.stamp
         except OSError:
-            is_same = not _folder_is_there(path)
+            is_same = not _folder_exists(path)
         if not is_same and known.stamp.size_bytes != LOOK_AGAIN:
             changed.add(path)
     return changed
 
 
 def encode_texts(
-    writer: LibraryWriter, encoder: Encoder, on_progress: ProgressCallback, is_to_stop: Callable[[], bool]
+    writer: LibraryWriter, encoder: Encoder, on_progress: ProgressCallback, stop: Callable[[], bool]
 ) -> int:
-    """Encode all texts that are not encoded yet, and commit them as they come. Returns how many."""
+    """Encode all texts that are not encoded yet, and commit them batch by batch. Return how many."""
     done = 0
-    while (texts := writer.texts_to_encode(_ENCODE_AT_ONCE)) and not is_to_stop():
+    while (texts := writer.texts_to_encode(_ENCODE_AT_ONCE)) and not stop():
         embeddings = encoder.embed_texts([text for _, text in texts])
         writer.store_texts({text_id: embedding for (text_id, _), embedding in zip(texts, embeddings, strict=True)})
         done += len(texts)
@@ -84,12 +84,12 @@ def encode_texts(
     return done
 
 
-def _folder_is_there(file: bytes) -> bool:
-    return os.path.isdir(os.path.dirname(file))  # noqa: PTH112, PTH120 - a Path raises where one may not look
+def _folder_exists(file: bytes) -> bool:
+    return os.path.isdir(os.path.dirname(file))  # noqa: PTH112, PTH120 - a Path raises without permission
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that say something, with their numbers from 1. Raises OSError, UnicodeDecodeError."""
+    """Yield the lines that are not blank, with their numbers from 1. Raises OSError, UnicodeDecodeError."""
     text = read_regular(path, TEXT_LIMIT_BYTES).decode("utf-8-sig").replace("\0", " ")  # PostgreSQL takes no NUL
     for number, line in enumerate(text.splitlines(), start=1):
         if words := " ".join(line.split()):

@@ -1,4 +1,4 @@
-"""Thumbnails in the user's cache folder: runs put the small ones in, the server reads them and adds the rest."""
+"""Keep thumbnails in the user's cache folder: indexing runs add the small ones, and the server the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pixsearch.regular_files import read_regular
 from pixsearch.settings import cache_folder
 
 SMALL, LARGE = 320, 1080
-"""What the shorter edge of a thumbnail has in pixels, about; see `pixsearch_indexer.thumbnails`."""
+"""The approximate shorter edge of a thumbnail in pixels; see `pixsearch_indexer.thumbnails`."""
 
 SMALL_BYTES = 48 << 10
 """Room for a small thumbnail: 1.4 times the mean, for libraries with more detail.
@@ -25,7 +25,7 @@ The mean is 35,000 bytes, p95 62,100, of the 199 photos of an album: `pixsearch 
 `find ~/.cache/pixsearch/thumbnails -type f -printf "%s\\n"`.
 """
 ROOM_BYTES = 512 << 20
-"""For large thumbnails, and for small ones beside those of the libraries in use."""
+"""The room for large thumbnails, and for small ones in addition to those of the libraries in use."""
 
 _DAY_S = 24 * 60 * 60
 _IN_USE_S = 90 * _DAY_S
@@ -33,28 +33,30 @@ _LONGEST_CLAIM_BYTES = 20
 
 
 def limit_of_small(pictures: int) -> int:
-    """Return how many bytes the small thumbnails may take, for so many pictures in all libraries in use."""
+    """Return how many bytes the small thumbnails may take, given the number of pictures in all libraries in use."""
     return ROOM_BYTES + pictures * SMALL_BYTES
 
 
 class ThumbnailCache:
-    """Thumbnails by the digest of a photo's content and by their edge, shared by all libraries of a user.
+    """A cache of thumbnails by the digest of a photo's content and by their edge, shared by all libraries of a user.
 
-    There is room for the small thumbnails of every library to which a run has added photos, or whose server was
-    started, within the last 90 days. Each has a file that says how many pictures it has, and whoever makes room leaves
-    it to all of them: the server of a small library deletes nothing that a large one needs. Beyond that those go that
-    were not looked at for longest. A deleted library keeps its room until then. Large thumbnails have their own.
+    It has room for the small thumbnails of every library to which a run added photos, or whose server was started,
+    within the last 90 days. Each of these libraries claims room by a file with its number of pictures, and all claims
+    are respected: the server of a small library never deletes thumbnails that a large one needs. Beyond the claimed
+    room, the least recently used thumbnails are deleted. The claim of a deleted library expires after the 90 days.
+    Large thumbnails have room of their own.
 
-    Not guaranteed: that any is there (see `DiskCache`), nor room for small ones that take more than `SMALL_BYTES` on
-    average. The thumbnail of a photo that is gone stays until room is made.
+    Not guaranteed: that a thumbnail is present (see `DiskCache`), or that small ones fit if they take more than
+    `SMALL_BYTES` on average. The thumbnail of a deleted photo stays until its room is needed.
     """
 
     def __init__(self, folder: Path, library: str, count_pictures: Callable[[], int]) -> None:
-        """`count_pictures` says how many the library has, or is about to have; it may raise PixsearchError.
+        """Open the cache in a folder.
 
         Args:
             folder: the cache folder.
             library: the library's name, which no other library has.
+            count_pictures: returns how many pictures the library has or is about to have; may raise PixsearchError.
         """
         self._claims = folder / "thumbnail-claims"
         self._own_claim = self._claims / hashlib.sha256(os.fsencode(library)).hexdigest()
@@ -65,16 +67,16 @@ class ThumbnailCache:
         }
 
     def get(self, digest: bytes, edge: int) -> bytes | None:
-        """A JPEG; None where it is not there, or not whole."""
+        """Return a thumbnail as a JPEG; None if it is missing or damaged."""
         return self._kept[edge].get(_name(digest, edge))
 
     def put(self, digest: bytes, edge: int, jpeg: bytes) -> None:
-        """Keep a thumbnail, where that is possible."""
-        with suppress(PixsearchError):  # it is not known how much room is needed: nothing is deleted this time
+        """Store a thumbnail, if possible."""
+        with suppress(PixsearchError):  # the room needed is unknown: nothing is deleted this time
             self._kept[edge].put(_name(digest, edge), jpeg)
 
     def claim_room(self) -> int:
-        """Let every process know how many pictures the library has, and return the number. Raises PixsearchError.
+        """Record how many pictures the library has, for all processes, and return it. Raises PixsearchError.
 
         Within a day the number only grows: a run claims room in advance, and a server that counts the current
         pictures does not lower the claim.
@@ -95,7 +97,7 @@ class ThumbnailCache:
 
 
 def thumbnails_of_user(library: str, count_pictures: Callable[[], int]) -> ThumbnailCache | None:
-    """The thumbnails in the user's cache folder; None where there is no home for it. See `ThumbnailCache`."""
+    """Open the thumbnails in the user's cache folder; None if the user has no such folder. See `ThumbnailCache`."""
     try:
         return ThumbnailCache(cache_folder(), library, count_pictures)
     except PixsearchError:
@@ -107,7 +109,7 @@ def _name(digest: bytes, edge: int) -> str:
 
 
 def _claimed(file: Path, newest_s: float) -> int:
-    """How many pictures a library claims room for; 0 where it did so longer ago, or where the file is damaged."""
+    """Return how many pictures a library claims room for; 0 if the claim is older or the file is damaged."""
     try:
         claim = read_regular(file, _LONGEST_CLAIM_BYTES)
         is_fresh = time.time() - file.stat().st_mtime < newest_s

@@ -1,4 +1,4 @@
-"""Draw small pictures of photos to look at. Runs in worker processes, see `pixsearch.decoding`."""
+"""Make thumbnails of photos. Runs in worker processes, see `pixsearch.decoding`."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ from pixsearch_indexer.salvage import decoded_picture
 from pixsearch_indexer.thumbnail_cache import SMALL
 
 LONGEST = 4
-"""How many times as long as its shorter edge a thumbnail may be."""
+"""The greatest ratio of a thumbnail's longer edge to its shorter one."""
 _QUALITY = 82
 _NEAR_SMALL = 0.8
 _LEAST_SMALL = SMALL * 7 // 10
-"""What the shorter edge of a small thumbnail has at least in pixels, where the photo has as many."""
+"""The least shorter edge of a small thumbnail in pixels, unless the photo has fewer."""
 
 
-Drawn = TypeVar("Drawn")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class NoThumbnail:
-    """Why there is none, in one line."""
+    """The reason, in one line, why a file has no thumbnail."""
 
     reason: str
 
 
 def photo_thumbnail(photo: StoredPhoto, digest: bytes, edge: int, megapixels: int) -> bytes | NoThumbnail:
-    """A photo as a JPEG whose shorter edge has so many pixels, or a quarter more where it is small; but never larger
-    than the photo.
+    """Make a JPEG of a photo with a shorter edge of that many pixels, up to a quarter more for a small thumbnail, and
+    never larger than the photo.
 
-    Only of the very file that the library knows, see `open_photo`. A file that is cut short is shown as far as it was
-    indexed.
+    The file must be the one that was indexed, see `open_photo`. A truncated file is shown as far as it was indexed.
     """
 
     def draw() -> bytes:
@@ -49,52 +48,52 @@ def photo_thumbnail(photo: StoredPhoto, digest: bytes, edge: int, megapixels: in
         shorter = max(1, round(min(header.size) * _scale(header.size, edge)))
         return _thumbnail(decoded_picture(data, header, shorter, megapixels)[0], edge)
 
-    return drawn(draw)
+    return result_or_reason(draw)
 
 
 def small_thumbnail(picture: Image.Image, size: tuple[int, int]) -> bytes | None:
-    """The small thumbnail of a photo of that size that was decoded for a model: as `photo_thumbnail` has it, but not
-    with more pixels than were decoded.
+    """Make the small thumbnail of a photo of that size from the picture that was decoded for the model.
 
-    None where that are too few: the decoder scales down to what the model sees, whose edge has 64 pixels, say.
+    Return None if the picture has too few pixels: the decoder scales down to the input size of the model, which may be
+    as small as 64 pixels.
     """
     return None if min(picture.size) < min(_LEAST_SMALL, *size) else _thumbnail(picture, SMALL)
 
 
 def upload_as_png(data: bytes, min_edge: int, megapixels: int) -> bytes | NoThumbnail:
-    """Somebody's picture file as a plain PNG, as the model is shown it: encoding either gives the same embedding."""
+    """Convert an uploaded picture to a plain PNG with the same embedding."""
 
     def draw() -> bytes:
         picture, _ = decoded_picture(data, open_header(data, megapixels), min_edge, megapixels)
-        return _file_of(picture, "PNG", compress_level=1)
+        return _encoded(picture, "PNG", compress_level=1)
 
-    return drawn(draw)
+    return result_or_reason(draw)
 
 
 def _thumbnail(picture: Image.Image, edge: int) -> bytes:
-    """A decoded picture as a JPEG, its shorter edge scaled to that, its longer one to at most `LONGEST` times that.
+    """Scale a decoded picture to a shorter edge of `edge` and a longer one of at most `LONGEST` times that.
 
-    A small one is scaled by more than a fifth or not at all: every photo that is indexed would pay 2 ms for it.
+    A small thumbnail that would shrink by less than a fifth is not scaled: it would cost each indexed photo 2 ms.
     """
     scale, is_small = _scale(picture.size, edge), edge <= SMALL
     if scale < (_NEAR_SMALL if is_small else 1):
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-        # Of the photos of an album, Hamming's filter takes 1 ms less than the bicubic one.
+        # On the photos of an album, the Hamming filter takes 1 ms less than the bicubic one.
         filter = Image.Resampling.HAMMING if is_small else Image.Resampling.BICUBIC
         picture = picture.resize(size, filter, reducing_gap=2)
-    return _file_of(picture, "JPEG", quality=_QUALITY)
+    return _encoded(picture, "JPEG", quality=_QUALITY)
 
 
-def _file_of(picture: Image.Image, format: str, **how: int) -> bytes:
+def _encoded(picture: Image.Image, format: str, **options: int) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format, **how)
+    picture.save(buffer, format, **options)
     return buffer.getvalue()
 
 
-def drawn(draw: Callable[[], Drawn]) -> Drawn | NoThumbnail:
-    """Return what was drawn or read from a file, or why it could not be."""
+def result_or_reason(read: Callable[[], Result]) -> Result | NoThumbnail:
+    """Return the result of a function that reads a photo, or the reason why it failed."""
     try:
-        return draw()
+        return read()
     except FileNotFoundError:
         return NoThumbnail("the file is not there any more")
     except OSError as error:
@@ -103,7 +102,7 @@ def drawn(draw: Callable[[], Drawn]) -> Drawn | NoThumbnail:
         return NoThumbnail(error.message)
     except MemoryError:
         return NoThumbnail("takes more memory to decode than a photo should")
-    except Exception as error:  # noqa: BLE001 - decoders raise whatever they like on hostile bytes, and it is told
+    except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes, and it is reported
         return NoThumbnail(f"cannot be read: unexpected {type(error).__name__}: {error}")
 
 

@@ -1,4 +1,4 @@
-"""Whether a library keeps its promises, and what can be set right where it does not."""
+"""Check a library for errors, and repair them as far as possible."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pixsearch.storage import is_folder, stamp_of, to_path
 if TYPE_CHECKING:
     from pixsearch.library.checks import Findings
 
-_TELL_EVERY = 100
+_REPORT_EVERY = 100
 
 
 def verify(library: Library, *, deep: bool = False, on_progress: ProgressCallback = silent) -> Findings:
-    """Check all rows and vectors; with `deep` also each photo that can be reached, by its content. Nothing is written.
+    """Check all rows and vectors, and with `deep` the content of each photo in reach. Nothing is written.
 
-    Raises LibraryDamaged, LibraryError where library.db cannot be read at all.
+    Raises LibraryDamaged or LibraryError if library.db cannot be read at all.
     """
     findings = library.check()
     if deep and not findings.database:
@@ -31,9 +31,10 @@ def verify(library: Library, *, deep: bool = False, on_progress: ProgressCallbac
 def repair(
     library: Library, *, deep: bool = False, on_progress: ProgressCallback = silent
 ) -> tuple[Findings, Findings]:
-    """Set right what can be: what is derived is made again, what is damaged is thrown away and read by the next run.
+    """Repair a library: rebuild derived data, and drop damaged rows so that the next run reads their photos again.
 
-    Returns what was found, and what is left. Raises LibraryDamaged where SQLite's file itself cannot be mended.
+    Return the problems that were found, and those that are left. Raises LibraryDamaged if the SQLite file itself cannot
+    be repaired.
     """
     found = verify(library, deep=deep, on_progress=on_progress)
     with library.writing() as writer:
@@ -55,14 +56,14 @@ def repair(
 
 
 def _check_files(library: Library, findings: Findings, on_progress: ProgressCallback) -> None:
-    """Read every photo of every root that is there."""
+    """Read every photo of every root that is online."""
     done = 0
     for root in library.roots():
-        if not _is_there(root):
+        if not _is_online(root):
             continue
         for file, digest in library.known_digests(root):
             done += 1
-            if done % _TELL_EVERY == 0:
+            if done % _REPORT_EVERY == 0:
                 on_progress(Progress("verifying", done, findings.photos))
             path = to_path(file[0])
             try:
@@ -79,8 +80,8 @@ def _check_files(library: Library, findings: Findings, on_progress: ProgressCall
                 findings.unreadable.append(f"{path} cannot be read: {reason}")
 
 
-def _is_there(root: bytes) -> bool:
+def _is_online(root: bytes) -> bool:
     try:
         return is_folder(root)
-    except OSError:  # a storage that does not answer
+    except OSError:  # the storage does not answer
         return False

@@ -1,4 +1,4 @@
-"""Keep a library fresh as files come and go."""
+"""Keep a library up to date while files come and go."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from pixsearch_indexer.texts import changed_texts
 from pixsearch_indexer.writing import ReadPictures, read_here, read_writing
 
 QUIET_MS = 500
-"""A burst of changes is over when nothing has changed for so long,"""
+"""A burst of changes ends when nothing has changed for this long."""
 BURST_MS = 10_000
-"""and after this in any case."""
-LOOK_MS = 2000
-"""How often it is looked for what no event tells: folders that were plugged in or out, files of texts that changed."""
+"""A burst of changes ends after this time in any case."""
+POLL_MS = 2000
+"""The interval between checks for changes without events: drives plugged in or out, and changed text files."""
 
 
 def watch(
@@ -40,18 +40,21 @@ def watch(
     on_error: Callable[[PixsearchError], None] = lambda _: None,
     read_pictures: ReadPictures = read_here,
 ) -> None:
-    """Bring the library up to date now, and again when a folder or text file of it changes, until Ctrl-C or SIGTERM.
+    """Bring the library up to date now and whenever its folders or text files change, until Ctrl-C or SIGTERM.
 
-    Whenever nothing else is to do, pictures of folders that want it are read for text.
-
-    `on_run` hears what each run did, and what was read; `on_watching` how many folders are watched, each time they are
-    other ones; `on_error` why pictures cannot be read. `progress` is entered for each run. While another process writes
-    to the library it waits. Drives that tell nobody of changes, network drives among them, need
+    In idle time, the text in pictures is read for the folders with OCR turned on. If another process is writing to the
+    library, watching waits for it. Drives that do not report changes, such as network drives, need
     WATCHFILES_FORCE_POLLING=1 in the environment.
 
+    Args:
+        on_run: is called with the report of each run.
+        on_watching: is called with the number of watched folders, each time it may have changed.
+        on_error: is called with the reason why pictures cannot be read.
+        progress: a context that is entered for each run.
+
     Raises:
-        UsageError: the library knows no folder yet.
-        LibraryError: the system watches no more folders.
+        UsageError: no folders have been indexed yet.
+        LibraryError: the system cannot watch any more folders.
         ModelMismatch, Interrupted: see `index_folders`.
     """
     with progress() as show:
@@ -64,7 +67,7 @@ def watch(
             online, begun = _online(library), False
             for changed in _changes(online, lambda: interrupt.requested):
                 waiting |= _roots_of(changed, online, library.folder)
-                if not begun:  # only from here on is every change told
+                if not begun:  # changes before this point may have been missed
                     waiting |= online
                 came_or_went = online ^ _online(library)
                 waiting |= came_or_went
@@ -83,7 +86,7 @@ def watch(
 
 
 class _Reading:
-    """Reads what is written in pictures, a few seconds at a time."""
+    """Reads the text in pictures, a few seconds at a time."""
 
     def __init__(
         self,
@@ -106,10 +109,10 @@ class _Reading:
         self._open = ExitStack()
 
     def resume(self, stop: Callable[[], bool]) -> None:
-        """Read for some seconds, if there is anything to read that was not looked at since `close`."""
+        """Read for a few seconds, unless everything was read since the last `close`."""
         if self._is_done:
             return
-        until = time.monotonic() + LOOK_MS / 1000
+        until = time.monotonic() + POLL_MS / 1000
         try:
             if self._steps is None:
                 show = self._open.enter_context(self._progress())
@@ -127,7 +130,7 @@ class _Reading:
         self._is_done = True
 
     def close(self) -> None:
-        """Let go of what reads, tell what was read, and begin with what is the newest by then."""
+        """Stop reading and report what was read; the next `resume` begins with the newest pictures."""
         self._open.close()
         self._steps, self._is_done = None, False
         report, self._report = self._report, IndexReport()
@@ -142,7 +145,7 @@ def _run(
     on_run: Callable[[IndexReport], None],
     progress: Callable[[], AbstractContextManager[ProgressCallback]],
 ) -> bool:
-    """Bring folders and texts up to date; False where another process is writing, so that it has to be tried again."""
+    """Bring folders and texts up to date. Return False if another process is writing: the caller has to retry."""
     try:
         with progress() as show:
             paths_of_run = [to_path(path) for path in sorted(paths)]
@@ -154,7 +157,7 @@ def _run(
 
 
 def _online(library: Library) -> set[bytes]:
-    """The folders that are there, and have something in them: an unplugged drive often leaves an empty one behind."""
+    """Return the roots that exist and are not empty: an unplugged drive often leaves an empty folder."""
     return {root for root in library.roots() if _has_entries(root)}
 
 
@@ -167,14 +170,15 @@ def _has_entries(folder: bytes) -> bool:
 
 
 def _changes(roots: set[bytes], stop: Callable[[], bool]) -> Iterable[set[tuple[watchfiles.Change, str]]]:
-    """What changed below these folders, burst by burst; nothing, now and then, where nothing did. Ends on a `stop`."""
+    """Yield the changes below these folders, burst by burst, and an empty set at intervals without any, until `stop`
+    returns True."""
     try:
         yield from watchfiles.watch(
             *(os.fsdecode(root) for root in sorted(roots)),
             watch_filter=None,
             debounce=BURST_MS,
             step=QUIET_MS,
-            rust_timeout=LOOK_MS,
+            rust_timeout=POLL_MS,
             yield_on_timeout=True,
             stop_event=SimpleNamespace(is_set=stop),
             raise_interrupt=False,
@@ -182,13 +186,13 @@ def _changes(roots: set[bytes], stop: Callable[[], bool]) -> Iterable[set[tuple[
         )
     except OSError as error:
         raise LibraryError(
-            f"the system watches no more folders: {error}",
+            f"the system cannot watch any more folders: {error}",
             "Raise fs.inotify.max_user_watches, or set WATCHFILES_FORCE_POLLING=1",
         ) from error
 
 
 def _roots_of(changed: Iterable[tuple[watchfiles.Change, str]], roots: set[bytes], library: Path) -> set[bytes]:
-    """The folders in which something changed, but for what the library itself writes."""
+    """Return the roots in which something changed, ignoring what the library itself writes."""
     own = os.fsencode(library)
     paths = [path for _, name in changed if not is_at_or_below(path := os.fsencode(name), own)]
     return {root for root in roots for path in paths if is_at_or_below(path, root)}

@@ -1,4 +1,4 @@
-"""Read what is written in the pictures of folders that want it (`--ocr`): after all else, the newest first.
+"""Read the text in pictures of folders with OCR turned on (`--ocr`): after everything else, the newest first.
 
 If there are many, pictures that look like documents are read before the others.
 """
@@ -26,31 +26,33 @@ if TYPE_CHECKING:
     from pixsearch_indexer.ocr import Writing
 
 ReadSteps: TypeAlias = "Generator[tuple[StoredPicture, Writing] | None]"
-"""Pictures with what is written in them; None now and then, while the next one is not done."""
+"""Pictures with the text in them; None at intervals while the next one is not ready."""
 ReadPictures = Callable[[Iterable[StoredPicture], int], ReadSteps]
-"""Reads pictures of at most so many megapixels, in their order."""
+"""A function that reads pictures of at most so many megapixels, in order."""
 
 MANY = 1000
-"""Pictures that take minutes, and are looked at for which to read first."""
+"""From this many pictures on, which take minutes, those that look like documents are read first."""
 DOCUMENTS = "sign, text, document, screenshot, label"
-"""Pictures with 40 letters and more are nearer to this than others in 99 of 100 pairs (docs/experiments.md)."""
+"""A query for documents: pictures with 40 or more letters are nearer to it than others in 99 of 100 pairs
+(docs/experiments.md)."""
 STORE_EVERY_S = 2.0
 _PAUSE_S = 0.5
-_SECONDS = 300.0
-"""For one picture: a page of small print takes 3 s on two cores."""
+_TIMEOUT_S = 300.0
+"""The time limit for a picture: a page of small print takes 3 s on two cores."""
 _TASKS_EACH = 200
-"""A process keeps what OpenVINO has made for each size of a line: after some hundreds that is a gigabyte."""
+"""The tasks of a process before it is replaced: OpenVINO caches data for each size of a line, a gigabyte after some
+hundred pictures."""
 _AHEAD_EACH = 16
-"""Pictures for each process to go on with while somebody else has the library."""
+"""Pictures that each process reads ahead while another process holds the library."""
 _LOOKED_UP = 100
 
 
 def read_here(pictures: Iterable[StoredPicture], megapixels: int) -> ReadSteps:
     """Read pictures in worker processes of this machine."""
     from pixsearch.decoding import DecodeLimits, DecodingPool, TaskFailure, decoding_processes
-    from pixsearch_indexer.ocr import NotRead, processes, read_photo  # numpy, Pillow: for those with something to read
+    from pixsearch_indexer.ocr import NotRead, processes, read_photo  # loads numpy and Pillow
 
-    limits, count = DecodeLimits(megapixels, _SECONDS), processes()
+    limits, count = DecodeLimits(megapixels, _TIMEOUT_S), processes()
     pictures, to_read = tee(pictures)
     tasks = ((picture.photos, picture.digest, megapixels) for picture in to_read)
     with decoding_processes(limits, count=count, tasks_each=_TASKS_EACH) as workers:
@@ -77,14 +79,14 @@ def read_writing(
     megapixels: int = MEGAPIXEL_LIMIT,
     read: ReadPictures = read_here,
 ) -> Generator[None]:
-    """Read pictures that have not been read, of these folders or of all that want it, and store what is written there.
+    """Read the text in pictures that have not been read, of these folders or of all with OCR turned on, and store it.
 
-    What is read is committed every few seconds, and the library is free for other writers in between. It goes on as
-    long as somebody iterates, who gets to do something else every second or so; `report` grows with what is stored. A
-    picture that cannot be read for good, since its decoder crashes, counts as one without writing; one that is not
-    there, or not as it was indexed, is left for later.
+    Results are committed every few seconds, and other processes may write to the library in between. Reading proceeds
+    while the caller iterates, and yields about once a second; `report` is updated with each commit. A picture that can
+    never be read, because its decoder crashes, is stored as one without text; one that is missing or has changed is
+    left for later.
 
-    Raises PixsearchError where RapidOCR is not what it should be; LibraryError.
+    Raises PixsearchError if RapidOCR is incomplete; LibraryError.
     """
     ids = library.unread(folders)
     report.unread = len(ids)
@@ -118,14 +120,14 @@ def read_writing(
 
 
 def _documents_first(library: Library, encoder: Encoder, ids: Sequence[int]) -> list[int]:
-    """Put the tenth of the pictures that look most like documents first; in either part they keep their order.
+    """Put the tenth of the pictures that look most like documents first; both parts keep their order.
 
-    Not while searches still go by another model than that of the encoder.
+    The order stays as it is while searches still use another model than that of the encoder.
     """
     model = library.model()
     if model is None or model.fingerprint != encoder.fingerprint:
         return list(ids)
-    import numpy as np  # for those with something to read
+    import numpy as np  # only needed if there is something to read
 
     vector = encoder.embed_texts([DOCUMENTS])[0]
     likely = set(library.nearest(vector, len(ids) // 10, among=np.sort(np.asarray(ids, np.int64))))
@@ -133,7 +135,7 @@ def _documents_first(library: Library, encoder: Encoder, ids: Sequence[int]) -> 
 
 
 def _store(library: Library, report: IndexReport, found: dict[int, tuple[str, ...]]) -> Iterator[None]:
-    """Commit what was found, and empty it; as soon as no other process writes."""
+    """Commit and clear what was found; yield while another process is writing."""
     while found:
         try:
             with library.writing() as writer:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixsearch import Library
 from pixsearch.model.checkpoints import SHIPPED
-from pixsearch_indexer import index_folders
+from pixsearch_indexer import IndexOptions, index_folders
 from tests.cli.conftest import Run
 from tests.colour_runtime import ColourRuntime
 from tests.object_storage import Bucket
@@ -264,7 +264,7 @@ def test_what_is_no_pattern_is_wrong_usage(run: Run, model: ColourRuntime, libra
 
     assert outcome.exit_code == 2
     assert not library.exists()
-    assert "'[a' is no gitignore pattern" in outcome.stderr
+    assert "'[a' is not a gitignore pattern" in outcome.stderr
 
 
 def test_pictures_above_the_limit_are_failures(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_library_that_wants_pictures_read_is_indexed_all_the_same_without_the_
     run: Run, model: ColourRuntime, library: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Library.create(library) as made:
-        index_folders(made, model, [photos], ocr=True, read_pictures=None)
+        index_folders(made, model, [photos], options=IndexOptions(ocr=True), read_pictures=None)
     without_rapidocr(monkeypatch)
     Image.new("RGB", (20, 10), "green").save(photos / "green.png")
 

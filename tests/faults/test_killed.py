@@ -121,9 +121,7 @@ def test_asked_to_stop_it_keeps_what_is_done_says_how_to_go_on_and_exits_with_13
     again = pixsearch("index", photos)
 
     assert process.returncode == 130
-    assert stderr == (
-        f"pixsearch: indexing was stopped; {kept} photos were encoded and are kept. To continue, run: pixsearch index\n"
-    )
+    assert stderr == (f"pixsearch: indexing stopped; {kept} encoded photos kept. Resume with: pixsearch index\n")
     assert 0 < kept < PHOTOS
     assert again.stdout == f"400 photos: {PHOTOS - kept} encoded, {kept} unchanged, 0 failed\n"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pixsearch_indexer.gitignore import leaves_out, read_patterns
+from pixsearch_indexer.gitignore import excludes, read_patterns
 
 OF_PATTERNS = [
     *b"a b . * * ? / [ ] ! - ^ \\ { $ + ( # \t \xe9 \xff".split(b" "),
@@ -35,8 +35,8 @@ def left_out(text: bytes, path: bytes) -> bool:
     """Whether a path or a folder above it is left out."""
     patterns, names = read_patterns(text), path.split(b"/")
     above = (b"/".join(names[:count]) for count in range(1, len(names)))
-    return any(leaves_out(patterns, folder, is_folder=True) for folder in above) or bool(
-        leaves_out(patterns, path, is_folder=False)
+    return any(excludes(patterns, folder, is_folder=True) for folder in above) or bool(
+        excludes(patterns, path, is_folder=False)
     )
 
 

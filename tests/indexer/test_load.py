@@ -86,7 +86,7 @@ def test_a_photo_is_not_lost_to_the_encoding_that_its_xmp_names(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("error", [LookupError("unknown encoding: x"), RecursionError(), MemoryError()])
-@pytest.mark.parametrize("reader", ["read_xmp", "read_exif", "blocks_of", "described"])
+@pytest.mark.parametrize("reader", ["read_xmp", "read_exif", "blocks_of", "description_of"])
 def test_a_photo_is_not_lost_to_metadata_on_which_a_reader_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, error: Exception
 ) -> None:

@@ -27,7 +27,7 @@ from pixsearch_indexer.metadata.gps import read_gps
 from pixsearch_indexer.metadata.iptc import photoshop_resources, read_iptc
 from pixsearch_indexer.metadata.jpeg import XMP_HEAD, xmp_packets
 from pixsearch_indexer.metadata.png import SIGNATURE, read_png
-from pixsearch_indexer.metadata.precedence import described
+from pixsearch_indexer.metadata.precedence import description_of
 from pixsearch_indexer.metadata.reader import read_described, read_metadata
 from pixsearch_indexer.metadata.sidecars import Sidecar, Sidecars, sidecars_of_stamp, sidecars_stamp
 from pixsearch_indexer.metadata.takeout import read_takeout
@@ -93,7 +93,7 @@ def test_json_of_any_kind_is_no_trap(first: object, second: object) -> None:
 
 @given(FACTS)
 def test_facts_of_any_kind_are_no_trap(facts: dict[str, object]) -> None:
-    said = described(facts)
+    said = description_of(facts)
 
     assert (said.latitude is None) == (said.longitude is None)
     assert said.latitude is None or (abs(said.latitude) <= 90 and abs(said.longitude or 0) <= 180)
@@ -211,11 +211,11 @@ def test_what_is_no_degree_is_no_place(written: str) -> None:
     ],
 )
 def test_a_camera_names_its_maker_once(maker: str, model: str, camera: str) -> None:
-    assert described({"EXIF Make": maker, "EXIF Model": model}).camera == camera
+    assert description_of({"EXIF Make": maker, "EXIF Model": model}).camera == camera
 
 
 def test_a_keyword_in_two_of_unicode_s_forms_is_one_keyword() -> None:
-    assert described({"dc:subject": ["café"], "IPTC Keywords": ["cafe\u0301", "sea"]}).keywords == ("café", "sea")
+    assert description_of({"dc:subject": ["café"], "IPTC Keywords": ["cafe\u0301", "sea"]}).keywords == ("café", "sea")
 
 
 def test_texts_of_a_png_are_known_by_their_keyword_in_any_case() -> None:
@@ -330,7 +330,7 @@ def test_what_a_picture_was_made_from_says_nothing_about_it() -> None:
 def test_people_are_those_whom_a_program_named(region: str) -> None:
     facts: dict[str, object] = dict(read_xmp((PACKET % region).encode()) or {})
 
-    assert described(facts).people == ("Ann",)
+    assert description_of(facts).people == ("Ann",)
 
 
 @pytest.mark.parametrize(

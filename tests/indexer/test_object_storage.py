@@ -13,7 +13,7 @@ from pixsearch.errors import PixsearchError, UsageError
 from pixsearch.filters import Filters
 from pixsearch.search.query import Words
 from pixsearch.storage import path_bytes, to_path
-from pixsearch_indexer import IndexReport, index_folders, survey
+from pixsearch_indexer import IndexOptions, IndexReport, index_folders, survey
 from pixsearch_indexer.thumbnails import NoThumbnail, photo_thumbnail
 from pixsearch_indexer.verify import verify
 from tests.colour_runtime import ColourRuntime
@@ -36,7 +36,13 @@ def filled(bucket: Bucket) -> Bucket:
 
 def brought_in(library: Library, url: str, **options: object) -> IndexReport:
     folders = [to_path(url)]
-    return index_folders(library, ColourRuntime(), folders, load_files=load_in_this_process, **options)  # type: ignore[arg-type]
+    return index_folders(
+        library,
+        ColourRuntime(),
+        folders,
+        options=IndexOptions(**options),  # type: ignore[arg-type]
+        load_files=load_in_this_process,
+    )
 
 
 def break_connection(patch: pytest.MonkeyPatch, method: str = "") -> None:
@@ -222,7 +228,7 @@ def test_a_folder_of_a_storage_out_of_reach_is_refused(
 ) -> None:
     break_connection(monkeypatch)
 
-    with pytest.raises(PixsearchError, match=r"cannot be reached: nobody answers\. Are address and credentials"):
+    with pytest.raises(PixsearchError, match=r"cannot be reached: nobody answers\. Check its endpoint and credentials"):
         brought_in(library, bucket.url)
 
 

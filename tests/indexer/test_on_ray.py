@@ -163,5 +163,5 @@ def test_workers_that_are_killed_cost_nothing_but_time(
 
 
 def test_a_cluster_that_is_not_there_is_one_clear_error() -> None:
-    with pytest.raises(PixsearchError, match=r"there is no Ray cluster at 127\.0\.0\.1:9"):
+    with pytest.raises(PixsearchError, match=r"no Ray cluster at 127\.0\.0\.1:9"):
         LoadOnRay("127.0.0.1:9")

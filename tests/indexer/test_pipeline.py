@@ -11,7 +11,7 @@ from pixsearch import Library
 from pixsearch.errors import LibraryBusy, ModelMismatch, UsageError
 from pixsearch.metadata import Metadata
 from pixsearch.progress import Progress
-from pixsearch_indexer import IndexReport, index_folders, pipeline
+from pixsearch_indexer import IndexOptions, IndexReport, index_folders, pipeline
 from tests.colour_runtime import ColourRuntime
 from tests.conftest import COLOURS, without_privileges
 from tests.database import sql
@@ -391,7 +391,7 @@ def test_another_model_is_refused_unless_it_is_to_encode_everything_again(
 
     (photos / "bad.jpg").touch()
     index_folders(indexed, runtime, [photos])
-    report = index_folders(indexed, other, [photos], switch_model=True)
+    report = index_folders(indexed, other, [photos], options=IndexOptions(switch_model=True))
 
     assert report == IndexReport(found=6, encoded=5, failed=1)
     assert found_by(indexed, "blue") == ["blue.png"]
@@ -402,7 +402,7 @@ def test_what_is_encoded_again_has_its_metadata_read_again(
 ) -> None:
     sql(indexed, "UPDATE contents SET width = 1, title = 'of an older pixsearch'")
 
-    index_folders(indexed, ColourRuntime(fingerprint="dd" * 32), [photos], switch_model=True)
+    index_folders(indexed, ColourRuntime(fingerprint="dd" * 32), [photos], options=IndexOptions(switch_model=True))
 
     _, ids = indexed.vectors().search(runtime.embed_texts(["blue"]), 5)
     assert [candidate.metadata for candidate in indexed.candidates(ids[0].tolist())] == [Metadata("PNG", 8, 8)] * 5

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from pixsearch import Filters, Library, Picture, Query, SearchEngine, Words
 from pixsearch.database.schema import PHOTOS
 from pixsearch.metadata import Metadata
-from pixsearch_indexer import index_folders
+from pixsearch_indexer import IndexOptions, index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.loading import load_in_this_process
 from tests.photos import make_photo, picture_bytes
@@ -180,7 +180,9 @@ def test_what_photo_programs_made_of_their_photos_is_skipped(
     make_photo(photos / folder / "small.png", "blue")
 
     report = index_folders(library, runtime, [photos], load_files=load_in_this_process)
-    with_hidden = index_folders(library, runtime, [photos], hidden=True, load_files=load_in_this_process)
+    with_hidden = index_folders(
+        library, runtime, [photos], options=IndexOptions(hidden=True), load_files=load_in_this_process
+    )
 
     assert (report.found, with_hidden.found) == (1, 2)
 

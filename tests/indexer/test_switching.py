@@ -13,7 +13,7 @@ from pixsearch.database.state import LibraryModel
 from pixsearch.errors import Interrupted, ModelMismatch, ModelNotFound
 from pixsearch.library.records import Switch
 from pixsearch.progress import Progress
-from pixsearch_indexer import IndexReport, index_folders
+from pixsearch_indexer import IndexOptions, IndexReport, index_folders
 from pixsearch_indexer.verify import verify
 from tests.colour_runtime import ColourRuntime
 from tests.conftest import COLOURS
@@ -38,7 +38,9 @@ def old_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def switch(library: Library, runtime: ColourRuntime, *folders: Path) -> IndexReport:
-    return index_folders(library, runtime, folders, switch_model=True, load_files=load_in_this_process)
+    return index_folders(
+        library, runtime, folders, options=IndexOptions(switch_model=True), load_files=load_in_this_process
+    )
 
 
 def index(library: Library, runtime: ColourRuntime) -> IndexReport:
@@ -60,7 +62,9 @@ def stop_at_once(library: Library, runtime: ColourRuntime, monkeypatch: pytest.M
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted):
-        index_folders(library, runtime, [], stop, switch_model=True, load_files=load_in_this_process)
+        index_folders(
+            library, runtime, [], stop, options=IndexOptions(switch_model=True), load_files=load_in_this_process
+        )
     monkeypatch.undo()
     left = library.switch()
     assert left is not None

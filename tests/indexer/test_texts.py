@@ -13,7 +13,7 @@ from pixsearch import Library, Picture, Query, SearchEngine
 from pixsearch.captions import captions_beside
 from pixsearch.errors import UsageError
 from pixsearch.search.query import Words
-from pixsearch_indexer import index_folders
+from pixsearch_indexer import IndexOptions, index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.loading import load_in_this_process
 from tests.photos import make_photo, picture_bytes
@@ -151,7 +151,9 @@ def test_titles_and_captions_of_photos_are_texts_too(library: Library, runtime: 
 def test_another_model_reads_the_texts_again(library: Library, runtime: ColourRuntime, captions: Path) -> None:
     index_folders(library, runtime, [captions])
 
-    report = index_folders(library, ColourRuntime(fingerprint="dd" * 32), [captions], switch_model=True)
+    report = index_folders(
+        library, ColourRuntime(fingerprint="dd" * 32), [captions], options=IndexOptions(switch_model=True)
+    )
 
     assert report.texts == 3
 

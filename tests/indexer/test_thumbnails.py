@@ -15,7 +15,7 @@ from pixsearch import Library
 from pixsearch.library.photo_files import content_digest
 from pixsearch.model.config import InputShape
 from pixsearch.storage import stamp_of
-from pixsearch_indexer import IndexReport, index_folders
+from pixsearch_indexer import IndexOptions, IndexReport, index_folders
 from pixsearch_indexer.load import LoadedFile, load_file
 from pixsearch_indexer.thumbnail_cache import SMALL, ThumbnailCache
 from pixsearch_indexer.thumbnails import photo_thumbnail
@@ -186,7 +186,7 @@ def test_a_switch_to_another_model_draws_them_again(
     index_folders(library, runtime, [photos])
     shutil.rmtree(kept)
 
-    index_folders(library, ColourRuntime(fingerprint="dd" * 32), [photos], switch_model=True)
+    index_folders(library, ColourRuntime(fingerprint="dd" * 32), [photos], options=IndexOptions(switch_model=True))
 
     assert thumbnail_of(photos / "red.png") is not None
 

@@ -20,7 +20,7 @@ from pixsearch.filters import NO_FILTERS
 from pixsearch.library import library as library_module
 from pixsearch.library.records import StoredPicture
 from pixsearch.progress import Progress
-from pixsearch_indexer import IndexReport, index_folders, writing
+from pixsearch_indexer import IndexOptions, IndexReport, index_folders, writing
 from pixsearch_indexer.ocr import NotRead
 from pixsearch_indexer.watch import watch
 from tests.colour_runtime import ColourRuntime
@@ -45,10 +45,9 @@ def index(library: Library, runtime: ColourRuntime) -> Index:
             library,
             runtime,
             list(folders),
-            ocr=ocr,
+            options=IndexOptions(ocr=ocr, **options),  # type: ignore[arg-type]
             load_files=load_in_this_process,
             read_pictures=read,
-            **options,  # type: ignore[arg-type]
         )
 
     return run
@@ -142,7 +141,7 @@ def test_what_was_read_stays_when_all_is_encoded_by_another_model_and_when_metad
     put(library, PHOTOS, PHOTOS.c.id > 0, metadata_version=0)
     described = index(signs, read=reader)
     other = ColourRuntime("d1" * 32)
-    switched = index_folders(library, other, [signs], switch_model=True, read_pictures=reader)
+    switched = index_folders(library, other, [signs], options=IndexOptions(switch_model=True), read_pictures=reader)
 
     assert (described.described, switched.encoded) == (3, 3)
     assert (written(library)["sign.png"], len(reader.read)) == (SIGN, 3)
@@ -340,7 +339,13 @@ def test_progress_tells_how_many_pictures_there_are_to_read(
     steps: list[Progress] = []
 
     index_folders(
-        library, runtime, [signs], steps.append, ocr=True, load_files=load_in_this_process, read_pictures=reader
+        library,
+        runtime,
+        [signs],
+        steps.append,
+        options=IndexOptions(ocr=True),
+        load_files=load_in_this_process,
+        read_pictures=reader,
     )
 
     reading = [(step.done, step.total) for step in steps if step.task == "reading text"]

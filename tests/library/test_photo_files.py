@@ -12,7 +12,7 @@ from pixsearch import Library
 from pixsearch.errors import PictureError
 from pixsearch.library.photo_files import open_first, open_photo
 from pixsearch.library.records import StoredPicture
-from pixsearch_indexer import index_folders
+from pixsearch_indexer import IndexOptions, index_folders
 from tests.colour_runtime import ColourRuntime
 from tests.database import SQLITE_ONLY
 from tests.loading import load_in_this_process
@@ -26,7 +26,9 @@ def indexed_at(
     library: Library, runtime: ColourRuntime, root: Path, *, follow_links: bool | None = None
 ) -> StoredPicture:
     """The one picture below a folder."""
-    index_folders(library, runtime, [root], follow_links=follow_links, load_files=load_in_this_process)
+    index_folders(
+        library, runtime, [root], options=IndexOptions(follow_links=follow_links), load_files=load_in_this_process
+    )
     picture = library.picture(1)
     assert picture is not None
     return picture

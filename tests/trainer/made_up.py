@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from pixsearch.model.grids import pack_grid
-from pixsearch_trainer.batches.sources import PairBatch, Seen
+from pixsearch_trainer.batches.sources import PairBatch, PictureInputs
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.grids import GridStore
 from pixsearch_trainer.objectives.streams import Texts
@@ -51,9 +51,11 @@ def batch_of(
     """Random grids; text n is [CLS], a word of its own, one that all have, and [SEP]."""
     near_misses = near_misses or [-1] * len(captions)
     ids, near_ids = (torch.tensor([[101, 104 + text, 150, 102] for text in some]) for some in (captions, near_misses))
-    seen = Seen(None, torch.rand(len(pictures), pixels, CHANNELS, generator=chance()), torch.ones(len(ids), pixels) > 0)
+    inputs = PictureInputs(
+        None, torch.rand(len(pictures), pixels, CHANNELS, generator=chance()), torch.ones(len(ids), pixels) > 0
+    )
     texts = torch.tensor(captions), torch.tensor(near_misses)
-    return PairBatch(torch.tensor(pictures), *texts, ids, ids > 0, near_ids, near_ids > 0, seen, [])
+    return PairBatch(torch.tensor(pictures), *texts, ids, ids > 0, near_ids, near_ids > 0, inputs, [])
 
 
 def texts_of(batch: PairBatch, vectors: Tensor) -> Texts:
@@ -67,13 +69,13 @@ def padded(batch: PairBatch) -> PairBatch:
     """With a word more in each caption and two pixels more in each picture, all of which are to be passed over."""
     ids, mask = F.pad(batch.ids, (0, 1), value=151), F.pad(batch.mask, (0, 1))
     grid = torch.cat([grid_of(batch), 9 * torch.rand(len(batch), 2, CHANNELS, generator=chance(5))], dim=1)
-    seen = Seen(None, grid, torch.arange(grid.shape[1]).expand(len(batch), -1) < grid.shape[1] - 2)
-    return replace(batch, ids=ids, mask=mask, seen=seen)
+    inputs = PictureInputs(None, grid, torch.arange(grid.shape[1]).expand(len(batch), -1) < grid.shape[1] - 2)
+    return replace(batch, ids=ids, mask=mask, inputs=inputs)
 
 
 def grid_of(batch: PairBatch) -> Tensor:
-    assert batch.seen.grid is not None
-    return batch.seen.grid
+    assert batch.inputs.grid is not None
+    return batch.inputs.grid
 
 
 def both_ways(scores: Tensor, targets: tuple[NDArray[np.float64], NDArray[np.float64]]) -> float:

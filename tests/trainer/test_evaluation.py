@@ -18,7 +18,7 @@ from pixsearch.search.runtime import Floats
 from pixsearch_trainer.data.pairs import CaptionedPicture
 from pixsearch_trainer.data.problems import Problem
 from pixsearch_trainer.evaluation.encoding import EncodedPictures, encode
-from pixsearch_trainer.evaluation.measure import evaluate
+from pixsearch_trainer.evaluation.measure import EvaluationOptions, evaluate
 from pixsearch_trainer.evaluation.recall import Recall, nearest_items, rank_of_first_match
 from tests.colour_runtime import ColourRuntime
 
@@ -95,7 +95,7 @@ def test_recall_is_the_percent_of_ranks_within_k() -> None:
 def test_both_stages_and_directions_have_the_ranks_counted_by_hand() -> None:
     runtime = ByHand()
 
-    evaluation = evaluate(runtime, encoded_by(runtime), candidates=(2, 3, 4))
+    evaluation = evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=(2, 3, 4)))
 
     assert (evaluation.pictures, evaluation.captions) == (4, 5)
     assert evaluation.text_to_image.first_stage == recall_of(*FIRST_STAGE)
@@ -107,7 +107,7 @@ def test_both_stages_and_directions_have_the_ranks_counted_by_hand() -> None:
 def test_several_numbers_of_candidates_cost_no_more_than_the_largest() -> None:
     runtime = ByHand()
 
-    evaluate(runtime, encoded_by(runtime), candidates=(2, 3))
+    evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=(2, 3)))
 
     # Each of the 4 pictures' 3 captions has it among its own 3 pictures.
     assert runtime.pairs_matched == 5 * 3
@@ -116,7 +116,7 @@ def test_several_numbers_of_candidates_cost_no_more_than_the_largest() -> None:
 def test_more_candidates_than_pictures_are_all_pictures() -> None:
     runtime = ByHand()
 
-    direction = evaluate(runtime, encoded_by(runtime), candidates=(4, 99)).text_to_image
+    direction = evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=(4, 99))).text_to_image
 
     assert direction.reranked[4] == direction.reranked[99] == recall_of(*RERANKED[4])
 
@@ -124,7 +124,7 @@ def test_more_candidates_than_pictures_are_all_pictures() -> None:
 def test_a_pair_that_both_directions_look_at_is_matched_once() -> None:
     runtime = ByHand()
 
-    evaluate(runtime, encoded_by(runtime), candidates=(4,), full=True)
+    evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=(4,), full=True))
 
     assert runtime.pairs_matched == 5 * 4
 
@@ -132,7 +132,7 @@ def test_a_pair_that_both_directions_look_at_is_matched_once() -> None:
 def test_all_items_are_re_ranked_on_request() -> None:
     runtime = ByHand()
 
-    whole = evaluate(runtime, encoded_by(runtime), candidates=(2,), full=True)
+    whole = evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=(2,), full=True))
 
     assert whole.text_to_image.reranked == {k: recall_of(*RERANKED[k]) for k in (2, 4)}
     assert whole.image_to_text.reranked.keys() == {2, 5}
@@ -141,7 +141,7 @@ def test_all_items_are_re_ranked_on_request() -> None:
 def test_without_candidates_nothing_is_matched() -> None:
     runtime = ByHand()
 
-    assert evaluate(runtime, encoded_by(runtime), candidates=()).text_to_image.reranked == {}
+    assert evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=())).text_to_image.reranked == {}
     assert runtime.pairs_matched == 0
 
 
@@ -149,8 +149,11 @@ def test_a_sample_is_the_same_for_the_same_seed_and_its_queries_search_all_items
     runtime = ByHand()
     encoded = encoded_by(runtime)
 
-    once, again = (evaluate(runtime, encoded, sample=1, seed=1).text_to_image for _ in range(2))
-    drawn = {evaluate(runtime, encoded, sample=1, seed=seed).text_to_image.first_stage.median_rank for seed in range(9)}
+    once, again = (evaluate(runtime, encoded, EvaluationOptions(sample=1, seed=1)).text_to_image for _ in range(2))
+    drawn = {
+        evaluate(runtime, encoded, EvaluationOptions(sample=1, seed=seed)).text_to_image.first_stage.median_rank
+        for seed in range(9)
+    }
 
     assert once == again
     assert len(drawn) > 1
@@ -168,7 +171,7 @@ def test_in_folds_each_query_searches_its_own_part() -> None:
     runtime = ByHand()
     encoded = encoded_by(runtime)
 
-    both = evaluate(runtime, encoded, (2,), full=True, folds=2)
+    both = evaluate(runtime, encoded, EvaluationOptions((2,), full=True, folds=2))
 
     # a, b and c search pictures 0 and 1; d, e and a pictures 2 and 3. Both pictures are re-ranked by what matches.
     assert both.text_to_image.first_stage == recall_of(2, 1, 1, 2, 1, 1)
@@ -177,8 +180,8 @@ def test_in_folds_each_query_searches_its_own_part() -> None:
     assert both.image_to_text.first_stage == recall_of(1, 2, 3, 2)
     assert both.image_to_text.reranked == {2: recall_of(1, 1, 3, 1), 3: recall_of(1, 1, 2, 1)}
     assert (both.pictures, both.captions) == (4, 3 + 3)
-    with pytest.raises(UsageError, match="4 pictures are not 3 equal folds"):
-        evaluate(runtime, encoded, folds=3)
+    with pytest.raises(UsageError, match="4 pictures cannot be cut into 3 equal folds"):
+        evaluate(runtime, encoded, EvaluationOptions(folds=3))
 
 
 def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,8 +203,8 @@ def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(mon
     encoded = encoded_by(runtime)
     monkeypatch.setattr(time, "perf_counter", lambda: clock)
 
-    timed = evaluate(runtime, encoded, candidates=(1, 4), timed=True)
-    untimed = evaluate(runtime, encoded, candidates=(1,)).text_to_image
+    timed = evaluate(runtime, encoded, EvaluationOptions(candidates=(1, 4), timed=True))
+    untimed = evaluate(runtime, encoded, EvaluationOptions(candidates=(1,))).text_to_image
 
     # To a picture all 5 texts are read, for late interaction.
     for direction, first, read in ((timed.text_to_image, 0.5, 0.0), (timed.image_to_text, 0.0, 2.5)):
@@ -216,7 +219,7 @@ def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(mon
 def test_progress_counts_the_queries_of_both_directions() -> None:
     runtime, reported = ByHand(), list[Progress]()
 
-    evaluate(runtime, encoded_by(runtime), candidates=(2,), on_progress=reported.append)
+    evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=(2,)), on_progress=reported.append)
 
     assert {(one.task, one.total) for one in reported} == {("re-ranking queries", 5 + 4)}
     assert [one.done for one in reported] == list(range(1, 10))

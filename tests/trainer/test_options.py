@@ -93,7 +93,9 @@ def test_minutes_and_a_number_of_steps_contradict_each_other_unless_the_stage_is
     minutes = TrainOptions(recipe="shipped", data=("data.csv",), minutes=5, set=("maps.steps=0", "cnn.batch=8"))
 
     recipe_named("shipped").settings(minutes)
-    with pytest.raises(UsageError, match=rf"^--minutes and --set {setting.partition('=')[0]} both choose how long"):
+    with pytest.raises(
+        UsageError, match=rf"^--minutes and --set {setting.partition('=')[0]} both set the training time"
+    ):
         recipe_named("shipped").settings(replace(minutes, set=(setting,)))
 
 

@@ -46,7 +46,7 @@ def weights_of(folder: Path) -> bytes:
     ("options", "error", "says"),
     [
         ({"recipe": "paper", "stage": ("vqa", "maps")}, UsageError, "--stage vqa cannot be combined"),
-        ({"recipe": "paper", "stage": ("nlvr2",)}, DatasetError, "pack for another task than nlvr2"),
+        ({"recipe": "paper", "stage": ("nlvr2",)}, DatasetError, "pack for a task other than nlvr2"),
         ({"set": ("maps.steps=0",)}, UsageError, "no stage has any steps"),
         ({"pack": "new.zip", "dry_run": True}, UsageError, "--pack writes a file and --dry-run writes nothing"),
     ],
@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_while_it_packed_pictures_is_started_again(
         with pytest.raises(KeyboardInterrupt):
             fit(killed, data=discs)
 
-    with pytest.raises(UsageError, match=r"stopped before its pictures were packed\. Start it again without"):
+    with pytest.raises(UsageError, match=r"stopped before its pictures were packed\. Start again without"):
         fit(data=discs, resume=True)
     assert fit(data=discs, set=STEPS).pictures == 6
 

@@ -1,1 +1,1 @@
-"""Training and measuring: data sets, objectives, the two stages' training, evaluation."""
+"""The trainer: data sets, objectives, training of both search stages, and evaluation."""

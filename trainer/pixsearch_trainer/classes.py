@@ -1,7 +1,7 @@
-"""A classifier trained on ImageNet as a teacher of the maps (knowledge distillation; Hinton et al., 2015).
+"""Distillation from an ImageNet classifier into the maps (Hinton et al., 2015).
 
-Captions name few of the things that there are, and training on them alone makes a network forget the others. So each
-picture's similarity to "a photo of a CLASS" is held to how likely the classifier finds each class.
+Captions name only some of the things in the world, and a network that is trained on them alone forgets the others. So
+each picture's similarities to "a photo of a CLASS" are held to the classifier's probabilities of the classes.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from pixsearch_trainer.starting_weights import read_classifier
 PROMPTS = [
     f"a photo of a {name}" for name in torchvision.models.EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
 ]
-"""A sentence for each of ImageNet's 1,000 classes, in their order."""
+"""A sentence for each of ImageNet's 1,000 classes, in order."""
 
 _EDGES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
-"""Width and height, in pixels, of the pictures that each was trained on."""
+"""The width and height in pixels of the pictures that each backbone was trained on."""
 _PICTURES_A_BATCH = 32
 
 
 @dataclass(frozen=True)
 class ClassTeacher:
-    """How likely each class is in each training picture."""
+    """The classifier's probabilities of each class for each training picture, and the loss that teaches them."""
 
     probabilities: Tensor
-    """[pictures, classes], rows sum to 1."""
+    """Probabilities [pictures, classes]; rows sum to 1."""
     prompts: Tensor
-    """The sentences of the classes as the text stream read them before, unit vectors [classes, width]."""
+    """The sentences of the classes as read by the text stream before training, unit vectors [classes, width]."""
     weight: float
-    """How much the loss counts beside ITC."""
+    """The weight of the loss relative to ITC."""
 
     def loss(self, maps: EmbeddingMaps, images: Tensor, pictures: Tensor) -> Tensor:
         """Hold the softmax of pictures over the classes to the classifier's: cross-entropy, the mean over the batch.
@@ -57,7 +57,7 @@ class ClassTeacher:
             images: unit embeddings [batch, embedding_size].
             pictures: their indices in the training set [batch].
         """
-        with torch.autocast(images.device.type, enabled=False):  # in bf16 a thousand classes would be alike
+        with torch.autocast(images.device.type, enabled=False):  # bf16 could not tell a thousand classes apart
             logits = maps.scale * cosines(images, maps.text(self.prompts))
         return F.cross_entropy(logits, self.probabilities[pictures.to(self.probabilities.device)].to(logits))
 
@@ -70,11 +70,11 @@ def classify(
     device: torch.device,
     on_progress: ProgressCallback,
 ) -> Tensor:
-    """Return how likely each class is in each packed picture, [pictures, classes], half precision, on the CPU.
+    """Return the probability of each class for each packed picture [pictures, classes], in half precision on the CPU.
 
     Args:
-        backbone: the kind of EfficientNet-Lite that the weights are of.
-        source: a .pth file of weights with their classifier.
+        backbone: the EfficientNet-Lite of the weights.
+        source: a .pth file of weights that include the classifier.
 
     Raises:
         ModelNotFound, CheckpointInvalid: see `read_classifier`.

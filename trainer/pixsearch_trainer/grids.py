@@ -1,4 +1,4 @@
-"""The grids of a frozen CNN and the sentences of a frozen text stream: computed once, trained on often."""
+"""Compute the grids of a frozen CNN and the sentences of a frozen text stream once, for use in many training steps."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _SENTENCES_A_BATCH = 256
 
 @dataclass(frozen=True)
 class GridStore:
-    """The packed pixel grids of a data set, one after the other, on disk."""
+    """The packed pixel grids of a data set, concatenated in a file."""
 
     packed: NDArray[np.uint8]
     offsets: NDArray[np.int64]
-    """Where each picture's bytes begin, and where those of the last one end [pictures + 1]."""
+    """The offsets of the pictures in `packed`, and the end of the last one [pictures + 1]."""
     channels: int
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ class GridStore:
 def read_views(
     plain: GridStore, mirrored: GridStore | None, indices: Sequence[int], views: Sequence[bool]
 ) -> tuple[Tensor, Tensor]:
-    """Read as `GridStore.read` does, each picture plain or, where its view is True, mirrored."""
+    """Read grids like `GridStore.read`, those of the mirrored pictures where `views` is True."""
     stores = [mirrored if view and mirrored is not None else plain for view in views]
     return _unpacked([store[index] for store, index in zip(stores, indices, strict=True)], plain.channels)
 
@@ -86,10 +86,11 @@ def encode_grids(
     on_progress: ProgressCallback,
     mirrored: bool = False,
 ) -> GridStore:
-    """Run the CNN over packed pictures; the result is kept in `cache`, and read from there while nothing has changed.
+    """Run the CNN over packed pictures. The result is cached, and read from the cache while nothing has changed.
 
     Args:
-        name: of these pictures in the cache, which holds one CNN's grids of them.
+        cache: the folder of the cache.
+        name: the name of these pictures in the cache, which holds the grids of one CNN for each name.
 
     Raises:
         DatasetError: the pack is damaged.
@@ -97,7 +98,7 @@ def encode_grids(
     name = f"{name}-mirrored" if mirrored else name
     file = cache / f"{name}-{_key(network, pictures)}.bin"
     offsets_file = file.with_suffix(".npy")
-    if not offsets_file.exists():  # it is written last
+    if not offsets_file.exists():  # this file is written last
         cache.mkdir(parents=True, exist_ok=True)
         for stale in (*cache.glob(f"{name}-????????????????.bin"), *cache.glob(f"{name}-????????????????.npy")):
             stale.unlink()
@@ -118,7 +119,7 @@ def encode_grids(
 def _encoded(
     network: Network, processor: PixelBertProcessor, pictures: Sequence[CaptionedPicture], mirrored: bool
 ) -> Iterator[bytes]:
-    """Each picture's packed grid; threads decode and pack, for the CNN is faster than one of them on a GPU."""
+    """Yield the packed grid of each picture. Threads decode and pack: on a GPU the CNN is faster than one thread."""
     device, model = network.model.semantic_embedding.device, network.model
     edge = processor.config.input_size
 
@@ -140,7 +141,7 @@ def _encoded(
 
 
 def map_ahead(threads: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
-    """Call a function on each item in threads, so many items ahead of the one whose result is read; in their order."""
+    """Call a function on each item in threads, up to `ahead` items in advance, and yield the results in order."""
     waiting = deque[Future[R]]()
     for item in items:
         waiting.append(threads.submit(function, item))
@@ -156,7 +157,7 @@ def encode_sentences(
     sentences: Sequence[str],
     on_progress: ProgressCallback,
 ) -> Tensor:
-    """Return each sentence as the text stream reads it: unit vectors [sentences, width], on the network's device."""
+    """Encode sentences with the text stream; return unit vectors [sentences, width] on the network's device."""
     device = network.model.semantic_embedding.device
 
     def read(batch: Sequence[str]) -> Tensor:
@@ -171,7 +172,7 @@ def encode_sentences(
 def embed_by_length(
     sentences: Sequence[str], embed: Callable[[Sequence[str]], Tensor], task: str, on_progress: ProgressCallback
 ) -> Tensor:
-    """Embed sentences in batches of nearly equal length, which have little padding: [sentences, width], in order."""
+    """Embed sentences in batches of similar length, which need little padding; return [sentences, width] in order."""
     order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
     parts = []
     for batch in _batches(len(sentences), _SENTENCES_A_BATCH):
@@ -185,7 +186,7 @@ def _batches(count: int, size: int) -> list[list[int]]:
 
 
 def _key(network: Network, pictures: Sequence[CaptionedPicture]) -> str:
-    """Changes with the CNN and its weights, the size of its input, and the pictures or their pack."""
+    """Return a key that depends on the CNN and its weights, the size of its input, and the pictures and their packs."""
     config = network.config
     shape = (FORMAT, config.backbone, config.input_size, config.longest_edge, config.resize, config.pool)
     packs = {str(picture.file.parent): stamp_of(picture.file.parent) for picture in pictures}

@@ -1,4 +1,4 @@
-"""What val says of a network while it is trained: R@1 of the streams, or of the joint stream on a sample."""
+"""Measure a network on val during training, by R@1 of the streams, or of the joint stream on a sample."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pixsearch_trainer.run.stage import Judge
 
 _CAPTIONS_AT_ONCE = 64
 _PICTURES_AT_ONCE = 64
-_QUERIES = 200  # that the joint stream re-ranks, from text to image
+_QUERIES = 200  # from text to image, re-ranked by the joint stream
 _CANDIDATES = 16
 
 
 class ValStreams:
-    """Val as the two streams of a network score it, each pair of a caption and a picture."""
+    """The scores of the two streams of a network for each pair of a caption and a picture of val."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class ValStreams:
                 found = [network.late_interaction.every_pair(*one, grid, pixel_mask) for one in read]
                 scores.append(similarity + torch.cat(found) / network.maps.scale)
         self.similarity = torch.cat(similarities, dim=1).cpu()
-        """[captions, pictures]."""
+        """The similarities [captions, pictures]."""
         self.scores = torch.cat(scores, dim=1).cpu()
-        """Similarity and late interaction [captions, pictures]."""
+        """The sums of similarity and late interaction [captions, pictures]."""
         self.matches = torch.from_numpy(self.captions.matches())
 
 
 def judge_streams(val: Callable[[], ValStreams]) -> Judge:
-    """Judge by what the streams say apart: the score is the mean of R@1 in both directions."""
+    """Judge a network by its streams alone: the score is the mean of R@1 in both directions."""
 
     def judge() -> tuple[float, dict[str, object]]:
         streams = val()
@@ -74,7 +74,7 @@ def judge_streams(val: Callable[[], ValStreams]) -> Judge:
 
 
 def judge_match(val: Callable[[], ValStreams], processor: PixelBertProcessor) -> Judge:
-    """Judge by the ITM logit of each sampled caption's nearest pictures; the network's default order follows."""
+    """Judge a network by the ITM logits of sampled captions with their nearest pictures, and set its default order."""
 
     def judge() -> tuple[float, dict[str, object]]:
         streams = val()
@@ -83,7 +83,7 @@ def judge_match(val: Callable[[], ValStreams], processor: PixelBertProcessor) ->
         similarity, matches = streams.similarity[queries], streams.matches[queries]
         nearest = similarity.topk(min(_CANDIDATES, similarity.shape[1])).indices
         logits = _match(streams, processor, queries, nearest, streams.scores[queries].gather(1, nearest))
-        # What is not among the candidates stays behind them.
+        # Pictures that are not candidates stay after them.
         order = (similarity - 1e6).scatter(1, nearest, logits)
         first_stage, reranked = _recall(similarity, matches), _recall(order, matches)
         network = streams.network
@@ -98,7 +98,7 @@ def judge_match(val: Callable[[], ValStreams], processor: PixelBertProcessor) ->
 def _match(
     streams: ValStreams, processor: PixelBertProcessor, queries: Tensor, nearest: Tensor, late_scores: Tensor
 ) -> Tensor:
-    """ITM logits [queries, candidates]."""
+    """Return ITM logits [queries, candidates]."""
     network, rows = streams.network, []
     device = network.model.semantic_embedding.device
     for query, candidates, late in zip(queries.tolist(), nearest, late_scores, strict=True):

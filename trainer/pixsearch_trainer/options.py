@@ -1,4 +1,4 @@
-"""The options of a training: the command's, and the settings of a recipe's stages."""
+"""The options of training: those of the command, and the settings of a recipe's stages."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ class TrainOptions:
         return {name: value for name, value in vars(self).items() if value != getattr(defaults, name)}
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `resumed` needs."""
+        """Return the options that `resumed` needs."""
         return {name: value for name, value in self.given().items() if name not in _CHANGEABLE}
 
     def resumed(self, begun: Mapping[str, Any]) -> TrainOptions:
-        """Return the options that a run started with, updated by the ones that may change.
+        """Return the options that a run started with, updated by those that may change.
 
-        Raises UsageError where others are given that differ.
+        Raises UsageError if any other option differs.
         """
         begun = {name: tuple(value) if isinstance(value, list) else value for name, value in begun.items()}
         if unknown := begun.keys() - vars(self).keys():
             raise UsageError(
-                f"the run to resume has options of another version ({', '.join(sorted(unknown))})", "Start it again"
+                f"the run to resume has options of another version ({', '.join(sorted(unknown))})", "Start a new run"
             )
         for name, value in self.given().items():
             if name not in _CHANGEABLE and begun.get(name) != value:
@@ -81,13 +81,13 @@ def flag(name: str) -> str:
 
 
 def with_settings(options: T, settings: Sequence[str]) -> T:
-    """Return a recipe's options with settings such as "maps.epochs=30" put in place.
+    """Return a recipe's options with settings such as "maps.epochs=30" applied.
 
     Args:
         options: a dataclass whose fields are dataclasses.
 
     Raises:
-        UsageError: a setting is not of that form, or there is no such stage or field, or the value does not fit.
+        UsageError: a setting does not have that form, its stage or field is unknown, or its value is invalid.
     """
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -106,7 +106,7 @@ def with_settings(options: T, settings: Sequence[str]) -> T:
 
 
 def _parsed(key: str, text: str, kind: Any) -> Any:
-    """The value of a text as a type: a number, a truth value, a string, None or a list of numbers, or a choice."""
+    """Parse the value of a setting by its type: a number, a boolean, a string, None, a list of numbers, or a choice."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -129,5 +129,5 @@ def _parsed(key: str, text: str, kind: Any) -> Any:
 
 
 def _is_size(value: object) -> bool:
-    """Whether this is a number, finite and not negative: no setting is anything else."""
+    """Return whether this is a finite number of 0 or more, as all numeric settings are."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")

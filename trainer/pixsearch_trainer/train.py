@@ -1,4 +1,4 @@
-"""`train`: from the options to the checkpoint. The command and the benchmarks call it, in each process of torchrun."""
+"""Train a checkpoint from the options. The command and the benchmarks call `train` in each process of torchrun."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from pixsearch_trainer.run.state import RunFolder
 from pixsearch_trainer.starting_weights import assemble, for_task
 from pixsearch_trainer.teacher import Teacher, TeacherEmbeddings, caption_by_teacher
 
-_PACK_SCALE = 10 / 9  # of the CNN's input: room for crops, in a file that can still travel
+_PACK_SCALE = 10 / 9  # relative to the CNN's input: leaves room for crops in a file that is still small
 _ITEMS_OF_A_DRY_RUN = 64
-_MOST_WORKERS = 8  # each holds two batches of pixels in shared memory: 1 GB of 512 pictures
+_MOST_WORKERS = 8  # each holds two batches of pixels in shared memory, which is 1 GB for 512 pictures
 
 
 @dataclass(frozen=True)
@@ -50,30 +50,30 @@ class Report:
 
     out: Path
     pictures: int
-    """The number in the split train, as for captions."""
+    """The number of pictures in the split train; `captions` counts the same split."""
     captions: int
     minutes: float
-    """The time of this process; excludes the time before a resume."""
+    """The time of this process, without the time before a resume."""
     task: str = "retrieval"
-    """The task of the checkpoint; only one for retrieval can search."""
+    """The task of the checkpoint; only a checkpoint for retrieval can search."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Who hears of a run: lines for people, progress, and what cannot be used of the data."""
+    """The callbacks of a run: lines of text, progress, and problems in the data."""
 
-    say: Callable[[str], None] = lambda _line: None
+    on_message: Callable[[str], None] = lambda _line: None
     on_progress: ProgressCallback = silent
     on_problems: Callable[[Sequence[Problem]], None] = lambda _problems: None
 
 
 def train(options: TrainOptions, listener: Listener) -> Report:
-    """Train, and leave in `out` the checkpoint that val likes best; or, with `pack`, only pack the data.
+    """Train, and save the checkpoint that is best on val in `out`; with `pack`, only pack the data.
 
     Raises:
-        UsageError: options that contradict each other, the recipe or the run to resume.
-        DatasetError: the data cannot be read, or too much of it cannot be used.
-        Interrupted: by Ctrl-C or SIGTERM, after the step was saved.
+        UsageError: options contradict each other, the recipe or the run to resume.
+        DatasetError: the data cannot be read, or has too many problems.
+        Interrupted: the run was stopped by Ctrl-C or SIGTERM; the step is saved.
         TrainingFailed: a loss is not finite, or memory ran out.
     """
     started = time.monotonic()
@@ -82,15 +82,15 @@ def train(options: TrainOptions, listener: Listener) -> Report:
         options = options.resumed(folder.options())
         if not _pack(options, folder).exists():
             raise UsageError(
-                f"the run in {folder.out} stopped before its pictures were packed", "Start it again without --resume"
+                f"the run in {folder.out} stopped before its pictures were packed", "Start again without --resume"
             )
     elif not (options.dry_run or options.pack):
         folder.refuse_unfinished()
     recipe = recipe_named(options.recipe)
     settings, task = recipe.settings(options), recipe.task(options)
     _refuse_contradictions(options)
-    torch.manual_seed(options.seed)  # fresh parts of the network
-    network, processor = _start(options, settings)  # before the data is read, which may take long
+    torch.manual_seed(options.seed)  # for new parts of the network
+    network, processor = _start(options, settings)  # before reading the data, which may take long
     accelerator = make_accelerator(options.precision)
     listener = listener if accelerator.is_main_process else Listener()
     with tempfile.TemporaryDirectory() as scratch:
@@ -100,15 +100,15 @@ def train(options: TrainOptions, listener: Listener) -> Report:
             edge = round(_PACK_SCALE * processor.config.input_size)
             on_main_process(accelerator, lambda: _begin(options, recipe, folder, edge, listener))
         items = _items_of(_pack(options, folder), task)
-        if options.teacher is None:  # a pack made for a teacher has others
+        if options.teacher is None:  # a pack made for a teacher has pictures without captions
             items = [item for item in items if not isinstance(item, CaptionedPicture) or item.captions]
         if not options.pack:
             answers = task.answers([item for item in items if item.split == "train"])
             network, processor = for_task(task.name, network, processor, answers)
-            if not recipe.calibrates:  # what it had was fitted on other weights
+            if not recipe.calibrates:  # the calibration was fitted on other weights
                 network.config = processor.config = dataclasses.replace(network.config, calibration=None)
             minutes = None if options.dry_run else options.minutes
-            callbacks = listener.say, listener.on_progress
+            callbacks = listener.on_message, listener.on_progress
             run = Run(network, processor, folder, accelerator, *callbacks, options.seed, minutes, started)
             workers = options.workers
             if workers is None:
@@ -121,7 +121,7 @@ def train(options: TrainOptions, listener: Listener) -> Report:
                     texts = (text for one in pictures for text in (*one.captions, *one.queries, *one.labels))
                     add_words(folder.out, processor.words_taught, texts)
                     if not options.dry_run:
-                        give_graphs(folder.out, find_checkpoint(options.model), listener.say)
+                        give_graphs(folder.out, find_checkpoint(options.model), listener.on_message)
                 if recipe.calibrates and not options.dry_run:
                     finish(folder.out, material.val, *callbacks)
                 folder.end()
@@ -135,31 +135,33 @@ def _refuse_contradictions(options: TrainOptions) -> None:
     data = len(options.data)
     for name, given in (("images", options.images), ("weight", options.weight)):
         if given and len(given) != data:
-            raise UsageError(f"{data} --data, but {len(given)} --{name}", f"Give each --data its own --{name}")
+            raise UsageError(f"{data} --data, but {len(given)} --{name}", f"Pass one --{name} for each --data")
     if any(weight <= 0 for weight in options.weight):
-        raise UsageError("--weight must be positive", "Leave out a set rather than give it no weight")
+        raise UsageError("--weight must be positive", "Leave out the data set instead")
     if data and options.library is not None:
-        raise UsageError("--data and --library both choose the data", "Leave out one of them")
+        raise UsageError("--data and --library both set the data", "Leave out one of them")
     if options.teacher_texts is not None and options.teacher is None:
-        raise UsageError("--teacher-texts has no effect without --teacher", "Add --teacher, or leave it out")
+        raise UsageError(
+            "--teacher-texts has no effect without --teacher", "Add --teacher, or leave out --teacher-texts"
+        )
     if options.pack and options.dry_run:
         raise UsageError("--pack writes a file and --dry-run writes nothing", "Leave out one of them")
     if options.pack and Path(options.pack).exists():
-        raise UsageError(f"{options.pack} exists already", "Choose another --pack, or delete it")
+        raise UsageError(f"{options.pack} already exists", "Choose another --pack, or delete it")
 
 
 def _start(options: TrainOptions, settings: Any) -> tuple[Network, PixelBertProcessor]:
-    """The checkpoint named, or the parts that the recipe joins, or the checkpoint that ships."""
+    """Load the chosen checkpoint, or join the recipe's parts, or load the checkpoint that ships."""
     joins_parts = hasattr(settings, "start")
     if options.model is None and joins_parts:
         return assemble(settings.start)
     if joins_parts and any(setting.startswith("start.") for setting in options.set):
-        raise UsageError("--model and --set start.* both choose where to start", "Leave out one of them")
+        raise UsageError("--model and --set start.* both set the starting point", "Leave out one of them")
     return load_network(find_checkpoint(options.model))
 
 
 def _begin(options: TrainOptions, recipe: Recipe, folder: RunFolder, edge: int, listener: Listener) -> None:
-    """Read and pack the data, and make the run's folder. Raises DatasetError, UsageError."""
+    """Read and pack the data, and create the run's folder. Raises DatasetError, UsageError."""
     items, problems = _read(options, recipe)
     enforce_limit(problems, options.max_bad, len(items))
     if options.dry_run:
@@ -181,7 +183,7 @@ def _begin(options: TrainOptions, recipe: Recipe, folder: RunFolder, edge: int, 
 
 
 def _pack(options: TrainOptions, folder: RunFolder) -> Path:
-    """Where the packed pictures are: at `pack`, in the data if that is one pack, or in the run's folder."""
+    """Return the file of the packed pictures: `pack`, the data if that is a pack, or a file in the run's folder."""
     if options.pack:
         return Path(options.pack)
     only = to_path(options.data[0]) if len(options.data) == 1 and not options.dry_run else None
@@ -189,7 +191,7 @@ def _pack(options: TrainOptions, folder: RunFolder) -> Path:
 
 
 def _read(options: TrainOptions, recipe: Recipe) -> tuple[Sequence[Item], list[Problem]]:
-    """The items of the data, whether or not their pictures can be decoded."""
+    """Return the items of the data, whether or not their pictures can be decoded, and the problems found."""
     if not options.data:
         return _of_library(options.library), []
     task, count = recipe.task(options), len(options.data)
@@ -197,7 +199,7 @@ def _read(options: TrainOptions, recipe: Recipe) -> tuple[Sequence[Item], list[P
     images = [to_path(one) if one else None for one in options.images or [None] * count]
     if task.read is not None:
         if count != 1 or not isinstance(data[0], Path):
-            raise UsageError(f"--stage {task.name} takes one --data on this machine", "Provide the folder of its files")
+            raise UsageError(f"--stage {task.name} takes one local --data", "Pass the folder of its files")
         if is_pack(data[0]):
             return _items_of(data[0], task), []
         return task.read(data[0], images[0] if isinstance(images[0], Path) else None)
@@ -218,15 +220,15 @@ def _of_library(library: str | None) -> list[CaptionedPicture]:
         pictures = [CaptionedPicture(photo.path, photo.captions) for photo in opened.captioned_photos()]
     if len(pictures) < 2:
         raise DatasetError(
-            f"the library has {len(pictures)} captioned photos; training needs 2 or more",
-            "Put a caption into photo.txt beside photo.jpg, or a title or caption into its metadata, and index again; "
+            f"the library has {plural(len(pictures), 'captioned photo')}; training needs 2 or more",
+            "Put a caption into photo.txt next to photo.jpg, or a title or caption into its metadata, and index again; "
             "or use --data dataset.json --images DIR",
         )
     return pictures
 
 
 def _taught(options: TrainOptions, items: Sequence[Item], run: Run) -> tuple[Sequence[Item], TeacherEmbeddings | None]:
-    """The items, with captions by the teacher where there is one, and its embeddings."""
+    """Return the items with the teacher's captions, and its embeddings; the items alone without a teacher."""
     if options.teacher is None:
         return items, None
     pictures, texts = as_pictures(items), None if options.teacher_texts is None else Path(options.teacher_texts)
@@ -236,9 +238,9 @@ def _taught(options: TrainOptions, items: Sequence[Item], run: Run) -> tuple[Seq
 
 
 def _items_of(pack: Path, task: Task) -> list[Item]:
-    """The items of a pack. Raises DatasetError where they are those of another task."""
+    """Return the items of a pack. Raises DatasetError if they belong to another task."""
     items = read_pack(pack)
     if not all(isinstance(item, task.item) for item in items):
-        message = f"{pack} is a pack for another task than {task.name}"
-        raise DatasetError(message, "Name another pack, or another --stage")
+        message = f"{pack} is a pack for a task other than {task.name}"
+        raise DatasetError(message, "Choose another pack, or another --stage")
     return items

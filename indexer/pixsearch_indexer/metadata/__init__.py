@@ -1,16 +1,16 @@
-"""What a photo says about itself, and what the files beside it say.
+"""Read the metadata in photos, and in the files beside them.
 
-    reader.py       what can be read: metadata, exposure, and what is beside a photo
-    containers.py   where it lies in each kind of picture file
+    reader.py       the entry points: metadata, exposure, and the descriptions in sidecars
+    containers.py   find metadata blocks in each kind of picture file
     jpeg.py         XMP in the segments of a JPEG
-    exif.py  xmp.py  iptc.py  png.py  takeout.py  file_names.py    what it says, one file for each kind
-    dates.py  gps.py  words.py      what a text means
-    sidecars.py     which file belongs to which photo
-    precedence.py   which source wins for each field
+    exif.py  xmp.py  iptc.py  png.py  takeout.py  file_names.py    parse one kind of metadata each
+    dates.py  gps.py  words.py      parse single values
+    sidecars.py     match sidecars to photos
+    precedence.py   choose the source of each field
     exposure.py     aperture, shutter, ISO and focal length, which no library stores
 
-A change of what is read is one more in `pixsearch.metadata.METADATA_VERSION`: it makes the next run read the
-metadata of all photos again.
+A change in what is read must increment `pixsearch.metadata.METADATA_VERSION`, so that the next run reads the metadata
+of all photos again.
 
-No input makes a reader raise anything, or take more than linear time: what is damaged is left out.
+No input makes a reader raise an error or take more than linear time: damaged parts are left out.
 """

@@ -1,4 +1,4 @@
-"""Where metadata lies in each kind of picture file: EXIF, XMP, IPTC and texts, as bytes."""
+"""Find the metadata blocks in each kind of picture file: EXIF, XMP, IPTC and texts."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ _MOST_UNPACKED = 16 << 20
 
 @dataclass(slots=True)
 class Blocks:
-    """What was found, the picture's own first."""
+    """The metadata blocks of a file, those of the picture itself first."""
 
     exif: list[Image.Exif] = field(default_factory=list)
     xmp: list[bytes] = field(default_factory=list)
     iptc: list[bytes] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
-    """Of a PNG, by keyword."""
+    """The texts of a PNG by keyword."""
 
 
 def blocks_of(picture: Image.Image, data: bytes) -> Blocks:
-    """Return the metadata in a picture file, which `open_header` opened. What is damaged is left out.
+    """Return the metadata blocks of a picture that `open_header` opened. Damaged blocks are left out.
 
     Args:
         data: the file's bytes.
     """
     found = Blocks()
-    if data.startswith(SIGNATURE):  # not by Pillow, which has to decode the pixels to see what lies behind them
+    if data.startswith(SIGNATURE):  # not with Pillow, which has to decode the pixels to reach the chunks after them
         _add_png(found, data)
         return found
     found.exif.append(exif_of(picture))
-    if packets := xmp_packets(data):  # not by Pillow, which knows the last alone, and no extension
+    if packets := xmp_packets(data):  # not with Pillow, which keeps only the last packet, and no extensions
         found.xmp += packets
     elif xmp := _bytes(picture.info.get("xmp")) or _xmp_of_gif(data):
         found.xmp.append(xmp)
@@ -65,7 +65,7 @@ def blocks_of(picture: Image.Image, data: bytes) -> Blocks:
 
 
 def _xmp_of_gif(data: bytes) -> bytes:
-    """The packet, up to the bytes in falling order that lead over it (XMP specification, part 3, 1.1.2)."""
+    """Return the packet before the trailer of bytes in falling order (XMP specification, part 3, 1.1.2)."""
     begins = data.find(_GIF_XMP) if data.startswith(b"GIF8") else -1
     return b"" if begins < 0 else data[begins + len(_GIF_XMP) :].partition(b"\x01\xff\xfe\xfd")[0]
 
@@ -83,9 +83,9 @@ def _add_png(found: Blocks, data: bytes) -> None:
 
 
 def _add_boxes(found: Blocks, data: bytes) -> None:
-    """The boxes of JPEG 2000 (ISO/IEC 15444-1, annex I) and JPEG XL (ISO/IEC 18181-2)."""
+    """Add the boxes of JPEG 2000 (ISO/IEC 15444-1, annex I) and JPEG XL (ISO/IEC 18181-2)."""
     for kind, body in _unpacked(data):
-        if kind == b"Exif":  # how far behind these four bytes EXIF begins
+        if kind == b"Exif":  # four bytes with the offset at which EXIF begins after them
             found.exif.append(exif_of_bytes(body[4 + int.from_bytes(body[:4], "big") :]))
         elif kind == b"xml ":
             found.xmp.append(body)
@@ -102,7 +102,7 @@ def _add_boxes(found: Blocks, data: bytes) -> None:
 
 
 def _add_cr3(found: Blocks, moov: bytes) -> None:
-    """Canon's CR3: the three directories of EXIF, each as a TIFF of its own (lclevy/canon_cr3)."""
+    """Add the EXIF of a Canon CR3, whose three directories are separate TIFFs (lclevy/canon_cr3)."""
     for outer in boxes(moov):
         if outer.kind != b"uuid" or moov[outer.begins : outer.begins + 16] != _CR3_METADATA:
             continue
@@ -117,7 +117,7 @@ def _unpacked(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     for box in boxes(data):
         body = data[box.begins : box.ends]
         if box.kind == b"brob" and body[:4] in (b"Exif", b"xml "):
-            import imagecodecs  # 0.1 s, for those who have such a file
+            import imagecodecs  # takes 0.1 s, and such files are rare
 
             try:
                 yield body[:4], bytes(imagecodecs.brotli_decode(body[4:], out=_MOST_UNPACKED))
@@ -128,7 +128,7 @@ def _unpacked(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _resources(picture: Image.Image) -> dict[int, bytes]:
-    """Photoshop's resources: of a JPEG as Pillow found them, else from a TIFF's tag or a PSD."""
+    """Return the Photoshop resources of a JPEG (as found by Pillow), a PSD, or a TIFF's tag."""
     if isinstance(found := picture.info.get("photoshop"), dict):
         return {number: value for number, value in found.items() if isinstance(value, bytes)}
     if isinstance(listed := getattr(picture, "resources", None), list):
@@ -137,13 +137,13 @@ def _resources(picture: Image.Image) -> dict[int, bytes]:
 
 
 def _tag(picture: Image.Image, number: int) -> object:
-    """A tag of a TIFF; None where there is none."""
+    """Return a tag of a TIFF; None if it is missing."""
     tags = getattr(picture, "tag_v2", None)
     if tags is None:
         info: dict[Any, Any] = picture.info
         return info.get(number)
     try:
-        # Some programs write it as numbers of four bytes: the bytes themselves are what it says.
+        # Some programs declare it as four-byte integers, though the raw bytes are IPTC.
         return tags._tagdata.get(number) if number == _TIFF_IPTC else tags.get(number)
     except METADATA_ERRORS:
         return None

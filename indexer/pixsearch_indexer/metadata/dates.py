@@ -1,4 +1,4 @@
-"""Dates, however a program wrote them. A date with blanks or zeros in it is none."""
+"""Parse dates in the formats that programs write. A date with blanks or zeros for digits is not a date."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
 _LONGEST = 64
-"""Characters that may belong to a date."""
+"""The most characters of a date."""
 _FIRST_YEAR = 1000
-"""What programs write for no date at all lies before it."""
+"""The first year accepted: programs write earlier ones for unknown dates."""
 _LEAP_SECOND = 60
-"""Which `datetime` does not have: it is taken for the one before it."""
+"""A second that `datetime` does not support; it is read as the one before it."""
 
 _DATE = r"(?P<year>\d{4})(?:[-:/. ]\s?(?P<month>\d{1,2})(?:[-:/. ]\s?(?P<day>\d{1,2}))?)?"
 _TIME = (
@@ -23,7 +23,7 @@ _TIME = (
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)"
 _WRITTEN = re.compile(rf"{_DATE}(?:[T,_ -]\s*{_TIME})?\s*{_ZONE}?")
 _NO_TIME = re.compile(r"[T\s]*[:.\s]+$")
-"""What is left of a time whose digits are blanks (EXIF 2.32, 4.6.4, tag 306: unknown parts are blank)."""
+"""The separators of a time whose digits are blanks (EXIF 2.32, 4.6.4, tag 306: unknown parts are blank)."""
 _COMPACT = re.compile(
     r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"
     rf"(?:[T _-]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?:[.,]\d*)?)?\s*{_ZONE}?"
@@ -32,10 +32,10 @@ _ASCTIME = "%a %b %d %H:%M:%S %Y"
 
 
 def read_date(value: object, zone: object = None) -> datetime | None:
-    """Return the time that a text says; None where it says none. What is left out of it, as the seconds, is the first.
+    """Parse a date and time; return None if the text is not one. Missing parts, such as seconds, are the first.
 
     Args:
-        zone: where the time itself names no zone, a text that does, as in +09:00.
+        zone: a time zone such as +09:00, used if the text itself does not name one.
     """
     if not isinstance(value, str) or len(value) > _LONGEST:
         return None
@@ -47,7 +47,7 @@ def read_date(value: object, zone: object = None) -> datetime | None:
 
 
 def read_gps_time(date: object, time: object) -> datetime | None:
-    """Return the time of a GPS receiver, which is UTC, by a date as text and three numbers, if there are any."""
+    """Return the time of a GPS receiver, in UTC, from a date as text and three numbers if they are given."""
     day = read_date(date)
     if day is None:
         return None
@@ -59,7 +59,7 @@ def read_gps_time(date: object, time: object) -> datetime | None:
 
 
 def read_timestamp(seconds: object) -> datetime | None:
-    """Return the time that lies so many seconds, as text or number, behind 1970 in UTC."""
+    """Return the time that is this many seconds, as text or number, after 1970 in UTC."""
     try:
         return datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(str(seconds)))
     except (TypeError, ValueError, OverflowError):
@@ -72,7 +72,7 @@ def _time(found: re.Match[str], zone: object) -> datetime | None:
         None if parts[name] is None else int(parts[name])
         for name in ("year", "month", "day", "hour", "minute", "second")
     )
-    assert year is not None, "no pattern goes without"
+    assert year is not None, "every pattern has a year"
     half = (parts.get("half") or parts.get("early") or " ")[0].lower()
     if hour is not None and half in "ap" and 1 <= hour <= 12:
         hour = hour % 12 + (12 if half == "p" else 0)
@@ -87,7 +87,7 @@ def _time(found: re.Match[str], zone: object) -> datetime | None:
 
 
 def _zone(text: object) -> timezone | None:
-    """Return what a text like +09:00 or Z means; None where it means nothing."""
+    """Parse a time zone like +09:00 or Z; return None if it is not one."""
     found = re.fullmatch(
         r"(?:(?P<utc>Z|z|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?)", _stripped(text)
     )
@@ -106,7 +106,7 @@ def _stripped(text: object) -> str:
 
 
 def _spelled_out(text: str) -> datetime | None:
-    """Return the time of a text like Sat, 04 May 2019 10:11:12 GMT (RFC 1123), or as C's asctime has it."""
+    """Parse a text like "Sat, 04 May 2019 10:11:12 GMT" (RFC 1123), or one in the format of C's asctime."""
     for parse in (parsedate_to_datetime, lambda spelled: datetime.strptime(" ".join(spelled.split()), _ASCTIME)):
         with suppress(ValueError, TypeError, IndexError, OverflowError):
             time = parse(text)

@@ -1,4 +1,4 @@
-"""What EXIF 2.32 says, with the tags that Windows adds to it."""
+"""Read EXIF 2.32, with the tags that Windows adds to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIRST = _names(
     ExifTags.Base.ImageDescription,
     ExifTags.Base.Rating,
     ExifTags.Base.RatingPercent,
-    ExifTags.Base.DateTimeOriginal,  # which belongs into the next one, and where TIFF/EP has it here
+    ExifTags.Base.DateTimeOriginal,  # belongs in the next directory, but TIFF/EP has it in this one
 )
 _WINDOWS = _names(ExifTags.Base.XPTitle, ExifTags.Base.XPComment, ExifTags.Base.XPKeywords, ExifTags.Base.XPSubject)
 _DETAILS = _names(
@@ -49,7 +49,7 @@ _GPS = _names(
 
 
 def read_exif(exif: Image.Exif) -> Facts:
-    """Return what EXIF says, by the names of its tags: text as str, numbers and lists of numbers as they are."""
+    """Return the values of the tags by name: text as str, numbers and lists of numbers unchanged."""
     facts: Facts = {}
     details, gps = (_directory(exif, which) for which in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo))
     for directory, names in ((details, _DETAILS), (exif, _FIRST), (gps, _GPS)):
@@ -63,7 +63,7 @@ def read_exif(exif: Image.Exif) -> Facts:
 
 
 def exif_of_bytes(data: bytes) -> Image.Exif:
-    """Return the EXIF data in bytes that begin like a TIFF, with or without `Exif` in front; empty where damaged."""
+    """Parse EXIF from bytes that begin like a TIFF, with or without `Exif` in front; empty if they are damaged."""
     exif = Image.Exif()
     try:
         exif.load(data)
@@ -80,7 +80,7 @@ def _directory(exif: Image.Exif, which: ExifTags.IFD) -> Mapping[int, object]:
 
 
 def _values(directory: Mapping[int, object] | Image.Exif, names: Mapping[int, str]) -> Iterator[tuple[int, object]]:
-    """Yield the values of these tags; each is read by itself, since any of them may be damaged."""
+    """Yield the values of these tags. Each is read separately, since any of them may be damaged."""
     for tag in names:
         try:
             value = directory.get(tag)
@@ -91,7 +91,7 @@ def _values(directory: Mapping[int, object] | Image.Exif, names: Mapping[int, st
 
 
 def _text(value: str | bytes) -> str:
-    """Text up to its NUL. Pillow reads it as Latin-1, where most programs write UTF-8."""
+    """Return text up to its NUL. Pillow reads it as Latin-1, but most programs write UTF-8."""
     try:
         data = value if isinstance(value, bytes) else value.encode("latin-1")
     except UnicodeEncodeError:
@@ -104,14 +104,14 @@ def _text(value: str | bytes) -> str:
 
 
 def _utf16(value: object) -> str | None:
-    """What Windows writes: UTF-16, as bytes or, in some programs, as a list of numbers."""
+    """Decode the UTF-16 of a Windows tag, stored as bytes or, by some programs, as a list of numbers."""
     if isinstance(value, tuple | list) and all(isinstance(part, int) and 0 <= part < 256 for part in value):
         value = bytes(value)
     return value.decode("utf-16-le", errors="replace").partition("\0")[0] if isinstance(value, bytes) else None
 
 
 def _user_comment(value: object, byte_order: str) -> str | None:
-    """A comment with the character code that its first eight bytes name (EXIF 2.32, 4.6.5, tag 37510)."""
+    """Decode a comment by the character code in its first eight bytes (EXIF 2.32, 4.6.5, tag 37510)."""
     if isinstance(value, str):
         value = value.encode("latin-1", errors="replace")
     if not isinstance(value, bytes):
@@ -129,11 +129,11 @@ def _user_comment(value: object, byte_order: str) -> str | None:
     if code not in (b"ASCII", b""):  # no code at all: text from its first byte
         text = value
     text = text.strip(b"\0 ")
-    return None if b"\0" in text else _text(text)  # a maker's own notes
+    return None if b"\0" in text else _text(text)  # maker notes
 
 
 def _unicode(text: bytes, byte_order: str) -> str:
-    """UTF-16, whose byte order programs confuse: the zeros of most letters tell it, else it is the file's own."""
+    """Decode UTF-16. Programs confuse its byte order, so the zeros in most letters decide, or else the file's order."""
     if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return text.decode("utf-16", errors="replace").partition("\0")[0]
     text = text[: len(text) // 2 * 2].rstrip(b"\0") + b"\0" * (len(text.rstrip(b"\0")) % 2)

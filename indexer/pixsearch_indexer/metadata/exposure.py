@@ -1,4 +1,4 @@
-"""The exposure of a photo. Libraries do not store it: it is read from the file when somebody opens the photo."""
+"""The exposure of a photo. Libraries do not store it: it is read from the file when the photo is opened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_ISO = 65_534
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Aperture, shutter, ISO and focal length; None for what the file does not say."""
+    """The aperture, shutter, ISO and focal length; None for values that the file lacks."""
 
     aperture: float | None = None
     """The f-number."""
@@ -25,7 +25,7 @@ class Exposure:
 
 
 def exposure_of(facts: Mapping[str, object]) -> Exposure:
-    """Return the exposure by EXIF, or else by XMP."""
+    """Return the exposure from EXIF, or else from XMP."""
     iso = _positive(facts, "EXIF ISOSpeedRatings", "exifEX:PhotographicSensitivity", "exif:ISOSpeedRatings")
     film = _positive(facts, "EXIF FocalLengthIn35mmFilm", "exif:FocalLengthIn35mmFilm")
     return Exposure(

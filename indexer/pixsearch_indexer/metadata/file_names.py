@@ -1,4 +1,4 @@
-"""The date in a file's name, as phones, messengers and programs that take screenshots write it."""
+"""Read the date in a file's name, as phones, messengers and screenshot programs write it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _LONGEST = 255
 
 
 def date_in_name(name: str) -> datetime | None:
-    """Return the date in a file's name, with the time where that is in it too; None where there is no such day.
+    """Return the date in a file's name, with the time if the name has one; None if there is no valid date.
 
-    A guess: a name may hold any eight digits that look like a date.
+    This is a guess: a name may hold any eight digits that look like a date.
     """
     for found in _NAMES.finditer(name[:_LONGEST]):
         year, month, day = (int(found[part]) for part in ("year", "month", "day"))

@@ -1,4 +1,4 @@
-"""Places, however a program wrote them: degrees, north and east positive (WGS 84)."""
+"""Parse GPS coordinates in the formats that programs write (WGS 84)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ _LONGEST = 100
 
 
 class Gps(NamedTuple):
+    """A position in degrees; north and east are positive."""
+
     latitude: float
     longitude: float
 
 
 def read_gps(latitude: object, north: object, longitude: object, east: object) -> Gps | None:
-    """Return a place by its two coordinates; None where one is missing or cannot be, and for exactly 0,0.
+    """Parse a pair of coordinates; return None if one is missing or out of range, or for exactly 0,0.
 
     Args:
         latitude, longitude: a number; a list of degrees, minutes and seconds, of which the latter may be missing
             (EXIF 2.32, 4.6.6); or a text like 48,51.396N (XMP specification part 3, GPSCoordinate), S48.8566 or
             48/1,51/1,2376/100.
-        north, east: a text whose first letter says on which side of the equator and of Greenwich it lies, or None.
+        north, east: the reference of the coordinate, a text that begins with N, S, E or W, or None.
     """
     found = _degrees(latitude, north, "S", 90), _degrees(longitude, east, "W", 180)
-    if found[0] is None or found[1] is None or found == (0.0, 0.0):  # which programs write where they know none
+    if found[0] is None or found[1] is None or found == (0.0, 0.0):  # programs write 0,0 for an unknown position
         return None
     return Gps(found[0], found[1])
 
@@ -40,9 +42,9 @@ def _degrees(value: object, reference: object, negative: str, most: float) -> fl
     if isinstance(value, str):
         if len(value) > _LONGEST or (written := _WRITTEN.fullmatch(value)) is None:
             return None
-        before, *numbers, behind = written.groups()
+        before, *numbers, after = written.groups()
         value = [_number(part) for part in numbers if part is not None]
-        side = (behind or before or side).upper()
+        side = (after or before or side).upper()
     try:
         parts = [float(part) for part in (value if isinstance(value, Sequence) else [value])]  # type: ignore[arg-type]
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
@@ -52,13 +54,13 @@ def _degrees(value: object, reference: object, negative: str, most: float) -> fl
     size = float(sum(abs(part) / 60**power for power, part in enumerate(parts)))
     if size > most:
         return None
-    # With a side the sign has nothing to say: some programs write both.
+    # The sign is ignored if there is a reference: some programs write both.
     is_negative = side == negative if side in "NSEW" and side else math.copysign(1, parts[0]) < 0
     return -size if is_negative else size
 
 
 def _number(text: str) -> float:
-    """Return a number that may be written as a fraction; not a finite one where that has no value."""
+    """Parse a number or a fraction; return NaN for a zero divisor."""
     above, _, below = text.partition("/")
     divisor = float(below or 1)
     return float(above) / divisor if divisor else math.nan

@@ -1,4 +1,4 @@
-"""XMP in a JPEG: a segment, and others with what does not fit into it (XMP specification, part 3, 1.1.3)."""
+"""Read XMP from a JPEG: the main segment and its extensions (XMP specification, part 3, 1.1.3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _GUID_BYTES = 32
 
 
 def xmp_packets(data: bytes) -> list[bytes]:
-    """Return all packets of a JPEG, then those that one of them says it goes on in. What is damaged is left out."""
+    """Return all packets of a JPEG, then the extensions that they refer to. Damaged parts are left out."""
     packets: list[bytes] = []
     extended: dict[bytes, dict[int, bytes]] = {}
     for marker, body in _segments(data):
@@ -29,7 +29,7 @@ def xmp_packets(data: bytes) -> list[bytes]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and body of what stands in front of the pixels, as far as that is sound."""
+    """Yield the marker and body of each segment before the pixels, up to the first damaged one."""
     at = 2
     while data[:2] == b"\xff\xd8" and len(data) - at >= 4 and data[at] == 0xFF:
         marker = data[at + 1]

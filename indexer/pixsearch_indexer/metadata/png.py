@@ -1,4 +1,4 @@
-"""The texts of a PNG (PNG specification, third edition, 11.3.3), and the profiles that ImageMagick hides in them."""
+"""Read the texts of a PNG (PNG specification, third edition, 11.3.3), and the profiles that ImageMagick adds there."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = "XML:com.adobe.xmp"
 _LARGEST = 4 << 20
-"""Bytes of a text that are read: a workflow may be longer, and says nothing that is looked for."""
+"""The most bytes of a text that are read. Longer ones, such as workflows, hold no metadata of interest."""
 _MOST_TEXTS = 1000
 _RAW_PROFILE = re.compile(r"Raw profile type (\w+)")
 
 
 @dataclass(slots=True)
 class PngTexts:
-    """What the chunks of a PNG say. Empty where they say nothing."""
+    """The metadata in the chunks of a PNG."""
 
     texts: dict[str, str] = field(default_factory=dict)
-    """By keyword, the first of each."""
+    """The texts by keyword, the first of each."""
     exif: bytes = b""
     profiles: dict[str, bytes] = field(default_factory=dict)
-    """Raw profiles by their type: exif, iptc, xmp, APP1, 8bim."""
+    """The raw profiles by type: exif, iptc, xmp, APP1, 8bim."""
 
 
 def read_png(data: bytes) -> PngTexts:
-    """Return what all chunks say, also those behind the pixels. What is damaged is left out."""
+    """Return the metadata in all chunks, including those after the pixels. Damaged parts are left out."""
     found = PngTexts()
     for kind, body in png_chunks(data):
         if kind == b"eXIf":
@@ -47,7 +47,7 @@ def read_png(data: bytes) -> PngTexts:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield type and body of each chunk, as far as the file goes."""
+    """Yield the type and body of each chunk, as far as the file goes."""
     at = len(SIGNATURE)
     while len(data) - at >= 12:
         size = int.from_bytes(data[at : at + 4], "big")
@@ -69,7 +69,7 @@ def _text(kind: bytes, rest: bytes) -> str | None:
 
 
 def _decoded(text: bytes) -> str:
-    """Latin-1 by the specification, UTF-8 by many programs."""
+    """Decode a text as UTF-8, which many programs write, or else as Latin-1, which the specification demands."""
     try:
         return text.decode()
     except UnicodeDecodeError:
@@ -84,7 +84,7 @@ def _inflated(data: bytes) -> bytes | None:
 
 
 def _raw_profile(text: str) -> bytes:
-    """The bytes of a profile, written as a name, a length and hexadecimal digits; none where they are damaged."""
+    """Decode a profile, which is a name, a length and hexadecimal digits; return b"" if it is damaged."""
     _name, _, rest = text.strip().partition("\n")
     _length, _, digits = rest.strip().partition("\n")
     try:

@@ -1,7 +1,7 @@
-"""Which source wins for each field: what a picture's own bytes say, and what a sidecar says.
+"""Choose the source of each field, within a picture's own metadata or within a sidecar.
 
-`docs/guide.md` has the same as a table. How a sidecar, a Takeout file and a name stand against the picture itself is in
-`pixsearch.metadata`.
+`docs/guide.md` has the order as a table. `pixsearch.metadata` defines the precedence among the picture itself, its
+sidecar, its Takeout file and its name.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pixsearch_indexer.metadata.gps import Gps, read_gps
 from pixsearch_indexer.metadata.words import clean_caption, clean_list, clean_text, last_part
 
 Facts = Mapping[str, object]
-"""What the containers say, by source and name: `exif:` (the tag, with `EXIF ` in front), XMP properties by their usual
-prefix, IPTC's names with `IPTC ` in front, PNG's keywords in lower case with `PNG `."""
+"""Metadata values by source and name: EXIF tags as `EXIF Name`, XMP properties with their usual prefix, IPTC names as
+`IPTC Name`, PNG keywords in lower case as `PNG keyword`."""
 
 TITLE = ("dc:title", "IPTC ObjectName", "EXIF XPTitle", "PNG title", "photoshop:Headline", "IPTC Headline")
 CAPTION = (
@@ -38,7 +38,7 @@ PEOPLE = ("Iptc4xmpExt:PersonInImage", "people")
 
 
 class DateSource(NamedTuple):
-    """Where a date may stand, and what it says of the photo."""
+    """A source of dates, and the kind of date that it gives."""
 
     read: Callable[[Facts], datetime | None]
     kind: DateKind = "taken"
@@ -72,7 +72,7 @@ DATES = {
     "EXIF DateTime": DateSource(_written("EXIF DateTime", "EXIF OffsetTime"), "edited"),
     "XMP tiff:DateTime": DateSource(_written("tiff:DateTime"), "edited"),
 }
-"""In this order; the first that is a date is the photo's."""
+"""The sources of dates in order of precedence."""
 
 GPS_SOURCES: tuple[Callable[[Facts], Gps | None], ...] = (
     lambda facts: read_gps(
@@ -99,7 +99,7 @@ KEYWORDS: tuple[tuple[str, Callable[[object], object]], ...] = (
     ("acdsee:keywords", str),
     ("mediapro:CatalogSets", lambda path: last_part(path, "|")),
 )
-"""All of them, each once; of a hierarchical one its last part."""
+"""The sources of keywords, all of which are used, and how to read each: of hierarchical keywords the last part."""
 
 LOCATIONS = (
     ("Iptc4xmpExt:LocationCreated/", ("Sublocation", "City", "ProvinceState", "CountryName")),
@@ -107,16 +107,16 @@ LOCATIONS = (
     ("Iptc4xmpExt:LocationShown/", ("Sublocation", "City", "ProvinceState", "CountryName")),
     ("IPTC ", ("Sub-location", "City", "Province-State", "Country-PrimaryLocationName")),
 )
-"""Where the place is named, from the street to the country."""
+"""The sources of place names in order of precedence, each with its fields from the street to the country."""
 
 _PEOPLE_TAGS = ("people", "personen", "personnes", "personas", "persone")
 _WORD = re.compile(r"[^\W_]+")
 _STARS = ((1, 1), (25, 2), (50, 3), (75, 4), (99, 5))
-"""Percent, as Microsoft writes a rating, and stars."""
+"""The least percentage, which Microsoft writes for a rating, for each number of stars."""
 
 
-def described(facts: Facts) -> Description:
-    """Return what these facts say of a photo, the first source that says something for each field."""
+def description_of(facts: Facts) -> Description:
+    """Return the description of a photo, taking each field from the first source that has it."""
     taken_at, date_kind = _date(facts)
     gps = next(filter(None, (read(facts) for read in GPS_SOURCES)), None)
     return Description(
@@ -159,8 +159,8 @@ def _listed(value: object) -> Iterable[object]:
 
 
 def _keywords(facts: Facts) -> Iterator[object]:
-    for name, of in KEYWORDS:
-        yield from map(of, _listed(facts.get(name)))
+    for name, read in KEYWORDS:
+        yield from map(read, _listed(facts.get(name)))
     for name in ("EXIF XPKeywords", "PNG keywords"):
         for value in _listed(facts.get(name)):
             yield from str(value).split(";")
@@ -169,14 +169,14 @@ def _keywords(facts: Facts) -> Iterator[object]:
 def _people(facts: Facts) -> Iterator[object]:
     for name in PEOPLE:
         yield from _listed(facts.get(name))
-    for path in _listed(facts.get("digiKam:TagsList")):  # which has people among its tags
+    for path in _listed(facts.get("digiKam:TagsList")):  # digiKam has people among its tags
         first, *_, name = str(path).split("/") if "/" in str(path) else ("", str(path))
         if first.lower() in _PEOPLE_TAGS:
             yield name
 
 
 def _camera(facts: Facts) -> str | None:
-    """Maker and model; without the maker where the model begins with a word of its name, as KODAK DC240 does."""
+    """Return maker and model, without the maker if the model begins with a word of its name, like KODAK DC240."""
     for source in ("EXIF ", "tiff:"):
         maker, model = (_first(facts, [source + name], clean_text) for name in ("Make", "Model"))
         if maker and model and (first := _WORD.match(model.lower())) and first[0] in _WORD.findall(maker.lower()):
@@ -187,7 +187,7 @@ def _camera(facts: Facts) -> str | None:
 
 
 def _rating(facts: Facts) -> int | None:
-    """From 1 to 5, or -1 for a photo that was rejected; 0 says that there is none."""
+    """Return a rating from 1 to 5, or -1 for a rejected photo; None if it is missing or 0, which means unrated."""
     for name in ("xmp:Rating", "EXIF Rating", "acdsee:rating"):
         stars = _number(facts.get(name))
         if stars is not None and -1 <= stars <= 5 and round(stars) != 0:

@@ -1,4 +1,4 @@
-"""Read all that is known about a photo: from its own bytes, from its sidecars, and from its name."""
+"""Read the metadata of a photo: from its own bytes, from its sidecars, and from its name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pixsearch_indexer.metadata.exposure import Exposure, exposure_of
 from pixsearch_indexer.metadata.file_names import date_in_name
 from pixsearch_indexer.metadata.gps import read_gps
 from pixsearch_indexer.metadata.iptc import read_iptc
-from pixsearch_indexer.metadata.precedence import described
+from pixsearch_indexer.metadata.precedence import description_of
 from pixsearch_indexer.metadata.sidecars import LARGEST, Sidecar
 from pixsearch_indexer.metadata.takeout import Takeout, read_takeout
 from pixsearch_indexer.metadata.words import clean_caption, clean_list
@@ -33,11 +33,11 @@ def read_metadata(picture: Image.Image, data: bytes | None = None) -> Metadata:
     """Return the metadata of a picture that `open_header` opened, before it is decoded. Damaged parts are left out.
 
     Args:
-        data: the file's bytes, where they are at hand.
+        data: the file's bytes, if they are available.
     """
     if data is None:
         data = _bytes_of(picture)
-    said = _said(picture, data)
+    description = _description(picture, data)
     width, height = picture.size
     if orientation_of(picture) in _SIDEWAYS:
         width, height = height, width
@@ -45,15 +45,15 @@ def read_metadata(picture: Image.Image, data: bytes | None = None) -> Metadata:
         format=picture.format or "",
         width=width,
         height=height,
-        **{field.name: getattr(said, field.name) for field in fields(Description)},
+        **{field.name: getattr(description, field.name) for field in fields(Description)},
     )
 
 
-def _said(picture: Image.Image, data: bytes) -> Description:
+def _description(picture: Image.Image, data: bytes) -> Description:
     try:
         facts, note = _facts(blocks_of(picture, data))
-        return replace(described(facts), note=note)
-    except Exception:  # noqa: BLE001 - whatever a reader stumbles over, the photo itself may be sound
+        return replace(description_of(facts), note=note)
+    except Exception:  # noqa: BLE001 - the photo itself may be intact, whatever error its metadata cause
         return Description(note="its metadata cannot be read")
 
 
@@ -62,21 +62,21 @@ def read_exposure(picture: Image.Image, data: bytes) -> Exposure:
     try:
         facts, _ = _facts(blocks_of(picture, data))
         return exposure_of(facts)
-    except Exception:  # noqa: BLE001 - as in `read_metadata`, where the library notes it
+    except Exception:  # noqa: BLE001 - see `_description`; the library has a note about it
         return Exposure()
 
 
 def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Description]:
-    """Return what the files beside a photo say about it, and its name. A file that cannot be read leaves a note."""
+    """Return the descriptions of a photo in its sidecars and its name. A file that cannot be read leaves a note."""
     layers: dict[Layer, Description] = {}
     for sidecar in sidecars:
         layer: Layer = "sidecar" if sidecar.path.lower().endswith(b".xmp") else "takeout"
-        said = _of_sidecar(sidecar, layer)
-        layers[layer] = layers[layer].completed_by(said) if layer in layers else said
+        description = _of_sidecar(sidecar, layer)
+        layers[layer] = layers[layer].completed_by(description) if layer in layers else description
     name = os.fsdecode(os.path.basename(photo))  # noqa: PTH119 - bytes
     if (date := date_in_name(name)) is not None:
         layers["name"] = Description(taken_at=date, date_kind="guessed")
-    return {layer: said for layer, said in layers.items() if said != Description()}
+    return {layer: description for layer, description in layers.items() if description != Description()}
 
 
 def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
@@ -92,21 +92,21 @@ def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
             takeout = read_takeout(data)
             return Description() if takeout is None else _of_takeout(takeout)
         facts = read_xmp(data)
-        return Description(note=f"its sidecar {name} cannot be read") if facts is None else described(facts)
-    except Exception:  # noqa: BLE001 - as of the photo's own
+        return Description(note=f"its sidecar {name} cannot be read") if facts is None else description_of(facts)
+    except Exception:  # noqa: BLE001 - see `_description`
         return Description(note=f"its sidecar {name} cannot be read")
 
 
-def _of_takeout(said: Takeout) -> Description:
-    taken_at = None if said.taken_s in (0, "0") else read_timestamp(said.taken_s)  # what it writes for no date
-    gps = next(filter(None, (read_gps(north, None, east, None) for north, east in said.gps)), None)
+def _of_takeout(takeout: Takeout) -> Description:
+    taken_at = None if takeout.taken_s in (0, "0") else read_timestamp(takeout.taken_s)  # 0 means no date
+    gps = next(filter(None, (read_gps(north, None, east, None) for north, east in takeout.gps)), None)
     return Description(
         taken_at=taken_at,
         date_kind=None if taken_at is None else "taken",
         latitude=None if gps is None else gps.latitude,
         longitude=None if gps is None else gps.longitude,
-        caption=clean_caption(said.description),
-        people=clean_list(said.people),
+        caption=clean_caption(takeout.description),
+        people=clean_list(takeout.people),
     )
 
 
@@ -116,17 +116,17 @@ def _bytes_of(picture: Image.Image) -> bytes:
 
 
 def _facts(blocks: Blocks) -> tuple[dict[str, object], str | None]:
-    """What all blocks say by source and name, and a note where one could not be read."""
+    """Return the values in all blocks by source and name, and a note if a block could not be read."""
     facts: dict[str, object] = {}
     note = None
     for exif in blocks.exif:
         for name, value in read_exif(exif).items():
             facts.setdefault(f"EXIF {name}", value)
     for packet in blocks.xmp:
-        if (said := read_xmp(packet)) is None:
+        if (properties := read_xmp(packet)) is None:
             note = _UNREADABLE_XMP
             continue
-        for name, texts in said.items():
+        for name, texts in properties.items():
             facts.setdefault(name, texts)
     for records in blocks.iptc:
         for name, texts in read_iptc(records).items():

@@ -1,6 +1,6 @@
-"""Which file beside a photo says something about it: `.xmp` of other programs, and Google Takeout's `.json`.
+"""Find the sidecars of a photo: the `.xmp` files of other programs, and Google Takeout's `.json` files.
 
-What Takeout does to names is written down nowhere; it was read off the cases in simulot/immich-go
+How Takeout changes names is not documented. The rules here follow the cases in simulot/immich-go
 (adapters/googlePhotos/matchers.go) and TheLastGimbus/GooglePhotosTakeoutHelper.
 """
 
@@ -16,11 +16,12 @@ from pixsearch.storage import FileStamp
 
 XMP, JSON = ".xmp", ".json"
 LARGEST = 4 << 20
-"""Bytes of a sidecar that are read; a larger one is something else."""
+"""The most bytes of a sidecar: a larger file is something else."""
 
 _TAKEOUT = ".supplemental-metadata"
 _CUT = 46
-"""Characters (some say bytes) that Takeout leaves of a name before .json, and of a photo's before its suffix."""
+"""The characters (or bytes, by some accounts) to which Takeout cuts a name before .json, and a photo's before its
+suffix."""
 _NUMBERED = re.compile(r"(.+?)\((\d{1,4})\)")
 _EDITED = (
     "-edited",
@@ -36,27 +37,27 @@ _EDITED = (
     "-edytowane",
     "-編集済み",
 )
-"""What Google appends to the name of a copy that was edited, in some of its languages."""
+"""The suffixes that Google appends to the name of an edited copy, in some of its languages."""
 
 _Title = tuple[str, str]
-"""The name of a photo, and the number that tells it from others of that name."""
+"""The name of a photo, and the number that distinguishes it from others of that name."""
 
 
 class Sidecar(NamedTuple):
-    """A file that says something about a photo beside it."""
+    """A file with metadata of a photo in the same folder."""
 
     path: bytes
     stamp: FileStamp
 
 
 class Sidecars:
-    """The sidecars of one folder, looked up by a photo's name, whatever its case and its Unicode form."""
+    """The sidecars of one folder, looked up by a photo's name, regardless of case and Unicode form."""
 
     def __init__(self, files: Iterable[Sidecar]) -> None:
         self._xmp: dict[str, Sidecar] = {}
         self._json: dict[_Title, Sidecar] = {}
         self._of_edited: dict[_Title, Sidecar] = {}
-        """By the title without its suffix."""
+        """The sidecars by title without its suffix."""
         for file in files:
             stem, suffix = os.path.splitext(_folded(os.path.basename(file.path)))  # noqa: PTH119, PTH122 - bytes
             if suffix == XMP:
@@ -70,7 +71,7 @@ class Sidecars:
         return bool(self._xmp or self._json)
 
     def of(self, photo: bytes) -> tuple[Sidecar, ...]:
-        """Return those of a photo, by its name: first the one that is most certainly its own."""
+        """Return the sidecars of a photo by its name, the most certain one first."""
         name = _folded(photo)
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - no path
         found = [self._xmp.get(name), self._xmp.get(stem), self._takeout(stem, suffix)]
@@ -86,12 +87,12 @@ class Sidecars:
             for written in (title, title[:_CUT], os.fsdecode(os.fsencode(title)[:_CUT]), name):
                 if (found := self._json.get((written, number))) is not None:
                     return found
-        # An edited copy may be of another kind than its original: a JPEG of a HEIC.
+        # An edited copy may have another format than its original: a JPEG made from a HEIC.
         return next((found for title in edited if (found := self._of_edited.get(title)) is not None), None)
 
 
 def _before_edit(stem: str, number: str) -> list[_Title]:
-    """Return what the original of an edited copy may be called; in a long name the end of `-edited` is cut too."""
+    """Return the possible names of an edited copy's original; in a long name the end of `-edited` is cut off too."""
     is_cut = len(os.fsencode(stem)) >= _CUT
     found = []
     for edited in _EDITED:
@@ -105,12 +106,12 @@ def _before_edit(stem: str, number: str) -> list[_Title]:
 
 
 def is_named_like_a_sidecar(path: bytes) -> bool:
-    """Whether a file may be one; only a photo beside it makes it one."""
+    """Return whether a file may be a sidecar; it is one only if its photo exists."""
     return path[-5:].lower().endswith((b".xmp", b".json"))
 
 
 def sidecars_stamp(sidecars: Sequence[Sidecar]) -> bytes | None:
-    """Return what tells cheaply that these are the same and have not changed; None without any."""
+    """Return a stamp that changes whenever these sidecars do; None if there are none."""
     if not sidecars:
         return None
     return b"\0".join(
@@ -120,7 +121,7 @@ def sidecars_stamp(sidecars: Sequence[Sidecar]) -> bytes | None:
 
 
 def sidecars_of_stamp(photo: bytes, stamp: bytes | None) -> tuple[Sidecar, ...]:
-    """Return the sidecars of a photo that a stamp was made of."""
+    """Return the sidecars from which the stamp of a photo was made."""
     if stamp is None:
         return ()
     folder = os.path.dirname(photo)  # noqa: PTH120 - bytes
@@ -132,7 +133,7 @@ def sidecars_of_stamp(photo: bytes, stamp: bytes | None) -> tuple[Sidecar, ...]:
 
 
 def _titles(stem: str) -> list[_Title]:
-    """The titles, with their numbers, that a .json may stand for: Takeout appends a suffix and cuts its end."""
+    """Return the titles, with their numbers, that a .json may belong to: Takeout appends a suffix and cuts its end."""
     number = ""
     if (numbered := _NUMBERED.fullmatch(stem)) is not None:
         stem, number = numbered.groups()
@@ -146,5 +147,5 @@ def _titles(stem: str) -> list[_Title]:
 
 
 def _folded(name: bytes) -> str:
-    """In lower case, also beyond ASCII, and in one of Unicode's forms: macOS takes letters with accents apart."""
+    """Return a name in lower case, also beyond ASCII, and in Unicode's NFC: macOS decomposes letters with accents."""
     return unicodedata.normalize("NFC", os.fsdecode(name)).lower()

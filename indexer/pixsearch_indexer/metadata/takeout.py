@@ -1,4 +1,4 @@
-"""The .json that Google Takeout puts beside a photo."""
+"""Read the .json that Google Takeout adds to a photo."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import NamedTuple
 
 
 class Takeout(NamedTuple):
-    """What such a file says. Each value may be anything that JSON has."""
+    """The metadata in a Takeout file. Each object may be any JSON value."""
 
     description: object
     taken_s: object
-    """Since 1970, in UTC."""
+    """The seconds since 1970, in UTC."""
     gps: list[tuple[object, object]]
-    """Latitude and longitude, the one that the user can change first."""
+    """Pairs of latitude and longitude, first the one that users can edit."""
     people: list[object]
 
 
 def read_takeout(data: bytes) -> Takeout | None:
-    """Return what such a file says; None for a JSON file that is something else."""
+    """Parse a Takeout file; return None for any other file."""
     try:
-        said = json.loads(data)
+        content = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(said, dict) or not ("photoTakenTime" in said or "geoDataExif" in said):
+    if not isinstance(content, dict) or not ("photoTakenTime" in content or "geoDataExif" in content):
         return None
-    people = said.get("people")
+    people = content.get("people")
     return Takeout(
-        description=said.get("description"),
-        taken_s=_object(said.get("photoTakenTime")).get("timestamp"),
+        description=content.get("description"),
+        taken_s=_object(content.get("photoTakenTime")).get("timestamp"),
         gps=[
-            (place.get("latitude"), place.get("longitude"))
-            for place in (_object(said.get(name)) for name in ("geoData", "geoDataExif"))
+            (gps.get("latitude"), gps.get("longitude"))
+            for gps in (_object(content.get(name)) for name in ("geoData", "geoDataExif"))
         ],
         people=[_object(person).get("name") for person in people] if isinstance(people, list) else [],
     )

@@ -1,4 +1,4 @@
-"""Text as people wrote it, out of what programs stored."""
+"""Clean up texts: keep what people wrote, and drop what programs added."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 10_000
-"""Characters of one text that are kept; more is no title, caption or keyword."""
+"""The most characters of a text that are kept: a longer one is not a title, caption or keyword."""
 MOST_KEYWORDS = 1_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]+")
@@ -17,28 +17,28 @@ _NO_CAPTION = re.compile(
     r"|\{\"shape\": \[.*\}|ImageJ=.*",
     re.IGNORECASE,
 )
-"""What cameras and programs write where a caption belongs."""
+"""The texts that cameras and programs write in place of a caption."""
 
 
 def clean_text(value: object) -> str | None:
-    """Return one line of text; None where there is none. Bytes are UTF-8, else Latin-1, and end at their first NUL."""
+    """Return one line of text; None if there is none. Bytes are UTF-8, or else Latin-1, and end at their first NUL."""
     if isinstance(value, bytes):
         value = decoded(value)
     if not isinstance(value, str):
         return None
     text = value.partition("\0")[0][: 4 * LONGEST]
-    text = text.encode(errors="replace").decode()  # of JSON, which may hold half a surrogate pair
+    text = text.encode(errors="replace").decode()  # JSON may hold half a surrogate pair
     return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST].rstrip() or None
 
 
 def clean_caption(value: object) -> str | None:
-    """Return a text as `clean_text` does; None where a camera wrote it by itself."""
+    """Return a text as `clean_text` does; None if a camera or program wrote it."""
     text = clean_text(value)
     return None if text is None or _NO_CAPTION.fullmatch(text) else text
 
 
 def clean_list(values: Iterable[object]) -> tuple[str, ...]:
-    """Return each text once, in their order; one whose accents are stored apart is the same text."""
+    """Return each text once, in order; texts that differ only in their Unicode form are the same."""
     texts: dict[str, str] = {}
     for text in filter(None, map(clean_text, values)):
         texts.setdefault(unicodedata.normalize("NFC", text), text)
@@ -46,7 +46,7 @@ def clean_list(values: Iterable[object]) -> tuple[str, ...]:
 
 
 def decoded(data: bytes) -> str:
-    """Return bytes as text: UTF-8, else Latin-1, up to the first NUL."""
+    """Decode bytes as UTF-8, or else as Latin-1, up to the first NUL."""
     data = data.partition(b"\0")[0]
     try:
         return data.decode("utf-8")
@@ -55,5 +55,5 @@ def decoded(data: bytes) -> str:
 
 
 def last_part(path: object, separators: str) -> str:
-    """Return the last part of a hierarchical keyword, as in Places|Greece|Crete."""
+    """Return the last part of a hierarchical keyword such as Places|Greece|Crete."""
     return re.split(f"[{re.escape(separators)}]", str(path).rstrip(separators))[-1]

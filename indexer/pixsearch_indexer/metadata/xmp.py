@@ -1,7 +1,7 @@
-"""What an XMP packet says (XMP specification, parts 1 and 2), also one that is damaged as other programs read it.
+"""Read XMP packets (XMP specification, parts 1 and 2), including damaged ones that other programs can read.
 
-libxml2 recovers from invalid XML: undeclared prefixes, an older packet's tail, control characters. It loads
-nothing that a document refers to, and expands nothing.
+libxml2 recovers from invalid XML: undeclared prefixes, an older packet's tail, control characters. External references
+are not loaded, and entities are not expanded.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from lxml import etree
 
 LARGEST = 16 << 20
-"""Bytes of a packet that are read."""
-Said = dict[str, list[str]]
-"""By property, with the prefix that is usual for its namespace: the text, or those of a list."""
+"""The most bytes of a packet that are read."""
+Properties = dict[str, list[str]]
+"""The texts of each property, whose name has the usual prefix of its namespace."""
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _PREFIXES = {
@@ -50,41 +50,41 @@ _ITEM = re.compile(r"rdf:(?:li|_\d{1,9})")
 _BARE_AMPERSAND = re.compile(r"&(?!(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|amp|lt|gt|quot|apos);)")
 _WRITTEN_ENCODING = re.compile(r"^\s*<\?xml\b[^>]{0,200}\?>")
 _PEOPLE = ("mwg-rs:Regions", "MP:RegionInfo", "Iptc4xmpExt:PersonInImageWDetails")
-"""Structures in which people are named, somewhere below."""
+"""Structures that contain the names of people at some depth."""
 _STRUCTURES = ("Iptc4xmpExt:LocationCreated", "Iptc4xmpExt:LocationShown", *_PEOPLE)
 
 
-def read_xmp(packet: bytes) -> Said | None:
-    """Return what a packet says; None where nothing of it can be read.
+def read_xmp(packet: bytes) -> Properties | None:
+    """Return the properties of a packet; None if it cannot be read at all.
 
-    The default language comes first in a list of languages. People in regions are under `people`, what a structure of
-    a location has under that location's property and its own, as in `Iptc4xmpExt:LocationShown/City`.
+    The default language comes first in a list of languages. The people in regions are under `people`, and the fields of
+    a location under both names, as in `Iptc4xmpExt:LocationShown/City`.
     """
     root = _parsed(_decoded(packet[:LARGEST]))
     if root is None:
         return None
     descriptions = list(_descriptions(root))
-    said: Said = {}
+    found: Properties = {}
     for description in descriptions:
         for name, value in description.attrib.items():
             if not (prefixed := _name(name)).startswith(("rdf:", "xml:")):
-                said.setdefault(prefixed, []).append(str(value))
+                found.setdefault(prefixed, []).append(str(value))
         for element in description.iterchildren("*"):
             name = _name(element.tag)
             if name in _PEOPLE:
-                said.setdefault("people", []).extend(_people(element))
+                found.setdefault("people", []).extend(_people(element))
             elif name in _STRUCTURES:
                 for part, text in _structure(element):
-                    said.setdefault(f"{name}/{part}", []).append(text)
+                    found.setdefault(f"{name}/{part}", []).append(text)
             else:
-                said.setdefault(name, []).extend(_texts(element))
+                found.setdefault(name, []).extend(_texts(element))
     if not descriptions and not packet.strip(b"\0 \r\n\t"):
         return {}
-    return said if descriptions or _is_rdf(root) else None
+    return found if descriptions or _is_rdf(root) else None
 
 
 def _decoded(packet: bytes) -> str:
-    """Text of a packet, whose encoding its first bytes tell: a byte order mark, or the zeros beside the first `<`."""
+    """Decode a packet, by its byte order mark or the zeros next to its first `<`."""
     for mark, encoding in (
         (b"\xff\xfe\0\0", "utf-32-le"),
         (b"\0\0\xfe\xff", "utf-32-be"),
@@ -102,7 +102,7 @@ def _decoded(packet: bytes) -> str:
         try:
             text = packet.decode("utf-8-sig")
         except UnicodeDecodeError:
-            # Byte by byte: an older program has put a text of Windows into a packet of UTF-8.
+            # Byte by byte: an older program has put cp1252 text into a UTF-8 packet.
             text = packet.decode("utf-8", errors="surrogateescape")
             text = re.sub("[\udc80-\udcff]", lambda lone: _windows(ord(lone[0]) - 0xDC00), text)
     text = text.replace("\ufeff", "").strip("\0 \r\n\t")
@@ -111,7 +111,7 @@ def _decoded(packet: bytes) -> str:
 
 
 def _windows(byte: int) -> str:
-    """Return the character of a byte in Windows' code page 1252, or in Latin-1 where that has none."""
+    """Return the character of a byte in Windows code page 1252, or in Latin-1 if that has none."""
     return bytes([byte]).decode("cp1252", errors="ignore") or chr(byte)
 
 
@@ -134,7 +134,7 @@ def _parsed(text: str) -> etree._Element | None:
 
 
 def _name(tag: object) -> str:
-    """A tag or attribute as prefix:name, by its namespace, or by its prefix where that was not declared."""
+    """Return a tag or attribute as prefix:name, with the usual prefix of its namespace if that was declared."""
     tag = str(tag)
     if tag.startswith("{"):
         namespace, _, local = tag[1:].partition("}")
@@ -149,7 +149,7 @@ def _is_rdf(root: etree._Element) -> bool:
 
 
 def _descriptions(root: etree._Element) -> Iterator[etree._Element]:
-    """The descriptions of the picture itself; not those deeper down, of what it was made from."""
+    """Yield the descriptions of the picture itself, without the nested ones of its sources."""
     for element in root.iter("*"):
         if _name(element.tag) != "rdf:Description":
             continue
@@ -159,7 +159,7 @@ def _descriptions(root: etree._Element) -> Iterator[etree._Element]:
 
 
 def _texts(element: etree._Element) -> list[str]:
-    """The text of a simple property, or those of a list, the default language first."""
+    """Return the text of a simple property, or the texts of a list, the default language first."""
     items: list[tuple[str, str]] = []
     for child in element.iterchildren("*"):
         name = _name(child.tag)
@@ -175,12 +175,12 @@ def _texts(element: etree._Element) -> list[str]:
             items += [("", text) for text in _values(child)]
     if not items:
         return [text] if (text := _text(element)) else []
-    # Stable, so that the first of them comes first where no language is the default.
+    # The sort is stable: without a default language the first text stays first.
     return [text for language, text in sorted(items, key=lambda item: item[0].lower() != "x-default")]
 
 
 def _values(element: etree._Element) -> Iterator[str]:
-    """What rdf:value says of a property that has qualifiers."""
+    """Yield the rdf:value of a property with qualifiers."""
     for name, value in element.attrib.items():
         if _name(name) == "rdf:value":
             yield str(value)
@@ -204,7 +204,7 @@ def _language(element: etree._Element) -> str:
 
 
 def _structure(element: etree._Element) -> Iterator[tuple[str, str]]:
-    """The fields of a structure, wherever below they stand, by their names without a prefix."""
+    """Yield the fields of a structure, at any depth, by their names without a prefix."""
     for inner in element.iter("*"):
         for name, value in inner.attrib.items():
             if not (prefixed := _name(name)).startswith(("rdf:", "xml:")):
@@ -215,9 +215,9 @@ def _structure(element: etree._Element) -> Iterator[tuple[str, str]]:
 
 
 def _people(element: etree._Element) -> Iterator[str]:
-    """The names of people in regions (Metadata Working Group, Microsoft) and in IPTC's list with details.
+    """Yield the names of people in regions (Metadata Working Group, Microsoft) and in IPTC's list with details.
 
-    A region that is of another type than a face (a pet, a barcode, what was focussed on) names nobody.
+    Regions of other types than a face (a pet, a barcode, a focus point) are left out.
     """
     for region in element.iter("*"):
         fields = _fields(region)
@@ -228,7 +228,7 @@ def _people(element: etree._Element) -> Iterator[str]:
 
 
 def _fields(element: etree._Element) -> dict[str, str]:
-    """The fields of one structure, written as attributes or as elements."""
+    """Return the fields of one structure, written as attributes or as elements."""
     fields = {_name(name): str(value) for name, value in element.attrib.items()}
     for child in element.iterchildren("*"):
         if texts := _texts(child):

@@ -112,8 +112,8 @@ def test_pooled_grids_are_the_views_drawn_from_the_first_step_on_and_no_words_ar
 
     for step, batch in enumerate(islice(made, 2), 1):
         pairs = pairs_at(step)
-        assert batch.seen.pooled is not None
-        assert torch.equal(batch.seen.pooled, views[pairs.pictures, pairs.mirrored.long()])
+        assert batch.inputs.pooled is not None
+        assert torch.equal(batch.inputs.pooled, views[pairs.pictures, pairs.mirrored.long()])
         assert len(batch.ids) == 0
 
 

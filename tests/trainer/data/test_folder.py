@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_a_problem(tmp_path: Path) -> None:
         "a.txt:3: repeats an earlier caption",
         "b.txt: has no captions",
         "broken.jpg: is not a picture that pixsearch can read",
-        "lonely.txt: has no picture beside it",
+        "lonely.txt: has no picture next to it",
         "pipe.jpg: is not a picture that pixsearch can read",
     ]
 
@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_a_problem(tmp_path: Path) -> None:
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text("{}")
 
-    with pytest.raises(DatasetError, match="the folder has no pictures"):
+    with pytest.raises(DatasetError, match="the folder contains no pictures"):
         read_captioned(tmp_path)
 
 

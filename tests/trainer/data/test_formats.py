@@ -65,7 +65,7 @@ CASES: dict[str, tuple[object, dict[str, tuple[str, ...]], list[str]]] = {
         coco({1: "a.jpg", 2: "b.jpg"}, (2, "a cat"), (3, "a cow"), (1, "a dog"), (2, "a kitten\n"), (1, "")),
         {"b.jpg": ("a cat", "a kitten"), "a.jpg": ("a dog",)},
         [
-            'annotation 2: describes the image 3, which "images" does not name',
+            'annotation 2: describes the image 3, which is not in "images"',
             "annotation 5: a caption of a.jpg is empty",
         ],
     ),

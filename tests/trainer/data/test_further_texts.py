@@ -41,7 +41,7 @@ def test_a_picture_may_have_queries_labels_and_near_misses(tmp_path: Path) -> No
         ({"queries": 5}, "a query of 1.jpg is not text"),
         ({"labels": [{"name": "dog"}]}, "a label of 1.jpg is not text"),
         ({"labels": {"raw": ""}}, "a label of 1.jpg is empty"),
-        ({"queries": ["dog"], "false": ["dog"]}, "a near miss of 1.jpg is true of it too: dog"),
+        ({"queries": ["dog"], "false": ["dog"]}, "a near miss of 1.jpg is also one of its true texts: dog"),
         ({"labels": [""], "false": [None, "cat"]}, "a label of 1.jpg is empty; a near miss of 1.jpg is not text"),
     ],
 )

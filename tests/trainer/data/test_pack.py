@@ -336,7 +336,7 @@ def test_as_many_problems_as_allowed_pass_and_one_more_does_not() -> None:
 
     assert str(refusal.value) == (
         "5 problems in the data, more than the 4 allowed: a.tsv:1: is not JSON, a.tsv:2: is not JSON, "
-        "a.tsv:3: is not JSON, ... Fix them or allow more with --max-bad"
+        "a.tsv:3: is not JSON, ... Fix them, or raise --max-bad"
     )
 
 

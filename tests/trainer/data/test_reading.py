@@ -77,7 +77,9 @@ def test_data_that_does_not_exist_and_a_folder_without_its_pictures_are_refused(
 
     with pytest.raises(DatasetError, match=r"none\.json cannot be read \(No such file"):
         read_captioned(tmp_path / "none.json")
-    with pytest.raises(DatasetError, match=r"elsewhere has no picture named in .*, such as a\.jpg.*Check --images"):
+    with pytest.raises(
+        DatasetError, match=r"elsewhere has none of the pictures named in .*, such as a\.jpg.*Check --images"
+    ):
         read_captioned(tmp_path / "t.csv", tmp_path / "elsewhere")
 
 

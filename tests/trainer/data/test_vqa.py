@@ -41,7 +41,7 @@ def test_the_answers_of_nine_questions_or_more_can_be_given_the_most_frequent_fi
         return [Question(Path("a.jpg"), "what?", (answer,) * 6 + ("other",) * 4, "train")] * count
 
     assert common_answers([*asked("red", 9), *asked("blue", 12), *asked("green", 8)]) == ("blue", "red")
-    with pytest.raises(DatasetError, match="no answer is that of 9 training questions"):
+    with pytest.raises(DatasetError, match="no answer has 9 or more training questions"):
         common_answers(asked("red", 8))
 
 
@@ -94,7 +94,7 @@ def test_a_folder_without_both_files_and_a_damaged_file_are_refused(tmp_path: Pa
     write_vqa(tmp_path, {"train2014": 1})
     (tmp_path / "train2014_annotations.json").unlink()
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(DatasetError, match="has no questions of VQA with answers"):
+        with pytest.raises(DatasetError, match="has no VQA questions with answers"):
             read_vqa(folder)
     for damaged in ('{"annotations": [', "[" * 100_000):
         (tmp_path / "cut.json").write_text(damaged)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pixsearch.model.pixel_bert import PixelBertForRetrieval, pool_grid
-from pixsearch_trainer.batches.sources import PairBatch, Seen
+from pixsearch_trainer.batches.sources import PairBatch, PictureInputs
 from pixsearch_trainer.losses import near_miss_loss
 from pixsearch_trainer.objectives.joint import JointObjective, JointOptions
 from pixsearch_trainer.objectives.streams import MapsObjective, MapsOptions, StreamsObjective, StreamsOptions, Texts
@@ -79,8 +79,8 @@ def objective_of(what: str, network: Network, batch: PairBatch = BATCH) -> tuple
 
 
 def seen_by(what: str, batch: PairBatch) -> PairBatch:
-    pooled = Seen(pooled=pool_grid(grid_of(batch), batch.seen.pixel_mask))
-    return replace(batch, seen=pooled) if what == "maps" else batch
+    pooled = PictureInputs(pooled=pool_grid(grid_of(batch), batch.inputs.pixel_mask))
+    return replace(batch, inputs=pooled) if what == "maps" else batch
 
 
 def scores_of(what: str, network: Network) -> Callable[[int, Tensor, Tensor, int], float]:

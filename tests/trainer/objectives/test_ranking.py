@@ -78,5 +78,5 @@ def test_the_other_captions_are_never_the_pictures_own_and_those_of_the_seed_and
 def test_where_all_pictures_have_all_captions_there_is_nothing_to_rank(processor: PixelBertProcessor) -> None:
     data = CaptionedSet([CaptionedPicture(Path(name), ("a dog",)) for name in "ab"], seed=0)
 
-    with pytest.raises(DatasetError, match="every picture has every caption"):
+    with pytest.raises(DatasetError, match="all pictures have the same captions"):
         add_others(batch_of([0, 1], [0, 0]), 0, data, processor, others=20)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixsearch.model.pixel_bert import PixelBertForRetrieval
-from pixsearch_trainer.batches.sources import PairBatch, Seen
+from pixsearch_trainer.batches.sources import PairBatch, PictureInputs
 from pixsearch_trainer.objectives.streams import (
     MapsObjective,
     MapsOptions,
@@ -43,7 +43,7 @@ def test_maps_learn_by_soft_targets_and_where_there_is_a_teacher_its_share_by_it
     network: Network, teacher_weight: float | None
 ) -> None:
     pooled = torch.rand(4, 2 * CHANNELS, generator=chance())
-    batch = replace(batch_of(PICTURES, CAPTIONS), seen=Seen(pooled=pooled))
+    batch = replace(batch_of(PICTURES, CAPTIONS), inputs=PictureInputs(pooled=pooled))
     options = MapsOptions(feature_dropout=0, hidden_dropout=0, teacher_weight=teacher_weight or 0)
     seen, read = unit_vectors(8, 7).half(), unit_vectors(8, 7, seed=2).half()
     teacher = TeacherEmbeddings(seen, read, scale=5.0) if teacher_weight else None

@@ -11,7 +11,7 @@ import torch
 from pixsearch.errors import Interrupted
 from pixsearch.model.runtime import PixelBertRuntime
 from pixsearch_trainer.evaluation.encoding import encode
-from pixsearch_trainer.evaluation.measure import evaluate
+from pixsearch_trainer.evaluation.measure import EvaluationOptions, evaluate
 from pixsearch_trainer.options import with_settings
 from pixsearch_trainer.recipes.shipped import SHIPPED
 from pixsearch_trainer.run.loop import Loop
@@ -118,7 +118,7 @@ def test_a_tiny_network_learns_32_pictures_by_heart_in_both_stages_of_a_search_a
     fit(recipe="shipped", stage=("maps", "pixels", "joint"), set=tuple(settings), data=packed[0].file.parent)
 
     runtime = PixelBertRuntime(tmp_path / "out")
-    found = evaluate(runtime, encode(runtime, mosaics), (32,), sample=32)
+    found = evaluate(runtime, encode(runtime, mosaics), EvaluationOptions((32,), sample=32))
     for direction in (found.text_to_image, found.image_to_text):
         assert direction.first_stage.r1 > 90
         assert direction.reranked[32].r1 > 70  # 3 by chance; processors round otherwise, and so learn otherwise

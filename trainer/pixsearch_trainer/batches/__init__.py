@@ -1,1 +1,1 @@
-"""Which pairs a step trains on, and how their pictures come."""
+"""Batches: draw the pairs of each step, and load their pictures."""

@@ -1,4 +1,4 @@
-"""Which pairs a step draws: a function of the seed and the step alone, so that a run resumes where it stopped."""
+"""Draw the pairs of a step. They depend only on the seed and the step, so that a run resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 
 _WORD = (1 << 64) - 1
 _SIDE = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
-_QUERY_SHARE = 0.3  # of the draws of a picture that has queries: people search in bare nouns
+_QUERY_SHARE = 0.3  # of the draws of a picture with queries, since people search with bare nouns
 _LABEL_SHARE = 0.05
 
 Draw = Callable[[int], Tensor]
@@ -21,7 +21,7 @@ Draw = Callable[[int], Tensor]
 
 
 def generator_of(*numbers: int) -> torch.Generator:
-    """Return a generator seeded by these numbers: the same stream for the same numbers, another for any other."""
+    """Return a generator seeded by these numbers, with a different stream for any other numbers."""
     return torch.Generator().manual_seed(mixed_seed(*numbers))
 
 
@@ -29,7 +29,7 @@ def mixed_seed(*numbers: int) -> int:
     """Mix several small numbers into one seed, 0 <= seed < 2^63."""
     seed = 0x9E3779B97F4A7C15
     for number in numbers:
-        # SplitMix64's finaliser (Steele et al., 2014) over a running sum, so that neighbouring steps share nothing.
+        # SplitMix64's finaliser (Steele et al., 2014) over a running sum, so that neighbouring steps are unrelated.
         seed = (seed + number + 0x9E3779B97F4A7C15) & _WORD
         seed = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
         seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) & _WORD
@@ -39,17 +39,18 @@ def mixed_seed(*numbers: int) -> int:
 
 @dataclass
 class Draws:
-    """Draws `batch` items a step without replacement, each as often as its weight says; an epoch is their sum."""
+    """Draws `batch` items per step without replacement, with a probability in proportion to their weights. An epoch has
+    as many items as the sum of the weights, relative to the largest."""
 
     weights: Tensor
-    """[items], relative."""
+    """Relative weights [items]."""
     batch: int
-    """Items, over all processes."""
+    """Items per step, over all processes."""
     seed: int
     processes: int = 1
-    """A batch is a multiple of it, so that each process has as many items as the others."""
+    """The number of processes. A batch is a multiple of it, so that all processes have the same number of items."""
     _drawn: tuple[int, Tensor] = field(default=(-1, torch.empty(0)), init=False, repr=False)
-    """An epoch and its order, replaced as one: a thread that reads ahead may be in the next epoch already."""
+    """An epoch and its order, replaced together: a thread that reads ahead may already be in the next epoch."""
 
     def __post_init__(self) -> None:
         self.weights = self.weights.double() / self.weights.max()
@@ -73,25 +74,22 @@ class Draws:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures, each with a text that is true of it and one that is nearly so, by their indices in the data set.
-
-    All are [pairs].
-    """
+    """Pictures, each with a true text and a near miss, as indices in the data set; all fields are [pairs]."""
 
     pictures: Tensor
     captions: Tensor
     near_misses: Tensor
-    """-1 where a picture has none."""
+    """The index of a near miss, or -1 for a picture without one."""
     mirrored: Tensor
-    """True where the picture is seen as in a mirror."""
+    """True for pictures that are mirrored."""
 
 
 PairsAt = Callable[[int], Pairs]
-"""The pairs that a step trains on in this process."""
+"""A function that returns the pairs of a step in this process."""
 
 
 class CaptionedSet:
-    """Captioned pictures, and how texts are drawn for them."""
+    """Captioned pictures, from which pairs are drawn."""
 
     def __init__(self, pictures: Sequence[CaptionedPicture], seed: int) -> None:
         self.pictures, self.seed = list(pictures), seed
@@ -107,9 +105,9 @@ class CaptionedSet:
         self._captions, self._queries = table(lambda one: one.captions), table(lambda one: one.queries)
         self._labels, self._near_misses = table(lambda one: one.labels), table(lambda one: one.near_misses)
         self.texts = list(indices)
-        """Captions, as in `captions`, then all others."""
+        """The captions, as in `captions`, followed by all other texts."""
         self.true_texts = torch.cat([self._captions, self._queries, self._labels], dim=1)
-        """Indices of the texts that are true of each picture [pictures, most], -1 for none."""
+        """The indices of the texts that are true of each picture [pictures, most], padded with -1."""
         self.has_near_misses = any(picture.near_misses for picture in pictures)
         self._words = torch.tensor([len(text.split()) for text in self.texts])
         self._one_sided = torch.tensor([names_a_side(text) for text in self.texts])
@@ -118,10 +116,11 @@ class CaptionedSet:
         return len(self.pictures)
 
     def pairs_at(self, draw: Draw, *, mirror: bool, rank: int = 0, processes: int = 1) -> PairsAt:
-        """Draw a text for each drawn picture, and whether it is mirrored; never where a text says left or right.
+        """Return a function that draws a text for each picture of a step, and mirrors half of the pictures if wanted.
 
-        Most are captions, some queries, few labels. The near miss is the one whose length is nearest to the text's.
-        Each process has its share.
+        Most texts are captions, some are queries, and a few are labels. The near miss is the one whose length is
+        nearest to the text's. Pictures whose texts contain "left" or "right" are never mirrored. Each process gets its
+        share of the pairs.
         """
 
         def pairs_at(step: int) -> Pairs:
@@ -133,7 +132,7 @@ class CaptionedSet:
             texts = torch.where((kind < _QUERY_SHARE) & (queries >= 0), queries, texts)
             texts = torch.where((kind > 1 - _LABEL_SHARE) & (labels >= 0), labels, texts)
             near_misses = self._near_misses_of(pictures, texts)
-            # Of a mirrored picture a near miss that says left or right may be true.
+            # A near miss that contains "left" or "right" may be true of the mirrored picture.
             one_sided = self._one_sided[texts] | self._one_sided[near_misses] & (near_misses >= 0)
             mirrored = (coin < 0.5) & ~one_sided & mirror
             drawn = pictures, texts, near_misses, mirrored
@@ -142,11 +141,11 @@ class CaptionedSet:
         return pairs_at
 
     def texts_at(self, indices: Tensor) -> list[str]:
-        """Return the texts at indices, an empty one at -1."""
+        """Return the texts at these indices; an empty text for -1."""
         return ["" if index < 0 else self.texts[index] for index in indices.tolist()]
 
     def _near_misses_of(self, pictures: Tensor, texts: Tensor) -> Tensor:
-        """The near miss of each picture whose number of words is nearest to its text's; -1 for none."""
+        """Return the near miss of each picture whose number of words is nearest to its text's; -1 if it has none."""
         near_misses = self._near_misses[pictures]
         difference = (self._words[near_misses] - self._words[texts][:, None]).abs()
         nearest = difference.masked_fill(near_misses < 0, torch.iinfo(torch.int64).max).argmin(1, keepdim=True)
@@ -154,11 +153,11 @@ class CaptionedSet:
 
 
 def _one_of(table: Tensor, chosen: Tensor) -> Tensor:
-    """One of each row's indices, by a number in 0..1; -1 where the row has none."""
+    """Choose one of the indices in each row by a number in 0..1; -1 for an empty row."""
     count = (table >= 0).sum(1)
     return table.gather(1, (chosen * count).long()[:, None])[:, 0]
 
 
 def names_a_side(caption: str) -> bool:
-    """Whether a caption says left or right, and so is not true of the mirrored picture."""
+    """Return whether a caption contains "left" or "right", and so may not be true of the mirrored picture."""
     return _SIDE.search(caption) is not None

@@ -1,4 +1,4 @@
-"""Pictures as a step sees them, decoded from the pack or as a frozen CNN saw them, with a caption of each."""
+"""Load the pictures of a step with their texts: as decoded pixels, or as the grids of a frozen CNN."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from pixsearch_trainer.run.stage import Batches
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The pictures of a step: pixels for the CNN, or what a frozen one made of them."""
+class PictureInputs:
+    """The pictures of a step, in one of three forms: pixels for the CNN, or grids or pooled grids of a frozen one."""
 
     pixels: list[Tensor] | None = None
-    """Each [3, height, width], normalised."""
+    """Normalised pixels, each [3, height, width]."""
     grid: Tensor | None = None
-    """[pictures, pixels, channels]."""
+    """Padded grids [pictures, pixels, channels]."""
     pixel_mask: Tensor | None = None
-    """[pictures, pixels], True where a pixel stands."""
+    """The mask of the grids [pictures, pixels], False for padding."""
     pooled: Tensor | None = None
-    """[pictures, 2 * channels]."""
+    """Pooled grids [pictures, 2 * channels]."""
 
     def grids(self, model: PixelBertModel) -> tuple[Tensor, Tensor]:
-        """Return grids [pictures, pixels, channels] and their mask, through the CNN where there are pixels."""
+        """Return grids [pictures, pixels, channels] and their mask, running the CNN if there are pixels."""
         if self.pixels is not None:
             return model.encode_grids(self.pixels)
         assert self.grid is not None
@@ -51,27 +51,28 @@ class Seen:
         return self.grid.to(device), self.pixel_mask.to(device)
 
 
-Source = Callable[[PairsAt, int], Iterator[Seen]]
-"""Given the pairs of each step, what is seen from the n-th step on, without end."""
+Source = Callable[[PairsAt, int], Iterator[PictureInputs]]
+"""A function that yields the pictures of each step's pairs from a first step on, without end."""
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Pictures, a text that is true of each and one that is nearly so, on the training device."""
+    """Pictures, each with a true text and a near miss, on the training device."""
 
     pictures: Tensor
-    """Indices in the data set [batch]; those of texts below likewise."""
+    """The indices of the pictures in the data set [batch]."""
     captions: Tensor
+    """The indices of the true texts in the data set [batch]."""
     near_misses: Tensor
-    """-1 where a picture has none; its text is then empty."""
+    """The indices of the near misses [batch], or -1 for a picture without one, whose text is then empty."""
     ids: Tensor
-    """The captions' words [batch, words]; no row where the stage reads no words. The three below likewise."""
+    """The captions' words [batch, words]; no rows if the stage reads no words, as for the next three fields."""
     mask: Tensor
     near_ids: Tensor
     near_mask: Tensor
-    seen: Seen
+    inputs: PictureInputs
     names: list[str]
-    """The pictures' files, for messages."""
+    """The files of the pictures, for messages."""
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -85,10 +86,10 @@ def pair_batches(
     device: torch.device,
     words: bool = True,
 ) -> Batches:
-    """Return batches of the pairs of each step, with the words of texts and near misses if they are to be read."""
+    """Return the batches of each step, with the words of texts and near misses unless `words` is false."""
 
     def batches(first: int) -> Iterator[PairBatch]:
-        for step, seen in enumerate(source(pairs_at, first), first):
+        for step, inputs in enumerate(source(pairs_at, first), first):
             pairs = pairs_at(step)
             pictures, captions, near_misses = pairs.pictures, pairs.captions, pairs.near_misses
             read, near = (data.texts_at(texts) if words else [] for texts in (captions, near_misses))
@@ -101,7 +102,7 @@ def pair_batches(
                 mask=mask.to(device),
                 near_ids=near_ids.to(device),
                 near_mask=near_mask.to(device),
-                seen=seen,
+                inputs=inputs,
                 names=[str(data.pictures[index].file) for index in pictures.tolist()],
             )
 
@@ -109,12 +110,12 @@ def pair_batches(
 
 
 def cached_grids(plain: GridStore, mirrored: GridStore | None = None) -> Source:
-    """Read the grids of a frozen CNN, one step ahead; `mirrored` are those of the mirrored pictures."""
+    """Read the grids of a frozen CNN one step ahead. `mirrored` holds the grids of the mirrored pictures."""
 
-    def source(pairs_at: PairsAt, first: int) -> Iterator[Seen]:
-        def read(step: int) -> Seen:
+    def source(pairs_at: PairsAt, first: int) -> Iterator[PictureInputs]:
+        def read(step: int) -> PictureInputs:
             pairs = pairs_at(step)
-            return Seen(None, *read_views(plain, mirrored, pairs.pictures.tolist(), pairs.mirrored.tolist()))
+            return PictureInputs(None, *read_views(plain, mirrored, pairs.pictures.tolist(), pairs.mirrored.tolist()))
 
         with ThreadPoolExecutor(1) as thread:
             yield from map_ahead(thread, read, count(first), ahead=1)
@@ -123,11 +124,11 @@ def cached_grids(plain: GridStore, mirrored: GridStore | None = None) -> Source:
 
 
 def pooled_grids(views: Tensor) -> Source:
-    """Take pooled grids from memory: `views` [pictures, 2, 2 * channels] are of the plain and of the mirrored."""
+    """Take pooled grids from memory: `views` [pictures, 2, 2 * channels] holds the plain and the mirrored ones."""
 
-    def source(pairs_at: PairsAt, first: int) -> Iterator[Seen]:
+    def source(pairs_at: PairsAt, first: int) -> Iterator[PictureInputs]:
         for pairs in map(pairs_at, count(first)):
-            yield Seen(pooled=views[pairs.pictures.to(views.device), pairs.mirrored.long().to(views.device)])
+            yield PictureInputs(pooled=views[pairs.pictures.to(views.device), pairs.mirrored.long().to(views.device)])
 
     return source
 
@@ -139,13 +140,13 @@ def packed_pixels(
     workers: int = 2,
     seed: int = 0,
 ) -> Source:
-    """Decode the pictures of a pack, each time augmented otherwise.
+    """Decode the pictures of a pack, with a different augmentation each time.
 
     Args:
-        workers: processes that decode; 0 decodes in this one.
+        workers: the number of decoding processes; 0 decodes in this process.
     """
 
-    def source(pairs_at: PairsAt, first: int) -> Iterator[Seen]:
+    def source(pairs_at: PairsAt, first: int) -> Iterator[PictureInputs]:
         def drawn() -> Iterator[list[_Item]]:
             for step in count(first):
                 pairs = pairs_at(step)
@@ -154,30 +155,30 @@ def packed_pixels(
 
         loader = DataLoader(
             _Packed(pictures, processor, augmentation),
-            batch_sampler=drawn(),  # any iterable will do
+            batch_sampler=drawn(),  # any iterable works
             num_workers=workers,
             multiprocessing_context=fork_server() if workers else None,
             collate_fn=_collated,
-            generator=torch.Generator(),  # else it draws a seed from the global one, and that at other moments
+            generator=torch.Generator(),  # otherwise it draws a seed from the global one, at unpredictable moments
         )
-        return (Seen(list(pixels)) for pixels in loader)
+        return (PictureInputs(list(pixels)) for pixels in loader)
 
     return source
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a picture may be changed, as if it had been cut otherwise, in another light."""
+    """The limits of random changes to a picture: cropping, stretching, and light."""
 
     smallest_crop: float = 0.5
-    """Share of the picture's area that a crop keeps at least."""
+    """The least share of the picture's area that a crop keeps."""
     stretch: float = 1.3
-    """How much longer one edge may become against the other."""
+    """The factor by which one edge may be stretched relative to the other."""
     light: float = 0.25
-    """How far brightness, contrast and saturation may go from what they are."""
+    """The most by which brightness, contrast and saturation change, as a share of their values."""
 
     def __call__(self, picture: Image.Image) -> Image.Image:
-        """Change a picture; torch's global generator decides how."""
+        """Change a picture at random, by torch's global generator."""
         jitter = v2.ColorJitter(brightness=self.light, contrast=self.light, saturation=self.light)
         ratio = [edge * picture.width / picture.height for edge in (1 / self.stretch, self.stretch)]
         top, left, height, width = v2.RandomResizedCrop.get_params(picture, [self.smallest_crop, 1.0], ratio)
@@ -186,7 +187,7 @@ class Augmentation:
 
 
 def _collated(pixels: list[Tensor]) -> Tensor | list[Tensor]:
-    """One tensor where all have one shape: each tensor from a worker takes a file descriptor."""
+    """Stack tensors if all have the same shape: each tensor from a worker takes a file descriptor."""
     return torch.stack(pixels) if len({tensor.shape for tensor in pixels}) == 1 else pixels
 
 
@@ -212,5 +213,5 @@ class _Packed(Dataset[Tensor]):
 
 
 def mirror(picture: Image.Image) -> Image.Image:
-    """Return the picture as a mirror shows it."""
+    """Return the picture flipped from left to right."""
     return ImageOps.mirror(picture)

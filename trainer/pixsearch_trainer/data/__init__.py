@@ -1,1 +1,1 @@
-"""Captioned pictures as people have them: read, checked and counted."""
+"""Read and check data sets of captioned pictures in their common formats."""

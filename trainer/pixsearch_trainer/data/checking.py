@@ -1,4 +1,4 @@
-"""Whether the problems of a data set are few enough to continue."""
+"""Limit the number of problems in a data set."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ALWAYS_ALLOWED = 10
 
 
 def enforce_limit(problems: Sequence[Problem], limit: int | None, pictures: int) -> None:
-    """Raise DatasetError, naming the first few, if there are more problems than the limit.
+    """Raise DatasetError, naming the first few problems, if there are more than the limit.
 
     Args:
-        limit: None allows one problem for every hundred pictures, and always 10.
+        limit: None allows one problem for every hundred pictures, but at least 10.
     """
     if limit is None:
         limit = max(_ALWAYS_ALLOWED, pictures // 100)
@@ -26,5 +26,5 @@ def enforce_limit(problems: Sequence[Problem], limit: int | None, pictures: int)
     more = ", .." if len(problems) > _NAMED_PROBLEMS else ""
     count = plural(len(problems), "problem")
     raise DatasetError(
-        f"{count} in the data, more than the {limit:,} allowed: {named}{more}", "Fix them or allow more with --max-bad"
+        f"{count} in the data, more than the {limit:,} allowed: {named}{more}", "Fix them, or raise --max-bad"
     )

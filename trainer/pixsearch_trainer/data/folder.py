@@ -1,4 +1,4 @@
-"""A folder of photos with their captions beside them, in name.txt or name.jpg.txt."""
+"""Read a folder of photos with captions in name.txt or name.jpg.txt next to them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from pixsearch_trainer.data.problems import Malformed, Problem
 
 
 def read_folder(folder: FilePath) -> tuple[list[CaptionedPicture], list[Problem]]:
-    """Return the pictures in a folder and its subfolders, in the order of their paths, and what cannot be used.
+    """Return the pictures in a folder and its subfolders, in the order of their paths, and the problems found.
 
-    Pictures without captions are included, for a teacher. All are of the split train. Hidden files and folders are
-    skipped, and so are files that neither are pictures nor are named like one. Raises Malformed if none is a picture.
+    Pictures without captions are included, for a teacher. All are in the split train. Hidden files and folders are
+    skipped, and so are files that neither are pictures nor are named like pictures. Raises Malformed if there are no
+    pictures.
     """
     pictures: list[CaptionedPicture] = []
     problems: list[Problem] = []
@@ -38,9 +39,9 @@ def read_folder(folder: FilePath) -> tuple[list[CaptionedPicture], list[Problem]
                 continue
             alone.difference_update(caption_files(file))
         for text in sorted(alone):
-            report(text, None, "has no picture beside it")
+            report(text, None, "has no picture next to it")
     if not pictures:
-        raise Malformed("the folder has no pictures")
+        raise Malformed("the folder contains no pictures")
     return pictures, problems
 
 

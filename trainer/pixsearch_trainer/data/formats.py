@@ -1,4 +1,4 @@
-"""The formats of data files, each turned into records for `Gathering`: published JSON, JSON records, and tables."""
+"""Parse the formats of data files into records for `Gathering`: published JSON, JSON records, and tables."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pixsearch_trainer.data.problems import Malformed
 Value = TypeVar("Value")
 
 _BEFORE_ENTRY = re.compile(r"\s*[\[,]\s*")
-_NEXT_LINE = re.compile(r"\}\s*\n\s*\{")  # of JSONL; in other JSON, a comma separates two objects
+_NEXT_LINE = re.compile(r"\}\s*\n\s*\{")  # in JSONL only: in other JSON a comma separates two objects
 _SPLIT_FOLDER = re.compile(r"(train|val|test)\d{4}")
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)(?:\d{4})?(?![a-z0-9])")
-_TOKEN_LINE = re.compile(r"[^\t]+\.\w{2,5}(#\d+)?\t[^\t]*")  # of Flickr8k's token file: name.jpg#0<TAB>caption
-_QUOTED_LINES = 64  # a quoted field spans no more lines: one stray quote must not swallow the rest of a file
+_TOKEN_LINE = re.compile(r"[^\t]+\.\w{2,5}(#\d+)?\t[^\t]*")  # Flickr8k's token file: name.jpg#0<TAB>caption
+_QUOTED_LINES = 64  # the most lines of a quoted field: a single unclosed quote must not swallow the rest of a file
 
 
 def field(entry: object, name: str, kind: type[Value]) -> Value:
-    """Return a field of a JSON object. Raises Malformed where it is missing or not of that kind."""
+    """Return a field of a JSON object. Raises Malformed if it is missing or not of that type."""
     if not isinstance(entry, dict):
         raise Malformed("is not a JSON object")
     if not isinstance(value := entry.get(name), kind):
@@ -34,7 +34,7 @@ def field(entry: object, name: str, kind: type[Value]) -> Value:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value in a JSON text. Raises Malformed."""
+    """Parse a JSON text. Raises Malformed."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -42,7 +42,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def gather(into: Gathering) -> None:
-    """Take the records of the data, whose beginning tells the format. Raises OSError, Malformed."""
+    """Take the records of a data file, whose format is recognised by its beginning. Raises OSError, Malformed."""
     text = read_file(into.data, DATA_LIMIT_BYTES).decode("utf-8-sig", errors="surrogateescape")
     if text.startswith(("\udcff\udcfe", "\udcfe\udcff")):
         raise Malformed("it is UTF-16, not UTF-8")
@@ -56,7 +56,7 @@ def gather(into: Gathering) -> None:
 
 
 def _list_entries(text: str) -> Iterator[object]:
-    """Yield the entries of a JSON list one by one: decoded all at once, Visual Genome's would take 5 GB."""
+    """Yield the entries of a JSON list one by one: decoded at once, Visual Genome's would take 5 GB."""
     decode, end = json.JSONDecoder().raw_decode, 0
     while found := _BEFORE_ENTRY.match(text, end):
         try:
@@ -69,9 +69,9 @@ def _list_entries(text: str) -> Iterator[object]:
 
 
 def _list_record(entry: object) -> object:
-    """Return a record as it is, and one of Visual Genome's {"id", "regions": [{"phrase"}]}.
+    """Return a record as it is, or convert one of Visual Genome's {"id", "regions": [{"phrase"}]}.
 
-    Each phrase is a caption of the picture <id>.jpg. That two regions have the same ("a hat") is no problem.
+    Each phrase is a caption of the picture <id>.jpg. Two regions may have the same phrase ("a hat").
     """
     if not isinstance(entry, dict) or "regions" not in entry:
         return entry
@@ -80,7 +80,7 @@ def _list_record(entry: object) -> object:
 
 
 def _gather_objects(text: str, into: Gathering) -> None:
-    """Take a JSON object, Karpathy's or COCO's, or JSONL."""
+    """Take the records of a JSON object in Karpathy's or COCO's format, or of JSONL."""
     is_lines = _NEXT_LINE.search(text) is not None
     document = {} if is_lines else parse_json(text)
     images, annotations = document.get("images"), document.get("annotations")
@@ -94,9 +94,10 @@ def _gather_objects(text: str, into: Gathering) -> None:
 
 
 def _karpathy_record(image: Any) -> object:
-    """Parse {"filename", "split", "sentences": [{"raw"}]}; COCO's have a "filepath" as well, the picture's folder.
+    """Parse {"filename", "split", "sentences": [{"raw"}]}, for COCO also with the picture's folder as "filepath".
 
-    There may be further texts: "queries" and "false" (near misses), lists of strings, and "labels", like sentences.
+    There may be further texts: the lists of strings "queries" and "false" (near misses), and "labels", which look like
+    sentences.
     """
     captions = [field(sentence, "raw", object) for sentence in field(image, "sentences", list)]
     name, folder = field(image, "filename", str), image.get("filepath")
@@ -124,7 +125,7 @@ def _gather_coco(images: list[Any], annotations: list[object], into: Gathering) 
     def annotation_record(annotation: object) -> object:
         caption, key = field(annotation, "caption", object), str(field(annotation, "image_id", object))
         if not isinstance(name := names.get(key), str):
-            raise Malformed(f'describes the image {key}, which "images" does not name')
+            raise Malformed(f'describes the image {key}, which is not in "images"')
         split = _SPLIT_FOLDER.search(name) or of_file
         return {"image": name, "caption": caption, "split": split and split[1]}
 
@@ -132,7 +133,7 @@ def _gather_coco(images: list[Any], annotations: list[object], into: Gathering) 
 
 
 def _gather_table(text: str, first: str, into: Gathering) -> None:
-    """Take a table whose first line names the columns, or Flickr8k's token file."""
+    """Take the records of a table whose first line names the columns, or of Flickr8k's token file."""
     for delimiter in "\t,;|":
         header = next(csv.reader([first], delimiter=delimiter))
         names = [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in header]
@@ -157,7 +158,7 @@ def _gather_table(text: str, first: str, into: Gathering) -> None:
 
 
 def _rows(lines: Sequence[str], delimiter: str) -> Iterator[list[str] | None]:
-    """Yield for each line the row that begins there: [] where none does, as on a blank line.
+    """Yield the row that begins on each line; [] if none does, as on a blank line.
 
     None stands for a line whose quotes do not follow CSV.
     """
@@ -167,7 +168,7 @@ def _rows(lines: Sequence[str], delimiter: str) -> Iterator[list[str] | None]:
         reader = csv.reader(lines[start : start + _QUOTED_LINES], delimiter=delimiter, strict=True)
         try:
             row, taken = next(reader), reader.line_num
-        except csv.Error:  # between tabs and bars, many tables are written with no quoting at all
+        except csv.Error:  # many tables with tabs or bars do not use quoting at all
             row, taken = lines[start].rstrip("\r\n").split(delimiter) if delimiter in "\t|" else None, 1
         yield row if lines[start].strip() else []
         yield from [[]] * (taken - 1)

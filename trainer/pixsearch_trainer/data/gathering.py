@@ -1,4 +1,4 @@
-"""Pictures and captions gathered from the records of a data file, each of which is checked before it is used."""
+"""Gather pictures and captions from the records of a data file, checking each record before it is used."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ PICTURE_FIELDS = (
     *("image_path", "filepath", "file_path", "file_name", "filename", "image_name"),
     *("path", "image", "img", "photo", "picture"),
 )
-"""Names of a picture's field; of two, the earlier one counts, since `image` may be a number beside a path."""
+"""The names of a picture's field in order of precedence: `image` may be a number if there is also a path."""
 
 CAPTION_FIELDS = ("caption", "captions", "text", "sentence", "sentences", "description", "comment", "title")
 
 FURTHER_TEXTS = ("further texts",)
-"""The key of a record's queries, labels and near misses, by these names; a tuple, so that no file can have it."""
+"""The key of a dict of queries, labels and near misses in a record. It is a tuple, so no file can contain it."""
 
 SPLIT_NAMES = {"": "train", "training": "train", "restval": "train", "validation": "val", "valid": "val", "dev": "val"}
-"""Other names of the splits train and val. restval is the part of COCO's val that Karpathy's split trains on."""
+"""Synonyms of the splits train and val. Karpathy's restval is the part of COCO's val that is used for training."""
 
 _NOUNS = {"captions": "a caption", "queries": "a query", "labels": "a label", "near_misses": "a near miss"}
 
 _SUBFOLDERS = ("train2014", "val2014", "train2017", "val2017", "VG_100K", "VG_100K_2")
-"""Where else a picture may lie in the folder of the pictures: COCO's and Visual Genome's archives make these."""
+"""Subfolders in which pictures are also looked up: the archives of COCO and Visual Genome create them."""
 
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")  # what bytes that are not UTF-8 become; JSON can spell it out
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")  # stands for bytes that are not UTF-8; JSON can escape it
 
 
 class Gathering:
-    """The pictures named in a data file, in the order in which they are first named, and its problems.
+    """The pictures named in a data file, in the order in which they first occur, and the problems found.
 
-    Relative paths of pictures start at `folder`. A picture is looked for once, however many captions it has.
+    Relative paths of pictures start at `folder`. A picture is looked up only once, however many captions it has.
     """
 
     def __init__(self, data: FilePath, folder: FilePath) -> None:
@@ -44,24 +44,26 @@ class Gathering:
         self.problems: list[Problem] = []
         self._folders = [folder, *(folder / name for name in _SUBFOLDERS)]
         self._files: dict[str, FilePath | None] = {}  # by name; None for one that does not exist
-        self._pictures: dict[FilePath, tuple[str, dict[str, dict[str, None]]]] = {}  # split, and texts by their kind
+        self._pictures: dict[FilePath, tuple[str, dict[str, dict[str, None]]]] = {}  # the split, and texts by kind
         self._listings = Listings()
 
     def take(self, items: Iterable[Item], parse: Callable[[Item], object], noun: str = "") -> None:
-        """Take the record that `parse` makes of each item; see `parse_each`.
+        """Take the record into which `parse` turns each item; see `parse_each`.
 
-        A record has a picture (a path or a URL), a caption or a list of them, and perhaps a split; {} is skipped.
+        A record has a picture (a path or a URL), a caption or a list of captions, and perhaps a split; {} is skipped.
         """
         parse_each(items, lambda item: self._add(parse(item)), self.data, self.problems, noun)
 
     def pictures(self) -> list[CaptionedPicture]:
         """Return the pictures that have a caption.
 
-        Raises DatasetError where none of the pictures exists, Malformed where no record can be used.
+        Raises DatasetError if none of the pictures exists, Malformed if no record can be used.
         """
         if not self._pictures and self._files:
             first = shown(next(iter(self._files)))
-            raise DatasetError(f"{self.folder} has no picture named in {self.data}, such as {first}", "Check --images")
+            raise DatasetError(
+                f"{self.folder} has none of the pictures named in {self.data}, such as {first}", "Check --images"
+            )
         if not self._pictures:
             first = next((f"line {p.line} {p.what}" if p.line else p.what for p in self.problems), "it is empty")
             raise Malformed(first)
@@ -81,13 +83,13 @@ class Gathering:
         split = str(record.get("split") or "").strip().lower()
         split = SPLIT_NAMES.get(split, split)
         if not isinstance(name, str) or not name:
-            raise Malformed(f"does not name a picture (as {', '.join(PICTURE_FIELDS)})")
+            raise Malformed(f"does not name a picture (expected {', '.join(PICTURE_FIELDS)})")
         if captions is None:
-            raise Malformed(f"has no caption (as {', '.join(CAPTION_FIELDS)})")
+            raise Malformed(f"has no caption (expected {', '.join(CAPTION_FIELDS)})")
         if name not in self._files:
             self._files[name] = None
             self._files[name] = self._find(name)
-        if (file := self._files[name]) is None:  # a problem only where it is first named
+        if (file := self._files[name]) is None:  # reported only at its first occurrence
             return
         first, known = self._pictures.setdefault(file, (split, {kind: {} for kind in _NOUNS}))
         if split != first:
@@ -112,7 +114,7 @@ class Gathering:
 
 
 def first_existing(files: Iterable[FilePath], name: str, listings: Listings) -> FilePath:
-    """Return the first of the files that exists. Raises Malformed, with the name, where none does."""
+    """Return the first of the files that exists. Raises Malformed with the name if none does."""
     for file in files:
         if listings.stamp(file) is not None:
             return file
@@ -120,7 +122,7 @@ def first_existing(files: Iterable[FilePath], name: str, listings: Listings) -> 
 
 
 def _take_text(given: object, known: dict[str, None], true: Sequence[str]) -> str | None:
-    """Add a text to those known, or return what is wrong with it."""
+    """Add a text to the known ones, or return the reason why it cannot be used."""
     if not isinstance(given, str):
         return "is not text"
     if not (text := given.strip()):
@@ -130,6 +132,6 @@ def _take_text(given: object, known: dict[str, None], true: Sequence[str]) -> st
     if text in known:
         return f"is a duplicate: {shown(text)}"
     if text in true:
-        return f"is true of it too: {shown(text)}"
+        return f"is also one of its true texts: {shown(text)}"
     known[text] = None
     return None

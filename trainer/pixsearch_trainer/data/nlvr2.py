@@ -1,4 +1,4 @@
-"""NLVR2's own files: sentences that are true or false of two pictures (Suhr et al., 2019)."""
+"""Read the files of NLVR2: sentences that are true or false of two pictures (Suhr et al., 2019)."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Statement:
 
 
 def read_nlvr2(data: Path, images: Path | None = None) -> tuple[list[Statement], list[Problem]]:
-    """Return the statements of train.json and dev.json (val), and what cannot be used; test sets are skipped.
+    """Return the statements of train.json and dev.json (val), and the problems found. Test sets are skipped.
 
-    `data` is the folder of the JSON-lines files, or one of them; the pictures are in `images`, or else in that folder,
-    or in train/DIRECTORY/ and dev/ there. Raises OSError, and DatasetError where no statement can be used.
+    `data` is the folder of the JSON Lines files, or one of these files. The pictures are in `images`, or else in the
+    folder of the files, or in train/DIRECTORY/ and dev/ there. Raises OSError; DatasetError if no statement is usable.
     """
     statements: list[Statement] = []
     problems: list[Problem] = []
@@ -42,8 +42,8 @@ def read_nlvr2(data: Path, images: Path | None = None) -> tuple[list[Statement],
         lines = text.replace("\r\n", "\n").split("\n")  # splitlines splits at U+2028 too
         statements += parse_each(lines, partial(_statement, images=images or file.parent), file, problems)
     if not statements:
-        message = f"{data} has no statements of NLVR2 with pictures{f': {problems[0]}' if problems else ''}"
-        raise DatasetError(message, "Name the folder of train.json with --data")
+        message = f"{data} has no NLVR2 statements with pictures{f': {problems[0]}' if problems else ''}"
+        raise DatasetError(message, "Pass the folder of train.json as --data")
     return statements, problems
 
 
@@ -61,13 +61,13 @@ def consistency(statements: Sequence[Statement], answers: Sequence[bool]) -> flo
 
 
 def _statement(line: str, images: Path) -> Statement | None:
-    """Parse a line; None where it is blank or of another split."""
+    """Parse a line; return None if it is blank or belongs to another split."""
     if not line.strip():
         return None
     entry = parse_json(line)
     name, text = field(entry, "identifier", str), field(entry, "sentence", str).strip()
     if not text or name.count("-") != 3 or (label := str(entry.get("label"))) not in ("True", "False"):
-        raise Malformed("has no sentence, no identifier of NLVR2, or a label that is neither True nor False")
+        raise Malformed("has no sentence, no NLVR2 identifier, or a label that is neither True nor False")
     split, group, pair, _ = name.split("-")
     if split not in _SPLITS:
         return None

@@ -1,4 +1,4 @@
-"""A training set in one file: a ZIP archive of `items.json` and pictures that are small enough to decode quickly."""
+"""Packs: training sets in one file, a ZIP archive of `items.json` and pictures small enough to decode quickly."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _KINDS: dict[str, type[Item]] = {kind.__name__: kind for kind in (CaptionedPictu
 _PICTURE_FIELDS = {CaptionedPicture: ("file",), Question: ("picture",), Statement: ("left", "right")}
 _KEPT_FORMATS = {"JPEG": "jpg", "AVIF": "avif", "WEBP": "webp"}
 _DAMAGE = (BadZipFile, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, struct.error)
-"""What reading a damaged or foreign archive raises."""
+"""The errors raised when an archive is damaged or not a pack."""
 
 
 def write_pack(items: Sequence[Item], file: Path, edge: int, on_progress: ProgressCallback) -> list[Problem]:
     """Write items and their pictures, each once; return a problem for each picture that cannot be decoded.
 
-    Items with such a picture are left out. A JPEG, AVIF or WebP whose shorter edge is at most 1.25 x `edge` is kept
-    byte for byte; any other picture becomes an upright JPEG with a shorter edge of `edge`, but is never enlarged.
+    Items with such a picture are left out. A JPEG, AVIF or WebP whose shorter edge is at most 1.25 x `edge` is stored
+    unchanged. Any other picture becomes an upright JPEG with a shorter edge of `edge`, but is never enlarged.
 
-    The file has its name only once it is complete and on disk. Raises OSError if it cannot be written, PixsearchError
+    The file gets its name only once it is complete and on disk. Raises OSError if it cannot be written, PixsearchError
     if worker processes cannot be started.
     """
     pictures = list(dict.fromkeys(picture for item in items for picture in _pictures(item).values()))
@@ -85,7 +85,7 @@ def is_pack(file: FilePath) -> TypeGuard[Path]:
 
 
 def open_packed(picture: FilePath, min_edge: int | None = None) -> Image.Image:
-    """Return a picture of a pack as `open_picture` does; may be called in threads and in processes.
+    """Open a picture of a pack as `open_picture` does. May be called from threads and processes.
 
     Raises DatasetError if the picture or the pack is damaged.
     """
@@ -98,9 +98,7 @@ def _damage_raised(what: str) -> Iterator[None]:
     try:
         yield
     except (*_DAMAGE, PictureError) as error:
-        raise DatasetError(
-            f"{what} cannot be read: {_reason(error)}", "Copy the pack again, or make it anew"
-        ) from error
+        raise DatasetError(f"{what} cannot be read: {_reason(error)}", "Copy the pack again, or recreate it") from error
 
 
 def _reason(error: Exception) -> str:
@@ -108,13 +106,13 @@ def _reason(error: Exception) -> str:
 
 
 def _member(picture: FilePath) -> bytes:
-    """The bytes of a picture in a pack."""
+    """Return the bytes of a picture in a pack."""
     assert isinstance(picture, Path)
     return read_member(_archive(picture.parent), picture.name, FILE_LIMIT_BYTES)
 
 
 def _archive(file: Path) -> ZipFile:
-    """Return the archive, opened once."""
+    """Return the archive, which is opened only once."""
     found = file.stat()
     return _open_archive(file, found.st_ino, found.st_size, found.st_mtime_ns)
 
@@ -143,7 +141,7 @@ def _item(record: dict[str, Any], members: dict[str, Path]) -> Item:
 
 
 def _packed(picture: FilePath, edge: int) -> tuple[str, bytes] | str:
-    """Return the suffix and bytes of a picture as it is packed, or the reason why it cannot be."""
+    """Return the suffix and bytes to pack for a picture, or the reason why it cannot be packed."""
     try:
         data = _member(picture) if is_pack(picture.parent) else read_picture_file(picture)
         header = open_header(data)

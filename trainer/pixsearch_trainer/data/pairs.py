@@ -13,22 +13,22 @@ from pixsearch.storage import FilePath
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """A picture file and the texts that describe it, or nearly do."""
+    """A picture file, with texts that describe it and texts that nearly do."""
 
     file: FilePath
     captions: tuple[str, ...]
     split: str = "train"
     weight: float = 1.0  # how often it is drawn, relative to the others
     queries: tuple[str, ...] = ()
-    """What people would type to find it: a few words, or a bare noun."""
+    """Searches that should find it: a few words, or a bare noun."""
     labels: tuple[str, ...] = ()
     """The names of its classes, or its keywords."""
     near_misses: tuple[str, ...] = ()
-    """Texts that are nearly true of it, and are not."""
+    """Texts that are almost true of it, but false."""
 
 
 def of_split(pictures: Iterable[CaptionedPicture], split: str) -> list[CaptionedPicture]:
-    """Return the pictures of one split, in their order."""
+    """Return the pictures of one split, in order."""
     return [picture for picture in pictures if picture.split == split]
 
 
@@ -39,20 +39,20 @@ def captions_only(pictures: Iterable[CaptionedPicture]) -> list[CaptionedPicture
 
 @dataclass(frozen=True)
 class Captions:
-    """The different sentences of some pictures, and which picture has which."""
+    """The distinct captions of some pictures, and the captions of each picture."""
 
     sentences: list[str]
     of_picture: list[list[int]]  # for each picture the indices of its captions in `sentences`
 
     @classmethod
     def of(cls, pictures: Iterable[CaptionedPicture]) -> Captions:
-        """Collect the captions of pictures; a sentence that several pictures share is one sentence."""
+        """Collect the captions of pictures. A caption that several pictures share is included once."""
         indices: dict[str, int] = {}
         of_picture = [[indices.setdefault(text, len(indices)) for text in p.captions] for p in pictures]
         return cls(list(indices), of_picture)
 
     def matches(self) -> NDArray[np.bool_]:
-        """Return [sentences, pictures], True where the sentence describes the picture."""
+        """Return an array [sentences, pictures], True where the sentence is a caption of the picture."""
         matches = np.zeros((len(self.sentences), len(self.of_picture)), bool)
         for picture, indices in enumerate(self.of_picture):
             matches[indices, picture] = True

@@ -1,4 +1,4 @@
-"""What is wrong in a data set: recorded and skipped, never raised one by one."""
+"""The problems in a data set, which are recorded and skipped rather than raised one by one."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Made = TypeVar("Made")
 
 
 class Malformed(Exception):
-    """Something in a data set does not follow its format, or does not exist; the message says what."""
+    """A part of a data set is missing or does not follow its format; the message says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing in a data set that cannot be used, and where it is.
+    """A part of a data set that cannot be used.
 
     `str(problem)` is one printable line: "captions.tsv:17: a.jpg does not exist".
     """
 
     file: FilePath
     line: int | None
-    """Counted from 1; None where the file has no lines. Entries of JSON are named in `what`, counted from 1 as well."""
+    """The line, counted from 1; None if the file has no lines. `what` counts the entries of JSON, also from 1."""
     what: str
 
     def __str__(self) -> str:
@@ -37,9 +37,9 @@ class Problem:
 def parse_each(
     items: Iterable[Item], parse: Callable[[Item], Made | None], file: FilePath, problems: list[Problem], noun: str = ""
 ) -> list[Made]:
-    """Return what `parse` makes of the items of a file, without None; where it raises Malformed, add a problem.
+    """Return the results of `parse` for the items of a file, without None. Add a problem for each Malformed it raises.
 
-    `noun` names the items in problems, as "image" does in "image 1"; without one they are the lines of the file.
+    `noun` names the items in problems, such as "image" in "image 1"; without it the items are the lines of the file.
     """
     made = []
     for number, item in enumerate(items, 1):
@@ -54,6 +54,6 @@ def parse_each(
 
 
 def shown(text: str) -> str:
-    """Return text from a data set as it appears in a message: one printable line, cut where it is long."""
+    """Return text from a data set as it appears in messages: one printable line, truncated if it is long."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= 80 else f"{line[:78]}.."

@@ -1,4 +1,4 @@
-"""Captioned pictures read from any of the formats in which people have them; the content tells which it is."""
+"""Read captioned pictures in any of the supported formats, which are recognised by their content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pixsearch_trainer.data.problems import Malformed, Problem, shown
 
 @dataclass(frozen=True)
 class DataSet:
-    """Where captioned pictures are, and how often one of them is drawn, relative to those of other sets."""
+    """The location of captioned pictures, and the weight with which they are drawn, relative to other sets."""
 
     data: FilePath
     images: FilePath | None = None
@@ -26,16 +26,16 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Reading:
-    """The pictures of a data set, and what in it could not be used."""
+    """The pictures of a data set, and the problems found in it."""
 
     pictures: list[CaptionedPicture]
     problems: list[Problem]
 
 
 def read_sets(sets: Sequence[DataSet]) -> Reading:
-    """Read several data sets or packs as one, of which each may have a val.
+    """Read several data sets or packs as one. Each of them may have a split val.
 
-    A picture of val is measured once and never trained on, even where another set has it too.
+    A picture of val is measured once and never trained on, even if another set has it too.
     """
     training: list[CaptionedPicture] = []
     val: list[CaptionedPicture] = []
@@ -54,19 +54,19 @@ def read_sets(sets: Sequence[DataSet]) -> Reading:
 def read_captioned(data: FilePath, images: FilePath | None = None) -> Reading:
     """Read a pack, Karpathy's or COCO's JSON, Visual Genome's regions, CSV, TSV, JSONL, or a folder with name.txt.
 
-    Entries of the same picture are one picture, in the order in which the pictures are first named. Problems are
-    recorded and skipped: a picture that does not exist (once, where it is first named), an empty caption, a caption
-    that its picture has already, a line or entry that does not follow its format. Whether pictures can be decoded is
-    not checked. Only a folder and a pack yield pictures without captions.
+    Entries of the same picture are merged, in the order in which the pictures first occur. Problems are recorded and
+    skipped: a picture that does not exist (once, at its first occurrence), an empty caption, a duplicate caption of a
+    picture, a line or entry that does not follow its format. Whether pictures can be decoded is not checked. Only
+    folders and packs yield pictures without captions.
 
-    `data` is a file, UTF-8 with or without a byte order mark, or a folder. The relative paths that a file names start
-    at `images`, or else beside it. Raises DatasetError where the data cannot be read or has none of the formats, or
-    none of its pictures exists.
+    `data` is a folder, or a file in UTF-8 with or without a byte order mark. Relative paths in a file start at
+    `images`, or else at the folder of the file. Raises DatasetError if the data cannot be read, has none of the
+    formats, or none of its pictures exists.
     """
     if is_pack(data):
         if pictures := [item for item in read_pack(data) if isinstance(item, CaptionedPicture)]:
             return Reading(pictures, [])
-        raise DatasetError(f"{data} is a pack without captioned pictures", "Provide another --data")
+        raise DatasetError(f"{data} is a pack without captioned pictures", "Pass another --data")
     try:
         if is_folder(path_bytes(data)):
             return Reading(*read_folder(data))
@@ -75,11 +75,11 @@ def read_captioned(data: FilePath, images: FilePath | None = None) -> Reading:
         return Reading(gathering.pictures(), gathering.problems)
     except OSError as error:
         message = f"{data} cannot be read ({error.strerror})"
-        raise DatasetError(message, "Name a file or a folder with --data") from error
+        raise DatasetError(message, "Pass a file or folder as --data") from error
     except Malformed as error:
         raise DatasetError(
             f"{data} is not in a format that pixsearch can read ({shown(str(error))})",
-            "The formats are Karpathy's JSON, COCO captions JSON, Visual Genome's region_descriptions.json, CSV, TSV "
-            "or JSONL with a column for the picture (image, file_name, ..) and one for the caption (caption, text, ..),"
-            " and a folder with name.txt beside name.jpg",
+            "Supported formats: Karpathy's JSON, COCO captions JSON, Visual Genome's region_descriptions.json, CSV, "
+            "TSV or JSONL with a column for the picture (image, file_name, ..) and one for the caption (caption, text, ..),"
+            " and a folder with name.txt next to name.jpg",
         ) from error

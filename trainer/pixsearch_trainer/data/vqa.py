@@ -1,4 +1,4 @@
-"""VQA's own files: questions about COCO's pictures, and ten people's answers to each (Goyal et al., 2017)."""
+"""Read the files of VQA: questions about COCO's pictures, with ten people's answers to each (Goyal et al., 2017)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from pixsearch_trainer.data.gathering import first_existing
 from pixsearch_trainer.data.problems import Malformed, Problem, parse_each
 
 FEWEST_QUESTIONS = 9
-"""An answer can be given if it is that of so many training questions: 3,129 of VQA v2 (Teney et al., 2018)."""
+"""The fewest training questions for an answer that the network can give: with 9, VQA v2 has 3,129 such answers (Teney
+et al., 2018)."""
 
 _SPLITS = {"train2014": "train", "val2014": "val"}
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -36,21 +37,21 @@ class Question:
     split: str
 
     def worth(self, answer: str) -> float:
-        """Return VQA's measure of an answer, 0..1: min(people who gave it / 3, 1), over all but one person each.
+        """Return VQA's measure of an answer, 0..1: the mean of min(people who gave it / 3, 1), leaving out each person.
 
         With ten people: 0.3 for an answer that one of them gave, 0.6 for two, 0.9 for three, 1 for more.
         """
         gave, people = self.answers.count(answer), len(self.answers)
-        with_one_of_them_left_out = gave * min((gave - 1) / 3, 1) + (people - gave) * min(gave / 3, 1)
-        return with_one_of_them_left_out / people
+        sum_over_left_out = gave * min((gave - 1) / 3, 1) + (people - gave) * min(gave / 3, 1)
+        return sum_over_left_out / people
 
 
 def read_vqa(data: Path, images: Path | None = None) -> tuple[list[Question], list[Problem]]:
-    """Return the questions of the splits train and val that have answers, and what cannot be used.
+    """Return the questions of the splits train and val that have answers, and the problems found.
 
-    `data` is the folder of the questions' and annotations' JSON files, whatever their names; the pictures are in
-    `images`, or else in `data`, or in the folders train2014 and val2014 there. Raises OSError, and DatasetError where a
-    file is damaged or no question can be used.
+    `data` is the folder of the JSON files of questions and annotations, whatever their names. The pictures are in
+    `images`, or else in `data`, or in the folders train2014 and val2014 there. Raises OSError; DatasetError if a file
+    is damaged or no question can be used.
     """
     documents: dict[Path, Any] = {}
     questions: list[Question] = []
@@ -68,8 +69,8 @@ def read_vqa(data: Path, images: Path | None = None) -> tuple[list[Question], li
         parse = partial(_question, kind=document["data_subtype"], answers=answers, images=images or data)
         questions += parse_each(document.get("questions") or (), parse, file, problems, "question")
     if not questions:
-        message = f"{data} has no questions of VQA with answers{f': {problems[0]}' if problems else ''}"
-        raise DatasetError(message, "Put a split's questions and annotations there, and name it with --data")
+        message = f"{data} has no VQA questions with answers{f': {problems[0]}' if problems else ''}"
+        raise DatasetError(message, "Pass a folder with the questions and annotations of a split as --data")
     return questions, problems
 
 
@@ -92,20 +93,20 @@ def common_answers(questions: Iterable[Question]) -> tuple[str, ...]:
     counts = Counter(Counter(question.answers).most_common(1)[0][0] for question in questions)
     common = [answer for answer, count in counts.most_common() if count >= FEWEST_QUESTIONS]
     if not common:
-        raise DatasetError(f"no answer is that of {FEWEST_QUESTIONS} training questions", "Add more questions")
+        raise DatasetError(f"no answer has {FEWEST_QUESTIONS} or more training questions", "Add more questions")
     return tuple(common)
 
 
 def normalised(answer: str) -> str:
-    """Return an answer as VQA's evaluation compares it: lower case, digits, neither articles nor punctuation.
+    """Normalise an answer like VQA's evaluation: in lower case, numbers as digits, without articles and punctuation.
 
-    Its list of contractions that have lost their apostrophe ("dont" to "don't") is not applied.
+    VQA's list of contractions without their apostrophe ("dont" to "don't") is not applied.
     """
     given = text = answer.replace("\n", " ").replace("\t", " ").strip()
     thousands = re.search(r"\d,\d", given) is not None
     for sign in _PUNCTUATION:
-        beside_a_space = f"{sign} " in given or f" {sign}" in given
-        text = text.replace(sign, "" if beside_a_space or thousands else " ")
+        next_to_space = f"{sign} " in given or f" {sign}" in given
+        text = text.replace(sign, "" if next_to_space or thousands else " ")
     text = re.sub(r"\.(?!\d)", "", text)
     words = (_NUMBER_OF.get(word, word) for word in text.lower().split())
     return " ".join(word for word in words if word not in ("a", "an", "the"))

@@ -1,1 +1,1 @@
-"""Recall@k of both directions, by the first stage and after the re-rank."""
+"""Evaluation: recall@k in both directions before and after the re-rank, judged queries, near misses, calibration."""

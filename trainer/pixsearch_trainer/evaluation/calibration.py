@@ -37,13 +37,13 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class TradeOff:
-    """What becomes of queries where only pictures of a probability are shown."""
+    """The effect on queries of showing only pictures above a probability."""
 
     probability: float
     answered: int
-    """Queries that some picture is right for, and whose first is shown and right."""
+    """Queries with a right picture whose first picture is shown and right."""
     refused: int
-    """Queries that no picture is right for, and none is shown."""
+    """Queries without a right picture for which none is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class CalibrationReport:
     pairs: int
     right: int
     present: int
-    """Queries that some picture is right for."""
+    """Queries with a right picture."""
     absent: int
     log_loss: float
     expected_error: float
@@ -62,9 +62,9 @@ class CalibrationReport:
     likely: int
     """Pairs at 0.5 and above."""
     likely_right: float | None
-    """The share of them that is right; None where there are none."""
+    """The share of these pairs that is right; None if there are none."""
     likely_said: float | None
-    """Their mean probability."""
+    """The mean probability of these pairs."""
     trade_off: tuple[TradeOff, ...]
 
 

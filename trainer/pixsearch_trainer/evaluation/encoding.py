@@ -1,4 +1,4 @@
-"""Captioned pictures as a search sees them: the embeddings and grids of pictures, the captions as they were read."""
+"""Encode captioned pictures for a search: the embeddings and grids of pictures, and their captions as read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PICTURES_AT_ONCE, _SENTENCES_AT_ONCE = 32, 256
 
 @dataclass(frozen=True)
 class EncodedPictures:
-    """Pictures with their embeddings [pictures, embedding size] and packed grids, and each caption as it was read."""
+    """Pictures with their embeddings [pictures, embedding size] and packed grids, and their captions as read."""
 
     pictures: list[CaptionedPicture]
     embeddings: Floats
@@ -49,7 +49,7 @@ def encode(
     """Encode pictures, all from files or all from one pack, and read their captions.
 
     Args:
-        on_problem: called for each picture that cannot be decoded, which is then left out. The default raises
+        on_problem: is called for each picture that cannot be decoded and is therefore left out. The default raises
             DatasetError.
     """
     readable, embeddings, grids = list[CaptionedPicture](), list[Floats](), list[bytes]()
@@ -78,7 +78,7 @@ def encode(
 
 
 def _decode(files: Sequence[FilePath], edge: int) -> Iterator[Image.Image | str]:
-    """Yield each picture, or why it has none. Raises DatasetError for a pack that is damaged."""
+    """Yield each decoded picture, or the reason why it cannot be decoded. Raises DatasetError if a pack is damaged."""
     if files and is_pack(files[0].parent):
         return (open_packed(file, edge) for file in files)
     return decode_pictures(files, edge)

@@ -1,4 +1,4 @@
-"""Judged queries: which photos of an album people say show what was asked, and how a model searches for them."""
+"""Judged queries: queries to an album with the photos that people judged to be right, and a model's results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class JudgedQuery:
-    """A query, and the names of all photos of the album that show it: none for what is not there."""
+    """A query, with the names of all photos of the album that show it; none if the album has no such photo."""
 
     text: str
     photos: tuple[str, ...]
@@ -99,7 +99,7 @@ def right_photos(queries: Iterable[JudgedQuery], album: EncodedPictures) -> Bool
 
 @dataclass(frozen=True)
 class JudgedSearch:
-    """What a model finds for judged queries: both stages, and which photos are right."""
+    """A model's results for judged queries in both stages, and the photos that are right."""
 
     similarity: Floats  # [queries, photos]
     right: Bools  # [queries, photos]
@@ -109,12 +109,12 @@ class JudgedSearch:
 
     @property
     def labels(self) -> Bools:
-        """Which candidates are right [queries, candidates]."""
+        """The candidates that are right [queries, candidates]."""
         return np.take_along_axis(self.right, self.nearest, 1)
 
     @property
     def present(self) -> Bools:
-        """Which queries have a right photo in the album [queries]."""
+        """The queries with a right photo in the album [queries]."""
         found: Bools = np.asarray(self.right.any(1))
         return found
 

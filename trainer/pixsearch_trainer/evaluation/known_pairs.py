@@ -50,12 +50,12 @@ class KnownPairs:
     queries: Indices
     """The index of the text."""
     present: Bools
-    """Whether a picture is right for the text, among its pairs or elsewhere in the album."""
+    """True if a picture is right for the text, among its pairs or elsewhere in the album."""
     groups: Indices
-    """What is left out together when a curve is judged: the pairs of one query, or of one picture's texts."""
+    """The group of pairs that are left out together when a curve is judged: one query's, or one picture's texts."""
 
     def scores(self, stage: Stage) -> Doubles:
-        """Return what a stage says of the pairs."""
+        """Return the scores of a stage."""
         return self.logits if stage == "joint" else self.late
 
     def part(self, here: Bools) -> KnownPairs:

@@ -1,4 +1,4 @@
-"""Measures a model as it searches: both stages, both directions, equal scores counted against it."""
+"""Measure a model's search: both stages and both directions, with equal scores counted against the model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pixsearch.errors import UsageError
 from pixsearch.model.late_scores import ReadText
+from pixsearch.printable import plural
 from pixsearch.progress import Progress, ProgressCallback, silent
 from pixsearch.search.cascade import best_by_late, ordered_by_late
 from pixsearch.search.query import DEFAULT_CANDIDATES
@@ -29,26 +30,47 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Search:
-    """One direction of a search: queries and items are given by their indices among captions and pictures."""
+class EvaluationOptions:
+    """The options of an evaluation."""
 
-    pairs: Floats  # logits [captions, pictures], NaN of those not matched yet; the other direction has the same
-    rows_of: Callable[[NDArray[Any]], NDArray[Any]]  # such a table with a row for each query: itself, or transposed
+    candidates: Sequence[int] = (DEFAULT_CANDIDATES,)
+    """The numbers of items that the joint stream reads for a query, as in a search. Several cost little more than the
+    largest."""
+    sample: int | None = None
+    """The number of random queries in each direction, against all items; None for all queries."""
+    seed: int = 0
+    full: bool = False
+    """True to let the joint stream read all items too; their number is then among the candidates."""
+    timed: bool = False
+    """True to also measure the time of a query."""
+    folds: int = 1
+    """The number of equal parts into which the pictures are cut, in order; a query searches its own (COCO's 1K)."""
+
+
+_DEFAULTS = EvaluationOptions()
+
+
+@dataclass(frozen=True)
+class Search:
+    """One direction of a search. Queries and items are given by their indices among captions and pictures."""
+
+    pairs: Floats  # logits [captions, pictures], NaN for pairs not matched yet; shared with the other direction
+    rows_of: Callable[[NDArray[Any]], NDArray[Any]]  # returns such a table, transposed if needed to have query rows
     queries: Indices
     similarity: Floats  # [queries, items]
     matches: NDArray[np.bool_]  # [queries, items], True where the item answers the query
-    find: Callable[[int], Floats]  # the first stage for one query alone: similarities [items]
-    read: Callable[[Indices], object]  # what a search reads of the items before the second stage, to tell its time
-    late: Callable[[int, Indices], Floats]  # one query with items [n]: late scores [n]
-    match: Callable[[int, Indices, Floats], Floats]  # one query with items and their late scores [n]: ITM logits [n]
+    find: Callable[[int], Floats]  # runs the first stage for one query: returns similarities [items]
+    read: Callable[[Indices], object]  # reads items as a search does before the second stage, to measure the time
+    late: Callable[[int, Indices], Floats]  # returns late scores [n] of one query with items [n]
+    match: Callable[[int, Indices, Floats], Floats]  # returns ITM logits [n] of a query, items and late scores [n]
 
 
 def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, seed: int) -> tuple[Search, Search]:
-    """Return text to image and image to text, each with `sample` queries at random, or all of them for None."""
-    has, embeddings, grids = Captions.of(encoded.pictures), encoded.embeddings, encoded.grids
-    read = [encoded.texts[sentence] for sentence in has.sentences]
+    """Return text to image and image to text, each with `sample` random queries, or with all queries for None."""
+    distinct, embeddings, grids = Captions.of(encoded.pictures), encoded.embeddings, encoded.grids
+    read = [encoded.texts[sentence] for sentence in distinct.sentences]
     texts = np.stack([text.embedding for text in read])
-    similarity, matches = texts @ embeddings.T, has.matches()  # [captions, pictures]
+    similarity, matches = texts @ embeddings.T, distinct.matches()  # [captions, pictures]
     captions, pictures = (
         np.array(sorted(random.Random(seed).sample(range(count), min(sample or count, count))))
         for count in similarity.shape
@@ -67,7 +89,7 @@ def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, see
         captions,
         similarity[captions],
         matches[captions],
-        lambda caption: embeddings @ runtime.read_texts([has.sentences[caption]])[0].embedding,
+        lambda caption: embeddings @ runtime.read_texts([distinct.sentences[caption]])[0].embedding,
         lambda _: None,
         lambda caption, items: late([read[caption]], items)[0],
         lambda caption, items, late_scores: match([caption], items, late_scores),
@@ -78,7 +100,7 @@ def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, see
         similarity.T[pictures],
         matches.T[pictures],
         lambda picture: texts @ embeddings[picture],
-        lambda items: runtime.read_texts([has.sentences[item] for item in items]),
+        lambda items: runtime.read_texts([distinct.sentences[item] for item in items]),
         lambda picture, items: late([read[item] for item in items], [picture])[:, 0],
         lambda picture, items, late_scores: match(items, [picture], late_scores),
     )
@@ -86,20 +108,20 @@ def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, see
 
 @dataclass(frozen=True)
 class Scored:
-    """What the second stage says of the nearest items of each query, [queries, items]."""
+    """The scores of the second stage for the nearest items of each query [queries, items]."""
 
     nearest: Indices
     late: Floats
     logits: Floats  # NaN where the joint stream did not read the pair
 
     def first(self, count: int) -> Scored:
-        """Return what is said of so many of the nearest."""
+        """Return the scores of only the `count` nearest items."""
         return Scored(self.nearest[:, :count], self.late[:, :count], self.logits[:, :count])
 
 
 def score(search: Search, nearest: Indices, ks: Sequence[int], on_query: Callable[[], None]) -> Scored:
-    """Run the second stage on the nearest items [queries, n], as a search that lets the joint stream read k of them
-    does, for each k. A pair that was matched before, also in the other direction, is not matched again."""
+    """Run the second stage on the nearest items [queries, n], like a search whose joint stream reads k of them, for
+    each k. A pair that has been matched, in either direction, is not matched again."""
     late = np.empty(nearest.shape, np.float32)
     logits = np.full(nearest.shape, np.nan, np.float32)
     table = search.rows_of(search.pairs)
@@ -119,33 +141,27 @@ def score(search: Search, nearest: Indices, ks: Sequence[int], on_query: Callabl
 def evaluate(
     runtime: Runtime,
     encoded: EncodedPictures,
-    candidates: Sequence[int] = (DEFAULT_CANDIDATES,),
-    sample: int | None = None,
-    seed: int = 0,
+    options: EvaluationOptions = _DEFAULTS,
     on_progress: ProgressCallback = silent,
-    *,
-    full: bool = False,
-    timed: bool = False,
-    folds: int = 1,
 ) -> Evaluation:
     """Measure both directions on pictures and their captions.
 
-    Args:
-        candidates: how many items the joint stream reads for a query, as a search does; several cost little more than
-            the largest.
-        sample: so many queries at random in each direction, against all items; None for all.
-        full: let it read all items too; their number is then among the candidates.
-        timed: measure how long a query takes, too.
-        folds: cut the pictures into so many equal parts, in their order; a query searches its own part (COCO's 1K).
-
-    Raises:
-        UsageError: there are no pictures, or they cannot be cut into so many equal parts.
+    Raises UsageError if there are no pictures, or if they cannot be cut into equal folds.
     """
+    candidates, sample, seed, folds, full = (
+        options.candidates,
+        options.sample,
+        options.seed,
+        options.folds,
+        options.full,
+    )
     pictures = len(encoded.grids)
     if not pictures:
-        raise UsageError("there is no picture to evaluate on", "Name another --split or another --data")
+        raise UsageError("there are no pictures to evaluate on", "Choose another --split or --data")
     if pictures % folds:
-        raise UsageError(f"{pictures:,} pictures are not {folds} equal folds", "Give another number as --folds")
+        raise UsageError(
+            f"{plural(pictures, 'picture')} cannot be cut into {folds} equal folds", "Choose another number of --folds"
+        )
     parts = [slice(start, start + pictures // folds) for start in range(0, pictures, pictures // folds)]
     found = [searches(runtime, encoded.part(part), sample, seed) for part in parts]
     every = [search for direction in zip(*found, strict=True) for search in direction]
@@ -171,7 +187,7 @@ def evaluate(
         for k in (0, *candidates, *every_item):
             cut = [one.first(ordered_by_late(k) if k else 0) for one in scored[here]]
             ranks = [cascade_ranks(*one, k) for one in zip(every[here], cut, strict=True)]
-            milliseconds = _milliseconds(every[here][0], k) if timed else None
+            milliseconds = _milliseconds(every[here][0], k) if options.timed else None
             recalls[k] = Recall.of(np.concatenate(ranks), milliseconds)
         return Direction(recalls.pop(0), recalls)
 
@@ -180,9 +196,9 @@ def evaluate(
 
 
 def cascade_ranks(search: Search, scored: Scored, k: int) -> Indices:
-    """Return the rank of each query's best right answer where late interaction orders what is scored and the joint
-    stream reads k of it; 0 is the first stage."""
-    # A right answer has the rank of the stage that saw it last: what a later stage sees stands before the others.
+    """Return the rank of each query's best right answer if late interaction orders the scored items and the joint
+    stream reads k of them; with k = 0, the rank in the first stage."""
+    # A right answer has the rank of the last stage that scored it: items of a later stage come before the others.
     ranks = rank_of_first_match(search.similarity, search.matches)
     matches = np.take_along_axis(search.matches, scored.nearest, 1)
     ordered = matches.any(1)
@@ -195,7 +211,7 @@ def cascade_ranks(search: Search, scored: Scored, k: int) -> Indices:
 
 
 def _milliseconds(search: Search, k: int) -> float:
-    """The median time of some queries, each alone; the joint stream reads k items."""
+    """Return the median time of single queries for which the joint stream reads k items."""
     taken = []
     for query in search.queries[:_TIMED_QUERIES].tolist():
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Near misses: texts that are nearly true of a picture and are not, beside the texts that are true of it."""
+"""Near misses: texts that are almost true of a picture but false, compared with its true texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class NearMisses:
-    """A picture, what is true of it and what nearly is: a sentence of each, and a short query of each."""
+    """A picture with true texts and near misses, each of which are a sentence and a short query."""
 
     file: FilePath
     true: tuple[str, str]
@@ -29,9 +29,9 @@ class NearMisses:
 
 
 def with_near_misses(pictures: Iterable[CaptionedPicture]) -> list[NearMisses]:
-    """Return those that have a near miss of a sentence and one of a query, in this order.
+    """Return the pictures that have a near miss of a sentence and one of a query, in this order.
 
-    Of the captions the one is taken that shares most words with the near miss: it is what that was made from.
+    The true sentence is the caption that shares most words with the near miss, which was made from it.
     """
     return [
         NearMisses(
@@ -45,7 +45,7 @@ def with_near_misses(pictures: Iterable[CaptionedPicture]) -> list[NearMisses]:
 
 
 def _nearest(texts: Sequence[str], other: str) -> str:
-    """Return the text that shares most words with another one: the first of equals."""
+    """Return the text that shares most words with another one; the first if several do."""
     wanted = _words(other)
     return max(texts, key=lambda text: len(_words(text) & wanted) / len(_words(text) | wanted))
 
@@ -56,15 +56,16 @@ def _words(text: str) -> set[str]:
 
 @dataclass(frozen=True)
 class NearMissScores:
-    """Texts of pictures, scored with a picture and less their mean score with other pictures, all [2, pictures]:
-    sentences, short queries."""
+    """The scores of texts with a picture, minus their mean scores with other pictures [2, pictures]: of sentences, and
+    of short queries."""
 
     true: Floats
     false: Floats
 
     @property
     def accuracy(self) -> tuple[float, float]:
-        """The percentage of pictures with the true text above the false one: sentences, short queries."""
+        """The percentages of pictures whose true text scores higher than the false one: of sentences, and of short
+        queries."""
         above = (self.true > self.false) + (self.true == self.false) / 2
         sentences, queries = 100 * above.mean(1)
         return float(sentences), float(queries)
@@ -79,22 +80,22 @@ def score_near_misses(
     seed: int = 0,
     on_progress: ProgressCallback = silent,
 ) -> dict[str, NearMissScores]:
-    """Return the scores "similarity" and "joint" with each text's own picture, and both with the stand-in in its place.
+    """Return the scores "similarity" and "joint" of each text with its own picture, and with a stand-in instead.
 
-    The stand-in must score about 50 %: else the wording alone tells what is true. Its scores follow the mean scores of
-    the texts with a slope of their own (2 for similarities: a mean is shorter than the unit vector in its direction),
-    which is fitted, and as much is taken off.
+    The accuracy with the stand-in must be about 50 %; otherwise the wording alone reveals the true text. The stand-in's
+    scores follow the mean scores of the texts with a slope of their own (2 for similarities: a mean is shorter than the
+    unit vector in its direction), which is fitted and subtracted.
 
     Args:
-        encoded: the same pictures.
-        stand_in: embedding and grid of what no text is about. The names of its scores end in ", stand-in".
-        others: with how many other pictures, drawn at random, a text's mean joint score is taken; that of similarity is
-            taken with all.
+        encoded: the same pictures, encoded.
+        stand_in: the embedding and grid of a picture that no text is about. The names of its scores end in
+            ", stand-in".
+        others: the number of random other pictures for a text's mean joint score; its mean similarity is over all.
     """
     count, drawn = len(pictures), random.Random(seed)
     embeddings = np.concatenate([encoded.embeddings, stand_in[0][None]])
     grids = [*encoded.grids, stand_in[1]]
-    # Of each stage: with the own picture, with the stand-in, on average with others; true or false; sentence or query.
+    # For each stage [own picture, stand-in, or mean of others; true or false; sentence or query; picture].
     scores = {stage: np.empty((3, 2, 2, count), np.float32) for stage in ("similarity", "joint")}
     for index, picture in enumerate(pictures):
         rest = drawn.sample([other for other in range(count) if other != index], min(others, count - 1))

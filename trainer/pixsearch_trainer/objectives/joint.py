@@ -1,13 +1,14 @@
 """Image-text matching (ITM) in the joint stream, on blocks of pictures that look alike.
 
-Three things make it learn from a few thousand pictures, where binary ITM on a batch's negatives stays at the base rate:
+Three things let it learn from a few thousand pictures, on which binary ITM with a batch's negatives stays at the base
+rate:
 
 - *Blocks of look-alikes.* Every caption of a block is matched with each of its pictures, and the loss is a softmax over
-  each row (which picture?) and each column (which caption?): the paper's ranking among hard negatives (section 4.2),
-  both ways.
-- *A logit of its own.* What the two streams say apart is left out while it trains: on pictures that they know by heart
-  nothing would be left to learn.
-- *Many pairs*, and masked words (MLM) beside them.
+  each row (which picture?) and each column (which caption?): the paper's ranking among hard negatives (section 4.2), in
+  both directions.
+- *A logit of its own.* The scores of the two streams are left out of the logit during training: on pictures that the
+  streams know by heart, nothing would be left to learn.
+- *Many pairs*, together with masked words (MLM).
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ _NEAREST_AT_ONCE = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class JointOptions(StreamsOptions):
-    """How the joint stream is trained (docs/history.md, "A CNN that is trained too")."""
+    """The options of training the joint stream (docs/history.md, "A CNN that is trained too")."""
 
     epochs: float = 0.5
-    """By the first pictures of blocks."""
+    """Epochs, counted by the first pictures of blocks."""
     batch: int = 8
-    """Blocks a step and process."""
+    """Blocks per step and process."""
     block: int = 16
-    """Pictures a block: block x block pairs pass the Transformer at once."""
+    """Pictures per block: block x block pairs pass the Transformer at once."""
     neighbours: int = 64
-    """A block is drawn from this many pictures that look most like its first."""
+    """The number of pictures, most similar to the first of a block, from which the others are drawn."""
     caption_likeness: float = 0.7
-    """How much likeness of captions counts in that, against likeness of pictures."""
+    """The weight of similar captions relative to similar pictures, for choosing neighbours."""
     learning_rate: float = 1e-4
     head_learning_rate: float = 2e-4
     maps_learning_rate: float = 5e-5
@@ -52,24 +53,25 @@ class JointOptions(StreamsOptions):
     looks: int = 4
     pixel_dropout: float = 0.2
     joint_pixels: int = 36
-    """Pixels of each picture that the joint stream reads in a step (section 3.3)."""
+    """The pixels of each picture that the joint stream reads in a step (section 3.3)."""
     joint_softness: float = 0.3
     joint_temperature: float = 0.05
     joint_near_miss_weight: float = 0.5
-    """How much telling captions from near misses counts beside ITM."""
+    """The weight of distinguishing captions from near misses, relative to ITM."""
     masked_share: float = 0.3
     mlm_weight: float = 0.3
     itc_weight: float = 0.5
     late_weight: float = 0.5
     drift_weight: float = 5.0
     similarity_weight: float = 70.0
-    """How much the streams count in the logit of a search: R@1 is flat from 45 to 250."""
+    """The weight of the similarity in the logit of a search: R@1 is flat from 45 to 250."""
 
 
 class JointObjective(StreamsObjective):
-    """In a block each caption is to find its picture and each picture its caption; the streams stay where they were.
+    """The objective of the joint stream: in a block, each caption has to find its picture and each picture its caption,
+    while the two streams are held in place.
 
-    Losses: `itm`, `mlm`, `drift`, those of both streams, and `itm_near_misses` where the data has near misses.
+    Losses: `itm`, `mlm`, `drift`, those of both streams, and `itm_near_misses` if the data has near misses.
     """
 
     _options: JointOptions
@@ -77,12 +79,12 @@ class JointObjective(StreamsObjective):
     def __init__(self, network: PixelBertForRetrieval, texts: Texts, options: JointOptions) -> None:
         super().__init__(network, texts, options)
         self.mlm_head = MaskedWordHead(network.config).to(texts.vectors.device)
-        # In a tuple, which keeps it out of the module's state: it never changes, and the stage's start has it.
+        # A tuple keeps it out of the module's state: it never changes, and the snapshot of the stage's start has it.
         self._before = (copy.deepcopy(network.model.layers).requires_grad_(False).eval(),)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         network, options = self.network, self._options
-        grid, pixel_mask = batch.seen.grids(network.model)
+        grid, pixel_mask = batch.inputs.grids(network.model)
         embedded, words = network.model.embed_words(batch.ids), network.read_each_word(batch.ids, batch.mask)
         total, losses = self.streams(batch, words, self._near_words(batch), grid, pixel_mask)
         sampled, sampled_mask = sample_pixels(grid, pixel_mask, options.joint_pixels)
@@ -105,7 +107,7 @@ class JointObjective(StreamsObjective):
         return {"loss": total, **losses}
 
     def _every_pair_of_blocks(self, batch: PairBatch, words: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
-        """Joint logits of all captions of a block with all its pictures, [blocks, captions, pictures]."""
+        """Return the joint logits of all captions of a block with all its pictures [blocks, captions, pictures]."""
         size = self._options.block
         blocks = torch.arange(len(batch), device=words.device).view(-1, size)
         rows = blocks[:, :, None].expand(-1, -1, size).flatten()  # captions, each with every picture of its block
@@ -114,7 +116,7 @@ class JointObjective(StreamsObjective):
         return logits.view(-1, size, size)
 
     def _matching(self, batch: PairBatch, logits: Tensor) -> Tensor:
-        """Softmax both ways within each block."""
+        """Return the softmax cross-entropy in both directions within each block, averaged over blocks."""
         options, shape, losses = self._options, logits.shape[:2], list[Tensor]()
         blocks = zip(batch.pictures.view(shape), batch.captions.view(shape), logits, strict=True)
         for pictures, captions, scores in blocks:
@@ -123,7 +125,7 @@ class JointObjective(StreamsObjective):
         return torch.stack(losses).mean()
 
     def _near_misses(self, batch: PairBatch, logits: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
-        """Tell near misses from captions; each is read with its own picture and with two more of its block."""
+        """Return the loss of near misses. Each is read with its own picture and with two others of its block."""
         size, rows = self._options.block, (batch.near_misses >= 0).nonzero()[:, 0]
         if not len(rows):
             return logits.new_zeros(())
@@ -142,11 +144,11 @@ class JointObjective(StreamsObjective):
 
 
 def blocks_of_neighbours(firsts: Draws, neighbours: Tensor, block: int) -> Draw:
-    """Draw a step's blocks, one after the other: a picture each, and others at random from its neighbours.
+    """Return a function that draws the blocks of a step: each is a picture and random others from its neighbours.
 
     Args:
-        neighbours: [pictures, n], see `nearest_pictures`.
-        block: pictures a block.
+        neighbours: the neighbours of each picture [pictures, n], see `nearest_pictures`.
+        block: the number of pictures per block.
     """
 
     def draw(step: int) -> Tensor:
@@ -159,12 +161,12 @@ def blocks_of_neighbours(firsts: Draws, neighbours: Tensor, block: int) -> Draw:
 
 @torch.no_grad()
 def nearest_pictures(images: Tensor, sentences: Tensor, caption_likeness: float, count: int) -> Tensor:
-    """Return for each picture the others that look most like it, the nearest first [pictures, count], on the CPU.
+    """Return the most similar other pictures of each picture, the nearest first [pictures, count], on the CPU.
 
     Args:
         images: unit embeddings [pictures, embedding_size].
         sentences: the mean of each picture's captions [pictures, width], not normalised.
-        caption_likeness: how much the cosine of captions counts against that of pictures.
+        caption_likeness: the weight of the cosine of captions relative to that of pictures.
     """
     vectors = torch.cat([images, caption_likeness**0.5 * F.normalize(sentences, dim=-1)], dim=1)
     nearest = []

@@ -16,14 +16,14 @@ from pixsearch_trainer.run.stage import Objective
 MASK_TOKEN = 103
 """The id of [MASK] in bert-base-uncased's WordPiece vocabulary, which every checkpoint here uses."""
 FIRST_WORD = 999
-"""Ids below are [PAD], the unused ones, [UNK], [CLS], [SEP] and [MASK] in bert-base-uncased's vocabulary."""
+"""The first id of a word in bert-base-uncased's vocabulary: below are [PAD], unused ids, [UNK], [CLS], [SEP], [MASK]."""
 _SPECIAL = (0, 101, 102)  # [PAD], [CLS], [SEP]
 IGNORED = -100
-"""The target of a word that need not be predicted."""
+"""The target of a word that is not predicted."""
 
 
 class PreTrainingObjective(Objective):
-    """MLM + ITM, with pixels sampled; the losses are `mlm` and `itm`, and their sum is minimised.
+    """MLM and ITM on sampled pixels. The losses are `mlm` and `itm`, whose sum is minimised.
 
     Each part can be left out, as in the paper's ablation (table 6).
     """
@@ -42,19 +42,19 @@ class PreTrainingObjective(Objective):
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         model = self.network.model
-        grid, pixel_mask = batch.seen.grids(model)
+        grid, pixel_mask = batch.inputs.grids(model)
         if self._sampling and self.training:
             grid, pixel_mask = sample_for_pretraining(grid, pixel_mask)
         ids, targets = batch.ids, torch.full_like(batch.ids, IGNORED)
         if self._masked_words:
-            # The false pairs are masked as well: otherwise a mask would give a true pair away.
+            # The false pairs are masked as well; otherwise a mask would give a true pair away.
             ids, targets = mask_words(batch.ids, self.network.config.vocabulary_size)
         true = model.read(ids, batch.mask, grid, pixel_mask)
         losses = {}
         if self._masked_words:
             hidden = true[:, : ids.shape[1]][targets != IGNORED]
             logits = self.mlm_head(hidden, model.word_embedding.word_embeddings.weight)
-            # Processes mask different numbers of words; with this weight the mean of their losses is that of all words.
+            # Processes mask different numbers of words: this weight makes the mean of their losses that of all words.
             counts = gathered(torch.tensor([len(logits)], device=logits.device)) if self.training else None
             share = 1.0 if counts is None else len(logits) / counts.float().mean().item()
             losses["mlm"] = share * masked_word_loss(logits, targets)
@@ -68,14 +68,14 @@ class PreTrainingObjective(Objective):
 
 
 def mask_words(ids: Tensor, vocabulary: int, share: float = 0.15) -> tuple[Tensor, Tensor]:
-    """Choose 15 % of the words to be predicted; of these 80 % become [MASK], 10 % any word, 10 % stay (BERT).
+    """Choose words to predict (15 % by default). Of these 80 % become [MASK], 10 % a random word, and 10 % stay (BERT).
 
     Args:
-        ids: [batch, words].
+        ids: the ids of the words [batch, words].
 
     Returns:
-        The ids as they are read, and the targets [batch, words]: the true id where a word is to be predicted, else
-        IGNORED. Of a sentence from which nothing was chosen one word is to be predicted all the same.
+        The ids to read, and the targets [batch, words]: the true id of each word to predict, and IGNORED elsewhere. At
+        least one word of each sentence is predicted.
     """
     special = torch.isin(ids, torch.tensor(_SPECIAL, device=ids.device))
     chance = torch.rand(ids.shape, device=ids.device).masked_fill(special, 2.0)
@@ -88,15 +88,15 @@ def mask_words(ids: Tensor, vocabulary: int, share: float = 0.15) -> tuple[Tenso
 
 
 def masked_word_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of the words to be predicted: logits [predicted, vocabulary], targets [batch, words]."""
+    """Return the cross-entropy of predicted words, from logits [predicted, vocabulary] and targets [batch, words]."""
     return F.cross_entropy(logits.float(), targets[targets != IGNORED])
 
 
 def draw_others(pictures: Tensor, captions: Tensor) -> Tensor:
-    """Return for each picture the index of a caption in the batch that is false of it, at random; -1 if none is.
+    """Return the index of a random caption in the batch that is false of each picture; -1 if there is none.
 
     Args:
-        pictures, captions: [batch], ids; a caption drawn by two pictures is false of neither.
+        pictures, captions: ids [batch]; a caption drawn for two pictures is false of neither.
     """
     false = ~same_items(pictures, captions)
     possible = false.any(1)
@@ -105,9 +105,9 @@ def draw_others(pictures: Tensor, captions: Tensor) -> Tensor:
 
 
 def sample_for_pretraining(grid: Tensor, pixel_mask: Tensor, count: int = 100) -> tuple[Tensor, Tensor]:
-    """Sample the paper's 100 pixels of each picture (section 3.3), or half of them where there are fewer than 200.
+    """Sample the paper's 100 pixels of each picture (section 3.3), or half of them if there are fewer than 200.
 
-    The paper's grids have some 240 pixels. Ours may have 49, of which 100 would be all, and nothing sampled.
+    The paper's grids have about 240 pixels. Ours may have only 49, so sampling 100 would take all of them.
     Arguments and result are those of `sample_pixels`.
     """
     wanted = ((pixel_mask.sum(1) + 1) // 2).clamp(max=count)  # [pictures]

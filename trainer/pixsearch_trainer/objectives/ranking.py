@@ -1,4 +1,4 @@
-"""The paper's retrieval fine-tuning (section 4.2): a true caption among false ones, the hardest of which teach."""
+"""The paper's fine-tuning for retrieval (section 4.2): rank a true caption above the hardest of many false ones."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pixsearch_trainer.run.stage import Objective
 
 @dataclass(frozen=True)
 class RankingBatch(PairBatch):
-    """Pairs, and captions of other pictures for each of them."""
+    """Pairs, each with captions of other pictures."""
 
     other_ids: Tensor
-    """[batch, others, words]."""
+    """The words of the other captions [batch, others, words]."""
     other_mask: Tensor
 
 
 def add_others(
     pairs: PairBatch, step: int, data: CaptionedSet, processor: PixelBertProcessor, others: int
 ) -> RankingBatch:
-    """Add captions of other pictures to each pair, at random, none of them its own."""
+    """Add random captions of other pictures to each pair."""
     chosen = list[str]()
     for picture in pairs.pictures.tolist():
         own, sentences = set(data.captions.of_picture[picture]), data.captions.sentences
         if len(own) == len(sentences):
-            raise DatasetError("every picture has every caption", "Provide data with different captions")
+            raise DatasetError("all pictures have the same captions", "Provide data with different captions")
         generator, drawn = generator_of(data.seed, 4, step, picture), list[int]()
         while len(drawn) < others:
             more = torch.randint(len(sentences), (others,), generator=generator).tolist()
@@ -48,12 +48,14 @@ def add_others(
 class RankingObjective(Objective):
     """Softmax cross-entropy of each picture's caption against others, by the joint stream's head alone.
 
-    Similarity, late interaction and the likeness of words to pixels, which are ours, are taken out of the logit.
+    Similarity and late interaction, which the paper does not have, are removed from the logit.
     """
 
     def __init__(self, network: PixelBertForRetrieval, hardest: int) -> None:
-        """Args:
-        hardest: false captions of each picture that have a gradient: the ones that score highest.
+        """Build the objective.
+
+        Args:
+            hardest: the number of false captions per picture that have a gradient: those with the highest scores.
         """
         super().__init__()
         self.network, self._hardest = network, hardest
@@ -62,7 +64,7 @@ class RankingObjective(Objective):
             weight.requires_grad_(False)
 
     def forward(self, batch: RankingBatch) -> dict[str, Tensor]:
-        grid, pixel_mask = batch.seen.grids(self.network.model)
+        grid, pixel_mask = batch.inputs.grids(self.network.model)
         with torch.no_grad():
             negatives = self._score(batch.other_ids, batch.other_mask, grid, pixel_mask)  # [batch, others]
         hardest = negatives.topk(min(self._hardest, negatives.shape[1])).indices
@@ -72,7 +74,7 @@ class RankingObjective(Objective):
         return {"loss": ranking_loss(torch.cat([positive, negatives.scatter(1, hardest, hard)], dim=1))}
 
     def _score(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor) -> Tensor:
-        """Logits [batch, captions] of ids, mask [batch, captions, words] with the batch's pictures."""
+        """Return logits [batch, captions] of ids and mask [batch, captions, words] with the batch's pictures."""
         model, captions = self.network.model, ids.shape[1]
         words, pixels = model.embed_words(ids.flatten(0, 1)), model.embed_pixels(grid)
         pixels, pixel_mask = (tensor.repeat_interleave(captions, dim=0) for tensor in (pixels, pixel_mask))

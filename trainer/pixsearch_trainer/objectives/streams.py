@@ -1,4 +1,4 @@
-"""Soft ITC: of the maps alone, of both streams that are read apart, and of pixels that the Transformer reads alone."""
+"""Soft ITC: on the maps alone, on both streams, and on pixels that the Transformer reads without words."""
 
 from __future__ import annotations
 
@@ -27,27 +27,28 @@ from pixsearch_trainer.teacher import TeacherEmbeddings
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of a `CaptionedSet` on the training device, as the frozen text stream reads them."""
+    """The texts of a `CaptionedSet` on the training device, as read by the frozen text stream."""
 
     vectors: Tensor
     """Unit vectors [texts, width]."""
     true_texts: Tensor
-    """Indices of the texts that are true of each picture [pictures, most], -1 for none."""
+    """The indices of the texts that are true of each picture [pictures, most], padded with -1."""
 
     has_near_misses: bool
-    """Whether any picture has near misses, in this batch or another."""
+    """True if any picture of the data set has near misses."""
 
     def true_of(self, pictures: Tensor, captions: Tensor) -> Tensor:
-        """Indices [m], [n] -> [n, m], True where the caption is true of the picture, whichever it was drawn for."""
+        """Return [n, m] from indices [m] and [n], True where the caption is true of the picture, even if it was drawn
+        for another one."""
         return (self.true_texts[pictures][None] == captions[:, None, None]).any(2)
 
     def targets(self, pictures: Tensor, captions: Tensor, softness: float, temperature: float) -> tuple[Tensor, Tensor]:
-        """Return which picture each caption should find, and which caption each picture (see `soft_targets`).
+        """Return the pictures that each caption should find, and the captions for each picture (see `soft_targets`).
 
-        A text is a negative of no picture of which it is true.
+        A text is never a negative of a picture of which it is true.
 
         Args:
-            pictures, captions: indices of the pairs [n].
+            pictures, captions: the indices of the pairs [n].
         """
         true, read = self.true_of(pictures, captions), self.vectors[captions]
         return soft_targets(true, read, softness, temperature), soft_targets(true.T, read, softness, temperature)
@@ -55,36 +56,36 @@ class Texts:
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveOptions(StageOptions):
-    """The targets of ITC, whatever is trained by it."""
+    """The options of ITC's targets, for any stage that is trained by it."""
 
     softness: float = 0.5
-    """Share of the targets that follows the captions' similarity (see `soft_targets`)."""
+    """The share of the targets that follows the captions' similarity (see `soft_targets`)."""
     temperature: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaughtOptions(ContrastiveOptions):
-    """What else the maps learn from."""
+    """The options of near misses and of a teacher, from which the maps also learn."""
 
     near_miss_weight: float = 0.1
-    """How much telling texts from near misses counts beside ITC."""
+    """The weight of distinguishing texts from near misses, relative to ITC."""
     teacher_weight: float = 1.0
-    """Share of ITC that follows the teacher, where there is one."""
+    """The share of ITC that follows the teacher, if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassOptions(StageOptions):
-    """Where classes are learned from (see `ClassTeacher`)."""
+    """The options of learning classes from a classifier (see `ClassTeacher`)."""
 
     classifier: str = ""
     """A .pth file of the backbone's EfficientNet-Lite with its classifier."""
     class_weight: float = 0.2
-    """How much the classes count beside ITC."""
+    """The weight of the classes relative to ITC."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapsOptions(TaughtOptions, ClassOptions):
-    """How the maps are trained; the defaults won on Flickr8k's val (docs/history.md)."""
+    """The options of training the maps; the defaults were the best on Flickr8k's val (docs/history.md)."""
 
     epochs: float = 60
     batch: int = 500
@@ -94,24 +95,24 @@ class MapsOptions(TaughtOptions, ClassOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamsOptions(TaughtOptions):
-    """How much the streams go without while they are trained, and how much each part counts."""
+    """The options of training the streams: dropout, and the weights of the losses."""
 
     feature_dropout: float = 0.7
     hidden_dropout: float = 0.2
     channel_dropout: float = 0.6
-    """Share of the CNN's channels that late interaction goes without, the same in all pixels of a picture."""
+    """The share of the CNN's channels that are dropped for late interaction, the same in all pixels of a picture."""
     sampled_pixels: int = 27
     itc_weight: float = 1.0
-    """How much the maps' ITC counts; 0 leaves them as they are."""
+    """The weight of the maps' ITC; 0 leaves them unchanged."""
     late_weight: float = 1.0
-    """How much late interaction's counts, which must be open; 0 leaves it as it is."""
+    """The weight of late interaction's ITC, which must be open; 0 leaves it unchanged."""
     drift_weight: float = 1.0
-    """How much sentences are held where they were, where the text stream is trained."""
+    """The weight of holding sentences in place, if the text stream is trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelsOptions(ContrastiveOptions):
-    """How pixels are taught to be read."""
+    """The options of training the pixels' way into the Transformer."""
 
     steps: int | None = 300
     batch: int = 192
@@ -122,9 +123,9 @@ class PixelsOptions(ContrastiveOptions):
 
 
 class MapsObjective(Objective):
-    """ITC on the maps alone, on pooled grids and texts that frozen streams made: minutes on a CPU.
+    """ITC on the maps alone, with pooled grids and texts from frozen streams; takes minutes on a CPU.
 
-    Losses: `itc`; `teacher`, `near_misses` and `classes` where the data or the options have any.
+    Losses: `itc`, and `teacher`, `near_misses` and `classes` if the data or the options have any.
     """
 
     _options: MapsOptions | StreamsOptions
@@ -137,32 +138,34 @@ class MapsObjective(Objective):
         teacher: TeacherEmbeddings | None = None,
         classes: ClassTeacher | None = None,
     ) -> None:
-        """Args:
-        network: with only those parameters requiring a gradient that are to be trained.
+        """Build the objective.
+
+        Args:
+            network: a network in which exactly the parameters to train require a gradient.
         """
         super().__init__()
         self.network, self._texts, self._options = network, texts, options
         self._teacher, self._classes = teacher, classes
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        assert batch.seen.pooled is not None
+        assert batch.inputs.pooled is not None
         vectors = self._texts.vectors
         near_misses = vectors[batch.near_misses[self._with_near_miss(batch)]]
-        total, losses = self.maps_itc(vectors[batch.captions], near_misses, batch.seen.pooled, batch)
+        total, losses = self.maps_itc(vectors[batch.captions], near_misses, batch.inputs.pooled, batch)
         return {"loss": total, **losses}
 
     def maps_itc(
         self, captions: Tensor, near_misses: Tensor, pooled: Tensor, batch: PairBatch
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """ITC of the maps over the batch of all processes, and what else they learn from: the weighted sum, and each.
+        """Return the losses of the maps over the batch of all processes: their weighted sum, and each by name.
 
         Args:
-            captions: as the text stream reads them [batch, width].
-            near_misses: likewise, of the rows that `_with_near_miss` names [rows, width].
-            pooled: [batch, 2 * channels].
+            captions: the captions as read by the text stream [batch, width].
+            near_misses: the near misses as read by it, for the rows of `_with_near_miss` [rows, width].
+            pooled: the pooled grids [batch, 2 * channels].
         """
         maps, options = self.network.maps, self._options
-        with torch.autocast(pooled.device.type, enabled=False):  # small products, and their softmax is sharp
+        with torch.autocast(pooled.device.type, enabled=False):  # small products with a sharp softmax
             images = maps.image(pooled.float(), options.feature_dropout, options.hidden_dropout)
             images = F.normalize(images, dim=-1)
             texts, near = maps.text(captions.float()), maps.text(near_misses.float())
@@ -173,7 +176,7 @@ class MapsObjective(Objective):
             pair = batch.pictures.cpu(), batch.captions.cpu()
             losses["teacher"] = self._teacher.loss(maps.scale, texts, images, *pair)
             total = total.lerp(losses["teacher"], options.teacher_weight)
-        if self._tells_near_misses:
+        if self._uses_near_misses:
             rows = self._with_near_miss(batch)
             lead = maps.scale * (cosines(texts[rows], images) - cosines(near, images))  # [rows, batch]
             others = ~self._texts.true_of(batch.pictures, batch.captions[rows])
@@ -188,21 +191,22 @@ class MapsObjective(Objective):
         return self._texts.targets(pictures, captions, self._options.softness, self._options.temperature)
 
     @property
-    def _tells_near_misses(self) -> bool:
-        """Alike for every batch and process: else processes would log different losses."""
+    def _uses_near_misses(self) -> bool:
+        """True if near misses are trained on: the same in all batches and processes, so that all log the same losses."""
         return self._options.near_miss_weight > 0 and self._texts.has_near_misses
 
     def _with_near_miss(self, batch: PairBatch) -> Tensor:
-        """The rows of a batch that have a near miss to be told from, [rows]."""
-        if not self._tells_near_misses:
+        """Return the rows of a batch with a near miss to train on [rows]."""
+        if not self._uses_near_misses:
             return batch.near_misses.new_empty(0)
         return (batch.near_misses >= 0).nonzero()[:, 0]
 
 
 class StreamsObjective(MapsObjective):
-    """Captions are to find their pictures by their embeddings, and their words the pixels that show them; and back.
+    """ITC on the maps and on late interaction: captions have to find their pictures, and words the pixels that show
+    them, in both directions.
 
-    Losses: those of the maps, `late`, `late_near_misses`, and `drift` where the text stream is trained.
+    Losses: those of the maps, `late`, `late_near_misses`, and `drift` if the text stream is trained.
     """
 
     _options: StreamsOptions
@@ -213,14 +217,14 @@ class StreamsObjective(MapsObjective):
         with torch.set_grad_enabled(trains_text and torch.is_grad_enabled()):
             words = network.read_each_word(batch.ids, batch.mask)
             near_words = self._near_words(batch)
-        total, losses = self.streams(batch, words, near_words, *batch.seen.grids(network.model))
+        total, losses = self.streams(batch, words, near_words, *batch.inputs.grids(network.model))
         if trains_text:
             losses["drift"] = drift_loss(masked_mean(words, batch.mask), self._texts.vectors[batch.captions])
             total = total + options.drift_weight * losses["drift"]
         return {"loss": total, **losses}
 
     def _near_words(self, batch: PairBatch) -> Tensor:
-        """The near misses of the rows that have one, as the text stream reads them [rows, words, width]."""
+        """Return the near misses, for the rows that have one, as read by the text stream [rows, words, width]."""
         rows = self._with_near_miss(batch)
         if not len(rows):
             return self._texts.vectors.new_empty(0, batch.near_ids.shape[1], self._texts.vectors.shape[1])
@@ -229,12 +233,12 @@ class StreamsObjective(MapsObjective):
     def streams(
         self, batch: PairBatch, words: Tensor, near_words: Tensor, grid: Tensor, pixel_mask: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum of the losses of both ITCs, and each.
+        """Return the weighted sum of the losses of both ITCs, and each by name.
 
         Args:
-            words: captions as the text stream reads them [batch, words, width].
-            near_words: near misses likewise, see `_near_words`.
-            grid, pixel_mask: [batch, pixels, channels], [batch, pixels].
+            words: the captions as read by the text stream [batch, words, width].
+            near_words: the near misses as read by it, see `_near_words`.
+            grid, pixel_mask: the grids [batch, pixels, channels] and their mask [batch, pixels].
         """
         network, options, losses = self.network, self._options, dict[str, Tensor]()
         rows, total = self._with_near_miss(batch), words.new_zeros(())
@@ -250,8 +254,9 @@ class StreamsObjective(MapsObjective):
             logits = network.late_interaction.every_pair(words, batch.mask, sampled, sampled_mask)
             losses["late"] = contrastive_loss(logits, *self._targets(batch.pictures, batch.captions))
             total = total + options.late_weight * losses["late"]
-            if self._tells_near_misses:
-                # Every near miss with its own picture and with that of the pair before: all would cost as much as ITC.
+            if self._uses_near_misses:
+                # Each near miss with its own picture and that of the previous pair: all pictures would cost as much as
+                # ITC.
                 shown = torch.stack([rows, (rows - 1) % len(batch)], dim=1)  # [rows, 2]
                 false = [
                     network.late_interaction(near_words, near_mask, sampled[column], sampled_mask[column])
@@ -262,12 +267,12 @@ class StreamsObjective(MapsObjective):
         return total, losses
 
     def _near_miss_loss(self, batch: PairBatch, true: Tensor, false: list[Tensor], shown: Tensor) -> Tensor:
-        """`near_miss_loss` of the rows that have a near miss.
+        """Return `near_miss_loss` of the rows that have a near miss.
 
         Args:
-            true: logits of their captions with the pictures shown [rows, pictures], their own first.
-            false: logits of their near misses, for each of the pictures [rows].
-            shown: the pictures, by their rows in the batch [rows, pictures].
+            true: the logits of their captions with the pictures shown [rows, pictures], their own first.
+            false: the logits of their near misses, for each of the pictures [rows].
+            shown: the rows of the pictures in the batch [rows, pictures].
         """
         lead, captions = true - torch.stack(false, dim=1), batch.captions[shown[:, 0]]
         true_texts = self._texts.true_texts[batch.pictures[shown[:, 1:]]]  # [rows, others, most]
@@ -275,11 +280,11 @@ class StreamsObjective(MapsObjective):
 
 
 class PixelsObjective(Objective):
-    """A picture's pixels, read alone, are to come out where its caption comes out, and not where others do.
+    """ITC between a picture's pixels, as read by the Transformer without words, and its caption.
 
-    The joint stream learns nothing while pixels are noise to the Transformer. This teaches a frozen one to read them:
-    only the pixel projection, its norm and s_v are trained, half a million numbers, so a few thousand pictures suffice
-    and the text stream stays as it is.
+    The joint stream learns nothing while pixels are noise to the Transformer. This teaches a frozen Transformer to read
+    them: only the pixel projection, its norm and s_v are trained, which are half a million parameters. So a few
+    thousand pictures suffice, and the text stream stays unchanged.
     """
 
     def __init__(self, network: PixelBertForRetrieval, texts: Texts, options: PixelsOptions) -> None:
@@ -289,7 +294,7 @@ class PixelsObjective(Objective):
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
         options = self._options
-        grid, pixel_mask = sample_pixels(*batch.seen.grids(self.network.model), options.sampled_pixels)
+        grid, pixel_mask = sample_pixels(*batch.inputs.grids(self.network.model), options.sampled_pixels)
         images = F.normalize(self.network.read_pixels(grid, options.feature_dropout, pixel_mask).float(), dim=-1)
         captions, scale = self._texts.vectors[batch.captions], self.log_scale.exp().clamp(max=100)
         pairs = gathered(batch.pictures), gathered(batch.captions)
@@ -298,14 +303,14 @@ class PixelsObjective(Objective):
 
 
 def sample_pixels(grid: Tensor, pixel_mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Sample at most `count` pixels of each picture at random; of a picture that has fewer, all (section 3.3).
+    """Sample `count` pixels of each picture at random, or all if it has fewer (section 3.3).
 
     Args:
-        grid: [pictures, pixels, channels].
-        pixel_mask: [pictures, pixels], True where a pixel stands.
+        grid: padded grids [pictures, pixels, channels].
+        pixel_mask: the mask of the grids [pictures, pixels], False for padding.
 
     Returns:
-        [pictures, min(count, pixels), channels] and its mask.
+        The sampled pixels [pictures, min(count, pixels), channels] and their mask.
     """
     order = torch.rand(pixel_mask.shape, device=grid.device).masked_fill(~pixel_mask, 2.0)  # padding comes last
     chosen = order.argsort(1)[:, :count]

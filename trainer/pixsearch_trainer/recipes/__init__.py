@@ -1,4 +1,4 @@
-"""The recipes: each lists stages with their numbers, and can be read alone."""
+"""The recipes. Each lists its stages with their options, and can be read on its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RECIPES = {"finetune": FINETUNE, "shipped": SHIPPED, "paper": PAPER}
 
 
 def recipe_named(name: str) -> Recipe:
-    """Return a recipe. Raises UsageError where there is none of that name."""
+    """Return a recipe by name. Raises UsageError if there is none of that name."""
     if name not in RECIPES:
         raise UsageError(f"unknown recipe {name!r}", f"Choose from {', '.join(RECIPES)}")
     return RECIPES[name]

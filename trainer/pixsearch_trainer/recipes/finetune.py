@@ -1,11 +1,12 @@
-"""`finetune`: a better search on somebody's own captioned photos, in minutes on a laptop.
+"""`finetune`: improve the search on one's own captioned photos, in minutes on a laptop.
 
-From the shipped checkpoint, or another one, with CNN and Transformer frozen:
+It starts from the shipped checkpoint or another one, with CNN and Transformer frozen:
 
 1. `maps`: the embedding maps, 60 epochs over batches of 500 pairs, half of the pictures mirrored.
-2. `late`: late interaction, from 2,000 pictures on; what it learned from 500 ordered others worse than before.
+2. `late`: late interaction, with 2,000 or more pictures; trained on 500, it ranked other pictures worse than before.
 
-Each is averaged half and half with what it was, val's best is kept, and where val allows it matches are calibrated.
+The weights of each are averaged equally with those before the stage, the best ones on val are kept, and matches are
+calibrated if val suffices.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from pixsearch_trainer.recipes.recipe import Recipe
 from pixsearch_trainer.recipes.stages import LateOptions, late_stage, maps_stage
 
 FEWEST_FOR_LATE = 2000
-"""Training pictures."""
+"""The fewest training pictures for the stage `late`."""
 
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """The numbers of each stage."""
+    """The options of each stage."""
 
     maps: MapsOptions = MapsOptions(kept=0.5)
     late: LateOptions = LateOptions(kept=0.5, steps=None)

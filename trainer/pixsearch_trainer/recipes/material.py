@@ -1,4 +1,4 @@
-"""The material of a recipe's stages: the run, its data, and what a frozen network sees in it."""
+"""The material of a recipe's stages: the run, its data, and the cached outputs of frozen parts of the network."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from pixsearch_trainer.run.stage import Batches, Judge, StageOptions
 from pixsearch_trainer.teacher import TeacherEmbeddings
 
 VAL_PICTURES = 500
-"""Pictures of val that a look measures at most; `pixsearch evaluate` takes all."""
-_SAMPLE = 1000  # pictures that statistics are taken from
+"""The most pictures of val that are measured during training; `pixsearch evaluate` uses all."""
+_SAMPLE = 1000  # pictures from which statistics are computed
 
 
 @dataclass
 class Material:
-    """The run and its pictures, all of them packed."""
+    """The run and its packed pictures."""
 
     run: Run
     items: Sequence[Any]
-    """The splits train and val: `CaptionedPicture`s, or `Question`s or `Statement`s, by the task."""
+    """The items of the splits train and val: captioned pictures, questions or statements, depending on the task."""
     teacher: TeacherEmbeddings | None
-    """Embeddings of the training pictures, in their order, and of all their texts."""
+    """The teacher's embeddings of the training pictures, in order, and of all their texts."""
     workers: int
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Material:
         return self.run.network
 
     def draws(self, options: StageOptions, weights: Tensor | None = None) -> Draws:
-        """Draw items by weight, a batch for each process; without weights the training pictures by theirs."""
+        """Return draws of items by weight, a batch for each process; by default of the training pictures."""
         processes = self.run.accelerator.num_processes
         weights = self.training.weights if weights is None else weights
         return Draws(weights, options.batch * processes, self.run.seed, processes)
@@ -69,38 +69,38 @@ class Material:
     def batches(
         self, draw: Draw, source: Source, *, mirror: bool, data: CaptionedSet | None = None, words: bool = True
     ) -> Batches:
-        """Batches of the pictures drawn of the data, or of the training pictures, with a text each."""
+        """Return batches of pictures drawn from the data, by default the training pictures, with a text each."""
         run, data = self.run, data or self.training
         rank, processes = run.accelerator.process_index, run.accelerator.num_processes
         pairs_at = data.pairs_at(draw, mirror=mirror, rank=rank, processes=processes)
         return pair_batches(data, pairs_at, source, run.processor, run.device, words)
 
     def pixels(self, pictures: Sequence[CaptionedPicture], augmentation: Augmentation | None) -> Source:
-        """Pictures, decoded for each step."""
+        """Return a source that decodes the pictures of each step."""
         return packed_pixels(pictures, self.run.processor, augmentation, self.workers, self.run.seed)
 
     def views(self) -> tuple[GridStore, GridStore]:
-        """Return the grids that the CNN makes now of the training pictures: plain and mirrored."""
+        """Return the current CNN's grids of the training pictures: plain and mirrored."""
         pictures = self.training.pictures
         return self.grids(pictures, "train"), self.grids(pictures, "train", mirrored=True)
 
     def sample(self) -> GridStore:
-        """Return the CNN's grids of some of the training pictures."""
+        """Return the CNN's grids of a sample of the training pictures."""
         generator = torch.Generator().manual_seed(self.run.seed)
         chosen = torch.randperm(len(self.training), generator=generator)[:_SAMPLE].tolist()
         return self.grids([self.training.pictures[index] for index in chosen], "sample")
 
     def cached(self) -> Source:
-        """The training pictures as `views`."""
+        """Return a source of the training pictures' cached grids."""
         return cached_grids(*self.views())
 
     def texts(self) -> Texts:
-        """All texts of the training pictures as the text stream reads them now."""
+        """Return all texts of the training pictures as read by the current text stream."""
         vectors = self._read("texts", self.training.texts)
         return Texts(vectors, self.training.true_texts.to(vectors.device), self.training.has_near_misses)
 
     def classes(self, options: ClassOptions) -> ClassTeacher | None:
-        """The classifier as a teacher; None where no file is named."""
+        """Return the classifier as a teacher; None if the options name no classifier."""
         if not options.classifier:
             return None
         run, backbone, pictures = self.run, self.network.config.backbone, self.training.pictures
@@ -112,7 +112,7 @@ class Material:
         return ClassTeacher(probabilities.cpu(), self._read("prompts", PROMPTS), options.class_weight)
 
     def _read(self, name: str, texts: Sequence[str]) -> Tensor:
-        """Texts as the text stream reads them now; stages that leave it as it is share them."""
+        """Encode texts with the current text stream. Stages that do not change it share the cached result."""
         run, model = self.run, self.network.eval().model
         digest = hashlib.sha256("\0".join(texts).encode())
         for part in (model.word_embedding, model.layers):
@@ -121,7 +121,7 @@ class Material:
         return self._kept(name, digest, lambda: encode_sentences(self.network, run.processor, texts, run.on_progress))
 
     def _kept(self, name: str, digest: hashlib._Hash, make: Callable[[], Tensor]) -> Tensor:
-        """What one process made, from the cache, which holds one of each name."""
+        """Return a tensor from the cache, which holds one for each name; the main process makes it if needed."""
         run, file = self.run, self.run.folder.cache / f"{name}-{digest.hexdigest()[:16]}.safetensors"
         with run.accelerator.main_process_first():
             if not file.exists():
@@ -133,11 +133,11 @@ class Material:
             return load_file(path_of(kept))[name].to(run.device)
 
     def judge_streams(self) -> Judge | None:
-        """None where there is no val."""
+        """Return a judge of the streams; None without val."""
         return judge_streams(self._val_streams) if self.val else None
 
     def judge_match(self) -> Judge | None:
-        """None where there is no val."""
+        """Return a judge of the joint stream; None without val."""
         return judge_match(self._val_streams, self.run.processor) if self.val else None
 
     def _val_streams(self) -> ValStreams:
@@ -146,7 +146,8 @@ class Material:
     def grids(
         self, pictures: Sequence[CaptionedPicture], name: str, *, mirrored: bool = False, alone: bool = False
     ) -> GridStore:
-        """From the cache, see `encode_grids`. One process encodes, and the others, unless it is `alone`, read that."""
+        """Return grids from the cache, see `encode_grids`. The main process encodes them, and the others read the
+        result; with `alone` only the calling process takes part."""
         run = self.run
 
         def encode() -> GridStore:
@@ -159,7 +160,7 @@ class Material:
 
 
 def fit_missing_statistics(material: Material, *parts: PixelBertModel | EmbeddingMaps) -> None:
-    """Standardise what parts of a network that starts afresh take of the CNN, by the statistics of some pictures."""
+    """Fit the standardisation of CNN features, in parts of a new network that lack it, on a sample of pictures."""
     for part in parts:
         if part.standardise.fitted:
             continue
@@ -173,7 +174,7 @@ def fit_missing_statistics(material: Material, *parts: PixelBertModel | Embeddin
 
 
 def as_pictures(items: Sequence[CaptionedPicture | Question | Statement]) -> list[CaptionedPicture]:
-    """Return the pictures of items with their sentences; those of a statement follow one another."""
+    """Return the pictures of items with their sentences; the two pictures of a statement are adjacent."""
     pictures: list[CaptionedPicture] = []
     for item in items:
         if isinstance(item, CaptionedPicture):

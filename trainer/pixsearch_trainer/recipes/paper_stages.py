@@ -1,4 +1,4 @@
-"""The stages of the paper, each built from the material and its numbers; VQA's and NLVR2's bring their own batches."""
+"""The stages of the paper, each built from the material and its options. VQA and NLVR2 have their own batches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VAL_BATCHES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class PaperOptions(StageOptions):
-    """SGD for the CNN and AdamW for the Transformer, with a step schedule (section 4.1)."""
+    """The options of the paper's training: SGD for the CNN, AdamW for the Transformer, step schedule (section 4.1)."""
 
     learning_rate: float = 1e-4
     train_cnn: bool = True
@@ -38,18 +38,18 @@ class PaperOptions(StageOptions):
     cnn_weight_decay: float = 5e-4
     cnn_momentum: float = 0.9
     drops: tuple[float, ...] = ()
-    """Shares of the steps after which learning rates fall to a tenth."""
+    """The shares of the steps after which learning rates fall to a tenth."""
     warm_up: float = 0.05
     augment: bool = False
 
     def falling(self, step: int, steps: int) -> float:
-        """A tenth for each of `drops` that has passed."""
+        """Return a factor of one tenth for each of `drops` that has passed."""
         return 0.1 ** sum(step >= round(drop * steps) for drop in self.drops)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreTrainingOptions(PaperOptions):
-    """Which parts of pre-training there are (table 6)."""
+    """The options of pre-training, whose parts can be left out (table 6)."""
 
     epochs: float = 40
     drops: tuple[float, ...] = (25 / 40, 35 / 40)
@@ -60,7 +60,7 @@ class PreTrainingOptions(PaperOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class RankingOptions(PaperOptions):
-    """The paper's numbers (section 4.2)."""
+    """The options of ranking (section 4.2)."""
 
     epochs: float = 4
     negatives: int = 20
@@ -68,11 +68,14 @@ class RankingOptions(PaperOptions):
 
 
 class AnswerObjective(Objective):
-    """The loss of what a network answers to questions or statements."""
+    """The loss of a network's answers to questions or statements."""
 
     def __init__(self, network: PixelBertForVQA | PixelBertForNLVR2, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Args:
-        loss: of logits [items, answers], float32, and the indices of the batch's pictures in the data set [batch].
+        """Build the objective.
+
+        Args:
+            loss: computes the loss from logits [items, answers] in float32, and the indices of the batch's pictures in
+                the data set [batch].
         """
         super().__init__()
         self.network, self._loss = network, loss
@@ -81,13 +84,13 @@ class AnswerObjective(Objective):
         return {"loss": self._loss(self.answer(batch).float(), batch.pictures.cpu())}
 
     def answer(self, batch: PairBatch) -> Tensor:
-        """Return logits [items, answers]."""
-        logits: Tensor = self.network(batch.ids, batch.mask, *batch.seen.grids(self.network.model))
+        """Return the logits of the answers [items, answers]."""
+        logits: Tensor = self.network(batch.ids, batch.mask, *batch.inputs.grids(self.network.model))
         return logits
 
 
 def pretraining_stage(material: Material, options: PreTrainingOptions) -> Stage:
-    """MLM and ITM on pairs; val is judged by their loss."""
+    """Build the stage of MLM and ITM on pairs, judged by the loss on val."""
     _prepare(material, options)
     parts = {"masked_words": options.masked_words, "matching": options.matching, "sampling": options.sampling}
     objective = PreTrainingObjective(material.network, **parts)
@@ -96,7 +99,7 @@ def pretraining_stage(material: Material, options: PreTrainingOptions) -> Stage:
 
 
 def ranking_stage(material: Material, options: RankingOptions) -> Stage:
-    """A true caption among false ones, by the joint stream's head alone; val is judged by the loss."""
+    """Build the stage of ranking a true caption above false ones, judged by the loss on val."""
     _prepare(material, options)
     objective = RankingObjective(material.network, options.hardest)
     pairs, steps_an_epoch = _training_pairs(material, options)
@@ -110,15 +113,16 @@ def ranking_stage(material: Material, options: RankingOptions) -> Stage:
 
 
 def vqa_stage(material: Material, options: PaperOptions) -> Stage:
-    """A logit for each common answer (VQA, section 4.2); a training question with none of them is left out.
+    """Build the stage of VQA, with a logit for each common answer (section 4.2).
 
-    The loss is binary cross-entropy over the answers, whose targets are what VQA's measure would give for them.
+    Training questions without a common answer are left out. The loss is binary cross-entropy over the answers, with
+    VQA's measure of each answer as its target.
     """
     network = _prepare(material, options)
     assert isinstance(network, PixelBertForVQA)
     answers = network.config.answers
     index_of = {answer: index for index, answer in enumerate(answers)}
-    worth = [{index_of[said]: one.worth(said) for said in one.answers if said in index_of} for one in material.items]
+    worth = [{index_of[text]: one.worth(text) for text in one.answers if text in index_of} for one in material.items]
     taught = [index for index, one in enumerate(material.items) if one.split == "train" and worth[index]]
 
     def loss(logits: Tensor, questions: Tensor) -> Tensor:
@@ -137,7 +141,7 @@ def vqa_stage(material: Material, options: PaperOptions) -> Stage:
 
 
 def nlvr2_stage(material: Material, options: PaperOptions) -> Stage:
-    """Whether a sentence is true of two pictures (NLVR2, section 4.2), by cross-entropy over false and true."""
+    """Build the stage of NLVR2 (section 4.2): cross-entropy over whether a sentence is true of two pictures."""
     network = _prepare(material, options)
     assert isinstance(network, PixelBertForNLVR2)
     statements = [one for one in material.items if one.split == "train"]
@@ -160,7 +164,7 @@ def _answering_stage(
     items: Sequence[Item],
     measure: Callable[[Sequence[Any], Tensor], dict[str, float]],
 ) -> Stage:
-    """A stage on items of one or two pictures; the first figure that `measure` takes of val's logits is the score."""
+    """Build a stage on items of one or two pictures. The score is the first figure that `measure` returns for val."""
     data, val = (
         CaptionedSet(as_pictures(items), material.run.seed),
         [one for one in material.items if one.split == "val"],
@@ -183,7 +187,7 @@ def _answering_stage(
 
 
 def _prepare(material: Material, options: PaperOptions) -> Network:
-    """Train everything, the CNN if it is to be; features are standardised first, where they never were."""
+    """Make the whole network trainable, the CNN only if `train_cnn`, after fitting any missing statistics."""
     network = material.run.network
     fit_missing_statistics(material, network.model)
     network.requires_grad_(True).train()
@@ -192,7 +196,7 @@ def _prepare(material: Material, options: PaperOptions) -> Network:
 
 
 def _training_pairs(material: Material, options: PaperOptions) -> tuple[Batches, int]:
-    """Batches of training pictures with a caption each, as the paper has them, and how many an epoch has."""
+    """Return batches of training pictures with a caption each, as in the paper, and their number per epoch."""
     source, draws = _source(material, material.training.pictures, options), material.draws(options)
     data = CaptionedSet(captions_only(material.training.pictures), material.run.seed)
     return material.batches(draws.at, source, mirror=options.augment, data=data), draws.steps_an_epoch
@@ -201,7 +205,7 @@ def _training_pairs(material: Material, options: PaperOptions) -> tuple[Batches,
 def _source(
     material: Material, pictures: Sequence[CaptionedPicture], options: PaperOptions, *, training: bool = True
 ) -> Source:
-    """Pixels where the CNN is trained or pictures are augmented, else the frozen CNN's grids."""
+    """Return decoded pixels if the CNN is trained or pictures are augmented, and else the frozen CNN's grids."""
     if options.train_cnn or options.augment:
         return material.pixels(pictures, Augmentation() if options.augment and training else None)
     # Val is judged by one process.
@@ -227,7 +231,8 @@ def _stage(
 
 
 def _judge_by_loss(material: Material, objective: Objective, options: PaperOptions, others: int) -> Judge | None:
-    """By the loss on the first batches of val, with the same chance at every look; None where there is no val."""
+    """Return a judge by the loss on the first batches of val, with the same random numbers each time; None without
+    val."""
     if not material.val:
         return None
     run, data = material.run, CaptionedSet(captions_only(material.val), material.run.seed)
@@ -245,9 +250,9 @@ def _judge_by_loss(material: Material, objective: Objective, options: PaperOptio
 
 
 def _every(material: Material, items: Sequence[Item], options: PaperOptions) -> Iterator[PairBatch]:
-    """Batches of all pictures of items once, in their order, in one process."""
+    """Yield batches of all pictures of items once, in order, in one process."""
     run, data = material.run, CaptionedSet(as_pictures(items), material.run.seed)
-    parts = torch.arange(len(data)).split(2 * options.batch)  # even: an item may have two pictures
+    parts = torch.arange(len(data)).split(2 * options.batch)  # an even number, since an item may have two pictures
     pairs_at = data.pairs_at(lambda step: parts[min(step, len(parts) - 1)], mirror=False)  # a loader reads ahead
     source = _source(material, data.pictures, options, training=False)
     return islice(pair_batches(data, pairs_at, source, run.processor, run.device)(0), len(parts))

@@ -1,4 +1,4 @@
-"""A recipe: stages in order, their numbers, and the options that it uses."""
+"""A recipe: its stages in order, their options, and the command's options that it uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pixsearch_trainer.run.run import PlannedStage
 from pixsearch_trainer.run.stage import Stage, StageOptions
 
 Build = Callable[[Material, Any], Stage]
-"""Builds a stage from the material and the stage's options."""
+"""A function that builds a stage from the material and the stage's options."""
 
 _USED_BY_SOME = ("library", "teacher", "teacher_texts", "minutes", "workers")
 
@@ -32,9 +32,9 @@ class Task:
     """The task in a checkpoint's config."""
     item: type[Item] = CaptionedPicture
     read: Callable[[Path, Path | None], tuple[Sequence[Item], list[Problem]]] | None = None
-    """Reads the data and its folder of pictures, unless they are captioned pictures."""
+    """A function that reads the data and its folder of pictures; None for captioned pictures."""
     answers: Callable[[Sequence[Any]], tuple[str, ...]] = lambda _items: ()
-    """Returns the answers that the network can give, by the training items."""
+    """A function that returns the answers that the network can give, from the training items."""
 
 
 RETRIEVAL = Task()
@@ -42,41 +42,41 @@ RETRIEVAL = Task()
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stages by name, in their order; what --set may change of each."""
+    """The stages by name, in order, and the options that --set may change."""
 
     options: Any
     """A dataclass with a field for each stage's options, and perhaps `start`."""
     stages: Mapping[str, Build]
     uses: frozenset[str] = frozenset()
-    """Which of the options that only some recipes use."""
+    """The options used by this recipe, of those that only some recipes use."""
     by_default: tuple[str, ...] = ()
-    """Stages that run unless others are named; empty for all."""
+    """The stages that run unless others are named; empty for all."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
     """The tasks of stages that do not train for retrieval; such a stage runs alone."""
     calibrates: bool = False
     adjust: Callable[[Any, int], Any] = lambda settings, _pictures: settings
-    """Changes the options, as settings left them, by the number of training pictures."""
+    """A function that adapts the options, after settings were applied, to the number of training pictures."""
 
     def settings(self, options: TrainOptions) -> Any:
         """Return this recipe's options with the settings of `--set`.
 
         Raises:
-            UsageError: an option that the recipe does not use, or an unknown stage or setting.
+            UsageError: an option does not apply to the recipe, or a stage or setting is unknown.
         """
         if "library" not in self.uses and not options.data:
-            raise UsageError(f"--recipe {options.recipe} needs --data", "Name captioned pictures with --data")
+            raise UsageError(f"--recipe {options.recipe} needs --data", "Pass captioned pictures as --data")
         for name in _USED_BY_SOME:
             if name not in self.uses and getattr(options, name) is not None:
-                raise UsageError(f"--recipe {options.recipe} does not use {flag(name)}", f"Leave out {flag(name)}")
+                raise UsageError(f"{flag(name)} does not apply to --recipe {options.recipe}", f"Leave out {flag(name)}")
         for name in options.stage:
             if name not in self.stages:
                 raise UsageError(f"unknown stage {name!r}", f"--recipe {options.recipe} has: {', '.join(self.stages)}")
             if name in self.tasks and len(options.stage) > 1:
-                raise UsageError(f"--stage {name} cannot be combined with other stages", "Run each by itself")
+                raise UsageError(f"--stage {name} cannot be combined with other stages", "Run it separately")
         for setting in options.set if options.minutes is not None else ():
             key, _, value = setting.partition("=")
             if key.endswith((".steps", ".epochs")) and value != "0":
-                raise UsageError(f"--minutes and --set {key} both choose how long to train", "Leave out one of them")
+                raise UsageError(f"--minutes and --set {key} both set the training time", "Leave out one of them")
         return with_settings(self.options, options.set)
 
     def chosen(self, options: TrainOptions) -> list[str]:
@@ -85,15 +85,15 @@ class Recipe:
         return [name for name in self.stages if name in names]
 
     def task(self, options: TrainOptions) -> Task:
-        """Return what the stages to run train for."""
+        """Return the task for which the stages to run train."""
         return self.tasks.get(self.chosen(options)[0], RETRIEVAL)
 
     def plan(self, options: TrainOptions, settings: Any, material: Material) -> list[PlannedStage]:
-        """Return the stages to run, without any that have no steps; a dry run has one step of each.
+        """Return the stages to run, without those that have no steps. In a dry run each stage has one step.
 
-        Raises UsageError where none is left.
+        Raises UsageError if none is left.
         """
-        each = options.dry_run or bool(options.stage)  # a dry run tries all stages, and one that is named runs
+        each = options.dry_run or bool(options.stage)  # a dry run tries all stages, and named stages always run
         settings = self.adjust(settings, sys.maxsize if each else len(material.training))
         planned = []
         for name in self.chosen(options):
@@ -103,5 +103,5 @@ class Recipe:
                 build = self.stages[name]
                 planned.append(PlannedStage(name, numbers.share, lambda b=build, n=numbers: b(material, n)))  # type: ignore[misc]
         if not planned:
-            raise UsageError("no stage has any steps", "Leave out --set STAGE.steps=0, or name other stages")
+            raise UsageError("no stage has any steps", "Leave out --set STAGE.steps=0, or choose other stages")
         return planned

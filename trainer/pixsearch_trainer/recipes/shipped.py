@@ -1,16 +1,16 @@
-"""`shipped`: what makes the checkpoint in the package; on a GPU what to take from 10,000 pictures on.
+"""`shipped`: the recipe of the checkpoint in the package, recommended on a GPU with 10,000 or more pictures.
 
-From EfficientNet-Lite2 trained on ImageNet and MiniLM trained on text, which `make model` fetches and names, or from a
-checkpoint (`--model`):
+It starts from EfficientNet-Lite2 trained on ImageNet and MiniLM trained on text, which `make model` downloads, or from
+a checkpoint (`--model`):
 
-1. `maps`: the embedding maps on the frozen CNN.
-2. `late`: late interaction likewise. Both run well on a CPU.
-3. `cnn`: CNN, maps and late interaction together by soft ITC on augmented pictures.
-4. `layers`: the same with the Transformer's layers, held by a cosine to the sentences that they made before.
-5. `pixels`: the pixels' way into the Transformer, all else frozen; it makes pixels readable.
-6. `joint`: the joint stream by ITM on blocks of look-alikes, with MLM; the streams are trained along and held.
+1. `maps`: the embedding maps, on the frozen CNN.
+2. `late`: late interaction, also on the frozen CNN. Both stages run well on a CPU.
+3. `cnn`: CNN, maps and late interaction together, by soft ITC on augmented pictures.
+4. `layers`: the same with the Transformer's layers, whose sentences are held in place by a cosine.
+5. `pixels`: the projection of pixels into the Transformer, with everything else frozen.
+6. `joint`: the joint stream, by ITM on blocks of look-alikes and MLM; the streams are trained too, but held in place.
 
-`--stage` runs some of them. docs/history.md, "A CNN that is trained too", has what each brought.
+`--stage` runs some of them. docs/history.md, "A CNN that is trained too", reports the effect of each.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pixsearch_trainer.starting_weights import Start
 
 @dataclass(frozen=True)
 class ShippedOptions:
-    """The numbers of each stage; `share` is its part of --minutes."""
+    """The options of each stage; `share` is its part of --minutes."""
 
     start: Start = Start(backbone="efficientnet_lite2", input_size=288)
     maps: MapsOptions = MapsOptions(share=0.3)

@@ -1,4 +1,4 @@
-"""The stages of retrieval, each built from the material and its numbers; recipes put them in order."""
+"""The stages of retrieval, each built from the material and its options; recipes put them in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FIRST_SCALE = 20.0  # of late interaction, which is closed at 0
 
 @dataclass(frozen=True, kw_only=True)
 class LateOptions(StreamsOptions):
-    """How words are taught to find pixels; the defaults won on Flickr8k's val (docs/history.md)."""
+    """The options of training late interaction; the defaults were the best on Flickr8k's val (docs/history.md)."""
 
     steps: int | None = 1500
     batch: int = 192
@@ -42,13 +42,13 @@ class LateOptions(StreamsOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CnnOptions(StreamsOptions, ClassOptions):
-    """How the CNN is trained with what stands on it (docs/history.md, "A CNN that is trained too")."""
+    """The options of training the CNN with the parts that use it (docs/history.md, "A CNN that is trained too")."""
 
     batch: int = 512
     weight_decay: float = 0.02
     cnn_learning_rate: float = 2e-4
     layers_learning_rate: float = 0.0
-    """The rate of the Transformer's layers; 0 leaves the text stream as it is."""
+    """The learning rate of the Transformer's layers; 0 leaves the text stream unchanged."""
     warm_up: float = 0.15
     clip: float | None = 5.0
     looks: int = 4
@@ -58,7 +58,7 @@ class CnnOptions(StreamsOptions, ClassOptions):
 
 
 def maps_stage(material: Material, options: MapsOptions) -> Stage:
-    """The embedding maps, on what a frozen CNN and a frozen text stream see; statistics first, where there are none."""
+    """Build the stage of the embedding maps, on the outputs of a frozen CNN and a frozen text stream."""
     network = _prepared(material)
     pooled = torch.stack([store.pooled() for store in material.views()], dim=1).to(material.run.device)
     rates = train_only(network, (options.learning_rate, [network.maps]))
@@ -68,10 +68,10 @@ def maps_stage(material: Material, options: MapsOptions) -> Stage:
 
 
 def late_stage(material: Material, options: LateOptions) -> Stage:
-    """Late interaction, on grids of a frozen CNN and words of a frozen text stream.
+    """Build the stage of late interaction, on grids of a frozen CNN and words of a frozen text stream.
 
-    It is trained beside the similarity, not on top of it: what is trained to mend the similarity's errors learns those
-    of the training pictures by heart (docs/history.md).
+    It is trained independently of the similarity: if it were trained to correct the similarity's errors, it would
+    memorise those of the training pictures (docs/history.md).
     """
     network = _prepared(material)
     _open(network)
@@ -82,8 +82,9 @@ def late_stage(material: Material, options: LateOptions) -> Stage:
 
 
 def cnn_stage(material: Material, options: CnnOptions) -> Stage:
-    """CNN, maps and late interaction by soft ITC on augmented pictures, and the Transformer's layers where they have a
-    learning rate, held by a cosine to the sentences that they made before.
+    """Build the stage of CNN, maps and late interaction, by soft ITC on augmented pictures.
+
+    The Transformer's layers are trained as well if they have a learning rate; a cosine holds their sentences in place.
     """
     network = _prepared(material)
     _open(network)
@@ -104,7 +105,7 @@ def cnn_stage(material: Material, options: CnnOptions) -> Stage:
 
 
 def pixels_stage(material: Material, options: PixelsOptions) -> Stage:
-    """The pixels' way into a frozen Transformer."""
+    """Build the stage of the projection of pixels into a frozen Transformer."""
     network = _prepared(material)
     objective = PixelsObjective(network, material.texts(), options)
     rates = train_only(
@@ -116,7 +117,7 @@ def pixels_stage(material: Material, options: PixelsOptions) -> Stage:
 
 
 def joint_stage(material: Material, options: JointOptions) -> Stage:
-    """The joint stream, on grids of a frozen CNN; the streams are trained along, and held."""
+    """Build the stage of the joint stream, on grids of a frozen CNN. The streams are trained too, but held in place."""
     network = _prepared(material)
     texts = material.texts()
     network.similarity_weight.data.fill_(options.similarity_weight)
@@ -137,7 +138,7 @@ def joint_stage(material: Material, options: JointOptions) -> Stage:
 
 
 def pixel_parts(network: PixelBertForRetrieval) -> tuple[nn.Module | nn.Parameter, ...]:
-    """Return the parts that a pixel feature passes on its way into the Transformer."""
+    """Return the parts of the network between a pixel feature and the Transformer."""
     return network.model.pixel_projection, network.model.pixel_norm, network.model.semantic_embedding
 
 
@@ -148,7 +149,7 @@ def _prepared(material: Material) -> PixelBertForRetrieval:
 
 
 def _open(network: PixelBertForRetrieval) -> None:
-    """Open late interaction, where it is closed."""
+    """Open late interaction if it is closed."""
     if network.late_interaction.closed:
         network.late_interaction.scale.data.fill_(_FIRST_SCALE)
 
@@ -163,7 +164,7 @@ def _stage(
     draw: Draw | None = None,
     words: bool = True,
 ) -> Stage:
-    """A stage of AdamW on pairs that are drawn by weight, unless otherwise."""
+    """Build a stage with AdamW on pairs, which are drawn by weight unless `draw` is given."""
     draws = material.draws(options)
     batches = material.batches(draw or draws.at, source, mirror=True, words=words)
     return Stage(objective, [adamw(options, rates)], batches, options, judge, draws.steps_an_epoch)

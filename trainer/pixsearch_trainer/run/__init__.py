@@ -1,1 +1,1 @@
-"""The one run: stages, their loop, and their state."""
+"""Training runs: stages, the training loop, and saved state."""

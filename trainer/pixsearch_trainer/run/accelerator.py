@@ -22,31 +22,31 @@ from pixsearch.model.devices import autocast, best_device
 Precision = Literal["no", "bf16"]
 T = TypeVar("T")
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_LONGEST_WAIT = timedelta(hours=12)  # the others wait while one process reads the data and encodes the pictures
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+_LONGEST_WAIT = timedelta(hours=12)  # the other processes wait while one reads the data and encodes the pictures
 
 
 def make_accelerator(precision: Precision | None = None) -> Accelerator:
-    """Use the GPU where there is one, and join the processes that torchrun or accelerate started.
+    """Return an accelerator on the GPU if there is one, joined with the processes that torchrun or accelerate started.
 
     Args:
-        precision: "no" is fp32; None is bf16 where the hardware multiplies it natively.
+        precision: "no" for fp32; None for bf16 if the hardware supports it natively, else fp32.
     """
     device = best_device()
     if device.type == "cpu":
         keep_freed_memory()
     if precision is None:
         precision = "bf16" if isinstance(autocast(device), torch.autocast) else "no"
-    AcceleratorState._reset_state()  # it belongs to the process, and a second run may want another precision
+    AcceleratorState._reset_state()  # global state: a second run may use another precision
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # an objective need not reach every head
     waiting = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
     return Accelerator(mixed_precision=precision, cpu=device.type == "cpu", kwargs_handlers=[unused, waiting])
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep large blocks that are freed, rather than hand them back and have their pages cleared at each step.
+    """Let glibc keep large freed blocks instead of returning them to the system, which clears their pages each time.
 
-    A CNN's forward and backward on a CPU take a fifth less CPU time this way (docs/experiments.md).
+    A CNN's forward and backward passes on a CPU take a fifth less CPU time this way (docs/experiments.md).
     """
     if not sys.platform.startswith("linux"):
         return
@@ -57,7 +57,7 @@ def keep_freed_memory() -> None:
 
 
 def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
-    """Do the work in one process; return its result, or raise its PixsearchError, in every process."""
+    """Do the work in the main process; return its result, or raise its PixsearchError, in every process."""
     outcome: list[Any] = [None]
     if accelerator.is_main_process:
         try:

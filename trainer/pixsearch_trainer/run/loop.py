@@ -1,8 +1,8 @@
-"""The loop: batches through an objective, gradients into optimisers.
+"""The training loop: pass batches through an objective, and gradients to optimisers.
 
-A step's randomness is seeded from (seed, stage, step, rank), and its batch is a function of the same numbers. So a run
-that resumes from a saved step does what it would have done uninterrupted, bit for bit on a CPU, and no state of a
-generator has to be saved.
+The random numbers of a step are seeded from (seed, stage, step, rank), and its batch is a function of the same numbers.
+So a run that resumes from a saved step continues exactly as if uninterrupted (bit for bit on a CPU), and no generator
+state has to be saved.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from pixsearch_trainer.batches.draws import mixed_seed
 from pixsearch_trainer.run.accelerator import in_any_process, on_main_process
 from pixsearch_trainer.run.stage import Batch, Stage
 
-_CHECK_EVERY = 10  # steps between two looks at the losses on a GPU, where each look waits for the device
-_REHEARSED = 0.05  # share of a stage's time that measuring its speed may take
+_CHECK_EVERY = 10  # steps between two checks of the losses on a GPU, where each check waits for the device
+_REHEARSAL_SHARE = 0.05  # share of a stage's time that measuring its speed may take
 _FEWEST_REHEARSED = 4
 
 
 class TrainingFailed(PixsearchError):
-    """A step cannot be done: its loss is not finite, or it does not fit into memory."""
+    """A step failed: its loss is not finite, or it does not fit into memory."""
 
 
 class Loop:
-    """A stage's steps in one accelerator. `losses` are the means over processes, as the last check found them."""
+    """The steps of a stage. `losses` are the means over processes at the last check."""
 
     def __init__(self, stage: Stage, name: str, number: int, accelerator: Accelerator, seed: int) -> None:
         self.stage, self.name, self.number, self.losses = stage, name, number, dict[str, float]()
@@ -45,7 +45,7 @@ class Loop:
         self._unchecked: deque[tuple[int, dict[str, Tensor], list[str]]] = deque()
 
     def steps(self, first: int) -> Iterator[tuple[int, int]]:
-        """Do steps from `first` on; yields after each the steps done and the pictures that it saw, over all processes.
+        """Do the steps from `first` on. After each, yield the steps done and its number of pictures in all processes.
 
         Raises:
             TrainingFailed: a loss is not finite, or memory ran out.
@@ -58,51 +58,51 @@ class Loop:
             yield step + 1, seen
 
     def checks(self, done: int) -> bool:
-        """Whether losses, and signals to other processes, are looked at after so many steps."""
+        """Return whether losses, and interrupts of any process, are checked after this number of steps."""
         immediate = self._accelerator.device.type == "cpu" and self._accelerator.num_processes == 1
         return immediate or done % _CHECK_EVERY == 0 or done == self.stage.steps
 
     def rehearse(self, budget_s: float) -> float:
-        """Measure the seconds that a step takes, by steps at a learning rate of 0, which change nothing."""
+        """Measure the seconds that a step takes, with steps at a learning rate of 0, which change nothing."""
         batches, started, ends = self.stage.batches(0), time.monotonic(), list[float]()
         for step in range(self.stage.steps):
             self._step(step, next(batches), rate=0.0)
             if self._accelerator.device.type == "cuda":
                 torch.cuda.synchronize()
             ends.append(time.monotonic())
-            enough = len(ends) >= _FEWEST_REHEARSED and ends[-1] - started > _REHEARSED * budget_s
+            enough = len(ends) >= _FEWEST_REHEARSED and ends[-1] - started > _REHEARSAL_SHARE * budget_s
             if on_main_process(self._accelerator, lambda enough=enough: enough):  # type: ignore[misc]
                 break
         for optimizer in self.stage.optimizers:
             optimizer.state.clear()
         self._check()
-        settled = ends[len(ends) // 2 :]  # the first steps load, compile and find batches that were made ahead
+        settled = ends[len(ends) // 2 :]  # the first steps load, compile and use prefetched batches
         if len(settled) < 2:
             settled = [started, *ends]
         measured = (settled[-1] - settled[0]) / (len(settled) - 1)
         return on_main_process(self._accelerator, lambda: measured)
 
     def state(self) -> dict[str, object]:
-        """Return the state for `restore`, once the losses up to here have been checked."""
+        """Check the losses so far, and return the state for `restore`."""
         self._check()
         optimizers = [optimizer.state_dict() for optimizer in self.stage.optimizers]
         return {"objective": self.stage.objective.state_dict(), "optimizers": optimizers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put a saved state in place."""
+        """Restore a saved state."""
         self.stage.objective.load_state_dict(state["objective"])
         for optimizer, saved in zip(self.stage.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
 
     @torch.no_grad()
     def mix(self) -> None:
-        """Move what is trained a share `kept` of the way back to what it was."""
+        """Move the trained weights back towards their values before the stage, by the share `kept`."""
         for parameter, before in self._before:
             parameter.lerp_(before, self.stage.options.kept)
 
     @contextmanager
-    def as_left(self) -> Iterator[None]:
-        """For as long as the context lasts, have the network as the stage would leave it: mixed, without dropout."""
+    def as_finished(self) -> Iterator[None]:
+        """Within the context, set the network to the stage's result so far: mixed, and without dropout."""
         training = [module for module in self.stage.objective.modules() if module.training]
         now = [parameter.detach().clone() for parameter, _ in self._before]
         self.stage.objective.eval()
@@ -131,7 +131,7 @@ class Loop:
             ) from error
         self._unchecked.append((step, {name: loss.detach() for name, loss in losses.items()}, batch.names))
         if self._accelerator.device.type == "cpu":
-            self._check_finite()  # costs nothing here, and a broken loss then changes no weight
+            self._check_finite()  # costs nothing on a CPU, and no weight changes after an invalid loss
         if self.stage.options.clip is not None:
             self._accelerator.clip_grad_norm_(self._objective.parameters(), self.stage.options.clip)
         for optimizer in self._optimizers:
@@ -141,7 +141,7 @@ class Loop:
         return len(batch) * processes
 
     def _check(self) -> None:
-        """Look at the losses since the last check. Raises TrainingFailed where one is not finite."""
+        """Check the losses since the last check. Raises TrainingFailed if one is not finite."""
         self._check_finite()
         if self._unchecked:
             last = {name: loss.float() for name, loss in self._unchecked[-1][1].items()}

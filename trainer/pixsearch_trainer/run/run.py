@@ -1,4 +1,4 @@
-"""A run: stages one after the other, measured on val as they go, saved so that it can be resumed."""
+"""A run: train stages one after the other, measure them on val, and save them so that the run can be resumed."""
 
 from __future__ import annotations
 
@@ -34,52 +34,52 @@ _SAVE_EVERY_S = 600
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage before its turn: it is built when the one before it has ended, since it depends on its result."""
+    """A stage of a plan. It is built only after the previous stage has ended, since it depends on its result."""
 
     name: str
     share: float
-    """The part of a time limit that it has, relative to the other stages."""
+    """The stage's part of a time limit, relative to the other stages."""
     build: Callable[[], Stage]
 
 
 @dataclass
 class Run:
-    """The network in training, and what val has said of it so far."""
+    """The network in training, and its figures on val so far."""
 
     network: Network
     processor: PixelBertProcessor
     folder: RunFolder
-    """Begun by the caller."""
+    """The folder of the run, which the caller has created."""
     accelerator: Accelerator
-    say: Callable[[str], None]
-    """Called with a line for people whenever val was measured."""
+    on_message: Callable[[str], None]
+    """Is called with a line of text after each measurement on val."""
     on_progress: ProgressCallback
     seed: int = 0
     minutes: float | None = None
-    """The time that the run may take; the numbers of steps are chosen accordingly."""
+    """The time limit of the run, by which the numbers of steps are chosen."""
     started: float = field(default_factory=lambda: time.monotonic())
     _looks: list[dict[str, Any]] = field(default_factory=list, init=False)
     _steps: dict[str, int] = field(default_factory=dict, init=False)
-    """The numbers of steps that the time limit led to, by stage."""
+    """The numbers of steps chosen by the time limit, by stage."""
 
     def __post_init__(self) -> None:
         self.device, self._is_main = self.accelerator.device, bool(self.accelerator.is_main_process)
         self.network = self.network.to(self.device)
 
     def train(self, plan: Sequence[PlannedStage], resume: bool) -> None:
-        """Train the stages and leave in the folder's `out` the checkpoint that val likes best, or the last without val.
+        """Train the stages, and save the checkpoint that is best on val in the folder's `out`; without val, the last.
 
-        Each stage hands on to the next what val likes best of it, its own start included.
+        Each stage passes the network that is best on val, which may be its own start, to the next.
 
         Raises:
-            Interrupted: by Ctrl-C or SIGTERM, after the step was saved.
+            Interrupted: the run was stopped by Ctrl-C or SIGTERM; the step is saved.
             TrainingFailed: see `Loop.steps`.
         """
         saved = self.folder.load() if resume else None
         first, step = (0, 0) if saved is None else (saved["stage"], saved["step"])
         log = RunLog(self.folder.out, None if saved is None else (first, step)) if self._is_main else None
         if saved is not None:
-            self._put_in_place(self.folder.kept("stage", first))
+            self._restore(self.folder.kept("stage", first))
             self._steps = saved["steps"]
             self.started -= saved["seconds"]
             self._looks = [look for look in self._read_looks() if (look["stage"], look["step"]) <= (first, step)]
@@ -96,7 +96,7 @@ class Run:
         self, number: int, plan: Sequence[PlannedStage], saved: Mapping[str, Any] | None, log: RunLog | None
     ) -> None:
         name, began = plan[number].name, time.monotonic()
-        torch.manual_seed(mixed_seed(self.seed, number))  # heads of a stage's own begin alike, resumed or not
+        torch.manual_seed(mixed_seed(self.seed, number))  # a stage's own heads start with the same weights when resumed
         stage = plan[number].build()
         loop = Loop(stage, name, number, self.accelerator, self.seed)
 
@@ -146,16 +146,16 @@ class Run:
             loop.mix()
         else:
             self.accelerator.wait_for_everyone()
-            self._put_in_place(self.folder.kept("best", number))
+            self._restore(self.folder.kept("best", number))
         self.network.requires_grad_(True).eval()
         if self._is_main:
             save_checkpoint(self.folder.out, self.network, self.processor)
 
     def _look(self, loop: Loop, step: int) -> float:
-        """Measure on val, and keep the network if it is the stage's best so far. Returns the seconds it took."""
+        """Measure on val, and keep the network if it is the stage's best so far. Return the seconds taken."""
         started = time.monotonic()
         if loop.stage.judge is not None:
-            with loop.as_left():
+            with loop.as_finished():
                 score, figures = on_main_process(self.accelerator, loop.stage.judge)
                 score = round(score, 4)
                 before = (look["score"] for look in self._looks if look["stage"] == loop.number and "score" in look)
@@ -164,11 +164,11 @@ class Run:
                     if step:
                         save_checkpoint(self.folder.out, self.network, self.processor)
             self._record(loop, step, score=score, **figures)
-            self.say(f"val, {loop.name}, step {step:,}: {_in_words(figures)}")
+            self.on_message(f"val, {loop.name}, step {step:,}: {_figures_text(figures)}")
         return time.monotonic() - started
 
     def _pace(self, loop: Loop, end: float, look_s: float) -> None:
-        """Choose the number of steps so that the stage ends at a moment of time.monotonic()."""
+        """Choose the number of steps so that the stage ends at a time of time.monotonic()."""
         stage = loop.stage
         step_s = loop.rehearse(end - time.monotonic())
         left_s = end - time.monotonic() - look_s * stage.options.looks
@@ -176,12 +176,12 @@ class Run:
         self._steps[loop.name] = stage.steps
         self._record(loop, 0, seconds_a_step=step_s)
         repeat = " ".join(f"--set {name}.steps={steps}" for name, steps in self._steps.items())
-        self.say(f"{loop.name}: {stage.steps:,} steps of {step_s:.2g} s fit into the time; repeat with {repeat}")
+        self.on_message(f"{loop.name}: {stage.steps:,} steps of {step_s:.2g} s fit into the time; repeat with {repeat}")
 
     def _snapshot(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "rerank": self.network.config.rerank}
 
-    def _put_in_place(self, snapshot: Mapping[str, Any]) -> None:
+    def _restore(self, snapshot: Mapping[str, Any]) -> None:
         self.network.load_state_dict(snapshot["network"])
         config = dataclasses.replace(self.network.config, rerank=snapshot["rerank"])
         self.network.config = self.processor.config = config
@@ -199,7 +199,7 @@ class Run:
         return looks
 
 
-def _in_words(figures: Mapping[str, Any]) -> str:
-    """Recalls as R@1, other figures as they are."""
+def _figures_text(figures: Mapping[str, Any]) -> str:
+    """Return figures in one line, with R@1 for recalls."""
     named = {name: value["r@1"] if isinstance(value, dict) else value for name, value in figures.items()}
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in named.items())

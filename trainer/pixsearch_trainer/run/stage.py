@@ -1,4 +1,4 @@
-"""A stage of a run, as data: what is trained, on what batches, by what losses, and what is done with the result."""
+"""A stage of a run, as data: its objective, optimisers, batches, options and judge."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pixsearch.errors import UsageError
 
 
 class Batch(Protocol):
-    """A batch as the loop knows it; the rest is between the batch and its objective."""
+    """The part of a batch that the loop uses; its contents concern only the objective."""
 
     @property
     def names(self) -> list[str]:
-        """The files it was made from, for messages."""
+        """The files of its pictures, for messages."""
 
     def __len__(self) -> int: ...
 
 
 Batches = Callable[[int], Iterator[Any]]
-"""Batches from the n-th step on, without end."""
+"""A function that yields batches from a first step on, without end."""
 
 Judge = Callable[[], tuple[float, dict[str, object]]]
-"""Measures the network on val: a score, the higher the better, and the figures behind it."""
+"""A function that measures the network on val: returns a score, the higher the better, and its figures."""
 
 
 class Objective(nn.Module):
-    """The losses that a stage minimises: a module, so that it can be wrapped for several processes.
+    """The losses that a stage minimises; a module, so that it can be wrapped for several processes.
 
-    Its forward takes a batch and returns scalar losses by name; "loss" is minimised, the others are only logged.
+    Its forward takes a batch and returns scalar losses by name: "loss" is minimised, and the others are only logged.
     """
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
@@ -42,30 +42,30 @@ class Objective(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class StageOptions:
-    """The numbers that every stage has; a stage's own options extend them."""
+    """The options that all stages share; a stage's own options extend them."""
 
     epochs: float = 10.0
-    """Each picture is drawn about this often."""
+    """The approximate number of times that each picture is drawn."""
     steps: int | None = None
-    """In place of epochs; 0 leaves the stage out."""
+    """The number of steps, which overrides epochs; 0 leaves the stage out."""
     batch: int = 64
-    """Pairs a step and process."""
+    """Pairs per step and process."""
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warm_up: float = 0.1
-    """Share of the steps in which learning rates rise."""
+    """The share of the steps in which learning rates rise."""
     clip: float | None = None
-    """Largest norm of a step's gradient."""
+    """The largest norm of a step's gradient."""
     looks: int = 1
-    """How often val is measured, beside the start."""
+    """The number of measurements on val, in addition to the one at the start."""
     kept: float = 0.0
-    """Share of the trained weights that stays what it was before the stage (WiSE-FT; Wortsman et al., 2022): a network
-    learns few pairs by heart, and forgets less of everything else this way."""
+    """The share of the weights before the stage in an average with the trained ones (WiSE-FT; Wortsman et al., 2022): a
+    network memorises a small data set, and forgets less of everything else this way."""
     share: float = 1.0
-    """The part of --minutes that the stage has, relative to the other stages."""
+    """The stage's part of --minutes, relative to the other stages."""
 
     def __post_init__(self) -> None:
-        """Raises UsageError where a number is impossible."""
+        """Check the options. Raises UsageError if a number is out of range."""
         for name, value in vars(self).items():
             if name.endswith(_SHARES) and not 0 <= value <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, not {value}")
@@ -73,12 +73,12 @@ class StageOptions:
                 raise UsageError(f"{name} must be positive, not {value}")
 
     def rate(self, step: int, steps: int) -> float:
-        """Return the factor of all learning rates at a step, counted from 0: it rises linearly to 1, then falls."""
+        """Return the factor of all learning rates at a step, counted from 0: it rises linearly to 1, and then falls."""
         rising = round(self.warm_up * steps)
         return (step + 1) / rising if step < rising else self.falling(step, steps)
 
     def falling(self, step: int, steps: int) -> float:
-        """Half a cosine from the end of the warm-up down to 0."""
+        """Return the factor after the warm-up: half a cosine down to 0."""
         rising = round(self.warm_up * steps)
         return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
@@ -89,14 +89,14 @@ _POSITIVE = ("batch", "share", "clip", "temperature", "block", "neighbours", "ne
 
 @dataclass
 class Stage:
-    """One thing to train."""
+    """A stage, ready to be trained."""
 
     objective: Objective
     optimizers: list[torch.optim.Optimizer]
     batches: Batches
     options: StageOptions
     judge: Judge | None = None
-    """None where there is no val: then the last weights stay."""
+    """The judge of the stage; None without val, in which case the last weights are used."""
     steps_an_epoch: int = 1
     steps: int = field(init=False)
 
@@ -108,11 +108,11 @@ class Stage:
 def train_only(
     network: nn.Module, *groups: tuple[float, Sequence[nn.Module | nn.Parameter]]
 ) -> dict[nn.Parameter, float]:
-    """Let only some parts of a network be trained, and return the learning rate of each parameter.
+    """Freeze all but some parts of a network, and return the learning rate of each trained parameter.
 
     Args:
-        groups: a learning rate, and the parts that have it, which need not be the network's. Where a parameter is named
-            twice, the second rate counts.
+        groups: learning rates with the parts that have them, which may lie outside the network. If a parameter occurs
+            twice, its second rate applies.
     """
     network.requires_grad_(False).eval()
     rates: dict[nn.Parameter, float] = {}
@@ -125,7 +125,7 @@ def train_only(
 
 
 def adamw(options: StageOptions, rates: Mapping[nn.Parameter, float]) -> torch.optim.Optimizer:
-    """AdamW on parameters with their learning rates; biases, norms and scalars do not decay."""
+    """Return AdamW for parameters with their learning rates, without weight decay for biases, norms and scalars."""
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter, rate in rates.items():
         groups.setdefault((rate, parameter.dim() > 1), []).append(parameter)

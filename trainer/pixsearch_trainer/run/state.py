@@ -1,4 +1,4 @@
-"""A run's files: its log, and enough to resume from the last saved step as if nothing had happened."""
+"""The files of a run: its log, and the state from which it resumes at the last saved step."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Kept = Literal["stage", "best"]
 
 
 class RunFolder:
-    """The folder `run` in a checkpoint's folder; removed when the run has ended.
+    """The folder `run` in a checkpoint's folder, which is removed when the run has ended.
 
-    Beside its options it holds the packed pictures, the cached grids, the network as the current stage began
-    (`stage-N.pt`), the network that val likes best of it (`best-N.pt`), and the step saved last (`state.pt`).
+    It holds the options, the packed pictures, the cached grids, the network at the start of the current stage
+    (`stage-N.pt`), the stage's best network on val (`best-N.pt`), and the last saved step (`state.pt`).
     """
 
     def __init__(self, out: Path) -> None:
@@ -33,7 +33,7 @@ class RunFolder:
         self.pack, self.cache = self.folder / "pictures.zip", self.folder / "cache"
 
     def refuse_unfinished(self) -> None:
-        """Raises UsageError where a run has not ended."""
+        """Raise UsageError if the folder holds an unfinished run."""
         if any(self.folder.glob("*.pt")):
             raise UsageError(
                 f"{self.out} holds an unfinished run",
@@ -41,16 +41,18 @@ class RunFolder:
             )
 
     def begin(self, options: Mapping[str, object]) -> None:
-        """Make the folder and keep the options. Raises UsageError where another run has not ended."""
+        """Create the folder and store the options. Raises UsageError if it holds an unfinished run."""
         self.refuse_unfinished()
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / _OPTIONS_FILE).is_file():
-            raise UsageError(f"{self.folder} is not the folder of a run", "Choose another --out, or move it away")
+            raise UsageError(
+                f"{self.folder} is not the folder of a run", "Choose another --out, or move the folder away"
+            )
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         write_durably(self.folder / _OPTIONS_FILE, json.dumps(dict(options), indent=1).encode())
 
     def options(self) -> dict[str, Any]:
-        """Return what `begin` was given. Raises UsageError where there is nothing to resume."""
+        """Return the options that `begin` stored. Raises UsageError if there is nothing to resume."""
         try:
             read: dict[str, Any] = json.loads(read_regular(self.folder / _OPTIONS_FILE, TEXT_LIMIT_BYTES))
         except FileNotFoundError:
@@ -64,7 +66,7 @@ class RunFolder:
         self._write(_STATE_FILE, state)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the step saved last, on the CPU; None where the run was cut off before the first.
+        """Return the last saved step, on the CPU; None if the run was stopped before the first.
 
         Raises:
             CheckpointInvalid: the file is damaged.
@@ -72,19 +74,19 @@ class RunFolder:
         return self._read(_STATE_FILE) if (self.folder / _STATE_FILE).exists() else None
 
     def keep(self, kind: Kept, stage: int, network: Mapping[str, object]) -> None:
-        """Keep the network as a stage found it, or the one that val likes best of it so far.
+        """Save the network at the start of a stage, or the stage's best network on val so far.
 
-        That of the stage before stays: it is needed until this one has saved a step.
+        The network of the previous stage is kept: it is needed until this stage has saved a step.
         """
         self._write(f"{kind}-{stage}.pt", network)
         (self.folder / f"{kind}-{stage - 2}.pt").unlink(missing_ok=True)
 
     def kept(self, kind: Kept, stage: int) -> dict[str, Any]:
-        """Return what `keep` kept. Raises CheckpointInvalid where it is damaged or missing."""
+        """Return a network that `keep` saved. Raises CheckpointInvalid if it is damaged or missing."""
         return self._read(f"{kind}-{stage}.pt")
 
     def end(self) -> None:
-        """Remove the folder: the run has ended, and its state is of no more use."""
+        """Remove the folder after the run has ended."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, state: Mapping[str, object]) -> None:
@@ -97,18 +99,21 @@ class RunFolder:
         try:
             with open_regular(file) as saved:
                 state: dict[str, Any] = torch.load(saved, map_location="cpu", weights_only=True)
-        except Exception as error:  # the unpickler raises nearly anything when given something else
+        except Exception as error:  # the unpickler raises almost anything on other files
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointInvalid(f"{file} is damaged ({reason})", f"Delete {self.folder} and start again") from error
         return state
 
 
 class RunLog:
-    """Appends to `log.jsonl`, one JSON object a line."""
+    """The log of a run, `log.jsonl`, with one JSON object per line."""
 
     def __init__(self, folder: Path, resumed_at: tuple[int, int] | None) -> None:
-        """Args:
-        resumed_at: stage and step from which the run resumes. Lines after them are dropped: they will come again.
+        """Open the log for appending.
+
+        Args:
+            resumed_at: the stage and step from which the run resumes; later lines are dropped, since they will be
+                written again. None starts an empty log.
         """
         self._file = folder / LOG_FILE
         kept = []
@@ -118,7 +123,7 @@ class RunLog:
         write_durably(self._file, "".join(kept).encode())
 
     def write(self, stage: int, step: int, values: Mapping[str, object]) -> None:
-        """Add a line: `stage`, `step` and the values."""
+        """Append a line with `stage`, `step` and the values."""
         append_line(self._file, json.dumps({"stage": stage, "step": step, **values}))
 
 
