@@ -20,7 +20,7 @@ from pixsearch.search.cascade import CascadeScores, Indices, ordered_by_late, re
 from pixsearch.search.evidence import Evidence, LogOdds, find_saying, gather, log_odds, probability
 from pixsearch.search.explain import Explanation, explain_grid
 from pixsearch.search.first_stage import Found, first_stage
-from pixsearch.search.hits import LIKELY_FROM, Hit, TextHit, hits_of
+from pixsearch.search.hits import LIKELY_FROM, Figures, Hit, TextHit, hits_of
 from pixsearch.search.listing import in_order_of_dates, listed_photos, photos_that_say
 from pixsearch.search.names import Understood, understand
 from pixsearch.search.negation import without_negations
@@ -139,10 +139,10 @@ class SearchEngine:
         if query.words:
             found, judged = self._judged(found, query, wanted, texts, reader)
         order = _ordered(len(found), judged, by_match=by_match)
-        if query.threshold is not None and order:
-            if judged is None or judged.log_odds is None:
-                raise self._not_calibrated()
-            order = [index for index in order if probability(judged.log_odds[index]) >= query.threshold]
+        if query.threshold is not None:
+            total = None if judged is None else judged.log_odds
+            scores = None if total is None else [probability(float(one)) for one in total]
+            order = self._at_least(order, scores, query.threshold)
         if query.sort != "relevance":
             matching = [index for index in order if judged is None or judged.is_likely(index)]
             by_date = in_order_of_dates(matching, lambda index: found[index].candidate.metadata, query.sort)
@@ -150,20 +150,18 @@ class SearchEngine:
         hits: list[Hit] = []
         for index in order[:last]:
             one = found[index]
-            hits += hits_of(
-                one.candidate,
-                len(hits) + 1,
-                apart=query.duplicates == "show",
-                similarity=one.similarity,
+            figures = Figures(
+                one.similarity,
                 similarity_rank=index + 1,
                 match=None if judged is None else judged.match_of(index),
+                match_error=None if judged is None else judged.errors.get(index),
                 probability=None if judged is None else judged.probability_of(index),
                 score=None if judged is None else judged.score_of(index),
-                match_error=None if judged is None else judged.errors.get(index),
                 says=() if judged is None else judged.evidence.said[index],
                 says_by_photo={} if judged is None else judged.evidence.by_photo[index],
                 similar=tuple(path for candidate in one.similar for path in candidate.paths),
             )
+            hits += hits_of(one.candidate, len(hits) + 1, figures, apart=query.duplicates == "show")
         return hits[query.offset : last]
 
     def find_texts(self, query: Query, k: int = 10) -> list[TextHit]:
@@ -198,10 +196,8 @@ class SearchEngine:
         by_part = self._probabilities(scores)
         probabilities = None if by_part is None or main is None else by_part[main]
         order = list(range(len(found))) if scores is None or not by_match else scores.order.tolist()
-        if query.threshold is not None and order:
-            if probabilities is None:
-                raise self._not_calibrated()
-            order = [index for index in order if probabilities[index] >= query.threshold]
+        if query.threshold is not None:
+            order = self._at_least(order, probabilities, query.threshold)
         if probabilities is not None:
             order.sort(key=lambda index: not probabilities[index] >= LIKELY_FROM)
         return [
@@ -317,11 +313,14 @@ class SearchEngine:
         joint = self._runtime.probability(np.where(scores.read, scores.logits, 0), "joint")
         return None if joint is None or late is None else np.where(scores.read, joint, late)
 
-    def _not_calibrated(self) -> UsageError:
-        return UsageError(
-            f"the model {self._runtime.name} has no calibrated probabilities",
-            "Run pixsearch calibrate, or omit the threshold",
-        )
+    def _at_least(self, order: list[int], scores: Sequence[float] | Floats | None, threshold: float) -> list[int]:
+        """Return the indices whose scores reach a threshold. Raises UsageError for results without scores."""
+        if order and scores is None:
+            raise UsageError(
+                f"the model {self._runtime.name} has no calibrated probabilities",
+                "Run pixsearch calibrate, or omit the threshold",
+            )
+        return [index for index in order if scores is not None and scores[index] >= threshold]
 
     def _require_reranking(self, query: Query) -> None:
         """Raises UsageError where the query is to be re-ranked, and the model cannot do it."""

@@ -118,21 +118,22 @@ class TextHit:
         return is_likely(self.probability)
 
 
-def hits_of(
-    candidate: Candidate,
-    rank: int,
-    *,
-    apart: bool,
-    similarity: float | None = None,
-    similarity_rank: int | None = None,
-    match: float | None = None,
-    match_error: str | None = None,
-    probability: float | None = None,
-    score: float | None = None,
-    says: tuple[Said, ...] = (),
-    says_by_photo: Mapping[FilePath, tuple[Said, ...]] = MappingProxyType({}),
-    similar: tuple[FilePath, ...] = (),
-) -> list[Hit]:
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the stages found out about a picture; see `Hit` for the fields."""
+
+    similarity: float | None = None
+    similarity_rank: int | None = None
+    match: float | None = None
+    match_error: str | None = None
+    probability: float | None = None
+    score: float | None = None
+    says: tuple[Said, ...] = ()
+    says_by_photo: Mapping[FilePath, tuple[Said, ...]] = MappingProxyType({})
+    similar: tuple[FilePath, ...] = ()
+
+
+def hits_of(candidate: Candidate, rank: int, figures: Figures, *, apart: bool) -> list[Hit]:
     """Return a picture as hits, ranked from `rank`: one hit with its copies, or one for each photo if `apart`."""
     candidates = _with_files_in_front(candidate)
     shown = [(one, ()) for one in candidates] if apart else [(candidates[0], candidates[0].paths[1:])]
@@ -141,16 +142,16 @@ def hits_of(
             id=candidate.content_id,
             path=one.paths[0],
             rank=number,
-            similarity=similarity,
-            similarity_rank=similarity_rank,
-            match=match,
-            match_error=match_error,
-            probability=probability,
-            score=score,
-            says=says_by_photo.get(one.paths[0], ()) if apart else says,
+            similarity=figures.similarity,
+            similarity_rank=figures.similarity_rank,
+            match=figures.match,
+            match_error=figures.match_error,
+            probability=figures.probability,
+            score=figures.score,
+            says=figures.says_by_photo.get(one.paths[0], ()) if apart else figures.says,
             metadata=one.metadata,
             copies=copies,
-            similar=similar,
+            similar=figures.similar,
         )
         for number, (one, copies) in enumerate(shown, start=rank)
     ]

@@ -15,7 +15,7 @@ from pixsearch.library.records import Candidate
 from pixsearch.metadata import Metadata
 from pixsearch.search.evidence import gather, probability
 from pixsearch.search.first_stage import Found
-from pixsearch.search.hits import Hit, hits_of
+from pixsearch.search.hits import Figures, Hit, hits_of
 from pixsearch.search.names import understand
 from pixsearch.search.negation import without_negations
 from pixsearch.search.query import Query, Sort
@@ -45,7 +45,7 @@ def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
     for candidate in _candidates(library, query, ids):
         if len(hits) >= last:
             break
-        hits += hits_of(candidate, len(hits) + 1 + (0 if apart else query.offset), apart=apart)
+        hits += hits_of(candidate, len(hits) + 1 + (0 if apart else query.offset), Figures(), apart=apart)
     return hits[query.offset : last] if apart else hits
 
 
@@ -84,7 +84,8 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
         score, apart = probability(float(figures[index])), query.duplicates == "show"
         if score >= (query.threshold or 0):
             said, by_photo = evidence.said[index], evidence.by_photo[index]
-            of_picture = hits_of(found[index].candidate, 0, apart=apart, score=score, says=said, says_by_photo=by_photo)
+            of_hit = Figures(score=score, says=said, says_by_photo=by_photo)
+            of_picture = hits_of(found[index].candidate, 0, of_hit, apart=apart)
             hits += [hit for hit in of_picture if pieces <= {one.word for one in hit.says}]
         if len(hits) >= query.offset + k:
             break
