@@ -80,6 +80,6 @@ def read_captioned(data: FilePath, images: FilePath | None = None) -> Reading:
         raise DatasetError(
             f"{data} is not in a format that pixsearch can read ({shown(str(error))})",
             "Supported formats: Karpathy's JSON, COCO captions JSON, Visual Genome's region_descriptions.json, CSV, "
-            "TSV or JSONL with a column for the picture (image, file_name, ..) and one for the caption (caption, text, ..),"
-            " and a folder with name.txt next to name.jpg",
+            "TSV or JSONL with a column for the picture (image, file_name, ..) and one for the caption (caption, text, "
+            "..), and a folder with name.txt next to name.jpg",
         ) from error

@@ -16,7 +16,7 @@ from pixsearch_trainer.run.stage import Objective
 MASK_TOKEN = 103
 """The id of [MASK] in bert-base-uncased's WordPiece vocabulary, which every checkpoint here uses."""
 FIRST_WORD = 999
-"""The first id of a word in bert-base-uncased's vocabulary: below are [PAD], unused ids, [UNK], [CLS], [SEP], [MASK]."""
+"""The first id of a word in bert-base-uncased's vocabulary, after [PAD], unused ids, [UNK], [CLS], [SEP] and [MASK]."""
 _SPECIAL = (0, 101, 102)  # [PAD], [CLS], [SEP]
 IGNORED = -100
 """The target of a word that is not predicted."""

@@ -192,7 +192,7 @@ class MapsObjective(Objective):
 
     @property
     def _uses_near_misses(self) -> bool:
-        """True if near misses are trained on: the same in all batches and processes, so that all log the same losses."""
+        """True if near misses are trained on: the same in all batches and processes, which must log the same losses."""
         return self._options.near_miss_weight > 0 and self._texts.has_near_misses
 
     def _with_near_miss(self, batch: PairBatch) -> Tensor:
