@@ -1,9 +1,9 @@
-"""The paper's ablations (Pixel-BERT, table 6) at a size that a laptop can bear.
+"""Run the paper's ablations (Pixel-BERT, table 6) at a size that a laptop can handle.
 
-Each row pre-trains (`pixsearch train --recipe paper --stage pretraining`), then learns to search by the stages `maps`
-and `joint` of the recipe `shipped`, all from the same start; the paper's own ranking takes thousands of steps before it
-leaves its plateau. Measured is R@1 by the first stage and after the re-rank. The paper has columns for VQA and NLVR2 as
-well; here they would need those sets.
+Each row pre-trains (`pixsearch train --recipe paper --stage pretraining`), and then learns to search by the stages
+`maps` and `joint` of the recipe `shipped`, all from the same start; the paper's own ranking takes thousands of steps to
+leave its plateau. The table has R@1 of the first stage and after the re-rank. The paper's columns for VQA and NLVR2 are
+left out, since they need those data sets.
 
     python benchmarks/ablations.py --data dataset.json --images pictures/ --language-model minilm/ \\
         --backbone efficientnet_lite2=efficientnet-lite2.pth --backbone resnet50=resnet50.pth
@@ -41,14 +41,14 @@ ROWS: tuple[tuple[str, ...] | None, ...] = (
     ("masked_words", "matching"),
     PARTS,
 )
-"""The parts of the paper's rows (1) to (5); None is no pre-training. Further backbones have the last, as row (6)."""
+"""The parts of the paper's rows (1) to (5); None: no pre-training. Further backbones have only row (6)."""
 
 _CANDIDATES = 16
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all rows share."""
+    """The settings that all rows share."""
 
     data: Path
     val: list[CaptionedPicture]
@@ -59,14 +59,14 @@ class Setting:
 
 def main(
     data: Annotated[Path, typer.Option(help="Captioned pictures with the splits train and val.")],
-    images: Annotated[Path, typer.Option(help="Where they are.")],
-    backbone: Annotated[list[str], typer.Option(metavar="NAME=WEIGHTS", help="The first has all rows.")],
-    language_model: Annotated[str, typer.Option(help="A BERT's folder or name.")],
-    pictures: Annotated[int, typer.Option(help="Of train.")] = 2000,
-    val: Annotated[int, typer.Option(help="Pictures of val, each with its first caption.")] = 200,
-    pixel_steps: Annotated[int, typer.Option(help="In which pixels become readable, before any row.")] = 150,
-    steps: Annotated[int, typer.Option(help="Of pre-training, and again of the joint stream.")] = 100,
-    batch: Annotated[int, typer.Option(help="Of pre-training.")] = 32,
+    images: Annotated[Path, typer.Option(help="The folder of the pictures.")],
+    backbone: Annotated[list[str], typer.Option(metavar="NAME=WEIGHTS", help="Backbones; the first has all rows.")],
+    language_model: Annotated[str, typer.Option(help="The folder or name of a BERT.")],
+    pictures: Annotated[int, typer.Option(help="Number of training pictures.")] = 2000,
+    val: Annotated[int, typer.Option(help="Number of val pictures, each with its first caption.")] = 200,
+    pixel_steps: Annotated[int, typer.Option(help="Steps of the stage pixels, before all rows.")] = 150,
+    steps: Annotated[int, typer.Option(help="Steps of pre-training, and again of the joint stream.")] = 100,
+    batch: Annotated[int, typer.Option(help="Batch of pre-training.")] = 32,
     seed: int = 0,
 ) -> None:
     """Print the table."""
@@ -81,11 +81,11 @@ def main(
         folder = Path(scratch)
         setting = Setting(folder / "train.json", measured, steps, batch, seed)
         setting.data.write_text(json.dumps({"images": [entry(one) for one in of_split(read, "train")[:pictures]]}))
-        for place, named in enumerate(backbone):
+        for index, named in enumerate(backbone):
             name, _, weights = named.partition("=")
             start = ("start.backbone=" + name, "start.cnn=" + weights, "start.language_model=" + language_model)
             step(setting, folder / name, "shipped", ("pixels",), (*start, f"pixels.steps={pixel_steps}"))
-            for parts in ROWS if place == 0 else ROWS[-1:]:
+            for parts in ROWS if index == 0 else ROWS[-1:]:
                 number += 1
                 began = time.monotonic()
                 evaluation = measure(setting, folder / name, parts, folder / f"row-{number}")
@@ -93,7 +93,7 @@ def main(
 
 
 def entry(picture: CaptionedPicture) -> dict[str, object]:
-    """A training picture in Karpathy's format."""
+    """Return a training picture in Karpathy's format."""
     sentences = [{"raw": caption} for caption in picture.captions]
     return {"filename": str(Path(str(picture.file)).absolute()), "split": "train", "sentences": sentences}
 
@@ -106,7 +106,7 @@ def step(
     settings: tuple[str, ...],
     model: Path | None = None,
 ) -> None:
-    """Run stages of a recipe, as the command does."""
+    """Run stages of a recipe like the command does."""
     options = TrainOptions(
         recipe=recipe,
         stage=stages,
@@ -120,7 +120,7 @@ def step(
 
 
 def measure(setting: Setting, start: Path, parts: tuple[str, ...] | None, out: Path) -> Evaluation:
-    """A row: pre-trained if at all, fine-tuned, and measured on val."""
+    """Pre-train if the row does, fine-tune, and measure on val."""
     if parts is not None:
         switches = tuple(f"pretraining.{part}={str(part in parts).lower()}" for part in PARTS)
         numbers = (f"pretraining.steps={setting.steps}", f"pretraining.batch={setting.batch}")
@@ -135,7 +135,7 @@ def measure(setting: Setting, start: Path, parts: tuple[str, ...] | None, out: P
 
 
 def row(number: int, backbone: str, parts: tuple[str, ...] | None, evaluation: Evaluation, minutes: float) -> str:
-    """A line of the table; TR finds texts for pictures and IR pictures for texts, as the paper abbreviates them."""
+    """Return a line of the table. In the paper's terms, TR finds texts for pictures, and IR pictures for texts."""
     ticks = " | ".join("x" if part in (parts or ()) else "" for part in PARTS)
     directions = evaluation.image_to_text, evaluation.text_to_image
     figures = " | ".join(f"{one.first_stage.r1:.1f}, {one.reranked[_CANDIDATES].r1:.1f}" for one in directions)

@@ -1,8 +1,8 @@
-"""Twenty queries to photos as people have them, their right answers named beforehand; and five for what is not there.
+"""Search an album of ordinary photos with twenty queries whose right answers are known, and five without any answer.
 
     python benchmarks/album.py --album album/images
 
-album.json has the queries, and the right photos by their numbers (photo_0029.jpg is 29).
+album.json has the queries with the numbers of the right photos (29 is photo_0029.jpg).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ QUERIES = Path(__file__).with_suffix(".json")
 
 
 class Ranks(NamedTuple):
-    """Of the first right photo, from 1; 0 where it is not among the candidates."""
+    """The ranks of the first right photo, from 1; 0 if it is not among the candidates."""
 
     first_stage: int
     reranked: int
@@ -31,7 +31,7 @@ class Ranks(NamedTuple):
 
 def main(
     album: Annotated[Path, typer.Option(help="The folder of the photos.")],
-    model: Annotated[str | None, typer.Option(help="As of pixsearch query.")] = None,
+    model: Annotated[str | None, typer.Option(help="See pixsearch query.")] = None,
 ) -> None:
     named = json.loads(QUERIES.read_text(encoding="utf-8"))
     runtime = PixelBertRuntime(find_checkpoint(model))

@@ -1,14 +1,14 @@
-"""Recall against time, by how many candidates late interaction orders and how many of them the joint stream reads.
+"""Measure recall and time by the number of candidates that late interaction orders and that the joint stream reads.
 
     python benchmarks/cascade.py --data flickr8k/dataset.json --images flickr8k/images --kept scores
 
-Captions are drawn at random and search all pictures of the split; pictures, drawn as well, search all captions. Late
-scores are computed of all, matches of the pairs that can decide: where the late score of a candidate is so far from
-that of the best right answer that what the joint stream adds does not make up for it (`--margin`, in logits), the mean
-of what it adds to the query's others is taken. What is computed is kept, also when this is stopped, and the table is of
-all queries that are done. Its second row is the order of the 32 most similar by match, as it was before late
-interaction had a say in what is read. Milliseconds are those of the second stage alone, of one sentence and as many
-pictures: medians over rounds, in each of which every row has its turn.
+Random captions search all pictures of the split, and random pictures search all captions. Late scores are computed for
+all pairs, but matches only for pairs that can decide: if the late score of a candidate is so far from that of the best
+right answer that the joint stream cannot compensate for it (`--margin`, in logits), the mean of what the joint stream
+adds to the query's other candidates is used instead. Results are saved, even if the benchmark is stopped, and the table
+covers all finished queries. Its second row is the order of the 32 most similar items by match, which does not use late
+interaction to choose what is read. Milliseconds are those of the second stage alone, for one sentence with as many
+pictures: medians over rounds, in which the rows take turns.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ KEEP_EVERY = 25
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Captioned pictures, as pixsearch evaluate reads.")],
+    data: Annotated[Path, typer.Option(help="Captioned pictures; see pixsearch evaluate.")],
     images: Annotated[Path, typer.Option(help="The folder of the pictures.")],
-    kept: Annotated[Path, typer.Option(help="Where scores are kept between runs, in files whose names begin so.")],
-    split: Annotated[str, typer.Option(help="Of the data.")] = "val",
-    captions: Annotated[int, typer.Option(help="To draw.")] = 2000,
-    pictures: Annotated[int, typer.Option(help="To draw, which search the captions.")] = 500,
+    kept: Annotated[Path, typer.Option(help="Prefix of the files that keep scores between runs.")],
+    split: Annotated[str, typer.Option(help="Split of the data.")] = "val",
+    captions: Annotated[int, typer.Option(help="Number of captions to draw.")] = 2000,
+    pictures: Annotated[int, typer.Option(help="Number of pictures to draw, which search the captions.")] = 500,
     margin: Annotated[
-        float, typer.Option(help="Logits that the joint stream may add to one pair and not to another.")
+        float, typer.Option(help="Most logits that the joint stream may add to one pair and not to another.")
     ] = 9,
-    model: Annotated[str | None, typer.Option(help="As of pixsearch query.")] = None,
-    timed: Annotated[bool, typer.Option(help="Measure the times, too.")] = True,
+    model: Annotated[str | None, typer.Option(help="See pixsearch query.")] = None,
+    timed: Annotated[bool, typer.Option(help="Also measure the times.")] = True,
 ) -> None:
     checkpoint = find_checkpoint(model)
     runtime = PixelBertRuntime(checkpoint)
@@ -70,7 +70,7 @@ def main(
 
 
 def drawn(runtime: PixelBertRuntime, encoded: EncodedPictures, captions: int, pictures: int) -> dict[str, Search]:
-    """Both directions, with their queries."""
+    """Return both directions with random queries."""
     by_caption, _ = searches(runtime, encoded, captions, seed=0)
     _, by_picture = searches(runtime, encoded, pictures, seed=0)
     return {"captions": by_caption, "pictures": by_picture}
@@ -81,13 +81,13 @@ def kept_in(kept: Path, name: str) -> Path:
 
 
 def weight_of_late(checkpoint: Path) -> float:
-    """What a late score is multiplied by in a logit."""
+    """Return the factor of late scores in a logit."""
     with safe_open(checkpoint / WEIGHTS_FILE, "np") as tensors:
         return float(tensors.get_tensor("similarity_weight"))
 
 
 def late_table(runtime: PixelBertRuntime, encoded: EncodedPictures, show: ProgressCallback) -> Floats:
-    """Late scores [captions, pictures]."""
+    """Return late scores [captions, pictures]."""
     texts = [encoded.texts[sentence] for sentence in Captions.of(encoded.pictures).sentences]
     rows = []
     for start in range(0, len(texts), 1000):
@@ -100,16 +100,16 @@ def late_table(runtime: PixelBertRuntime, encoded: EncodedPictures, show: Progre
 
 
 def nearest_of(search: Search, late: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """The nearest items of each query, and their late scores [queries, items]."""
+    """Return the nearest items of each query, and their late scores [queries, items]."""
     nearest = nearest_items(search.similarity, search.matches, MOST)
     return nearest, late[search.queries[:, None], nearest]
 
 
 def score(search: Search, late: Floats, weight: float, margin: float, kept: Path, show: ProgressCallback) -> None:
-    """Keep what the joint stream adds to the pairs that can decide [queries, items]: NaN elsewhere, inf not yet."""
+    """Save what the joint stream adds to the pairs that can decide [queries, items]; NaN elsewhere, inf if not done."""
     nearest, scores = nearest_of(search, late)
     added = np.load(kept) if kept.exists() else np.full(nearest.shape, np.inf, np.float32)
-    rows = random.Random(0).sample(range(len(added)), len(added))  # so that those done are drawn at random, too
+    rows = random.Random(0).sample(range(len(added)), len(added))  # so that the finished ones are a random sample too
     for done, row in enumerate(rows, start=1):
         if np.isinf(added[row]).any():
             added[row] = np.nan
@@ -120,8 +120,8 @@ def score(search: Search, late: Floats, weight: float, margin: float, kept: Path
             right = search.matches[row, nearest[row]] & read
             if right.any():
                 read &= abs(scores[row] - scores[row, right].max()) * weight <= margin
-                items, said = nearest[row, read], scores[row, read]
-                added[row, read] = search.match(int(search.queries[row]), items, said) - weight * said
+                items, late_scores = nearest[row, read], scores[row, read]
+                added[row, read] = search.match(int(search.queries[row]), items, late_scores) - weight * late_scores
         if done % KEEP_EVERY == 0 or done == len(rows):
             np.save(kept, added)
         show(Progress("matching", done, len(rows)))
@@ -130,7 +130,7 @@ def score(search: Search, late: Floats, weight: float, margin: float, kept: Path
 def print_table(
     every: dict[str, Search], late: Floats, weight: float, kept: Path, milliseconds: dict[tuple[int, int], float]
 ) -> None:
-    """Print recall of both directions, and the milliseconds."""
+    """Print the recall in both directions, and the milliseconds."""
     found = {}
     for name, search in every.items():
         nearest, scores = nearest_of(search, search.rows_of(late))
@@ -160,7 +160,8 @@ def print_table(
 
 
 def times(runtime: PixelBertRuntime, encoded: EncodedPictures) -> dict[tuple[int, int], float]:
-    """Milliseconds of the second stage by how many late interaction orders and the joint stream reads."""
+    """Return the milliseconds of the second stage, by the numbers that late interaction orders and the joint stream
+    reads."""
     text, taken = encoded.pictures[0].captions[0], dict[tuple[int, int], list[float]]()
     for number in range(ROUNDS + 1):
         for orders, reads in TIMED:

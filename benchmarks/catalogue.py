@@ -1,10 +1,10 @@
-"""What the catalogue takes and gives, in SQLite and in PostgreSQL: a library without decoding, model and search.
+"""Measure how fast SQLite and PostgreSQL store photos and answer requests, without decoding, model and search.
 
     python benchmarks/catalogue.py [--photos 100000 --photos 1000000] [--grid-kb 27]
 
-Photos are random and come encoded, as from a cluster, as many at once as `pixsearch index` commits. The PostgreSQL
-server is this benchmark's own, with the settings that it comes with; both databases lie on one disk. Questions are
-asked five times, and the shortest time is told.
+Photos are random and arrive encoded, as from a cluster, in commits of the size that `pixsearch index` uses. The
+PostgreSQL server is the benchmark's own, with default settings; both databases are on the same disk. Requests are
+repeated five times, and the shortest time is printed.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ ROUNDS = 5
 
 
 def main(
-    photos: Annotated[list[int] | None, typer.Option(help="How many; may be given again.")] = None,
-    grid_kb: Annotated[float, typer.Option(help="Of each pixel grid.")] = 27.0,
+    photos: Annotated[list[int] | None, typer.Option(help="Number of photos; may be repeated.")] = None,
+    grid_kb: Annotated[float, typer.Option(help="Size of each pixel grid.")] = 27.0,
 ) -> None:
     print_machine()
     with (
@@ -54,7 +54,7 @@ def main(
                 with Library.create(location) as library:
                     print(f"{name}, {count:,} photos")
                     store(library, count, int(1000 * grid_kb))
-                    ask(library)
+                    read(library)
 
 
 def store(library: Library, count: int, grid_bytes: int) -> None:
@@ -85,7 +85,7 @@ def store(library: Library, count: int, grid_bytes: int) -> None:
     print(f"  stored {count / writing_s:,.0f} photos/s, {status.database_bytes / count:,.0f} bytes a photo")
 
 
-def ask(library: Library) -> None:
+def read(library: Library) -> None:
     ids = library.passing(Filters())
     some = np.random.default_rng(1).choice(ids, 32, replace=False).tolist()
     folder = Filters(folders=(ROOT / "000007",))

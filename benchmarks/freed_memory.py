@@ -1,10 +1,10 @@
-"""How fast the CNN trains on a CPU where glibc keeps the memory that torch frees, and where it hands it back.
+"""Measure how fast the CNN trains on a CPU if glibc keeps the memory that torch frees, and if it returns it.
 
     python benchmarks/freed_memory.py [--pictures 16] [--steps 3]
 
-Forward and backward of the shipped checkpoint's CNN on random pictures in fp32, each way in processes of its own, by
-turns: what glibc is told, it cannot be told back. `pixsearch train` has it keep memory on a CPU. The kernel's share of
-the CPU's time is what it takes to clear pages; it says most where other programs take theirs of the cores.
+Runs forward and backward passes of the shipped checkpoint's CNN on random pictures in fp32. The two ways take turns in
+separate processes, because the setting of glibc cannot be undone. `pixsearch train` lets glibc keep memory on a CPU.
+The kernel's CPU time is spent on clearing pages; it is the most telling figure while other programs use the cores.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pixsearch_trainer.run.accelerator import keep_freed_memory
 
 
 def main(
-    pictures: Annotated[int, typer.Option(help="Of a step.")] = 16,
-    steps: Annotated[int, typer.Option(help="The first of them is not timed.")] = 3,
+    pictures: Annotated[int, typer.Option(help="Pictures per step.")] = 16,
+    steps: Annotated[int, typer.Option(help="Number of steps; the first is not timed.")] = 3,
     turns: Annotated[int, typer.Option(help="How often each way is measured.")] = 2,
     measured: Annotated[
         bool | None, typer.Option("--kept/--handed-back", help="Measure one way, in this process.")
@@ -41,7 +41,7 @@ def main(
 
 
 def a_step(pictures: int, steps: int, *, kept: bool) -> str:
-    """Return what a step takes, the mean of all but the first."""
+    """Return a line with the mean time of a step, without the first."""
     if kept:
         keep_freed_memory()
     network, processor = load_network(find_checkpoint(None))

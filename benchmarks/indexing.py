@@ -1,10 +1,11 @@
-"""How fast photos of real size are indexed, and in how much memory, beside rclip; and what of that had to be.
+"""Measure the speed and memory of indexing photos of real size, compared with rclip and with a lower bound.
 
     python benchmarks/indexing.py --pictures album/images [--photos 1000]
 
-Each of so many JPEGs of 12 megapixels is one of the pictures, cut a little and resampled, with its EXIF data. Both
-programs begin with nothing and take turns; "again" is the same folder with all known. open_clip's ViT-B/32 under torch
-only embeds them. The floor is all cores that only decode, scaled, and then all that only run the network.
+Each photo is a JPEG of 12 megapixels made from one of the pictures, slightly cropped and resampled, with its EXIF data.
+Both programs start from nothing and take turns; "again" is the same folder when all photos are known. open_clip's
+ViT-B/32 under torch only embeds them. The floor is the time in which all cores only decode and scale, plus the time in
+which all of them only run the network.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ AT_ONCE = 32
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures to make photos of.")],
-    photos: Annotated[int, typer.Option(help="How many.")] = 1000,
+    pictures: Annotated[Path, typer.Option(help="A folder of pictures from which photos are made.")],
+    photos: Annotated[int, typer.Option(help="Number of photos.")] = 1000,
     rounds: Annotated[int, typer.Option(help="How often each program indexes them.")] = 3,
 ) -> None:
     make_peer()
@@ -53,7 +54,7 @@ def measure(pictures: Path, photos: int, rounds: int) -> list[Row]:
         print(
             f"{photos:,} JPEGs of {LONG_EDGE} x {SHORT_EDGE}, {megabytes:,.0f} MB; medians of {rounds}, open_clip once"
         )
-        floor = photos / (decoding_s(folder) + encoding_s(photos))  # which also compiles the model, if it was not yet
+        floor = photos / (decoding_s(folder) + encoding_s(photos))  # also compiles the model if needed
         taken: dict[str, list[Taken]] = {}
         for _ in range(rounds):
             shutil.rmtree(library, ignore_errors=True)
@@ -79,7 +80,7 @@ def measure(pictures: Path, photos: int, rounds: int) -> list[Row]:
 
 
 def make_photos(pictures: Path, folder: Path, count: int) -> None:
-    """JPEGs of 12 megapixels, no two the same."""
+    """Make distinct JPEGs of 12 megapixels."""
     folder.mkdir()
     sources = [file for file in sorted(pictures.rglob("*")) if is_named_like_a_picture(os.fsencode(file))]
     with ProcessPoolExecutor() as processes:
@@ -89,8 +90,8 @@ def make_photos(pictures: Path, folder: Path, count: int) -> None:
 
 
 def _make_photo(sources: list[Path], folder: Path, number: int) -> None:
-    cut, place = divmod(number, len(sources))
-    with Image.open(sources[place]) as source:
+    cut, index = divmod(number, len(sources))
+    with Image.open(sources[index]) as source:
         exif, picture = source.getexif(), source.convert("RGB")
     width, height = picture.size
     picture = picture.crop((cut * width // 100, cut * height // 100, width, height))
@@ -100,7 +101,7 @@ def _make_photo(sources: list[Path], folder: Path, number: int) -> None:
 
 
 def decoding_s(folder: Path) -> float:
-    """Seconds that all cores need to decode the photos, scaled down, and to do nothing else."""
+    """Return the seconds that all cores need to decode and scale the photos, and nothing else."""
     edge = PixelBertRuntime(find_checkpoint(None)).input_shape.input_size
     photos = sorted(folder.iterdir())
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as processes:
@@ -115,7 +116,7 @@ def _decode(edge: int, photo: Path) -> None:
 
 
 def encoding_s(count: int) -> float:
-    """Seconds that the network needs for so many pictures of the size that it sees."""
+    """Return the seconds that the network needs for this number of pictures of its input size."""
     runtime = PixelBertRuntime(find_checkpoint(None))
     edge = runtime.input_shape.input_size
     noise = np.random.default_rng(0).integers(0, 256, (edge, edge, 3), dtype=np.uint8)

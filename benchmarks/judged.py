@@ -1,10 +1,10 @@
-"""A checkpoint against people's judgement: an album's judged queries, and near misses of captioned pictures.
+"""Measure a checkpoint against people's judgement: an album's judged queries, and near misses of captioned pictures.
 
     python benchmarks/judged.py --benchmark album/benchmark.json --album album/images \\
         --near-misses more/dataset.json --near-misses more2/dataset.json --model my-model
 
-docs/guide.md has the format of the judged queries; the benchmark also has, for each photo, a description ("sentence")
-and a short query ("short"), which further photos may answer ("also").
+docs/guide.md has the format of the judged queries. The benchmark file also has a description ("sentence") and a short
+query ("short") for each photo; other photos may answer the latter too ("also").
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ from pixsearch_trainer.evaluation.known_pairs import judged_pairs
 from pixsearch_trainer.evaluation.near_misses import score_near_misses, with_near_misses
 
 CANDIDATES = 32
-"""That calibrations are fitted on; how queries are answered is measured with the numbers of a search."""
+"""The candidates on which calibrations are fitted; answers are measured with the numbers of a search."""
 
 
 def main(
     benchmark: Annotated[Path, typer.Option(help="The album's judged queries, descriptions and short queries.")],
     album: Annotated[Path, typer.Option(help="The folder of its photos.")],
     near_misses: Annotated[
-        list[Path] | None, typer.Option(help="A dataset.json with near misses, its pictures in images/ beside it.")
+        list[Path] | None, typer.Option(help="A dataset.json with near misses; its pictures are in images/ next to it.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="As of pixsearch query.")] = None,
-    sample: Annotated[int, typer.Option(help="How many pictures to draw whose near misses are scored.")] = 100,
-    others: Annotated[int, typer.Option(help="With how many other pictures a text's mean score is taken.")] = 12,
+    model: Annotated[str | None, typer.Option(help="See pixsearch query.")] = None,
+    sample: Annotated[int, typer.Option(help="Number of pictures whose near misses are scored.")] = 100,
+    others: Annotated[int, typer.Option(help="Number of other pictures for a text's mean score.")] = 12,
 ) -> None:
     checkpoint = find_checkpoint(model)
     runtime = PixelBertRuntime(checkpoint)
     with progress_bars() as show:
         photos = encode_album(runtime, to_path(str(album)), show)
-        say_descriptions(runtime, photos, json.loads(benchmark.read_text(encoding="utf-8"))["photos"], show)
+        print_descriptions(runtime, photos, json.loads(benchmark.read_text(encoding="utf-8"))["photos"], show)
         queries = read_judged(to_path(str(benchmark)))
         texts, right = [query.text for query in queries], right_photos(queries, photos)
         ordered = ordered_by_late(DEFAULT_CANDIDATES)
         answered = search_album(runtime, photos, texts, right, ordered, DEFAULT_CANDIDATES, show)
-        say_judged(answered, search_album(runtime, photos, texts, right, CANDIDATES, CANDIDATES, show))
+        print_judged(answered, search_album(runtime, photos, texts, right, CANDIDATES, CANDIDATES, show))
         captioned = [read_captioned(data, data.parent / "images").pictures for data in near_misses or ()]
         found = with_near_misses(picture for pictures in captioned for picture in of_split(pictures, "val"))
         if found:
@@ -83,7 +83,7 @@ def main(
                 print(f"  {name}: {one.accuracy[0]:.1f}, {one.accuracy[1]:.1f}")
 
 
-def say_descriptions(
+def print_descriptions(
     runtime: PixelBertRuntime, photos: EncodedPictures, described: dict[str, dict[str, str]], show: ProgressCallback
 ) -> None:
     """Print R@1 of each photo's description, and of its short query."""
@@ -98,12 +98,12 @@ def say_descriptions(
         print(f"{kind} R@1 of {len(queries)}: first stage {stages[0]}, re-ranked {stages[1]}")
 
 
-def say_judged(found: JudgedSearch, all_read: JudgedSearch) -> None:
-    """Print how the judged queries are answered, and what their probabilities are worth.
+def print_judged(found: JudgedSearch, all_read: JudgedSearch) -> None:
+    """Print how the judged queries are answered, and how reliable the probabilities are.
 
     Args:
-        found: as a search answers them.
-        all_read: their candidates, all of which both stages scored.
+        found: the results of a search.
+        all_read: the results if both stages score all candidates.
     """
     present = found.part(found.present)
     for name, reranked in (("first stage", False), ("re-ranked", True)):
@@ -119,18 +119,18 @@ def say_judged(found: JudgedSearch, all_read: JudgedSearch) -> None:
         print(
             f"{stage} curve, at {LIKELY_FROM}, queries left out: answered {at_half.answered} of {report.present}, "
             f"refused {at_half.refused} of {report.absent}; right among {report.likely} likely pairs: "
-            f"{report.likely_right or 0:.1%}, said {report.likely_said or 0:.1%}; "
+            f"{report.likely_right or 0:.1%}, predicted {report.likely_said or 0:.1%}; "
             f"log loss {report.log_loss:.4f}, expected calibration error {report.expected_error:.2%}"
         )
     by_late = np.argsort(np.argsort(-all_read.late, 1, kind="stable"), 1)
     unread = pairs.part((by_late >= DEFAULT_CANDIDATES).ravel())
-    said = predict_left_out(pairs, "late")[(by_late >= DEFAULT_CANDIDATES).ravel()]
-    likely = said >= LIKELY_FROM
+    predicted = predict_left_out(pairs, "late")[(by_late >= DEFAULT_CANDIDATES).ravel()]
+    likely = predicted >= LIKELY_FROM
     print(
-        f"the {len(said):,} pairs that the joint stream leaves out, by the late curve: "
-        f"{said.mean():.2%} said, {unread.right.mean():.2%} right; {likely.sum()} likely, of which "
+        f"the {len(predicted):,} pairs that the joint stream leaves out, by the late curve: "
+        f"{predicted.mean():.2%} predicted, {unread.right.mean():.2%} right; {likely.sum()} likely, of which "
         f"{unread.right[likely].sum()} are right; expected calibration error "
-        f"{reliability(said, unread.right, unread.weights)[0]:.2%}"
+        f"{reliability(predicted, unread.right, unread.weights)[0]:.2%}"
     )
 
 

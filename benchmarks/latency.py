@@ -1,11 +1,11 @@
-"""How long a query takes: from a cold shell beside rclip's, and in a program that stays, by stage.
+"""Measure the time of a query: from a cold shell, compared with rclip, and by stage in a running process.
 
     python benchmarks/latency.py --pictures pictures/ [--photos 10000 --photos 100000]
 
-A library of so many photos is made of what the pictures give: embeddings and pixel grids, drawn again and again with
-noise. rclip's has as many random vectors, and is told not to look for new photos. Cold is from the start of the process
-to its end, with a warm disk, the two programs in turn. The other figures are medians over twenty queries, asked one
-after the other in one process; the memory is that process's, model and all.
+The library is made from the embeddings and pixel grids of the pictures, which are drawn repeatedly with noise. rclip's
+has as many random vectors, and does not look for new photos. Cold times are from the start of the process to its end,
+with a warm disk, and the two programs take turns. The other figures are medians over twenty queries, one after the
+other in one process; the memory is that of the process, including the model.
 """
 
 from __future__ import annotations
@@ -58,12 +58,14 @@ Result = TypeVar("Result")
 
 def main(
     pictures: Annotated[Path, typer.Option(help="A folder of pictures to draw from.")],
-    photos: Annotated[list[int] | None, typer.Option(help="How many; may be given again.")] = None,
-    candidates: Annotated[int, typer.Option(help="That the joint stream reads.")] = DEFAULT_CANDIDATES,
-    asked: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    photos: Annotated[list[int] | None, typer.Option(help="Number of photos; may be repeated.")] = None,
+    candidates: Annotated[
+        int, typer.Option(help="Number of candidates that the joint stream reads.")
+    ] = DEFAULT_CANDIDATES,
+    warm: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    if asked is not None:
-        ask(asked, candidates)
+    if warm is not None:
+        measure_warm(warm, candidates)
         return
     make_peer()
     print_machine()
@@ -71,7 +73,7 @@ def main(
 
 
 def measure(pictures: Path, photos: list[int], candidates: int = DEFAULT_CANDIDATES) -> list[Row]:
-    """Print what a query takes in libraries of so many photos, and return the figures of the table."""
+    """Print the time of a query in libraries of these sizes, and return the figures of the table."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "library"
@@ -80,13 +82,11 @@ def measure(pictures: Path, photos: list[int], candidates: int = DEFAULT_CANDIDA
             folder = Path(scratch) / str(count)
             make_library(source, folder, count)
             print(f"{count:,} photos")
-            rows.append(ask_cold(folder, count, candidates))
-            # In a process of its own, whose memory is that of asking alone.
+            rows.append(measure_cold(folder, count, candidates))
+            # In a process of its own, so that its memory is that of queries alone.
             command = [sys.executable, __file__, "--pictures", str(pictures), "--candidates", str(candidates)]
-            printed = subprocess.run(
-                [*command, "--asked", folder], check=True, stdout=subprocess.PIPE, text=True
-            ).stdout
-            rows.append(say_warm(count, json.loads(printed)))
+            printed = subprocess.run([*command, "--warm", folder], check=True, stdout=subprocess.PIPE, text=True).stdout
+            rows.append(print_warm(count, json.loads(printed)))
             shutil.rmtree(folder)
     return rows
 
@@ -94,8 +94,8 @@ def measure(pictures: Path, photos: list[int], candidates: int = DEFAULT_CANDIDA
 def make_library(
     source: Path, folder: Path, count: int, made_up: Callable[[int], tuple[str, Metadata]] | None = None
 ) -> None:
-    """Photos like those of a library, and as many as wanted; of each number with the path and the metadata that are
-    `made_up` for it, where given."""
+    """Make a library of photos like those of another one. `made_up` returns the path and the metadata of each by its
+    number."""
     rng = np.random.default_rng(0)
     with Library.open(source) as opened:
         ids = opened.vectors().ids()[:DRAWN_FROM]
@@ -111,7 +111,7 @@ def make_library(
                 one = drawn[int(rng.integers(len(drawn)))]
                 embedding = one.embedding + rng.standard_normal(len(one.embedding)).astype(np.float32) * 0.02
                 grid = np.frombuffer(grids[one.content_id], dtype=np.uint8).copy()
-                grid[-rng.integers(1, min(5000, len(grid)), 100)] ^= 1  # values, which stand at the end
+                grid[-rng.integers(1, min(5000, len(grid)), 100)] ^= 1  # values, which are at the end
                 digest = b"%032d" % number
                 normal = embedding / np.linalg.norm(embedding)
                 path, metadata = photo(folder, number), Metadata("JPEG", 4000, 3000)
@@ -127,8 +127,8 @@ def photo(folder: Path, number: int) -> Path:
     return folder / PHOTOS / f"{number:06}.jpg"
 
 
-def ask_cold(folder: Path, count: int, candidates: int) -> Row:
-    """Print what a query takes each program from the start of its process."""
+def measure_cold(folder: Path, count: int, candidates: int) -> Row:
+    """Print the time of a query in each program from the start of its process."""
     (folder / PHOTOS).mkdir()
     know((photo(folder, number), None) for number in range(count))
     ours: list[str | Path] = [PIXSEARCH, "query", "--library", folder, "--candidates", str(candidates), QUERIES[0]]
@@ -138,7 +138,7 @@ def ask_cold(folder: Path, count: int, candidates: int) -> Row:
     for number in range(COLD_ROUNDS + 1):
         for program, (command, environment) in commands.items():
             taken = take(command, folder / PHOTOS, environment, watch=number == 0)
-            if number == 0:  # which also warms the disk
+            if number == 0:  # this round also warms the disk
                 peaks[program] = taken.peak_mb
             else:
                 takens.setdefault(program, []).append(taken)
@@ -149,18 +149,18 @@ def ask_cold(folder: Path, count: int, candidates: int) -> Row:
     return Row(f"cold query, {count:,} photos", seconds["pixsearch"], "s", "rclip", seconds["rclip"])
 
 
-def say_warm(count: int, figures: dict[str, float]) -> Row:
-    """Print what a query takes in a process that stays, by stage."""
+def print_warm(count: int, figures: dict[str, float]) -> Row:
+    """Print the time of a query in a running process, by stage."""
     stages = ", ".join(f"{name} {value:.1f}" for name, value in figures.items() if name not in NOT_STAGES)
     print(f"  warm, in ms: {stages}")
     opening_s, peak_mb, size_mb = (figures[name] for name in NOT_STAGES)
     print(f"  opened in {opening_s:.2f} s, peak {peak_mb:,.0f} MB, library.db {size_mb:,.0f} MB", flush=True)
-    beside = f"the joint stream on the {READ_JOINTLY} most similar"
-    return Row(f"warm query, {count:,} photos", figures["all"], "ms", beside, figures[JOINT_ALONE])
+    reference = f"the joint stream on the {READ_JOINTLY} most similar"
+    return Row(f"warm query, {count:,} photos", figures["all"], "ms", reference, figures[JOINT_ALONE])
 
 
-def ask(folder: Path, candidates: int) -> None:
-    """Print as JSON what a query takes by stage, medians in ms, and what the library takes."""
+def measure_warm(folder: Path, candidates: int) -> None:
+    """Print as JSON the median milliseconds of a query by stage, and the time and size of the library."""
     runtime = PixelBertRuntime(find_checkpoint(None))
     began = time.perf_counter()
     with Library.open(folder) as library:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: what machine this is, and what a command takes."""
+"""Shared by the benchmarks: describe the machine, and measure the time and memory of a command."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pathlib import Path
 Command = Sequence[str | Path]
 
 PIXSEARCH = Path(sys.executable).with_name("pixsearch")
-_THAT_COMPUTE = ("torch", "openvino", "faiss-cpu", "faiss-gpu", "numpy", "pillow", "sqlalchemy")
+_COMPUTING_PACKAGES = ("torch", "openvino", "faiss-cpu", "faiss-gpu", "numpy", "pillow", "sqlalchemy")
 _SAMPLED_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What a command took: seconds on the wall, and the most memory of it and its children at any one time.
+    """The wall-clock time of a command, and its peak memory including its children.
 
-    The memory is 0 where it was not watched, which slows short commands down.
+    The memory is 0 if it was not watched; watching slows short commands down.
     """
 
     seconds: float
@@ -36,7 +36,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table of all benchmarks: a figure of pixsearch, and that of what it was measured beside."""
+    """A line of the table of all benchmarks: a figure of pixsearch, and that of the reference, `beside`."""
 
     what: str
     ours: float
@@ -50,15 +50,15 @@ class Row:
 
 
 def print_machine() -> None:
-    """Print the command line, the CPU and the versions of what computes."""
+    """Print the command line, the CPU and the versions of the computing packages."""
     here = where()
     print("$", here["command"])
     print(f"{here['cpu']}, {here['cores']} cores; {here['versions']}")
 
 
 def where() -> dict[str, str | int]:
-    """Return the command line, the day, the CPU and the versions of what computes."""
-    installed = [name for name in _THAT_COMPUTE if any(distributions(name=name))]
+    """Return the command line, the day, the CPU and the versions of the computing packages."""
+    installed = [name for name in _COMPUTING_PACKAGES if any(distributions(name=name))]
     return {
         "command": f"python {shlex.join(sys.argv)}",
         "day": f"{datetime.date.today():%Y-%m-%d}",
@@ -73,7 +73,7 @@ def where() -> dict[str, str | int]:
 def take(
     command: Command, folder: Path | None = None, environment: Mapping[str, str] | None = None, *, watch: bool = True
 ) -> Taken:
-    """Run a command to its end. Raises CalledProcessError where it fails."""
+    """Run a command and measure it. Raises CalledProcessError if it fails."""
     began = time.perf_counter()
     with subprocess.Popen(
         command, cwd=folder, env=os.environ | (environment or {}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -103,7 +103,7 @@ def _watch(process: int, peaks: list[float], done: threading.Event) -> None:
 
 
 def memory_mb(process: int) -> float:
-    """Of a process and all below it: their proportional share (PSS), so that what they share counts once."""
+    """Return the memory of a process and its descendants as proportional share (PSS): shared pages count once."""
     total = 0.0
     for one in [process, *_below(process)]:
         try:

@@ -1,9 +1,9 @@
-"""How long it takes to group the near-duplicates of a large library.
+"""Measure the time to group the near-duplicates of a large library.
 
     python benchmarks/near_duplicates.py --pictures album/images
 
-Made embeddings, three in ten of them near to the one before, as in bursts; the grids are those of real pictures. What
-`pixsearch duplicates --alike` does besides, reading rows and grids from the library, is not in it.
+Embeddings are random, three in ten of them near the previous one, as in bursts; the grids are those of real pictures.
+The time of `pixsearch duplicates --alike` for reading rows and grids from the library is not included.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def made(count: int, size: int) -> NDArray[np.float32]:
-    """Unit vectors [count, size]."""
+    """Make unit vectors [count, size]."""
     random = np.random.default_rng(0)
     vectors = random.normal(size=(count, size)).astype(np.float32)
     for index in np.flatnonzero(random.random(count) < BURSTS)[1:]:

@@ -1,8 +1,8 @@
-"""Photos indexed from a folder and from object storage that lets every read wait: how many a second.
+"""Measure the speed of indexing photos from a folder, and from object storage that delays every read.
 
     python benchmarks/object_storage.py --pictures flickr8k/images [--count 2000] [--wait-ms 100] [--each-core 1 ..]
 
-The storage is moto, on this machine, and takes its share of the cores. The first loading of the model is not counted.
+The storage is moto on this machine, which uses some of the cores. The first loading of the model is not counted.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from tests.object_storage import free_port, object_storage
 
 def main(
     pictures: Annotated[Path, typer.Option(help="A folder of pictures.")],
-    count: Annotated[int, typer.Option(help="How many of them.")] = 2000,
-    wait_ms: Annotated[float, typer.Option(help="How long each read waits.")] = 100.0,
-    each_core: Annotated[list[int] | None, typer.Option(help="Processes a core that read objects; or again.")] = None,
+    count: Annotated[int, typer.Option(help="Number of photos.")] = 2000,
+    wait_ms: Annotated[float, typer.Option(help="Delay of each read.")] = 100.0,
+    each_core: Annotated[list[int] | None, typer.Option(help="Reading processes per core; may be repeated.")] = None,
 ) -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch, object_storage(free_port(), wait_ms / 1000) as storage:

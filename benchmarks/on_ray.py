@@ -1,8 +1,8 @@
-"""Photos encoded by one process and by actors of a Ray cluster here: how many a second, and whether they are equal.
+"""Compare the speed and the features of encoding photos in one process and in actors of a local Ray cluster.
 
     python benchmarks/on_ray.py --pictures pictures/ [--workers 2]
 
-The cluster's start and the first loading of the model are not counted: a first run over the same pictures goes before.
+The start of the cluster and the first loading of the model are not counted: each way is preceded by a warm-up run.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pixsearch_indexer.pipeline import LoadFiles, load_here
 
 def main(
     pictures: Annotated[Path, typer.Option(help="A folder of pictures.")],
-    workers: Annotated[int, typer.Option(help="Actors that encode.")] = 2,
+    workers: Annotated[int, typer.Option(help="Number of encoding actors.")] = 2,
 ) -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch:
         cluster = LoadOnRay(workers=workers)
-        places: dict[str, LoadFiles] = {"one process": load_here, f"Ray, {workers} workers": cluster}
+        ways: dict[str, LoadFiles] = {"one process": load_here, f"Ray, {workers} workers": cluster}
         kept = []
-        for number, (name, load_files) in enumerate(places.items()):
+        for number, (name, load_files) in enumerate(ways.items()):
             index(Path(scratch) / f"warm {number}", pictures, load_files)
             library = Path(scratch) / str(number)
             rate = index(library, pictures, load_files)
@@ -43,7 +43,7 @@ def main(
 
 
 def index(library: Path, pictures: Path, load_files: LoadFiles) -> float:
-    """Photos a second."""
+    """Index pictures; return the number of photos per second."""
     encoder = CheckpointEncoder(find_checkpoint(None))
     with Library.create(library) as opened:
         began = time.perf_counter()
@@ -52,7 +52,7 @@ def index(library: Path, pictures: Path, load_files: LoadFiles) -> float:
 
 
 def features(library: Path) -> list[tuple[object, ...]]:
-    """Past our own code, by path."""
+    """Read the features by path, without using pixsearch's own code."""
     connection = sqlite3.connect(library / "library.db")
     rows = connection.execute(
         "SELECT path, digest, embedding, grid FROM photos JOIN contents ON contents.id = content_id"

@@ -1,8 +1,8 @@
-"""Embeds the photos of a folder with open_clip's ViT-B/32 under torch, as its own documentation does it.
+"""Embed the photos of a folder with open_clip's ViT-B/32 under torch, following its documentation.
 
     PEER/bin/python -m benchmarks.open_clip_photos FOLDER
 
-Runs in the peer's environment, by `benchmarks/indexing.py`. The weights are random; nothing is stored.
+`benchmarks/indexing.py` runs it in the peer's environment. The weights are random; nothing is stored.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Photos(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, place: int) -> Tensor:
-        pixels: Tensor = self.preprocess(Image.open(self.paths[place]))
+    def __getitem__(self, index: int) -> Tensor:
+        pixels: Tensor = self.preprocess(Image.open(self.paths[index]))
         return pixels
 
 

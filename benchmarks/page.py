@@ -1,10 +1,10 @@
-"""How soon the page answers, by the browser's own clock, and what the server takes after thousands of questions.
+"""Measure how soon the page answers, by the browser's clock, and the server's memory after thousands of queries.
 
     python benchmarks/page.py --pictures pictures/ --pictures more/ [--photos 10000]
 
-The first answer is what is shown by similarity where the whole takes longer than 300 ms; both from the Enter key to
-when the photos stand on the page (their thumbnails may still be coming). Each query is new to the page. The memory is
-that of the server and its decoders (PSS).
+The first answer is the order by similarity, which is shown if the full answer takes longer than 300 ms. Both times are
+from the Enter key until the photos are laid out on the page (thumbnails may still be loading). Each query is new to the
+page. The memory is that of the server and its decoders (PSS).
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ WHERE = [
     "indoors",
 ]
 QUERIES = [f"{who} {where}" for who, where in product(WHO, WHERE)]
-ASKED_FOR_MEMORY = 2000
+QUERIES_FOR_MEMORY = 2000
 
 
 def main(
-    pictures: Annotated[list[Path], typer.Option(help="A folder of pictures; may be given again.")],
-    photos: Annotated[int, typer.Option(help="How many of them.")] = 10_000,
+    pictures: Annotated[list[Path], typer.Option(help="A folder of pictures; may be repeated.")],
+    photos: Annotated[int, typer.Option(help="Number of photos.")] = 10_000,
 ) -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,12 +73,12 @@ def main(
             (chosen / f"{number:05}{file.suffix}").symlink_to(file)
         take([PIXSEARCH, "index", chosen, "--follow-links", "--library", library], watch=False)
         with served(library) as server:
-            ask(server.address)
-            remember(server.address, server.process)
+            measure_answers(server.address)
+            measure_memory(server.address, server.process)
 
 
-def ask(address: str) -> None:
-    """Print what the page takes."""
+def measure_answers(address: str) -> None:
+    """Print the times of the page's answers."""
     found: dict[str, list[float]] = {"first answer": [], "full answer": []}
     with chromium() as browser:
         page = browser.new_page()
@@ -100,18 +100,18 @@ def ask(address: str) -> None:
         print(f"  {name}: p50 {statistics.median(durations):.0f} ms, p95 {slow:.0f} ms over {len(durations)} queries")
 
 
-def remember(address: str, process: int) -> None:
-    """Print the memory before and after questions, half of them for the first stage alone."""
+def measure_memory(address: str, process: int) -> None:
+    """Print the memory before and after queries, half of which use the first stage alone."""
     before = memory_mb(process)
-    for number in range(ASKED_FOR_MEMORY):
-        asked = {
+    for number in range(QUERIES_FOR_MEMORY):
+        parameters = {
             "q": f"{QUERIES[number % len(QUERIES)]} {number}",
             "k": 60,
             "rerank": "false" if number % 2 else "true",
         }
-        with urllib.request.urlopen(f"{address}api/search?{urllib.parse.urlencode(asked)}") as answer:
+        with urllib.request.urlopen(f"{address}api/search?{urllib.parse.urlencode(parameters)}") as answer:
             answer.read()
-    print(f"  memory: {before:,.0f} MB, after {ASKED_FOR_MEMORY:,} questions {memory_mb(process):,.0f} MB")
+    print(f"  memory: {before:,.0f} MB, after {QUERIES_FOR_MEMORY:,} queries {memory_mb(process):,.0f} MB")
 
 
 if __name__ == "__main__":

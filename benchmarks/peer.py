@@ -1,9 +1,9 @@
-"""rclip, which people would use instead: installed by itself, with a model of random weights.
+"""Set up rclip, the peer in benchmarks: in an environment of its own, with a model of random weights.
 
     python benchmarks/peer.py
 
-Makes `.bench/peer`, an environment with rclip and open_clip, and `.bench/rclip`, where rclip keeps its model and its
-database. Does nothing where they are there.
+Creates `.bench/peer`, an environment with rclip and open_clip, and `.bench/rclip`, where rclip keeps its model and its
+database. Does nothing if they exist.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _EMBEDDING_SIZE = 512
 
 
 def make_peer() -> None:
-    """Install it and make its model. Raises CalledProcessError."""
+    """Install rclip and make its model. Raises CalledProcessError."""
     if not (_PEER / "bin" / "rclip").exists():
         subprocess.run([sys.executable, "-m", "venv", _PEER], check=True)
-        # As ours, whose build is the right one for this machine.
+        # Our own versions, whose builds are the right ones for this machine.
         torch = [f"{name}=={version(name).split('+')[0]}" for name in ("torch", "torchvision")]
         subprocess.run([_PYTHON, "-m", "pip", "install", "--quiet", *_PACKAGES, *torch], check=True)
     if not (_DATA / "tokenizer").exists():
@@ -42,12 +42,12 @@ def make_peer() -> None:
 
 
 def in_peer(program: str, folder: Path) -> list[str | Path]:
-    """The command of one of the benchmarks' programs in the peer's environment; it runs in the project's folder."""
+    """Return the command of a benchmark's program in the peer's environment, to be run in the project's folder."""
     return [_PYTHON, "-m", f"benchmarks.{program}", folder]
 
 
 def rclip(words: str, *, index: bool) -> list[str | Path]:
-    """The command that finds photos at and below the folder that it runs in; `index` first brings it up to date."""
+    """Return the command that finds photos in its working folder and below, with `index` after updating its index."""
     return [_PEER / "bin" / "rclip", "--filepath-only", *([] if index else ["--no-indexing"]), words]
 
 
@@ -60,9 +60,9 @@ def forget_all() -> None:
 
 
 def know(photos: Iterable[tuple[Path, os.stat_result | None]]) -> None:
-    """Let rclip know photos with random vectors, as if it had indexed them."""
+    """Fill rclip's database with photos and random vectors, as if it had indexed them."""
     forget_all()
-    with tempfile.TemporaryDirectory() as nothing:  # its own run over it makes the tables
+    with tempfile.TemporaryDirectory() as nothing:  # a run over an empty folder creates the tables
         take(rclip("nothing", index=True), Path(nothing), rclip_environment(), watch=False)
     noise = np.random.default_rng(0)
 

@@ -1,10 +1,10 @@
-"""How often the map of a word points at the thing: pairs of a photo and a word, and where the thing is.
+"""Measure how often the map of a word points at the right thing, for pairs of a photo and a word with known boxes.
 
     python benchmarks/pointing.py --album album/images
 
 pointing.json has two lists of 20 pairs, chosen and boxed before any map was seen: methods were compared on the first,
-and the chosen one was confirmed on the second. A box is left, top, right, bottom in shares of the photo. A map hits
-where its largest value lies in a box, or a quarter of a cell of the grid beside it.
+and the chosen one was confirmed on the second. A box is left, top, right, bottom in shares of the photo. A map is a hit
+if its largest value is in a box, or within a quarter of a grid cell of one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pixsearch.pictures import open_picture
 from pixsearch.search.explain import explain_picture
 
 PAIRS = Path(__file__).with_suffix(".json")
-_BESIDE = 0.03
+_MARGIN = 0.03
 _UPPER = 0.9
-"""The tenth of the photo whose share inside the box is printed."""
+"""The quantile of the map above which the share inside the boxes is printed: a tenth of the photo."""
 
 
 def main(
     album: Annotated[Path, typer.Option(help="The folder of the photos.")],
-    model: Annotated[str | None, typer.Option(help="As of pixsearch query.")] = None,
+    model: Annotated[str | None, typer.Option(help="See pixsearch query.")] = None,
 ) -> None:
     runtime = PixelBertRuntime(find_checkpoint(model))
     print("list     hits    in the box    by chance   misses")
@@ -39,7 +39,7 @@ def main(
         for photo, query, word, boxes in pairs:
             explanation = explain_picture(runtime, query, open_picture(album / photo))
             found = explanation.maps[explanation.words.index(word)]
-            inside, near = inside_boxes(boxes, found.shape), inside_boxes(boxes, found.shape, _BESIDE)
+            inside, near = inside_boxes(boxes, found.shape), inside_boxes(boxes, found.shape, _MARGIN)
             shares.append(inside[found >= np.quantile(found, _UPPER)].mean())
             areas.append(inside.mean())
             if not near.flat[found.argmax()]:
@@ -48,14 +48,14 @@ def main(
         print(f"{name:8} {hits} {np.mean(shares):11.0%} {np.mean(areas):12.0%}   {', '.join(missed)}")
 
 
-def inside_boxes(boxes: list[list[float]], shape: tuple[int, ...], beside: float = 0.0) -> NDArray[np.bool_]:
-    """Return which cells of a map [rows, columns] have their middle in one of the boxes, or so far beside it."""
+def inside_boxes(boxes: list[list[float]], shape: tuple[int, ...], margin: float = 0.0) -> NDArray[np.bool_]:
+    """Return a mask [rows, columns] of the cells of a map whose centre is in a box, or within the margin of one."""
     down, across = ((np.arange(cells) + 0.5) / cells for cells in shape)
     inside = np.zeros(shape, np.bool_)
     for left, top, right, bottom in boxes:
         rows, columns = (
-            (down >= top - beside) & (down <= bottom + beside),
-            (across >= left - beside) & (across <= right + beside),
+            (down >= top - margin) & (down <= bottom + margin),
+            (across >= left - margin) & (across <= right + margin),
         )
         inside |= rows[:, None] & columns
     return inside

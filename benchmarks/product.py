@@ -1,9 +1,9 @@
-"""Does a search find what `pixsearch evaluate` says it does? Index a data set's pictures, ask every caption.
+"""Check that a search reaches the figures of `pixsearch evaluate`: index a data set, and search for each caption.
 
     python benchmarks/product.py --data flickr8k/dataset.json --images flickr8k/images
 
-Prints R@1 / R@5 / R@10 of the first stage, text to image, through the library and the search engine, whose embeddings
-and grids are those that were stored, beside the figures of the trainer's evaluation, which stores nothing.
+Prints R@1 / R@5 / R@10 of the first stage, text to image, through the library and the search engine, which use stored
+embeddings and grids, and the figures of the trainer's evaluation, which stores nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEPTH = 10
 
 
 def recall_of_the_product(pictures: list[CaptionedPicture], captions: Captions, folder: Path) -> Recall:
-    """A caption of several pictures is answered by any of them; ranks below the tenth count as 11."""
+    """Return the recall of the search engine. Any picture of a caption is right; ranks beyond 10 count as 11."""
     photos = folder / "photos"
     photos.mkdir()
     for picture in pictures:
@@ -40,15 +40,15 @@ def recall_of_the_product(pictures: list[CaptionedPicture], captions: Captions, 
         engine = SearchEngine(library)
         ranks = []
         for sentence, matches in zip(captions.sentences, captions.matches(), strict=True):
-            right = {pictures[place].file.name for place in np.flatnonzero(matches).tolist()}
+            right = {pictures[index].file.name for index in np.flatnonzero(matches).tolist()}
             hits = engine.search(Query((Words(sentence),), rerank=False, duplicates="show", evidence="shows"), DEPTH)
             ranks.append(next((hit.rank for hit in hits if hit.path.name in right), DEPTH + 1))
     return Recall.of(np.array(ranks))
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="As of pixsearch train.")],
-    images: Annotated[Path | None, typer.Option(help="As of pixsearch train.")] = None,
+    data: Annotated[Path, typer.Option(help="See pixsearch train.")],
+    images: Annotated[Path | None, typer.Option(help="See pixsearch train.")] = None,
 ) -> None:
     pictures = of_split(read_captioned(data, images).pictures, "val")
     captions = Captions.of(pictures)

@@ -1,8 +1,8 @@
-"""Makes what rclip would download, with random weights: how long it takes does not depend on their values.
+"""Make the graphs that rclip would download, with random weights, whose values do not affect its speed.
 
     PEER/bin/python -m benchmarks.rclip_graphs FOLDER
 
-Runs in the peer's environment, by `benchmarks/peer.py`. The networks are those of rclip's model, ViT-B/32 at 256 pixels
+`benchmarks/peer.py` runs it in the peer's environment. The networks are those of rclip's model, ViT-B/32 at 256 pixels
 and CLIP's text tower, built by open_clip.
 """
 
@@ -23,7 +23,7 @@ MODEL = "ViT-B-32-256"
 
 
 class Tower(nn.Module):
-    """One side of CLIP: `encode` is the name of its method."""
+    """One tower of CLIP; `encode` is the name of its method."""
 
     def __init__(self, clip: nn.Module, encode: str) -> None:
         super().__init__()

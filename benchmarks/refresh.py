@@ -1,10 +1,11 @@
-"""What it costs to refresh a library in which nothing changed, beside rclip, and beside `find` on the same tree.
+"""Measure the refresh of an unchanged library, compared with rclip, and with `find` on the same tree.
 
     python benchmarks/refresh.py [--photos 100000]
 
-The photos are small and each is another one; the library is made with random embeddings, which a refresh never reads.
-rclip knows the same photos, with random vectors; it has no command that only refreshes, so that is a query that does
-less one that does not. All run five times in turn, from a cold process and with a warm disk; ratios are of medians.
+The photos are small and distinct; the library is made with random embeddings, which a refresh never reads. rclip knows
+the same photos with random vectors. It has no command that only refreshes, so its time is that of a query with indexing
+minus that of one without. All programs run five times in turn, from a cold process with a warm disk; ratios are those
+of medians.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PHOTOS_A_FOLDER = 500
 
 
 class RandomEncoder(CheckpointEncoder):
-    """Called like the checkpoint that ships, and much faster."""
+    """An encoder with the identity of the checkpoint that ships, but random embeddings."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -54,7 +55,7 @@ def make_photos(folder: Path, count: int) -> None:
 
 
 def png(colour: bytes) -> bytes:
-    """4 x 4 pixels in one colour. Pillow would take ten times as long."""
+    """Return a PNG of 4 x 4 pixels in one colour. Pillow would take ten times as long."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -1,10 +1,9 @@
-"""What the index of what photos say costs: of a query, of indexing, and of the disk.
+"""Measure the cost of the index of metadata words: in queries, in indexing, and on disk.
 
     python benchmarks/said_words.py --pictures pictures/ [--photos 100000]
 
-A library of so many photos is made as by latency.py, each with a camera, a date, a town and a file name, and half of
-them with people and keywords, by a seed. Queries are asked with the metadata and without (--shows), in turn, in one
-process.
+The library is made like that of latency.py. By a seed, each photo has a camera, a date, a town and a file name, and
+half of them have people and keywords. Queries run with the metadata and without (--shows) in turn, in one process.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from pixsearch.metadata import Metadata
 from pixsearch.model.checkpoints import find_checkpoint
 from pixsearch.model.runtime import PixelBertRuntime
 
-SAID = [
+METADATA_QUERIES = [
     "Anna on the beach",
     "a temple in Kyoto 2019",
     "red car, last summer",
@@ -49,8 +48,8 @@ _CAMERAS = ["Canon EOS R6", "NIKON Z 6", "Apple iPhone 15 Pro", "SONY ILCE-7M4"]
 
 def main(
     pictures: Annotated[Path, typer.Option(help="A folder of pictures to draw from.")],
-    photos: Annotated[int, typer.Option(help="How many.")] = 100_000,
-    library: Annotated[Path | None, typer.Option(help="Where the library is kept for the next time.")] = None,
+    photos: Annotated[int, typer.Option(help="Number of photos.")] = 100_000,
+    library: Annotated[Path | None, typer.Option(help="Folder in which the library is kept for the next run.")] = None,
 ) -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch:
@@ -62,12 +61,12 @@ def main(
             storing.post_terms_at = timed  # type: ignore[attr-defined]
             make_library(source, folder, photos, made_up(random.Random(0)))
             print(f"{photos:,} photos, words cut and stored in {1000 * sum(spent) / photos:.2f} ms a photo")
-        say_sizes(folder / "library.db", photos)
-        say_queries(folder)
+        print_sizes(folder / "library.db", photos)
+        print_queries(folder)
 
 
 def timing(work: Callable[..., None]) -> tuple[list[float], Callable[..., None]]:
-    """Return a function that does the same, and the list of the seconds that its calls take."""
+    """Wrap a function; return a list that collects the seconds of its calls, and the wrapped function."""
     spent: list[float] = []
 
     def timed(*arguments: object) -> None:
@@ -79,7 +78,7 @@ def timing(work: Callable[..., None]) -> tuple[list[float], Callable[..., None]]
 
 
 def made_up(draw: random.Random) -> Callable[[int], tuple[str, Metadata]]:
-    """Return what gives the photo of a number a path below the root, and metadata."""
+    """Return a function that makes up a photo by its number: its path below the root, and its metadata."""
 
     def photo(number: int) -> tuple[str, Metadata]:
         latitude, longitude = draw.choice(_TOWNS)
@@ -101,7 +100,7 @@ def made_up(draw: random.Random) -> Callable[[int], tuple[str, Metadata]]:
     return photo
 
 
-def say_sizes(database: Path, photos: int) -> None:
+def print_sizes(database: Path, photos: int) -> None:
     with sqlite3.connect(database) as connection:
         rows = connection.execute("SELECT count(*) FROM postings").fetchone()[0]
         [size] = connection.execute("SELECT sum(pgsize) FROM dbstat WHERE name LIKE '%postings%'").fetchone()
@@ -112,11 +111,11 @@ def say_sizes(database: Path, photos: int) -> None:
     )
 
 
-def say_queries(folder: Path) -> None:
+def print_queries(folder: Path) -> None:
     runtime = PixelBertRuntime(find_checkpoint(None))
     with Library.open(folder) as library:
         engine = SearchEngine(library, runtime)
-        for kind, texts in (("shown", QUERIES), ("said", SAID)):
+        for kind, texts in (("shown", QUERIES), ("said", METADATA_QUERIES)):
             taken: dict[str, list[float]] = {"both": [], "shows": []}
             for text in [texts[0], *texts * ROUNDS]:
                 for evidence, times in taken.items():

@@ -1,11 +1,11 @@
-"""Queries for what photos show, for what they say, and for both, on an album whose metadata are made up.
+"""Search for what photos show, for words in their metadata, and for both, in an album with made-up metadata.
 
     python benchmarks/says_and_shows.py --album album/images --benchmark album/benchmark.json
 
-Every photo of the album gets a name, a folder, a date, and most of them people, a town and keywords, by a seed. 30
-queries are those of the benchmark that have the most right photos; 30 ask for what metadata alone say; 30 ask for both:
-a query of the benchmark, and a name that some of its right photos have, and some others too. Each is asked with the
-metadata and without (--shows), so that the first 30 tell what metadata cost.
+By a seed, each photo of the album gets a name, a folder and a date, and most get people, a town and keywords. 30
+queries are those of the benchmark with the most right photos; 30 can be answered by metadata alone; 30 need both: a
+query of the benchmark, and a name that some of its right photos have, and some others too. Each query runs with the
+metadata and without (--shows), so the first 30 show what metadata cost.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pixsearch.settings import library_location
 from pixsearch_indexer import index_folders
 
 QUERIES = 30
-"""Of each kind."""
+"""The number of queries of each kind."""
 _PEOPLE = [
     "Anna Lindqvist",
     "Bertrand Okoye",
@@ -97,11 +97,11 @@ _NAMES = ("IMG_{number:04}", "DSC{number:05}", "PXL_{date:%Y%m%d_%H%M%S}", "P{nu
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class MadeUpPhoto:
     """A photo's made-up metadata."""
 
     number: str
-    """As the benchmark names it."""
+    """The name of the photo in the benchmark."""
     file: str
     folder: str
     taken_at: datetime
@@ -111,25 +111,27 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A query, and the numbers of all photos that answer it."""
+class AnsweredQuery:
+    """A query, with the numbers of all photos that answer it."""
 
     text: str
     right: frozenset[str]
 
 
 def main(
-    album: Annotated[Path, typer.Option(help="The folder of its photos.")],
-    benchmark: Annotated[Path, typer.Option(help="Its judged queries.")],
-    library: Annotated[str | None, typer.Option(help="An empty one, also in PostgreSQL. [default: a new one]")] = None,
-    seed: Annotated[int, typer.Option(help="What the metadata are drawn by.")] = 0,
+    album: Annotated[Path, typer.Option(help="The folder of the album's photos.")],
+    benchmark: Annotated[Path, typer.Option(help="The album's judged queries.")],
+    library: Annotated[
+        str | None, typer.Option(help="An empty library, may be in PostgreSQL. [default: a new one]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the made-up metadata.")] = 0,
     failures: Annotated[bool, typer.Option("--failures", help="Print the queries whose first hit is wrong.")] = False,
 ) -> None:
     judged = json.loads(benchmark.read_text(encoding="utf-8"))
     made = make_up(sorted(judged["photos"]), random.Random(seed))
     kinds = {
         "shows": shown_queries(judged["queries"]),
-        "says": said_queries(made, random.Random(seed + 1)),
+        "says": metadata_queries(made, random.Random(seed + 1)),
         "both": mixed_queries(judged["queries"], made, random.Random(seed + 2)),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -145,12 +147,12 @@ def main(
                     name = "with metadata" if evidence == "both" else "pixels alone"
                     print(f"{kind:5}  {name:13}  hit@1 {hits[1]}, hit@5 {hits[5]} of {len(queries)}", flush=True)
                     if failures and evidence == "both":
-                        for one, place in zip(queries, ranks, strict=True):
-                            if place != 1:
-                                print(f"       {place or '-':>3}  {one.text}  (of {len(one.right)})")
+                        for one, found in zip(queries, ranks, strict=True):
+                            if found != 1:
+                                print(f"       {found or '-':>3}  {one.text}  (of {len(one.right)})")
 
 
-def make_up(numbers: Sequence[str], draw: random.Random) -> list[Made]:
+def make_up(numbers: Sequence[str], draw: random.Random) -> list[MadeUpPhoto]:
     """Return metadata for each photo."""
     made = []
     for index, number in enumerate(numbers):
@@ -162,12 +164,12 @@ def make_up(numbers: Sequence[str], draw: random.Random) -> list[Made]:
         folder = draw.choice(folders).format(town=town, year=taken_at.year, person="".join(people[:1]).split(" ")[0])
         keyword = draw.choice(keywords or ("scan",)).replace(" ", "_")
         file = draw.choice(_NAMES).format(number=3 * index + 1007, date=taken_at, keyword=keyword)
-        made.append(Made(number, f"{file}.jpg", folder, taken_at, people, town, keywords))
+        made.append(MadeUpPhoto(number, f"{file}.jpg", folder, taken_at, people, town, keywords))
     return made
 
 
-def write_album(folder: Path, album: Path, made: Sequence[Made]) -> dict[str, Path]:
-    """Copy the photos under their new names, each with an .xmp beside it; return where each is."""
+def write_album(folder: Path, album: Path, made: Sequence[MadeUpPhoto]) -> dict[str, Path]:
+    """Copy the photos under their new names, each with an .xmp sidecar; return their files by number."""
     files = {}
     for one in made:
         file = folder / one.folder / one.file
@@ -178,11 +180,11 @@ def write_album(folder: Path, album: Path, made: Sequence[Made]) -> dict[str, Pa
     return files
 
 
-def _xmp(one: Made) -> str:
-    place = ""
+def _xmp(one: MadeUpPhoto) -> str:
+    gps = ""
     if one.town is not None:
         latitude, longitude = _TOWNS[one.town]
-        place = (
+        gps = (
             f"<exif:GPSLatitude>{abs(latitude) // 1:.0f},{abs(latitude) % 1 * 60:.4f}{'N' if latitude >= 0 else 'S'}"
             f"</exif:GPSLatitude><exif:GPSLongitude>{abs(longitude) // 1:.0f},{abs(longitude) % 1 * 60:.4f}"
             f"{'E' if longitude >= 0 else 'W'}</exif:GPSLongitude>"
@@ -191,7 +193,7 @@ def _xmp(one: Made) -> str:
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:exif="http://ns.adobe.com/exif/1.0/"'
         ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">'
-        f"<exif:DateTimeOriginal>{one.taken_at.isoformat()}</exif:DateTimeOriginal>{place}"
+        f"<exif:DateTimeOriginal>{one.taken_at.isoformat()}</exif:DateTimeOriginal>{gps}"
         f"<dc:subject><rdf:Bag>{_items(one.keywords)}</rdf:Bag></dc:subject>"
         f"<Iptc4xmpExt:PersonInImage><rdf:Bag>{_items(one.people)}</rdf:Bag></Iptc4xmpExt:PersonInImage>"
         "</rdf:Description></rdf:RDF></x:xmpmeta>"
@@ -202,27 +204,27 @@ def _items(texts: Sequence[str]) -> str:
     return "".join(f"<rdf:li>{escape(text)}</rdf:li>" for text in texts)
 
 
-def shown_queries(judged: Sequence[dict[str, object]]) -> list[Asked]:
+def shown_queries(judged: Sequence[dict[str, object]]) -> list[AnsweredQuery]:
     """Return the judged queries with the most right photos."""
-    asked = [_judged(query) for query in judged]
-    return sorted(asked, key=lambda one: -len(one.right))[:QUERIES]
+    queries = [_judged(query) for query in judged]
+    return sorted(queries, key=lambda one: -len(one.right))[:QUERIES]
 
 
-def _judged(query: dict[str, object]) -> Asked:
+def _judged(query: dict[str, object]) -> AnsweredQuery:
     assert isinstance(query["photos"], list)
-    return Asked(str(query["query"]), frozenset(query["photos"]))
+    return AnsweredQuery(str(query["query"]), frozenset(query["photos"]))
 
 
-Name = tuple[str, Callable[[Made], bool]]
-"""What metadata say, in words, and of which photos."""
+Name = tuple[str, Callable[[MadeUpPhoto], bool]]
+"""Words in metadata, and a function that tells whether a photo has them."""
 
 
-def _names(made: Sequence[Made], draw: random.Random) -> list[Name]:
-    """Return people, towns, months and years that photos have."""
+def _names(made: Sequence[MadeUpPhoto], draw: random.Random) -> list[Name]:
+    """Return the people, towns and years of photos."""
     names: list[Name] = []
     for person in _PEOPLE:
-        said = person.split()[0] if draw.random() < 0.6 else person
-        names.append((said, lambda one, person=person: person in one.people))  # type: ignore[misc]
+        text = person.split()[0] if draw.random() < 0.6 else person
+        names.append((text, lambda one, person=person: person in one.people))  # type: ignore[misc]
     for town in _TOWNS:
         names.append((town, lambda one, town=town: one.town == town))  # type: ignore[misc]
     for year in sorted({one.taken_at.year for one in made}):
@@ -230,8 +232,8 @@ def _names(made: Sequence[Made], draw: random.Random) -> list[Name]:
     return names
 
 
-def said_queries(made: Sequence[Made], draw: random.Random) -> list[Asked]:
-    """Return queries that metadata alone answer: people, towns, keywords, months, file names, and two at once."""
+def metadata_queries(made: Sequence[MadeUpPhoto], draw: random.Random) -> list[AnsweredQuery]:
+    """Return queries for metadata alone: people, towns, keywords, months, file names, and pairs of these."""
     options: list[Name] = _names(made, draw)
     for keyword in _KEYWORDS:
         options.append((keyword, lambda one, keyword=keyword: keyword in one.keywords))  # type: ignore[misc]
@@ -240,16 +242,18 @@ def said_queries(made: Sequence[Made], draw: random.Random) -> list[Asked]:
         options.append((f"{month:%B %Y}", lambda other, month=month: _month(other) == _month_of(month)))  # type: ignore[misc]
         if one.people and one.town:
             person, town = one.people[0], one.town
-            said = f"{person.split()[0]} in {town}"
-            options.append((said, lambda o, p=person, t=town: p in o.people and o.town == t))  # type: ignore[misc]
+            text = f"{person.split()[0]} in {town}"
+            options.append((text, lambda o, p=person, t=town: p in o.people and o.town == t))  # type: ignore[misc]
     for one in draw.sample([one for one in made if one.file.startswith(("IMG", "DSC", "P0"))], 6):
         options.append((one.file.removesuffix(".jpg"), lambda other, one=one: other.file == one.file))  # type: ignore[misc]
-    asked = [_of_name(name, made) for name in options]
-    return draw.sample([one for one in asked if one.right], QUERIES)
+    queries = [_of_name(name, made) for name in options]
+    return draw.sample([one for one in queries if one.right], QUERIES)
 
 
-def mixed_queries(judged: Sequence[dict[str, object]], made: Sequence[Made], draw: random.Random) -> list[Asked]:
-    """Return judged queries, each with a name that some of its right photos have, but not all, and others too."""
+def mixed_queries(
+    judged: Sequence[dict[str, object]], made: Sequence[MadeUpPhoto], draw: random.Random
+) -> list[AnsweredQuery]:
+    """Return judged queries, each with a name that some but not all of its right photos have, and some others too."""
     found = []
     templates = ("{shown} {name}", "{name} {shown}", "{shown} in {name}", "{name} with {shown}", "{shown}, {name}")
     for query in map(_judged, judged):
@@ -257,18 +261,18 @@ def mixed_queries(judged: Sequence[dict[str, object]], made: Sequence[Made], dra
             of_name = {one.number for one in made if has(one)}
             right = query.right & of_name
             if right and of_name - query.right and query.right - of_name:
-                found.append((query, Asked(draw.choice(templates).format(shown=query.text, name=text), right)))
+                found.append((query, AnsweredQuery(draw.choice(templates).format(shown=query.text, name=text), right)))
     draw.shuffle(found)
-    once = {query.text: asked for query, asked in found}
+    once = {query.text: mixed for query, mixed in found}
     return list(once.values())[:QUERIES]
 
 
-def _of_name(name: Name, made: Sequence[Made]) -> Asked:
+def _of_name(name: Name, made: Sequence[MadeUpPhoto]) -> AnsweredQuery:
     text, has = name
-    return Asked(text, frozenset(one.number for one in made if has(one)))
+    return AnsweredQuery(text, frozenset(one.number for one in made if has(one)))
 
 
-def _month(one: Made) -> tuple[int, int]:
+def _month(one: MadeUpPhoto) -> tuple[int, int]:
     return _month_of(one.taken_at)
 
 
@@ -276,9 +280,9 @@ def _month_of(day: datetime) -> tuple[int, int]:
     return day.year, day.month
 
 
-def rank(engine: SearchEngine, query: Query, asked: Asked, files: dict[str, Path]) -> int:
-    """Return the rank of the first right photo among ten, from 1; 0 where there is none."""
-    right = {files[number].resolve() for number in asked.right}
+def rank(engine: SearchEngine, query: Query, answered: AnsweredQuery, files: dict[str, Path]) -> int:
+    """Return the rank, from 1, of the first right photo among ten hits; 0 if there is none."""
+    right = {files[number].resolve() for number in answered.right}
     hits = engine.search(replace(query, duplicates="show"), k=10)
     return next((hit.rank for hit in hits if hit.path in right), 0)
 

@@ -1,4 +1,4 @@
-"""`pixsearch serve` and a browser beside it, for those who measure or show the page."""
+"""Run `pixsearch serve` and a browser, for measurements and screenshots of the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 @dataclass(frozen=True)
 class Served:
-    """A server at work."""
+    """A running server."""
 
     address: str
     process: int
@@ -28,17 +28,17 @@ class Served:
 
 @contextmanager
 def served(library: Path) -> Iterator[Served]:
-    """The page of a library, on a port that is free."""
+    """Serve the page of a library on a free port, within the context."""
     command: list[str | Path] = [PIXSEARCH, "serve", "--port", "0", "--library", library]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        said = ""
+        output = ""
         for line in process.stderr:
-            said += line
+            output += line
             if address := re.search(r"http://\S+", line):
                 break
         else:
-            sys.exit(said)
+            sys.exit(output)
         try:
             yield Served(address[0], process.pid)
         finally:
@@ -46,15 +46,15 @@ def served(library: Path) -> Iterator[Served]:
 
 
 def chromium_command() -> str:
-    """The path of the system's Chromium."""
+    """Return the path of the system's Chromium. Exits if there is none."""
     if (found := next(filter(None, map(shutil.which, _CHROMIUM)), None)) is None:
-        sys.exit("there is no Chromium on this machine: apt-get install chromium")
+        sys.exit("Chromium is not installed. Run: apt-get install chromium")
     return found
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's browser, without a window."""
+    """Run the system's browser without a window, within the context."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_command(), args=["--no-sandbox"])
         yield browser
@@ -62,5 +62,5 @@ def chromium() -> Iterator[Browser]:
 
 
 def wait_for_answer(page: Page) -> None:
-    """Until the photos stand in their last order."""
+    """Wait until the photos are in their final order."""
     page.wait_for_selector("#results[aria-busy=false]", state="attached")

@@ -1,10 +1,10 @@
-"""One table of how fast pixsearch is, each figure beside what it was measured with, in turn, in one run.
+"""Print one table of pixsearch's speed, in which each figure has a reference that was measured in turn in the same run.
 
     python -m benchmarks.speed --pictures album/images [--json speed.json]
 
-Indexing beside rclip and a floor, refreshing beside `find` and rclip, queries beside rclip and beside a second stage in
-which the joint stream reads the 32 most similar; indexing.py, refresh.py and latency.py say how, and print more. A
-ratio is our figure by the other: above 1 is better where photos/s are told, below 1 where times are.
+Indexing is compared with rclip and a floor, refreshing with `find` and rclip, queries with rclip and with a second
+stage in which the joint stream reads the 32 most similar. indexing.py, refresh.py and latency.py explain how, and print
+more. A ratio is our figure divided by the other: above 1 is better for photos/s, below 1 for times.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from benchmarks.peer import make_peer
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures to make photos of.")],
-    photos: Annotated[int, typer.Option(help="How many are indexed.")] = 1000,
+    pictures: Annotated[Path, typer.Option(help="A folder of pictures from which photos are made.")],
+    photos: Annotated[int, typer.Option(help="Number of photos to index.")] = 1000,
     rounds: Annotated[int, typer.Option(help="How often each program indexes them.")] = 3,
-    known: Annotated[list[int] | None, typer.Option(help="Photos of a library that is asked; may be repeated.")] = None,
-    refreshed: Annotated[int, typer.Option(help="How many unchanged photos are refreshed.")] = 100_000,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Where to write the table as JSON, too.")] = None,
+    known: Annotated[
+        list[int] | None, typer.Option(help="Number of photos in a searched library; may be repeated.")
+    ] = None,
+    refreshed: Annotated[int, typer.Option(help="Number of unchanged photos to refresh.")] = 100_000,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="File to which the table is also written as JSON.")
+    ] = None,
 ) -> None:
     make_peer()
     print_machine()

@@ -1,16 +1,17 @@
-"""What the page that opens on the photos takes, by the browser's own clock: cold, and with a large library.
+"""Measure the timeline page by the browser's clock: cold, and with a large library.
 
     python benchmarks/timeline_page.py --pictures album/images [--photos 100000 --files 10000]
 
-Cold are real files: copies of the pictures, each made another content by a comment, in a name that says a day. They are
-indexed, which draws the thumbnails; then, for each figure, library and thumbnails are dropped from the system's memory,
+The cold library has real files: copies of the pictures, each with a distinct comment, and with a date in its name. They
+are indexed, which makes the thumbnails. Then, for each figure, library and thumbnails are dropped from the page cache,
 the server is started, and a new browser profile opens the page.
 
-The large library is made as by said_words.py, with a thumbnail of one of the pictures for each photo. Tasks are those
-of the page's main thread while a wheel scrolls, by Chromium's tracing, on the wall and in processor time: browser and
-server share the processor, and without a GPU the browser draws by it, too. Memory is after garbage collection: the
-JavaScript heap, the nodes of documents, and the proportional share (PSS) of the tab's process, and of the server and
-its decoders. Apart from it are told the caches that the browser gives back when memory is short: decoded pictures.
+The large library is made like that of said_words.py, with a thumbnail of one of the pictures for each photo. Tasks are
+those of the page's main thread during scrolling with a wheel, by Chromium's tracing, in wall-clock and processor time:
+browser and server share the processor, which also draws the page if there is no GPU. Memory is measured after garbage
+collection: the JavaScript heap, the document nodes, and the proportional share (PSS) of the tab's process, and of the
+server with its decoders. The caches that the browser releases under memory pressure, which hold decoded pictures, are
+listed separately.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries())).observe({ t
 let since = Infinity; // two frames after the first answer
 window.shiftsSince = () => shifts.filter(({ startTime }) => startTime > since).map(({ value }) => value);
 
-// The careful answer comes late, so that there is a first one.
+// Delay the re-ranked answer, so that there is a first one.
 const fetchNow = fetch;
 window.fetch = async (address, options) => {
   const answer = await fetchNow(address, options);
@@ -121,18 +122,18 @@ watch();
 
 def main(
     pictures: Annotated[Path, typer.Option(help="A folder of pictures to draw from.")],
-    photos: Annotated[int, typer.Option(help="How many the large library has.")] = 100_000,
-    files: Annotated[int, typer.Option(help="How many real files the cold one has.")] = 10_000,
-    kept: Annotated[Path | None, typer.Option(help="Where both are kept for the next time.")] = None,
+    photos: Annotated[int, typer.Option(help="Number of photos in the large library.")] = 100_000,
+    files: Annotated[int, typer.Option(help="Number of real files in the cold library.")] = 10_000,
+    kept: Annotated[Path | None, typer.Option(help="Folder in which both are kept for the next run.")] = None,
 ) -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch:
         folder = kept or Path(scratch)
-        say_cold(pictures, files, folder / "cold")
-        say_large(pictures, photos, folder / "large")
+        print_cold(pictures, files, folder / "cold")
+        print_large(pictures, photos, folder / "large")
 
 
-def say_cold(pictures: Path, files: int, folder: Path) -> None:
+def print_cold(pictures: Path, files: int, folder: Path) -> None:
     library, cache = folder / "library", use_cache(folder)
     if not folder.exists():
         make_files(pictures, folder / "files", files)
@@ -148,7 +149,7 @@ def say_cold(pictures: Path, files: int, folder: Path) -> None:
     print_times("first screen", homes)
 
 
-def say_large(pictures: Path, photos: int, folder: Path) -> None:
+def print_large(pictures: Path, photos: int, folder: Path) -> None:
     library, cache, source = folder / "library", use_cache(folder), folder / "source"
     if not folder.exists():
         take([PIXSEARCH, "index", pictures, "--library", source], watch=False)
@@ -156,21 +157,21 @@ def say_large(pictures: Path, photos: int, folder: Path) -> None:
         make_thumbnails(source, library, cache)
     print(f"{count(library):,} photos with made-up metadata, thumbnails at hand")
     with served(library) as server, chromium() as browser:
-        say_opening(browser, server.address)
-        say_scrolling(browser, server.address)
-        say_shifts(browser, server.address)
+        print_opening(browser, server.address)
+        print_scrolling(browser, server.address)
+        print_shifts(browser, server.address)
     with served(library) as server:
-        say_memory(server)
+        print_memory(server)
 
 
 def use_cache(folder: Path) -> Path:
-    """Let pixsearch, in this process and those it starts, keep its cache in a folder of the benchmark's own."""
+    """Make pixsearch, in this process and its children, keep its cache in a folder of the benchmark."""
     os.environ["XDG_CACHE_HOME"] = str(folder.resolve() / "cache")
     return cache_folder()
 
 
 def make_files(pictures: Path, folder: Path, count: int) -> None:
-    """Copies of JPEGs, each with a comment of its own and a day in its name."""
+    """Copy JPEGs, each with a distinct comment, and with a date in its name."""
     folder.mkdir(parents=True)
     draw = random.Random(0)
     sources = cycle(sorted(file for file in pictures.iterdir() if file.suffix.lower() in (".jpg", ".jpeg")))
@@ -182,7 +183,7 @@ def make_files(pictures: Path, folder: Path, count: int) -> None:
 
 
 def make_thumbnails(source: Path, large: Path, cache: Path) -> None:
-    """Give each photo of the large library a thumbnail of one of the source's, as its run has drawn them."""
+    """Give each photo of the large library the thumbnail of a photo in the source, as made by its run."""
     with Library.open(source) as drawn, Library.open(large) as library:
         thumbnails = ThumbnailCache(cache, library.name, library.count_contents)
         jpegs = [thumbnails.get(picture.digest, SMALL) for picture in all_pictures(drawn)]
@@ -195,14 +196,14 @@ def all_pictures(library: Library) -> Iterator[StoredPicture]:
 
 
 def count(library: Path) -> int:
-    """How many photos the page shows: made-up paths may fall together."""
+    """Return how many photos the page shows: some made-up paths may be equal."""
     with Library.open(library) as opened:
         return sum(part[-1] for part in opened.timeline(NO_FILTERS))
 
 
 @contextmanager
 def new_page(browser: Browser) -> Iterator[Page]:
-    """A window of a new profile, with nothing in its cache."""
+    """Open a window with a new profile and an empty cache, within the context."""
     context = browser.new_context(viewport={"width": _WIDTH, "height": _HEIGHT})
     context.add_init_script(PHOTOS_IN_SIGHT)
     yield context.new_page()
@@ -210,7 +211,7 @@ def new_page(browser: Browser) -> Iterator[Page]:
 
 
 def drop_from_memory(*folders: Path) -> None:
-    """Let the system forget what it has read of files, so that the next reader waits for the disk."""
+    """Drop files from the system's page cache, so that the next reader waits for the disk."""
     os.sync()
     for folder in folders:
         for file in folder.rglob("*"):
@@ -220,7 +221,7 @@ def drop_from_memory(*folders: Path) -> None:
                 os.close(descriptor)
 
 
-def say_opening(browser: Browser, address: str) -> None:
+def print_opening(browser: Browser, address: str) -> None:
     homes, jumps = [], []
     for _ in range(ROUNDS):
         with new_page(browser) as page:
@@ -243,7 +244,7 @@ def print_times(what: str, times: list[list[float]]) -> None:
         )
 
 
-def say_scrolling(browser: Browser, address: str) -> None:
+def print_scrolling(browser: Browser, address: str) -> None:
     with new_page(browser) as page:
         page.goto(address)
         page.evaluate("home")
@@ -268,8 +269,8 @@ def say_scrolling(browser: Browser, address: str) -> None:
 
 
 def main_thread_tasks(trace: dict[str, Any], process: int) -> list[dict[str, Any]]:
-    """The tasks of a page's main thread: their milliseconds on the wall and of the processor, and the `parts` of those
-    on the wall, by what took them.
+    """Return the tasks of a page's main thread, with their milliseconds of wall-clock and processor time, and the
+    `parts` of the former by event.
     """
     events = trace["traceEvents"]
     [thread] = {
@@ -293,7 +294,7 @@ def main_thread_tasks(trace: dict[str, Any], process: int) -> list[dict[str, Any
     return tasks
 
 
-def say_memory(server: Served) -> None:
+def print_memory(server: Served) -> None:
     with unwatched_tab(_WIDTH, _HEIGHT) as tab:
         tab.send("Page.navigate", url=server.address)
         while not tab.evaluate("document.querySelector('#results img')?.complete"):
@@ -321,13 +322,13 @@ def say_memory(server: Served) -> None:
 
 
 def tab_process(browser: Browser) -> int:
-    """Return the renderer process of the page: the largest one, since the browser keeps small spare ones."""
+    """Return the renderer process of the page: the largest one, since the browser also keeps small spare ones."""
     processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
     ids: list[int] = [one["id"] for one in processes if one["type"] == "renderer"]
     return max(ids, key=memory_mb)
 
 
-def say_shifts(browser: Browser, address: str) -> None:
+def print_shifts(browser: Browser, address: str) -> None:
     moved = better = 0
     shifts: list[float] = []
     with new_page(browser) as page:

@@ -1,10 +1,9 @@
-"""How many pictures a second each stage of `pixsearch train --recipe shipped` trains on here.
+"""Measure how many pictures per second each stage of `pixsearch train --recipe shipped` trains on.
 
     python benchmarks/training.py [--steps 8] [--set joint.batch=2]
 
-It runs the recipe from the shipped checkpoint on random pictures and words, a few steps of each stage, and prints what
-the run logged of the last of them: on a GPU where there is one, else on the CPU, in the number format that training
-takes there.
+Runs a few steps of each stage from the shipped checkpoint on random pictures and words, and prints the speed that the
+run logged at the last one. It uses a GPU if there is one, else the CPU, with the default number format of training.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ WORDS = (
 
 
 def main(
-    pictures: Annotated[int, typer.Option(help="Random ones.")] = 600,
-    steps: Annotated[int, typer.Option(help="Of each stage; the last counts.")] = 8,
-    set: Annotated[list[str] | None, typer.Option(help="As in pixsearch train.")] = None,
+    pictures: Annotated[int, typer.Option(help="Number of random pictures.")] = 600,
+    steps: Annotated[int, typer.Option(help="Steps of each stage; the last one counts.")] = 8,
+    set: Annotated[list[str] | None, typer.Option(help="See pixsearch train.")] = None,
 ) -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch:

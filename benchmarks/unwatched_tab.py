@@ -1,7 +1,7 @@
-"""A Chromium that nothing watches, for those who measure the memory of a tab.
+"""Run a Chromium without Playwright, to measure the memory of a tab.
 
-Playwright lets the browser keep the body of each response for whoever may ask for it, some hundred megabytes of them in
-the tab's process. Here commands go through the DevTools protocol's pipe, and no domain is enabled.
+Playwright makes the browser keep the body of each response, some hundred megabytes in the tab's process. Here commands
+use the DevTools protocol's pipe, and no domain is enabled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.measuring import memory_mb
 from benchmarks.serving import chromium_command
 
 _READ, _WRITTEN = 3, 4
-"""The descriptors that the browser reads commands from, and writes answers to."""
+"""The descriptors from which the browser reads commands, and to which it writes answers."""
 _ABOVE = 10
 
 
@@ -34,26 +34,26 @@ class Tab:
         self._session = attached["sessionId"]
 
     def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Return the answer to a command. Raises RuntimeError."""
-        return self._ask({"method": method, "params": parameters, "sessionId": self._session})
+        """Send a command and return its result. Raises RuntimeError if it fails."""
+        return self._request({"method": method, "params": parameters, "sessionId": self._session})
 
     def evaluate(self, expression: str) -> Any:
         answer = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         return answer["result"].get("value")
 
     def memory_mb(self) -> float:
-        """Return the memory of the page's renderer process: the largest, since the browser keeps small spare ones."""
+        """Return the memory of the page's renderer process: the largest, since the browser also keeps spare ones."""
         processes = self._browser("SystemInfo.getProcessInfo")["processInfo"]
         return max(memory_mb(one["id"]) for one in processes if one["type"] == "renderer")
 
     def free_caches(self) -> None:
-        """Let the browser believe that the machine is short of memory, so that it gives back what it can do without."""
+        """Make the browser release its caches, by simulating memory pressure."""
         self._browser("Memory.simulatePressureNotification", level="critical")
 
     def _browser(self, method: str, **parameters: Any) -> dict[str, Any]:
-        return self._ask({"method": method, "params": parameters})
+        return self._request({"method": method, "params": parameters})
 
-    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, command: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         self._commands.write(json.dumps(command | {"id": self._number}).encode() + b"\0")
         self._commands.flush()
@@ -69,7 +69,7 @@ class Tab:
 
 @contextmanager
 def unwatched_tab(width: int, height: int) -> Iterator[Tab]:
-    """An empty tab of a new profile."""
+    """Open an empty tab with a new profile, within the context."""
     browser_reads, commands = os.pipe()
     answers, browser_writes = os.pipe()
     reads, writes = (fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for one in (browser_reads, browser_writes))
@@ -88,11 +88,11 @@ def unwatched_tab(width: int, height: int) -> Iterator[Tab]:
                 pass_fds=(_READ, _WRITTEN),
             ) as browser,
             os.fdopen(commands, "wb") as sent,
-            os.fdopen(answers, "rb") as heard,
+            os.fdopen(answers, "rb") as received,
         ):
             for one in (browser_reads, browser_writes, reads, writes):
                 os.close(one)
             try:
-                yield Tab(sent, heard)
+                yield Tab(sent, received)
             finally:
                 browser.terminate()

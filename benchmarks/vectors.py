@@ -1,12 +1,12 @@
-"""What the first stage costs as a library grows: FAISS in one list and in many, against brute force.
+"""Measure the first stage as a library grows: FAISS with one list and with many, against brute force.
 
     pixsearch --library L index pictures/
     python benchmarks/vectors.py --library L --data dataset.json --images pictures/
 
-The vectors are the library's embeddings, each drawn many times with Gaussian noise of the length `--noise` added and
-L2-normalised again; the queries are captions of val. Recall@10 is in values: a neighbour counts if its inner product is
-no smaller than that of the true tenth, but for 16 bits. Milliseconds are medians of single queries on one thread; to
-load is to map the file for reading, checksum included.
+The vectors are the library's embeddings, drawn repeatedly with Gaussian noise of the length `--noise` and normalised
+again; the queries are captions of val. Recall@10 is by value: a neighbour counts if its inner product is at least that
+of the true tenth, up to the precision of 16 bits. Milliseconds are medians of single queries on one thread. Loading
+maps the file for reading, and verifies its checksum.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ PART = 50_000
 
 
 def main(
-    library: Annotated[Path, typer.Option(help="Indexed with the model that ships.")],
+    library: Annotated[Path, typer.Option(help="A library indexed with the model that ships.")],
     data: Annotated[Path, typer.Option(help="Captioned pictures with a split val.")],
-    images: Annotated[Path, typer.Option(help="Where they are.")],
+    images: Annotated[Path, typer.Option(help="The folder of the pictures.")],
     sizes: Annotated[str, typer.Option()] = "10000,100000,1000000",
     noise: Annotated[float, typer.Option()] = 0.5,
     queries: Annotated[int, typer.Option()] = 500,
@@ -47,20 +47,20 @@ def main(
     with Library.open(library) as opened:
         pictures = np.concatenate([vectors for _, vectors in opened.vectors().parts()])
     captions = [picture.captions[0] for picture in of_split(read_captioned(data, images).pictures, "val")][:queries]
-    asked = PixelBertRuntime(find_checkpoint(None)).embed_texts(captions)
+    embedded = PixelBertRuntime(find_checkpoint(None)).embed_texts(captions)
     print_machine()
     print(f"{len(pictures):,} embeddings with noise {noise}, {len(captions)} captions")
     print("| vectors | lists | recall@10 | query ms | make s | save s | load s | file MB |")
     print("|---|---|---|---|---|---|---|---|")
     for size in map(int, sizes.split(",")):
         vectors = with_noise(pictures, size, noise)
-        tenth = exact_tenth(vectors, asked)
+        tenth = exact_tenth(vectors, embedded)
         for limit in (size + 1, size):
-            print(measured(vectors, asked, tenth, limit), flush=True)
+            print(measured(vectors, embedded, tenth, limit), flush=True)
 
 
 def with_noise(pictures: Vectors, count: int, noise: float, seed: int = 0) -> Vectors:
-    """Vectors [count, size] near pictures drawn at random."""
+    """Make vectors [count, size] near random embeddings of pictures."""
     rng = np.random.default_rng(seed)
     vectors = np.empty((count, pictures.shape[1]), dtype=np.float32)
     for start in range(0, count, PART):
@@ -72,7 +72,7 @@ def with_noise(pictures: Vectors, count: int, noise: float, seed: int = 0) -> Ve
 
 
 def exact_tenth(vectors: Vectors, queries: Vectors) -> Vectors:
-    """The inner product [queries, 1] of the tenth nearest, by brute force."""
+    """Return the inner products [queries, 1] of the tenth nearest vectors, by brute force."""
     best = np.empty((len(queries), 0), dtype=np.float32)
     for start in range(0, len(vectors), PART):
         best = np.sort(np.concatenate([best, queries @ vectors[start : start + PART].T], axis=1), axis=1)[:, -10:]
@@ -80,7 +80,7 @@ def exact_tenth(vectors: Vectors, queries: Vectors) -> Vectors:
 
 
 def measured(vectors: Vectors, queries: Vectors, tenth: Vectors, limit: int) -> str:
-    """A row of the table, for an index that has many lists from `limit` vectors on."""
+    """Return a row of the table, for an index that has many lists from `limit` vectors on."""
     faiss_index.EXACT_LIMIT = limit
     began = time.perf_counter()
     rng = np.random.default_rng(0)
@@ -95,9 +95,9 @@ def measured(vectors: Vectors, queries: Vectors, tenth: Vectors, limit: int) -> 
     recall = np.mean(similarities >= tenth - 1e-3)
     milliseconds = []
     for query in queries[:50]:
-        asked_at = time.perf_counter()
+        started = time.perf_counter()
         index.search(query[np.newaxis], CANDIDATES)
-        milliseconds.append((time.perf_counter() - asked_at) * 1000)
+        milliseconds.append((time.perf_counter() - started) * 1000)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index"
         saving = time.perf_counter()

@@ -1,10 +1,10 @@
-"""Whether "A without B" is better asked as A less B than as it stands.
+"""Compare ways to search for "A without B": literally, or as A minus B.
 
     python benchmarks/without.py --album album/images --benchmark album/benchmark.json
 
-Of the judged queries of an album each two that some photo answers both, and some the first alone, make a question:
-"balloons without cake". The photos of the first alone are right, those of both are wrong. It is asked as it stands
-(--literal), as the search does it, and with other weights of what is left out.
+Any two judged queries of an album make a question such as "balloons without cake", if some photos answer both, and some
+only the first. Photos that answer only the first are right, and those that answer both are wrong. The question is
+searched for literally (--literal), as the search treats it by default, and with other weights of the second part.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pixsearch_indexer import index_folders
 from pixsearch_trainer.evaluation.judged import JudgedQuery, read_judged
 
 WEIGHTS = (0.5, 2.0)
-"""Of what is left out; a search has 1."""
+"""The weights of the part that is left out; a search uses 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is looked for, what is left out, and the photos that answer: the first alone, and both."""
+    """The wanted part, the part to leave out, and the photos that answer only the first, and both."""
 
     wanted: str
     less: str
@@ -43,15 +43,15 @@ class Question:
 
 
 def main(
-    album: Annotated[Path, typer.Option(help="The folder of its photos.")],
-    benchmark: Annotated[Path, typer.Option(help="Its judged queries.")],
+    album: Annotated[Path, typer.Option(help="The folder of the album's photos.")],
+    benchmark: Annotated[Path, typer.Option(help="The album's judged queries.")],
 ) -> None:
     names = {name: next(album.glob(f"*{name}.*")).name for query in read_judged(benchmark) for name in query.photos}
     runtime = PixelBertRuntime(find_checkpoint(None))
     with tempfile.TemporaryDirectory() as folder, Library.create(Path(folder)) as library:
         index_folders(library, runtime, [album])
         engine = SearchEngine(library, runtime)
-        questions = [one for one in questions_of(read_judged(benchmark), names) if is_asked_otherwise(engine, one)]
+        questions = [one for one in questions_of(read_judged(benchmark), names) if is_negation(engine, one)]
         ways: dict[str, Callable[[Question], Query]] = {
             "as it stands": lambda one: Query((Words(one.text),), evidence="shows", literal=True),
             "less": lambda one: Query((Words(one.text),), evidence="shows"),
@@ -73,7 +73,7 @@ def main(
 
 
 def questions_of(judged: list[JudgedQuery], names: dict[str, str]) -> list[Question]:
-    """Return a question for each two queries that some photo answers both, and some the first alone."""
+    """Return a question for each two queries of which some photos answer both, and some only the first."""
     shown = [(query.text, frozenset(names[name] for name in query.photos)) for query in judged]
     return [
         Question(wanted, less, of_wanted - of_less, of_wanted & of_less)
@@ -83,16 +83,16 @@ def questions_of(judged: list[JudgedQuery], names: dict[str, str]) -> list[Quest
     ]
 
 
-def is_asked_otherwise(engine: SearchEngine, question: Question) -> bool:
-    """Whether the search takes the question for one thing less another."""
+def is_negation(engine: SearchEngine, question: Question) -> bool:
+    """Return whether the search recognises the question as the wanted part minus the other."""
     negations = engine.remarks(Query((Words(question.text),))).negations
     return [(one.asked, one.less) for one in negations] == [(question.wanted, (question.less,))]
 
 
 def average_precision(right: frozenset[str], ranked: list[str]) -> float:
     """Return the mean, over the right photos, of the share of right ones up to each."""
-    places = [place for place, name in enumerate(ranked, 1) if name in right]
-    return sum(count / place for count, place in enumerate(places, 1)) / len(right)
+    ranks = [rank for rank, name in enumerate(ranked, 1) if name in right]
+    return sum(count / rank for count, rank in enumerate(ranks, 1)) / len(right)
 
 
 if __name__ == "__main__":

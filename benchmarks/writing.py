@@ -1,13 +1,13 @@
-"""What is read in pictures, and how long that takes.
+"""Measure the reading of text in pictures, and print the text.
 
     python -m benchmarks.writing ~/Pictures/screenshots
     python -m benchmarks.writing --made
     python -m benchmarks.writing receipts/ street/ --first-look
 
-Each picture is a line with its seconds, and what is written in it below. With `--made`, 30 pictures are drawn whose
-writing is known, and what was not found of it is named. `--first-look` says how well the embeddings of the model that
-ships tell which pictures have writing: the share of pairs of one with it and one without in which the former is nearer
-to `pixsearch_indexer.writing.DOCUMENTS` (the area under the ROC curve).
+Prints a line with the seconds for each picture, followed by the text in it. With `--made`, 30 pictures with known text
+are drawn, and the words that were not found are listed. `--first-look` measures how well the embeddings of the model
+that ships recognise pictures with text: the share of pairs, of one picture with text and one without, in which the
+former is nearer to `pixsearch_indexer.writing.DOCUMENTS` (the area under the ROC curve).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ CHAT = (
 BOARD = ("Sprint planning", "1. fix login", "2. invoice export", "deadline Friday", "owner: Priya")
 LONG = ("The quick brown fox jumps over the lazy dog while seven wizards quietly brew pumpkin juice",)
 LETTERS = (1, 10, 40)
-"""From how many letters and digits on a picture counts as one with writing, in the figures of the first look."""
+"""The fewest letters and digits of a picture that counts as one with text, in each figure of the first look."""
 
 Made = tuple[str, Image.Image, Sequence[str]]
 
@@ -71,13 +71,13 @@ def main() -> None:
     parser.add_argument("--first-look", action="store_true")
     given = parser.parse_args()
     print_machine()
-    lines_in(Image.new("RGB", (640, 480), "white"))  # loads what reads
+    lines_in(Image.new("RGB", (640, 480), "white"))  # loads the reader
     if given.made:
         read_made()
     pictures = {file: picture for folder in given.folders for file, picture in pictures_below(folder)}
     lines = read({str(file): picture for file, picture in pictures.items()})
     if given.first_look:
-        look(list(pictures.values()), [count_letters(found) for found in lines])
+        print_first_look(list(pictures.values()), [count_letters(found) for found in lines])
 
 
 def pictures_below(folder: Path) -> Iterator[tuple[Path, Image.Image]]:
@@ -89,7 +89,7 @@ def pictures_below(folder: Path) -> Iterator[tuple[Path, Image.Image]]:
 
 
 def read(pictures: dict[str, Image.Image]) -> list[tuple[str, ...]]:
-    """Read pictures, print what is found, and return it."""
+    """Read the text in pictures, print it, and return it."""
     if not pictures:
         return []
     found, seconds = [], []
@@ -120,8 +120,8 @@ def read_made() -> None:
     print(f"{known} of {sum(len(words(written)) for _, _, written in pictures)} words found")
 
 
-def look(pictures: Sequence[Image.Image], letters: Sequence[int]) -> None:
-    """Print how well embeddings tell pictures with writing from others."""
+def print_first_look(pictures: Sequence[Image.Image], letters: Sequence[int]) -> None:
+    """Print how well embeddings distinguish pictures with text from others."""
     runtime = PixelBertRuntime(find_checkpoint(None))
     embeddings, _ = runtime.encode_pictures(pictures)
     similarities = embeddings @ runtime.embed_texts([DOCUMENTS])[0]
@@ -141,7 +141,7 @@ def count_letters(lines: Sequence[str]) -> int:
 
 
 def made() -> Iterator[Made]:
-    """Draw pictures, each with its name and what is written in it."""
+    """Draw pictures; yield each with its name and its text."""
     for degrees in (0, 5, 15, 30, 45, 90, 180, 270):
         yield f"sign turned by {degrees} degrees", placed(board(SIGN, 70), turned=degrees), SIGN
     for size in (40, 24, 16, 12, 9):

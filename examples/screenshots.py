@@ -1,10 +1,10 @@
-"""Takes the pictures of each screen of the page, light, dark and on a phone, that the README and docs/ show.
+"""Take the screenshots of the page for the README and docs/: each screen in light, in dark, and on a phone.
 
     python -m examples.screenshots
 
-Of the photographs that `make demo` indexes: CC0 and public domain as scikit-image says of its own, CC BY 2.0 for
-scikit-learn's two (danielbuechele and vultilion on Flickr). Their dates and folders are made up, and some are there
-twice.
+They show the photographs that `make demo` indexes: those of scikit-image are CC0 or in the public domain, and the two
+of scikit-learn are CC BY 2.0 (danielbuechele and vultilion on Flickr). Their dates and folders are made up, and some
+occur twice.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _TAKEN = {
 
 
 class Look(NamedTuple):
-    """How a screen is looked at."""
+    """The window and colour scheme of a screenshot."""
 
     name: str
     width: int
@@ -62,7 +62,7 @@ LOOKS = (Look("light", 1100, 640, "light"), Look("dark", 1100, 640, "dark"), Loo
 
 
 def main() -> None:
-    # Not in .demo: where a clone lies is on the pictures.
+    # Not in .demo, since the screenshots show the path of the folder.
     folder = Path(tempfile.gettempdir()) / "pixsearch-screenshots"
     try:
         _put_photos(folder)

@@ -28,7 +28,7 @@ class FolderSurvey(NamedTuple):
 
 @dataclass(slots=True)
 class Survey:
-    """What a run would find and do, counted in files."""
+    """The files that a run would find and work on, counted."""
 
     found: int = 0
     unchanged: int = 0

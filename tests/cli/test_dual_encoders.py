@@ -150,7 +150,7 @@ def test_a_threshold_needs_a_calibration(run: Run, indexed: Path) -> None:
     refused = run("query", "a dog", "--threshold", "0.5")
 
     assert refused.exit_code == 2
-    assert "has no calibrated probabilities. Make them with pixsearch calibrate" in refused.stderr
+    assert "has no calibrated probabilities. Run pixsearch calibrate" in refused.stderr
 
 
 def test_a_page_of_hits_is_written_without_reasons(run: Run, indexed: Path, tmp_path: Path) -> None:

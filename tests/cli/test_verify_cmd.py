@@ -54,7 +54,7 @@ def test_a_query_says_in_one_line_what_is_damaged_and_answers_with_the_rest(run:
     assert damaged.exit_code == 0
     assert checked.stdout.startswith("what is known of content 1 is damaged\n")
     assert checked.exit_code == 1
-    assert mended.stdout.endswith("To encode again what was removed by: pixsearch index\n")
+    assert mended.stdout.endswith("To encode again what was removed, run: pixsearch index\n")
     assert run("query", "red").stderr == ""
 
 
@@ -80,6 +80,6 @@ def test_a_database_that_was_cut_is_never_written_to_and_made_again_of_what_can_
     mended = run("repair")
 
     assert mended.exit_code == 0
-    assert f"the old one is {database}.damaged\n" in mended.stdout
+    assert f"the old one is kept as {database}.damaged\n" in mended.stdout
     assert (indexed / "library.db.damaged").read_bytes() == cut
     assert run("verify").exit_code == 0

@@ -244,12 +244,12 @@ def test_a_line_may_hold_a_zero_byte(library: Library, runtime: ColourRuntime, c
 
 
 def test_a_threshold_needs_a_picture_that_is_looked_for(library: Library, runtime: ColourRuntime) -> None:
-    with pytest.raises(UsageError, match="only a picture"):
+    with pytest.raises(UsageError, match="requires a picture"):
         SearchEngine(library, runtime).find_texts(Query((Picture(picture_bytes(), -1.0),), threshold=0.5))
 
 
 def test_words_find_no_texts(library: Library, runtime: ColourRuntime) -> None:
-    with pytest.raises(UsageError, match="pictures alone"):
+    with pytest.raises(UsageError, match="only be found by pictures"):
         SearchEngine(library, runtime).find_texts(Query((Words("red"),)))
 
 

@@ -148,7 +148,7 @@ def test_a_group_of_very_many_is_cut_and_that_is_said(
     assert run("index", photos).exit_code == 0
     html = client.get("/duplicates").text
 
-    assert "1 more photo: <code>pixsearch duplicates</code> lists all." in html
+    assert "1 more photo: <code>pixsearch duplicates</code> lists them all." in html
     assert len(names(html)) == 3 + 2
 
 
