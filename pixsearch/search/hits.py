@@ -33,7 +33,7 @@ class Said:
     """The word as written in the query."""
     source: Source
     text: str
-    """The text that says it."""
+    """The text that contains the word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ _WORDS = {
     ),
     "Polish": ("w się jest są dwa dwie dwoje trzy przed obok", "na nad pod przy z ze i"),
 }
-"""For each language, words that are hardly ever part of a name, and words that are part of many: Rio de la Plata."""
+"""Words of each language: first those that are hardly ever part of a name, then those that are: Rio de la Plata."""
 
 _LETTERS = {
     "German": "äöüß",

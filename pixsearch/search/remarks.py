@@ -20,7 +20,7 @@ from pixsearch.search.wording import VAGUE_WORDS, Piece, pieces_of, without_phra
 _LONGEST = 2000
 """The most characters of a text that are checked."""
 _MOST_LOOKED_UP, _MOST_SUGGESTED = 32, 8
-"""The most words of a text that are looked up in the library, and of a query that get a suggestion."""
+"""The most words of a text that are looked up in the library, and the most suggestions for a query."""
 
 _CONTRACTED = re.compile("\\w+n['\u2019]t\\b")
 
