@@ -41,7 +41,7 @@ ROWS: tuple[tuple[str, ...] | None, ...] = (
     ("masked_words", "matching"),
     PARTS,
 )
-"""The parts of the paper's rows (1) to (5); None: no pre-training. Further backbones have only row (6)."""
+"""The parts of the paper's rows (1) to (5); None means no pre-training. Further backbones only have row (6)."""
 
 _CANDIDATES = 16
 

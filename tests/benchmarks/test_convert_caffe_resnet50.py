@@ -1,4 +1,4 @@
-"""The converted ResNet-50, against Keras' network written down a second time from its own tensors."""
+"""The converted ResNet-50, compared with an independent implementation of Keras' network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STAGES = ((2, "abc", 64), (3, "abcd", 128), (4, "abcdef", 256), (5, "abc", 512))
 
 
 def keras_resnet50() -> State:
-    """Random weights under which activations neither die nor explode, under Keras' names."""
+    """Make random weights with Keras' names, under which activations neither vanish nor explode."""
     generator, state = torch.Generator().manual_seed(0), dict[str, Tensor]()
 
     def small(size: int) -> Tensor:
@@ -57,7 +57,7 @@ def keras_resnet50() -> State:
 
 
 def keras_output(state: State, picture: Tensor) -> Tensor:
-    """An RGB picture in 0..1 -> the last stage's output, by Keras' own tensors."""
+    """Return the output of the last stage for an RGB picture in 0..1, from Keras' own tensors."""
 
     def convolution(x: Tensor, name: str, norm: str, stride: int, padding: int) -> Tensor:
         x = F.conv2d(x, state[f"{name}/kernel"].permute(3, 2, 0, 1), state[f"{name}/bias"], stride, padding)

@@ -1,4 +1,4 @@
-"""The table that is cut, from places as the two packages have them."""
+"""The table of places that is made from the data of two packages."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def to_load(path: Path) -> ToLoad:
 
 
 def load_or_misbehave(file: ToLoad, *others: object) -> Loaded:
-    """In a worker process: what a bug of a decoding library does to it."""
+    """Load a file, or misbehave like a buggy decoding library. Runs in a worker process."""
     name = file.path.rpartition(b"/")[2]
     if b"crash" in name:
         os.kill(os.getpid(), signal.SIGSEGV)

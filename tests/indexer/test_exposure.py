@@ -1,4 +1,4 @@
-"""How a photo was exposed, as its file says it."""
+"""The exposure of a photo, as read from its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patterns of gitignore: what git leaves out is left out, and no pattern takes long."""
+"""Gitignore patterns exclude what git excludes, and no pattern takes long."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def drawn_path(chance: random.Random) -> bytes:
 
 
 def left_out(text: bytes, path: bytes) -> bool:
-    """Whether a path or a folder above it is left out."""
+    """Return whether a path or a folder above it is excluded."""
     patterns, names = read_patterns(text), path.split(b"/")
     above = (b"/".join(names[:count]) for count in range(1, len(names)))
     return any(excludes(patterns, folder, is_folder=True) for folder in above) or bool(
@@ -42,8 +42,18 @@ def left_out(text: bytes, path: bytes) -> bool:
 
 def left_out_by_git(repository: Path, text: bytes, paths: list[bytes]) -> set[bytes]:
     (repository / ".gitignore").write_bytes(text)
-    asked = ["git", "-C", str(repository), "check-ignore", "--no-index", "--stdin", "-z", "--verbose", "--non-matching"]
-    run = subprocess.run(asked, input=b"".join(path + b"\0" for path in paths), capture_output=True, check=False)
+    command = [
+        "git",
+        "-C",
+        str(repository),
+        "check-ignore",
+        "--no-index",
+        "--stdin",
+        "-z",
+        "--verbose",
+        "--non-matching",
+    ]
+    run = subprocess.run(command, input=b"".join(path + b"\0" for path in paths), capture_output=True, check=False)
     words = run.stdout.split(b"\0")
     deciding = dict(zip(words[3::4], words[2::4], strict=False))
     assert sorted(deciding) == paths, run.stderr

@@ -27,7 +27,7 @@ def load(path: Path, shape: InputShape = SHAPE, megapixels: int = 300) -> Loaded
 
 
 def red_above_blue(format: str) -> bytes:
-    """A noisy picture, so that cutting its file cuts the picture."""
+    """Make a noisy picture, so that truncating its file truncates the picture."""
     pixels = np.random.default_rng(0).integers(0, 100, (480, 640, 3), dtype=np.uint8)
     pixels[:240, :, 0] += 150
     pixels[240:, :, 2] += 150

@@ -1,4 +1,4 @@
-"""500 photos with random but valid metadata, written by exiftool, and what exiftool reads in them."""
+"""500 photos with random but valid metadata written by exiftool, compared with what exiftool reads."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ FIRST = {
     "lens": ("ExifIFD:LensModel",),
     "rating": ("XMP-xmp:Rating",),
 }
-"""As REAL.md and docs/guide.md have the order of sources."""
+"""The order of sources, as in docs/guide.md."""
 
 
 class ExifTool:
-    """One process for all photos: to start it takes longer than its work."""
+    """An exiftool process for all photos, since starting it takes longer than its work."""
 
     def __init__(self) -> None:
         command = ["exiftool", "-stay_open", "True", "-@", "-"]

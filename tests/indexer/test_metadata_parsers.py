@@ -1,4 +1,4 @@
-"""Each reader of metadata holds whatever it is given: it raises nothing, and takes no more than linear time."""
+"""No input makes a reader of metadata raise an error or take more than linear time."""
 
 from __future__ import annotations
 
@@ -93,13 +93,19 @@ def test_json_of_any_kind_is_no_trap(first: object, second: object) -> None:
 
 @given(FACTS)
 def test_facts_of_any_kind_are_no_trap(facts: dict[str, object]) -> None:
-    said = description_of(facts)
+    description = description_of(facts)
 
-    assert (said.latitude is None) == (said.longitude is None)
-    assert said.latitude is None or (abs(said.latitude) <= 90 and abs(said.longitude or 0) <= 180)
-    assert (said.taken_at is None) == (said.date_kind is None)
-    assert said.rating is None or said.rating in (-1, 1, 2, 3, 4, 5)
-    for text in (said.title, said.caption, said.camera, *said.keywords, *said.people):
+    assert (description.latitude is None) == (description.longitude is None)
+    assert description.latitude is None or (abs(description.latitude) <= 90 and abs(description.longitude or 0) <= 180)
+    assert (description.taken_at is None) == (description.date_kind is None)
+    assert description.rating is None or description.rating in (-1, 1, 2, 3, 4, 5)
+    for text in (
+        description.title,
+        description.caption,
+        description.camera,
+        *description.keywords,
+        *description.people,
+    ):
         assert text is None or (text and "\0" not in text and "\n" not in text)
 
 
@@ -235,8 +241,8 @@ def test_a_date_of_zero_seconds_is_what_takeout_writes_for_none(tmp_path: Path) 
     def taken_at(timestamp: str) -> datetime | None:
         file = tmp_path / "a.jpg.json"
         file.write_text(json.dumps({"photoTakenTime": {"timestamp": timestamp}, "description": "Harbour"}))
-        said = read_described(b"/photos/a.jpg", [Sidecar(os.fsencode(file), stamp_of(file))])
-        return said["takeout"].taken_at
+        description = read_described(b"/photos/a.jpg", [Sidecar(os.fsencode(file), stamp_of(file))])
+        return description["takeout"].taken_at
 
     assert taken_at("0") is None
     assert taken_at("-86400") == datetime(1969, 12, 31, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Photos in object storage, by the same pipeline as those of this machine."""
+"""Photos in object storage go through the same pipeline as local ones."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NAMES = ["blue.png", "deep/red.png", "lime.png"]
 
 @pytest.fixture
 def filled(bucket: Bucket) -> Bucket:
-    """Three photos."""
+    """A bucket with three photos."""
     for name in NAMES:
         bucket.put(name, picture_bytes(Path(name).stem))
     return bucket
 
 
-def brought_in(library: Library, url: str, **options: object) -> IndexReport:
+def index(library: Library, url: str, **options: object) -> IndexReport:
     folders = [to_path(url)]
     return index_folders(
         library,
@@ -46,7 +46,7 @@ def brought_in(library: Library, url: str, **options: object) -> IndexReport:
 
 
 def break_connection(patch: pytest.MonkeyPatch, method: str = "") -> None:
-    """For calls of this method, or of all."""
+    """Make calls of this method fail, or all calls."""
     call = S3FileSystem._call_s3
 
     async def call_or_fail(self: S3FileSystem, called: str, *arguments: Any, **named: Any) -> Any:
@@ -83,7 +83,7 @@ def test_what_is_kept_of_a_photo_is_what_is_kept_of_the_same_file_here(
     bucket.put_folder(photos)
     kept = "SELECT digest, contents.size_bytes, format, width, height, share_decoded, embedding, grid FROM contents JOIN features ON content_id = contents.id JOIN grids USING (content_id) ORDER BY digest"  # noqa: E501
 
-    brought_in(library, bucket.url)
+    index(library, bucket.url)
     with Library.create(tmp_path / "here") as here:
         index_folders(here, ColourRuntime(), [photos], load_files=load_in_this_process)
         assert sql(library, kept) == sql(here, kept)
@@ -91,35 +91,35 @@ def test_what_is_kept_of_a_photo_is_what_is_kept_of_the_same_file_here(
 
 def test_a_second_run_reads_no_object(library: Library, filled: Bucket, s3: ObjectStorage) -> None:
     filled.put("notes.txt", b"no picture")
-    brought_in(library, filled.url)
+    index(library, filled.url)
     before = len(s3.requests())
 
-    assert brought_in(library, f"{filled.url}/") == IndexReport(found=3, unchanged=3, not_read={".txt": 1})
+    assert index(library, f"{filled.url}/") == IndexReport(found=3, unchanged=3, not_read={".txt": 1})
 
-    asked = s3.requests()[before:]
-    assert asked
-    assert not [request for request in asked if request.path.endswith((".png", ".txt"))]
+    requests = s3.requests()[before:]
+    assert requests
+    assert not [request for request in requests if request.path.endswith((".png", ".txt"))]
 
 
 def test_a_changed_object_is_encoded_again_and_a_removed_one_forgotten(library: Library, filled: Bucket) -> None:
-    brought_in(library, filled.url)
+    index(library, filled.url)
     filled.put("deep/red.png", noise_bytes("PNG"))
     filled.put("moved/lime.png", picture_bytes("lime"))
     filled.remove("lime.png")
     filled.remove("blue.png")
 
-    report = brought_in(library, filled.url)
+    report = index(library, filled.url)
 
     assert (report.encoded, report.reused, report.forgotten) == (1, 1, 2)
     assert sorted(paths(library)) == [f"{filled.url}/deep/red.png", f"{filled.url}/moved/lime.png"]
 
 
 def test_photos_of_a_bucket_without_any_are_kept(library: Library, filled: Bucket) -> None:
-    brought_in(library, filled.url)
+    index(library, filled.url)
     for name in NAMES:
         filled.remove(name)
 
-    report = brought_in(library, filled.url)
+    report = index(library, filled.url)
 
     assert report == IndexReport(kept=3, offline=(to_path(filled.url),))
     assert len(paths(library)) == 3
@@ -128,25 +128,25 @@ def test_photos_of_a_bucket_without_any_are_kept(library: Library, filled: Bucke
 def test_photos_of_a_storage_out_of_reach_are_kept_and_not_taken_for_failures(
     library: Library, filled: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    brought_in(library, filled.url)
+    index(library, filled.url)
 
     break_connection(monkeypatch)
-    report = brought_in(library, filled.url)
+    report = index(library, filled.url)
 
     assert report == IndexReport(kept=3, offline=(to_path(filled.url),))
     assert not library.failures()
     assert not library.status().roots[0].online
     monkeypatch.undo()
-    assert brought_in(library, filled.url) == IndexReport(found=3, unchanged=3)
+    assert index(library, filled.url) == IndexReport(found=3, unchanged=3)
 
 
 def test_a_part_of_a_bucket_out_of_reach_keeps_its_photos_too(
     library: Library, filled: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    brought_in(library, filled.url)
+    index(library, filled.url)
     break_connection(monkeypatch)
 
-    report = brought_in(library, f"{filled.url}/deep")
+    report = index(library, f"{filled.url}/deep")
 
     assert report == IndexReport(kept=1, offline=(to_path(f"{filled.url}/deep"),))
     assert len(paths(library)) == 3
@@ -157,21 +157,21 @@ def test_an_object_that_could_not_be_fetched_is_tried_again(
 ) -> None:
     with monkeypatch.context() as patch:
         break_connection(patch, "get_object")
-        assert brought_in(library, filled.url).failed == 3
+        assert index(library, filled.url).failed == 3
     assert {failure.reason for failure in library.failures()} == {"cannot be read: nobody answers"}
 
-    assert brought_in(library, filled.url) == IndexReport(found=3, encoded=3)
+    assert index(library, filled.url) == IndexReport(found=3, encoded=3)
     assert not library.failures()
 
 
 def test_a_damaged_object_is_a_failure_until_it_changes(library: Library, filled: Bucket, s3: ObjectStorage) -> None:
     url = filled.put("broken.jpg", b"no picture")
-    assert brought_in(library, filled.url).failed == 1
+    assert index(library, filled.url).failed == 1
     [failure] = library.failures()
     assert (failure.path, failure.reason) == (to_path(url), "not a picture in a format that pixsearch reads")
     before = len(s3.requests())
 
-    assert brought_in(library, filled.url).failed == 1
+    assert index(library, filled.url).failed == 1
 
     assert not [request for request in s3.requests()[before:] if request.path.endswith("broken.jpg")]
 
@@ -184,7 +184,7 @@ def test_an_object_counts_as_a_picture_by_its_name_or_without_a_suffix_by_its_be
     bucket.put("photo.xmp", picture_bytes("blue"))
     bucket.put("empty", b"")
 
-    report = brought_in(library, bucket.url)
+    report = index(library, bucket.url)
 
     not_read = {"": 2, ".xmp": 1}
     assert (report, paths(library)) == (
@@ -199,15 +199,15 @@ def test_rules_hold_in_a_bucket_too(library: Library, filled: Bucket) -> None:
     filled.put("deep/lime.png", picture_bytes("green"))
     filled.put(".hidden/white.png", picture_bytes("white"))
 
-    brought_in(library, filled.url, exclude=["blue*"], follow_links=True)
+    index(library, filled.url, exclude=["blue*"], follow_links=True)
 
     assert sorted(paths(library)) == [f"{filled.url}/deep/lime.png", f"{filled.url}/lime.png"]
-    brought_in(library, f"{filled.url}/deep")  # as before, also where only a part is looked at
+    index(library, f"{filled.url}/deep")  # as before, also where only a part is looked at
     assert f"{filled.url}/deep/red.png" not in paths(library)
 
 
 def test_a_dry_run_tells_what_there_is_to_do(library: Library, filled: Bucket) -> None:
-    brought_in(library, filled.url)
+    index(library, filled.url)
     filled.put("new.png", picture_bytes("white"))
     filled.remove("lime.png")
 
@@ -218,9 +218,9 @@ def test_a_dry_run_tells_what_there_is_to_do(library: Library, filled: Bucket) -
 
 def test_a_folder_that_is_not_there_is_refused(library: Library, bucket: Bucket) -> None:
     with pytest.raises(UsageError, match="/nothing is not a folder"):
-        brought_in(library, f"{bucket.url}/nothing")
+        index(library, f"{bucket.url}/nothing")
     with pytest.raises(UsageError, match="s3://no-such-bucket is not a folder"):
-        brought_in(library, "s3://no-such-bucket")
+        index(library, "s3://no-such-bucket")
 
 
 def test_a_folder_of_a_storage_out_of_reach_is_refused(
@@ -229,13 +229,13 @@ def test_a_folder_of_a_storage_out_of_reach_is_refused(
     break_connection(monkeypatch)
 
     with pytest.raises(PixsearchError, match=r"cannot be reached: nobody answers\. Check its endpoint and credentials"):
-        brought_in(library, bucket.url)
+        index(library, bucket.url)
 
 
 def test_a_photo_of_a_bucket_is_searched_by_without_being_read_again(
     library: Library, filled: Bucket, s3: ObjectStorage
 ) -> None:
-    brought_in(library, filled.url)
+    index(library, filled.url)
     before, runtime = len(s3.requests()), ColourRuntime()
 
     [hit, *_] = SearchEngine(library, runtime).search(Query((Picture(to_path(f"{filled.url}/blue.png")),)))
@@ -245,7 +245,7 @@ def test_a_photo_of_a_bucket_is_searched_by_without_being_read_again(
 
 
 def test_verify_reads_the_objects(library: Library, filled: Bucket) -> None:
-    brought_in(library, filled.url)
+    index(library, filled.url)
     assert not verify(library, deep=True).files
     sql(library, "UPDATE contents SET digest = zeroblob(32) WHERE id = 1")
 
@@ -255,7 +255,7 @@ def test_verify_reads_the_objects(library: Library, filled: Bucket) -> None:
 
 
 def test_a_thumbnail_is_made_of_the_very_object_that_was_indexed(library: Library, filled: Bucket) -> None:
-    brought_in(library, filled.url)
+    index(library, filled.url)
     picture = library.picture(1)
     assert picture is not None
     [photo] = picture.photos
@@ -274,7 +274,7 @@ def test_a_thumbnail_is_made_of_the_very_object_that_was_indexed(library: Librar
 def test_captions_beside_objects_are_read(library: Library, filled: Bucket) -> None:
     filled.put("deep/red.txt", b"a red square\n\nanother line\n")
     filled.put("blue.png.txt", b"a blue one\n")
-    brought_in(library, filled.url)
+    index(library, filled.url)
 
     captions = {photo.path.name: photo.captions for photo in library.captioned_photos()}
 

@@ -1,4 +1,4 @@
-"""What RapidOCR reads in pictures, and what it never does."""
+"""The text that RapidOCR reads in pictures, and what it never does."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ os.kill(os.getpid(), signal.SIGINT)
 
 @pytest.fixture(autouse=True)
 def _a_priority_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read in this process, which is not one that only reads."""
+    """Keep the priority of this process, which does not only read."""
     monkeypatch.setattr(os, "nice", lambda _: 0)
 
 
 def stored(file: Path, content: bytes | None = None) -> StoredPicture:
-    """A photo as the library knows it; with another `content`, as it was before somebody changed it."""
+    """Return a photo as the library knows it; with another `content`, as before the file was changed."""
     digest = content_digest(file.read_bytes() if content is None else content)
     metadata = Metadata("PNG", 800, 600)
     photo = StoredPhoto(file, stamp_of(file), bytes(file.parent), metadata)

@@ -1,4 +1,4 @@
-"""Encoding by actors of a Ray cluster, beside the pipeline of one process."""
+"""Encoding by actors of a Ray cluster, compared with the pipeline in one process."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ TIMES = 20
 
 
 class SlowColours(ColourRuntime):
-    """Says which process encodes, and takes its time."""
+    """An encoder that is slow, and records the process in which it runs."""
 
-    def __init__(self, said: Path) -> None:
+    def __init__(self, log: Path) -> None:
         super().__init__()
-        self._said = said
+        self._log = log
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
-        with self._said.open("a") as file:
+        with self._log.open("a") as file:
             file.write(f"{os.getpid()}\n")
         time.sleep(0.05 * len(pixels))
         return super().encode_pixels(pixels)
@@ -45,7 +45,7 @@ class SlowColours(ColourRuntime):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LoadOnRay]:
-    """Two actors on this machine."""
+    """A cluster of two actors on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(str(Path(__file__).parents[2] / name) for name in (".", "indexer", "cli", "trainer")))  # fmt: skip # noqa: E501
         started = LoadOnRay(workers=2)
@@ -54,7 +54,7 @@ def cluster() -> Iterator[LoadOnRay]:
 
 
 def rows(library: Library) -> list[tuple[object, ...]]:
-    """All that is kept of each photo, but for its number."""
+    """Return everything stored for each photo except its id."""
     return sql(
         library,
         "SELECT path, digest, format, width, height, embedding, grid FROM photos"
@@ -120,24 +120,24 @@ def test_workers_read_object_storage_themselves(
 def test_what_is_in_the_library_is_not_sent_out_again(
     library: Library, tmp_path: Path, photos: Path, cluster: LoadOnRay
 ) -> None:
-    said = tmp_path / "said"
+    log = tmp_path / "log"
     for number in range(5):
         make_photo(photos / f"{number}.png", (number + 1, 100, 9))
-    index_folders(library, SlowColours(said), [photos], load_files=cluster)
-    said.unlink()
+    index_folders(library, SlowColours(log), [photos], load_files=cluster)
+    log.unlink()
     (photos / "0.png").rename(photos / "renamed.png")
 
-    report = index_folders(library, SlowColours(said), [photos], load_files=cluster)
+    report = index_folders(library, SlowColours(log), [photos], load_files=cluster)
 
     assert report == IndexReport(found=5, unchanged=4, reused=1, forgotten=1)
-    assert not said.exists()
+    assert not log.exists()
 
 
 @SQLITE_ONLY
 def test_workers_that_are_killed_cost_nothing_but_time(
     library: Library, tmp_path: Path, photos: Path, cluster: LoadOnRay
 ) -> None:
-    said = tmp_path / "said"
+    log = tmp_path / "log"
     for number in range(TIMES * 32):
         make_photo(photos / f"{number}.png", (number % 250 + 1, number // 250 + 1, 9))
     killed: list[int] = []
@@ -145,14 +145,14 @@ def test_workers_that_are_killed_cost_nothing_but_time(
 
     def kill() -> None:
         while len(killed) < TIMES and not done.wait(0.4):
-            pids = set(map(int, said.read_text().split())) - set(killed) if said.exists() else set()
+            pids = set(map(int, log.read_text().split())) - set(killed) if log.exists() else set()
             for pid in sorted(pids)[-1:]:
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
     killer = threading.Thread(target=kill)
     killer.start()
-    report = index_folders(library, SlowColours(said), [photos], load_files=cluster)
+    report = index_folders(library, SlowColours(log), [photos], load_files=cluster)
     done.set()
     killer.join()
 

@@ -19,7 +19,7 @@ from tests.photos import make_photo, noise_bytes, picture_bytes
 
 
 def found_by(library: Library, colour: str) -> list[str]:
-    """The names of the photos that are nearest to a colour, exactly."""
+    """Return the names of the photos whose embedding equals that of a colour."""
     similarities, ids = library.vectors().search(ColourRuntime().embed_texts([colour]), 1)
     if not len(ids[0]) or similarities[0, 0] < 0.99:
         return []

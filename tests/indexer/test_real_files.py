@@ -36,8 +36,8 @@ def metadata_of(photo: Path) -> Metadata:
     beside = Sidecars(
         Sidecar(file, stamp_of(Path(os.fsdecode(file)))) for file in files if is_named_like_a_sidecar(file)
     )
-    said = read_described(os.fsencode(photo), beside.of(os.fsencode(photo.name)))
-    return merged(read_metadata(open_header(photo)), said)
+    layers = read_described(os.fsencode(photo), beside.of(os.fsencode(photo.name)))
+    return merged(read_metadata(open_header(photo)), layers)
 
 
 @pytest.mark.parametrize("check", checks("meta"))

@@ -24,7 +24,7 @@ def paths_of(scan: Scan) -> list[bytes]:
 
 
 def names(scan: Scan) -> list[str]:
-    """The pictures that are met, relative to the folder, in their order."""
+    """Return the pictures of a scan relative to its folder, in order."""
     met = [path for path in paths_of(scan) if is_named_like_a_picture(path) or starts_like_a_picture(path)]
     return [os.fsdecode(path).removeprefix(os.fsdecode(scan.folder) + "/") for path in met]
 
@@ -194,9 +194,9 @@ def test_a_folder_whose_patterns_cannot_be_read_is_passed_over_and_the_others_ar
         assert names(below) == []
 
     reason = "larger than 1 MiB" if kind == "large" else "not a regular file"
-    said = f"folder skipped: its .pixsearchignore cannot be read: {reason}"
-    assert seen.unlisted == {os.fsencode(photos / "a"): said}
-    assert below.unlisted == {below.folder: said}
+    reason_text = f"folder skipped: its .pixsearchignore cannot be read: {reason}"
+    assert seen.unlisted == {os.fsencode(photos / "a"): reason_text}
+    assert below.unlisted == {below.folder: reason_text}
 
 
 def test_a_folder_in_the_place_of_a_file_of_patterns_is_said_once_and_the_run_goes_on(photos: Path) -> None:
@@ -208,5 +208,5 @@ def test_a_folder_in_the_place_of_a_file_of_patterns_is_said_once_and_the_run_go
     below = Scan(os.fsencode(photos / "a" / "deeper"), os.fsencode(photos), ScanRules())
 
     assert (names(seen), names(below)) == (["b/b.jpg"], [])
-    said = "folder skipped: its .pixsearchignore cannot be read: Is a directory"
-    assert (seen.unlisted, below.unlisted) == ({os.fsencode(photos / "a"): said}, {below.folder: said})
+    reason_text = "folder skipped: its .pixsearchignore cannot be read: Is a directory"
+    assert (seen.unlisted, below.unlisted) == ({os.fsencode(photos / "a"): reason_text}, {below.folder: reason_text})

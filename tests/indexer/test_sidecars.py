@@ -1,4 +1,4 @@
-"""What lies beside a photo belongs to that photo: found, changed, gone, shared by copies; nothing is encoded for it."""
+"""Sidecars belong to their photos: when found, changed, deleted or shared by copies. Nothing is encoded for them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def titled(title: str, *keywords: str) -> str:
 
 
 def bring_in(library: Library, runtime: ColourRuntime, photos: Path) -> tuple[int, int, int]:
-    """Bring the library up to date. Returns how many were encoded, described and left as they were."""
+    """Bring the library up to date. Return the numbers of encoded, described and unchanged photos."""
     report = index_folders(library, runtime, [photos], load_files=load_in_this_process)
     return report.encoded, report.described, report.unchanged
 
@@ -113,9 +113,9 @@ def test_what_takeout_says_is_read_and_its_files_are_not_counted_as_unread(
     library: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
     make_photo(photos / "IMG_1.png", "red")
-    said = {"photoTakenTime": {"timestamp": "1060699034"}, "description": "Grandma", "geoData": {"latitude": 0.0}}
-    said["geoDataExif"] = {"latitude": 47.5, "longitude": 8.25}
-    (photos / "IMG_1.png.supplemental-metadata.json").write_text(json.dumps(said))
+    content = {"photoTakenTime": {"timestamp": "1060699034"}, "description": "Grandma", "geoData": {"latitude": 0.0}}
+    content["geoDataExif"] = {"latitude": 47.5, "longitude": 8.25}
+    (photos / "IMG_1.png.supplemental-metadata.json").write_text(json.dumps(content))
     (photos / "settings.json").write_text("{}")
 
     report = index_folders(library, runtime, [photos], load_files=load_in_this_process)

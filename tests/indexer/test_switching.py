@@ -1,4 +1,4 @@
-"""A library is switched to another model, without a moment in which less can be found than has to be."""
+"""Switching a library to another model never finds fewer photos than necessary in the meantime."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEW = LibraryModel("dd" * 32, "new colours", 3)
 
 @pytest.fixture
 def new() -> ColourRuntime:
-    """Another model, which sees the same."""
+    """Another model with the same embeddings."""
     runtime = ColourRuntime(fingerprint=NEW.fingerprint)
     runtime.name = NEW.name
     return runtime
@@ -52,13 +52,13 @@ def names(library: Library, runtime: ColourRuntime) -> list[str]:
 
 
 def stop_at_once(library: Library, runtime: ColourRuntime, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Switch and stop after the first commit, which is made of one photo. Returns how many are left."""
-    asked: list[Progress] = []
+    """Switch and stop after the first commit, of one photo. Return how many are left."""
+    reported: list[Progress] = []
     monkeypatch.setattr("pixsearch_indexer.pipeline.ENCODE_AT_ONCE", 1)
 
     def stop(progress: Progress) -> None:
-        if progress.task == "indexing" and progress.done and not asked:
-            asked.append(progress)
+        if progress.task == "indexing" and progress.done and not reported:
+            reported.append(progress)
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted):

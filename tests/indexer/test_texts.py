@@ -1,4 +1,4 @@
-"""Texts that photos find: lines of files, and what photos are described by."""
+"""Texts that are found by photos: lines of text files, and descriptions of photos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unsuitable_files import UNSUITABLE, in_time
 
 
 def found(library: Library, colour: str = "red", k: int = 10) -> list[str]:
-    """The texts that a picture in this colour finds."""
+    """Return the texts found by a picture in this colour."""
     query = Query((Picture(picture_bytes(colour)),), rerank=False)
     return [hit.text for hit in SearchEngine(library, ColourRuntime()).find_texts(query, k)]
 

@@ -23,7 +23,7 @@ CacheOf = Callable[..., ThumbnailCache]
 
 @pytest.fixture
 def cache_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CacheOf:
-    """The cache of a library with so many pictures, with room for 1,000 bytes and 200 a picture."""
+    """Return the cache of a library with this number of pictures, with room for 1,000 bytes and 200 per picture."""
     monkeypatch.setattr(thumbnail_cache, "ROOM_BYTES", 1000)
     monkeypatch.setattr(thumbnail_cache, "SMALL_BYTES", 200)
     return lambda name, pictures: ThumbnailCache(tmp_path, name, lambda: pictures)

@@ -1,4 +1,4 @@
-"""Small thumbnails, drawn while a photo is indexed."""
+"""Small thumbnails, which are made while a photo is indexed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ORIENTATION = 0x0112
 
 @pytest.fixture(autouse=True)
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the small thumbnails of this test are."""
+    """The folder of the small thumbnails in this test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "pixsearch" / "thumbnails"
 
@@ -50,7 +50,7 @@ def drawn(file: Path, shape: InputShape = SHIPPED) -> Image.Image:
 
 
 def thumbnail_of(photo: Path) -> bytes | None:
-    """What is kept of a photo."""
+    """Return the cached thumbnail of a photo."""
     cache = ThumbnailCache(Path(os.environ["XDG_CACHE_HOME"]) / "pixsearch", "test", lambda: 0)
     return cache.get(content_digest(photo.read_bytes()), SMALL)
 

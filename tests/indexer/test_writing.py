@@ -1,4 +1,4 @@
-"""Which pictures are read for text, when, and what becomes of it; by a reader that knows what is written."""
+"""The reading of text in pictures: its order and its results, with a reader that knows the text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIGN = ("NO LITTER", "Please take it home")
 
 @pytest.fixture
 def index(library: Library, runtime: ColourRuntime) -> Index:
-    """Brings the library up to date with folders, without processes of its own."""
+    """A function that brings the library up to date with folders, without child processes."""
 
     def run(
         *folders: Path, read: writing.ReadPictures | None, ocr: bool | None = True, **options: object
@@ -55,7 +55,7 @@ def index(library: Library, runtime: ColourRuntime) -> Index:
 
 @pytest.fixture
 def signs(photos: Path) -> Path:
-    """Three photos: a sign, and two without writing."""
+    """Three photos: a sign, and two without text."""
     for number, name in enumerate(("sign.png", "sea.png", "sky.png")):
         os.utime(make_photo(photos / name, (50 + number, 0, 0)), (1e9 + number, 1e9 + number))
     return photos
@@ -67,14 +67,14 @@ def reader() -> KnownWriting:
 
 
 def written(library: Library) -> dict[str, tuple[str, ...] | None]:
-    """What the library knows to be written in each photo, by its name."""
+    """Return the text of each photo in the library, by its name."""
     ids = library.passing(NO_FILTERS)
     pictures = library.pictures(ids).values()
     return {photo.path.name: photo.metadata.writing for picture in pictures for photo in picture.photos}
 
 
 def let_read(library: Library, folder: Path, index: Index) -> None:
-    """Index a folder whose pictures are to be read, and do not read them."""
+    """Index a folder with OCR turned on, without reading its pictures."""
     index(folder, read=None)
     assert library.status().roots[0].unread == 3
 
@@ -252,12 +252,12 @@ def test_what_was_read_waits_for_another_process_that_writes(
 
     thread = threading.Thread(target=write)
 
-    def let_somebody_write() -> None:
+    def let_another_process_write() -> None:
         thread.start()
         assert begun.wait(10)
         threading.Timer(0.5, enough.set).start()
 
-    report = index(signs, read=then(reader, 1, let_somebody_write))
+    report = index(signs, read=then(reader, 1, let_another_process_write))
     thread.join()
 
     assert (report.read, written(library)["sign.png"]) == (3, SIGN)
@@ -356,12 +356,12 @@ def test_watch_reads_when_nothing_else_is_to_do_and_what_changes_goes_first(
     library: Library, index: Index, signs: Path, runtime: ColourRuntime
 ) -> None:
     let_read(library, signs, index)
-    asked, reports = list[str](), list[IndexReport]()
+    requested, reports = list[str](), list[IndexReport]()
 
     def read(pictures: Iterable[StoredPicture], megapixels: int) -> writing.ReadSteps:
-        """Never come to an end, before there is a new photo."""
+        """Read without end until there is a new photo."""
         for picture in pictures:
-            asked.append(picture.photos[0].path.name)
+            requested.append(picture.photos[0].path.name)
             yield picture, ()
             if not (signs / "new.png").exists():
                 make_photo(signs / "new.png", "blue")
@@ -381,5 +381,5 @@ def test_watch_reads_when_nothing_else_is_to_do_and_what_changes_goes_first(
         (1, 0),
         (0, 3),
     ]
-    assert asked == ["sky.png", "new.png", "sea.png", "sign.png"]
+    assert requested == ["sky.png", "new.png", "sea.png", "sign.png"]
     assert set(written(library).values()) == {()}

@@ -37,7 +37,7 @@ Pictures = list[CaptionedPicture]
 Fit = Callable[..., Report]
 """`train` in fp32 from the tiny checkpoint on `pack_with_val`, unless other options are given; paths are Paths."""
 MaterialOf = Callable[..., Material]
-"""What stages are built from, given items and, unless it is the tiny one, a network and its processor."""
+"""A function that makes the material of stages from items; by default for the tiny network."""
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +54,7 @@ def loaded(tiny_start: Path) -> Loaded:
 
 @pytest.fixture
 def network(loaded: Loaded) -> PixelBertForRetrieval:
-    """The tiny network with all that scores a pair having a say."""
+    """The tiny network, in which all parts contribute to the score of a pair."""
     network = loaded[0]
     network.late_interaction.scale.data.fill_(5.0)
     network.late_weight.data.fill_(3.0)
@@ -114,7 +114,7 @@ def fit(tiny_start: Path, pack_with_val: Path, tmp_path: Path) -> Fit:
 
 
 def stop_at(task: str, done: int, by: signal.Signals | Exception = signal.SIGINT) -> ProgressCallback:
-    """Send this process a signal, or raise, once so many steps of a stage are done."""
+    """Send this process a signal, or raise an error, after this number of steps of a stage."""
 
     def stop(progress: Progress) -> None:
         if (progress.task, progress.done) == (task, done):
@@ -143,7 +143,7 @@ def refused(error: type[PixsearchError], match: str) -> Iterator[None]:
 
 
 def assert_ended_alike(one: Path, other: Path) -> None:
-    """Two runs have logged the same and left the same, bit for bit."""
+    """Assert that two runs logged and saved the same, bit for bit."""
     assert logged_in(one) == logged_in(other)
     for file in ("model.safetensors", "figures.json", "config.json"):
         assert (one / file).read_bytes() == (other / file).read_bytes(), file
@@ -155,6 +155,6 @@ def figures_in(out: Path) -> list[dict[str, Any]]:
 
 
 def logged_in(out: Path) -> list[dict[str, Any]]:
-    """The lines of the log, without the speed."""
+    """Return the lines of the log without the speed."""
     lines = (json.loads(line) for line in (out / "log.jsonl").read_text().splitlines())
     return [{name: value for name, value in line.items() if name != "pictures_per_second"} for line in lines]

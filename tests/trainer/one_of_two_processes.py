@@ -1,4 +1,4 @@
-"""What torchrun starts in each process for `test_two_processes`: given a checkpoint, a pack and where to write."""
+"""The program that torchrun starts in each process of `test_two_processes`: takes a checkpoint, a pack and a folder."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def load_for_retrieval(start: Path) -> tuple[PixelBertForRetrieval, PixelBertPro
 
 
 def gradients(objective: Objective, data: CaptionedSet, processor: PixelBertProcessor, file: Path) -> None:
-    """Two steps' losses, and the gradient that the second leaves, as the loop would make them."""
+    """Return the losses of two steps as in the loop, and the gradient after the second."""
     accelerator = make_accelerator("no")
     process = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
     pairs_at = data.pairs_at(Draws(data.weights, BATCH, seed=0).at, mirror=True, **process)
@@ -85,13 +85,13 @@ def gradients(objective: Objective, data: CaptionedSet, processor: PixelBertProc
 
 
 def mask_words_of_even_letters(ids: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
-    """No chance in it, and different numbers of words in different sentences."""
+    """Mask words deterministically, with different numbers in different sentences."""
     chosen = (ids > 103) & (ids % 2 == 0)
     return ids.masked_fill(chosen, pretraining.MASK_TOKEN), ids.masked_fill(~chosen, pretraining.IGNORED)
 
 
 def run(start: Path, pack: Path, out: Path, stop: bool) -> None:
-    """Two stages of `shipped`; where it is to stop, a signal reaches the last process alone, after the first step."""
+    """Run two stages of `shipped`; to stop, signal only the last process, after the first step."""
     accelerator = make_accelerator("no")
     last = accelerator.process_index == accelerator.num_processes - 1
 

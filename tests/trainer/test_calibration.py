@@ -1,4 +1,4 @@
-"""Calibration, against logits whose probabilities are known."""
+"""Calibration on logits with known probabilities."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pairs_of(
     weights: Sequence[float] | None = None,
     queries: Sequence[int] | None = None,
 ) -> KnownPairs:
-    """Each pair is of a query of its own where none are given; late scores are a hundredth of the logits."""
+    """Return pairs, by default each with its own query; late scores are a hundredth of the logits."""
     count = len(logits)
     of_query, is_right = np.arange(count) if queries is None else np.array(queries), np.array(right)
     return KnownPairs(

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite's classifier as a teacher: what it says of pictures, and what the maps learn from it."""
+"""EfficientNet-Lite's classifier as a teacher: its probabilities, and what the maps learn from them."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def test_a_picture_is_held_to_the_probabilities_of_its_own_classes(tiny_start: P
     found = teacher.loss(maps, images, torch.tensor([2, 0]))
 
     losses = []
-    for image, said in zip(images, ([1.0, 0.0], [0.25, 0.75]), strict=True):
+    for image, probabilities in zip(images, ([1.0, 0.0], [0.25, 0.75]), strict=True):
         logits = [20 * float(image @ text) for text in F.normalize(maps.text(prompts), dim=1).detach()]
         rest = math.log(sum(map(math.exp, logits)))
-        losses.append(sum(share * (rest - logit) for share, logit in zip(said, logits, strict=True)))
+        losses.append(sum(share * (rest - logit) for share, logit in zip(probabilities, logits, strict=True)))
     assert found.item() == pytest.approx(sum(losses) / 2, rel=1e-4)
     found.backward()
     assert maps.text_map.weight.grad is not None

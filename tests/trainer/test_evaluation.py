@@ -1,4 +1,4 @@
-"""Recall, from scores that are set by hand."""
+"""Recall, from scores set by hand."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_in_folds_each_query_searches_its_own_part() -> None:
 
 
 def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock by which reading a text takes half a millisecond, and a pair a whole one."""
+    """On a clock by which reading a text takes half a millisecond, and matching a pair one millisecond."""
     clock = 0.0
 
     class Slow(ByHand):

@@ -1,4 +1,4 @@
-"""What is computed once of a data set and read many times: grids of pictures, and sentences as they are read."""
+"""Cached outputs of a network for a data set: grids of pictures, and encoded sentences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.trainer.made_up import pixels_of
 
 
 def encode(loaded: Loaded, pictures: Pictures, cache: Path, mirrored: bool = False) -> tuple[GridStore, int]:
-    """The grids, and how many were encoded for them."""
+    """Return the grids, and how many pictures were encoded for them."""
     progress = [Progress("", 0)]
     grids = encode_grids(*loaded, pictures, cache, "train", progress.append, mirrored)
     return grids, progress[-1].done
@@ -32,7 +32,7 @@ def encode(loaded: Loaded, pictures: Pictures, cache: Path, mirrored: bool = Fal
 def test_each_grid_is_the_cnns_of_its_picture_to_a_510th_of_its_largest_value(
     loaded: Loaded, packed: Pictures, tmp_path: Path, mirrored: bool
 ) -> None:
-    """In three batches, each in another order: loading and packing at the side must not mix them up."""
+    """Three batches, each in another order: loading and packing in threads must not mix them up."""
     orders = [list(range(32)), list(range(31, -1, -1)), [*range(5, 32), *range(5)]]
 
     grids, encoded = encode(loaded, [packed[index] for order in orders for index in order], tmp_path, mirrored)

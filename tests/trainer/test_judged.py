@@ -1,4 +1,4 @@
-"""Judged queries: their file, the photos that they name, and what a search finds of them."""
+"""Judged queries: their file, the photos that they name, and the results of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What val says of a network, against every pair scored alone and ranks counted by numpy."""
+"""Measurements on val, compared with single scores of every pair and ranks counted by numpy."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ MATCHES = np.array([[caption == sentence for caption in CAPTIONS] for sentence i
 
 @pytest.fixture(autouse=True)
 def _whole_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the hardware multiplies."""
+    """Use fp32 on any hardware."""
     monkeypatch.setattr("pixsearch_trainer.judging.autocast", lambda device: nullcontext())
 
 
 @pytest.fixture
 def network(tiny_start: Path) -> Network:
-    """All that scores a pair has a say."""
+    """A network in which all parts contribute to the score of a pair."""
     network, processor = load_checkpoint(tiny_start)
     network.late_interaction.scale.data.fill_(8.0)
     network.late_weight.data.fill_(3.0)
@@ -47,14 +47,14 @@ def network(tiny_start: Path) -> Network:
 
 
 def streams_of(network: Network) -> ValStreams:
-    """Of grids of 2, 3 and 4 pixels, in turn, as pictures have that keep their shapes."""
+    """Return the streams on grids of 2, 3 and 4 pixels in turn, like those of pictures that keep their shapes."""
     store = store_of(torch.rand(2 + number % 3, CHANNELS, generator=chance(number)) for number in range(COUNT))
     pictures = [CaptionedPicture(Path(f"{number}.jpg"), (caption,)) for number, caption in enumerate(CAPTIONS)]
     return ValStreams(*network, pictures, store)
 
 
 def scored_alone(network: Network, streams: ValStreams) -> tuple[Tensor, Tensor, Tensor]:
-    """Similarities, late scores and logits [sentences, pictures], of unpadded sentences and grids."""
+    """Return similarities, late scores and logits [sentences, pictures] of unpadded sentences and grids."""
     model, processor = network
     grid, pixel_mask = streams.grids.read(range(COUNT))
     found = torch.zeros(3, len(SENTENCES), COUNT)
@@ -71,7 +71,7 @@ def scored_alone(network: Network, streams: ValStreams) -> tuple[Tensor, Tensor,
 
 
 def recalls(scores: Tensor, matches: NDArray[np.bool_]) -> dict[str, float]:
-    """By sorting each row, the highest first."""
+    """Return recalls by sorting each row, the highest score first."""
     order = np.argsort(-scores.numpy(), axis=1)
     ranks = 1 + np.take_along_axis(matches, order, axis=1).argmax(1)
     return {f"r@{k}": round(100 * float((ranks <= k).mean()), 2) for k in (1, 5, 10)}
@@ -127,7 +127,7 @@ def test_the_re_rank_becomes_the_default_order_where_it_is_no_worse(
 def test_similarities_are_whole_where_the_hardware_multiplies_bf16(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As products of bf16 they could not be ranked by numpy, and many would be equal."""
+    """If they were products in bf16, many would be equal, and ranks would differ from numpy's."""
     monkeypatch.setattr("pixsearch_trainer.judging.autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
     streams = streams_of(network)
 

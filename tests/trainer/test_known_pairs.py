@@ -1,4 +1,4 @@
-"""Pairs that are known to be right or wrong, of captioned pictures and of judged queries."""
+"""Pairs known to be right or wrong, from captioned pictures and from judged queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses, against numbers worked out by hand; `test_two_processes` has them over processes."""
+"""The losses, compared with numbers worked out by hand; `test_two_processes` tests them over processes."""
 
 from __future__ import annotations
 

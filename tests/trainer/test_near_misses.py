@@ -1,4 +1,4 @@
-"""Near misses against what is true, the wording's own score taken off."""
+"""Near misses compared with true texts, after subtracting the score of the wording."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEAR = ("A blue bus in the snow.", "blue bus")
 
 
 class Wordy(ColourRuntime):
-    """It likes the word "invented" with every picture, and beyond that red texts with red pictures."""
+    """A runtime that gives the word "invented" a high score with every picture, and red texts with red pictures."""
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         return np.stack([[float("red" in text), 5.0 * ("invented" in text)] for text in texts]).astype(np.float32)
@@ -49,7 +49,7 @@ def test_the_true_sentence_is_the_one_that_the_near_miss_was_made_from() -> None
 
 
 def test_a_wording_that_every_picture_likes_does_not_pay() -> None:
-    """Picture 0 is red and the others are not; its near miss is liked more with all of them, and falls behind."""
+    """Only picture 0 is red; its near miss has higher scores with all pictures, but loses after subtraction."""
     pictures = [
         CaptionedPicture(Path(name), (f"{true} sentence",), queries=(true,), near_misses=("invented thing", "invented"))
         for name, true in (("0", "red"), ("1", "grey"), ("2", "grey"))

@@ -1,4 +1,4 @@
-"""The options of a training, and what is refused with the list of what there is."""
+"""The options of training, and errors for unknown ones that list the valid ones."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_stages_run_in_the_recipes_order_and_all_of_them_unless_some_are_named()
 
 
 def test_every_option_that_a_message_names_exists_and_so_does_every_number_of_a_stage() -> None:
-    """Those of `evaluate` and `calibrate` are in a package of their own."""
+    """The options of `evaluate` and `calibrate` are in a separate package."""
     assert GIVEN.keys() == vars(TrainOptions()).keys()
     root, named = Path(pixsearch_trainer.__file__ or "").parent, set[str]()
     for file in root.rglob("*.py"):

@@ -1,4 +1,4 @@
-"""Foreign weights, against the foreign network written down a second time from its own description."""
+"""Weights of other projects, compared with independent implementations of their networks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Lite0:
         self._generator = torch.Generator().manual_seed(0)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels -> features."""
+        """Return the features of normalised pixels."""
         x = F.relu6(self._norm(self._same(pixels, "_conv_stem", 32, 3, 2), "_bn0"))
         blocks = [(k, stride if n == 0 else 1, outputs) for k, count, stride, outputs in LITE0 for n in range(count)]
         for number, (kernel, stride, outputs) in enumerate(blocks):
@@ -91,7 +91,7 @@ def assert_close(output: Tensor, expected: Tensor) -> None:
 
 
 def random_picture(height: int, width: int) -> Tensor:
-    """[1, 3, height, width], normalised."""
+    """Return normalised pixels [1, 3, height, width]."""
     return 2 * torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(5)) - 1
 
 
@@ -185,7 +185,7 @@ WORDS = ["[PAD]", *(f"[unused{n}]" for n in range(99)), "[UNK]", "[CLS]", "[SEP]
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny BERT, which reads longer sentences than a Pixel-BERT."""
+    """The folder of a tiny BERT that accepts longer sentences than a Pixel-BERT."""
     folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(0)
     config = BertConfig(

@@ -1,4 +1,4 @@
-"""A teacher that transformers loads, and what a student takes from it."""
+"""A teacher loaded by transformers, and what a student learns from it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _whole_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def letters_tokenizer() -> transformers.PreTrainedTokenizerFast:
-    """Knows words of one letter."""
+    """Return a tokenizer for words of one letter."""
     vocabulary = {token: number for number, token in enumerate(["[PAD]", "[UNK]", *"abcdefgh"])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
@@ -66,7 +66,7 @@ def letters_tokenizer() -> transformers.PreTrainedTokenizerFast:
 
 
 def noise(count: int) -> list[Image.Image]:
-    """Pictures of some random colours."""
+    """Return pictures with random colours."""
     colours = np.random.default_rng(0).integers(0, 256, (count, 2, 2, 3), dtype=np.uint8)
     return [Image.fromarray(four).resize((48, 40), Image.Resampling.BILINEAR) for four in colours]
 
@@ -110,7 +110,7 @@ def test_a_siglip_reads_sentences_padded_as_in_its_training_whatever_stands_besi
 
 
 def make_tiny_align(folder: Path, projection: int) -> Path:
-    """Its pictures have 64 features, its sentences `projection`; its temperature is 0.02."""
+    """Save a tiny ALIGN with 64 features for pictures, `projection` for sentences, and a temperature of 0.02."""
     config = transformers.AlignConfig(
         text_config={**SIZE, "vocab_size": 10},
         vision_config={"image_size": 64, "width_coefficient": 0.2, "depth_coefficient": 0.2, "hidden_dim": 64},

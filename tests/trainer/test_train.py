@@ -1,4 +1,4 @@
-"""`train`: its data, what contradicts itself, and what it leaves; tests/cli/test_train_cmd.py has what users see."""
+"""`train`: its data, contradictory options, and its results; tests/cli/test_train_cmd.py tests the command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STEPS = ("maps.steps=3",)
 
 @pytest.fixture
 def discs(tmp_path: Path) -> Path:
-    """A folder of six pictures with a caption beside each."""
+    """A folder of six pictures, each with a caption file."""
     for colour in ("red", "green", "blue", "white", "black", "pink"):
         make_photo(tmp_path / "discs" / f"{colour}.png", colour).with_suffix(".txt").write_text(f"all {colour}\n")
     return tmp_path / "discs"
@@ -252,12 +252,12 @@ def test_without_openvino_a_run_leaves_no_graphs_and_says_how_to_make_them(
     checkpoint = Path(shutil.copytree(tiny_start, tmp_path / "a checkpoint"))
     (checkpoint / GRAPHS_FILE).unlink()
     monkeypatch.setitem(sys.modules, "pixsearch.model.tracing", None)  # an import of it is an ImportError
-    said: list[str] = []
+    messages: list[str] = []
 
-    give_graphs(checkpoint, SHIPPED, said.append)
+    give_graphs(checkpoint, SHIPPED, messages.append)
 
     assert not (checkpoint / GRAPHS_FILE).exists()
-    assert [line.endswith(f"pixsearch add-graphs '{checkpoint}'") for line in said] == [True]
+    assert [line.endswith(f"pixsearch add-graphs '{checkpoint}'") for line in messages] == [True]
 
 
 @pytest.mark.parametrize("setting", ["maps.feature_dropout=2", "maps.batch=0", "late.softness=-1", "maps.share=0"])

@@ -1,4 +1,4 @@
-"""Data-parallel training: two processes with half a batch each do what one with the whole batch does."""
+"""Data-parallel training: two processes with half a batch each train like one with the whole batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROJECT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="module")
 def start(tiny_start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny checkpoint without dropout, which no two processes draw alike."""
+    """The tiny checkpoint without dropout, which would differ between processes."""
     network, processor = load_network(tiny_start)
     config = dataclasses.replace(network.config, dropout=0.0)
     network.config = processor.config = config
@@ -47,7 +47,7 @@ def pack(mosaics: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def outs(start: Path, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """What one process has written, and what two have."""
+    """The output folders of one process, and of two."""
     folders = [tmp_path_factory.mktemp(f"processes-{count}") for count in (1, 2)]
     environment = {"PYTHONPATH": os.pathsep.join(str(PROJECT / folder) for folder in (".", "trainer"))}
     for count, out in enumerate(folders, 1):

@@ -1,4 +1,4 @@
-"""Which pictures and captions a step draws: a function of the seed and the step."""
+"""The pictures and captions that a step draws depend only on the seed and the step."""
 
 from __future__ import annotations
 

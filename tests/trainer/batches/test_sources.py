@@ -1,4 +1,4 @@
-"""What a step sees: pictures, decoded, augmented or mirrored, or as cached grids; and the captions with them."""
+"""The inputs of a step: decoded, augmented or mirrored pictures, or cached grids, with their captions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def seen(
     seed: int = 0,
     steps: range = range(3),
 ) -> list[Tensor]:
-    """The pictures of each step, [8, 3, 64, 64]."""
+    """Return the pictures of each step [8, 3, 64, 64]."""
     source = packed_pixels(pictures, processor, augmentation, workers, seed)(drawn_from(pictures), steps.start)
     return [torch.stack(step.pixels or []) for step in islice(source, len(steps))]
 

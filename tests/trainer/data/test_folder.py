@@ -1,4 +1,4 @@
-"""Captioned pictures in a folder with name.txt beside name.jpg; see also tests/test_captions.py."""
+"""Captioned pictures in a folder with name.txt next to name.jpg; see also tests/test_captions.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captioned pictures in the JSON in which they are published, in JSON records, and in tables."""
+"""Captioned pictures in published JSON formats, in JSON records, and in tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training set packed into one file, and limits on what of it may be broken."""
+"""Training sets packed into one file, and the limit on broken items."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def captioned(*files: FilePath) -> list[Item]:
 
 
 def written(folder: Path, items: list[Item], edge: int = 64) -> Path:
-    """A pack of items that are all sound."""
+    """Write a pack of items that are all intact."""
     assert write_pack(items, folder / "pack.zip", edge, silent) == []
     return folder / "pack.zip"
 
@@ -73,7 +73,7 @@ def turned() -> Image.Exif:
 
 
 def pack_or_crash(picture: FilePath, edge: int) -> tuple[str, bytes] | str:
-    """In a worker process: what a bug of a decoding library does to it."""
+    """Pack a picture, or crash like a buggy decoding library. Runs in a worker process."""
     if "crash" in picture.name:
         os.kill(os.getpid(), signal.SIGSEGV)
     return pack_module._packed(picture, edge)
@@ -181,9 +181,9 @@ def test_pictures_that_are_broken_or_crash_their_decoder_are_problems_and_the_re
     long = save(tmp_path / "long.png", (70_000, 1))  # a JPEG has at most 65,500 pixels
     pair = [Statement(left, right, "alike", True, "train", "") for left, right in ((sound[0], cut), (sound[0], long))]
     items = [*captioned(*sound[:20], cut, crash, words, gone, *sound[20:], cut), *pair]
-    told: list[Progress] = []
+    reported: list[Progress] = []
 
-    problems = write_pack(items, tmp_path / "pack.zip", 64, told.append)
+    problems = write_pack(items, tmp_path / "pack.zip", 64, reported.append)
 
     assert [(problem.file, problem.line, problem.what.split(":")[0]) for problem in problems] == [
         (cut, None, "cannot be decoded"),
@@ -194,7 +194,7 @@ def test_pictures_that_are_broken_or_crash_their_decoder_are_problems_and_the_re
     ]
     assert str(problems[3]) == f"{gone}: cannot be packed: No such file or directory"
     assert packed_files(tmp_path / "pack.zip") == [tmp_path / "pack.zip" / f"{number:06}.jpg" for number in range(40)]
-    assert [(progress.done, progress.total) for progress in told] == [(done, 45) for done in range(1, 46)]
+    assert [(progress.done, progress.total) for progress in reported] == [(done, 45) for done in range(1, 46)]
 
 
 def test_pictures_in_object_storage_are_packed(tmp_path: Path, bucket: Bucket) -> None:

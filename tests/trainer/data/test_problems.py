@@ -1,4 +1,4 @@
-"""How a problem in a data set is reported."""
+"""The report of a problem in a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which format a data set is in, what is refused, and several data sets as one."""
+"""The recognised formats of data sets, rejected data, and several data sets as one."""
 
 from __future__ import annotations
 

@@ -37,12 +37,15 @@ def test_accuracy_is_the_mean_worth_of_the_answers() -> None:
 
 
 def test_the_answers_of_nine_questions_or_more_can_be_given_the_most_frequent_first() -> None:
-    def asked(answer: str, count: int) -> list[Question]:
+    def questions_with(answer: str, count: int) -> list[Question]:
         return [Question(Path("a.jpg"), "what?", (answer,) * 6 + ("other",) * 4, "train")] * count
 
-    assert common_answers([*asked("red", 9), *asked("blue", 12), *asked("green", 8)]) == ("blue", "red")
+    assert common_answers([*questions_with("red", 9), *questions_with("blue", 12), *questions_with("green", 8)]) == (
+        "blue",
+        "red",
+    )
     with pytest.raises(DatasetError, match="no answer has 9 or more training questions"):
-        common_answers(asked("red", 8))
+        common_answers(questions_with("red", 8))
 
 
 def test_questions_are_joined_with_their_answers_and_pictures_by_split(tmp_path: Path) -> None:

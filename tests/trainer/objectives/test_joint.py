@@ -1,4 +1,4 @@
-"""ITM in the joint stream, on blocks of look-alikes, while the streams are trained along and held."""
+"""ITM in the joint stream, on blocks of look-alikes, while the streams are trained too but held in place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BLOCKS = [0, 0, 1, 2, 3, 4], [0, 1, 2, 3, 3, 5]  # two of three pairs; in each, 
 def test_in_a_block_each_caption_is_to_find_its_picture_and_each_picture_its_caption(
     network: PixelBertForRetrieval,
 ) -> None:
-    """By the joint stream's logit alone: all that the streams say apart is left out."""
+    """Only the joint stream's logit counts: the scores of the streams are left out."""
     batch, model = batch_of(*BLOCKS), network.model
     words, pixels = model.embed_words(batch.ids), model.embed_pixels(grid_of(batch))
     expected = []
@@ -78,7 +78,7 @@ def test_so_many_pixels_are_read_and_such_a_share_of_the_words_is_masked(network
 
 
 def block_of(step: int, seed: int = 0, batch: int = 2, **process: int) -> Pairs:
-    """The neighbours of each of 20 pictures are the next six; odd ones have weight. Captions 2n say left."""
+    """The neighbours of each of 20 pictures are the next six; odd ones have weight. Captions 2n contain "left"."""
     pictures = [CaptionedPicture(Path(f"{n}.jpg"), (f"{n} left", f"{n} again"), "train", n % 2) for n in range(20)]
     neighbours = torch.stack([(torch.arange(1, 7) + picture) % 20 for picture in range(20)])
     data = CaptionedSet(pictures, seed)

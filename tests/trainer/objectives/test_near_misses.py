@@ -1,4 +1,4 @@
-"""Which texts are true of which pictures, and telling them from near misses: in the maps, late and joint."""
+"""The texts that are true of pictures, compared with near misses: in the maps, late interaction and joint stream."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_wording_alone_does_not_pay(network: Network) -> None:
 
 
 def objective_of(what: str, network: Network, batch: PairBatch = BATCH) -> tuple[MapsObjective, str]:
-    """An objective without dropout and the name of its loss."""
+    """Return an objective without dropout, and the name of its loss."""
     texts = texts_of(batch, VECTORS)
     if what == "maps":
         return MapsObjective(network, texts, MapsOptions(feature_dropout=0, hidden_dropout=0)), "near_misses"
@@ -84,7 +84,7 @@ def seen_by(what: str, batch: PairBatch) -> PairBatch:
 
 
 def scores_of(what: str, network: Network) -> Callable[[int, Tensor, Tensor, int], float]:
-    """The logit of a text, given its index and its words, with the picture of a row, alone."""
+    """Return a function that computes the logit of one text, by its index and words, with the picture of a row."""
 
     def score(text: int, ids: Tensor, mask: Tensor, row: int) -> float:
         grid, model = grid_of(BATCH)[[row]], network.model

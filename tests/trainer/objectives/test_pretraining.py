@@ -98,7 +98,7 @@ def test_pre_training_reads_100_pixels_or_half_of_them(pixels: int, read: int) -
 def test_each_part_can_be_left_out_and_pixels_are_sampled_in_training_only(
     network: PixelBertForRetrieval, parts: dict[str, bool], training: bool, pixels: int, losses: set[str]
 ) -> None:
-    """Where no words are predicted none is masked, neither in true pairs nor in false ones."""
+    """If no words are predicted, none are masked, neither in true pairs nor in false ones."""
     objective, batch = PreTrainingObjective(network, **parts).train(training), batch_of([0, 1], [0, 1], pixels=8)
     seen, read = list[Tensor](), list[Tensor]()
     network.model.pixel_projection.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

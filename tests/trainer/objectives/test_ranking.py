@@ -1,4 +1,4 @@
-"""The paper's fine-tuning: a caption among false ones, the hardest of which teach."""
+"""The paper's fine-tuning: rank a caption above false ones, learning from the hardest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def with_others() -> RankingBatch:
 def test_the_gradient_goes_through_the_true_caption_and_the_hardest_false_ones_alone(
     network: PixelBertForRetrieval, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The logit of a pair is made a parameter of its caption's word; what is not the paper's has no say in it."""
+    """The logit of a pair is made a parameter of its caption's word; only the paper's parts contribute to it."""
     scores = {word: torch.tensor(word % 7 / 2, requires_grad=True) for word in (104, 105, *range(110, 118))}
     with_gradient: list[int] = []
 

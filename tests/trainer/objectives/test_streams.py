@@ -1,4 +1,4 @@
-"""Soft ITC: of the maps alone, of both streams, of pixels that the Transformer reads alone, and by a teacher."""
+"""Soft ITC: on the maps alone, on both streams, on pixels that the Transformer reads without words, by a teacher."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_maps_learn_by_soft_targets_and_where_there_is_a_teacher_its_share_by_it
     expected = {"itc": both_ways(scores, targets_of(batch, SENTENCES, softness=0.5, temperature=0.1))}
     expected["loss"] = expected["itc"]
     if teacher_weight:
-        said = 5 * read[CAPTIONS].float() @ seen[PICTURES].float().T
-        both = F.cross_entropy(scores, said.softmax(1)) + F.cross_entropy(scores.T, said.T.softmax(1))
+        by_teacher = 5 * read[CAPTIONS].float() @ seen[PICTURES].float().T
+        both = F.cross_entropy(scores, by_teacher.softmax(1)) + F.cross_entropy(scores.T, by_teacher.T.softmax(1))
         expected["teacher"] = both.item() / 2
         expected["loss"] = 0.25 * expected["itc"] + 0.75 * expected["teacher"]
     assert {name: loss.item() for name, loss in found.items()} == pytest.approx(expected, rel=1e-4)

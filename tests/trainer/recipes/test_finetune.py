@@ -1,4 +1,4 @@
-"""`finetune`: what few pictures train, what is kept of the checkpoint, and what val decides at the end."""
+"""`finetune`: the parts that few pictures train, what is kept of the checkpoint, and the choices made by val."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_maps_are_trained_half_of_them_is_kept_and_all_else_stays(
 
 
 class Contrary(ColourRuntime):
-    """Its match logits are the lower the better a picture matches."""
+    """A runtime whose match logits are lower for better matches."""
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
         return -super().match(texts, grids, late_scores)
@@ -68,7 +68,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 
 
 def finished(checkpoint: Path, val: Pictures, runtime: type[ColourRuntime]) -> tuple[PixelBertConfig, list[str]]:
-    """The config as `finish` leaves it, and what was said."""
+    """Return the config after `finish`, and the messages."""
     lines: list[str] = []
     finish(checkpoint, val, lines.append, silent, load=lambda folder: runtime())
     return PixelBertConfig.load(checkpoint / "config.json"), lines

@@ -176,7 +176,7 @@ def test_a_question_without_a_common_answer_is_left_out_and_no_picture_is_mirror
 
 
 def with_answers(head: torch.nn.Module, *logits: float) -> None:
-    """Let a head answer the same whatever it reads."""
+    """Make a head return the same answer for any input."""
     torch.nn.init.zeros_(head.get_parameter("3.weight"))
     head.get_parameter("3.bias").data.copy_(torch.tensor(logits))
 
@@ -187,8 +187,10 @@ def test_a_question_costs_the_cross_entropies_of_all_answers_by_their_worth(
     # The sigmoids are 3/4, 1/2 and 1/4. Question 2 is worth 1 and 0.3 for the first two, question 1 for the last.
     vqa, processor = for_task("vqa", *loaded, ("yes", "no", "perhaps"))
     with_answers(vqa.get_submodule("answer_head"), math.log(3), 0.0, -math.log(3))
-    said = [("no",) * 10, ("perhaps",) * 10, ("yes",) * 9 + ("no",)]
-    questions = [Question(picture.file, "is it", one, "train") for picture, one in zip(packed, said, strict=False)]
+    answers_of_people = [("no",) * 10, ("perhaps",) * 10, ("yes",) * 9 + ("no",)]
+    questions = [
+        Question(picture.file, "is it", one, "train") for picture, one in zip(packed, answers_of_people, strict=False)
+    ]
 
     stage = vqa_stage(material_of(questions, (vqa, processor)), PAPER.vqa)
 

@@ -1,4 +1,4 @@
-"""`shipped`: what each stage trains, a whole run that is stopped in each of them, and its minutes."""
+"""`shipped`: the parts that each stage trains, a whole run that is stopped in each stage, and its time limit."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_stage_takes_the_minutes_that_it_was_given(fit: Fit, tmp_path: Path) -
 def test_a_tiny_network_learns_32_pictures_by_heart_in_both_stages_of_a_search_and_both_directions(
     fit: Fit, packed: Pictures, mosaics: Pictures, tmp_path: Path
 ) -> None:
-    """Nothing is left out or softened, and similarity counts nothing in the joint stream's logit."""
+    """There is no dropout and no softening, and similarity has no weight in the joint stream's logit."""
     zeros = {
         "maps": ("softness", "feature_dropout", "hidden_dropout"),
         "pixels": ("softness", "feature_dropout"),

@@ -15,7 +15,7 @@ class Numbers(list[float]):
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(StageOptions):
-    """Learning rates that stay as they are, unless each step has a factor."""
+    """Constant learning rates, unless a factor is given for each step."""
 
     rates: tuple[float, ...] = ()
 

@@ -1,4 +1,4 @@
-"""The loop, on a problem whose gradients can be worked out by hand."""
+"""The loop, on a problem whose gradients are known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Slope(Objective):
 
 
 class OnGpu:
-    """An accelerator that takes the CPU for a GPU."""
+    """An accelerator that treats the CPU as a GPU."""
 
     device = torch.device("cuda")
 
@@ -50,7 +50,7 @@ def stage_of(values: list[list[float]], clip: float | None = None) -> Stage:
 
 
 def train(stage: Stage) -> list[dict[str, float]]:
-    """Returns the losses that are known after each step."""
+    """Train, and return the losses that are known after each step."""
     loop = Loop(stage, "slope", 0, make_accelerator("no"), seed=0)
     return [dict(loop.losses) for _ in loop.steps(0)]
 

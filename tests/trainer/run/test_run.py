@@ -46,7 +46,7 @@ class Slope(Objective):
 
 @dataclass
 class Plan:
-    """A batch for each step of each stage, and how val scores a weight; a look takes 30 seconds."""
+    """The batches of each stage's steps, and val's score of a weight; a measurement takes 30 seconds."""
 
     values: list[list[float]]
     score: Callable[[float], float] | None = None
@@ -98,7 +98,7 @@ def train(tiny_start: Path) -> Train:
         resume: bool = False,
         minutes: float | None = None,
     ) -> float:
-        """Returns the weight in the end."""
+        """Train, and return the final weight."""
         folder = RunFolder(out)
         if not resume:
             folder.begin({})
@@ -204,7 +204,7 @@ def test_a_full_disk_loses_the_step_and_its_figures_come_once(
 
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
-    """Of which the time goes on in steps and looks only."""
+    """A plan for which time passes only in steps and measurements."""
 
     class Time:
         def monotonic(self) -> float:

@@ -1,4 +1,4 @@
-"""A run's files: what is kept, and what is said of damage."""
+"""The files of a run: saved state, and errors for damaged files."""
 
 from __future__ import annotations
 
