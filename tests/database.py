@@ -14,10 +14,10 @@ from sqlalchemy import ColumnElement, Table
 from pixsearch import Library
 from pixsearch.database.rows import change_rows
 
-SQLITE_ONLY = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+SQLITE_ONLY = pytest.mark.parametrize("location", ["sqlite"], indirect=True)
 """For tests of what is in SQLite's own file."""
 VECTOR_FILE = pytest.mark.parametrize(
-    "place", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+    "location", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
 )
 """For tests of the vector file."""
 

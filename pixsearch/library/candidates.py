@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from pixsearch.database.checksums import is_sound, stored
 from pixsearch.database.database import in_parts
@@ -18,7 +18,7 @@ from pixsearch.database.state import MODEL_IN_USE
 from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.library.filtering import photos_that_pass
 from pixsearch.library.photo_rows import PHOTO_ROWS, LibraryPhoto, photo_of
-from pixsearch.library.records import Candidate, StoredPhoto, StoredPicture
+from pixsearch.library.records import Candidate, Space, StoredPhoto, StoredPicture
 from pixsearch.storage import FilePath, may_exist, resolved_bytes, stamp_of, to_path
 
 
@@ -83,6 +83,29 @@ def _pictures(connection: Connection, content_ids: Sequence[int], damage: Damage
             first.metadata,
             tuple(StoredPhoto(by_path[photo.path], photo.stamp, folders[photo.id], photo.metadata) for photo in found),
         )
+
+
+def space_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, Space]:
+    """See `Library.space_of`."""
+    statement = (
+        select(PHOTOS.c.content_id, CONTENTS.c.size_bytes, func.count())
+        .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+        .group_by(PHOTOS.c.content_id, CONTENTS.c.size_bytes)
+    )
+
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        return connection.execute(statement.where(PHOTOS.c.content_id.in_(ids))).all()
+
+    note = partial(damage.note, CONTENTS.name)
+    found = {}
+    for part in in_parts(content_ids):
+        rows: list[Any] = in_halves(part, read, note)
+        for content_id, size_bytes, photos in rows:
+            if isinstance(size_bytes, int):
+                found[content_id] = Space(size_bytes, photos)
+            else:  # of a damaged row
+                note(content_id)
+    return found
 
 
 def first_paths_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, FilePath]:

@@ -24,9 +24,8 @@ from pixsearch.database.sqlite_database import SqliteDatabase, cannot_make
 from pixsearch.database.state import LibraryModel, is_index_current
 from pixsearch.errors import LibraryBusy, LibraryError, LibraryNotFound, ModelMismatch, ModelNotFound
 from pixsearch.filters import NO_FILTERS, Filters
-from pixsearch.library.folders import folder_listing, root_rows
-from pixsearch.library.known_files import known_digests, known_failures, known_photos
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.folders import folder_listing, known_digests, known_failures, known_photos, root_rows
+from pixsearch.library.photo_rows import PHOTOS_AND_METADATA, known
 from pixsearch.library.records import (
     Candidate,
     CaptionedPhoto,
@@ -44,7 +43,15 @@ from pixsearch.library.records import (
     TimelinePart,
     TimelinePicture,
 )
-from pixsearch.library.status import failures_of, model_of, notes_of, rules_of, status_of, text_files_of
+from pixsearch.library.status import (
+    failures_of,
+    model_of,
+    notes_of,
+    rules_of,
+    status_of,
+    text_files_of,
+    unread_contents,
+)
 from pixsearch.library.switching import (
     indexing_model_of,
     mismatch,
@@ -53,7 +60,6 @@ from pixsearch.library.switching import (
 )
 from pixsearch.library.terms import beginning_with
 from pixsearch.library.texts import nearest_texts
-from pixsearch.library.unread import unread_contents
 from pixsearch.library.writer import LibraryWriter
 from pixsearch.settings import Location
 from pixsearch.storage import FilePath, Listings, to_path
@@ -62,12 +68,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pixsearch.library.alike_file import Groups
     from pixsearch.library.checks import Findings
+    from pixsearch.library.duplicate_groups import Groups
+    from pixsearch.library.filtering import ValueCount, ValueKind
     from pixsearch.library.index_store import IndexStore
     from pixsearch.library.postings import TermRange
-    from pixsearch.library.space import Space
-    from pixsearch.library.values import ValueCount, ValueKind
+    from pixsearch.library.records import Space
     from pixsearch.vectors.vector_index import VectorIndex
 
 __all__ = ["Candidate", "CaptionedPhoto", "Failure", "Library", "LibraryModel", "LibraryStatus", "RootStatus"]
@@ -313,7 +319,7 @@ class Library:
 
     def values(self) -> Mapping[ValueKind, Sequence[ValueCount]]:
         """Return the values that photos can be filtered by, the most frequent first."""
-        from pixsearch.library.values import values_of_photos
+        from pixsearch.library.filtering import values_of_photos
 
         roots = list(self.roots())
         with self._database.reading() as connection:
@@ -382,19 +388,19 @@ class Library:
 
         They are stored until the features change, if this process may write.
         """
-        from pixsearch.library.alike_file import kept_or_found
+        from pixsearch.library.duplicate_groups import kept_or_found
 
         return kept_or_found(self._database, find)
 
     def kept_near_duplicates(self) -> Groups | None:
         """Return the groups of near-duplicates that are stored for the current contents; None where none were."""
-        from pixsearch.library.alike_file import kept
+        from pixsearch.library.duplicate_groups import kept
 
         return kept(self._database)
 
     def space_of(self, content_ids: Sequence[int]) -> dict[int, Space]:
         """What the photos of pictures take, by id. Nothing is compared with a checksum."""
-        from pixsearch.library.space import space_of
+        from pixsearch.library.candidates import space_of
 
         with self._database.reading() as connection:
             return space_of(connection, content_ids, self._database.damage)

@@ -98,6 +98,14 @@ class Candidate:
         return replace(self, paths=in_front(self.paths), metadata_by_path=by_path, metadata=metadata)
 
 
+class Space(NamedTuple):
+    """What the photos of one picture take."""
+
+    size_bytes: int
+    """Of each."""
+    photos: int
+
+
 class StoredPhoto(NamedTuple):
     """A file that held a picture when it was read."""
 

@@ -51,7 +51,7 @@ from pixsearch.database.schema import (
     VECTOR_FILES,
     VECTOR_INDEX,
 )
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.photo_rows import PHOTOS_AND_METADATA, known
 from pixsearch.library.postings import post_all_terms
 from pixsearch.library.records import ScanRules
 from pixsearch.library.texts import add_texts

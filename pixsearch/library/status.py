@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, union_all
+from sqlalchemy import Connection, Row, distinct, false, func, or_, select, union_all
 
 from pixsearch.database.database import Database
+from pixsearch.database.rows import Damage, in_ranges
 from pixsearch.database.schema import CONTENTS, FAILURES, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS
 from pixsearch.database.state import LibraryModel, state_of
 from pixsearch.library.outbox import count_pending, vectors_location
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.photo_rows import PHOTOS_AND_METADATA, known
 from pixsearch.library.records import Failure, KnownTextFile, LibraryStatus, Note, RootStatus, RunStatus, ScanRules
 from pixsearch.library.switching import switch_of
-from pixsearch.library.unread import count_unread
+from pixsearch.paths import below, prefix_upper_bound
 from pixsearch.settings import DATABASE_NAME
 from pixsearch.storage import FileStamp, is_folder, is_remote, to_path
 
+_CLOCK = len("2021-03-01T00:00:00")
+
+_UNREAD = CONTENTS.c.writing.is_(None)
 _FAILED = TEXT_FILES.c.reason.is_not(None)
 
 
@@ -125,3 +130,50 @@ def _run_status(run: Row[Any]) -> RunStatus:
         encoded=run.encoded,
         failed=run.failed,
     )
+
+
+def unread_contents(connection: Connection, folders: Sequence[bytes] | None, damage: Damage) -> list[int]:
+    """Return the ids of the contents that can be read now, in some folders or in all: see `Library.unread`."""
+    roots = connection.scalars(select(ROOTS.c.id).where(ROOTS.c.ocr, ROOTS.c.online)).all()
+    if not roots:  # most libraries: photos need not be looked through
+        return []
+    statement = (
+        select(PHOTOS.c.content_id, known("taken_at"), PHOTOS.c.mtime_ns)
+        .select_from(PHOTOS_AND_METADATA)
+        .where(_UNREAD, PHOTOS.c.root_id.in_(roots))
+    )
+    if folders is not None:
+        statement = statement.where(or_(false(), *map(_at_or_below, folders)))
+    dated: dict[int, str] = {}
+    rows: list[Any] = in_ranges(connection, statement, damage)
+    for content_id, taken_at, mtime_ns in rows:
+        if isinstance(content_id, int):  # of a damaged row anything may be what it was not
+            dated[content_id] = max(_date(taken_at, mtime_ns), dated.get(content_id, ""))
+    return sorted(dated, key=lambda id_: (dated[id_], id_), reverse=True)
+
+
+def count_unread(connection: Connection) -> dict[int, int]:
+    """Return how many contents are still to be read, by the id of the root."""
+    of_roots = (
+        select(PHOTOS.c.root_id, func.count(distinct(PHOTOS.c.content_id)))
+        .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+        .join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
+        .where(_UNREAD, ROOTS.c.ocr)
+        .group_by(PHOTOS.c.root_id)
+    )
+    return {row[0]: row[1] for row in connection.execute(of_roots)}
+
+
+def _at_or_below(folder: bytes) -> Any:
+    return PHOTOS.c.path.between(below(folder), prefix_upper_bound(folder)) | (PHOTOS.c.path == folder)
+
+
+def _date(taken_at: object, mtime_ns: object) -> str:
+    """When a photo was taken, by the clock of where that was; else when its file was written."""
+    if isinstance(taken_at, str) and taken_at:
+        return taken_at[:_CLOCK]
+    try:
+        assert isinstance(mtime_ns, int)
+        return datetime.fromtimestamp(mtime_ns // 10**9).isoformat()
+    except (AssertionError, OverflowError, OSError, ValueError):  # no year of ours
+        return ""

@@ -12,7 +12,7 @@ from pixsearch.database.checksums import grid_checksum, is_sound, stored
 from pixsearch.database.database import in_parts
 from pixsearch.database.rows import change_each, insert_rows
 from pixsearch.database.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FAILURES, FEATURES, GRIDS, PHOTOS
-from pixsearch.library.photo_metadata import NAMES, metadata_of, metadata_values
+from pixsearch.library.photo_rows import NAMES, metadata_of, metadata_values
 from pixsearch.library.postings import post_terms, post_terms_at
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent
 from pixsearch.library.texts import add_texts
@@ -75,6 +75,12 @@ def _store_metadata(connection: Connection, files: Sequence[IndexedFile], ids: M
             read_again[ids[file.digest]] = values
     change_each(connection, CONTENTS, read_again)
     return set(read_again)
+
+
+def store_writing(connection: Connection, writing: Mapping[int, Sequence[str]]) -> None:
+    """Keep the lines in pictures, by the ids of their contents, and let their photos be found by them."""
+    change_each(connection, CONTENTS, {id_: {"writing": list(lines)} for id_, lines in writing.items()})
+    post_terms(connection, sorted(writing))
 
 
 def delete_paths(connection: Connection, paths: Collection[bytes], column: Column[bytes]) -> int:

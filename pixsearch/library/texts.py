@@ -35,7 +35,7 @@ from pixsearch.database.schema import (
     TEXTS,
 )
 from pixsearch.database.state import state_of
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.photo_rows import PHOTOS_AND_METADATA, known
 from pixsearch.library.records import FailedFile, FoundText, TextSource
 from pixsearch.storage import FileStamp, to_path
 

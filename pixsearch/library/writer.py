@@ -36,7 +36,7 @@ from pixsearch.library.postings import post_all_terms, post_terms_below
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent, ScanRules
 from pixsearch.library.repair import Damaged, drop_damaged
 from pixsearch.library.status import model_of
-from pixsearch.library.storing import delete_paths, store_batch
+from pixsearch.library.storing import delete_paths, store_batch, store_writing
 from pixsearch.library.switching import drop_replaced, mismatch, models_of, waiting_roots
 from pixsearch.library.texts import (
     drop_unused_texts,
@@ -44,7 +44,6 @@ from pixsearch.library.texts import (
     store_text_failure,
     texts_without_features,
 )
-from pixsearch.library.unread import store_writing
 from pixsearch.paths import is_at_or_below
 from pixsearch.storage import FileStamp
 

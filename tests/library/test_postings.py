@@ -15,7 +15,7 @@ from pixsearch.library.records import IndexedFile
 from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.storage import FileStamp
 from pixsearch_indexer.verify import repair, verify
-from tests.library.said import ROOT, saying, store
+from tests.library.described_photos import ROOT, saying, store
 
 ANNA = Metadata("PNG", 8, 8, people=("Anna",))
 RED, BLUE = (255, 0, 0), (0, 0, 255)
