@@ -96,7 +96,7 @@ def drawn(draw: Callable[[], Drawn]) -> Drawn | NoThumbnail:
     try:
         return draw()
     except FileNotFoundError:
-        return NoThumbnail("the file is not there any more")
+        return NoThumbnail("the file no longer exists")
     except OSError as error:
         return NoThumbnail(f"cannot be read: {error.strerror or error}")
     except PictureError as error:

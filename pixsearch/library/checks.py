@@ -1,4 +1,7 @@
-"""Whether a library keeps its promises: a sound database, photos with features, the vectors of the rows."""
+"""The check of a library: the database is sound, every photo has features, and the vectors match the rows.
+
+Every row is read and decoded as queries do it, even if the database itself reports errors.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +40,13 @@ from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 from pixsearch.vectors.vector_index import VectorIndex
 
 LENGTH_TOLERANCE = 0.02
-"""An embedding comes out of bf16 on some machines."""
+"""The most that the length of an embedding may differ from 1: some machines compute it in bf16."""
 _GRIDS_AT_ONCE = 100
 _NAMES = {
     "roots": "folder",
-    "contents": "what is known of content",
+    "contents": "the metadata of content",
     "photos": "photo",
-    "descriptions": "what is known of photo",
+    "descriptions": "the metadata of photo",
     "models": "model",
     "features": "the embedding of content",
     "grids": "the grid of content",
@@ -56,47 +59,47 @@ _NAMES = {
     "text_features": "the embedding of text",
 }
 VALUE_TOLERANCE = 1e-3
-"""The index keeps 16 bits of a number between -1 and 1."""
+"""The most that a number in the index may differ from the row's: the index keeps 16 bits of it."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong, in words, and what of it `repair` can set right."""
+    """The problems found, as messages, and what `repair` needs to fix them."""
 
     photos: int = 0
-    """How many there were to check."""
+    """The number of photos checked."""
     database: list[str] = field(default_factory=list)
-    """What the database says of itself."""
+    """Problems that the database reports itself."""
     rows: list[str] = field(default_factory=list)
     damaged: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
-    """By the name of a table the primary keys of its rows that are not as they were written, or make no sense."""
+    """The primary keys of damaged or invalid rows, by the name of the table."""
     encode_again: set[int] = field(default_factory=set)
     """Contents without good features."""
     encode_texts_again: set[int] = field(default_factory=set)
     vectors: list[str] = field(default_factory=list)
     orphans: set[int] = field(default_factory=set)
-    """Ids that a service has and the library does not."""
+    """Ids that a vector service has and the library does not."""
     files: list[str] = field(default_factory=list)
-    """Photos that are not what was indexed, though size and time are the same; only looked for if asked."""
+    """Photos whose content changed though their size and time did not. Found by a deep check only."""
     read_again: list[bytes] = field(default_factory=list)
-    """Their paths."""
+    """The paths of the photos in `files`."""
     terms: list[str] = field(default_factory=list)
-    """How the index of what photos say differs from their rows."""
+    """Differences between the index of terms and the photos' rows."""
     unreadable: list[str] = field(default_factory=list)
-    """Photos that are there and could not be looked at; only the user can mend that."""
+    """Photos that exist but cannot be read; only the user can fix that."""
     notes: list[str] = field(default_factory=list)
-    """What its owner may want to know, though nothing is wrong."""
+    """Remarks for the owner that are not problems."""
     stale: int = 0
-    """Photos that changed or went since the last run, as far as files were looked at: nothing is wrong with that."""
+    """Photos that were changed or deleted since the last run, which is not a problem. Counted by a deep check only."""
 
     kept: Path | None = None
-    """Where a repair has kept the database that it has replaced."""
+    """The path at which a repair has kept the database that it replaced."""
 
     @property
     def to_index(self) -> int:
-        """How much there is for the next run to do once a repair has thrown it away."""
-        thrown_away = ("contents", "photos", "descriptions", "texts", "text_lines")
-        others = sum(len(self.damaged.get(table, ())) for table in thrown_away)
+        """The number of items that the next run has to process again after a repair."""
+        dropped = ("contents", "photos", "descriptions", "texts", "text_lines")
+        others = sum(len(self.damaged.get(table, ())) for table in dropped)
         return len(self.encode_again) + len(self.encode_texts_again) + len(self.read_again) + others
 
     @property
@@ -105,7 +108,7 @@ class Findings:
 
 
 def check(database: Database) -> Findings:
-    """Check all but the photos' own files. Nothing is written. Raises LibraryError where nothing can be read."""
+    """Check everything except the photos' own files, without writing. Raises LibraryError if nothing can be read."""
     findings = Findings(notes=open_to_others(database.folder))
     with database.reading() as connection:
         findings.database += database.problems(connection)
@@ -114,7 +117,7 @@ def check(database: Database) -> Findings:
         if not findings.database and not findings.rows:
             if wrong := photos_with_other_terms(connection):
                 photos = plural(wrong, "photo differs", "photos differ")
-                findings.terms.append(f"{photos} from what the index of their words has")
+                findings.terms.append(f"{photos} from the index of words")
             if (location := vectors_location(connection)) is not None:
                 _check_service(connection, location, findings)
             else:
@@ -123,7 +126,7 @@ def check(database: Database) -> Findings:
 
 
 def _check_vectors(connection: Connection, database: Database, findings: Findings) -> None:
-    """Compare the saved file with the rows, where it claims to be of this generation."""
+    """Compare the saved file with the rows, if it is recorded as current."""
     state = state_of(connection)
     of_state = (VECTOR_FILES.c.generation == state.generation) & (VECTOR_FILES.c.holder == database.holder)
     sha256 = connection.scalar(select(VECTOR_FILES.c.sha256).where(of_state))
@@ -139,7 +142,7 @@ def _check_vectors(connection: Connection, database: Database, findings: Finding
 
 
 def _check_service(connection: Connection, location: str, findings: Findings) -> None:
-    """Compare a service with the rows, except for what waits in the outbox, which the next run sends."""
+    """Compare a service with the rows, except for the changes in the outbox, which the next run sends."""
     state = state_of(connection)
     if state.model is None or state.model_id is None:
         return
@@ -154,10 +157,10 @@ def _compare(
     expected = set(connection.scalars(select(FEATURES.c.content_id).where(of_model)))
     found = set(index.ids().tolist())
     if wrong := (expected ^ found) - pending:
-        findings.vectors.append(f"{location} and the library differ in {len(wrong)} ids")
+        findings.vectors.append(f"{location} and the library differ in {plural(len(wrong), 'id')}")
         findings.orphans = found - expected - pending
         return
-    if not found:  # Milvus Lite fails where vectors are asked of a collection that never had any
+    if not found:  # Milvus Lite fails to read vectors from a collection that never had any
         return
     for ids, vectors in index.parts():
         rows = {
@@ -172,11 +175,12 @@ def _compare(
             continue
         embeddings = np.stack([np.frombuffer(rows[int(ids[index_])], dtype=EMBEDDING_TYPE) for index_ in known])
         if wrong_values := int((abs(vectors[known] - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
-            findings.vectors.append(f"{location} has {wrong_values} vectors that are not those of the library")
+            vectors_differ = plural(wrong_values, "vector that differs", "vectors that differ")
+            findings.vectors.append(f"{location} has {vectors_differ} from the library's")
 
 
 def check_rows(connection: Connection, findings: Findings) -> None:
-    """Find the rows that are damaged, and the photos that have no features."""
+    """Find damaged rows, and photos without features."""
     rows = _Rows(findings)
     for table in SEALED:
         for row in readable_rows(connection, table, _GRIDS_AT_ONCE if table is GRIDS else AT_ONCE):
@@ -185,24 +189,24 @@ def check_rows(connection: Connection, findings: Findings) -> None:
 
 
 class _Rows:
-    """What was seen of tables that are checked before others."""
+    """The checks of rows, with what later tables need to know about earlier ones."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._sizes: dict[int, int] = {}
-        """Of embeddings, by model."""
+        """The sizes of embeddings, by model."""
         self._roots: dict[int, bytes | None] = {}
-        """Their paths; None where that may be damaged."""
+        """The paths of the roots; None for a damaged one."""
         self._embedded: set[tuple[int, int]] = set()
         self._encoded: set[int] = set()
-        """Contents of which some model has made an embedding and a grid: the next run does what a switch has left."""
-        self._told: set[int] = set()
-        """Contents of which it was said already."""
+        """Contents with an embedding and a grid by any model: an unfinished switch is not a problem."""
+        self._reported: set[int] = set()
+        """Contents that a message already names."""
         self._has_index = False
 
     def check(self, table: Table, row: tuple[Any, ...]) -> None:
-        """Check a row of the statement `stored`."""
-        if table is GRIDS and row[-1] is None:  # beside no embedding, and so of no use: its photo has no features
+        """Check a row as `stored` selects it."""
+        if table is GRIDS and row[-1] is None:  # it has no embedding: check_whole reports its content
             return
         problem = self._problem(table, row) if is_sound(table, row) else "is damaged"
         if table is ROOTS:
@@ -213,21 +217,21 @@ class _Rows:
             self._findings.rows.append(f"{_NAMES[table.name]} {key[0]} {problem}")
             if table in (FEATURES, GRIDS):
                 self._findings.encode_again.add(key[0])
-                self._told.add(key[0])
+                self._reported.add(key[0])
             elif table is TEXT_FEATURES:
                 self._findings.encode_texts_again.add(key[0])
 
     def check_whole(self) -> None:
-        """Check what only all rows together tell."""
-        for content_id in sorted({content_id for content_id, _ in self._embedded} - self._encoded - self._told):
-            if content_id not in self._findings.encode_again:  # by the name of its photo
+        """Check what requires all rows to have been seen."""
+        for content_id in sorted({content_id for content_id, _ in self._embedded} - self._encoded - self._reported):
+            if content_id not in self._findings.encode_again:  # else it is reported by the path of its photo
                 self._findings.rows.append(f"content {content_id} has no grid")
                 self._findings.encode_again.add(content_id)
         if not self._has_index and not self._findings.damaged.get(VECTOR_INDEX.name):
             self._findings.rows.append("the state of the vectors is missing")
 
     def _problem(self, table: Table, row: tuple[Any, ...]) -> str | None:
-        """What is wrong with a row that is as it was written."""
+        """Return what is wrong with a row whose checksum is right."""
         if table is MODELS:
             self._sizes[row[0]] = row[3]
         elif table is VECTOR_INDEX:
@@ -251,12 +255,12 @@ class _Rows:
         _, root_id, path, size_bytes, _, content_id, *_ = row
         self._findings.photos += 1
         shown = path.decode(errors="backslashreplace")
-        if root_id not in self._roots:  # which is made again of the photos that name it
+        if root_id not in self._roots:  # a repair restores it from the photos that name it
             self._findings.rows.append(f"the folder of {shown} is missing")
         elif (root := self._roots[root_id]) is not None and not path.startswith(below(root)):
             return f"({shown}) is not below its folder {root.decode(errors='backslashreplace')}"
         if content_id not in self._encoded and size_bytes != LOOK_AGAIN:
-            if content_id not in self._told:
+            if content_id not in self._reported:
                 self._findings.rows.append(f"{shown} has no features")
             self._findings.encode_again.add(content_id)
         return None
@@ -272,12 +276,12 @@ def _problem_of_metadata(row: tuple[Any, ...]) -> str | None:
 
 def _problem_of_embedding(blob: bytes, size: int | None) -> str | None:
     if size is None:
-        return "is of no model"
+        return "belongs to no model"
     if len(blob) != size * np.dtype(EMBEDDING_TYPE).itemsize:
-        return f"has {len(blob)} bytes"
+        return f"has {plural(len(blob), 'byte')} instead of {size * np.dtype(EMBEDDING_TYPE).itemsize}"
     embedding = np.frombuffer(blob, dtype=EMBEDDING_TYPE)
     if not np.isfinite(embedding).all():
         return "is not finite"
     if abs(float(np.linalg.norm(embedding)) - 1) > LENGTH_TOLERANCE:
-        return "has not the length 1"
+        return "is not a unit vector"
     return None

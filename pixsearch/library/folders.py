@@ -1,4 +1,7 @@
-"""The folders of a library, as its photos' paths have them: counted in one pass over an index, with a photo of each."""
+"""The folders of a library: listings of subfolders for browsing, and of files to compare with those on disk.
+
+Subfolders are not stored: they are counted in one pass over the index of photos' paths.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,15 @@ from pixsearch.storage import is_folder, is_remote
 
 _ROWS_AT_ONCE = 10_000
 _NO_NAME = b""
-"""In the place of a subfolder's name: of the photos that lie in none."""
+"""The key for photos that are directly in the folder, instead of a subfolder's name."""
 
 
 class _Count(NamedTuple):
-    """What is below a folder, as the index of paths has it."""
+    """The contents of a folder, according to the index of paths."""
 
     photos: int
     newest: int
-    """The id of the photo that was indexed last."""
+    """The id of the photo indexed last."""
     has_folders: bool
 
 
@@ -46,7 +49,7 @@ def folder_listing(
     connection: Connection, path: bytes | None, after: bytes | None, most: int, damage: Damage
 ) -> FolderListing | None:
     """See `Library.folders_in`."""
-    # Whether a storage is online its last run found out: to ask takes long.
+    # Whether a remote storage is online is known from its last run: checking takes long.
     online = {
         row.path: row.online and (is_remote(row.path) or is_folder(row.path)) for row in root_rows(connection, damage)
     }
@@ -90,7 +93,7 @@ def _listing_of_tops(
 
 
 def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -> dict[bytes, _Count]:
-    """Return what is below each subfolder, by name. The names are the index's, which may have rotted."""
+    """Return the counts of each subfolder, by name. The names are from the index, which may be damaged."""
     rest: ColumnElement[bytes] = func.substr(PHOTOS.c.path, len(below(folder)) + 1, type_=LargeBinary)
     slash = _index_of_slash(connection, rest)
     name = case((slash > 0, func.substr(rest, 1, slash - 1)), else_=literal(_NO_NAME, LargeBinary))
@@ -103,7 +106,7 @@ def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -
     counts: dict[bytes, _Count] = {}
     rows: list[Any] = in_ranges(connection, statement, damage)
     for subfolder, photos, newest, deepest in rows:
-        if not isinstance(subfolder, bytes):  # of a damaged row
+        if not isinstance(subfolder, bytes):  # the row is damaged
             damage.note(PHOTOS.name, newest)
             continue
         before = counts.get(subfolder, _Count(0, 0, False))
@@ -114,7 +117,7 @@ def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -
 
 
 def _index_of_slash(connection: Connection, path: ColumnElement[bytes]) -> ColumnElement[int]:
-    """Return the statement for where the first slash is, from 1; 0 where there is none."""
+    """Return the expression for the index of the first slash, from 1, or 0 without one."""
     slash = literal(b"/", LargeBinary)
     if connection.dialect.name == "sqlite":
         return func.instr(path, slash)
@@ -128,8 +131,7 @@ def _is_below(folder: bytes) -> ColumnElement[bool]:
 def _folders(
     connection: Connection, counts: Mapping[bytes, _Count], online: Mapping[bytes, bool], damage: Damage
 ) -> tuple[Folder, ...]:
-    """Return folders by their paths, each with a photo whose row proves that there is such a folder, and a root also
-    where it has none."""
+    """Return the folders of these counts. A folder is listed if the row of a photo in it is sound, a root always."""
 
     def read(ids: Collection[int]) -> list[Row[Any]]:
         return list(connection.execute(stored(PHOTOS).where(PHOTOS.c.id.in_(ids))).all())
@@ -147,18 +149,18 @@ def _folders(
 
 
 def _another_photo(connection: Connection, folder: bytes, damage: Damage) -> Row[Any] | None:
-    """Return the row of the newest photo below a folder that is sound; None where there is none."""
+    """Return the newest sound row of a photo below a folder, or None."""
     rows = in_ranges(connection, stored(PHOTOS).where(_is_below(folder)), damage, partial(is_sound, PHOTOS))
     return max(rows, key=lambda row: int(row.id), default=None)
 
 
 def _is_online(path: bytes, online: Mapping[bytes, bool]) -> bool:
-    """Whether the innermost root of a folder is."""
+    """Return whether the innermost root of a folder is online."""
     return online[max((root for root in online if is_at_or_below(path, root)), key=len)]
 
 
 def _parents(path: bytes, top: bytes) -> tuple[bytes, ...]:
-    """Return the folders that a folder lies in, from the root on."""
+    """Return the folders that contain a folder, from the root down."""
     parents = []
     while path != top:
         path = path.rpartition(b"/")[0] or b"/"
@@ -167,7 +169,7 @@ def _parents(path: bytes, top: bytes) -> tuple[bytes, ...]:
 
 
 def _by_name(name: bytes) -> tuple[str, bytes]:
-    """Return what folders are ordered by: upper and lower case together."""
+    """Return the sort key of a folder's name, which ignores case."""
     return name.decode(errors="surrogateescape").casefold(), name
 
 
@@ -198,10 +200,10 @@ def known_digests(database: Database, folder: bytes) -> Iterator[tuple[KnownFile
 def _known(
     database: Database, folder: bytes, table: Table, size: ColumnElement[Any], sidecars: ColumnElement[Any]
 ) -> Iterator[list[KnownFile]]:
-    # In parts, each a short transaction: a writer could not commit while one is open.
+    # Many short transactions: a writer cannot commit while one is open.
     facts = table.c.path, size, table.c.mtime_ns, sidecars
     columns = select(*facts).order_by(table.c.path).limit(_ROWS_AT_ONCE)
-    if rows := _files(database, columns.where(table.c.path == folder)):  # one that could not be listed
+    if rows := _files(database, columns.where(table.c.path == folder)):  # a folder that could not be listed failed
         yield rows
     last = below(folder)
     while rows := _files(database, columns.where(table.c.path > last, table.c.path < prefix_upper_bound(folder))):
@@ -211,5 +213,5 @@ def _known(
 
 def _files(database: Database, query: Select[Any]) -> list[KnownFile]:
     with database.reading() as connection, closing(connection.execute(query)) as result:
-        # The driver's own rows: bare tuples, see FileFacts, in half the time that SQLAlchemy's take.
+        # The driver's own rows are plain tuples (see FileFacts) and take half the time of SQLAlchemy's.
         return cast(list[KnownFile], result.cursor.fetchall())

@@ -20,19 +20,19 @@ PHOTOS_AND_METADATA = PHOTOS.join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id
 )
 
 NAMES = (*(field.name for field in fields(Description)), "place")
-"""The columns that a description has in common with a content."""
+"""The columns that descriptions and contents have in common."""
 _CONTENT_INDICES = [(field.name, CONTENTS.c.keys().index(field.name)) for field in fields(Metadata)]
 _DESCRIPTION_INDICES = [(name, DESCRIPTIONS.c.keys().index(name)) for name in NAMES]
 
 
 def known(name: str) -> ColumnElement[Any]:
-    """Return what is known of a photo by the name of the column; for a statement on PHOTOS_AND_METADATA."""
-    # A description is merged: where it says nothing, the content says nothing either.
+    """Return a photo's metadata column of this name, for a statement on PHOTOS_AND_METADATA."""
+    # A description is already merged: a value that it lacks, the content lacks too.
     return func.coalesce(DESCRIPTIONS.c[name], CONTENTS.c[name], type_=CONTENTS.c[name].type)
 
 
 def metadata_of(content: Sequence[Any], description: Sequence[Any] | None = None) -> Metadata:
-    """Return what a row of `contents` says of a photo, and the row of `descriptions` where the photo has one."""
+    """Return the metadata in a row of `contents`, and in the photo's row of `descriptions`, if it has one."""
     values = {name: content[index] for name, index in _CONTENT_INDICES}
     if description is not None:
         values |= {name: value for name, index in _DESCRIPTION_INDICES if (value := description[index]) is not None}
@@ -43,20 +43,20 @@ def metadata_of(content: Sequence[Any], description: Sequence[Any] | None = None
 
 
 def _town(latitude: float, longitude: float) -> str | None:
-    from pixsearch.gazetteer.gazetteer import nearest, words  # numpy, for those who write
+    from pixsearch.gazetteer.gazetteer import nearest, words  # numpy, which only writers should load
 
     found = nearest(latitude, longitude)
     return None if found is None else words(found)
 
 
 def _is_within(number: float | None, least: float, most: float) -> bool:
-    """Whether there is a number, and it is in its range, as neither an infinite one nor NaN is."""
+    """Return whether there is a number and it is in its range, which excludes infinity and NaN."""
     return number is not None and least <= number <= most
 
 
 def metadata_values(metadata: Metadata) -> dict[str, object]:
-    """Return the values of the columns of `contents` that metadata fill; without numbers that cannot be, and with the
-    place where the coordinates are."""
+    """Return the values of the metadata columns of `contents`, without impossible numbers and with the name of the
+    place at the coordinates."""
     values = asdict(metadata)
     if not (_is_within(metadata.latitude, -90, 90) and _is_within(metadata.longitude, -180, 180)):
         values["latitude"] = values["longitude"] = None
@@ -72,17 +72,17 @@ def metadata_values(metadata: Metadata) -> dict[str, object]:
 
 
 class LibraryPhoto(NamedTuple):
-    """One photo, as it is stored, and what is known of it."""
+    """One photo as it is stored, with its metadata."""
 
     id: int
     content_id: int
     root: bytes | None
-    """The path of its root; None where that row is missing."""
+    """The path of its root; None if that row is missing."""
     path: bytes
     stamp: FileStamp
     digest: bytes
     size_bytes: int
-    """Of the content."""
+    """The size of the content."""
     metadata: Metadata
 
 
@@ -95,7 +95,7 @@ _DESCRIPTION_COLUMNS = slice(_CONTENT_COLUMNS.stop, _CONTENT_COLUMNS.stop + len(
 
 
 def photo_of(row: Row[Any], damage: Damage) -> LibraryPhoto | None:
-    """Return the photo of a row of PHOTO_ROWS; None, and the damage noted, where a part of it is damaged."""
+    """Return the photo of a row of PHOTO_ROWS. If a part of it is damaged, note that and return None."""
     root, photo, content, description = row[0], row[_PHOTO_COLUMNS], row[_CONTENT_COLUMNS], row[_DESCRIPTION_COLUMNS]
     if not is_sound(CONTENTS, content):
         damage.note(CONTENTS.name, content[0])

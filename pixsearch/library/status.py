@@ -1,4 +1,4 @@
-"""What a library holds, counted."""
+"""The status of a library: its counts, its failures, and the pictures whose text is still to be read."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
     run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
     unread = count_unread(connection)
     files: list[os.DirEntry[str]] = []
-    with suppress(OSError):  # another machine's library may have no folder here yet
+    with suppress(OSError):  # a library that another machine made may have no folder here yet
         files = [entry for entry in os.scandir(database.folder) if entry.is_file()]
     sizes = {entry.name: entry.stat().st_size for entry in files}
     database_bytes = database.size_bytes(connection)
@@ -99,7 +99,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
         roots=tuple(
             RootStatus(
                 path=to_path(root.path),
-                # Of a storage as its last run found it: to ask takes long.
+                # A remote storage counts as online if its last run could reach it: checking takes long.
                 online=root.online and (is_remote(root.path) or is_folder(root.path)),
                 photos=root.photos,
                 rules=rules_of(root),
@@ -133,9 +133,9 @@ def _run_status(run: Row[Any]) -> RunStatus:
 
 
 def unread_contents(connection: Connection, folders: Sequence[bytes] | None, damage: Damage) -> list[int]:
-    """Return the ids of the contents that can be read now, in some folders or in all: see `Library.unread`."""
+    """See `Library.unread`."""
     roots = connection.scalars(select(ROOTS.c.id).where(ROOTS.c.ocr, ROOTS.c.online)).all()
-    if not roots:  # most libraries: photos need not be looked through
+    if not roots:  # as in most libraries, which saves reading all photos
         return []
     statement = (
         select(PHOTOS.c.content_id, known("taken_at"), PHOTOS.c.mtime_ns)
@@ -147,13 +147,13 @@ def unread_contents(connection: Connection, folders: Sequence[bytes] | None, dam
     dated: dict[int, str] = {}
     rows: list[Any] = in_ranges(connection, statement, damage)
     for content_id, taken_at, mtime_ns in rows:
-        if isinstance(content_id, int):  # of a damaged row anything may be what it was not
+        if isinstance(content_id, int):  # in a damaged row it may have any type
             dated[content_id] = max(_date(taken_at, mtime_ns), dated.get(content_id, ""))
     return sorted(dated, key=lambda id_: (dated[id_], id_), reverse=True)
 
 
 def count_unread(connection: Connection) -> dict[int, int]:
-    """Return how many contents are still to be read, by the id of the root."""
+    """Return the number of contents whose text is still to be read, by the id of the root."""
     of_roots = (
         select(PHOTOS.c.root_id, func.count(distinct(PHOTOS.c.content_id)))
         .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
@@ -169,11 +169,11 @@ def _at_or_below(folder: bytes) -> Any:
 
 
 def _date(taken_at: object, mtime_ns: object) -> str:
-    """When a photo was taken, by the clock of where that was; else when its file was written."""
+    """Return when a photo was taken, in its local time, or else when its file was modified."""
     if isinstance(taken_at, str) and taken_at:
         return taken_at[:_CLOCK]
     try:
         assert isinstance(mtime_ns, int)
         return datetime.fromtimestamp(mtime_ns // 10**9).isoformat()
-    except (AssertionError, OverflowError, OSError, ValueError):  # no year of ours
+    except (AssertionError, OverflowError, OSError, ValueError):  # the row is damaged, or the year out of range
         return ""
