@@ -32,7 +32,7 @@ from pixsearch.vectors.vector_index import Ids, Vectors
 from pixsearch_trainer.data.pairs import of_split
 from pixsearch_trainer.data.reading import read_captioned
 
-POINTS_A_CENTROID = 40
+POINTS_PER_CENTROID = 40
 NAMED = (32, 100, 320, 1000)
 
 
@@ -55,7 +55,7 @@ def main(
     size = pictures.shape[1]
     index = faiss.IndexIVFPQ(faiss.IndexFlatIP(size), size, lists, bytes_a_vector, 8, faiss.METRIC_INNER_PRODUCT)
     began = time.perf_counter()
-    index.train(with_noise(pictures, lists * POINTS_A_CENTROID, noise))
+    index.train(with_noise(pictures, lists * POINTS_PER_CENTROID, noise))
     trained = time.perf_counter()
     best = np.empty((len(embedded), 0), np.float32), np.empty((len(embedded), 0), np.int64)
     for start, part in parts(pictures, count, noise):

@@ -106,7 +106,7 @@ def measured(vectors: Vectors, queries: Vectors, tenth: Vectors, limit: int) -> 
         FaissIndex.load(path, sha256, read_only=True)
         loaded = time.perf_counter()
         megabytes = path.stat().st_size / 1e6
-    lists = max(1, len(vectors) // faiss_index.VECTORS_A_LIST) if limit <= len(vectors) else 1
+    lists = max(1, len(vectors) // faiss_index.VECTORS_PER_LIST) if limit <= len(vectors) else 1
     return (
         f"| {len(vectors):,} | {lists:,} | {recall:.4f} | {statistics.median(milliseconds):.2f} | {made - began:.1f} "
         f"| {saved - saving:.2f} | {loaded - saved:.2f} | {megabytes:,.0f} |"

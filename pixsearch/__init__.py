@@ -1,4 +1,4 @@
-"""Find photos by what is in them. The front door: whatever is not exported here is private to the project.
+"""Find photos by what is in them. This is the public API: whatever is not exported here is private to the project.
 
 from pixsearch import Library, SearchEngine
 
@@ -36,8 +36,8 @@ __all__ = [
     "Words",
 ]
 
-# Found at first use: `import pixsearch` must not take the half second that faiss and sqlalchemy need.
-_HOMES = {
+# Imported at first use: `import pixsearch` must not take the half second that faiss and sqlalchemy need.
+_MODULES = {
     "Circle": "pixsearch.filters",
     "Filters": "pixsearch.filters",
     "Hit": "pixsearch.search.hits",
@@ -51,8 +51,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if home := _HOMES.get(name):
-        return getattr(importlib.import_module(home), name)
+    if module := _MODULES.get(name):
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

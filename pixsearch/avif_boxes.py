@@ -1,4 +1,4 @@
-"""What the boxes of an AVIF or HEIF file say of its picture (ISO/IEC 23008-12, 6.5 and 9; ISO/IEC 14496-12, 8.11)."""
+"""The metadata in the boxes of an AVIF or HEIF file (ISO/IEC 23008-12, 6.5 and 9; ISO/IEC 14496-12, 8.11)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LARGEST = 64 << 20
 
 
 class Crop(NamedTuple):
-    """The clean aperture: what of the decoded picture is to be seen."""
+    """The clean aperture: the part of the decoded picture to show."""
 
     left: int
     top: int
@@ -27,13 +27,13 @@ class Crop(NamedTuple):
 
 @dataclass(slots=True)
 class AvifFacts:
-    """What is known before anything is decoded. Nothing is given where the boxes are damaged."""
+    """The facts known before the picture is decoded. Those in damaged boxes are missing."""
 
     size: tuple[int, int] | None = None
-    """As decoded: neither cropped nor turned."""
+    """The size as decoded, before cropping and rotation."""
     crop: Crop | None = None
     orientation: int = 1
-    """As EXIF counts it, of rotation and mirroring."""
+    """The rotation and mirroring, numbered as in EXIF."""
     profile: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
@@ -43,16 +43,16 @@ class AvifFacts:
 class _Meta:
     primary: int = 0
     kinds: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
-    """By item: its type, and for a MIME type which one."""
+    """The type of each item, and its MIME type if it has one."""
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """By item: where in the file its parts begin, and how long they are."""
+    """The offsets and lengths of the parts of each item."""
     properties: list[Box] = field(default_factory=list)
     used: dict[int, list[int]] = field(default_factory=dict)
-    """By item: which properties it has, from 1."""
+    """The numbers, from 1, of the properties of each item."""
 
 
 def avif_facts(data: bytes) -> AvifFacts:
-    """Return what the boxes of the primary item say."""
+    """Return the facts in the boxes of the primary item."""
     facts = AvifFacts()
     try:
         meta = _meta(data)
@@ -102,7 +102,7 @@ _ORIENTATIONS = {
 
 
 def _crop(body: bytes, size: tuple[int, int]) -> Crop | None:
-    """The rectangle of a clean aperture (ISO/IEC 14496-12, 12.1.4.1); None where it makes no sense."""
+    """Return the rectangle of a clean aperture (ISO/IEC 14496-12, 12.1.4.1), or None if it is invalid."""
     numbers = [int.from_bytes(body[at : at + 4], "big", signed=at in (16, 24)) for at in range(0, 32, 4)]
     if 0 in numbers[1::2]:
         return None
@@ -126,7 +126,7 @@ def _meta(data: bytes) -> _Meta:
             elif box.kind == b"iinf":
                 _read_kinds(data, box, meta)
             elif box.kind == b"iloc":
-                _read_places(body, meta)
+                _read_extents(body, meta)
             elif box.kind == b"iprp":
                 for part in boxes(data, box.begins, box.ends):
                     if part.kind == b"ipco":
@@ -148,7 +148,7 @@ def _read_kinds(data: bytes, box: Box, meta: _Meta) -> None:
             meta.kinds[int.from_bytes(body[4 : 4 + wide], "big")] = kind, names[1] if len(names) > 1 else b""
 
 
-def _read_places(body: bytes, meta: _Meta) -> None:
+def _read_extents(body: bytes, meta: _Meta) -> None:
     version = body[0]
     offset_size, length_size, base_size, index_size = body[4] >> 4, body[4] & 15, body[5] >> 4, body[5] & 15
     wide = 4 if version == 2 else 2

@@ -1,4 +1,4 @@
-"""Boxes: how JPEG 2000, JPEG XL, AVIF and HEIC files are built (ISO/IEC 14496-12, 4.2)."""
+"""The boxes of which JPEG 2000, JPEG XL, AVIF and HEIC files consist (ISO/IEC 14496-12, 4.2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Box(NamedTuple):
-    """A box of this kind, and where its content lies."""
+    """The kind of a box, and the range of its content."""
 
     kind: bytes
     begins: int
@@ -15,7 +15,7 @@ class Box(NamedTuple):
 
 
 def boxes(data: bytes, begins: int = 0, ends: int | None = None) -> Iterator[Box]:
-    """Yield the boxes that stand side by side, as far as they are whole; none twice, and none beyond the end."""
+    """Yield the boxes at the top level of a range, up to the first damaged one and never beyond the end."""
     ends = len(data) if ends is None else min(ends, len(data))
     while ends - begins >= 8:
         size, kind, head = int.from_bytes(data[begins : begins + 4], "big"), data[begins + 4 : begins + 8], 8

@@ -1,4 +1,4 @@
-"""From the colours of a file to those of a screen, by its ICC profile."""
+"""The conversion of a file's colours to sRGB, by its ICC profile."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import io
 from PIL import Image, ImageCms
 
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-"""Pillow's mode of the pixels that a profile of each colour space (ICC.1:2022, 7.2.8) describes."""
+"""Pillow's mode for each colour space of a profile (ICC.1:2022, 7.2.8)."""
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """An L, CMYK or RGB picture as sRGB. A profile that is damaged, or of other pixels than these, does not count."""
+    """Convert an L, CMYK or RGB picture to sRGB. A profile that is damaged or for another mode is ignored."""
     source = _usable(profile, picture.mode) if profile else None
     if source is None:
         return picture.convert("RGB")

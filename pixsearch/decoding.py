@@ -1,4 +1,4 @@
-"""Decode pictures in worker processes, so that no file can crash, hang or bloat the program that asked for it."""
+"""Decode pictures in worker processes, so that no file can crash, hang or bloat the program itself."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from pixsearch.pictures import open_picture
 from pixsearch.storage import FilePath
 
 AHEAD = 32
-"""Tasks that run or wait for a process before their results are needed; two per process if that is more."""
+"""The number of tasks that are started before their results are needed, or two per process if that is more."""
 
 FOR_OBJECTS = 4
-"""Worker processes per core that read from object storage, where each mostly waits (docs/scaling.md)."""
+"""The number of worker processes per core that read from object storage, since each mostly waits (docs/scaling.md)."""
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
@@ -37,12 +37,12 @@ Arguments = TypeVarTuple("Arguments")
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What decoding one file may take; a file that takes more is a failure."""
+    """The limits on decoding one file; a file beyond them is a failure."""
 
     megapixels: int = MEGAPIXEL_LIMIT
     seconds: float = 60.0
     memory_bytes: int = 6 << 30
-    """The address space of a worker process; a picture of 300 megapixels in 16 bits needs most of it."""
+    """The limit on a worker's address space; a picture of 300 megapixels in 16 bits needs most of it."""
 
 
 USUAL_LIMITS = DecodeLimits()
@@ -57,7 +57,7 @@ class TaskFailure:
 
 
 class DecodingPool:
-    """Runs tasks in worker processes within limits; `decoding_pool` opens one."""
+    """A pool of worker processes that run tasks within limits; `decoding_pool` opens one."""
 
     def __init__(self, processes: ProcessPool, limits: DecodeLimits, ahead: int) -> None:
         self.limits = limits
@@ -67,7 +67,7 @@ class DecodingPool:
     def map_ahead(
         self, function: Callable[[*Arguments], Result], tasks: Iterable[tuple[*Arguments]]
     ) -> Iterator[Result | TaskFailure]:
-        """Yield `function(*arguments)` for each task, in the order of the tasks, of which some are run ahead.
+        """Yield `function(*arguments)` for each task, in the order of the tasks, and run some of them ahead.
 
         A task that crashes its process, runs out of time or out of memory yields a TaskFailure; any other exception
         is raised here. Workers import the module of `function`, and its arguments and results are pickled.
@@ -81,7 +81,7 @@ class DecodingPool:
     def map_or_pause(
         self, function: Callable[[*Arguments], Result], tasks: Iterable[tuple[*Arguments]], pause_s: float
     ) -> Generator[Result | TaskFailure | None]:
-        """Yield what `map_ahead` does, and None each time that the next result takes longer than so many seconds."""
+        """Yield what `map_ahead` does, and None whenever the next result takes longer than `pause_s`."""
         for future in self._started(function, tasks):
             while not wait([future], pause_s).done:
                 yield None
@@ -91,7 +91,7 @@ class DecodingPool:
     def _started(
         self, function: Callable[[*Arguments], Result], tasks: Iterable[tuple[*Arguments]]
     ) -> Iterator[ProcessFuture[Result]]:
-        """Yield the tasks in their order, each with some of the next ones begun."""
+        """Yield the tasks in order, after starting some of the next ones."""
         running: deque[ProcessFuture[Result]] = deque()
         for arguments in tasks:
             running.append(self._start(function, *arguments))
@@ -107,7 +107,7 @@ class DecodingPool:
     def _start(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> ProcessFuture[Result]:
         try:
             return self._processes.schedule(function, arguments, timeout=self.limits.seconds)
-        except RuntimeError as error:  # pebble: the pool has stopped since none of its processes came up
+        except RuntimeError as error:  # pebble: the pool has stopped because none of its processes could start
             raise _no_workers() from error
 
     def _result(self, future: ProcessFuture[Result]) -> Result | TaskFailure:
@@ -126,7 +126,7 @@ class DecodingPool:
 def _no_workers() -> PixsearchError:
     script = getattr(sys.modules.get("__main__"), "__file__", None) or "your script"
     return PixsearchError(
-        "decoding processes cannot be started",
+        "cannot start the decoding processes",
         f'If they run {script} again, put its main part under: if __name__ == "__main__":',
     )
 
@@ -179,12 +179,14 @@ def decoding_processes(
     The workers enforce the limits on megapixels and memory. The time limit is for the caller to pass with each task.
 
     Args:
-        count: of the workers, in place of `each_core`.
-        tasks_each: a worker is replaced by a new one after so many tasks, if any number is given.
+        limits: the limits on each task.
+        each_core: the number of workers per core.
         preload: modules that tasks need. The first pool of a program imports them once for all of its workers;
             workers of later pools import what is missing on their own.
+        count: the total number of workers, instead of `each_core`.
+        tasks_each: the number of tasks after which a worker is replaced by a new one; 0 for never.
     """
-    with _quiet_stderr():  # a worker that is stopped while it starts prints a traceback that helps nobody
+    with _quiet_stderr():  # a worker that is stopped while it starts prints a useless traceback
         context = fork_server([__name__, *preload])
     pool = ProcessPool(
         max_workers=each_core * cores() if count is None else count,
@@ -211,8 +213,8 @@ def cores() -> int:
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """Give processes that are started in the block a stderr that goes nowhere."""
-    if sys.stderr is None:  # closed by the parent process: 2 may be any file by now
+    """Redirect the stderr of processes started in the block to /dev/null."""
+    if sys.stderr is None:  # the parent process has closed it, and descriptor 2 may now be any file
         yield
         return
     sys.stderr.flush()
@@ -233,7 +235,7 @@ def _silence() -> None:
 
 
 def _begin_process(limits: DecodeLimits) -> None:
-    warnings.simplefilter("ignore")  # about oddities of a file; what matters is in its result
+    warnings.simplefilter("ignore")  # about oddities of a file; what matters is in the result
     Image.MAX_IMAGE_PIXELS = limits.megapixels * 1_000_000
     _silence()
     with suppress(ValueError, OSError):  # macOS has no such limit

@@ -1,4 +1,4 @@
-"""The one way in which pixsearch writes files, outside SQLite."""
+"""Writing files durably, as pixsearch does everywhere except in SQLite."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ _LONGEST_NAME_BYTES = 255
 
 
 def write_durably(path: Path, data: bytes | memoryview, mode: int | None = None) -> None:
-    """Put `data` in place of `path`: afterwards the file is the old one or the new one, never a mixture.
+    """Replace the file at `path`: afterwards it is the old one or the new one, never a mixture.
 
-    Temporary file beside it, write, check the count, fsync, rename, fsync of the folder; a link at `path` is replaced
-    and not followed. Raises OSError that names `path`. The old file is untouched then (a full disk, a read-only
-    folder), unless only the fsync of the folder failed: the new one is in place, and a power cut may undo that. Not
-    guaranteed where the drive lies about fsync. Of two writers of one path the later one wins.
+    The data are written to a temporary file beside it, which is checked, synced and renamed; then the folder is synced.
+    A link at `path` is replaced and not followed. If two processes write one path, the later one wins. All this depends
+    on a drive that does not lie about fsync.
+
+    Raises OSError that names `path`, for example for a full disk or a read-only folder. The old file is unchanged then,
+    unless only the sync of the folder failed: the new file is in place, but a power cut may undo that.
 
     Args:
-        mode: the permissions. Without it those of the old file, or else what the user's umask leaves.
+        path: the file to write.
+        data: its content.
+        mode: its permissions; by default those of the old file, or else those that the user's umask allows.
     """
     with named_in_errors(path), new_file(path, mode) as file:
         file.write(data)
@@ -34,7 +38,7 @@ def write_durably(path: Path, data: bytes | memoryview, mode: int | None = None)
 
 @contextmanager
 def new_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Write a file bit by bit, as `write_durably` does at once; an exception in the block leaves the old file."""
+    """Open a file to be written in parts, as `write_durably` writes it at once. An exception keeps the old file."""
     with temporary_beside(path, mode) as file:
         yield file
         length = file.tell()
@@ -48,9 +52,9 @@ def new_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def temporary_beside(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Make a new file with a random name in the folder of `path`; it is deleted after the block.
+    """Create a file with a random name in the folder of `path`, and delete it after the block.
 
-    The block may rename it (`file.name`) to keep it. Files that killed processes left for this `path` are deleted, too.
+    The block may rename it (`file.name`) to keep it. Files that killed processes have left for `path` are deleted too.
     """
     _delete_left_behind(path)
     temporary, descriptor = _create_beside(path)
@@ -65,10 +69,10 @@ def temporary_beside(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
 
 
 def write_output(path: Path, data: bytes) -> None:
-    """Write what a person asked to have in a file of that name, as `write_durably` does but where the name leads.
+    """Write a file that the user has named, like `write_durably`, but follow links.
 
-    The target of a link is replaced and not the link; what is no regular file (a pipe, a device) is written into, and
-    so is whatever /dev/stdout and its like lead to. Raises OSError that names `path`.
+    The target of a link is replaced, not the link. Data for a file that is not regular (a pipe, a device), or for the
+    target of /dev/stdout and the like, are written into it. Raises OSError that names `path`.
     """
     with named_in_errors(path):
         if leads_to_stdout(path):
@@ -83,15 +87,15 @@ def write_output(path: Path, data: bytes) -> None:
 
 
 def leads_to_stdout(path: Path) -> bool:
-    """Return whether what is written to a path comes out of this process's stdout."""
+    """Return whether a path leads to this process's stdout."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(1))  # noqa: PTH116 - as the descriptor's
+        return os.path.samestat(os.stat(path), os.fstat(1))  # noqa: PTH116 - to match os.fstat
     except OSError:
         return False
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file, which is made where it is missing. Raises OSError where it is no regular file."""
+    """Add a line to a text file, and create it if it is missing. Raises OSError if it is not a regular file."""
     how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with named_in_errors(path), open(os.open(path, how, 0o666), "ab") as file:  # noqa: PTH123 - a descriptor
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -101,7 +105,7 @@ def append_line(path: Path, line: str) -> None:
 
 @contextmanager
 def named_in_errors(path: Path) -> Iterator[None]:
-    """Let an OSError name the file that was to be written, in place of a temporary one or of none."""
+    """Let an OSError in the block name this file, instead of a temporary one or none."""
     try:
         yield
     except OSError as error:
@@ -110,24 +114,24 @@ def named_in_errors(path: Path) -> Iterator[None]:
 
 
 def _create_beside(path: Path) -> tuple[Path, int]:
-    """Create an empty file that this process has locked, where the drive has locks. Returns its path and descriptor."""
+    """Create an empty file and lock it, if the drive supports locks. Return its path and descriptor."""
     while True:
         temporary = path.with_name(f"{_stem(path)}.{os.urandom(8).hex()}.tmp")
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # somebody who has seen it unlocked deletes it
+        except BlockingIOError:  # another process took it for an abandoned file and is deleting it
             os.close(descriptor)
             continue
         except OSError:
             return temporary, descriptor
-        if os.path.lexists(temporary):  # as above, and has done so
+        if os.path.lexists(temporary):  # else another process has deleted it, as above
             return temporary, descriptor
         os.close(descriptor)
 
 
 def is_stream(path: Path) -> bool:
-    """Return whether a path names a descriptor, or leads to what is there and is no regular file. Raises OSError."""
+    """Return whether a path names a descriptor, or an existing file that is not regular. Raises OSError."""
     folder = os.path.realpath(path.parent)
     if folder in ("/dev", "/dev/fd") or folder.startswith("/proc/"):
         return True
@@ -147,14 +151,14 @@ def _mode_of(path: Path) -> int | None:
 
 
 def _stem(path: Path) -> str:
-    """The name of a path, as far as a temporary file's name can begin with it."""
+    """Return the name of a path, cut so that a temporary file's name can begin with it."""
     most = _LONGEST_NAME_BYTES - len(".0123456789abcdef.tmp")
     name = os.fsencode(path.name)
     return path.name if len(name) <= most else name[:most].decode(errors="ignore")
 
 
 def _delete_left_behind(path: Path) -> None:
-    """Delete the temporary files for `path` that no process has locked: their writers were killed."""
+    """Delete the temporary files for `path` that no process has locked, since their writers were killed."""
     stem, names = _stem(path), list[str]()
     with suppress(OSError), os.scandir(path.parent) as entries:  # a folder that may be written to, but not listed
         names = [entry.name for entry in entries if entry.name.startswith(stem)]
@@ -172,12 +176,12 @@ def _delete_left_behind(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last."""
+    """Sync a folder, so that a rename in it is durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # what drives say that cannot sync a folder
-            raise OSError(error.errno, f"written, but not safe from a power failure: {error.strerror}") from error
+        if error.errno != errno.EINVAL:  # the drive cannot sync folders
+            raise OSError(error.errno, f"written, but a power cut may undo it: {error.strerror}") from error
     finally:
         os.close(descriptor)

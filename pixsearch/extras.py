@@ -1,4 +1,4 @@
-"""The extras of pixsearch: packages that only some of it needs, and how they are installed."""
+"""The extras of pixsearch: optional packages and the commands that install them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OCR = ("ocr", "rapidocr")
 
 
 def require(what: str, extra: str, *packages: str) -> None:
-    """Check that packages of an extra are installed, without importing them. Raises PixsearchError where one is not."""
+    """Check that the packages of an extra are installed, without importing them. Raises PixsearchError if not."""
     if lacking := missing(*packages):
         raise PixsearchError(
             f"{what} needs {', '.join(lacking)}", f"Install it with: {pip('install', f'pixsearch[{extra}]')}"
@@ -21,10 +21,10 @@ def require(what: str, extra: str, *packages: str) -> None:
 
 
 def missing(*packages: str) -> list[str]:
-    """Return which packages are not installed, without importing them."""
+    """Return the packages that are not installed, without importing them."""
     return [name for name in packages if find_spec(name) is None]
 
 
 def pip(*arguments: str) -> str:
-    """Return the command that has pip change this Python's packages, to be pasted into a shell."""
+    """Return a pip command for this Python's packages, to be pasted into a shell."""
     return shlex.join([sys.executable, "-m", "pip", *arguments])

@@ -1,4 +1,4 @@
-"""Which photos a query may find at all."""
+"""The filters of a query: conditions that photos must meet to be found."""
 
 from __future__ import annotations
 
@@ -18,38 +18,40 @@ from pixsearch.unicode_forms import composed, unaccented
 
 
 class Circle(NamedTuple):
-    """A place and what lies around it: degrees, north and east positive, and kilometres."""
+    """A circle around a place: its centre in degrees, north and east positive, and its radius in kilometres."""
 
     latitude: float
     longitude: float
     radius_km: float
     centre: str | None = None
-    """What is there, where it was given by a name: "Kyoto, Japan (35.021, 135.754)"."""
+    """The name of the centre, if it was given by name: "Kyoto, Japan (35.021, 135.754)"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What must be true of a photo; what is not given does not matter. Case, accents and width make no difference in
-    words. Raises UsageError for what no photo can be."""
+    """The conditions that a photo must meet, all of them. Words match regardless of case, accents and character width.
+
+    Raises UsageError for conditions that no photo can meet.
+    """
 
     folders: tuple[FilePath, ...] = ()
-    """It lies in one of these, at any depth. U+FFFD in a name stands for bytes that are no text."""
+    """Folders, one of which must contain the photo at any depth. U+FFFD in a name stands for non-text bytes."""
     name: str | None = None
-    """Its file's name contains this; where this has a `*`, a `?` or a `[`, the whole name is this glob."""
+    """Text that the file's name must contain, or a glob for the whole name if it has a `*`, a `?` or a `[`."""
     after: datetime | None = None
-    """It was taken at this time or later, by the clock of where it was taken."""
+    """The earliest time at which it was taken, in local time there."""
     before: datetime | None = None
-    """It was taken earlier than this."""
+    """The time before which it was taken, in local time there."""
     camera: str | None = None
-    """Maker and model of the camera contain each of these words."""
+    """Words that the maker and model of the camera must contain."""
     keywords: tuple[str, ...] = ()
-    """Each is in one of its keywords."""
+    """Words, each of which must be in one of its keywords."""
     people: tuple[str, ...] = ()
-    """Each is in the name of somebody who is in it."""
+    """Words, each of which must be in the name of a person in it."""
     places: tuple[str, ...] = ()
-    """Each is in the words that say where it was taken, or in the name of the nearest town, its region and country."""
+    """Words, each of which must be in its location, or in the name of the nearest town, its region or country."""
     rating: int | None = None
-    """It has so many stars or more."""
+    """The least number of stars."""
     orientation: Literal["landscape", "portrait", "square"] | None = None
     min_megapixels: float | None = None
     max_megapixels: float | None = None
@@ -83,21 +85,21 @@ class Filters:
             raise UsageError(f"a rating must be from 1 to 5, not {self.rating}", "Use 1 to 5 stars")
 
     def folder_paths(self) -> list[bytes]:
-        """The folders, as the library has the paths of photos. Raises UsageError for what no folder is called."""
+        """Return the folders in the library's form of paths. Raises UsageError if one is not a valid path."""
         try:
             return [resolved_bytes(folder) for folder in self.folders]
         except ValueError as error:  # a NUL
             raise UsageError(f"not a valid folder name: {error}", "Give the path of a folder") from error
 
     def path_test(self) -> Callable[[bytes], bool]:
-        """What says of a photo's path whether folder and name are as asked. Raises UsageError, as above."""
-        folders, lets_name_through = [_composed(folder) for folder in self.folder_paths()], self._name_test()
+        """Return a test for whether a photo's path meets the conditions on folder and name. Raises UsageError."""
+        folders, name_passes = [_composed(folder) for folder in self.folder_paths()], self._name_test()
 
         def test(path: bytes) -> bool:
             path = _composed(path)
             if folders and not any(is_at_or_below(form, folder) for form in {path, _shown(path)} for folder in folders):
                 return False
-            return lets_name_through(os.fsdecode(path.rpartition(b"/")[2]))
+            return name_passes(os.fsdecode(path.rpartition(b"/")[2]))
 
         return test
 
@@ -112,12 +114,12 @@ class Filters:
 
 
 def _composed(path: bytes) -> bytes:
-    """A path for comparisons: one name, however its accents are stored."""
+    """Return a path for comparisons, in which accents have a single form."""
     return path if path.isascii() else os.fsencode(composed(os.fsdecode(path)))
 
 
 def _shown(path: bytes) -> bytes:
-    """A path as a page shows it and an address can have it: with a sign for each byte that is no text."""
+    """Return a path as pages and URLs have it, with U+FFFD for bytes that are not text."""
     return path.decode(errors="replace").encode()
 
 

@@ -1,4 +1,4 @@
-"""Python's fork server, from which worker processes come."""
+"""Python's fork server, which starts worker processes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def fork_server(preload: Sequence[str] = ()) -> ForkServerContext:
-    """Return the context of a fork server that runs. It has imported the modules of the first call that named any.
+    """Return the context of a running fork server. It preloads the modules of the first call that names any.
 
-    Not fork: this process may have threads, torch's among them, and large memory. And not started by whoever needs it
-    first: Python looks for a server's modules in the current folder first (`python -c`), so that a logging.py which
-    somebody put among the photos would be run.
+    This process cannot simply fork: it may have threads, torch's among them, and use much memory. The server is started
+    here, with PYTHONSAFEPATH, because Python would otherwise look for its modules in the current folder first
+    (`python -c`) and run, for example, a logging.py among the photos.
     """
     context = multiprocessing.get_context("forkserver")
     if preload:

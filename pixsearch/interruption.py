@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill end long work between two steps, with all that is done saved."""
+"""Ctrl-C and SIGTERM as requests to stop long work between two steps, after saving what is done."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from types import FrameType
 
 
 class Interruption:
-    """Whether somebody wants the run to stop."""
+    """The request to stop a run."""
 
     requested = False
+    """True once the user has asked the run to stop."""
 
 
 @contextmanager
 def interruption() -> Iterator[Interruption]:
-    """Take SIGINT and SIGTERM as a request to stop; the second one ends the process as usual.
+    """Take SIGINT and SIGTERM as a request to stop; a second one ends the process as usual.
 
-    Outside the main thread, where Python takes no signals, nothing is ever requested.
+    Outside the main thread, where Python handles no signals, nothing is ever requested.
     """
     interrupt = Interruption()
     if threading.current_thread() is not threading.main_thread():

@@ -1,6 +1,6 @@
-"""What is known of a picture, and which source wins for each field: its own bytes, a photo's sidecars, or its name.
+"""The metadata of a picture, and the order of their sources for each field: its own bytes, sidecars, or its name.
 
-What the bytes say belongs to the content, which copies share; what lies beside a photo, or is its name, to that photo.
+Metadata in the bytes belong to the content, which copies share; those from sidecars and the name belong to one photo.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 DateKind: TypeAlias = Literal["taken", "edited", "guessed"]
-"""Of when the photo was taken; of when it was last edited, where nothing says the former; read off the file's name."""
+"""The kind of a date: when the photo was taken, or else when it was last edited, or else a guess from the file's name.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What one source says of a photo: its own bytes, a file beside it, or its name. See `Metadata` for the fields."""
+    """The metadata of a photo from one source: its own bytes, a sidecar, or its name. See `Metadata` for the fields."""
 
     taken_at: datetime | None = None
     date_kind: DateKind | None = None
@@ -34,9 +35,9 @@ class Description:
     note: str | None = None
 
     def completed_by(self, other: Description) -> Description:
-        """Return this description, with what only the other one says."""
+        """Return this description with its missing fields from another one."""
         missing = {one.name: getattr(other, one.name) for one in fields(self) if not getattr(self, one.name)}
-        if self.taken_at is not None:  # a date and what it is belong together, and so do the two halves of a place
+        if self.taken_at is not None:  # a date and its kind belong together, as do latitude and longitude
             missing.pop("date_kind", None)
         if self.latitude is not None:
             missing = {name: value for name, value in missing.items() if name not in ("latitude", "longitude")}
@@ -45,48 +46,48 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What is known about a picture. Width and height are those of the upright picture, in full size."""
+    """The metadata of a picture. Width and height are those of the upright picture in full size."""
 
     format: str
     width: int
     height: int
     taken_at: datetime | None = None
-    """With a zone only where the file names one."""
+    """The date, with a time zone only if the file has one."""
     camera: str | None = None
     lens: str | None = None
     latitude: float | None = None
-    """Degrees, north positive (WGS 84)."""
+    """The latitude in degrees, north positive (WGS 84)."""
     longitude: float | None = None
-    """Degrees, east positive."""
+    """The longitude in degrees, east positive."""
     title: str | None = None
     caption: str | None = None
     keywords: tuple[str, ...] = ()
     date_kind: DateKind | None = None
-    """What `taken_at` is the time of; None where there is none."""
+    """The kind of `taken_at`; None without a date."""
     people: tuple[str, ...] = ()
-    """Who is named as being in the picture."""
+    """The names of the people in the picture."""
     rating: int | None = None
-    """From 1 to 5 stars, or -1 for a photo that was rejected; None where nobody rated it."""
+    """The rating from 1 to 5 stars, or -1 for a rejected photo; None without a rating."""
     location: str | None = None
-    """Where it was taken, in words, from the street to the country."""
+    """The place where it was taken, in words, from the street to the country."""
     note: str | None = None
-    """What of the metadata could not be read."""
+    """A message about metadata that could not be read."""
     place: str | None = None
-    """The nearest town with its region and country, by GeoNames: known of photos in a library that have coordinates."""
+    """The nearest town with its region and country, by GeoNames: only for photos in a library that have coordinates."""
     share_decoded: float = 1.0
-    """Of the picture's rows; less than 1 for a file that is cut short and was indexed as far as it goes."""
+    """The share of the picture's rows that could be decoded; less than 1 for a truncated file."""
     writing: tuple[str, ...] | None = None
-    """The lines of text in the picture; None while it has not been read for them."""
+    """The lines of text in the picture; None until it has been read for text."""
 
     @property
     def pixels_and_date(self) -> tuple[int, bool]:
-        """What makes one of several pictures that look the same the best: its pixels, and whether it has a date."""
+        """The sort key of near-duplicates, the best of which is the greatest: the pixels, and whether it has a date."""
         return self.width * self.height, self.taken_at is not None and self.date_kind != "guessed"
 
 
 METADATA_VERSION = 2
-"""Of the rules by which metadata are read and merged: one more with each change of them, here or in
-`pixsearch_indexer.metadata`. Where it is older, the next run reads a photo's metadata again, and encodes nothing."""
+"""The version of the rules by which metadata are read and merged. It grows with each change of them, here or in
+`pixsearch_indexer.metadata`. The next run reads metadata of an older version again, without encoding anything."""
 
 Layer = Literal["sidecar", "takeout", "name"]
 Source = Literal["sidecar", "content", "takeout", "name"]
@@ -99,7 +100,7 @@ DATES: tuple[tuple[Source, str], ...] = (
     ("content", "edited"),
     ("name", "guessed"),
 )
-"""The first of these that there is is the photo's date, and says what it is."""
+"""The sources of the date with its kinds; the first that exists is taken."""
 
 FIRST: Mapping[str, tuple[Source, ...]] = {
     "camera": ("content", "sidecar"),
@@ -109,24 +110,24 @@ FIRST: Mapping[str, tuple[Source, ...]] = {
     "rating": ("sidecar", "content"),
     "location": ("sidecar", "content"),
 }
-"""The first source that says something."""
+"""The sources of fields of which the first value is taken."""
 
-PLACE: tuple[Source, ...] = ("sidecar", "content", "takeout")
-"""As above, latitude and longitude together."""
+GPS: tuple[Source, ...] = ("sidecar", "content", "takeout")
+"""The sources of latitude and longitude, the first of which is taken for both."""
 
 ALL: Mapping[str, tuple[Source, ...]] = {
     "keywords": ("sidecar", "content"),
     "people": ("sidecar", "content", "takeout"),
 }
-"""What any source says, each once."""
+"""The sources of fields whose values are merged."""
 
 
 def merged(content: Metadata, beside: Mapping[Layer, Description]) -> Metadata:
-    """Return what is known of a photo: what its content says, and what the files beside it and its name say."""
+    """Return the metadata of a photo, merged from its content, its sidecars and its name."""
     if not beside:
         return content
     sources: dict[Source, Description | Metadata] = {"content": content}
-    sources.update(beside)  # type: ignore[arg-type]  # whose names are among those of Source
+    sources.update(beside)  # type: ignore[arg-type]  # every Layer is a Source
     values: dict[str, Any] = {}
     for source, kind in DATES:
         if source in sources and sources[source].date_kind == kind:
@@ -134,7 +135,7 @@ def merged(content: Metadata, beside: Mapping[Layer, Description]) -> Metadata:
             break
     for name, order in FIRST.items():
         values[name] = next((value for value in _values(sources, order, name) if value is not None), None)
-    for source in PLACE:
+    for source in GPS:
         if source in sources and sources[source].latitude is not None:
             values |= {"latitude": sources[source].latitude, "longitude": sources[source].longitude}
             break

@@ -1,4 +1,4 @@
-"""Paths as the library keeps them: absolute, as bytes, since on Linux a file's name need not be valid text."""
+"""Paths as the library stores them: absolute, as bytes, since on Linux a file's name need not be valid text."""
 
 from __future__ import annotations
 

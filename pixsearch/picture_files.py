@@ -1,4 +1,4 @@
-"""Picture files before anything is decoded; for those who only look, without Pillow."""
+"""Picture files before they are decoded: signatures, suffixes and limits, without loading Pillow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pixsearch.regular_files import UnsuitableFile
 from pixsearch.storage import FilePath, is_remote, read_file, read_head, to_path
 
 MEGAPIXEL_LIMIT = 300
-"""More is taken for a decompression bomb, unless somebody says otherwise. The largest phone cameras make 200."""
+"""The default limit, beyond which a picture is taken for a decompression bomb. The largest phone cameras make 200."""
 
 FILE_LIMIT_BYTES = 2 << 30
 
@@ -29,26 +29,27 @@ _SIGNATURES = (
     b"8BPS\0",
 )
 _RAW_SIGNATURES = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW")
-"""Of Olympus (three), Panasonic, Fujifilm. Most others begin like a TIFF."""
+"""The signatures of Olympus (three), Panasonic and Fujifilm. Most other RAW files begin like a TIFF."""
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 SIGNATURE_BYTES = 16
-"""How much of a file `has_picture_signature` wants to see."""
+"""The number of bytes that `has_picture_signature` needs."""
 
 PICTURE_SUFFIXES = tuple(
     b".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jp2 .j2k .jxl .ppm .pgm .pnm"
     b" .psd .psb .dng .cr2 .cr3 .nef .nrw .arw .srw .raf .orf .rw2 .pef".split()
 )
-"""A file with one of these that is no picture is a failure; one with any other name is just no picture."""
+"""The suffixes of pictures. A file with one of them that cannot be read is a failure; any other file is ignored."""
 
 RAW_WITHOUT_RAWPY = "a RAW file, which needs rawpy to be read: pip install 'pixsearch[raw]'"
 
 
 def read_picture_file(path: FilePath, size_bytes: int | None = None) -> bytes:
-    """All bytes of a regular file. Raises PictureError for anything else, OSError where the file cannot be read.
+    """Read a regular file. Raises PictureError if it is not a regular file, OSError if it cannot be read.
 
     Args:
-        size_bytes: what a listing says, which saves a request where the file is an object. As much is read of it.
+        path: the file.
+        size_bytes: the size from a listing, which saves a request for an object; no more than that is read.
     """
     try:
         return read_file(path, FILE_LIMIT_BYTES, size_bytes)
@@ -59,26 +60,26 @@ def read_picture_file(path: FilePath, size_bytes: int | None = None) -> bytes:
 
 
 def is_named_like_a_picture(path: bytes) -> bool:
-    """Whether a path has a picture's suffix."""
+    """Return whether a path has a picture's suffix."""
     return path.lower().endswith(PICTURE_SUFFIXES)
 
 
 def starts_like_a_picture(path: bytes) -> bool:
-    """Whether the first bytes of a file are those of a picture; False where they cannot be read.
+    """Return whether the first bytes of a file are those of a picture; False if they cannot be read.
 
-    An object is only looked into where its name has no suffix, and taken for what it is called otherwise: a request
-    for each sidecar in a bucket would take hours.
+    An object in a storage is judged by its suffix, and read only if it has none: a request for each sidecar in a bucket
+    would take hours.
     """
     if is_remote(path) and b"." in path.rpartition(b"/")[2]:
         return is_named_like_a_picture(path)
     try:
         return has_picture_signature(read_head(to_path(path) if is_remote(path) else path, SIGNATURE_BYTES))
     except OSError:
-        return False  # nothing says that it is a picture
+        return False
 
 
 def has_picture_signature(head: bytes) -> bool:
-    """Whether a file that starts like this is a picture, as far as its first bytes tell."""
+    """Return whether a file with these first bytes appears to be a picture."""
     if head.startswith(_SIGNATURES) or has_raw_signature(head):
         return True
     if head[4:8] == b"ftyp":
@@ -89,10 +90,10 @@ def has_picture_signature(head: bytes) -> bool:
 
 
 def has_raw_signature(head: bytes) -> bool:
-    """Whether a file that starts like this is a RAW file of a camera; most of those start like a TIFF, see there."""
+    """Return whether a file with these first bytes is certainly a RAW file. Most RAW files begin like a TIFF."""
     return head.startswith(_RAW_SIGNATURES) or head[4:12] == b"ftypcrx "
 
 
 def can_read_raw() -> bool:
-    """Whether rawpy is installed."""
+    """Return whether rawpy is installed."""
     return find_spec("rawpy") is not None

@@ -1,4 +1,4 @@
-"""Text that is safe to print: file names and other people's data may hold line breaks and escape sequences, and URLs
+"""Text that is safe to print: file names and other data may contain line breaks and escape sequences, and URLs
 passwords."""
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ _OF_USER = re.compile(
     r"(postgres[\w+]*:/+[^/:]*):.*(?=@)"
     r"|(:/+[^\s/:\[]*)(?<!/arn):(?:[^\s/]*(?=@)|(?!\s|\d+(?:\W|$))(?:.*(?=@)|[^\s/]+))"
 )
-"""Up to the last @, since a password may hold what a URL would have to escape, or to the end where there is none; not
-the port of a host, nor Amazon's name of a resource."""
+"""The password in a URL: up to the last @, since it may contain characters that should be escaped, or to the end if
+there is no @. The port of a host and Amazon resource names do not match."""
 _OF_QUERY = re.compile(r"(?<=[?&])([\w-]*(?:password|passwd|secret|signature)[\w-]*)=[^&\s]*", re.IGNORECASE)
 HIDDEN = "***"
 
@@ -21,10 +21,10 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text in one line, with each character that a terminal would obey or cannot show written as escape."""
+    """Return the text in one line, with control and other unprintable characters written as escapes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def without_passwords(text: str) -> str:
-    """Return the text with the passwords in its URLs hidden, those included that make a URL invalid."""
+    """Return the text with the passwords in its URLs hidden, even those that make a URL invalid."""
     return _OF_QUERY.sub(rf"\1={HIDDEN}", _OF_USER.sub(rf"\1\2:{HIDDEN}", text))

@@ -1,4 +1,4 @@
-"""How long work tells what it is doing: it calls a function with a `Progress`; who draws it is not its concern."""
+"""The progress of long work, which calls a function with a `Progress` and leaves its display to the caller."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _MEASURED_STEPS, _MEASURED_S = 10, 5.0
-"""A pace is known after so many steps and seconds: fewer say more of how the work begins than of how it goes on."""
+"""The steps and seconds after which a pace is known: earlier it would mostly measure the start of the work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A step of long work: `done` of `total` (None while the total is not known yet), and how it goes."""
+    """The state of long work: `done` of `total` steps (None while the total is unknown), and a note."""
 
     task: str
     done: int
@@ -24,17 +24,17 @@ ProgressCallback = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """The callback of those who do not want to know."""
+    """Ignore the progress."""
 
 
 class Pace:
-    """How fast a task goes. What comes before its first finished steps is preparation and does not count."""
+    """The speed of a task. The time before its first finished steps is preparation and does not count."""
 
     def __init__(self) -> None:
         self._first: tuple[int, float] | None = None
 
     def per_second(self, done: int) -> float | None:
-        """Return steps a second now that so many are done, or None as long as they are too few to tell."""
+        """Return the steps per second after `done` of them, or None if they are too few to measure."""
         now = time.monotonic()
         if self._first is None:
             if done:
@@ -44,13 +44,13 @@ class Pace:
         return steps / seconds if steps >= _MEASURED_STEPS and seconds >= _MEASURED_S else None
 
     def note(self, done: int) -> list[str]:
-        """Return what a progress says of the pace: "40/s", or nothing as long as it cannot be told."""
+        """Return the pace for a progress note, such as "40/s", or nothing while it is unknown."""
         rate = self.per_second(done)
         return [] if rate is None else [rate_text(rate)]
 
 
 def rate_text(per_second: float) -> str:
-    """Write a rate in the unit that makes it 10 or more: "40/s", "24/min"."""
+    """Return a rate in the unit in which it is 10 or more: "40/s", "24/min"."""
     if per_second >= 10:
         return f"{per_second:.0f}/s"
     return f"{60 * per_second:.0f}/min" if 60 * per_second >= 10 else f"{3600 * per_second:.0f}/h"

@@ -1,7 +1,7 @@
-"""RAW files of cameras, as one more format that Pillow reads: by the preview that the camera put in.
+"""RAW files of cameras as a format of Pillow, which reads the preview in them.
 
-What a preview lacks comes from around it: the size is the sensor's, and EXIF, XMP and IPTC are the RAW file's own where
-that is built like a TIFF (DNG, CR2, NEF, ARW, ORF, RW2, PEF). LibRaw reads the rest, through rawpy.
+What a preview lacks comes from the RAW file: the size of the sensor and, if the file is built like a TIFF (DNG, CR2,
+NEF, ARW, ORF, RW2, PEF), its EXIF, XMP and IPTC. LibRaw reads the rest, through rawpy.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 _SUB_IFDS, _PHOTOMETRIC, _DNG_VERSION, _XMP, _IPTC, _PHOTOSHOP = 330, 262, 50706, 700, 33723, 34377
 _OF_SENSORS = (32803, 34892)
-"""Photometric interpretations (DNG 1.7, chapter 4): colour filter array, linear RAW."""
+"""The photometric interpretations of sensor data (DNG 1.7, chapter 4): colour filter array, linear RAW."""
 _TIFF_HEADS = {b"II": b"II*\0", b"MM": b"MM\0*"}
 _UPRIGHT = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
-"""By LibRaw's `flip`."""
+"""The transposition for each `flip` of LibRaw."""
 
 
 class RawImageFile(ImageFile.ImageFile):
-    """Upright from the beginning, with the sensor's size until it is loaded and the preview's afterwards."""
+    """A RAW file, already upright, with the sensor's size until it is loaded and the preview's afterwards."""
 
     format = "RAW"
     format_description = "RAW file of a camera"
@@ -63,7 +63,7 @@ class RawImageFile(ImageFile.ImageFile):
                 self.info[number] = first._tagdata.get(number)  # type: ignore[index]
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
-        """Have the preview, where it is a JPEG, decoded at the smallest scale that is no smaller than this."""
+        """Decode the preview, if it is a JPEG, at the smallest scale that is not smaller than `size`."""
         if self._preview is not None:
             self._preview.draft(mode, size)
 
@@ -80,7 +80,7 @@ class RawImageFile(ImageFile.ImageFile):
 
 
 def _preview(raw: rawpy.RawPy) -> Image.Image | None:
-    """The largest that the file holds; None where it holds none that can be read."""
+    """Return the largest preview in the file, or None if it has none that can be read."""
     import rawpy
 
     try:
@@ -93,15 +93,15 @@ def _preview(raw: rawpy.RawPy) -> Image.Image | None:
 
 
 def _developed(raw: rawpy.RawPy) -> Image.Image:
-    """The sensor's own picture, at half its size."""
+    """Develop the sensor's data at half size."""
     return Image.fromarray(raw.postprocess(use_camera_wb=True, half_size=True, user_flip=0))
 
 
 def _is_raw(data: bytes) -> bool:
-    """Whether this is a RAW file; most look like a TIFF, of which only what is in it says so."""
+    """Return whether this is a RAW file. Most look like a TIFF and are recognised by their tags only."""
     if has_raw_signature(data):
         return True
-    if data[8:10] == b"CR":  # Canon's CR2, right behind the head of a TIFF
+    if data[8:10] == b"CR":  # Canon's CR2, right after the head of a TIFF
         return True
     first = _directory(data)
     if _DNG_VERSION in first:
@@ -111,7 +111,7 @@ def _is_raw(data: bytes) -> bool:
 
 
 def _directory(data: bytes, offset: int | None = None) -> ImageFileDirectory_v2:
-    """Return a directory of a TIFF, its first unless `offset` says where another one is."""
+    """Return the directory of a TIFF at an offset, by default the first."""
     file, directory = io.BytesIO(data), ImageFileDirectory_v2(data[:8])
     file.seek(directory.next if offset is None else offset)
     directory.load(file)

@@ -1,7 +1,7 @@
-"""The one way in which pixsearch opens a file that a person or a folder named.
+"""Reading files safely, as pixsearch does with every file that the user or a folder names.
 
-Behind any name there may be a pipe that nobody writes to, a device without an end or a file of terabytes. Here a name
-is opened without waiting, what was opened is looked at, and no more of it is read than makes sense for its kind.
+Any name may lead to a pipe without a writer, an endless device or a file of terabytes. Here files are opened without
+waiting, checked after opening, and read only up to a limit for their kind.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:  # 3 ms, which every command would pay
 Name: TypeAlias = "str | bytes | os.PathLike[str]"
 
 TEXT_LIMIT_BYTES = 64 << 20
-"""Of a file that people write by hand, or list their words in."""
+"""The limit for text files written by hand, and for word lists."""
 DATA_LIMIT_BYTES = 2 << 30
-"""Of a file that is read as a whole; Visual Genome's regions, the largest set that is published so, have 0.7 GB."""
+"""The limit for data files read as a whole; the largest one published, Visual Genome's regions, has 0.7 GB."""
 MODEL_LIMIT_BYTES = 16 << 30
-"""Of a foreign model's file; the largest of OpenCLIP's has 10 GB."""
+"""The limit for files of other projects' models; the largest of OpenCLIP's has 10 GB."""
 
 _PART_BYTES = 1 << 16
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -30,29 +30,29 @@ _OPEN_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXE
 
 
 class UnsuitableFile(OSError):
-    """What has this name is not a regular file, or is larger than any of its kind; `strerror` says which."""
+    """A file is not regular, or is larger than any of its kind should be; `strerror` says which."""
 
 
 def open_regular(path: Name, limit_bytes: int | None = None) -> BufferedReader:
-    """Open a regular file to be read. Raises UnsuitableFile for anything else and for more bytes; OSError.
+    """Open a regular file for reading. Raises UnsuitableFile if it is not regular or too large, or OSError.
 
-    A pipe or a device is not even opened, unless it takes the place of a file at that very moment; nothing waits.
+    A pipe or a device is not even opened, unless it replaces a file at that very moment; nothing blocks.
     """
     return _open(os.fspath(path), limit_bytes, path)
 
 
 def read_regular(path: Name, limit_bytes: int) -> bytes:
-    """Read all of a regular file of at most so many bytes. Raises as `open_regular` does."""
+    """Read a regular file of at most `limit_bytes`. Raises the errors of `open_regular`."""
     with open_regular(path, limit_bytes) as file:
         data = file.read(os.fstat(file.fileno()).st_size)
-        while len(data) <= limit_bytes and (more := file.read(_PART_BYTES)):  # it grows, or is one of /proc
+        while len(data) <= limit_bytes and (more := file.read(_PART_BYTES)):  # it is growing, or in /proc
             data += more
     require_size(len(data), limit_bytes, path)
     return data
 
 
 def read_stream(stream: BinaryIO, limit_bytes: int, name: Name) -> bytes:
-    """Read a stream to its end. Raises UnsuitableFile where it has more bytes than that; OSError."""
+    """Read a stream to its end. Raises UnsuitableFile if it has more than `limit_bytes`, or OSError."""
     parts, size_bytes = list[bytes](), 0
     while size_bytes <= limit_bytes and (part := stream.read(_PART_BYTES)):
         parts.append(part)
@@ -62,9 +62,9 @@ def read_stream(stream: BinaryIO, limit_bytes: int, name: Name) -> bytes:
 
 
 def read_argument(name: str, limit_bytes: int) -> bytes:
-    """Read what a command was given: a regular file, or to its end what the shell has opened, as by `<(command)`.
+    """Read the file in a command's argument: a regular file, or a stream opened by the shell, as by `<(command)`.
 
-    Raises as `read_regular` does.
+    Raises the errors of `read_regular`.
     """
     if not is_opened_by_shell(name):
         return read_regular(name, limit_bytes)
@@ -73,14 +73,14 @@ def read_argument(name: str, limit_bytes: int) -> bytes:
 
 
 def is_opened_by_shell(name: str) -> bool:
-    """Return whether a name is that of a descriptor of this process, so that to open it waits for nobody."""
+    """Return whether a name is that of a descriptor of this process, so that opening it does not block."""
     return os.path.realpath(os.path.dirname(name)) == os.path.realpath("/dev/fd")  # noqa: PTH120 - as realpath
 
 
 def open_below(folder: bytes, path: bytes, limit_bytes: int | None = None) -> BufferedReader:
-    """Open a regular file below a folder, as `open_regular` does, by a way on which there is no link below the folder.
+    """Open a regular file below a folder, as `open_regular` does, without following links below the folder.
 
-    Raises OSError where a part of the path is a link (ELOOP or ENOTDIR), or `path` is not below `folder`.
+    Raises OSError if a part of the path is a link (ELOOP or ENOTDIR), or if `path` is not below `folder`.
     """
     start = folder.rstrip(b"/") + b"/"
     *folders, name = path[len(start) :].split(b"/")
@@ -97,9 +97,9 @@ def open_below(folder: bytes, path: bytes, limit_bytes: int | None = None) -> Bu
 
 
 def require_regular_files(folder: str) -> None:
-    """Raise UnsuitableFile where a file in a folder is not one to be read, for those who read all by its name.
+    """Check the files of a folder for a library that opens them by name. Raises UnsuitableFile for one it cannot read.
 
-    Nothing is wrong with a folder that is not there: the name may be that of something else.
+    A folder that does not exist is not an error: the name may be that of something else.
     """
     if os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises for some names
         with os.scandir(folder) as entries:
@@ -109,16 +109,17 @@ def require_regular_files(folder: str) -> None:
 
 
 def path_of(file: BufferedReader) -> str:
-    """Return a path that leads to a file that is open, whatever has its name by now: for those who take only paths.
+    """Return a path to an open file, for libraries that accept only paths. It leads to this file even if its name is
+    reused.
 
-    Where the system has no such paths (a container without /proc) it is the name by which the file was opened.
+    On systems without such paths (a container without /proc) it is the name by which the file was opened.
     """
     path = f"/dev/fd/{file.fileno()}"
     return path if os.path.exists(path) else os.fsdecode(file.name)  # noqa: PTH110 - no other use of a Path
 
 
 def read_member(archive: ZipFile, name: str, limit_bytes: int) -> bytes:
-    """Read a member of an archive. Raises BadZipFile where it is unpacked to more bytes; KeyError; as ZipFile does."""
+    """Read a member of an archive. Raises BadZipFile if it is larger than the limit, KeyError, or ZipFile's errors."""
     from zipfile import BadZipFile
 
     if archive.getinfo(name).file_size > limit_bytes:  # zipfile unpacks no more than that
@@ -127,13 +128,13 @@ def read_member(archive: ZipFile, name: str, limit_bytes: int) -> bytes:
 
 
 def require_size(size_bytes: int, limit_bytes: int, path: Name) -> None:
-    """Raise UnsuitableFile for a file of more bytes than that."""
+    """Raise UnsuitableFile if a file is larger than the limit."""
     if size_bytes > limit_bytes:
         raise UnsuitableFile(errno.EFBIG, f"larger than {_shown(limit_bytes)}", path)
 
 
 def _open(name: str | bytes, limit_bytes: int | None, path: Name, folder: int | None = None) -> BufferedReader:
-    """`name` as the system calls take it, in the folder of that descriptor; `path` is what messages call it."""
+    """Open the file `name`, relative to the folder with this descriptor. Messages call it `path`."""
     how = _OPEN if folder is None else _OPEN | os.O_NOFOLLOW
     _require_regular(os.stat(name, dir_fd=folder, follow_symlinks=folder is None), limit_bytes, path)
     descriptor = os.open(name, how, dir_fd=folder)

@@ -1,8 +1,8 @@
-"""What decodes a picture where Pillow's own decoder cannot.
+"""The decoders for pictures that Pillow's own decoders cannot read.
 
 | format | first | second | why |
 |---|---|---|---|
-| PNG | Pillow | Pillow, needed chunks alone | a damaged or huge side chunk is no reason to lose the pixels |
+| PNG | Pillow | Pillow, needed chunks only | a damaged or huge ancillary chunk is not a reason to lose the pixels |
 | TIFF | Pillow | tifffile, imagecodecs | float, 32 bits, 16 bits with alpha or Lab, big-endian BigTIFF, WebP |
 | AVIF | Pillow | imagecodecs | alpha planes without a size, by encoders before 2021: its libavif is not strict |
 | JPEG XL | imagecodecs | | Pillow has none, and pillow-jxl-plugin is under the GPL |
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_COLOUR_TYPE = 25
-"""Where a PNG says it."""
+"""The offset of the colour type in a PNG."""
 _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _TRANSPARENCY_BYTES = {0: (2,), 2: (6,), 3: range(1, 257)}
-"""By colour type (PNG specification, 11.3.1.1)."""
+"""The sizes of a transparency chunk, by colour type (PNG specification, 11.3.1.1)."""
 _TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEAD_BYTES = 4096
 
 
 def reopened(data: bytes) -> Image.Image | None:
-    """Return a picture as its second decoder opens it; None where there is none for its format.
+    """Open a picture by the second decoder of its format, or return None if there is none.
 
     Raises whatever the decoder raises.
     """
@@ -58,7 +58,7 @@ def reopened(data: bytes) -> Image.Image | None:
 
 
 def without_side_chunks(data: bytes) -> bytes:
-    """Return a PNG with nothing in it but what its pixels need; colour profile and transparency if they are sound."""
+    """Return a PNG with only the chunks that its pixels need, and its colour profile and transparency if sound."""
     kept = [_PNG]
     at = len(_PNG)
     while len(data) - at >= 12:
@@ -74,7 +74,7 @@ def without_side_chunks(data: bytes) -> bytes:
 
 
 def _is_sound(chunk: bytes) -> bool:
-    """Whether this is a colour profile, compressed as the specification has it and of a usual size."""
+    """Return whether this chunk is a sound colour profile: well compressed and of a usual size."""
     body = chunk[8:-4]
     name, _, rest = body.partition(b"\0")
     if not name or rest[:1] != b"\0" or zlib.crc32(chunk[4:-4]).to_bytes(4, "big") != chunk[-4:]:
@@ -87,7 +87,7 @@ def _is_sound(chunk: bytes) -> bool:
 
 
 class DecodedFile(ImageFile.ImageFile):
-    """A picture of which the size is known when it is opened, and that is decoded as a whole when it is loaded."""
+    """A picture whose size is known when it is opened, and which is decoded as a whole when it is loaded."""
 
     def load(self) -> _imaging.PixelAccess | None:
         if self._data is not None:
@@ -99,8 +99,8 @@ class DecodedFile(ImageFile.ImageFile):
     _data: bytes | None = None
 
     def _begin(self, size: tuple[int, int]) -> bytes:
-        """Note the size, and return the file's bytes, which `_decode` is given too."""
-        assert self.fp is not None, "whoever made this has opened it"
+        """Store the size, and return the file's bytes, which `_decode` will get too."""
+        assert self.fp is not None, "the caller has opened it"
         self.fp.seek(0)
         self._data = self.fp.read()
         self._size = size
@@ -112,7 +112,7 @@ class DecodedFile(ImageFile.ImageFile):
 
 
 class JxlImage(DecodedFile):
-    """JPEG XL (ISO/IEC 18181), upright from the beginning."""
+    """JPEG XL (ISO/IEC 18181), already upright."""
 
     format = "JXL"
     format_description = "JPEG XL"
@@ -124,13 +124,13 @@ class JxlImage(DecodedFile):
         self._begin(jxl_size(self.fp.read()))
 
     def _decode(self, data: bytes) -> Image.Image:
-        import imagecodecs  # 0.1 s, for those who have such a picture
+        import imagecodecs  # 0.1 s, which only such a picture should cost
 
         return picture_of(_first_frame(imagecodecs.jpegxl_decode(data, numthreads=1)))
 
 
 class AvifImage(DecodedFile):
-    """AVIF (AV1 Image File Format 1.1), cropped as its boxes say, which no decoder does by itself."""
+    """AVIF (AV1 Image File Format 1.1), cropped to its clean aperture, which decoders do not do themselves."""
 
     format = "AVIF"
     format_description = "AVIF"
@@ -153,14 +153,14 @@ class AvifImage(DecodedFile):
 
     def getexif(self) -> Image.Exif:
         exif = super().getexif()
-        exif[ExifTags.Base.Orientation] = self._orientation  # not what EXIF says: boxes alone count in AVIF
+        exif[ExifTags.Base.Orientation] = self._orientation  # not that of EXIF: in AVIF only the boxes count
         return exif
 
     def _decode(self, data: bytes) -> Image.Image:
         try:
             picture: Image.Image = Image.open(io.BytesIO(data), formats=["AVIF"])
             picture.load()
-        except Exception:  # noqa: BLE001 - whatever it is, the second decoder may do better, or says why not
+        except Exception:  # noqa: BLE001 - the second decoder may succeed, or raises an error of its own
             import imagecodecs  # as above
 
             picture = picture_of(_first_frame(imagecodecs.avif_decode(data, index=0, numthreads=1)))
@@ -168,13 +168,13 @@ class AvifImage(DecodedFile):
 
 
 class TiffFileImage(DecodedFile):
-    """TIFF 6.0 and BigTIFF as tifffile reads it: its first page, upright from the beginning."""
+    """TIFF 6.0 and BigTIFF, read by tifffile: the first page, already upright."""
 
     format = "TIFF"
     format_description = "TIFF, by tifffile"
 
     def _open(self) -> None:
-        import tifffile  # 0.2 s, for those who have such a picture
+        import tifffile  # 0.2 s, which only such a picture should cost
 
         assert self.fp is not None
         data = self.fp.read()
@@ -206,12 +206,12 @@ class TiffFileImage(DecodedFile):
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page: Any = file.pages[0]
             picture = _tiff_picture(page, page.asarray(maxworkers=1))
-        # Not Image.exif_transpose, which looks for EXIF: what there is says nothing else.
+        # Not ImageOps.exif_transpose, which needs EXIF.
         return picture.transpose(TURNS[self._turn]) if self._turn in TURNS else picture
 
 
 class PsdImage(DecodedFile):
-    """Photoshop's own format, also its large one: the flattened picture that it keeps for other programs."""
+    """Photoshop's formats PSD and PSB: the flattened picture that they contain for other programs."""
 
     format = "PSD"
     format_description = "Photoshop"
@@ -245,7 +245,7 @@ class PsdImage(DecodedFile):
         version, bands, depth, mode = (int.from_bytes(data[at : at + 2], "big") for at in (4, 12, 22, 24))
         width, height = self._size
         at = 26
-        for section in range(3):  # colour mode data, resources, layers: each with its length in front
+        for section in range(3):  # colour mode data, resources, layers: each after its length
             wide = 8 if section == 2 and version == 2 else 4
             at += wide + int.from_bytes(data[at : at + wide], "big")
         compression = int.from_bytes(data[at : at + 2], "big")
@@ -266,7 +266,7 @@ class PsdImage(DecodedFile):
                 at += size
             data, at = b"".join(unpacked), 0
         planes = np.frombuffer(data, kind, colours * width * height, at).reshape(colours, height, width)
-        if mode == 4:  # stored as how much is left of the white
+        if mode == 4:  # CMYK is stored inverted
             planes = np.iinfo(planes.dtype).max - planes
             return _cmyk(to_8_bit(planes.transpose(1, 2, 0)))
         return picture_of(planes.transpose(1, 2, 0))
@@ -281,11 +281,11 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by its orientation (EXIF 2.32, 4.6.4, tag 274; TIFF 6.0 has the same)."""
+"""The transposition that makes a picture upright, by its orientation (EXIF 2.32, 4.6.4, tag 274; as in TIFF 6.0)."""
 
 
 def picture_of(values: NDArray[Any]) -> Image.Image:
-    """Return an array [rows, columns] or [rows, columns, 1 to 4 bands] of any kind of number as L, LA, RGB or RGBA."""
+    """Return an array [rows, columns] or [rows, columns, bands] of numbers as an L, LA, RGB or RGBA picture."""
     values = to_8_bit(values)
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]
@@ -295,10 +295,11 @@ def picture_of(values: NDArray[Any]) -> Image.Image:
 
 
 def to_8_bit(values: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]:
-    """Scale numbers of any kind to 8 bits.
+    """Scale numbers of any type to 8 bits.
 
-    Integers go by all that `bits` can say, or their kind (of 32 bits, those up to 65535 are taken for 16), floats from
-    0 to 1, and what lies outside of that, or far inside it, from its darkest to its brightest half percent.
+    Integers are scaled from the full range of `bits`, or of their type (32-bit values up to 65535 count as 16-bit), and
+    floats from 0 to 1. Values outside that range, or 32-bit values far inside it, are scaled from the darkest to the
+    brightest half percent.
     """
     if values.dtype == np.uint8 and bits in (None, 8):
         return values
@@ -307,7 +308,7 @@ def to_8_bit(values: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]
     if is_float := values.dtype.kind == "f":
         values = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
     least, most = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    is_signed = values.dtype.kind == "i" and values.dtype.itemsize <= 2  # of 32 bits, Pillow has no others
+    is_signed = values.dtype.kind == "i" and values.dtype.itemsize <= 2  # Pillow has only signed integers of 32 bits
     low, high = 0.0, 1.0 if is_float else float(1 << (bits or 8 * values.dtype.itemsize) - is_signed) - 1
     is_wide = not is_float and values.dtype.itemsize > 2
     if is_wide and most <= 65535:
@@ -326,7 +327,7 @@ def _first_frame(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tiff_picture(page: Any, values: NDArray[Any]) -> Image.Image:
-    """A page of a TIFF, by what its tags say the numbers are (TIFF 6.0, PhotometricInterpretation)."""
+    """Convert a page of a TIFF according to its tags (TIFF 6.0, PhotometricInterpretation)."""
     kind = getattr(page.photometric, "name", "")
     axes = page.axes
     while values.ndim > 2 and axes[0] not in "YS":  # volumes and the like: their first slice
@@ -358,21 +359,21 @@ def _cmyk(values: NDArray[np.uint8]) -> Image.Image:
 
 
 def _lab(values: NDArray[Any], kind: str) -> Image.Image:
-    """L*a*b* as Pillow keeps it, in 8 bits, a* and b* as signed numbers."""
+    """Convert L*a*b* to Pillow's form: 8 bits, with signed a* and b*."""
     if values.dtype.kind == "f":
         values = np.stack([values[:, :, 0] * 2.55, values[:, :, 1], values[:, :, 2]], axis=2)
         values = np.clip(np.rint(np.nan_to_num(values)), [0, -128, -128], [255, 127, 127]).astype(np.int16)
     elif values.dtype.itemsize == 2:
         values = values.view(np.uint16) >> 8
     values = values.astype(np.uint8)
-    if kind != "CIELAB":  # there a* and b* begin at 128
+    if kind != "CIELAB":  # in the other kinds, a* and b* are offset by 128
         values = values ^ np.array([0, 128, 128], dtype=np.uint8)
     size = values.shape[1], values.shape[0]
     return Image.frombytes("LAB", size, np.ascontiguousarray(values).tobytes(), "raw", "LAB")
 
 
 def _number(value: object) -> object:
-    """A value of tifffile as Pillow has it: a fraction is a pair there."""
+    """Convert a value of tifffile to Pillow's form: tifffile has fractions as pairs."""
     if isinstance(value, tuple) and value and all(isinstance(part, int) for part in value):
         if len(value) == 2:
             return value[0] / value[1] if value[1] else float("nan")

@@ -1,4 +1,4 @@
-"""Where things lie on this machine."""
+"""The folders that pixsearch uses on this machine."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ import platformdirs
 from pixsearch.errors import PixsearchError
 
 DATABASE_NAME = "library.db"
-"""What makes a folder a library."""
+"""The name of the file that makes a folder a library."""
 
 
 _URL = re.compile(r".*://|postgres\w*(\+\w*)?:", re.DOTALL)
-"""Also one that lacks a slash: a password in it is not to appear in messages about paths."""
+"""A URL, even without its slashes: a password in it must not appear in messages about paths."""
 
 Location = Path | str
-"""Where a library is: its folder, or the URL of a PostgreSQL database as SQLAlchemy takes it."""
+"""The location of a library: its folder, or the URL of a PostgreSQL database, as in SQLAlchemy."""
 
 
 def library_location(given: str | None = None) -> Location:
-    """The library to work on: the one given, else PIXSEARCH_LIBRARY, else `library` in the user's data folder."""
+    """Return the location given, else that in PIXSEARCH_LIBRARY, else `library` in the user's data folder."""
     named = given or os.environ.get("PIXSEARCH_LIBRARY")
     if not named:
         return data_folder() / "library"
     if _URL.match(named):
         return named
-    return Path(os.path.expanduser(named))  # noqa: PTH111 - a Path forgets what "./~a" says
+    return Path(os.path.expanduser(named))  # noqa: PTH111 - a Path turns "./~a" into "~a"
 
 
 def data_folder() -> Path:
-    """For what the user would miss."""
+    """Return the folder for data that cannot be made again."""
     return _of_user(platformdirs.user_data_path)
 
 
 def models_folder() -> Path:
-    """Where the user's own checkpoints lie, one folder each."""
+    """Return the folder of the user's own checkpoints, one subfolder each."""
     return data_folder() / "models"
 
 
 def cache_folder() -> Path:
-    """For what can be made again. It may be deleted at any time."""
+    """Return the folder for data that can be made again. It may be deleted at any time."""
     return _of_user(platformdirs.user_cache_path)
 
 
 def config_folder() -> Path:
-    """For what the user has set."""
+    """Return the folder of the user's settings."""
     return _of_user(platformdirs.user_config_path)
 
 
 def compiled_folder() -> Path | None:
-    """Where checkpoints lie as they were compiled for this machine; None where there is no place to keep them."""
+    """Return the folder of checkpoints compiled for this machine, or None without a home directory."""
     try:
         return cache_folder() / "compiled"
     except PixsearchError:
@@ -61,7 +61,7 @@ def compiled_folder() -> Path | None:
 
 
 def _of_user(folder_of: Callable[..., Path]) -> Path:
-    """Raises PixsearchError where there is no home directory."""
+    """Return a folder of the user. Raises PixsearchError without a home directory."""
     try:
         return folder_of("pixsearch", appauthor=False)
     except RuntimeError as error:  # in a container, a user need not have an entry in /etc/passwd

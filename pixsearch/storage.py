@@ -1,9 +1,9 @@
-"""Files on this machine and in object storage (`s3://`, `gs://`, whatever fsspec reads), by one kind of path.
+"""Files on this machine and in object storage (`s3://`, `gs://`, whatever fsspec reads), with one kind of path.
 
-The library keeps a path as bytes: absolute, since on Linux a file's name need not be valid text; or a URL. For people
-and programs it is a `Path`, or a `UPath` (universal_pathlib), which is used like one.
+The library stores an absolute path or a URL as bytes, since on Linux a file's name need not be valid text. Elsewhere it
+is a `Path`, or a `UPath` (universal_pathlib), which is used like one.
 
-Storages raise errors of their own; here every one is an OSError, as of a disk that does not answer.
+Storages raise errors of their own; here they all become OSErrors, like those of a disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pixsearch.errors import UsageError
 from pixsearch.printable import without_passwords
 from pixsearch.regular_files import open_regular, read_regular, require_size
 
-if TYPE_CHECKING:  # 0.1 s, for those who have photos there
+if TYPE_CHECKING:  # 0.1 s, which only photos in a storage should cost
     from fsspec import AbstractFileSystem
     from upath import UPath
 
@@ -31,42 +31,42 @@ FilePath: TypeAlias = "Path | UPath"
 
 _URL = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://(/*[^/])?")
 _OF_USER = re.compile(r"[^/]*:/+(?!arn:)[^/]*:")
-"""How a URL begins that names a user with a password, or a host with a port; not one of Amazon's name of a resource."""
+"""The beginning of a URL with a user and password, or a host and port, but not of an Amazon resource name."""
 _NO_STORAGE = (b"http", b"https", b"data")
-"""Which fsspec reads as well, but where no folder can be listed."""
+"""The protocols that fsspec reads too, but which cannot list folders."""
 
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
-"""Where storages say when a file was changed."""
+"""The keys under which storages give the modification time of a file."""
 
 _LATEST_NS = (1 << 63) - 1
 
 
 class FileStamp(NamedTuple):
-    """What tells cheaply that a file has not changed."""
+    """The size and time of a file, which show cheaply that it has not changed."""
 
     size_bytes: int
     mtime_ns: int
-    """In whole seconds for an object, since a listing and a look at the object itself round it differently."""
+    """The modification time; for an object in whole seconds, since listings and requests round it differently."""
 
 
 def time_kept(mtime_ns: int) -> int:
-    """Return a file's time as a database has it, in 64 bits: from 1677 to 2262, where files have times beyond."""
+    """Return a file's time limited to the 64 bits of the database, from 1677 to 2262."""
     return max(-_LATEST_NS, min(mtime_ns, _LATEST_NS))
 
 
 def is_remote(path: bytes) -> bool:
-    """Whether this is the URL of something in object storage."""
+    """Return whether a path is a URL in object storage."""
     return _URL.match(path) is not None
 
 
 def to_path(name: str | bytes) -> FilePath:
-    """A path as it is written, with the home folder for a leading `~`.
+    """Return the path for a name, with the home folder for a leading `~`.
 
-    Raises UsageError for the URL of no storage, or of one whose package is missing.
+    Raises UsageError for a URL that is not in a known storage, or if the storage's package is missing.
     """
     name = os.fsdecode(name)
     if (url := _URL.match(name.encode(errors="replace"))) is None:
-        return Path(os.path.expanduser(name))  # noqa: PTH111 - a Path forgets what "./~a" says
+        return Path(os.path.expanduser(name))  # noqa: PTH111 - a Path turns "./~a" into "~a"
     if _OF_USER.match(name):  # else the storage's own messages would show the password
         raise UsageError(
             f"{without_passwords(name)} is not a supported storage URL: it may not contain a user or a port",
@@ -76,7 +76,7 @@ def to_path(name: str | bytes) -> FilePath:
 
     try:
         path = UPath(name)
-        # A host or a user, as in sftp://host/folder, is no part of what UPath calls a path, and would be forgotten.
+        # A host or a user, as in sftp://host/folder, is not part of a UPath's path, and would be lost.
         if url[1].lower() in _NO_STORAGE or url[2] is None or str(path).rstrip("/") != name.rstrip("/"):
             raise ValueError
         return path
@@ -89,32 +89,32 @@ def to_path(name: str | bytes) -> FilePath:
 
 
 def path_bytes(path: FilePath) -> bytes:
-    """A path as it is, as the library has one."""
+    """Return a path, unresolved, in the library's form."""
     return os.fsencode(str(path))
 
 
 def resolved_bytes(path: FilePath) -> bytes:
-    """Where a path leads, as the library has it: absolute, without links, or a URL without a slash at its end.
+    """Return a path in the library's form: absolute and without links, or a URL without a trailing slash.
 
     Raises ValueError for a NUL.
     """
     if isinstance(path, Path):
-        # Not Path.resolve: that raises for links that lead in a circle.
+        # Not Path.resolve, which raises for circular links.
         return os.path.realpath(os.fsencode(path))
     return path_bytes(path).rstrip(b"/")
 
 
 def is_folder(path: bytes) -> bool:
-    """Raises OSError where a storage cannot be asked."""
+    """Return whether a path is a folder. Raises OSError if its storage cannot be reached."""
     if not is_remote(path):
-        return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where the parent may not be read
+        return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises if the parent cannot be read
     with _as_os_errors():
         system, path_in_storage = _remote(to_path(path))
         return bool(system.isdir(path_in_storage))
 
 
 def is_file(path: bytes) -> bool:
-    """Raises OSError where a storage cannot be asked."""
+    """Return whether a path is a file. Raises OSError if its storage cannot be reached."""
     if not is_remote(path):
         return os.path.isfile(path)  # noqa: PTH113 - as above
     with _as_os_errors():
@@ -123,12 +123,12 @@ def is_file(path: bytes) -> bool:
 
 
 def may_exist(path: FilePath) -> bool:
-    """Whether a file is there; of an object it is taken for granted, since to ask takes long."""
-    return not isinstance(path, Path) or os.path.exists(path)  # noqa: PTH110 - Path.exists raises where one may not look
+    """Return whether a file exists. An object in a storage is assumed to, since checking takes long."""
+    return not isinstance(path, Path) or os.path.exists(path)  # noqa: PTH110 - Path.exists raises without permission
 
 
 def stamp_of(path: FilePath) -> FileStamp:
-    """Raises OSError, FileNotFoundError among them."""
+    """Return the current stamp of a file. Raises OSError, such as FileNotFoundError."""
     if isinstance(path, Path):
         found = path.stat()
         return FileStamp(found.st_size, time_kept(found.st_mtime_ns))
@@ -138,11 +138,12 @@ def stamp_of(path: FilePath) -> FileStamp:
 
 
 def read_file(path: FilePath, limit_bytes: int, size_bytes: int | None = None) -> bytes:
-    """All of it. Raises OSError, FileNotFoundError and UnsuitableFile (see `open_regular`) among them.
+    """Read a file. Raises OSError, such as FileNotFoundError or UnsuitableFile (see `open_regular`).
 
     Args:
+        path: the file.
         limit_bytes: more than any sound file of this kind has.
-        size_bytes: of an object, where it is known: then that is how much is read of it, and by a single request.
+        size_bytes: the size of an object, if known: then it is read up to that, by a single request.
     """
     if isinstance(path, Path):
         return read_regular(path, limit_bytes)
@@ -158,7 +159,7 @@ def read_file(path: FilePath, limit_bytes: int, size_bytes: int | None = None) -
 
 
 def read_head(path: FilePath | bytes, size_bytes: int) -> bytes:
-    """Its first bytes, so many at most; a path on this machine may come as bytes. Raises OSError, UnsuitableFile."""
+    """Read up to `size_bytes` from the beginning of a file. A local path may be bytes. Raises OSError, UnsuitableFile."""
     if isinstance(path, Path | bytes):
         with open_regular(path) as file:
             return file.read(size_bytes)
@@ -167,12 +168,12 @@ def read_head(path: FilePath | bytes, size_bytes: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class RemoteEntry:
-    """A file or folder in a listing, as far as it is used like an `os.DirEntry`."""
+    """A file or folder in a listing, with the part of `os.DirEntry` that is used here."""
 
     path: bytes
     name: bytes
     stamp: FileStamp | None
-    """None for a folder."""
+    """The stamp of a file; None for a folder."""
 
     def is_dir(self) -> bool:
         return self.stamp is None
@@ -181,13 +182,13 @@ class RemoteEntry:
         return self.stamp is not None
 
     def stat(self) -> RemoteStat:
-        """Of a file."""
+        """Return the status of a file; not for folders."""
         assert self.stamp is not None
         return RemoteStat(stat.S_IFREG, *self.stamp)
 
 
 class RemoteStat(NamedTuple):
-    """As far as it is used like an `os.stat_result`."""
+    """The part of `os.stat_result` that is used here."""
 
     st_mode: int
     st_size: int
@@ -198,7 +199,7 @@ Entry: TypeAlias = "os.DirEntry[bytes] | RemoteEntry"
 
 
 def list_folder(folder: bytes) -> AbstractContextManager[Iterator[Entry]]:
-    """What is in a folder, in no order. Raises OSError."""
+    """List a folder, in no particular order. Raises OSError."""
     if not is_remote(folder):
         return os.scandir(folder)
     return nullcontext(iter(_remote_entries(folder)))
@@ -212,7 +213,7 @@ def _remote_entries(folder: bytes) -> list[RemoteEntry]:
     for info in found:
         name = os.fsencode(str(info["name"]).removeprefix(path_in_storage.rstrip("/")).removeprefix("/"))
         is_folder = info["type"] == "directory"
-        # Its own placeholder; and "a//b", where a folder has no name and its path would be this one's.
+        # Leave out the folder's own placeholder, and "a//b", where a nameless folder would have this one's path.
         if name and b"/" not in name.rstrip(b"/"):
             name = name.rstrip(b"/")
             entries.append(RemoteEntry(folder + b"/" + name, name, None if is_folder else _stamp(info)))
@@ -220,17 +221,17 @@ def _remote_entries(folder: bytes) -> list[RemoteEntry]:
 
 
 class Listings:
-    """Whether and as what files are there, each folder of a storage asked once, rather than once for each file."""
+    """The stamps of files; each folder of a storage is listed once, instead of a request for each file."""
 
     def __init__(self) -> None:
         self._folders: dict[bytes, dict[bytes, FileStamp]] = {}
 
     def stamp(self, path: FilePath) -> FileStamp | None:
-        """None where there is no such file."""
+        """Return the stamp of a file, or None if it does not exist."""
         if isinstance(path, Path):
             try:
                 return stamp_of(path) if path.is_file() else None
-            except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+            except (OSError, ValueError):  # the name is too long, or the folder cannot be entered
                 return None
         folder, _, name = path_bytes(path).rpartition(b"/")
         if folder not in self._folders:
@@ -246,16 +247,16 @@ class Listings:
 
 
 def _remote(path: FilePath) -> tuple[AbstractFileSystem, str]:
-    """The storage that a path is in, and how it calls what is there."""
+    """Return the storage of a path, and the path within it."""
     import fsspec
 
     assert not isinstance(path, Path)
     try:
-        # Not path.fs, which is kept with the path and does not outlive a fork.
+        # Not path.fs, which is cached with the path and does not survive a fork.
         system = fsspec.filesystem(path.protocol, **path.storage_options)
     except ImportError as error:
         raise OSError(errno.ENOSYS, f"it requires a package that is not installed: {error}") from error
-    system.invalidate_cache()  # of listings, by which it would answer for what has changed since
+    system.invalidate_cache()  # its cached listings may be outdated
     return system, path.path
 
 

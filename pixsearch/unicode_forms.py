@@ -1,4 +1,4 @@
-"""One form for what Unicode writes in several: macOS stores accents apart from their letters, others as one."""
+"""Normal forms of Unicode text: macOS, for one, stores accents apart from their letters, other systems together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 _ACCENTS = re.compile("[\u0300-\u036f\u064b-\u0652]")
-"""Of Latin, Greek and Cyrillic letters, and the vowels of Arabic."""
+"""The accents of Latin, Greek and Cyrillic letters, and the vowels of Arabic."""
 _PLAIN = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th"}  # \u0131: i, no dot
 _LETTERS = re.compile(f"[{''.join(_PLAIN)}]")
 
@@ -17,15 +17,15 @@ def composed(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Return a text for comparisons that make no difference between upper and lower case."""
+    """Return a text for comparisons that ignore case."""
     return composed(composed(text).casefold())
 
 
 def unaccented(text: str) -> str:
-    """Return a text for comparisons that make no difference of case, accents, or full and half width either.
+    """Return a text for comparisons that ignore case, accents, and full and half width.
 
-    Marks that make another letter, as in Japanese or Hindi, stay. Letters that Unicode does not take for accented ones
-    are written as on keyboards that lack them: Tromsø and Tromso are one, and so are Łódź and Lodz.
+    Marks that make a different letter, as in Japanese or Hindi, are kept. Letters that Unicode does not treat as
+    accented become those used on keyboards without them: Tromsø equals Tromso, and Łódź equals Lodz.
     """
     if text.isascii():
         return text.casefold()

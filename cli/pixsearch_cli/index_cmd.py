@@ -264,14 +264,14 @@ def not_read_for_text(report: IndexReport) -> list[str]:
 
 def unfinished(switch: Switch) -> str:
     """Describe what is left of an unfinished switch to another model."""
-    from pixsearch.library.switching import about
+    from pixsearch.library.switching import approximate_duration
 
     count = plural(switch.to_encode, "photo is", "photos are")
     line = f"{count} not yet encoded by the model {switch.model.name} ({switch.model.fingerprint[:8]})"
     if switch.to_encode and switch.offline == switch.to_encode:
         return f"{line}: offline. Run pixsearch index when their folders are back"
     offline = f", {switch.offline:,} of them offline" if switch.offline else ""
-    return f"{line}{offline}. To continue, run: pixsearch index ({about(switch.seconds)})"
+    return f"{line}{offline}. To continue, run: pixsearch index ({approximate_duration(switch.seconds)})"
 
 
 def summary(report: IndexReport) -> str:

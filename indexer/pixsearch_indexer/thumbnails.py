@@ -95,7 +95,7 @@ def result_or_reason(read: Callable[[], Result]) -> Result | NoThumbnail:
     try:
         return read()
     except FileNotFoundError:
-        return NoThumbnail("the file is not there any more")
+        return NoThumbnail("the file no longer exists")
     except OSError as error:
         return NoThumbnail(f"cannot be read: {error.strerror or error}")
     except PictureError as error:

@@ -40,16 +40,16 @@ def repair(
     with library.writing() as writer:
         now = found
         if found.database:
-            found.kept = writer.mend_database()
+            found.kept = writer.repair_database()
             now = library.check()
         if now.database or now.rows:
             writer.drop_damaged(now.damaged, now.encode_again)
         if found.read_again:
             writer.look_again(found.read_again)
         if now.terms:
-            writer.make_terms_again()
+            writer.rebuild_terms()
         if now.vectors:
-            writer.make_vectors_again(now.orphans)
+            writer.rebuild_vectors(now.orphans)
     left = library.check()
     left.unreadable = found.unreadable
     return found, left

@@ -1,1 +1,1 @@
-"""The database of a library: SQLite in its folder, or PostgreSQL."""
+"""The database of a library: SQLite in the library's folder, or PostgreSQL."""

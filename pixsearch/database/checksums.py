@@ -1,10 +1,10 @@
-"""The checksum of a row: whether what is read is what was stored.
+"""The checksums of rows, which show whether a row is read as it was written.
 
-CRC-32 of all columns but the checksum itself and an id that the database gives, as a signed number, so that SQLite
-keeps it in four bytes and one for its type. It notices rot, not malice. Such ids need none: a row under another id is
-missing from the database's own indexes, which its own check compares.
+A checksum is the CRC-32 of all columns except itself and an id assigned by the database, as a signed number, so that
+SQLite stores it in four bytes and one for its type. It detects decay, not malice. Ids need no checksum: a row with a
+wrong id is missing from the database's own indexes, which the database checks.
 
-The checksum of a pixel grid stands in its row of `features`, so that no grid had to be written again to get one.
+The checksum of a pixel grid is in its row of `features`, so that existing grids did not have to be rewritten.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from pixsearch.database.schema import FEATURES, GRIDS, METADATA, POSTINGS, VECTO
 CHECKSUM = "checksum"
 
 SEALED = tuple(table for table in METADATA.sorted_tables if table not in (POSTINGS, VECTOR_OUTBOX, VECTOR_FILES))
-"""The tables whose rows have one, parents first. The others follow from these, say what is still to be done, or name a
-file by its SHA-256: where they rot, it is done again."""
+"""The tables whose rows have a checksum, parents first. The others are derived from these, list work that can be
+repeated, or name a file by its SHA-256."""
 
 _GIVEN = "id"
 _LONG = ("embedding", "grid")
 _KINDS: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
     (Boolean, bool),
     (Integer, int),
-    (Double, lambda number: float(number) + 0.0),  # no -0.0, of which SQLite makes 0.0
+    (Double, lambda number: float(number) + 0.0),  # not -0.0, which SQLite turns into 0.0
     (LargeBinary, bytes),
     (JSON, lambda value: list(value) if isinstance(value, tuple) else value),
     (String, str),
@@ -36,7 +36,7 @@ _KINDS: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
 
 
 def stored(table: Table) -> Select[Any]:
-    """Return the statement for the rows of a table, each with its checksum at the end."""
+    """Return the statement for the rows of a table, each with its checksum as the last column."""
     if table is not GRIDS:
         return select(*table.c)
     beside = (FEATURES.c.content_id == GRIDS.c.content_id) & (FEATURES.c.model_id == GRIDS.c.model_id)
@@ -44,15 +44,15 @@ def stored(table: Table) -> Select[Any]:
 
 
 def is_sound(table: Table, row: Sequence[Any]) -> bool:
-    """Return whether a row, with its columns in the order of `stored`, is as it was written."""
+    """Return whether a row, with its columns in the order of `stored`, matches its checksum."""
     first, long = _SHAPES[table.name]
     return bool(checksum(row[first:-1], long) == row[-1])
 
 
 def sealed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row, by the names of all columns, as it is to be written: with its checksum.
+    """Return a row, given by column names, with its checksum.
 
-    Raises KeyError for a column that is missing; only an id may be.
+    Raises KeyError if a column other than an id is missing.
     """
     first, long = _SHAPES[table.name]
     values = {name: None if row[name] is None else kind(row[name]) for name, kind in _COLUMNS[table.name][first:]}
@@ -60,12 +60,12 @@ def sealed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def grid_checksum(content_id: int, model_id: int, grid: bytes) -> int:
-    """Return what the row of `features` beside a grid says of it."""
+    """Return the checksum of a grid, to be stored in its row of `features`."""
     return checksum((content_id, model_id, grid), 2)
 
 
 def checksum(values: Sequence[Any], long: int | None = None) -> int:
-    """Return the checksum of values, of which the one at the index `long` is many bytes."""
+    """Return the checksum of values. The one at the index `long`, if given, is a long byte string."""
     if long is None:
         crc = crc32(ascii(tuple(values)).encode())
     else:
@@ -75,7 +75,7 @@ def checksum(values: Sequence[Any], long: int | None = None) -> int:
 
 
 def _columns(table: Table) -> list[tuple[str, Callable[[Any], Any]]]:
-    """Return the columns that the checksum is over, and an id in front, each with what makes its values its own."""
+    """Return the columns covered by the checksum, after the id, each with the function that converts its values."""
     return [
         (column.name, next(make for kind, make in _KINDS if isinstance(column.type, kind)))
         for column in table.c
@@ -84,7 +84,7 @@ def _columns(table: Table) -> list[tuple[str, Callable[[Any], Any]]]:
 
 
 def _shape(table: Table) -> tuple[int, int | None]:
-    """Return the index of the first column that the checksum is over, and among these that of a long value."""
+    """Return the index of the first column covered by the checksum, and the index of a long value among these."""
     covered = [name for name, _ in _columns(table) if name != _GIVEN]
     return len(_columns(table)) - len(covered), next((covered.index(name) for name in _LONG if name in covered), None)
 

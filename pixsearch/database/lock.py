@@ -1,4 +1,4 @@
-"""One writer at a time."""
+"""The lock of a library, which allows one writer at a time."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ _LONGEST_PID = 32
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the library's lock. Raises LibraryBusy at once if somebody else does, LibraryError if it cannot be written.
+    """Hold the library's lock.
 
-    The kernel lets go of the lock when its process ends, however it ends; the pid inside is only for the message, and
-    the file itself stays. Nothing is written to a file that is not such a lock, nor through a link. Not guaranteed
-    between hosts on network drives that do not carry flock.
+    The kernel releases the lock when its process ends, however it ends; the pid in the file is only for messages, and
+    the file itself stays. Nothing is written to a file that is not a lock, or through a link. Locks do not work between
+    hosts on network drives without support for flock.
+
+    Raises LibraryBusy at once if another process holds the lock, or LibraryError if the library cannot be written.
     """
     file = folder / LOCK_NAME
     how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -33,7 +35,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a link, a socket, a folder
             raise _no_lock(file) from error
         raise LibraryError(
-            f"cannot write to the library {folder}: {error.strerror}", "Choose another with --library FOLDER"
+            f"cannot write to the library {folder}: {error.strerror}", "Choose another one with --library FOLDER"
         ) from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -53,18 +55,18 @@ def _lock(descriptor: int, folder: Path) -> None:
     except BlockingIOError as error:
         holder = f"process {pid.decode()}" if pid else "another process"
         raise LibraryBusy(
-            f"the library {folder} is being written by {holder}", "Wait until it is done, or stop it"
+            f"the library {folder} is being written by {holder}", "Wait until it has finished, or stop it"
         ) from error
     except OSError as error:
         raise LibraryError(
-            f"the library {folder} cannot be locked: {error.strerror}", "Keep it on a drive that knows file locks"
+            f"the library {folder} cannot be locked: {error.strerror}", "Move it to a drive that supports file locks"
         ) from error
-    if os.fstat(descriptor).st_nlink > 1:  # it has another name, which may be of something else
+    if os.fstat(descriptor).st_nlink > 1:  # it has a second name, which may belong to another program
         return
     with suppress(OSError):  # a full disk: the lock is held all the same
-        os.ftruncate(descriptor, 0)  # the pid of the last one, which may be longer
+        os.ftruncate(descriptor, 0)  # the previous pid may be longer
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def _no_lock(file: Path) -> LibraryError:
-    return LibraryError(f"{file} is not a lock of pixsearch", "Move it away, then try again")
+    return LibraryError(f"{file} is not a pixsearch lock file", "Move it elsewhere, then try again")

@@ -1,4 +1,4 @@
-"""Rows as they are written and read: with their checksums, and past what is damaged."""
+"""Reading and writing of rows: with checksums, and past damage."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Result = TypeVar("Result")
 AT_ONCE = 1000
 _STREAMED = 10_000
 _LAST_NUMBER = 1 << 40
-"""More rows than a table has."""
+"""A number greater than any table's number of rows."""
 MALFORMED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH)
-"""What SQLite says where the pages that it is to read cannot be."""
+"""The error codes of SQLite for pages that it cannot read."""
 
 
 class Damage:
-    """What readers have met that is damaged and left out; each thing counts once."""
+    """The damage that readers have met and left out; each item counts once."""
 
     def __init__(self) -> None:
         self._met: dict[tuple[str, object], None] = {}
@@ -52,18 +52,18 @@ class Damage:
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write new rows, if there are any. Every column has to be there but an id."""
+    """Write new rows, if there are any. Each needs all columns except an id."""
     if rows:
         connection.execute(insert(table), [sealed(table, row) for row in rows])
 
 
 def insert_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
-    """Write a new row, and return the id that it was given."""
+    """Write a new row and return its id."""
     return int(connection.execute(insert(table).values(sealed(table, row)).returning(table.c.id)).scalar_one())
 
 
 def put_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
-    """Write a row with its id, in place of the one that has it."""
+    """Write a row with its id, and replace an existing one."""
     values = sealed(table, row)
     if not connection.execute(update(table).where(table.c.id == row["id"]).values(values)).rowcount:
         connection.execute(insert(table).values(values))
@@ -72,9 +72,9 @@ def put_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> Non
 def change_rows(
     connection: Connection, table: Table, where: ColumnElement[bool], changes: Mapping[str, Any]
 ) -> Sequence[Row[Any]]:
-    """Give the rows of a condition other values, by column, and return the rows as they were.
+    """Change columns of the rows that meet a condition, and return the rows as they were.
 
-    A row that is damaged stays so: what is wrong in it need not be what is changed.
+    A damaged row remains damaged, since the change need not cover the damage.
     """
     rows = connection.execute(stored(table).where(where)).all()
     _change(connection, table, [(row, changes) for row in rows])
@@ -82,7 +82,7 @@ def change_rows(
 
 
 def change_each(connection: Connection, table: Table, changes: Mapping[int, Mapping[str, Any]]) -> None:
-    """Give rows by their ids other values, each its own, of the same columns; as `change_rows`."""
+    """Change the same columns of several rows, each to values of its own, by id. See `change_rows`."""
     rows = connection.execute(stored(table).where(table.c.id.in_(changes))).all()
     _change(connection, table, [(row, changes[row.id]) for row in rows])
 
@@ -103,7 +103,7 @@ def _change(connection: Connection, table: Table, rows: Sequence[tuple[Row[Any],
 def in_halves(
     keys: Sequence[Key], read: Callable[[Sequence[Key]], Sequence[Result]], unreadable: Callable[[Key], object]
 ) -> list[Result]:
-    """Read what belongs to some keys; where SQLite cannot read its pages, all but the keys that lie on them."""
+    """Read the results for keys; if SQLite cannot read a page, leave out and report the keys on it."""
     if not keys:
         return []
     try:
@@ -121,7 +121,7 @@ def in_halves(
 def sound_rows(
     table: Table, keys: Sequence[int], read: Callable[[Sequence[int]], Sequence[Row[Any]]], damage: Damage
 ) -> list[Row[Any]]:
-    """Read the rows of a table by some keys, as `stored` has them and with the key in front; not what is damaged."""
+    """Read the rows of a table by keys, in the columns of `stored`, with the key first. Damaged rows are left out."""
     rows = in_halves(keys, read, partial(damage.note, table.name))
     sound = []
     for row in rows:
@@ -135,8 +135,8 @@ def sound_rows(
 def in_ranges(
     connection: Connection, statement: Select[Any], damage: Damage, passes: Callable[[Row[Any]], bool] = bool
 ) -> list[Row[Any]]:
-    """Read a statement on photos, of which those rows stay that pass; where SQLite cannot read its pages, without the
-    photos of the contents on them."""
+    """Return the rows of a statement on photos that pass a test. If SQLite cannot read a page, the photos of the
+    contents on it are left out."""
     streamed = {"yield_per": _STREAMED}
     try:
         return list(filter(passes, connection.execute(statement, execution_options=streamed)))
@@ -153,7 +153,7 @@ def in_ranges(
 
 
 def values_of(connection: Connection, column: Column[Any], damage: Damage) -> set[Any]:
-    """Return the different values in a column, as far as SQLite can read it."""
+    """Return the distinct values in a column, as far as SQLite can read it."""
     try:
         return set(connection.scalars(select(column).distinct()))
     except DBAPIError as error:
@@ -165,7 +165,7 @@ def values_of(connection: Connection, column: Column[Any], damage: Damage) -> se
 
 
 def keys_of(connection: Connection, table: Table, model_id: int | None, damage: Damage) -> list[int]:
-    """Return the ids of what a model has features of in a table, by the table's index, which is read in no time."""
+    """Return the ids for which a model has features in a table. This reads the table's index only, which is fast."""
     try:
         return integers(connection.execute(select(table.columns[0]).where(table.c.model_id == model_id)).all())
     except DBAPIError as error:
@@ -176,19 +176,19 @@ def keys_of(connection: Connection, table: Table, model_id: int | None, damage: 
 
 
 def integers(rows: Sequence[Row[Any]]) -> list[int]:
-    """Return the first values of rows, without what rot has made something else."""
+    """Return the first values of rows, without those that damage has turned into another type."""
     return [row[0] for row in rows if isinstance(row[0], int)]
 
 
 def is_malformed(error: DBAPIError) -> bool:
-    """Whether SQLite cannot read its own pages. The transaction goes on."""
+    """Return whether the error means that SQLite cannot read a page. The transaction stays open."""
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in MALFORMED  # the low byte is the kind of error
 
 
 def readable_rows(connection: Connection, table: Table, at_once: int = AT_ONCE) -> Iterator[Row[Any]]:
-    """Yield the rows of a table, each with its checksum behind, sound or not, and at last its number in the table.
+    """Yield the rows of a table, sound or not, each followed by its checksum and its rowid.
 
-    Where SQLite cannot read a page, the rows on it are left out.
+    If SQLite cannot read a page, the rows on it are left out.
     """
     statement = stored(table)
     if connection.dialect.name != "sqlite":
@@ -199,7 +199,7 @@ def readable_rows(connection: Connection, table: Table, at_once: int = AT_ONCE) 
     statement = statement.add_columns(rowid).order_by(rowid)
 
     def read(after: int, count: int) -> Sequence[Row[Any]] | None:
-        """None where that cannot be done: pages, or rows that do not come in their order."""
+        """Read rows after a rowid. Return None if a page cannot be read, or if the rows are not in order."""
         try:
             rows = connection.execute(statement.where(rowid > bindparam("after")).limit(count), {"after": after}).all()
         except DBAPIError as error:
@@ -215,9 +215,9 @@ def readable_rows(connection: Connection, table: Table, at_once: int = AT_ONCE) 
         if rows is None and count > 1:
             count = max(1, count // 4)
         elif rows is None:
-            if (behind := _behind_damage(last, lambda after: read(after, 1) is not None)) is None:
+            if (readable := _first_readable(last, lambda after: read(after, 1) is not None)) is None:
                 return
-            last = behind
+            last = readable
         elif rows:
             yield from rows
             last, count = rows[-1][-1], min(2 * count, at_once)
@@ -225,10 +225,10 @@ def readable_rows(connection: Connection, table: Table, at_once: int = AT_ONCE) 
             return
 
 
-def _behind_damage(last: int, is_readable: Callable[[int], bool]) -> int | None:
-    """Return a number behind `last` from which on one can read: the first that doubled steps find, or one before it.
+def _first_readable(last: int, is_readable: Callable[[int], bool]) -> int | None:
+    """Return a rowid after `last` from which reading works again, or None.
 
-    None where there is none.
+    Steps of doubling size find one; a binary search then finds the first after the last step that failed.
     """
     step = 1
     while not is_readable(last + step):

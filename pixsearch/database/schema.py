@@ -2,20 +2,20 @@
 
 roots           a folder that was given to be indexed
 └── photos      one file under a root
-    ├── postings        the terms of what one photo says: derived from its other rows, see `postings`
-    ├── descriptions    what is known of one photo, where a file beside it or its name adds to what its content says
+    ├── postings        the terms that find one photo: derived from its other rows, see `postings`
+    ├── descriptions    the merged metadata of one photo, if a sidecar or its name adds to those of its content
     └── contents        one picture by the digest of its bytes: copies share it, a renamed photo keeps it
         ├── features    its embedding, by one model
         └── grids       its pixel grid, by one model; apart, so that reading embeddings never touches them
 failures        a file that could not be indexed, and why
 models          a checkpoint that made features
-vector_index    one row: which model is in use, which one is to follow it, and which state of the features this is
-vector_outbox   contents whose features came or went, which a vector index outside of here was not told yet
-vector_files    the vector file that each machine has saved last, and of which state it is
+vector_index    one row: the model in use, the model of an unfinished switch, and the generation of the features
+vector_outbox   contents whose features changed, still to be sent to a vector service
+vector_files    the vector file that each machine saved last, and its generation
 runs            each run of the indexer
-texts           words that a photo may find: each once, however often it is written
+texts           a text that a photo may find, stored once however often it occurs
 ├── text_features   its embedding, by one model
-└── text_lines      where it stands in one of the text_files; it may be a photo's title or caption as well
+└── text_lines      a line with it in one of the text_files; it may be a photo's title or caption as well
 
 A change here is a new revision in migrations/versions and a new SCHEMA_VERSION.
 """
@@ -42,8 +42,8 @@ from sqlalchemy import (
 
 SCHEMA_VERSION = "0011"
 
-# Core's tables, not the ORM's classes: no row here is an object with a life, and without the ORM a command starts 0.1 s
-# sooner.
+# Tables of SQLAlchemy Core, not classes of its ORM: rows are plain values here, and without the ORM a command starts
+# 0.1 s sooner.
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -54,16 +54,16 @@ METADATA = MetaData(
 )
 
 EMBEDDING_TYPE = "<f4"
-"""numpy's name of how an embedding is stored: float32, little-endian."""
+"""The numpy type of a stored embedding: float32, little-endian."""
 
 LOOK_AGAIN = -1
-"""The size of a photo or text file that the next run must read, whatever its stamp is."""
+"""The size stored for a photo or text file that the next run must read, even if its stamp has not changed."""
 
-# Every path is absolute, and bytes: on Linux a file's name need not be valid text.
+# Every path is absolute and stored as bytes: on Linux a file's name need not be valid text.
 
 
 def _checksum() -> Column[int]:
-    """Return the last column of a table: see `checksums`."""
+    """Return the column of a row's checksum, the last of a table: see `checksums`."""
     return Column("checksum", Integer, nullable=False, server_default="0")
 
 
@@ -73,21 +73,21 @@ ROOTS = Table(
     Column("id", Integer, primary_key=True),
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("online", Boolean, nullable=False),
-    # How it was last scanned, and will be the next time: see `ScanRules`.
+    # The rules of the last scan, which the next one uses too: see `ScanRules`.
     Column("hidden", Boolean, nullable=False, server_default=false()),
     Column("follow_links", Boolean, nullable=False, server_default=false()),
     Column("exclude", JSON, nullable=False, server_default="[]"),
     Column("ocr", Boolean, nullable=False, server_default=false()),
-    # By suffix, how many files its last whole run found that are no pictures.
+    # The number of files that are not pictures in its last complete run, by suffix.
     Column("not_read", JSON, nullable=False, server_default="{}"),
     _checksum(),
 )
 
 
 def _metadata_columns() -> list[Column[Any]]:
-    """Return the columns for what is known of a picture, the same for a content and for a photo."""
+    """Return the metadata columns that contents and descriptions have in common."""
     return [
-        Column("taken_at", String),  # ISO 8601, with an offset only where the file names one
+        Column("taken_at", String),  # ISO 8601, with an offset only if the file has one
         Column("date_kind", String),
         Column("camera", String),
         Column("lens", String),
@@ -100,7 +100,7 @@ def _metadata_columns() -> list[Column[Any]]:
         Column("rating", Integer),
         Column("location", String),
         Column("note", String),
-        # The nearest town, of GeoNames, by the coordinates.
+        # The nearest town in GeoNames to the coordinates.
         Column("place", String),
     ]
 
@@ -110,17 +110,17 @@ CONTENTS = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("digest", LargeBinary, nullable=False, unique=True),
-    # Looked up before anything is decoded: a file of a size that no content has cannot be known.
+    # Looked up before anything is read: a file of a size that no content has must be new.
     Column("size_bytes", BigInteger, nullable=False, index=True),
     Column("format", String, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     *_metadata_columns(),
     Column("share_decoded", Double, nullable=False, server_default="1"),
-    # The lines of text in the picture; NULL while it has not been read for them.
+    # The lines of text in the picture; NULL until it has been read for text.
     Column("writing", JSON(none_as_null=True)),
     _checksum(),
-    # AUTOINCREMENT: an id is never given twice, so one that an old vector file still names can lead to nothing wrong.
+    # AUTOINCREMENT: ids are never reused, so that one in an old vector file cannot name another picture.
     sqlite_autoincrement=True,
 )
 
@@ -133,7 +133,7 @@ PHOTOS = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("content_id", ForeignKey("contents.id"), nullable=False, index=True),
-    # Names, sizes and times of the files beside it that say something about it; NULL where there are none.
+    # The names, sizes and times of its sidecars; NULL if there are none.
     Column("sidecars", LargeBinary),
     # See METADATA_VERSION.
     Column("metadata_version", Integer, nullable=False, server_default="0"),
@@ -144,7 +144,7 @@ DESCRIPTIONS = Table(
     "descriptions",
     METADATA,
     Column("photo_id", ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
-    *_metadata_columns(),  # of all sources together
+    *_metadata_columns(),  # merged from all sources
     _checksum(),
 )
 
@@ -152,7 +152,7 @@ POSTINGS = Table(
     "postings",
     METADATA,
     Column("photo_id", ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
-    # In UTF-8: bytes are in one order in every database, whatever its collation.
+    # UTF-8 as bytes, which every database sorts alike, whatever its collation.
     Column("term", LargeBinary, primary_key=True),
     Column("content_id", Integer, nullable=False),  # the photo's
     Index("ix_postings_term_content_id", "term", "content_id"),
@@ -193,7 +193,7 @@ FAILURES = Table(
     Column("id", Integer, primary_key=True),
     Column("root_id", ForeignKey("roots.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("path", LargeBinary, nullable=False, unique=True),
-    # Of the file that failed; without them it is tried again in every run.
+    # The stamp of the file that failed; without one it is tried again in every run.
     Column("size_bytes", BigInteger),
     Column("mtime_ns", BigInteger),
     Column("reason", String, nullable=False),
@@ -206,11 +206,11 @@ VECTOR_INDEX = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("model_id", ForeignKey("models.id")),
-    # Grows with every change of the features. A file is right as it is only when it was saved at this very one.
+    # Grows with every change of the features. A vector file is current only if it was saved at this generation.
     Column("generation", Integer, nullable=False),
-    # Of the vectors, where they are not in a file that is derived: see `MilvusIndex`.
+    # The URL of a vector service, or NULL if the vectors are in a file: see `MilvusIndex`.
     Column("place", String),
-    # The model that the library is being switched to, while searches still go by the other: see `switching`.
+    # The model that the library is being switched to while searches still use the other: see `switching`.
     Column("target_id", ForeignKey("models.id")),
     _checksum(),
 )
@@ -219,7 +219,7 @@ VECTOR_OUTBOX = Table(
     "vector_outbox",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("content_id", Integer, nullable=False),  # which need not be there any more
+    Column("content_id", Integer, nullable=False),  # it may have been deleted
     sqlite_autoincrement=True,
 )
 
@@ -238,7 +238,7 @@ RUNS = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("started_at_s", Double, nullable=False),
-    Column("finished_at_s", Double),  # empty where the run was stopped
+    Column("finished_at_s", Double),  # NULL if the run was stopped
     Column("found", Integer),
     Column("unchanged", Integer),
     Column("encoded", Integer),
@@ -255,7 +255,7 @@ TEXT_FILES = Table(
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    # Of one that could not be read when it was looked at last; else both are NULL.
+    # NULL, both of them, unless the last attempt to read it failed.
     Column("reason", String),
     Column("failed_at_s", Double),
     _checksum(),

@@ -1,4 +1,4 @@
-"""The row that says which model a library is searched by, where its vectors are, and of which state they are."""
+"""The row of `vector_index`: the model in use, the location of the vectors, and the generation of the features."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pixsearch.database.rows import change_rows
 from pixsearch.database.schema import MODELS, VECTOR_FILES, VECTOR_INDEX, VECTOR_OUTBOX
 from pixsearch.errors import LibraryDamaged
 
-_BEHIND_INDEX = len(VECTOR_INDEX.c)
+_MODEL_START = len(VECTOR_INDEX.c)
 MODEL_IN_USE = select(VECTOR_INDEX.c.model_id).scalar_subquery()
-"""The id of the model, within a statement; a search has looked at the row before, by `state_of`."""
+"""The id of the model in use, for statements. Call `state_of` first, which checks the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +27,36 @@ class LibraryModel:
 
 
 class State(NamedTuple):
-    """See `vector_index` in the schema."""
+    """The row of `vector_index`, with its model."""
 
     model_id: int | None
     generation: int
     location: str | None
-    """The URL of the service that holds the vectors; None where they are in a file."""
+    """The URL of the service that holds the vectors; None if they are in a file."""
     target_id: int | None
     model: LibraryModel | None
-    """The one with the id `model_id`."""
+    """The model with the id `model_id`."""
 
 
 def state_of(connection: Connection) -> State:
-    """Raises LibraryDamaged."""
+    """Read the row. Raises LibraryDamaged."""
     row = connection.execute(
         select(*VECTOR_INDEX.c, *MODELS.c).outerjoin(MODELS, MODELS.c.id == VECTOR_INDEX.c.model_id)
     ).one_or_none()
-    if row is None or not is_sound(VECTOR_INDEX, row[:_BEHIND_INDEX]):
-        raise _damaged("the row that says which model it is searched by")
-    _, model_id, generation, location, target_id, _ = row[:_BEHIND_INDEX]
-    return State(model_id, generation, location, target_id, None if model_id is None else _model(row[_BEHIND_INDEX:]))
+    if row is None or not is_sound(VECTOR_INDEX, row[:_MODEL_START]):
+        raise _damaged("the row that names the model in use")
+    _, model_id, generation, location, target_id, _ = row[:_MODEL_START]
+    return State(model_id, generation, location, target_id, None if model_id is None else _model(row[_MODEL_START:]))
 
 
 def model_with(connection: Connection, model_id: int | None) -> LibraryModel | None:
-    """Return the model of an id; None for none. Raises LibraryDamaged."""
+    """Return the model with an id, or None if there is none. Raises LibraryDamaged."""
     row = connection.execute(stored(MODELS).where(MODELS.c.id == model_id)).one_or_none()
     return None if row is None else _model(tuple(row))
 
 
 def is_index_current(connection: Connection, holder: str) -> bool:
-    """Return whether the saved vector file of a holder, or the vector service, has all features as they are now."""
+    """Return whether a holder's saved vector file, or the vector service, has the current features."""
     state = state_of(connection)
     if state.model_id is None:
         return True
@@ -67,14 +67,14 @@ def is_index_current(connection: Connection, holder: str) -> bool:
 
 
 def next_generation(connection: Connection) -> int:
-    """Begin a new generation of the features; called in every transaction that adds or removes any."""
+    """Begin a new generation of the features. Call this in every transaction that adds or removes any."""
     generation = state_of(connection).generation + 1
     change_rows(connection, VECTOR_INDEX, true(), {"generation": generation})
     return generation
 
 
 def forget_saved_index(connection: Connection) -> None:
-    """Make every saved vector file invalid: the next is made from the features alone."""
+    """Invalidate all saved vector files, so that the next one is rebuilt from the features."""
     next_generation(connection)
     connection.execute(delete(VECTOR_FILES))
 

@@ -1,1 +1,1 @@
-"""Places by coordinates and by name, without a network: a table cut from GeoNames."""
+"""Places by coordinates and by name, offline, from an extract of GeoNames."""

@@ -1,4 +1,4 @@
-"""Places as discs on the globe, in which 8,000 people live on each km²."""
+"""Places as discs on the globe, each as large as its population at 8,000 people per km²."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECTION_SHARE = 5
 
 
 def unit_vectors(latitudes: Floats, longitudes: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return x, y and z of places in degrees on a globe of radius 1, each [places]."""
+    """Return x, y and z of places, given in degrees, on a globe of radius 1, each [places]."""
     phi, theta = np.radians(latitudes), np.radians(longitudes)
     return np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)
 
@@ -28,10 +28,10 @@ def radii_km(populations: NDArray[np.int64]) -> Floats:
 def find_sections(
     regions: NDArray[np.int64], latitudes: Floats, longitudes: Floats, populations: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Find the places that are parts of a larger one, such as Shibuya of Tokyo and Montmartre of Paris [places].
+    """Return whether each place is a part of a larger one, such as Shibuya of Tokyo or Montmartre of Paris [places].
 
-    A section lies in the disc of a city of the same region that has five times as many people and is no section itself.
-    GeoNames has many of them as places of their own, and a photo is nearly always nearer to one of them than to the
+    A section lies in the disc of a city of the same region that has five times as many people and is not a section
+    itself. GeoNames lists many sections as places, and a photo is nearly always nearer to one of them than to the
     centre of its city.
     """
     vectors = np.stack(unit_vectors(latitudes, longitudes), axis=1)  # [places, 3]

@@ -1,4 +1,4 @@
-"""The place of a photo by its coordinates, and a place by its name."""
+"""The gazetteer: the place at the coordinates of a photo, and a place by its name."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from pixsearch.gazetteer.names import name_key
 from pixsearch.gazetteer.table import Table, read_table
 
 FARTHEST_KM = 50
-"""A photo that is farther from the centre of every place is nowhere."""
+"""The farthest that a photo may be from the centre of its place."""
 
 _FARTHEST_DEGREES = math.degrees(FARTHEST_KM / EARTH_RADIUS_KM) * 1.001
 _FARTHEST_COSINE = math.cos(FARTHEST_KM / EARTH_RADIUS_KM)
 _FOREIGN = 20
-"""A name in another language counts as that of a place with so many times fewer people."""
+"""The factor by which a place's population counts less for its name in another language."""
 _LOADING = Lock()
 
 
 class GazetteerPlace(NamedTuple):
-    """A city, a town or a village, as GeoNames has it."""
+    """A city, town or village in GeoNames."""
 
     name: str
     region: str
-    """The first-order division of its country; empty where it has none."""
+    """The first-order division of its country; empty if it has none."""
     country: str
     latitude: float
     longitude: float
     population: int
-    """To three digits."""
+    """The population, rounded to three digits."""
 
 
 class Gazetteer:
-    """The places of a table, by where they are and by their names."""
+    """The places of a table, by coordinates and by name."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -52,12 +52,11 @@ class Gazetteer:
     def nearest(self, latitude: float, longitude: float) -> GazetteerPlace | None:
         """Return the place that a person would name for coordinates, in degrees north and east.
 
-        Each place is a disc of 8,000 people a km². Coordinates inside of discs belong to the one in which they are
-        nearest to the centre, measured by its radius, so that a city reaches as far as it is large; others belong to
-        the disc whose edge is nearest. Sections of cities are left out (see `find_sections`). The distance is that of
-        the great circle.
+        Each place is a disc with 8,000 people per km². Coordinates inside discs belong to the one whose centre is
+        nearest relative to its radius, so that a city extends as far as its size; others belong to the disc whose edge
+        is nearest. Sections of cities are left out (see `find_sections`). Distances are along the great circle.
 
-        None where no place has its centre within 50 km, and for coordinates that are not on the globe.
+        Returns None if no place has its centre within 50 km, or if the coordinates are not on the globe.
         """
         if not (abs(latitude) <= 90 and math.isfinite(longitude)):
             return None
@@ -79,11 +78,11 @@ class Gazetteer:
         return self._place(int(self._rows[start + near[best]]))
 
     def named(self, name: str) -> GazetteerPlace | None:
-        """Return the most populous place of a name, whatever its case, accents, hyphens and apostrophes.
+        """Return the most populous place with a name, ignoring case, accents, hyphens and apostrophes.
 
-        Its region, its country or both may follow, as in "Paris, Texas" and "Springfield IL USA". Places that are known
-        far away have names in other languages too, which count as those of a place with a twentieth of the people: Roma
-        is Rome and not a town in Texas, but Cancún is not Changchun in China. None where there is no such place.
+        The region, the country or both may follow, as in "Paris, Texas" and "Springfield IL USA". Well-known places
+        have names in other languages too, for which their population counts a twentieth: Roma is Rome and not a town in
+        Texas, but Cancún is not Changchun in China. Returns None if there is no place with this name.
         """
         given = name_key(name).split(" ")
         for count in range(len(given), 0, -1):
@@ -95,7 +94,7 @@ class Gazetteer:
 
     @cached_property
     def _rows_by_name(self) -> dict[str, list[int]]:
-        """The places of each name, the first to be taken first."""
+        """The rows of the places with each name, the preferred one first."""
         people, rows = self._table.populations.tolist(), defaultdict[str, list[int]](list)
         foreign = set[tuple[str, int]]()
         for row, keys in enumerate(name_key("\n".join(self._table.places)).split("\n")):  # one call for all is faster
@@ -103,7 +102,7 @@ class Gazetteer:
             rows[own].append(row)
             for other in others:
                 rows[other].append(row)
-                if not own.startswith(f"{other} "):  # else it is the same in short, as Frankfurt for Frankfurt am Main
+                if not own.startswith(f"{other} "):  # else it is a short form, as Frankfurt for Frankfurt am Main
                     foreign.add((other, row))
         for key, of_name in rows.items():
             if len(of_name) > 1:
@@ -111,7 +110,7 @@ class Gazetteer:
         return rows
 
     def _whereabouts(self, row: int) -> set[str]:
-        """What may stand behind the name of a place: its region, its country, or both."""
+        """Return what may follow the name of a place: its region, its country, or both."""
         region = self._table.place_regions[row]
         regions = name_key(self._table.regions[region]).split("\t")
         countries = name_key(self._table.countries[self._table.region_countries[region]]).split("\t")
@@ -130,17 +129,17 @@ class Gazetteer:
 
 
 def nearest(latitude: float, longitude: float) -> GazetteerPlace | None:
-    """`Gazetteer.nearest` of the places that ship. Raises PixsearchError."""
+    """Call `Gazetteer.nearest` for the built-in places. Raises PixsearchError."""
     return shipped().nearest(latitude, longitude)
 
 
 def named(name: str) -> GazetteerPlace | None:
-    """`Gazetteer.named` of the places that ship. Raises PixsearchError."""
+    """Call `Gazetteer.named` for the built-in places. Raises PixsearchError."""
     return shipped().named(name)
 
 
 def words(place: GazetteerPlace) -> str:
-    """Say where a place is: "Munich, Bavaria, Germany". Of equal parts, as in Singapore, one is said."""
+    """Return a place in words, such as "Munich, Bavaria, Germany". Equal parts, as in Singapore, are given once."""
     parts: dict[str, str] = {}
     for part in filter(None, (place.name, place.region, place.country)):
         parts.setdefault(name_key(part), part)
@@ -148,7 +147,7 @@ def words(place: GazetteerPlace) -> str:
 
 
 def shipped() -> Gazetteer:
-    """The places that ship with pixsearch, read at the first call. Raises PixsearchError."""
+    """Return the built-in gazetteer, which is read at the first call. Raises PixsearchError."""
     with _LOADING:
         return _read()
 

@@ -1,4 +1,4 @@
-"""One form for the ways in which people write the name of a place."""
+"""The normal form of the names of places."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BLANKS = re.compile("[ ,_\u00a0\u2010\u2011\u2013-]+")  # and the hyphens and t
 
 
 def name_key(name: str) -> str:
-    """Return a name for comparisons: without case, accents, apostrophes and full stops, and with blanks for hyphens and
-    commas. Of many names at once, tabs and line ends between them stay.
+    """Return a name in normal form: without case, accents, apostrophes and full stops, and with spaces for hyphens and
+    commas. Tabs and newlines between several names are kept.
     """
     return _BLANKS.sub(" ", _LEFT_OUT.sub("", unaccented(name))).strip()

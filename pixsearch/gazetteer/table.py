@@ -1,8 +1,8 @@
 """The table of places, and the file that it ships in.
 
-The file is text in xz: the columns of `Table` in their order, with a form feed between them and a line for each value.
-Places are sorted by region and longitude; longitudes are written as the differences between neighbours, so that they
-compress well. benchmarks/cut_gazetteer.py makes the file.
+The file is text compressed by xz: the columns of `Table` in order, separated by form feeds, with one value per line.
+Places are sorted by region and longitude; longitudes are stored as the differences between neighbours, which compress
+well. benchmarks/cut_gazetteer.py makes the file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _THOUSANDTHS = 1000  # 0.001 degrees are 111 m at most
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Countries, their regions, and the places in these. Each has its names in one string, with tabs between them; the
-    first is the one to show, the others are only found. A region's first name may be empty."""
+    """Countries, their regions, and the places in these. Each has its names in one string, separated by tabs; the first
+    is shown, the others are only searched. A region's first name may be empty."""
 
     countries: list[str]
     regions: list[str]
@@ -35,12 +35,12 @@ class Table:
     place_regions: NDArray[np.int64]
     """Indices into `regions` [places]."""
     latitudes: NDArray[np.float64]
-    """In degrees, to three decimals [places]."""
+    """The latitudes in degrees, to three decimals [places]."""
     longitudes: NDArray[np.float64]
     populations: NDArray[np.int64]
-    """To three digits [places]."""
+    """The populations, rounded to three digits [places]."""
     are_sections: NDArray[np.bool_]
-    """Whether a place is a part of a larger one [places]."""
+    """True for each place that is a part of a larger one [places]."""
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -65,7 +65,7 @@ def read_table(path: Path = SHIPPED_TABLE) -> Table:
     try:
         columns = lzma.decompress(path.read_bytes()).decode().split("\f")
     except (OSError, lzma.LZMAError) as error:
-        raise PixsearchError(f"the table of places {path} cannot be read: {error}", "Reinstall pixsearch") from error
+        raise PixsearchError(f"cannot read the table of places {path}: {error}", "Reinstall pixsearch") from error
     countries, regions, region_countries, places, place_regions, *numbers = columns
     latitudes, longitudes, populations, are_sections = map(_numbers, numbers)
     return Table(

@@ -1,4 +1,4 @@
-"""Pictures of a library, with what a search or somebody who looks at one needs of them."""
+"""Pictures of a library by id, with what a search or a viewer needs to know about them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from pixsearch.database.checksums import is_sound, stored
 from pixsearch.database.database import in_parts
@@ -18,7 +18,7 @@ from pixsearch.database.state import MODEL_IN_USE
 from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.library.filtering import photos_that_pass
 from pixsearch.library.photo_rows import PHOTO_ROWS, LibraryPhoto, photo_of
-from pixsearch.library.records import Candidate, StoredPhoto, StoredPicture
+from pixsearch.library.records import Candidate, Space, StoredPhoto, StoredPicture
 from pixsearch.storage import FilePath, may_exist, resolved_bytes, stamp_of, to_path
 
 
@@ -40,7 +40,7 @@ def candidate_at(connection: Connection, path: FilePath, damage: Damage) -> Cand
     rows = connection.execute(stored(PHOTOS).where(PHOTOS.c.path == resolved)).all()
     if len(rows) != 1 or not is_sound(PHOTOS, row := rows[0]):
         return None
-    with suppress(OSError):  # it may be offline; then it is taken as it was
+    with suppress(OSError):  # an offline photo counts as unchanged
         if stamp_of(to_path(resolved)) != (row.size_bytes, row.mtime_ns):
             return None
     return next(_candidates(connection, [row.content_id], NO_FILTERS, damage), None)
@@ -85,6 +85,29 @@ def _pictures(connection: Connection, content_ids: Sequence[int], damage: Damage
         )
 
 
+def space_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, Space]:
+    """See `Library.space_of`."""
+    statement = (
+        select(PHOTOS.c.content_id, CONTENTS.c.size_bytes, func.count())
+        .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+        .group_by(PHOTOS.c.content_id, CONTENTS.c.size_bytes)
+    )
+
+    def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
+        return connection.execute(statement.where(PHOTOS.c.content_id.in_(ids))).all()
+
+    note = partial(damage.note, CONTENTS.name)
+    found = {}
+    for part in in_parts(content_ids):
+        rows: list[Any] = in_halves(part, read, note)
+        for content_id, size_bytes, photos in rows:
+            if isinstance(size_bytes, int):
+                found[content_id] = Space(size_bytes, photos)
+            else:  # the row is damaged
+                note(content_id)
+    return found
+
+
 def first_paths_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, FilePath]:
     """See `Library.first_paths`."""
     by_name = stored(PHOTOS).outerjoin(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
@@ -107,7 +130,7 @@ def first_paths_of(connection: Connection, content_ids: Sequence[int], damage: D
 
 
 def photos_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> list[LibraryPhoto]:
-    """Those that can be reached first, then by name."""
+    """Return the photos of contents: those in online folders first, then by path."""
     by_name = PHOTO_ROWS.order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
 
     def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
@@ -120,7 +143,7 @@ def photos_of(connection: Connection, content_ids: Sequence[int], damage: Damage
 def photos_by_content(
     connection: Connection, content_ids: Sequence[int], filters: Filters, damage: Damage
 ) -> dict[int, tuple[list[LibraryPhoto], int]]:
-    """Return the photos of contents, and how many of them pass; see `Candidate`, also for the order of the photos."""
+    """Return the photos of each content, in the order that `Candidate` describes, and how many of them pass."""
     photos: dict[int, list[LibraryPhoto]] = {}
     for photo in photos_of(connection, content_ids, damage):
         photos.setdefault(photo.content_id, []).append(photo)

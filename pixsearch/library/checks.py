@@ -1,4 +1,7 @@
-"""Whether a library keeps its promises: a sound database, photos with features, the vectors of the rows."""
+"""The check of a library: the database is sound, every photo has features, and the vectors match the rows.
+
+Every row is read and decoded as queries do it, even if the database itself reports errors.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +10,96 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select
 
+from pixsearch.database.checksums import SEALED, is_sound
 from pixsearch.database.database import Database, in_parts
 from pixsearch.database.permissions import open_to_others
-from pixsearch.database.schema import EMBEDDING_TYPE, FEATURES, VECTOR_FILES
+from pixsearch.database.rows import AT_ONCE, readable_rows
+from pixsearch.database.schema import (
+    CONTENTS,
+    EMBEDDING_TYPE,
+    FEATURES,
+    GRIDS,
+    LOOK_AGAIN,
+    MODELS,
+    PHOTOS,
+    ROOTS,
+    TEXT_FEATURES,
+    VECTOR_FILES,
+    VECTOR_INDEX,
+)
 from pixsearch.database.state import state_of
 from pixsearch.library.index_store import connect_service, vector_path
 from pixsearch.library.outbox import pending_ids, vectors_location
+from pixsearch.library.photo_rows import metadata_of
 from pixsearch.library.postings import photos_with_other_terms
-from pixsearch.library.row_checks import check_rows
+from pixsearch.paths import below
 from pixsearch.printable import plural
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 from pixsearch.vectors.vector_index import VectorIndex
 
+LENGTH_TOLERANCE = 0.02
+"""The most that the length of an embedding may differ from 1: some machines compute it in bf16."""
+_GRIDS_AT_ONCE = 100
+_NAMES = {
+    "roots": "folder",
+    "contents": "the metadata of content",
+    "photos": "photo",
+    "descriptions": "the metadata of photo",
+    "models": "model",
+    "features": "the embedding of content",
+    "grids": "the grid of content",
+    "failures": "failure",
+    "vector_index": "the state of the vectors",
+    "runs": "run",
+    "text_files": "text file",
+    "texts": "text",
+    "text_lines": "a line of text file",
+    "text_features": "the embedding of text",
+}
 VALUE_TOLERANCE = 1e-3
-"""The index keeps 16 bits of a number between -1 and 1."""
+"""The most that a number in the index may differ from the row's: the index keeps 16 bits of it."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong, in words, and what of it `repair` can set right."""
+    """The problems found, as messages, and what `repair` needs to fix them."""
 
     photos: int = 0
-    """How many there were to check."""
+    """The number of photos checked."""
     database: list[str] = field(default_factory=list)
-    """What the database says of itself."""
+    """Problems that the database reports itself."""
     rows: list[str] = field(default_factory=list)
     damaged: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
-    """By the name of a table the primary keys of its rows that are not as they were written, or make no sense."""
+    """The primary keys of damaged or invalid rows, by the name of the table."""
     encode_again: set[int] = field(default_factory=set)
     """Contents without good features."""
     encode_texts_again: set[int] = field(default_factory=set)
     vectors: list[str] = field(default_factory=list)
     orphans: set[int] = field(default_factory=set)
-    """Ids that a service has and the library does not."""
+    """Ids that a vector service has and the library does not."""
     files: list[str] = field(default_factory=list)
-    """Photos that are not what was indexed, though size and time are the same; only looked for if asked."""
+    """Photos whose content changed though their size and time did not. Found by a deep check only."""
     read_again: list[bytes] = field(default_factory=list)
-    """Their paths."""
+    """The paths of the photos in `files`."""
     terms: list[str] = field(default_factory=list)
-    """How the index of what photos say differs from their rows."""
+    """Differences between the index of terms and the photos' rows."""
     unreadable: list[str] = field(default_factory=list)
-    """Photos that are there and could not be looked at; only the user can mend that."""
+    """Photos that exist but cannot be read; only the user can fix that."""
     notes: list[str] = field(default_factory=list)
-    """What its owner may want to know, though nothing is wrong."""
+    """Remarks for the owner that are not problems."""
     stale: int = 0
-    """Photos that changed or went since the last run, as far as files were looked at: nothing is wrong with that."""
+    """Photos that were changed or deleted since the last run, which is not a problem. Counted by a deep check only."""
 
     kept: Path | None = None
-    """Where a repair has kept the database that it has replaced."""
+    """The path at which a repair has kept the database that it replaced."""
 
     @property
     def to_index(self) -> int:
-        """How much there is for the next run to do once a repair has thrown it away."""
-        thrown_away = ("contents", "photos", "descriptions", "texts", "text_lines")
-        others = sum(len(self.damaged.get(table, ())) for table in thrown_away)
+        """The number of items that the next run has to process again after a repair."""
+        dropped = ("contents", "photos", "descriptions", "texts", "text_lines")
+        others = sum(len(self.damaged.get(table, ())) for table in dropped)
         return len(self.encode_again) + len(self.encode_texts_again) + len(self.read_again) + others
 
     @property
@@ -71,7 +108,7 @@ class Findings:
 
 
 def check(database: Database) -> Findings:
-    """Check all but the photos' own files. Nothing is written. Raises LibraryError where nothing can be read."""
+    """Check everything except the photos' own files, without writing. Raises LibraryError if nothing can be read."""
     findings = Findings(notes=open_to_others(database.folder))
     with database.reading() as connection:
         findings.database += database.problems(connection)
@@ -80,7 +117,7 @@ def check(database: Database) -> Findings:
         if not findings.database and not findings.rows:
             if wrong := photos_with_other_terms(connection):
                 photos = plural(wrong, "photo differs", "photos differ")
-                findings.terms.append(f"{photos} from what the index of their words has")
+                findings.terms.append(f"{photos} from the index of words")
             if (location := vectors_location(connection)) is not None:
                 _check_service(connection, location, findings)
             else:
@@ -89,7 +126,7 @@ def check(database: Database) -> Findings:
 
 
 def _check_vectors(connection: Connection, database: Database, findings: Findings) -> None:
-    """Compare the saved file with the rows, where it claims to be of this generation."""
+    """Compare the saved file with the rows, if it is recorded as current."""
     state = state_of(connection)
     of_state = (VECTOR_FILES.c.generation == state.generation) & (VECTOR_FILES.c.holder == database.holder)
     sha256 = connection.scalar(select(VECTOR_FILES.c.sha256).where(of_state))
@@ -105,7 +142,7 @@ def _check_vectors(connection: Connection, database: Database, findings: Finding
 
 
 def _check_service(connection: Connection, location: str, findings: Findings) -> None:
-    """Compare a service with the rows, except for what waits in the outbox, which the next run sends."""
+    """Compare a service with the rows, except for the changes in the outbox, which the next run sends."""
     state = state_of(connection)
     if state.model is None or state.model_id is None:
         return
@@ -120,10 +157,10 @@ def _compare(
     expected = set(connection.scalars(select(FEATURES.c.content_id).where(of_model)))
     found = set(index.ids().tolist())
     if wrong := (expected ^ found) - pending:
-        findings.vectors.append(f"{location} and the library differ in {len(wrong)} ids")
+        findings.vectors.append(f"{location} and the library differ in {plural(len(wrong), 'id')}")
         findings.orphans = found - expected - pending
         return
-    if not found:  # Milvus Lite fails where vectors are asked of a collection that never had any
+    if not found:  # Milvus Lite fails to read vectors from a collection that never had any
         return
     for ids, vectors in index.parts():
         rows = {
@@ -138,4 +175,113 @@ def _compare(
             continue
         embeddings = np.stack([np.frombuffer(rows[int(ids[index_])], dtype=EMBEDDING_TYPE) for index_ in known])
         if wrong_values := int((abs(vectors[known] - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
-            findings.vectors.append(f"{location} has {wrong_values} vectors that are not those of the library")
+            vectors_differ = plural(wrong_values, "vector that differs", "vectors that differ")
+            findings.vectors.append(f"{location} has {vectors_differ} from the library's")
+
+
+def check_rows(connection: Connection, findings: Findings) -> None:
+    """Find damaged rows, and photos without features."""
+    rows = _Rows(findings)
+    for table in SEALED:
+        for row in readable_rows(connection, table, _GRIDS_AT_ONCE if table is GRIDS else AT_ONCE):
+            rows.check(table, row[:-1])
+    rows.check_whole()
+
+
+class _Rows:
+    """The checks of rows, with what later tables need to know about earlier ones."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._sizes: dict[int, int] = {}
+        """The sizes of embeddings, by model."""
+        self._roots: dict[int, bytes | None] = {}
+        """The paths of the roots; None for a damaged one."""
+        self._embedded: set[tuple[int, int]] = set()
+        self._encoded: set[int] = set()
+        """Contents with an embedding and a grid by any model: an unfinished switch is not a problem."""
+        self._reported: set[int] = set()
+        """Contents that a message already names."""
+        self._has_index = False
+
+    def check(self, table: Table, row: tuple[Any, ...]) -> None:
+        """Check a row as `stored` selects it."""
+        if table is GRIDS and row[-1] is None:  # it has no embedding: check_whole reports its content
+            return
+        problem = self._problem(table, row) if is_sound(table, row) else "is damaged"
+        if table is ROOTS:
+            self._roots[row[0]] = None if problem else row[1]
+        if problem is not None:
+            key = tuple(row[: len(table.primary_key)])
+            self._findings.damaged.setdefault(table.name, []).append(key)
+            self._findings.rows.append(f"{_NAMES[table.name]} {key[0]} {problem}")
+            if table in (FEATURES, GRIDS):
+                self._findings.encode_again.add(key[0])
+                self._reported.add(key[0])
+            elif table is TEXT_FEATURES:
+                self._findings.encode_texts_again.add(key[0])
+
+    def check_whole(self) -> None:
+        """Check what requires all rows to have been seen."""
+        for content_id in sorted({content_id for content_id, _ in self._embedded} - self._encoded - self._reported):
+            if content_id not in self._findings.encode_again:  # else it is reported by the path of its photo
+                self._findings.rows.append(f"content {content_id} has no grid")
+                self._findings.encode_again.add(content_id)
+        if not self._has_index and not self._findings.damaged.get(VECTOR_INDEX.name):
+            self._findings.rows.append("the state of the vectors is missing")
+
+    def _problem(self, table: Table, row: tuple[Any, ...]) -> str | None:
+        """Return what is wrong with a row whose checksum is right."""
+        if table is MODELS:
+            self._sizes[row[0]] = row[3]
+        elif table is VECTOR_INDEX:
+            self._has_index = True
+        elif table is CONTENTS:
+            return _problem_of_metadata(row)
+        elif table in (FEATURES, TEXT_FEATURES):
+            if table is FEATURES:
+                self._embedded.add((row[0], row[1]))
+            return _problem_of_embedding(row[2], self._sizes.get(row[1]))
+        elif table is GRIDS:
+            if not row[2]:
+                return "is empty"
+            if (row[0], row[1]) in self._embedded:
+                self._encoded.add(row[0])
+        elif table is PHOTOS:
+            return self._problem_of_photo(row)
+        return None
+
+    def _problem_of_photo(self, row: tuple[Any, ...]) -> str | None:
+        _, root_id, path, size_bytes, _, content_id, *_ = row
+        self._findings.photos += 1
+        shown = path.decode(errors="backslashreplace")
+        if root_id not in self._roots:  # a repair restores it from the photos that name it
+            self._findings.rows.append(f"the folder of {shown} is missing")
+        elif (root := self._roots[root_id]) is not None and not path.startswith(below(root)):
+            return f"({shown}) is not below its folder {root.decode(errors='backslashreplace')}"
+        if content_id not in self._encoded and size_bytes != LOOK_AGAIN:
+            if content_id not in self._reported:
+                self._findings.rows.append(f"{shown} has no features")
+            self._findings.encode_again.add(content_id)
+        return None
+
+
+def _problem_of_metadata(row: tuple[Any, ...]) -> str | None:
+    try:
+        metadata_of(row)
+    except (TypeError, ValueError) as error:
+        return f"cannot be read: {error}"
+    return None
+
+
+def _problem_of_embedding(blob: bytes, size: int | None) -> str | None:
+    if size is None:
+        return "belongs to no model"
+    if len(blob) != size * np.dtype(EMBEDDING_TYPE).itemsize:
+        return f"has {plural(len(blob), 'byte')} instead of {size * np.dtype(EMBEDDING_TYPE).itemsize}"
+    embedding = np.frombuffer(blob, dtype=EMBEDDING_TYPE)
+    if not np.isfinite(embedding).all():
+        return "is not finite"
+    if abs(float(np.linalg.norm(embedding)) - 1) > LENGTH_TOLERANCE:
+        return "is not a unit vector"
+    return None

@@ -1,43 +1,49 @@
-"""Which of a library's contents pass a query's filters."""
+"""Filters in SQL: the contents of a library that pass, and the values that photos can be filtered by."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, String, cast, func, or_, select
 
 from pixsearch.database.rows import Damage, in_ranges, integers, values_of
 from pixsearch.database.schema import CONTENTS, DESCRIPTIONS, PHOTOS
 from pixsearch.filters import Circle, Filters
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
-from pixsearch.paths import below
+from pixsearch.library.photo_rows import PHOTOS_AND_METADATA, known
+from pixsearch.paths import below, is_at_or_below
 from pixsearch.unicode_forms import unaccented
 
+ValueKind: TypeAlias = Literal["person", "place", "keyword", "camera", "year", "folder"]
+
+MOST_VALUES = 1000
+"""The most values returned of each kind."""
 EARTH_RADIUS_KM = 6371.0088
-"""Mean radius R1 (IUGG)."""
+"""The mean radius R1 (IUGG)."""
 _CLOCK = len("2021-03-01T00:00:00")
-"""Of a date as it is stored, what the clock of where it was taken says."""
+"""The length of a stored date without its offset: the local time where the photo was taken."""
 
 
 def contents_that_pass(
     connection: Connection, filters: Filters, damage: Damage, among: Sequence[int] | None = None
 ) -> list[int]:
-    """Ids of the contents of which a photo passes, in ascending order; only those `among` some, where given.
+    """Return the ids of the contents with a photo that passes, in ascending order; only those in `among`, if given.
 
-    A photo of which rot leaves nothing to judge passes: whoever reads it sees that it is damaged.
+    A photo that is too damaged for the filters passes: reading it reports the damage.
     """
     return sorted(set(integers(_passing(connection, filters, [PHOTOS.c.content_id], among, damage))))
 
 
 def contents_by_date(connection: Connection, filters: Filters, damage: Damage, *, newest_first: bool) -> list[int]:
-    """Ids of the contents of which a photo passes, by when that was taken, those without a date last, then by path."""
+    """Return the ids of the contents with a photo that passes, by its date and then its path; undated ones last."""
     columns = [PHOTOS.c.content_id, known("taken_at"), PHOTOS.c.path]
     rows: list[Any] = _passing(connection, filters, columns, None, damage)
-    # Of a damaged row anything may be what it was not.
+    # In a damaged row a value may have any type.
     sound = [row for row in rows if isinstance(row[0], int) and isinstance(row[2], bytes)]
     dated = [row for row in sound if row[1] and isinstance(row[1], str)]
     undated = [row for row in sound if not (row[1] and isinstance(row[1], str))]
@@ -54,7 +60,7 @@ def contents_best_first(connection: Connection, damage: Damage) -> list[int]:
     best: dict[int, tuple[int, bool, int, bytes]] = {}
     rows: list[Any] = in_ranges(connection, statement, damage)
     for content_id, width, height, size_bytes, taken_at, date_kind, path in rows:
-        with suppress(TypeError):  # of a damaged row
+        with suppress(TypeError):  # in a damaged row
             has_date = taken_at is not None and date_kind != "guessed"
             rank = (-width * height, not has_date, -size_bytes, path)
             best[content_id] = min(rank, best.get(content_id, rank))
@@ -62,7 +68,7 @@ def contents_best_first(connection: Connection, damage: Damage) -> list[int]:
 
 
 def photos_that_pass(connection: Connection, filters: Filters, among: Sequence[int], damage: Damage) -> set[int]:
-    """Ids of the photos that pass, among those of some contents."""
+    """Return the ids of the photos that pass, among those of the contents in `among`."""
     return set(integers(_passing(connection, filters, [PHOTOS.c.id], among, damage)))
 
 
@@ -79,7 +85,7 @@ def _passing(
     among: Sequence[int] | None,
     damage: Damage,
 ) -> list[Row[Any]]:
-    """Columns of the photos that pass: first what SQL can judge, then the rest."""
+    """Return columns of the photos that pass: SQL applies the filters it can, Python the others."""
     conditions = list(_conditions(connection, filters, damage))
     if among is not None:
         conditions.append(PHOTOS.c.content_id.in_(among))
@@ -88,19 +94,19 @@ def _passing(
         return in_ranges(connection, statement.distinct(), damage)
     names = ("keywords", "people", "location", "place", "latitude", "longitude")
     statement = statement.add_columns(PHOTOS.c.path.label("photo_path"), *(known(name).label(name) for name in names))
-    lets_path_through, lets_words_through = filters.path_test(), _words_test(filters)
+    path_passes, words_pass = filters.path_test(), _words_test(filters)
 
     def passes(row: Row[Any]) -> bool:
         try:
-            return lets_words_through(row) and _is_near(row, filters.near) and lets_path_through(row.photo_path)
-        except (AttributeError, TypeError, ValueError):  # of another kind than was stored
+            return words_pass(row) and _is_near(row, filters.near) and path_passes(row.photo_path)
+        except (AttributeError, TypeError, ValueError):  # in a damaged row a value may have any type
             return True
 
     return in_ranges(connection, statement, damage, passes)
 
 
 def _conditions(connection: Connection, filters: Filters, damage: Damage) -> Iterator[ColumnElement[bool]]:
-    """Those that SQL can judge."""
+    """Yield the filters that SQL can evaluate."""
     taken_at = func.substr(known("taken_at"), 1, _CLOCK)
     if filters.after is not None:
         yield taken_at >= filters.after.isoformat(timespec="seconds")
@@ -126,31 +132,31 @@ def _conditions(connection: Connection, filters: Filters, damage: Damage) -> Ite
     if filters.rating is not None:
         yield known("rating") >= filters.rating
     if filters.camera is not None:
-        # There are few; and what is upper and lower case SQLite knows of ASCII alone.
+        # There are few cameras, and SQLite can fold the case of ASCII only.
         cameras = [values_of(connection, table.c.camera, damage) for table in (CONTENTS, DESCRIPTIONS)]
         found = [one for one in set().union(*cameras) if isinstance(one, str)]
         words = unaccented(filters.camera).split()
         yield known("camera").in_([one for one in found if all(word in unaccented(one) for word in words)])
     if filters.folders:
-        # Of a name beyond ASCII only what stands before: that may be written in more than one way.
-        beginnings = [_ascii_part(below(folder)) for folder in filters.folder_paths()]
-        yield or_(*((PHOTOS.c.path >= first) & (PHOTOS.c.path < _behind(first)) for first in beginnings))
+        # Only the ASCII prefix: beyond it a name may have several Unicode forms.
+        prefixes = [_ascii_prefix(below(folder)) for folder in filters.folder_paths()]
+        yield or_(*((PHOTOS.c.path >= prefix) & (PHOTOS.c.path < _upper_bound(prefix)) for prefix in prefixes))
 
 
-def _ascii_part(path: bytes) -> bytes:
-    """The beginning of a path that is written in the same way in every form of Unicode."""
-    ascii_bytes = next((at for at, byte in enumerate(path) if byte >= 128), None)
-    # A letter may be written with its accent behind it: it is left out.
+def _ascii_prefix(path: bytes) -> bytes:
+    """Return the beginning of a path that is the same in every Unicode form."""
+    ascii_bytes = next((index for index, byte in enumerate(path) if byte >= 128), None)
+    # The last ASCII letter may be the base of a combining accent, so it is left out.
     return path if ascii_bytes is None else path[: max(ascii_bytes - 1, 1)]
 
 
-def _behind(beginning: bytes) -> bytes:
-    """Greater than all that begins so."""
-    return beginning[:-1] + bytes([beginning[-1] + 1])
+def _upper_bound(prefix: bytes) -> bytes:
+    """Return the least bytes greater than everything that begins with a prefix."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
 def _words_test(filters: Filters) -> Callable[[Row[Any]], bool]:
-    """What says of a photo's row whether each word that is asked for is in its keywords, its people or its place."""
+    """Return a test for whether a photo's row has each word of the filters in its keywords, its people or its place."""
     keywords, people, places = (
         [unaccented(word) for word in words] for words in (filters.keywords, filters.people, filters.places)
     )
@@ -166,7 +172,7 @@ def _words_test(filters: Filters) -> Callable[[Row[Any]], bool]:
 
 
 def _are_in(words: Sequence[str], texts: Sequence[str]) -> bool:
-    """Whether each word is in one of the texts."""
+    """Return whether each word is in one of the texts."""
     if not words:
         return True
     plain = [unaccented(text) for text in texts]
@@ -178,8 +184,84 @@ def _is_near(row: Row[*tuple[Any, ...]], circle: Circle | None) -> bool:
 
 
 def distance_km(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
-    """The great circle between two places in degrees, by the haversine formula (Sinnott, 1984)."""
+    """Return the great-circle distance between two points in degrees, by the haversine formula (Sinnott, 1984)."""
     phi, other_phi = math.radians(latitude), math.radians(other_latitude)
     half_across = math.radians(other_longitude - longitude) / 2
     haversine = math.sin((other_phi - phi) / 2) ** 2 + math.cos(phi) * math.cos(other_phi) * math.sin(half_across) ** 2
     return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(haversine)))
+
+
+class ValueCount(NamedTuple):
+    """A value, and how many photos have it."""
+
+    value: str
+    photos: int
+
+
+def values_of_photos(
+    connection: Connection, roots: Sequence[bytes], damage: Damage
+) -> Mapping[ValueKind, list[ValueCount]]:
+    """See `Library.values`."""
+    found: dict[ValueKind, Counter[str]] = {
+        "person": _of_lists(connection, "people", damage),
+        "place": _of_places(connection, damage),
+        "keyword": _of_lists(connection, "keywords", damage),
+        "camera": Counter(dict(_counted(connection, known("camera"), damage))),
+        "year": Counter(dict(_counted(connection, func.substr(known("taken_at"), 1, 4), damage))),
+        "folder": _of_folders(connection, roots, damage),
+    }
+    return {
+        kind: [ValueCount(*one) for one in sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:MOST_VALUES]]
+        for kind, counts in found.items()
+    }
+
+
+def _counted(connection: Connection, column: ColumnElement[Any], damage: Damage) -> Iterator[tuple[str, int]]:
+    """Yield the distinct texts in a column of photos, each with its number of photos; a text may come twice."""
+    statement = select(column, func.count()).select_from(PHOTOS_AND_METADATA).group_by(column)
+    rows: list[Any] = in_ranges(connection, statement, damage)
+    yield from ((text, count) for text, count in rows if text and isinstance(text, str))
+
+
+def _of_lists(connection: Connection, name: str, damage: Damage) -> Counter[str]:
+    counts = Counter[str]()
+    # As text: PostgreSQL cannot compare JSON for equality.
+    for text, count in _counted(connection, cast(known(name), String), damage):
+        try:
+            values = json.loads(text)
+        except ValueError:  # in a damaged row
+            continue
+        for value in values if isinstance(values, list) else ():
+            counts[str(value)] += count
+    return counts
+
+
+def _of_places(connection: Connection, damage: Damage) -> Counter[str]:
+    """Count each part of a place such as "Kyoto, Japan" on its own."""
+    counts = Counter[str]()
+    for name in ("location", "place"):
+        for text, count in _counted(connection, known(name), damage):
+            for part in {part.strip() for part in text.split(",")} - {""}:
+                counts[part] += count
+    return counts
+
+
+def _of_folders(connection: Connection, roots: Sequence[bytes], damage: Damage) -> Counter[str]:
+    """Count the photos below each folder, up to the roots. Folders whose names are not UTF-8 are left out."""
+    direct = Counter[bytes]()
+    rows: list[Any] = in_ranges(connection, select(PHOTOS.c.path), damage)
+    for (path,) in rows:
+        if isinstance(path, bytes):
+            direct[path.rpartition(b"/")[0]] += 1
+    counts = Counter[str]()
+    for folder, count in direct.items():
+        for one in _up_to_root(folder, roots):
+            with suppress(UnicodeDecodeError):
+                counts[one.decode()] += count
+    return counts
+
+
+def _up_to_root(folder: bytes, roots: Sequence[bytes]) -> Iterator[bytes]:
+    while any(is_at_or_below(folder, root) for root in roots):
+        yield folder
+        folder = folder.rpartition(b"/")[0]

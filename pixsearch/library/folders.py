@@ -1,30 +1,38 @@
-"""The folders of a library, as its photos' paths have them: counted in one pass over an index, with a photo of each."""
+"""The folders of a library: listings of subfolders for browsing, and of files to compare with those on disk.
+
+Subfolders are not stored: they are counted in one pass over the index of photos' paths.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Row, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Row, Select, Table, case, func, literal, null, select
 
 from pixsearch.database.checksums import is_sound, stored
+from pixsearch.database.database import Database
 from pixsearch.database.rows import Damage, in_ranges, sound_rows
-from pixsearch.database.schema import PHOTOS, ROOTS
-from pixsearch.library.records import Folder, FolderListing
+from pixsearch.database.schema import CONTENTS, FAILURES, PHOTOS, ROOTS
+from pixsearch.library.records import OUTDATED, Folder, FolderListing, KnownFile
+from pixsearch.library.switching import size_to_compare, unfinished_model
+from pixsearch.metadata import METADATA_VERSION
 from pixsearch.paths import below, is_at_or_below, prefix_upper_bound
 from pixsearch.storage import is_folder, is_remote
 
+_ROWS_AT_ONCE = 10_000
 _NO_NAME = b""
-"""In the place of a subfolder's name: of the photos that lie in none."""
+"""The key for photos that are directly in the folder, instead of a subfolder's name."""
 
 
 class _Count(NamedTuple):
-    """What is below a folder, as the index of paths has it."""
+    """The contents of a folder, according to the index of paths."""
 
     photos: int
     newest: int
-    """The id of the photo that was indexed last."""
+    """The id of the photo indexed last."""
     has_folders: bool
 
 
@@ -41,7 +49,7 @@ def folder_listing(
     connection: Connection, path: bytes | None, after: bytes | None, most: int, damage: Damage
 ) -> FolderListing | None:
     """See `Library.folders_in`."""
-    # Whether a storage is online its last run found out: to ask takes long.
+    # Whether a remote storage is online is known from its last run: checking takes long.
     online = {
         row.path: row.online and (is_remote(row.path) or is_folder(row.path)) for row in root_rows(connection, damage)
     }
@@ -85,7 +93,7 @@ def _listing_of_tops(
 
 
 def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -> dict[bytes, _Count]:
-    """Return what is below each subfolder, by name. The names are the index's, which may have rotted."""
+    """Return the counts of each subfolder, by name. The names are from the index, which may be damaged."""
     rest: ColumnElement[bytes] = func.substr(PHOTOS.c.path, len(below(folder)) + 1, type_=LargeBinary)
     slash = _index_of_slash(connection, rest)
     name = case((slash > 0, func.substr(rest, 1, slash - 1)), else_=literal(_NO_NAME, LargeBinary))
@@ -98,7 +106,7 @@ def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -
     counts: dict[bytes, _Count] = {}
     rows: list[Any] = in_ranges(connection, statement, damage)
     for subfolder, photos, newest, deepest in rows:
-        if not isinstance(subfolder, bytes):  # of a damaged row
+        if not isinstance(subfolder, bytes):  # the row is damaged
             damage.note(PHOTOS.name, newest)
             continue
         before = counts.get(subfolder, _Count(0, 0, False))
@@ -109,7 +117,7 @@ def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -
 
 
 def _index_of_slash(connection: Connection, path: ColumnElement[bytes]) -> ColumnElement[int]:
-    """Return the statement for where the first slash is, from 1; 0 where there is none."""
+    """Return the expression for the index of the first slash, from 1, or 0 without one."""
     slash = literal(b"/", LargeBinary)
     if connection.dialect.name == "sqlite":
         return func.instr(path, slash)
@@ -123,8 +131,7 @@ def _is_below(folder: bytes) -> ColumnElement[bool]:
 def _folders(
     connection: Connection, counts: Mapping[bytes, _Count], online: Mapping[bytes, bool], damage: Damage
 ) -> tuple[Folder, ...]:
-    """Return folders by their paths, each with a photo whose row proves that there is such a folder, and a root also
-    where it has none."""
+    """Return the folders of these counts. A folder is listed if the row of a photo in it is sound, a root always."""
 
     def read(ids: Collection[int]) -> list[Row[Any]]:
         return list(connection.execute(stored(PHOTOS).where(PHOTOS.c.id.in_(ids))).all())
@@ -142,18 +149,18 @@ def _folders(
 
 
 def _another_photo(connection: Connection, folder: bytes, damage: Damage) -> Row[Any] | None:
-    """Return the row of the newest photo below a folder that is sound; None where there is none."""
+    """Return the newest sound row of a photo below a folder, or None."""
     rows = in_ranges(connection, stored(PHOTOS).where(_is_below(folder)), damage, partial(is_sound, PHOTOS))
     return max(rows, key=lambda row: int(row.id), default=None)
 
 
 def _is_online(path: bytes, online: Mapping[bytes, bool]) -> bool:
-    """Whether the innermost root of a folder is."""
+    """Return whether the innermost root of a folder is online."""
     return online[max((root for root in online if is_at_or_below(path, root)), key=len)]
 
 
 def _parents(path: bytes, top: bytes) -> tuple[bytes, ...]:
-    """Return the folders that a folder lies in, from the root on."""
+    """Return the folders that contain a folder, from the root down."""
     parents = []
     while path != top:
         path = path.rpartition(b"/")[0] or b"/"
@@ -162,5 +169,49 @@ def _parents(path: bytes, top: bytes) -> tuple[bytes, ...]:
 
 
 def _by_name(name: bytes) -> tuple[str, bytes]:
-    """Return what folders are ordered by: upper and lower case together."""
+    """Return the sort key of a folder's name, which ignores case."""
     return name.decode(errors="surrogateescape").casefold(), name
+
+
+def known_photos(database: Database, folder: bytes) -> Iterator[list[KnownFile]]:
+    """See `Library.known_photos`."""
+    sidecars = case((PHOTOS.c.metadata_version < METADATA_VERSION, OUTDATED), else_=PHOTOS.c.sidecars)
+    with database.reading() as connection:
+        model_id = unfinished_model(connection)
+    size = PHOTOS.c.size_bytes if model_id is None else size_to_compare(model_id)
+    return _known(database, folder, PHOTOS, size, sidecars)
+
+
+def known_failures(database: Database, folder: bytes) -> Iterator[list[KnownFile]]:
+    """See `Library.known_failures`."""
+    return _known(database, folder, FAILURES, FAILURES.c.size_bytes, null())
+
+
+def known_digests(database: Database, folder: bytes) -> Iterator[tuple[KnownFile, bytes]]:
+    """See `Library.known_digests`."""
+    digests = select(PHOTOS.c.path, CONTENTS.c.digest).join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+    for files in known_photos(database, folder):
+        with database.reading() as connection:
+            rows = connection.execute(digests.where(PHOTOS.c.path.in_([file[0] for file in files])))
+            found = {row.path: row.digest for row in rows}
+        yield from ((file, found[file[0]]) for file in files if file[0] in found)
+
+
+def _known(
+    database: Database, folder: bytes, table: Table, size: ColumnElement[Any], sidecars: ColumnElement[Any]
+) -> Iterator[list[KnownFile]]:
+    # Many short transactions: a writer cannot commit while one is open.
+    facts = table.c.path, size, table.c.mtime_ns, sidecars
+    columns = select(*facts).order_by(table.c.path).limit(_ROWS_AT_ONCE)
+    if rows := _files(database, columns.where(table.c.path == folder)):  # a folder that could not be listed failed
+        yield rows
+    last = below(folder)
+    while rows := _files(database, columns.where(table.c.path > last, table.c.path < prefix_upper_bound(folder))):
+        yield rows
+        last = rows[-1][0]
+
+
+def _files(database: Database, query: Select[Any]) -> list[KnownFile]:
+    with database.reading() as connection, closing(connection.execute(query)) as result:
+        # The driver's own rows are plain tuples (see FileFacts) and take half the time of SQLAlchemy's.
+        return cast(list[KnownFile], result.cursor.fetchall())

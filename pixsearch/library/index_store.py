@@ -1,6 +1,6 @@
-"""The vectors of a library, derived from its rows: in a file on this machine, or in a service that the outbox feeds.
+"""The vectors of a library, derived from its rows: in a file on this machine, or in a service fed by the outbox.
 
-The file is checked when it is read, and updated or made again as needed.
+The file is verified when it is read, and updated or rebuilt as needed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pixsearch.extras import require
 from pixsearch.filters import NO_FILTERS, Filters
 from pixsearch.library.filtering import contents_that_pass
 from pixsearch.library.outbox import flush_outbox
+from pixsearch.printable import plural
 from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError, largest_file
 from pixsearch.vectors.vector_index import Ids, VectorIndex, Vectors
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pixsearch.vectors.milvus_index import MilvusIndex
 
 _WIDER = 4
-"""How many times as many vectors a service is asked for where too few of those it found pass."""
+"""The factor by which a service is asked for more vectors if too few of those it found pass."""
 
 
 @dataclass(slots=True)
@@ -46,14 +47,14 @@ class _FileIndex:
     generation: int
     model_id: int
     saved: bool
-    """Whether it is the one in the file."""
+    """True if this is the index in the file."""
     whole: bool = True
-    """Whether every row that it was made from was sound. One that is not whole is not saved, so that the next reader
-    learns of the damage too."""
+    """True if every row it was made from was sound. An index that is not whole is not saved, so that the next reader
+    reports the damage too."""
 
 
 class IndexStore:
-    """Holds the index that was used last. Threads may use it together."""
+    """The index of a library, kept in memory while it is current. It may be shared between threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -91,7 +92,7 @@ class IndexStore:
     def save(self) -> None:
         """Bring the file or the service up to date with the rows. Only for the holder of the lock.
 
-        Raises OSError, LibraryError; then the next reader does it.
+        Raises OSError or LibraryError; the next reader then does it.
         """
         with self._database.reading() as connection:
             has_service = state_of(connection).location is not None
@@ -101,7 +102,7 @@ class IndexStore:
             _save(self._database, _renewed(self._database))
 
     def flush_outbox(self) -> None:
-        """Send what waits in the outbox to the service. Only for the holder of the lock. Raises LibraryError."""
+        """Send the changes in the outbox to the service. Only for the holder of the lock. Raises LibraryError."""
         with self._lock:
             with self._database.reading() as connection:
                 state = state_of(connection)
@@ -122,7 +123,7 @@ class IndexStore:
             found = [id_ for id_ in ids if id_ in passing]
             if len(found) >= count or len(ids) < requested:
                 return found[:count]
-        # So few pass that the request can list them.
+        # Few enough pass for the request to list them.
         return [int(id_) for id_ in service.search(query, count, self._all_passing(filters))[1][0]]
 
     def _all_passing(self, filters: Filters) -> Ids:
@@ -140,7 +141,7 @@ class IndexStore:
         if self._file is None or self._file.generation != state.generation:
             self._file = _current(self._database)
             if not self._file.saved:
-                # Where another process writes, or the folder is read-only, the index lives in memory only.
+                # While another process is writing, or in a read-only folder, the index stays in memory only.
                 with suppress(LibraryError, OSError), self._database.only_writer():
                     with self._database.reading() as connection:
                         generation = state_of(connection).generation
@@ -149,7 +150,7 @@ class IndexStore:
         return self._file.index
 
     def _index_of_service(self, state: State) -> MilvusIndex | None:
-        """Return the service; None where the vectors are in a file."""
+        """Return the service, or None if the vectors are in a file."""
         if state.location is None or state.model is None:
             return None
         if self._service is None or self._service.url != state.location or self._model != state.model:
@@ -160,9 +161,9 @@ class IndexStore:
 
 
 def connect_service(url: str, model: LibraryModel) -> MilvusIndex:
-    """Connect to the vectors of a model. Raises UsageError for a URL of no vector service; LibraryError."""
+    """Connect to the vectors of a model. Raises UsageError if the URL is not that of a vector service; LibraryError."""
     require("a collection in Milvus", "milvus", "pymilvus")
-    from pixsearch.vectors.milvus_index import MilvusIndex  # half a second, for those who have one
+    from pixsearch.vectors.milvus_index import MilvusIndex  # half a second, which only users of Milvus should pay
 
     return MilvusIndex(url, model.fingerprint, model.embedding_size)
 
@@ -173,10 +174,10 @@ def vector_path(folder: Path, generation: int) -> Path:
 
 
 def _current(database: Database) -> _FileIndex:
-    """Return the index that belongs to the rows as they are now.
+    """Return the index of the current rows.
 
-    It is read from its file and updated with the features that were added or removed since; where the file is not the
-    one that was saved, it is made from the rows alone. Raises LibraryNotFound while nothing was ever indexed,
+    It is read from its file and updated with the features that were added or removed since. If the file is not the one
+    that was saved, the index is rebuilt from the rows. Raises LibraryNotFound if nothing was ever indexed, or
     LibraryError.
     """
     with database.reading() as connection:
@@ -191,7 +192,7 @@ def _current(database: Database) -> _FileIndex:
 
 
 def _renewed(database: Database) -> _FileIndex:
-    """Return `_current`, made again from the rows where its lists no longer suit the number of vectors."""
+    """Return `_current`, rebuilt from the rows if its lists no longer suit the number of vectors."""
     current = _current(database)
     if current.index.needs_rebuild():
         with database.reading() as connection:
@@ -202,8 +203,8 @@ def _renewed(database: Database) -> _FileIndex:
 def _save(database: Database, current: _FileIndex) -> None:
     """Save the index, if it is whole. Only for the holder of the lock.
 
-    The file is there before the database names it, and older ones are deleted only after that: wherever this is
-    interrupted, the library has a file that is right, or knows that it has none. Raises OSError, LibraryError.
+    The file is written before the database names it, and older ones are deleted only after that: wherever this is
+    interrupted, the library has the right file, or knows that it has none. Raises OSError or LibraryError.
     """
     if not current.whole:
         return
@@ -228,7 +229,7 @@ def _save(database: Database, current: _FileIndex) -> None:
 
 
 class _SavedFile(NamedTuple):
-    """The model and generation of the rows, and what the database knows of the file that was saved last."""
+    """The model and generation of the rows, and the database's record of the file that was saved last."""
 
     model_id: int
     embedding_size: int
@@ -251,19 +252,19 @@ def _saved_file(connection: Connection, database: Database) -> _SavedFile:
 
 
 def _load(folder: Path, saved: _SavedFile, *, read_only: bool) -> FaissIndex:
-    """Load the index that was saved last. Raises StaleIndexError where it is of another model or was changed."""
+    """Load the index that was saved last. Raises StaleIndexError if it belongs to another model or was changed."""
     if saved.saved_generation is None or saved.saved_sha256 is None or saved.saved_model_id != saved.model_id:
         raise StaleIndexError("no vectors of this model were saved")
     path = vector_path(folder, saved.saved_generation)
     limit_bytes = largest_file(saved.saved_count or 0, saved.embedding_size)
     index = FaissIndex.load(path, saved.saved_sha256, read_only=read_only, limit_bytes=limit_bytes)
     if len(index) != saved.saved_count:
-        raise StaleIndexError(f"{path} holds {len(index)} vectors, not {saved.saved_count}")
+        raise StaleIndexError(f"{path} holds {plural(len(index), 'vector')}, not {saved.saved_count}")
     return index
 
 
 def _rebuilt(connection: Connection, saved: _SavedFile, damage: Damage) -> _FileIndex:
-    """Make the index of all features, from the rows alone."""
+    """Build the index of all features from the rows."""
     ids = keys_of(connection, FEATURES, saved.model_id, damage)
 
     def draw(count: int) -> Vectors:
@@ -276,9 +277,9 @@ def _rebuilt(connection: Connection, saved: _SavedFile, damage: Damage) -> _File
 
 
 def _catch_up(index: FaissIndex, connection: Connection, saved: _SavedFile, damage: Damage) -> bool:
-    """Update an index of an older generation. An id's vector never changes, and no id is ever given again.
+    """Update an index of an older generation. The vector of an id never changes, and ids are never reused.
 
-    Returns whether all rows that it lacked were sound.
+    Returns whether all missing rows were sound.
     """
     now = np.array(keys_of(connection, FEATURES, saved.model_id, damage), dtype=np.int64)
     index.remove(np.setdiff1d(index.ids(), now))
@@ -292,7 +293,7 @@ def _catch_up(index: FaissIndex, connection: Connection, saved: _SavedFile, dama
 def _embeddings(
     connection: Connection, saved: _SavedFile, content_ids: Sequence[int], damage: Damage
 ) -> tuple[Ids, Vectors]:
-    """Return ids [n] and embeddings [n, size] of contents, each of which has one; without those that are damaged."""
+    """Return the ids [n] and embeddings [n, size] of contents, each of which has one; damaged ones are left out."""
 
     def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
         of_ids = FEATURES.c.content_id.in_(ids)

@@ -1,7 +1,7 @@
 """The outbox: changes of features that are still to be sent to a vector service.
 
-Ids of contents whose features were added or removed are noted in the same transaction, and deleted once the service has
-the change. Sending a change twice does no harm, so wherever this is interrupted, the next writer continues.
+The ids of contents whose features were added or removed are noted in the same transaction, and deleted once the service
+has the change. Sending a change twice does no harm, so wherever this is interrupted, the next writer continues.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _AT_ONCE = 1000
 
 
 def vectors_location(connection: Connection) -> str | None:
-    """Return the URL of the service that holds the vectors; None where they are in a file."""
+    """Return the URL of the service that holds the vectors, or None if they are in a file."""
     return state_of(connection).location
 
 
@@ -46,17 +46,17 @@ def note_all(connection: Connection) -> None:
 
 
 def pending_ids(connection: Connection) -> set[int]:
-    """Return the ids of the contents that wait in the outbox."""
+    """Return the ids of the contents in the outbox."""
     return set(connection.scalars(select(VECTOR_OUTBOX.c.content_id)))
 
 
 def count_pending(connection: Connection) -> int:
-    """Return how many contents wait; fast enough right after a library of millions has moved to a service."""
+    """Return the number of contents in the outbox; fast even after a library of millions has moved to a service."""
     return connection.execute(select(func.count(VECTOR_OUTBOX.c.content_id.distinct()))).scalar_one()
 
 
 def flush_outbox(database: Database, index: MilvusIndex) -> None:
-    """Send what waits to the index. Only for the holder of the lock. Raises LibraryError."""
+    """Send the changes in the outbox to the index. Only for the holder of the lock. Raises LibraryError."""
     import numpy as np
 
     from pixsearch.filters import NO_FILTERS
@@ -66,18 +66,18 @@ def flush_outbox(database: Database, index: MilvusIndex) -> None:
         with database.reading() as connection:
             rows = connection.execute(select(VECTOR_OUTBOX).order_by(VECTOR_OUTBOX.c.id).limit(_AT_ONCE)).all()
             ids = list(dict.fromkeys(row.content_id for row in rows))
-            there = candidates_of(connection, ids, NO_FILTERS, database.damage)
+            present = candidates_of(connection, ids, NO_FILTERS, database.damage)
         if not rows:
             return
-        if there:
-            embeddings = np.stack([one.embedding for one in there])
+        if present:
+            embeddings = np.stack([one.embedding for one in present])
             index.put(
-                [one.content_id for one in there],
+                [one.content_id for one in present],
                 embeddings,
-                [one.metadata_by_path or (one.metadata,) for one in there],
+                [one.metadata_by_path or (one.metadata,) for one in present],
             )
-        if gone := set(ids) - {one.content_id for one in there}:
-            index.remove(np.array(sorted(gone), dtype=np.int64))
+        if removed := set(ids) - {one.content_id for one in present}:
+            index.remove(np.array(sorted(removed), dtype=np.int64))
         _mark_delivered(database, [row.id for row in rows])
 
 

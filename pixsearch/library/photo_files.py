@@ -1,4 +1,4 @@
-"""The files of indexed photos, as long as they are what was indexed: whoever shows or copies one opens it here."""
+"""The files of indexed photos, opened only if they are what was indexed: to show, copy or decode them."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from pixsearch.regular_files import open_below, open_regular
 from pixsearch.storage import FileStamp, path_bytes, read_file, stamp_of
 
 OpenFile: TypeAlias = "io.BufferedReader | io.BytesIO"
-"""A file on this machine, or an object that was fetched."""
+"""A file on this machine, or an object fetched from a storage."""
 
 _INDEX_AGAIN = "run pixsearch index"
 
 
 def content_digest(data: bytes) -> bytes:
-    """What tells contents apart: BLAKE2b, 256 bits."""
+    """Return the digest that identifies a content: BLAKE2b with 256 bits."""
     return _blake2b(data).digest()
 
 
 def open_photo(photo: StoredPhoto, digest: bytes) -> OpenFile:
-    """Open the very file that was indexed: of the same size, time and content, and where no link has come since.
+    """Open the very file that was indexed: of the same size, time and content, and not through a new link.
 
-    What is read of it afterwards is that file, whatever has its name by then. Raises PictureError with the reason.
+    What is read afterwards is that file, even if its name is reused. Raises PictureError with the reason.
     """
     try:
         file, stamp = _opened(photo)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise PictureError("the file is not there any more") from error
+        raise PictureError("the file no longer exists") from error
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise PictureError(f"a link has taken the place of the file or its folder: {_INDEX_AGAIN}") from error
+            raise PictureError(f"a link has replaced the file or its folder: {_INDEX_AGAIN}") from error
         raise PictureError(f"cannot be read: {error.strerror or error}") from error
     try:
         if stamp != photo.stamp:
             raise PictureError(f"the file has changed since it was indexed: {_INDEX_AGAIN}")
         if hashlib.file_digest(file, _blake2b).digest() != digest:
             raise PictureError(
-                "the file is not what was indexed, though as large and as old: run pixsearch repair --deep"
+                "the file's content has changed, though its size and time have not: run pixsearch repair --deep"
             )
         file.seek(0)
     except OSError as error:
@@ -58,14 +58,14 @@ def open_photo(photo: StoredPhoto, digest: bytes) -> OpenFile:
 
 
 def open_first(photos: Iterable[StoredPhoto], digest: bytes) -> tuple[StoredPhoto, OpenFile]:
-    """Open the first of a picture's photos that is what was indexed. Raises PictureError: what the first lacks."""
+    """Open the first of a picture's photos that is what was indexed. Raises PictureError with the first reason."""
     first: PictureError | None = None
     for photo in photos:
         try:
             return photo, open_photo(photo, digest)
         except PictureError as error:
             first = first or error
-    raise first or PictureError("the library has this picture no more")
+    raise first or PictureError("the picture is no longer in the library")
 
 
 def read_first(photos: Iterable[StoredPhoto], digest: bytes) -> bytes:
@@ -79,7 +79,7 @@ def read_first(photos: Iterable[StoredPhoto], digest: bytes) -> bytes:
 
 
 def _opened(photo: StoredPhoto) -> tuple[OpenFile, FileStamp]:
-    """Raises OSError."""
+    """Open the file of a photo, and return its current stamp. Raises OSError."""
     path = photo.path
     if not isinstance(path, Path):
         return io.BytesIO(read_file(path, FILE_LIMIT_BYTES, photo.stamp.size_bytes)), stamp_of(path)

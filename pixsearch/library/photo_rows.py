@@ -1,45 +1,102 @@
-"""The rows that together say what a photo is, read at once."""
+"""The rows that together describe a photo: its file, its content, and what a file beside it or its name adds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, func, select
 
 from pixsearch.database.checksums import is_sound
 from pixsearch.database.rows import Damage
 from pixsearch.database.schema import CONTENTS, DESCRIPTIONS, PHOTOS, ROOTS
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, metadata_of
-from pixsearch.metadata import Metadata
+from pixsearch.metadata import Description, Metadata
 from pixsearch.storage import FileStamp
+
+PHOTOS_AND_METADATA = PHOTOS.join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id).outerjoin(
+    DESCRIPTIONS, DESCRIPTIONS.c.photo_id == PHOTOS.c.id
+)
+
+NAMES = (*(field.name for field in fields(Description)), "place")
+"""The columns that descriptions and contents have in common."""
+_CONTENT_INDICES = [(field.name, CONTENTS.c.keys().index(field.name)) for field in fields(Metadata)]
+_DESCRIPTION_INDICES = [(name, DESCRIPTIONS.c.keys().index(name)) for name in NAMES]
+
+
+def known(name: str) -> ColumnElement[Any]:
+    """Return a photo's metadata column of this name, for a statement on PHOTOS_AND_METADATA."""
+    # A description is already merged: a value that it lacks, the content lacks too.
+    return func.coalesce(DESCRIPTIONS.c[name], CONTENTS.c[name], type_=CONTENTS.c[name].type)
+
+
+def metadata_of(content: Sequence[Any], description: Sequence[Any] | None = None) -> Metadata:
+    """Return the metadata in a row of `contents`, and in the photo's row of `descriptions`, if it has one."""
+    values = {name: content[index] for name, index in _CONTENT_INDICES}
+    if description is not None:
+        values |= {name: value for name, index in _DESCRIPTION_INDICES if (value := description[index]) is not None}
+    values["taken_at"] = datetime.fromisoformat(values["taken_at"]) if values["taken_at"] else None
+    values["keywords"], values["people"] = tuple(values["keywords"]), tuple(values["people"])
+    values["writing"] = None if values["writing"] is None else tuple(values["writing"])
+    return Metadata(**values)
+
+
+def _town(latitude: float, longitude: float) -> str | None:
+    from pixsearch.gazetteer.gazetteer import nearest, words  # numpy, which only writers should load
+
+    found = nearest(latitude, longitude)
+    return None if found is None else words(found)
+
+
+def _is_within(number: float | None, least: float, most: float) -> bool:
+    """Return whether there is a number and it is in its range, which excludes infinity and NaN."""
+    return number is not None and least <= number <= most
+
+
+def metadata_values(metadata: Metadata) -> dict[str, object]:
+    """Return the values of the metadata columns of `contents`, without impossible numbers and with the name of the
+    place at the coordinates."""
+    values = asdict(metadata)
+    if not (_is_within(metadata.latitude, -90, 90) and _is_within(metadata.longitude, -180, 180)):
+        values["latitude"] = values["longitude"] = None
+    if not _is_within(metadata.rating, -1, 5):
+        values["rating"] = None
+    if not _is_within(metadata.share_decoded, 0, 1):
+        values["share_decoded"] = 1.0
+    values["taken_at"] = metadata.taken_at and metadata.taken_at.isoformat()
+    values["keywords"], values["people"] = list(metadata.keywords), list(metadata.people)
+    values["place"] = None if values["latitude"] is None else _town(values["latitude"], values["longitude"])
+    values["writing"] = None if metadata.writing is None else list(metadata.writing)
+    return values
 
 
 class LibraryPhoto(NamedTuple):
-    """One photo, as it is stored, and what is known of it."""
+    """One photo as it is stored, with its metadata."""
 
     id: int
     content_id: int
     root: bytes | None
-    """The path of its root; None where that row is missing."""
+    """The path of its root; None if that row is missing."""
     path: bytes
     stamp: FileStamp
     digest: bytes
     size_bytes: int
-    """Of the content."""
+    """The size of the content."""
     metadata: Metadata
 
 
 PHOTO_ROWS = select(ROOTS.c.path, *PHOTOS.c, *CONTENTS.c, *DESCRIPTIONS.c).select_from(
     PHOTOS_AND_METADATA.outerjoin(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
 )
-_OF_PHOTO = slice(1, 1 + len(PHOTOS.c))
-_OF_CONTENT = slice(_OF_PHOTO.stop, _OF_PHOTO.stop + len(CONTENTS.c))
-_OF_DESCRIPTION = slice(_OF_CONTENT.stop, _OF_CONTENT.stop + len(DESCRIPTIONS.c))
+_PHOTO_COLUMNS = slice(1, 1 + len(PHOTOS.c))
+_CONTENT_COLUMNS = slice(_PHOTO_COLUMNS.stop, _PHOTO_COLUMNS.stop + len(CONTENTS.c))
+_DESCRIPTION_COLUMNS = slice(_CONTENT_COLUMNS.stop, _CONTENT_COLUMNS.stop + len(DESCRIPTIONS.c))
 
 
 def photo_of(row: Row[Any], damage: Damage) -> LibraryPhoto | None:
-    """Return the photo of a row of PHOTO_ROWS; None, and the damage noted, where a part of it is damaged."""
-    root, photo, content, description = row[0], row[_OF_PHOTO], row[_OF_CONTENT], row[_OF_DESCRIPTION]
+    """Return the photo of a row of PHOTO_ROWS. If a part of it is damaged, note that and return None."""
+    root, photo, content, description = row[0], row[_PHOTO_COLUMNS], row[_CONTENT_COLUMNS], row[_DESCRIPTION_COLUMNS]
     if not is_sound(CONTENTS, content):
         damage.note(CONTENTS.name, content[0])
         return None

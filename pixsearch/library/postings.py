@@ -1,4 +1,4 @@
-"""The index of what photos say: for each term the photos that say it. Derived from the other rows of a photo."""
+"""The index of terms: for each term, the photos that have it. It is derived from the photos' other rows."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 _PHOTOS_AT_ONCE = 1000
 
 TermRange: TypeAlias = tuple[bytes, bytes]
-"""All terms from the first one on, up to the second, which is not one of them."""
+"""A range of terms, from the first to the second, which is excluded."""
 
 
 def post_terms(connection: Connection, content_ids: Sequence[int]) -> None:
-    """Bring the postings of all photos of some contents up to date with their rows."""
+    """Bring the postings of all photos of these contents up to date with their rows."""
     for part in in_parts(content_ids):
         _post(connection, PHOTOS.c.content_id.in_(part))
 
 
 def post_terms_at(connection: Connection, paths: Sequence[bytes]) -> None:
-    """Bring the postings of photos up to date with their rows."""
+    """Bring the postings of the photos at these paths up to date with their rows."""
     for part in in_parts(paths):
         _post(connection, PHOTOS.c.path.in_(part))
 
@@ -42,13 +42,13 @@ def post_terms_below(connection: Connection, root_id: int) -> None:
 
 
 def post_all_terms(connection: Connection) -> None:
-    """Make all postings anew."""
+    """Rebuild all postings."""
     connection.execute(delete(POSTINGS))
     _post(connection, true())
 
 
 def photos_with_other_terms(connection: Connection) -> int:
-    """Return of how many photos the postings are not those of their rows."""
+    """Return the number of photos whose postings do not match their rows, or that do not exist."""
     wrong, known = 0, set[int]()
     for photos in _terms_of_photos(connection, true()):
         if not photos:
@@ -61,21 +61,21 @@ def photos_with_other_terms(connection: Connection) -> int:
         for id_, content_id, terms in photos:
             known.add(id_)
             wrong += found.get(id_, set()) != {(term, content_id) for term in terms}
-    strays = set(connection.scalars(select(POSTINGS.c.photo_id).distinct())) - known
-    return wrong + len(strays)
+    orphans = set(connection.scalars(select(POSTINGS.c.photo_id).distinct())) - known
+    return wrong + len(orphans)
 
 
 def contents_with(connection: Connection, ranges: Sequence[TermRange], most: int, damage: Damage) -> NDArray[np.int64]:
-    """Return the ids of the contents of photos with a term in one of these ranges, `most` at most of each. They
-    are ascending."""
-    import numpy as np  # 0.1 s, for those who search
+    """Return the ids of the contents of photos with a term in one of these ranges, in ascending order. At most `most`
+    are found for each range."""
+    import numpy as np  # 0.1 s, which only searches should pay
 
     found = [np.empty(0, np.int64)]
-    for first, behind in ranges:
-        of_range = select(POSTINGS.c.content_id).where(POSTINGS.c.term >= first, POSTINGS.c.term < behind)
+    for first, end in ranges:
+        of_range = select(POSTINGS.c.content_id).where(POSTINGS.c.term >= first, POSTINGS.c.term < end)
         of_range = of_range.distinct().limit(most)
         ids = of_range.subquery().c.content_id
-        # In one text: thousands of rows take ten times as long.
+        # As one text: thousands of rows take ten times as long.
         statement = select(func.aggregate_strings(cast(ids, String), ","))
         try:
             text = connection.scalar(statement)
@@ -84,22 +84,22 @@ def contents_with(connection: Connection, ranges: Sequence[TermRange], most: int
                 raise
             damage.note(POSTINGS.name, None)
             continue
-        ids_of_range = [id_ for id_ in (text or "").split(",") if id_.isdecimal()]  # others are of damaged rows
+        ids_of_range = [id_ for id_ in (text or "").split(",") if id_.isdecimal()]  # a damaged row may have any text
         found.append(np.array(ids_of_range, np.int64))
     return np.unique(np.concatenate(found))
 
 
 def first_term_among(connection: Connection, terms: Sequence[bytes], damage: Damage) -> bytes | None:
-    """Return the first of some terms, in the order of their bytes, that a photo has."""
+    """Return the first of these terms, in the order of their bytes, that a photo has, or None."""
     statement = select(POSTINGS.c.term).where(POSTINGS.c.term.in_(terms)).order_by(POSTINGS.c.term).limit(1)
     return next(iter(_terms_by(connection, statement, damage)), None)
 
 
-def terms_beginning(connection: Connection, first: bytes, behind: bytes, most: int, damage: Damage) -> list[bytes]:
-    """Return the first `most` terms from `first` up to `behind`, which is not one of them, each once."""
+def terms_beginning(connection: Connection, first: bytes, end: bytes, most: int, damage: Damage) -> list[bytes]:
+    """Return the first `most` distinct terms from `first` to `end`, which is excluded."""
     term = POSTINGS.c.term
-    # From each term to the next, so that one of a hundred thousand photos costs no more than one of a single photo.
-    next_from = select(term).where(term < behind).order_by(term).limit(1)
+    # From term to term, so that a term of a hundred thousand photos costs no more than a term of one.
+    next_from = select(term).where(term < end).order_by(term).limit(1)
     found = select(next_from.where(term >= first).scalar_subquery().label("term")).cte("found", recursive=True)
     following = next_from.where(term > found.c.term).scalar_subquery()
     found = found.union_all(select(following).where(found.c.term.is_not(None)))
@@ -114,7 +114,7 @@ def _terms_by(connection: Connection, statement: Select[bytes], damage: Damage) 
             raise
         damage.note(POSTINGS.name, None)
         return []
-    return [term for term in terms if isinstance(term, bytes)]  # others are of damaged rows
+    return [term for term in terms if isinstance(term, bytes)]  # a damaged row may have any type
 
 
 def _post(connection: Connection, of_photos: ColumnElement[bool]) -> None:
@@ -132,7 +132,7 @@ def _post(connection: Connection, of_photos: ColumnElement[bool]) -> None:
 def _terms_of_photos(
     connection: Connection, of_photos: ColumnElement[bool]
 ) -> Iterator[list[tuple[int, int, list[bytes]]]]:
-    """Yield id, content and terms of photos, by ascending ids, many at a time. One that is damaged has no terms."""
+    """Yield the id, content id and terms of photos, by ascending ids, in batches. Damaged photos are left out."""
     last, damage = -1, Damage()
     in_order = PHOTO_ROWS.where(of_photos).order_by(PHOTOS.c.id).limit(_PHOTOS_AT_ONCE)
     while rows := connection.execute(in_order.where(PHOTOS.c.id > last)).all():

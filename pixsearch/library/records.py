@@ -1,4 +1,4 @@
-"""What goes into the library and comes out of it, as plain data."""
+"""The plain data that goes into a library and comes out of it."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A switch to another model that is not finished. Contents of photos that are nowhere any more do not count."""
+    """An unfinished switch to another model. Contents without photos do not count."""
 
     model: LibraryModel
-    """The new one."""
+    """The new model."""
     to_encode: int
-    """Contents that it has not read."""
+    """The number of contents that it has not encoded yet."""
     offline: int
-    """How many of these are in folders alone that could not be reached."""
+    """The number of these that are only in offline folders."""
     seconds: float
-    """An estimate of what all of them take."""
+    """An estimate of the time to encode all of them."""
     searched: bool
-    """Whether searches go by the new model already, since the old one is gone."""
+    """True if searches already use the new model, since the old one is gone."""
 
 
 class TimelinePart(NamedTuple):
-    """Pictures that stand together in the timeline: of one day, or without a date in one folder."""
+    """Adjacent pictures in the timeline: from one day, or without a date in one folder."""
 
     day: str | None
-    """As 2021-03-15."""
+    """The day, such as 2021-03-15, or None for pictures without a date."""
     folder: FilePath | None
-    """Where the pictures without a date lie, if it is these."""
+    """The folder of pictures without a date, else None."""
     first: int
-    """The id of the picture that comes first."""
+    """The id of the first picture."""
     pictures: int
-    """How many there are."""
+    """The number of pictures."""
 
 
 class TimelinePicture(NamedTuple):
@@ -56,38 +56,38 @@ class TimelinePicture(NamedTuple):
 
     content_id: int
     day: str | None
-    """The day of its part."""
+    """The day of its `TimelinePart`."""
     folder: FilePath | None
     paths: tuple[FilePath, ...]
-    """See `Candidate`; empty where the library's rows of the picture are damaged."""
+    """The paths, as in `Candidate`; empty if the library's rows of the picture are damaged."""
     metadata: Metadata | None
-    """Of the first of the paths."""
+    """The metadata of the first path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One picture of the first stage, with all that a hit needs; what the second stage reads is `Library.grids`."""
+    """One picture of the first stage, with all that a hit needs. The second stage reads `Library.grids` as well."""
 
     content_id: int
     paths: tuple[FilePath, ...]
-    """Every photo with this content, never empty: photos that pass the filters come first, and among them photos that
-    can be reached; then by name."""
+    """All photos with this content, never empty: those that pass the filters first, then those in online folders, then
+    by path."""
     metadata: Metadata
-    """Of the first of the paths."""
+    """The metadata of the first path."""
     embedding: NDArray[np.float32]
     metadata_by_path: tuple[Metadata, ...] = ()
-    """Of each of the paths: copies of a picture may have different files beside them. Empty where all have the same."""
+    """The metadata of each path: copies of a picture may have different sidecars. Empty if all are the same."""
     passing: int = -1
-    """How many of the paths pass the filters; below 0 all of them."""
+    """The number of paths that pass the filters; below 0, all of them."""
 
     def photos(self) -> Iterator[tuple[FilePath, Metadata]]:
-        """Yield the photos that pass the filters, each with what is known of it."""
+        """Yield the photos that pass the filters, each with its metadata."""
         passing = len(self.paths) if self.passing < 0 else self.passing
         by_path = self.metadata_by_path or (self.metadata,) * len(self.paths)
         yield from zip(self.paths[:passing], by_path, strict=False)
 
     def shown_first(self, index: int) -> Candidate:
-        """Return the candidate with another of its paths in front, the rest in their order."""
+        """Return the candidate with the path at an index moved to the front."""
         if index == 0:
             return self
 
@@ -99,40 +99,48 @@ class Candidate:
         return replace(self, paths=in_front(self.paths), metadata_by_path=by_path, metadata=metadata)
 
 
+class Space(NamedTuple):
+    """The disk space that the photos of one picture take."""
+
+    size_bytes: int
+    """The size of each photo."""
+    photos: int
+
+
 class StoredPhoto(NamedTuple):
     """A file that held a picture when it was read."""
 
     path: FilePath
     stamp: FileStamp
     folder: bytes | None
-    """The folder below which it has to be reached without a link; None where that folder's links are followed."""
+    """The folder below which the path must not contain a link; None if that folder's links are followed."""
     metadata: Metadata
-    """The picture's own, with what a file beside this one or its name adds."""
+    """The picture's own metadata, with additions from sidecars and the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """One picture of the library, and the photos that hold it."""
+    """One picture of the library and its photos."""
 
     content_id: int
     digest: bytes
     size_bytes: int
     metadata: Metadata
     photos: tuple[StoredPhoto, ...]
-    """Those that can be reached first, then by name. Never empty."""
+    """The photos, those that can be reached first, then by path. Never empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanRules:
-    """What of a folder is looked at."""
+    """The rules by which a folder is scanned."""
 
     hidden: bool = False
-    """Hidden and system files and folders too."""
+    """True to include hidden and system files and folders."""
     follow_links: bool = False
     exclude: tuple[str, ...] = ()
-    """gitignore patterns, relative to the root."""
+    """Patterns of paths to leave out, as in gitignore, relative to the root."""
     ocr: bool = False
-    """Pictures are read for text."""
+    """True to read the text in pictures."""
 
     def changed(
         self,
@@ -142,7 +150,7 @@ class ScanRules:
         exclude: Sequence[str] | None = None,
         ocr: bool | None = None,
     ) -> ScanRules:
-        """These rules, but for what is given."""
+        """Return these rules with some of them replaced."""
         return ScanRules(
             self.hidden if hidden is None else hidden,
             self.follow_links if follow_links is None else follow_links,
@@ -153,16 +161,16 @@ class ScanRules:
 
 @dataclass(frozen=True, slots=True)
 class RootStatus:
-    """One indexed folder. Offline: not there, or empty where photos are known; its photos are kept."""
+    """One indexed folder. It is offline if it is missing, or empty though it had photos; its photos are kept."""
 
     path: FilePath
     online: bool
     photos: int
     rules: ScanRules
     not_read: Mapping[str, int] = field(default_factory=dict)
-    """By suffix, how many files its last whole run found that are no pictures."""
+    """The number of files that are not pictures in its last complete run, by suffix."""
     unread: int = 0
-    """Pictures in it that are not yet read for text, where it wants that."""
+    """The number of pictures whose text is still to be read; 0 without `ScanRules.ocr`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,74 +179,74 @@ class RunStatus:
 
     started: datetime
     finished: datetime | None
-    """None where it was stopped, or is at work."""
+    """The time it finished; None if it was stopped or is still running."""
     encoded: int | None
     failed: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of photos, all that lies below it included."""
+    """A folder of photos, including everything below it."""
 
     path: bytes
     photos: int
     cover: int | None
-    """The id of the picture of the photo in it that was indexed last; None for a root without any."""
+    """The id of the picture indexed last; None for a root without photos."""
     has_folders: bool
     online: bool
 
 
 @dataclass(frozen=True, slots=True)
 class FolderListing:
-    """What is in a folder."""
+    """The contents of a folder."""
 
     path: bytes | None
-    """None for the roots of a library that has none or several."""
+    """The folder; None for the list of roots, if the library has none or several."""
     parents: tuple[bytes, ...]
-    """The folders that it lies in, from a root on."""
+    """The folders that contain it, from the root down."""
     photos: int
-    """Also those of its subfolders."""
+    """The number of photos, including those in subfolders."""
     online: bool
     folders: tuple[Folder, ...]
-    """By name."""
+    """The subfolders, by name."""
     last: bytes | None
-    """The name of the last of these; None where there are no more."""
+    """The name of the last subfolder listed, if there are more; else None."""
 
 
 @dataclass(frozen=True, slots=True)
 class LibraryStatus:
-    """What a library holds."""
+    """The contents and state of a library."""
 
     library: str
-    """Where it is."""
+    """The folder or URL of the library, without a password."""
     model: LibraryModel | None
-    """Whose features are searched."""
+    """The model whose features are searched."""
     switch: Switch | None
-    """To another one, where it is not finished."""
+    """An unfinished switch to another model."""
     roots: tuple[RootStatus, ...]
     photos: int
     contents: int
     cut_short: int
-    """Contents of which only a part could be decoded."""
+    """The number of contents that could be decoded only in part."""
     failures: int
     texts: int
-    """Which a photo may find."""
+    """The number of texts that a photo may find."""
     text_files: tuple[Path, ...]
-    """Whose lines are among them."""
+    """The files that were indexed for their lines."""
     vectors: str | None
-    """The URL of the service that holds them; None where they are in a file."""
+    """The URL of the service that holds the vectors; None if they are in a file."""
     pending: int
-    """Contents whose changes are still to be sent there."""
+    """The number of contents whose changes are still to be sent to that service."""
     database_bytes: int
     vectors_bytes: int
     size_bytes: int
-    """Of the database, and of all files in the library's folder on this machine."""
+    """The size of the database and of all files in the library's folder on this machine."""
     last_run: RunStatus | None
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file (or a folder) that could not be indexed, and why, in one line."""
+    """A file or folder that could not be indexed, and the reason in one line."""
 
     path: FilePath
     reason: str
@@ -247,7 +255,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A photo of which something could not be read, and what."""
+    """A photo that was read only in part, and what could not be read."""
 
     path: FilePath
     note: str
@@ -255,7 +263,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class CaptionedPhoto:
-    """A photo that somebody described. `captions` is never empty."""
+    """A photo with captions, of which there is at least one."""
 
     path: FilePath
     captions: tuple[str, ...]
@@ -263,7 +271,7 @@ class CaptionedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class TextSource:
-    """Where a text stands: in a line of a file, from 1, or in the metadata of a photo."""
+    """The source of a text: a line of a file, from 1, or the metadata of a photo."""
 
     path: FilePath
     line: int | None
@@ -271,7 +279,7 @@ class TextSource:
 
 @dataclass(frozen=True, slots=True)
 class FoundText:
-    """A text, how near it is, and everywhere it stands."""
+    """A text, its similarity to the query, and all its sources."""
 
     text: str
     similarity: float
@@ -279,27 +287,28 @@ class FoundText:
 
 
 FileFacts = tuple[bytes, int, int, bytes | None]
-"""Path, size in bytes and time of change in ns of a file, and the stamp of its sidecars. A bare tuple, since lists of
-them by the hundred thousand are compared as a whole."""
+"""The path of a file, its size in bytes, its modification time in ns, and the stamp of its sidecars. A plain tuple,
+since lists of a hundred thousand of them are compared as a whole."""
 
 KnownFile = tuple[bytes, int | None, int | None, bytes | None]
-"""The same as the library knows it. Without a size, or with one below 0: to be looked at even if it did not change."""
+"""The `FileFacts` that the library has stored. A file without a size, or with one below 0, is read even if it has not
+changed."""
 
 OUTDATED = b"?"
-"""In place of the stamp of a photo's sidecars: its metadata are to be read again."""
+"""The value instead of the stamp of a photo's sidecars if its metadata are to be read again."""
 
 
 class KnownTextFile(NamedTuple):
-    """A file of texts as it was when it was looked at last."""
+    """A text file as it was when it was last read."""
 
     stamp: FileStamp
     failed: bool
-    """Whether it is a failure: it could not be read."""
+    """True if it could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewContent:
-    """A picture the library does not know yet, encoded."""
+    """An encoded picture that the library does not have yet."""
 
     digest: bytes
     size_bytes: int
@@ -309,21 +318,21 @@ class NewContent:
 
 
 class IndexedFile(NamedTuple):
-    """A file and the digest of the content it was found to hold."""
+    """A file and the digest of its content."""
 
     path: bytes
     stamp: FileStamp
     digest: bytes
     sidecars: bytes | None = None
-    """The stamp of the files beside it that say something about it."""
+    """The stamp of its sidecars."""
     beside: Mapping[Layer, Description] = MappingProxyType({})
-    """What those files and its name say."""
+    """The metadata from its sidecars and its name."""
     metadata: Metadata | None = None
-    """What its content says, where that was read again and is to be stored."""
+    """The metadata of its content, if they were read again and are to be stored."""
 
 
 class FailedFile(NamedTuple):
-    """A file that could not be indexed. With a stamp it is tried again only when it changed, without one every time."""
+    """A file that could not be indexed. With a stamp it is retried only after it changes; without one, in every run."""
 
     path: bytes
     stamp: FileStamp | None

@@ -1,7 +1,7 @@
-"""Repairs: drops rows that are damaged and what belongs to them, or copies the sound ones to a new database.
+"""Repairs of a database: drop damaged rows and those that depend on them, or copy the sound ones to a new database.
 
-The next run reads again what was dropped; no photo's own file is needed here. What a run cannot find by itself, a
-folder and the model that a library is searched by, is put together from the rows that are sound.
+The next run reads again what was dropped; the photos' own files are not needed here. What a run cannot restore, the
+folders and the model in use, is inferred from the sound rows.
 """
 
 from __future__ import annotations
@@ -50,27 +50,27 @@ from pixsearch.database.schema import (
     VECTOR_FILES,
     VECTOR_INDEX,
 )
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.photo_rows import PHOTOS_AND_METADATA, known
 from pixsearch.library.postings import post_all_terms
 from pixsearch.library.records import ScanRules
 from pixsearch.library.texts import add_texts
 from pixsearch.paths import below
 
 Damaged = Mapping[str, Collection[tuple[Any, ...]]]
-"""By the name of a table the primary keys of its damaged rows."""
+"""The primary keys of damaged rows, by the name of the table."""
 _RULES = asdict(ScanRules())
 _GRIDS_AT_ONCE = 100
 
 
 def drop_damaged(connection: Connection, damaged: Damaged) -> None:
-    """Delete rows that are damaged or belong to none that is there. Only for the holder of the lock."""
+    """Delete damaged rows and rows whose parents are missing. Only for the holder of the lock."""
     _restore_index(connection, damaged)
     _restore_roots(connection, damaged)
     keys = {name: [key[0] for key in keys] for name, keys in damaged.items()}
     _delete(connection, PHOTOS.c.id, [*keys.get("photos", ()), *keys.get("descriptions", ())])
     _delete(connection, PHOTOS.c.content_id, keys.get("contents", ()))
     _look_at_texts_again(connection, keys)
-    for table in (FEATURES, GRIDS):  # neither is of use without the other
+    for table in (FEATURES, GRIDS):  # one is of no use without the other
         for name in ("features", "grids"):
             _delete_rows(connection, table, damaged.get(name, ()))
     for table in (TEXT_FEATURES, TEXT_LINES, TEXT_FILES, TEXTS, CONTENTS, MODELS, FAILURES, RUNS):
@@ -101,7 +101,7 @@ def _delete_rows(connection: Connection, table: Table, keys: Collection[tuple[An
 
 
 def _restore_index(connection: Connection, damaged: Damaged) -> None:
-    """Let the library be searched by the model that has made most, where the row that says which is damaged."""
+    """Replace the row that names the model in use, if it is damaged, by one with the model of the most features."""
     bad = [key[0] for key in damaged.get("models", ())]
     models = set(connection.scalars(select(MODELS.c.id).where(MODELS.c.id.not_in(bad))))
     row = connection.execute(stored(VECTOR_INDEX)).one_or_none()
@@ -118,7 +118,8 @@ def _restore_index(connection: Connection, damaged: Damaged) -> None:
 
 
 def _restore_roots(connection: Connection, damaged: Damaged) -> None:
-    """Let the photos of a damaged folder stay: it has its path where that is above them all, else the nearest one."""
+    """Keep the photos of damaged roots. A root keeps its path if that contains all its photos; else it gets their
+    closest common folder."""
     there = {row.id: row.path for row in connection.execute(stored(ROOTS))}
     bad = {key[0] for key in damaged.get("roots", ())}
     lost = {id_ for id_ in connection.scalars(select(PHOTOS.c.root_id).distinct()) if id_ not in there}
@@ -145,7 +146,7 @@ def _common_folder(paths: Sequence[bytes]) -> bytes:
 
 
 def _look_at_texts_again(connection: Connection, keys: Mapping[str, Sequence[Any]]) -> None:
-    """Let the files be read again that hold damaged texts."""
+    """Mark the text files with damaged texts to be read again."""
     texts, lines = keys.get("texts", ()), keys.get("text_lines", ())
     of_texts = select(TEXT_LINES.c.file_id).where(TEXT_LINES.c.text_id.in_(texts))
     of_lines = or_(TEXT_FILES.c.id.in_(lines), TEXT_FILES.c.id.in_(of_texts))
@@ -154,7 +155,7 @@ def _look_at_texts_again(connection: Connection, keys: Mapping[str, Sequence[Any
 
 
 def _drop_orphans(connection: Connection) -> None:
-    """Delete rows that belong to none that is there."""
+    """Delete rows whose parents are missing, and features without a grid or grids without features."""
     for table in (PHOTOS, DESCRIPTIONS, FAILURES, FEATURES, GRIDS, TEXT_FEATURES, TEXT_LINES):
         for key in table.foreign_keys:
             connection.execute(delete(table).where(~exists().where(key.column == key.parent)))
@@ -164,7 +165,7 @@ def _drop_orphans(connection: Connection) -> None:
 
 
 def readable_tables(connection: Connection) -> list[Table]:
-    """Return the tables that are there and still described as this pixsearch describes them, parents first."""
+    """Return the tables that exist with the columns of this version's schema, parents first."""
     found = []
     for table in SEALED:
         try:
@@ -172,13 +173,14 @@ def readable_tables(connection: Connection) -> list[Table]:
             is_table = table.name in described.get_table_names()
             if is_table and {column["name"] for column in described.get_columns(table.name)} == set(table.c.keys()):
                 found.append(table)
-        except Exception:  # noqa: BLE001 - whatever is made of a description that is damaged, it cannot be read
+        except Exception:  # noqa: BLE001 - a damaged description can raise anything
             continue
-    return found if FEATURES in found else [table for table in found if table is not GRIDS]  # whose checksums are there
+    # FEATURES has the checksums of GRIDS.
+    return found if FEATURES in found else [table for table in found if table is not GRIDS]
 
 
 def copy_sound_rows(source: Connection, target: Connection) -> int:
-    """Fill an empty database, and return how many rows were sound; those of them that belong to none are left out."""
+    """Fill an empty database with the sound rows of another, except for orphans. Return how many rows were sound."""
     from pixsearch.database.migrations import upgrade  # Alembic takes 0.2 s, which other writers need not wait for
 
     copied = 0
@@ -194,15 +196,15 @@ def copy_sound_rows(source: Connection, target: Connection) -> int:
                 _insert(target, table, rows)
                 rows = []
         _insert(target, table, rows)
-    # No id of a content is ever given again.
-    given = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
+    # Ids of contents are never reused.
+    sequence = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
     with suppress(DBAPIError):
-        last = source.scalar(given, {"table": CONTENTS.name})
+        last = source.scalar(sequence, {"table": CONTENTS.name})
         if isinstance(last, int):
             keep = text("UPDATE sqlite_sequence SET seq = max(seq, :last) WHERE name = :table")
             target.execute(keep, {"last": last, "table": CONTENTS.name})
     drop_damaged(target, {})
-    # Which rows were lost nobody knows: what may have had some is read again.
+    # It is unknown which rows were lost: what may have had some is read again.
     described = exists().where(DESCRIPTIONS.c.photo_id == PHOTOS.c.id)
     change_rows(target, PHOTOS, ~described, {"metadata_version": 0})
     change_rows(target, TEXT_FILES, true(), {"size_bytes": LOOK_AGAIN})
@@ -215,5 +217,5 @@ def _values(table: Table, row: Row[Any]) -> dict[str, Any]:
 
 def _insert(target: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     if rows:
-        # Of two rows with one key only one can be read through the table's index.
+        # If two rows have the same key, only one can be read through the table's index.
         target.execute(insert(table).prefix_with("OR IGNORE"), rows)

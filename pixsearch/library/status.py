@@ -1,27 +1,32 @@
-"""What a library holds, counted."""
+"""The status of a library: its counts, its failures, and the pictures whose text is still to be read."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, literal, select, union_all
+from sqlalchemy import Connection, Row, distinct, false, func, literal, or_, select, union_all
 
 from pixsearch.database.database import Database
+from pixsearch.database.rows import Damage, in_ranges
 from pixsearch.database.schema import CONTENTS, FAILURES, PHOTOS, ROOTS, RUNS, TEXT_FILES, TEXTS
 from pixsearch.database.state import LibraryModel, state_of
 from pixsearch.library.outbox import count_pending, vectors_location
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.photo_rows import PHOTOS_AND_METADATA, known
 from pixsearch.library.records import Failure, KnownTextFile, LibraryStatus, Note, RootStatus, RunStatus, ScanRules
 from pixsearch.library.switching import switch_of
-from pixsearch.library.unread import count_unread
+from pixsearch.paths import below, prefix_upper_bound
 from pixsearch.settings import DATABASE_NAME
 from pixsearch.storage import FileStamp, is_folder, is_remote, to_path
 
 _CUT_SHORT = "the file is truncated; part of the picture is missing"
+_CLOCK = len("2021-03-01T00:00:00")
+
+_UNREAD = CONTENTS.c.writing.is_(None)
 _FAILED = TEXT_FILES.c.reason.is_not(None)
 
 
@@ -88,7 +93,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
     run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
     unread = count_unread(connection)
     files: list[os.DirEntry[str]] = []
-    with suppress(OSError):  # another machine's library may have no folder here yet
+    with suppress(OSError):  # a library that another machine made may have no folder here yet
         files = [entry for entry in os.scandir(database.folder) if entry.is_file()]
     sizes = {entry.name: entry.stat().st_size for entry in files}
     database_bytes = database.size_bytes(connection)
@@ -99,7 +104,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
         roots=tuple(
             RootStatus(
                 path=to_path(root.path),
-                # Of a storage as its last run found it: to ask takes long.
+                # A remote storage counts as online if its last run could reach it: checking takes long.
                 online=root.online and (is_remote(root.path) or is_folder(root.path)),
                 photos=root.photos,
                 rules=rules_of(root),
@@ -130,3 +135,50 @@ def _run_status(run: Row[Any]) -> RunStatus:
         encoded=run.encoded,
         failed=run.failed,
     )
+
+
+def unread_contents(connection: Connection, folders: Sequence[bytes] | None, damage: Damage) -> list[int]:
+    """See `Library.unread`."""
+    roots = connection.scalars(select(ROOTS.c.id).where(ROOTS.c.ocr, ROOTS.c.online)).all()
+    if not roots:  # as in most libraries, which saves reading all photos
+        return []
+    statement = (
+        select(PHOTOS.c.content_id, known("taken_at"), PHOTOS.c.mtime_ns)
+        .select_from(PHOTOS_AND_METADATA)
+        .where(_UNREAD, PHOTOS.c.root_id.in_(roots))
+    )
+    if folders is not None:
+        statement = statement.where(or_(false(), *map(_at_or_below, folders)))
+    dated: dict[int, str] = {}
+    rows: list[Any] = in_ranges(connection, statement, damage)
+    for content_id, taken_at, mtime_ns in rows:
+        if isinstance(content_id, int):  # in a damaged row it may have any type
+            dated[content_id] = max(_date(taken_at, mtime_ns), dated.get(content_id, ""))
+    return sorted(dated, key=lambda id_: (dated[id_], id_), reverse=True)
+
+
+def count_unread(connection: Connection) -> dict[int, int]:
+    """Return the number of contents whose text is still to be read, by the id of the root."""
+    of_roots = (
+        select(PHOTOS.c.root_id, func.count(distinct(PHOTOS.c.content_id)))
+        .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
+        .join(ROOTS, ROOTS.c.id == PHOTOS.c.root_id)
+        .where(_UNREAD, ROOTS.c.ocr)
+        .group_by(PHOTOS.c.root_id)
+    )
+    return {row[0]: row[1] for row in connection.execute(of_roots)}
+
+
+def _at_or_below(folder: bytes) -> Any:
+    return PHOTOS.c.path.between(below(folder), prefix_upper_bound(folder)) | (PHOTOS.c.path == folder)
+
+
+def _date(taken_at: object, mtime_ns: object) -> str:
+    """Return when a photo was taken, in its local time, or else when its file was modified."""
+    if isinstance(taken_at, str) and taken_at:
+        return taken_at[:_CLOCK]
+    try:
+        assert isinstance(mtime_ns, int)
+        return datetime.fromtimestamp(mtime_ns // 10**9).isoformat()
+    except (AssertionError, OverflowError, OSError, ValueError):  # the row is damaged, or the year out of range
+        return ""

@@ -1,4 +1,4 @@
-"""The rows of a batch: pictures that were encoded, files that are photos, and files that failed."""
+"""The rows of a batch: encoded pictures, photos, failures, and the text read in pictures."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pixsearch.database.checksums import grid_checksum, is_sound, stored
 from pixsearch.database.database import in_parts
 from pixsearch.database.rows import change_each, insert_rows
 from pixsearch.database.schema import CONTENTS, DESCRIPTIONS, EMBEDDING_TYPE, FAILURES, FEATURES, GRIDS, PHOTOS
-from pixsearch.library.photo_metadata import NAMES, metadata_of, metadata_values
+from pixsearch.library.photo_rows import NAMES, metadata_of, metadata_values
 from pixsearch.library.postings import post_terms, post_terms_at
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent
 from pixsearch.library.texts import add_texts
 from pixsearch.metadata import METADATA_VERSION, Metadata, merged
 
-_OF_PIXELS = ("share_decoded", "writing")
-"""What is known of a content that its metadata do not tell."""
+_FROM_PIXELS = ("share_decoded", "writing")
+"""The columns of contents that come from the pixels, not from the file's metadata."""
 
-DAMAGED = "what the library knows of its content is damaged: run pixsearch repair"
+DAMAGED = "the library's entry for its content is damaged: run pixsearch repair"
 
 
 class StoredBatch(NamedTuple):
-    """What a batch changed, by the ids of contents."""
+    """The changes that a batch made, by the ids of contents."""
 
     encoded: frozenset[int]
     photos_of: frozenset[int]
-    """The contents of the files: what is known of their photos may have changed."""
+    """The contents of the files, whose photos may have new metadata."""
     replaced_photos: bool
     refused: int
-    """Files that are failures, since what the library knows of their contents is damaged."""
+    """The number of files that became failures because the rows of their contents are damaged."""
 
 
 def store_batch(
@@ -52,33 +52,39 @@ def store_batch(
     files, failures = [file for file in files if ids.get(file.digest) in of_contents], [*failures, *refused]
     indexed = [file.path for file in files]
     failed = [failure.path for failure in failures]
-    rubbish = [failure.path for failure in failures if failure.stamp is not None]
-    replaced = delete_paths(connection, indexed + rubbish, PHOTOS.c.path)
+    unreadable = [failure.path for failure in failures if failure.stamp is not None]
+    replaced = delete_paths(connection, indexed + unreadable, PHOTOS.c.path)
     delete_paths(connection, indexed + failed, FAILURES.c.path)
     if files:
         _store_photos(connection, root_id, files, ids, of_contents)
     post_terms_at(connection, indexed)
-    post_terms(connection, sorted(changed))  # of their other photos too
+    post_terms(connection, sorted(changed))  # their other photos changed too
     if failures:
         insert_rows(connection, FAILURES, [_failure_row(root_id, failure) for failure in failures])
     return StoredBatch(encoded, frozenset(ids.values()), replaced > 0, len(refused))
 
 
 def _store_metadata(connection: Connection, files: Sequence[IndexedFile], ids: Mapping[bytes, int]) -> set[int]:
-    """Write what contents say, where that was read again; return their ids."""
+    """Write the metadata of contents that were read again, and return their ids."""
     read_again = {}
     for file in files:
         if file.metadata is not None and file.digest in ids:
             values = metadata_values(file.metadata)
-            for name in _OF_PIXELS:
+            for name in _FROM_PIXELS:
                 del values[name]
             read_again[ids[file.digest]] = values
     change_each(connection, CONTENTS, read_again)
     return set(read_again)
 
 
+def store_writing(connection: Connection, writing: Mapping[int, Sequence[str]]) -> None:
+    """Store the lines of text in pictures, by the ids of their contents, and index their terms."""
+    change_each(connection, CONTENTS, {id_: {"writing": list(lines)} for id_, lines in writing.items()})
+    post_terms(connection, sorted(writing))
+
+
 def delete_paths(connection: Connection, paths: Collection[bytes], column: Column[bytes]) -> int:
-    """Delete the rows of these paths, which stand in `column`. Returns how many there were."""
+    """Delete the rows that have these paths in `column`, and return how many there were."""
     return sum(
         connection.execute(delete(column.table).where(column.in_(part))).rowcount for part in in_parts(sorted(paths))
     )
@@ -91,7 +97,7 @@ def _store_photos(
     ids: Mapping[bytes, int],
     of_contents: Mapping[int, Metadata],
 ) -> None:
-    """With what is known of each, and its title and caption as texts."""
+    """Write the rows of photos, with their descriptions, and add their titles and captions to the texts."""
     metadata = [merged(of_contents[ids[file.digest]], file.beside) for file in files]
     insert_rows(connection, PHOTOS, [_photo_row(root_id, file, ids[file.digest]) for file in files])
     with_more = {file.path: one for file, one in zip(files, metadata, strict=True) if file.beside}
@@ -107,8 +113,8 @@ def _store_photos(
 def _store_contents(
     connection: Connection, model_id: int, contents: Sequence[NewContent]
 ) -> tuple[frozenset[int], set[int]]:
-    """Write what was encoded. Return the ids of all contents, and of the known ones, which another model had encoded
-    under the same ids."""
+    """Write encoded contents. Return the ids of all of them, and the ids of those that the library knew already, from
+    another model."""
     ids = _content_ids(connection, [content.digest for content in contents])
     new = []
     for content in contents:
@@ -118,7 +124,7 @@ def _store_contents(
             )
     known = {ids[content.digest]: metadata_values(content.metadata) for content in contents if content.digest in ids}
     for values in known.values():
-        del values["writing"]  # it is read only once
+        del values["writing"]  # text is read only once
     change_each(connection, CONTENTS, known)
     if new:
         insert_rows(connection, CONTENTS, new)
@@ -127,8 +133,8 @@ def _store_contents(
     for content in contents:
         key = {"content_id": ids[content.digest], "model_id": model_id}
         embedding = content.embedding.astype(EMBEDDING_TYPE).tobytes()
-        of_grid = grid_checksum(ids[content.digest], model_id, content.grid)
-        features.append({**key, "embedding": embedding, "grid_checksum": of_grid})
+        checksum = grid_checksum(ids[content.digest], model_id, content.grid)
+        features.append({**key, "embedding": embedding, "grid_checksum": checksum})
         grids.append({**key, "grid": content.grid})
     insert_rows(connection, FEATURES, features)
     connection.execute(insert(GRIDS), grids)
@@ -144,7 +150,7 @@ def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes
 
 
 def _metadata_of_contents(connection: Connection, content_ids: Sequence[int]) -> dict[int, Metadata]:
-    """Without those that are damaged."""
+    """Return the metadata of contents by id, without damaged ones."""
     return {
         row.id: metadata_of(row)
         for part in in_parts(sorted(set(content_ids)))
@@ -154,7 +160,7 @@ def _metadata_of_contents(connection: Connection, content_ids: Sequence[int]) ->
 
 
 def _described(metadata: Metadata) -> dict[str, object]:
-    """The columns of `descriptions` that metadata fill."""
+    """Return the values of the metadata columns of `descriptions`."""
     values = metadata_values(metadata)
     return {name: values[name] for name in NAMES}
 

@@ -1,11 +1,11 @@
 """The switch of a library from one model to another.
 
-Features belong to a content and a model. Those of the old model stay until those of the new one are there, content by
-content, and the rows of photos are not touched. A photo whose content the new model has not read yet counts as changed,
-so that any run of the indexer goes on with the switch. Two ways lead there:
+Features belong to a content and a model. Those of the old model stay until the new model has made its own, content by
+content; the rows of photos do not change. A photo whose content the new model has not encoded yet counts as changed, so
+that any run of the indexer continues the switch. There are two cases:
 
-- The old model is still at hand: searches go by it until the new one, the target, has read all that can be reached.
-- It is gone, as after an upgrade: it could answer nothing, and searches go by the new one from the beginning.
+- The old model is still available: searches use it until the new one, the target, has encoded all that can be reached.
+- The old model is gone, as after an upgrade, and cannot encode queries: searches use the new one from the beginning.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ from pixsearch.printable import plural
 from pixsearch.settings import library_location
 
 STATED_RATE = 30.0
-"""Photos a second where the library has not measured it: half of what docs/performance.md has of two cores."""
+"""The assumed photos per second if the library has no measurement: half of what docs/performance.md gives for two
+cores."""
 _MEASURED_FROM = 100
-"""Photos; what a shorter run takes is mostly its start."""
+"""The fewest photos of a run that counts as a measurement: a shorter one mostly measures its start."""
 
 
 class Models(NamedTuple):
-    """The models of a library by their ids; None is none."""
+    """The ids of a library's models."""
 
     in_use: int | None
-    """Whose features are searched."""
+    """The model whose features are searched; None in an empty library."""
     target: int | None
-    """The one that is to follow it."""
+    """The model that the library is being switched to; None without a switch."""
 
     @property
     def indexing(self) -> int | None:
-        """Whose features are made."""
+        """The model that encodes new photos."""
         return self.in_use if self.target is None else self.target
 
 
@@ -64,14 +65,14 @@ def indexing_model_of(connection: Connection) -> LibraryModel | None:
 
 
 def unfinished_model(connection: Connection) -> int | None:
-    """The id of the model that a library is being switched to; None where every content has its features."""
+    """Return the id of the model that a library is being switched to, or None if no switch is unfinished."""
     if (connection.scalar(select(func.count(MODELS.c.id))) or 0) < 2:
         return None
     return models_of(connection).indexing
 
 
 def size_to_compare(model_id: int) -> ColumnElement[int]:
-    """A photo's size, or LOOK_AGAIN where the model has not read its content."""
+    """Return the expression for a photo's size, or LOOK_AGAIN if the model has not encoded its content."""
     return case((_has_features(model_id), PHOTOS.c.size_bytes), else_=LOOK_AGAIN)
 
 
@@ -98,13 +99,13 @@ def switch_of(connection: Connection) -> Switch | None:
 
 
 def waiting_roots(connection: Connection, model_id: int) -> list[bytes]:
-    """The roots with photos whose contents the model has not read."""
+    """Return the roots with photos whose contents the model has not encoded."""
     photos = exists().where(PHOTOS.c.root_id == ROOTS.c.id, ~_has_features(model_id))
     return list(connection.scalars(select(ROOTS.c.path).where(photos)))
 
 
 def drop_replaced(connection: Connection, models: Models) -> None:
-    """Delete features of models that are not used any more where those of the model in use are there."""
+    """Delete the features of models no longer used, for contents and texts that the model in use has encoded."""
     kept = [model_id for model_id in models if model_id is not None]
     for table in (FEATURES, GRIDS, TEXT_FEATURES):
         its, other = table.columns[0], table.alias()
@@ -115,59 +116,60 @@ def drop_replaced(connection: Connection, models: Models) -> None:
 
 
 def mismatch(connection: Connection, database: Database, name: str, fingerprint: str) -> ModelMismatch:
-    """The error for a model that did not make the library's features: what to run, and what that costs."""
+    """Return the error for a model other than the library's, with what to run and how long that takes."""
     models = models_of(connection)
     used, target = model_with(connection, models.in_use), model_with(connection, models.target)
     assert used is not None, "a library without features takes any model"
     cost, index = _cost(connection, fingerprint), f"pixsearch index{_library_option(database)}"
     here = f"the library {database.name}"
     if target is not None and fingerprint in (used.fingerprint, target.fingerprint):
-        way = f"{here} is being switched from the model {_shown(used)} to {_shown(target)}"
-        finish = f"Finish that with: {index} ({_cost(connection, target.fingerprint)})"
+        state = f"{here} is being switched from the model {_shown(used)} to {_shown(target)}"
+        finish = f"the switch with: {index} ({_cost(connection, target.fingerprint)})"
         if fingerprint == target.fingerprint:
-            return ModelMismatch(way, f"Search with {used.name} until then, or f{finish[1:]}")
-        return ModelMismatch(way, f"{finish}, or go back: {index} --model {shlex.quote(used.name)} --switch-model")
-    asked = f"{name} ({fingerprint[:8]})"
+            return ModelMismatch(state, f"Search with {used.name} until then, or finish {finish}")
+        back = f"{index} --model {shlex.quote(used.name)} --switch-model"
+        return ModelMismatch(state, f"Finish {finish}, or go back with: {back}")
+    requested = f"{name} ({fingerprint[:8]})"
     if name in (used.name, "" if target is None else target.name):
         old = used if name == used.name else target
         assert old is not None, "one of the two has the name"
         return ModelMismatch(
-            f"{here} was indexed by the earlier model {_shown(old)}, which {asked} has replaced",
-            f"Let the new one encode its photos: {index} --switch-model ({cost})",
+            f"{here} was indexed by the earlier model {_shown(old)}, which {requested} has replaced",
+            f"Encode its photos with the new model: {index} --switch-model ({cost})",
         )
     return ModelMismatch(
-        f"{here} was indexed by the model {_shown(used)}, not by {asked}",
-        "Leave out --model, name another library (--library), or let the new one encode all photos: "
+        f"{here} was indexed by the model {_shown(used)}, not by {requested}",
+        "Omit --model, choose another library with --library, or encode all photos with the new model: "
         f"{index} --model {shlex.quote(name)} --switch-model ({cost})",
     )
 
 
 def model_is_gone(connection: Connection, database: Database, model: LibraryModel) -> ModelNotFound:
-    """The error for a library whose own model is not on this machine any more."""
+    """Return the error for a library whose own model is no longer on this machine."""
     return ModelNotFound(
-        f"the library {database.name} was indexed by the model {_shown(model)}, which is not there any more",
-        "Bring it back, or let the model that ships encode all photos: "
+        f"the library {database.name} was indexed by the model {_shown(model)}, which is no longer on this machine",
+        "Restore it, or encode all photos with the built-in model: "
         f"pixsearch index{_library_option(database)} --model shipped --switch-model ({_cost(connection, '')})",
     )
 
 
 def _has_features(model_id: int | None) -> ColumnElement[bool]:
-    """Whether a model has read a photo's content."""
+    """Return the condition that a model has encoded a photo's content."""
     return exists().where(FEATURES.c.content_id == PHOTOS.c.content_id, FEATURES.c.model_id == model_id)
 
 
 def _cost(connection: Connection, fingerprint: str) -> str:
-    """What it takes until a model has read all contents."""
+    """Return how many contents a model has yet to encode and how long that takes, for a message."""
     model_id = connection.scalar(select(MODELS.c.id).where(MODELS.c.fingerprint == fingerprint))
     read = exists().where(FEATURES.c.content_id == CONTENTS.c.id, FEATURES.c.model_id == model_id)
     count = connection.scalar(select(func.count(CONTENTS.c.id)).where(~read)) or 0
     rate, measured = _rate(connection)
-    how = "at the speed of an earlier run" if measured else f"at {rate:.0f} photos a second"
-    return f"{plural(count, 'photo')}, {about(count / rate)} {how}"
+    basis = "at the speed of an earlier run" if measured else f"at {rate:.0f} photos per second"
+    return f"{plural(count, 'photo')}, {approximate_duration(count / rate)} {basis}"
 
 
-def about(seconds: float) -> str:
-    """A duration that is not exactly known."""
+def approximate_duration(seconds: float) -> str:
+    """Return a duration in rounded minutes or hours, as in "about 5 minutes"."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return "less than a minute"
@@ -177,7 +179,7 @@ def about(seconds: float) -> str:
 
 
 def _rate(connection: Connection) -> tuple[float, bool]:
-    """Photos encoded a second, and whether that was measured in this library: in the last run of many photos."""
+    """Return the photos encoded per second, and whether that was measured, in its last run of many photos."""
     took_s = RUNS.c.finished_at_s - RUNS.c.started_at_s
     of_many = select(RUNS.c.encoded / took_s).where(RUNS.c.encoded >= _MEASURED_FROM, took_s > 0)
     rate = connection.scalar(of_many.order_by(RUNS.c.id.desc()).limit(1))
@@ -185,10 +187,10 @@ def _rate(connection: Connection) -> tuple[float, bool]:
 
 
 def _library_option(database: Database) -> str:
-    """How a command is told of this library, where it is not the one that it takes by itself."""
+    """Return the option that names this library to a command, or nothing for the default library."""
     try:
         location = library_location()
-    except PixsearchError:  # there is no such one without a home directory
+    except PixsearchError:  # without a home directory there is no default
         return f" --library {shlex.quote(database.name)}"
     is_default = database.name == (location if isinstance(location, str) else str(location.absolute()))
     return "" if is_default else f" --library {shlex.quote(database.name)}"

@@ -1,16 +1,16 @@
-"""The terms of texts: what two texts have in common where one is found by the other.
+"""The terms of a text: the strings by which words in a query find it.
 
-Texts are cut and folded here alone, so that every database gives the same answers. A term is a word as people type it,
-without case, accents, or full and half width. What is found by a part has more terms:
+Texts are split and folded here only, so that every database gives the same answers. A term is a word as people type it,
+without case, accents, or the difference of full and half width. Some words have more terms, so that parts find them:
 
-- a name in camel case, and letters and digits that stand together, by each part: IMG_2043 by img and by 2043;
-- a number by its last digits, two or more: IMG_2043 by 043;
-- scripts that put no blanks between words (Han, Kana, Thai, Lao, Khmer, Burmese) at every character.
+- names in camel case, and adjacent letters and digits: each part, so that img and 2043 find IMG_2043;
+- numbers: their last digits, two or more, so that 043 finds IMG_2043;
+- scripts without spaces between words (Han, Kana, Thai, Lao, Khmer, Burmese): one term from every character on.
 
-A query word finds all terms that begin with it. So it finds any part of what is cut at every character.
+A word in a query finds all terms that begin with it, and thus any part of a text in a script without spaces.
 
-Terms that begin with a sign are no words: of dates and ratings (":"), and of where a photo stands in the timeline ("@"
-with when it was taken, "~" with its folder where that is not known).
+Terms that begin with a punctuation mark are not words: ":" begins those of dates and ratings; "@" and "~" those of a
+photo's position in the timeline, with its date, or with its folder if it has no date.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from pixsearch.unicode_forms import unaccented
 Source: TypeAlias = Literal[
     "people", "keyword", "title", "caption", "place", "writing", "date", "rating", "file", "folder", "camera"
 ]
-"""What says something of a photo."""
+"""The source of a text that describes a photo."""
 
 DATED, UNDATED = "@", "~"
-"""What a term of the timeline begins with."""
+"""The beginnings of timeline terms, with and without a date."""
 LONGEST = 64
-"""Characters of a term; of a longer word these count."""
+"""The most characters of a term; longer words are cut."""
 MOST_TERMS = 2000
-"""Of one photo, those of its people first and of the text in it last: enough for pages of text."""
+"""The most terms of one photo, its people first and the text in it last: enough for pages of text."""
 
 _UNSPACED = (
     "\u0e00-\u0eff"  # Thai, Lao
@@ -48,7 +48,7 @@ _UNSPACED = (
     "々〆〇"
 )
 UNSPACED = 8
-"""Characters of a term of a script without blanks."""
+"""The most characters of a term in a script without spaces."""
 _RUN = re.compile(rf"[{_UNSPACED}]+|[^\s{_UNSPACED}]+")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _ASCII = re.compile(r"[a-z0-9]+")
@@ -58,7 +58,7 @@ _POSSESSIVE = re.compile(r"(?<=\w)['\u2019]s\b", re.IGNORECASE)
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text in their order, as terms have them. The s of "Anna's" is none."""
+    """Return the words of a text in their order, folded as in terms, without a possessive 's."""
     text = unaccented(_POSSESSIVE.sub("", text))
     if text.isascii():
         return [word[:LONGEST] for word in _ASCII.findall(text)]
@@ -66,7 +66,7 @@ def words_of(text: str) -> list[str]:
 
 
 def terms_of(text: str) -> Iterator[str]:
-    """Yield all terms of a text; some may come twice."""
+    """Yield all terms of a text, some of them possibly twice."""
     for cut in dict.fromkeys((text, _CAMEL.sub(" ", text))):
         for word in words_of(cut):
             if is_unspaced(word):
@@ -80,30 +80,30 @@ def terms_of(text: str) -> Iterator[str]:
 
 
 def is_unspaced(word: str) -> bool:
-    """Return whether a word is of a script without blanks, so that it may be a part of one or several words."""
+    """Return whether a word is in a script without spaces, so that it may be part of a word or several words."""
     return _IS_UNSPACED.match(word) is not None
 
 
 def date_terms(taken_at: date) -> tuple[str, str, str]:
-    """Return the terms for the year, the month and the day of a photo, which no text has."""
+    """Return the terms for the year, the month and the day of a photo. No text has these terms."""
     return f":{taken_at:%Y}", f":{taken_at:%Y-%m}", f":{taken_at:%Y-%m-%d}"
 
 
 def timeline_term(path: bytes, taken_at: datetime | None) -> str:
-    """Return the term of a photo that says where it stands in the timeline: when it was taken, by the clock of where
-    that was, or its folder. In the order of terms, dates ascend."""
+    """Return the term for a photo's position in the timeline: its date in local time, or else its folder. Terms of
+    dates sort by date."""
     if taken_at is None:
         return UNDATED + path.rpartition(b"/")[0].decode(errors="surrogateescape")
     return DATED + taken_at.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def rating_term(stars: int) -> str:
-    """Return the term for a rating, which no text has."""
+    """Return the term for a rating. No text has this term."""
     return f":{stars} stars"
 
 
 def exactly(term: str) -> tuple[bytes, bytes]:
-    """Return the range of the one term."""
+    """Return the range of terms that contains only this one."""
     return term.encode(), term.encode() + b"\0"
 
 
@@ -114,10 +114,10 @@ def beginning_with(word: str) -> tuple[bytes, bytes]:
 
 
 def texts_of(path: bytes, root: bytes, metadata: Metadata) -> Mapping[Source, Sequence[str]]:
-    """Return what a photo says, by what says it. Of its folders those below the root count."""
+    """Return the texts that describe a photo, by source. Only folders below the root count."""
     *folders, file = os.fsdecode(path.removeprefix(below(root))).split("/")
     stem = file.rpartition(".")[0] or file
-    texts: dict[Source, Sequence[str | None]] = {  # what matters most in front: see MOST_TERMS
+    texts: dict[Source, Sequence[str | None]] = {  # the most important first: see MOST_TERMS
         "people": metadata.people,
         "keyword": metadata.keywords,
         "file": [stem],
@@ -132,7 +132,7 @@ def texts_of(path: bytes, root: bytes, metadata: Metadata) -> Mapping[Source, Se
 
 
 def terms_of_photo(path: bytes, root: bytes, metadata: Metadata) -> set[str]:
-    """Return the terms by which a photo is found. Bytes of a folder that are not UTF-8 are surrogates (PEP 383)."""
+    """Return the terms that find a photo. Bytes of a folder that are not UTF-8 become surrogates (PEP 383)."""
     terms: dict[str, None] = {timeline_term(path, metadata.taken_at): None}
     if metadata.taken_at is not None:
         terms.update(dict.fromkeys(date_terms(metadata.taken_at)))
@@ -145,5 +145,5 @@ def terms_of_photo(path: bytes, root: bytes, metadata: Metadata) -> set[str]:
 
 
 def _is_of_a_word(one: str) -> bool:
-    """Whether a character is a letter, a digit, or a mark on one, as the vowels of Hindi are."""
+    """Return whether a character is a letter, a digit, or a combining mark, as Hindi vowels are."""
     return one.isalnum() or unicodedata.category(one)[0] == "M"

@@ -1,4 +1,4 @@
-"""The texts of a library: which there are, where they stand, and which are nearest to a picture."""
+"""The texts of a library: adding and dropping them, their sources, and the nearest ones to a picture."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pixsearch.database.schema import (
     TEXTS,
 )
 from pixsearch.database.state import state_of
-from pixsearch.library.photo_metadata import PHOTOS_AND_METADATA, known
+from pixsearch.library.photo_rows import PHOTOS_AND_METADATA, known
 from pixsearch.library.records import FailedFile, FoundText, TextSource
 from pixsearch.storage import FileStamp, to_path
 
@@ -44,15 +44,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROUNDING = 1e-4
-"""More than products of unit vectors differ by the order in which they are summed."""
+"""More than the order of summation changes the product of two unit vectors."""
 
 
 def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: int, damage: Damage) -> list[FoundText]:
-    """The texts whose embeddings are nearest to a unit vector [size], nearest first, equal ones in their own order.
+    """Return the texts whose embeddings are nearest to a unit vector [size], nearest first, ties by id.
 
-    By a full scan, a part at a time: a hundred thousand take a third of a second, and there is nothing to keep in step.
+    This is a full scan in parts: a hundred thousand texts take a third of a second, and no index has to be kept in
+    step.
     """
-    import numpy as np  # 0.1 s, which a run that finds nothing new need not pay
+    import numpy as np  # 0.1 s, which a run without new photos should not pay
 
     model_id = state_of(connection).model_id
     in_use = TEXT_FEATURES.c.model_id == model_id
@@ -67,7 +68,7 @@ def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: in
         embeddings = np.frombuffer(joined, dtype=EMBEDDING_TYPE).reshape(-1, len(vector))
         near = embeddings @ vector
         least = -np.inf if len(near) <= count else np.partition(near, -count)[-count] - _ROUNDING
-        # One by one, as with pictures: in a product of matrices the last bits depend on what stands beside.
+        # One by one, as with pictures: in a matrix product the last bits of a row depend on the other rows.
         found = (
             (-float(np.dot(embeddings[index], vector)), rows[index].text_id) for index in np.flatnonzero(near >= least)
         )
@@ -77,12 +78,12 @@ def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: in
     return [
         FoundText(texts[text_id], -distance, tuple(sources[text_id]))
         for distance, text_id in best
-        if sources.get(text_id)  # else it is damaged, or all places where it stands are
+        if sources.get(text_id)  # else its row or all its sources are damaged
     ]
 
 
 def store_lines(connection: Connection, path: bytes, stamp: FileStamp, lines: Mapping[int, str]) -> None:
-    """Let a text file hold these lines, by their numbers, and no other."""
+    """Replace the lines of a text file by these, given by their numbers."""
     connection.execute(delete(TEXT_FILES).where(TEXT_FILES.c.path == path))
     file = {"path": path, **stamp._asdict(), "reason": None, "failed_at_s": None}
     file_id = insert_row(connection, TEXT_FILES, file)
@@ -92,7 +93,7 @@ def store_lines(connection: Connection, path: bytes, stamp: FileStamp, lines: Ma
 
 
 def store_text_failure(connection: Connection, failure: FailedFile) -> None:
-    """Let a text file be a failure; without a stamp it could not be read, and keeps the lines that it had."""
+    """Record a text file as a failure. Without a stamp, since it could not be read, it keeps its lines."""
     reason = {"reason": failure.reason, "failed_at_s": time.time()}
     of_path = TEXT_FILES.c.path == failure.path
     if failure.stamp is None and change_rows(connection, TEXT_FILES, of_path, {"size_bytes": LOOK_AGAIN, **reason}):
@@ -103,7 +104,7 @@ def store_text_failure(connection: Connection, failure: FailedFile) -> None:
 
 
 def add_texts(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
-    """The ids of texts; those that were not there are now."""
+    """Return the ids of texts, after adding those that are new."""
     wanted = list(dict.fromkeys(texts))
     ids = _ids(connection, wanted)
     if new := [{"text": text} for text in wanted if text not in ids]:
@@ -113,14 +114,14 @@ def add_texts(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
 
 
 def texts_without_features(connection: Connection, model_id: int, count: int) -> list[tuple[int, str]]:
-    """Some texts that the model has not read yet, by id."""
+    """Return up to `count` texts that the model has not encoded yet, each after its id."""
     read = exists().where(TEXT_FEATURES.c.text_id == TEXTS.c.id, TEXT_FEATURES.c.model_id == model_id)
     rows = connection.execute(select(TEXTS.c.id, TEXTS.c.text).where(~read).order_by(TEXTS.c.id).limit(count))
     return [(row.id, row.text) for row in rows]
 
 
 def drop_unused_texts(connection: Connection) -> None:
-    """Forget texts that neither stand in a file nor describe a photo."""
+    """Delete the texts that are neither in a file nor in a photo's metadata."""
     described = union(_of_photos("title"), _of_photos("caption"))
     connection.execute(
         delete(TEXTS).where(
@@ -149,8 +150,8 @@ def _texts(connection: Connection, ids: Sequence[int], damage: Damage) -> dict[i
 
 
 def _sources(connection: Connection, texts: Mapping[int, str], damage: Damage) -> dict[int, list[TextSource]]:
-    """Where each text stands: lines of files first, then photos, each by path."""
-    from pixsearch.library.candidates import photos_of  # numpy, as above
+    """Return the sources of each text: lines of files first, then photos, each by path."""
+    from pixsearch.library.candidates import photos_of  # it imports numpy
 
     sources: dict[int, list[TextSource]] = {text_id: [] for text_id in texts}
     by_text = {text: text_id for text_id, text in texts.items()}
@@ -169,7 +170,7 @@ def _sources(connection: Connection, texts: Mapping[int, str], damage: Damage) -
 
 
 def _lines(connection: Connection, text_ids: Sequence[int], damage: Damage) -> list[Row[Any]]:
-    """The lines of files where texts stand, by path."""
+    """Return the rows of lines that have these texts, by path and line."""
     statement = (
         select(*TEXT_LINES.c, *TEXT_FILES.c)
         .join(TEXT_FILES, TEXT_FILES.c.id == TEXT_LINES.c.file_id)
@@ -179,9 +180,9 @@ def _lines(connection: Connection, text_ids: Sequence[int], damage: Damage) -> l
     def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
         return connection.execute(statement.where(TEXT_LINES.c.text_id.in_(ids))).all()
 
-    behind_line, sound = len(TEXT_LINES.c), []
+    file_start, sound = len(TEXT_LINES.c), []
     for row in in_halves(text_ids, read, partial(damage.note, TEXT_LINES.name)):
-        if is_sound(TEXT_LINES, row[:behind_line]) and is_sound(TEXT_FILES, row[behind_line:]):
+        if is_sound(TEXT_LINES, row[:file_start]) and is_sound(TEXT_FILES, row[file_start:]):
             sound.append(row)
         else:
             damage.note(TEXT_FILES.name, row.file_id)

@@ -1,8 +1,8 @@
-"""The timeline of a library: its pictures by when they were taken, newest first, then those without a date by folder.
+"""The timeline of a library: its pictures by date, newest first, then those without a date by folder.
 
-It is read from the index of terms alone, where each photo has a term that says where it stands (`terms.timeline_term`).
-A picture of several photos stands where the first of them does. Pictures of the same second, or without a date in the
-same folder, are in the order of their ids.
+It is read from the index of terms only, where each photo has a term for its position (`terms.timeline_term`). A picture
+with several photos is listed once, at the first of their positions. Pictures from the same second, or without a date in
+the same folder, are ordered by id.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from pixsearch.library.terms import DATED, UNDATED, beginning_with
 from pixsearch.storage import FilePath, to_path
 
 MOST_IN_PART = 500
-"""Pictures of a day, or without a date in a folder, in one part of the timeline."""
+"""The most pictures in one part of the timeline."""
 _READ_FOR_PARTS, _READ_FOR_PICTURES = 100_000, 500
-"""Rows in one statement."""
+"""The rows read by one statement."""
 _DATED, _UNDATED = beginning_with(DATED), beginning_with(UNDATED)
 _DAY = slice(len(DATED), len(DATED) + len("2021-03-15"))
 
-_Stand: TypeAlias = tuple[bytes, int]
-"""Where a photo stands: its term of the timeline, and the id of its content."""
+_Entry: TypeAlias = tuple[bytes, int]
+"""A photo in the timeline: its term and the id of its content."""
 
 
 def timeline_parts(connection: Connection, filters: Filters, damage: Damage) -> list[TimelinePart]:
@@ -53,12 +53,12 @@ def timeline_ids(connection: Connection, filters: Filters, damage: Damage) -> li
     return [content_id for _, content_id in _labelled(connection, filters, damage)]
 
 
-def _labelled(connection: Connection, filters: Filters, damage: Damage) -> Iterator[_Stand]:
-    """Yield the pictures that pass in the order of the timeline, each with what those of its part have in common."""
+def _labelled(connection: Connection, filters: Filters, damage: Damage) -> Iterator[_Entry]:
+    """Yield the pictures that pass in the order of the timeline, each after the label of its part."""
     passing = _passing(connection, filters, damage)
     seen = set[int]()
-    for stands in _stands(connection, None, _READ_FOR_PARTS, damage):
-        for term, content_id in stands:
+    for entries in _entries(connection, None, _READ_FOR_PARTS, damage):
+        for term, content_id in entries:
             if content_id not in seen and (passing is None or content_id in passing):
                 yield (term[: _DAY.stop] if _is_dated(term) else term), content_id
             seen.add(content_id)
@@ -68,15 +68,15 @@ def timeline_pictures(
     connection: Connection, filters: Filters, start: int | None, count: int, damage: Damage
 ) -> list[TimelinePicture] | None:
     """See `Library.timeline_pictures`."""
-    first: _Stand | None = None
+    first: _Entry | None = None
     if start is not None:
         if (term := _first_of(connection, [start], damage).get(start)) is None:
             return None
         first = term, start
     shown: dict[int, bytes] = {}
-    for stands in _passing_stands(connection, filters, first, damage):
-        first_of = _first_of(connection, [content_id for _, content_id in stands], damage)
-        shown |= {content_id: term for term, content_id in stands if first_of.get(content_id) == term}
+    for entries in _passing_entries(connection, filters, first, damage):
+        first_of = _first_of(connection, [content_id for _, content_id in entries], damage)
+        shown |= {content_id: term for term, content_id in entries if first_of.get(content_id) == term}
         if len(shown) >= count:
             break
     in_page = dict(islice(shown.items(), count))
@@ -90,64 +90,64 @@ def timeline_pictures(
     return pictures
 
 
-def _passing_stands(
-    connection: Connection, filters: Filters, first: _Stand | None, damage: Damage
-) -> Iterator[Sequence[_Stand]]:
-    """Yield where photos stand whose pictures pass, as many at a time as one statement takes."""
+def _passing_entries(
+    connection: Connection, filters: Filters, first: _Entry | None, damage: Damage
+) -> Iterator[Sequence[_Entry]]:
+    """Yield the entries of pictures that pass, in batches that fit into one statement."""
     passing = _passing(connection, filters, damage)
-    for stands in _stands(connection, first, _READ_FOR_PICTURES if passing is None else _READ_FOR_PARTS, damage):
-        yield from in_parts([stand for stand in stands if passing is None or stand[1] in passing])
+    for entries in _entries(connection, first, _READ_FOR_PICTURES if passing is None else _READ_FOR_PARTS, damage):
+        yield from in_parts([entry for entry in entries if passing is None or entry[1] in passing])
 
 
 def _passing(connection: Connection, filters: Filters, damage: Damage) -> set[int] | None:
-    """Return the ids of all pictures that pass; None where all do."""
+    """Return the ids of all pictures that pass, or None if there are no filters."""
     return None if filters == NO_FILTERS else set(contents_that_pass(connection, filters, damage))
 
 
 def _day_or_folder(term: bytes) -> tuple[str | None, FilePath | None]:
-    """Return the day that a term begins with, or the folder that it names."""
+    """Return the day of a term and None, or None and its folder."""
     if _is_dated(term):
         return term[_DAY].decode(errors="replace"), None
     return None, to_path(term[len(UNDATED) :])
 
 
-def _stands(connection: Connection, first: _Stand | None, at_once: int, damage: Damage) -> Iterator[list[_Stand]]:
-    """Yield where photos stand, from `first` on, in the order of the timeline, many at a time."""
+def _entries(connection: Connection, first: _Entry | None, at_once: int, damage: Damage) -> Iterator[list[_Entry]]:
+    """Yield the entries of photos from `first` on, in the order of the timeline, in batches."""
     term, content_id = POSTINGS.c.term, POSTINGS.c.content_id
     columns = select(term, content_id).limit(at_once)
     if first is None or _is_dated(first[0]):
         dated = columns.where(term >= _DATED[0]).order_by(term.desc(), content_id.desc())
         before = (_DATED[1], 0) if first is None else (first[0], first[1] + 1)
-        yield from _beyond(connection, dated, operator.lt, before, damage)
+        yield from _rows_beyond(connection, dated, operator.lt, before, damage)
         first = None
     undated = columns.where(term < _UNDATED[1]).order_by(term, content_id)
     before = (_UNDATED[0], 0) if first is None else (first[0], first[1] - 1)
-    yield from _beyond(connection, undated, operator.gt, before, damage)
+    yield from _rows_beyond(connection, undated, operator.gt, before, damage)
 
 
-def _beyond(
-    connection: Connection, statement: Select[_Stand], is_beyond: Callable[..., Any], last: _Stand, damage: Damage
-) -> Iterator[list[_Stand]]:
-    """Yield the rows beyond `last`, as many at a time as the statement gives, as far as they can be read."""
+def _rows_beyond(
+    connection: Connection, statement: Select[_Entry], is_beyond: Callable[..., Any], last: _Entry, damage: Damage
+) -> Iterator[list[_Entry]]:
+    """Yield the rows beyond `last`, in batches of the statement's limit, up to the first that cannot be read."""
     key = tuple_(POSTINGS.c.term, POSTINGS.c.content_id)
     while True:
         try:
             with closing(connection.execute(statement.where(is_beyond(key, last)))) as result:
-                rows = result.cursor.fetchall()  # bare tuples, in half the time that SQLAlchemy's rows take
+                rows = result.cursor.fetchall()  # plain tuples, which take half the time of SQLAlchemy's rows
         except DBAPIError as error:
             if not is_malformed(error):
                 raise
             damage.note(POSTINGS.name, None)
             return
-        stands = [row for row in rows if isinstance(row[0], bytes) and isinstance(row[1], int)]
-        if not stands or not is_beyond(stands[-1], last):
+        entries = [row for row in rows if isinstance(row[0], bytes) and isinstance(row[1], int)]
+        if not entries or not is_beyond(entries[-1], last):
             return
-        yield stands
-        last = stands[-1]
+        yield entries
+        last = entries[-1]
 
 
 def _first_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, bytes]:
-    """Return of pictures the term of the photo that stands first."""
+    """Return the term of the first photo in the timeline of each picture, by id."""
     statement = (
         select(PHOTOS.c.content_id, POSTINGS.c.term)
         .join(POSTINGS, POSTINGS.c.photo_id == PHOTOS.c.id)
@@ -162,8 +162,7 @@ def _first_of(connection: Connection, content_ids: Sequence[int], damage: Damage
     for content_id, term in in_halves(content_ids, read, partial(damage.note, POSTINGS.name)):
         terms.setdefault(content_id, []).append(term)
     return {
-        content_id: max(filter(_is_dated, of_picture), default=min(of_picture))
-        for content_id, of_picture in terms.items()
+        content_id: max(filter(_is_dated, its_terms), default=min(its_terms)) for content_id, its_terms in terms.items()
     }
 
 

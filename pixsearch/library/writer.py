@@ -1,4 +1,4 @@
-"""What the one process that holds the lock may do to a library. Each change is one transaction."""
+"""The changes to a library, made by the one process that holds the lock. Each is one transaction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pixsearch.library.postings import post_all_terms, post_terms_below
 from pixsearch.library.records import FailedFile, IndexedFile, NewContent, ScanRules
 from pixsearch.library.repair import Damaged, drop_damaged
 from pixsearch.library.status import model_of
-from pixsearch.library.storing import delete_paths, store_batch
+from pixsearch.library.storing import delete_paths, store_batch, store_writing
 from pixsearch.library.switching import drop_replaced, mismatch, models_of, waiting_roots
 from pixsearch.library.texts import (
     drop_unused_texts,
@@ -44,21 +44,20 @@ from pixsearch.library.texts import (
     store_text_failure,
     texts_without_features,
 )
-from pixsearch.library.unread import store_writing
 from pixsearch.paths import is_at_or_below
 from pixsearch.storage import FileStamp
 
-if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
+if TYPE_CHECKING:  # numpy takes 0.1 s, which a run without new photos should not pay
     import numpy as np
     from numpy.typing import NDArray
 
 
 FLUSH_AT = 2000
-"""How many new contents may wait for a service before they are sent to it."""
+"""The number of new contents after which the outbox is sent to a service during a run."""
 
 
 class LibraryWriter:
-    """Comes from `Library.writing`, which holds the lock meanwhile and brings the vector file up to date at the end."""
+    """The writer that `Library.writing` yields while it holds the lock, and which updates the vectors at the end."""
 
     def __init__(self, database: Database, flush_outbox: Callable[[], None]) -> None:
         self._database = database
@@ -67,32 +66,31 @@ class LibraryWriter:
         self._model_id = 0
         self._is_searched = True
         self._photos_changed = False
-        """Whether a photo was forgotten or read again, so that a text may describe none any more."""
+        """True if a photo was deleted or replaced, so that some texts may no longer be used."""
 
     def use_vectors(self, location: str | None) -> None:
-        """Keep the vectors in the service of a URL from now on; None: in a file. Call `use_model` first.
+        """Keep the vectors in the service at a URL from now on, or in a file for None. Call `use_model` first.
 
-        Raises UsageError for a URL of no vector service; LibraryError where the service does not answer.
+        Raises UsageError if the URL is not that of a vector service, LibraryError if the service does not answer.
         """
         with self._database.writing() as connection:
             if vectors_location(connection) != location:
                 if location is not None and (model := model_of(connection)) is not None:
-                    from pixsearch.library.index_store import connect_service  # as above
+                    from pixsearch.library.index_store import connect_service  # it imports numpy
 
                     connect_service(location, model).close()
                 change_rows(connection, VECTOR_INDEX, true(), {"place": location})
                 note_all(connection)
 
     def use_model(self, model: LibraryModel, *, switch: bool = False, keep_old: bool = False) -> None:
-        """Say which model makes the features from here on; to be called before all else.
+        """Set the model that makes the features from now on. Call this before anything else.
 
-        Raises ModelMismatch when that is another one so far, unless `switch`: see `switching`. `keep_old` lets searches
-        go by the old model until `finish_switch`.
+        Raises ModelMismatch if the library has the features of another model, unless `switch` is true (see the module
+        `switching`). With `keep_old`, searches use the old model until `finish_switch`.
         """
         with self._database.writing() as connection:
             models = models_of(connection)
-            of_this = select(MODELS.c.id).where(MODELS.c.fingerprint == model.fingerprint)
-            model_id = connection.scalar(of_this)
+            model_id = connection.scalar(select(MODELS.c.id).where(MODELS.c.fingerprint == model.fingerprint))
             if model_id is None or model_id != models.indexing:
                 has_features = any(
                     connection.scalar(select(exists(select(table.c.model_id)))) for table in (FEATURES, TEXT_FEATURES)
@@ -104,25 +102,26 @@ class LibraryWriter:
                 if has_features and keep_old and model_id != models.in_use:
                     change_rows(connection, VECTOR_INDEX, true(), {"target_id": model_id})
                 else:
-                    self._search_by(connection, model_id)
+                    self._set_model_in_use(connection, model_id)
             self._model_id, self._is_searched = model_id, models_of(connection).in_use == model_id
 
-    def finish_switch(self, looked_at: Collection[bytes]) -> None:
-        """Let searches go by the model that the library is being switched to, if only photos in folders that a run has
-        just `looked_at` wait for it: they cannot be read now. Features that have a replacement go.
+    def finish_switch(self, scanned: Collection[bytes]) -> None:
+        """Finish the switch to another model if everything that can be read now is encoded, and drop replaced features.
+
+        That is so if the photos still to be encoded are all in folders that a run has just `scanned`.
         """
         with self._database.writing() as connection:
             if connection.scalar(select(func.count(MODELS.c.id))) == 1:
                 return
             if not self._is_searched and all(
-                any(is_at_or_below(root, folder) for folder in looked_at)
+                any(is_at_or_below(root, folder) for folder in scanned)
                 for root in waiting_roots(connection, self._model_id)
             ):
-                self._search_by(connection, self._model_id)
+                self._set_model_in_use(connection, self._model_id)
                 self._is_searched = True
             drop_replaced(connection, models_of(connection))
 
-    def _search_by(self, connection: Connection, model_id: int) -> None:
+    def _set_model_in_use(self, connection: Connection, model_id: int) -> None:
         if models_of(connection) != (model_id, None):
             is_other = models_of(connection).in_use != model_id
             change_rows(connection, VECTOR_INDEX, true(), {"model_id": model_id, "target_id": None})
@@ -131,11 +130,12 @@ class LibraryWriter:
                 forget_saved_index(connection)
 
     def root_of(self, folder: bytes) -> tuple[int, bytes]:
-        """Id and path of the root that is this folder or holds it; a new one takes over those below it."""
+        """Return the id and path of the root that is this folder or contains it, or of a new one, which takes over the
+        roots below it."""
         with self._database.writing() as connection:
             roots = connection.execute(stored(ROOTS)).all()
             if not all(is_sound(ROOTS, root) for root in roots):
-                raise LibraryDamaged("what the library knows of a folder is damaged", "Run: pixsearch repair")
+                raise LibraryDamaged("the library's entry for a folder is damaged", "Run: pixsearch repair")
             for root in roots:
                 if is_at_or_below(folder, root.path):
                     return root.id, root.path
@@ -148,17 +148,17 @@ class LibraryWriter:
             return new, folder
 
     def set_rules(self, root_id: int, rules: ScanRules) -> None:
-        """Remember how a root is scanned."""
+        """Store the rules by which a root is scanned."""
         with self._database.writing() as connection:
             change_rows(connection, ROOTS, ROOTS.c.id == root_id, asdict(rules))
 
     def mark_root(self, folder: bytes, *, online: bool) -> None:
-        """Remember whether a folder could be reached, if it is a root."""
+        """Store whether a folder could be reached, if it is a root."""
         with self._database.writing() as connection:
             change_rows(connection, ROOTS, ROOTS.c.path == folder, {"online": online})
 
     def forget_root(self, folder: bytes) -> int:
-        """Forget a root with all its photos and failures. Returns how many photos that were."""
+        """Delete a root with all its photos and failures. Returns the number of photos."""
         with self._database.writing() as connection:
             of_root = PHOTOS.c.root_id.in_(select(ROOTS.c.id).where(ROOTS.c.path == folder))
             photos = connection.execute(delete(PHOTOS).where(of_root)).rowcount
@@ -166,7 +166,10 @@ class LibraryWriter:
         return photos
 
     def encoded_of_sizes(self, sizes: Collection[int]) -> dict[int, frozenset[bytes]]:
-        """By size in bytes the digests of the contents that the model in use has encoded; without sizes of none."""
+        """Return the digests of the contents of these sizes that the model in use has encoded, by size in bytes.
+
+        Sizes without contents are left out.
+        """
         digests: dict[int, set[bytes]] = {}
         with self._database.reading() as connection:
             for part in in_parts(sorted(sizes)):
@@ -176,7 +179,7 @@ class LibraryWriter:
         return {size: frozenset(found) for size, found in digests.items()}
 
     def digests_of(self, paths: Sequence[bytes]) -> dict[bytes, bytes]:
-        """By path the digests of the contents of photos."""
+        """Return the digests of the contents of photos, by path."""
         with self._database.reading() as connection:
             return {
                 row.path: row.digest
@@ -189,7 +192,7 @@ class LibraryWriter:
             }
 
     def encoded_among(self, digests: Collection[bytes]) -> set[bytes]:
-        """Those of the digests whose contents the model in use has encoded."""
+        """Return the digests whose contents the model in use has encoded."""
         with self._database.reading() as connection:
             return {
                 digest
@@ -198,7 +201,7 @@ class LibraryWriter:
             }
 
     def set_not_read(self, root_id: int, not_read: Mapping[str, int]) -> None:
-        """Remember what in a root is no picture, by suffix."""
+        """Store the number of files in a root that are not pictures, by suffix."""
         with self._database.writing() as connection:
             change_rows(connection, ROOTS, ROOTS.c.id == root_id, {"not_read": dict(not_read)})
 
@@ -209,12 +212,12 @@ class LibraryWriter:
         files: Sequence[IndexedFile],
         failures: Sequence[FailedFile],
     ) -> int:
-        """Commit a batch: contents to be encoded, files whose content is one of these or known, files that failed.
+        """Commit a batch: encoded contents, files with one of these contents or a stored one, and files that failed.
 
-        Returns how many of the files are failures as well: what is known of their contents is damaged.
+        Each path occurs once. A photo whose file is no longer a picture is deleted; one whose file could not be read (a
+        failure without a stamp) stays as it was.
 
-        Each path comes once. A photo whose file is no picture any more is forgotten; one whose file could not be read
-        (a failure without stamp) stays as it was.
+        Returns the number of files that became failures because the rows of their contents are damaged.
         """
         if not (contents or files or failures):
             return 0
@@ -226,18 +229,18 @@ class LibraryWriter:
                 next_generation(connection)
             has_service = self._is_searched and vectors_location(connection) is not None
         self._pending += len(contents) if has_service else 0
-        if self._pending >= FLUSH_AT:  # that who asks need not wait for the end of a long run
+        if self._pending >= FLUSH_AT:  # so that searches find new photos before the end of a long run
             self._flush_outbox()
             self._pending = 0
         return stored.refused
 
     def store_writing(self, writing: Mapping[int, Sequence[str]]) -> None:
-        """Keep the lines of text in pictures, by id; none for one in which nothing is written."""
+        """Store the lines of text in pictures, by id; an empty sequence for a picture without text."""
         with self._database.writing() as connection:
             store_writing(connection, writing)
 
     def forget(self, paths: Collection[bytes]) -> int:
-        """Forget photos and failures whose files are gone. Returns how many photos that were."""
+        """Delete photos and failures whose files are gone. Returns the number of photos."""
         with self._database.writing() as connection:
             delete_paths(connection, paths, FAILURES.c.path)
             photos = delete_paths(connection, paths, PHOTOS.c.path)
@@ -245,16 +248,16 @@ class LibraryWriter:
         return photos
 
     def try_again(self, reason: str) -> None:
-        """Let the next look at the files take those for new that failed for this reason."""
+        """Delete the failures with this reason, so that the next scan takes their files for new."""
         with self._database.writing() as connection:
             connection.execute(delete(FAILURES).where(FAILURES.c.reason == reason))
 
     def drop_unused_contents(self) -> None:
-        """Throw away what was known of contents that no photo has any more, and texts that describe none."""
+        """Delete contents that no photo has any more, and texts that are no longer used."""
         unused = ~exists().where(PHOTOS.c.content_id == CONTENTS.c.id)
         with self._database.reading() as connection:
-            is_none = connection.scalar(select(CONTENTS.c.id).where(unused).limit(1)) is None
-        if is_none:
+            has_unused = connection.scalar(select(CONTENTS.c.id).where(unused).limit(1)) is not None
+        if not has_unused:
             if self._photos_changed:
                 with self._database.writing() as connection:
                     drop_unused_texts(connection)
@@ -266,13 +269,13 @@ class LibraryWriter:
             next_generation(connection)
 
     def store_text_file(self, path: bytes, stamp: FileStamp, lines: Mapping[int, str]) -> None:
-        """Let the library hold a text file's lines, by their numbers from 1, in place of those it held."""
+        """Replace a text file's lines in the library by these, given by their numbers from 1."""
         with self._database.writing() as connection:
             store_lines(connection, path, stamp, lines)
             drop_unused_texts(connection)
 
     def store_text_failure(self, failure: FailedFile) -> None:
-        """Let a text file be listed as a failure. Its lines are forgotten, unless it could not be read (no stamp)."""
+        """Record a text file as a failure and delete its lines, unless it could not be read (without a stamp)."""
         with self._database.writing() as connection:
             store_text_failure(connection, failure)
             drop_unused_texts(connection)
@@ -283,12 +286,12 @@ class LibraryWriter:
             drop_unused_texts(connection)
 
     def texts_to_encode(self, count: int) -> list[tuple[int, str]]:
-        """Some texts, by id, that the model in use has not encoded; none where all are."""
+        """Return up to `count` texts that the model in use has not encoded, each after its id."""
         with self._database.reading() as connection:
             return texts_without_features(connection, self._model_id, count)
 
     def store_texts(self, embeddings: Mapping[int, NDArray[np.float32]]) -> None:
-        """Keep the embeddings of texts, by id."""
+        """Store the embeddings of texts, by id."""
         with self._database.writing() as connection:
             insert_rows(
                 connection,
@@ -304,15 +307,15 @@ class LibraryWriter:
             )
 
     def look_again(self, paths: Collection[bytes]) -> None:
-        """Let the next run read these photos, whatever their stamps are."""
+        """Mark photos to be read in the next run, even if their stamps have not changed."""
         with self._database.writing() as connection:
             for part in in_parts(sorted(paths)):
                 change_rows(connection, PHOTOS, PHOTOS.c.path.in_(part), {"size_bytes": LOOK_AGAIN})
 
     def drop_damaged(self, damaged: Damaged, without_features: Collection[int]) -> None:
-        """Throw away rows that are damaged, and what belongs to them; the next run reads it again.
+        """Delete damaged rows and those that depend on them; the next run reads them again.
 
-        A service forgets the contents that have no features then, and those that had none before.
+        A vector service drops the contents that lose their features, and those that are `without_features` already.
         """
         with self._database.writing() as connection:
             before = set(connection.scalars(select(FEATURES.c.content_id)))
@@ -321,24 +324,24 @@ class LibraryWriter:
             note_changes(connection, (before - after).union(without_features))
             forget_saved_index(connection)
 
-    def make_vectors_again(self, strays: Collection[int]) -> None:
-        """Let the vectors be made from the rows alone, at the end of this writing; a service forgets the `strays`."""
+    def rebuild_vectors(self, orphans: Collection[int]) -> None:
+        """Rebuild the vectors from the rows at the end of this writing. A vector service drops the `orphans`."""
         with self._database.writing() as connection:
             note_all(connection)
-            note_changes(connection, strays)
+            note_changes(connection, orphans)
             forget_saved_index(connection)
 
-    def make_terms_again(self) -> None:
-        """Let the index of what photos say be made from the rows alone."""
+    def rebuild_terms(self) -> None:
+        """Rebuild the index of terms from the rows."""
         with self._database.writing() as connection:
             post_all_terms(connection)
 
-    def mend_database(self) -> Path | None:
-        """Make the database's own indexes again; where that is not enough, the database itself, of its sound rows.
+    def repair_database(self) -> Path | None:
+        """Rebuild the database's own indexes; if that is not enough, replace the database by a copy of its sound rows.
 
-        Returns where the database of before is kept, if it is another one now. Raises LibraryDamaged.
+        Returns where the old database is kept, if it was replaced. Raises LibraryDamaged.
         """
-        with suppress(LibraryError, IntegrityError):  # two rows of one key, of which one has rotted
+        with suppress(LibraryError, IntegrityError):  # a damaged key may equal another one
             with self._database.writing() as connection:
                 self._database.rebuild_indexes(connection)
             with self._database.reading() as connection:
@@ -353,12 +356,12 @@ class LibraryWriter:
             return insert_row(connection, RUNS, {**dict.fromkeys(RUNS.c.keys()[1:-1]), "started_at_s": time.time()})
 
     def end_run(self, run_id: int, counts: Mapping[str, int]) -> None:
-        """`counts` by the names of the columns of `runs`."""
+        """Record the end of a run, with its counts by the names of the columns of `runs`."""
         with self._database.writing() as connection:
             change_rows(connection, RUNS, RUNS.c.id == run_id, {"finished_at_s": time.time(), **counts})
 
     def _encoded(self, *columns: Column[Any]) -> Select[Any]:
-        """These columns of the contents that the model in use has encoded."""
+        """Return the statement for these columns of the contents that the model in use has encoded."""
         return (
             select(*columns)
             .join(FEATURES, FEATURES.c.content_id == CONTENTS.c.id)

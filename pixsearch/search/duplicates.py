@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from pixsearch.errors import PictureError
 from pixsearch.library.library import Library
 from pixsearch.library.photo_files import open_photo
-from pixsearch.library.records import StoredPhoto, StoredPicture
-from pixsearch.library.space import Space
+from pixsearch.library.records import Space, StoredPhoto, StoredPicture
 from pixsearch.metadata import Metadata
 from pixsearch.model.likeness import ALIKE, MAY_BE_ALIKE
 from pixsearch.progress import Progress, ProgressCallback, silent

@@ -1,1 +1,1 @@
-"""Nearest neighbours: one small protocol, and FAISS behind it."""
+"""Nearest neighbours: a small protocol, and indexes in FAISS and Milvus."""

@@ -1,8 +1,8 @@
-"""The vector index in this process: FAISS, 16 bits a number, in one list or in many.
+"""The vector index in this process: FAISS with 16 bits per number, in one list or in many.
 
-One list is read from end to end by each search, which is exact, and fast to a million vectors and more. Beyond that the
-vectors lie in lists around the centroids of k-means, and a search reads those lists whose centroids are nearest to the
-query: an inverted file (Sivic and Zisserman, "Video Google", 2003). docs/performance.md has what both cost.
+With one list, each search reads all vectors, which is exact, and fast up to a million vectors and more. Larger indexes
+have lists around the centroids of k-means, and a search reads those whose centroids are nearest to the query: an
+inverted file (Sivic and Zisserman, "Video Google", 2003). docs/performance.md gives the times of both.
 """
 
 from __future__ import annotations
@@ -20,60 +20,63 @@ from pixsearch.regular_files import open_regular, path_of
 from pixsearch.vectors.faiss_package import require_faiss
 from pixsearch.vectors.vector_index import Ids, Vectors
 
-require_faiss()  # says more than a failed import
+require_faiss()  # its message is clearer than that of a failed import
 
 import faiss  # noqa: E402
 from faiss.contrib.inspect_tools import get_invlist  # noqa: E402
 
 EXACT_LIMIT = 1_000_000
-"""From so many vectors on an index that is made has many lists."""
-VECTORS_A_LIST = 1000
+"""The number of vectors from which a new index has many lists."""
+VECTORS_PER_LIST = 1000
 SHARE_SEARCHED = 1 / 8
-"""Of the lists, by a search. On the vectors of docs/performance.md half of that would do."""
-POINTS_A_CENTROID = 50
-"""To learn from; FAISS takes less than 39 for too few."""
+"""The share of the lists that a search reads. For the vectors of docs/performance.md, half of that suffices."""
+POINTS_PER_CENTROID = 50
+"""The number of training points per centroid; FAISS warns below 39."""
 _PART = 10_000
 _GPU_MOST = 2048
-"""Neighbours, and lists searched, that FAISS can do on a GPU."""
+"""The most neighbours, and the most lists per search, that FAISS supports on a GPU."""
 
 
 class StaleIndexError(Exception):
-    """An index file is missing or is not the one that was saved: make it again from its source."""
+    """An index file is missing, or is not the one that was saved: it has to be rebuilt from its source."""
 
 
 class FaissIndex:
-    """A `VectorIndex`; what its methods promise stands there."""
+    """A `VectorIndex` in FAISS. See the protocol for its methods."""
 
     def __init__(self, index: faiss.IndexIVFScalarQuantizer) -> None:
-        """For `empty`, `fitting` and `load`."""
+        """Use `empty`, `fitting` or `load` instead."""
         self._index = index
         self._gpu_copy: faiss.Index | None = None
         self._was_searched = False
 
     @classmethod
     def empty(cls, size: int) -> FaissIndex:
-        """An index in one list, for vectors of `size` numbers."""
+        """Return an empty index with one list, for vectors of `size` numbers."""
         return cls._around(np.zeros((1, size), dtype=np.float32))
 
     @classmethod
     def fitting(cls, count: int, size: int, draw: Callable[[int], Vectors]) -> FaissIndex:
-        """An empty index for about `count` vectors of `size` numbers; `draw(n)` gives n of them at random [n, size]."""
+        """Return an empty index for about `count` vectors of `size` numbers.
+
+        `draw(n)` returns n of them at random [n, size], to find centroids.
+        """
         lists = _lists_for(count)
         if lists == 1:
             return cls.empty(size)
         kmeans = faiss.Kmeans(size, lists, spherical=True, seed=0, gpu=faiss.get_num_gpus() > 0)
-        kmeans.train(_rows(draw(lists * POINTS_A_CENTROID)))
+        kmeans.train(_rows(draw(lists * POINTS_PER_CENTROID)))
         assert kmeans.centroids is not None, "it was trained"
         return cls._around(kmeans.centroids)
 
     @classmethod
     def _around(cls, centroids: Vectors) -> FaissIndex:
-        """An empty index with a list around each of the centroids [lists, size]."""
+        """Return an empty index with a list around each of the centroids [lists, size]."""
         lists, size = centroids.shape
         quantizer = faiss.IndexFlatIP(size)
         quantizer.add(centroids)
         half = faiss.ScalarQuantizer.QT_fp16
-        # Its own ids, no IDMap around it: that one gives wrong ids after a removal.
+        # The index's own ids, not an IDMap around it, which returns wrong ids after a removal.
         index = faiss.IndexIVFScalarQuantizer(quantizer, size, lists, half, faiss.METRIC_INNER_PRODUCT, False)
         index.is_trained = True
         index.nprobe = max(1, round(lists * SHARE_SEARCHED))
@@ -81,14 +84,14 @@ class FaissIndex:
 
     @classmethod
     def load(cls, path: Path, sha256: str, *, read_only: bool = False, limit_bytes: int | None = None) -> FaissIndex:
-        """The index that was saved to `path`. Raises StaleIndexError unless it is that one, to the last bit.
+        """Load the index that was saved to `path`. Raises StaleIndexError unless the file has this checksum.
 
-        One that is `read_only` stays in its file, which is mapped into memory: nothing can be added or removed.
+        A `read_only` index stays in its file, which is mapped into memory: nothing can be added or removed.
         """
         try:
             with open_regular(path, limit_bytes) as file:
                 data = np.memmap(file, np.uint8, mode="r")
-                # FAISS keeps no checksum: it loads a file with a flipped bit, or with rubbish behind its end.
+                # FAISS has no checksum: it loads a file with a flipped bit, or with trailing garbage.
                 if hashlib.sha256(data.data).hexdigest() != sha256:
                     raise StaleIndexError(f"{path} is not the file that was saved")
                 if read_only:
@@ -105,7 +108,7 @@ class FaissIndex:
         return int(self._index.ntotal)
 
     def needs_rebuild(self) -> bool:
-        """Whether another number of lists would suit the vectors better: they are half or twice as many as once."""
+        """Return whether the number of lists no longer suits the vectors: they have halved or doubled since."""
         return not _lists_for(len(self) // 2) <= self._index.nlist <= _lists_for(len(self) * 2)
 
     def ids(self) -> Ids:
@@ -119,15 +122,15 @@ class FaissIndex:
                 yield ids[part], self._index.sq.decode(codes[part])
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
-        """Add vectors [n, size] under new ids [n].
+        """Add vectors [n, size] with new ids [n].
 
-        Raises ValueError for an id that is there already, and for a vector that is zero or not finite.
+        Raises ValueError if an id exists already, or if a vector is zero or not finite.
         """
         if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
             raise ValueError("a vector is zero or not finite")
         # FAISS would keep both, and later remove both.
         if len(np.unique(ids)) != len(ids) or np.isin(ids, self.ids()).any():
-            raise ValueError("an id is there already")
+            raise ValueError("an id exists already")
         self._gpu_copy = None
         self._index.add_with_ids(_rows(vectors), np.ascontiguousarray(ids, dtype=np.int64))
 
@@ -145,20 +148,23 @@ class FaissIndex:
             similarities, ids = self._fastest(k).search(_rows(queries), k)
             if (ids >= 0).all():
                 return similarities, ids
-        # In every list: those nearest to the query may hold few of what is asked for.
+        # Search every list: the nearest ones may hold too few of the vectors.
         selector = None if among is None else faiss.IDSelectorBatch(np.ascontiguousarray(among, dtype=np.int64))
         every_list = faiss.SearchParametersIVF(nprobe=self._index.nlist, sel=selector)  # type: ignore[call-arg]
         similarities, ids = self._index.search(_rows(queries), k, params=every_list)
-        there = int((ids[0] >= 0).sum())
-        return similarities[:, :there], ids[:, :there]
+        found = int((ids[0] >= 0).sum())
+        return similarities[:, :found], ids[:, :found]
 
     def _list(self, number: int) -> tuple[Ids, NDArray[np.uint8]]:
-        """Ids [n] and codes [n, bytes] of a list."""
+        """Return the ids [n] and codes [n, bytes] of a list."""
         ids, codes = get_invlist(self._index.invlists, number)  # type: ignore[no-untyped-call]
         return ids, codes
 
     def _fastest(self, k: int) -> faiss.Index:
-        """What to search: with many lists, a GPU's copy from the second search on; it pays only for those who stay."""
+        """Return the index to search: with many lists, a copy on a GPU from the second search on.
+
+        For a single search, making the copy takes longer than it saves.
+        """
         again, self._was_searched = self._was_searched, True
         if not again or self._index.nlist == 1 or k > _GPU_MOST or self._index.nprobe > _GPU_MOST:
             return self._index
@@ -168,20 +174,20 @@ class FaissIndex:
         return self._gpu_copy or self._index
 
     def save(self, path: Path, mode: int | None = None) -> str:
-        """Write the index durably; returns the SHA-256 of the file in hex. Raises OSError. See `write_durably`."""
-        # Not faiss.write_index: it cuts the good file first, syncs nothing and may swallow a full disk.
+        """Write the index by `write_durably`, and return the SHA-256 of the file in hex. Raises OSError."""
+        # Not faiss.write_index: it truncates the old file first, does not sync, and may not notice a full disk.
         data = faiss.serialize_index(self._index).data
         write_durably(path, data, mode)
         return hashlib.sha256(data).hexdigest()
 
 
 def largest_file(count: int, size: int) -> int:
-    """Return more bytes than the file of an index of so many vectors of `size` numbers has."""
-    return 2 * count * (2 * size + 8) + (64 << 20)  # 16 bits a number and an id, as much again for the centroids
+    """Return an upper bound in bytes for the file of an index of `count` vectors of `size` numbers."""
+    return 2 * count * (2 * size + 8) + (64 << 20)  # 16 bits per number and an id, and as much again for the centroids
 
 
 def _lists_for(count: int) -> int:
-    return 1 if count < EXACT_LIMIT else count // VECTORS_A_LIST
+    return 1 if count < EXACT_LIMIT else count // VECTORS_PER_LIST
 
 
 def _rows(vectors: Vectors) -> Vectors:

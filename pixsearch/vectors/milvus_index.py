@@ -1,7 +1,7 @@
-"""The vector index as a service: Milvus, for libraries that no one machine's memory holds.
+"""The vector index as a service: Milvus, for libraries that do not fit into the memory of one machine.
 
-Beside each vector stands what filters ask of its picture, so that Milvus itself leaves out what does not pass. What it
-cannot judge (folders, names, words, ratings, a circle to the metre) is for the caller to check afterwards.
+Each vector is stored with fields for filters, so that Milvus itself leaves out pictures that do not pass. What Milvus
+cannot evaluate (folders, names, words, ratings, the exact circle of a place) the caller has to check afterwards.
 """
 
 from __future__ import annotations
@@ -28,47 +28,49 @@ from pixsearch.vectors.vector_index import Ids, Vectors
 
 _PART = 1000
 _AMONG_AT_ONCE = 10_000
-"""Ids that a search names to the server, some 100 kB of text."""
+"""The most ids in one search request, some 100 kB of text."""
 _GRPC = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
-"""pymilvus asks idle servers every ten seconds whether they are there, for which Milvus Lite ends the connection."""
-_LITE_STARTS_S = 60
-"""Milvus Lite is a process that is started now; on a busy machine it takes longer than the ten seconds of a server."""
+"""The settings of the connection: by default pymilvus pings idle servers every ten seconds, for which Milvus Lite ends
+the connection."""
+_LITE_START_S = 60
+"""The time for Milvus Lite to start as a process; on a busy machine the ten seconds of a server are too short."""
 _URL = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
 _EXAMPLE = "For example: milvus+http://host:19530/photos"
 _MOST_KEYWORDS, _LONGEST = 4096, 65_535
 _SEVERAL, _NOWHERE = "*", 999.0
-"""In place of a time, and of a latitude, where a picture's photos have different ones: the caller has to look."""
-_DEGREES_A_KM = 360 / 40_007.863
-"""Of latitude: the meridian's length (WGS 84)."""
+"""The values for a time and a latitude if a picture's photos have different ones, which the caller has to check."""
+_DEGREES_PER_KM = 360 / 40_007.863
+"""The degrees of latitude per km, from the length of the meridian (WGS 84)."""
 
 
 class MilvusIndex:
-    """A collection of Milvus as a `VectorIndex`; what its methods promise stands there.
+    """A `VectorIndex` in a collection of Milvus. See the protocol for its methods.
 
-    Every method raises LibraryError where the server cannot do it.
+    Every method raises LibraryError if the server fails.
     """
 
     max_results = 16_384
-    """By one search, the server's limit."""
+    """The most results of one search, the server's limit."""
 
     def __init__(self, url: str, fingerprint: str, size: int) -> None:
-        """The collection of a model; made where it is not there, in place of that of another model.
+        """Connect to the collection of a model, and create it if it does not exist.
 
         Args:
-            url: as in `milvus+http://host:19530/photos`, `milvus+file:///folder/file.db/photos` for Milvus Lite.
-            fingerprint: the model's.
-            size: numbers in a vector.
+            url: the service, such as `milvus+http://host:19530/photos`, or `milvus+file:///folder/file.db/photos` for
+                Milvus Lite.
+            fingerprint: the fingerprint of the model.
+            size: the size of a vector.
         """
         self.url = url
         address, self._prefix = server_of(url)
         self._name = f"{self._prefix}_{fingerprint[:16]}"
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # what it reports it also raises
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it raises every error that it logs
         with _Errors(url), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Milvus Lite has some about its own imports
+            warnings.simplefilter("ignore")  # Milvus Lite warns about its own imports
             self._client = MilvusClient(
                 address.removeprefix("file://"),
                 token=os.environ.get("PIXSEARCH_MILVUS_TOKEN", ""),
-                timeout=_LITE_STARTS_S if address.startswith("file://") else None,
+                timeout=_LITE_START_S if address.startswith("file://") else None,
                 grpc_options=_GRPC,
             )
             if not self._client.has_collection(self._name):
@@ -92,10 +94,12 @@ class MilvusIndex:
             yield ids, np.array([row["embedding"] for row in rows], dtype=np.float32)
 
     def put(self, ids: Sequence[int], vectors: Vectors, metadata: Sequence[Sequence[Metadata]]) -> None:
-        """Let these ids have these vectors [n, size] and what filters ask of them, whatever they had before.
+        """Store the vectors [n, size] and filter fields of pictures, and replace those that they had.
 
         Args:
-            metadata: of each picture what is known of its photos, at least one.
+            ids: the ids of the pictures.
+            vectors: the vectors of the pictures.
+            metadata: for each picture, the metadata of its photos, at least one.
         """
         rows = [
             {"id": id_, "embedding": vector, **_fields(facts)}
@@ -107,17 +111,17 @@ class MilvusIndex:
 
     def remove(self, ids: Ids) -> int:
         with _Errors(self.url):
-            gone = 0
+            removed = 0
             for start in range(0, len(ids), _PART):
                 part = [int(id_) for id_ in ids[start : start + _PART]]
-                gone += len(self._client.query(self._name, ids=part, output_fields=["id"]))
+                removed += len(self._client.query(self._name, ids=part, output_fields=["id"]))
                 self._client.delete(self._name, ids=part)
-            return gone
+            return removed
 
     def search(
         self, queries: Vectors, k: int, among: Ids | None = None, filters: Filters | None = None
     ) -> tuple[Vectors, Ids]:
-        """As `VectorIndex.search`; with `filters` only what passes them, as far as `expression` says them."""
+        """Search as `VectorIndex.search` does; with `filters`, leave out what `expression` excludes."""
         if not np.isfinite(queries).all():
             raise ValueError("a query is not finite")
         conditions = [] if filters is None else expression(filters)
@@ -147,7 +151,7 @@ class MilvusIndex:
         return similarities.reshape(len(queries), width), ids.reshape(len(queries), width)
 
     def drop_other_models(self) -> None:
-        """Throw away the collections of models that the library is not indexed with any more."""
+        """Drop the collections of models that the library no longer uses."""
         with _Errors(self.url):
             for name in self._client.list_collections():
                 if re.fullmatch(rf"{re.escape(self._prefix)}_[0-9a-f]{{16}}", name) and name != self._name:
@@ -172,7 +176,7 @@ class MilvusIndex:
         )
         indexes = self._client.prepare_index_params()
         indexes.add_index("embedding", index_type="AUTOINDEX", metric_type="IP")
-        # Strong: who asks right after a run finds what it brought.
+        # Strong: a search right after a run finds its photos.
         self._client.create_collection(self._name, schema=schema, index_params=indexes, consistency_level="Strong")
 
     def _rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
@@ -192,14 +196,14 @@ class _Server(NamedTuple):
 
 
 def server_of(url: str) -> _Server:
-    """Where a server is and what the collections' names begin with. Raises UsageError."""
+    """Return a server's address and the prefix of its collections' names. Raises UsageError."""
     if (parts := _URL.fullmatch(url)) is None:
         raise UsageError(f"{without_passwords(url)!r} is not the URL of a vector service", _EXAMPLE)
     return _Server(parts[1], parts[2])
 
 
 def expression(filters: Filters) -> list[str]:
-    """Conditions, all of which a picture meets that passes the filters; it may not pass though it meets them."""
+    """Return conditions that every picture meets that passes the filters; some that meet them may not pass."""
     conditions = []
     if filters.after is not None:
         conditions.append(f'(taken_at >= "{filters.after.isoformat(timespec="seconds")}" or taken_at == "{_SEVERAL}")')
@@ -217,14 +221,14 @@ def expression(filters: Filters) -> list[str]:
     if filters.has_place or filters.near is not None:
         conditions.append("has_place == true")
     if filters.near is not None:
-        around = filters.near.radius_km * _DEGREES_A_KM * 1.01 + 1e-6
+        around = filters.near.radius_km * _DEGREES_PER_KM * 1.01 + 1e-6
         south, north = filters.near.latitude - around, filters.near.latitude + around
         conditions.append(f"((latitude >= {south} and latitude <= {north}) or latitude == {_NOWHERE})")
     return conditions
 
 
 def _fields(photos: Sequence[Metadata]) -> dict[str, object]:
-    """What filters ask of a picture: what passes for one of its photos passes for it."""
+    """Return the filter fields of a picture, which passes if one of its photos may pass."""
     one = photos[0]
     times = {"" if photo.taken_at is None else photo.taken_at.isoformat()[:19] for photo in photos}
     latitudes = {photo.latitude for photo in photos if photo.latitude is not None and photo.longitude is not None}
@@ -243,7 +247,7 @@ def _fields(photos: Sequence[Metadata]) -> dict[str, object]:
 
 
 class _Errors:
-    """Turns what Milvus says into a LibraryError that says what to do."""
+    """A context that turns errors of Milvus into a LibraryError with a hint."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -252,10 +256,10 @@ class _Errors:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, MilvusException | grpc.RpcError):
-            said = " ".join(str(error.details() if isinstance(error, grpc.RpcError) else error.message).split())
+            message = " ".join(str(error.details() if isinstance(error, grpc.RpcError) else error.message).split())
             raise LibraryError(
-                f"the vectors at {without_passwords(self._url)} cannot be reached: {said}",
-                "Try again when no other process has it open; nothing that was stored is lost"
+                f"the vectors at {without_passwords(self._url)} cannot be reached: {message}",
+                "Try again when no other process has them open; stored data is not lost"
                 if self._url.startswith("milvus+file:")
-                else "Check the server, then try again; nothing that was stored is lost",
+                else "Check the server, then try again; stored data is not lost",
             ) from error

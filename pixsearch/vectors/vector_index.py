@@ -1,4 +1,4 @@
-"""What pixsearch asks of a vector index."""
+"""The protocol of a vector index."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ Vectors = NDArray[np.float32]
 
 
 class VectorIndex(Protocol):
-    """Vectors by id, found by inner product (cosine, since embeddings are L2-normalised)."""
+    """Vectors by id, searched by inner product (cosine similarity, since embeddings are L2-normalised)."""
 
     def __len__(self) -> int:
-        """How many vectors there are."""
+        """Return the number of vectors."""
 
     def ids(self) -> Ids:
-        """The ids of all vectors, in no order that means anything."""
+        """Return the ids of all vectors, in no particular order."""
 
     def parts(self) -> Iterator[tuple[Ids, Vectors]]:
-        """All ids [n] with their vectors [n, size] as the index has them, some thousands at a time."""
+        """Yield all ids [n] and their vectors [n, size] with the index's precision, some thousands at a time."""
 
     def remove(self, ids: Ids) -> int:
-        """Remove these ids; unknown ones do not matter. Returns how many vectors went."""
+        """Remove these ids, and return how many vectors were removed. Unknown ids are ignored."""
 
     def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Vectors, Ids]:
-        """The nearest vectors of each query [n, size], nearest first; only those `among` some ids, where given.
+        """Find the nearest vectors of each query [n, size], nearest first; only those with ids in `among`, if given.
 
-        Returns inner products and ids, both [n, k], or narrower where there are fewer vectors. The order of equal
-        products is not guaranteed.
-        Raises ValueError for a query with a value that is not finite.
+        Returns inner products and ids, both [n, k], or narrower if there are fewer vectors. The order of equal products
+        is undefined.
+
+        Raises ValueError if a query is not finite.
         """

@@ -136,7 +136,7 @@ def test_without_a_folder_and_without_a_library_nothing_is_made(run: Run, model:
     outcome = run("index")
 
     assert outcome.exit_code == 1
-    assert "Make one with: pixsearch index FOLDER" in outcome.stderr
+    assert "Create one with: pixsearch index FOLDER" in outcome.stderr
     assert not library.exists()
 
 

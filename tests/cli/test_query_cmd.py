@@ -334,7 +334,9 @@ def test_no_library_yet_says_how_to_make_one(run: Run, model: ColourRuntime, lib
     outcome = run("query", "red")
 
     assert outcome.exit_code == 1
-    assert outcome.stderr == f"pixsearch: there is no library in {library} yet. Make one with: pixsearch index FOLDER\n"
+    assert (
+        outcome.stderr == f"pixsearch: there is no library in {library} yet. Create one with: pixsearch index FOLDER\n"
+    )
     assert not library.exists()
 
 
@@ -358,8 +360,8 @@ def test_a_library_of_before_an_upgrade_says_what_to_run_and_what_it_costs(
     assert outcome.exit_code == 1
     assert outcome.stderr == (
         f"pixsearch: the library {indexed} was indexed by the earlier model colours (c0c0c0c0), which"
-        " colours (ffffffff) has replaced. Let the new one encode its photos: pixsearch index --switch-model"
-        " (3 photos, less than a minute at 30 photos a second)\n"
+        " colours (ffffffff) has replaced. Encode its photos with the new model: pixsearch index --switch-model"
+        " (3 photos, less than a minute at 30 photos per second)\n"
     )
 
 
@@ -856,7 +858,7 @@ def test_small_pictures_are_shown_with_their_figures(run: Run, indexed: Path, ph
     assert len(lines) >= 9  # a picture of 8 lines, and the one that is gone
     text = " ".join(" ".join(lines).split())
     assert "1 match 5.00 similarity 0.870 (2)" in text
-    assert "the file is not there" in text
+    assert "the file no longer" in text
 
 
 def test_a_page_says_why_word_by_word(run: Run, indexed: Path, tmp_path: Path) -> None:
@@ -958,7 +960,7 @@ def test_what_could_not_be_copied_is_said_and_exits_1(run: Run, indexed: Path, p
     outcome = run("query", "red", "--copy-to", tmp_path / "chosen")
 
     assert outcome.exit_code == 1
-    assert f"{photos / 'pink.png'} could not be copied: the file is not there any more" in outcome.stderr
+    assert f"{photos / 'pink.png'} could not be copied: the file no longer exists" in outcome.stderr
     assert "1 of 3 photos could not be copied" in outcome.stderr
     assert sorted(file.name for file in (tmp_path / "chosen").iterdir()) == ["002-dark red.png", "003-blue again.png"]
 
@@ -972,7 +974,7 @@ def test_a_photo_that_is_not_there_cannot_be_opened(
     outcome = run("query", "red", "-k", "1", "--open")
 
     assert outcome.exit_code == 1
-    assert f"{photos / 'pink.png'} could not be opened: the file is not there any more" in outcome.stderr
+    assert f"{photos / 'pink.png'} could not be opened: the file no longer exists" in outcome.stderr
 
 
 def of_the_same_size_and_time(photo: Path, secret: Path) -> Path:
@@ -1060,7 +1062,7 @@ def test_a_link_in_the_place_of_the_best_photo_is_not_opened(
     outcome = run("query", "red", "-k", "1", "--open")
 
     assert outcome.exit_code == 1
-    assert "could not be opened: a link has taken the place" in outcome.stderr
+    assert "could not be opened: a link has replaced" in outcome.stderr
 
 
 @pytest.mark.parametrize("option", [["--open"], ["--copy-to", "chosen"]])
@@ -1081,7 +1083,7 @@ def test_a_page_shows_only_what_was_indexed(run: Run, indexed: Path, photos: Pat
     run("query", "red", "-k", "1", "--html", tmp_path / "page.html")
 
     page = (tmp_path / "page.html").read_text()
-    assert "a link has taken the place" in page
+    assert "a link has replaced" in page
     assert "data:image" not in page
 
 

@@ -289,7 +289,7 @@ def test_without_a_library_there_is_nothing_to_serve(run: Run, library: Path) ->
     outcome = run("serve", "--port", "0")
 
     assert outcome.exit_code == 1
-    assert "Make one with: pixsearch index FOLDER" in outcome.stderr
+    assert "Create one with: pixsearch index FOLDER" in outcome.stderr
 
 
 @pytest.mark.parametrize("token", [" spaces at both ends ", "a line break\nin the middle", "this is no text: \udcff"])

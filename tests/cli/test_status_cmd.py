@@ -94,4 +94,4 @@ def test_no_library_yet_says_how_to_make_one(run: Run, library: Path) -> None:
     outcome = run("status", "--json")
 
     assert (outcome.exit_code, outcome.stdout) == (1, "")
-    assert "Make one with: pixsearch index" in outcome.stderr
+    assert "Create one with: pixsearch index" in outcome.stderr

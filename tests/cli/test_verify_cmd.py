@@ -52,7 +52,7 @@ def test_a_query_says_in_one_line_what_is_damaged_and_answers_with_the_rest(run:
     assert len(damaged.stdout.splitlines()) == 2
     assert damaged.stderr == "pixsearch: 1 damaged row of the library left out. Run: pixsearch repair\n"
     assert damaged.exit_code == 0
-    assert checked.stdout.startswith("what is known of content 1 is damaged\n")
+    assert checked.stdout.startswith("the metadata of content 1 is damaged\n")
     assert checked.exit_code == 1
     assert mended.stdout.endswith("To encode again what was removed, run: pixsearch index\n")
     assert run("query", "red").stderr == ""

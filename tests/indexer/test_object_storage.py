@@ -268,7 +268,7 @@ def test_a_thumbnail_is_made_of_the_very_object_that_was_indexed(library: Librar
 
     assert isinstance(changed, NoThumbnail)
     assert "changed since it was indexed" in changed.reason
-    assert gone == NoThumbnail("the file is not there any more")
+    assert gone == NoThumbnail("the file no longer exists")
 
 
 def test_captions_beside_objects_are_read(library: Library, filled: Bucket) -> None:

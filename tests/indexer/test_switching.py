@@ -117,7 +117,7 @@ def test_where_the_old_model_is_at_hand_it_is_searched_until_the_new_one_has_rea
     assert verify(indexed).problems == []
     with pytest.raises(ModelMismatch, match=r"is being switched .*Search with colours until then, or finish .*index"):
         names(indexed, new)
-    with pytest.raises(ModelMismatch, match=r"is being switched .*or go back: .*index .*--model colours"):
+    with pytest.raises(ModelMismatch, match=r"is being switched .*or go back with: .*index .*--model colours"):
         index(indexed, runtime)
 
     assert index(indexed, new) == IndexReport(found=5, unchanged=5 - left, encoded=left)
@@ -224,7 +224,7 @@ def test_a_library_whose_own_model_is_gone_says_what_to_run_and_what_it_costs(in
     with pytest.raises(ModelNotFound) as gone:
         indexed.checkpoint()
 
-    assert "was indexed by the model colours (c0c0c0c0), which is not there any more" in gone.value.message
+    assert "was indexed by the model colours (c0c0c0c0), which is no longer on this machine" in gone.value.message
     assert "--model shipped --switch-model (5 photos, less than a minute" in gone.value.hint
     assert indexed.checkpoint("shipped").name == "shipped"
     with pytest.raises(ModelNotFound, match="no model 'another'"):
@@ -232,7 +232,7 @@ def test_a_library_whose_own_model_is_gone_says_what_to_run_and_what_it_costs(in
 
 
 def test_the_cost_goes_by_the_speed_of_an_earlier_run(indexed: Library, new: ColourRuntime) -> None:
-    assert "(5 photos, less than a minute at 30 photos a second)" in str(indexed.mismatch(new.name, new.fingerprint))
+    assert "(5 photos, less than a minute at 30 photos per second)" in str(indexed.mismatch(new.name, new.fingerprint))
 
     sql(indexed, "INSERT INTO runs (started_at_s, finished_at_s, encoded) VALUES (0, 24000, 100)")
 

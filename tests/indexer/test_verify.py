@@ -59,8 +59,8 @@ def test_an_embedding_of_the_wrong_size_or_length_is_found(indexed: Library) -> 
 
     assert findings.encode_again == {2, 3}
     assert findings.rows == [
-        "the embedding of content 2 has 8 bytes",
-        "the embedding of content 3 has not the length 1",
+        "the embedding of content 2 has 8 bytes instead of 12",
+        "the embedding of content 3 is not a unit vector",
     ]
 
 
@@ -97,7 +97,7 @@ def test_a_row_that_belongs_to_nothing_is_found(indexed: Library) -> None:
         connection.execute("UPDATE photos SET content_id = 77 WHERE content_id = 1")
     connection.close()
 
-    assert "a row of photos belongs to none of contents" in verify(indexed).rows
+    assert "a row of photos has no parent in contents" in verify(indexed).rows
 
 
 @VECTOR_FILE
@@ -125,7 +125,7 @@ def test_vectors_that_are_not_those_of_the_rows_are_found_and_made_again(
     """This happens after a restore of a library.db whose rows changed while its generation did not."""
     put(indexed, FEATURES, FEATURES.c.content_id == 2, embedding=np.array([0, 0, 1], "<f4").tobytes())
 
-    assert "1 vectors that are not those" in verify(indexed).vectors[0]
+    assert "1 vector that differs" in verify(indexed).vectors[0]
     found, left = repair(indexed)
     assert (len(found.problems), left.problems) == (1, [])
 

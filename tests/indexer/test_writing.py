@@ -297,7 +297,7 @@ def test_a_picture_that_cannot_be_read_for_good_is_told_once_and_never_tried_aga
 def test_a_picture_that_is_not_there_now_is_read_when_it_is_back(
     library: Library, index: Index, signs: Path, reader: KnownWriting
 ) -> None:
-    away = KnownWriting({"sign.png": NotRead("the file is not there any more", for_good=False)})
+    away = KnownWriting({"sign.png": NotRead("the file no longer exists", for_good=False)})
 
     first = index(signs, read=away)
     assert (first.read, first.unread, first.unreadable) == (2, 1, ())

@@ -171,7 +171,7 @@ def test_the_photos_of_a_damaged_folder_stay(full: Library, photos: Path) -> Non
 def test_what_is_no_json_any_more_is_damage_and_mended(full: Library, column: str, rot: str) -> None:
     sql(full, f"UPDATE contents SET {column} = ? WHERE id = 1", rot)
 
-    assert "what is known of content 1 is damaged" in verify(full).problems
+    assert "the metadata of content 1 is damaged" in verify(full).problems
     assert found(full)[1] == 1
     repair(full)
     assert verify(full).problems == []
@@ -182,7 +182,10 @@ def test_a_pipe_in_the_place_of_the_journal_is_one_line(full: Library) -> None:
     assert isinstance(full.location, Path)
     os.mkfifo(full.location / "library.db-journal")
 
-    with in_time(), pytest.raises(LibraryDamaged, match=r"library\.db-journal is no regular file\. Move it away"):
+    with (
+        in_time(),
+        pytest.raises(LibraryDamaged, match=r"library\.db-journal is not a regular file\. Move it elsewhere"),
+    ):
         Library.open(full.location)
 
 

@@ -109,7 +109,7 @@ def test_a_library_whose_making_was_cut_off_is_not_there_yet_and_can_be_made(tmp
 def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "library.db").execute("CREATE TABLE recipes (id)").connection.close()
 
-    with pytest.raises(LibraryDamaged, match="is no pixsearch library"):
+    with pytest.raises(LibraryDamaged, match="is not a pixsearch library"):
         Library.open(tmp_path)
 
 

@@ -90,7 +90,7 @@ def test_a_lock_that_is_a_link_is_neither_followed_nor_cut(library: Library, tmp
     lock.unlink()
     lock.symlink_to(precious)
 
-    with pytest.raises(LibraryError, match=r"indexing\.lock is not a lock of pixsearch"), library.writing():
+    with pytest.raises(LibraryError, match=r"indexing\.lock is not a pixsearch lock file"), library.writing():
         pass
     assert precious.read_text() == "precious"
 
@@ -101,7 +101,7 @@ def test_a_link_to_nothing_is_no_lock_and_makes_nothing(library: Library, tmp_pa
     lock.unlink()
     lock.symlink_to(tmp_path / "new")
 
-    with pytest.raises(LibraryError, match="is not a lock of pixsearch"), library.writing():
+    with pytest.raises(LibraryError, match="is not a pixsearch lock file"), library.writing():
         pass
     assert not (tmp_path / "new").exists()
 
@@ -111,7 +111,7 @@ def test_a_link_to_nothing_is_no_lock_and_makes_nothing(library: Library, tmp_pa
 def test_what_is_no_file_is_no_lock_and_is_not_waited_for(library: Library, kind: str) -> None:
     UNSUITABLE[kind](library.folder / "indexing.lock")
 
-    with in_time(), pytest.raises(LibraryError, match="is not a lock of pixsearch"), library.writing():
+    with in_time(), pytest.raises(LibraryError, match="is not a pixsearch lock file"), library.writing():
         pass
 
 
@@ -120,7 +120,7 @@ def test_a_file_of_somebody_elses_under_the_locks_name_stays_as_it_is(library: L
     lock, empty = library.folder / "indexing.lock", tmp_path / "empty"
     lock.write_text("my list of locks")
 
-    with pytest.raises(LibraryError, match="is not a lock of pixsearch"), library.writing():
+    with pytest.raises(LibraryError, match="is not a pixsearch lock file"), library.writing():
         pass
     assert lock.read_text() == "my list of locks"
 

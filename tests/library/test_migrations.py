@@ -175,7 +175,7 @@ def test_an_update_names_the_towns_of_coordinates_and_leaves_what_was_damaged_so
         problems = verify(library).problems
 
     assert places == {1: None, 2: "Kyoto, Japan"}
-    assert "what is known of content 1 is damaged" in problems
+    assert "the metadata of content 1 is damaged" in problems
     assert not any("content 2" in problem for problem in problems)
 
 
@@ -200,8 +200,8 @@ def test_numbers_that_cannot_be_are_none_after_an_update_and_what_makes_no_sense
 
     assert (healed.latitude, healed.longitude, healed.rating, healed.share_decoded) == (None, None, None, 1.0)
     assert (sound.latitude, sound.longitude, sound.taken_at) == (-45.5, 170.25, datetime(2021, 3, 4, 5, 6, 7))
-    assert "what is known of content 3 is damaged" in problems
-    assert told == [f"{tmp_path}/library is brought up to date for this pixsearch: 3 photos, up to 1 min"]
+    assert "the metadata of content 3 is damaged" in problems
+    assert told == [f"Updating {tmp_path}/library for this version: 3 photos, up to 1 min"]
 
 
 def test_the_checksums_of_an_update_are_those_of_rows_that_are_written_anew(tmp_path: Path) -> None:

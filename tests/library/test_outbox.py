@@ -110,7 +110,7 @@ def test_a_difference_that_nobody_knows_of_is_found_and_mended(library: Library,
     assert in_milvus(service) == [1, 2]
 
     index.put([2], other[np.newaxis], [[library.candidates([2])[0].metadata]])
-    assert verify(library).problems == [f"{service} has 1 vectors that are not those of the library"]
+    assert verify(library).problems == [f"{service} has 1 vector that differs from the library's"]
     found, left = repair(library)
     assert (len(found.problems), left.problems) == (1, [])
 

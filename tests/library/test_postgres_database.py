@@ -57,7 +57,7 @@ def test_a_writer_whose_server_is_restarted_has_lost_the_right_to_write(
             postgres.start()
             writer.forget([b"/photos/a.jpg"])
 
-    with pytest.raises(LibraryError, match=r"cannot be reached.*nothing that was stored is lost"):
+    with pytest.raises(LibraryError, match=r"cannot be reached.*stored data is not lost"):
         write_on()
 
     assert library.status().photos == 1  # and who reads goes on
@@ -109,7 +109,7 @@ def test_what_was_added_to_tables_and_refuses_rows_is_no_mistake_of_ours(
     with psycopg.connect(location.replace("+psycopg", "")) as server:
         server.execute(plant)
 
-    with library.writing() as writer, pytest.raises(LibraryError, match="does not take what is written"):
+    with library.writing() as writer, pytest.raises(LibraryError, match="rejects what is written"):
         writer.begin_run()
 
 
@@ -142,7 +142,7 @@ def test_a_server_that_ends_what_takes_long_is_told_of(library: Library, locatio
     [
         ("mysql://host/photos", "a library cannot be in mysql"),
         ("://", "the URL of the library is not valid"),
-        ("postgresql+nosuch://host/x", "nosuch is not a driver that pixsearch uses. Write postgresql+psycopg, or"),
+        ("postgresql+nosuch://host/x", "unsupported driver nosuch. Use postgresql+psycopg or postgresql"),
         ("postgresql+asyncpg://host/x", "asyncpg is not a driver that pixsearch uses. Write postgresql+psycopg, or"),
     ],
 )

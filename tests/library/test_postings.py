@@ -15,7 +15,7 @@ from pixsearch.library.records import IndexedFile
 from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.storage import FileStamp
 from pixsearch_indexer.verify import repair, verify
-from tests.library.said import ROOT, saying, store
+from tests.library.described_photos import ROOT, saying, store
 
 ANNA = Metadata("PNG", 8, 8, people=("Anna",))
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -122,7 +122,7 @@ def test_an_index_that_is_not_that_of_the_rows_is_found_and_made_again(library: 
     with library.writing(), library._database.writing() as connection:
         connection.execute(damage)  # type: ignore[call-overload]
 
-    assert verify(library).problems == ["1 photo differs from what the index of their words has"]
+    assert verify(library).problems == ["1 photo differs from the index of words"]
     _, left = repair(library)
 
     assert left.problems == []

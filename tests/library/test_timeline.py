@@ -16,7 +16,7 @@ from pixsearch.library import timeline
 from pixsearch.library.records import IndexedFile
 from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.storage import FileStamp
-from tests.library.said import ROOT, Colour, store
+from tests.library.described_photos import ROOT, Colour, store
 
 RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
 

@@ -17,7 +17,7 @@ from pixsearch.search.hits import Said
 from pixsearch.search.names import understand
 from pixsearch.search.wording import pieces_of, text_without
 from tests.colour_runtime import ColourRuntime
-from tests.library.said import store
+from tests.library.described_photos import store
 
 RED, PINK, GREEN, BLUE = (255, 0, 0), (255, 102, 102), (0, 255, 0), (0, 0, 255)
 DARK = ((1, 0, 0), (0, 1, 0), (0, 0, 1))

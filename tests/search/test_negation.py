@@ -12,7 +12,7 @@ from pixsearch.metadata import Metadata
 from pixsearch.search.listing import photos_that_say
 from pixsearch.search.negation import Negation, without_negations
 from tests.colour_runtime import ColourRuntime
-from tests.library.said import store
+from tests.library.described_photos import store
 
 TAUGHT = dict.fromkeys(["street", "beach", "dog", "cat", "people", "dogs", "parking"], 100)
 NOTHING = Metadata("PNG", 8, 8)

@@ -11,7 +11,7 @@ from pixsearch.metadata import Metadata
 from pixsearch.model.words import unknown_words
 from pixsearch.search.remarks import Remarks
 from tests.colour_runtime import ColourRuntime
-from tests.library.said import store
+from tests.library.described_photos import store
 
 TAUGHT = dict.fromkeys(["the", "a", "red", "dog", "bicycle", "street", "people", "temple", "in"], 200)
 

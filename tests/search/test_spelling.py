@@ -7,7 +7,7 @@ import pytest
 from pixsearch import Library
 from pixsearch.metadata import Metadata
 from pixsearch.search.spelling import nearest_word
-from tests.library.said import store
+from tests.library.described_photos import store
 
 TAUGHT = {
     "bicycle": 536,

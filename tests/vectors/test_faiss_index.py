@@ -34,8 +34,8 @@ def filled(ids: Ids) -> FaissIndex:
 def in_many_lists(monkeypatch: pytest.MonkeyPatch, vectors: Vectors) -> FaissIndex:
     """An index made for these vectors, with a list for each ten of them; nothing is in it."""
     monkeypatch.setattr(faiss_index, "EXACT_LIMIT", 100)
-    monkeypatch.setattr(faiss_index, "VECTORS_A_LIST", 10)
-    monkeypatch.setattr(faiss_index, "POINTS_A_CENTROID", 5)
+    monkeypatch.setattr(faiss_index, "VECTORS_PER_LIST", 10)
+    monkeypatch.setattr(faiss_index, "POINTS_PER_CENTROID", 5)
     return FaissIndex.fitting(len(vectors), vectors.shape[1], lambda count: vectors[:count])
 
 
@@ -130,7 +130,7 @@ def test_an_index_of_half_or_twice_as_many_vectors_needs_to_be_rebuilt(monkeypat
 
 def test_one_list_is_kept_up_to_twice_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss_index, "EXACT_LIMIT", 100)
-    monkeypatch.setattr(faiss_index, "VECTORS_A_LIST", 10)
+    monkeypatch.setattr(faiss_index, "VECTORS_PER_LIST", 10)
 
     assert not filled(np.arange(199)).needs_rebuild()
     assert filled(np.arange(200)).needs_rebuild()

@@ -17,7 +17,7 @@ from tests.photos import make_photo
 COMMAND = Path(sys.executable).with_name("pixsearch")
 BOTH = (
     "faiss-cpu and faiss-gpu are both installed and overwrite each other. "
-    f"Install one again with: {sys.executable} -m pip uninstall --yes faiss-cpu faiss-gpu && "
+    f"Reinstall one of them with: {sys.executable} -m pip uninstall --yes faiss-cpu faiss-gpu && "
     f"{sys.executable} -m pip install 'pixsearch[cpu]'"
 )
 
@@ -87,7 +87,9 @@ def test_what_is_left_when_one_of_two_was_removed_is_none(site: Path) -> None:
     put_package(site, "faiss_gpu")
     (site / "faiss/__init__.py").unlink()
 
-    with pytest.raises(PixsearchError, match=r"FAISS is installed in part\. Install one again with: .* pip uninstall"):
+    with pytest.raises(
+        PixsearchError, match=r"FAISS is only partly installed\. Reinstall one of them with: .* pip uninstall"
+    ):
         require_faiss()
 
 

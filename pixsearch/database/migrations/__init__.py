@@ -1,4 +1,4 @@
-"""Changes of the schema, one Alembic revision each, shipped inside the package."""
+"""The migrations of the schema, as Alembic revisions inside the package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Bring the database of this connection to a schema, the newest one, inside the transaction that is open on it."""
+    """Migrate the database of a connection to a revision, the newest by default, inside its open transaction."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -1,4 +1,4 @@
-"""Run by Alembic: `upgrade` hands it a connection with an open transaction."""
+"""The script that Alembic runs for `upgrade`, with a connection that has an open transaction."""
 
 from __future__ import annotations
 

@@ -530,9 +530,9 @@ def test_a_photo_that_cannot_be_shown_says_why_in_its_place(page: Page, serve: S
     page.goto(f"{serve()}/?q=red")
     names(page)
 
-    expect(page.locator("#results button[title$='pink.png']")).to_contain_text("the file is not there any more")
+    expect(page.locator("#results button[title$='pink.png']")).to_contain_text("the file no longer exists")
     open_first(page)
-    expect(page.locator("#viewer .broken")).to_contain_text("the file is not there any more")
+    expect(page.locator("#viewer .broken")).to_contain_text("the file no longer exists")
 
 
 def test_a_photo_that_was_indexed_meanwhile_is_found_without_a_restart(

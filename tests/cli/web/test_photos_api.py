@@ -142,7 +142,7 @@ def test_a_file_as_large_and_as_old_that_is_not_the_one_indexed_is_not_shown(cli
     for what in ("thumbnail", "image"):
         assert problem(client.get(f"/api/photos/{id}/{what}")) == (
             404,
-            f"{path}: the file is not what was indexed, though as large and as old: run pixsearch repair --deep",
+            f"{path}: the file's content has changed, though its size and time have not: run pixsearch repair --deep",
         )
 
 

@@ -100,7 +100,7 @@ def test_a_photo_that_cannot_be_shown_does_not_stop_it(page: Page, address: str,
     open_photo(page, address, "3.jpg")
     page.keyboard.press("s")
     page.clock.fast_forward(5000)
-    expect(page.get_by_role("alert")).to_contain_text("the file is not there any more")
+    expect(page.get_by_role("alert")).to_contain_text("the file no longer exists")
     page.clock.fast_forward(5000)
 
     expect_open(page, "1.jpg")

@@ -241,7 +241,7 @@ def test_a_photo_whose_file_is_gone_shows_no_picture_of_another(
     (photos / "2.jpg").unlink()
     open_photo(page, address, "3.jpg")
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("alert")).to_contain_text("the file is not there any more")
+    expect(page.get_by_role("alert")).to_contain_text("the file no longer exists")
     expect(page.locator("#viewer .frame")).to_be_hidden()
     assert Axe().run(page).response["violations"] == []
     page.keyboard.press("+")  # there is nothing to enlarge, so that arrows still step

@@ -136,9 +136,9 @@ def test_what_is_missing_or_has_changed_is_named_in_the_zip_with_the_reason(clie
 
     assert archive.namelist() == ["blue again.png", "missing.txt"]
     assert archive.read("missing.txt").decode().splitlines() == [
-        f"{photos}/pink.png: the file is not there any more",
-        f"{photos}/dark red.png: the file is not what was indexed, though as large and as old: run pixsearch repair "
-        "--deep",
+        f"{photos}/pink.png: the file no longer exists",
+        f"{photos}/dark red.png: the file's content has changed, though its size and time have not: "
+        "run pixsearch repair --deep",
         "4000000: the library has no photo with this id",
     ]
 
@@ -159,7 +159,7 @@ def test_a_link_in_the_place_of_a_photo_is_not_followed(client: TestClient, phot
     archive = zipped(client, [wanted])
 
     assert archive.namelist() == ["missing.txt"]
-    assert b"a link has taken the place" in archive.read("missing.txt")
+    assert b"a link has replaced" in archive.read("missing.txt")
 
 
 def test_photos_in_object_storage_are_in_it(client: TestClient, run: Run, bucket: Bucket) -> None:

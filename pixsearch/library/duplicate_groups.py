@@ -1,4 +1,5 @@
-"""Groups of near-duplicates, kept beside the vectors: what takes minutes to find is found once a generation."""
+"""The file of near-duplicate groups, beside the vectors: finding them takes minutes, so they are kept until the
+features change."""
 
 from __future__ import annotations
 
@@ -22,31 +23,31 @@ from pixsearch.regular_files import UnsuitableFile, read_regular
 _LIMIT_BYTES = 1 << 30
 
 Groups = list[list[int]]
-"""Ids of pictures that are alike."""
+"""Groups of the ids of pictures that look alike."""
 
 
-def kept(database: Database) -> Groups | None:
-    """Return the groups stored for the current features; None where there are none."""
+def load_groups(database: Database) -> Groups | None:
+    """Return the groups stored for the current features, or None if there are none."""
     with database.reading() as connection:
         path = _path(database, state_of(connection))
-        # To read what they would be made from takes long.
-        made_from = _made_from(connection) if path.exists() else None
-    return None if made_from is None else _read(path, made_from)
+        # Reading the inputs is slow.
+        inputs = _inputs(connection) if path.exists() else None
+    return None if inputs is None else _read(path, inputs)
 
 
-def kept_or_found(database: Database, find: Callable[[], Groups]) -> Groups:
+def load_or_find_groups(database: Database, find: Callable[[], Groups]) -> Groups:
     """Return the groups stored for the current features, or find and store them."""
     with database.reading() as connection:
-        path, made_from = _path(database, state_of(connection)), _made_from(connection)
-    if made_from is None:
+        path, inputs = _path(database, state_of(connection)), _inputs(connection)
+    if inputs is None:
         return find()
-    if (groups := _read(path, made_from)) is not None:
+    if (groups := _read(path, inputs)) is not None:
         return groups
     groups = find()
     text = json.dumps(groups, separators=(",", ":")).encode()
-    with suppress(OSError):  # who may not write finds them again
+    with suppress(OSError):  # without write permission they are found again next time
         make_private_folder(database.folder)
-        write_durably(path, _checksum(made_from + text) + b"\n" + text, mode_of_files(database.folder))
+        write_durably(path, _checksum(inputs + text) + b"\n" + text, mode_of_files(database.folder))
         for other in database.folder.glob("alike-*.json"):
             if other != path:
                 other.unlink(missing_ok=True)
@@ -57,9 +58,11 @@ def _path(database: Database, state: State) -> Path:
     return database.folder / f"alike-{state.generation}.json"
 
 
-def _made_from(connection: Connection) -> bytes | None:
-    """Return what tells pictures from all others by the same ids, as those of a library that was put back from a copy;
-    None where that cannot be read."""
+def _inputs(connection: Connection) -> bytes | None:
+    """Return what identifies the pictures, even if a library restored from a copy has given the same ids to others.
+
+    None if the rows cannot be read.
+    """
     state = state_of(connection)
     try:
         contents = connection.execute(select(CONTENTS.c.id, CONTENTS.c.digest).order_by(CONTENTS.c.id)).all()
@@ -70,11 +73,11 @@ def _made_from(connection: Connection) -> bytes | None:
     return repr((state.generation, state.model, list(map(tuple, contents)))).encode()
 
 
-def _read(path: Path, made_from: bytes) -> Groups | None:
-    """None where nothing was kept of this, or it is not as it was written."""
+def _read(path: Path, inputs: bytes) -> Groups | None:
+    """Read the groups stored for these inputs. Return None if there are none, or if the file is damaged."""
     try:
         checksum, _, text = read_regular(path, _LIMIT_BYTES).partition(b"\n")
-        if checksum != _checksum(made_from + text):
+        if checksum != _checksum(inputs + text):
             return None
         groups = json.loads(text)
     except (OSError, UnsuitableFile, ValueError, RecursionError):

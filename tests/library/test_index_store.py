@@ -224,8 +224,8 @@ def test_a_library_that_outgrew_one_list_gets_many_when_it_is_written_next(
     add_photos(library, 60)
     assert lists_in(vector_file(library)) == 1
     monkeypatch.setattr(faiss_index, "EXACT_LIMIT", 50)
-    monkeypatch.setattr(faiss_index, "VECTORS_A_LIST", 10)
-    monkeypatch.setattr(faiss_index, "POINTS_A_CENTROID", 1)
+    monkeypatch.setattr(faiss_index, "VECTORS_PER_LIST", 10)
+    monkeypatch.setattr(faiss_index, "POINTS_PER_CENTROID", 1)
     monkeypatch.setattr(faiss_index, "SHARE_SEARCHED", 1.0)
 
     add_photos(library, 60, seed=1)
