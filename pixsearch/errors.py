@@ -1,4 +1,4 @@
-"""What can go wrong, in words for the person who asked.
+"""The errors that users see, each with a message and a hint.
 
 PixsearchError              exit code 1: could not
 ├── UsageError              exit code 2: the question itself is wrong (empty query, impossible option)
@@ -48,7 +48,7 @@ class LibraryError(PixsearchError):
 
 
 class LibraryNotFound(LibraryError):
-    """Nothing was indexed there yet."""
+    """No library exists there yet."""
 
 
 class LibraryBusy(LibraryError):
@@ -64,7 +64,7 @@ class ModelError(PixsearchError):
 
 
 class ModelNotFound(ModelError):
-    """There is no checkpoint of that name or in that folder."""
+    """No checkpoint has that name or is in that folder."""
 
 
 class CheckpointInvalid(ModelError):

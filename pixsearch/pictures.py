@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to upright RGB pixels. What a file is, its content says, never its suffix."""
+"""Decodes the bytes of a picture file to upright RGB pixels. The content determines the format, not the suffix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
 _FORMATS = (RawImageFile.format, "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM", "PSD")
 
 METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
-"""What Pillow raises when it reads damaged metadata."""
+"""The exceptions that Pillow raises when it reads damaged metadata."""
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
@@ -170,14 +170,14 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _is_misread(picture: TiffImagePlugin.TiffImageFile) -> bool:
-    """Whether Pillow opens a TIFF and then shows it wrongly: more than 8 bits in planes, or with white as 0."""
+    """Return whether Pillow decodes a TIFF wrongly: more than 8 bits in planes, or with white as 0."""
     tags = picture.tag_v2
     is_deep = max(tags.get(_TIFF_BITS, (1,))) > 8
     return bool(is_deep and (tags.get(_TIFF_PLANAR, 1) == 2 or tags.get(_TIFF_PHOTOMETRIC, 1) == 0))
 
 
 def _opened_again(data: bytes) -> Image.Image | None:
-    """By the second decoder; None where there is none, or where it fails too."""
+    """Decode with the second decoder; None if there is none, or if it fails too."""
     try:
         return reopened(data)
     except Exception:  # noqa: BLE001 - as above; what the first decoder said is what is told
@@ -185,7 +185,7 @@ def _opened_again(data: bytes) -> Image.Image | None:
 
 
 def orientation_of(picture: Image.Image) -> int | None:
-    """How the camera was held (EXIF 2.32, 4.6.4, tag 274), where turning the picture is left to us."""
+    """Return the orientation (EXIF 2.32, 4.6.4, tag 274) that the decoder has not applied."""
     if picture.format in _UPRIGHT_FROM_THE_BEGINNING:
         return None
     return exif_of(picture).get(_EXIF_ORIENTATION)
@@ -222,7 +222,7 @@ def _register_heif() -> None:
 
 
 def _flat_8_bit(picture: Image.Image) -> Image.Image:
-    """In L, CMYK or RGB, with white below what is transparent."""
+    """Return the picture in L, CMYK or RGB, with transparency over white."""
     if picture.mode.startswith(("I", "F")):
         return _scaled_to_8_bit(picture)
     if picture.mode in ("L", "CMYK") and not picture.has_transparency_data:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pixsearch.model.installed_models import Abilities, InstalledModel
 
 Kind: TypeAlias = Literal["search", "re-rank", "train"]
-"""What a model is downloaded for."""
+"""The purpose of a download."""
 
 _MOST_LANGUAGES = 3
 _NAMED = "hub:organisation/model, a name in your model folder, or a checkpoint's folder."
@@ -40,12 +40,13 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 @app.command("get", cls=Command)
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name on the Hugging Face hub: organisation/model.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name on the Hugging Face hub: organisation/model.")],
     revision: Annotated[
         str | None, typer.Option(metavar="REV", help="A branch, tag or commit. [default: the latest]")
     ] = None,
     language_model: Annotated[
-        bool, typer.Option("--language-model", help="A BERT to start a training from, not a model to search with.")
+        bool,
+        typer.Option("--language-model", help="Download a BERT to start a training from, not a model to search with."),
     ] = False,
     yes: YesOption = False,
 ) -> None:
@@ -62,7 +63,7 @@ def get(
 
     name = hub_name(name)
     if _is_there(name, revision):
-        show_message(f"{name} is on this machine already")
+        show_message(f"{name} is already on this machine")
         return
     with Hub() as hub:
         repository = hub.repository(name, revision)
@@ -97,11 +98,11 @@ def _is_there(name: str, revision: str | None) -> bool:
     if revision is None or (source is not None and source.revision.startswith(revision)):
         return True
     there = "an unknown revision" if source is None else f"the revision {source.revision[:12]}"
-    raise UsageError(f"{name} is on this machine at {there}", f"Remove that first: pixsearch model remove {name}")
+    raise UsageError(f"{name} is on this machine at {there}", f"Remove it first: pixsearch model remove {name}")
 
 
 def _kind(hub: Hub, repository: Repository, language_model: bool) -> Kind:
-    """What a model is to be used for, by its config.json. Raises CheckpointInvalid, HubError, Unreachable."""
+    """Return the purpose of a model, by its config.json. Raises CheckpointInvalid, HubError, Unreachable."""
     from pixsearch.model.checkpoints import CONFIG_FILE
 
     file = repository.file(CONFIG_FILE)
@@ -121,7 +122,7 @@ def _kind(hub: Hub, repository: Repository, language_model: bool) -> Kind:
     try:
         model_type = json.loads(config)["model_type"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CheckpointInvalid(f"config.json of {repository.name} names no type of model", "Use a BERT") from error
+        raise CheckpointInvalid(f"config.json of {repository.name} has no model type", "Use a BERT") from error
     if model_type != "bert":
         raise CheckpointInvalid(f"{repository.name} is a {model_type}, not a bert", "Use a BERT")
     return "train"
@@ -227,7 +228,7 @@ def show(
 
 @app.command("remove", cls=Command)
 def remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The model, as `pixsearch model list` names it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Model name, as listed by pixsearch model list.")],
     library: LibraryOption = None,
     yes: YesOption = False,
 ) -> None:
@@ -247,8 +248,8 @@ def remove(
         show_lines(f"model     {model.name} ({size(model.size_bytes)})", f"folder    {entry}")
         if _is_used(model, used):
             show_message(
-                f"the library {library_location(library)} is indexed with it: it cannot be searched by words until the "
-                "model is there again, or until pixsearch index --switch-model --model shipped has encoded its photos"
+                f"the library {library_location(library)} is indexed with it: searches by words need it again, or "
+                "pixsearch index --switch-model --model shipped"
             )
     if not yes and not confirmed("Delete it?"):
         show_message("nothing was deleted")

@@ -48,11 +48,11 @@ from pixsearch.model.dual_encoder_config import (
 from pixsearch.model.number_formats import NumberFormats
 
 LEAST_COSINE = 0.999
-"""Of each embedding and transformers' own."""
+"""The least cosine of each embedding and that of transformers."""
 _TOKENIZER_FILE = "tokenizer.json"
 _SCRATCH = ".pixsearch-"
 _USUAL_TOKENS = 64
-"""As many as transformers pads the texts of SigLIP to."""
+"""The number of tokens to which transformers pads texts for SigLIP."""
 _MOST_TOKENS = 512
 _REPORT = "Please report it with the model's name"
 _SIZES = (640, 480), (480, 640), (97, 203), (1200, 300)
@@ -92,7 +92,9 @@ def convert(folder: Path) -> None:
                 _sync(file)
                 file.replace(folder / file.name)
     except OSError as error:
-        raise CheckpointInvalid(f"cannot write into {folder} ({error.strerror})", "Make room, or copy it") from error
+        raise CheckpointInvalid(
+            f"cannot write into {folder} ({error.strerror})", "Free some space, or copy it"
+        ) from error
 
 
 def _convert_into(
@@ -147,13 +149,11 @@ def _fast_tokenizer(folder: Path, tokenizer: Any) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises bare Exception for every kind of failure
-        raise CheckpointInvalid(
-            f"{folder} has no tokenizer.json, which its tokenizer is needed in", "Use a model that has one"
-        ) from error
+        raise CheckpointInvalid(f"{folder} has no tokenizer.json", "Use a model that has one") from error
 
 
 def _picture_shape(folder: Path, processor: Any) -> dict[str, Any]:
-    """What brings a picture to the size that the network sees. Raises CheckpointInvalid for what is not supported."""
+    """Return how a picture is scaled to the network's input size. Raises CheckpointInvalid for unsupported settings."""
 
     def length(name: str, edge: str) -> int | None:
         size = getattr(processor, name, None)
@@ -168,7 +168,7 @@ def _picture_shape(folder: Path, processor: Any) -> dict[str, Any]:
     is_known = getattr(processor, "do_resize", None) and not getattr(processor, "do_pad", None) and is_square
     is_inside = all(edge is not None and edge <= input_size for edge in crop) if crop else shortest is None
     if not is_known or not is_inside:
-        raise CheckpointInvalid(f"{folder} prepares pictures in a way that is not supported", _REPORT)
+        raise CheckpointInvalid(f"{folder} uses an unsupported preprocessing of pictures", _REPORT)
     return {
         "input_size": input_size,
         "resize": "squash" if shortest is None else "shorter_edge",
@@ -191,7 +191,7 @@ def _normalisation(folder: Path, processor: Any) -> tuple[tuple[float, ...], tup
     black, grey, white = (seen(level) for level in (0, 51, 255))
     factors = (white - black) / 255
     if black.shape != (3,) or not np.allclose(grey, black + 51 * factors, atol=1e-4):
-        raise CheckpointInvalid(f"{folder} prepares colours in a way that is not supported", _REPORT)
+        raise CheckpointInvalid(f"{folder} uses an unsupported preprocessing of colours", _REPORT)
     return tuple(factors.tolist()), tuple(black.tolist())
 
 
@@ -201,7 +201,7 @@ def _is_padded(model: Any) -> bool:
 
 
 def _most_tokens(model: Any, tokenizer: Any) -> int:
-    """How many tokens of a text the network takes."""
+    """Return how many tokens of a text the network takes."""
     positions = int(getattr(model.config.text_config, "max_position_embeddings", _USUAL_TOKENS))
     if _is_padded(model):
         return min(positions, _USUAL_TOKENS)
@@ -261,7 +261,7 @@ def _compare(
         cosines = (F.normalize(features, dim=-1) * torch.from_numpy(ours[name])).sum(-1)
         if not bool((cosines >= LEAST_COSINE).all()):
             raise CheckpointInvalid(
-                f"{folder} gives other embeddings of {name} by transformers than here (cosine {cosines.min():.4f})",
+                f"{folder} has other embeddings of {name} than in transformers (cosine {cosines.min():.4f})",
                 _REPORT,
             )
 

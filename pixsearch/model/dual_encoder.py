@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 _MOST_CHARACTERS = 128
-"""Of a token: behind so many for each token nothing is read."""
+"""Characters per token: text beyond that many for each token is not read."""
 
 
 class DualEncoderRuntime:
@@ -58,7 +58,7 @@ class DualEncoderRuntime:
 
     @property
     def input_shape(self) -> InputShape:
-        """What size the network sees a picture in."""
+        """The size in which the network sees a picture."""
         return self._config.input_shape
 
     def prepare_for_words(self, *, kept_only: bool = False) -> None:
@@ -127,11 +127,11 @@ class DualEncoderRuntime:
         )
 
     def likeness(self, grid: bytes, other: bytes) -> float:
-        """How much the small copies of two pictures are alike; 1 at most, and ALIKE where it is just enough."""
+        """Return the likeness of the small copies of two pictures: 1 at most, from ALIKE on near-duplicates."""
         return likeness_of(grid, other)
 
     def unknown_words(self, text: str) -> tuple[str, ...]:  # noqa: ARG002
-        """None: nobody knows which words the model was taught."""
+        """Return nothing: the words that the model was taught are not known."""
         return ()
 
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
@@ -153,14 +153,16 @@ class DualEncoderRuntime:
             raise CheckpointInvalid(f"{self.name}: {DUAL_TOKENIZER_FILE} cannot read a text ({error})") from error
         found = [encoding.ids or [self._config.pad_id] for encoding in encodings]
         if any(max(ids) >= self._config.vocabulary_size for ids in found):
-            raise CheckpointInvalid(f"{self.name}: {DUAL_TOKENIZER_FILE} is not that of its weights")
+            raise CheckpointInvalid(f"{self.name}: {DUAL_TOKENIZER_FILE} does not belong to its weights")
         return found
 
     def _run(self, tower: str, inputs: NDArray[Any]) -> Floats:
         """Raises CheckpointInvalid where weights that are none have made numbers that are none."""
         embeddings: Floats = self._towers.run(tower, inputs)
         if embeddings.shape != (len(inputs), self.embedding_size) or not np.isfinite(embeddings).all():
-            raise CheckpointInvalid(f"the model {self.name} gives no unit vectors of its size", "Convert it again")
+            raise CheckpointInvalid(
+                f"the model {self.name} does not produce unit vectors of its size", "Convert it again"
+            )
         return embeddings
 
 

@@ -1,4 +1,4 @@
-"""What pixsearch keeps about a dual encoder of the Hugging Face hub, in dual_encoder.json beside its own files.
+"""The config of a converted dual encoder, in dual_encoder.json beside its files from the Hugging Face hub.
 
 A dual encoder maps pictures and texts into one space, each alone, as CLIP does. Its folder has the files of its
 repository (config.json, tokenizer, weights in safetensors) and what `pixsearch.model.conversion` makes of them:
@@ -38,7 +38,7 @@ class DualEncoderConfig:
     """Everything that a dual encoder's embeddings and scores depend on."""
 
     model_type: str
-    """As transformers names it."""
+    """The model type as transformers names it."""
     embedding_size: int
     input_size: int
     """Edge of the square that a picture is squashed to, or its shorter edge."""
@@ -49,7 +49,7 @@ class DualEncoderConfig:
     """Width and height of the middle that the network sees; None where it sees all."""
     pixel_factors: tuple[float, ...]
     pixel_offsets: tuple[float, ...]
-    """What the network takes of a pixel's red, green and blue, from 0 to 255: factor x value + offset."""
+    """The network's input for red, green and blue from 0 to 255: factor x value + offset."""
     vocabulary_size: int
     max_tokens: int
     """Beyond which a text is cut off, by the tokenizer's own file, which also pads where the model wants it."""
@@ -59,7 +59,7 @@ class DualEncoderConfig:
     bias: float
     """The model's own logit of a pair: scale x cosine + bias."""
     is_sigmoid: bool
-    """Whether the sigmoid of that logit is a probability, as in SigLIP's training."""
+    """True if the sigmoid of the logit is a probability, as in SigLIP's training."""
     weights: dict[str, str]
     """SHA-256 of each file of weights."""
     graphs: dict[str, str]
@@ -148,7 +148,7 @@ def _numbers(values: Any, count: int) -> tuple[float, ...]:
     if not isinstance(values, list) or len(values) != count:
         raise TypeError(f"{values!r} is not a list of {count} numbers")
     if any(type(one) not in (int, float) or not math.isfinite(one) or abs(one) > _LARGEST for one in values):
-        raise TypeError(f"{values!r} has something else than numbers")
+        raise TypeError(f"{values!r} contains something other than numbers")
     return tuple(map(float, values))
 
 

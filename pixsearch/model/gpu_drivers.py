@@ -28,7 +28,7 @@ def uses_gpu() -> bool:
 
 
 def _has_torch() -> bool:
-    """Whether what a GPU is used by is installed. Where it is not, and NVIDIA's driver is there, that is logged."""
+    """Return whether the packages for a GPU are installed; log a warning if only NVIDIA's driver is."""
     missing = [name for name in ("torch", "torchvision", "transformers") if find_spec(name) is None]
     if missing and NVIDIA.exists():
         logging.getLogger(__name__).warning(

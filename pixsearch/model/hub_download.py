@@ -24,7 +24,7 @@ from pixsearch.progress import Progress, ProgressCallback
 
 _READ_BYTES = 1 << 20
 _SPARE_BYTES = 64 << 20
-"""What else a conversion and a file system need."""
+"""Free space that a conversion and the file system need besides."""
 _LEAST_BYTES = 64 << 10
 """A connection that brings less before it breaks is not worth another one."""
 _AGAIN = "Run it again to continue"
@@ -45,7 +45,7 @@ def require_room(repository: Repository) -> None:
     if (free := shutil.disk_usage(existing).free) < needed:
         raise ModelError(
             f"{existing} has {free / 1e6:,.0f} MB free, and {repository.name} needs {needed / 1e6:,.0f} MB",
-            "Make room, or set XDG_DATA_HOME to a larger disk",
+            "Free some space, or set XDG_DATA_HOME to a larger disk",
         )
 
 
@@ -92,7 +92,7 @@ def download(hub: Hub, repository: Repository, convert: Callable[[Path], None], 
         raise Interrupted(f"{repository.name} is not complete yet", _AGAIN) from None
     except OSError as error:
         raise ModelError(
-            f"{error.filename or folder} cannot be written ({error.strerror})", f"Make room. {_AGAIN}"
+            f"{error.filename or folder} cannot be written ({error.strerror})", f"Free some space. {_AGAIN}"
         ) from error
     return folder
 
@@ -169,12 +169,12 @@ class _Received:
 
 
 def _is_of_this_machine(cause: BaseException | None) -> bool:
-    """Whether a model was refused for a package or room that is missing here, and not for what it is."""
+    """Return whether a model was refused for lack of a package or disk space, not because of the model."""
     return isinstance(cause, ImportError) or (isinstance(cause, OSError) and cause.errno is not None)
 
 
 def _part(folder: Path, file: HubFile) -> Path:
-    """What is there of a file; another version of it has another name."""
+    """Return the path of a partial file; another version of the file has another name."""
     return folder / f"{file.name}.{file.checksum[:16]}.part"
 
 
@@ -203,7 +203,7 @@ def _delete_others(folder: Path, kept: set[str]) -> None:
 def _locked(folder: Path) -> Iterator[Path]:
     """Make a folder and lock it against other processes; an empty one is removed again. Raises ModelError, OSError."""
     if folder.parent.is_symlink() or folder.is_symlink():
-        raise ModelError(f"{folder} leads elsewhere", "Delete the link")
+        raise ModelError(f"{folder} is a link", "Delete the link")
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -1,4 +1,4 @@
-"""What the Hugging Face hub says of a model, and its files. `pixsearch model get` alone uses this.
+"""The Hugging Face hub's description of a model, and its files. Only `pixsearch model get` uses this.
 
 The hub is asked by plain HTTP: huggingface_hub would send a token that it finds in the user's home, and keep what it
 downloads in a place of its own. HF_ENDPOINT and HF_TOKEN mean what they mean there.
@@ -76,7 +76,7 @@ class Repository:
     commit: str
     licence: str | None
     languages: tuple[str, ...]
-    """As its card names them; empty where it names none."""
+    """The languages that its card lists, if any."""
     files: tuple[HubFile, ...]
 
     @property
@@ -136,7 +136,7 @@ class Hub:
         try:
             return _repository(name, json.loads(body))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise HubError(f"{self.endpoint} does not describe {name} as the hub does", "Check HF_ENDPOINT") from error
+            raise HubError(f"{self.endpoint} sent an invalid description of {name}", "Check HF_ENDPOINT") from error
 
     def read(self, repository: Repository, file: HubFile) -> bytes:
         """Return a small file, compared with its checksum. Raises HubError, Unreachable."""
@@ -175,7 +175,7 @@ class Hub:
             ) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise HubError(
-                f"{self.endpoint} does not answer as the hub does ({_reason(error)})", "Check HF_ENDPOINT"
+                f"{self.endpoint} does not respond like the Hugging Face hub ({_reason(error)})", "Check HF_ENDPOINT"
             ) from error
 
     def _refusal(self, response: httpx2.Response, name: str, revision: str | None) -> HubError:
@@ -189,18 +189,18 @@ class Hub:
             return Unreachable(f"{self.endpoint} cannot answer now (HTTP {status})", "Run it again later")
         if code == "GatedRepo":
             return HubError(
-                f"{name} is gated: its authors want their conditions accepted",
+                f"{name} is gated: its authors require their conditions to be accepted",
                 f"Accept them at {page}, and set HF_TOKEN to a token of yours",
             )
         if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN) and self._has_token:
             return HubError(f"{self.endpoint} refuses the token in HF_TOKEN for {name}", "Check it, or unset it")
         if code == "RevisionNotFound" or (status == httpx2.codes.NOT_FOUND and revision and code != "RepoNotFound"):
-            return HubError(f"{name} has no revision {revision}", "Leave --revision out for the latest")
+            return HubError(f"{name} has no revision {revision}", "Omit --revision for the latest")
         if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN, httpx2.codes.NOT_FOUND):
             return HubError(
                 f"{self.endpoint} has no public model {name}", "Check the name; set HF_TOKEN for one that is private"
             )
-        return HubError(f"{self.endpoint} refuses to send {name} (HTTP {status})", "See whether it is still there")
+        return HubError(f"{self.endpoint} refuses to send {name} (HTTP {status})", "Check whether it still exists")
 
 
 def wrong_checksum(repository: Repository, file: HubFile) -> HubError:
@@ -244,7 +244,7 @@ def _file(repository: str, listed: Any) -> HubFile:
     limit = MODEL_LIMIT_BYTES if name.endswith(".safetensors") else TEXT_LIMIT_BYTES
     if size_bytes > limit:
         raise HubError(
-            f"{name} of {repository} has {size_bytes:,} bytes, more than pixsearch takes", "Choose another model"
+            f"{name} of {repository} has {size_bytes:,} bytes, more than pixsearch accepts", "Choose another model"
         )
     return HubFile(name, size_bytes, algorithm, checksum)
 
@@ -272,7 +272,7 @@ def _parts(response: httpx2.Response, most_bytes: int, what: str) -> Iterator[by
     for part in response.iter_raw():
         most_bytes -= len(part)
         if most_bytes < 0:
-            raise HubError(f"the hub sends more bytes of {what} than it says", "Run it again later")
+            raise HubError(f"the hub sends more bytes of {what} than announced", "Run it again later")
         yield part
 
 

@@ -1,4 +1,4 @@
-"""Where a model of the hub came from, and where it lies until it is complete."""
+"""The origin of a model from the hub, and its folder until it is complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SOURCE_LIMIT_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class HubSource:
-    """Where a model came from, as hub.json beside it says."""
+    """The origin of a model, as stored in hub.json."""
 
     name: str
     revision: str

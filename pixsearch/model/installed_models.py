@@ -31,7 +31,7 @@ INCOMPLETE = "incomplete"
 _HUB_FOLDER = "hub"
 _LIST = "See which there are with: pixsearch model list"
 _SHIPPED_LICENCE, _SHIPPED_LANGUAGES = "research and education", ("en",)
-"""As its MODEL_CARD.md says."""
+"""The licence, as stated in MODEL_CARD.md."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class InstalledModel:
     """A model on this machine, as far as its files say without being loaded."""
 
     name: str
-    """By which `--model` finds it."""
+    """The name by which `--model` finds it."""
     folder: Path
     kind: str
     """Pixel-BERT, the type that transformers gives it, or INCOMPLETE."""
@@ -53,15 +53,15 @@ class InstalledModel:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a model takes and gives, by its config."""
+    """The inputs and outputs of a model, by its config."""
 
     input_size: int | None
     """Edge of the pictures that it sees, in pixels; None for a model that only re-ranks."""
     embedding_size: int | None
     reads_pairs: bool
-    """Whether it can read words and pixels together, as the re-rank and "Why" need it."""
+    """True if it can read words and pixels together, as the re-rank and "Why" require."""
     is_calibrated: bool
-    """Whether its scores become probabilities."""
+    """True if its scores can be turned into probabilities."""
 
 
 def installed_models() -> list[InstalledModel]:
@@ -127,7 +127,7 @@ def entry_of(name: str) -> Path:
     """
     models = models_folder()
     if name == SHIPPED_NAME:
-        raise UsageError("the model that ships is part of pixsearch and cannot be removed", _LIST)
+        raise UsageError("the built-in model is part of pixsearch and cannot be removed", _LIST)
     if "/" not in name and ":" not in name and name not in ("", ".", "..", _HUB_FOLDER):
         path = models / name
     elif Path(name).is_absolute() and Path(name).parent == models:
@@ -139,7 +139,7 @@ def entry_of(name: str) -> Path:
     if not os.path.lexists(path):
         raise ModelNotFound(f"no model {name!r} in {models}", _LIST)
     if path.parent.resolve() != models.resolve() / path.parent.relative_to(models):
-        raise UsageError(f"{path.parent} leads out of your models folder", f"Delete {path} yourself")
+        raise UsageError(f"{path.parent} is outside your models folder", f"Delete {path} yourself")
     return path
 
 

@@ -1,4 +1,4 @@
-"""From where on two pictures are near-duplicates, and how alike they are by small copies of them.
+"""The thresholds for near-duplicates, and the likeness of two pictures by small copies of them.
 
 A model that keeps pixel features compares those (`PixelBertRuntime.likeness`); for others a small copy is kept.
 """
@@ -24,7 +24,7 @@ _EDGE = 16
 _FLAT = 1.0
 """The standard deviation of a channel, of 255, below which a picture shows nothing that could be compared."""
 _SAME_COLOUR = 4.0
-"""By how much, of 255, pictures without anything to compare may differ."""
+"""The largest difference, of 255, of two pictures that have no detail to compare."""
 
 
 def pack_small(pixels: NDArray[np.uint8]) -> bytes:

@@ -18,7 +18,7 @@ _CONFIG_FILE = "config.json"
 
 @dataclass(frozen=True)
 class MatchingFamily:
-    """What transformers calls the parts of such a model."""
+    """The names that transformers gives to the parts of such a model."""
 
     model: str
     processor: str
@@ -31,7 +31,7 @@ _FAMILIES = {
     "bridgetower": MatchingFamily("BridgeTowerForImageAndTextRetrieval", "BridgeTowerProcessor", "itm_score."),
     "vilt": MatchingFamily("ViltForImageAndTextRetrieval", "ViltProcessor", "rank_output."),
 }
-"""By the type in config.json."""
+"""The heads by the model type in config.json."""
 
 
 def model_type(folder: Path) -> str | None:
@@ -66,6 +66,6 @@ def without_head(name: str) -> CheckpointInvalid:
 def only_matching(name: str) -> CheckpointInvalid:
     """Return the error for such a model where one is needed that can index and search."""
     return CheckpointInvalid(
-        f"the model {name} matches texts with pictures, and has no embeddings to search by",
+        f"the model {name} matches texts with pictures but has no embeddings to search by",
         "Give it to pixsearch query or serve as --rerank-model",
     )

@@ -59,7 +59,7 @@ class PixelBertProcessor:
             raise CheckpointInvalid(f"the checkpoint's {TOKENIZER_FILE} cannot read a text ({error})", _COPY) from error
         for encoding in encodings:
             if not encoding.ids or max(encoding.ids) >= self.config.vocabulary_size:
-                raise CheckpointInvalid(f"the checkpoint's {TOKENIZER_FILE} is not that of its weights", _COPY)
+                raise CheckpointInvalid(f"the checkpoint's {TOKENIZER_FILE} does not belong to its weights", _COPY)
         return encodings
 
     def save_pretrained(self, folder: Path) -> None:

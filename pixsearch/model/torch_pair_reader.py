@@ -71,7 +71,7 @@ class TorchPairReader:
         except LOADING_ERRORS as error:
             raise PictureError(f"the model {self.name} cannot read it ({first_line(error)})") from error
         if not np.isfinite(found).all():
-            raise PictureError(f"the model {self.name} gives no finite number for it")
+            raise PictureError(f"the model {self.name} produces no finite score for it")
         return found
 
     def _logit(self, text: str, picture: Image.Image) -> float:
@@ -88,7 +88,7 @@ class TorchPairReader:
 
 
 def _most_tokens(config: Any) -> int:
-    """How many tokens of a text the network has positions for."""
+    """Return the number of tokens for which the network has positions."""
     text = getattr(config, "text_config", config)
     # RoBERTa, BridgeTower's text encoder, counts them from behind that of padding.
     first = text.pad_token_id + 1 if config.model_type == "bridgetower" else 0

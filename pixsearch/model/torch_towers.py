@@ -105,11 +105,11 @@ def require_dual_encoder(folder: Path, name: str | None = None) -> None:
         kind = AutoModel._model_mapping.get(type(config), None)
     except LOADING_ERRORS as error:
         raise CheckpointInvalid(
-            f"{CONFIG_FILE} of {name} names no model that transformers has ({first_line(error)})"
+            f"{CONFIG_FILE} of {name} names a model type that transformers does not know ({first_line(error)})"
         ) from error
     if kind is None or not (hasattr(kind, "get_text_features") and hasattr(kind, "get_image_features")):
         raise CheckpointInvalid(
-            f"{name} is not a dual encoder: the type {config.model_type} has no features of both texts and images",
+            f"{name} is not a dual encoder: {config.model_type} does not embed both texts and images",
             "Use a model such as CLIP or SigLIP",
         )
     if config.model_type == _PATCHES:

@@ -30,7 +30,7 @@ LOADING_ERRORS = (
     SafetensorError,
     StrictDataclassError,
 )
-"""What transformers raises for files that are damaged or missing."""
+"""The exceptions that transformers raises for damaged or missing files."""
 COPY_AGAIN = "Download or copy the whole model again"
 _TOKENIZER_FILE = "tokenizer.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")

@@ -29,7 +29,7 @@ def open_stored(picture: StoredPicture, min_edge: int) -> Image.Image:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """What a model reads in pictures."""
+    """The readings of a model in pictures."""
 
     logits: Floats  # [texts, pictures], NaN for a picture that could not be read
     errors: Mapping[int, str]
@@ -62,7 +62,7 @@ class CandidateReader:
     def _read(self, texts: Sequence[str], picture: StoredPicture | None) -> list[float]:
         """Raises PictureError."""
         if picture is None:
-            raise PictureError("it is in the library no more")
+            raise PictureError("no longer in the library")
         keys = [(text, picture.digest) for text in texts]
         missing = [key for key in dict.fromkeys(keys) if key not in self._kept]
         if missing:

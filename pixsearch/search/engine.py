@@ -34,7 +34,7 @@ class _Judged:
     """The candidates of a query with words, judged by the second stage and by what the photos say."""
 
     scores: CascadeScores | None
-    """None where the second stage is left out."""
+    """The scores; None if the second stage was skipped."""
     evidence: Evidence
     weights: Sequence[float]
     """The weights of the parts."""
@@ -331,7 +331,7 @@ class SearchEngine:
             )
 
     def _read_jointly(self, query: Query, reader: CandidateReader | None = None) -> int:
-        """How many candidates are read together with the words."""
+        """Return how many candidates are read together with the words."""
         return query.candidates if reader is not None or self._runtime.reads_pairs else 0
 
     def _orders_by_match(self, query: Query) -> bool:

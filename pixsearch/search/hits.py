@@ -120,7 +120,7 @@ class TextHit:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the stages found out about a picture; see `Hit` for the fields."""
+    """The results of the stages for a picture; see `Hit` for the fields."""
 
     similarity: float | None = None
     similarity_rank: int | None = None

@@ -104,12 +104,10 @@ def test_a_model_that_is_there_is_not_downloaded_again(run: Run, hub: HubServer,
     other = run("model", "get", NAME, "--yes", "--revision", "other")
 
     assert [(one.exit_code, one.stderr) for one in (again, same)] == [
-        (0, f"pixsearch: {NAME} is on this machine already\n")
+        (0, f"pixsearch: {NAME} is already on this machine\n")
     ] * 2
     assert other.exit_code == 2
-    assert (
-        f"is on this machine at the revision {COMMIT[:12]}. Remove that first: pixsearch model remove" in other.stderr
-    )
+    assert f"is on this machine at the revision {COMMIT[:12]}. Remove it first: pixsearch model remove" in other.stderr
     assert hub.requests == []
 
 
@@ -151,9 +149,9 @@ def test_what_a_card_says_cannot_write_to_the_terminal(run: Run, hub: HubServer)
     [
         ({"model_type": "bert"}, "is not a dual encoder: the type bert has no features of both"),
         ({"model_type": "siglip2"}, "takes pictures of any size"),
-        ({"model_type": "new"}, "names no model that transformers has"),
-        ({}, "names no model that transformers has"),
-        ([], "names no model that transformers has"),
+        ({"model_type": "new"}, "names a model type that transformers does not know"),
+        ({}, "names a model type that transformers does not know"),
+        ([], "names a model type that transformers does not know"),
     ],
 )
 def test_what_is_no_dual_encoder_is_refused_before_its_weights_are_downloaded(
@@ -242,7 +240,7 @@ def test_a_models_folder_that_leads_elsewhere_is_not_emptied(run: Run, hub: HubS
 
     outcome = run("model", "remove", "hub:org/model", "--yes")
 
-    assert "leads out of your models folder" in outcome.stderr
+    assert "is outside your models folder" in outcome.stderr
     assert (elsewhere / "org--model/config.json").is_file()
 
 

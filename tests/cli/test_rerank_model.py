@@ -181,7 +181,7 @@ def test_a_matching_model_cannot_be_searched_with(
 
     assert (outcome.exit_code, outcome.stdout) == (1, "")
     assert outcome.stderr == (
-        f"pixsearch: the model {blip} matches texts with pictures, and has no embeddings to search by. "
+        f"pixsearch: the model {blip} matches texts with pictures but has no embeddings to search by. "
         "Give it to pixsearch query or serve as --rerank-model\n"
     )
 

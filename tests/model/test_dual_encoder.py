@@ -308,14 +308,14 @@ def _padded_pictures(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "line"),
     [
-        (_bert, r"is not a dual encoder: the type bert has no features of both texts and images"),
+        (_bert, r"is not a dual encoder: the type bert does not provide features of both texts and images"),
         (_without_weights, r"has no weights in safetensors: only pytorch_model\.bin, a pickle, which can run code"),
         (_truncated, r"the weights in .* cannot be read"),
         (_lacking, r"lacks 1 of its weights \(text_projection\.weight \.\.\)"),
-        (_of_unknown_type, r"names no model that transformers has"),
+        (_of_unknown_type, r"names a model type that transformers does not know"),
         (_without_tokenizer, r"has no tokenizer"),
-        (_with_the_tokenizer_of_another, r"/model: dual_tokenizer\.json is not that of its weights"),
-        (_padded_pictures, r"prepares pictures in a way that is not supported"),
+        (_with_the_tokenizer_of_another, r"/model: dual_tokenizer\.json does not belong to its weights"),
+        (_padded_pictures, r"uses an unsupported preprocessing of pictures"),
     ],
 )
 def test_what_cannot_be_converted_is_refused_in_one_line_and_left_as_it_was(

@@ -228,7 +228,7 @@ def test_a_repository_without_what_is_needed_is_refused(hub: HubServer, files: d
         (500, {}, r"cannot answer now \(HTTP 500\). Run it again later"),
         (503, {}, r"cannot answer now \(HTTP 503\)"),
         (418, {}, r"refuses to send hub:org/small-clip \(HTTP 418\)"),
-        (302, {"Location": "ftp://elsewhere/"}, "cannot be reached|does not answer as the hub does"),
+        (302, {"Location": "ftp://elsewhere/"}, "cannot be reached|does not respond like the Hugging Face hub"),
     ],
 )
 def test_a_hub_that_refuses_is_one_line(hub: HubServer, status: int, headers: dict[str, str], message: str) -> None:

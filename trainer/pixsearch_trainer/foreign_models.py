@@ -1,4 +1,4 @@
-"""Where models of others lie that a training starts or learns from. Nothing is downloaded here."""
+"""Finds the models that a training starts or learns from on this machine. Nothing is downloaded."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class _Folder:
     online: bool
     rules: str
     address: str | None
-    """Its path as JSON, which can hold bytes that HTML cannot; None if it may not be changed here."""
+    """The path as JSON, which can hold bytes that HTML cannot; None if it may not be changed here."""
 
 
 def _folder(root: RootStatus, runs: LibraryRuns | None) -> _Folder:

@@ -72,7 +72,7 @@ class _Pieces:
         return len(data)
 
     def flush(self) -> None:
-        """There is nothing between it and who takes it."""
+        """Nothing is buffered between this generator and the client."""
 
     close = flush
 

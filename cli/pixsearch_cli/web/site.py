@@ -24,10 +24,10 @@ class Site:
     reader: CandidateReader | None
     searches: RequestQueue
     readings: RequestQueue
-    """For searches with a re-rank model, which take seconds: the quick answers before them do not wait."""
+    """The queue of searches with a re-rank model, which take seconds: quick answers do not wait for them."""
     pictures: RequestQueue
     listings: RequestQueue
-    """For folders on disks that may not respond, so that they do not block searches."""
+    """The queue of requests to disks that may not respond, so that they do not block searches."""
     zips: Semaphore
     """Requests are refused rather than queued: a zip may take an hour."""
     runs: LibraryRuns | None

@@ -41,7 +41,10 @@ class WarmEngine:
             return self._current_library()
 
     def engine(self, reader: CandidateReader | None = None) -> SearchEngine | None:
-        """With the reader as its second stage. None while nothing was ever indexed. Raises LibraryError, ModelError."""
+        """Return the engine, with a reader as its second stage; None if nothing was ever indexed.
+
+        Raises LibraryError, ModelError.
+        """
         with self._lock:
             library = self._current_library()
             if (indexed_with := library.model()) is None:
