@@ -147,7 +147,7 @@ def test_what_a_card_says_cannot_write_to_the_terminal(run: Run, hub: HubServer)
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"model_type": "bert"}, "is not a dual encoder: the type bert has no features of both"),
+        ({"model_type": "bert"}, "is not a dual encoder: bert does not embed both"),
         ({"model_type": "siglip2"}, "takes pictures of any size"),
         ({"model_type": "new"}, "names a model type that transformers does not know"),
         ({}, "names a model type that transformers does not know"),
@@ -256,7 +256,7 @@ def test_the_model_that_the_library_is_indexed_with_is_named(
 
     assert listed == {"shipped": False, NAME: True}
     assert f"{NAME} (the library's)" in table
-    assert f"the library {library} is indexed with it: it cannot be searched" in removed.stderr
+    assert f"the library {library} is indexed with it: searches by words need it again" in removed.stderr
     assert removed.exit_code == 2  # nobody is at a terminal
     assert hub_folder(NAME).is_dir()
 

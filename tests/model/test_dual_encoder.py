@@ -308,7 +308,7 @@ def _padded_pictures(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "line"),
     [
-        (_bert, r"is not a dual encoder: the type bert does not provide features of both texts and images"),
+        (_bert, r"is not a dual encoder: bert does not embed both texts and images"),
         (_without_weights, r"has no weights in safetensors: only pytorch_model\.bin, a pickle, which can run code"),
         (_truncated, r"the weights in .* cannot be read"),
         (_lacking, r"lacks 1 of its weights \(text_projection\.weight \.\.\)"),
@@ -336,7 +336,7 @@ def test_an_embedding_that_is_not_transformers_own_is_refused(tmp_path: Path, mo
     folder = make_tiny_dual_encoder(tmp_path / "model", "CLIP")
     monkeypatch.setattr("pixsearch.model.conversion._normalisation", lambda *_: ((1 / 255,) * 3, (0.0,) * 3))
 
-    with pytest.raises(CheckpointInvalid, match="gives other embeddings of pictures by transformers than here"):
+    with pytest.raises(CheckpointInvalid, match="has other embeddings of pictures than in transformers"):
         convert(folder)
 
     assert not (folder / "dual_encoder.json").exists()
