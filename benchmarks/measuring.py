@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: describe the machine, and measure the time and memory of a command."""
+"""Describe the machine, and measure the time and memory of a command, for all benchmarks."""
 
 from __future__ import annotations
 

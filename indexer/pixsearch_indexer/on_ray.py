@@ -41,7 +41,7 @@ Rows = dict[str, NDArray[Any]]
 
 
 class LoadOnRay:
-    """Reads files for `index_folders` on a Ray cluster, from its construction until `close`."""
+    """A function that reads files for `index_folders` on a Ray cluster, to which it is connected until `close`."""
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
         """Connect to a cluster. Raises PixsearchError if there is no cluster at the address.
@@ -94,7 +94,7 @@ def _check(address: str) -> None:
 
 
 class _EncodingActor:
-    """Loads and encodes a batch of files in one actor of many, as `load_here` and the pipeline do in one process."""
+    """An actor that loads and encodes batches of files, as `load_here` and the pipeline do in one process."""
 
     def __init__(self, encoder: bytes, limits: DecodeLimits) -> None:
         self._encoder: Encoder = pickle.loads(encoder)

@@ -52,7 +52,7 @@ class _Listing(NamedTuple):
 
 
 def is_derived(folder: bytes, name: bytes) -> bool:
-    """Return whether a folder holds copies that a photo program made of photos in the same library."""
+    """Return whether the folder `name` in `folder` holds copies that a photo program made of its photos."""
     outer = os.path.basename(folder.rstrip(b"/"))  # noqa: PTH119 - bytes
     return any(outside.search(outer) and inside.match(name) for outside, inside in _DERIVED)
 

@@ -1,4 +1,4 @@
-"""Keep thumbnails in the user's cache folder: indexing runs add the small ones, and the server the others."""
+"""Keep thumbnails in the user's cache folder: indexing runs add the small ones, and the server adds the others."""
 
 from __future__ import annotations
 

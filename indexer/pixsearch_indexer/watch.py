@@ -86,7 +86,7 @@ def watch(
 
 
 class _Reading:
-    """Reads the text in pictures, a few seconds at a time."""
+    """The reading of text in pictures, which proceeds for a few seconds at a time."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ ReadPictures = Callable[[Iterable[StoredPicture], int], ReadSteps]
 """A function that reads pictures of at most so many megapixels, in order."""
 
 MANY = 1000
-"""The number of pictures, which take minutes, from which on those that look like documents are read first."""
+"""The least number of pictures, which take minutes to read, for which those that look like documents come first."""
 DOCUMENTS = "sign, text, document, screenshot, label"
 """A query for documents: pictures with 40 or more letters are nearer to it than others in 99 of 100 pairs
 (docs/experiments.md)."""

@@ -13,7 +13,7 @@ class Takeout(NamedTuple):
     taken_s: object
     """The seconds since 1970, in UTC."""
     gps: list[tuple[object, object]]
-    """Pairs of latitude and longitude, first the one that users can edit."""
+    """The pairs of latitude and longitude, beginning with the one that users can edit."""
     people: list[object]
 
 

@@ -39,8 +39,10 @@ def mixed_seed(*numbers: int) -> int:
 
 @dataclass
 class Draws:
-    """Draws `batch` items per step without replacement, with a probability in proportion to their weights. An epoch has
-    as many items as the sum of the weights, relative to the largest."""
+    """The draws of a run: `batch` items per step without replacement, with probabilities proportional to their weights.
+
+    An epoch has as many items as the sum of the weights relative to the largest one.
+    """
 
     weights: Tensor
     """Relative weights [items]."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+from pixsearch.printable import plural
 from pixsearch.regular_files import DATA_LIMIT_BYTES
 from pixsearch.storage import read_file
 from pixsearch_trainer.data.gathering import CAPTION_FIELDS, FURTHER_TEXTS, PICTURE_FIELDS, Gathering
@@ -96,8 +97,8 @@ def _gather_objects(text: str, into: Gathering) -> None:
 def _karpathy_record(image: Any) -> object:
     """Parse {"filename", "split", "sentences": [{"raw"}]}, for COCO also with the picture's folder as "filepath".
 
-    There may be further texts: the lists of strings "queries" and "false" (near misses), and "labels", which look like
-    sentences.
+    There may be further texts: the lists of strings "queries" and "false" (near misses), and "labels", which have the
+    form of sentences.
     """
     captions = [field(sentence, "raw", object) for sentence in field(image, "sentences", list)]
     name, folder = field(image, "filename", str), image.get("filepath")
@@ -150,7 +151,7 @@ def _gather_table(text: str, first: str, into: Gathering) -> None:
         if row in ([], header):
             return {}
         if len(row) != len(names):
-            raise Malformed(f"has {len(row)} column{'s' * (len(row) != 1)}, not {len(names)}")
+            raise Malformed(f"has {plural(len(row), 'column')}, not {len(names)}")
         cells = [cell.strip() for cell in row] if header else [re.sub(r"(?<=\w)#\d+$", "", row[0]), row[1]]
         return dict(zip(names, cells, strict=True))
 

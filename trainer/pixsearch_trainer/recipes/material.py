@@ -51,7 +51,8 @@ class Material:
         self.val = val[:: max(1, math.ceil(len(val) / VAL_PICTURES))]  # some of each set
         if len(training) < (least := max(2, self.run.accelerator.num_processes)):  # one for each process
             raise DatasetError(
-                f"{len(training)} captioned pictures are too few", f"Provide {least} or more in the split train"
+                f"training needs {least} or more captioned pictures; the split train has {len(training)}",
+                "Provide more captioned pictures",
             )
         self.training = CaptionedSet(training, self.run.seed)
 
