@@ -1,4 +1,4 @@
-"""What can go wrong, in words for the person who asked.
+"""The errors of pixsearch, with messages for the user.
 
 PixsearchError              exit code 1: could not
 ├── UsageError              exit code 2: the question itself is wrong (empty query, impossible option)

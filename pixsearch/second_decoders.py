@@ -285,7 +285,7 @@ TURNS = {
 
 
 def picture_of(values: NDArray[Any]) -> Image.Image:
-    """Return an array [rows, columns] or [rows, columns, bands] of any numeric type as an L, LA, RGB or RGBA picture."""
+    """Return an array [rows, columns] or [rows, columns, bands] of numbers as an L, LA, RGB or RGBA picture."""
     values = to_8_bit(values)
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]

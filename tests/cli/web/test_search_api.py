@@ -210,7 +210,7 @@ def test_words_beside_a_picture_go_along_as_json(client: TestClient) -> None:
         ("q=red&near=nan,0,1", 400, "not a place with a radius"),
         ("q=red&near=Kyoto", 400, "'Kyoto' is not a place with a radius. Write NAME,KM or LAT,LON,KM"),
         ("q=red&near=Xyzzyville,20", 400, "no town is called 'Xyzzyville'. Check its spelling"),
-        ("q=red&folder=%00", 400, "no folder can be called so"),
+        ("q=red&folder=%00", 400, "not a valid folder name"),
         ("q=red&minus=0:blue", 400, "cannot weigh 0.0"),
         ("q=red&minus=1" + "0" * 39 + ":blue", 400, "cannot weigh 1e+39"),
         ("like=999", 422, "the library has no picture 999"),
