@@ -1,4 +1,4 @@
-"""The errors that users see, each with a message and a hint.
+"""The errors of pixsearch, with messages for the user.
 
 PixsearchError              exit code 1: could not
 ├── UsageError              exit code 2: the question itself is wrong (empty query, impossible option)

@@ -35,7 +35,7 @@ class Filters:
     """
 
     folders: tuple[FilePath, ...] = ()
-    """Folders, one of which must contain the photo at any depth. U+FFFD in a name stands for non-text bytes."""
+    """Folders, one of which must contain the photo at any depth. U+FFFD in a name stands for invalid bytes."""
     name: str | None = None
     """Text that the file's name must contain, or a glob for the whole name if it has a `*`, a `?` or a `[`."""
     after: datetime | None = None

@@ -1,4 +1,4 @@
-"""Decodes the bytes of a picture file to upright RGB pixels. The content determines the format, not the suffix."""
+"""Decoding of picture files to upright RGB pixels. The format of a file is known by its content, never its suffix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
 _FORMATS = (RawImageFile.format, "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM", "PSD")
 
 METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
-"""The exceptions that Pillow raises when it reads damaged metadata."""
+"""The errors that Pillow raises for damaged metadata."""
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
@@ -52,18 +52,18 @@ def data_url(picture: Image.Image) -> str:
 def open_picture(
     source: FilePath | bytes, min_edge: int | None = None, megapixels: int = MEGAPIXEL_LIMIT
 ) -> Image.Image:
-    """The picture in a file, or in the bytes of one: upright, RGB, its first frame, on white where it is transparent.
+    """Decode the picture in a file, or in the bytes of one: upright, RGB, first frame, on white where transparent.
 
-    Of a RAW file it is the preview. With `min_edge` it may come scaled down by a whole number, but never with its
-    shorter edge below `min_edge`: a JPEG as it is decoded, which is far faster, anything else afterwards, which saves
-    memory. Raises PictureError with a one-line reason, also for a file that is cut short.
+    For a RAW file this is its preview. With `min_edge` the picture may be scaled down by a whole number, but its
+    shorter edge is never below `min_edge`: a JPEG while it is decoded, which is far faster, others afterwards, which
+    saves memory. Raises PictureError with a reason in one line, also for a truncated file.
     """
     data = _bytes_of(source)
     return decoded(data, open_header(data, megapixels), min_edge, megapixels)
 
 
 def open_header(source: FilePath | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> Image.Image:
-    """The picture as Pillow sees it, before any pixel is decoded: for its size, format and metadata.
+    """Open a picture in Pillow without decoding it, for its size, format and metadata.
 
     A limit on `megapixels` above the usual one needs `Image.MAX_IMAGE_PIXELS` to be raised by the caller, since it
     holds for the whole process.
@@ -155,7 +155,7 @@ def _bytes_of(source: FilePath | bytes) -> bytes:
 
 
 def _opened(data: bytes) -> Image.Image:
-    """Raises whatever Pillow's decoders raise."""
+    """Open a picture. Raises whatever Pillow's decoders raise."""
     formats = list(_FORMATS)
     if data[4:8] == b"ftyp":
         if data[8:12] in AVIF_BRANDS and b"clap" in data[:4096] and avif_facts(data).crop is not None:
@@ -170,14 +170,14 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _is_misread(picture: TiffImagePlugin.TiffImageFile) -> bool:
-    """Return whether Pillow decodes a TIFF wrongly: more than 8 bits in planes, or with white as 0."""
+    """Return whether Pillow would open a TIFF but decode it wrongly: more than 8 bits in planes, or with white as 0."""
     tags = picture.tag_v2
     is_deep = max(tags.get(_TIFF_BITS, (1,))) > 8
     return bool(is_deep and (tags.get(_TIFF_PLANAR, 1) == 2 or tags.get(_TIFF_PHOTOMETRIC, 1) == 0))
 
 
 def _opened_again(data: bytes) -> Image.Image | None:
-    """Decode with the second decoder; None if there is none, or if it fails too."""
+    """Open a picture by its second decoder, or return None if there is none or it fails too."""
     try:
         return reopened(data)
     except Exception:  # noqa: BLE001 - as above; what the first decoder said is what is told
@@ -185,14 +185,14 @@ def _opened_again(data: bytes) -> Image.Image | None:
 
 
 def orientation_of(picture: Image.Image) -> int | None:
-    """Return the orientation (EXIF 2.32, 4.6.4, tag 274) that the decoder has not applied."""
+    """Return the orientation of a picture (EXIF 2.32, 4.6.4, tag 274), or None if the decoder applies it."""
     if picture.format in _UPRIGHT_FROM_THE_BEGINNING:
         return None
     return exif_of(picture).get(_EXIF_ORIENTATION)
 
 
 def turned_to_srgb(picture: Image.Image, orientation: int | None, min_edge: int | None = None) -> Image.Image:
-    """A decoded picture upright, in sRGB and on white. Raises PictureError."""
+    """Return a decoded picture upright, in sRGB and on white. Raises PictureError."""
     try:
         flat = _flat_8_bit(picture)
         # Twice as large as asked for still, so that the final resize does not show it (Pillow's `reducing_gap`).
@@ -206,7 +206,7 @@ def turned_to_srgb(picture: Image.Image, orientation: int | None, min_edge: int 
 
 
 def exif_of(picture: Image.Image) -> Image.Exif:
-    """The EXIF data of a picture; empty where it has none or damaged ones, which is no reason to lose the picture."""
+    """Return the EXIF data of a picture, or empty data if it has none or they are damaged."""
     try:
         return picture.getexif()
     except METADATA_ERRORS:
@@ -222,7 +222,7 @@ def _register_heif() -> None:
 
 
 def _flat_8_bit(picture: Image.Image) -> Image.Image:
-    """Return the picture in L, CMYK or RGB, with transparency over white."""
+    """Convert a picture to L, CMYK or RGB, on white where it is transparent."""
     if picture.mode.startswith(("I", "F")):
         return _scaled_to_8_bit(picture)
     if picture.mode in ("L", "CMYK") and not picture.has_transparency_data:

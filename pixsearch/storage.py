@@ -159,7 +159,7 @@ def read_file(path: FilePath, limit_bytes: int, size_bytes: int | None = None) -
 
 
 def read_head(path: FilePath | bytes, size_bytes: int) -> bytes:
-    """Read up to `size_bytes` from the beginning of a file. Local paths may be bytes. Raises OSError."""
+    """Read up to `size_bytes` from the start of a file. A local path may be bytes. Raises OSError, UnsuitableFile."""
     if isinstance(path, Path | bytes):
         with open_regular(path) as file:
             return file.read(size_bytes)

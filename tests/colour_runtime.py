@@ -55,7 +55,7 @@ class ColourRuntime:
         return _normalised(means), [mean.tobytes() for mean in means]
 
     def prepare_for_words(self, *, kept_only: bool = False) -> None:
-        """There is nothing to load."""
+        """Do nothing: there is nothing to load."""
 
     def prepare_for_pictures(self) -> None:
         self.prepared_for_pictures = True

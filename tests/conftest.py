@@ -37,7 +37,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _a_home_of_the_tests_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Without a config file, models, credentials or a cache of whoever runs the tests."""
+    """Hide the config file, models, credentials and cache of the user who runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         yield
@@ -79,7 +79,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _port_of_object_storage() -> Iterator[int]:
-    """Said from the beginning, since processes that decode keep the environment in which the first of them began."""
+    """Set from the beginning, since decoding processes keep the environment in which the first of them started."""
     with reserved_port() as port, pytest.MonkeyPatch.context() as patch:
         for name, value in environment(port).items():
             patch.setenv(name, value)
@@ -105,7 +105,7 @@ def milvus(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def milvus_of_commands(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One for processes that are started: its file is one process's at a time, and the tests' own keeps theirs."""
+    """Another one for commands run as processes, since its file can be open in one process only."""
     return _milvus_lite(tmp_path_factory)
 
 
@@ -122,7 +122,7 @@ def _milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
 )
 def location(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Location:
-    """Where a library may be made: a folder, in the slow tests a database too, with and without Milvus."""
+    """The location for a new library: a folder, and in slow tests also a database, with and without Milvus."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     if request.param == "sqlite":
         return tmp_path / "library"
@@ -155,7 +155,7 @@ def public_folder() -> Iterator[Path]:
 
 @contextmanager
 def without_privileges() -> Iterator[None]:
-    """Be somebody whom permissions stop, also where the tests run as root."""
+    """Act as a user to whom permissions apply, even if the tests run as root."""
     if os.geteuid() != 0:
         yield
         return

@@ -15,11 +15,11 @@ from pixsearch import Library
 from pixsearch.database.rows import change_rows
 
 SQLITE_ONLY = pytest.mark.parametrize("location", ["sqlite"], indirect=True)
-"""For tests of what is in SQLite's own file."""
+"""The mark of tests that open SQLite's file."""
 VECTOR_FILE = pytest.mark.parametrize(
     "location", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
 )
-"""For tests of the vector file."""
+"""The mark of tests of the vector file."""
 
 
 def put(library: Library, table: Table, where: ColumnElement[bool], **values: object) -> None:

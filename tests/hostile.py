@@ -24,7 +24,7 @@ NAMES = ("line\nbreak", "ひまわり 🌻", "-leading", "100%_'\"", "x" * 240, 
 
 @dataclass
 class Hostile:
-    """What was made. Every path that is in none of the lists may be a photo or a failure, but has to be one of them."""
+    """The files that were made. A path in none of the lists may be a photo or a failure, but must be one of them."""
 
     folder: Path
     good: list[Path] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Hostile:
     """Files that must be listed as failures."""
     either: list[Path] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
-    """What must be neither."""
+    """The paths that must be neither."""
 
 
 def make_hostile_folder(folder: Path) -> Hostile:

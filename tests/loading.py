@@ -10,6 +10,6 @@ from pixsearch_indexer.decoders import Loaded, ToLoad, load
 
 
 def load_in_this_process(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
-    """For tests of what comes after."""
+    """Load files in this process, for tests of later steps."""
     for file in files:
         yield load(file, True, encoder.input_shape, limits.megapixels)

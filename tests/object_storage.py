@@ -34,7 +34,7 @@ def reserved_port() -> Iterator[int]:
 
 
 def environment(port: int) -> dict[str, str]:
-    """By which every process finds the storage."""
+    """Return the environment in which every process finds the storage."""
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "tests",
@@ -71,7 +71,7 @@ class Request(NamedTuple):
     path: str
     """`/bucket/key`, with what is asked of it behind a `?`."""
     by: str
-    """What the program that asks calls itself: AWS_SDK_UA_APP_ID."""
+    """The name of the client: AWS_SDK_UA_APP_ID."""
 
 
 class ObjectStorage:

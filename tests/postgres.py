@@ -15,7 +15,7 @@ import psycopg
 
 _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))[-1:]
 PG_CTL = shutil.which("pg_ctl") or next(map(str, _PROGRAMS), None)
-"""None where there is no server on this machine."""
+"""The path of pg_ctl; None if there is no server on this machine."""
 _USER = "postgres" if os.geteuid() == 0 else None
 """The server refuses to be root."""
 

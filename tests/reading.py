@@ -37,7 +37,7 @@ def then(reader: ReadPictures, after: int, act: Callable[[], object]) -> ReadPic
 
 
 def crash_at_one_named_crash(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) -> Writing:
-    """In a worker process, in the place of `ocr.read_photo`."""
+    """Replace `ocr.read_photo` in a worker process."""
     if photos[0].path.name == "crash.png":
         os.abort()
     return ("read",)

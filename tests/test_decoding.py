@@ -60,7 +60,7 @@ def slowly(seconds: float) -> float:
 
 
 def behave(how: str) -> str:
-    """In a worker process: what a bug of a decoding library does to it."""
+    """Misbehave in a worker process, as a bug in a decoding library would."""
     match how:
         case "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -186,7 +186,7 @@ def test_workers_that_cannot_start_are_not_blamed_on_the_pictures(tmp_path: Path
 
     script = run_script(DECODES_ONE_PICTURE, tmp_path, PYTHONPATH=str(tmp_path))
 
-    assert script.stdout.startswith("decoding processes cannot be started")
+    assert script.stdout.startswith("cannot start the decoding processes")
     assert script.stderr == ""
 
 

@@ -1,4 +1,4 @@
-"""What the documents say is there, and what is there is said."""
+"""The documentation mentions what exists, and what it mentions exists."""
 
 from __future__ import annotations
 

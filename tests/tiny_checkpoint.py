@@ -77,7 +77,7 @@ def _spelling_tokenizer() -> Tokenizer:
 
 
 def _measure_batch_norms(backbone: nn.Module, pixels: torch.Tensor) -> None:
-    """Without it what random convolutions give fades to nothing, and every picture has the same embedding."""
+    """Keep the outputs of random convolutions from fading to zero, with which all pictures would have one embedding."""
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0

@@ -1,4 +1,4 @@
-"""What may lie where a file is expected, and would be waited for, or never end, or fill the memory."""
+"""Objects that may be where a file is expected and would block, never end, or fill the memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import FrameType
 
 PATIENCE_S = 20
 LARGE_BYTES = 20 << 30
-"""What no test machine can read into memory; on disk it takes no room."""
+"""More than any test machine can read into memory; a sparse file takes no space on disk."""
 
 
 def make_pipe(path: Path) -> None:

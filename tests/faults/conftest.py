@@ -21,7 +21,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Of every command in this test: where the library lies, and where the packages are."""
+    """The environment of every command in this test, with the location of the library and the packages."""
     paths = [str(PROJECT), *(str(PROJECT / folder) for folder in ("cli", "indexer", "trainer"))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PIXSEARCH_LIBRARY": str(tmp_path / "library")}
 

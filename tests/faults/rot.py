@@ -22,7 +22,7 @@ from tests.photos import make_photo
 PHOTOS = 120
 MOST = 500
 GRID_BYTES = 6000
-"""As that of a small photo: more than a page of SQLite."""
+"""The size of a small photo's grid, more than a page of SQLite."""
 _SIZE = 96
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -81,7 +81,7 @@ Answers = dict[str, "list[dict[str, Any]] | str"]
 
 
 def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
-    """What each query finds, or the error that it ends with; and how many rows were left out."""
+    """Return the results of each query or its error, and the number of rows left out."""
     picture = Picture(photos / "0" / "003.png")
 
     def photos_like(*parts: Words | Picture, **filters: Any) -> Ask:
@@ -113,7 +113,7 @@ def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
 
 
 def is_part_of(answer: list[dict[str, Any]], whole: list[dict[str, Any]]) -> bool:
-    """Whether an answer says nothing but what another one says too; it may leave out hits, copies, sources and
+    """Return whether a result contains nothing that another one does not; it may leave out hits, copies, sources and
     metadata, and so have another score."""
     known = {hit["text"] if "text" in hit else hit["path"]: hit for hit in whole}
     return all(
@@ -134,7 +134,7 @@ def _is_within(value: object, other: object) -> bool:
 
 
 def damage(data: bytes, chance: random.Random) -> bytes:
-    """A file in which something has rotted: a bit, some bytes, a sector, a page, or all behind a place."""
+    """Return the data of a file with random damage: a bit, some bytes, a sector, a page, or a lost end."""
     at, page = chance.randrange(len(data)), 4096
     kind = chance.choice(["bit", "bit", "bytes", "bytes", "sector", "page", "other page", "cut"])
     if kind == "bit":

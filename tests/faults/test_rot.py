@@ -17,7 +17,7 @@ from tests.faults.rot import answers, damage, index, is_part_of, make_photos
 
 FAST = 20
 DAMAGES = int(os.environ.get("DAMAGES", "200"))
-"""How many the slow test goes up to: CI has minutes for it."""
+"""The number of damages in the slow test, for which CI has minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_no_damage_ends_a_query_unexpectedly_or_changes_an_answer_that_verify_ca
 
 
 def problems(library: Path) -> list[str]:
-    """What verify says; the error where it can say nothing else."""
+    """Return the problems that verify finds, or its error."""
     try:
         with Library.open(library) as opened:
             return verify(opened).problems
@@ -75,7 +75,7 @@ def problems(library: Path) -> list[str]:
 
 
 def is_mended(library: Path, photos: Path, expected: object, seed: int) -> bool:
-    """Whether a repair and a run leave a library that is sound and answers as it did."""
+    """Return whether the library is sound after a repair and a run, with the same results as before."""
     try:
         try:
             opened = Library.open(library)

@@ -39,7 +39,7 @@ def folders_of(library: Library, path: bytes | None = None) -> dict[bytes, int |
 
 
 def groups_of(library: Library) -> dict[frozenset[str], int]:
-    """What is spared by each group of duplicates, by the paths in it."""
+    """Return the space that each group of duplicates could free, by the paths in it."""
     groups, rank = {}, None
     while True:
         part = known_duplicates(library, rank, 5)
@@ -54,7 +54,7 @@ Found = TypeVar("Found")
 
 
 def asked(folder: Path, ask: Callable[[Library], Found]) -> tuple[Found | str, int]:
-    """What a library answers, or the error in its place; and how many rows were left out."""
+    """Return the results of a library, or its error, and the number of rows left out."""
     try:
         with Library.open(folder) as library:
             return ask(library), len(library.damage())

@@ -18,7 +18,7 @@ QUERY = ("query", "red", "--json", "-k", "1000", "--duplicates", "show", "--no-r
 
 
 def encoded_by(library: Path) -> dict[str, int]:
-    """How many contents each model has read, by its name and the beginning of its fingerprint."""
+    """Return the number of contents that each model has encoded, by name and the start of its fingerprint."""
     with closing(sqlite3.connect(library / "library.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         counts = "SELECT name || ' ' || substr(fingerprint, 1, 8), count(content_id) FROM models"

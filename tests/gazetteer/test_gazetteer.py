@@ -144,7 +144,7 @@ def test_the_nearest_is_that_of_brute_force(rows: list[Row], up: float, across: 
     longitude = rows[0][2] + across
 
     def distance_km(row: Row) -> float:
-        """By Vincenty's formula for a sphere."""
+        """Return the distance by Vincenty's formula for a sphere."""
         phi, other, across = math.radians(latitude), math.radians(row[1]), math.radians(row[2] - longitude)
         y = math.hypot(
             math.cos(other) * math.sin(across),
@@ -155,7 +155,7 @@ def test_the_nearest_is_that_of_brute_force(rows: list[Row], up: float, across: 
         )
 
     def cost(row: Row) -> float:
-        """Below 1 the share of the radius, above it 1 and the distance to the edge in km."""
+        """Return the distance as a share of the radius, or beyond the disc 1 plus the distance to its edge in km."""
         radius = math.sqrt(max(row[3], 1) / 8000 / math.pi)
         distance = distance_km(row)
         return distance / radius if distance <= radius else 1 + distance - radius

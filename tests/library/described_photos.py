@@ -1,4 +1,4 @@
-"""A library whose photos say something, for tests."""
+"""Libraries of photos with metadata, for tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def store(
     photos: Iterable[tuple[str, Colour, Metadata]],
     root: Path = ROOT,
 ) -> None:
-    """Store one-coloured pictures by their paths below the root, with what their contents say.
+    """Store one-coloured pictures by their paths below the root, with the metadata of their contents.
 
     Equal colours with the same metadata are copies of one content.
     """
@@ -39,7 +39,7 @@ def store(
         writer.store(writer.root_of(os.fsencode(root))[0], list(contents.values()), files, [])
 
 
-def saying(library: Library, word: str) -> set[str]:
-    """The names of the photos that say a word, as a whole."""
+def photos_with(library: Library, word: str) -> set[str]:
+    """Return the names of the photos that have a term."""
     ids = library.contents_saying([(word.encode(), word.encode() + b"\0")], 1000)
     return {path.name for one in library.candidates(ids.tolist()) for path in one.paths}

@@ -42,7 +42,7 @@ OLDER = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
 
 
 def library_of_version(version: str, folder: Path) -> None:
-    """As an older pixsearch left it: made by its own revision, with a photo in it."""
+    """A library of an older pixsearch, made by its own revision, with a photo in it."""
     folder.mkdir()
     connection = sqlite3.connect(folder / "library.db")
     engine = sqlalchemy.create_engine("sqlite://", creator=lambda: connection, poolclass=sqlalchemy.StaticPool)

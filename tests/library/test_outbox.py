@@ -99,11 +99,11 @@ def test_what_was_told_and_not_struck_out_may_be_told_again(
     assert sql(library, "SELECT * FROM vector_outbox") == []
 
 
-def test_a_difference_that_nobody_knows_of_is_found_and_mended(library: Library, service: str) -> None:
+def test_a_difference_that_nobody_knows_of_is_found_and_repaired(library: Library, service: str) -> None:
     index = MilvusIndex(service, MODEL.fingerprint, MODEL.embedding_size)
     index.remove(np.array([1]))
-    [stray], [other] = np.eye(3, dtype=np.float32)[:1], np.eye(3, dtype=np.float32)[1:2]
-    index.put([99], stray[np.newaxis], [[library.candidates([2])[0].metadata]])
+    [orphan], [other] = np.eye(3, dtype=np.float32)[:1], np.eye(3, dtype=np.float32)[1:2]
+    index.put([99], orphan[np.newaxis], [[library.candidates([2])[0].metadata]])
 
     assert verify(library).problems == [f"{service} and the library differ in 2 ids"]
     repair(library)

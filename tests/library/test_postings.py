@@ -15,7 +15,7 @@ from pixsearch.library.records import IndexedFile
 from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.storage import FileStamp
 from pixsearch_indexer.verify import repair, verify
-from tests.library.described_photos import ROOT, saying, store
+from tests.library.described_photos import ROOT, photos_with, store
 
 ANNA = Metadata("PNG", 8, 8, people=("Anna",))
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -29,12 +29,12 @@ def file(name: str, said: Metadata) -> IndexedFile:
 def test_a_photo_says_its_words_as_soon_as_it_is_stored_and_no_longer_than_it_is_there(library: Library) -> None:
     store(library, [("Kyoto/img_1.png", RED, ANNA), ("b.png", BLUE, Metadata("PNG", 8, 8))])
 
-    assert saying(library, "anna") == saying(library, "kyoto") == {"img_1.png"}
+    assert photos_with(library, "anna") == photos_with(library, "kyoto") == {"img_1.png"}
 
     with library.writing() as writer:
         writer.forget([os.fsencode(ROOT / "Kyoto/img_1.png")])
 
-    assert saying(library, "anna") == set()
+    assert photos_with(library, "anna") == set()
     assert verify(library).problems == []
 
 
@@ -46,7 +46,7 @@ def test_a_moved_photo_says_its_new_folder(library: Library) -> None:
         writer.forget([os.fsencode(ROOT / "Kyoto/img_1.png")])
         writer.store(root, [], [file("Osaka/img_1.png", ANNA)], [])
 
-    assert (saying(library, "kyoto"), saying(library, "osaka")) == (set(), {"img_1.png"})
+    assert (photos_with(library, "kyoto"), photos_with(library, "osaka")) == (set(), {"img_1.png"})
 
 
 def test_what_lies_beside_one_copy_is_said_by_that_copy_alone(library: Library) -> None:
@@ -58,8 +58,8 @@ def test_what_lies_beside_one_copy_is_said_by_that_copy_alone(library: Library) 
         writer.store(root, [], [file("b.png", ANNA)._replace(beside=beside)], [])
         writer.forget([os.fsencode(ROOT / "b.png")])
 
-    assert saying(library, "anna") == {"a.png"}
-    assert saying(library, "wedding") == set()
+    assert photos_with(library, "anna") == {"a.png"}
+    assert photos_with(library, "wedding") == set()
 
 
 def test_metadata_that_are_read_again_are_said_by_all_copies(library: Library) -> None:
@@ -69,19 +69,19 @@ def test_metadata_that_are_read_again_are_said_by_all_copies(library: Library) -
         root, _ = writer.root_of(os.fsencode(ROOT))
         writer.store(root, [], [file("a.png", ANNA)._replace(metadata=replace(ANNA, people=("Bertrand",)))], [])
 
-    assert saying(library, "anna") == set()
-    assert saying(library, "bertrand") == {"a.png", "b.png"}
+    assert photos_with(library, "anna") == set()
+    assert photos_with(library, "bertrand") == {"a.png", "b.png"}
     assert verify(library).problems == []
 
 
 def test_folders_from_a_new_root_on_are_said_once_it_takes_over_another(library: Library) -> None:
     store(library, [("a.png", RED, ANNA)], Path("/photos/Kyoto"))
-    assert saying(library, "kyoto") == set()
+    assert photos_with(library, "kyoto") == set()
 
     with library.writing() as writer:
         writer.root_of(b"/photos")
 
-    assert saying(library, "kyoto") == {"a.png"}
+    assert photos_with(library, "kyoto") == {"a.png"}
     assert verify(library).problems == []
 
 
@@ -101,7 +101,7 @@ def test_coordinates_say_the_nearest_town_its_region_and_its_country(library: Li
         library, [("a.png", RED, at_kinkakuji), ("b.png", BLUE, Metadata("PNG", 8, 8, latitude=0.0, longitude=-30.0))]
     )
 
-    assert saying(library, "kyoto") == saying(library, "japan") == {"a.png"}
+    assert photos_with(library, "kyoto") == photos_with(library, "japan") == {"a.png"}
     [there] = [one for one in library.candidates([1, 2]) if one.paths[0].name == "b.png"]
     assert there.metadata.place is None  # in the Atlantic
 
@@ -126,8 +126,8 @@ def test_an_index_that_is_not_that_of_the_rows_is_found_and_made_again(library: 
     _, left = repair(library)
 
     assert left.problems == []
-    assert saying(library, "anna") == {"a.png"}
-    assert saying(library, "zoe") == set()
+    assert photos_with(library, "anna") == {"a.png"}
+    assert photos_with(library, "zoe") == set()
 
 
 def test_the_first_of_some_terms_that_a_photo_has_is_found(library: Library) -> None:

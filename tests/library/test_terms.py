@@ -12,7 +12,7 @@ from pixsearch.metadata import Metadata
 
 
 def is_found(query: str, text: str) -> bool:
-    """Whether each word of a query begins one of the terms of a text, as a search has it."""
+    """Return whether each word of a query begins one of the terms of a text, as in a search."""
     terms = list(terms_of(text))
     return all(any(term.startswith(word) for term in terms) for word in words_of(query))
 

@@ -1,4 +1,4 @@
-"""Which FAISS is installed, and what is said where that is none, or two."""
+"""The check for exactly one FAISS package, and its messages for none or two."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put_package(site: Path, *names: str) -> None:
-    """What pip leaves of a package of FAISS, as far as it is looked at."""
+    """The part of what pip leaves of a FAISS package that the check sees."""
     (site / "faiss").mkdir(exist_ok=True)
     (site / "faiss/__init__.py").touch()
     for name in names:
