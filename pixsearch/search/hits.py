@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pixsearch.errors import PictureError
@@ -129,7 +128,7 @@ class Figures:
     probability: float | None = None
     score: float | None = None
     says: tuple[Said, ...] = ()
-    says_by_photo: Mapping[FilePath, tuple[Said, ...]] = MappingProxyType({})
+    says_by_photo: Mapping[FilePath, tuple[Said, ...]] = field(default_factory=dict)
     similar: tuple[FilePath, ...] = ()
 
 
