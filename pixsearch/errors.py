@@ -1,7 +1,7 @@
 """The errors of pixsearch, with messages for the user.
 
 PixsearchError              exit code 1: could not
-├── UsageError              exit code 2: the question itself is wrong (empty query, impossible option)
+├── UsageError              exit code 2: the request itself is wrong (empty query, impossible option)
 ├── LibraryError
 │   ├── LibraryNotFound     nothing was indexed there yet
 │   ├── LibraryBusy         another process is writing
@@ -11,8 +11,8 @@ PixsearchError              exit code 1: could not
 │   ├── CheckpointInvalid   files missing, cut, or not what the config says
 │   ├── ModelMismatch       the library was indexed by another model
 │   └── WordsNotLocated     it cannot show where in a picture words are
-├── Interrupted             exit code 130: somebody stopped it; what was done is kept
-├── PictureError            one file is no picture that can be read; recorded, never fatal to a run
+├── Interrupted             exit code 130: the user stopped it; finished work is kept
+├── PictureError            one file is not a readable picture; recorded, never fatal to a run
 └── DatasetError            training data missing or not in the expected format
 """
 
@@ -37,7 +37,7 @@ class PixsearchError(Exception):
 
 
 class UsageError(PixsearchError):
-    """The question itself is wrong."""
+    """The request itself is wrong."""
 
     exit_code = 2
 
@@ -47,7 +47,7 @@ class LibraryError(PixsearchError):
 
 
 class LibraryNotFound(LibraryError):
-    """Nothing was indexed there yet."""
+    """The library does not exist yet, or is empty."""
 
 
 class LibraryBusy(LibraryError):
@@ -63,7 +63,7 @@ class ModelError(PixsearchError):
 
 
 class ModelNotFound(ModelError):
-    """There is no checkpoint of that name or in that folder."""
+    """No checkpoint has that name, or is in that folder."""
 
 
 class CheckpointInvalid(ModelError):
@@ -79,13 +79,13 @@ class WordsNotLocated(ModelError):
 
 
 class Interrupted(PixsearchError):
-    """Long work was stopped, with what it had done saved; it can be gone on with."""
+    """Long work was stopped and saved; it can be resumed."""
 
     exit_code = 130
 
 
 class PictureError(PixsearchError):
-    """One file is no picture that can be read."""
+    """One file is not a readable picture."""
 
 
 class DatasetError(PixsearchError):
