@@ -195,7 +195,7 @@ def test_a_script_without_a_guard_learns_what_it_lacks(tmp_path: Path) -> None:
 
     script = run_script(DECODES_ONE_PICTURE, tmp_path)
 
-    assert 'script.py again, put its main part below: if __name__ == "__main__":' in script.stdout
+    assert 'script.py again, put its main part under: if __name__ == "__main__":' in script.stdout
     assert script.stderr == ""
 
 
