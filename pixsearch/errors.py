@@ -1,7 +1,7 @@
 """The errors of pixsearch, with messages for the user.
 
 PixsearchError              exit code 1: could not
-├── UsageError              exit code 2: the question itself is wrong (empty query, impossible option)
+├── UsageError              exit code 2: the request itself is wrong (empty query, impossible option)
 ├── LibraryError
 │   ├── LibraryNotFound     nothing was indexed there yet
 │   ├── LibraryBusy         another process is writing
@@ -12,8 +12,8 @@ PixsearchError              exit code 1: could not
 │   ├── ModelMismatch       the library was indexed by another model
 │   ├── WordsNotLocated     it cannot show where in a picture words are
 │   └── HubError            the Hugging Face hub cannot provide a model
-├── Interrupted             exit code 130: somebody stopped it; what was done is kept
-├── PictureError            one file is no picture that can be read; recorded, never fatal to a run
+├── Interrupted             exit code 130: the user stopped it; finished work is kept
+├── PictureError            one file is not a readable picture; recorded, never fatal to a run
 └── DatasetError            training data missing or not in the expected format
 """
 
@@ -38,7 +38,7 @@ class PixsearchError(Exception):
 
 
 class UsageError(PixsearchError):
-    """The question itself is wrong."""
+    """The request itself is wrong."""
 
     exit_code = 2
 
@@ -48,7 +48,7 @@ class LibraryError(PixsearchError):
 
 
 class LibraryNotFound(LibraryError):
-    """No library exists there yet."""
+    """The library does not exist yet, or is empty."""
 
 
 class LibraryBusy(LibraryError):
@@ -64,7 +64,7 @@ class ModelError(PixsearchError):
 
 
 class ModelNotFound(ModelError):
-    """No checkpoint has that name or is in that folder."""
+    """No checkpoint has that name, or is in that folder."""
 
 
 class CheckpointInvalid(ModelError):
@@ -84,13 +84,13 @@ class HubError(ModelError):
 
 
 class Interrupted(PixsearchError):
-    """Long work was stopped, with what it had done saved; it can be gone on with."""
+    """Long work was stopped and saved; it can be resumed."""
 
     exit_code = 130
 
 
 class PictureError(PixsearchError):
-    """One file is no picture that can be read."""
+    """One file is not a readable picture."""
 
 
 class DatasetError(PixsearchError):

@@ -312,7 +312,7 @@ class Library:
     ) -> list[TimelinePicture] | None:
         """Return up to `count` pictures of the timeline that pass, from the one with the id `start` on, or the newest.
 
-        Return None if there is no picture with that id (any more).
+        Return None if the id is unknown.
         """
         from pixsearch.library.timeline import timeline_pictures  # it imports numpy
 

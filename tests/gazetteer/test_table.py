@@ -56,7 +56,7 @@ def test_a_damaged_table_is_named_in_one_line(tmp_path: Path, damage: str) -> No
     elif damage == "rotten":
         path.write_bytes(whole[:500_000] + bytes([whole[500_000] ^ 1]) + whole[500_001:])
 
-    with pytest.raises(PixsearchError, match="cannot be read") as error:
+    with pytest.raises(PixsearchError, match="cannot read the table of places") as error:
         read_table(path)
 
     assert "Reinstall pixsearch" in str(error.value)

@@ -91,7 +91,7 @@ def test_a_database_of_a_newer_pixsearch_is_refused_and_left_as_it_is(library: L
     before = (library.folder / "library.db").read_bytes()
 
     for opened in (Library.open, Library.create):
-        with pytest.raises(LibraryDamaged, match=r"newer pixsearch.*Update"):
+        with pytest.raises(LibraryDamaged, match=r"newer pixsearch.*Upgrade"):
             opened(library.folder)
     assert (library.folder / "library.db").read_bytes() == before
 
