@@ -1,4 +1,4 @@
-"""What a library in PostgreSQL promises beside what every library does, for which the other tests here run on both."""
+"""Libraries in PostgreSQL: what they guarantee beyond other libraries. Most tests here run on both databases."""
 
 from __future__ import annotations
 
