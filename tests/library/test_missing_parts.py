@@ -81,7 +81,7 @@ def test_what_would_act_by_itself_is_named_before_it_acts_and_repair_takes_it_ou
 ) -> None:
     folder = change(indexed, PLANTED[what])
 
-    with pytest.raises(LibraryDamaged, match=f"has added {what} to it"):
+    with pytest.raises(LibraryDamaged, match=f"it has {what}, which is not part"):
         Library.create(folder)
 
     assert mended(folder, photos) == ["blue.png", "cyan.png", "lime.png", "magenta.png", "red.png"]

@@ -1,4 +1,4 @@
-"""What a library in PostgreSQL promises beside what every library does, for which the other tests here run on both."""
+"""Libraries in PostgreSQL: what they guarantee beyond other libraries. Most tests here run on both databases."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_server_that_cannot_be_reached_is_named_without_its_password(
 def test_a_database_that_cannot_keep_every_text_is_refused(postgres: PostgresServer, encoding: str) -> None:
     url = postgres.new_database(f"ENCODING {encoding} LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
 
-    with pytest.raises(LibraryError, match=f"has the encoding {encoding}. Make one with: createdb -E UTF8"):
+    with pytest.raises(LibraryError, match=f"has the encoding {encoding}. Create one with: createdb -E UTF8"):
         Library.create(url)
 
 
@@ -133,7 +133,7 @@ def test_a_server_that_ends_what_takes_long_is_told_of(library: Library, locatio
 
     with psycopg.connect(location.replace("+psycopg", "")) as other:
         other.execute("LOCK TABLE photos")
-        with pytest.raises(LibraryError, match="did not answer in the time that the server allows"):
+        with pytest.raises(LibraryError, match="did not answer within the server"):
             hurried.status()
 
 
