@@ -148,7 +148,7 @@ def test_the_page_starts_without_the_network(
     ) as server:
         assert server.stderr is not None
         try:
-            assert " is at http://127.0.0.1" in server.stderr.readline()
+            assert " at http://127.0.0.1" in server.stderr.readline()
         finally:
             server.send_signal(signal.SIGINT)
 

@@ -70,7 +70,7 @@ def test_index_encodes(indexed: Finished) -> None:
     [
         ["query", "something red"],
         ["query", "--image", "photos/red.png"],
-        ["explain", "something red", "photos/red.png"],
+        ["explain", "something red", "photos/red.png", "--model", "shipped"],
         ["status"],
         ["verify"],
     ],
@@ -86,7 +86,7 @@ def test_serve_answers(indexed: Finished, start: Start) -> None:
     with start("serve", "--port", "0") as server:
         assert server.stderr is not None
         try:
-            address = server.stderr.readline().partition(" is at ")[2].partition(" until ")[0]
+            address = server.stderr.readline().partition(" at ")[2].partition(" (press")[0]
             with urllib.request.urlopen(f"{address}api/search?q=red", timeout=PATIENCE_S) as answer:
                 assert len(json.load(answer)["hits"]) == 2
         finally:

@@ -143,7 +143,7 @@ def test_the_page_is_served(environment: Path, home: Path, variables: dict[str, 
     ) as server:
         assert server.stderr is not None
         try:
-            address = server.stderr.readline().partition(" is at ")[2].partition(" until ")[0]
+            address = server.stderr.readline().partition(" at ")[2].partition(" (press")[0]
             with urllib.request.urlopen(address, timeout=COMMAND_S) as page:
                 assert "<html" in page.read().decode()
         finally:
