@@ -70,7 +70,7 @@ def test_index_encodes(indexed: Finished) -> None:
     [
         ["query", "something red"],
         ["query", "--image", "photos/red.png"],
-        ["explain", "something red", "photos/red.png"],
+        ["explain", "something red", "photos/red.png", "--model", "shipped"],
         ["status"],
         ["verify"],
     ],
