@@ -82,7 +82,9 @@ def test_an_option_that_a_recipe_does_not_use_is_refused_and_no_other(recipe: st
     options = TrainOptions(**{"recipe": recipe, "data": ("data.csv",), name: GIVEN[name]})
 
     if name in UNUSED[recipe]:
-        with pytest.raises(UsageError, match=rf"--recipe {recipe} does not use {flag(name)}\. Leave out {flag(name)}$"):
+        with pytest.raises(
+            UsageError, match=rf"{flag(name)} does not apply to --recipe {recipe}\. Leave out {flag(name)}$"
+        ):
             recipe_named(recipe).settings(options)
     else:
         recipe_named(recipe).settings(options)

@@ -155,7 +155,7 @@ def test_what_follows_the_format_is_read_and_what_does_not_is_a_problem(photos: 
     assert [p.captions for p in reading.pictures] == [*captions.values()]
     assert [p.file for p in reading.pictures] == [photos / name for name in captions]
     reported = [f"{problem.line}: {problem.what}".removeprefix("None: ") for problem in reading.problems]
-    assert [re.split(r" \(as |: Expecting|: maximum", text)[0] for text in reported] == problems
+    assert [re.split(r" \(expected |: Expecting|: maximum", text)[0] for text in reported] == problems
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])

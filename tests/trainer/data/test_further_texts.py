@@ -52,7 +52,7 @@ def test_a_fault_in_a_further_text_is_reported_and_costs_that_text_alone(
 
     assert [problem.what for problem in reading.problems] == [f"entry 1: {fault}"]
     assert [picture.captions for picture in reading.pictures] == [("a dog on a beach",)]
-    assert reading.pictures[0].near_misses == (() if "true of it" in fault else ("cat",))
+    assert reading.pictures[0].near_misses == (() if "true texts" in fault else ("cat",))
 
 
 def test_no_other_format_can_have_the_key_by_which_readers_hand_on_further_texts(tmp_path: Path) -> None:
