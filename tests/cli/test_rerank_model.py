@@ -105,7 +105,7 @@ def test_photos_that_have_gone_keep_their_place_and_one_line_says_so(
     two = run("query", "a dog", "--rerank-model", blip, "--json")
 
     after = [json.loads(line) for line in two.stdout.splitlines()]
-    gone = f"{photos / before[1]}: the file is not there any more"
+    gone = f"{photos / before[1]}: the file no longer exists"
     assert one.stderr == f"pixsearch: 1 photo could not be re-ranked and keeps its rank: {gone}\n"
     assert two.stderr == f"pixsearch: 2 photos could not be re-ranked and keep their ranks: {gone}\n"
     assert [Path(after[place]["path"]).name for place in (1, 3)] == [before[1], before[3]]

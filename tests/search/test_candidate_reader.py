@@ -114,7 +114,7 @@ def test_a_negation_in_words_is_a_part_that_is_not_looked_for(indexed: Indexed, 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (Path.unlink, "the file is not there any more"),
+        (Path.unlink, "the file no longer exists"),
         (lambda file: Image.new("RGB", (9, 9)).save(file), "the file has changed since it was indexed"),
     ],
 )
