@@ -54,6 +54,11 @@ class KnownPairs:
     groups: Indices
     """The group of pairs that are left out together when a curve is judged: one query's, or one picture's texts."""
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that have scored every pair."""
+        return ("late",) if np.isnan(self.logits).any() else ("joint", "late")
+
     def scores(self, stage: Stage) -> Doubles:
         """Return the scores of a stage."""
         return self.logits if stage == "joint" else self.late
