@@ -311,7 +311,7 @@ def test_a_hub_that_refuses_is_one_line(hub: HubServer, status: int, headers: di
 def test_an_answer_that_makes_no_sense_is_one_line(hub: HubServer, answer: bytes) -> None:
     hub.answer = answer
 
-    with pytest.raises(HubError, match=r"sent an invalid description of hub:org/small-clip|more bytes of the description"):
+    with pytest.raises(HubError, match=r"sent an invalid description of hub:org|more bytes of the description"):
         get()
 
 
@@ -441,7 +441,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_what_is_there_is_kept(hub
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
     try:
-        with pytest.raises(ModelError, match=r"model\.safetensors.* cannot be written \(File too large\). Free some space"):
+        with pytest.raises(ModelError, match=r"model\.safetensors.* cannot be written \(File too large\). Free"):
             get()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
