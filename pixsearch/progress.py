@@ -1,4 +1,4 @@
-"""The progress of long work, which calls a function with a `Progress` and leaves its display to the caller."""
+"""Progress of long-running operations. They call a function with a `Progress`; displaying it is up to the caller."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def open_regular(path: Name, limit_bytes: int | None = None) -> BufferedReader:
 
 
 def read_regular(path: Name, limit_bytes: int) -> bytes:
-    """Read a regular file of at most `limit_bytes`. Raises the errors of `open_regular`."""
+    """Read a regular file of at most `limit_bytes`. Raises the same errors as `open_regular`."""
     with open_regular(path, limit_bytes) as file:
         data = file.read(os.fstat(file.fileno()).st_size)
         while len(data) <= limit_bytes and (more := file.read(_PART_BYTES)):  # it is growing, or in /proc

@@ -12,7 +12,7 @@ _LETTERS = re.compile(f"[{''.join(_PLAIN)}]")
 
 
 def composed(text: str) -> str:
-    """Return a text in NFC (Unicode Standard Annex 15)."""
+    """Return the text normalised to NFC (Unicode Standard Annex #15)."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 

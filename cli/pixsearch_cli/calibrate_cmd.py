@@ -60,7 +60,7 @@ def calibrate(
     """Fit the curves that turn scores into probabilities, and write them to the checkpoint's config.
 
     The probability is that a person would say that the photo shows what was asked. The match has one curve and the
-    score of late interaction another, fitted on the same pairs, so that both mean the same. A model of the hub has one
+    score of late interaction another, fitted on the same pairs, so that both mean the same. A model on the hub has one
     curve, of its similarity. For example:
 
     pixsearch calibrate --judged queries.json --images album --model my-model

@@ -58,10 +58,10 @@ def duplicates(
     """
     if alike and (paths or null):
         raise UsageError(
-            "--alike and --paths exclude each other", "Near-duplicates are not copies; show them as a table"
+            "--alike and --paths cannot be used together", "Near-duplicates are not copies; show them as a table"
         )
     if as_json and (paths or null):
-        raise UsageError("--json and --paths exclude each other", "Leave one out")
+        raise UsageError("--json and --paths cannot be used together", "Omit one of them")
     from pixsearch import Library
 
     with Library.open(library_location(library), show_message) as opened:

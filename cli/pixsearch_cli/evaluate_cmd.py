@@ -42,7 +42,7 @@ def evaluate(
     For example: pixsearch evaluate --data dataset.json --images pictures
     """
     if no_rerank and (candidates or full):
-        raise UsageError("--candidates and --full do not apply to --no-rerank", "Leave out one or the other")
+        raise UsageError("--candidates and --full do not apply to --no-rerank", "Omit one of them")
 
     from pixsearch.model.checkpoints import find_checkpoint
     from pixsearch.model.load_runtime import load_runtime

@@ -91,7 +91,8 @@ def index(
     library: LibraryOption = None,
     model: ModelOption = None,
     switch_model: Annotated[
-        bool, typer.Option("--switch-model", help="Re-index everything if another model indexed the library.")
+        bool,
+        typer.Option("--switch-model", help="Re-index everything if the library was indexed with a different model."),
     ] = False,
     as_json: JsonOption = False,
     progress: ProgressOption = ProgressFormat.text,

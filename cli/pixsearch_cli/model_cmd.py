@@ -50,7 +50,7 @@ def get(
     ] = False,
     yes: YesOption = False,
 ) -> None:
-    """Download a model of the Hugging Face hub, after showing its size and licence, and convert it for searching.
+    """Download a model on the Hugging Face hub, after showing its size and licence, and convert it for searching.
 
     What is interrupted goes on where it was. HF_TOKEN is sent if it is set, HF_ENDPOINT names another server.
 

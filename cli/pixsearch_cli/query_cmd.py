@@ -78,7 +78,8 @@ def query(
         typer.Option("--minus", metavar="[WEIGHT:]WORDS|FILE", help="But not like this; repeatable."),
     ] = None,
     queries: Annotated[
-        str | None, typer.Option("--queries", metavar="FILE|-", help="Answer each line of a file, or of stdin with -.")
+        str | None,
+        typer.Option("--queries", metavar="FILE|-", help="Run each line of a file as a query; use - for stdin."),
     ] = None,
     find: Annotated[
         Find, typer.Option("--find", help="What to search for; texts are found only by pictures.")
@@ -102,7 +103,7 @@ def query(
         typer.Option("--threshold", metavar="P", min=0, max=1, help="Hide photos with a score below P, from 0 to 1."),
     ] = None,
     duplicates: Annotated[
-        Duplicates, typer.Option("--duplicates", help="Group near-duplicates, or list each.")
+        Duplicates, typer.Option("--duplicates", help="Group near-duplicates, or list them individually.")
     ] = Duplicates.fold,
     sort: Annotated[By, typer.Option("--sort", help="Best matches first, or by date.")] = By.relevance,
     offset: Annotated[int, typer.Option("--offset", metavar="N", min=0, help="Skip the first N photos.")] = 0,
@@ -149,7 +150,7 @@ def query(
     Exit code 3: nothing in this library matches; 1: a photo was not copied or opened.
     """
     if as_json and (paths or null):
-        raise UsageError("--json and --paths exclude each other", "Leave one out")
+        raise UsageError("--json and --paths cannot be used together", "Omit one of them")
     if words is not None and image is None and is_picture(words):
         show_message(f"{words} is a picture: searching by image, as with --image")
         words, image = None, words
@@ -217,7 +218,9 @@ def query(
 
 def _evidence(*, shows: bool, says: bool) -> Literal["both", "shows", "says"]:
     if shows and says:
-        raise UsageError("--shows and --says exclude each other", "Omit both to search by what photos show and say")
+        raise UsageError(
+            "--shows and --says cannot be used together", "Omit both to search by what photos show and say"
+        )
     return "shows" if shows else "says" if says else "both"
 
 
@@ -241,7 +244,7 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
     if queries is None:
         return [" ".join(_stdin().split()) if words == "-" else words]
     if words is not None:
-        raise UsageError("--queries and WORDS exclude each other", "Put the words in the file")
+        raise UsageError("--queries and WORDS cannot be used together", "Put the words in the file")
     try:
         text = _stdin() if queries == "-" else read_argument(queries, TEXT_LIMIT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -228,7 +228,7 @@ def figures_of(hit: Hit) -> list[str]:
 
 
 def score(hit: Hit) -> str:
-    """Return the score with its word, or nothing where there is none."""
+    """Return the score with its label, or an empty string if there is no score."""
     return "" if hit.score is None else f"{percent(hit.score)} {hit.certainty}"
 
 

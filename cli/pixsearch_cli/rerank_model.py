@@ -36,7 +36,9 @@ def load_rerank_model(name: str) -> PairReader:
     except ModelNotFound as error:
         if name.startswith(HUB):
             raise
-        raise ModelNotFound(error.message, "Give --rerank-model a folder, or the name of a model of the hub") from error
+        raise ModelNotFound(
+            error.message, "Set --rerank-model to a folder or to the name of a model on the hub"
+        ) from error
     matching_family(folder, checkpoint_name(folder))
     require("--rerank-model", "hub", "torch", "torchvision", "transformers")
     from pixsearch.model.torch_pair_reader import TorchPairReader

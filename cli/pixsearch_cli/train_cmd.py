@@ -26,7 +26,8 @@ def train(
         ),
     ] = None,
     images: Annotated[
-        list[str] | None, typer.Option(metavar="DIR", help="Folder of the pictures of a --data. [default: its own]")
+        list[str] | None,
+        typer.Option(metavar="DIR", help="Folder with the pictures for --data. [default: the folder of the data file]"),
     ] = None,
     weight: Annotated[
         list[float] | None, typer.Option(metavar="W", help="Relative sampling weight of a --data. [default: 1]")

@@ -104,7 +104,7 @@ def describe_file(
 ) -> LoadedFile | None:
     """Read only the metadata of an unchanged file and of its sidecars; nothing is decoded.
 
-    Return None if that fails, or if the file has changed by now: the library then keeps the metadata it has.
+    Return None if that fails, or if the file has changed in the meantime; the library then keeps the metadata it has.
     """
     try:
         file = to_path(path)

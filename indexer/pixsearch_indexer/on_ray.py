@@ -47,7 +47,7 @@ class LoadOnRay:
         """Connect to a cluster. Raises PixsearchError if there is no cluster at the address.
 
         Args:
-            address: the address of the cluster; None starts one on this machine alone, which ends with `close`.
+            address: the address of the cluster; None starts a cluster on this machine only, which `close` shuts down.
             workers: how many actors encode; None means one for each GPU, or one for each CPU without a GPU.
         """
         # Ray is silenced: errors are raised, and the run reports its progress.

@@ -409,7 +409,7 @@ class Library:
             return space_of(connection, content_ids, self._database.damage)
 
     def photo(self, path: FilePath) -> Candidate | None:
-        """Return the picture of a photo, or None if the photo is not in the library or has changed since."""
+        """Return the picture that a photo belongs to; None if the photo is not in the library or was changed."""
         from pixsearch.library.candidates import candidate_at  # it imports numpy
 
         with self._database.reading() as connection:

@@ -23,7 +23,7 @@ _INDEX_AGAIN = "run pixsearch index"
 
 
 def content_digest(data: bytes) -> bytes:
-    """Return the digest that identifies a content: BLAKE2b with 256 bits."""
+    """Return the digest that identifies a file's content: 256-bit BLAKE2b."""
     return _blake2b(data).digest()
 
 

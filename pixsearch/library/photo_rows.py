@@ -77,7 +77,7 @@ class LibraryPhoto(NamedTuple):
     id: int
     content_id: int
     root: bytes | None
-    """The path of its root; None if that row is missing."""
+    """The path of the photo's root; None if the root's row is missing."""
     path: bytes
     stamp: FileStamp
     digest: bytes

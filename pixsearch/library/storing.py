@@ -25,7 +25,7 @@ DAMAGED = "the library's entry for its content is damaged: run pixsearch repair"
 
 
 class StoredBatch(NamedTuple):
-    """The changes that a batch made, by the ids of contents."""
+    """The changes made by a batch, keyed by content id."""
 
     encoded: frozenset[int]
     photos_of: frozenset[int]

@@ -46,7 +46,7 @@ INT8, SCALE = ".int8", ".scale"
 _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
 
 HUB = "hub:"
-"""The beginning of the name of a model of the Hugging Face hub: hub:organisation/model."""
+"""The beginning of the name of a model on the Hugging Face hub: hub:organisation/model."""
 HUB_FOLDER = "hub"
 """In the models folder."""
 _HUB_NAME = re.compile(r"hub:([\w.-]+)/([\w.-]+)", re.ASCII)
@@ -58,7 +58,7 @@ def find_checkpoint(name: str | None) -> Path:
 
     Raises:
         ModelNotFound: neither a folder nor a name matches.
-        UsageError: no model of the hub can have that name.
+        UsageError: no model on the hub can have that name.
     """
     if name is not None and name.startswith(HUB):
         folder = hub_folder(name)
@@ -82,10 +82,10 @@ def find_checkpoint(name: str | None) -> Path:
 
 
 def hub_folder(name: str) -> Path:
-    """Return where the model of the hub with such a name is kept. Raises UsageError for a name that none can have."""
+    """Return where the model on the hub with such a name is kept. Raises UsageError for a name that none can have."""
     match = _HUB_NAME.fullmatch(name)
     if match is None or {*match.groups()} & {".", ".."} or "--" in match[1]:
-        raise UsageError(f"{name} is not the name of a model of the hub", "Name it as in hub:organisation/model")
+        raise UsageError(f"{name} is not the name of a model on the hub", "Name it as in hub:organisation/model")
     return models_folder() / HUB_FOLDER / f"{match[1]}--{match[2]}"
 
 
@@ -115,7 +115,7 @@ def checkpoint_name(folder: Path) -> str:
     organisation, separator, model = folder.name.partition("--")
     name = f"{HUB}{organisation}/{model}"
     if separator and _HUB_NAME.fullmatch(name):
-        with suppress(PixsearchError):  # without a home directory no model of the hub is found by its name
+        with suppress(PixsearchError):  # without a home directory no model on the hub is found by its name
             if hub_folder(name).resolve() == folder:
                 return name
     return str(folder)
@@ -229,7 +229,7 @@ def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProce
     network, processor = load_network(folder)
     if not isinstance(network, PixelBertForRetrieval):
         raise CheckpointInvalid(
-            f"{folder} is a checkpoint of the task {processor.config.task} and cannot search",
+            f"{folder} is a checkpoint for the task {processor.config.task} and cannot search",
             f"Fine-tune it with pixsearch train --model {folder}",
         )
     return network, processor
@@ -306,9 +306,7 @@ def weights_of(folder: Path) -> Iterator[str]:
             yield path_of(file)
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise CheckpointInvalid(
-            f"{folder / WEIGHTS_FILE} does not hold the weights of its config ({reason})", _COPY_AGAIN
-        ) from error
+        raise CheckpointInvalid(f"{folder / WEIGHTS_FILE} does not match its config ({reason})", _COPY_AGAIN) from error
 
 
 _COPY_AGAIN = "Copy or train the whole checkpoint again"

@@ -223,7 +223,7 @@ def _drop_removed(file: Path, values: Any) -> None:
     if not isinstance(values, dict):
         return
     if values.get("task") == "pretrain":
-        raise CheckpointInvalid(f"{file} is a checkpoint of the task 'pretrain', which is no longer supported", again)
+        raise CheckpointInvalid(f"{file} is a checkpoint for the task 'pretrain', which is no longer supported", again)
     for name, neutral in REMOVED.items():
         if name in values and (value := values.pop(name)) != neutral:
             raise CheckpointInvalid(f"{file} sets {name} to {value!r}, which is no longer supported", again)

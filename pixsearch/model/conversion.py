@@ -259,7 +259,7 @@ def _compare(
         cosines = (F.normalize(features, dim=-1) * torch.from_numpy(ours[name])).sum(-1)
         if not bool((cosines >= LEAST_COSINE).all()):
             raise CheckpointInvalid(
-                f"{folder} has other embeddings of {name} than in transformers (cosine {cosines.min():.4f})",
+                f"{folder} embeds {name} differently from transformers (cosine {cosines.min():.4f})",
                 _REPORT,
             )
 

@@ -1,4 +1,4 @@
-"""Downloads a model of the hub into the models folder: resumed, compared with its checksums, whole or not at all.
+"""Downloads a model on the hub into the models folder: resumed, compared with its checksums, whole or not at all.
 
 Until a model is complete it lies below `hub/.unfinished`, where no command looks for models.
 """
@@ -128,7 +128,7 @@ def _complete(hub: Hub, repository: Repository, file: HubFile, folder: Path, rep
 
 
 class _Received:
-    """The bytes of a file that are there: on the disk, counted, and in its hashes."""
+    """The part of a file received so far: the file on disk, its byte count and its running hashes."""
 
     def __init__(self, file: HubFile, out: BinaryIO) -> None:
         """Take what an earlier download left in `out`."""

@@ -111,7 +111,9 @@ class Hub:
                 headers=headers, follow_redirects=True, timeout=httpx2.Timeout(_READ_S, connect=_CONNECT_S)
             )
         except (ValueError, httpx2.InvalidURL) as error:  # a token that is no text, a proxy that is no address
-            raise UsageError(f"cannot connect by HF_TOKEN and the proxy settings ({error})", "Correct them") from error
+            raise UsageError(
+                f"cannot connect to the hub with HF_TOKEN and the proxy settings ({error})", "Correct them"
+            ) from error
 
     def __enter__(self) -> Self:
         return self

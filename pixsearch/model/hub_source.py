@@ -44,6 +44,6 @@ class HubSource:
 
 
 def unfinished_folder(name: str) -> Path:
-    """Return where a model of the hub lies until it is complete. Raises UsageError."""
+    """Return the folder that holds a hub model until its download is complete. Raises UsageError."""
     folder = hub_folder(name)
     return folder.parent / UNFINISHED / folder.name

@@ -95,7 +95,7 @@ def find_installed(name: str) -> InstalledModel:
 
 
 def describe(folder: Path) -> InstalledModel:
-    """Describe the model of a checkpoint's folder."""
+    """Describe the model in a checkpoint folder."""
     kind = model_type(folder) or "unknown" if is_dual_encoder(folder) else "Pixel-BERT"
     size_bytes = _size_bytes(folder)
     if folder.resolve() == SHIPPED.resolve():

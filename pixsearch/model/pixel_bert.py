@@ -28,7 +28,7 @@ from pixsearch.model.late_interaction import LateInteraction
 
 
 class Standardise(nn.Module):
-    """A module that scales each channel to mean 0 and deviation 1, by fixed statistics of the training pictures.
+    """Scale each channel to mean 0 and standard deviation 1, using fixed statistics of the training pictures.
 
     A departure from the paper: the channels of a frozen CNN differ in scale by orders of magnitude, so small maps on
     top of them would hardly learn from most channels.

@@ -61,7 +61,7 @@ class Rank(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KnownDuplicates:
-    """One page of the known groups, with the totals of all of them."""
+    """One page of the known groups of duplicates, with totals across all groups."""
 
     groups: tuple[Duplicates, ...]
     last: Rank | None

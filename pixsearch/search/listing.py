@@ -59,7 +59,7 @@ def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
     """
     query, _ = without_negations(query, library, None)
     if len(query.words) < len(query.parts) or query.main_words is None:
-        raise UsageError("--says requires a query of words only", "Omit --says, or search by words only")
+        raise UsageError("--says works only with text queries", "Omit --says, or search by words only")
     if query.rerank:
         raise UsageError("--says does not re-rank", "Omit --says or --rerank")
     parts = [understand(words.text, library, None, date.today(), says_only=True) for words in query.words]

@@ -247,7 +247,7 @@ def _fields(photos: Sequence[Metadata]) -> dict[str, object]:
 
 
 class _Errors:
-    """A context that turns errors of Milvus into a LibraryError with a hint."""
+    """A context manager that turns Milvus errors into a LibraryError with a hint."""
 
     def __init__(self, url: str) -> None:
         self._url = url

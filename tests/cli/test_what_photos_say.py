@@ -78,7 +78,7 @@ def test_shows_and_says_exclude_each_other(run: Run, told: Path) -> None:
     outcome = run("query", "red", "--shows", "--says")
 
     assert outcome.exit_code == 2
-    assert "--shows and --says exclude each other" in outcome.stderr
+    assert "--shows and --says cannot be used together" in outcome.stderr
 
 
 def test_a_filter_by_place_goes_by_the_nearest_town_too(run: Run, told: Path) -> None:

@@ -253,7 +253,7 @@ def test_a_model_of_the_hub_that_is_not_there_is_one_line_with_the_command(
 
 @pytest.mark.parametrize("name", ["hub:", "hub:name", "hub:a/b/c", "hub:../x", "hub:a/..", "hub:a--b/c", "hub:a b/c"])
 def test_what_is_no_name_of_the_hub_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="is not the name of a model of the hub"):
+    with pytest.raises(UsageError, match="is not the name of a model on the hub"):
         find_checkpoint(name)
 
 

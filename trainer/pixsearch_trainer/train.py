@@ -139,13 +139,13 @@ def _refuse_contradictions(options: TrainOptions) -> None:
     if any(weight <= 0 for weight in options.weight):
         raise UsageError("--weight must be positive", "Leave out the data set instead")
     if data and options.library is not None:
-        raise UsageError("--data and --library both set the data", "Leave out one of them")
+        raise UsageError("--data and --library both set the data", "Omit one of them")
     if options.teacher_texts is not None and options.teacher is None:
         raise UsageError(
             "--teacher-texts has no effect without --teacher", "Add --teacher, or leave out --teacher-texts"
         )
     if options.pack and options.dry_run:
-        raise UsageError("--pack writes a file and --dry-run writes nothing", "Leave out one of them")
+        raise UsageError("--pack writes a file and --dry-run writes nothing", "Omit one of them")
     if options.pack and Path(options.pack).exists():
         raise UsageError(f"{options.pack} already exists", "Choose another --pack, or delete it")
 
@@ -156,7 +156,7 @@ def _start(options: TrainOptions, settings: Any) -> tuple[Network, PixelBertProc
     if options.model is None and joins_parts:
         return assemble(settings.start)
     if joins_parts and any(setting.startswith("start.") for setting in options.set):
-        raise UsageError("--model and --set start.* both set the starting point", "Leave out one of them")
+        raise UsageError("--model and --set start.* both set the starting point", "Omit one of them")
     return load_network(find_checkpoint(options.model))
 
 

@@ -33,7 +33,7 @@ _OPEN_TO_ALL = (
     "/static/icon.svg",
     "/static/apple-touch-icon.png",
 )
-"""Paths without a token: for health checks, and for the page that prompts for the token."""
+"""Paths that need no token: for health checks, and for the page that prompts for the token."""
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -100,7 +100,7 @@ class AccessGuard:
         if self._is_of_another_site(request, host):
             raise HTTPException(
                 HTTPStatus.FORBIDDEN,
-                "refused a cross-origin request: if the page is this server's own, start it with --allow-host",
+                "refused a cross-origin request; if the page comes from this server, start it with --allow-host",
             )
 
     def _is_of_another_site(self, request: Request, host: str) -> bool:

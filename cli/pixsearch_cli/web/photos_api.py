@@ -149,7 +149,7 @@ async def explain(
 
 @router.get("/uploads/{name}", response_class=Response, responses={200: {"content": {"image/png": {}}}})
 async def upload(request: Request, site: SiteOfApp, name: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Response:
-    """A picture that somebody searched by, as the model is shown it."""
+    """An uploaded query picture, as the model sees it."""
     data = await site.pictures.in_thread(request, site.decoder.upload, name, site.engine.input_size)
     return Response(data, media_type="image/png", headers=_kept_by_browsers(name))
 

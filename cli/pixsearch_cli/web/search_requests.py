@@ -121,7 +121,7 @@ class SearchRequest(FilteredRequest):
     @model_validator(mode="after")
     def _reranks_no_more_than_it_may(self) -> Self:
         if self.shows and self.says:
-            raise ValueError("shows and says exclude each other")
+            raise ValueError("shows and says cannot be used together")
         words, last = self.q or self.plus or self.minus, self.offset + self.k
         if last > MOST_RERANKED and self.rerank is not False and words:
             raise ValueError(f"more than {MOST_RERANKED} hits require rerank=false")

@@ -178,6 +178,6 @@ def server_of(app: ASGIApp, proxies: Proxies, *, log_requests: bool = False) -> 
 
 
 def run(server: uvicorn.Server, listening: socket.socket) -> None:
-    """Serve until somebody stops it."""
+    """Serve until stopped."""
     with suppress(KeyboardInterrupt):  # the usual end
         server.run(sockets=[listening])

@@ -36,7 +36,7 @@ def read_iptc(data: bytes) -> dict[str, list[str]]:
 
 
 def photoshop_resources(data: bytes) -> dict[int, bytes]:
-    """Return Photoshop's image resources by id, the first of each. Damaged ones are left out."""
+    """Return Photoshop's image resources by id, keeping the first for each id. Damaged ones are left out."""
     found: dict[int, bytes] = {}
     at = 0
     while len(data) - at >= 12 and data[at : at + 4] in (b"8BIM", b"PHUT", b"DCSR", b"AgHg", b"MeSa"):

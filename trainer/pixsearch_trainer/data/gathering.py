@@ -22,7 +22,7 @@ FURTHER_TEXTS = ("further texts",)
 """The key of a dict of queries, labels and near misses in a record. It is a tuple, so no file can contain it."""
 
 SPLIT_NAMES = {"": "train", "training": "train", "restval": "train", "validation": "val", "valid": "val", "dev": "val"}
-"""Synonyms of the splits train and val. Karpathy's restval is the part of COCO's val that is used for training."""
+"""Aliases for the train and val splits. Karpathy's restval is the part of COCO's val that is used for training."""
 
 _NOUNS = {"captions": "a caption", "queries": "a query", "labels": "a label", "near_misses": "a near miss"}
 

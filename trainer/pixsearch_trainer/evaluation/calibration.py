@@ -60,7 +60,7 @@ class CalibrationReport:
     expected_error: float
     bins: tuple[Bin, ...]
     likely: int
-    """Pairs at 0.5 and above."""
+    """The number of pairs with a probability of 0.5 or above."""
     likely_right: float | None
     """The share of these pairs that is right; None if there are none."""
     likely_said: float | None

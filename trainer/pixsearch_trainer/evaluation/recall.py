@@ -1,4 +1,4 @@
-"""The ranks of right answers, and the figures of an evaluation."""
+"""The ranks of correct answers, and evaluation metrics."""
 
 from __future__ import annotations
 

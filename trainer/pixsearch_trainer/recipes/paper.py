@@ -33,7 +33,7 @@ from pixsearch_trainer.starting_weights import Start
 
 @dataclass(frozen=True)
 class PaperRecipeOptions:
-    """The numbers of each stage."""
+    """The hyperparameters of each stage."""
 
     start: Start = Start(
         backbone="resnet50",

@@ -76,7 +76,7 @@ class Recipe:
         for setting in options.set if options.minutes is not None else ():
             key, _, value = setting.partition("=")
             if key.endswith((".steps", ".epochs")) and value != "0":
-                raise UsageError(f"--minutes and --set {key} both set the training time", "Leave out one of them")
+                raise UsageError(f"--minutes and --set {key} both set the training time", "Omit one of them")
         return with_settings(self.options, options.set)
 
     def chosen(self, options: TrainOptions) -> list[str]:
