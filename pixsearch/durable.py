@@ -64,6 +64,20 @@ def temporary_beside(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def rename_durably(path: Path, target: Path) -> None:
+    """Put a complete file or folder in place of `target`, on the same drive: fsync, rename, fsync of its new folder.
+
+    Raises OSError, as `write_durably` does.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    path.replace(target)
+    _sync_folder(target.parent)
+
+
 def write_output(path: Path, data: bytes) -> None:
     """Write what a person asked to have in a file of that name, as `write_durably` does but where the name leads.
 

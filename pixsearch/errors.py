@@ -95,3 +95,8 @@ class PictureError(PixsearchError):
 
 class DatasetError(PixsearchError):
     """Training data is missing or not in the expected format."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what another library's error says, or what the error is where it says nothing."""
+    return (str(error).strip() or repr(error)).splitlines()[0]

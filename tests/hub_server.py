@@ -81,6 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_file(path)
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def _describe(self, name: str, revision: str) -> None:
         hub = self.server.hub
         if hub.answer is not None:
@@ -122,8 +125,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        with suppress(ConnectionError):
-            self.wfile.write(body[:cut])
+        if self.command == "GET":
+            with suppress(ConnectionError):
+                self.wfile.write(body[:cut])
 
     def handle(self) -> None:
         with suppress(ConnectionError):  # of a client that has seen enough

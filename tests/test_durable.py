@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pixsearch.durable import append_line, temporary_beside, write_durably, write_output
+from pixsearch.durable import append_line, rename_durably, temporary_beside, write_durably, write_output
 from tests.unsuitable_files import in_time, reading
 
 
@@ -144,6 +144,23 @@ def test_where_only_the_folder_cannot_be_synced_the_error_says_that_the_file_is_
     with pytest.raises(OSError, match="written, but a power cut may undo it: Input/output error"):
         write_durably(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_is_renamed_is_synced_before_and_its_new_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    made, target = tmp_path / "made", tmp_path / "elsewhere" / "target"
+    target.parent.mkdir()
+    made.mkdir() if kind == "folder" else made.write_bytes(b"new")
+    expected = [(made.stat().st_ino, False), (target.parent.stat().st_ino, True)]
+    synced: list[tuple[int, bool]] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append((os.fstat(descriptor).st_ino, target.exists())))
+
+    rename_durably(made, target)
+
+    assert synced == expected
+    assert not made.exists()
 
 
 def test_an_output_that_is_a_link_is_written_where_it_leads(tmp_path: Path) -> None:

@@ -166,7 +166,8 @@ def list_models(library: LibraryOption = None, as_json: JsonOption = False) -> N
     """
     from pixsearch.model.installed_models import installed_models
 
-    models, used = installed_models(), _model_of(library)
+    used = _model_of(library)
+    models = installed_models(used)
     if as_json:
         print_json({"models": [_record(model, used) for model in models]})
         return

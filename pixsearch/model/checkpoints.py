@@ -74,7 +74,7 @@ def find_checkpoint(name: str | None) -> Path:
     if not (folder / CONFIG_FILE).is_file():
         raise ModelNotFound(
             f"no model {name!r}: neither a checkpoint's folder nor a name in {models_folder()}",
-            "Leave --model out for the model that ships, or make one with pixsearch train",
+            f"See which there are with pixsearch model list; the name of one of the hub begins with {HUB}",
         )
     return folder.resolve()
 

@@ -6,7 +6,6 @@ really do: an embedding that differs from transformers' own is an error and leav
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import warnings
@@ -32,7 +31,7 @@ import pixsearch.model.openvino_alone  # noqa: F401
 
 import openvino  # isort: skip
 from openvino.tools.ovc import convert_model  # isort: skip
-from pixsearch.durable import write_durably
+from pixsearch.durable import rename_durably, write_durably
 from pixsearch.errors import CheckpointInvalid
 from pixsearch.model.checkpoints import fingerprint
 from pixsearch.model.compiled_forwards import CompiledTowers
@@ -89,8 +88,7 @@ def convert(folder: Path) -> None:
             runtime.name = str(folder)  # in errors
             _compare(folder, runtime, model, processor, tokenizer, config)
             for file in sorted(scratch.iterdir(), key=lambda file: file.name == DUAL_ENCODER_FILE):
-                _sync(file)
-                file.replace(folder / file.name)
+                rename_durably(file, folder / file.name)
     except OSError as error:
         raise CheckpointInvalid(f"cannot write into {folder} ({error.strerror})", "Make room, or copy it") from error
 
@@ -271,11 +269,3 @@ def _example_picture(noise: np.random.Generator, width: int, height: int) -> Ima
     coarse = Image.fromarray(noise.integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((width, height))
     grain = noise.integers(-20, 21, (height, width, 3))
     return Image.fromarray(np.clip(np.asarray(coarse) + grain, 0, 255).astype(np.uint8))
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

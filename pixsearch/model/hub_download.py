@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from pixsearch.durable import named_in_errors
+from pixsearch.durable import named_in_errors, rename_durably
 from pixsearch.errors import CheckpointInvalid, Interrupted, ModelError
 from pixsearch.model.checkpoints import hub_folder
 from pixsearch.model.hub_repository import Hub, HubFile, Repository, Unreachable, wrong_checksum
@@ -86,8 +86,7 @@ def download(hub: Hub, repository: Repository, convert: Callable[[Path], None], 
                 if not _is_of_this_machine(error.__cause__):
                     shutil.rmtree(unfinished)
                 raise
-            unfinished.rename(folder)
-            _sync(folder.parent)
+            rename_durably(unfinished, folder)
     except KeyboardInterrupt:
         raise Interrupted(f"{repository.name} is not complete yet", _AGAIN) from None
     except OSError as error:
@@ -220,11 +219,3 @@ def _locked(folder: Path) -> Iterator[Path]:
         for empty in (folder, folder.parent):
             with suppress(OSError):  # it is not empty, or complete and elsewhere by now
                 empty.rmdir()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import httpx2
 
 from pixsearch import __version__
-from pixsearch.errors import HubError, UsageError
+from pixsearch.errors import HubError, UsageError, first_line
 from pixsearch.model.checkpoints import HUB, hub_folder
 from pixsearch.regular_files import MODEL_LIMIT_BYTES, TEXT_LIMIT_BYTES
 
@@ -171,11 +171,11 @@ class Hub:
                 yield response
         except httpx2.TransportError as error:
             raise Unreachable(
-                f"{self.endpoint} cannot be reached ({_reason(error)})", "Check the network. Run it again"
+                f"{self.endpoint} cannot be reached ({first_line(error)})", "Check the network. Run it again"
             ) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise HubError(
-                f"{self.endpoint} does not answer as the hub does ({_reason(error)})", "Check HF_ENDPOINT"
+                f"{self.endpoint} does not answer as the hub does ({first_line(error)})", "Check HF_ENDPOINT"
             ) from error
 
     def _refusal(self, response: httpx2.Response, name: str, revision: str | None) -> HubError:
@@ -274,7 +274,3 @@ def _parts(response: httpx2.Response, most_bytes: int, what: str) -> Iterator[by
         if most_bytes < 0:
             raise HubError(f"the hub sends more bytes of {what} than it says", "Run it again later")
         yield part
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

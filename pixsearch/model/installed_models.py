@@ -64,16 +64,20 @@ class Abilities:
     """Whether its scores become probabilities."""
 
 
-def installed_models() -> list[InstalledModel]:
-    """Return the model that ships, then the user's own, then those of the hub, each by name."""
+def installed_models(used: str | None = None) -> list[InstalledModel]:
+    """Return the model that ships, then the user's own, then those of the hub, each by name, and last the one that is
+    `used`, if it lies elsewhere."""
     found = [describe(SHIPPED)]
-    try:
+    with suppress(PixsearchError):  # without a home directory there is only the one that ships
         folder = models_folder()
-    except PixsearchError:  # without a home directory there is only the one that ships
-        return found
-    found += [describe(own) for own in _models_in(folder)]
-    found += [describe(downloaded) for downloaded in _models_in(folder / _HUB_FOLDER)]
-    found += [_incomplete(one) for one in _folders_in(folder / _HUB_FOLDER / UNFINISHED)]
+        found += [describe(own) for own in _models_in(folder)]
+        found += [describe(downloaded) for downloaded in _models_in(folder / _HUB_FOLDER)]
+        found += [_incomplete(one) for one in _folders_in(folder / _HUB_FOLDER / UNFINISHED)]
+    if used is not None:
+        with suppress(PixsearchError):  # it is gone
+            elsewhere = find_checkpoint(used)
+            if elsewhere not in [model.folder.resolve() for model in found]:
+                found.append(describe(elsewhere))
     return found
 
 

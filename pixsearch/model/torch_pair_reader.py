@@ -16,7 +16,7 @@ import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 import transformers  # isort: skip
 
-from pixsearch.errors import CheckpointInvalid, PictureError
+from pixsearch.errors import CheckpointInvalid, PictureError, first_line
 from pixsearch.model.checkpoints import checkpoint_name
 from pixsearch.model.devices import best_device
 from pixsearch.model.matching_heads import matching_family, without_head
@@ -24,7 +24,6 @@ from pixsearch.model.transformers_folder import (
     COPY_AGAIN,
     LOADING_ERRORS,
     be_quiet,
-    first_line,
     load_part,
     load_weights,
     require_all_weights,

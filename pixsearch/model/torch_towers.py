@@ -16,7 +16,7 @@ import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 from transformers import AutoConfig, AutoModel  # isort: skip
 
-from pixsearch.errors import CheckpointInvalid
+from pixsearch.errors import CheckpointInvalid, first_line
 from pixsearch.model.checkpoints import CONFIG_FILE
 from pixsearch.model.devices import autocast
 from pixsearch.model.dual_encoder_config import DUAL_ENCODER_FILE, DualEncoderConfig, command_to_convert, sha256_of
@@ -24,7 +24,6 @@ from pixsearch.model.matching_heads import is_matching, only_matching
 from pixsearch.model.transformers_folder import (
     LOADING_ERRORS,
     be_quiet,
-    first_line,
     load_weights,
     require_all_weights,
     require_readable,

@@ -15,7 +15,7 @@ import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 from huggingface_hub.errors import StrictDataclassError  # isort: skip
 from transformers.utils import logging  # isort: skip
 
-from pixsearch.errors import CheckpointInvalid
+from pixsearch.errors import CheckpointInvalid, first_line
 from pixsearch.extras import pip
 from pixsearch.regular_files import require_regular_files
 
@@ -107,8 +107,3 @@ def require_tokenizer(folder: Path, tokenizer: Any) -> None:
     """
     if not any((folder / name).is_file() for name in {*tokenizer.vocab_files_names.values(), _TOKENIZER_FILE}):
         raise CheckpointInvalid(f"{folder} has no tokenizer", COPY_AGAIN)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).strip() or repr(error)).splitlines()[0]

@@ -7,15 +7,25 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
+from pixsearch.decoding import DecodeLimits, decoding_processes
 from pixsearch.model.checkpoints import hub_folder
+from pixsearch.model.load_runtime import load_runtime
+from pixsearch_cli.web.access import access_at
+from pixsearch_cli.web.app import make_app
+from pixsearch_cli.web.looking import Looking
+from pixsearch_cli.web.warm_engine import WarmEngine
+from pixsearch_indexer.thumbnail_cache import ThumbnailCache
 from tests.cli.conftest import Run
 from tests.tiny_checkpoint import make_tiny_checkpoint
 from tests.tiny_dual_encoders import FAMILIES, make_tiny_dual_encoder
@@ -75,6 +85,45 @@ def test_a_library_is_searched_in_the_order_of_transformers_own_similarities(
     assert "6 encoded" in indexed.stdout
     assert dict(found) == pytest.approx(dict(expected), abs=0.02)  # where the CPU has bf16, it is computed in that
     assert found[0][0] in [name for name, similarity in expected if similarity > expected[0][1] - 0.04]
+
+
+@contextmanager
+def page_of(library: Path, cache: Path) -> Iterator[TestClient]:
+    """A client of the library's page, without a network between."""
+    engine = WarmEngine(library, lambda opened: load_runtime(opened.checkpoint(None)))
+    thumbnails = ThumbnailCache(cache, str(library), lambda: engine.library().count_contents())
+    with decoding_processes(DecodeLimits()) as pool:
+        site = make_app(engine, Looking(pool, DecodeLimits(), cache, thumbnails), access_at("127.0.0.1", None))
+        yield TestClient(site, base_url="http://localhost:7860")
+    engine.close()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_page_follows_its_library_to_every_family_and_back(
+    run: Run, converted: Converted, photos: Path, library: Path, tmp_path: Path, family: str
+) -> None:
+    own = make_tiny_checkpoint(tmp_path / "tiny")
+    run("index", photos, "--model", own)
+
+    with page_of(library, tmp_path / "cache") as page:
+
+        def answer() -> list[dict[str, Any]]:
+            hits: list[dict[str, Any]] = page.get("/api/search", params={"q": "a dog"}).json()["hits"]
+            return hits
+
+        before = answer()
+        there = run("index", "--switch-model", "--model", converted(family))
+        meanwhile = answer()
+        back = run("index", "--switch-model", "--model", own)
+
+        assert page.get("/").status_code == 200
+        assert (there.exit_code, back.exit_code) == (0, 0)
+        assert answer() == before
+
+    assert all(hit["match"] is not None for hit in before)
+    assert all(hit["match"] is None for hit in meanwhile)
+    similarities = {Path(hit["path"]).name: hit["similarity"] for hit in meanwhile}
+    assert similarities == pytest.approx(dict(by_transformers(converted(family), photos, "a dog")), abs=0.02)
 
 
 @pytest.mark.parametrize("other", ["tiny", pytest.param("shipped", marks=pytest.mark.slow)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pixsearch.model.checkpoints import find_checkpoint, hub_folder
 from pixsearch.model.hub_source import unfinished_folder
 from tests.cli.conftest import Run
 from tests.hub_server import COMMIT, HubServer, hub_server
-from tests.tiny_checkpoint import make_checkpoint_without_graphs
+from tests.tiny_checkpoint import make_checkpoint_without_graphs, make_tiny_checkpoint
 from tests.tiny_dual_encoders import make_tiny_dual_encoder
 from tests.unsuitable_files import in_time
 
@@ -181,6 +182,32 @@ def test_a_model_whose_files_cannot_be_converted_is_refused_and_not_kept(run: Ru
     assert list(hub_folder(NAME).parent.iterdir()) == []
 
 
+def test_what_goes_wrong_is_one_line_and_leaves_nothing_that_a_command_takes_for_a_model(
+    run: Run, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = hub.repositories["org/tiny-clip"]
+    hub.repositories["org/empty"] = {"config.json": files["config.json"]}
+    hub.repositories["org/pickled"] = {"config.json": files["config.json"], "pytorch_model.bin": b"pickle"}
+    hub.sent_instead["model.safetensors"] = files["model.safetensors"][:-1] + b"?"
+
+    outcomes = {name: run("model", "get", f"hub:org/{name}", "--yes") for name in ("empty", "pickled", "tiny-clip")}
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    outcomes["no network"] = run("model", "get", NAME, "--yes")
+
+    messages = {
+        "empty": "hub:org/empty has no weights in safetensors: there is no model.safetensors",
+        "pickled": "hub:org/pickled has no weights in safetensors: only pytorch_model.bin, a pickle",
+        "tiny-clip": f"model.safetensors of {NAME} does not have the checksum that the hub states, and was deleted",
+        "no network": "http://127.0.0.1:9 cannot be reached ([Errno 111] Connection refused)",
+    }
+    for name, outcome in outcomes.items():
+        assert (outcome.exit_code, outcome.stdout) == (1, "")
+        assert outcome.stderr.splitlines()[-1].startswith(f"pixsearch: {messages[name]}")
+        assert outcome.stderr.count("\n") == (5 if name == "tiny-clip" else 1)  # what is asked for, and the error
+    assert not hub_folder(NAME).exists()
+    assert not list(unfinished_folder(NAME).glob("model.safetensors*"))
+
+
 def test_a_language_model_is_downloaded_as_it_is(run: Run, hub: HubServer) -> None:
     hub.repositories["org/bert"] = {"config.json": b'{"model_type": "bert"}', "model.safetensors": b"weights"}
 
@@ -261,6 +288,19 @@ def test_the_model_that_the_library_is_indexed_with_is_named(
     assert f"the library {library} is indexed with it: it cannot be searched" in removed.stderr
     assert removed.exit_code == 2  # nobody is at a terminal
     assert hub_folder(NAME).is_dir()
+
+
+def test_the_librarys_model_is_listed_from_wherever_it_lies(
+    run: Run, hub: HubServer, library: Path, photos: Path, tmp_path: Path
+) -> None:
+    elsewhere = make_tiny_checkpoint(tmp_path / "elsewhere")
+    run("index", photos, "--model", elsewhere)
+
+    listed = names(run)
+    shutil.rmtree(elsewhere)
+
+    assert listed == {"shipped": "Pixel-BERT", str(elsewhere): "Pixel-BERT"}
+    assert names(run) == {"shipped": "Pixel-BERT"}
 
 
 def test_a_library_that_cannot_be_read_does_not_hide_the_models(run: Run, hub: HubServer, library: Path) -> None:

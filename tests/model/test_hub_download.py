@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,6 +70,37 @@ def test_a_download_has_every_file_and_says_where_it_came_from(hub: HubServer) -
     assert HubSource.load(folder) == HubSource(NAME, COMMIT, "apache-2.0", ("en", "de"), sums)
     assert [file.name for file in folder.parent.iterdir()] == ["org--small-clip"]
     assert (steps[-2].done, steps[-2].total) == (3, 3)
+
+
+BY_HUGGINGFACE_HUB = """
+import sys
+from huggingface_hub import hf_hub_download, model_info
+
+about = model_info("org/small-clip", files_metadata=True)
+for file in about.siblings:
+    hf_hub_download("org/small-clip", file.rfilename, revision=about.sha, local_dir=sys.argv[1])
+    print(file.rfilename, file.size, file.lfs.sha256 if file.lfs else file.blob_id)
+"""
+
+
+def test_this_hub_is_one_to_huggingface_hub_too(hub: HubServer, tmp_path: Path) -> None:
+    """What the other tests rely on: its answers are understood by the library that the hub itself gives out."""
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment.pop("HF_HUB_OFFLINE", None)
+
+    downloaded = subprocess.run(
+        [sys.executable, "-c", BY_HUGGINGFACE_HUB, str(tmp_path / "theirs")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    with Hub() as client:
+        files = client.repository(NAME).files
+    assert downloaded.returncode == 0, downloaded.stderr
+    assert downloaded.stdout.splitlines() == [f"{file.name} {file.size_bytes} {file.checksum}" for file in files]
+    assert {name: (tmp_path / "theirs" / name).read_bytes() for name in FILES} == FILES
 
 
 def test_only_files_of_the_list_are_taken(hub: HubServer) -> None:

@@ -20,7 +20,7 @@ from huggingface_hub.utils import logging as hub_logging  # isort: skip
 from transformers import AutoTokenizer, BertConfig, BertModel  # isort: skip
 from transformers.utils import logging  # isort: skip
 
-from pixsearch.errors import CheckpointInvalid, ModelNotFound
+from pixsearch.errors import CheckpointInvalid, ModelNotFound, first_line
 from pixsearch.model.backbones import BACKBONES, build_backbone
 from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.networks import Network, build_network
@@ -215,7 +215,7 @@ def _read_bert(source: str) -> tuple[BertModel, Tokenizer]:
         bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise CheckpointInvalid(
             f"cannot load a BERT from {source!r} ({reason})",
             "Set a folder or a name on the hub: --set start.language_model=NAME",

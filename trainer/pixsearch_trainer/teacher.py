@@ -25,7 +25,7 @@ import pixsearch.torchvision_beside_cpu_torch  # noqa: F401
 
 from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMixin  # isort: skip
 
-from pixsearch.errors import CheckpointInvalid, DatasetError
+from pixsearch.errors import CheckpointInvalid, DatasetError, first_line
 from pixsearch.model.devices import autocast, best_device
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular, require_regular_files
@@ -114,7 +114,7 @@ class Teacher:
             )
             processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            reason = first_line(error)
             raise CheckpointInvalid(f"cannot load {source} as a teacher ({reason})", _WHAT_TO_GIVE) from error
         if missing := sorted(loading["missing_keys"]):
             raise CheckpointInvalid(
