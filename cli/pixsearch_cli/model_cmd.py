@@ -105,7 +105,7 @@ def _kind(hub: Hub, repository: Repository, language_model: bool) -> Kind:
     from pixsearch.model.checkpoints import CONFIG_FILE
 
     file = repository.file(CONFIG_FILE)
-    assert file is not None, "it is no repository of a model else"
+    assert file is not None, "a repository without one was refused"
     config = hub.read(repository, file)
     if not language_model:
         from pixsearch.model.matching_heads import is_matching

@@ -47,6 +47,8 @@ _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
 
 HUB = "hub:"
 """The beginning of the name of a model of the Hugging Face hub: hub:organisation/model."""
+HUB_FOLDER = "hub"
+"""In the models folder."""
 _HUB_NAME = re.compile(r"hub:([\w.-]+)/([\w.-]+)", re.ASCII)
 
 
@@ -84,7 +86,7 @@ def hub_folder(name: str) -> Path:
     match = _HUB_NAME.fullmatch(name)
     if match is None or {*match.groups()} & {".", ".."} or "--" in match[1]:
         raise UsageError(f"{name} is not the name of a model of the hub", "Name it as in hub:organisation/model")
-    return models_folder() / "hub" / f"{match[1]}--{match[2]}"
+    return models_folder() / HUB_FOLDER / f"{match[1]}--{match[2]}"
 
 
 def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 _MOST_CHARACTERS = 128
-"""Of a token: behind so many for each token nothing is read."""
+"""Of a text for each token that the model takes; the rest is not read."""
 
 
 class DualEncoderRuntime:

@@ -12,6 +12,7 @@ from pixsearch.errors import ModelError, ModelNotFound, PixsearchError, UsageErr
 from pixsearch.model.checkpoints import (
     CONFIG_FILE,
     HUB,
+    HUB_FOLDER,
     SHIPPED,
     SHIPPED_NAME,
     checkpoint_name,
@@ -28,7 +29,6 @@ from pixsearch.settings import models_folder
 
 INCOMPLETE = "incomplete"
 """The kind of a download that is to be continued."""
-_HUB_FOLDER = "hub"
 _LIST = "See which there are with: pixsearch model list"
 _SHIPPED_LICENCE, _SHIPPED_LANGUAGES = "research and education", ("en",)
 """As its MODEL_CARD.md says."""
@@ -71,8 +71,8 @@ def installed_models(used: str | None = None) -> list[InstalledModel]:
     with suppress(PixsearchError):  # without a home directory there is only the one that ships
         folder = models_folder()
         found += [describe(own) for own in _models_in(folder)]
-        found += [describe(downloaded) for downloaded in _models_in(folder / _HUB_FOLDER)]
-        found += [_incomplete(one) for one in _folders_in(folder / _HUB_FOLDER / UNFINISHED)]
+        found += [describe(downloaded) for downloaded in _models_in(folder / HUB_FOLDER)]
+        found += [_incomplete(one) for one in _folders_in(folder / HUB_FOLDER / UNFINISHED)]
     if used is not None:
         with suppress(PixsearchError):  # it is gone
             elsewhere = find_checkpoint(used)
@@ -132,7 +132,7 @@ def entry_of(name: str) -> Path:
     models = models_folder()
     if name == SHIPPED_NAME:
         raise UsageError("the model that ships is part of pixsearch and cannot be removed", _LIST)
-    if "/" not in name and ":" not in name and name not in ("", ".", "..", _HUB_FOLDER):
+    if "/" not in name and ":" not in name and name not in ("", ".", "..", HUB_FOLDER):
         path = models / name
     elif Path(name).is_absolute() and Path(name).parent == models:
         path = Path(name)

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from pixsearch.model.conversion import convert
 from tests.end_to_end.conftest import Finished
 from tests.photos import make_photo
+from tests.tiny_dual_encoders import make_tiny_dual_encoder
 
 PROGRAM = """
 import sys
-for name in ("accelerate", "tensorboard", "torch", "torchvision", "transformers"):
+for name in ("accelerate", "httpx2", "tensorboard", "torch", "torchvision", "transformers"):
     sys.modules[name] = None  # an import of it is an ImportError
 from pixsearch_cli.main import run
 run()
@@ -105,3 +107,16 @@ def test_watch_encodes_what_comes(indexed: Finished, start: Start, home: Path) -
         finally:
             watching.send_signal(signal.SIGINT)
         assert watching.wait(PATIENCE_S) == 0
+
+
+def test_a_dual_encoder_that_is_converted_needs_neither_torch_nor_its_weights(home: Path, start: Start) -> None:
+    model = make_tiny_dual_encoder(home / "clip", "CLIP")
+    convert(model)
+    (model / "model.safetensors").unlink()
+    make_photo(home / "more/red.png", "red")
+
+    indexed = end(start("index", "more", "--library", "of-clip", "--model", model))
+    found = end(start("query", "something red", "--library", "of-clip", "--model", model, "--json"))
+
+    assert indexed.stdout == "1 photo: 1 encoded, 0 unchanged, 0 failed\n", indexed.stderr
+    assert json.loads(found.stdout)["path"] == str(home / "more/red.png"), found.stderr
