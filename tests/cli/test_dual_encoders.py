@@ -228,21 +228,27 @@ def test_recall_is_measured_for_the_first_stage(run: Run, model: Path, photos: P
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
 
 
-def test_captioned_pictures_calibrate_it(run: Run, model: Path, indexed: Path, photos: Path) -> None:
+def captions_by_similarity(model: Path, photos: Path, *, nearest: bool) -> Path:
+    """Caption each picture with the text nearest to it, or farthest, so that right pairs have higher or lower scores."""
     from tests.model.dual_encoders import transformers_pictures, transformers_texts
 
-    # Each picture's caption is the text that is nearest to it, so that right pairs have higher scores.
     files = sorted(photos.iterdir())
     texts = [f"{word} {number}" for word in ("a dog", "snow", "x", "beach at night") for number in range(10)]
     pictures = transformers_pictures(model, [Image.open(file).convert("RGB") for file in files])
     similarities = transformers_texts(model, texts) @ pictures.T
-    best = (similarities - similarities.mean(1, keepdims=True)).argmax(0)
+    relative = similarities - similarities.mean(1, keepdims=True)
+    chosen = relative.argmax(0) if nearest else relative.argmin(0)
     data = photos.parent / "captions.json"
     images = [
         {"filename": file.name, "split": "val", "sentences": [{"raw": texts[index]}]}
-        for file, index in zip(files, best, strict=True)
+        for file, index in zip(files, chosen, strict=True)
     ]
     data.write_text(json.dumps({"images": images}))
+    return data
+
+
+def test_captioned_pictures_calibrate_it(run: Run, model: Path, indexed: Path, photos: Path) -> None:
+    data = captions_by_similarity(model, photos, nearest=True)
 
     outcome = run("calibrate", "--data", data, "--images", photos, "--model", model, "--json")
 
@@ -252,6 +258,19 @@ def test_captioned_pictures_calibrate_it(run: Run, model: Path, indexed: Path, p
     assert json.loads((model / "dual_encoder.json").read_text())["calibration"] == calibration
     hit = json.loads(run("query", "a dog", "--json").stdout.splitlines()[0])  # the library is still this model's
     assert 0 < hit["probability"] < 1
+
+
+def test_pictures_that_it_does_not_know_do_not_calibrate_it(run: Run, model: Path, photos: Path) -> None:
+    data = captions_by_similarity(model, photos, nearest=False)
+
+    outcome = run("calibrate", "--data", data, "--images", photos, "--model", model)
+
+    assert outcome.exit_code == 2
+    assert outcome.stderr.splitlines()[-1] == (
+        "pixsearch: the similarities are no higher where a picture shows what the words say. "
+        "Calibrate on pictures and words that the model knows"
+    )
+    assert json.loads((model / "dual_encoder.json").read_text())["calibration"] is None
 
 
 def test_a_folder_of_transformers_is_searched_with_once_it_has_graphs(

@@ -74,9 +74,8 @@ def calibrate(pairs: KnownPairs) -> dict[Stage, CalibrationReport]:
     Raises:
         UsageError: there are too few pairs, or the scores of a stage are no higher where a pair is right.
     """
-    stages: list[Stage] = ["late"] if np.isnan(pairs.logits).any() else ["joint", "late"]
-    predicted = {stage: predict_left_out(pairs, stage) for stage in stages}
-    return {stage: _report(fit(pairs, stage), pairs, predicted[stage]) for stage in stages}
+    predicted = {stage: predict_left_out(pairs, stage) for stage in pairs.stages}
+    return {stage: _report(fit(pairs, stage), pairs, predicted[stage]) for stage in pairs.stages}
 
 
 def calibration_of(reports: Mapping[Stage, CalibrationReport]) -> Calibration:
@@ -127,6 +126,8 @@ def fit(pairs: KnownPairs, stage: Stage) -> Curve:
     if not slope > 1e-6:
         hint = "Train the re-ranker first; until then order by similarity"
         name = "match logits" if stage == "joint" else "late scores"
+        if "joint" not in pairs.stages:
+            name, hint = "similarities", "Calibrate on pictures and words that the model knows"
         raise UsageError(f"the {name} are no higher where a picture shows what the words say", hint)
     return Curve(slope=float(slope), intercept=float(weights[1] - slope * mean))
 

@@ -54,6 +54,11 @@ class KnownPairs:
     groups: Indices
     """What is left out together when a curve is judged: the pairs of one query, or of one picture's texts."""
 
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that have scored every pair."""
+        return ("late",) if np.isnan(self.logits).any() else ("joint", "late")
+
     def scores(self, stage: Stage) -> Doubles:
         """Return what a stage says of the pairs."""
         return self.logits if stage == "joint" else self.late
