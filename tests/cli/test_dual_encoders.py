@@ -229,7 +229,7 @@ def test_recall_is_measured_for_the_first_stage(run: Run, model: Path, photos: P
 
 
 def captions_by_similarity(model: Path, photos: Path, *, nearest: bool) -> Path:
-    """Caption each picture with the text nearest to it, or farthest, so that right pairs have higher or lower scores."""
+    """Caption each picture with the text nearest to it, or farthest: right pairs have higher or lower scores."""
     from tests.model.dual_encoders import transformers_pictures, transformers_texts
 
     files = sorted(photos.iterdir())
