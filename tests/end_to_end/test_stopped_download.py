@@ -14,7 +14,7 @@ import pytest
 from pixsearch.model.checkpoints import hub_folder
 from pixsearch.model.hub_source import unfinished_folder
 from tests.end_to_end.conftest import COMMAND
-from tests.hub_server import hub_server
+from tests.hub_server import HubServer, hub_server
 from tests.tiny_dual_encoders import make_tiny_dual_encoder
 from tests.unsuitable_files import in_time
 
@@ -43,7 +43,7 @@ def test_a_stopped_download_leaves_no_model_and_is_continued(
         environment = {**os.environ, "HF_ENDPOINT": hub.address}
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as getting:
             try:
-                wait_for_bytes(unfinished_folder(NAME), getting)
+                wait_for_bytes(hub, getting)
                 getting.send_signal(stop)
                 _, stderr = getting.communicate(timeout=PATIENCE_S)
             finally:
@@ -64,8 +64,8 @@ def test_a_stopped_download_leaves_no_model_and_is_continued(
     assert not unfinished_folder(NAME).parent.exists()
 
 
-def wait_for_bytes(folder: Path, getting: subprocess.Popen[str]) -> None:
-    """Return once the weights are under way."""
-    while not list(folder.glob("model.safetensors.*.part")):
+def wait_for_bytes(hub: HubServer, getting: subprocess.Popen[str]) -> None:
+    """Return once a part of the weights has been sent."""
+    while "model.safetensors" not in hub.sent_bytes:
         assert getting.poll() is None, "it ended before it was stopped"
         time.sleep(0.02)
