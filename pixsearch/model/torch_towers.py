@@ -133,9 +133,12 @@ def load_dual_encoder(folder: Path) -> Any:
 
 
 def hashes_of_weights(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of weights, by its name. Raises CheckpointInvalid."""
+    """Return the SHA-256 of each file of weights, and of config.json, without which they mean nothing, by its name.
+
+    Raises CheckpointInvalid.
+    """
     try:
-        return {file.name: sha256_of(file) for file in weight_files(folder)}
+        return {file.name: sha256_of(file) for file in [*weight_files(folder), folder / CONFIG_FILE]}
     except OSError as error:
         raise CheckpointInvalid(f"{error.filename} cannot be read ({error.strerror})") from error
 
