@@ -7,6 +7,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 from PIL import ExifTags, Image
 
 Colour = str | tuple[int, int, int]
@@ -56,3 +57,13 @@ def png_header(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def make_distinct_photos(folder: Path, count: int = 6) -> Path:
+    """Make a folder of 0.png, 1.png and so on, each of random blotches unlike the others."""
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(count):
+        coarse = Image.fromarray(noise.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+        coarse.resize((60, 45), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    return folder

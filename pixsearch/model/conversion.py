@@ -33,7 +33,7 @@ import openvino  # isort: skip
 from openvino.tools.ovc import convert_model  # isort: skip
 from pixsearch.durable import rename_durably, write_durably
 from pixsearch.errors import CheckpointInvalid
-from pixsearch.model.checkpoints import fingerprint
+from pixsearch.model.checkpoints import TOKENIZER_FILE, fingerprint
 from pixsearch.model.compiled_forwards import CompiledTowers
 from pixsearch.model.dual_encoder import DualEncoderRuntime
 from pixsearch.model.dual_encoder_config import (
@@ -48,7 +48,6 @@ from pixsearch.model.number_formats import NumberFormats
 
 LEAST_COSINE = 0.999
 """Of each embedding and transformers' own."""
-_TOKENIZER_FILE = "tokenizer.json"
 _SCRATCH = ".pixsearch-"
 _USUAL_TOKENS = 64
 """As many as transformers pads the texts of SigLIP to."""
@@ -141,7 +140,7 @@ def _fast_tokenizer(folder: Path, tokenizer: Any) -> Tokenizer:
     """The tokenizer as the library tokenizers runs it. Raises CheckpointInvalid where it has none in that format."""
     if tokenizer.is_fast:
         return Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    file = folder / _TOKENIZER_FILE
+    file = folder / TOKENIZER_FILE
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises bare Exception for every kind of failure

@@ -193,7 +193,7 @@ def _name(folder: Path) -> str:
 
 
 def _size_bytes(folder: Path) -> int:
-    """The sizes of a folder's files; those that a download or a conversion has just renamed count as nothing."""
+    """Return the total size of a folder's files, ignoring files that disappear meanwhile, as during a download."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -17,6 +17,7 @@ from transformers.utils import logging  # isort: skip
 
 from pixsearch.errors import CheckpointInvalid, first_line
 from pixsearch.extras import pip
+from pixsearch.model.checkpoints import TOKENIZER_FILE
 from pixsearch.regular_files import require_regular_files
 
 LOADING_ERRORS = (
@@ -32,7 +33,6 @@ LOADING_ERRORS = (
 )
 """What transformers raises for files that are damaged or missing."""
 COPY_AGAIN = "Download or copy the whole model again"
-_TOKENIZER_FILE = "tokenizer.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -105,5 +105,5 @@ def require_tokenizer(folder: Path, tokenizer: Any) -> None:
 
     Raises CheckpointInvalid.
     """
-    if not any((folder / name).is_file() for name in {*tokenizer.vocab_files_names.values(), _TOKENIZER_FILE}):
+    if not any((folder / name).is_file() for name in {*tokenizer.vocab_files_names.values(), TOKENIZER_FILE}):
         raise CheckpointInvalid(f"{folder} has no tokenizer", COPY_AGAIN)

@@ -48,7 +48,7 @@ class CascadeScores:
     late: Floats  # [parts, items]
     logits: Floats  # [parts, items], NaN where the pair was not read
     match: Floats  # [items], the weighted sum of the logits
-    order: Indices  # [items], the best first: those that were read, then the others by late score
+    order: Indices  # [items], best first: the items that were read, then the others by late score
     read: NDArray[np.bool_]  # [items], True where the item was read
 
     def match_of(self, index: int) -> float | None:

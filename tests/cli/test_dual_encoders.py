@@ -27,6 +27,7 @@ from pixsearch_cli.web.looking import Looking
 from pixsearch_cli.web.warm_engine import WarmEngine
 from pixsearch_indexer.thumbnail_cache import ThumbnailCache
 from tests.cli.conftest import Run
+from tests.photos import make_distinct_photos
 from tests.tiny_checkpoint import make_tiny_checkpoint
 from tests.tiny_dual_encoders import FAMILIES, make_tiny_dual_encoder
 
@@ -36,13 +37,7 @@ Converted = Callable[[str], Path]
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Six photos that look like nothing else, all smaller than what is decoded scaled down."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    noise = np.random.default_rng(0)
-    for number in range(6):
-        coarse = Image.fromarray(noise.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-        coarse.resize((60, 45), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
-    return folder
+    return make_distinct_photos(tmp_path / "photos")
 
 
 @pytest.fixture

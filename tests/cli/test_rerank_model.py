@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -19,6 +18,7 @@ from pixsearch.model.checkpoints import hub_folder
 from pixsearch.model.torch_pair_reader import TorchPairReader
 from tests.cli.conftest import Run
 from tests.hub_server import hub_server
+from tests.photos import make_distinct_photos
 from tests.tiny_checkpoint import make_tiny_checkpoint
 from tests.tiny_matching_models import MATCHING_FAMILIES, make_tiny_matching_model
 
@@ -28,13 +28,7 @@ Converted = Callable[[str], Path]
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Six photos that look like nothing else."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    noise = np.random.default_rng(0)
-    for number in range(6):
-        coarse = Image.fromarray(noise.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-        coarse.resize((60, 45), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
-    return folder
+    return make_distinct_photos(tmp_path / "photos")
 
 
 @pytest.fixture

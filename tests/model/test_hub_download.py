@@ -403,7 +403,7 @@ def test_a_model_that_this_machine_could_not_convert_need_not_be_downloaded_agai
 ) -> None:
     def refuse(folder: Path) -> None:
         (folder / "pictures.bin").write_bytes(b"half")
-        raise CheckpointInvalid("cannot convert", "Mend it") from cause
+        raise CheckpointInvalid("cannot convert", "Fix it") from cause
 
     with pytest.raises(CheckpointInvalid):
         get(refuse)

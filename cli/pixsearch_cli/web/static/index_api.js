@@ -21,7 +21,7 @@ export async function forget(folder) {
   return post("/forget", { folder });
 }
 
-/** Compare the photos, to find those that look the same. */
+/** Compare all photos to find near-duplicates. */
 export async function startComparing() {
   return post("/duplicates", {});
 }
