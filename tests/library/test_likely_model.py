@@ -9,18 +9,20 @@ import pytest
 
 from pixsearch import Library
 from pixsearch.library.likely_model import likely_model
+from pixsearch.settings import Place
 
 
-def test_the_model_of_a_library_is_guessed_by_its_name(indexed: Library, tmp_path: Path) -> None:
+def test_the_model_of_a_library_is_guessed_where_it_is_in_a_folder(indexed: Library, place: Place) -> None:
     model = indexed.model()
 
     assert model is not None
-    assert likely_model(tmp_path / "library") == model.name == "colours"
+    assert model.name == "colours"
+    assert likely_model(place) == (None if isinstance(place, str) else "colours")
 
 
-def test_nothing_is_guessed_of_an_empty_library_or_of_a_database_on_a_server(library: Library, tmp_path: Path) -> None:
-    assert likely_model(tmp_path / "library") is None
-    assert likely_model("postgresql://nowhere/photos") is None
+@pytest.mark.usefixtures("library")
+def test_nothing_is_guessed_of_an_empty_library(place: Place) -> None:
+    assert likely_model(place) is None
 
 
 @pytest.mark.parametrize("content", [None, b"", b"SQLite format 3\0" + bytes(4096), b"text"])
