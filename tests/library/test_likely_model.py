@@ -9,20 +9,20 @@ import pytest
 
 from pixsearch import Library
 from pixsearch.library.likely_model import likely_model
-from pixsearch.settings import Place
+from pixsearch.settings import Location
 
 
-def test_the_model_of_a_library_is_guessed_where_it_is_in_a_folder(indexed: Library, place: Place) -> None:
+def test_the_model_of_a_library_is_guessed_where_it_is_in_a_folder(indexed: Library, location: Location) -> None:
     model = indexed.model()
 
     assert model is not None
     assert model.name == "colours"
-    assert likely_model(place) == (None if isinstance(place, str) else "colours")
+    assert likely_model(location) == (None if isinstance(location, str) else "colours")
 
 
 @pytest.mark.usefixtures("library")
-def test_nothing_is_guessed_of_an_empty_library(place: Place) -> None:
-    assert likely_model(place) is None
+def test_nothing_is_guessed_of_an_empty_library(location: Location) -> None:
+    assert likely_model(location) is None
 
 
 @pytest.mark.parametrize("content", [None, b"", b"SQLite format 3\0" + bytes(4096), b"text"])
