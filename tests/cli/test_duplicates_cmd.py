@@ -99,4 +99,4 @@ def test_what_contradicts_itself_is_refused(run: Run, twice: Path, options: list
     outcome = run("duplicates", *options)
 
     assert outcome.exit_code == 2
-    assert "exclude each other" in outcome.stderr
+    assert "cannot be used together" in outcome.stderr

@@ -341,7 +341,7 @@ def test_an_embedding_that_is_not_transformers_own_is_refused(tmp_path: Path, mo
     folder = make_tiny_dual_encoder(tmp_path / "model", "CLIP")
     monkeypatch.setattr("pixsearch.model.conversion._normalisation", lambda *_: ((1 / 255,) * 3, (0.0,) * 3))
 
-    with pytest.raises(CheckpointInvalid, match="has other embeddings of pictures than in transformers"):
+    with pytest.raises(CheckpointInvalid, match="embeds pictures differently from transformers"):
         convert(folder)
 
     assert not (folder / "dual_encoder.json").exists()
