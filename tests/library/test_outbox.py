@@ -86,7 +86,7 @@ def test_what_was_told_and_not_struck_out_may_be_told_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as cut:
-        cut.setattr(outbox, "_strike_out", cut_off)
+        cut.setattr(outbox, "_mark_delivered", cut_off)
         with pytest.raises(KeyboardInterrupt):
             fill(library, {"/photos/c.jpg": b"c"})
     assert in_milvus(service) == [1, 2, 3]

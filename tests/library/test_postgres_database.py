@@ -142,8 +142,8 @@ def test_a_server_that_ends_what_takes_long_is_told_of(library: Library, locatio
     [
         ("mysql://host/photos", "a library cannot be in mysql"),
         ("://", "the URL of the library is not valid"),
-        ("postgresql+nosuch://host/x", "unsupported driver nosuch. Use postgresql+psycopg or postgresql"),
-        ("postgresql+asyncpg://host/x", "unsupported driver asyncpg. Use postgresql+psycopg or postgresql"),
+        ("postgresql+nosuch://host/x", "unsupported driver postgresql+nosuch. Use postgresql+psycopg or postgresql"),
+        ("postgresql+asyncpg://host/x", "unsupported driver postgresql+asyncpg. Use postgresql+psycopg or postgresql"),
     ],
 )
 def test_what_is_no_place_of_a_library_is_wrong_usage(url: str, said: str) -> None:

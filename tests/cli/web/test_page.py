@@ -258,6 +258,7 @@ def test_what_is_written_in_a_photo_is_told_line_by_line_and_can_be_selected(
     open_first(page)
 
     written = page.locator("#viewer dl .writing")
+    page.wait_for_load_state("networkidle")  # the panel is drawn again once the exposure has been read
     assert written.inner_text() == "NO LITTER\n<b>not bold</b>"
     written.select_text()
     assert "NO LITTER" in page.evaluate("getSelection().toString()")
