@@ -118,7 +118,7 @@ def test_a_reading_that_is_stopped_goes_on_where_it_was(
     assert 0 < stored < MANY
     if number == signal.SIGINT:
         assert reading.returncode == 130
-        assert f"all photos are indexed, and the text of {stored} of {MANY} pictures is kept" in stderr
+        assert f"all photos are indexed, and the text from {stored} of {MANY} pictures is saved" in stderr
 
     rest = pixsearch("index", "--library", tmp_path / "library", "--json")
 

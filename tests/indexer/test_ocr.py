@@ -141,7 +141,7 @@ def test_a_rapidocr_without_its_models_is_one_line_that_says_how_to_have_them(
 ) -> None:
     monkeypatch.setattr(rapidocr, "__file__", str(tmp_path / "__init__.py"))
 
-    with pytest.raises(PixsearchError, match=r"lacks its model PP-OCRv6_det_small\.onnx\. Reinstall it with: .* pip"):
+    with pytest.raises(PixsearchError, match=r"without its model PP-OCRv6_det_small\.onnx\. Reinstall with: .* pip"):
         ocr._reader.__wrapped__()
 
 

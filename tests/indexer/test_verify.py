@@ -141,7 +141,9 @@ def test_a_file_that_rotted_with_its_size_and_time_as_they_were_is_found_and_rea
     os.utime(photo, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
     assert verify(indexed).problems == []
-    assert verify(indexed, deep=True).files == [f"{photo} is not what was indexed, though size and time are the same"]
+    assert verify(indexed, deep=True).files == [
+        f"{photo} has changed since it was indexed, but its size and time have not"
+    ]
     repair(indexed, deep=True)
     report = index_folders(indexed, runtime, [photos])
     assert report == IndexReport(found=6, unchanged=5, encoded=1)

@@ -215,7 +215,7 @@ def test_what_was_read_is_kept_when_somebody_stops_it_and_the_next_run_reads_the
 ) -> None:
     stopped = then(reader, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
 
-    with pytest.raises(Interrupted, match="all photos are indexed, and the text of 2 of 3 pictures is kept"):
+    with pytest.raises(Interrupted, match="all photos are indexed, and the text from 2 of 3 pictures is saved"):
         index(signs, read=stopped)
 
     assert sum(lines is not None for lines in written(library).values()) == 2
