@@ -102,7 +102,7 @@ def test_a_photo_is_not_lost_to_metadata_on_which_a_reader_fails(
 
     assert isinstance(loaded, LoadedFile)
     assert loaded.decoded is not None
-    assert loaded.decoded.metadata.note == "its metadata cannot be read"
+    assert loaded.decoded.metadata.note == "metadata cannot be read"
 
 
 def test_a_digest_can_be_had_without_decoding(tmp_path: Path) -> None:
