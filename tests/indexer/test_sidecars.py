@@ -1,4 +1,4 @@
-"""Sidecars belong to their photos: when found, changed, deleted or shared by copies. Nothing is encoded for them."""
+"""Tests of sidecars that are found, changed, deleted or shared by copies. None of this encodes a photo."""
 
 from __future__ import annotations
 
