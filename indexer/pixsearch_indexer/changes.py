@@ -62,9 +62,9 @@ def compare(
 ) -> Iterator[Change]:
     """Yield the changes in a folder, sorted by path.
 
-    `photos` and `failures` yield the files below the folder that the library has recorded, in chunks and also sorted by
-    path. A failed file is always read again if its failure was recorded without a size. `counts` is updated along the
-    way, and `on_files` is called with the number of files found so far.
+    `photos` and `failures` yield the known files below the folder in chunks, also sorted by path. A file whose failure
+    was recorded without a size is always read again. `counts` is updated along the way, and `on_files` is called with
+    the number of files found so far.
     """
     known_photos, known_failures = _Sorted(photos), _Sorted(failures)
     for files in scan:

@@ -113,7 +113,7 @@ def _expression(glob: bytes, name_only: bool) -> bytes:
 
 
 def _character(glob: bytes, at: int) -> tuple[int, int]:
-    """Return the byte at an index, which may be escaped, and the index after it. Raises ValueError at the end."""
+    """Return the byte at an index, which may be escaped, and the index after it. Raises ValueError if there is none."""
     at += glob[at : at + 1] == b"\\"
     if at >= len(glob):
         raise ValueError("the pattern is incomplete")

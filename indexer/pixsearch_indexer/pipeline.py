@@ -182,7 +182,7 @@ def _read(steps: Generator[None], report: IndexReport, interrupt: Interruption) 
 
 
 class _FolderWork(NamedTuple):
-    """The work that a first scan found in a folder. A second scan does it, so no list of files is kept in memory."""
+    """The work that a first scan found in a folder. A second scan does it, so no list of files is held in memory."""
 
     root_id: int
     scan: Scan
@@ -317,7 +317,7 @@ class _Run:
         self._forget(gone, counts)
 
     def _forget(self, gone: list[bytes], counts: Counts) -> None:
-        """Forget deleted files and clear the list, once any file was found. Until then, the drive may be unplugged."""
+        """Forget deleted files and clear the list, but only once a file was found: the drive may be unplugged."""
         if gone and counts.found:
             self.report.forgotten += self._writer.forget(gone)
             gone.clear()

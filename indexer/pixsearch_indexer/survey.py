@@ -47,7 +47,7 @@ class Survey:
 def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Callable[[ScanRules], ScanRules]) -> Survey:
     """Survey these folders, or all indexed folders if none are given. Without a library, all files are new.
 
-    Raises UsageError and PixsearchError for folders, as `index_folders` does.
+    Raises UsageError or PixsearchError if a folder cannot be indexed; see `index_folders`.
     """
     total = Survey()
     roots = {} if library is None else library.roots()
@@ -69,7 +69,7 @@ def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Call
 
 
 def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:
-    """Add counts to the totals with the same names."""
+    """Add each count to the total with the same name."""
     for name, count in more.items():
         total[name] = total.get(name, 0) + count
 
@@ -80,7 +80,7 @@ def survey_folder(
     on_files: Callable[[int], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> FolderSurvey:
-    """Walk through a folder and count its changes, until the end or until `stop` returns True."""
+    """Walk through a folder and count its changes. Stop early if `stop` returns True."""
     counts, changed, gone = Counts(), 0, 0
     for step in changes(library, scan, counts, on_files):
         if isinstance(step, Gone):

@@ -129,7 +129,7 @@ def _user_comment(value: object, byte_order: str) -> str | None:
     if code not in (b"ASCII", b""):  # no character code: the text starts at the first byte
         text = value
     text = text.strip(b"\0 ")
-    return None if b"\0" in text else _text(text)  # text with NUL bytes is maker notes
+    return None if b"\0" in text else _text(text)  # NUL bytes mean binary data: maker notes
 
 
 def _unicode(text: bytes, byte_order: str) -> str:

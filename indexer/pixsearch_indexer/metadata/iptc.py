@@ -54,7 +54,7 @@ def _records(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
     while len(data) - at >= 5 and data[at] == 0x1C:
         size = int.from_bytes(data[at + 3 : at + 5], "big")
         begins = at + 5
-        if size & 0x8000:  # an extended record: the size is the length of the real size field
+        if size & 0x8000:  # an extended record: the low bits are the length of the actual size field
             begins += size & 0x7FFF
             size = int.from_bytes(data[at + 5 : begins], "big") if begins - at <= 13 else len(data)
         yield (data[at + 1], data[at + 2]), data[begins : begins + size]

@@ -88,6 +88,7 @@ GPS_SOURCES: tuple[Callable[[Facts], Gps | None], ...] = (
         _first_text(facts.get("exif:GPSLongitudeRef")),
     ),
 )
+"""The sources of coordinates in order of precedence."""
 
 KEYWORDS: tuple[tuple[str, Callable[[object], object]], ...] = (
     ("dc:subject", str),

@@ -67,7 +67,7 @@ def read_exposure(picture: Image.Image, data: bytes) -> Exposure:
 
 
 def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Description]:
-    """Return the descriptions from a photo's sidecars and its name. For an unreadable sidecar, it contains a note."""
+    """Return the descriptions from a photo's sidecars and its file name. An unreadable sidecar yields a note."""
     layers: dict[Layer, Description] = {}
     for sidecar in sidecars:
         layer: Layer = "sidecar" if sidecar.path.lower().endswith(b".xmp") else "takeout"

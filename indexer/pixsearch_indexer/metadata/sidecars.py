@@ -16,7 +16,7 @@ from pixsearch.storage import FileStamp
 
 XMP, JSON = ".xmp", ".json"
 LARGEST = 4 << 20
-"""The maximum size of a sidecar in bytes. Larger files are something else."""
+"""The maximum size of a sidecar in bytes. A larger file is not a sidecar."""
 
 _TAKEOUT = ".supplemental-metadata"
 _CUT = 46
@@ -133,7 +133,7 @@ def sidecars_of_stamp(photo: bytes, stamp: bytes | None) -> tuple[Sidecar, ...]:
 
 
 def _titles(stem: str) -> list[_Title]:
-    """Return the titles that a .json may belong to, with their numbers. Takeout adds a suffix and may truncate it."""
+    """Return the numbered titles that a .json file may belong to. Takeout adds a suffix and may truncate it."""
     number = ""
     if (numbered := _NUMBERED.fullmatch(stem)) is not None:
         stem, number = numbered.groups()
