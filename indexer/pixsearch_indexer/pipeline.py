@@ -154,7 +154,7 @@ def index_folders(
                     f"indexing stopped; {plural(run.report.encoded, 'encoded photo')} kept",
                     "Resume with: pixsearch index",
                 )
-            # Only now, so that photos that were moved could be matched with their contents.
+            # Only now, after moved photos have been matched with their contents.
             writer.drop_unused_contents()
             writer.finish_switch(chosen)
             writer.end_run(run_id, {name: getattr(run.report, name) for name in _RECORDED})
@@ -317,7 +317,7 @@ class _Run:
         self._forget(gone, counts)
 
     def _forget(self, gone: list[bytes], counts: Counts) -> None:
-        """Forget deleted files and clear the list, but only once a file was found: the drive may be unplugged."""
+        """Forget deleted files and clear the list, if any file was found. If none was, the drive may be unplugged."""
         if gone and counts.found:
             self.report.forgotten += self._writer.forget(gone)
             gone.clear()

@@ -21,7 +21,7 @@ _NO_CAPTION = re.compile(
 
 
 def clean_text(value: object) -> str | None:
-    """Return a value as one line of text up to its first NUL, or None if it has no text. Bytes are decoded."""
+    """Return a value as one line of text up to its first NUL, or None if it has no text. See `decoded` for bytes."""
     if isinstance(value, bytes):
         value = decoded(value)
     if not isinstance(value, str):
