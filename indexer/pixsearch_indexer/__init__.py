@@ -1,4 +1,4 @@
-"""The indexer: scan folders of photos, decode them, encode them, and store the results in a library."""
+"""Scan folders of photos, decode and encode the photos, and store the results in a library."""
 
 from pixsearch.search.runtime import Encoder
 from pixsearch_indexer.encoder import CheckpointEncoder

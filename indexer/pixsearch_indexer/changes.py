@@ -1,4 +1,4 @@
-"""Find what changed in a folder since its last run, by comparing two sorted streams; neither is held in memory."""
+"""Find the changes in a folder since its last run by comparing two sorted streams, neither of them held in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK_SIZE = 1000
 
 
 class Changed(NamedTuple):
-    """A file that is new or was modified."""
+    """A new or modified file."""
 
     path: bytes
     stamp: FileStamp
@@ -25,7 +25,7 @@ class Changed(NamedTuple):
 
 
 class Outdated(NamedTuple):
-    """An unchanged photo whose metadata must be read again: a sidecar changed, or older rules were used to read it."""
+    """An unchanged photo whose metadata must be read again because a sidecar or the rules for reading it changed."""
 
     path: bytes
     stamp: FileStamp
@@ -33,7 +33,7 @@ class Outdated(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A file that has certainly been deleted."""
+    """A file that is known to be deleted."""
 
     path: bytes
 
@@ -43,14 +43,14 @@ Change: TypeAlias = Changed | Outdated | Gone
 
 @dataclass(slots=True)
 class Counts:
-    """The numbers of files that a comparison has seen so far."""
+    """File counts, which are updated as a comparison proceeds."""
 
     found: int = 0
     unchanged: int = 0
     failed: int = 0
-    """Files that are unchanged since they failed."""
+    """Files that failed in an earlier run and have not changed since."""
     not_read: dict[str, int] = field(default_factory=dict)
-    """Files that are not pictures, by suffix."""
+    """The number of files that are not pictures, by suffix."""
 
 
 def compare(
@@ -60,17 +60,17 @@ def compare(
     counts: Counts,
     on_files: Callable[[int], None],
 ) -> Iterator[Change]:
-    """Yield the changes in a folder, in the order of their paths.
+    """Yield the changes in a folder, sorted by path.
 
-    `photos` and `failures` are the files that the library knows below the folder, in the same order and in parts. A
-    failure without a size is checked again, and its photo with it. `counts` is updated along the way, and `on_files` is
-    called with the number of files found so far.
+    `photos` and `failures` yield the known files below the folder in chunks, also sorted by path. A file whose failure
+    was recorded without a size is always read again. `counts` is updated along the way, and `on_files` is called with
+    the number of files found so far.
     """
     known_photos, known_failures = _Sorted(photos), _Sorted(failures)
     for files in scan:
         for start in range(0, len(files), _CHUNK_SIZE):
             part = files[start : start + _CHUNK_SIZE]
-            # Most parts are unchanged, and comparing whole lists is thirty times as fast as comparing file by file.
+            # Most chunks are unchanged, and comparing whole lists is 30 times faster than comparing file by file.
             if known_failures.all_after(part[-1][0]) and known_photos.take_if_next(part):
                 counts.found += len(part)
                 counts.unchanged += len(part)
@@ -105,13 +105,13 @@ def _compare_each(
 
 
 def _kind(path: bytes) -> str:
-    """Return the suffix of a file's name in lower case, or "" if it does not look like one of a file type."""
+    """Return a file's suffix in lower case, or "" if it does not look like a file type."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 - bytes
     return suffix.decode("ascii") if suffix.isascii() and re.fullmatch(rb"\.\w{1,12}", suffix) else ""
 
 
 class _Sorted:
-    """The known files in the order of their paths, consumed as the scan passes them."""
+    """The known files, sorted by path and consumed as the scan passes them."""
 
     def __init__(self, parts: Iterator[list[KnownFile]]) -> None:
         self._parts = parts
@@ -119,7 +119,7 @@ class _Sorted:
         self._next = 0
 
     def take_if_next(self, files: list[FileFacts]) -> bool:
-        """Consume the next files and return True if they are exactly these; else consume nothing and return False."""
+        """Consume these files if they are exactly the next ones. Return whether they were consumed."""
         while len(self._files) - self._next < len(files) and self._read_more():
             pass
         end = self._next + len(files)
@@ -133,7 +133,7 @@ class _Sorted:
         return not self._has_next() or self._files[self._next][0] > path
 
     def before(self, path: bytes | None) -> Iterator[KnownFile]:
-        """Consume the files that come before this path; all remaining ones if it is None."""
+        """Yield and consume the files before this path, or all remaining files if it is None."""
         while self._has_next() and (path is None or self._files[self._next][0] < path):
             self._next += 1
             yield self._files[self._next - 1]

@@ -22,22 +22,22 @@ class ToLoad:
     path: bytes
     stamp: FileStamp
     encoded: frozenset[bytes] = frozenset()
-    """The digests of the encoded contents of the same size: the file is decoded only if its own is not among them."""
+    """The digests of encoded files of the same size. This file is decoded only if its own digest is not among them."""
     sidecars: tuple[Sidecar, ...] = ()
     described_as: bytes | None = None
-    """The digest of an unchanged file: only its metadata are read."""
+    """The digest of an unchanged file, if only its metadata is to be read."""
 
 
 Loaded = LoadedFile | FailedFile | None
 
 
 def loading_pool(limits: DecodeLimits, each_core: int = 1) -> AbstractContextManager[DecodingPool]:
-    """Open a decoding pool for `load_ahead`, whose processes have imported this module."""
+    """Open a decoding pool for `load_ahead`, with this module preloaded in its processes."""
     return decoding_pool(limits, each_core, preload=[__name__])
 
 
 def load_ahead(pool: DecodingPool, files: Iterable[ToLoad], shape: InputShape) -> Iterator[Loaded]:
-    """Yield what `load` returns for each file, in order. Only some of the results are held at a time."""
+    """Yield the result of `load` for each file, in order, holding only a limited number of results at a time."""
 
     def task(file: ToLoad, *, decode: bool) -> tuple[ToLoad, bool, InputShape, int]:
         return file, decode, shape, pool.limits.megapixels
@@ -52,7 +52,7 @@ def load_ahead(pool: DecodingPool, files: Iterable[ToLoad], shape: InputShape) -
             if file.described_as is not None:
                 yield None  # the library keeps the metadata it has
                 continue
-            # A file without its stamp is tried again: an object may just have been slow to arrive.
+            # Without a stamp, the file is tried again: an object may just have been slow to download.
             stamp = None if loaded.timed_out and is_remote(file.path) else file.stamp
             loaded = FailedFile(file.path, stamp, loaded.reason)
         yield loaded

@@ -1,4 +1,4 @@
-"""Encode pictures as features, with the model in a checkpoint's folder."""
+"""Encode pictures as features with the model in a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ NO_EMBEDDING = "the model could not embed it"
 
 
 def encode_pictures(encoder: Encoder, pictures: Mapping[bytes, DecodedPicture]) -> dict[bytes, NewContent | None]:
-    """Encode pictures, which are given by digest. None stands for a picture without a usable embedding: zeros,
-    infinities and NaN would poison the vector index."""
+    """Encode pictures, keyed by digest. The result is None for a picture without a usable embedding.
+
+    Zeros, infinities and NaN would corrupt the vector index.
+    """
     if not pictures:
         return {}
-    import numpy as np  # for those who have something to encode
+    import numpy as np  # imported only if there is something to encode
 
     embeddings, grids = encoder.encode_pixels([decoded.pixels for decoded in pictures.values()])
     return {
@@ -40,12 +42,12 @@ def encode_pictures(encoder: Encoder, pictures: Mapping[bytes, DecodedPicture]) 
 
 
 class CheckpointEncoder:
-    """The model in a checkpoint's folder, loaded when there is something to encode: most runs find nothing new."""
+    """The model in a checkpoint folder. It is loaded only when needed, because most runs find nothing new to encode."""
 
     def __init__(self, folder: Path) -> None:
-        """Check the checkpoint before a library is bound to it.
+        """Check the checkpoint, so that errors are found before a library is bound to it.
 
-        Raises CheckpointInvalid, also if this machine cannot run the model.
+        Raises CheckpointInvalid if the checkpoint is invalid or this machine cannot run the model.
         """
         config = load_config(folder)
         if not may_have_gpu():
@@ -77,7 +79,7 @@ class CheckpointEncoder:
 
 
 def _load(folder: Path) -> Runtime:
-    from pixsearch.model.load_runtime import load_runtime  # OpenVINO, or torch: up to seconds
+    from pixsearch.model.load_runtime import load_runtime  # imports OpenVINO or torch, which can take seconds
 
     runtime = load_runtime(folder)
     runtime.prepare_for_pictures()

@@ -1,4 +1,4 @@
-"""Read the exposure of a photo that is opened in the viewer. Runs in worker processes, see `pixsearch.decoding`."""
+"""Read the exposure of a photo shown in the viewer. Runs in worker processes; see `pixsearch.decoding`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixsearch_indexer.thumbnails import NoThumbnail, result_or_reason
 
 
 def photo_exposure(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) -> Exposure | NoThumbnail:
-    """Return the exposure from the first of a picture's photos that is unchanged, or the reason why there is none."""
+    """Return the exposure from the first unchanged photo of a picture, or the reason why it cannot be read."""
 
     def read() -> Exposure:
         data = read_first(photos, digest)

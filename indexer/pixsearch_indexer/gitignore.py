@@ -1,8 +1,8 @@
-"""Match gitignore patterns as git does: byte by byte, in time linear in the length of the name.
+"""Match gitignore patterns as git does: byte by byte, in time linear in the length of the path.
 
-The semantics are those of gitignore(5) and of git's wildmatch.c. A pattern becomes a regular expression of atomic
-groups: the text after a star is searched from the left, and its first match is final. A later match could only leave
-less for the rest of the pattern, so there is no backtracking.
+The semantics follow gitignore(5) and git's wildmatch.c. Each pattern is compiled to a regular expression with atomic
+groups: whatever follows a star is searched for from the left, and the first match is final. A later match could only
+leave less of the path for the rest of the pattern, so backtracking is never needed.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _POSIX_CLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line of a pattern file."""
+    """A pattern from one line of a pattern file."""
 
     expression: re.Pattern[bytes]
     excludes: bool
     """False if the line begins with "!"."""
     folders_only: bool
     name_only: bool
-    """True if the pattern is matched against the name alone, in any folder, rather than the path."""
+    """True if the pattern is matched against the last part of a path only, in any folder."""
 
     def matches(self, path: bytes, is_folder: bool) -> bool:
-        """Return whether the pattern matches a path, which is relative to the folder of the pattern file."""
+        """Return whether the pattern matches a path relative to the pattern file's folder."""
         subject = path.rpartition(b"/")[2] if self.name_only else path
         return (is_folder or not self.folders_only) and self.expression.match(subject) is not None
 
@@ -55,7 +55,7 @@ def read_patterns(text: bytes) -> list[Pattern]:
 
 
 def excludes(patterns: Sequence[Pattern], path: bytes, is_folder: bool) -> bool | None:
-    """Return whether the last matching pattern excludes a path; None if no pattern matches."""
+    """Return whether the last matching pattern excludes a path, or None if no pattern matches."""
     return next((one.excludes for one in reversed(patterns) if one.matches(path, is_folder)), None)
 
 
@@ -74,16 +74,16 @@ def _pattern(line: bytes) -> Pattern | None:
 
 def _without_trailing_spaces(line: bytes) -> bytes:
     end = 0
-    for token in _TOKEN.finditer(line):  # a space after a backslash stays
+    for token in _TOKEN.finditer(line):  # an escaped space is kept
         if token[0] != b" ":
             end = token.end()
     return line[:end]
 
 
 def _expression(glob: bytes, name_only: bool) -> bytes:
-    """Return the regular expression of a glob. Raises ValueError if it cannot match anything."""
+    """Translate a glob to a regular expression. Raises ValueError if the glob cannot match anything."""
     if not glob:
-        raise ValueError("is empty")
+        raise ValueError("the pattern is empty")
     parts: list[bytes] = []
     open_star = open_folders = b""
     at = 0
@@ -113,23 +113,23 @@ def _expression(glob: bytes, name_only: bool) -> bytes:
 
 
 def _character(glob: bytes, at: int) -> tuple[int, int]:
-    """Return the literal byte at an index, with or without a backslash, and the index after it. Raises ValueError."""
+    """Return the byte at an index, which may be escaped, and the index after it. Raises ValueError if there is none."""
     at += glob[at : at + 1] == b"\\"
     if at >= len(glob):
-        raise ValueError("ends too soon")
+        raise ValueError("the pattern is incomplete")
     return glob[at], at + 1
 
 
 def _class(glob: bytes, at: int) -> tuple[set[int], int]:
-    """Return the bytes that a character class matches and the index after it. Raises ValueError if it matches none."""
+    """Return the bytes that a character class matches, and the index after it. Raises ValueError if it is invalid."""
     negated = glob[at : at + 1] in (b"!", b"^")
     at = begin = at + negated
     members: set[int] = set()
-    first: int | None = None  # of a range, if a hyphen follows
+    first: int | None = None  # the start of a range, if a hyphen follows
     while at == begin or glob[at : at + 1] != b"]":
         if (posix := _POSIX_CLASS.match(glob, at)) is not None:
             if posix[1] not in _POSIX_CLASSES:
-                raise ValueError("no such class")
+                raise ValueError("unknown character class")
             members.update(byte for byte in range(256) if re.match(_POSIX_CLASSES[posix[1]], bytes([byte])))
             first, at = None, posix.end()
         elif first is not None and glob[at : at + 1] == b"-" and glob[at + 1 : at + 2] != b"]":
@@ -141,5 +141,5 @@ def _class(glob: bytes, at: int) -> tuple[set[int], int]:
             members.add(first)
     chosen = set(range(256)) - members if negated else members
     if chosen <= {ord("/")}:
-        raise ValueError("matches nothing")
+        raise ValueError("the character class matches nothing")
     return chosen, at + 1

@@ -1,4 +1,4 @@
-"""Exclude files from a scan by gitignore patterns, from the command line and from `.pixsearchignore` files."""
+"""Exclude files from a scan with gitignore patterns from the command line and from `.pixsearchignore` files."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ _LIMIT_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class IgnoreRules:
-    """The patterns that apply in a folder, those of the deepest folder last. Falsy if there are none."""
+    """The patterns that apply in a folder, ordered from the root to the deepest folder. Falsy if there are none."""
 
     FILE: ClassVar[bytes] = b".pixsearchignore"
 
     patterns: tuple[tuple[bytes, Sequence[Pattern]], ...] = ()
-    """The patterns of each file with the folder they are relative to; for those of the command line, the root."""
+    """The patterns from each file, with the folder that they are relative to.
+
+    Patterns from the command line are relative to the root.
+    """
 
     @classmethod
     def of_root(cls, root: bytes, patterns: Sequence[str]) -> IgnoreRules:
-        """Return the rules of a root: the patterns from the command line."""
+        """Return the rules for a root, which are the patterns from the command line."""
         return cls(((root, read_patterns(os.fsencode("\n".join(patterns)))),)) if patterns else cls()
 
     def with_rules_of(self, folder: bytes) -> IgnoreRules:
-        """Return these rules with those of the pattern file in a folder, if it has one.
+        """Return these rules plus those from the pattern file in a folder, if it has one.
 
         Raises UsageError if the file cannot be read.
         """
@@ -43,7 +46,7 @@ class IgnoreRules:
         return IgnoreRules((*self.patterns, (folder, read_patterns(text))))
 
     def matches(self, path: bytes, is_folder: bool) -> bool:
-        """Return whether a path is excluded: as in git, the deepest pattern that matches it decides."""
+        """Return whether a path is excluded. As in git, the deepest matching pattern decides."""
         for folder, patterns in reversed(self.patterns):
             if (decided := excludes(patterns, path[len(folder.rstrip(b"/")) + 1 :], is_folder)) is not None:
                 return decided
@@ -54,7 +57,7 @@ class IgnoreRules:
 
 
 def check_patterns(lines: Sequence[str]) -> None:
-    """Raise UsageError for the first pattern that cannot match anything. In pattern files such lines are skipped."""
+    """Raise UsageError if a pattern cannot match anything. In pattern files, such patterns are skipped instead."""
     for line in lines:
         if line.strip() and not line.startswith("#") and not read_patterns(os.fsencode(line)):
-            raise UsageError(f"{line!r} is not a gitignore pattern", "See the git documentation of gitignore")
+            raise UsageError(f"{line!r} is not a valid gitignore pattern", "See: https://git-scm.com/docs/gitignore")

@@ -1,4 +1,4 @@
-"""Read the lines of text in one picture (OCR), by RapidOCR's PP-OCR models on OpenVINO. Runs in worker processes."""
+"""Read the lines of text in a picture (OCR) with RapidOCR's PP-OCR models on OpenVINO. Runs in worker processes."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
     from rapidocr import RapidOCR
 
 LONGEST_EDGE = 2000
-"""The longer edge of the picture that lines are cut from: a line of a printed receipt then has 20 pixels."""
+"""The longer edge, in pixels, of the picture from which lines are cut. A line on a printed receipt is then 20 pixels
+high."""
 DETECTED_EDGE = 1280
-"""The longer edge of the picture in which lines are detected: from 960 to 2000, the best one on screenshots
-(docs/experiments.md)."""
+"""The longer edge, in pixels, of the picture in which lines are detected. Of the values from 960 to 2000 that were
+tried, this one was best on screenshots (docs/experiments.md)."""
 LEAST_EDGE = 8
-"""The shortest edge that is read. Less holds no letter, and RapidOCR would enlarge it to 30 pixels: a picture of
-2000 x 1 would not fit into memory."""
+"""The minimum edge, in pixels, of a picture that is read. Smaller pictures cannot contain letters, and RapidOCR would
+enlarge the edge to 30 pixels: a picture of 2000 x 1 would not fit into memory."""
 LEAST_SCORE = 0.8
-"""The least score of a line: below it most lines are not in any language (docs/experiments.md)."""
+"""The minimum score of a line. Most lines with a lower score contain no real words (docs/experiments.md)."""
 THREADS_EACH = 2
 MOST_PROCESSES = 4
-"""The most processes that read at once: each takes up to 1.5 GB."""
+"""The maximum number of processes that read in parallel. Each uses up to 1.5 GB of memory."""
 
 _MODELS = {
     "Det": "PP-OCRv6_det_small.onnx",
@@ -47,11 +48,11 @@ _NICENESS = 10
 
 @dataclass(frozen=True, slots=True)
 class NotRead:
-    """The reason, in one line, why the text in a picture was not read."""
+    """The reason why the text in a picture was not read, on one line."""
 
     reason: str
     for_good: bool
-    """True if the cause is the picture itself, so reading it again would not help."""
+    """True if the picture itself is the cause, so that reading it again would not help."""
 
 
 Writing = tuple[str, ...] | NotRead
@@ -59,14 +60,14 @@ Writing = tuple[str, ...] | NotRead
 
 
 def processes() -> int:
-    """Return how many processes read in parallel."""
+    """Return the number of processes that read in parallel."""
     return min(MOST_PROCESSES, max(1, cores() // THREADS_EACH))
 
 
 def read_photo(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) -> Writing:
-    """Read the lines in a picture, from the first of its photos that is unchanged.
+    """Read the lines of text in the first unchanged photo of a picture.
 
-    Raises PixsearchError if no picture can be read at all, because RapidOCR is incomplete.
+    Raises PixsearchError if the RapidOCR installation is incomplete.
     """
     reader = _reader()
     try:
@@ -79,12 +80,12 @@ def read_photo(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) ->
         return NotRead(error.message, for_good=True)
     except MemoryError:
         return NotRead("takes more memory to read than a photo should", for_good=True)
-    except Exception as error:  # noqa: BLE001 - one picture must not end a run of thousands, and it is reported
+    except Exception as error:  # noqa: BLE001 - one picture must not end a run of thousands
         return NotRead(f"unexpected {type(error).__name__}: {error}", for_good=True)
 
 
 def lines_in(picture: Image.Image, reader: RapidOCR | None = None) -> tuple[str, ...]:
-    """Read the lines in an RGB picture from top to bottom, without uncertain ones and those without letter or digit."""
+    """Read the lines in an RGB picture from top to bottom. Skip uncertain lines and lines without letters or digits."""
     if min(picture.size) < LEAST_EDGE:
         return ()
     blue_first = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])  # the channel order of OpenCV
@@ -94,7 +95,7 @@ def lines_in(picture: Image.Image, reader: RapidOCR | None = None) -> tuple[str,
 
 
 def decoded_to_read(data: bytes, megapixels: int) -> Image.Image:
-    """Decode a picture with its longer edge at most LONGEST_EDGE. Raises PictureError."""
+    """Decode a picture so that its longer edge is at most LONGEST_EDGE. Raises PictureError."""
     header = open_header(data, megapixels)
     scale = min(1.0, LONGEST_EDGE / max(header.size))
     picture, _ = decoded_picture(data, header, max(1, round(min(header.size) * scale)), megapixels)
@@ -105,14 +106,14 @@ def decoded_to_read(data: bytes, megapixels: int) -> Image.Image:
 
 @cache
 def _reader() -> RapidOCR:
-    """Load RapidOCR once per process, with the models in its own package: nothing is ever downloaded."""
+    """Load RapidOCR once per process, with the models from its own package, so that nothing is downloaded."""
     from pixsearch.model.openvino_core import core  # before anything else imports OpenVINO
 
     import cv2  # isort: skip
     import rapidocr  # isort: skip
     from rapidocr.inference_engine.openvino import main as sessions  # isort: skip
 
-    # A core of RapidOCR's own would end with it, and the next signal would crash the process.
+    # RapidOCR would destroy a core of its own, and the next signal would crash the process; see `core`.
     sessions.Core = core  # type: ignore[attr-defined]
     cv2.setNumThreads(1)
     os.nice(_NICENESS)  # searches and indexing take precedence
@@ -127,6 +128,6 @@ def _reader() -> RapidOCR:
     for task, name in _MODELS.items():
         if not (file := folder / name).is_file():
             again = pip("install", "--force-reinstall", "pixsearch[ocr]")
-            raise PixsearchError(f"the installed RapidOCR lacks its model {name}", f"Reinstall it with: {again}")
+            raise PixsearchError(f"RapidOCR is installed without its model {name}", f"Reinstall with: {again}")
         settings |= {f"{task}.engine_type": rapidocr.EngineType.OPENVINO, f"{task}.model_path": str(file)}
     return rapidocr.RapidOCR(params=settings)

@@ -1,7 +1,8 @@
-"""Read, decode and encode files on many machines, with Ray Data. The indexing process alone opens the library.
+"""Read, decode and encode files on many machines with Ray Data. Only the indexing process opens the library.
 
-Every machine has to see the photos at the same paths (a shared drive, or object storage), and the checkpoint too unless
-it is the one that ships. Committed files are not sent out again; if an actor dies, Ray restarts it with its files.
+Every machine must have access to the photos at the same paths (on a shared drive or in object storage), and also to the
+checkpoint unless it is the built-in one. If an actor dies, Ray restarts it and sends its files again, but never files
+that were already committed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pixsearch_indexer.load import LoadedFile
 
 FILES_A_BATCH = 32
 FILES_A_DATASET = 50_000
-"""Files whose paths are held in memory at a time."""
+"""The number of files whose paths are held in memory at a time."""
 
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -41,16 +42,16 @@ Rows = dict[str, NDArray[Any]]
 
 
 class LoadOnRay:
-    """A function that reads files for `index_folders` on a Ray cluster, to which it is connected until `close`."""
+    """A callable that reads files for `index_folders` on a Ray cluster. It stays connected until `close`."""
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
         """Connect to a cluster. Raises PixsearchError if there is no cluster at the address.
 
         Args:
             address: the address of the cluster; None starts a cluster on this machine only, which `close` shuts down.
-            workers: how many actors encode; None means one for each GPU, or one for each CPU without a GPU.
+            workers: the number of actors that encode; None means one per GPU, or one per CPU if the cluster has no GPU.
         """
-        # Ray is silenced: errors are raised, and the run reports its progress.
+        # Ray itself prints nothing: errors are raised, and the run reports its own progress.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         warnings.filterwarnings("ignore", module=r"ray\.")
         logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -63,7 +64,7 @@ class LoadOnRay:
         self._workers = workers or int(resources["GPU" if self._gpus else "CPU"])
 
     def __call__(self, files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
-        """Yield each file after reading it, and encoding it if it is new; in no particular order."""
+        """Yield the files in no particular order, each once it has been read and, if it is new, encoded."""
         for chunk in in_chunks(files, FILES_A_DATASET):
             dataset = ray.data.from_items(
                 [{"file": pickle.dumps(file)} for file in chunk],
@@ -85,16 +86,16 @@ class LoadOnRay:
 
 
 def _check(address: str) -> None:
-    """Raise PixsearchError if nothing answers at an address. Ray itself takes two minutes to find out."""
+    """Raise PixsearchError if nothing is listening at an address. Ray itself would take two minutes to notice."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except (OSError, ValueError) as error:
-        raise PixsearchError(f"no Ray cluster at {address}: {error}", "Give its address as HOST:PORT") from error
+        raise PixsearchError(f"no Ray cluster at {address}: {error}", "Use --address HOST:PORT") from error
 
 
 class _EncodingActor:
-    """An actor that loads and encodes batches of files, as `load_here` and the pipeline do in one process."""
+    """An actor that loads and encodes batches of files, as `load_here` and the pipeline do on a single machine."""
 
     def __init__(self, encoder: bytes, limits: DecodeLimits) -> None:
         self._encoder: Encoder = pickle.loads(encoder)
@@ -108,7 +109,7 @@ class _EncodingActor:
 
 
 def encode(encoder: Encoder, loaded: Iterable[Loaded]) -> list[Loaded]:
-    """Replace the decoded picture of each file by its encoded content."""
+    """Replace each file's decoded picture with its encoded content."""
     loaded = list(loaded)
     contents = encode_pictures(
         encoder, {one.digest: one.decoded for one in loaded if isinstance(one, LoadedFile) and one.decoded is not None}

@@ -1,4 +1,4 @@
-"""Index photos: scan folders, find what changed, decode ahead of the encoder, encode, commit."""
+"""Index photos: scan folders, find changes, decode ahead of the encoder, encode and commit."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ if TYPE_CHECKING:
     from pixsearch_indexer.load import DecodedPicture
 
 LoadFiles = Callable[["Iterable[ToLoad]", "DecodeLimits", Encoder], "Iterator[Loaded]"]
-"""A function that reads files for an encoder, within limits."""
+"""A function that reads files for an encoder, within decoding limits."""
 
 ENCODE_AT_ONCE = 32
 STORE_AT_ONCE = 500
-"""The most files in a commit, for when few of them have to be encoded, or all arrive encoded."""
+"""The maximum number of files in a commit. It matters when few files need to be encoded, or all arrive encoded."""
 STORE_EVERY_S = 2.0
 _RECORDED = ("found", "unchanged", "encoded", "reused", "forgotten", "failed")
-"""The fields of a report that the library records."""
+"""The report fields that are recorded in the library."""
 _DEFAULTS = IndexOptions()
 
 
 def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -> Iterator[Loaded]:
-    """Read and decode files of one folder in worker processes of this machine, without encoding them."""
-    # Not at the top: Pillow, numpy and the processes are only for runs that have something to decode.
+    """Read and decode the files of a folder in worker processes on this machine, without encoding them."""
+    # Imported here because only runs with something to decode need Pillow, numpy and worker processes.
     from pixsearch.decoding import FOR_OBJECTS
     from pixsearch_indexer.decoders import load_ahead, loading_pool
 
@@ -68,7 +68,7 @@ def load_here(files: Iterable[ToLoad], limits: DecodeLimits, encoder: Encoder) -
 
 
 def _preparing(encoder: Encoder, files: Iterator[ToLoad]) -> Iterator[ToLoad]:
-    """Yield the files, and let the encoder prepare from the first one that is certain to be decoded."""
+    """Yield the files, and start to prepare the encoder at the first file that is certain to be decoded."""
     for file in files:
         if not file.encoded:
             encoder.prepare_for_pictures()
@@ -81,10 +81,10 @@ def _preparing(encoder: Encoder, files: Iterator[ToLoad]) -> Iterator[ToLoad]:
 def index_folder(
     library: Library, folder: FilePath, model: str | None = None, on_progress: ProgressCallback = silent
 ) -> IndexReport:
-    """Bring the library up to date with a folder, using the model of the library, or the one that ships for a new one.
+    """Bring the library up to date with a folder. See `index_folders` for details and errors.
 
-    `model` is the name or the folder of another model. See `index_folders` for details and errors. Also raises
-    ModelNotFound.
+    `model` is the name or folder of the model to use. The default is the library's model, or the built-in model for a
+    new library. Also raises ModelNotFound.
     """
     encoder = CheckpointEncoder(library.checkpoint(model, to_index=True))
     return index_folders(library, encoder, [folder], on_progress)
@@ -100,30 +100,30 @@ def index_folders(
     load_files: LoadFiles = load_here,
     read_pictures: ReadPictures | None = read_here,
 ) -> IndexReport:
-    """Bring the library up to date with these folders, or with all folders it knows if none are given.
+    """Bring the library up to date with these folders, or with all indexed folders if none are given.
 
-    A .txt file among them holds texts instead of photos, one per line; searches by photo find them.
+    `folders` may also contain .txt files with one text per line, which can be found by searching with a photo.
 
-    Photos are never written to. Results are committed every few seconds, so an interrupted run resumes where it stopped
+    Photos are never modified. Results are committed every few seconds, so an interrupted run continues where it stopped
     when it is started again. A bad file never stops a run: `Library.failures` lists it with the reason, and it is tried
-    again when it changes. Files are decoded in child processes, so a script has to call this under
+    again when it changes. Files are decoded in child processes, so scripts must call this function under
     `if __name__ == "__main__"`.
 
     Args:
-        load_files: the function that reads and decodes files, and may encode them as well: in processes of this
-            machine, or on many machines (`pixsearch_indexer.on_ray`).
-        read_pictures: the function that reads the text in pictures of folders with OCR turned on, after everything else
-            is done. The default does nothing unless RapidOCR is installed. None leaves the text to a later run.
+        load_files: the function that reads and decodes files, and may also encode them. The default uses processes on
+            this machine; `pixsearch_indexer.on_ray` uses many machines.
+        read_pictures: the function that reads the text in pictures after everything else is done, in folders with OCR
+            turned on. The default does nothing unless RapidOCR is installed. None leaves the text to a later run.
 
     Raises:
-        UsageError: a folder does not exist and was never indexed, or `options.exclude` has an invalid pattern.
-        PixsearchError: a folder is in a storage that cannot be reached, FAISS is not installed, or RapidOCR is not
-            installed and `options.ocr` is true.
-        ModelMismatch: the library holds features of another model.
+        UsageError: a folder does not exist and was never indexed, or `options.exclude` contains an invalid pattern.
+        PixsearchError: the storage of a folder cannot be reached, FAISS is not installed, or `options.ocr` is true and
+            RapidOCR is not installed.
+        ModelMismatch: the library contains features from a different model.
         Interrupted: the run was stopped by Ctrl-C or SIGTERM; everything committed is kept.
         LibraryBusy, LibraryError: see `Library.writing`.
     """
-    require_faiss()  # before hours of work that need it at their end
+    require_faiss()  # now, rather than after hours of work
     if options.ocr and read_pictures is read_here:
         require("reading text in pictures", *OCR)
     check_patterns(options.exclude or ())
@@ -154,7 +154,7 @@ def index_folders(
                     f"indexing stopped; {plural(run.report.encoded, 'encoded photo')} kept",
                     "Resume with: pixsearch index",
                 )
-            # Only now, so that a photo that was moved has found its content again.
+            # Only now, after moved photos have been matched with their contents.
             writer.drop_unused_contents()
             writer.finish_switch(chosen)
             writer.end_run(run_id, {name: getattr(run.report, name) for name in _RECORDED})
@@ -168,21 +168,21 @@ def index_folders(
 
 
 def _read(steps: Generator[None], report: IndexReport, interrupt: Interruption) -> None:
-    """Read the text in pictures. Raises Interrupted if the run is stopped before all are read."""
+    """Read the text in pictures. Raises Interrupted if the run is stopped before all pictures are read."""
     with closing(steps):
         for _ in steps:
             if interrupt.requested:
                 break
     if interrupt.requested and report.unread:
         raise Interrupted(
-            f"reading text stopped; all photos are indexed, and the text of {report.read:,} of "
-            f"{plural(report.read + report.unread, 'picture')} is kept",
+            f"stopped reading text; all photos are indexed, and the text from {report.read:,} of "
+            f"{plural(report.read + report.unread, 'picture')} is saved",
             "Resume with: pixsearch index",
         )
 
 
 class _FolderWork(NamedTuple):
-    """The work that a first scan found in a folder. A second scan does it, so no list of files has to be held."""
+    """The work that a first scan found in a folder. A second scan does it, so no list of files is held in memory."""
 
     root_id: int
     scan: Scan
@@ -192,12 +192,12 @@ class _FolderWork(NamedTuple):
 
 @dataclass(slots=True)
 class _Batch:
-    """The contents of one transaction: files, and the new pictures among them by digest."""
+    """The contents of one transaction: files, and the new pictures among them, keyed by digest."""
 
     files: list[IndexedFile] = field(default_factory=list)
     pictures: dict[bytes, DecodedPicture] = field(default_factory=dict)
     contents: dict[bytes, NewContent] = field(default_factory=dict)
-    """The pictures that arrived encoded."""
+    """The pictures that were already encoded on arrival, by digest."""
     thumbnails: dict[bytes, bytes] = field(default_factory=dict)
     failures: list[FailedFile] = field(default_factory=list)
     begun_at: float = field(default_factory=time.monotonic)
@@ -211,7 +211,7 @@ class _Batch:
 
 
 class _Run:
-    """A run of the indexer, folder by folder; `report` is updated with each commit."""
+    """An indexing run, which processes one folder after another. `report` is updated with each commit."""
 
     def __init__(
         self,
@@ -235,7 +235,7 @@ class _Run:
         self._pace = Pace()
 
     def survey(self, folder: bytes, new_rules: Callable[[ScanRules], ScanRules]) -> _FolderWork:
-        """Scan a folder and count what changed since the library last saw it."""
+        """Scan a folder and count the changes since it was last indexed."""
         root_id, root = self._writer.root_of(folder)
         rules = new_rules(self._library.roots()[root])
         scan, before = Scan(folder, root, rules), self.report.found
@@ -263,7 +263,7 @@ class _Run:
         return _FolderWork(root_id, scan, changed, gone)
 
     def carry_out(self, work: Sequence[_FolderWork]) -> None:
-        """Load, encode and commit all files that changed, and forget those that are gone."""
+        """Load, encode and commit all changed files, and forget the deleted ones."""
         done, total = 0, sum(folder.changed for folder in work)
         if total:
             self._on_progress(Progress("indexing", 0, total))
@@ -286,7 +286,7 @@ class _Run:
             self._on_progress(Progress("indexing", done, total, self._note(done)))
 
     def _load(self, folder: _FolderWork) -> Iterator[Loaded]:
-        """Yield the changed files of a folder, decoded if their contents are new, until the run is interrupted."""
+        """Yield a folder's changed files, decoded if their content is new, until the run is interrupted."""
         if not folder.changed:
             for _ in self._changed(folder.scan):
                 pass
@@ -297,7 +297,7 @@ class _Run:
         yield from self._load_files(self._changed(folder.scan), limits, self._encoder)
 
     def _changed(self, scan: Scan) -> Iterator[ToLoad]:
-        """Scan again, yield the files to load, and forget the files that are gone."""
+        """Scan the folder again, yield the files to load, and forget the deleted ones."""
         from pixsearch_indexer.decoders import ToLoad  # see `load_here`
 
         counts, gone = Counts(), list[bytes]()
@@ -317,7 +317,7 @@ class _Run:
         self._forget(gone, counts)
 
     def _forget(self, gone: list[bytes], counts: Counts) -> None:
-        """Forget the files that are gone and clear the list, once a file was found: else a drive may be unplugged."""
+        """Forget deleted files and clear the list, if any file was found. If none was, the drive may be unplugged."""
         if gone and counts.found:
             self.report.forgotten += self._writer.forget(gone)
             gone.clear()
@@ -337,7 +337,7 @@ class _Run:
                 batch.thumbnails[loaded.digest] = loaded.thumbnail
 
     def _store(self, root_id: int, batch: _Batch) -> None:
-        """Encode the pictures of a batch and commit it."""
+        """Encode the pictures in a batch and commit the batch."""
         # A copy may have been decoded before its original was committed.
         for digest in self._writer.encoded_among([*batch.pictures, *batch.contents]):
             batch.pictures.pop(digest, None)
@@ -360,7 +360,7 @@ class _Run:
         self.report.failed += len(failures) + refused
 
     def _note(self, done: int) -> str:
-        """Return a line about the pace and the failures."""
+        """Return a progress note with the pace and the number of failures."""
         parts = self._pace.note(done)
         if self.report.failed:
             parts.append(f"{self.report.failed:,} failed")

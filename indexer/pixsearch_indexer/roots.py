@@ -1,4 +1,4 @@
-"""Choose the folders of a run."""
+"""Choose the folders to index."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pixsearch_indexer.texts import is_text_file
 
 
 def chosen_folders(folders: Sequence[FilePath], library: Library | None) -> list[bytes]:
-    """Return the real paths of the folders, without those inside another one; all roots if none are given.
+    """Return the real paths of the folders, or all roots if no folders are given.
 
-    Text files are left out, and so are the deleted ones that the library knows.
+    Folders inside another given folder are left out. So are text files, even deleted ones if the library contains them.
 
-    Raises UsageError if a folder does not exist and was never indexed, or if there is nothing to index; PixsearchError
-    if a folder is in a storage that cannot be reached.
+    Raises UsageError if a folder does not exist and was never indexed, or if there is nothing to index. Raises
+    PixsearchError if the storage of a folder cannot be reached.
     """
     roots, texts = ({}, {}) if library is None else (library.roots(), library.text_files())
     of_photos = [path for path in folders if not _is_text(path, texts)]
@@ -29,7 +29,7 @@ def chosen_folders(folders: Sequence[FilePath], library: Library | None) -> list
     chosen: list[bytes] = []
     for path in sorted(map(resolved_bytes, of_photos)) or roots:
         if not (path in roots or _has_photos_below(library, path) or _exists(path)):
-            raise UsageError(f"{os.fsdecode(path)} is not a folder", "Give the folder that holds the photos")
+            raise UsageError(f"{os.fsdecode(path)} is not a folder", "Specify the folder that contains the photos")
         if not any(is_at_or_below(path, other) for other in chosen):
             chosen.append(path)
     return chosen

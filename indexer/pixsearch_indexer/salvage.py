@@ -1,4 +1,4 @@
-"""Decode picture files, and as much as possible of truncated ones."""
+"""Decode picture files, recovering as much as possible from truncated ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEVER_REACHED = 128
 
 
 def decoded_picture(data: bytes, header: Image.Image, min_edge: int, megapixels: int) -> tuple[Image.Image, float]:
-    """Decode a picture like `open_picture`; return it with the share of its rows that it has. Raises PictureError.
+    """Decode a picture like `open_picture`. Return it with the share of its rows that was decoded. Raises PictureError.
 
     Args:
         header: the result of `open_header` for the same bytes.
@@ -38,12 +38,12 @@ def decoded_picture(data: bytes, header: Image.Image, min_edge: int, megapixels:
 def decoded_part(data: bytes, min_edge: int, megapixels: int) -> tuple[Image.Image, float] | None:
     """Return the rows that can be decoded, from the top or the bottom, and their share of all rows.
 
-    The picture is neither turned upright nor converted to RGB. Return None if less than half can be decoded. The rest
-    is not filled with grey, unlike with Pillow's LOAD_TRUNCATED_IMAGES.
+    The picture is neither turned upright nor converted to RGB. Return None if less than half of the rows can be
+    decoded. Missing rows are cut off, whereas Pillow's LOAD_TRUNCATED_IMAGES would fill them with grey.
     """
     if (frame := _progressive_frame(data)) is not None:
         return _coarser_picture(data, frame, min_edge, megapixels)
-    # Decoded twice, onto black and onto white: a row that comes out the same was in the file.
+    # The picture is decoded twice, onto black and onto white. Rows that come out the same are in the file.
     on_black, on_white = (_decoded_onto(open_header(data, megapixels), fill, min_edge) for fill in (b"\x00", b"\xff"))
     if on_black is None or on_white is None:
         return None
@@ -58,11 +58,11 @@ def decoded_part(data: bytes, min_edge: int, megapixels: int) -> tuple[Image.Ima
 
 
 def _coarser_picture(data: bytes, frame: int, min_edge: int, megapixels: int) -> tuple[Image.Image, float] | None:
-    """Decode the scans that are left of a progressive JPEG; return None if the first one covers less than half.
+    """Decode a truncated progressive JPEG. Return None if its first scan covers less than half of the picture.
 
-    Such a file has all rows long before its end, and later scans refine them (ITU-T T.81, annex G). With an end marker
-    appended, libjpeg decodes what there is. Rows that not even the first scan reached are uniformly grey. The share is
-    never 1, since the refinement of the last rows is missing.
+    A progressive JPEG contains all rows long before its end, and later scans refine them (ITU-T T.81, annex G). With an
+    end marker appended, libjpeg decodes what is there. Rows that the first scan does not reach are uniformly grey. The
+    share is never 1, because the refinement of the last rows is missing.
     """
     scans, ends = _scans(data, frame)
     picture = open_header(data[:ends] + _END_OF_IMAGE, megapixels)
@@ -82,7 +82,7 @@ def _coarser_picture(data: bytes, frame: int, min_edge: int, megapixels: int) ->
 
 
 def _progressive_frame(data: bytes) -> int | None:
-    """Return the offset of the frame of a progressive JPEG, None for any other file. Its thumbnail is ignored."""
+    """Return the offset of a progressive JPEG's frame header, or None for any other file. Thumbnails are ignored."""
     at = 2
     while data[:2] == b"\xff\xd8" and data[at : at + 1] == b"\xff" and len(data) - at > 4:
         if data[at + 1] in _FRAMES:
@@ -92,7 +92,7 @@ def _progressive_frame(data: bytes) -> int | None:
 
 
 def _scans(data: bytes, frame: int) -> tuple[int, int]:
-    """Return how many scans have begun, and the offset where the last complete segment ends."""
+    """Return the number of scans that have begun, and the offset at which the last complete segment ends."""
     scans, at = 0, frame
     while len(data) - at > 4:
         ends = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -109,7 +109,7 @@ def _scans(data: bytes, frame: int) -> tuple[int, int]:
 
 
 def _decoded_onto(picture: Image.Image, fill: bytes, min_edge: int) -> Image.Image | None:
-    """Decode as far as the file goes onto a filled picture; None if the decoder only works on complete files."""
+    """Decode onto a filled picture as far as the file goes. Return None if the decoder needs complete files."""
     if not isinstance(picture, ImageFile.ImageFile) or not picture.tile:
         return None
     picture.draft(None, (min_edge, min_edge))
@@ -127,5 +127,5 @@ def _rows(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _leading(flags: NDArray[np.bool_]) -> int:
-    """Return how many flags at the beginning are true."""
+    """Return the number of leading flags that are true."""
     return len(flags) if flags.all() else int(np.argmin(flags))

@@ -22,7 +22,7 @@ SYSTEM_FOLDERS = frozenset(
     {b"@eaDir", b"#recycle", b"@Recycle", b"$RECYCLE.BIN", b"System Volume Information", b"lost+found", b"__MACOSX"}
     | {b"@__thumb"}  # on QNAP, like @eaDir on Synology; .thumbnails is hidden anyway
 )
-_APPLE_DOUBLE = b"._"  # macOS writes these beside each file on a foreign drive; they are never pictures
+_APPLE_DOUBLE = b"._"  # macOS writes these next to each file on foreign file systems; never pictures
 
 _DERIVED = (
     (re.compile(rb"\.photoslibrary$", re.IGNORECASE), re.compile(rb"(resources|database|private|scopes|external)$")),
@@ -33,18 +33,18 @@ _DERIVED = (
     (re.compile(rb"(^CaptureOne|\.cocatalog|\.cosessiondb)$", re.IGNORECASE), re.compile(rb"Cache$", re.IGNORECASE)),
     (re.compile(rb""), re.compile(rb".*\.lrdata$", re.IGNORECASE)),
 )
-"""Folders in which photo programs keep smaller copies of photos, as pairs of the outer folder's name and their own:
-Apple Photos, iPhoto and Aperture, Capture One, Lightroom."""
+"""Patterns for folders in which photo programs (Apple Photos, iPhoto, Aperture, Capture One, Lightroom) keep smaller
+copies of photos. Each pair matches the name of the outer folder and the name of the folder itself."""
 
 NamedEntry = tuple[bytes, "Entry | FileFacts"]
-"""A name and an entry; FileFacts for regular files, because the entry would take much more memory."""
+"""A name and its directory entry, or FileFacts for regular files, because entries take much more memory."""
 
 _SIDECAR_ENDS = b"pPnN"
-"""The last letters of sidecar names: cheaper to check than `is_named_like_a_sidecar`."""
+"""The last letters of sidecar names, which are cheaper to check than `is_named_like_a_sidecar`."""
 
 
 class _Listing(NamedTuple):
-    """The entries of a folder, the rules that apply in it, and the sidecar stamps by the names of their photos."""
+    """The entries of a folder, the ignore rules that apply in it, and the sidecar stamps by photo name."""
 
     entries: Iterator[NamedEntry]
     ignored: IgnoreRules
@@ -52,35 +52,35 @@ class _Listing(NamedTuple):
 
 
 def is_derived(folder: bytes, name: bytes) -> bool:
-    """Return whether the folder `name` in `folder` holds copies that a photo program made of its photos."""
+    """Return whether the folder `name` inside `folder` contains copies of photos made by a photo program."""
     outer = os.path.basename(folder.rstrip(b"/"))  # noqa: PTH119 - bytes
     return any(outside.search(outer) and inside.match(name) for outside, inside in _DERIVED)
 
 
 @dataclass(slots=True)
 class Scan:
-    """A walk through a folder; iterate over it to walk. `unlisted` collects what could not be read along the way.
+    """An iterable over the files below a folder that may be pictures.
 
-    Yields lists of neighbouring files that may be pictures, in the order of their paths as bytes, so that two sorted
-    streams can be compared without holding either in memory.
+    Iterating walks through the folder and yields lists of consecutive files, sorted by path as bytes. Two such streams
+    can be compared without holding either in memory. Paths that cannot be read are collected in `unlisted`.
 
-    Links are followed only if the rules say so. Then each folder and file outside this folder is visited once, and
-    links into it are skipped, since the walk visits their targets anyway.
+    Links are followed only if the rules allow it. In that case, each file and folder outside the scanned folder is
+    visited once, and links to paths inside it are skipped because the walk visits those anyway.
     """
 
     folder: bytes
     root: bytes
-    """The folder where the rules begin: the scanned folder itself, or one above it."""
+    """The folder that the rules belong to: the scanned folder itself or one above it."""
     rules: ScanRules
     unlisted: dict[bytes, str] = field(default_factory=dict)
-    """The paths that could not be read, mostly folders, with the reasons. Nothing is known of anything below them."""
+    """The paths that could not be read, mostly folders, with the reasons. Their contents are unknown."""
     _visited: set[tuple[int, int]] = field(default_factory=set)
-    """The device and inode of what was visited, if links are followed."""
+    """The device and inode of each visited folder and linked file, if links are followed."""
 
     def __iter__(self) -> Iterator[list[FileFacts]]:
         self.unlisted.clear()
         self._visited.clear()
-        # A stack, not recursion: folders can be nested deeper than Python's calls.
+        # A stack rather than recursion: folders can be nested deeper than Python's recursion limit.
         try:
             above = self._ignored_above()
         except UsageError as error:
@@ -105,7 +105,7 @@ class Scan:
                 try:
                     found = entry.stat()
                 except FileNotFoundError:
-                    continue  # gone since the listing
+                    continue  # deleted since the folder was listed
                 except OSError as error:
                     self.unlisted[entry.path] = _reason("cannot be read", error)
                     continue
@@ -117,7 +117,7 @@ class Scan:
                 yield files
 
     def is_gone(self, path: bytes) -> bool:
-        """Return whether a path that was not found has certainly been deleted: its folder could be listed."""
+        """Return whether a path that was not found is known to be deleted, because its folder could be listed."""
         while path not in self.unlisted:
             if path == self.folder:
                 return True
@@ -125,7 +125,7 @@ class Scan:
         return False
 
     def _ignored_above(self) -> IgnoreRules:
-        """Return the rules that apply where the walk begins."""
+        """Return the rules from the command line and from the folders above the scanned one."""
         ignored = IgnoreRules.of_root(self.root, self.rules.exclude)
         above = self.root
         for name in self.folder[len(self.root) :].split(b"/"):
@@ -135,11 +135,11 @@ class Scan:
         return ignored
 
     def _entries(self, folder: bytes, ignored: IgnoreRules) -> _Listing:
-        """List a folder by name, with a slash after the names of folders, and add its own rules."""
+        """List a folder, sorted by name with a slash after folder names, and add its own ignore rules."""
         entries: list[NamedEntry] = []
         try:
             with list_folder(folder) as listing:
-                # Of several links to a file, the first is followed.
+                # If several links point to the same file, the first one by name is followed.
                 for entry in sorted(listing, key=attrgetter("name")) if self._follows_links else listing:
                     name = entry.name
                     if name.startswith(b".") or name in SYSTEM_FOLDERS:
@@ -194,7 +194,7 @@ class Scan:
 
 
 def _with_sidecars(entries: list[NamedEntry], ignored: IgnoreRules) -> tuple[list[NamedEntry], dict[bytes, bytes]]:
-    """Remove the sidecars of photos from the entries; also return their stamps by photo name."""
+    """Return the entries without the sidecars of photos, and the sidecar stamps by photo name."""
     files = []
     for name, entry in entries:
         if name[-1] not in _SIDECAR_ENDS or not is_named_like_a_sidecar(name):
@@ -217,7 +217,7 @@ def _with_sidecars(entries: list[NamedEntry], ignored: IgnoreRules) -> tuple[lis
 
 
 def _facts(entry: Entry) -> Entry | FileFacts:
-    """Return the facts of a regular file; return the entry itself if it is something else or cannot be read."""
+    """Return the facts of a regular file, or the entry itself if it is something else or cannot be read."""
     try:
         found = entry.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Find out what a run would do. Folders are listed, but nothing is read, encoded or written."""
+"""Find out what a run would do. Folders are listed, but nothing is decoded, encoded or written."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from pixsearch_indexer.scan import Scan
 
 
 class FolderSurvey(NamedTuple):
-    """The differences between a folder and what the library knows of it."""
+    """The differences between a folder and its last state in the library."""
 
     counts: Counts
     changed: int
     gone: int
     kept: int
-    """Known photos of a folder that does not exist or has no pictures. They are kept, because an unplugged drive often
-    leaves an empty folder."""
+    """The number of known photos in a folder that does not exist or has no pictures. They are kept because an unplugged
+    drive often leaves an empty folder."""
 
 
 @dataclass(slots=True)
 class Survey:
-    """The files that a run would find and work on, counted."""
+    """The numbers of files that a run would find and process."""
 
     found: int = 0
     unchanged: int = 0
     to_read: int = 0
-    """New or changed files. Which of them must be encoded is known only after reading them."""
+    """New or changed files. Only reading them shows which ones must be encoded."""
     to_forget: int = 0
     failed: int = 0
-    """Files that failed in an earlier run and are unchanged, and paths that cannot be read now."""
+    """Files that failed in an earlier run and have not changed, and paths that cannot be read now."""
     kept: int = 0
-    """Photos of folders that are offline."""
+    """Photos in offline folders."""
     offline: tuple[FilePath, ...] = ()
     not_read: dict[str, int] = field(default_factory=dict)
-    """Files that are not pictures, by suffix."""
+    """The number of files that are not pictures, by suffix."""
 
 
 def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Callable[[ScanRules], ScanRules]) -> Survey:
-    """Survey these folders, or all that the library knows. Without a library everything is new.
+    """Survey these folders, or all indexed folders if none are given. Without a library, all files are new.
 
-    Raises UsageError, as `index_folders` does.
+    Raises UsageError or PixsearchError if a folder cannot be indexed; see `index_folders`.
     """
     total = Survey()
     roots = {} if library is None else library.roots()
@@ -69,7 +69,7 @@ def survey(library: Library | None, folders: Sequence[FilePath], new_rules: Call
 
 
 def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:
-    """Add counts by name to a total."""
+    """Add each count to the total with the same name."""
     for name, count in more.items():
         total[name] = total.get(name, 0) + count
 
@@ -80,7 +80,7 @@ def survey_folder(
     on_files: Callable[[int], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> FolderSurvey:
-    """Walk through a folder to its end, or until `stop` returns True."""
+    """Walk through a folder and count its changes. Stop early if `stop` returns True."""
     counts, changed, gone = Counts(), 0, 0
     for step in changes(library, scan, counts, on_files):
         if isinstance(step, Gone):
@@ -96,7 +96,7 @@ def survey_folder(
 def changes(
     library: Library | None, scan: Scan, counts: Counts, on_files: Callable[[int], None] = lambda _: None
 ) -> Iterator[Change]:
-    """Yield what changed in the folder of a scan since its last run."""
+    """Yield the changes in a scanned folder since its last run."""
     if library is None:
         return compare(scan, iter(()), iter(()), counts, on_files)
     photos, failures = library.known_photos(scan.folder), library.known_failures(scan.folder)

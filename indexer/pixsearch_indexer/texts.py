@@ -1,4 +1,4 @@
-"""Bring texts into the library: read the lines of text files, and encode all texts that are new."""
+"""Add texts to the library: read the lines of text files, and encode the new ones."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _ENCODE_AT_ONCE = 64
 
 
 def is_text_file(path: FilePath) -> TypeGuard[Path]:
-    """Return whether this is a text file on this machine, rather than a folder of photos."""
+    """Return whether a path is a text file on this machine rather than a folder of photos."""
     return isinstance(path, Path) and path.suffix.lower() == SUFFIX and path.is_file()
 
 
 def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Path]) -> int:
-    """Bring the library up to date with these files and all that it knows. Return how many of them failed.
+    """Bring the library up to date with these files and all text files that it contains. Return how many failed.
 
-    A deleted file is forgotten if its folder still exists.
+    A deleted file is removed from the library if its folder still exists.
     """
     known = library.text_files()
     given = {os.path.realpath(os.fsencode(file)) for file in files}
@@ -59,7 +59,7 @@ def read_text_files(library: Library, writer: LibraryWriter, files: Sequence[Pat
 
 
 def changed_texts(library: Library) -> set[bytes]:
-    """Return the text files that changed or were deleted since the last run, without those that could not be read."""
+    """Return the text files that were changed or deleted since the last run, except those that it could not read."""
     changed = set()
     for path, known in library.text_files().items():
         try:
@@ -74,7 +74,7 @@ def changed_texts(library: Library) -> set[bytes]:
 def encode_texts(
     writer: LibraryWriter, encoder: Encoder, on_progress: ProgressCallback, stop: Callable[[], bool]
 ) -> int:
-    """Encode all texts that are not encoded yet, and commit them batch by batch. Return how many."""
+    """Encode and commit all texts that are not yet encoded, in batches. Return the number of encoded texts."""
     done = 0
     while (texts := writer.texts_to_encode(_ENCODE_AT_ONCE)) and not stop():
         embeddings = encoder.embed_texts([text for _, text in texts])
@@ -85,12 +85,14 @@ def encode_texts(
 
 
 def _folder_exists(file: bytes) -> bool:
-    return os.path.isdir(os.path.dirname(file))  # noqa: PTH112, PTH120 - a Path raises without permission
+    return os.path.isdir(os.path.dirname(file))  # noqa: PTH112, PTH120 - Path methods raise without permission
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not blank, with their numbers from 1. Raises OSError, UnicodeDecodeError."""
-    text = read_regular(path, TEXT_LIMIT_BYTES).decode("utf-8-sig").replace("\0", " ")  # PostgreSQL takes no NUL
+    """Yield the non-blank lines with their numbers, starting at 1. Raises OSError or UnicodeDecodeError."""
+    text = (
+        read_regular(path, TEXT_LIMIT_BYTES).decode("utf-8-sig").replace("\0", " ")
+    )  # PostgreSQL text cannot contain NUL
     for number, line in enumerate(text.splitlines(), start=1):
         if words := " ".join(line.split()):
             yield number, words

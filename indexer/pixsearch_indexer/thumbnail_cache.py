@@ -1,4 +1,4 @@
-"""Keep thumbnails in the user's cache folder: indexing runs add the small ones, and the server adds the others."""
+"""Cache thumbnails in the user's cache folder. Indexing runs add small thumbnails, and the server adds the others."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pixsearch.regular_files import read_regular
 from pixsearch.settings import cache_folder
 
 SMALL, LARGE = 320, 1080
-"""The approximate shorter edge of a thumbnail in pixels; see `pixsearch_indexer.thumbnails`."""
+"""The approximate length of a thumbnail's shorter edge in pixels; see `pixsearch_indexer.thumbnails`."""
 
 SMALL_BYTES = 48 << 10
-"""Room for a small thumbnail: 1.4 times the mean, for libraries with more detail.
+"""The space allotted to a small thumbnail: 1.4 times the mean, because some libraries have more detailed photos.
 
-The mean is 35,000 bytes, p95 62,100, of the 199 photos of an album: `pixsearch index album/images`, then
-`find ~/.cache/pixsearch/thumbnails -type f -printf "%s\\n"`.
+In an album of 199 photos, the mean is 35,000 bytes and the 95th percentile is 62,100. To measure it, run
+`pixsearch index album/images`, then `find ~/.cache/pixsearch/thumbnails -type f -printf "%s\\n"`.
 """
 ROOM_BYTES = 512 << 20
-"""The room for large thumbnails, and for small ones in addition to those of the libraries in use."""
+"""The space for large thumbnails, and the extra space for small thumbnails from libraries that are not in use."""
 
 _DAY_S = 24 * 60 * 60
 _IN_USE_S = 90 * _DAY_S
@@ -33,21 +33,21 @@ _LONGEST_CLAIM_BYTES = 20
 
 
 def limit_of_small(pictures: int) -> int:
-    """Return how many bytes the small thumbnails may take, given the number of pictures in all libraries in use."""
+    """Return the space for small thumbnails in bytes, given the number of pictures in all libraries in use."""
     return ROOM_BYTES + pictures * SMALL_BYTES
 
 
 class ThumbnailCache:
-    """A cache of thumbnails by the digest of a photo's content and by their edge, shared by all libraries of a user.
+    """A cache of thumbnails, keyed by content digest and edge, which all libraries of a user share.
 
-    It has room for the small thumbnails of every library to which a run added photos, or whose server was started,
-    within the last 90 days. Each of these libraries claims room by a file with its number of pictures, and all claims
-    are respected: the server of a small library never deletes thumbnails that a large one needs. Beyond the claimed
-    room, the least recently used thumbnails are deleted. The claim of a deleted library expires after the 90 days.
-    Large thumbnails have room of their own.
+    There is space for the small thumbnails of every library that was in use within the last 90 days, meaning that a run
+    added photos to it or that its server was started. Each library in use claims space with a file that contains its
+    number of pictures. All claims are respected, so the server of a small library never deletes thumbnails that a large
+    library needs. When the total space is full, the least recently used thumbnails are deleted. The claim of a deleted
+    library expires after 90 days. Large thumbnails have their own space.
 
-    Not guaranteed: that a thumbnail is present (see `DiskCache`), or that small ones fit if they take more than
-    `SMALL_BYTES` on average. The thumbnail of a deleted photo stays until its room is needed.
+    There is no guarantee that a thumbnail is present (see `DiskCache`), or that the small ones fit if they take more
+    than `SMALL_BYTES` on average. The thumbnail of a deleted photo stays until its space is needed.
     """
 
     def __init__(self, folder: Path, library: str, count_pictures: Callable[[], int]) -> None:
@@ -55,8 +55,9 @@ class ThumbnailCache:
 
         Args:
             folder: the cache folder.
-            library: the library's name, which no other library has.
-            count_pictures: returns how many pictures the library has or is about to have; may raise PixsearchError.
+            library: the unique name of the library.
+            count_pictures: returns the number of pictures that the library has or will soon have; may raise
+                PixsearchError.
         """
         self._claims = folder / "thumbnail-claims"
         self._own_claim = self._claims / hashlib.sha256(os.fsencode(library)).hexdigest()
@@ -67,19 +68,19 @@ class ThumbnailCache:
         }
 
     def get(self, digest: bytes, edge: int) -> bytes | None:
-        """Return a thumbnail as a JPEG; None if it is missing or damaged."""
+        """Return a thumbnail as a JPEG, or None if it is missing or damaged."""
         return self._kept[edge].get(_name(digest, edge))
 
     def put(self, digest: bytes, edge: int, jpeg: bytes) -> None:
         """Store a thumbnail, if possible."""
-        with suppress(PixsearchError):  # the room needed is unknown: nothing is deleted this time
+        with suppress(PixsearchError):  # the limit is unknown, so nothing is deleted this time
             self._kept[edge].put(_name(digest, edge), jpeg)
 
     def claim_room(self) -> int:
-        """Record how many pictures the library has, for all processes, and return it. Raises PixsearchError.
+        """Record the library's number of pictures for all processes, and return it. Raises PixsearchError.
 
-        Within a day the number only grows: a run claims room in advance, and a server that counts the current
-        pictures does not lower the claim.
+        The recorded number never decreases within a day. A run claims space in advance, and a server that counts only
+        the current pictures must not lower that claim.
         """
         pictures, claimed = self._count_pictures(), _claimed(self._own_claim, _DAY_S)
         if pictures > claimed:
@@ -97,7 +98,7 @@ class ThumbnailCache:
 
 
 def thumbnails_of_user(library: str, count_pictures: Callable[[], int]) -> ThumbnailCache | None:
-    """Open the thumbnails in the user's cache folder; None if the user has no such folder. See `ThumbnailCache`."""
+    """Open the thumbnail cache in the user's cache folder, or return None without one. See `ThumbnailCache`."""
     try:
         return ThumbnailCache(cache_folder(), library, count_pictures)
     except PixsearchError:
@@ -109,7 +110,7 @@ def _name(digest: bytes, edge: int) -> str:
 
 
 def _claimed(file: Path, newest_s: float) -> int:
-    """Return how many pictures a library claims room for; 0 if the claim is older or the file is damaged."""
+    """Return the number of pictures in a claim, or 0 if the claim is older than `newest_s` or damaged."""
     try:
         claim = read_regular(file, _LONGEST_CLAIM_BYTES)
         is_fresh = time.time() - file.stat().st_mtime < newest_s

@@ -1,4 +1,4 @@
-"""Make thumbnails of photos. Runs in worker processes, see `pixsearch.decoding`."""
+"""Make thumbnails of photos. Runs in worker processes; see `pixsearch.decoding`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pixsearch_indexer.salvage import decoded_picture
 from pixsearch_indexer.thumbnail_cache import SMALL
 
 LONGEST = 4
-"""The greatest ratio of a thumbnail's longer edge to its shorter one."""
+"""The maximum ratio of a thumbnail's longer edge to its shorter edge."""
 _QUALITY = 82
 _NEAR_SMALL = 0.8
 _LEAST_SMALL = SMALL * 7 // 10
-"""The least shorter edge of a small thumbnail in pixels, unless the photo has fewer."""
+"""The minimum length of a small thumbnail's shorter edge in pixels, unless the photo itself is smaller."""
 
 
 Result = TypeVar("Result")
@@ -29,16 +29,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class NoThumbnail:
-    """The reason, in one line, why a file has no thumbnail."""
+    """The reason why a file has no thumbnail, on one line."""
 
     reason: str
 
 
 def photo_thumbnail(photo: StoredPhoto, digest: bytes, edge: int, megapixels: int) -> bytes | NoThumbnail:
-    """Make a JPEG of a photo with a shorter edge of that many pixels, up to a quarter more for a small thumbnail, and
-    never larger than the photo.
+    """Make a JPEG thumbnail of a photo with a shorter edge of `edge` pixels.
 
-    The file must be the one that was indexed, see `open_photo`. A truncated file is shown as far as it was indexed.
+    Small thumbnails may be up to a quarter larger, but no thumbnail is larger than its photo. The file must be the one
+    that was indexed; see `open_photo`. The thumbnail of a truncated file shows only the part that was indexed.
     """
 
     def draw() -> bytes:
@@ -52,16 +52,16 @@ def photo_thumbnail(photo: StoredPhoto, digest: bytes, edge: int, megapixels: in
 
 
 def small_thumbnail(picture: Image.Image, size: tuple[int, int]) -> bytes | None:
-    """Make the small thumbnail of a photo of that size from the picture that was decoded for the model.
+    """Make the small thumbnail of a photo from the picture that was decoded for the model.
 
-    Return None if the picture has too few pixels: the decoder scales down to the input size of the model, which may be
-    as small as 64 pixels.
+    Return None if that picture is too small. The decoder scales it down to the model's input size, which may be only 64
+    pixels. `size` is the full size of the photo.
     """
     return None if min(picture.size) < min(_LEAST_SMALL, *size) else _thumbnail(picture, SMALL)
 
 
 def upload_as_png(data: bytes, min_edge: int, megapixels: int) -> bytes | NoThumbnail:
-    """Convert an uploaded picture to a plain PNG with the same embedding."""
+    """Convert an uploaded picture to a plain PNG that has the same embedding."""
 
     def draw() -> bytes:
         picture, _ = decoded_picture(data, open_header(data, megapixels), min_edge, megapixels)
@@ -71,14 +71,14 @@ def upload_as_png(data: bytes, min_edge: int, megapixels: int) -> bytes | NoThum
 
 
 def _thumbnail(picture: Image.Image, edge: int) -> bytes:
-    """Scale a decoded picture to a shorter edge of `edge` and a longer one of at most `LONGEST` times that.
+    """Scale a decoded picture to a shorter edge of `edge` pixels and a longer edge of at most `LONGEST` times that.
 
-    A small thumbnail that would shrink by less than a fifth is not scaled: it would cost each indexed photo 2 ms.
+    A small thumbnail that would shrink by less than a fifth is not scaled, which saves 2 ms per indexed photo.
     """
     scale, is_small = _scale(picture.size, edge), edge <= SMALL
     if scale < (_NEAR_SMALL if is_small else 1):
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-        # On the photos of an album, the Hamming filter takes 1 ms less than the bicubic one.
+        # For the photos of an album, the Hamming filter is 1 ms faster per photo than the bicubic filter.
         filter = Image.Resampling.HAMMING if is_small else Image.Resampling.BICUBIC
         picture = picture.resize(size, filter, reducing_gap=2)
     return _encoded(picture, "JPEG", quality=_QUALITY)
@@ -102,7 +102,7 @@ def result_or_reason(read: Callable[[], Result]) -> Result | NoThumbnail:
         return NoThumbnail(error.message)
     except MemoryError:
         return NoThumbnail("takes more memory to decode than a photo should")
-    except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes, and it is reported
+    except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
         return NoThumbnail(f"cannot be read: unexpected {type(error).__name__}: {error}")
 
 

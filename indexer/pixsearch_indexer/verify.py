@@ -1,4 +1,4 @@
-"""Check a library for errors, and repair them as far as possible."""
+"""Check a library for errors and repair them if possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REPORT_EVERY = 100
 
 
 def verify(library: Library, *, deep: bool = False, on_progress: ProgressCallback = silent) -> Findings:
-    """Check all rows and vectors, and with `deep` the content of each photo in reach. Nothing is written.
+    """Check all rows and vectors and, if `deep` is true, the contents of all reachable photos. Nothing is written.
 
     Raises LibraryDamaged or LibraryError if library.db cannot be read at all.
     """
@@ -33,8 +33,8 @@ def repair(
 ) -> tuple[Findings, Findings]:
     """Repair a library: rebuild derived data, and drop damaged rows so that the next run reads their photos again.
 
-    Return the problems that were found, and those that are left. Raises LibraryDamaged if the SQLite file itself cannot
-    be repaired.
+    Return the problems that were found and those that remain. Raises LibraryDamaged if the SQLite file itself cannot be
+    repaired.
     """
     found = verify(library, deep=deep, on_progress=on_progress)
     with library.writing() as writer:
@@ -56,7 +56,7 @@ def repair(
 
 
 def _check_files(library: Library, findings: Findings, on_progress: ProgressCallback) -> None:
-    """Read every photo of every root that is online."""
+    """Compare every photo in every online root with the library."""
     done = 0
     for root in library.roots():
         if not _is_online(root):
@@ -71,7 +71,7 @@ def _check_files(library: Library, findings: Findings, on_progress: ProgressCall
                 if file[1:3] != stamp:
                     findings.stale += 1
                 elif content_digest(read_picture_file(path, stamp.size_bytes)) != digest:
-                    findings.files.append(f"{path} is not what was indexed, though size and time are the same")
+                    findings.files.append(f"{path} has changed since it was indexed, but its size and time have not")
                     findings.read_again.append(file[0])
             except FileNotFoundError:
                 findings.stale += 1
@@ -83,5 +83,5 @@ def _check_files(library: Library, findings: Findings, on_progress: ProgressCall
 def _is_online(root: bytes) -> bool:
     try:
         return is_folder(root)
-    except OSError:  # the storage does not answer
+    except OSError:  # the storage does not respond
         return False

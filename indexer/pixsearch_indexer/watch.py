@@ -1,4 +1,4 @@
-"""Keep a library up to date while files come and go."""
+"""Keep a library up to date while files are added, changed and deleted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUIET_MS = 500
 BURST_MS = 10_000
 """A burst of changes ends after this time in any case."""
 POLL_MS = 2000
-"""The interval between checks for changes without events: drives plugged in or out, and changed text files."""
+"""The interval between checks for changes without events, such as unplugged drives and changed text files."""
 
 
 def watch(
@@ -42,15 +42,15 @@ def watch(
 ) -> None:
     """Bring the library up to date now and whenever its folders or text files change, until Ctrl-C or SIGTERM.
 
-    In idle time, the text in pictures is read for the folders with OCR turned on. If another process is writing to the
-    library, watching waits for it. Drives that do not report changes, such as network drives, need
-    WATCHFILES_FORCE_POLLING=1 in the environment.
+    While nothing changes, the text in pictures is read in folders with OCR turned on. Changes found while another
+    process is writing to the library are indexed once it has finished. Drives that do not report changes, such as
+    network drives, need WATCHFILES_FORCE_POLLING=1 in the environment.
 
     Args:
         on_run: is called with the report of each run.
         on_watching: is called with the number of watched folders, each time it may have changed.
-        on_error: is called with the reason why pictures cannot be read.
-        progress: a context that is entered for each run.
+        on_error: is called with the error if the text in pictures cannot be read.
+        progress: returns a context manager for a run, which provides the run's progress callback.
 
     Raises:
         UsageError: no folders have been indexed yet.
@@ -86,7 +86,7 @@ def watch(
 
 
 class _Reading:
-    """The reading of text in pictures, which proceeds for a few seconds at a time."""
+    """A reader of the text in pictures that works for a few seconds at a time."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class _Reading:
         self._open = ExitStack()
 
     def resume(self, stop: Callable[[], bool]) -> None:
-        """Read for a few seconds, unless everything was read since the last `close`."""
+        """Read for a few seconds, unless everything has been read since the last `close`."""
         if self._is_done:
             return
         until = time.monotonic() + POLL_MS / 1000
@@ -130,7 +130,7 @@ class _Reading:
         self._is_done = True
 
     def close(self) -> None:
-        """Stop reading and report what was read; the next `resume` begins with the newest pictures."""
+        """Stop reading and report the result. The next `resume` starts again with the newest pictures."""
         self._open.close()
         self._steps, self._is_done = None, False
         report, self._report = self._report, IndexReport()
@@ -145,7 +145,7 @@ def _run(
     on_run: Callable[[IndexReport], None],
     progress: Callable[[], AbstractContextManager[ProgressCallback]],
 ) -> bool:
-    """Bring folders and texts up to date. Return False if another process is writing: the caller has to retry."""
+    """Bring folders and texts up to date. Return False if the caller must retry because another process is writing."""
     try:
         with progress() as show:
             paths_of_run = [to_path(path) for path in sorted(paths)]
@@ -157,7 +157,7 @@ def _run(
 
 
 def _online(library: Library) -> set[bytes]:
-    """Return the roots that exist and are not empty: an unplugged drive often leaves an empty folder."""
+    """Return the roots that exist and are not empty. An unplugged drive often leaves an empty folder."""
     return {root for root in library.roots() if _has_entries(root)}
 
 
@@ -170,8 +170,10 @@ def _has_entries(folder: bytes) -> bool:
 
 
 def _changes(roots: set[bytes], stop: Callable[[], bool]) -> Iterable[set[tuple[watchfiles.Change, str]]]:
-    """Yield the changes below these folders, burst by burst, and an empty set at intervals without any, until `stop`
-    returns True."""
+    """Yield each burst of changes below these folders, until `stop` returns True.
+
+    At intervals without changes, yield an empty set.
+    """
     try:
         yield from watchfiles.watch(
             *(os.fsdecode(root) for root in sorted(roots)),
@@ -192,7 +194,7 @@ def _changes(roots: set[bytes], stop: Callable[[], bool]) -> Iterable[set[tuple[
 
 
 def _roots_of(changed: Iterable[tuple[watchfiles.Change, str]], roots: set[bytes], library: Path) -> set[bytes]:
-    """Return the roots in which something changed, ignoring what the library itself writes."""
+    """Return the roots that contain a changed path, ignoring the library's own files."""
     own = os.fsencode(library)
     paths = [path for _, name in changed if not is_at_or_below(path := os.fsencode(name), own)]
     return {root for root in roots for path in paths if is_at_or_below(path, root)}

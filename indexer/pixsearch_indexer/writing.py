@@ -1,6 +1,7 @@
-"""Read the text in pictures of folders with OCR turned on (`--ocr`): after everything else, the newest first.
+"""Read the text in pictures, in folders with OCR turned on (`--ocr`).
 
-If there are many, pictures that look like documents are read before the others.
+Text is read after everything else is indexed, newest pictures first. If there are many pictures, those that look like
+documents are read before the others.
 """
 
 from __future__ import annotations
@@ -26,29 +27,29 @@ if TYPE_CHECKING:
     from pixsearch_indexer.ocr import Writing
 
 ReadSteps: TypeAlias = "Generator[tuple[StoredPicture, Writing] | None]"
-"""Pictures with the text in them; None at intervals while the next one is not ready."""
+"""A generator of pictures with their text. It yields None at intervals while the next picture is not ready."""
 ReadPictures = Callable[[Iterable[StoredPicture], int], ReadSteps]
-"""A function that reads pictures of at most so many megapixels, in order."""
+"""A function that reads the text in pictures, in order. Its second argument is their maximum size in megapixels."""
 
 MANY = 1000
-"""The least number of pictures, which take minutes to read, for which those that look like documents come first."""
+"""The minimum number of pictures for which documents are read first. Reading this many takes minutes."""
 DOCUMENTS = "sign, text, document, screenshot, label"
-"""A query for documents: pictures with 40 or more letters are nearer to it than others in 99 of 100 pairs
-(docs/experiments.md)."""
+"""A query that finds documents. In 99 of 100 pairs, it is nearer to a picture with 40 or more letters than to a picture
+with fewer (docs/experiments.md)."""
 STORE_EVERY_S = 2.0
 _PAUSE_S = 0.5
 _TIMEOUT_S = 300.0
-"""The time limit for a picture: a page of small print takes 3 s on two cores."""
+"""The time limit for a picture. A page of small print takes 3 s on two cores."""
 _TASKS_EACH = 200
-"""The tasks of a process before it is replaced: OpenVINO caches data for each size of a line, a gigabyte after some
-hundred pictures."""
+"""The number of tasks after which a process is replaced. OpenVINO caches data for each line size, which adds up to a
+gigabyte after a few hundred pictures."""
 _AHEAD_EACH = 16
-"""Pictures that each process reads ahead while another process holds the library."""
+"""The number of pictures that each process reads ahead while another process is writing to the library."""
 _LOOKED_UP = 100
 
 
 def read_here(pictures: Iterable[StoredPicture], megapixels: int) -> ReadSteps:
-    """Read pictures in worker processes of this machine."""
+    """Read the text in pictures in worker processes on this machine."""
     from pixsearch.decoding import DecodeLimits, DecodingPool, TaskFailure, decoding_processes
     from pixsearch_indexer.ocr import NotRead, processes, read_photo  # loads numpy and Pillow
 
@@ -64,7 +65,7 @@ def read_here(pictures: Iterable[StoredPicture], megapixels: int) -> ReadSteps:
                     continue
                 picture = next(pictures)
                 if isinstance(result, TaskFailure):
-                    # An object may just have been slow to arrive.
+                    # An object may just have been slow to download.
                     is_slow = result.timed_out and any(is_remote(path_bytes(photo.path)) for photo in picture.photos)
                     result = NotRead(result.reason, for_good=not is_slow)
                 yield picture, result
@@ -79,14 +80,14 @@ def read_writing(
     megapixels: int = MEGAPIXEL_LIMIT,
     read: ReadPictures = read_here,
 ) -> Generator[None]:
-    """Read the text in pictures that have not been read, of these folders or of all with OCR turned on, and store it.
+    """Read and store the text in pictures that have not been read yet.
 
-    Results are committed every few seconds, and other processes may write to the library in between. Reading proceeds
-    while the caller iterates, and yields about once a second; `report` is updated with each commit. A picture that can
-    never be read, because its decoder crashes, is stored as one without text; one that is missing or has changed is
-    left for later.
+    Only folders with OCR turned on are considered: these, or all if `folders` is None. Reading proceeds while the
+    caller iterates, and yields about once a second. Results are committed every few seconds, and `report` is updated
+    with each commit. Other processes can write to the library in between. A picture that can never be read, such as one
+    that crashes its decoder, is stored as having no text. A picture that is missing or has changed is left for later.
 
-    Raises PixsearchError if RapidOCR is incomplete; LibraryError.
+    Raises LibraryError, or PixsearchError if the RapidOCR installation is incomplete.
     """
     ids = library.unread(folders)
     report.unread = len(ids)
@@ -120,9 +121,9 @@ def read_writing(
 
 
 def _documents_first(library: Library, encoder: Encoder, ids: Sequence[int]) -> list[int]:
-    """Put the tenth of the pictures that look most like documents first; both parts keep their order.
+    """Move the tenth of the pictures that look most like documents to the front. Both parts keep their order.
 
-    The order stays as it is while searches still use another model than that of the encoder.
+    The order does not change while searches still use a different model than the encoder.
     """
     model = library.model()
     if model is None or model.fingerprint != encoder.fingerprint:
@@ -135,7 +136,7 @@ def _documents_first(library: Library, encoder: Encoder, ids: Sequence[int]) -> 
 
 
 def _store(library: Library, report: IndexReport, found: dict[int, tuple[str, ...]]) -> Iterator[None]:
-    """Commit and clear what was found; yield while another process is writing."""
+    """Commit the text that was found, and clear it. Yield while another process is writing."""
     while found:
         try:
             with library.writing() as writer:
@@ -150,5 +151,5 @@ def _store(library: Library, report: IndexReport, found: dict[int, tuple[str, ..
 def _pictures(library: Library, ids: Sequence[int]) -> Iterator[StoredPicture]:
     for part in in_chunks(iter(ids), _LOOKED_UP):
         found = library.pictures(part)
-        # Another process may have read some meanwhile.
+        # Another process may have read some of them in the meantime.
         yield from (found[id_] for id_ in part if id_ in found and found[id_].metadata.writing is None)

@@ -264,7 +264,7 @@ def test_what_is_no_pattern_is_wrong_usage(run: Run, model: ColourRuntime, libra
 
     assert outcome.exit_code == 2
     assert not library.exists()
-    assert "'[a' is not a gitignore pattern" in outcome.stderr
+    assert "'[a' is not a valid gitignore pattern" in outcome.stderr
 
 
 def test_pictures_above_the_limit_are_failures(run: Run, model: ColourRuntime, library: Path, photos: Path) -> None:

@@ -1,6 +1,6 @@
-"""The same commands on a library in PostgreSQL, with its vectors in a file and in Milvus, beside one in a folder.
+"""Compare a library in PostgreSQL, with its vectors in a file or in Milvus, to a library in a folder.
 
-And on photos in object storage, beside those of a folder.
+Also compare photos in object storage to photos in a folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def photos(home: Path) -> Path:
-    """Twelve photos, a copy of one of them, and a file that is none."""
+    """Make twelve photos, a copy of one of them, and a file that is not a photo."""
     folder = home / "photos"
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def photos(home: Path) -> Path:
 
 @pytest.fixture(scope="module", params=["postgresql", "postgresql+milvus"])
 def location(request: pytest.FixtureRequest, postgres: PostgresServer) -> list[str]:
-    """The options that a first run needs."""
+    """Return the options for a first run."""
     options = ["--library", postgres.new_database()]
     if "milvus" in request.param:
         options += ["--vectors", f"{request.getfixturevalue('milvus_of_commands')}photos_{uuid.uuid4().hex}"]

@@ -1,4 +1,4 @@
-"""A folder of photos may hold anything, modules of Python among it, and people run commands in it."""
+"""Test that commands never import Python modules from the current folder, which may contain anything."""
 
 from __future__ import annotations
 

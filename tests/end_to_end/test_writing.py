@@ -1,4 +1,4 @@
-"""Writing in photos, read and found by the installed command, with the model and the reader that users have."""
+"""Read and find text in photos with the installed command, using the real model and text recognition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import rapidocr  # noqa: F401 - what is tested
+import rapidocr  # noqa: F401 - needed by the tests
 
 from pixsearch import Library
 from pixsearch.errors import LibraryNotFound
@@ -36,7 +36,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A sign among pictures of nothing, and among signs that say something else."""
+    """Make a sign, empty pictures, and signs with different text."""
     folder = tmp_path / "photos"
     for colour in ("red", "green", "blue"):
         make_photo(folder / f"{colour}.png", colour, size=(320, 240))
@@ -76,14 +76,14 @@ def test_what_was_read_is_there_after_a_move_and_not_read_again(
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """Signs for half a minute."""
+    """Make signs that take half a minute to read."""
     for number in range(MANY):
         make_sign(tmp_path / "photos" / f"{number}.png", [f"Sign {number}", *NO_LITTER])
     return tmp_path / "photos"
 
 
 def read_so_far(library: Path) -> int:
-    """How many pictures have been read; 0 before all are indexed."""
+    """Return the number of pictures that have been read, or 0 until all are indexed."""
     with suppress(LibraryNotFound), Library.open(library) as opened:
         status = opened.status()
         unread = sum(root.unread for root in status.roots)
@@ -100,7 +100,7 @@ def wait_until_read(library: Path, count: int) -> None:
 
 @pytest.fixture
 def reading(many: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that reads signs, and has stored what is on the first of them."""
+    """Start a run that reads signs, and wait until the first text is stored."""
     command = [str(COMMAND), "index", str(many), "--ocr", "--library", str(tmp_path / "library")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_until_read(tmp_path / "library", 1)
@@ -118,7 +118,7 @@ def test_a_reading_that_is_stopped_goes_on_where_it_was(
     assert 0 < stored < MANY
     if number == signal.SIGINT:
         assert reading.returncode == 130
-        assert f"all photos are indexed, and the text of {stored} of {MANY} pictures is kept" in stderr
+        assert f"all photos are indexed, and the text from {stored} of {MANY} pictures is saved" in stderr
 
     rest = pixsearch("index", "--library", tmp_path / "library", "--json")
 
@@ -137,7 +137,7 @@ def test_new_photos_are_indexed_while_another_process_reads(
     assert first.stdout == "1 photo: 1 encoded, 0 unchanged, 0 failed\n"
     assert {one.returncode for one in (first, *others)} == {0}
     assert reading.wait(PATIENCE_S) == 0
-    assert read_so_far(tmp_path / "library") == MANY + 1  # of which one is in a folder that is not read
+    assert read_so_far(tmp_path / "library") == MANY + 1  # including one in a folder without OCR
 
 
 def test_watch_reads_in_the_background_and_takes_in_new_photos_meanwhile(

@@ -1,10 +1,10 @@
-"""The `pixsearch` command with a model that needs no torch, run as a process that may be killed or starved.
+"""Run the `pixsearch` command with a model that needs no torch, in a process that tests can kill or starve.
 
-Its checkpoints need no folders: any name but that of the model that ships, `colours`, is another model. With another
-COLOURS_VERSION the model that ships is another one too, as after an upgrade.
+Checkpoints need no folders. The built-in model is `colours`, and any other name is a different model. Setting
+COLOURS_VERSION changes the built-in model, as an upgrade does.
 
-COLOURS_LOG names a file that gets a line for each picture, with the time at which its encoding began; COLOURS_PACE_S is
-what a picture takes.
+COLOURS_LOG is a file to which a line is written for each picture, with the time at which its encoding began.
+COLOURS_PACE_S is the time to encode a picture, in seconds.
 """
 
 from __future__ import annotations

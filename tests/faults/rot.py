@@ -1,4 +1,4 @@
-"""A library that is large enough to rot in many places, damages drawn by a seed, and what it answers."""
+"""Make a library large enough to be damaged in many places, damage it at random, and query it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.photos import make_photo
 PHOTOS = 120
 MOST = 500
 GRID_BYTES = 6000
-"""The size of a small photo's grid, more than a page of SQLite."""
+"""The size of a small photo's grid in bytes, which is larger than an SQLite page."""
 _SIZE = 96
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -35,7 +35,7 @@ _XMP = (
 
 
 class LargeColours(ColourRuntime):
-    """Colours in features as large as those of a real model: zeros behind."""
+    """A colour model whose features are padded with zeros to the size of real ones."""
 
     embedding_size = _SIZE
 
@@ -59,7 +59,7 @@ def _longer(vectors: Floats) -> Floats:
 
 
 def make_photos(folder: Path) -> None:
-    """Photos of which some have copies and some a file beside them; and a file of texts."""
+    """Make photos, some with copies and some with sidecars, and a text file."""
     for number in range(PHOTOS):
         colour = (1 + 41 * number % 255, 1 + 97 * number % 255, 1 + 193 * number % 255)
         make_photo(folder / f"{number % 3}" / f"{number:03}.png", colour)
@@ -85,7 +85,7 @@ def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
     picture = Picture(photos / "0" / "003.png")
 
     def photos_like(*parts: Words | Picture, **filters: Any) -> Ask:
-        """All of them, each by itself: but for the score, no figure of a hit is to depend on the others."""
+        """Return all photos without grouping, so that only the score of a hit depends on other photos."""
         query = Query(parts, filters=Filters(**filters), candidates=MOST, duplicates="show")
         return lambda engine: engine.search(query, MOST)
 
@@ -113,8 +113,10 @@ def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
 
 
 def is_part_of(answer: list[dict[str, Any]], whole: list[dict[str, Any]]) -> bool:
-    """Return whether a result contains nothing that another one does not; it may leave out hits, copies, sources and
-    metadata, and so have another score."""
+    """Return whether a result contains nothing that is missing from another one.
+
+    It may lack hits, copies, sources and metadata, so its scores may differ.
+    """
     known = {hit["text"] if "text" in hit else hit["path"]: hit for hit in whole}
     return all(
         _is_within(value, known[key][name])
@@ -134,7 +136,7 @@ def _is_within(value: object, other: object) -> bool:
 
 
 def damage(data: bytes, chance: random.Random) -> bytes:
-    """Return the data of a file with random damage: a bit, some bytes, a sector, a page, or a lost end."""
+    """Return file data with random damage: to a bit, a few bytes, a sector or a page, or with the end cut off."""
     at, page = chance.randrange(len(data)), 4096
     kind = chance.choice(["bit", "bit", "bytes", "bytes", "sector", "page", "other page", "cut"])
     if kind == "bit":

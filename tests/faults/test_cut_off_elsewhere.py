@@ -1,4 +1,4 @@
-"""A library in PostgreSQL with its vectors in Milvus: whoever dies, whenever, the next run sets it right."""
+"""Test that a library in PostgreSQL and Milvus is repaired by the next run, whichever process dies at any time."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_verify_finds_nothing_wrong_after_the_next_run(
         for new in range(10):
             make_photo(photos / f"new {number} {new}.png", (chance.randint(1, 255), number + 1, new + 1))
         with start("index", *on, COLOURS_PACE_S=str(PACE_S)) as process:
-            time.sleep(chance.uniform(0.5, 12.0 if on else 3.5))  # a cluster takes seconds to start
+            time.sleep(chance.uniform(0.5, 12.0 if on else 3.5))  # a Ray cluster takes seconds to start
             fault(process, postgres)
             _, errors = process.communicate(timeout=60)
         cut_off += process.returncode != 0

@@ -1,4 +1,4 @@
-"""Rot anywhere in library.db: a query leaves out what is damaged and says so, verify knows of it, repair mends it."""
+"""Damage library.db anywhere: queries leave out damaged rows and report it, verify finds it, and repair fixes it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.faults.rot import answers, damage, index, is_part_of, make_photos
 
 FAST = 20
 DAMAGES = int(os.environ.get("DAMAGES", "200"))
-"""The number of damages in the slow test, for which CI has minutes."""
+"""The number of damaged copies in the slow test, which takes minutes in CI."""
 
 
 @pytest.fixture(scope="module")
 def rotting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A sound library, and the folder of its photos."""
+    """Return an undamaged library and the folder with its photos."""
     folder = tmp_path_factory.mktemp("rot")
     make_photos(folder / "photos")
     index(folder / "library", folder / "photos")
@@ -66,7 +66,7 @@ def test_no_damage_ends_a_query_unexpectedly_or_changes_an_answer_that_verify_ca
 
 
 def problems(library: Path) -> list[str]:
-    """Return the problems that verify finds, or its error."""
+    """Return the problems that `verify` finds, or its error."""
     try:
         with Library.open(library) as opened:
             return verify(opened).problems
@@ -75,7 +75,7 @@ def problems(library: Path) -> list[str]:
 
 
 def is_mended(library: Path, photos: Path, expected: object, seed: int) -> bool:
-    """Return whether the library is sound after a repair and a run, with the same results as before."""
+    """Repair and index a library. Return False if that is impossible. Check that all results are as before."""
     try:
         try:
             opened = Library.open(library)
@@ -96,7 +96,7 @@ def is_mended(library: Path, photos: Path, expected: object, seed: int) -> bool:
 
 
 def plain(found: object) -> object:
-    """Answers without the ids that the library gives, by which it orders what is equal."""
+    """Return the answers without the ids assigned by the library, which also decide the order of equal hits."""
     assert isinstance(found, dict)
     ids = ("id", "rank", "similarity_rank")
     return {

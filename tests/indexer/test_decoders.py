@@ -1,4 +1,4 @@
-"""Files that kill, hang or bloat the process that loads them."""
+"""Tests of files that crash, hang or exhaust the memory of the process that loads them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def to_load(path: Path) -> ToLoad:
 
 
 def load_or_misbehave(file: ToLoad, *others: object) -> Loaded:
-    """Load a file, or misbehave like a buggy decoding library. Runs in a worker process."""
+    """Load a file, or misbehave like a buggy decoder. Runs in a worker process."""
     name = file.path.rpartition(b"/")[2]
     if b"crash" in name:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -60,7 +60,7 @@ def test_a_decoder_that_crashes_or_hangs_loses_its_file_and_no_other(
         "its decoder crashed (exit code -11)",
         "loaded",
     ]
-    assert {result.stamp for result in loaded if result is not None} == {STAMP}  # none of them is tried again
+    assert {result.stamp for result in loaded if result is not None} == {STAMP}  # so none of them is tried again
 
 
 def test_files_come_in_their_order(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The model of a checkpoint, as the indexer uses it."""
+"""Tests of the model in a checkpoint, as used by the indexer."""
 
 from __future__ import annotations
 

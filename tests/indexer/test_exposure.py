@@ -1,4 +1,4 @@
-"""The exposure of a photo, as read from its file."""
+"""Tests of reading the exposure from a photo file."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def load(path: Path, shape: InputShape = SHAPE, megapixels: int = 300) -> Loaded
 
 
 def red_above_blue(format: str) -> bytes:
-    """Make a noisy picture, so that truncating its file truncates the picture."""
+    """Make a noisy picture, which compresses so badly that truncating its file truncates the picture."""
     pixels = np.random.default_rng(0).integers(0, 100, (480, 640, 3), dtype=np.uint8)
     pixels[:240, :, 0] += 150
     pixels[240:, :, 2] += 150
@@ -55,7 +55,7 @@ def test_a_file_that_changed_since_it_was_looked_at_says_nothing_about_the_conte
     stamp = stamp_of(file)
     assert describe_file(os.fsencode(file), stamp, b"digest", 300) is not None
 
-    file.write_bytes(file.read_bytes())  # as long as before
+    file.write_bytes(file.read_bytes())  # the size is unchanged
     os.utime(file, ns=(stamp.mtime_ns + 1, stamp.mtime_ns + 1))
     assert describe_file(os.fsencode(file), stamp, b"digest", 300) is None
 
@@ -102,7 +102,7 @@ def test_a_photo_is_not_lost_to_metadata_on_which_a_reader_fails(
 
     assert isinstance(loaded, LoadedFile)
     assert loaded.decoded is not None
-    assert loaded.decoded.metadata.note == "its metadata cannot be read"
+    assert loaded.decoded.metadata.note == "metadata cannot be read"
 
 
 def test_a_digest_can_be_had_without_decoding(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_file_cut_behind_its_middle_is_taken_as_far_as_it_goes_and_marked(tmp_
     assert share == pytest.approx(0.7, abs=0.08)
     assert (loaded.decoded.metadata.width, loaded.decoded.metadata.height) == (640, 480)
     assert pixels.shape[0] / pixels.shape[1] == pytest.approx(share * 480 / 640, rel=0.05)
-    # No row is made up: one half is there whole (in BMP the lower one), some of the other, and no grey.
+    # No row is made up: one half is complete (the lower half in BMP), the other one partial, and nothing is grey.
     rows = pixels.mean(axis=1, dtype=np.float32)
     redness = rows[:, 0] - rows[:, 2]
     assert (redness < -100).mean() == pytest.approx((0.5 if format == "BMP" else share - 0.5) / share, abs=0.05)
@@ -138,7 +138,7 @@ def test_a_file_cut_behind_its_middle_is_taken_as_far_as_it_goes_and_marked(tmp_
     [
         (InputShape(64, 64, "squash"), (64, 64)),
         (InputShape(96, 1333, "shorter_edge"), (96, 128)),
-        # 106.7 x 80 to the nearest multiples of 32. Resized again, it would be 128 wide.
+        # 106.7 x 80 rounded to the nearest multiples of 32. After a second resize, it would be 128 wide.
         (InputShape(80, 1333, "shorter_edge"), (64, 96)),
     ],
 )

@@ -1,4 +1,4 @@
-"""500 photos with random but valid metadata written by exiftool, compared with what exiftool reads."""
+"""Compare our metadata with exiftool's for 500 photos with random but valid metadata written by exiftool."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed"),
 ]
 
-# With a letter in front: exiftool's JSON has no quotes around what looks like a number.
+# Text begins with a letter, because exiftool's JSON does not quote text that looks like a number.
 WORDS = st.text("abcdefgh ÄÖßéñ桜日本&<>'-0123", max_size=30).map(lambda text: f"w{text}".strip())
 LISTS = st.lists(WORDS.filter(lambda text: "  " not in text), min_size=1, max_size=4, unique=True)
 TIMES = st.datetimes().filter(lambda time: time.year >= 1900).map(lambda time: f"{time:%Y:%m:%d %H:%M:%S}")
@@ -67,11 +67,11 @@ FIRST = {
     "lens": ("ExifIFD:LensModel",),
     "rating": ("XMP-xmp:Rating",),
 }
-"""The order of sources, as in docs/guide.md."""
+"""The sources of each field in order of precedence, as in docs/guide.md."""
 
 
 class ExifTool:
-    """An exiftool process for all photos, since starting it takes longer than its work."""
+    """An exiftool process that reads all photos, because starting it takes longer than reading a photo."""
 
     def __init__(self) -> None:
         command = ["exiftool", "-stay_open", "True", "-@", "-"]

@@ -1,4 +1,4 @@
-"""No input makes a reader of metadata raise an error or take more than linear time."""
+"""Test that no input makes a metadata reader raise an error or take more than linear time."""
 
 from __future__ import annotations
 
@@ -296,7 +296,9 @@ def test_a_packet_that_goes_on_in_other_segments_is_read_to_its_end() -> None:
     other = jpeg_with(xmp_segment(XMP_HEAD, PACKET.encode()), *parts)
 
     assert read_metadata(open_header(photo)).title == "Hafen – Größe"
-    assert read_metadata(open_header(other)).title is None  # left from an older version: nothing names it
+    assert (
+        read_metadata(open_header(other)).title is None
+    )  # an extension left from an older version, which nothing refers to
 
 
 def test_of_two_packets_in_a_jpeg_neither_is_lost() -> None:
@@ -395,5 +397,5 @@ def test_the_time_grows_no_faster_than_the_file(read: Callable[[bytes], object],
         return min(times)
 
     least_time_s(100)
-    # Ten times as much; quadratic would be a hundred times as long.
+    # The input is 10 times as long; quadratic time would be 100 times as long.
     assert least_time_s(50_000) < 30 * least_time_s(5_000) + 0.05

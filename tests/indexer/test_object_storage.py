@@ -1,4 +1,4 @@
-"""Photos in object storage go through the same pipeline as local ones."""
+"""Test that photos in object storage go through the same pipeline as local photos."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = ["blue.png", "deep/red.png", "lime.png"]
 
 @pytest.fixture
 def filled(bucket: Bucket) -> Bucket:
-    """A bucket with three photos."""
+    """Return a bucket with three photos."""
     for name in NAMES:
         bucket.put(name, picture_bytes(Path(name).stem))
     return bucket
@@ -46,7 +46,7 @@ def index(library: Library, url: str, **options: object) -> IndexReport:
 
 
 def break_connection(patch: pytest.MonkeyPatch, method: str = "") -> None:
-    """Make calls of this method fail, or all calls."""
+    """Make all calls fail, or only calls of one method."""
     call = S3FileSystem._call_s3
 
     async def call_or_fail(self: S3FileSystem, called: str, *arguments: Any, **named: Any) -> Any:
@@ -202,7 +202,7 @@ def test_rules_hold_in_a_bucket_too(library: Library, filled: Bucket) -> None:
     index(library, filled.url, exclude=["blue*"], follow_links=True)
 
     assert sorted(paths(library)) == [f"{filled.url}/deep/lime.png", f"{filled.url}/lime.png"]
-    index(library, f"{filled.url}/deep")  # as before, also where only a part is looked at
+    index(library, f"{filled.url}/deep")  # the rules also apply when only a subfolder is indexed
     assert f"{filled.url}/deep/red.png" not in paths(library)
 
 

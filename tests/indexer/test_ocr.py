@@ -1,4 +1,4 @@
-"""The text that RapidOCR reads in pictures, and what it never does."""
+"""Tests of reading text in pictures with RapidOCR."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ os.kill(os.getpid(), signal.SIGINT)
 
 @pytest.fixture(autouse=True)
 def _a_priority_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the priority of this process, which does not only read."""
+    """Keep the priority of the test process, which also does other work."""
     monkeypatch.setattr(os, "nice", lambda _: 0)
 
 
 def stored(file: Path, content: bytes | None = None) -> StoredPicture:
-    """Return a photo as the library knows it; with another `content`, as before the file was changed."""
+    """Return a photo as stored in a library. Pass `content` to simulate a file that was changed since."""
     digest = content_digest(file.read_bytes() if content is None else content)
     metadata = Metadata("PNG", 800, 600)
     photo = StoredPhoto(file, stamp_of(file), bytes(file.parent), metadata)
@@ -141,7 +141,7 @@ def test_a_rapidocr_without_its_models_is_one_line_that_says_how_to_have_them(
 ) -> None:
     monkeypatch.setattr(rapidocr, "__file__", str(tmp_path / "__init__.py"))
 
-    with pytest.raises(PixsearchError, match=r"lacks its model PP-OCRv6_det_small\.onnx\. Reinstall it with: .* pip"):
+    with pytest.raises(PixsearchError, match=r"without its model PP-OCRv6_det_small\.onnx\. Reinstall with: .* pip"):
         ocr._reader.__wrapped__()
 
 

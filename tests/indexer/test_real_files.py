@@ -1,6 +1,6 @@
-"""The kinds of files that public reports of other photo tools are about, each with what is right and where it is from.
+"""Tests of real files like those in public bug reports for other photo tools, each with its source and expected result.
 
-The situations among those reports (drives that come and go, thumbnails, names, no home) are tested where the code is:
+Situations from these reports (unplugged drives, thumbnails, names, no home folder) are tested elsewhere:
 tests/search/test_representative_photos.py, tests/search/test_engine.py, tests/search/test_filters.py, tests/end_to_end.
 """
 
@@ -31,7 +31,7 @@ def checks(kind: str) -> list[Any]:
 
 
 def metadata_of(photo: Path) -> Metadata:
-    """All that is known of a photo: from its own bytes, and from what lies beside it."""
+    """Return all metadata of a photo, from its content, its name and its sidecars."""
     files = [os.fsencode(file) for file in photo.parent.iterdir()]
     beside = Sidecars(
         Sidecar(file, stamp_of(Path(os.fsdecode(file)))) for file in files if is_named_like_a_sidecar(file)
@@ -70,5 +70,5 @@ def test_a_picture_that_others_can_read_is_read(check: dict[str, Any]) -> None:
 def test_a_picture_of_a_scanner_looks_like_its_twin(check: dict[str, Any]) -> None:
     found, twin = (np.asarray(open_picture(FOLDER / check[name]), np.float32) for name in ("file", "as"))
 
-    # 12: ImageMagick converts some of them by way of linear light.
+    # Differences of up to 12 are normal, because ImageMagick converts some of the files in linear light.
     assert abs(found - twin).mean() < 13

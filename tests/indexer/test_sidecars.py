@@ -1,4 +1,4 @@
-"""Sidecars belong to their photos: when found, changed, deleted or shared by copies. Nothing is encoded for them."""
+"""Tests of sidecars that are found, changed, deleted or shared by copies. None of this encodes a photo."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_sidecar_that_cannot_be_read_is_a_note_and_no_failure(
 
     assert bring_in(library, runtime, photos) == (1, 0, 0)
     [note] = library.notes()
-    assert (note.path, note.note) == (photos / "a.png", "its sidecar a.png.xmp cannot be read")
+    assert (note.path, note.note) == (photos / "a.png", "sidecar a.png.xmp cannot be read")
     assert library.failures() == []
 
 
@@ -151,7 +151,7 @@ def test_a_note_has_no_words_of_python(
 
     bring_in(library, runtime, photos)
 
-    assert [note.note for note in library.notes()] == ["its sidecar a.png.xmp cannot be read"]
+    assert [note.note for note in library.notes()] == ["sidecar a.png.xmp cannot be read"]
 
 
 def test_metadata_that_older_rules_read_are_read_again_and_nothing_is_encoded(

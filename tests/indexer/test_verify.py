@@ -122,7 +122,7 @@ def test_a_vector_file_that_is_not_the_one_saved_is_found_and_made_again(
 def test_vectors_that_are_not_those_of_the_rows_are_found_and_made_again(
     indexed: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
-    """This happens after a restore of a library.db whose rows changed while its generation did not."""
+    """This happens when a library.db is restored whose rows are different but whose generation is the same."""
     put(indexed, FEATURES, FEATURES.c.content_id == 2, embedding=np.array([0, 0, 1], "<f4").tobytes())
 
     assert "1 vector that differs" in verify(indexed).vectors[0]
@@ -141,7 +141,9 @@ def test_a_file_that_rotted_with_its_size_and_time_as_they_were_is_found_and_rea
     os.utime(photo, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
     assert verify(indexed).problems == []
-    assert verify(indexed, deep=True).files == [f"{photo} is not what was indexed, though size and time are the same"]
+    assert verify(indexed, deep=True).files == [
+        f"{photo} has changed since it was indexed, but its size and time have not"
+    ]
     repair(indexed, deep=True)
     report = index_folders(indexed, runtime, [photos])
     assert report == IndexReport(found=6, unchanged=5, encoded=1)

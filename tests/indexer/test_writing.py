@@ -1,4 +1,4 @@
-"""The reading of text in pictures: its order and its results, with a reader that knows the text."""
+"""Tests of the order and the results of reading text in pictures, with a fake reader."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIGN = ("NO LITTER", "Please take it home")
 
 @pytest.fixture
 def index(library: Library, runtime: ColourRuntime) -> Index:
-    """A function that brings the library up to date with folders, without child processes."""
+    """Return a function that brings the library up to date with folders, without child processes."""
 
     def run(
         *folders: Path, read: writing.ReadPictures | None, ocr: bool | None = True, **options: object
@@ -55,7 +55,7 @@ def index(library: Library, runtime: ColourRuntime) -> Index:
 
 @pytest.fixture
 def signs(photos: Path) -> Path:
-    """Three photos: a sign, and two without text."""
+    """Make three photos: a sign and two without text."""
     for number, name in enumerate(("sign.png", "sea.png", "sky.png")):
         os.utime(make_photo(photos / name, (50 + number, 0, 0)), (1e9 + number, 1e9 + number))
     return photos
@@ -67,14 +67,14 @@ def reader() -> KnownWriting:
 
 
 def written(library: Library) -> dict[str, tuple[str, ...] | None]:
-    """Return the text of each photo in the library, by its name."""
+    """Return the text in each photo of the library, by file name."""
     ids = library.passing(NO_FILTERS)
     pictures = library.pictures(ids).values()
     return {photo.path.name: photo.metadata.writing for picture in pictures for photo in picture.photos}
 
 
 def let_read(library: Library, folder: Path, index: Index) -> None:
-    """Index a folder with OCR turned on, without reading its pictures."""
+    """Index a folder with OCR turned on, but leave the text in its pictures unread."""
     index(folder, read=None)
     assert library.status().roots[0].unread == 3
 
@@ -100,7 +100,7 @@ def test_a_folder_remembers_whether_its_pictures_are_read(
     assert index(signs, read=reader, ocr=False).read == 0
     assert index(signs, read=reader, ocr=None).read == 0
 
-    assert written(library)["sign.png"] == SIGN  # what was read stays
+    assert written(library)["sign.png"] == SIGN  # text that was already read stays
     assert written(library)["newer.png"] is None
 
 
@@ -167,7 +167,7 @@ def test_of_many_pictures_those_that_look_like_documents_are_read_first_and_of_t
     index: Index, photos: Path, reader: KnownWriting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "MANY", 20)
-    monkeypatch.setattr(writing, "DOCUMENTS", "blue")  # to the model of the tests they look so
+    monkeypatch.setattr(writing, "DOCUMENTS", "blue")  # to the test model, blue pictures look like documents
     for number in range(20):
         colour = (number, 0, 200) if number in (3, 11) else (100 + number, number, 0)
         os.utime(make_photo(photos / f"{number}.png", colour), (1e9 + number, 1e9 + number))
@@ -215,7 +215,7 @@ def test_what_was_read_is_kept_when_somebody_stops_it_and_the_next_run_reads_the
 ) -> None:
     stopped = then(reader, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
 
-    with pytest.raises(Interrupted, match="all photos are indexed, and the text of 2 of 3 pictures is kept"):
+    with pytest.raises(Interrupted, match="all photos are indexed, and the text from 2 of 3 pictures is saved"):
         index(signs, read=stopped)
 
     assert sum(lines is not None for lines in written(library).values()) == 2
@@ -359,7 +359,7 @@ def test_watch_reads_when_nothing_else_is_to_do_and_what_changes_goes_first(
     requested, reports = list[str](), list[IndexReport]()
 
     def read(pictures: Iterable[StoredPicture], megapixels: int) -> writing.ReadSteps:
-        """Read without end until there is a new photo."""
+        """Read pictures, but hang after the first one until there is a new photo."""
         for picture in pictures:
             requested.append(picture.photos[0].path.name)
             yield picture, ()
@@ -377,7 +377,7 @@ def test_watch_reads_when_nothing_else_is_to_do_and_what_changes_goes_first(
     watch(library, runtime, hear, read_pictures=read)
 
     assert [(report.encoded, report.read) for report in reports if report.encoded or report.read] == [
-        (0, 1),  # stored when the new photo came
+        (0, 1),  # stored when the new photo was added
         (1, 0),
         (0, 3),
     ]

@@ -1,4 +1,4 @@
-"""The guess at a library's model: right for a sound library, and nothing for anything else, without waiting."""
+"""Test that guessing a library's model is right for an intact library, gives None otherwise, and never waits."""
 
 from __future__ import annotations
 

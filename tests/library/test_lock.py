@@ -28,7 +28,7 @@ with Library.open(location).writing():
 
 @contextmanager
 def another_writer(library: Library) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the library's lock."""
+    """Start a process that holds the library's lock."""
     command = [sys.executable, "-c", HOLD, str(library.location)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""A library.db with parts missing or added: the message, and that its hint helps."""
+"""Tests of a library.db with missing or added parts: the message is right, and its hint helps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def names(library: Library) -> list[str]:
 
 
 def mended(folder: Path, photos: Path) -> list[str]:
-    """Follow the messages and the guide (pixsearch repair, then pixsearch index), and return what is found."""
+    """Repair and index the library, as the messages and the guide advise. Return the names of the photos found."""
     try:
         opened = Library.open(folder)
     except LibraryDamaged:
@@ -151,7 +151,7 @@ def test_a_database_that_was_emptied_is_not_taken_for_a_new_one(indexed: Library
         with pytest.raises(LibraryDamaged, match="is empty, though it was a library"):
             open_(indexed.folder)
 
-    for file in indexed.folder.glob("vectors-*"):  # as a run leaves it that was killed at its very beginning
+    for file in indexed.folder.glob("vectors-*"):  # the state after a first run that was killed right at the start
         file.unlink()
     with pytest.raises(LibraryNotFound):
         Library.open(indexed.folder)

@@ -12,7 +12,7 @@ from pixsearch.metadata import Metadata
 
 
 def is_found(query: str, text: str) -> bool:
-    """Return whether each word of a query begins one of the terms of a text, as in a search."""
+    """Return whether each word of a query is a prefix of a term in a text, as in a search."""
     terms = list(terms_of(text))
     return all(any(term.startswith(word) for term in terms) for word in words_of(query))
 
@@ -85,7 +85,7 @@ def test_every_text_finds_itself_and_its_terms_can_be_stored(text: str) -> None:
     assert is_found(" ".join(word[:8] for word in words_of(text)), text)
     for term in terms_of(text):
         assert term.encode()
-        assert not term.startswith(":")  # what terms of dates and ratings begin with
+        assert not term.startswith(":")  # the prefix of date and rating terms
 
 
 def test_a_photo_is_found_by_all_that_it_says_and_by_its_folders_below_the_root() -> None:

@@ -1,4 +1,4 @@
-"""Find the metadata blocks in each kind of picture file: EXIF, XMP, IPTC and texts."""
+"""Find the metadata blocks in each kind of picture file: EXIF, XMP, IPTC and PNG text."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ _MOST_UNPACKED = 16 << 20
 
 @dataclass(slots=True)
 class Blocks:
-    """The metadata blocks of a file, those of the picture itself first."""
+    """The metadata blocks in a file. The blocks of the picture itself come first."""
 
     exif: list[Image.Exif] = field(default_factory=list)
     xmp: list[bytes] = field(default_factory=list)
     iptc: list[bytes] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
-    """The texts of a PNG by keyword."""
+    """The text chunks of a PNG, by keyword."""
 
 
 def blocks_of(picture: Image.Image, data: bytes) -> Blocks:
-    """Return the metadata blocks of a picture that `open_header` opened. Damaged blocks are left out.
+    """Return the metadata blocks of a picture opened by `open_header`. Damaged blocks are left out.
 
     Args:
         data: the file's bytes.
     """
     found = Blocks()
-    if data.startswith(SIGNATURE):  # not with Pillow, which has to decode the pixels to reach the chunks after them
+    if data.startswith(SIGNATURE):  # Pillow would have to decode the pixels to reach the chunks after them
         _add_png(found, data)
         return found
     found.exif.append(exif_of(picture))
-    if packets := xmp_packets(data):  # not with Pillow, which keeps only the last packet, and no extensions
+    if packets := xmp_packets(data):  # Pillow keeps only the last packet, and no extensions
         found.xmp += packets
     elif xmp := _bytes(picture.info.get("xmp")) or _xmp_of_gif(data):
         found.xmp.append(xmp)
@@ -65,7 +65,7 @@ def blocks_of(picture: Image.Image, data: bytes) -> Blocks:
 
 
 def _xmp_of_gif(data: bytes) -> bytes:
-    """Return the packet before the trailer of bytes in falling order (XMP specification, part 3, 1.1.2)."""
+    """Return the XMP packet of a GIF, which ends where a trailer of descending bytes begins (XMP part 3, 1.1.2)."""
     begins = data.find(_GIF_XMP) if data.startswith(b"GIF8") else -1
     return b"" if begins < 0 else data[begins + len(_GIF_XMP) :].partition(b"\x01\xff\xfe\xfd")[0]
 
@@ -83,9 +83,9 @@ def _add_png(found: Blocks, data: bytes) -> None:
 
 
 def _add_boxes(found: Blocks, data: bytes) -> None:
-    """Add the boxes of JPEG 2000 (ISO/IEC 15444-1, annex I) and JPEG XL (ISO/IEC 18181-2)."""
+    """Add the metadata in the boxes of a JPEG 2000 (ISO/IEC 15444-1, annex I) or JPEG XL (ISO/IEC 18181-2)."""
     for kind, body in _unpacked(data):
-        if kind == b"Exif":  # four bytes with the offset at which EXIF begins after them
+        if kind == b"Exif":  # the first four bytes are the offset of EXIF after them
             found.exif.append(exif_of_bytes(body[4 + int.from_bytes(body[:4], "big") :]))
         elif kind == b"xml ":
             found.xmp.append(body)
@@ -102,7 +102,7 @@ def _add_boxes(found: Blocks, data: bytes) -> None:
 
 
 def _add_cr3(found: Blocks, moov: bytes) -> None:
-    """Add the EXIF of a Canon CR3, whose three directories are separate TIFFs (lclevy/canon_cr3)."""
+    """Add the EXIF of a Canon CR3, which stores its three directories as separate TIFFs (lclevy/canon_cr3)."""
     for outer in boxes(moov):
         if outer.kind != b"uuid" or moov[outer.begins : outer.begins + 16] != _CR3_METADATA:
             continue
@@ -121,14 +121,14 @@ def _unpacked(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
             try:
                 yield body[:4], bytes(imagecodecs.brotli_decode(body[4:], out=_MOST_UNPACKED))
-            except (RuntimeError, ValueError):  # imagecodecs' own error is one of these
+            except (RuntimeError, ValueError):  # imagecodecs' own errors are subclasses of these
                 continue
         else:
             yield box.kind, body
 
 
 def _resources(picture: Image.Image) -> dict[int, bytes]:
-    """Return the Photoshop resources of a JPEG (as found by Pillow), a PSD, or a TIFF's tag."""
+    """Return the Photoshop resources of a JPEG (as read by Pillow), a PSD or a TIFF."""
     if isinstance(found := picture.info.get("photoshop"), dict):
         return {number: value for number, value in found.items() if isinstance(value, bytes)}
     if isinstance(listed := getattr(picture, "resources", None), list):
@@ -137,13 +137,13 @@ def _resources(picture: Image.Image) -> dict[int, bytes]:
 
 
 def _tag(picture: Image.Image, number: int) -> object:
-    """Return a tag of a TIFF; None if it is missing."""
+    """Return the value of a TIFF tag, or None if it is missing."""
     tags = getattr(picture, "tag_v2", None)
     if tags is None:
         info: dict[Any, Any] = picture.info
         return info.get(number)
     try:
-        # Some programs declare it as four-byte integers, though the raw bytes are IPTC.
+        # Some programs declare the IPTC tag as four-byte integers, although its raw bytes are IPTC.
         return tags._tagdata.get(number) if number == _TIFF_IPTC else tags.get(number)
     except METADATA_ERRORS:
         return None

@@ -1,4 +1,4 @@
-"""Parse dates in the formats that programs write. A date with blanks or zeros for digits is not a date."""
+"""Parse dates in the formats that programs write. A date with blanks or zeros in place of digits is rejected."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
 _LONGEST = 64
-"""The most characters of a date."""
+"""The maximum length of a date in characters."""
 _FIRST_YEAR = 1000
-"""The first year accepted: programs write earlier ones for unknown dates."""
+"""The earliest year that is accepted. Programs write earlier years for unknown dates."""
 _LEAP_SECOND = 60
-"""A second that `datetime` does not support; it is read as the one before it."""
+"""A leap second, which `datetime` does not support. It is read as second 59."""
 
 _DATE = r"(?P<year>\d{4})(?:[-:/. ]\s?(?P<month>\d{1,2})(?:[-:/. ]\s?(?P<day>\d{1,2}))?)?"
 _TIME = (
@@ -23,7 +23,7 @@ _TIME = (
 _ZONE = r"(?P<zone>Z|z|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)"
 _WRITTEN = re.compile(rf"{_DATE}(?:[T,_ -]\s*{_TIME})?\s*{_ZONE}?")
 _NO_TIME = re.compile(r"[T\s]*[:.\s]+$")
-"""The separators of a time whose digits are blanks (EXIF 2.32, 4.6.4, tag 306: unknown parts are blank)."""
+"""The separators that remain of a time with blank digits (EXIF 2.32, 4.6.4, tag 306: unknown parts are blank)."""
 _COMPACT = re.compile(
     r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"
     rf"(?:[T _-]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)(?:[.,]\d*)?)?\s*{_ZONE}?"
@@ -32,10 +32,10 @@ _ASCTIME = "%a %b %d %H:%M:%S %Y"
 
 
 def read_date(value: object, zone: object = None) -> datetime | None:
-    """Parse a date and time; return None if the text is not one. Missing parts, such as seconds, are the first.
+    """Parse a date and time. Return None if the value is not one. Missing parts, such as seconds, get the lowest value.
 
     Args:
-        zone: a time zone such as +09:00, used if the text itself does not name one.
+        zone: a time zone such as +09:00, used if the value itself does not contain one.
     """
     if not isinstance(value, str) or len(value) > _LONGEST:
         return None
@@ -47,7 +47,12 @@ def read_date(value: object, zone: object = None) -> datetime | None:
 
 
 def read_gps_time(date: object, time: object) -> datetime | None:
-    """Return the time of a GPS receiver, in UTC, from a date as text and three numbers if they are given."""
+    """Return the time from a GPS receiver, in UTC, or only its date if there is no valid time of day.
+
+    Args:
+        date: the date as text.
+        time: the hour, minute and second as numbers.
+    """
     day = read_date(date)
     if day is None:
         return None
@@ -59,7 +64,7 @@ def read_gps_time(date: object, time: object) -> datetime | None:
 
 
 def read_timestamp(seconds: object) -> datetime | None:
-    """Return the time that is this many seconds, as text or number, after 1970 in UTC."""
+    """Return the UTC time of a Unix timestamp, which may be text or a number. Return None if it is invalid."""
     try:
         return datetime.fromtimestamp(0, UTC) + timedelta(seconds=int(str(seconds)))
     except (TypeError, ValueError, OverflowError):
@@ -87,7 +92,7 @@ def _time(found: re.Match[str], zone: object) -> datetime | None:
 
 
 def _zone(text: object) -> timezone | None:
-    """Parse a time zone like +09:00 or Z; return None if it is not one."""
+    """Parse a time zone such as +09:00 or Z. Return None if the text is not one."""
     found = re.fullmatch(
         r"(?:(?P<utc>Z|z|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?)", _stripped(text)
     )
@@ -106,7 +111,7 @@ def _stripped(text: object) -> str:
 
 
 def _spelled_out(text: str) -> datetime | None:
-    """Parse a text like "Sat, 04 May 2019 10:11:12 GMT" (RFC 1123), or one in the format of C's asctime."""
+    """Parse a date such as "Sat, 04 May 2019 10:11:12 GMT" (RFC 1123), or one in the format of C's asctime."""
     for parse in (parsedate_to_datetime, lambda spelled: datetime.strptime(" ".join(spelled.split()), _ASCTIME)):
         with suppress(ValueError, TypeError, IndexError, OverflowError):
             time = parse(text)

@@ -1,4 +1,4 @@
-"""Read EXIF 2.32, with the tags that Windows adds to it."""
+"""Read EXIF 2.32 and the tags that Windows adds to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIRST = _names(
     ExifTags.Base.ImageDescription,
     ExifTags.Base.Rating,
     ExifTags.Base.RatingPercent,
-    ExifTags.Base.DateTimeOriginal,  # belongs in the next directory, but TIFF/EP has it in this one
+    ExifTags.Base.DateTimeOriginal,  # belongs in the Exif directory, but TIFF/EP stores it here
 )
 _WINDOWS = _names(ExifTags.Base.XPTitle, ExifTags.Base.XPComment, ExifTags.Base.XPKeywords, ExifTags.Base.XPSubject)
 _DETAILS = _names(
@@ -49,7 +49,7 @@ _GPS = _names(
 
 
 def read_exif(exif: Image.Exif) -> Facts:
-    """Return the values of the tags by name: text as str, numbers and lists of numbers unchanged."""
+    """Return the tag values by name. Text is returned as str; numbers and lists of numbers are unchanged."""
     facts: Facts = {}
     details, gps = (_directory(exif, which) for which in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo))
     for directory, names in ((details, _DETAILS), (exif, _FIRST), (gps, _GPS)):
@@ -63,7 +63,7 @@ def read_exif(exif: Image.Exif) -> Facts:
 
 
 def exif_of_bytes(data: bytes) -> Image.Exif:
-    """Parse EXIF from bytes that begin like a TIFF, with or without `Exif` in front; empty if they are damaged."""
+    """Parse EXIF from TIFF bytes, with or without an `Exif` prefix. Return empty EXIF if they are damaged."""
     exif = Image.Exif()
     try:
         exif.load(data)
@@ -80,7 +80,7 @@ def _directory(exif: Image.Exif, which: ExifTags.IFD) -> Mapping[int, object]:
 
 
 def _values(directory: Mapping[int, object] | Image.Exif, names: Mapping[int, str]) -> Iterator[tuple[int, object]]:
-    """Yield the values of these tags. Each is read separately, since any of them may be damaged."""
+    """Yield the values of these tags. Each is read separately because any of them may be damaged."""
     for tag in names:
         try:
             value = directory.get(tag)
@@ -91,11 +91,11 @@ def _values(directory: Mapping[int, object] | Image.Exif, names: Mapping[int, st
 
 
 def _text(value: str | bytes) -> str:
-    """Return text up to its NUL. Pillow reads it as Latin-1, but most programs write UTF-8."""
+    """Decode text up to its first NUL. Pillow decodes it as Latin-1, but most programs write UTF-8."""
     try:
         data = value if isinstance(value, bytes) else value.encode("latin-1")
     except UnicodeEncodeError:
-        return str(value)  # not from a file
+        return str(value)  # did not come from a file
     data = data.partition(b"\0")[0]
     try:
         return data.decode("utf-8")
@@ -104,14 +104,14 @@ def _text(value: str | bytes) -> str:
 
 
 def _utf16(value: object) -> str | None:
-    """Decode the UTF-16 of a Windows tag, stored as bytes or, by some programs, as a list of numbers."""
+    """Decode the UTF-16 text in a Windows tag, which some programs store as a list of numbers instead of bytes."""
     if isinstance(value, tuple | list) and all(isinstance(part, int) and 0 <= part < 256 for part in value):
         value = bytes(value)
     return value.decode("utf-16-le", errors="replace").partition("\0")[0] if isinstance(value, bytes) else None
 
 
 def _user_comment(value: object, byte_order: str) -> str | None:
-    """Decode a comment by the character code in its first eight bytes (EXIF 2.32, 4.6.5, tag 37510)."""
+    """Decode a comment using the character code in its first eight bytes (EXIF 2.32, 4.6.5, tag 37510)."""
     if isinstance(value, str):
         value = value.encode("latin-1", errors="replace")
     if not isinstance(value, bytes):
@@ -126,20 +126,23 @@ def _user_comment(value: object, byte_order: str) -> str | None:
             except UnicodeDecodeError:
                 continue
         return None
-    if code not in (b"ASCII", b""):  # no code at all: text from its first byte
+    if code not in (b"ASCII", b""):  # no character code: the text starts at the first byte
         text = value
     text = text.strip(b"\0 ")
-    return None if b"\0" in text else _text(text)  # maker notes
+    return None if b"\0" in text else _text(text)  # NUL bytes mean binary data: maker notes
 
 
 def _unicode(text: bytes, byte_order: str) -> str:
-    """Decode UTF-16. Programs confuse its byte order, so the zeros in most letters decide, or else the file's order."""
+    """Decode UTF-16 in the byte order that its zero bytes suggest, because many programs use the wrong one.
+
+    Text without zero bytes is decoded in the byte order of the file.
+    """
     if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return text.decode("utf-16", errors="replace").partition("\0")[0]
     text = text[: len(text) // 2 * 2].rstrip(b"\0") + b"\0" * (len(text.rstrip(b"\0")) % 2)
     high, low = text[0::2].count(0), text[1::2].count(0)
     if high != low:
         byte_order = "utf-16-be" if high > low else "utf-16-le"
-    if not high and not low and text.isascii():  # not UTF-16 at all
+    if not high and not low and text.isascii():  # not UTF-16
         return _text(text)
     return text.decode(byte_order, errors="replace").partition("\0")[0]

@@ -1,4 +1,4 @@
-"""The exposure of a photo. Libraries do not store it: it is read from the file when the photo is opened."""
+"""The exposure of a photo. It is read from the file when the photo is opened, and not stored in libraries."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 _MOST_ISO = 65_534
-"""The tag holds 65,535 for a larger value, which it cannot hold (Exif 2.32, PhotographicSensitivity)."""
+"""The maximum ISO value. Larger values do not fit in the tag, which then contains 65,535 (Exif 2.32, tag 34855)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The aperture, shutter, ISO and focal length; None for values that the file lacks."""
+    """The aperture, shutter speed, ISO and focal length. Values that are missing from the file are None."""
 
     aperture: float | None = None
     """The f-number."""
@@ -21,11 +21,11 @@ class Exposure:
     iso: int | None = None
     focal_length_mm: float | None = None
     focal_length_35mm: int | None = None
-    """The focal length in millimetres with the same angle of view on 35 mm film."""
+    """The focal length in millimetres that gives the same angle of view on 35 mm film."""
 
 
 def exposure_of(facts: Mapping[str, object]) -> Exposure:
-    """Return the exposure from EXIF, or else from XMP."""
+    """Return the exposure, taking each value from EXIF, or from XMP if EXIF does not have it."""
     iso = _positive(facts, "EXIF ISOSpeedRatings", "exifEX:PhotographicSensitivity", "exif:ISOSpeedRatings")
     film = _positive(facts, "EXIF FocalLengthIn35mmFilm", "exif:FocalLengthIn35mmFilm")
     return Exposure(
@@ -38,12 +38,12 @@ def exposure_of(facts: Mapping[str, object]) -> Exposure:
 
 
 def _positive(facts: Mapping[str, object], *names: str) -> float | None:
-    """Return the first of these facts that is a positive number. Cameras write 0 or 0/0 for an unknown one."""
+    """Return the first of these facts that is a positive number. Cameras write 0 or 0/0 for unknown values."""
     for name in names:
         value = facts.get(name)
         first = next(iter(value), None) if isinstance(value, list | tuple) else value
         try:
-            # XMP writes fractions as text. Fraction alone would compute 1e999999999 in all its digits.
+            # XMP stores fractions as text. Other text is not passed to Fraction, which would expand 1e999999999.
             number = float(Fraction(first) if isinstance(first, str) and "/" in first else first)  # type: ignore[arg-type]
         except (TypeError, ValueError, ArithmeticError):
             continue

@@ -1,4 +1,4 @@
-"""Read the date in a file's name, as phones, messengers and screenshot programs write it."""
+"""Read dates from file names, as written by phones, messengers and screenshot programs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ _DAY = (
     r"(?P<year>19[89]\d|20[0-4]\d)(?P<between>[-_.]?)(?P<month>0[1-9]|1[0-2])(?P=between)(?P<day>0[1-9]|[12]\d|3[01])"
 )
 _TIME = r"(?P<hour>[01]\d|2[0-3])(?P<sign>[-_.:h]?)(?P<minute>[0-5]\d)(?P=sign)(?P<second>[0-5]\d)"
-_HALF_DAYS = (  # as macOS and WhatsApp name them in English
+_HALF_DAYS = (  # the 12-hour clock of macOS and WhatsApp in English
     r"(?P<hour12>0?[1-9]|1[0-2])(?P<sign12>[-_.:])(?P<minute12>[0-5]\d)(?P=sign12)(?P<second12>[0-5]\d)"
     r"\s?(?P<half>[AaPp])[Mm](?![A-Za-z])"
 )
 _BETWEEN = r"(?:[-_ T.]|, |[ _-](?:at|um|à|om|a las|alle)[ _-])?"
-# Not within a longer number, which is an id or a time since 1970; milliseconds may follow.
+# A date inside a longer number is rejected: that is an id or a Unix timestamp. Milliseconds may follow a time.
 _NAMES = re.compile(rf"(?<!\d){_DAY}(?:{_BETWEEN}(?:{_HALF_DAYS}|{_TIME}(?=\D|\d{{1,3}}(?!\d)|$))|(?!\d))")
 _LONGEST = 255
 
 
 def date_in_name(name: str) -> datetime | None:
-    """Return the date in a file's name, with the time if the name has one; None if there is no valid date.
+    """Return the date in a file name, with the time if there is one. Return None if there is no valid date.
 
-    This is a guess: a name may hold any eight digits that look like a date.
+    This is a guess, because any eight digits in a name may look like a date.
     """
     for found in _NAMES.finditer(name[:_LONGEST]):
         year, month, day = (int(found[part]) for part in ("year", "month", "day"))

@@ -16,23 +16,22 @@ _LONGEST = 100
 
 
 class Gps(NamedTuple):
-    """A position in degrees; north and east are positive."""
+    """A position in degrees. North and east are positive."""
 
     latitude: float
     longitude: float
 
 
 def read_gps(latitude: object, north: object, longitude: object, east: object) -> Gps | None:
-    """Parse a pair of coordinates; return None if one is missing or out of range, or for exactly 0,0.
+    """Parse a pair of coordinates. Return None if one is missing or out of range, or if both are exactly 0.
 
     Args:
-        latitude, longitude: a number; a list of degrees, minutes and seconds, of which the latter may be missing
-            (EXIF 2.32, 4.6.6); or a text like 48,51.396N (XMP specification part 3, GPSCoordinate), S48.8566 or
-            48/1,51/1,2376/100.
-        north, east: the reference of the coordinate, a text that begins with N, S, E or W, or None.
+        latitude, longitude: a number; a list of degrees and optional minutes and seconds (EXIF 2.32, 4.6.6); or text
+            such as 48,51.396N (XMP specification, part 3, GPSCoordinate), S48.8566 or 48/1,51/1,2376/100.
+        north, east: the hemisphere as text that begins with N, S, E or W; None if it is unknown.
     """
     found = _degrees(latitude, north, "S", 90), _degrees(longitude, east, "W", 180)
-    if found[0] is None or found[1] is None or found == (0.0, 0.0):  # programs write 0,0 for an unknown position
+    if found[0] is None or found[1] is None or found == (0.0, 0.0):  # programs write 0,0 for unknown positions
         return None
     return Gps(found[0], found[1])
 
@@ -54,13 +53,13 @@ def _degrees(value: object, reference: object, negative: str, most: float) -> fl
     size = float(sum(abs(part) / 60**power for power, part in enumerate(parts)))
     if size > most:
         return None
-    # The sign is ignored if there is a reference: some programs write both.
+    # The sign is ignored if the hemisphere is known, because some programs write both.
     is_negative = side == negative if side in "NSEW" and side else math.copysign(1, parts[0]) < 0
     return -size if is_negative else size
 
 
 def _number(text: str) -> float:
-    """Parse a number or a fraction; return NaN for a zero divisor."""
+    """Parse a number or a fraction. Return NaN if the divisor is zero."""
     above, _, below = text.partition("/")
     divisor = float(below or 1)
     return float(above) / divisor if divisor else math.nan

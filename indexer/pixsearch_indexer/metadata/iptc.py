@@ -1,4 +1,4 @@
-"""Read IPTC's Information Interchange Model (IIM 4.2), and the Photoshop resources that contain it."""
+"""Read IPTC metadata (Information Interchange Model, IIM 4.2) and the Photoshop resources that contain it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _NAMES = {
     (2, 120): "Caption-Abstract",
 }
 IPTC_RESOURCE, EXIF_RESOURCE, XMP_RESOURCE = 1028, 1058, 1060
-"""Photoshop's image resource ids (Photoshop file format specification)."""
+"""Photoshop image resource IDs (Photoshop file format specification)."""
 
 
 def read_iptc(data: bytes) -> dict[str, list[str]]:
-    """Return the texts of IIM records by exiftool's names for them. Damaged records are left out."""
+    """Return the text in IIM records by name, using exiftool's names. Damaged records are left out."""
     records = list(_records(data))
     is_utf8 = any(number == _CODED_CHARACTER_SET and value == _UTF8 for number, value in records)
     found: dict[str, list[str]] = {}
@@ -36,7 +36,7 @@ def read_iptc(data: bytes) -> dict[str, list[str]]:
 
 
 def photoshop_resources(data: bytes) -> dict[int, bytes]:
-    """Return Photoshop's image resources by id, keeping the first for each id. Damaged ones are left out."""
+    """Return Photoshop image resources by ID, keeping the first one for each ID. Damaged resources are left out."""
     found: dict[int, bytes] = {}
     at = 0
     while len(data) - at >= 12 and data[at : at + 4] in (b"8BIM", b"PHUT", b"DCSR", b"AgHg", b"MeSa"):
@@ -54,7 +54,7 @@ def _records(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
     while len(data) - at >= 5 and data[at] == 0x1C:
         size = int.from_bytes(data[at + 3 : at + 5], "big")
         begins = at + 5
-        if size & 0x8000:  # an extended record: the length of its size field
+        if size & 0x8000:  # an extended record: the low bits are the length of the actual size field
             begins += size & 0x7FFF
             size = int.from_bytes(data[at + 5 : begins], "big") if begins - at <= 13 else len(data)
         yield (data[at + 1], data[at + 2]), data[begins : begins + size]
@@ -62,7 +62,7 @@ def _records(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
 
 
 def _decoded(value: bytes, is_utf8: bool) -> str:
-    """Decode a text as UTF-8, which most programs write without declaring it, or else as cp1252."""
+    """Decode text as UTF-8, which most programs write without declaring it, or otherwise as cp1252."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

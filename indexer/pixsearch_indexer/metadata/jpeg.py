@@ -11,7 +11,7 @@ _GUID_BYTES = 32
 
 
 def xmp_packets(data: bytes) -> list[bytes]:
-    """Return all packets of a JPEG, then the extensions that they refer to. Damaged parts are left out."""
+    """Return the XMP packets of a JPEG, then the extensions that they refer to. Damaged parts are left out."""
     packets: list[bytes] = []
     extended: dict[bytes, dict[int, bytes]] = {}
     for marker, body in _segments(data):

@@ -1,4 +1,4 @@
-"""Read the texts of a PNG (PNG specification, third edition, 11.3.3), and the profiles that ImageMagick adds there."""
+"""Read the text chunks of a PNG (PNG specification, third edition, 11.3.3), including ImageMagick's profiles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = "XML:com.adobe.xmp"
 _LARGEST = 4 << 20
-"""The most bytes of a text that are read. Longer ones, such as workflows, hold no metadata of interest."""
+"""The maximum number of bytes read from a text chunk. Longer text, such as a workflow, is of no interest."""
 _MOST_TEXTS = 1000
 _RAW_PROFILE = re.compile(r"Raw profile type (\w+)")
 
@@ -21,7 +21,7 @@ class PngTexts:
     """The metadata in the chunks of a PNG."""
 
     texts: dict[str, str] = field(default_factory=dict)
-    """The texts by keyword, the first of each."""
+    """The text chunks by keyword, keeping the first one for each keyword."""
     exif: bytes = b""
     profiles: dict[str, bytes] = field(default_factory=dict)
     """The raw profiles by type: exif, iptc, xmp, APP1, 8bim."""
@@ -47,7 +47,7 @@ def read_png(data: bytes) -> PngTexts:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the type and body of each chunk, as far as the file goes."""
+    """Yield the type and body of each chunk until the file ends."""
     at = len(SIGNATURE)
     while len(data) - at >= 12:
         size = int.from_bytes(data[at : at + 4], "big")
@@ -69,7 +69,7 @@ def _text(kind: bytes, rest: bytes) -> str | None:
 
 
 def _decoded(text: bytes) -> str:
-    """Decode a text as UTF-8, which many programs write, or else as Latin-1, which the specification demands."""
+    """Decode text as UTF-8, which many programs write, or otherwise as Latin-1, which the specification requires."""
     try:
         return text.decode()
     except UnicodeDecodeError:
@@ -84,7 +84,7 @@ def _inflated(data: bytes) -> bytes | None:
 
 
 def _raw_profile(text: str) -> bytes:
-    """Decode a profile, which is a name, a length and hexadecimal digits; return b"" if it is damaged."""
+    """Decode a profile, which consists of a name, a length and hexadecimal digits. Return b"" if it is damaged."""
     _name, _, rest = text.strip().partition("\n")
     _length, _, digits = rest.strip().partition("\n")
     try:

@@ -1,7 +1,7 @@
-"""Choose the source of each field, within a picture's own metadata or within a sidecar.
+"""Choose the source of each field within a picture's own metadata, or within a sidecar.
 
-`docs/guide.md` has the order as a table. `pixsearch.metadata` defines the precedence among the picture itself, its
-sidecar, its Takeout file and its name.
+`docs/guide.md` shows the order as a table. `pixsearch.metadata` defines the order of precedence of the picture itself,
+its sidecar, its Takeout file and its file name.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PEOPLE = ("Iptc4xmpExt:PersonInImage", "people")
 
 
 class DateSource(NamedTuple):
-    """A source of dates, and the kind of date that it gives."""
+    """A metadata field with a date, and the kind of date that it contains."""
 
     read: Callable[[Facts], datetime | None]
     kind: DateKind = "taken"
@@ -88,6 +88,7 @@ GPS_SOURCES: tuple[Callable[[Facts], Gps | None], ...] = (
         _first_text(facts.get("exif:GPSLongitudeRef")),
     ),
 )
+"""The sources of coordinates in order of precedence."""
 
 KEYWORDS: tuple[tuple[str, Callable[[object], object]], ...] = (
     ("dc:subject", str),
@@ -99,7 +100,8 @@ KEYWORDS: tuple[tuple[str, Callable[[object], object]], ...] = (
     ("acdsee:keywords", str),
     ("mediapro:CatalogSets", lambda path: last_part(path, "|")),
 )
-"""The sources of keywords, all of which are used, and how to read each: of hierarchical keywords the last part."""
+"""The sources of keywords, each with a function that reads a keyword. All sources are used. Only the last part of a
+hierarchical keyword is kept."""
 
 LOCATIONS = (
     ("Iptc4xmpExt:LocationCreated/", ("Sublocation", "City", "ProvinceState", "CountryName")),
@@ -107,16 +109,16 @@ LOCATIONS = (
     ("Iptc4xmpExt:LocationShown/", ("Sublocation", "City", "ProvinceState", "CountryName")),
     ("IPTC ", ("Sub-location", "City", "Province-State", "Country-PrimaryLocationName")),
 )
-"""The sources of place names in order of precedence, each with its fields from the street to the country."""
+"""The sources of place names in order of precedence, each with its field names from the street to the country."""
 
 _PEOPLE_TAGS = ("people", "personen", "personnes", "personas", "persone")
 _WORD = re.compile(r"[^\W_]+")
 _STARS = ((1, 1), (25, 2), (50, 3), (75, 4), (99, 5))
-"""The least percentage, which Microsoft writes for a rating, for each number of stars."""
+"""The minimum rating percentage, as written by Microsoft programs, for each number of stars."""
 
 
 def description_of(facts: Facts) -> Description:
-    """Return the description of a photo, taking each field from the first source that has it."""
+    """Return the description of a photo. Each field comes from the first source that has it."""
     taken_at, date_kind = _date(facts)
     gps = next(filter(None, (read(facts) for read in GPS_SOURCES)), None)
     return Description(
@@ -169,14 +171,14 @@ def _keywords(facts: Facts) -> Iterator[object]:
 def _people(facts: Facts) -> Iterator[object]:
     for name in PEOPLE:
         yield from _listed(facts.get(name))
-    for path in _listed(facts.get("digiKam:TagsList")):  # digiKam has people among its tags
+    for path in _listed(facts.get("digiKam:TagsList")):  # digiKam stores people as tags
         first, *_, name = str(path).split("/") if "/" in str(path) else ("", str(path))
         if first.lower() in _PEOPLE_TAGS:
             yield name
 
 
 def _camera(facts: Facts) -> str | None:
-    """Return maker and model, without the maker if the model begins with a word of its name, like KODAK DC240."""
+    """Return the maker and model. The maker is left out if the model begins with a word from it, as in KODAK DC240."""
     for source in ("EXIF ", "tiff:"):
         maker, model = (_first(facts, [source + name], clean_text) for name in ("Make", "Model"))
         if maker and model and (first := _WORD.match(model.lower())) and first[0] in _WORD.findall(maker.lower()):
@@ -187,7 +189,7 @@ def _camera(facts: Facts) -> str | None:
 
 
 def _rating(facts: Facts) -> int | None:
-    """Return a rating from 1 to 5, or -1 for a rejected photo; None if it is missing or 0, which means unrated."""
+    """Return a rating from 1 to 5, or -1 for a rejected photo. Return None if it is missing or 0 (unrated)."""
     for name in ("xmp:Rating", "EXIF Rating", "acdsee:rating"):
         stars = _number(facts.get(name))
         if stars is not None and -1 <= stars <= 5 and round(stars) != 0:

@@ -1,4 +1,4 @@
-"""Read the metadata of a photo: from its own bytes, from its sidecars, and from its name."""
+"""Read the metadata of a photo from its content, its sidecars and its file name."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from pixsearch_indexer.metadata.words import clean_caption, clean_list
 from pixsearch_indexer.metadata.xmp import read_xmp
 
 _SIDEWAYS = (5, 6, 7, 8)
-_UNREADABLE_XMP = "its XMP cannot be read"
+_UNREADABLE_XMP = "XMP cannot be read"
 
 
 def read_metadata(picture: Image.Image, data: bytes | None = None) -> Metadata:
-    """Return the metadata of a picture that `open_header` opened, before it is decoded. Damaged parts are left out.
+    """Return the metadata of a picture opened by `open_header` but not decoded yet. Damaged parts are left out.
 
     Args:
         data: the file's bytes, if they are available.
@@ -53,21 +53,21 @@ def _description(picture: Image.Image, data: bytes) -> Description:
     try:
         facts, note = _facts(blocks_of(picture, data))
         return replace(description_of(facts), note=note)
-    except Exception:  # noqa: BLE001 - the photo itself may be intact, whatever error its metadata cause
-        return Description(note="its metadata cannot be read")
+    except Exception:  # noqa: BLE001 - the photo itself may be intact, whatever is wrong with its metadata
+        return Description(note="metadata cannot be read")
 
 
 def read_exposure(picture: Image.Image, data: bytes) -> Exposure:
-    """Return the exposure of a picture that `open_header` opened from these bytes. Damaged parts are left out."""
+    """Return the exposure of a picture opened by `open_header` from these bytes. Damaged parts are left out."""
     try:
         facts, _ = _facts(blocks_of(picture, data))
         return exposure_of(facts)
-    except Exception:  # noqa: BLE001 - see `_description`; the library has a note about it
+    except Exception:  # noqa: BLE001 - see `_description`; the library already has a note
         return Exposure()
 
 
 def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Description]:
-    """Return the descriptions of a photo in its sidecars and its name. A file that cannot be read leaves a note."""
+    """Return the descriptions from a photo's sidecars and its file name. An unreadable sidecar yields a note."""
     layers: dict[Layer, Description] = {}
     for sidecar in sidecars:
         layer: Layer = "sidecar" if sidecar.path.lower().endswith(b".xmp") else "takeout"
@@ -82,19 +82,19 @@ def read_described(photo: bytes, sidecars: Sequence[Sidecar]) -> dict[Layer, Des
 def _of_sidecar(sidecar: Sidecar, layer: Layer) -> Description:
     name = os.path.basename(sidecar.path).decode(errors="replace")  # noqa: PTH119 - bytes
     if sidecar.stamp.size_bytes > LARGEST:
-        return Description(note=f"its sidecar {name} is larger than {LARGEST >> 20} MiB")
+        return Description(note=f"sidecar {name} is larger than {LARGEST >> 20} MiB")
     try:
         data = read_file(to_path(sidecar.path), LARGEST, sidecar.stamp.size_bytes)
     except OSError as error:
-        return Description(note=f"its sidecar {name} cannot be read: {error.strerror}")
+        return Description(note=f"sidecar {name} cannot be read: {error.strerror}")
     try:
         if layer == "takeout":
             takeout = read_takeout(data)
             return Description() if takeout is None else _of_takeout(takeout)
         facts = read_xmp(data)
-        return Description(note=f"its sidecar {name} cannot be read") if facts is None else description_of(facts)
+        return Description(note=f"sidecar {name} cannot be read") if facts is None else description_of(facts)
     except Exception:  # noqa: BLE001 - see `_description`
-        return Description(note=f"its sidecar {name} cannot be read")
+        return Description(note=f"sidecar {name} cannot be read")
 
 
 def _of_takeout(takeout: Takeout) -> Description:

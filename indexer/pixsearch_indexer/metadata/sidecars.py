@@ -1,6 +1,6 @@
-"""Find the sidecars of a photo: the `.xmp` files of other programs, and Google Takeout's `.json` files.
+"""Find the sidecars of a photo: `.xmp` files from other programs and `.json` files from Google Takeout.
 
-How Takeout changes names is not documented. The rules here follow the cases in simulot/immich-go
+How Takeout changes file names is not documented. The rules here follow the cases in simulot/immich-go
 (adapters/googlePhotos/matchers.go) and TheLastGimbus/GooglePhotosTakeoutHelper.
 """
 
@@ -16,12 +16,12 @@ from pixsearch.storage import FileStamp
 
 XMP, JSON = ".xmp", ".json"
 LARGEST = 4 << 20
-"""The most bytes of a sidecar: a larger file is something else."""
+"""The maximum size of a sidecar in bytes. A larger file is not a sidecar."""
 
 _TAKEOUT = ".supplemental-metadata"
 _CUT = 46
-"""The characters (or bytes, by some accounts) to which Takeout cuts a name before .json, and a photo's before its
-suffix."""
+"""The length to which Takeout truncates the names of photos and .json files, not counting the suffix. The unit is
+characters, or bytes according to some sources."""
 _NUMBERED = re.compile(r"(.+?)\((\d{1,4})\)")
 _EDITED = (
     "-edited",
@@ -37,27 +37,27 @@ _EDITED = (
     "-edytowane",
     "-編集済み",
 )
-"""The suffixes that Google appends to the name of an edited copy, in some of its languages."""
+"""The suffixes that Google appends to the names of edited copies, in several languages."""
 
 _Title = tuple[str, str]
-"""The name of a photo, and the number that distinguishes it from others of that name."""
+"""The name of a photo, and the number that distinguishes it from others with the same name."""
 
 
 class Sidecar(NamedTuple):
-    """A file with metadata of a photo in the same folder."""
+    """A file with metadata for a photo in the same folder."""
 
     path: bytes
     stamp: FileStamp
 
 
 class Sidecars:
-    """The sidecars of one folder, looked up by a photo's name, regardless of case and Unicode form."""
+    """The sidecars in a folder, looked up by photo name, regardless of case and Unicode form."""
 
     def __init__(self, files: Iterable[Sidecar]) -> None:
         self._xmp: dict[str, Sidecar] = {}
         self._json: dict[_Title, Sidecar] = {}
         self._of_edited: dict[_Title, Sidecar] = {}
-        """The sidecars by title without its suffix."""
+        """The sidecars by photo name without its suffix."""
         for file in files:
             stem, suffix = os.path.splitext(_folded(os.path.basename(file.path)))  # noqa: PTH119, PTH122 - bytes
             if suffix == XMP:
@@ -71,7 +71,7 @@ class Sidecars:
         return bool(self._xmp or self._json)
 
     def of(self, photo: bytes) -> tuple[Sidecar, ...]:
-        """Return the sidecars of a photo by its name, the most certain one first."""
+        """Return the sidecars of the photo with this name, the most certain one first."""
         name = _folded(photo)
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - no path
         found = [self._xmp.get(name), self._xmp.get(stem), self._takeout(stem, suffix)]
@@ -87,12 +87,12 @@ class Sidecars:
             for written in (title, title[:_CUT], os.fsdecode(os.fsencode(title)[:_CUT]), name):
                 if (found := self._json.get((written, number))) is not None:
                     return found
-        # An edited copy may have another format than its original: a JPEG made from a HEIC.
+        # An edited copy may have a different format, such as a JPEG made from a HEIC.
         return next((found for title in edited if (found := self._of_edited.get(title)) is not None), None)
 
 
 def _before_edit(stem: str, number: str) -> list[_Title]:
-    """Return the possible names of an edited copy's original; in a long name the end of `-edited` is cut off too."""
+    """Return the possible original names of an edited copy. In long names, `-edited` may be truncated."""
     is_cut = len(os.fsencode(stem)) >= _CUT
     found = []
     for edited in _EDITED:
@@ -106,12 +106,12 @@ def _before_edit(stem: str, number: str) -> list[_Title]:
 
 
 def is_named_like_a_sidecar(path: bytes) -> bool:
-    """Return whether a file may be a sidecar; it is one only if its photo exists."""
+    """Return whether a file may be a sidecar, judging by its name. It is one only if its photo exists."""
     return path[-5:].lower().endswith((b".xmp", b".json"))
 
 
 def sidecars_stamp(sidecars: Sequence[Sidecar]) -> bytes | None:
-    """Return a stamp that changes whenever these sidecars do; None if there are none."""
+    """Return a stamp that changes whenever these sidecars do, or None if there are no sidecars."""
     if not sidecars:
         return None
     return b"\0".join(
@@ -121,7 +121,7 @@ def sidecars_stamp(sidecars: Sequence[Sidecar]) -> bytes | None:
 
 
 def sidecars_of_stamp(photo: bytes, stamp: bytes | None) -> tuple[Sidecar, ...]:
-    """Return the sidecars from which the stamp of a photo was made."""
+    """Return the sidecars from which a photo's sidecar stamp was made."""
     if stamp is None:
         return ()
     folder = os.path.dirname(photo)  # noqa: PTH120 - bytes
@@ -133,7 +133,7 @@ def sidecars_of_stamp(photo: bytes, stamp: bytes | None) -> tuple[Sidecar, ...]:
 
 
 def _titles(stem: str) -> list[_Title]:
-    """Return the titles, with their numbers, that a .json may belong to: Takeout appends a suffix and cuts its end."""
+    """Return the numbered titles that a .json file may belong to. Takeout adds a suffix and may truncate it."""
     number = ""
     if (numbered := _NUMBERED.fullmatch(stem)) is not None:
         stem, number = numbered.groups()
@@ -147,5 +147,5 @@ def _titles(stem: str) -> list[_Title]:
 
 
 def _folded(name: bytes) -> str:
-    """Return a name in lower case, also beyond ASCII, and in Unicode's NFC: macOS decomposes letters with accents."""
+    """Return a name in lower case (not only ASCII) and in Unicode NFC, because macOS decomposes accented letters."""
     return unicodedata.normalize("NFC", os.fsdecode(name)).lower()

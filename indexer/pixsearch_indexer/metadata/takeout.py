@@ -1,4 +1,4 @@
-"""Read the .json that Google Takeout adds to a photo."""
+"""Read the .json file that Google Takeout adds to a photo."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 
 class Takeout(NamedTuple):
-    """The metadata in a Takeout file. Each object may be any JSON value."""
+    """The metadata in a Takeout file. Fields of type `object` may be any JSON value."""
 
     description: object
     taken_s: object
-    """The seconds since 1970, in UTC."""
+    """The Unix timestamp, in seconds."""
     gps: list[tuple[object, object]]
-    """The pairs of latitude and longitude, beginning with the one that users can edit."""
+    """The latitudes and longitudes in order of precedence, starting with the position that users can edit."""
     people: list[object]
 
 

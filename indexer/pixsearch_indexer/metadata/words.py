@@ -1,4 +1,4 @@
-"""Clean up texts: keep what people wrote, and drop what programs added."""
+"""Clean up text: keep what people wrote, and drop what programs added."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST = 10_000
-"""The most characters of a text that are kept: a longer one is not a title, caption or keyword."""
+"""The length in characters to which text is truncated. No real title, caption or keyword is longer."""
 MOST_KEYWORDS = 1_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]+")
@@ -17,28 +17,28 @@ _NO_CAPTION = re.compile(
     r"|\{\"shape\": \[.*\}|ImageJ=.*",
     re.IGNORECASE,
 )
-"""The texts that cameras and programs write in place of a caption."""
+"""Text that cameras and programs write in place of a caption."""
 
 
 def clean_text(value: object) -> str | None:
-    """Return one line of text; None if there is none. Bytes are UTF-8, or else Latin-1, and end at their first NUL."""
+    """Return a value as one line of text up to its first NUL, or None if it has no text. See `decoded` for bytes."""
     if isinstance(value, bytes):
         value = decoded(value)
     if not isinstance(value, str):
         return None
     text = value.partition("\0")[0][: 4 * LONGEST]
-    text = text.encode(errors="replace").decode()  # JSON may hold half a surrogate pair
+    text = text.encode(errors="replace").decode()  # JSON may contain half a surrogate pair
     return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST].rstrip() or None
 
 
 def clean_caption(value: object) -> str | None:
-    """Return a text as `clean_text` does; None if a camera or program wrote it."""
+    """Return text like `clean_text`, or None if a camera or program wrote it."""
     text = clean_text(value)
     return None if text is None or _NO_CAPTION.fullmatch(text) else text
 
 
 def clean_list(values: Iterable[object]) -> tuple[str, ...]:
-    """Return each text once, in order; texts that differ only in their Unicode form are the same."""
+    """Return the distinct texts in order. Texts that differ only in their Unicode form count as equal."""
     texts: dict[str, str] = {}
     for text in filter(None, map(clean_text, values)):
         texts.setdefault(unicodedata.normalize("NFC", text), text)
@@ -46,7 +46,7 @@ def clean_list(values: Iterable[object]) -> tuple[str, ...]:
 
 
 def decoded(data: bytes) -> str:
-    """Decode bytes as UTF-8, or else as Latin-1, up to the first NUL."""
+    """Decode bytes up to the first NUL, as UTF-8 or, if that fails, as Latin-1."""
     data = data.partition(b"\0")[0]
     try:
         return data.decode("utf-8")

@@ -1,7 +1,7 @@
 """Read XMP packets (XMP specification, parts 1 and 2), including damaged ones that other programs can read.
 
-libxml2 recovers from invalid XML: undeclared prefixes, an older packet's tail, control characters. External references
-are not loaded, and entities are not expanded.
+libxml2 recovers from invalid XML, such as undeclared prefixes, remains of an older packet, and control characters.
+External references are not loaded, and entities are not expanded.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from lxml import etree
 
 LARGEST = 16 << 20
-"""The most bytes of a packet that are read."""
+"""The maximum number of bytes read from a packet."""
 Properties = dict[str, list[str]]
-"""The texts of each property, whose name has the usual prefix of its namespace."""
+"""The values of each property. The names have the usual prefixes of their namespaces."""
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _PREFIXES = {
@@ -46,19 +46,19 @@ _ALIASES = {"xap": "xmp", "iX": "xmp", "MicrosoftPhoto_1_": "MicrosoftPhoto", "m
 """Prefixes that programs use without declaring them."""
 _CONTAINERS = ("rdf:Bag", "rdf:Seq", "rdf:Alt")
 _ITEM = re.compile(r"rdf:(?:li|_\d{1,9})")
-"""An item of a list; RDF numbers them where a program writes no li (RDF 1.1 XML Syntax, 2.15)."""
+"""A list item, which is either rdf:li or numbered, as in rdf:_1 (RDF 1.1 XML Syntax, 2.15)."""
 _BARE_AMPERSAND = re.compile(r"&(?!(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|amp|lt|gt|quot|apos);)")
 _WRITTEN_ENCODING = re.compile(r"^\s*<\?xml\b[^>]{0,200}\?>")
 _PEOPLE = ("mwg-rs:Regions", "MP:RegionInfo", "Iptc4xmpExt:PersonInImageWDetails")
-"""Structures that contain the names of people at some depth."""
+"""Structures that contain the names of people, at any depth."""
 _STRUCTURES = ("Iptc4xmpExt:LocationCreated", "Iptc4xmpExt:LocationShown", *_PEOPLE)
 
 
 def read_xmp(packet: bytes) -> Properties | None:
-    """Return the properties of a packet; None if it cannot be read at all.
+    """Return the properties of a packet, or None if it cannot be read at all.
 
-    The default language comes first in a list of languages. The people in regions are under `people`, and the fields of
-    a location under both names, as in `Iptc4xmpExt:LocationShown/City`.
+    If text is given in several languages, the default language comes first. The people in regions are under `people`,
+    and the fields of a location under a combined name such as `Iptc4xmpExt:LocationShown/City`.
     """
     root = _parsed(_decoded(packet[:LARGEST]))
     if root is None:
@@ -84,7 +84,7 @@ def read_xmp(packet: bytes) -> Properties | None:
 
 
 def _decoded(packet: bytes) -> str:
-    """Decode a packet, by its byte order mark or the zeros next to its first `<`."""
+    """Decode a packet using its byte order mark or the zero bytes next to its first `<`."""
     for mark, encoding in (
         (b"\xff\xfe\0\0", "utf-32-le"),
         (b"\0\0\xfe\xff", "utf-32-be"),
@@ -102,7 +102,7 @@ def _decoded(packet: bytes) -> str:
         try:
             text = packet.decode("utf-8-sig")
         except UnicodeDecodeError:
-            # Byte by byte: an older program has put cp1252 text into a UTF-8 packet.
+            # Invalid bytes are decoded one by one, because older programs put cp1252 text into UTF-8 packets.
             text = packet.decode("utf-8", errors="surrogateescape")
             text = re.sub("[\udc80-\udcff]", lambda lone: _windows(ord(lone[0]) - 0xDC00), text)
     text = text.replace("\ufeff", "").strip("\0 \r\n\t")
@@ -111,7 +111,7 @@ def _decoded(packet: bytes) -> str:
 
 
 def _windows(byte: int) -> str:
-    """Return the character of a byte in Windows code page 1252, or in Latin-1 if that has none."""
+    """Return the character for a byte in Windows code page 1252, or in Latin-1 if it is undefined there."""
     return bytes([byte]).decode("cp1252", errors="ignore") or chr(byte)
 
 
@@ -134,7 +134,7 @@ def _parsed(text: str) -> etree._Element | None:
 
 
 def _name(tag: object) -> str:
-    """Return a tag or attribute as prefix:name, with the usual prefix of its namespace if that was declared."""
+    """Return a tag or attribute as prefix:name, with the usual prefix of its namespace if one is declared."""
     tag = str(tag)
     if tag.startswith("{"):
         namespace, _, local = tag[1:].partition("}")
@@ -149,7 +149,7 @@ def _is_rdf(root: etree._Element) -> bool:
 
 
 def _descriptions(root: etree._Element) -> Iterator[etree._Element]:
-    """Yield the descriptions of the picture itself, without the nested ones of its sources."""
+    """Yield the descriptions of the picture itself, without the nested descriptions of its sources."""
     for element in root.iter("*"):
         if _name(element.tag) != "rdf:Description":
             continue
@@ -159,7 +159,7 @@ def _descriptions(root: etree._Element) -> Iterator[etree._Element]:
 
 
 def _texts(element: etree._Element) -> list[str]:
-    """Return the text of a simple property, or the texts of a list, the default language first."""
+    """Return the text of a simple property, or the text of each list item with the default language first."""
     items: list[tuple[str, str]] = []
     for child in element.iterchildren("*"):
         name = _name(child.tag)
@@ -204,7 +204,7 @@ def _language(element: etree._Element) -> str:
 
 
 def _structure(element: etree._Element) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a structure, at any depth, by their names without a prefix."""
+    """Yield the fields of a structure, at any depth, as pairs of a name without prefix and a value."""
     for inner in element.iter("*"):
         for name, value in inner.attrib.items():
             if not (prefixed := _name(name)).startswith(("rdf:", "xml:")):
@@ -215,9 +215,9 @@ def _structure(element: etree._Element) -> Iterator[tuple[str, str]]:
 
 
 def _people(element: etree._Element) -> Iterator[str]:
-    """Yield the names of people in regions (Metadata Working Group, Microsoft) and in IPTC's list with details.
+    """Yield the names of people in regions (Metadata Working Group, Microsoft) and in IPTC's PersonInImageWDetails.
 
-    Regions of other types than a face (a pet, a barcode, a focus point) are left out.
+    Regions that are not faces (pets, barcodes, focus points) are left out.
     """
     for region in element.iter("*"):
         fields = _fields(region)
@@ -228,7 +228,7 @@ def _people(element: etree._Element) -> Iterator[str]:
 
 
 def _fields(element: etree._Element) -> dict[str, str]:
-    """Return the fields of one structure, written as attributes or as elements."""
+    """Return the fields of a structure, which may be attributes or elements."""
     fields = {_name(name): str(value) for name, value in element.attrib.items()}
     for child in element.iterchildren("*"):
         if texts := _texts(child):
