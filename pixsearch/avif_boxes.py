@@ -1,4 +1,4 @@
-"""Reading of metadata from the boxes in AVIF and HEIF files (ISO/IEC 23008-12, 6.5 and 9; ISO/IEC 14496-12, 8.11)."""
+"""Read metadata from the boxes in AVIF and HEIF files (ISO/IEC 23008-12, 6.5 and 9; ISO/IEC 14496-12, 8.11)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Meta:
     """The offset and length of each part of an item, by item id."""
     properties: list[Box] = field(default_factory=list)
     used: dict[int, list[int]] = field(default_factory=dict)
-    """The 1-based indices of an item's properties, by item id."""
+    """The 1-based indices of the properties of an item, by item id."""
 
 
 def avif_facts(data: bytes) -> AvifFacts:

@@ -1,4 +1,4 @@
-"""Parsing of the boxes that make up JPEG 2000, JPEG XL, AVIF and HEIC files (ISO/IEC 14496-12, 4.2)."""
+"""Parse the boxes that make up JPEG 2000, JPEG XL, AVIF and HEIC files (ISO/IEC 14496-12, 4.2)."""
 
 from __future__ import annotations
 

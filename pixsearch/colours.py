@@ -1,4 +1,4 @@
-"""Conversion of pictures to sRGB using their ICC profiles."""
+"""Convert pictures to sRGB using their ICC profiles."""
 
 from __future__ import annotations
 

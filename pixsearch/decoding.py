@@ -1,4 +1,4 @@
-"""Decoding of pictures in worker processes, so that a bad file cannot crash, hang or bloat the program itself."""
+"""Decode pictures in worker processes, so that a bad file cannot crash, hang or bloat the program itself."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ USUAL_LIMITS = DecodeLimits()
 
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
-    """The failure of a task, with a one-line reason."""
+    """A failed task, with a one-line reason."""
 
     reason: str
     timed_out: bool = False
@@ -176,7 +176,7 @@ def decoding_processes(
 ) -> Iterator[ProcessPool]:
     """Open a pebble pool of worker processes for the duration of the block.
 
-    If the block raises an exception, unfinished tasks are abandoned. The workers enforce the limits on megapixels and
+    Unfinished tasks are abandoned if the block raises an exception. The workers enforce the limits on megapixels and
     memory. The caller must pass the time limit with each task.
 
     Args:

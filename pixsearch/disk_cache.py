@@ -14,7 +14,7 @@ from pixsearch.regular_files import read_regular
 
 _LARGEST_BYTES = 128 << 20
 _ROOM_MADE = 0.9
-"""The fraction of the limit to which a full cache shrinks, so that not every new file causes a deletion."""
+"""The fraction of the limit to which a full cache is reduced, so that not every new file requires a deletion."""
 _SHARE_UNSEEN = 1 / 32
 """The average amount of data added between two scans of the folder, as a fraction of the limit. A scan takes 3 µs per
 file."""
@@ -24,7 +24,7 @@ _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
 class DiskCache:
-    """A cache of named files that deletes the least recently used first. Threads and processes can share a folder.
+    """A cache of named files that deletes the least recently used ones. Threads and processes can share a folder.
 
     The folder is accessible only to its owner. A file may disappear at any time, even right after `put`: a full or
     read-only disk is not an error, and nothing is stored on a nearly full disk. The folder may slightly exceed its

@@ -39,7 +39,7 @@ class Filters:
     name: str | None = None
     """The text that the file name must contain, or a glob for the whole name if it contains `*`, `?` or `[`."""
     after: datetime | None = None
-    """The earliest time taken, in local time where the photo was taken."""
+    """The start of the time range (inclusive), in local time where the photo was taken."""
     before: datetime | None = None
     """The end of the time range (exclusive), in local time where the photo was taken."""
     camera: str | None = None

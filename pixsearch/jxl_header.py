@@ -1,4 +1,4 @@
-"""Reading of a JPEG XL picture's size from its header (ISO/IEC 18181-1, annex D)."""
+"""Read the size of a JPEG XL picture from its header (ISO/IEC 18181-1, annex D)."""
 
 from __future__ import annotations
 

@@ -56,22 +56,22 @@ class Metadata:
     camera: str | None = None
     lens: str | None = None
     latitude: float | None = None
-    """The latitude in degrees, north positive (WGS 84)."""
+    """The latitude in degrees (WGS 84). North is positive."""
     longitude: float | None = None
-    """The longitude in degrees, east positive."""
+    """The longitude in degrees (WGS 84). East is positive."""
     title: str | None = None
     caption: str | None = None
     keywords: tuple[str, ...] = ()
     date_kind: DateKind | None = None
     """The kind of date in `taken_at`; None if there is no date."""
     people: tuple[str, ...] = ()
-    """The names of the people in the picture."""
+    """The names of people in the picture."""
     rating: int | None = None
     """The rating from 1 to 5 stars, -1 for a rejected photo, or None if there is no rating."""
     location: str | None = None
     """The location in words, from the street to the country."""
     note: str | None = None
-    """A message about any metadata that could not be read."""
+    """A message about metadata that could not be read."""
     place: str | None = None
     """The nearest town in GeoNames, with region and country. Only set for photos in a library that have coordinates."""
     share_decoded: float = 1.0

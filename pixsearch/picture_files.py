@@ -1,4 +1,4 @@
-"""Recognition and reading of picture files without Pillow: signatures, suffixes and size limits."""
+"""Recognise and read picture files without importing Pillow."""
 
 from __future__ import annotations
 

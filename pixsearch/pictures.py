@@ -1,4 +1,4 @@
-"""Decoding of picture files to upright RGB pixels. Formats are detected from the content, never from the suffix."""
+"""Decode picture files to upright RGB pixels. Formats are detected from the content, never from the suffix."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def open_picture(
 ) -> Image.Image:
     """Decode a picture from a file or bytes: upright, RGB, the first frame only, and on white where transparent.
 
-    RAW files are represented by their preview. With `min_edge`, the picture may be scaled down by an integer factor,
+    For RAW files, the embedded preview is used. With `min_edge`, the picture may be scaled down by an integer factor,
     but its shorter edge is never smaller than `min_edge`. JPEG files are scaled during decoding, which is much faster.
     Other formats are scaled afterwards, which saves memory.
 
-    Raises PictureError with a one-line reason, also for truncated files.
+    Raises PictureError with a one-line reason if the file cannot be decoded or is truncated.
     """
     data = _bytes_of(source)
     return decoded(data, open_header(data, megapixels), min_edge, megapixels)
@@ -160,7 +160,7 @@ def _bytes_of(source: FilePath | bytes) -> bytes:
 
 
 def _opened(data: bytes) -> Image.Image:
-    """Open a picture. Any exception from Pillow's decoders is passed on."""
+    """Open a picture. Exceptions from Pillow's decoders are not caught."""
     formats = list(_FORMATS)
     if data[4:8] == b"ftyp":
         if data[8:12] in AVIF_BRANDS and b"clap" in data[:4096] and avif_facts(data).crop is not None:
@@ -204,14 +204,14 @@ def turned_to_srgb(picture: Image.Image, orientation: int | None, min_edge: int 
         if min_edge is not None and (factor := min(flat.size) // (2 * min_edge)) > 1:
             flat = flat.reduce(factor)
         rgb = to_srgb(flat, picture.info.get("icc_profile"))
-        # Not ImageOps.exif_transpose, which also rewrites the EXIF data and fails if they are damaged.
+        # Not ImageOps.exif_transpose, which also rewrites the EXIF data and fails if it is damaged.
         return rgb.transpose(TURNS[orientation]) if orientation in TURNS else rgb
     except Exception as error:  # see `open_header`
         raise _unreadable(error) from error
 
 
 def exif_of(picture: Image.Image) -> Image.Exif:
-    """Return the EXIF data of a picture, or empty EXIF data if they are missing or damaged."""
+    """Return the EXIF data of a picture, or empty EXIF data if it is missing or damaged."""
     try:
         return picture.getexif()
     except METADATA_ERRORS:
@@ -220,7 +220,7 @@ def exif_of(picture: Image.Image) -> Image.Exif:
 
 @functools.cache
 def _register_heif() -> None:
-    """Add HEIC support to Pillow. The plugin rotates pictures and updates their EXIF data, so none is rotated twice."""
+    """Add HEIC support to Pillow. The plugin rotates pictures and resets their EXIF orientation."""
     import pillow_heif  # takes 40 ms, so it is imported only for HEIC photos
 
     pillow_heif.register_heif_opener()

@@ -28,7 +28,7 @@ def silent(progress: Progress) -> None:
 
 
 class Pace:
-    """A measurement of the speed of a task. The time before its first completed step is not counted."""
+    """The speed of a task, excluding the time before its first completed steps."""
 
     def __init__(self) -> None:
         self._first: tuple[int, float] | None = None
@@ -50,7 +50,7 @@ class Pace:
 
 
 def rate_text(per_second: float) -> str:
-    """Return a rate as text in a unit that makes the number at least 10 if possible: "40/s", "24/min"."""
+    """Format a rate per second, minute or hour, whichever gives at least 10 if possible: "40/s", "24/min"."""
     if per_second >= 10:
         return f"{per_second:.0f}/s"
     return f"{60 * per_second:.0f}/min" if 60 * per_second >= 10 else f"{3600 * per_second:.0f}/h"

@@ -1,4 +1,4 @@
-"""Safe reading of any file that a user specifies or a folder contains.
+"""Read files safely, whatever a path specified by the user or found in a folder refers to.
 
 A path may refer to a pipe without a writer, an endless device or a file of several terabytes. Files are therefore
 opened without blocking, checked after opening, and read only up to a size limit.
@@ -36,7 +36,7 @@ class UnsuitableFile(OSError):
 def open_regular(path: Name, limit_bytes: int | None = None) -> BufferedReader:
     """Open a regular file for reading. Raises UnsuitableFile if it is not regular or is too large, or OSError.
 
-    Pipes and devices are not opened, unless one replaces the file at that very moment. Even then, this does not block.
+    This never blocks. Pipes and devices are not opened, unless one replaces the file at that very moment.
     """
     return _open(os.fspath(path), limit_bytes, path)
 
@@ -45,9 +45,7 @@ def read_regular(path: Name, limit_bytes: int) -> bytes:
     """Read a regular file of up to `limit_bytes`. Raises the same errors as `open_regular`."""
     with open_regular(path, limit_bytes) as file:
         data = file.read(os.fstat(file.fileno()).st_size)
-        while len(data) <= limit_bytes and (
-            more := file.read(_PART_BYTES)
-        ):  # the file is growing, or its size is unknown, as in /proc
+        while len(data) <= limit_bytes and (more := file.read(_PART_BYTES)):  # the file is growing, or in /proc
             data += more
     require_size(len(data), limit_bytes, path)
     return data
@@ -99,9 +97,9 @@ def open_below(folder: bytes, path: bytes, limit_bytes: int | None = None) -> Bu
 
 
 def require_regular_files(folder: str) -> None:
-    """Check the files in a folder before a third-party library opens them.
+    """Check the files in a folder that a third-party library is about to open.
 
-    A missing folder is ignored, because the name may not refer to a folder. Raises UnsuitableFile if a file is not
+    A missing folder is ignored, because the name may refer to something else. Raises UnsuitableFile if a file is not
     regular or is too large.
     """
     if os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises for some names
@@ -122,7 +120,7 @@ def path_of(file: BufferedReader) -> str:
 
 
 def read_member(archive: ZipFile, name: str, limit_bytes: int) -> bytes:
-    """Read a member of a zip archive. Raises BadZipFile if it exceeds the limit, and the errors of `ZipFile.read`."""
+    """Read a member of a zip archive. Raises BadZipFile if it exceeds the limit, or any `ZipFile` error."""
     from zipfile import BadZipFile
 
     if archive.getinfo(name).file_size > limit_bytes:  # zipfile never extracts more than the stated size

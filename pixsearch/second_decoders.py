@@ -42,7 +42,7 @@ _HEAD_BYTES = 4096
 def reopened(data: bytes) -> Image.Image | None:
     """Open a picture with the second decoder for its format, or return None if there is none.
 
-    Any exception from the decoder is passed on.
+    Exceptions from the decoder are not caught.
     """
     if data.startswith(_PNG):
         return Image.open(io.BytesIO(without_side_chunks(data)), formats=["PNG"])
@@ -211,7 +211,7 @@ class TiffFileImage(DecodedFile):
 
 
 class PsdImage(DecodedFile):
-    """The flattened picture in a Photoshop file (PSD or PSB), which it contains for other programs."""
+    """The flattened picture in a Photoshop file (PSD or PSB), included for other programs."""
 
     format = "PSD"
     format_description = "Photoshop"
@@ -327,7 +327,7 @@ def _first_frame(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tiff_picture(page: Any, values: NDArray[Any]) -> Image.Image:
-    """Convert a page of a TIFF according to its tags (TIFF 6.0, PhotometricInterpretation)."""
+    """Convert a TIFF page to a picture according to its tags (TIFF 6.0, PhotometricInterpretation)."""
     kind = getattr(page.photometric, "name", "")
     axes = page.axes
     while values.ndim > 2 and axes[0] not in "YS":  # volumes and the like: use the first slice

@@ -42,7 +42,7 @@ _LATEST_NS = (1 << 63) - 1
 
 
 class FileStamp(NamedTuple):
-    """The size and modification time of a file, for a fast check whether it has changed."""
+    """The size and modification time of a file, used to check quickly whether it has changed."""
 
     size_bytes: int
     mtime_ns: int
@@ -221,13 +221,13 @@ def _remote_entries(folder: bytes) -> list[RemoteEntry]:
 
 
 class Listings:
-    """A lookup of file stamps that lists each remote folder once instead of sending a request for each file."""
+    """A cache of file stamps, which lists each remote folder once instead of sending a request for each file."""
 
     def __init__(self) -> None:
         self._folders: dict[bytes, dict[bytes, FileStamp]] = {}
 
     def stamp(self, path: FilePath) -> FileStamp | None:
-        """Return the stamp of a file, or None if it does not exist."""
+        """Return the size and modification time of a file, or None if the file does not exist."""
         if isinstance(path, Path):
             try:
                 return stamp_of(path) if path.is_file() else None

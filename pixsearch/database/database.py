@@ -144,7 +144,7 @@ class Database(ABC):
 
     @abstractmethod
     def reclaim_space(self) -> None:
-        """Release the disk space freed by a migration, if possible."""
+        """Release disk space that a migration has freed, if possible."""
 
     @abstractmethod
     def size_bytes(self, connection: Connection) -> int:

@@ -1,4 +1,4 @@
-"""Permissions of a library folder, which is private to its owner unless the owner shares it."""
+"""Permissions of library folders, which are private unless the owner shares them."""
 
 from __future__ import annotations
 

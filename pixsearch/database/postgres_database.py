@@ -1,4 +1,4 @@
-"""A library in PostgreSQL, which machines can share. Each keeps derived files in a local folder."""
+"""A library in PostgreSQL, which several machines can share. Each machine stores derived files in a local folder."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PostgresDatabase(Database):
             return True
 
     def make(self) -> None:
-        """Do nothing. The owner creates the database with `createdb`, with suitable permissions."""
+        """Do nothing. The owner creates the database with `createdb` and sets its permissions."""
 
     @contextmanager
     def only_writer(self) -> Iterator[None]:
@@ -127,9 +127,7 @@ class PostgresDatabase(Database):
     def _library_error(self, error: DBAPIError) -> LibraryError | None:
         state = getattr(error.orig, "sqlstate", None)
         message = " ".join(str(error.orig).split())
-        if state is None or state.startswith(
-            ("08", "57P", "25P", "28", "3D")
-        ):  # connection lost, session ended, not authorised
+        if state is None or state.startswith(("08", "57P", "25P", "28", "3D")):  # no connection, not authorised
             return LibraryError(
                 f"the library {self.name} cannot be reached: {message}",
                 "Check the server, then try again; stored data is not lost",
@@ -196,7 +194,7 @@ def _check_session(connection: Any, _record: object) -> None:
     if encoding != "UTF8":
         raise LibraryError(
             f"the database {connection.info.dbname} must have the encoding UTF8, not {encoding}",
-            "Create one with: createdb -E UTF8",
+            "Create a UTF8 database with: createdb -E UTF8",
         )
     with connection.cursor() as cursor:
         [schema] = cursor.execute("SELECT current_schema()").fetchone()

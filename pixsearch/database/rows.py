@@ -1,4 +1,4 @@
-"""Reading and writing of rows with checksums. Damaged rows are skipped."""
+"""Read and write rows with checksums, skipping damaged rows."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ class SqliteDatabase(Database):
             raise LibraryError(
                 f"{self.name} cannot be repaired: {error.strerror}", "Free some disk space, then try again"
             ) from error
-        self._engine.dispose()  # its connections refer to the old file
+        self._engine.dispose()  # close connections to the old file
         return kept
 
     def rebuild_indexes(self, connection: Connection) -> None:
@@ -200,7 +200,7 @@ def _empty_file(folder: Path) -> Path:
 
 
 def _replace(new: Path, damaged: Path) -> Path:
-    """Replace the damaged file with the new one, and return the path of the kept damaged file. Raises OSError."""
+    """Replace the damaged file with the new one, and return the path where the damaged file is kept. Raises OSError."""
     kept = damaged.with_name(f"{damaged.name}.damaged")
     shutil.copymode(damaged, new)
     kept.unlink(missing_ok=True)
@@ -238,7 +238,7 @@ def _engine(database: Path, *, on_truncated: Callable[[], object] = lambda: None
             if os.path.lexists(file) and (file.is_symlink() or not file.is_file()):  # SQLite would block on a pipe
                 raise LibraryDamaged(f"{file} is not a regular file", "Move the file elsewhere, then try again")
         connection = sqlite3.connect(
-            f"{database.as_uri()}?mode=rw",  # only with a URI is the file not created
+            f"{database.as_uri()}?mode=rw",  # without a URI, SQLite would create a missing file
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,

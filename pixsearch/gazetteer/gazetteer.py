@@ -1,4 +1,4 @@
-"""The gazetteer, which finds the place at given coordinates or with a given name."""
+"""A gazetteer, which finds places by coordinates or name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FARTHEST_KM = 50
 _FARTHEST_DEGREES = math.degrees(FARTHEST_KM / EARTH_RADIUS_KM) * 1.001
 _FARTHEST_COSINE = math.cos(FARTHEST_KM / EARTH_RADIUS_KM)
 _FOREIGN = 20
-"""The divisor for a place's population if the name is in a different language."""
+"""The divisor for the population of a place when it is found by its name in a different language."""
 _LOADING = Lock()
 
 
@@ -39,7 +39,7 @@ class GazetteerPlace(NamedTuple):
 
 
 class Gazetteer:
-    """A lookup of the places in a table by coordinates or name."""
+    """A searchable table of places."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -50,7 +50,7 @@ class Gazetteer:
         self._radii_km = radii_km(table.populations[self._rows])
 
     def nearest(self, latitude: float, longitude: float) -> GazetteerPlace | None:
-        """Return the place that a person would name for coordinates (in degrees; north and east are positive).
+        """Return the place that a person would name for a location (in degrees; north and east are positive).
 
         Each place is a disc with 8,000 people per km². If the coordinates are inside one or more discs, choose the disc
         whose centre is nearest relative to its radius, so that larger cities extend further. Otherwise, choose the disc
@@ -79,7 +79,7 @@ class Gazetteer:
         return self._place(int(self._rows[start + near[best]]))
 
     def named(self, name: str) -> GazetteerPlace | None:
-        """Return the most populous place with a name, ignoring case, accents, hyphens and apostrophes.
+        """Return the most populous place with the given name, ignoring case, accents, hyphens and apostrophes.
 
         The name can be followed by the region, the country or both, as in "Paris, Texas" and "Springfield IL USA".
         Well-known places also have names in other languages, for which the population is divided by 20: Roma is Rome
@@ -103,9 +103,7 @@ class Gazetteer:
             rows[own].append(row)
             for other in others:
                 rows[other].append(row)
-                if not own.startswith(
-                    f"{other} "
-                ):  # otherwise it is a short form, such as Frankfurt for Frankfurt am Main
+                if not own.startswith(f"{other} "):  # not a short form, such as Frankfurt for Frankfurt am Main
                     foreign.add((other, row))
         for key, of_name in rows.items():
             if len(of_name) > 1:

@@ -1,4 +1,4 @@
-"""The table of places, and reading and writing of its file.
+"""Read and write the table of places.
 
 The file is xz-compressed text. It contains the columns of `Table` in order, separated by form feeds, with one value per
 line. Places are sorted by region and longitude. Each longitude is stored as the difference from the previous one, which
@@ -38,10 +38,10 @@ class Table:
     place_regions: NDArray[np.int64]
     """The index into `regions` of each place [places]."""
     latitudes: NDArray[np.float64]
-    """The latitudes in degrees, to three decimal places [places]."""
+    """The latitude of each place in degrees, rounded to three decimals [places]."""
     longitudes: NDArray[np.float64]
     populations: NDArray[np.int64]
-    """The populations, rounded to three significant digits [places]."""
+    """The population of each place, rounded to three significant digits [places]."""
     are_sections: NDArray[np.bool_]
     """Whether each place is a section of a larger one [places]."""
 

@@ -82,7 +82,8 @@ def test_a_database_that_cannot_keep_every_text_is_refused(postgres: PostgresSer
     url = postgres.new_database(f"ENCODING {encoding} LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
 
     with pytest.raises(
-        LibraryError, match=f"must have the encoding UTF8, not {encoding}. Create one with: createdb -E UTF8"
+        LibraryError,
+        match=f"must have the encoding UTF8, not {encoding}. Create a UTF8 database with: createdb -E UTF8",
     ):
         Library.create(url)
 

@@ -86,7 +86,7 @@ def _new(values: Values, columns: Sequence[str]) -> Values:
 
 
 def _read(column: str, value: Any) -> Any:
-    """Return a value in the form that readers receive."""
+    """Convert a stored value to the Python value that is covered by the checksum."""
     if column in _BOOLEAN:
         return bool(value)
     if column in _JSON and isinstance(value, str):

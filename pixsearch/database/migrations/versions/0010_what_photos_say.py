@@ -24,7 +24,7 @@ _TABLES = {
     "contents": ("id", f"digest size_bytes format width height {_DESCRIBED}", "share_decoded"),
     "descriptions": ("photo_id", f"photo_id {_DESCRIBED}", ""),
 }
-"""The key of each table, and the old columns covered by the checksum, before and after the new columns."""
+"""The key of each table, and the existing columns covered by the checksum, before and after the new ones."""
 _NEW: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "roots": ({"ocr": False}, {}),
     "contents": ({"place": None}, {"writing": None}),
@@ -90,7 +90,7 @@ def _place(values: dict[str, Any]) -> str | None:
 
 
 def _read(column: str, value: Any) -> Any:
-    """Return a value in the form that readers receive."""
+    """Convert a stored value to the Python value that is covered by the checksum."""
     if column in _BOOLEAN:
         return bool(value)
     if column in _JSON and isinstance(value, str):
