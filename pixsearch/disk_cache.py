@@ -16,8 +16,9 @@ _LARGEST_BYTES = 128 << 20
 _ROOM_MADE = 0.9
 """The fraction of the limit to which a full cache is reduced, so that not every new file requires a deletion."""
 _SHARE_UNSEEN = 1 / 32
-"""The average amount of data added between two scans of the folder, as a fraction of the limit. A scan takes 3 µs per
-file."""
+"""The average amount of data added between two scans of the folder, as a fraction of the limit.
+
+A scan takes 3 µs per file."""
 _LEFT_FREE_SHARE, _LEFT_FREE_BYTES = 0.05, 1 << 30
 """The disk space to leave free for other programs: the smaller of a fraction of the disk and a number of bytes."""
 _CHECKSUM_BYTES = hashlib.sha256().digest_size

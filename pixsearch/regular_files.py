@@ -1,4 +1,4 @@
-"""Read files safely, whatever a path specified by the user or found in a folder refers to.
+"""Read files safely, even if a path refers to something unexpected.
 
 A path may refer to a pipe without a writer, an endless device or a file of several terabytes. Files are therefore
 opened without blocking, checked after opening, and read only up to a size limit.

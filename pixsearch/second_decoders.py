@@ -112,7 +112,7 @@ class DecodedFile(ImageFile.ImageFile):
 
 
 class JxlImage(DecodedFile):
-    """JPEG XL (ISO/IEC 18181), already upright."""
+    """A JPEG XL picture (ISO/IEC 18181), already upright."""
 
     format = "JXL"
     format_description = "JPEG XL"
@@ -130,7 +130,7 @@ class JxlImage(DecodedFile):
 
 
 class AvifImage(DecodedFile):
-    """AVIF (AV1 Image File Format 1.1), cropped to its clean aperture because decoders do not do this."""
+    """An AVIF picture (AV1 Image File Format 1.1), cropped to its clean aperture, which decoders ignore."""
 
     format = "AVIF"
     format_description = "AVIF"

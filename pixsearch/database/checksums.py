@@ -52,7 +52,7 @@ def is_sound(table: Table, row: Sequence[Any]) -> bool:
 
 
 def sealed(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row, a mapping from column names to values, with its checksum added.
+    """Return a row with its checksum added. Rows map column names to values.
 
     Raises KeyError if a column other than an id is missing.
     """

@@ -13,7 +13,7 @@ vector_index    a single row: the current model, the target of an unfinished swi
 vector_outbox   contents whose changed features have not yet been sent to the vector service
 vector_files    the vector file last saved by each machine, and its generation
 runs            a run of the indexer
-texts           a distinct text that can be found with a photo
+texts           a distinct piece of text that can be found with a photo
 ├── text_features   the embedding of a text from one model
 └── text_lines      a line with this text in one of the text_files; a text can also be a photo's title or caption
 

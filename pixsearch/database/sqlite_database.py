@@ -134,7 +134,7 @@ class SqliteDatabase(Database):
         except LibraryDamaged as error:
             raise LibraryDamaged(
                 error.message,
-                "Move the library folder elsewhere and index the photos again; the photos are not affected",
+                "Move the library folder elsewhere and index the photos again; your photos are not affected",
             ) from error
         finally:
             engine.dispose()

@@ -1,4 +1,4 @@
-"""Support a vector file per machine, vector services, and texts of any length in PostgreSQL."""
+"""Support a vector file per machine, vector services, and text of any length in PostgreSQL."""
 
 from __future__ import annotations
 
