@@ -1,4 +1,4 @@
-"""Find photos by what is in them. This is the public API: whatever is not exported here is private to the project.
+"""Search photos by what is in them. This is the public API; everything else is private to the project.
 
 from pixsearch import Library, SearchEngine
 
@@ -36,7 +36,7 @@ __all__ = [
     "Words",
 ]
 
-# Imported at first use: `import pixsearch` must not take the half second that faiss and sqlalchemy need.
+# Imported lazily: faiss and sqlalchemy would add half a second to `import pixsearch`.
 _MODULES = {
     "Circle": "pixsearch.filters",
     "Filters": "pixsearch.filters",

@@ -1,4 +1,4 @@
-"""The metadata in the boxes of an AVIF or HEIF file (ISO/IEC 23008-12, 6.5 and 9; ISO/IEC 14496-12, 8.11)."""
+"""Read metadata from the boxes in AVIF and HEIF files (ISO/IEC 23008-12, 6.5 and 9; ISO/IEC 14496-12, 8.11)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Crop(NamedTuple):
 
 @dataclass(slots=True)
 class AvifFacts:
-    """The facts known before the picture is decoded. Those in damaged boxes are missing."""
+    """The metadata available without decoding the picture. Data from damaged boxes is missing."""
 
     size: tuple[int, int] | None = None
-    """The size as decoded, before cropping and rotation."""
+    """The decoded width and height, before cropping and rotation."""
     crop: Crop | None = None
     orientation: int = 1
-    """The rotation and mirroring, numbered as in EXIF."""
+    """The rotation and mirroring, as an EXIF orientation."""
     profile: bytes = b""
     exif: bytes = b""
     xmp: bytes = b""
@@ -43,16 +43,16 @@ class AvifFacts:
 class _Meta:
     primary: int = 0
     kinds: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
-    """The type of each item, and its MIME type if it has one."""
+    """The type and MIME type of each item by id. The MIME type is empty if there is none."""
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    """The offsets and lengths of the parts of each item."""
+    """The offset and length of each part of an item, by item id."""
     properties: list[Box] = field(default_factory=list)
     used: dict[int, list[int]] = field(default_factory=dict)
-    """The numbers, from 1, of the properties of each item."""
+    """The 1-based indices of the properties of an item, by item id."""
 
 
 def avif_facts(data: bytes) -> AvifFacts:
-    """Return the facts in the boxes of the primary item."""
+    """Return the metadata of the primary item."""
     facts = AvifFacts()
     try:
         meta = _meta(data)
@@ -85,7 +85,7 @@ def avif_facts(data: bytes) -> AvifFacts:
 
 
 _ORIENTATIONS = {
-    # Quarter turns against the clock, then mirrored: None, 0 top with bottom, 1 left with right.
+    # Keys: counterclockwise quarter turns, then the mirroring: None, 0 (top to bottom) or 1 (left to right).
     (0, None): 1,
     (1, None): 8,
     (2, None): 3,
@@ -102,7 +102,7 @@ _ORIENTATIONS = {
 
 
 def _crop(body: bytes, size: tuple[int, int]) -> Crop | None:
-    """Return the rectangle of a clean aperture (ISO/IEC 14496-12, 12.1.4.1), or None if it is invalid."""
+    """Return the crop rectangle of a clean aperture box (ISO/IEC 14496-12, 12.1.4.1), or None if it is invalid."""
     numbers = [int.from_bytes(body[at : at + 4], "big", signed=at in (16, 24)) for at in range(0, 32, 4)]
     if 0 in numbers[1::2]:
         return None

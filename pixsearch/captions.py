@@ -1,4 +1,4 @@
-"""The captions in text files beside photos: photo.txt or photo.jpg.txt, one caption per line."""
+"""Captions in text files next to photos, one caption per line: photo.txt or photo.jpg.txt for photo.jpg."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Callable
 from pixsearch.storage import FilePath, read_head
 
 LIMIT_BYTES = 1 << 16
-"""The most bytes read from a file: it may be any text that happens to be named like a photo."""
+"""The maximum number of bytes to read from a file, since it may be unrelated text that is named like a photo."""
 
 Report = Callable[[FilePath, int | None, str], None]
-"""A function that is called with a file, a line from 1 or None for the whole file, and what is wrong there."""
+"""A callback for problems. Its arguments are the file, the line number (None for the whole file) and the problem."""
 
 
 def caption_files(photo: FilePath) -> list[FilePath]:
-    """Return the one or two paths where the captions of a photo may be, in the order in which they are read."""
+    """Return the paths of the possible caption files for a photo, in reading order."""
     return [photo.with_name(name) for name in dict.fromkeys((f"{photo.stem}.txt", f"{photo.name}.txt"))]
 
 
 def captions_beside(photo: FilePath, exists: Callable[[FilePath], bool], report: Report | None = None) -> list[str]:
-    """Return the distinct captions in the text files beside a photo, in UTF-8 with or without a byte order mark.
+    """Return the distinct captions in the text files next to a photo. The files are UTF-8, optionally with a BOM.
 
     Args:
         photo: the path of the photo.
-        exists: returns whether a file exists; an OSError that it raises is reported.
-        report: called for each problem; the line or file with the problem is left out. Without it, nothing is reported,
-            and a line that is not UTF-8 is kept, with U+FFFD for its invalid bytes.
+        exists: a function that returns whether a file exists. If it raises OSError, the error is reported.
+        report: called for each problem; the affected line or file is skipped. If None, nothing is reported, and
+            lines with invalid UTF-8 are kept, with U+FFFD in place of the invalid bytes.
     """
     problem = report or _ignore
     captions: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""Decode pictures in worker processes, so that no file can crash, hang or bloat the program itself."""
+"""Decode pictures in worker processes, so that a bad file cannot crash, hang or bloat the program itself."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from pixsearch.pictures import open_picture
 from pixsearch.storage import FilePath
 
 AHEAD = 32
-"""The number of tasks that are started before their results are needed, or two per process if that is more."""
+"""The minimum number of tasks started ahead of time. Large pools start two per process instead."""
 
 FOR_OBJECTS = 4
-"""The number of worker processes per core that read from object storage, since each mostly waits (docs/scaling.md)."""
+"""The number of worker processes per core for object storage, where they mostly wait for data (docs/scaling.md)."""
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
@@ -37,12 +37,12 @@ Arguments = TypeVarTuple("Arguments")
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """The limits on decoding one file; a file beyond them is a failure."""
+    """The limits for decoding a single file. A file that exceeds any of them is reported as a failure."""
 
     megapixels: int = MEGAPIXEL_LIMIT
     seconds: float = 60.0
     memory_bytes: int = 6 << 30
-    """The limit on a worker's address space; a picture of 300 megapixels in 16 bits needs most of it."""
+    """The limit on a worker's address space. A 16-bit picture with 300 megapixels needs most of it."""
 
 
 USUAL_LIMITS = DecodeLimits()
@@ -50,14 +50,14 @@ USUAL_LIMITS = DecodeLimits()
 
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
-    """The reason, in one line, why a task has no result."""
+    """A failed task, with a one-line reason."""
 
     reason: str
     timed_out: bool = False
 
 
 class DecodingPool:
-    """A pool of worker processes that run tasks within limits; `decoding_pool` opens one."""
+    """A pool of worker processes that run tasks within limits. Use `decoding_pool` to create one."""
 
     def __init__(self, processes: ProcessPool, limits: DecodeLimits, ahead: int) -> None:
         self.limits = limits
@@ -67,10 +67,10 @@ class DecodingPool:
     def map_ahead(
         self, function: Callable[[*Arguments], Result], tasks: Iterable[tuple[*Arguments]]
     ) -> Iterator[Result | TaskFailure]:
-        """Yield `function(*arguments)` for each task, in the order of the tasks, and run some of them ahead.
+        """Yield `function(*arguments)` for each task in order, running some tasks ahead of time.
 
-        A task that crashes its process, runs out of time or out of memory yields a TaskFailure; any other exception
-        is raised here. Workers import the module of `function`, and its arguments and results are pickled.
+        Yield a TaskFailure for a task that crashes its process or runs out of time or memory. Any other exception is
+        raised here. Workers import the module that defines `function`; its arguments and results are pickled.
 
         Raises PixsearchError if worker processes cannot be started.
         """
@@ -81,7 +81,7 @@ class DecodingPool:
     def map_or_pause(
         self, function: Callable[[*Arguments], Result], tasks: Iterable[tuple[*Arguments]], pause_s: float
     ) -> Generator[Result | TaskFailure | None]:
-        """Yield what `map_ahead` does, and None whenever the next result takes longer than `pause_s`."""
+        """Yield the same results as `map_ahead`, and None whenever `pause_s` seconds pass without a result."""
         for future in self._started(function, tasks):
             while not wait([future], pause_s).done:
                 yield None
@@ -91,7 +91,7 @@ class DecodingPool:
     def _started(
         self, function: Callable[[*Arguments], Result], tasks: Iterable[tuple[*Arguments]]
     ) -> Iterator[ProcessFuture[Result]]:
-        """Yield the tasks in order, after starting some of the next ones."""
+        """Yield the future of each task in order, starting later tasks ahead of time."""
         running: deque[ProcessFuture[Result]] = deque()
         for arguments in tasks:
             running.append(self._start(function, *arguments))
@@ -101,13 +101,13 @@ class DecodingPool:
             yield running.popleft()
 
     def run(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result | TaskFailure:
-        """Return what `map_ahead` yields for a single task."""
+        """Run a single task and return its result, as `map_ahead` would yield it."""
         return self._result(self._start(function, *arguments))
 
     def _start(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> ProcessFuture[Result]:
         try:
             return self._processes.schedule(function, arguments, timeout=self.limits.seconds)
-        except RuntimeError as error:  # pebble: the pool has stopped because none of its processes could start
+        except RuntimeError as error:  # pebble stops the pool if none of its processes can start
             raise _no_workers() from error
 
     def _result(self, future: ProcessFuture[Result]) -> Result | TaskFailure:
@@ -127,16 +127,16 @@ def _no_workers() -> PixsearchError:
     script = getattr(sys.modules.get("__main__"), "__file__", None) or "your script"
     return PixsearchError(
         "cannot start the decoding processes",
-        f'If they run {script} again, put its main part under: if __name__ == "__main__":',
+        f'If the worker processes run {script} again, put its main code under: if __name__ == "__main__":',
     )
 
 
 def decode_pictures(
     files: Iterable[FilePath], min_edge: int | None, limits: DecodeLimits = USUAL_LIMITS
 ) -> Iterator[Image.Image | str]:
-    """Yield the picture in each file, as `open_picture` returns it, in the order of the files.
+    """Yield the decoded picture from each file in order, as returned by `open_picture`.
 
-    For a file that cannot be decoded within the limits, yield the reason in one line instead.
+    If a file cannot be decoded within the limits, yield a one-line reason instead.
 
     Raises PixsearchError if worker processes cannot be started.
     """
@@ -160,7 +160,7 @@ def _decode(file: FilePath, min_edge: int | None, megapixels: int) -> Image.Imag
 def decoding_pool(
     limits: DecodeLimits = USUAL_LIMITS, each_core: int = 1, preload: Sequence[str] = ()
 ) -> Iterator[DecodingPool]:
-    """Open a pool of `each_core` worker processes per core; see `decoding_processes`."""
+    """Open a decoding pool with `each_core` worker processes per core. See `decoding_processes`."""
     with decoding_processes(limits, each_core, preload) as processes:
         yield DecodingPool(processes, limits, max(AHEAD, 2 * each_core * cores()))
 
@@ -174,19 +174,20 @@ def decoding_processes(
     count: int | None = None,
     tasks_each: int = 0,
 ) -> Iterator[ProcessPool]:
-    """Open a pebble pool of worker processes; they end with the block, after an error without finishing their tasks.
+    """Open a pebble pool of worker processes for the duration of the block.
 
-    The workers enforce the limits on megapixels and memory. The time limit is for the caller to pass with each task.
+    Unfinished tasks are abandoned if the block raises an exception. The workers enforce the limits on megapixels and
+    memory. The caller must pass the time limit with each task.
 
     Args:
-        limits: the limits on each task.
+        limits: the limits for each task.
         each_core: the number of workers per core.
-        preload: modules that tasks need. The first pool of a program imports them once for all of its workers;
-            workers of later pools import what is missing on their own.
+        preload: the modules that tasks need. The first pool in a program imports them once for all of its workers.
+            In later pools, each worker imports any missing modules itself.
         count: the total number of workers, instead of `each_core`.
-        tasks_each: the number of tasks after which a worker is replaced by a new one; 0 for never.
+        tasks_each: the number of tasks after which a worker is replaced with a new one; 0 means never.
     """
-    with _quiet_stderr():  # a worker that is stopped while it starts prints a useless traceback
+    with _quiet_stderr():  # a worker that is stopped during startup prints a useless traceback
         context = fork_server([__name__, *preload])
     pool = ProcessPool(
         max_workers=each_core * cores() if count is None else count,
@@ -207,14 +208,14 @@ def decoding_processes(
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def _quiet_stderr() -> Iterator[None]:
     """Redirect the stderr of processes started in the block to /dev/null."""
-    if sys.stderr is None:  # the parent process has closed it, and descriptor 2 may now be any file
+    if sys.stderr is None:  # stderr was closed by the parent process, so descriptor 2 may be any file
         yield
         return
     sys.stderr.flush()
@@ -230,13 +231,13 @@ def _quiet_stderr() -> Iterator[None]:
 def _silence() -> None:
     if sys.stderr is None:
         return
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff and others write to stderr past Python
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - libtiff and others bypass sys.stderr
         os.dup2(nowhere.fileno(), 2)
 
 
 def _begin_process(limits: DecodeLimits) -> None:
-    warnings.simplefilter("ignore")  # about oddities of a file; what matters is in the result
+    warnings.simplefilter("ignore")  # warnings about odd files; real problems are in the result
     Image.MAX_IMAGE_PIXELS = limits.megapixels * 1_000_000
     _silence()
-    with suppress(ValueError, OSError):  # macOS has no such limit
+    with suppress(ValueError, OSError):  # macOS does not support this limit
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))

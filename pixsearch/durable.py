@@ -1,4 +1,4 @@
-"""Writing files durably, as pixsearch does everywhere except in SQLite."""
+"""Durable file writes, used everywhere except in SQLite databases."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _LONGEST_NAME_BYTES = 255
 
 
 def write_durably(path: Path, data: bytes | memoryview, mode: int | None = None) -> None:
-    """Replace the file at `path`: afterwards it is the old one or the new one, never a mixture.
+    """Replace the file at `path` atomically: the result is either the old file or the new one, never a mixture.
 
-    The data are written to a temporary file beside it, which is checked, synced and renamed; then the folder is synced.
-    A link at `path` is replaced and not followed. If two processes write one path, the later one wins. All this depends
-    on a drive that does not lie about fsync.
+    The data is written to a temporary file in the same folder, which is checked, synced and renamed. Then the folder is
+    synced. A symbolic link at `path` is replaced, not followed. If two processes write to the same path, the last one
+    wins. Durability requires a drive that honours fsync.
 
-    Raises OSError that names `path`, for example for a full disk or a read-only folder. The old file is unchanged then,
-    unless only the sync of the folder failed: the new file is in place, but a power cut may undo that.
+    Raises OSError naming `path`, for example if the disk is full or the folder is read-only. The old file is then
+    unchanged, unless only syncing the folder failed: the new file is in place but may be lost in a power failure.
 
     Args:
         path: the file to write.
-        data: its content.
-        mode: its permissions; by default those of the old file, or else those that the user's umask allows.
+        data: the content of the file.
+        mode: the permissions of the file. The default is those of the old file, or those allowed by the umask.
     """
     with named_in_errors(path), new_file(path, mode) as file:
         file.write(data)
@@ -38,7 +38,7 @@ def write_durably(path: Path, data: bytes | memoryview, mode: int | None = None)
 
 @contextmanager
 def new_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Open a file to be written in parts, as `write_durably` writes it at once. An exception keeps the old file."""
+    """Open a file for writing in parts, with the guarantees of `write_durably`. An exception keeps the old file."""
     with temporary_beside(path, mode) as file:
         yield file
         length = file.tell()
@@ -52,15 +52,16 @@ def new_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def temporary_beside(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Create a file with a random name in the folder of `path`, and delete it after the block.
+    """Create a randomly named file in the same folder as `path`, and delete it after the block.
 
-    The block may rename it (`file.name`) to keep it. Files that killed processes have left for `path` are deleted too.
+    The block can rename the file (`file.name`) to keep it. Files left behind for `path` by killed processes are also
+    deleted.
     """
     _delete_left_behind(path)
     temporary, descriptor = _create_beside(path)
     try:
         with open(temporary, "wb", opener=lambda *_: descriptor) as file:
-            with suppress(OSError):  # a drive without permissions
+            with suppress(OSError):  # the drive does not support permissions
                 if (mode := _mode_of(path) if mode is None else mode) is not None:
                     os.fchmod(descriptor, mode)
             yield file
@@ -69,9 +70,10 @@ def temporary_beside(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
 
 
 def rename_durably(path: Path, target: Path) -> None:
-    """Put a complete file or folder in place of `target`, on the same drive: fsync, rename, fsync of its new folder.
+    """Replace `target` durably with a complete file or folder on the same drive.
 
-    Raises OSError, as `write_durably` does.
+    The file or folder is synced and renamed, then its new parent folder is synced. Raises the same errors as
+    `write_durably`.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -83,10 +85,10 @@ def rename_durably(path: Path, target: Path) -> None:
 
 
 def write_output(path: Path, data: bytes) -> None:
-    """Write a file that the user has named, like `write_durably`, but follow links.
+    """Write a file specified by the user, like `write_durably` but following links.
 
-    The target of a link is replaced, not the link. Data for a file that is not regular (a pipe, a device), or for the
-    target of /dev/stdout and the like, are written into it. Raises OSError that names `path`.
+    The target of a link is replaced, not the link itself. If the file is not regular (a pipe or device) or is the
+    target of a path such as /dev/stdout, the data is written into it instead. Raises OSError naming `path`.
     """
     with named_in_errors(path):
         if leads_to_stdout(path):
@@ -101,7 +103,7 @@ def write_output(path: Path, data: bytes) -> None:
 
 
 def leads_to_stdout(path: Path) -> bool:
-    """Return whether a path leads to this process's stdout."""
+    """Return whether a path refers to this process's stdout."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(1))  # noqa: PTH116 - to match os.fstat
     except OSError:
@@ -109,7 +111,7 @@ def leads_to_stdout(path: Path) -> bool:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file, and create it if it is missing. Raises OSError if it is not a regular file."""
+    """Append a line to a text file, creating the file if necessary. Raises OSError if it is not a regular file."""
     how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with named_in_errors(path), open(os.open(path, how, 0o666), "ab") as file:  # noqa: PTH123 - a descriptor
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -119,7 +121,7 @@ def append_line(path: Path, line: str) -> None:
 
 @contextmanager
 def named_in_errors(path: Path) -> Iterator[None]:
-    """Let an OSError in the block name this file, instead of a temporary one or none."""
+    """Make any OSError raised in the block refer to this file instead of a temporary file or no file."""
     try:
         yield
     except OSError as error:
@@ -128,24 +130,24 @@ def named_in_errors(path: Path) -> Iterator[None]:
 
 
 def _create_beside(path: Path) -> tuple[Path, int]:
-    """Create an empty file and lock it, if the drive supports locks. Return its path and descriptor."""
+    """Create an empty file, lock it if the drive supports locks, and return its path and descriptor."""
     while True:
         temporary = path.with_name(f"{_stem(path)}.{os.urandom(8).hex()}.tmp")
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # another process took it for an abandoned file and is deleting it
+        except BlockingIOError:  # another process believes the file is abandoned and is deleting it
             os.close(descriptor)
             continue
         except OSError:
             return temporary, descriptor
-        if os.path.lexists(temporary):  # else another process has deleted it, as above
+        if os.path.lexists(temporary):  # otherwise another process has deleted it, see above
             return temporary, descriptor
         os.close(descriptor)
 
 
 def is_stream(path: Path) -> bool:
-    """Return whether a path names a descriptor, or an existing file that is not regular. Raises OSError."""
+    """Return whether a path is a descriptor or an existing file that is not regular. Raises OSError."""
     folder = os.path.realpath(path.parent)
     if folder in ("/dev", "/dev/fd") or folder.startswith("/proc/"):
         return True
@@ -165,16 +167,16 @@ def _mode_of(path: Path) -> int | None:
 
 
 def _stem(path: Path) -> str:
-    """Return the name of a path, cut so that a temporary file's name can begin with it."""
+    """Return the file name, truncated so that a temporary file name can start with it."""
     most = _LONGEST_NAME_BYTES - len(".0123456789abcdef.tmp")
     name = os.fsencode(path.name)
     return path.name if len(name) <= most else name[:most].decode(errors="ignore")
 
 
 def _delete_left_behind(path: Path) -> None:
-    """Delete the temporary files for `path` that no process has locked, since their writers were killed."""
+    """Delete the unlocked temporary files for `path`. They were left behind by killed processes."""
     stem, names = _stem(path), list[str]()
-    with suppress(OSError), os.scandir(path.parent) as entries:  # a folder that may be written to, but not listed
+    with suppress(OSError), os.scandir(path.parent) as entries:  # the folder may be writable but not listable
         names = [entry.name for entry in entries if entry.name.startswith(stem)]
     for name in names:
         if not _RANDOM.fullmatch(name, len(stem)):
@@ -190,12 +192,12 @@ def _delete_left_behind(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync a folder, so that a rename in it is durable."""
+    """Sync a folder to make renames in it durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # the drive cannot sync folders
-            raise OSError(error.errno, f"written, but a power cut may undo it: {error.strerror}") from error
+        if error.errno != errno.EINVAL:  # EINVAL: the drive cannot sync folders
+            raise OSError(error.errno, f"written, but could be lost in a power failure: {error.strerror}") from error
     finally:
         os.close(descriptor)

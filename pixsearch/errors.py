@@ -1,29 +1,29 @@
-"""The errors of pixsearch, with messages for the user.
+"""The exceptions raised by pixsearch, with messages for the user.
 
-PixsearchError              exit code 1: could not
-├── UsageError              exit code 2: the request itself is wrong (empty query, impossible option)
+PixsearchError              exit code 1: the command failed
+├── UsageError              exit code 2: the request is invalid (empty query, impossible option)
 ├── LibraryError
-│   ├── LibraryNotFound     nothing was indexed there yet
-│   ├── LibraryBusy         another process is writing
-│   └── LibraryDamaged      library.db is not a sound pixsearch library, or of a newer pixsearch
+│   ├── LibraryNotFound     nothing has been indexed there yet
+│   ├── LibraryBusy         another process is using the library
+│   └── LibraryDamaged      the library is damaged, or was written by a newer pixsearch
 ├── ModelError
-│   ├── ModelNotFound       no checkpoint of that name or in that folder
-│   ├── CheckpointInvalid   files missing, cut, or not what the config says
-│   ├── ModelMismatch       the library was indexed by another model
-│   ├── WordsNotLocated     it cannot show where in a picture words are
-│   └── HubError            the Hugging Face hub cannot provide a model
-├── Interrupted             exit code 130: the user stopped it; finished work is kept
-├── PictureError            one file is not a readable picture; recorded, never fatal to a run
-└── DatasetError            training data missing or not in the expected format
+│   ├── ModelNotFound       there is no checkpoint with this name or in this folder
+│   ├── CheckpointInvalid   files are missing, truncated or inconsistent with the config
+│   ├── ModelMismatch       the library was indexed with a different model
+│   ├── WordsNotLocated     the model cannot show where words are in a picture
+│   └── HubError            the model cannot be downloaded from the Hugging Face Hub
+├── Interrupted             exit code 130: stopped by the user; finished work is kept
+├── PictureError            a file is not a readable picture; recorded, but the run continues
+└── DatasetError            training data is missing or not in the expected format
 """
 
 from __future__ import annotations
 
 
 class PixsearchError(Exception):
-    """An error with a message for people: what happened, and a hint that says what to do next.
+    """An error with a message that describes the problem and an optional hint that suggests the next step.
 
-    `str(error)` is both in one line.
+    `str(error)` contains both on one line.
     """
 
     exit_code = 1
@@ -38,59 +38,59 @@ class PixsearchError(Exception):
 
 
 class UsageError(PixsearchError):
-    """The request itself is wrong."""
+    """The request is invalid."""
 
     exit_code = 2
 
 
 class LibraryError(PixsearchError):
-    """The library on disk cannot be used as asked."""
+    """A library cannot be used as requested."""
 
 
 class LibraryNotFound(LibraryError):
-    """The library does not exist yet, or is empty."""
+    """The library does not exist or is empty."""
 
 
 class LibraryBusy(LibraryError):
-    """Another process is writing to the library."""
+    """Another process is using the library."""
 
 
 class LibraryDamaged(LibraryError):
-    """library.db is not a sound pixsearch library, or was written by a newer pixsearch."""
+    """The library is damaged, or was written by a newer version of pixsearch."""
 
 
 class ModelError(PixsearchError):
-    """A checkpoint cannot be used as asked."""
+    """A checkpoint cannot be used as requested."""
 
 
 class ModelNotFound(ModelError):
-    """No checkpoint has that name, or is in that folder."""
+    """There is no checkpoint with this name or in this folder."""
 
 
 class CheckpointInvalid(ModelError):
-    """A checkpoint's files are missing, cut, or not what its config says."""
+    """A checkpoint's files are missing, truncated or inconsistent with its config."""
 
 
 class ModelMismatch(ModelError):
-    """The library was indexed by another model."""
+    """The library was indexed with a different model."""
 
 
 class WordsNotLocated(ModelError):
-    """A model without late interaction cannot show where in a picture words are."""
+    """A model without late interaction cannot show where words are in a picture."""
 
 
 class HubError(ModelError):
-    """The Hugging Face hub cannot provide a model."""
+    """A model cannot be downloaded from the Hugging Face Hub."""
 
 
 class Interrupted(PixsearchError):
-    """Long work was stopped and saved; it can be resumed."""
+    """The user stopped a long-running operation. Its progress was saved, so it can be resumed."""
 
     exit_code = 130
 
 
 class PictureError(PixsearchError):
-    """One file is not a readable picture."""
+    """A file is not a readable picture."""
 
 
 class DatasetError(PixsearchError):
@@ -98,5 +98,5 @@ class DatasetError(PixsearchError):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what another library's error says, or what the error is where it says nothing."""
+    """Return the first line of an exception's message, or its repr if the message is empty."""
     return (str(error).strip() or repr(error)).splitlines()[0]

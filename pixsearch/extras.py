@@ -1,4 +1,4 @@
-"""The extras of pixsearch: optional packages and the commands that install them."""
+"""Optional dependencies (extras) and the commands to install them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from importlib.util import find_spec
 from pixsearch.errors import PixsearchError
 
 OCR = ("ocr", "rapidocr")
-"""The extra that reads text in pictures, and its package."""
+"""The extra for reading text in pictures, and its package."""
 
 
 def require(what: str, extra: str, *packages: str) -> None:
-    """Check that the packages of an extra are installed, without importing them. Raises PixsearchError if not."""
+    """Raise PixsearchError if any package of an extra is not installed. The packages are not imported."""
     if lacking := missing(*packages):
         raise PixsearchError(
             f"{what} needs {', '.join(lacking)}", f"Install it with: {pip('install', f'pixsearch[{extra}]')}"
@@ -21,10 +21,10 @@ def require(what: str, extra: str, *packages: str) -> None:
 
 
 def missing(*packages: str) -> list[str]:
-    """Return the packages that are not installed, without importing them."""
+    """Return the packages that are not installed. Nothing is imported."""
     return [name for name in packages if find_spec(name) is None]
 
 
 def pip(*arguments: str) -> str:
-    """Return a pip command for this Python's packages, to be pasted into a shell."""
+    """Return a shell command that runs pip for this Python interpreter."""
     return shlex.join([sys.executable, "-m", "pip", *arguments])

@@ -1,4 +1,4 @@
-"""The filters of a query: conditions that photos must meet to be found."""
+"""Query filters: conditions that photos must meet to be found."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from pixsearch.unicode_forms import composed, unaccented
 
 
 class Circle(NamedTuple):
-    """A circle around a place: its centre in degrees, north and east positive, and its radius in kilometres."""
+    """A circle on the map: the centre in degrees (north and east are positive) and the radius in kilometres."""
 
     latitude: float
     longitude: float
     radius_km: float
     centre: str | None = None
-    """The name of the centre, if it was given by name: "Kyoto, Japan (35.021, 135.754)"."""
+    """The description of a centre specified by name, such as "Kyoto, Japan (35.021, 135.754)"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The conditions that a photo must meet, all of them. Words match regardless of case, accents and character width.
+    """The conditions that a photo must meet. Matching ignores case, accents and character width.
 
     Raises UsageError for conditions that no photo can meet.
     """
 
     folders: tuple[FilePath, ...] = ()
-    """Folders, one of which must contain the photo at any depth. U+FFFD in a name stands for invalid bytes."""
+    """The folders to search, including subfolders. U+FFFD in a name matches invalid bytes."""
     name: str | None = None
-    """Text that the file's name must contain, or a glob for the whole name if it has a `*`, a `?` or a `[`."""
+    """The text that the file name must contain, or a glob for the whole name if it contains `*`, `?` or `[`."""
     after: datetime | None = None
-    """The earliest time at which it was taken, in local time there."""
+    """The start of the time range (inclusive), in local time where the photo was taken."""
     before: datetime | None = None
-    """The time before which it was taken, in local time there."""
+    """The end of the time range (exclusive), in local time where the photo was taken."""
     camera: str | None = None
-    """Words that the maker and model of the camera must contain."""
+    """The words that the camera make and model must contain."""
     keywords: tuple[str, ...] = ()
-    """Words, each of which must be in one of its keywords."""
+    """The words that must appear in the photo's keywords, each in at least one of them."""
     people: tuple[str, ...] = ()
-    """Words, each of which must be in the name of a person in it."""
+    """The words that must appear in the names of people in the photo, each in at least one of them."""
     places: tuple[str, ...] = ()
-    """Words, each of which must be in its location, or in the name of the nearest town, its region or country."""
+    """The words that must appear in the photo's location, or in the nearest town, its region or its country."""
     rating: int | None = None
-    """The least number of stars."""
+    """The minimum number of stars."""
     orientation: Literal["landscape", "portrait", "square"] | None = None
     min_megapixels: float | None = None
     max_megapixels: float | None = None
@@ -64,12 +64,13 @@ class Filters:
             if not (abs(latitude) <= 90 and abs(longitude) <= 180 and 0 < radius_km < math.inf):
                 raise UsageError(
                     f"{latitude},{longitude},{radius_km} is not a location with a radius",
-                    "Write NAME,KM or LAT,LON,KM, e.g. Kyoto,20 or 48.86,2.35,10",
+                    "Use NAME,KM or LAT,LON,KM, e.g. Kyoto,20 or 48.86,2.35,10",
                 )
         for bound in (self.after, self.before):
             if bound is not None and bound.tzinfo is not None:
                 raise UsageError(
-                    "a date in a query may not have a time zone", "Omit it: dates are compared with the camera's clock"
+                    "a date in a query cannot have a time zone",
+                    "Omit the time zone: dates are compared with the camera's clock",
                 )
         if self.after is not None and self.before is not None and self.before <= self.after:
             raise UsageError(f"the range from {self.after} to {self.before} is empty", "Put the earlier date first")
@@ -80,19 +81,19 @@ class Filters:
             )
         words = (*self.keywords, *self.people, *self.places, self.name, self.camera)
         if any(word is not None and not word.strip() for word in words):
-            raise UsageError("a filter is empty", "Give it a value, or omit it")
+            raise UsageError("a filter is empty", "Give the filter a value, or omit it")
         if self.rating is not None and not 1 <= self.rating <= 5:
             raise UsageError(f"a rating must be from 1 to 5, not {self.rating}", "Use 1 to 5 stars")
 
     def folder_paths(self) -> list[bytes]:
-        """Return the folders in the library's form of paths. Raises UsageError if one is not a valid path."""
+        """Return the folders as paths in the form stored in the library. Raises UsageError if a path is invalid."""
         try:
             return [resolved_bytes(folder) for folder in self.folders]
-        except ValueError as error:  # a NUL
-            raise UsageError(f"not a valid folder name: {error}", "Give the path of a folder") from error
+        except ValueError as error:  # the path contains a NUL character
+            raise UsageError(f"not a valid folder name: {error}", "Use the path of a folder") from error
 
     def path_test(self) -> Callable[[bytes], bool]:
-        """Return a test for whether a photo's path meets the conditions on folder and name. Raises UsageError."""
+        """Return a function that tests a photo's path against the folder and name filters. Raises UsageError."""
         folders, name_passes = [_composed(folder) for folder in self.folder_paths()], self._name_test()
 
         def test(path: bytes) -> bool:
@@ -114,12 +115,12 @@ class Filters:
 
 
 def _composed(path: bytes) -> bytes:
-    """Return a path for comparisons, in which accents have a single form."""
+    """Return a path normalised to NFC for comparisons."""
     return path if path.isascii() else os.fsencode(composed(os.fsdecode(path)))
 
 
 def _shown(path: bytes) -> bytes:
-    """Return a path as pages and URLs have it, with U+FFFD for bytes that are not text."""
+    """Return a path as it appears on web pages and in URLs, with U+FFFD in place of invalid bytes."""
     return path.decode(errors="replace").encode()
 
 

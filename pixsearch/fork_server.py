@@ -12,11 +12,12 @@ _SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def fork_server(preload: Sequence[str] = ()) -> ForkServerContext:
-    """Return the context of a running fork server. It preloads the modules of the first call that names any.
+    """Start the fork server if necessary, and return its multiprocessing context.
 
-    This process cannot simply fork: it may have threads, torch's among them, and use much memory. The server is started
-    here, with PYTHONSAFEPATH, because Python would otherwise look for its modules in the current folder first
-    (`python -c`) and run, for example, a logging.py among the photos.
+    The server preloads the modules from the first call that specifies any. This process cannot simply fork, because it
+    may use a lot of memory and have threads, such as those started by torch. The server is started here with
+    PYTHONSAFEPATH. Otherwise Python would search the current folder for modules first (as `python -c` does) and could
+    run, for example, a logging.py stored with the photos.
     """
     context = multiprocessing.get_context("forkserver")
     if preload:

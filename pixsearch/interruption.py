@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests to stop long work between two steps, after saving what is done."""
+"""Graceful interruption: Ctrl-C and SIGTERM stop a long-running operation after it has saved its progress."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from types import FrameType
 
 
 class Interruption:
-    """The request to stop a run."""
+    """A flag that records a request to stop."""
 
     requested = False
-    """True once the user has asked the run to stop."""
+    """Whether the user has requested a stop."""
 
 
 @contextmanager
 def interruption() -> Iterator[Interruption]:
-    """Take SIGINT and SIGTERM as a request to stop; a second one ends the process as usual.
+    """Treat the first SIGINT or SIGTERM as a request to stop; a second one ends the process as usual.
 
-    Outside the main thread, where Python handles no signals, nothing is ever requested.
+    Python handles signals only in the main thread. In other threads, a stop is never requested.
     """
     interrupt = Interruption()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""The size of a JPEG XL picture, read from its header (ISO/IEC 18181-1, annex D)."""
+"""Read the size of a JPEG XL picture from its header (ISO/IEC 18181-1, annex D)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HEAD_BYTES = 32
 
 
 def jxl_size(data: bytes) -> tuple[int, int]:
-    """Return the width and height of the upright picture. Raises SyntaxError if it is not a JPEG XL file."""
+    """Return the width and height of the upright picture. Raises SyntaxError if the data is not JPEG XL."""
     bits = _Bits(_codestream(data)[2:_HEAD_BYTES])
     is_small = bits.take(1)
     height = _length(bits, is_small)
@@ -33,7 +33,7 @@ def _codestream(data: bytes) -> bytes:
         return data[:_HEAD_BYTES]
     for box in boxes(data):
         if box.kind in (b"jxlc", b"jxlp"):
-            begins = box.begins + (4 if box.kind == b"jxlp" else 0)  # after the number of the part
+            begins = box.begins + (4 if box.kind == b"jxlp" else 0)  # after the part number
             found = data[begins : begins + _HEAD_BYTES]
             if found.startswith(_CODESTREAM):
                 return found
@@ -41,7 +41,7 @@ def _codestream(data: bytes) -> bytes:
 
 
 class _Bits:
-    """A stream of bits, the least significant of each byte first."""
+    """A bit reader that starts with the least significant bit of each byte."""
 
     def __init__(self, data: bytes) -> None:
         self._left = int.from_bytes(data, "little")

@@ -1,6 +1,7 @@
-"""The metadata of a picture, and the order of their sources for each field: its own bytes, sidecars, or its name.
+"""Photo metadata, and the rules for merging it from the picture file itself, sidecars and the file name.
 
-Metadata in the bytes belong to the content, which copies share; those from sidecars and the name belong to one photo.
+Metadata in the picture file belongs to the content, which copies share. Metadata from sidecars and the file name
+belongs to a single photo.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 DateKind: TypeAlias = Literal["taken", "edited", "guessed"]
-"""The kind of a date: when the photo was taken, or else when it was last edited, or else a guess from the file's name.
-"""
+"""The meaning of a date: when the photo was taken, when it was last edited, or a guess from the file name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The metadata of a photo from one source: its own bytes, a sidecar, or its name. See `Metadata` for the fields."""
+    """The metadata of a photo from a single source. See `Metadata` for the fields."""
 
     taken_at: datetime | None = None
     date_kind: DateKind | None = None
@@ -35,9 +35,9 @@ class Description:
     note: str | None = None
 
     def completed_by(self, other: Description) -> Description:
-        """Return this description with its missing fields from another one."""
+        """Return this description with missing fields filled in from another one."""
         missing = {one.name: getattr(other, one.name) for one in fields(self) if not getattr(self, one.name)}
-        if self.taken_at is not None:  # a date and its kind belong together, as do latitude and longitude
+        if self.taken_at is not None:  # keep a date with its kind, and latitude with longitude
             missing.pop("date_kind", None)
         if self.latitude is not None:
             missing = {name: value for name, value in missing.items() if name not in ("latitude", "longitude")}
@@ -46,48 +46,50 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The metadata of a picture. Width and height are those of the upright picture in full size."""
+    """The metadata of a picture. Width and height refer to the upright picture at full size."""
 
     format: str
     width: int
     height: int
     taken_at: datetime | None = None
-    """The date, with a time zone only if the file has one."""
+    """The date and time, with a time zone only if the file contains one."""
     camera: str | None = None
     lens: str | None = None
     latitude: float | None = None
-    """The latitude in degrees, north positive (WGS 84)."""
+    """The latitude in degrees (WGS 84). North is positive."""
     longitude: float | None = None
-    """The longitude in degrees, east positive."""
+    """The longitude in degrees (WGS 84). East is positive."""
     title: str | None = None
     caption: str | None = None
     keywords: tuple[str, ...] = ()
     date_kind: DateKind | None = None
-    """The kind of `taken_at`; None without a date."""
+    """The kind of date in `taken_at`; None if there is no date."""
     people: tuple[str, ...] = ()
-    """The names of the people in the picture."""
+    """The names of people in the picture."""
     rating: int | None = None
-    """The rating from 1 to 5 stars, or -1 for a rejected photo; None without a rating."""
+    """The rating from 1 to 5 stars, -1 for a rejected photo, or None if there is no rating."""
     location: str | None = None
-    """The place where it was taken, in words, from the street to the country."""
+    """The location in words, from the street to the country."""
     note: str | None = None
     """A message about metadata that could not be read."""
     place: str | None = None
-    """The nearest town with its region and country, by GeoNames: only for photos in a library that have coordinates."""
+    """The nearest town in GeoNames, with region and country. Only set for photos in a library that have coordinates."""
     share_decoded: float = 1.0
-    """The share of the picture's rows that could be decoded; less than 1 for a truncated file."""
+    """The fraction of pixel rows that could be decoded; less than 1 for a truncated file."""
     writing: tuple[str, ...] | None = None
-    """The lines of text in the picture; None until it has been read for text."""
+    """The lines of text found in the picture by OCR; None if OCR has not been run on it."""
 
     @property
     def pixels_and_date(self) -> tuple[int, bool]:
-        """The sort key of near-duplicates, the best of which is the greatest: the pixels, and whether it has a date."""
+        """A sort key for near-duplicates: the number of pixels, and whether the date is reliable. Higher is better."""
         return self.width * self.height, self.taken_at is not None and self.date_kind != "guessed"
 
 
 METADATA_VERSION = 2
-"""The version of the rules by which metadata are read and merged. It grows with each change of them, here or in
-`pixsearch_indexer.metadata`. The next run reads metadata of an older version again, without encoding anything."""
+"""The version of the rules for reading and merging metadata.
+
+Increment it whenever the rules change, here or in `pixsearch_indexer.metadata`. The next run then rereads the metadata
+of all photos with an older version, without encoding anything."""
 
 Layer = Literal["sidecar", "takeout", "name"]
 Source = Literal["sidecar", "content", "takeout", "name"]
@@ -100,7 +102,7 @@ DATES: tuple[tuple[Source, str], ...] = (
     ("content", "edited"),
     ("name", "guessed"),
 )
-"""The sources of the date with its kinds; the first that exists is taken."""
+"""The sources and kinds of dates, in order of precedence."""
 
 FIRST: Mapping[str, tuple[Source, ...]] = {
     "camera": ("content", "sidecar"),
@@ -110,20 +112,20 @@ FIRST: Mapping[str, tuple[Source, ...]] = {
     "rating": ("sidecar", "content"),
     "location": ("sidecar", "content"),
 }
-"""The sources of fields of which the first value is taken."""
+"""The sources of each single-valued field, in order of precedence."""
 
 GPS: tuple[Source, ...] = ("sidecar", "content", "takeout")
-"""The sources of latitude and longitude, the first of which is taken for both."""
+"""The sources of the coordinates, in order of precedence. Latitude and longitude always come from the same source."""
 
 ALL: Mapping[str, tuple[Source, ...]] = {
     "keywords": ("sidecar", "content"),
     "people": ("sidecar", "content", "takeout"),
 }
-"""The sources of fields whose values are merged."""
+"""The sources of each multi-valued field. Values from all sources are merged."""
 
 
 def merged(content: Metadata, beside: Mapping[Layer, Description]) -> Metadata:
-    """Return the metadata of a photo, merged from its content, its sidecars and its name."""
+    """Return the metadata of a photo, merged from its content, its sidecars and its file name."""
     if not beside:
         return content
     sources: dict[Source, Description | Metadata] = {"content": content}

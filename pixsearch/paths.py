@@ -1,10 +1,10 @@
-"""Paths as the library stores them: absolute, as bytes, since on Linux a file's name need not be valid text."""
+"""Operations on paths as stored in the library: absolute, and as bytes because Linux file names may be invalid text."""
 
 from __future__ import annotations
 
 
 def below(folder: bytes) -> bytes:
-    """Return the prefix of all paths below a folder."""
+    """Return the prefix that all paths below a folder start with."""
     return folder if folder.endswith(b"/") else folder + b"/"
 
 
@@ -13,6 +13,6 @@ def is_at_or_below(path: bytes, folder: bytes) -> bool:
 
 
 def prefix_upper_bound(folder: bytes) -> bytes:
-    """Return the smallest bytes that are greater than every path below a folder."""
+    """Return an exclusive upper bound for the paths below a folder, in byte order."""
     first = below(folder)
     return first[:-1] + bytes([first[-1] + 1])

@@ -1,4 +1,4 @@
-"""Picture files before they are decoded: signatures, suffixes and limits, without loading Pillow."""
+"""Recognise and read picture files without importing Pillow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pixsearch.regular_files import UnsuitableFile
 from pixsearch.storage import FilePath, is_remote, read_file, read_head, to_path
 
 MEGAPIXEL_LIMIT = 300
-"""The default limit, beyond which a picture is taken for a decompression bomb. The largest phone cameras make 200."""
+"""The default size limit, which guards against decompression bombs. Phone cameras produce up to 200 megapixels."""
 
 FILE_LIMIT_BYTES = 2 << 30
 
@@ -29,27 +29,27 @@ _SIGNATURES = (
     b"8BPS\0",
 )
 _RAW_SIGNATURES = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW")
-"""The signatures of Olympus (three), Panasonic and Fujifilm. Most other RAW files begin like a TIFF."""
+"""The signatures of Olympus (three), Panasonic and Fujifilm RAW files. Most other RAW files start like a TIFF file."""
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 SIGNATURE_BYTES = 16
-"""The number of bytes that `has_picture_signature` needs."""
+"""The number of bytes required by `has_picture_signature`."""
 
 PICTURE_SUFFIXES = tuple(
     b".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .hif .avif .jp2 .j2k .jxl .ppm .pgm .pnm"
     b" .psd .psb .dng .cr2 .cr3 .nef .nrw .arw .srw .raf .orf .rw2 .pef".split()
 )
-"""The suffixes of pictures. A file with one of them that cannot be read is a failure; any other file is ignored."""
+"""The file name suffixes of pictures. An unreadable file is reported as a failure only if it has one of them."""
 
-RAW_WITHOUT_RAWPY = "a RAW file, which needs rawpy to be read: pip install 'pixsearch[raw]'"
+RAW_WITHOUT_RAWPY = "reading RAW files requires rawpy: pip install 'pixsearch[raw]'"
 
 
 def read_picture_file(path: FilePath, size_bytes: int | None = None) -> bytes:
-    """Read a regular file. Raises PictureError if it is not a regular file, OSError if it cannot be read.
+    """Read a picture file. Raises PictureError if it is not a regular file or is too large, or OSError.
 
     Args:
-        path: the file.
-        size_bytes: the size from a listing, which saves a request for an object; no more than that is read.
+        path: the file to read.
+        size_bytes: the size of an object from a listing, which saves a request. At most this many bytes are read.
     """
     try:
         return read_file(path, FILE_LIMIT_BYTES, size_bytes)
@@ -60,15 +60,15 @@ def read_picture_file(path: FilePath, size_bytes: int | None = None) -> bytes:
 
 
 def is_named_like_a_picture(path: bytes) -> bool:
-    """Return whether a path has a picture's suffix."""
+    """Return whether a path has the suffix of a picture file."""
     return path.lower().endswith(PICTURE_SUFFIXES)
 
 
 def starts_like_a_picture(path: bytes) -> bool:
-    """Return whether the first bytes of a file are those of a picture; False if they cannot be read.
+    """Return whether a file starts with a picture signature. Return False if it cannot be read.
 
-    An object in a storage is judged by its suffix, and read only if it has none: a request for each sidecar in a bucket
-    would take hours.
+    For an object in remote storage, check the suffix instead if there is one: reading every sidecar in a bucket would
+    take hours.
     """
     if is_remote(path) and b"." in path.rpartition(b"/")[2]:
         return is_named_like_a_picture(path)
@@ -79,7 +79,7 @@ def starts_like_a_picture(path: bytes) -> bool:
 
 
 def has_picture_signature(head: bytes) -> bool:
-    """Return whether a file with these first bytes appears to be a picture."""
+    """Return whether the first bytes of a file look like those of a picture."""
     if head.startswith(_SIGNATURES) or has_raw_signature(head):
         return True
     if head[4:8] == b"ftyp":
@@ -90,7 +90,7 @@ def has_picture_signature(head: bytes) -> bool:
 
 
 def has_raw_signature(head: bytes) -> bool:
-    """Return whether a file with these first bytes is certainly a RAW file. Most RAW files begin like a TIFF."""
+    """Return whether the first bytes of a file are unique to RAW files. Most RAW files start like a TIFF file."""
     return head.startswith(_RAW_SIGNATURES) or head[4:12] == b"ftypcrx "
 
 

@@ -1,4 +1,4 @@
-"""Decoding of picture files to upright RGB pixels. The format of a file is known by its content, never its suffix."""
+"""Decode picture files to upright RGB pixels. Formats are detected from the content, never from the suffix."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from pixsearch.storage import FilePath
 if TYPE_CHECKING:
     from pixsearch.model.config import InputShape
 
-# Pillow's own guard is process-wide and refuses 200 megapixels; ours, below, is checked before a pixel is decoded.
+# Pillow's process-wide limit is too low for 200 megapixels. Our own limit is checked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = MEGAPIXEL_LIMIT * 1_000_000
 
-# Texts and colour profiles of PNG are often larger than the megabyte that Pillow takes; a worker's memory is bounded.
+# Text and colour profiles in PNG files often exceed Pillow's limit of 1 MB. Workers have their own memory limit.
 PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
 
-# Named, so that no file reaches Pillow's other readers: EPS runs ghostscript, ICO or FITS are no photos.
-# RAW before TIFF, which many RAW files look like. What else is tried is in `second_decoders`.
+# An explicit list keeps files away from Pillow's other readers: EPS runs Ghostscript, and ICO or FITS are not photos.
+# RAW comes before TIFF because many RAW files look like TIFF. See `second_decoders` for the fallbacks.
 _FORMATS = (RawImageFile.format, "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM", "PSD")
 
 METADATA_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
-"""The errors that Pillow raises for damaged metadata."""
+"""The exceptions that Pillow raises for damaged metadata."""
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
 _UPRIGHT_FROM_THE_BEGINNING = ("TIFF", RawImageFile.format, "JXL", "PSD")
-"""Formats that come turned, and have the upright size before they are decoded."""
+"""The formats whose decoders rotate the picture themselves. The size is already upright before decoding."""
 
 
 def data_url(picture: Image.Image) -> str:
-    """Return a picture as a JPEG inside an address, for a page that stands alone."""
+    """Return a picture as a JPEG data URL, for self-contained HTML pages."""
     jpeg = io.BytesIO()
     picture.save(jpeg, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
@@ -52,21 +52,23 @@ def data_url(picture: Image.Image) -> str:
 def open_picture(
     source: FilePath | bytes, min_edge: int | None = None, megapixels: int = MEGAPIXEL_LIMIT
 ) -> Image.Image:
-    """Decode the picture in a file, or in the bytes of one: upright, RGB, first frame, on white where transparent.
+    """Decode a picture from a file or bytes: upright, RGB, the first frame only, and on white where transparent.
 
-    For a RAW file this is its preview. With `min_edge` the picture may be scaled down by a whole number, but its
-    shorter edge is never below `min_edge`: a JPEG while it is decoded, which is far faster, others afterwards, which
-    saves memory. Raises PictureError with a reason in one line, also for a truncated file.
+    For RAW files, the embedded preview is used. With `min_edge`, the picture may be scaled down by an integer factor,
+    but its shorter edge is never smaller than `min_edge`. JPEG files are scaled during decoding, which is much faster.
+    Other formats are scaled afterwards, which saves memory.
+
+    Raises PictureError with a one-line reason if the file cannot be decoded or is truncated.
     """
     data = _bytes_of(source)
     return decoded(data, open_header(data, megapixels), min_edge, megapixels)
 
 
 def open_header(source: FilePath | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> Image.Image:
-    """Open a picture in Pillow without decoding it, for its size, format and metadata.
+    """Open a picture with Pillow without decoding it, to get its size, format and metadata.
 
-    A limit on `megapixels` above the usual one needs `Image.MAX_IMAGE_PIXELS` to be raised by the caller, since it
-    holds for the whole process.
+    If `megapixels` is above the default limit, the caller must also raise `Image.MAX_IMAGE_PIXELS`, which applies to
+    the whole process.
 
     Raises PictureError, as `open_picture` does.
     """
@@ -79,7 +81,7 @@ def open_header(source: FilePath | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> 
         raise _too_large(megapixels) from error
     except PictureError:
         raise
-    except Exception as error:  # decoders raise whatever they like on hostile bytes
+    except Exception as error:  # decoders can raise anything for malicious files
         if (second := _opened_again(data)) is None:
             raise _not_opened(error) from error
         picture = second
@@ -89,10 +91,13 @@ def open_header(source: FilePath | bytes, megapixels: int = MEGAPIXEL_LIMIT) -> 
 
 
 def decoded(data: bytes, header: Image.Image, min_edge: int | None, megapixels: int) -> Image.Image:
-    """Decode a picture file, by its second decoder where the first fails; see `open_picture`.
+    """Decode a picture file, with the second decoder if the first one fails. See `open_picture`.
 
     Args:
-        header: what `open_header` made of the file's bytes.
+        data: the content of the file.
+        header: the result of `open_header` for `data`.
+        min_edge: as in `open_picture`.
+        megapixels: the size limit for the second decoder.
     """
     try:
         return upright_rgb(header, min_edge)
@@ -106,27 +111,27 @@ def decoded(data: bytes, header: Image.Image, min_edge: int | None, megapixels: 
             return upright_rgb(second, min_edge)
         except PictureError:
             pass
-        raise  # what the first one said: a file that is cut short, mostly
+        raise  # the first error: usually a truncated file
 
 
 def upright_rgb(picture: Image.Image, min_edge: int | None = None) -> Image.Image:
-    """Decode what `open_header` opened, by the decoder that opened it; see `open_picture`."""
+    """Decode a picture returned by `open_header`, using the same decoder. See `open_picture`."""
     orientation = orientation_of(picture)
     try:
         if min_edge is not None:
             picture.draft(None, (min_edge, min_edge))
         picture.load()
-    except Exception as error:  # as above
+    except Exception as error:  # see `open_header`
         raise _unreadable(error) from error
     return turned_to_srgb(picture, orientation, min_edge)
 
 
 def as_seen(picture: Image.Image, shape: InputShape) -> Image.Image:
-    """Return an RGB picture as a network of that shape sees it: resized, and cropped where the shape says so."""
+    """Return an RGB picture resized, and cropped if required, to the input shape of a network."""
     size = shape.picture_size(*picture.size)
     if shape.crop is None:
         return resized(picture, size, shape.resample)
-    # Only the middle is computed: the other edge of a panorama may be a thousand times as long.
+    # Resize only the part inside the crop: one edge of a panorama may be a thousand times as long as the other.
     scales = [edge / scaled for edge, scaled in zip(picture.size, size, strict=True)]
     starts = [int((scaled - cut) / 2) for scaled, cut in zip(size, shape.crop, strict=True)]
     corners = [*starts, *(start + cut for start, cut in zip(starts, shape.crop, strict=True))]
@@ -140,10 +145,10 @@ def resized(
     resample: str = "bicubic",
     box: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
-    """Return an RGB picture, or the `box` of it, at a size of width and height."""
+    """Return an RGB picture, or the part of it inside `box`, resized to a width and height."""
     if picture.size == size and box in (None, (0, 0, *size)):
         return picture
-    # reducing_gap: a first cheap shrink, so that a 50-megapixel photo does not cost a 50-megapixel filter.
+    # reducing_gap shrinks the picture cheaply first, so that the filter does not have to process 50 megapixels.
     return picture.resize(size, Image.Resampling[resample.upper()], box, reducing_gap=3.0)
 
 
@@ -155,7 +160,7 @@ def _bytes_of(source: FilePath | bytes) -> bytes:
 
 
 def _opened(data: bytes) -> Image.Image:
-    """Open a picture. Raises whatever Pillow's decoders raise."""
+    """Open a picture. Exceptions from Pillow's decoders are not caught."""
     formats = list(_FORMATS)
     if data[4:8] == b"ftyp":
         if data[8:12] in AVIF_BRANDS and b"clap" in data[:4096] and avif_facts(data).crop is not None:
@@ -170,43 +175,43 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _is_misread(picture: TiffImagePlugin.TiffImageFile) -> bool:
-    """Return whether Pillow would open a TIFF but decode it wrongly: more than 8 bits in planes, or with white as 0."""
+    """Return whether Pillow would decode a TIFF incorrectly: more than 8 bits, with separate planes or white as 0."""
     tags = picture.tag_v2
     is_deep = max(tags.get(_TIFF_BITS, (1,))) > 8
     return bool(is_deep and (tags.get(_TIFF_PLANAR, 1) == 2 or tags.get(_TIFF_PHOTOMETRIC, 1) == 0))
 
 
 def _opened_again(data: bytes) -> Image.Image | None:
-    """Open a picture by its second decoder, or return None if there is none or it fails too."""
+    """Open a picture with its second decoder, or return None if there is none or it also fails."""
     try:
         return reopened(data)
-    except Exception:  # noqa: BLE001 - as above; what the first decoder said is what is told
+    except Exception:  # noqa: BLE001 - see `open_header`; the first decoder's error is reported
         return None
 
 
 def orientation_of(picture: Image.Image) -> int | None:
-    """Return the orientation of a picture (EXIF 2.32, 4.6.4, tag 274), or None if the decoder applies it."""
+    """Return the orientation of a picture (EXIF 2.32, 4.6.4, tag 274), or None if the decoder applies it itself."""
     if picture.format in _UPRIGHT_FROM_THE_BEGINNING:
         return None
     return exif_of(picture).get(_EXIF_ORIENTATION)
 
 
 def turned_to_srgb(picture: Image.Image, orientation: int | None, min_edge: int | None = None) -> Image.Image:
-    """Return a decoded picture upright, in sRGB and on white. Raises PictureError."""
+    """Return a decoded picture upright, in sRGB, and on white where transparent. Raises PictureError."""
     try:
         flat = _flat_8_bit(picture)
-        # Twice as large as asked for still, so that the final resize does not show it (Pillow's `reducing_gap`).
+        # Keep twice the requested size, so that the final resize hides the difference (like Pillow's `reducing_gap`).
         if min_edge is not None and (factor := min(flat.size) // (2 * min_edge)) > 1:
             flat = flat.reduce(factor)
         rgb = to_srgb(flat, picture.info.get("icc_profile"))
-        # Not ImageOps.exif_transpose: it also writes the EXIF block again, which fails on damaged ones.
+        # Not ImageOps.exif_transpose, which also rewrites the EXIF data and fails if it is damaged.
         return rgb.transpose(TURNS[orientation]) if orientation in TURNS else rgb
-    except Exception as error:  # as above
+    except Exception as error:  # see `open_header`
         raise _unreadable(error) from error
 
 
 def exif_of(picture: Image.Image) -> Image.Exif:
-    """Return the EXIF data of a picture, or empty data if it has none or they are damaged."""
+    """Return the EXIF data of a picture, or empty EXIF data if it is missing or damaged."""
     try:
         return picture.getexif()
     except METADATA_ERRORS:
@@ -215,8 +220,8 @@ def exif_of(picture: Image.Image) -> Image.Exif:
 
 @functools.cache
 def _register_heif() -> None:
-    """Teach Pillow HEIC. The plugin turns pictures upright and says so in their EXIF, so that none turns twice."""
-    import pillow_heif  # 40 ms that only those with such a photo need to pay
+    """Add HEIC support to Pillow. The plugin rotates pictures and resets their EXIF orientation."""
+    import pillow_heif  # takes 40 ms, so it is imported only for HEIC photos
 
     pillow_heif.register_heif_opener()
 
@@ -236,14 +241,14 @@ def _flat_8_bit(picture: Image.Image) -> Image.Image:
 
 
 def _scaled_to_8_bit(picture: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits, or float, by its range; Pillow's own conversion clips it to white or black."""
+    """Scale a 16-bit, 32-bit or float greyscale picture to 8 bits. Pillow's own conversion would clip the values."""
     values: NDArray[Any] = np.asarray(picture)
     bits = None
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         bits = int(picture.tag_v2.get(_TIFF_BITS, (16,))[0])
         is_unsigned = picture.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))[0] == 1
         if picture.mode == "I" and bits == 32 and is_unsigned:
-            values = values.view(np.uint32)  # which Pillow has no mode for
+            values = values.view(np.uint32)  # Pillow has no unsigned 32-bit mode
         elif picture.mode == "I" and bits == 16 and not is_unsigned:
             values = values.astype(np.int16)
     return Image.fromarray(to_8_bit(values, bits if bits is not None and bits < 16 else None))
@@ -255,7 +260,7 @@ def _too_large(megapixels: int) -> PictureError:
 
 def _not_opened(error: Exception) -> PictureError:
     if isinstance(error, UnidentifiedImageError):
-        return PictureError("not a picture in a format that pixsearch reads")
+        return PictureError("not a picture in a supported format")
     return _unreadable(error)
 
 

@@ -1,7 +1,7 @@
-"""RAW files of cameras as a format of Pillow, which reads the preview in them.
+"""A Pillow plugin for camera RAW files, which reads the embedded preview.
 
-What a preview lacks comes from the RAW file: the size of the sensor and, if the file is built like a TIFF (DNG, CR2,
-NEF, ARW, ORF, RW2, PEF), its EXIF, XMP and IPTC. LibRaw reads the rest, through rawpy.
+The sensor size comes from the RAW file itself, as do EXIF, XMP and IPTC data if the file is based on TIFF (DNG, CR2,
+NEF, ARW, ORF, RW2, PEF). Everything else is read by LibRaw through rawpy.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 _SUB_IFDS, _PHOTOMETRIC, _DNG_VERSION, _XMP, _IPTC, _PHOTOSHOP = 330, 262, 50706, 700, 33723, 34377
 _OF_SENSORS = (32803, 34892)
-"""The photometric interpretations of sensor data (DNG 1.7, chapter 4): colour filter array, linear RAW."""
+"""The photometric interpretations of sensor data (DNG 1.7, chapter 4): colour filter array and linear RAW."""
 _TIFF_HEADS = {b"II": b"II*\0", b"MM": b"MM\0*"}
 _UPRIGHT = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
-"""The transposition for each `flip` of LibRaw."""
+"""The transposition for each LibRaw `flip` value."""
 
 
 class RawImageFile(ImageFile.ImageFile):
-    """A RAW file, already upright, with the sensor's size until it is loaded and the preview's afterwards."""
+    """An upright RAW file. It has the size of the sensor before it is loaded, and that of the preview afterwards."""
 
     format = "RAW"
-    format_description = "RAW file of a camera"
+    format_description = "Camera RAW file"
 
     def _open(self) -> None:
-        assert self.fp is not None, "Image.open has opened it"
+        assert self.fp is not None, "Image.open has opened the file"
         data = self.fp.read()
         if not _is_raw(data):
             raise SyntaxError("not a RAW file")
@@ -59,11 +59,11 @@ class RawImageFile(ImageFile.ImageFile):
             first = _directory(tiff)
             self.info["exif"] = tiff
             self.info["xmp"] = first.get(_XMP)
-            for number in (_IPTC, _PHOTOSHOP):  # the bytes themselves: some programs write them as numbers of four
+            for number in (_IPTC, _PHOTOSHOP):  # the raw bytes, because some programs store them as 32-bit numbers
                 self.info[number] = first._tagdata.get(number)  # type: ignore[index]
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
-        """Decode the preview, if it is a JPEG, at the smallest scale that is not smaller than `size`."""
+        """Set a JPEG preview to decode at the smallest available scale that is at least `size`."""
         if self._preview is not None:
             self._preview.draft(mode, size)
 
@@ -80,7 +80,7 @@ class RawImageFile(ImageFile.ImageFile):
 
 
 def _preview(raw: rawpy.RawPy) -> Image.Image | None:
-    """Return the largest preview in the file, or None if it has none that can be read."""
+    """Return the largest preview in the file, or None if there is no readable preview."""
     import rawpy
 
     try:
@@ -93,15 +93,15 @@ def _preview(raw: rawpy.RawPy) -> Image.Image | None:
 
 
 def _developed(raw: rawpy.RawPy) -> Image.Image:
-    """Develop the sensor's data at half size."""
+    """Develop the sensor data at half size."""
     return Image.fromarray(raw.postprocess(use_camera_wb=True, half_size=True, user_flip=0))
 
 
 def _is_raw(data: bytes) -> bool:
-    """Return whether this is a RAW file. Most look like a TIFF and are recognised by their tags only."""
+    """Return whether the data is a RAW file. Most RAW files look like TIFF and can be recognised only by their tags."""
     if has_raw_signature(data):
         return True
-    if data[8:10] == b"CR":  # Canon's CR2, right after the head of a TIFF
+    if data[8:10] == b"CR":  # Canon CR2, right after the TIFF header
         return True
     first = _directory(data)
     if _DNG_VERSION in first:
@@ -111,7 +111,7 @@ def _is_raw(data: bytes) -> bool:
 
 
 def _directory(data: bytes, offset: int | None = None) -> ImageFileDirectory_v2:
-    """Return the directory of a TIFF at an offset, by default the first."""
+    """Return the TIFF directory at an offset. The default is the first directory."""
     file, directory = io.BytesIO(data), ImageFileDirectory_v2(data[:8])
     file.seek(directory.next if offset is None else offset)
     directory.load(file)

@@ -1,7 +1,7 @@
-"""Reading files safely, as pixsearch does with every file that the user or a folder names.
+"""Read files safely, even if a path refers to something unexpected.
 
-Any name may lead to a pipe without a writer, an endless device or a file of terabytes. Here files are opened without
-waiting, checked after opening, and read only up to a limit for their kind.
+A path may refer to a pipe without a writer, an endless device or a file of several terabytes. Files are therefore
+opened without blocking, checked after opening, and read only up to a size limit.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import stat
 from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
-if TYPE_CHECKING:  # 3 ms, which every command would pay
+if TYPE_CHECKING:  # importing zipfile would add 3 ms to every command
     from zipfile import ZipFile
 
 Name: TypeAlias = "str | bytes | os.PathLike[str]"
 
 TEXT_LIMIT_BYTES = 64 << 20
-"""The limit for text files written by hand, and for word lists."""
+"""The size limit for handwritten text files and word lists."""
 DATA_LIMIT_BYTES = 2 << 30
-"""The limit for data files read as a whole; the largest one published, Visual Genome's regions, has 0.7 GB."""
+"""The size limit for data files that are read as a whole. Visual Genome's regions, the largest known, take 0.7 GB."""
 MODEL_LIMIT_BYTES = 16 << 30
-"""The limit for files of other projects' models; the largest of OpenCLIP's has 10 GB."""
+"""The size limit for model files from other projects. The largest OpenCLIP model takes 10 GB."""
 
 _PART_BYTES = 1 << 16
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -30,29 +30,29 @@ _OPEN_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXE
 
 
 class UnsuitableFile(OSError):
-    """A file is not regular, or is larger than any of its kind should be; `strerror` says which."""
+    """A file is not regular or exceeds a size limit; `strerror` contains the reason."""
 
 
 def open_regular(path: Name, limit_bytes: int | None = None) -> BufferedReader:
-    """Open a regular file for reading. Raises UnsuitableFile if it is not regular or too large, or OSError.
+    """Open a regular file for reading. Raises UnsuitableFile if it is not regular or is too large, or OSError.
 
-    A pipe or a device is not even opened, unless it replaces a file at that very moment; nothing blocks.
+    This never blocks. Pipes and devices are not opened, unless one replaces the file at that very moment.
     """
     return _open(os.fspath(path), limit_bytes, path)
 
 
 def read_regular(path: Name, limit_bytes: int) -> bytes:
-    """Read a regular file of at most `limit_bytes`. Raises the same errors as `open_regular`."""
+    """Read a regular file of up to `limit_bytes`. Raises the same errors as `open_regular`."""
     with open_regular(path, limit_bytes) as file:
         data = file.read(os.fstat(file.fileno()).st_size)
-        while len(data) <= limit_bytes and (more := file.read(_PART_BYTES)):  # it is growing, or in /proc
+        while len(data) <= limit_bytes and (more := file.read(_PART_BYTES)):  # the file is growing, or in /proc
             data += more
     require_size(len(data), limit_bytes, path)
     return data
 
 
 def read_stream(stream: BinaryIO, limit_bytes: int, name: Name) -> bytes:
-    """Read a stream to its end. Raises UnsuitableFile if it has more than `limit_bytes`, or OSError."""
+    """Read a stream to the end. Raises UnsuitableFile if it contains more than `limit_bytes`, or OSError."""
     parts, size_bytes = list[bytes](), 0
     while size_bytes <= limit_bytes and (part := stream.read(_PART_BYTES)):
         parts.append(part)
@@ -62,25 +62,25 @@ def read_stream(stream: BinaryIO, limit_bytes: int, name: Name) -> bytes:
 
 
 def read_argument(name: str, limit_bytes: int) -> bytes:
-    """Read the file in a command's argument: a regular file, or a stream opened by the shell, as by `<(command)`.
+    """Read a file from a command-line argument: a regular file, or a stream from the shell such as `<(command)`.
 
-    Raises the errors of `read_regular`.
+    Raises the same errors as `read_regular`.
     """
     if not is_opened_by_shell(name):
         return read_regular(name, limit_bytes)
-    with open(name, "rb") as stream:  # noqa: PTH123 - its descriptor is open already
+    with open(name, "rb") as stream:  # noqa: PTH123 - its descriptor is already open
         return read_stream(stream, limit_bytes, name)
 
 
 def is_opened_by_shell(name: str) -> bool:
-    """Return whether a name is that of a descriptor of this process, so that opening it does not block."""
-    return os.path.realpath(os.path.dirname(name)) == os.path.realpath("/dev/fd")  # noqa: PTH120 - as realpath
+    """Return whether a path is a file descriptor of this process, such as /dev/fd/63. Opening it does not block."""
+    return os.path.realpath(os.path.dirname(name)) == os.path.realpath("/dev/fd")  # noqa: PTH120 - consistent with realpath
 
 
 def open_below(folder: bytes, path: bytes, limit_bytes: int | None = None) -> BufferedReader:
-    """Open a regular file below a folder, as `open_regular` does, without following links below the folder.
+    """Open a regular file below a folder, like `open_regular`, without following links below the folder.
 
-    Raises OSError if a part of the path is a link (ELOOP or ENOTDIR), or if `path` is not below `folder`.
+    Raises OSError if any part of the path is a link (ELOOP or ENOTDIR), or if `path` is not below `folder`.
     """
     start = folder.rstrip(b"/") + b"/"
     *folders, name = path[len(start) :].split(b"/")
@@ -97,9 +97,10 @@ def open_below(folder: bytes, path: bytes, limit_bytes: int | None = None) -> Bu
 
 
 def require_regular_files(folder: str) -> None:
-    """Check the files of a folder for a library that opens them by name. Raises UnsuitableFile for one it cannot read.
+    """Check the files in a folder that a third-party library is about to open.
 
-    A folder that does not exist is not an error: the name may be that of something else.
+    A missing folder is ignored, because the name may refer to something else. Raises UnsuitableFile if a file is not
+    regular or is too large.
     """
     if os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises for some names
         with os.scandir(folder) as entries:
@@ -109,32 +110,32 @@ def require_regular_files(folder: str) -> None:
 
 
 def path_of(file: BufferedReader) -> str:
-    """Return a path to an open file, for libraries that accept only paths. It leads to this file even if its name is
-    reused.
+    """Return a path to an open file, for libraries that accept only paths.
 
-    On systems without such paths (a container without /proc) it is the name by which the file was opened.
+    The path refers to this file even if a different file has taken its name. On systems without such paths (such as a
+    container without /proc), this is the original path.
     """
     path = f"/dev/fd/{file.fileno()}"
-    return path if os.path.exists(path) else os.fsdecode(file.name)  # noqa: PTH110 - no other use of a Path
+    return path if os.path.exists(path) else os.fsdecode(file.name)  # noqa: PTH110 - a Path would have no other use
 
 
 def read_member(archive: ZipFile, name: str, limit_bytes: int) -> bytes:
-    """Read a member of an archive. Raises BadZipFile if it is larger than the limit, KeyError, or ZipFile's errors."""
+    """Read a member of a zip archive. Raises BadZipFile if it exceeds the limit, or any `ZipFile` error."""
     from zipfile import BadZipFile
 
-    if archive.getinfo(name).file_size > limit_bytes:  # zipfile unpacks no more than that
-        raise BadZipFile(f"its member {name} is larger than {_shown(limit_bytes)}")
+    if archive.getinfo(name).file_size > limit_bytes:  # zipfile never extracts more than the stated size
+        raise BadZipFile(f"the member {name} is larger than {_shown(limit_bytes)}")
     return archive.read(name)
 
 
 def require_size(size_bytes: int, limit_bytes: int, path: Name) -> None:
-    """Raise UnsuitableFile if a file is larger than the limit."""
+    """Raise UnsuitableFile if a file exceeds the limit."""
     if size_bytes > limit_bytes:
         raise UnsuitableFile(errno.EFBIG, f"larger than {_shown(limit_bytes)}", path)
 
 
 def _open(name: str | bytes, limit_bytes: int | None, path: Name, folder: int | None = None) -> BufferedReader:
-    """Open the file `name`, relative to the folder with this descriptor. Messages call it `path`."""
+    """Open the file `name`, relative to a folder descriptor if given. Error messages refer to it as `path`."""
     how = _OPEN if folder is None else _OPEN | os.O_NOFOLLOW
     _require_regular(os.stat(name, dir_fd=folder, follow_symlinks=folder is None), limit_bytes, path)
     descriptor = os.open(name, how, dir_fd=folder)

@@ -1,16 +1,16 @@
-"""The decoders for pictures that Pillow's own decoders cannot read.
+"""Fallback decoders for pictures that Pillow's own decoders cannot read.
 
-| format | first | second | why |
+| format | first | second | reason |
 |---|---|---|---|
-| PNG | Pillow | Pillow, needed chunks only | a damaged or huge ancillary chunk is not a reason to lose the pixels |
+| PNG | Pillow | Pillow, essential chunks only | the pixels are readable even if an ancillary chunk is damaged or huge |
 | TIFF | Pillow | tifffile, imagecodecs | float, 32 bits, 16 bits with alpha or Lab, big-endian BigTIFF, WebP |
-| AVIF | Pillow | imagecodecs | alpha planes without a size, by encoders before 2021: its libavif is not strict |
-| JPEG XL | imagecodecs | | Pillow has none, and pillow-jxl-plugin is under the GPL |
-| PSD, PSB | Pillow | imagecodecs' PackBits | 16 and 32 bits, and Photoshop's large format |
+| AVIF | Pillow | imagecodecs | alpha planes without a size from old encoders (before 2021); its libavif is lenient |
+| JPEG XL | imagecodecs | | not supported by Pillow, and pillow-jxl-plugin is licensed under the GPL |
+| PSD, PSB | Pillow | imagecodecs' PackBits | 16 and 32 bits, and Photoshop's format for large files |
 
-The second is tried when the first fails (and before it for TIFF of more than 8 bits in planes, or with white as 0,
-which Pillow opens and shows wrongly), within the same limits of time and memory. Each is a Pillow plugin that gives
-its size before it decodes anything.
+The second decoder is used if the first one fails, within the same time and memory limits. It is used right away for
+TIFF files that Pillow opens but decodes incorrectly: those with more than 8 bits per sample that have separate planes
+or white as 0. Each decoder is a Pillow plugin that knows the size of a picture before decoding it.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_COLOUR_TYPE = 25
-"""The offset of the colour type in a PNG."""
+"""The byte offset of the colour type in a PNG file."""
 _NEEDED = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _TRANSPARENCY_BYTES = {0: (2,), 2: (6,), 3: range(1, 257)}
-"""The sizes of a transparency chunk, by colour type (PNG specification, 11.3.1.1)."""
+"""The valid sizes of a transparency chunk for each colour type (PNG specification, 11.3.1.1)."""
 _TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEAD_BYTES = 4096
 
 
 def reopened(data: bytes) -> Image.Image | None:
-    """Open a picture by the second decoder of its format, or return None if there is none.
+    """Open a picture with the second decoder for its format, or return None if there is none.
 
-    Raises whatever the decoder raises.
+    Exceptions from the decoder are not caught.
     """
     if data.startswith(_PNG):
         return Image.open(io.BytesIO(without_side_chunks(data)), formats=["PNG"])
@@ -58,7 +58,7 @@ def reopened(data: bytes) -> Image.Image | None:
 
 
 def without_side_chunks(data: bytes) -> bytes:
-    """Return a PNG with only the chunks that its pixels need, and its colour profile and transparency if sound."""
+    """Return a PNG file with only the chunks needed for its pixels and any valid colour profile or transparency."""
     kept = [_PNG]
     at = len(_PNG)
     while len(data) - at >= 12:
@@ -74,7 +74,7 @@ def without_side_chunks(data: bytes) -> bytes:
 
 
 def _is_sound(chunk: bytes) -> bool:
-    """Return whether this chunk is a sound colour profile: well compressed and of a usual size."""
+    """Return whether a chunk is a valid colour profile: correctly compressed and not unusually large."""
     body = chunk[8:-4]
     name, _, rest = body.partition(b"\0")
     if not name or rest[:1] != b"\0" or zlib.crc32(chunk[4:-4]).to_bytes(4, "big") != chunk[-4:]:
@@ -87,7 +87,7 @@ def _is_sound(chunk: bytes) -> bool:
 
 
 class DecodedFile(ImageFile.ImageFile):
-    """A picture whose size is known when it is opened, and which is decoded as a whole when it is loaded."""
+    """A picture whose size is known once it is opened, and which is decoded as a whole when it is loaded."""
 
     def load(self) -> _imaging.PixelAccess | None:
         if self._data is not None:
@@ -99,8 +99,8 @@ class DecodedFile(ImageFile.ImageFile):
     _data: bytes | None = None
 
     def _begin(self, size: tuple[int, int]) -> bytes:
-        """Store the size, and return the file's bytes, which `_decode` will get too."""
-        assert self.fp is not None, "the caller has opened it"
+        """Store the size, read the file and return its content, which is later passed to `_decode`."""
+        assert self.fp is not None, "the caller has opened the file"
         self.fp.seek(0)
         self._data = self.fp.read()
         self._size = size
@@ -112,7 +112,7 @@ class DecodedFile(ImageFile.ImageFile):
 
 
 class JxlImage(DecodedFile):
-    """JPEG XL (ISO/IEC 18181), already upright."""
+    """A JPEG XL picture (ISO/IEC 18181), already upright."""
 
     format = "JXL"
     format_description = "JPEG XL"
@@ -124,13 +124,13 @@ class JxlImage(DecodedFile):
         self._begin(jxl_size(self.fp.read()))
 
     def _decode(self, data: bytes) -> Image.Image:
-        import imagecodecs  # 0.1 s, which only such a picture should cost
+        import imagecodecs  # takes 0.1 s, so it is imported only for such pictures
 
         return picture_of(_first_frame(imagecodecs.jpegxl_decode(data, numthreads=1)))
 
 
 class AvifImage(DecodedFile):
-    """AVIF (AV1 Image File Format 1.1), cropped to its clean aperture, which decoders do not do themselves."""
+    """An AVIF picture (AV1 Image File Format 1.1), cropped to its clean aperture, which decoders ignore."""
 
     format = "AVIF"
     format_description = "AVIF"
@@ -139,7 +139,7 @@ class AvifImage(DecodedFile):
         assert self.fp is not None
         facts = avif_facts(self.fp.read())
         if facts.size is None:
-            raise SyntaxError("no size in its boxes")
+            raise SyntaxError("no image size in the AVIF boxes")
         self._aperture = facts.crop
         size = facts.size if facts.crop is None else facts.crop.size
         self._begin(size)
@@ -153,28 +153,28 @@ class AvifImage(DecodedFile):
 
     def getexif(self) -> Image.Exif:
         exif = super().getexif()
-        exif[ExifTags.Base.Orientation] = self._orientation  # not that of EXIF: in AVIF only the boxes count
+        exif[ExifTags.Base.Orientation] = self._orientation  # in AVIF, only the orientation in the boxes counts
         return exif
 
     def _decode(self, data: bytes) -> Image.Image:
         try:
             picture: Image.Image = Image.open(io.BytesIO(data), formats=["AVIF"])
             picture.load()
-        except Exception:  # noqa: BLE001 - the second decoder may succeed, or raises an error of its own
-            import imagecodecs  # as above
+        except Exception:  # noqa: BLE001 - the second decoder may succeed or raise its own error
+            import imagecodecs  # slow to import, as above
 
             picture = picture_of(_first_frame(imagecodecs.avif_decode(data, index=0, numthreads=1)))
         return picture if self._aperture is None else picture.crop(self._aperture)
 
 
 class TiffFileImage(DecodedFile):
-    """TIFF 6.0 and BigTIFF, read by tifffile: the first page, already upright."""
+    """The first page of a TIFF 6.0 or BigTIFF file, read by tifffile and already upright."""
 
     format = "TIFF"
-    format_description = "TIFF, by tifffile"
+    format_description = "TIFF (tifffile)"
 
     def _open(self) -> None:
-        import tifffile  # 0.2 s, which only such a picture should cost
+        import tifffile  # takes 0.2 s, so it is imported only for such pictures
 
         assert self.fp is not None
         data = self.fp.read()
@@ -206,12 +206,12 @@ class TiffFileImage(DecodedFile):
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page: Any = file.pages[0]
             picture = _tiff_picture(page, page.asarray(maxworkers=1))
-        # Not ImageOps.exif_transpose, which needs EXIF.
+        # Not ImageOps.exif_transpose, which requires EXIF data.
         return picture.transpose(TURNS[self._turn]) if self._turn in TURNS else picture
 
 
 class PsdImage(DecodedFile):
-    """Photoshop's formats PSD and PSB: the flattened picture that they contain for other programs."""
+    """The flattened picture in a Photoshop file (PSD or PSB), included for other programs."""
 
     format = "PSD"
     format_description = "Photoshop"
@@ -245,7 +245,7 @@ class PsdImage(DecodedFile):
         version, bands, depth, mode = (int.from_bytes(data[at : at + 2], "big") for at in (4, 12, 22, 24))
         width, height = self._size
         at = 26
-        for section in range(3):  # colour mode data, resources, layers: each after its length
+        for section in range(3):  # colour mode data, resources and layers, each preceded by its length
             wide = 8 if section == 2 and version == 2 else 4
             at += wide + int.from_bytes(data[at : at + wide], "big")
         compression = int.from_bytes(data[at : at + 2], "big")
@@ -253,7 +253,7 @@ class PsdImage(DecodedFile):
         kind = {8: ">u1", 16: ">u2", 32: ">f4"}.get(depth)
         colours = {1: 1, 3: 3, 4: 4, 8: 1}.get(mode)
         if kind is None or colours is None or compression not in (0, 1) or bands < colours:
-            raise SyntaxError(f"a Photoshop file of mode {mode} with {depth} bits, compression {compression}")
+            raise SyntaxError(f"unsupported Photoshop file: mode {mode}, {depth} bits, compression {compression}")
         row_bytes = width * depth // 8
         if compression == 1:
             wide = 4 if version == 2 else 2
@@ -281,11 +281,11 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""The transposition that makes a picture upright, by its orientation (EXIF 2.32, 4.6.4, tag 274; as in TIFF 6.0)."""
+"""The transposition that makes a picture upright, for each orientation (EXIF 2.32, 4.6.4, tag 274; TIFF 6.0)."""
 
 
 def picture_of(values: NDArray[Any]) -> Image.Image:
-    """Return an array [rows, columns] or [rows, columns, bands] of numbers as an L, LA, RGB or RGBA picture."""
+    """Convert an array [rows, columns] or [rows, columns, bands] to an L, LA, RGB or RGBA picture."""
     values = to_8_bit(values)
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]
@@ -297,9 +297,9 @@ def picture_of(values: NDArray[Any]) -> Image.Image:
 def to_8_bit(values: NDArray[Any], bits: int | None = None) -> NDArray[np.uint8]:
     """Scale numbers of any type to 8 bits.
 
-    Integers are scaled from the full range of `bits`, or of their type (32-bit values up to 65535 count as 16-bit), and
-    floats from 0 to 1. Values outside that range, or 32-bit values far inside it, are scaled from the darkest to the
-    brightest half percent.
+    Integers are scaled from the full range of `bits`, or of their type (32-bit integers up to 65535 count as 16-bit).
+    Floats are scaled from the range 0 to 1. If some values exceed the range, or if 32-bit integers use only a small
+    part of it, the range is that between the 0.5th and 99.5th percentiles instead.
     """
     if values.dtype == np.uint8 and bits in (None, 8):
         return values
@@ -327,12 +327,12 @@ def _first_frame(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _tiff_picture(page: Any, values: NDArray[Any]) -> Image.Image:
-    """Convert a page of a TIFF according to its tags (TIFF 6.0, PhotometricInterpretation)."""
+    """Convert a TIFF page to a picture according to its tags (TIFF 6.0, PhotometricInterpretation)."""
     kind = getattr(page.photometric, "name", "")
     axes = page.axes
-    while values.ndim > 2 and axes[0] not in "YS":  # volumes and the like: their first slice
+    while values.ndim > 2 and axes[0] not in "YS":  # volumes and the like: use the first slice
         values, axes = values[0], axes[1:]
-    if axes.startswith("S"):  # one plane for each band
+    if axes.startswith("S"):  # one plane per band
         values, axes = np.moveaxis(values, 0, -1), axes[1:] + "S"
     bands = values.shape[2] if values.ndim == 3 else 1
     values = values.reshape(*values.shape[:2], bands)
@@ -359,7 +359,7 @@ def _cmyk(values: NDArray[np.uint8]) -> Image.Image:
 
 
 def _lab(values: NDArray[Any], kind: str) -> Image.Image:
-    """Convert L*a*b* to Pillow's form: 8 bits, with signed a* and b*."""
+    """Convert L*a*b* values to a Pillow LAB picture: 8 bits, with signed a* and b*."""
     if values.dtype.kind == "f":
         values = np.stack([values[:, :, 0] * 2.55, values[:, :, 1], values[:, :, 2]], axis=2)
         values = np.clip(np.rint(np.nan_to_num(values)), [0, -128, -128], [255, 127, 127]).astype(np.int16)
@@ -373,7 +373,7 @@ def _lab(values: NDArray[Any], kind: str) -> Image.Image:
 
 
 def _number(value: object) -> object:
-    """Convert a value of tifffile to Pillow's form: tifffile has fractions as pairs."""
+    """Convert tifffile's fractions, which are pairs of integers, to floats. Return other values unchanged."""
     if isinstance(value, tuple) and value and all(isinstance(part, int) for part in value):
         if len(value) == 2:
             return value[0] / value[1] if value[1] else float("nan")

@@ -1,4 +1,4 @@
-"""The folders that pixsearch uses on this machine."""
+"""The location of the library, and the folders for data, models, caches and settings."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import platformdirs
 from pixsearch.errors import PixsearchError
 
 DATABASE_NAME = "library.db"
-"""The name of the file that makes a folder a library."""
+"""The name of the database file in a library folder."""
 
 
 _URL = re.compile(r".*://|postgres\w*(\+\w*)?:", re.DOTALL)
-"""A URL, even without its slashes: a password in it must not appear in messages about paths."""
+"""A pattern for database URLs, even malformed ones, so that passwords in them do not appear in messages about paths."""
 
 Location = Path | str
-"""The location of a library: its folder, or the URL of a PostgreSQL database, as in SQLAlchemy."""
+"""The location of a library: a folder, or the SQLAlchemy URL of a PostgreSQL database."""
 
 
 def library_location(given: str | None = None) -> Location:
-    """Return the location given, else that in PIXSEARCH_LIBRARY, else `library` in the user's data folder."""
+    """Return `given`, or else PIXSEARCH_LIBRARY, or else `library` in the user's data folder."""
     named = given or os.environ.get("PIXSEARCH_LIBRARY")
     if not named:
         return data_folder() / "library"
@@ -33,27 +33,27 @@ def library_location(given: str | None = None) -> Location:
 
 
 def data_folder() -> Path:
-    """Return the folder for data that cannot be made again."""
+    """Return the folder for data that cannot be regenerated."""
     return _of_user(platformdirs.user_data_path)
 
 
 def models_folder() -> Path:
-    """Return the folder of the user's own checkpoints, one subfolder each."""
+    """Return the folder for the user's checkpoints. Each is in a subfolder."""
     return data_folder() / "models"
 
 
 def cache_folder() -> Path:
-    """Return the folder for data that can be made again. It may be deleted at any time."""
+    """Return the folder for data that can be regenerated. It can be deleted at any time."""
     return _of_user(platformdirs.user_cache_path)
 
 
 def config_folder() -> Path:
-    """Return the folder of the user's settings."""
+    """Return the folder for the user's settings."""
     return _of_user(platformdirs.user_config_path)
 
 
 def compiled_folder() -> Path | None:
-    """Return the folder of checkpoints compiled for this machine, or None without a home directory."""
+    """Return the folder for checkpoints compiled for this machine, or None if there is no home directory."""
     try:
         return cache_folder() / "compiled"
     except PixsearchError:
@@ -61,9 +61,9 @@ def compiled_folder() -> Path | None:
 
 
 def _of_user(folder_of: Callable[..., Path]) -> Path:
-    """Return a folder of the user. Raises PixsearchError without a home directory."""
+    """Return a user folder from platformdirs. Raises PixsearchError if there is no home directory."""
     try:
         return folder_of("pixsearch", appauthor=False)
-    except RuntimeError as error:  # in a container, a user need not have an entry in /etc/passwd
+    except RuntimeError as error:  # in a container, a user may have no entry in /etc/passwd
         hint = "Set HOME, or XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_CACHE_HOME"
         raise PixsearchError("no home directory", hint) from error

@@ -1,9 +1,9 @@
-"""Files on this machine and in object storage (`s3://`, `gs://`, whatever fsspec reads), with one kind of path.
+"""Uniform access to local files and object storage (`s3://`, `gs://` and anything else that fsspec supports).
 
-The library stores an absolute path or a URL as bytes, since on Linux a file's name need not be valid text. Elsewhere it
-is a `Path`, or a `UPath` (universal_pathlib), which is used like one.
+The library stores absolute paths and URLs as bytes, because Linux file names may be invalid text. Everywhere else, they
+are `Path` or `UPath` objects (from universal_pathlib), which have the same interface.
 
-Storages raise errors of their own; here they all become OSErrors, like those of a disk.
+All storage errors are converted to OSError.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pixsearch.errors import UsageError
 from pixsearch.printable import without_passwords
 from pixsearch.regular_files import open_regular, read_regular, require_size
 
-if TYPE_CHECKING:  # 0.1 s, which only photos in a storage should cost
+if TYPE_CHECKING:  # importing fsspec takes 0.1 s, so it is done only for remote storage
     from fsspec import AbstractFileSystem
     from upath import UPath
 
@@ -31,90 +31,90 @@ FilePath: TypeAlias = "Path | UPath"
 
 _URL = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://(/*[^/])?")
 _OF_USER = re.compile(r"[^/]*:/+(?!arn:)[^/]*:")
-"""The beginning of a URL with a user and password, or a host and port, but not of an Amazon resource name."""
+"""A pattern for the start of a URL with a user and password, or a host and port. Amazon resource names do not match."""
 _NO_STORAGE = (b"http", b"https", b"data")
-"""The protocols that fsspec reads too, but which cannot list folders."""
+"""The protocols that fsspec supports but that cannot list folders."""
 
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
-"""The keys under which storages give the modification time of a file."""
+"""The keys that different storage systems use for the modification time of a file."""
 
 _LATEST_NS = (1 << 63) - 1
 
 
 class FileStamp(NamedTuple):
-    """The size and time of a file, which show cheaply that it has not changed."""
+    """The size and modification time of a file, used to check quickly whether it has changed."""
 
     size_bytes: int
     mtime_ns: int
-    """The modification time; for an object in whole seconds, since listings and requests round it differently."""
+    """The modification time. Remote objects use whole seconds, because listings and requests round them differently."""
 
 
 def time_kept(mtime_ns: int) -> int:
-    """Return a file's time limited to the 64 bits of the database, from 1677 to 2262."""
+    """Return a modification time clamped to the range of a 64-bit database column (years 1677 to 2262)."""
     return max(-_LATEST_NS, min(mtime_ns, _LATEST_NS))
 
 
 def is_remote(path: bytes) -> bool:
-    """Return whether a path is a URL in object storage."""
+    """Return whether a path is a URL."""
     return _URL.match(path) is not None
 
 
 def to_path(name: str | bytes) -> FilePath:
-    """Return the path for a name, with the home folder for a leading `~`.
+    """Convert a path or URL to a path object, expanding a leading `~` to the home folder.
 
-    Raises UsageError for a URL that is not in a known storage, or if the storage's package is missing.
+    Raises UsageError if a URL is not supported or requires a package that is not installed.
     """
     name = os.fsdecode(name)
     if (url := _URL.match(name.encode(errors="replace"))) is None:
         return Path(os.path.expanduser(name))  # noqa: PTH111 - a Path turns "./~a" into "~a"
-    if _OF_USER.match(name):  # else the storage's own messages would show the password
+    if _OF_USER.match(name):  # otherwise error messages from the storage would contain the password
         raise UsageError(
-            f"{without_passwords(name)} is not a supported storage URL: it may not contain a user or a port",
-            "Write s3://bucket/folder, and pass credentials as the storage expects them, e.g. in AWS_ACCESS_KEY_ID",
+            f"{without_passwords(name)} is not a supported storage URL: it cannot contain a user or a port",
+            "Use a URL such as s3://bucket/folder, and set credentials separately, e.g. in AWS_ACCESS_KEY_ID",
         )
     from upath import UPath
 
     try:
         path = UPath(name)
-        # A host or a user, as in sftp://host/folder, is not part of a UPath's path, and would be lost.
+        # A host or user, as in sftp://host/folder, is not part of the UPath's path and would be lost.
         if url[1].lower() in _NO_STORAGE or url[2] is None or str(path).rstrip("/") != name.rstrip("/"):
             raise ValueError
         return path
     except ValueError as error:
         raise UsageError(
-            f"{without_passwords(name)} is not a supported storage URL", "Write e.g. s3://bucket/folder"
+            f"{without_passwords(name)} is not a supported storage URL", "Use a URL such as s3://bucket/folder"
         ) from error
     except ImportError as error:
         raise UsageError(f"{without_passwords(name)} requires a package that is not installed: {error}") from error
 
 
 def path_bytes(path: FilePath) -> bytes:
-    """Return a path, unresolved, in the library's form."""
+    """Return a path in the form stored in the library, without resolving it."""
     return os.fsencode(str(path))
 
 
 def resolved_bytes(path: FilePath) -> bytes:
-    """Return a path in the library's form: absolute and without links, or a URL without a trailing slash.
+    """Return a path in the form stored in the library: absolute and without links, or a URL without trailing slashes.
 
-    Raises ValueError for a NUL.
+    Raises ValueError if the path contains a NUL character.
     """
     if isinstance(path, Path):
-        # Not Path.resolve, which raises for circular links.
+        # Not Path.resolve, which raises an error for circular links.
         return os.path.realpath(os.fsencode(path))
     return path_bytes(path).rstrip(b"/")
 
 
 def is_folder(path: bytes) -> bool:
-    """Return whether a path is a folder. Raises OSError if its storage cannot be reached."""
+    """Return whether a path is a folder. Raises OSError if the storage cannot be reached."""
     if not is_remote(path):
-        return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises if the parent cannot be read
+        return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises an error if the parent is unreadable
     with _as_os_errors():
         system, path_in_storage = _remote(to_path(path))
         return bool(system.isdir(path_in_storage))
 
 
 def is_file(path: bytes) -> bool:
-    """Return whether a path is a file. Raises OSError if its storage cannot be reached."""
+    """Return whether a path is a file. Raises OSError if the storage cannot be reached."""
     if not is_remote(path):
         return os.path.isfile(path)  # noqa: PTH113 - as above
     with _as_os_errors():
@@ -123,12 +123,12 @@ def is_file(path: bytes) -> bool:
 
 
 def may_exist(path: FilePath) -> bool:
-    """Return whether a file exists. An object in a storage is assumed to, since checking takes long."""
-    return not isinstance(path, Path) or os.path.exists(path)  # noqa: PTH110 - Path.exists raises without permission
+    """Return whether a local file exists. Always return True for a remote object, because checking would be slow."""
+    return not isinstance(path, Path) or os.path.exists(path)  # noqa: PTH110 - Path.exists raises PermissionError
 
 
 def stamp_of(path: FilePath) -> FileStamp:
-    """Return the current stamp of a file. Raises OSError, such as FileNotFoundError."""
+    """Return the current size and modification time of a file. Raises OSError, e.g. FileNotFoundError."""
     if isinstance(path, Path):
         found = path.stat()
         return FileStamp(found.st_size, time_kept(found.st_mtime_ns))
@@ -138,12 +138,12 @@ def stamp_of(path: FilePath) -> FileStamp:
 
 
 def read_file(path: FilePath, limit_bytes: int, size_bytes: int | None = None) -> bytes:
-    """Read a file. Raises OSError, such as FileNotFoundError or UnsuitableFile (see `open_regular`).
+    """Read a file. Raises OSError, e.g. FileNotFoundError or UnsuitableFile (see `open_regular`).
 
     Args:
-        path: the file.
-        limit_bytes: more than any sound file of this kind has.
-        size_bytes: the size of an object, if known: then it is read up to that, by a single request.
+        path: the file to read.
+        limit_bytes: the maximum size of the file.
+        size_bytes: the size of a remote object, if known. It is then read up to this size in a single request.
     """
     if isinstance(path, Path):
         return read_regular(path, limit_bytes)
@@ -159,7 +159,7 @@ def read_file(path: FilePath, limit_bytes: int, size_bytes: int | None = None) -
 
 
 def read_head(path: FilePath | bytes, size_bytes: int) -> bytes:
-    """Read up to `size_bytes` from the start of a file. A local path may be bytes. Raises OSError, UnsuitableFile."""
+    """Read up to `size_bytes` from the start of a file. A local path may be bytes. Raises OSError."""
     if isinstance(path, Path | bytes):
         with open_regular(path) as file:
             return file.read(size_bytes)
@@ -168,12 +168,12 @@ def read_head(path: FilePath | bytes, size_bytes: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class RemoteEntry:
-    """A file or folder in a listing, with the part of `os.DirEntry` that is used here."""
+    """A file or folder in a remote listing, with the subset of the `os.DirEntry` interface used by pixsearch."""
 
     path: bytes
     name: bytes
     stamp: FileStamp | None
-    """The stamp of a file; None for a folder."""
+    """The size and modification time of a file; None for a folder."""
 
     def is_dir(self) -> bool:
         return self.stamp is None
@@ -182,13 +182,13 @@ class RemoteEntry:
         return self.stamp is not None
 
     def stat(self) -> RemoteStat:
-        """Return the status of a file; not for folders."""
+        """Return the status of a file. Must not be called for folders."""
         assert self.stamp is not None
         return RemoteStat(stat.S_IFREG, *self.stamp)
 
 
 class RemoteStat(NamedTuple):
-    """The part of `os.stat_result` that is used here."""
+    """The subset of `os.stat_result` used by pixsearch."""
 
     st_mode: int
     st_size: int
@@ -199,7 +199,7 @@ Entry: TypeAlias = "os.DirEntry[bytes] | RemoteEntry"
 
 
 def list_folder(folder: bytes) -> AbstractContextManager[Iterator[Entry]]:
-    """List a folder, in no particular order. Raises OSError."""
+    """List a folder in arbitrary order. Raises OSError."""
     if not is_remote(folder):
         return os.scandir(folder)
     return nullcontext(iter(_remote_entries(folder)))
@@ -213,7 +213,7 @@ def _remote_entries(folder: bytes) -> list[RemoteEntry]:
     for info in found:
         name = os.fsencode(str(info["name"]).removeprefix(path_in_storage.rstrip("/")).removeprefix("/"))
         is_folder = info["type"] == "directory"
-        # Leave out the folder's own placeholder, and "a//b", where a nameless folder would have this one's path.
+        # Skip the folder's own placeholder, and "a//b", whose nameless folder would have the same path as this one.
         if name and b"/" not in name.rstrip(b"/"):
             name = name.rstrip(b"/")
             entries.append(RemoteEntry(folder + b"/" + name, name, None if is_folder else _stamp(info)))
@@ -221,17 +221,17 @@ def _remote_entries(folder: bytes) -> list[RemoteEntry]:
 
 
 class Listings:
-    """The stamps of files; each folder of a storage is listed once, instead of a request for each file."""
+    """A cache of file stamps, which lists each remote folder once instead of sending a request for each file."""
 
     def __init__(self) -> None:
         self._folders: dict[bytes, dict[bytes, FileStamp]] = {}
 
     def stamp(self, path: FilePath) -> FileStamp | None:
-        """Return the stamp of a file, or None if it does not exist."""
+        """Return the size and modification time of a file, or None if the file does not exist."""
         if isinstance(path, Path):
             try:
                 return stamp_of(path) if path.is_file() else None
-            except (OSError, ValueError):  # the name is too long, or the folder cannot be entered
+            except (OSError, ValueError):  # the name is too long, or the folder is not accessible
                 return None
         folder, _, name = path_bytes(path).rpartition(b"/")
         if folder not in self._folders:
@@ -247,16 +247,16 @@ class Listings:
 
 
 def _remote(path: FilePath) -> tuple[AbstractFileSystem, str]:
-    """Return the storage of a path, and the path within it."""
+    """Return the file system for a remote path, and the path within it."""
     import fsspec
 
     assert not isinstance(path, Path)
     try:
-        # Not path.fs, which is cached with the path and does not survive a fork.
+        # Not path.fs, which is cached with the path and does not work after a fork.
         system = fsspec.filesystem(path.protocol, **path.storage_options)
     except ImportError as error:
-        raise OSError(errno.ENOSYS, f"it requires a package that is not installed: {error}") from error
-    system.invalidate_cache()  # its cached listings may be outdated
+        raise OSError(errno.ENOSYS, f"the storage requires a package that is not installed: {error}") from error
+    system.invalidate_cache()  # cached listings may be outdated
     return system, path.path
 
 

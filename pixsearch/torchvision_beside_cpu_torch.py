@@ -1,8 +1,9 @@
-"""A workaround to import torchvision with a CPU build of torch; import it before torchvision and transformers.
+"""A workaround that makes torchvision importable with a CPU build of torch.
 
-PyPI's Linux wheel of torchvision is linked against CUDA torch. With a CPU torch its compiled operators do not load, and
-registering their meta functions fails with "operator torchvision::nms does not exist". We use none of them (models and
-transforms are Python), so an empty module replaces the one that registers them.
+Import this module before torchvision and transformers. The Linux wheels of torchvision on PyPI are linked against a
+CUDA build of torch. With a CPU build, torchvision's compiled operators do not load, and registering their meta
+functions fails with "operator torchvision::nms does not exist". pixsearch does not use these operators, only the models
+and transforms written in Python. An empty module therefore replaces the one that registers them.
 """
 
 import sys

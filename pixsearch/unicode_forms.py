@@ -1,4 +1,4 @@
-"""Normal forms of Unicode text: macOS, for one, stores accents apart from their letters, other systems together."""
+"""Unicode normalisation for comparing text. For example, macOS stores letters and accents separately."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 import unicodedata
 
 _ACCENTS = re.compile("[\u0300-\u036f\u064b-\u0652]")
-"""The accents of Latin, Greek and Cyrillic letters, and the vowels of Arabic."""
-_PLAIN = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th"}  # \u0131: i, no dot
+"""The combining accents of Latin, Greek and Cyrillic letters, and Arabic vowel marks."""
+_PLAIN = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th"}  # \u0131: dotless i
 _LETTERS = re.compile(f"[{''.join(_PLAIN)}]")
 
 
@@ -17,15 +17,15 @@ def composed(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Return a text for comparisons that ignore case."""
+    """Return the text in a form for case-insensitive comparisons."""
     return composed(composed(text).casefold())
 
 
 def unaccented(text: str) -> str:
-    """Return a text for comparisons that ignore case, accents, and full and half width.
+    """Return the text in a form for comparisons that ignore case, accents and character width (full or half).
 
-    Marks that make a different letter, as in Japanese or Hindi, are kept. Letters that Unicode does not treat as
-    accented become those used on keyboards without them: Tromsø equals Tromso, and Łódź equals Lodz.
+    Marks that form a different letter, as in Japanese or Hindi, are kept. Letters that Unicode does not treat as
+    accented become the letters typed in their place: Tromsø matches Tromso, and Łódź matches Lodz.
     """
     if text.isascii():
         return text.casefold()

@@ -148,7 +148,7 @@ def test_pictures_come_in_the_order_of_their_files_and_a_reason_for_each_that_ca
     ]
     assert isinstance(cut, str)
     assert cut.startswith("cannot be decoded: ")
-    assert words == "not a picture in a format that pixsearch reads"
+    assert words == "not a picture in a supported format"
     assert gone == "cannot be read: No such file or directory"
 
 
@@ -195,7 +195,7 @@ def test_a_script_without_a_guard_learns_what_it_lacks(tmp_path: Path) -> None:
 
     script = run_script(DECODES_ONE_PICTURE, tmp_path)
 
-    assert 'script.py again, put its main part under: if __name__ == "__main__":' in script.stdout
+    assert 'script.py again, put its main code under: if __name__ == "__main__":' in script.stdout
     assert script.stderr == ""
 
 

@@ -141,7 +141,7 @@ def test_where_only_the_folder_cannot_be_synced_the_error_says_that_the_file_is_
 
     monkeypatch.setattr(os, "fsync", fails_for_folders)
 
-    with pytest.raises(OSError, match="written, but a power cut may undo it: Input/output error"):
+    with pytest.raises(OSError, match="written, but could be lost in a power failure: Input/output error"):
         write_durably(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
 

@@ -160,7 +160,7 @@ def test_without_rawpy_a_raw_file_is_a_failure_that_says_how_to_get_it(
     loaded = load_file(os.fsencode(tmp_path / "photo.dng"), FileStamp(1, 1), True, InputShape(64, 64, "squash"), 300)
 
     assert isinstance(loaded, FailedFile)
-    assert loaded.reason == "a RAW file, which needs rawpy to be read: pip install 'pixsearch[raw]'"
+    assert loaded.reason == "reading RAW files requires rawpy: pip install 'pixsearch[raw]'"
 
 
 def test_raw_files_are_indexed_as_soon_as_rawpy_is_installed(

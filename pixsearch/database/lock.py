@@ -1,4 +1,4 @@
-"""The lock of a library, which allows one writer at a time."""
+"""The lock file of a library, which allows only one writer at a time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _LONGEST_PID = 32
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the library's lock.
+    """Hold the library's lock for the duration of the block.
 
-    The kernel releases the lock when its process ends, however it ends; the pid in the file is only for messages, and
-    the file itself stays. Nothing is written to a file that is not a lock, or through a link. Locks do not work between
-    hosts on network drives without support for flock.
+    The kernel always releases the lock when the process ends. The lock file remains, and the pid in it is used only for
+    messages. Links are not followed, and a file that is not a lock file is never overwritten. Locks do not work across
+    hosts on network drives that do not support flock.
 
-    Raises LibraryBusy at once if another process holds the lock, or LibraryError if the library cannot be written.
+    Raises LibraryBusy immediately if another process holds the lock, or LibraryError if the library is not writable.
     """
     file = folder / LOCK_NAME
     how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -35,7 +35,8 @@ def only_writer(folder: Path) -> Iterator[None]:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # a link, a socket, a folder
             raise _no_lock(file) from error
         raise LibraryError(
-            f"cannot write to the library {folder}: {error.strerror}", "Choose another one with --library FOLDER"
+            f"cannot write to the library {folder}: {error.strerror}",
+            "Choose a different library with --library FOLDER",
         ) from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -55,18 +56,19 @@ def _lock(descriptor: int, folder: Path) -> None:
     except BlockingIOError as error:
         holder = f"process {pid.decode()}" if pid else "another process"
         raise LibraryBusy(
-            f"the library {folder} is being written by {holder}", "Wait until it has finished, or stop it"
+            f"the library {folder} is locked by {holder}", "Wait for that process to finish, or stop it"
         ) from error
     except OSError as error:
         raise LibraryError(
-            f"the library {folder} cannot be locked: {error.strerror}", "Move it to a drive that supports file locks"
+            f"the library {folder} cannot be locked: {error.strerror}",
+            "Move the library to a drive that supports file locks",
         ) from error
-    if os.fstat(descriptor).st_nlink > 1:  # it has a second name, which may belong to another program
+    if os.fstat(descriptor).st_nlink > 1:  # the file has a second name and may belong to another program
         return
-    with suppress(OSError):  # a full disk: the lock is held all the same
-        os.ftruncate(descriptor, 0)  # the previous pid may be longer
+    with suppress(OSError):  # even if the disk is full, the lock is held
+        os.ftruncate(descriptor, 0)  # the old pid may be longer
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def _no_lock(file: Path) -> LibraryError:
-    return LibraryError(f"{file} is not a pixsearch lock file", "Move it elsewhere, then try again")
+    return LibraryError(f"{file} is not a pixsearch lock file", "Move the file elsewhere, then try again")

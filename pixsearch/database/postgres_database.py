@@ -1,4 +1,4 @@
-"""A library in PostgreSQL, shared by many machines; each keeps the files derived from it in a folder of its own."""
+"""A library in PostgreSQL, which several machines can share. Each machine stores derived files in a local folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from pixsearch.settings import data_folder
 
 _DRIVER = "postgresql+psycopg"
 _CONSTRAINT_STATES = ("23502", "23514", "P0")
-"""A missing value, a failed check, an exception in a function: constraints that pixsearch has not made."""
+"""The SQLSTATE prefixes for missing values, failed checks and exceptions raised by functions.
+
+These errors are caused by constraints or triggers that pixsearch did not create."""
 _EXAMPLE = "For example: postgresql+psycopg://me@host/photos"
 _LOCK = 7_416_832
-"""The class of the advisory lock, an arbitrary number; the hash of the schema's name is its object."""
+"""An arbitrary number, used as the first key of the advisory lock. The second key is the hash of the schema name."""
 _WRITER_NAME = text(
     "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND granted"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid = :lock"
@@ -38,18 +40,20 @@ _SIZE = text(
 
 
 class PostgresDatabase(Database):
-    """A database in PostgreSQL. Transactions are REPEATABLE READ: they see one moment, and never wait for each other.
+    """A PostgreSQL database. Transactions use REPEATABLE READ: they see a snapshot, and readers never wait for writers.
 
-    The writer holds an advisory lock through a connection of its own and writes only through that: if the connection is
-    lost, for example by a restart of the server, the lock and the right to write are lost with it.
+    The writer holds an advisory lock on a separate connection and writes only through that connection. If the
+    connection is lost, for example because the server restarts, so are the lock and the ability to write.
     """
 
-    repair_hint = "Restore it, or index into a new one"
+    repair_hint = "Restore the database from a backup, or index the photos into a new library"
     objects = "SELECT tablename, 'table' FROM pg_tables WHERE schemaname = current_schema()"
 
     def __init__(self, url: str) -> None:
-        """Prepare the database. Raises UsageError if the URL is not that of a PostgreSQL database, PixsearchError if
-        the driver is missing."""
+        """Prepare the database.
+
+        Raises UsageError if the URL is not a PostgreSQL URL, or PixsearchError if the driver is not installed.
+        """
         parsed = _parsed(url)
         name = without_passwords(parsed.render_as_string(hide_password=True))
         plain = parsed.set(password=None).render_as_string()
@@ -62,7 +66,7 @@ class PostgresDatabase(Database):
             return True
 
     def make(self) -> None:
-        """Do nothing: the database is created by `createdb`, with the permissions that its owner wants."""
+        """Do nothing. The owner creates the database with `createdb` and sets its permissions."""
 
     @contextmanager
     def only_writer(self) -> Iterator[None]:
@@ -74,8 +78,8 @@ class PostgresDatabase(Database):
                 if not connection.scalar(lock, {"lock": _LOCK}):
                     holder = connection.scalars(_WRITER_NAME, {"lock": _LOCK}).first() or "another process"
                     raise LibraryBusy(
-                        f"the library {self.name} is being written by {holder}",
-                        "Wait until it has finished, or stop it",
+                        f"the library {self.name} is locked by {holder}",
+                        "Wait for that process to finish, or stop it",
                     )
             self._writer = connection
             try:
@@ -83,28 +87,28 @@ class PostgresDatabase(Database):
             finally:
                 self._writer = None
         finally:
-            with suppress(DBAPIError):  # the connection may be lost, and the lock with it
+            with suppress(DBAPIError):  # if the connection is lost, so is the lock
                 connection.rollback()
-                # Unlock at once: the end of a session releases its locks only a moment later.
+                # Unlock explicitly: when a session ends, its locks are released with a slight delay.
                 connection.execute(text("SELECT pg_advisory_unlock_all()"))
                 connection.rollback()
             connection.close()
 
     def back_up(self) -> None:
-        """Do nothing: PostgreSQL changes a schema in a transaction, and `pg_dump` makes copies."""
+        """Do nothing. Schema changes in PostgreSQL are transactional, and `pg_dump` can create backups."""
 
     def reclaim_space(self) -> None:
-        """Do nothing: the server reclaims space on its own."""
+        """Do nothing. The server reclaims space automatically."""
 
     def size_bytes(self, connection: Connection) -> int:
         return int(connection.scalar(_SIZE) or 0)
 
     def problems(self, connection: Connection) -> list[str]:  # noqa: ARG002
-        """Return nothing: PostgreSQL enforces foreign keys, and checks pages when it reads them."""
+        """Return an empty list. PostgreSQL enforces foreign keys, and checks pages when it reads them."""
         return []
 
     def orphans(self, connection: Connection) -> list[str]:  # noqa: ARG002
-        """Return nothing: see `problems`."""
+        """Return an empty list. See `problems`."""
         return []
 
     def rescue(self, copy: Callable[[Connection, Connection], int]) -> Path:  # noqa: ARG002
@@ -116,37 +120,40 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def _begin_writing(self) -> Iterator[Connection]:
-        assert self._writer is not None, "only the holder of the lock writes"
+        assert self._writer is not None, "writing requires the lock"
         with self._writer.begin():
             yield self._writer
 
     def _library_error(self, error: DBAPIError) -> LibraryError | None:
         state = getattr(error.orig, "sqlstate", None)
         message = " ".join(str(error.orig).split())
-        if state is None or state.startswith(("08", "57P", "25P", "28", "3D")):  # not connected, ended, not authorised
+        if state is None or state.startswith(("08", "57P", "25P", "28", "3D")):  # no connection, not authorised
             return LibraryError(
                 f"the library {self.name} cannot be reached: {message}",
                 "Check the server, then try again; stored data is not lost",
             )
         if state == "57014":
             return LibraryError(
-                f"the library {self.name} did not answer within the server's time limit: {message}",
-                "Raise the user's statement_timeout",
+                f"a query to the library {self.name} exceeded the server's time limit: {message}",
+                "Increase statement_timeout for the database user",
             )
         if state.startswith("53"):
-            return LibraryError(f"the library {self.name} is out of resources: {message}", "Free some, then try again")
+            return LibraryError(
+                f"the database server of the library {self.name} is out of resources: {message}",
+                "Free some disk space, memory or connections on the server, then try again",
+            )
         if state in ("25006", "42501"):
             return LibraryError(
                 f"access to the library {self.name} was denied: {message}", "Check the database user's permissions"
             )
         if state.startswith(_CONSTRAINT_STATES):
             return LibraryError(
-                f"the library {self.name} rejects what is written: {message}",
-                "Drop the triggers and constraints that were added to its tables",
+                f"the database of the library {self.name} rejected a change: {message}",
+                "Drop any triggers and constraints that were added to the library's tables",
             )
         if state.startswith(("40", "55")):
             return LibraryBusy(f"the library {self.name} is in use: {message}", "Try again")
-        if state.startswith(("XX", "42")):  # 42: a table or column is missing
+        if state.startswith(("XX", "42")):  # 42: a table or column does not exist
             return LibraryDamaged(f"the library {self.name} is damaged: {message}", self.repair_hint)
         return None
 
@@ -156,12 +163,12 @@ def _parsed(url: str) -> URL:
         parsed = sqlalchemy.make_url(url)
     except (ArgumentError, ValueError):
         parsed = None
-    if parsed is None or "@" in (parsed.host or ""):  # the URL is not shown: any part may be from a password
-        raise UsageError("the URL of the library is not valid", f"{_EXAMPLE}; escape a password in it (%40 for @)")
-    if parsed.get_backend_name() != "postgresql":
+    if parsed is None or "@" in (parsed.host or ""):  # do not show the URL, any part of which may belong to a password
         raise UsageError(
-            f"a library cannot be in {parsed.get_backend_name()}", f"Use a folder or PostgreSQL. {_EXAMPLE}"
+            "the library URL is not valid", f"{_EXAMPLE}; escape special characters in the password (%40 for @)"
         )
+    if parsed.get_backend_name() != "postgresql":
+        raise UsageError(f"unsupported database {parsed.get_backend_name()}", f"Use a folder or PostgreSQL. {_EXAMPLE}")
     if parsed.drivername not in ("postgresql", _DRIVER):
         raise UsageError(f"unsupported driver {parsed.drivername}", f"Use {_DRIVER} or postgresql")
     return parsed.set(drivername=_DRIVER)
@@ -175,26 +182,27 @@ def _engine(url: URL) -> Engine:
         pool_pre_ping=True,  # the server may have been restarted
         connect_args={"application_name": f"pixsearch on {socket.gethostname()}, process {os.getpid()}"},
     )
-    sqlalchemy.event.listen(engine, "connect", _check_session, insert=True)  # before SQLAlchemy's own queries
-    # Many rows per INSERT, which SQLAlchemy does by default only to get their ids.
+    sqlalchemy.event.listen(engine, "connect", _check_session, insert=True)  # run before SQLAlchemy's own queries
+    # Insert many rows per statement. By default, SQLAlchemy does so only if it needs the new ids.
     engine.dialect.use_insertmanyvalues_wo_returning = True
     return engine
 
 
 def _check_session(connection: Any, _record: object) -> None:
-    """Check a new connection. Raises LibraryError if the database cannot store all text or has no schema for tables."""
+    """Check a new connection. Raises LibraryError if the database does not use UTF-8 or has no schema for tables."""
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise LibraryError(
-            f"the database {connection.info.dbname} has the encoding {encoding}", "Create one with: createdb -E UTF8"
+            f"the database {connection.info.dbname} must have the encoding UTF8, not {encoding}",
+            "Create a UTF8 database with: createdb -E UTF8",
         )
     with connection.cursor() as cursor:
         [schema] = cursor.execute("SELECT current_schema()").fetchone()
         [path] = cursor.execute("SHOW search_path").fetchone()
-        cursor.execute("SET extra_float_digits = 1")  # else a number may be read differently than it was stored
+        cursor.execute("SET extra_float_digits = 1")  # return floating-point numbers exactly as stored
     connection.commit()
     if schema is None:
         raise LibraryError(
             f"the database {connection.info.dbname} has none of the schemas in the search_path {path}",
-            f"Create the first of them with CREATE SCHEMA, or change the path with ALTER ROLE {connection.info.user}",
+            f"Create one of them with CREATE SCHEMA, or change the search_path with ALTER ROLE {connection.info.user}",
         )

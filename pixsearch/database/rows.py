@@ -1,4 +1,4 @@
-"""Reading and writing of rows: with checksums, and past damage."""
+"""Read and write rows with checksums, skipping damaged rows."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Result = TypeVar("Result")
 AT_ONCE = 1000
 _STREAMED = 10_000
 _LAST_NUMBER = 1 << 40
-"""A number greater than any table's number of rows."""
+"""A number larger than the number of rows in any table."""
 MALFORMED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH)
-"""The error codes of SQLite for pages that it cannot read."""
+"""The SQLite error codes for unreadable pages."""
 
 
 class Damage:
-    """The damage that readers have met and left out; each item counts once."""
+    """A record of damaged items that were skipped while reading. Each item counts once."""
 
     def __init__(self) -> None:
         self._met: dict[tuple[str, object], None] = {}
@@ -52,18 +52,18 @@ class Damage:
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write new rows, if there are any. Each needs all columns except an id."""
+    """Insert rows. Each row must contain all columns except an id. An empty sequence is allowed."""
     if rows:
         connection.execute(insert(table), [sealed(table, row) for row in rows])
 
 
 def insert_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> int:
-    """Write a new row and return its id."""
+    """Insert a row and return its id."""
     return int(connection.execute(insert(table).values(sealed(table, row)).returning(table.c.id)).scalar_one())
 
 
 def put_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
-    """Write a row with its id, and replace an existing one."""
+    """Insert a row with a given id, or replace the existing row with that id."""
     values = sealed(table, row)
     if not connection.execute(update(table).where(table.c.id == row["id"]).values(values)).rowcount:
         connection.execute(insert(table).values(values))
@@ -72,9 +72,9 @@ def put_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> Non
 def change_rows(
     connection: Connection, table: Table, where: ColumnElement[bool], changes: Mapping[str, Any]
 ) -> Sequence[Row[Any]]:
-    """Change columns of the rows that meet a condition, and return the rows as they were.
+    """Change columns in all rows that match a condition, and return the rows before the change.
 
-    A damaged row remains damaged, since the change need not cover the damage.
+    A damaged row remains marked as damaged, because the damage may be in a different column.
     """
     rows = connection.execute(stored(table).where(where)).all()
     _change(connection, table, [(row, changes) for row in rows])
@@ -82,7 +82,7 @@ def change_rows(
 
 
 def change_each(connection: Connection, table: Table, changes: Mapping[int, Mapping[str, Any]]) -> None:
-    """Change the same columns of several rows, each to values of its own, by id. See `change_rows`."""
+    """Change the same columns of several rows to individual values, keyed by id. See `change_rows`."""
     rows = connection.execute(stored(table).where(table.c.id.in_(changes))).all()
     _change(connection, table, [(row, changes[row.id]) for row in rows])
 
@@ -103,7 +103,7 @@ def _change(connection: Connection, table: Table, rows: Sequence[tuple[Row[Any],
 def in_halves(
     keys: Sequence[Key], read: Callable[[Sequence[Key]], Sequence[Result]], unreadable: Callable[[Key], object]
 ) -> list[Result]:
-    """Read the results for keys; if SQLite cannot read a page, leave out and report the keys on it."""
+    """Read the results for a sequence of keys. If SQLite cannot read a page, skip and report the keys on that page."""
     if not keys:
         return []
     try:
@@ -121,7 +121,10 @@ def in_halves(
 def sound_rows(
     table: Table, keys: Sequence[int], read: Callable[[Sequence[int]], Sequence[Row[Any]]], damage: Damage
 ) -> list[Row[Any]]:
-    """Read the rows of a table by keys, in the columns of `stored`, with the key first. Damaged rows are left out."""
+    """Return the rows of a table for a sequence of keys, leaving out damaged rows.
+
+    `read` must return the columns of `stored`, with the key in the first column.
+    """
     rows = in_halves(keys, read, partial(damage.note, table.name))
     sound = []
     for row in rows:
@@ -135,8 +138,10 @@ def sound_rows(
 def in_ranges(
     connection: Connection, statement: Select[Any], damage: Damage, passes: Callable[[Row[Any]], bool] = bool
 ) -> list[Row[Any]]:
-    """Return the rows of a statement on photos that pass a test. If SQLite cannot read a page, the photos of the
-    contents on it are left out."""
+    """Return the rows selected by a statement on photos that pass a test.
+
+    If SQLite cannot read a page, photos whose contents are on that page are left out.
+    """
     streamed = {"yield_per": _STREAMED}
     try:
         return list(filter(passes, connection.execute(statement, execution_options=streamed)))
@@ -153,7 +158,7 @@ def in_ranges(
 
 
 def values_of(connection: Connection, column: Column[Any], damage: Damage) -> set[Any]:
-    """Return the distinct values in a column, as far as SQLite can read it."""
+    """Return the distinct values in the readable part of a column."""
     try:
         return set(connection.scalars(select(column).distinct()))
     except DBAPIError as error:
@@ -165,7 +170,7 @@ def values_of(connection: Connection, column: Column[Any], damage: Damage) -> se
 
 
 def keys_of(connection: Connection, table: Table, model_id: int | None, damage: Damage) -> list[int]:
-    """Return the ids for which a model has features in a table. This reads the table's index only, which is fast."""
+    """Return the ids for which a table contains features from a model. This is fast, since it reads only the index."""
     try:
         return integers(connection.execute(select(table.columns[0]).where(table.c.model_id == model_id)).all())
     except DBAPIError as error:
@@ -176,19 +181,19 @@ def keys_of(connection: Connection, table: Table, model_id: int | None, damage: 
 
 
 def integers(rows: Sequence[Row[Any]]) -> list[int]:
-    """Return the first values of rows, without those that damage has turned into another type."""
+    """Return the first value of each row, skipping values that are not integers because of damage."""
     return [row[0] for row in rows if isinstance(row[0], int)]
 
 
 def is_malformed(error: DBAPIError) -> bool:
-    """Return whether the error means that SQLite cannot read a page. The transaction stays open."""
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in MALFORMED  # the low byte is the kind of error
+    """Return whether an error means that SQLite cannot read a page. The transaction remains open."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in MALFORMED  # the low byte is the primary error code
 
 
 def readable_rows(connection: Connection, table: Table, at_once: int = AT_ONCE) -> Iterator[Row[Any]]:
-    """Yield the rows of a table, sound or not, each followed by its checksum and its rowid.
+    """Yield all readable rows of a table, even damaged ones, each followed by its checksum and rowid.
 
-    If SQLite cannot read a page, the rows on it are left out.
+    If SQLite cannot read a page, the rows on that page are left out.
     """
     statement = stored(table)
     if connection.dialect.name != "sqlite":
@@ -199,7 +204,7 @@ def readable_rows(connection: Connection, table: Table, at_once: int = AT_ONCE) 
     statement = statement.add_columns(rowid).order_by(rowid)
 
     def read(after: int, count: int) -> Sequence[Row[Any]] | None:
-        """Read rows after a rowid. Return None if a page cannot be read, or if the rows are not in order."""
+        """Return up to `count` rows after a rowid, or None if a page is unreadable or the rows are not in order."""
         try:
             rows = connection.execute(statement.where(rowid > bindparam("after")).limit(count), {"after": after}).all()
         except DBAPIError as error:
@@ -226,9 +231,9 @@ def readable_rows(connection: Connection, table: Table, at_once: int = AT_ONCE) 
 
 
 def _first_readable(last: int, is_readable: Callable[[int], bool]) -> int | None:
-    """Return a rowid after `last` from which reading works again, or None.
+    """Return the first rowid after `last` from which rows are readable again, or None.
 
-    Steps of doubling size find one; a binary search then finds the first after the last step that failed.
+    First double the step size until a readable rowid is found, then use binary search between the last two steps.
     """
     step = 1
     while not is_readable(last + step):

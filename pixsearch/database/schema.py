@@ -1,23 +1,23 @@
 """The tables of a library.
 
-roots           a folder that was given to be indexed
-└── photos      one file under a root
-    ├── postings        the terms that find one photo: derived from its other rows, see `postings`
-    ├── descriptions    the merged metadata of one photo, if a sidecar or its name adds to those of its content
-    └── contents        one picture by the digest of its bytes: copies share it, a renamed photo keeps it
-        ├── features    its embedding, by one model
-        └── grids       its pixel grid, by one model; apart, so that reading embeddings never touches them
-failures        a file that could not be indexed, and why
-models          a checkpoint that made features
-vector_index    one row: the model in use, the model of an unfinished switch, and the generation of the features
-vector_outbox   contents whose features changed, still to be sent to a vector service
-vector_files    the vector file that each machine saved last, and its generation
-runs            each run of the indexer
-texts           a text that a photo may find, stored once however often it occurs
-├── text_features   its embedding, by one model
-└── text_lines      a line with it in one of the text_files; it may be a photo's title or caption as well
+roots           a folder specified for indexing
+└── photos      a file below a root
+    ├── postings        the search terms of a photo, derived from its other rows (see `postings`)
+    ├── descriptions    the merged metadata of a photo, if a sidecar or the file name adds to its content's metadata
+    └── contents        a picture, identified by the digest of its bytes; shared by copies and kept after renaming
+        ├── features    the embedding of a picture from one model
+        └── grids       the pixel grid of a picture from one model, stored separately to keep reading embeddings fast
+failures        a file that could not be indexed, and the reason
+models          a checkpoint that produced features
+vector_index    a single row: the current model, the target of an unfinished switch, and the feature generation
+vector_outbox   contents whose changed features have not yet been sent to the vector service
+vector_files    the vector file last saved by each machine, and its generation
+runs            a run of the indexer
+texts           a distinct piece of text that can be found with a photo
+├── text_features   the embedding of a text from one model
+└── text_lines      a line with this text in one of the text_files; a text can also be a photo's title or caption
 
-A change here is a new revision in migrations/versions and a new SCHEMA_VERSION.
+Every change to the schema requires a new revision in migrations/versions and a new SCHEMA_VERSION.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from sqlalchemy import (
 
 SCHEMA_VERSION = "0011"
 
-# Tables of SQLAlchemy Core, not classes of its ORM: rows are plain values here, and without the ORM a command starts
-# 0.1 s sooner.
+# SQLAlchemy Core instead of the ORM: pixsearch uses rows as plain values, and commands start 0.1 s faster without the
+# ORM.
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -54,16 +54,16 @@ METADATA = MetaData(
 )
 
 EMBEDDING_TYPE = "<f4"
-"""The numpy type of a stored embedding: float32, little-endian."""
+"""The NumPy dtype of stored embeddings: little-endian float32."""
 
 LOOK_AGAIN = -1
-"""The size stored for a photo or text file that the next run must read, even if its stamp has not changed."""
+"""The size stored for a photo or text file that the next run must reread, even if the file has not changed."""
 
-# Every path is absolute and stored as bytes: on Linux a file's name need not be valid text.
+# All paths are absolute and stored as bytes, because Linux file names may be invalid text.
 
 
 def _checksum() -> Column[int]:
-    """Return the column of a row's checksum, the last of a table: see `checksums`."""
+    """Return the checksum column, which must be the last column in a table. See `checksums`."""
     return Column("checksum", Integer, nullable=False, server_default="0")
 
 
@@ -73,21 +73,21 @@ ROOTS = Table(
     Column("id", Integer, primary_key=True),
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("online", Boolean, nullable=False),
-    # The rules of the last scan, which the next one uses too: see `ScanRules`.
+    # The rules for the last scan, which are reused for the next one: see `ScanRules`.
     Column("hidden", Boolean, nullable=False, server_default=false()),
     Column("follow_links", Boolean, nullable=False, server_default=false()),
     Column("exclude", JSON, nullable=False, server_default="[]"),
     Column("ocr", Boolean, nullable=False, server_default=false()),
-    # The number of files that are not pictures in its last complete run, by suffix.
+    # The number of files by suffix that are not pictures, as of the last complete run.
     Column("not_read", JSON, nullable=False, server_default="{}"),
     _checksum(),
 )
 
 
 def _metadata_columns() -> list[Column[Any]]:
-    """Return the metadata columns that contents and descriptions have in common."""
+    """Return the metadata columns shared by contents and descriptions."""
     return [
-        Column("taken_at", String),  # ISO 8601, with an offset only if the file has one
+        Column("taken_at", String),  # ISO 8601, with a UTC offset only if the file contains one
         Column("date_kind", String),
         Column("camera", String),
         Column("lens", String),
@@ -100,7 +100,7 @@ def _metadata_columns() -> list[Column[Any]]:
         Column("rating", Integer),
         Column("location", String),
         Column("note", String),
-        # The nearest town in GeoNames to the coordinates.
+        # The town in GeoNames nearest to the coordinates.
         Column("place", String),
     ]
 
@@ -110,17 +110,17 @@ CONTENTS = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("digest", LargeBinary, nullable=False, unique=True),
-    # Looked up before anything is read: a file of a size that no content has must be new.
+    # Looked up before a file is read: if no content has the same size, the file must be new.
     Column("size_bytes", BigInteger, nullable=False, index=True),
     Column("format", String, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     *_metadata_columns(),
     Column("share_decoded", Double, nullable=False, server_default="1"),
-    # The lines of text in the picture; NULL until it has been read for text.
+    # The lines of text in the picture; NULL if OCR has not been run on it.
     Column("writing", JSON(none_as_null=True)),
     _checksum(),
-    # AUTOINCREMENT: ids are never reused, so that one in an old vector file cannot name another picture.
+    # With AUTOINCREMENT, ids are never reused, so an id in an old vector file cannot refer to a different picture.
     sqlite_autoincrement=True,
 )
 
@@ -133,7 +133,7 @@ PHOTOS = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("content_id", ForeignKey("contents.id"), nullable=False, index=True),
-    # The names, sizes and times of its sidecars; NULL if there are none.
+    # The names, sizes and modification times of the photo's sidecars; NULL if there are none.
     Column("sidecars", LargeBinary),
     # See METADATA_VERSION.
     Column("metadata_version", Integer, nullable=False, server_default="0"),
@@ -152,9 +152,9 @@ POSTINGS = Table(
     "postings",
     METADATA,
     Column("photo_id", ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
-    # UTF-8 as bytes, which every database sorts alike, whatever its collation.
+    # UTF-8 bytes, which sort in the same order in every database regardless of collation.
     Column("term", LargeBinary, primary_key=True),
-    Column("content_id", Integer, nullable=False),  # the photo's
+    Column("content_id", Integer, nullable=False),  # the content of the photo
     Index("ix_postings_term_content_id", "term", "content_id"),
     sqlite_with_rowid=False,
 )
@@ -175,7 +175,7 @@ FEATURES = Table(
     Column("content_id", ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
     Column("embedding", LargeBinary, nullable=False),  # of EMBEDDING_TYPE
-    Column("grid_checksum", Integer, nullable=False, server_default="0"),  # of the grid beside it
+    Column("grid_checksum", Integer, nullable=False, server_default="0"),  # of the matching row in `grids`
     _checksum(),
 )
 
@@ -184,7 +184,7 @@ GRIDS = Table(
     METADATA,
     Column("content_id", ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
-    Column("grid", LargeBinary, nullable=False),  # as the model packed it
+    Column("grid", LargeBinary, nullable=False),  # as packed by the model
 )
 
 FAILURES = Table(
@@ -193,7 +193,7 @@ FAILURES = Table(
     Column("id", Integer, primary_key=True),
     Column("root_id", ForeignKey("roots.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("path", LargeBinary, nullable=False, unique=True),
-    # The stamp of the file that failed; without one it is tried again in every run.
+    # The stamp of the file when it failed. If NULL, every run tries the file again.
     Column("size_bytes", BigInteger),
     Column("mtime_ns", BigInteger),
     Column("reason", String, nullable=False),
@@ -206,11 +206,11 @@ VECTOR_INDEX = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("model_id", ForeignKey("models.id")),
-    # Grows with every change of the features. A vector file is current only if it was saved at this generation.
+    # Incremented whenever features change. A vector file is up to date only if it has the same generation.
     Column("generation", Integer, nullable=False),
-    # The URL of a vector service, or NULL if the vectors are in a file: see `MilvusIndex`.
+    # The URL of the vector service (see `MilvusIndex`), or NULL if the vectors are in a file.
     Column("place", String),
-    # The model that the library is being switched to while searches still use the other: see `switching`.
+    # The model that the library is being switched to. Until then, searches use `model_id`: see `switching`.
     Column("target_id", ForeignKey("models.id")),
     _checksum(),
 )
@@ -219,7 +219,7 @@ VECTOR_OUTBOX = Table(
     "vector_outbox",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("content_id", Integer, nullable=False),  # it may have been deleted
+    Column("content_id", Integer, nullable=False),  # the content may have been deleted
     sqlite_autoincrement=True,
 )
 
@@ -238,7 +238,7 @@ RUNS = Table(
     METADATA,
     Column("id", Integer, primary_key=True),
     Column("started_at_s", Double, nullable=False),
-    Column("finished_at_s", Double),  # NULL if the run was stopped
+    Column("finished_at_s", Double),  # NULL if the run did not finish
     Column("found", Integer),
     Column("unchanged", Integer),
     Column("encoded", Integer),
@@ -255,7 +255,7 @@ TEXT_FILES = Table(
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    # NULL, both of them, unless the last attempt to read it failed.
+    # Both are NULL unless the last attempt to read the file failed.
     Column("reason", String),
     Column("failed_at_s", Double),
     _checksum(),

@@ -1,1 +1,1 @@
-"""Places by coordinates and by name, offline, from an extract of GeoNames."""
+"""Offline lookup of places by coordinates or name, using an extract from GeoNames."""

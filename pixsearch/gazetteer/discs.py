@@ -1,4 +1,4 @@
-"""Places as discs on the globe, each as large as its population at 8,000 people per km²."""
+"""Places modelled as discs on the globe, each sized for its population at 8,000 people per km²."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECTION_SHARE = 5
 
 
 def unit_vectors(latitudes: Floats, longitudes: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return x, y and z of places, given in degrees, on a globe of radius 1, each [places]."""
+    """Convert coordinates in degrees to x, y and z on a unit sphere, each [places]."""
     phi, theta = np.radians(latitudes), np.radians(longitudes)
     return np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)
 
@@ -28,11 +28,11 @@ def radii_km(populations: NDArray[np.int64]) -> Floats:
 def find_sections(
     regions: NDArray[np.int64], latitudes: Floats, longitudes: Floats, populations: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return whether each place is a part of a larger one, such as Shibuya of Tokyo or Montmartre of Paris [places].
+    """Return whether each place is a section of a city, such as Shibuya in Tokyo or Montmartre in Paris [places].
 
-    A section lies in the disc of a city of the same region that has five times as many people and is not a section
-    itself. GeoNames lists many sections as places, and a photo is nearly always nearer to one of them than to the
-    centre of its city.
+    A section is inside the disc of a city that is in the same region, has at least five times as many people, and is
+    not a section itself. GeoNames lists many sections as separate places, and a photo is nearly always nearer to one of
+    them than to the centre of the city.
     """
     vectors = np.stack(unit_vectors(latitudes, longitudes), axis=1)  # [places, 3]
     people, radii = np.maximum(populations, 1), radii_km(populations)

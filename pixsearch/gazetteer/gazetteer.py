@@ -1,4 +1,4 @@
-"""The gazetteer: the place at the coordinates of a photo, and a place by its name."""
+"""A gazetteer, which finds places by coordinates or name."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from pixsearch.gazetteer.names import name_key
 from pixsearch.gazetteer.table import Table, read_table
 
 FARTHEST_KM = 50
-"""The farthest that a photo may be from the centre of its place."""
+"""The maximum distance of a photo from the centre of its place."""
 
 _FARTHEST_DEGREES = math.degrees(FARTHEST_KM / EARTH_RADIUS_KM) * 1.001
 _FARTHEST_COSINE = math.cos(FARTHEST_KM / EARTH_RADIUS_KM)
 _FOREIGN = 20
-"""The factor by which a place's population counts less for its name in another language."""
+"""The divisor for the population of a place when it is found by its name in a different language."""
 _LOADING = Lock()
 
 
 class GazetteerPlace(NamedTuple):
-    """A city, town or village in GeoNames."""
+    """A city, town or village from GeoNames."""
 
     name: str
     region: str
-    """The first-order division of its country; empty if it has none."""
+    """The first-order administrative division, such as a state; empty if there is none."""
     country: str
     latitude: float
     longitude: float
     population: int
-    """The population, rounded to three digits."""
+    """The population, rounded to three significant digits."""
 
 
 class Gazetteer:
-    """The places of a table, by coordinates and by name."""
+    """A searchable table of places."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -50,13 +50,14 @@ class Gazetteer:
         self._radii_km = radii_km(table.populations[self._rows])
 
     def nearest(self, latitude: float, longitude: float) -> GazetteerPlace | None:
-        """Return the place that a person would name for coordinates, in degrees north and east.
+        """Return the place that a person would name for a location (in degrees; north and east are positive).
 
-        Each place is a disc with 8,000 people per km². Coordinates inside discs belong to the one whose centre is
-        nearest relative to its radius, so that a city extends as far as its size; others belong to the disc whose edge
-        is nearest. Sections of cities are left out (see `find_sections`). Distances are along the great circle.
+        Each place is a disc with 8,000 people per km². If the coordinates are inside one or more discs, choose the disc
+        whose centre is nearest relative to its radius, so that larger cities extend further. Otherwise, choose the disc
+        whose edge is nearest. Sections of cities are left out (see `find_sections`). Distances are great-circle
+        distances.
 
-        Returns None if no place has its centre within 50 km, or if the coordinates are not on the globe.
+        Returns None if there is no place whose centre is within 50 km, or if the coordinates are invalid.
         """
         if not (abs(latitude) <= 90 and math.isfinite(longitude)):
             return None
@@ -78,11 +79,11 @@ class Gazetteer:
         return self._place(int(self._rows[start + near[best]]))
 
     def named(self, name: str) -> GazetteerPlace | None:
-        """Return the most populous place with a name, ignoring case, accents, hyphens and apostrophes.
+        """Return the most populous place with the given name, ignoring case, accents, hyphens and apostrophes.
 
-        The region, the country or both may follow, as in "Paris, Texas" and "Springfield IL USA". Well-known places
-        have names in other languages too, for which their population counts a twentieth: Roma is Rome and not a town in
-        Texas, but Cancún is not Changchun in China. Returns None if there is no place with this name.
+        The name can be followed by the region, the country or both, as in "Paris, Texas" and "Springfield IL USA".
+        Well-known places also have names in other languages, for which the population is divided by 20: Roma is Rome
+        and not a town in Texas, but Cancún is not Changchun in China. Returns None if no place has this name.
         """
         given = name_key(name).split(" ")
         for count in range(len(given), 0, -1):
@@ -94,15 +95,15 @@ class Gazetteer:
 
     @cached_property
     def _rows_by_name(self) -> dict[str, list[int]]:
-        """The rows of the places with each name, the preferred one first."""
+        """The rows of the places with each name, in order of preference."""
         people, rows = self._table.populations.tolist(), defaultdict[str, list[int]](list)
         foreign = set[tuple[str, int]]()
-        for row, keys in enumerate(name_key("\n".join(self._table.places)).split("\n")):  # one call for all is faster
+        for row, keys in enumerate(name_key("\n".join(self._table.places)).split("\n")):  # a single call is faster
             own, *others = keys.split("\t")
             rows[own].append(row)
             for other in others:
                 rows[other].append(row)
-                if not own.startswith(f"{other} "):  # else it is a short form, as Frankfurt for Frankfurt am Main
+                if not own.startswith(f"{other} "):  # not a short form, such as Frankfurt for Frankfurt am Main
                     foreign.add((other, row))
         for key, of_name in rows.items():
             if len(of_name) > 1:
@@ -110,7 +111,7 @@ class Gazetteer:
         return rows
 
     def _whereabouts(self, row: int) -> set[str]:
-        """Return what may follow the name of a place: its region, its country, or both."""
+        """Return the strings that can follow the name of a place: its region, its country, or both."""
         region = self._table.place_regions[row]
         regions = name_key(self._table.regions[region]).split("\t")
         countries = name_key(self._table.countries[self._table.region_countries[region]]).split("\t")
@@ -129,17 +130,17 @@ class Gazetteer:
 
 
 def nearest(latitude: float, longitude: float) -> GazetteerPlace | None:
-    """Call `Gazetteer.nearest` for the built-in places. Raises PixsearchError."""
+    """Call `nearest` on the built-in gazetteer. Raises PixsearchError."""
     return shipped().nearest(latitude, longitude)
 
 
 def named(name: str) -> GazetteerPlace | None:
-    """Call `Gazetteer.named` for the built-in places. Raises PixsearchError."""
+    """Call `named` on the built-in gazetteer. Raises PixsearchError."""
     return shipped().named(name)
 
 
 def words(place: GazetteerPlace) -> str:
-    """Return a place in words, such as "Munich, Bavaria, Germany". Equal parts, as in Singapore, are given once."""
+    """Return a place in words, such as "Munich, Bavaria, Germany". Repeated parts, as in Singapore, are omitted."""
     parts: dict[str, str] = {}
     for part in filter(None, (place.name, place.region, place.country)):
         parts.setdefault(name_key(part), part)
@@ -147,7 +148,7 @@ def words(place: GazetteerPlace) -> str:
 
 
 def shipped() -> Gazetteer:
-    """Return the built-in gazetteer, which is read at the first call. Raises PixsearchError."""
+    """Return the built-in gazetteer, which is loaded on the first call. Raises PixsearchError."""
     with _LOADING:
         return _read()
 

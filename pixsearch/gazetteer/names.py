@@ -1,4 +1,4 @@
-"""The normal form of the names of places."""
+"""Normalisation of place names."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 
 from pixsearch.unicode_forms import unaccented
 
-_LEFT_OUT = re.compile("['`.\u2018\u2019\u02bb\u02bc]")  # and the apostrophes of print and of transliterations
-_BLANKS = re.compile("[ ,_\u00a0\u2010\u2011\u2013-]+")  # and the hyphens and the dash of print
+_LEFT_OUT = re.compile("['`.\u2018\u2019\u02bb\u02bc]")  # includes typographic and transliteration apostrophes
+_BLANKS = re.compile("[ ,_\u00a0\u2010\u2011\u2013-]+")  # includes typographic hyphens and the en dash
 
 
 def name_key(name: str) -> str:
-    """Return a name in normal form: without case, accents, apostrophes and full stops, and with spaces for hyphens and
-    commas. Tabs and newlines between several names are kept.
+    """Return a normalised name for comparisons.
+
+    Case and accents are folded, apostrophes and full stops are removed, and hyphens, commas and underscores become
+    spaces. Tabs and newlines, which separate names, are kept.
     """
     return _BLANKS.sub(" ", _LEFT_OUT.sub("", unaccented(name))).strip()

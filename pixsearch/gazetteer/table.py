@@ -1,8 +1,8 @@
-"""The table of places, and the file that it ships in.
+"""Read and write the table of places.
 
-The file is text compressed by xz: the columns of `Table` in order, separated by form feeds, with one value per line.
-Places are sorted by region and longitude; longitudes are stored as the differences between neighbours, which compress
-well. benchmarks/cut_gazetteer.py makes the file.
+The file is xz-compressed text. It contains the columns of `Table` in order, separated by form feeds, with one value per
+line. Places are sorted by region and longitude. Each longitude is stored as the difference from the previous one, which
+compresses well. The file is created by benchmarks/cut_gazetteer.py.
 """
 
 from __future__ import annotations
@@ -18,29 +18,32 @@ from pixsearch.errors import PixsearchError
 
 SHIPPED_TABLE = Path(__file__).parent / "geonames.txt.xz"
 
-_COMPRESSION = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "pb": 0}  # 1 % less for text
-_THOUSANDTHS = 1000  # 0.001 degrees are 111 m at most
+_COMPRESSION = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "pb": 0}  # saves 1 % for text
+_THOUSANDTHS = 1000  # 0.001 degrees is at most 111 m
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Countries, their regions, and the places in these. Each has its names in one string, separated by tabs; the first
-    is shown, the others are only searched. A region's first name may be empty."""
+    """Countries, their regions, and the places in each region.
+
+    The names of a country, region or place are stored in a single string, separated by tabs. The first name is shown,
+    and the others are used only for searching. The first name of a region may be empty.
+    """
 
     countries: list[str]
     regions: list[str]
     region_countries: NDArray[np.int64]
-    """Indices into `countries` [regions]."""
+    """The index into `countries` of each region [regions]."""
     places: list[str]
     place_regions: NDArray[np.int64]
-    """Indices into `regions` [places]."""
+    """The index into `regions` of each place [places]."""
     latitudes: NDArray[np.float64]
-    """The latitudes in degrees, to three decimals [places]."""
+    """The latitude of each place in degrees, rounded to three decimals [places]."""
     longitudes: NDArray[np.float64]
     populations: NDArray[np.int64]
-    """The populations, rounded to three digits [places]."""
+    """The population of each place, rounded to three significant digits [places]."""
     are_sections: NDArray[np.bool_]
-    """True for each place that is a part of a larger one [places]."""
+    """Whether each place is a section of a larger one [places]."""
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -61,7 +64,7 @@ def write_table(table: Table, path: Path) -> None:
 
 
 def read_table(path: Path = SHIPPED_TABLE) -> Table:
-    """Read a table. Raises PixsearchError."""
+    """Read a table from a file. Raises PixsearchError if the file is missing or damaged."""
     try:
         columns = lzma.decompress(path.read_bytes()).decode().split("\f")
     except (OSError, lzma.LZMAError) as error:

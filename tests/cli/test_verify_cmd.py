@@ -73,7 +73,7 @@ def test_a_database_that_was_cut_is_never_written_to_and_made_again_of_what_can_
 
     assert asked.stderr.endswith(": pixsearch repair\n")
     assert written.exit_code == 1
-    assert written.stderr.endswith("Save what can be read with: pixsearch repair\n")
+    assert written.stderr.endswith("To recover the readable data, run: pixsearch repair\n")
     assert checked.exit_code == 1
     assert database.read_bytes() == cut
 

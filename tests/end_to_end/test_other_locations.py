@@ -106,9 +106,7 @@ def test_photos_of_a_bucket_are_brought_in_found_copied_and_forgotten(
     again = pixsearch("index", *there)
 
     assert first.stdout == "14 photos: 12 encoded, 0 unchanged, 1 moved or copied, 1 failed\n"
-    assert first.stderr.splitlines()[-1] == (
-        f"pixsearch: {bucket.url}/broken.jpg: not a picture in a format that pixsearch reads"
-    )
+    assert first.stderr.splitlines()[-1] == (f"pixsearch: {bucket.url}/broken.jpg: not a picture in a supported format")
     assert again.stdout == "14 photos: nothing encoded, 13 unchanged, 1 failed\n"
     for asked in (["a bunch of flowers"], ["flowers", "--name", "0*", "-k", "3"], ["--image", f"{bucket.url}/03.png"]):
         expected = pixsearch("query", *(part.replace(bucket.url, str(photos)) for part in asked), "--paths", *here)

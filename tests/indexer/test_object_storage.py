@@ -168,7 +168,7 @@ def test_a_damaged_object_is_a_failure_until_it_changes(library: Library, filled
     url = filled.put("broken.jpg", b"no picture")
     assert index(library, filled.url).failed == 1
     [failure] = library.failures()
-    assert (failure.path, failure.reason) == (to_path(url), "not a picture in a format that pixsearch reads")
+    assert (failure.path, failure.reason) == (to_path(url), "not a picture in a supported format")
     before = len(s3.requests())
 
     assert index(library, filled.url).failed == 1

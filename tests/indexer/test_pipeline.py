@@ -183,7 +183,7 @@ def test_all_that_is_no_photo_is_listed_with_its_reason_and_stops_nothing(
     assert report == IndexReport(found=4, encoded=1, failed=3)
     assert {failure.path.name: failure.reason for failure in library.failures()} == {
         "empty.jpg": "the file is empty",
-        "text.jpg": "not a picture in a format that pixsearch reads",
+        "text.jpg": "not a picture in a supported format",
         "pipe.jpg": "not a regular file",
     }
 

@@ -97,7 +97,7 @@ def test_a_row_that_belongs_to_nothing_is_found(indexed: Library) -> None:
         connection.execute("UPDATE photos SET content_id = 77 WHERE content_id = 1")
     connection.close()
 
-    assert "a row of photos has no parent in contents" in verify(indexed).rows
+    assert "a row in photos has no parent in contents" in verify(indexed).rows
 
 
 @VECTOR_FILE

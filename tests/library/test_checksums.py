@@ -184,7 +184,7 @@ def test_a_pipe_in_the_place_of_the_journal_is_one_line(full: Library) -> None:
 
     with (
         in_time(),
-        pytest.raises(LibraryDamaged, match=r"library\.db-journal is not a regular file\. Move it elsewhere"),
+        pytest.raises(LibraryDamaged, match=r"library\.db-journal is not a regular file\. Move the file elsewhere"),
     ):
         Library.open(full.location)
 

@@ -201,7 +201,7 @@ def test_numbers_that_cannot_be_are_none_after_an_update_and_what_makes_no_sense
     assert (healed.latitude, healed.longitude, healed.rating, healed.share_decoded) == (None, None, None, 1.0)
     assert (sound.latitude, sound.longitude, sound.taken_at) == (-45.5, 170.25, datetime(2021, 3, 4, 5, 6, 7))
     assert "the metadata of content 3 is damaged" in problems
-    assert told == [f"Updating {tmp_path}/library for this version: 3 photos, up to 1 min"]
+    assert told == [f"Updating {tmp_path}/library for this version of pixsearch: 3 photos, up to 1 min"]
 
 
 def test_the_checksums_of_an_update_are_those_of_rows_that_are_written_anew(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def mended(folder: Path, photos: Path) -> list[str]:
 def test_a_table_that_is_gone_is_named_and_repaired(indexed: Library, photos: Path, table: str) -> None:
     folder = change(indexed, f"DROP TABLE {table}")
 
-    with pytest.raises(LibraryDamaged, match="version of" if table == "alembic_version" else f"no table {table}"):
+    with pytest.raises(
+        LibraryDamaged, match="schema version" if table == "alembic_version" else f"the table {table} is missing"
+    ):
         Library.open(folder)
 
     assert mended(folder, photos) == ["blue.png", "cyan.png", "lime.png", "magenta.png", "red.png"]
@@ -81,7 +83,7 @@ def test_what_would_act_by_itself_is_named_before_it_acts_and_repair_takes_it_ou
 ) -> None:
     folder = change(indexed, PLANTED[what])
 
-    with pytest.raises(LibraryDamaged, match=f"it has {what}, which is not part"):
+    with pytest.raises(LibraryDamaged, match=f"it contains {what}, which pixsearch did not create"):
         Library.create(folder)
 
     assert mended(folder, photos) == ["blue.png", "cyan.png", "lime.png", "magenta.png", "red.png"]
@@ -148,7 +150,7 @@ def test_a_database_that_was_emptied_is_not_taken_for_a_new_one(indexed: Library
     os.truncate(indexed.folder / "library.db", 0)
 
     for open_ in (Library.open, Library.create):
-        with pytest.raises(LibraryDamaged, match="is empty, though it was a library"):
+        with pytest.raises(LibraryDamaged, match="is empty, although the folder contains vectors of a library"):
             open_(indexed.folder)
 
     for file in indexed.folder.glob("vectors-*"):  # the state after a first run that was killed right at the start

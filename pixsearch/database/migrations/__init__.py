@@ -1,4 +1,4 @@
-"""The migrations of the schema, as Alembic revisions inside the package."""
+"""Schema migrations, as Alembic revisions inside the package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Migrate the database of a connection to a revision, the newest by default, inside its open transaction."""
+    """Migrate a database to a revision, by default the latest, within the open transaction of the connection."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -1,4 +1,4 @@
-"""The script that Alembic runs for `upgrade`, with a connection that has an open transaction."""
+"""The Alembic environment script for `upgrade`, which passes a connection with an open transaction."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_a_new_user_adds_a_folder_finds_its_photos_and_forgets_it(
 
     outcome(page, "5 photos: 3 encoded, 0 unchanged, 2 failed")
     kinds = page.get_by_role("region", name="Changes").get_by_role("listitem")
-    expect(kinds).to_have_text(["1 file: not a picture in a format that pixsearch reads", "1 file: the file is empty"])
+    expect(kinds).to_have_text(["1 file: not a picture in a supported format", "1 file: the file is empty"])
     page.get_by_role("link", name="Photos", exact=True).click()
     expect(page.locator("#results img")).to_have_count(3)
 

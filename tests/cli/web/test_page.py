@@ -354,7 +354,7 @@ def test_a_file_that_is_no_picture_is_refused_in_words(page: Page, serve: Serve)
 
     page.locator("#file").set_input_files(FilePayload(name="a.png", mimeType="image/png", buffer=b"<svg/>"))
 
-    expect(page.get_by_role("status")).to_have_text("The picture: not a picture in a format that pixsearch reads.")
+    expect(page.get_by_role("status")).to_have_text("The picture: not a picture in a supported format.")
 
 
 def test_a_server_that_is_gone_is_said_in_a_sentence(
@@ -622,7 +622,7 @@ def test_the_library_page_tells_folders_failures_and_sizes(page: Page, serve: Se
 
     for said in ("4, 3 different pictures", "colours (c0c0c0c0)", str(photos), f"{photos}/broken.jpg", "database"):
         assert said in told
-    assert "not a picture in a format that pixsearch reads" in told
+    assert "not a picture in a supported format" in told
 
 
 def test_nothing_is_asked_of_anybody_else(page: Page, serve: Serve) -> None:

@@ -275,7 +275,7 @@ def test_more_pictures_than_a_query_may_have_are_a_problem(client: TestClient) -
 def test_a_file_that_is_no_picture_is_a_problem(client: TestClient) -> None:
     assert problem(client.post("/api/search", files={"picture": b"<svg/>"})) == (
         422,
-        "the picture: not a picture in a format that pixsearch reads",
+        "the picture: not a picture in a supported format",
     )
 
 

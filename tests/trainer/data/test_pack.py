@@ -188,7 +188,7 @@ def test_pictures_that_are_broken_or_crash_their_decoder_are_problems_and_the_re
     assert [(problem.file, problem.line, problem.what.split(":")[0]) for problem in problems] == [
         (cut, None, "cannot be decoded"),
         (crash, None, "its decoder crashed (exit code -11)"),
-        (words, None, "not a picture in a format that pixsearch reads"),
+        (words, None, "not a picture in a supported format"),
         (gone, None, "cannot be packed"),
         (long, None, "cannot be packed"),
     ]
@@ -368,5 +368,5 @@ def test_a_list_of_items_that_unpacks_to_more_than_any_is_not_unpacked(tmp_path:
     at = content.rindex(b"PK\x01\x02")  # of items.json, the last in the directory; its size unpacked is at 24
     pack.write_bytes(content[: at + 24] + (3 << 30).to_bytes(4, "little") + content[at + 28 :])
 
-    with pytest.raises(DatasetError, match=r"its member items\.json is larger than 2 GiB"):
+    with pytest.raises(DatasetError, match=r"the member items\.json is larger than 2 GiB"):
         read_pack(pack)

@@ -1,4 +1,4 @@
-"""The first schema."""
+"""Create the initial schema."""
 
 from __future__ import annotations
 

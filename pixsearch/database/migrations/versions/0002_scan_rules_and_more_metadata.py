@@ -1,4 +1,4 @@
-"""How each root is scanned, more of what a photo says of itself, and vector files that can be caught up with."""
+"""Add scan rules for roots, more metadata columns, and the model of the saved vector file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts, so that photos find words too; those that photos were described by before are there from the beginning."""
+"""Add texts that can be found with a photo. Existing titles and captions are copied into the new table."""
 
 from __future__ import annotations
 

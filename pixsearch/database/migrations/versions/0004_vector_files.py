@@ -1,4 +1,4 @@
-"""Vectors in other places: a file for each machine that asks, or a service. And texts of any length in PostgreSQL."""
+"""Support a vector file per machine, vector services, and text of any length in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     if op.get_bind().dialect.name == "postgresql":
-        # A B-tree there takes no value of more than 2,700 bytes. The one writer sees to it that no text comes twice.
+        # B-trees in PostgreSQL are limited to values of 2,700 bytes. The writer ensures that texts are unique.
         op.drop_constraint(op.f("uq_texts_text"), "texts")
         op.create_index(op.f("ix_texts_text"), "texts", ["text"], postgresql_using="hash")

@@ -1,4 +1,4 @@
-"""Pixel grids without the zeros that most of their values are: a quarter of the bytes."""
+"""Store pixel grids without zeros, which are most of the values. This reduces their size to a quarter."""
 
 from __future__ import annotations
 
@@ -34,9 +34,12 @@ def upgrade() -> None:
 
 
 def _without_zeros(grid: bytes) -> bytes:
-    """A scale and a byte a value -> the scale, how many values, a bit for each that is not 0, and those."""
+    """Convert a scale and one byte per value to the packed format.
+
+    The packed format is the scale, the number of values, a bitmap of the nonzero values, and the nonzero values.
+    """
     if len(grid) < 4:
-        return grid  # damaged; verify says so
+        return grid  # the grid is damaged, which verify reports
     values = np.frombuffer(grid, np.uint8, offset=4)
     there = values != 0
     packed: bytes = (

@@ -1,4 +1,4 @@
-"""Files of texts that cannot be read are failures with a reason, as photos are."""
+"""Record the reason if a text file cannot be read, as for photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another model may be on its way: searches go by the old one until it has read every photo."""
+"""Support switching models. Searches use the old model until all photos are encoded with the new one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # In SQL, since Alembic adds the constraint by itself, which SQLite cannot.
+    # Raw SQL, because Alembic would add the constraint in a separate statement, which SQLite does not support.
     op.execute(
         "ALTER TABLE vector_index ADD COLUMN target_id INTEGER"
         " CONSTRAINT fk_vector_index_target_id REFERENCES models (id)"

@@ -1,4 +1,4 @@
-"""What belongs to one photo apart from its content, people, rating and location, and what was not read in a folder."""
+"""Add per-photo metadata, people, ratings and locations, and the number of files skipped in each root."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["photo_id"], ["photos.id"], name="fk_descriptions_photo_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("photo_id", name="pk_descriptions"),
     )
-    # More kinds of pictures can be read: the next run tries those again that an older pixsearch could not.
+    # More picture formats are supported, so the next run retries files that older versions could not read.
     op.execute("UPDATE failures SET size_bytes = NULL, mtime_ns = NULL")
 
 

@@ -1,4 +1,4 @@
-"""A checksum with each row; and places, ratings and shares that cannot be are none."""
+"""Add a checksum to each row. Remove impossible coordinates, ratings and decoded shares."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TABLES = {
     "text_features": ("text_id model_id", "text_id model_id embedding"),
     "features": ("content_id model_id", "content_id model_id embedding grid_checksum"),
 }
-"""By table its key, and the columns that the checksum is over, in their order."""
+"""The key of each table, and the columns covered by the checksum, in order."""
 _CHANGED = ("latitude", "longitude", "rating", "share_decoded", "grid_checksum")
 _JSON = ("exclude", "not_read", "keywords", "people")
 _BOOLEAN = ("online", "hidden", "follow_links")
@@ -74,7 +74,7 @@ def _seal(
             if name == "features":
                 values["grid_checksum"] = grids.get((row["content_id"], row["model_id"]), 0)
             sealed = checksum(list(values.values()), 2 if "embedding" in columns else None)
-            # What no reader can make sense of is left to be found as damaged.
+            # Rows that do not make sense get a wrong checksum, so that they are detected as damaged.
             values["checksum"] = sealed if _makes_sense(values, sizes) else ~sealed
             changes.append({f"of_{column}": row[column] for column in key} | _new(values, written))
         if changes:
@@ -86,7 +86,7 @@ def _new(values: Values, columns: Sequence[str]) -> Values:
 
 
 def _read(column: str, value: Any) -> Any:
-    """The value as readers have it."""
+    """Convert a stored value to the Python value that is covered by the checksum."""
     if column in _BOOLEAN:
         return bool(value)
     if column in _JSON and isinstance(value, str):
@@ -98,7 +98,7 @@ def _read(column: str, value: Any) -> Any:
 
 
 def _healed(values: Values) -> Values:
-    """Without numbers that are out of their range."""
+    """Return the values with numbers outside their valid range replaced."""
     if "latitude" in values:
         place = values["latitude"], values["longitude"]
         if not all(_is_within(value, -most, most) for value, most in zip(place, (90, 180), strict=True)):
@@ -115,7 +115,7 @@ def _is_within(value: Any, least: float, most: float) -> bool:
 
 
 def _makes_sense(values: Values, sizes: Mapping[int, int]) -> bool:
-    """Whether dates are dates, lists are lists, and embeddings are unit vectors of their models."""
+    """Return whether dates and lists are valid, and embeddings are unit vectors of the size that the model produces."""
     try:
         if values.get("taken_at"):
             datetime.fromisoformat(values["taken_at"])
@@ -129,7 +129,7 @@ def _makes_sense(values: Values, sizes: Mapping[int, int]) -> bool:
 
 
 def _grid_checksums(database: sa.Connection, start: int) -> dict[tuple[int, int], int]:
-    """By content and model, of those contents whose ids are counted from `start`."""
+    """Return the grid checksums for a batch of content ids from `start`, keyed by content and model id."""
     grids = sa.table("grids", sa.column("content_id"), sa.column("model_id"), sa.column("grid"))
     within = grids.c.content_id.between(start, start + _IDS_AT_ONCE - 1)
     return {
@@ -143,7 +143,7 @@ def _grid_checksum(row: sa.Row[Any]) -> int:
 
 
 def _is_packed(grid: bytes) -> bool:
-    """Whether these are a scale, how many values there are, a bit for each that is not 0, and those."""
+    """Return whether a grid consists of a scale, the number of values, a bitmap of nonzero values, and these values."""
     if len(grid) < 8 or not math.isfinite(np.frombuffer(grid, "<f4", 1)[0]):
         return False
     size = int.from_bytes(grid[4:8], "little")

@@ -1,4 +1,4 @@
-"""Terms of what photos say, the nearest town, the writing in pictures; `Database.migrate` fills in the terms."""
+"""Add search terms, the nearest town, and text in pictures. `Database.migrate` fills in the terms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TABLES = {
     "contents": ("id", f"digest size_bytes format width height {_DESCRIBED}", "share_decoded"),
     "descriptions": ("photo_id", f"photo_id {_DESCRIBED}", ""),
 }
-"""By table its key, and the columns that the checksum was over, those before and those behind the new ones."""
+"""The key of each table, and the existing columns covered by the checksum, before and after the new ones."""
 _NEW: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "roots": ({"ocr": False}, {}),
     "contents": ({"place": None}, {"writing": None}),
@@ -90,7 +90,7 @@ def _place(values: dict[str, Any]) -> str | None:
 
 
 def _read(column: str, value: Any) -> Any:
-    """The value as readers have it."""
+    """Convert a stored value to the Python value that is covered by the checksum."""
     if column in _BOOLEAN:
         return bool(value)
     if column in _JSON and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The timeline's terms, which `Database.migrate` fills in; the tables stay as they are."""
+"""Add the terms for the timeline, which `Database.migrate` fills in. The tables are unchanged."""
 
 from __future__ import annotations
 
