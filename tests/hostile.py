@@ -24,7 +24,7 @@ NAMES = ("line\nbreak", "ひまわり 🌻", "-leading", "100%_'\"", "x" * 240, 
 
 @dataclass
 class Hostile:
-    """The files that were made. A path in none of the lists may be either a photo or a failure, but not neither."""
+    """The files that were made. A path in none of the lists may be a photo or a failure, but must be one of them."""
 
     folder: Path
     good: list[Path] = field(default_factory=list)

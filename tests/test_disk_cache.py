@@ -35,7 +35,7 @@ def test_those_go_that_were_not_read_for_longest(tmp_path: Path) -> None:
 
     cache.put("10", bytes(100))
 
-    # The cache is emptied to nine tenths of its limit, so two of the eleven entries go.
+    # The cache shrinks to nine tenths of its limit, so two of the eleven entries go.
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["0", "3", "4", "5", "6", "7", "8", "9", "10"])
 
 

@@ -23,13 +23,13 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's home, with nothing of pixsearch in it."""
+    """A user's home folder without any pixsearch files."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="module")
 def pixsearch(home: Path) -> Pixsearch:
-    """Runs the installed command, as a user of this home would."""
+    """A function that runs the installed command as the user of this home folder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIXSEARCH", "XDG_"))}
     environment["HOME"] = str(home)
 

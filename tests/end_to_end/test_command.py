@@ -1,4 +1,4 @@
-"""What the README promises, tried with the installed command and a checkpoint of random weights."""
+"""The README's promises, tested with the installed command and a checkpoint with random weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PROGRESS = re.compile(r"pixsearch: \d+ min: ")
 
 @dataclass(frozen=True)
 class Odd:
-    """A folder of photos with odd names, and of files that are none."""
+    """A folder of photos with odd names, and of files that are not photos."""
 
     folder: Path
     photos: list[Path]
@@ -80,7 +80,7 @@ def as_set(paths: Iterable[Path]) -> set[bytes]:
 def test_the_first_run_takes_every_photo_and_names_every_file_that_is_none(first_run: Finished, odd: Odd) -> None:
     assert first_run.stdout == "13 photos: 10 encoded, 0 unchanged, 3 failed\nnot read: 1 .txt\n"
     assert first_run.returncode == 1
-    # A slow machine says each minute how far it is.
+    # A slow machine prints its progress every minute.
     lines = [line for line in first_run.stderr.splitlines() if not PROGRESS.match(line)]
     assert [line.split(": ")[1] for line in lines] == [str(path) for path in odd.bad]
     assert "Traceback" not in first_run.stderr
@@ -105,7 +105,7 @@ def test_a_query_answers_with_the_photos_by_their_true_names(answer: Finished, o
     hits = [json.loads(line) for line in answer.stdout.splitlines()]
     assert [hit["rank"] for hit in hits] == list(range(1, 11))
     assert sorted(hit["similarity_rank"] for hit in hits) == list(range(1, 11))
-    assert sum(isinstance(hit["match"], float) for hit in hits) == 8  # those that the joint stream read
+    assert sum(isinstance(hit["match"], float) for hit in hits) == 8  # those the joint stream read
 
 
 @pytest.mark.slow

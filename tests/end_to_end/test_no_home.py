@@ -1,4 +1,4 @@
-"""A user without a home folder and without an entry in passwd, as `docker run --user 1234` makes one."""
+"""A user without a home folder or a passwd entry, as with `docker run --user 1234`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AS_NOBODY_KNOWN = ["unshare", "--user", "--map-user=12345", "--map-group=12345"]
 
 
 def may_unshare() -> bool:
-    """Whether this machine lets a user be another one, unknown to passwd."""
+    """Return whether this machine can run a command as a user without a passwd entry."""
     if shutil.which("unshare") is None:
         return False
     return subprocess.run([*AS_NOBODY_KNOWN, "true"], capture_output=True, check=False).returncode == 0

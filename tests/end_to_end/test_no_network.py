@@ -1,7 +1,7 @@
-"""No command but `pixsearch model get` opens the network: none looks up a name, connects to another machine, or sends
-anything to the server in HF_ENDPOINT.
+"""Only `pixsearch model get` uses the network. No other command looks up a name, connects to a different machine, or
+sends anything to the server in HF_ENDPOINT.
 
-What Python does is watched, in all processes of a command; native code that opens sockets by itself is not.
+Python code is watched in all of a command's processes. Native code that opens sockets itself is not.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def hub() -> Iterator[HubServer]:
 
 @pytest.fixture(scope="module")
 def seen(home: Path) -> Path:
-    """What the guard has noted."""
+    """The file in which the guard records what it sees."""
     return home / "seen.txt"
 
 

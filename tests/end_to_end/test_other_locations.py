@@ -1,6 +1,6 @@
-"""The same commands on a library in PostgreSQL, with its vectors in a file and in Milvus, beside one in a folder.
+"""The same commands on a library in PostgreSQL, with vectors in a file or in Milvus, and on one in a folder.
 
-And on photos in object storage, beside those of a folder.
+They also run on photos in object storage and in a folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def photos(home: Path) -> Path:
-    """Twelve photos, a copy of one of them, and a file that is none."""
+    """Twelve photos, a copy of one of them, and a file that is not a photo."""
     folder = home / "photos"
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def photos(home: Path) -> Path:
 
 @pytest.fixture(scope="module", params=["postgresql", "postgresql+milvus"])
 def location(request: pytest.FixtureRequest, postgres: PostgresServer) -> list[str]:
-    """The options that a first run needs."""
+    """The options for a first run."""
     options = ["--library", postgres.new_database()]
     if "milvus" in request.param:
         options += ["--vectors", f"{request.getfixturevalue('milvus_of_commands')}photos_{uuid.uuid4().hex}"]

@@ -1,4 +1,4 @@
-"""A folder of photos may hold anything, modules of Python among it, and people run commands in it."""
+"""A folder of photos may contain anything, including Python modules, and people run commands in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pixsearch model get`, stopped by real signals in the middle of a file."""
+"""`pixsearch model get`, stopped by real signals while it downloads a file."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_stopped_download_leaves_no_model_and_is_continued(
 
 
 def wait_for_bytes(hub: HubServer, getting: subprocess.Popen[str]) -> None:
-    """Return once a part of the weights has been sent."""
+    """Return once part of the weights has been sent."""
     while "model.safetensors" not in hub.sent_bytes:
         assert getting.poll() is None, "it ended before it was stopped"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""From captioned pictures to answers, by the installed command: pack, train, evaluate, index, query."""
+"""From captioned pictures to search results with the installed command: pack, train, evaluate, index, query."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLOURS = ("red", "green", "blue", "yellow", "white", "black")
 
 @pytest.fixture(scope="module")
 def pictures(home: Path) -> Path:
-    """Five circles of each colour, named by it, and beside them what they are; the first of each is for val."""
+    """Five circles in each colour, named and captioned with it. The first in each colour is for val."""
     folder = home / "circles"
     folder.mkdir()
     images = []
@@ -40,7 +40,7 @@ def pictures(home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def training(pixsearch: Pixsearch, home: Path, pictures: Path, tiny_checkpoint: Path) -> list[str]:
-    """A command line without --out, which trains on a pack of the circles."""
+    """A command line without --out that trains on a pack of the circles."""
     packed = pixsearch("train", "--data", "dataset.json", "--images", pictures, "--pack", "pack.zip")
     assert packed.returncode == 0, packed.stderr
     sizes = ("--set", "maps.epochs=150", "--set", "maps.batch=24", "--set", "maps.looks=15", "--set", "maps.kept=0")
@@ -68,7 +68,7 @@ def test_a_training_that_is_killed_and_resumed_ends_as_if_it_had_not_been(
     assert command.stderr is not None
     with command:
         for line in command.stderr:
-            if "val, maps, step 20:" in line:  # the step of the look before has been saved
+            if "val, maps, step 20:" in line:  # the previous measurement's step has been saved
                 command.send_signal(signal.SIGKILL)
     assert command.returncode == -signal.SIGKILL
 
@@ -100,13 +100,13 @@ def test_what_was_trained_finds_photos_and_forgets_those_that_are_deleted(
     pixsearch: Pixsearch, trained: Finished, home: Path, pictures: Path
 ) -> None:
     library = ("--library", "circles-library")
-    album = shutil.copytree(pictures, home / "album")  # of its own: a photo will be deleted
+    album = shutil.copytree(pictures, home / "album")  # a copy, because a photo will be deleted
     indexed = pixsearch("index", album, "--model", "model", *library)
     assert indexed.returncode == 0, indexed.stderr
     assert "30 encoded" in indexed.stdout
 
     def found() -> list[Path]:
-        # The library knows its model, so none is named.
+        # No model is named, because the library knows its own.
         answer = pixsearch("query", "a red circle", "--no-rerank", "-k", "5", "--json", *library)
         assert answer.returncode == 0, answer.stderr
         return [Path(json.loads(line)["path"]) for line in answer.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""Commands that search import nothing of what trains: here an import of it is an error."""
+"""Commands that search import no training packages: any such import raises an error here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def start(home: Path, tiny_checkpoint: Path) -> Start:
-    """Starts a command in a home that has a library of two photos, and does not wait for it."""
+    """A function that starts a command in a home folder with a library of two photos, without waiting for it."""
     variables = {**os.environ, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
 
     def start_command(*arguments: str | Path) -> subprocess.Popen[str]:

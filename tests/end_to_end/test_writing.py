@@ -1,4 +1,4 @@
-"""Writing in photos, read and found by the installed command, with the model and the reader that users have."""
+"""Text in photos, read and found by the installed command, with the model and the OCR reader that users have."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A sign among pictures of nothing, and among signs that say something else."""
+    """A sign among pictures of nothing and signs with different text."""
     folder = tmp_path / "photos"
     for colour in ("red", "green", "blue"):
         make_photo(folder / f"{colour}.png", colour, size=(320, 240))
@@ -76,14 +76,14 @@ def test_what_was_read_is_there_after_a_move_and_not_read_again(
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """Signs for half a minute."""
+    """Enough signs for half a minute."""
     for number in range(MANY):
         make_sign(tmp_path / "photos" / f"{number}.png", [f"Sign {number}", *NO_LITTER])
     return tmp_path / "photos"
 
 
 def read_so_far(library: Path) -> int:
-    """How many pictures have been read; 0 before all are indexed."""
+    """Return how many pictures have been read, or 0 until all are indexed."""
     with suppress(LibraryNotFound), Library.open(library) as opened:
         status = opened.status()
         unread = sum(root.unread for root in status.roots)
@@ -100,7 +100,7 @@ def wait_until_read(library: Path, count: int) -> None:
 
 @pytest.fixture
 def reading(many: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that reads signs, and has stored what is on the first of them."""
+    """A run that is reading signs and has stored the text on the first of them."""
     command = [str(COMMAND), "index", str(many), "--ocr", "--library", str(tmp_path / "library")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_until_read(tmp_path / "library", 1)
@@ -137,7 +137,7 @@ def test_new_photos_are_indexed_while_another_process_reads(
     assert first.stdout == "1 photo: 1 encoded, 0 unchanged, 0 failed\n"
     assert {one.returncode for one in (first, *others)} == {0}
     assert reading.wait(PATIENCE_S) == 0
-    assert read_so_far(tmp_path / "library") == MANY + 1  # of which one is in a folder that is not read
+    assert read_so_far(tmp_path / "library") == MANY + 1  # one of them is in a folder that is not read
 
 
 def test_watch_reads_in_the_background_and_takes_in_new_photos_meanwhile(

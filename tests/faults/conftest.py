@@ -21,14 +21,14 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """The environment of every command in this test, with the location of the library and the packages."""
+    """The environment for every command in the test, with the library's location and the packages."""
     paths = [str(PROJECT), *(str(PROJECT / folder) for folder in ("cli", "indexer", "trainer"))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PIXSEARCH_LIBRARY": str(tmp_path / "library")}
 
 
 @pytest.fixture
 def start(environment: dict[str, str]) -> Start:
-    """Starts the command and does not wait for it. Keywords are variables of its environment."""
+    """A function that starts the command without waiting for it. Keyword arguments are environment variables."""
 
     def start_command(*arguments: str | Path, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -44,7 +44,7 @@ def start(environment: dict[str, str]) -> Start:
 
 @pytest.fixture
 def pixsearch(start: Start) -> Pixsearch:
-    """Runs the command to its end."""
+    """A function that runs the command to its end."""
 
     def run(*arguments: str | Path, **variables: str) -> Finished:
         with start(*arguments, **variables) as process:
@@ -55,8 +55,10 @@ def pixsearch(start: Start) -> Pixsearch:
 
 
 def found(library: Path) -> list[str]:
-    """The photos that a query finds, asked in this process: a command's start takes most of a second, and there are
-    hundreds."""
+    """Return the photos that a query finds.
+
+    The query runs in this process, because starting a command takes most of a second, and there are hundreds.
+    """
     with Library.open(library) as opened:
         hits = SearchEngine(opened, ColourRuntime()).search(Query((Words("red"),)), 5)
     return [str(hit.path) for hit in hits]

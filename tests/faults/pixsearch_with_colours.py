@@ -1,10 +1,10 @@
 """The `pixsearch` command with a model that needs no torch, run as a process that may be killed or starved.
 
-Its checkpoints need no folders: any name but that of the model that ships, `colours`, is another model. With another
-COLOURS_VERSION the model that ships is another one too, as after an upgrade.
+Checkpoints need no folders: every name except `colours`, the built-in model, is a different model. A different
+COLOURS_VERSION also changes the built-in model, as an upgrade does.
 
-COLOURS_LOG names a file that gets a line for each picture, with the time at which its encoding began; COLOURS_PACE_S is
-what a picture takes.
+COLOURS_LOG names a file that gets a line for each picture, with the time when its encoding began. COLOURS_PACE_S is
+the time that a picture takes.
 """
 
 from __future__ import annotations

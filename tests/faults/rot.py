@@ -1,4 +1,4 @@
-"""A library that is large enough to rot in many places, damages drawn by a seed, and what it answers."""
+"""A library large enough to be damaged in many ways, random damage from a seed, and the library's answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.photos import make_photo
 PHOTOS = 120
 MOST = 500
 GRID_BYTES = 6000
-"""The size of a small photo's grid, more than a page of SQLite."""
+"""The size of a small photo's grid, larger than an SQLite page."""
 _SIZE = 96
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -35,7 +35,7 @@ _XMP = (
 
 
 class LargeColours(ColourRuntime):
-    """Colours in features as large as those of a real model: zeros behind."""
+    """A colour runtime whose features are as large as a real model's, padded with zeros."""
 
     embedding_size = _SIZE
 
@@ -59,7 +59,7 @@ def _longer(vectors: Floats) -> Floats:
 
 
 def make_photos(folder: Path) -> None:
-    """Photos of which some have copies and some a file beside them; and a file of texts."""
+    """Make photos, some with copies and some with a sidecar file, and a file of texts."""
     for number in range(PHOTOS):
         colour = (1 + 41 * number % 255, 1 + 97 * number % 255, 1 + 193 * number % 255)
         make_photo(folder / f"{number % 3}" / f"{number:03}.png", colour)
@@ -81,11 +81,11 @@ Answers = dict[str, "list[dict[str, Any]] | str"]
 
 
 def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
-    """Return the results of each query or its error, and the number of rows left out."""
+    """Return the results of each query, or its error, and the number of rows left out."""
     picture = Picture(photos / "0" / "003.png")
 
     def photos_like(*parts: Words | Picture, **filters: Any) -> Ask:
-        """All of them, each by itself: but for the score, no figure of a hit is to depend on the others."""
+        """Return a search for all photos, each a separate hit. Only its score may depend on the other hits."""
         query = Query(parts, filters=Filters(**filters), candidates=MOST, duplicates="show")
         return lambda engine: engine.search(query, MOST)
 
@@ -113,8 +113,10 @@ def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
 
 
 def is_part_of(answer: list[dict[str, Any]], whole: list[dict[str, Any]]) -> bool:
-    """Return whether a result contains nothing that another one does not; it may leave out hits, copies, sources and
-    metadata, and so have another score."""
+    """Return whether a result contains nothing that the whole one lacks.
+
+    It may lack hits, copies, sources and metadata, and therefore have different scores.
+    """
     known = {hit["text"] if "text" in hit else hit["path"]: hit for hit in whole}
     return all(
         _is_within(value, known[key][name])
@@ -134,7 +136,7 @@ def _is_within(value: object, other: object) -> bool:
 
 
 def damage(data: bytes, chance: random.Random) -> bytes:
-    """Return the data of a file with random damage: a bit, some bytes, a sector, a page, or a lost end."""
+    """Return data with random damage: a bit, some bytes, a sector, a page, or a lost end."""
     at, page = chance.randrange(len(data)), 4096
     kind = chance.choice(["bit", "bit", "bytes", "bytes", "sector", "page", "other page", "cut"])
     if kind == "bit":

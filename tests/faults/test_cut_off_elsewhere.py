@@ -1,4 +1,4 @@
-"""A library in PostgreSQL with its vectors in Milvus: whoever dies, whenever, the next run sets it right."""
+"""A library in PostgreSQL with vectors in Milvus: whichever process dies, the next run repairs the library."""
 
 from __future__ import annotations
 

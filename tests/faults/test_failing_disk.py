@@ -1,4 +1,4 @@
-"""The n-th write, sync or rename in the library's folder fails, for n = 1, 2, ... until none does; and full disks."""
+"""The n-th write, sync or rename in the library's folder fails, for n = 1, 2, ... until none does. Also full disks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def failing_io(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def half_indexed(pixsearch: Pixsearch, photos: Path) -> None:
-    """A library of half of the photos, some of them renamed and deleted since, so that every kind of work is left."""
+    """A library with half of the photos, some renamed or deleted since, so that every kind of work remains."""
     for number in range(PHOTOS // 2):
         make_photo(photos / f"{number}.png", (number + 1, 1, 9))
     assert pixsearch("index", photos).returncode == 0
@@ -80,7 +80,7 @@ def test_whatever_call_fails_nothing_stored_is_lost_and_the_next_run_makes_it_go
 
         hindered = pixsearch("index", photos, **variables)
 
-        assert hindered.returncode == 1  # bad.png is listed in any case
+        assert hindered.returncode == 1  # bad.png is always listed
         assert "Traceback" not in hindered.stderr, hindered.stderr
         assert "unexpected" not in hindered.stderr, hindered.stderr
         there = {str(path) for path in photos.iterdir()}
@@ -101,7 +101,7 @@ def test_whatever_call_fails_nothing_stored_is_lost_and_the_next_run_makes_it_go
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 300 kB."""
+    """A 300 kB disk."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(

@@ -1,4 +1,4 @@
-"""A folder of hundreds of hostile files: the run ends, each of them is accounted for, and the good ones are found."""
+"""A folder of hundreds of hostile files: the run ends, accounts for each one, and good photos are found."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_of_hundreds_of_hostile_files_each_is_a_photo_or_listed_and_the_good_one
     for path in [path for path in made.good if path.parent.name in ("named", "exif")][::5]:
         answer = pixsearch("query", "--image", path, "--json", "--top-k", "3")
         hits = [json.loads(line) for line in answer.stdout.splitlines()]
-        # Another one, with more pixels, may stand for it.
+        # A near-duplicate with more pixels may represent it.
         assert any(str(path) in (hit["path"], *hit["similar"]) for hit in hits), (path, answer.stderr)
     assert pixsearch("verify", "--deep").returncode == 0
     again = json.loads(pixsearch("index", "--json").stdout)

@@ -1,4 +1,4 @@
-"""Real kills: the indexer dies at a moment that nobody chose, and the library is as good as before."""
+"""The indexer is killed at random moments, and the library is as good as before."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.photos import make_photo
 KILLS = 200
 PHOTOS = 400
 PACE_S = 0.012
-"""The model's time for a picture: the whole folder takes some seconds."""
+"""The model's time per picture, with which the whole folder takes some seconds."""
 MOST_LOST_S = 5.0
 
 
 def stored(library: Path) -> dict[str, str]:
-    """Path and colour of every stored photo, read past our own code."""
+    """Return the path and colour of every stored photo, bypassing our own code."""
     if not (library / "library.db").exists():
         return {}
     connection = sqlite3.connect(library / "library.db")
@@ -38,12 +38,12 @@ def stored(library: Path) -> dict[str, str]:
 
 
 def _colour(grid: bytes) -> str:
-    """The colour that the model of these tests keeps as a grid."""
+    """Return the colour that the test model stores as a grid."""
     return ",".join(str(round(255 * float(value))) for value in np.frombuffer(grid, dtype=np.float32))
 
 
 def change_some(photos: Path, chance: random.Random, number: int) -> None:
-    """Rename, delete, edit and add photos, so that there is work again."""
+    """Rename, delete, edit and add photos, so that there is more work."""
     files = sorted(photos.iterdir())
     for file in chance.sample(files, 20):
         file.rename(file.with_name(f"renamed {number} {file.name[-20:]}"))
@@ -135,14 +135,14 @@ def test_no_decoder_outlives_a_killed_run(photos: Path, tmp_path: Path, start: S
             assert process.poll() is None
         process.kill()
 
-    # The pipes that they inherited come to their end when the last of them is gone.
+    # The child processes end once the pipes they inherited are closed.
     deadline = time.monotonic() + 60
     while _running_under(str(tmp_path)):
         assert time.monotonic() < deadline
 
 
 def _running_under(folder: str) -> list[str]:
-    """The processes whose environment names this folder."""
+    """Return the processes whose environment contains this folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,4 +1,4 @@
-"""Rot anywhere in library.db: a query leaves out what is damaged and says so, verify knows of it, repair mends it."""
+"""Damage anywhere in library.db: a query omits damaged rows and reports it, verify finds it, and repair fixes it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.faults.rot import answers, damage, index, is_part_of, make_photos
 
 FAST = 20
 DAMAGES = int(os.environ.get("DAMAGES", "200"))
-"""The number of damages in the slow test, for which CI has minutes."""
+"""The number of damages in the slow test, which takes minutes in CI."""
 
 
 @pytest.fixture(scope="module")
 def rotting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A sound library, and the folder of its photos."""
+    """A sound library and its folder of photos."""
     folder = tmp_path_factory.mktemp("rot")
     make_photos(folder / "photos")
     index(folder / "library", folder / "photos")
@@ -75,7 +75,7 @@ def problems(library: Path) -> list[str]:
 
 
 def is_mended(library: Path, photos: Path, expected: object, seed: int) -> bool:
-    """Return whether the library is sound after a repair and a run, with the same results as before."""
+    """Return whether the library is sound after a repair and a run, and gives the same results as before."""
     try:
         try:
             opened = Library.open(library)
@@ -96,7 +96,7 @@ def is_mended(library: Path, photos: Path, expected: object, seed: int) -> bool:
 
 
 def plain(found: object) -> object:
-    """Answers without the ids that the library gives, by which it orders what is equal."""
+    """Return results without the ids from the library, which determine the order of equal ones."""
     assert isinstance(found, dict)
     ids = ("id", "rank", "similarity_rank")
     return {

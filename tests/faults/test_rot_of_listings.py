@@ -1,4 +1,4 @@
-"""Rot anywhere in library.db: folders and duplicates leave out what is damaged, and list nothing else."""
+"""Damage anywhere in library.db: folders and duplicates omit what is damaged, and list nothing wrong."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def folders_of(library: Library, path: bytes | None = None) -> dict[bytes, int | None]:
-    """The cover of each folder at any depth."""
+    """Return the cover of each folder at any depth."""
     if (listing := library.folders_in(path)) is None:
         return {}
     found = {}
@@ -39,7 +39,7 @@ def folders_of(library: Library, path: bytes | None = None) -> dict[bytes, int |
 
 
 def groups_of(library: Library) -> dict[frozenset[str], int]:
-    """Return the space that each group of duplicates could free, by the paths in it."""
+    """Return the space that each group of duplicates could free, by the paths in the group."""
     groups, rank = {}, None
     while True:
         part = known_duplicates(library, rank, 5)
@@ -54,7 +54,7 @@ Found = TypeVar("Found")
 
 
 def asked(folder: Path, ask: Callable[[Library], Found]) -> tuple[Found | str, int]:
-    """Return the results of a library, or its error, and the number of rows left out."""
+    """Return the library's results, or its error, and the number of rows left out."""
     try:
         with Library.open(folder) as library:
             return ask(library), len(library.damage())

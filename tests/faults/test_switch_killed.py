@@ -1,4 +1,4 @@
-"""A switch to another model dies half-way: what could be found can be found, and the next run goes on."""
+"""A switch to a different model dies half-way: photos can still be found, and the next run continues the switch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUERY = ("query", "red", "--json", "-k", "1000", "--duplicates", "show", "--no-r
 
 
 def encoded_by(library: Path) -> dict[str, int]:
-    """Return the number of contents that each model has encoded, by name and the start of its fingerprint."""
+    """Return the number of contents encoded by each model, by its name and the start of its fingerprint."""
     with closing(sqlite3.connect(library / "library.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         counts = "SELECT name || ' ' || substr(fingerprint, 1, 8), count(content_id) FROM models"
@@ -27,7 +27,7 @@ def encoded_by(library: Path) -> dict[str, int]:
 
 @pytest.fixture
 def library(tmp_path: Path, photos: Path, pixsearch: Pixsearch) -> Path:
-    """A library of many photos, indexed by the model that ships."""
+    """A library of many photos, indexed with the built-in model."""
     for number in range(PHOTOS):
         make_photo(photos / f"{number}.png", (number + 1, 9, 9))
     assert pixsearch("index", photos).returncode == 0
@@ -35,7 +35,7 @@ def library(tmp_path: Path, photos: Path, pixsearch: Pixsearch) -> Path:
 
 
 def kill_half_way(start: Start, log: Path, *arguments: str, **variables: str) -> None:
-    """Start a switch, and kill it when a third of the photos are encoded."""
+    """Start a switch, and kill it when a third of the photos have been encoded."""
     pace = {"COLOURS_LOG": str(log), "COLOURS_PACE_S": "0.02"}
     with start("index", "--switch-model", *arguments, **pace, **variables) as process:
         while not log.exists() or len(log.read_text().splitlines()) < PHOTOS // 3:

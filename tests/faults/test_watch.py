@@ -1,4 +1,4 @@
-"""`pixsearch watch`, as a process that is told nothing but what the disk tells it."""
+"""`pixsearch watch` as a process that learns of changes only from the disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BURST = 10_000
 
 @pytest.fixture
 def watching(photos: Path, pixsearch: Pixsearch, start: Start) -> Iterator[subprocess.Popen[str]]:
-    """A watch over a folder of one photo."""
+    """A watch on a folder with one photo."""
     make_photo(photos / "first.png", (1, 2, 3))
     assert pixsearch("index", photos).returncode == 0
     with start("watch") as process:
@@ -33,7 +33,7 @@ def watching(photos: Path, pixsearch: Pixsearch, start: Start) -> Iterator[subpr
 
 
 def read_line(process: subprocess.Popen[str], stream: str) -> str:
-    """Byte by byte, past Python's buffers, in which a second line would lie unseen by `select`."""
+    """Read a line byte by byte. Python's buffers could hold a second line that `select` would not see."""
     file = process.stdout if stream == "stdout" else process.stderr
     assert file is not None
     line = b""
@@ -79,7 +79,7 @@ def test_texts_that_change_are_read_again(photos: Path, tmp_path: Path, pixsearc
         came = read_line(process, "stdout")
         process.kill()
 
-    assert came == "0 photos: nothing encoded, 0 unchanged, 0 failed, 1 text encoded\n"  # the folder is left alone
+    assert came == "0 photos: nothing encoded, 0 unchanged, 0 failed, 1 text encoded\n"  # the folder is not scanned
 
 
 @pytest.mark.slow

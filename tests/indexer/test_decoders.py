@@ -1,4 +1,4 @@
-"""Files that kill, hang or bloat the process that loads them."""
+"""Files that kill, hang or exhaust the memory of the process that loads them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def to_load(path: Path) -> ToLoad:
 
 
 def load_or_misbehave(file: ToLoad, *others: object) -> Loaded:
-    """Load a file, or misbehave like a buggy decoding library. Runs in a worker process."""
+    """Load a file, or misbehave like a buggy decoding library. This runs in a worker process."""
     name = file.path.rpartition(b"/")[2]
     if b"crash" in name:
         os.kill(os.getpid(), signal.SIGSEGV)

@@ -1,4 +1,4 @@
-"""The model of a checkpoint, as the indexer uses it."""
+"""A checkpoint's model, as the indexer uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exposure of a photo, as read from its file."""
+"""A photo's exposure, as read from its file."""
 
 from __future__ import annotations
 

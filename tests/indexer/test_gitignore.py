@@ -1,4 +1,4 @@
-"""Gitignore patterns exclude what git excludes, and no pattern takes long."""
+"""Gitignore patterns exclude what git excludes, and none takes long to match."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OF_PATTERNS = [
 ]
 OF_NAMES = [bytes([byte]) for byte in b"abc. 1[]!-\\#{$\n*\xe9\xff"]
 STARS_BEHIND_A_PREFIX = re.compile(rb"[^/*]\*\*+/")
-"""Git before 2.52 takes them for those of whole folders, against its own documentation."""
+"""Before 2.52, and against its own documentation, git treats these stars as if they matched whole folders."""
 
 
 def drawn_pattern(chance: random.Random) -> bytes:
@@ -83,10 +83,10 @@ def test_what_git_leaves_out_is_left_out(seed: int, tmp_path: Path) -> None:
         (b"a**/b", b"ac/b", True),
         (b"a**/b", b"ac/d/b", False),
         (b"caf\xc3\xa9", "café".encode(), True),
-        (b"caf?", "café".encode(), False),  # git's question mark is a byte
+        (b"caf?", "café".encode(), False),  # git's question mark matches one byte
         (b"*.jpg\r", b"a.jpg", True),
         (b"\xef\xbb\xbf*.jpg", b"a.jpg", True),
-        (b"[z-a]", b"z", True),  # each end of a range is a member, too
+        (b"[z-a]", b"z", True),  # both ends of a range belong to it
         (b"[a", b"a", False),
         (b"a\nb", b"b", True),
     ],

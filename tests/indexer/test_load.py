@@ -55,7 +55,7 @@ def test_a_file_that_changed_since_it_was_looked_at_says_nothing_about_the_conte
     stamp = stamp_of(file)
     assert describe_file(os.fsencode(file), stamp, b"digest", 300) is not None
 
-    file.write_bytes(file.read_bytes())  # as long as before
+    file.write_bytes(file.read_bytes())  # the same size as before
     os.utime(file, ns=(stamp.mtime_ns + 1, stamp.mtime_ns + 1))
     assert describe_file(os.fsencode(file), stamp, b"digest", 300) is None
 
@@ -126,7 +126,7 @@ def test_a_file_cut_behind_its_middle_is_taken_as_far_as_it_goes_and_marked(tmp_
     assert share == pytest.approx(0.7, abs=0.08)
     assert (loaded.decoded.metadata.width, loaded.decoded.metadata.height) == (640, 480)
     assert pixels.shape[0] / pixels.shape[1] == pytest.approx(share * 480 / 640, rel=0.05)
-    # No row is made up: one half is there whole (in BMP the lower one), some of the other, and no grey.
+    # No row is made up: one half (in BMP the lower one) is complete, some of the other is there, and there is no grey.
     rows = pixels.mean(axis=1, dtype=np.float32)
     redness = rows[:, 0] - rows[:, 2]
     assert (redness < -100).mean() == pytest.approx((0.5 if format == "BMP" else share - 0.5) / share, abs=0.05)
@@ -138,7 +138,7 @@ def test_a_file_cut_behind_its_middle_is_taken_as_far_as_it_goes_and_marked(tmp_
     [
         (InputShape(64, 64, "squash"), (64, 64)),
         (InputShape(96, 1333, "shorter_edge"), (96, 128)),
-        # 106.7 x 80 to the nearest multiples of 32. Resized again, it would be 128 wide.
+        # 106.7 x 80, rounded to the nearest multiples of 32. Resizing twice would make it 128 wide.
         (InputShape(80, 1333, "shorter_edge"), (64, 96)),
     ],
 )

@@ -1,4 +1,4 @@
-"""500 photos with random but valid metadata written by exiftool, compared with what exiftool reads."""
+"""500 photos with random but valid metadata written by exiftool, compared with what exiftool reads back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed"),
 ]
 
-# With a letter in front: exiftool's JSON has no quotes around what looks like a number.
+# Each starts with a letter, because exiftool's JSON does not quote strings that look like numbers.
 WORDS = st.text("abcdefgh ÄÖßéñ桜日本&<>'-0123", max_size=30).map(lambda text: f"w{text}".strip())
 LISTS = st.lists(WORDS.filter(lambda text: "  " not in text), min_size=1, max_size=4, unique=True)
 TIMES = st.datetimes().filter(lambda time: time.year >= 1900).map(lambda time: f"{time:%Y:%m:%d %H:%M:%S}")
@@ -71,7 +71,7 @@ FIRST = {
 
 
 class ExifTool:
-    """An exiftool process for all photos, since starting it takes longer than its work."""
+    """One exiftool process for all photos, because starting one takes longer than its work."""
 
     def __init__(self) -> None:
         command = ["exiftool", "-stay_open", "True", "-@", "-"]

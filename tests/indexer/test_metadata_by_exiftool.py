@@ -1,4 +1,4 @@
-"""The metadata in a photo, written and read by exiftool, an independent program."""
+"""Photo metadata written and read by exiftool, an independent program."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def tagged(folder: Path, format: str, tags: Mapping[str, str | list[str]]) -> Pa
 
 
 def by_exiftool(path: Path) -> dict[str, Any]:
-    """Return exiftool's values, with numbers as numbers and sizes upright."""
+    """Return exiftool's values, with numbers as numbers and sizes after rotation."""
     command = ["exiftool", "-json", "-n", "-charset", "iptc=utf8", str(path)]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)[0]
     return found

@@ -1,4 +1,4 @@
-"""No input makes a reader of metadata raise an error or take more than linear time."""
+"""No input makes a metadata reader raise an error or take more than linear time."""
 
 from __future__ import annotations
 
@@ -296,7 +296,8 @@ def test_a_packet_that_goes_on_in_other_segments_is_read_to_its_end() -> None:
     other = jpeg_with(xmp_segment(XMP_HEAD, PACKET.encode()), *parts)
 
     assert read_metadata(open_header(photo)).title == "Hafen – Größe"
-    assert read_metadata(open_header(other)).title is None  # left from an older version: nothing names it
+    # Parts left from an older version, with nothing that refers to them.
+    assert read_metadata(open_header(other)).title is None
 
 
 def test_of_two_packets_in_a_jpeg_neither_is_lost() -> None:
@@ -395,5 +396,5 @@ def test_the_time_grows_no_faster_than_the_file(read: Callable[[bytes], object],
         return min(times)
 
     least_time_s(100)
-    # Ten times as much; quadratic would be a hundred times as long.
+    # Ten times as much data. Quadratic time would be a hundred times as long.
     assert least_time_s(50_000) < 30 * least_time_s(5_000) + 0.05

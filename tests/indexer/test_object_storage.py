@@ -1,4 +1,4 @@
-"""Photos in object storage go through the same pipeline as local ones."""
+"""Photos in object storage pass through the same pipeline as local ones."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def index(library: Library, url: str, **options: object) -> IndexReport:
 
 
 def break_connection(patch: pytest.MonkeyPatch, method: str = "") -> None:
-    """Make calls of this method fail, or all calls."""
+    """Make calls to this method fail, or all calls."""
     call = S3FileSystem._call_s3
 
     async def call_or_fail(self: S3FileSystem, called: str, *arguments: Any, **named: Any) -> Any:
@@ -202,7 +202,7 @@ def test_rules_hold_in_a_bucket_too(library: Library, filled: Bucket) -> None:
     index(library, filled.url, exclude=["blue*"], follow_links=True)
 
     assert sorted(paths(library)) == [f"{filled.url}/deep/lime.png", f"{filled.url}/lime.png"]
-    index(library, f"{filled.url}/deep")  # as before, also where only a part is looked at
+    index(library, f"{filled.url}/deep")  # the options still apply, also when only a part is scanned
     assert f"{filled.url}/deep/red.png" not in paths(library)
 
 

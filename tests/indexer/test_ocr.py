@@ -1,4 +1,4 @@
-"""The text that RapidOCR reads in pictures, and what it never does."""
+"""Text that RapidOCR reads in pictures, and what it must never do."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ os.kill(os.getpid(), signal.SIGINT)
 
 @pytest.fixture(autouse=True)
 def _a_priority_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the priority of this process, which does not only read."""
+    """Keep this process's priority, because it does more than read text."""
     monkeypatch.setattr(os, "nice", lambda _: 0)
 
 
 def stored(file: Path, content: bytes | None = None) -> StoredPicture:
-    """Return a photo as the library knows it; with another `content`, as before the file was changed."""
+    """Return a photo as the library knows it, or as it was when the file had a different `content`."""
     digest = content_digest(file.read_bytes() if content is None else content)
     metadata = Metadata("PNG", 800, 600)
     photo = StoredPhoto(file, stamp_of(file), bytes(file.parent), metadata)

@@ -1,4 +1,4 @@
-"""Encoding by actors of a Ray cluster, compared with the pipeline in one process."""
+"""Encoding with actors on a Ray cluster, compared with the pipeline in one process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TIMES = 20
 
 
 class SlowColours(ColourRuntime):
-    """An encoder that is slow, and records the process in which it runs."""
+    """An encoder that is slow and records the process it runs in."""
 
     def __init__(self, log: Path) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class SlowColours(ColourRuntime):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LoadOnRay]:
-    """A cluster of two actors on this machine."""
+    """A local cluster with two actors."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(str(Path(__file__).parents[2] / name) for name in (".", "indexer", "cli", "trainer")))  # fmt: skip # noqa: E501
         started = LoadOnRay(workers=2)
@@ -71,7 +71,7 @@ def test_it_brings_in_what_one_process_brings_in(
         make_photo(photos / f"{number}.png", (number + 1, 100, 9))
     (photos / "a copy.png").write_bytes((photos / "3.png").read_bytes())
     (photos / "broken.jpg").write_bytes(b"no picture")
-    make_photo(photos / "black.png", "black")  # no embedding can be made of it
+    make_photo(photos / "black.png", "black")  # it cannot have an embedding
 
     with Library.create(tmp_path / "here") as here:
         with pytest.warns(RuntimeWarning):

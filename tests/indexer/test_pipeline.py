@@ -368,7 +368,7 @@ def test_photos_are_only_read(library: Library, runtime: ColourRuntime, photos: 
 def test_a_picture_without_a_usable_embedding_is_listed_and_never_indexed(
     library: Library, runtime: ColourRuntime, photos: Path
 ) -> None:
-    make_photo(photos / "black.png", "black")  # 0 / 0 in the runtime of these tests
+    make_photo(photos / "black.png", "black")  # 0 / 0 in the tests' runtime
     make_photo(photos / "copy of black.png", "black")
     make_photo(photos / "red.png", "red")
 
@@ -418,7 +418,7 @@ def test_a_second_run_at_the_same_time_is_told_who_is_at_it(
 def test_progress_tells_what_is_done_of_how_much(
     library: Library, runtime: ColourRuntime, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "STORE_EVERY_S", 3600.0)  # a slow machine stores, and reports, more often
+    monkeypatch.setattr(pipeline, "STORE_EVERY_S", 3600.0)  # a slow machine would store, and report, more often
     for number in range(40):
         make_photo(photos / f"{number}.png", (number + 1, 0, 0))
     steps: list[Progress] = []
@@ -431,4 +431,4 @@ def test_progress_tells_what_is_done_of_how_much(
         ("indexing", 32, 40),
         ("indexing", 40, 40),
     ]
-    assert {step.note for step in steps} == {""}  # 8 photos say nothing of how fast it goes
+    assert {step.note for step in steps} == {""}  # 8 photos are too few to show the speed

@@ -1,7 +1,8 @@
-"""The kinds of files that public reports of other photo tools are about, each with what is right and where it is from.
+"""Kinds of files from public reports about other photo tools, each with the correct result and its origin.
 
-The situations among those reports (drives that come and go, thumbnails, names, no home) are tested where the code is:
-tests/search/test_representative_photos.py, tests/search/test_engine.py, tests/search/test_filters.py, tests/end_to_end.
+Situations from those reports (drives that come and go, thumbnails, names, no home folder) are tested elsewhere:
+tests/search/test_representative_photos.py, tests/search/test_engine.py, tests/search/test_filters.py,
+tests/end_to_end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def checks(kind: str) -> list[Any]:
 
 
 def metadata_of(photo: Path) -> Metadata:
-    """All that is known of a photo: from its own bytes, and from what lies beside it."""
+    """Return all metadata for a photo, from its own bytes and from the files next to it."""
     files = [os.fsencode(file) for file in photo.parent.iterdir()]
     beside = Sidecars(
         Sidecar(file, stamp_of(Path(os.fsdecode(file)))) for file in files if is_named_like_a_sidecar(file)
@@ -70,5 +71,5 @@ def test_a_picture_that_others_can_read_is_read(check: dict[str, Any]) -> None:
 def test_a_picture_of_a_scanner_looks_like_its_twin(check: dict[str, Any]) -> None:
     found, twin = (np.asarray(open_picture(FOLDER / check[name]), np.float32) for name in ("file", "as"))
 
-    # 12: ImageMagick converts some of them by way of linear light.
+    # The limit is near 12 because ImageMagick converts some of the pictures through linear light.
     assert abs(found - twin).mean() < 13

@@ -1,4 +1,4 @@
-"""A run that finds nothing new costs hardly more than listing the folders."""
+"""A run without anything new costs little more than listing the folders."""
 
 from __future__ import annotations
 

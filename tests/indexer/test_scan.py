@@ -24,7 +24,7 @@ def paths_of(scan: Scan) -> list[bytes]:
 
 
 def names(scan: Scan) -> list[str]:
-    """Return the pictures of a scan relative to its folder, in order."""
+    """Return the pictures in a scan, in order and relative to its folder."""
     met = [path for path in paths_of(scan) if is_named_like_a_picture(path) or starts_like_a_picture(path)]
     return [os.fsdecode(path).removeprefix(os.fsdecode(scan.folder) + "/") for path in met]
 
@@ -175,7 +175,7 @@ def test_folders_nested_deeper_than_python_can_call_are_scanned(photos: Path) ->
 
     met = names(scan_of(photos))
 
-    subprocess.run(["rm", "-r", photos / "d"], check=True)  # which pytest's own clearing up cannot
+    subprocess.run(["rm", "-r", photos / "d"], check=True)  # pytest's own cleanup cannot do this
     assert met == ["z.jpg"]
 
 

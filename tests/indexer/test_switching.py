@@ -1,4 +1,4 @@
-"""Switching a library to another model never finds fewer photos than necessary in the meantime."""
+"""While a library switches to a different model, searches find as many photos as possible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEW = LibraryModel("dd" * 32, "new colours", 3)
 
 @pytest.fixture
 def new() -> ColourRuntime:
-    """Another model with the same embeddings."""
+    """A different model with the same embeddings."""
     runtime = ColourRuntime(fingerprint=NEW.fingerprint)
     runtime.name = NEW.name
     return runtime
@@ -52,7 +52,7 @@ def names(library: Library, runtime: ColourRuntime) -> list[str]:
 
 
 def stop_at_once(library: Library, runtime: ColourRuntime, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Switch and stop after the first commit, of one photo. Return how many are left."""
+    """Switch models, stop after the first commit, with one photo, and return how many are left."""
     reported: list[Progress] = []
     monkeypatch.setattr("pixsearch_indexer.pipeline.ENCODE_AT_ONCE", 1)
 
@@ -96,7 +96,8 @@ def test_where_the_old_model_is_gone_the_new_one_is_searched_from_the_first_phot
 
     assert 0 < left < 5
     assert len(names(indexed, new)) == 5 - left
-    assert len(sql(indexed, "SELECT DISTINCT content_id FROM features")) == 5  # nothing is gone without a replacement
+    # No features disappear before they are replaced.
+    assert len(sql(indexed, "SELECT DISTINCT content_id FROM features")) == 5
     assert verify(indexed).problems == []
 
     assert index(indexed, new) == IndexReport(found=5, unchanged=5 - left, encoded=left)
@@ -199,7 +200,7 @@ def test_a_photo_that_the_old_model_could_not_read_is_tried_again(
 ) -> None:
     make_photo(photos / "red.png", "red")
     index_folders(library, runtime, [photos], load_files=load_in_this_process)
-    make_photo(photos / "black.png", "black")  # 0 / 0 in the runtime of these tests
+    make_photo(photos / "black.png", "black")  # 0 / 0 in the tests' runtime
     (photos / "bad.jpg").touch()
     with pytest.warns(RuntimeWarning, match="invalid value"):
         assert index(library, runtime).failed == 2
@@ -236,7 +237,7 @@ def test_the_cost_goes_by_the_speed_of_an_earlier_run(indexed: Library, new: Col
 
     sql(indexed, "INSERT INTO runs (started_at_s, finished_at_s, encoded) VALUES (0, 24000, 100)")
 
-    # 240 s a photo
+    # 240 s per photo
     assert "(5 photos, about 20 minutes at the speed of an earlier run)" in str(
         indexed.mismatch(new.name, new.fingerprint)
     )

@@ -1,4 +1,4 @@
-"""Texts that are found by photos: lines of text files, and descriptions of photos."""
+"""Texts found with photo queries: lines of text files, and descriptions of photos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unsuitable_files import UNSUITABLE, in_time
 
 
 def found(library: Library, colour: str = "red", k: int = 10) -> list[str]:
-    """Return the texts found by a picture in this colour."""
+    """Return the texts found with a picture in this colour."""
     query = Query((Picture(picture_bytes(colour)),), rerank=False)
     return [hit.text for hit in SearchEngine(library, ColourRuntime()).find_texts(query, k)]
 
@@ -75,7 +75,7 @@ def test_a_text_that_the_joint_stream_did_not_read_has_the_probability_of_its_la
 
     hits = engine.find_texts(Query((Picture(picture_bytes("red")),), candidates=1))
 
-    # Late scores are the similarities 1, 1 / sqrt(2) and 0; the first is read.
+    # Late scores equal the similarities, 1, 1 / sqrt(2) and 0. The first text is read.
     assert [hit.text for hit in hits] == ["all red", "red and blue", "all blue"]
     assert [hit.match for hit in hits] == [pytest.approx(5.0, abs=1e-5), None, None]
     by_hand = [1 / (1 + math.exp(-logit)) for logit in (5, 10 * 0.5**0.5 - 5, -5)]
@@ -222,7 +222,7 @@ def test_a_file_that_cannot_be_read_now_keeps_its_lines_and_is_tried_again(
 ) -> None:
     index_folders(library, runtime, [captions])
     captions.unlink()
-    captions.mkdir()  # nothing else stops those whom no permissions stop
+    captions.mkdir()  # this also stops users to whom permissions do not apply
 
     report = index_folders(library, runtime, [])
 

@@ -16,14 +16,14 @@ from tests.conftest import without_privileges
 
 SEAL = 32
 JPEG = bytes(168)
-"""200 bytes on disk."""
+"""A thumbnail that takes 200 bytes on disk."""
 
 CacheOf = Callable[..., ThumbnailCache]
 
 
 @pytest.fixture
 def cache_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CacheOf:
-    """Return the cache of a library with this number of pictures, with room for 1,000 bytes and 200 per picture."""
+    """Return the cache for a library with this number of pictures. It has room for 1,000 bytes and 200 per picture."""
     monkeypatch.setattr(thumbnail_cache, "ROOM_BYTES", 1000)
     monkeypatch.setattr(thumbnail_cache, "SMALL_BYTES", 200)
     return lambda name, pictures: ThumbnailCache(tmp_path, name, lambda: pictures)
@@ -46,7 +46,7 @@ def test_the_room_grows_with_the_library_and_is_never_less_than_512_mib() -> Non
 def test_all_small_thumbnails_of_a_library_stay_however_many_they_are(cache_of: CacheOf) -> None:
     cache = cache_of("large", 100)
 
-    fill(cache, range(100))  # 20,000 bytes, where a library of no pictures has room for 1,000
+    fill(cache, range(100))  # 20,000 bytes, although an empty library has room for only 1,000
 
     assert kept(cache, range(100)) == 100
 
@@ -54,7 +54,7 @@ def test_all_small_thumbnails_of_a_library_stay_however_many_they_are(cache_of: 
 def test_beyond_its_room_a_library_loses_those_that_were_not_looked_at_for_longest(
     cache_of: CacheOf, tmp_path: Path
 ) -> None:
-    cache = cache_of("small", 1)  # room for 1,200 bytes: 6
+    cache = cache_of("small", 1)  # room for 1,200 bytes, which is 6
 
     for number in range(12):
         cache.put(bytes([number]), SMALL, JPEG)
@@ -126,7 +126,7 @@ def test_a_library_that_has_become_smaller_gives_its_room_back_after_a_day(cache
 
     cache_of("library", 10).put(b"new", SMALL, JPEG)
 
-    # 1,000 + 10 x 200 bytes are the limit, and nine tenths of it are left: 13 files.
+    # The limit is 1,000 + 10 x 200 bytes, of which nine tenths are kept: 13 files.
     assert len(list((tmp_path / "thumbnails").iterdir())) == 13
 
 

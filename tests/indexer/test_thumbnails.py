@@ -1,4 +1,4 @@
-"""Small thumbnails, which are made while a photo is indexed."""
+"""Small thumbnails, made while a photo is indexed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ORIENTATION = 0x0112
 
 @pytest.fixture(autouse=True)
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the small thumbnails in this test."""
+    """The folder for small thumbnails in the test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "pixsearch" / "thumbnails"
 
@@ -50,7 +50,7 @@ def drawn(file: Path, shape: InputShape = SHIPPED) -> Image.Image:
 
 
 def thumbnail_of(photo: Path) -> bytes | None:
-    """Return the cached thumbnail of a photo."""
+    """Return a photo's cached thumbnail."""
     cache = ThumbnailCache(Path(os.environ["XDG_CACHE_HOME"]) / "pixsearch", "test", lambda: 0)
     return cache.get(content_digest(photo.read_bytes()), SMALL)
 
@@ -60,13 +60,13 @@ def thumbnail_of(photo: Path) -> bytes | None:
     [
         ("PNG", (1600, 1200), (427, 320)),  # 1600 x 320 / 1200
         ("PNG", (1200, 1600), (320, 427)),
-        ("JPEG", (1600, 1200), (400, 300)),  # decoded at a quarter, the least with 288 pixels
-        ("JPEG", (1000, 750), (500, 375)),  # decoded at a half, and near enough to 320
-        ("JPEG", (1100, 825), (426, 320)),  # decoded at a half: 550 x 413
+        ("JPEG", (1600, 1200), (400, 300)),  # decoded at a quarter, the smallest scale with at least 288 pixels
+        ("JPEG", (1000, 750), (500, 375)),  # decoded at half size, close enough to 320
+        ("JPEG", (1100, 825), (426, 320)),  # decoded at half size: 550 x 413
         ("PNG", (400, 400), (400, 400)),
         ("PNG", (401, 401), (320, 320)),
-        ("PNG", (4000, 200), (1280, 64)),  # no longer than four times 320
-        ("PNG", (100, 50), (100, 50)),  # never larger than it is
+        ("PNG", (4000, 200), (1280, 64)),  # at most four times as long as 320
+        ("PNG", (100, 50), (100, 50)),  # never enlarged
         ("PNG", (1, 1), (1, 1)),
         ("PNG", (1, 3000), (1, 1280)),
     ],
@@ -87,7 +87,7 @@ def test_its_shorter_edge_has_320_pixels_or_a_little_more_or_as_many_as_were_dec
     [
         ("L", 100, (100, 100, 100)),
         ("CMYK", (0, 255, 255, 0), (255, 0, 0)),
-        ("RGBA", (255, 0, 0, 0), (255, 255, 255)),  # transparent: on white
+        ("RGBA", (255, 0, 0, 0), (255, 255, 255)),  # transparent, shown on white
         ("P", 0, None),
     ],
 )
@@ -105,7 +105,7 @@ def test_grey_cmyk_and_transparent_pictures_have_rgb_ones(
 
 def test_it_is_upright(tmp_path: Path) -> None:
     pixels = np.zeros((320, 640, 3), np.uint8)
-    pixels[:, :320] = 255, 0, 0  # red at the left, which a turn by 90 degrees clockwise brings to the top
+    pixels[:, :320] = 255, 0, 0  # red on the left, which rotating by 90 degrees clockwise moves to the top
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     Image.fromarray(pixels).save(tmp_path / "held.jpg", exif=exif)
@@ -115,7 +115,7 @@ def test_it_is_upright(tmp_path: Path) -> None:
     assert picture.size == (320, 640)
     assert picture.getpixel((160, 100))[0] > 200  # type: ignore[index]
     assert picture.getpixel((160, 540))[0] < 50  # type: ignore[index]
-    assert ORIENTATION not in picture.getexif()  # or a browser would turn it again
+    assert ORIENTATION not in picture.getexif()  # else a browser would rotate it again
 
 
 def test_of_a_file_that_is_cut_short_it_shows_what_was_indexed(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_there_is_none_where_the_model_sees_too_small_a_picture(tmp_path: Path) 
     (tmp_path / "large.jpg").write_bytes(noise_bytes("JPEG", (1600, 1200)))
     (tmp_path / "small.jpg").write_bytes(noise_bytes("JPEG", (110, 90)))
 
-    assert load(tmp_path / "large.jpg", tiny).thumbnail is None  # 200 x 150, an eighth
+    assert load(tmp_path / "large.jpg", tiny).thumbnail is None  # 200 x 150, one eighth
     assert drawn(tmp_path / "small.jpg", tiny).size == (110, 90)
 
 
@@ -205,7 +205,7 @@ def test_a_user_without_a_home_indexes_without_thumbnails(
     library: Library, runtime: ColourRuntime, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_home(*_: object, **__: object) -> Path:
-        raise RuntimeError("Could not determine home directory.")  # as platformdirs does
+        raise RuntimeError("Could not determine home directory.")  # like platformdirs
 
     make_photo(photos / "red.png")
     monkeypatch.setattr("platformdirs.user_cache_path", no_home)
@@ -223,4 +223,4 @@ def test_a_run_looks_through_what_is_kept_far_less_than_once_a_photo(
 
     index_folders(library, runtime, [photos], load_files=load_in_this_process)
 
-    assert len(looked) <= 5  # 200 x 700 bytes, of 16 MB that are put in between two looks
+    assert len(looked) <= 5  # 200 x 700 bytes, much less than the 16 MB between two checks

@@ -1,4 +1,4 @@
-"""The reading of text in pictures: its order and its results, with a reader that knows the text."""
+"""Reading text in pictures: the order and the results, with a reader that knows the text."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIGN = ("NO LITTER", "Please take it home")
 
 @pytest.fixture
 def index(library: Library, runtime: ColourRuntime) -> Index:
-    """A function that brings the library up to date with folders, without child processes."""
+    """A function that updates the library from folders, without child processes."""
 
     def run(
         *folders: Path, read: writing.ReadPictures | None, ocr: bool | None = True, **options: object
@@ -67,14 +67,14 @@ def reader() -> KnownWriting:
 
 
 def written(library: Library) -> dict[str, tuple[str, ...] | None]:
-    """Return the text of each photo in the library, by its name."""
+    """Return the text in each photo in the library, by name."""
     ids = library.passing(NO_FILTERS)
     pictures = library.pictures(ids).values()
     return {photo.path.name: photo.metadata.writing for picture in pictures for photo in picture.photos}
 
 
 def let_read(library: Library, folder: Path, index: Index) -> None:
-    """Index a folder with OCR turned on, without reading its pictures."""
+    """Index a folder with OCR enabled, without reading its pictures."""
     index(folder, read=None)
     assert library.status().roots[0].unread == 3
 
@@ -100,7 +100,7 @@ def test_a_folder_remembers_whether_its_pictures_are_read(
     assert index(signs, read=reader, ocr=False).read == 0
     assert index(signs, read=reader, ocr=None).read == 0
 
-    assert written(library)["sign.png"] == SIGN  # what was read stays
+    assert written(library)["sign.png"] == SIGN  # the text already read remains
     assert written(library)["newer.png"] is None
 
 
@@ -167,7 +167,7 @@ def test_of_many_pictures_those_that_look_like_documents_are_read_first_and_of_t
     index: Index, photos: Path, reader: KnownWriting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "MANY", 20)
-    monkeypatch.setattr(writing, "DOCUMENTS", "blue")  # to the model of the tests they look so
+    monkeypatch.setattr(writing, "DOCUMENTS", "blue")  # the test model considers them documents
     for number in range(20):
         colour = (number, 0, 200) if number in (3, 11) else (100 + number, number, 0)
         os.utime(make_photo(photos / f"{number}.png", colour), (1e9 + number, 1e9 + number))
@@ -359,7 +359,7 @@ def test_watch_reads_when_nothing_else_is_to_do_and_what_changes_goes_first(
     requested, reports = list[str](), list[IndexReport]()
 
     def read(pictures: Iterable[StoredPicture], megapixels: int) -> writing.ReadSteps:
-        """Read without end until there is a new photo."""
+        """Read without end, until there is a new photo."""
         for picture in pictures:
             requested.append(picture.photos[0].path.name)
             yield picture, ()
@@ -377,7 +377,7 @@ def test_watch_reads_when_nothing_else_is_to_do_and_what_changes_goes_first(
     watch(library, runtime, hear, read_pictures=read)
 
     assert [(report.encoded, report.read) for report in reports if report.encoded or report.read] == [
-        (0, 1),  # stored when the new photo came
+        (0, 1),  # stored when the new photo arrived
         (1, 0),
         (0, 3),
     ]

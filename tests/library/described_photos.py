@@ -24,9 +24,9 @@ def store(
     photos: Iterable[tuple[str, Colour, Metadata]],
     root: Path = ROOT,
 ) -> None:
-    """Store one-coloured pictures by their paths below the root, with the metadata of their contents.
+    """Store one-coloured pictures by paths below the root, with their metadata.
 
-    Equal colours with the same metadata are copies of one content.
+    Pictures with the same colour and metadata are copies.
     """
     runtime, contents, files = ColourRuntime(), dict[bytes, NewContent](), []
     for name, colour, metadata in photos:
@@ -40,6 +40,6 @@ def store(
 
 
 def photos_with(library: Library, word: str) -> set[str]:
-    """Return the names of the photos that have a term."""
+    """Return the names of the photos with this term."""
     ids = library.contents_saying([(word.encode(), word.encode() + b"\0")], 1000)
     return {path.name for one in library.candidates(ids.tolist()) for path in one.paths}

@@ -1,4 +1,4 @@
-"""Each row is as it was written, or it is left out: of every table, and of every value in it."""
+"""Every row in every table is either as it was written, in each of its values, or it is left out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TITLED = (
 
 @pytest.fixture
 def full(library: Library, runtime: ColourRuntime, photos: Path, tmp_path: Path) -> Library:
-    """A library with a row in every table: photos, one with a file beside it, a failure, and texts."""
+    """A library with a row in every table: photos, one of them with a sidecar file, a failure, and texts."""
     for colour in ("red", "lime", "blue"):
         make_photo(photos / f"{colour}.png", colour)
     (photos / "red.xmp").write_text(TITLED)
@@ -46,7 +46,7 @@ def full(library: Library, runtime: ColourRuntime, photos: Path, tmp_path: Path)
 
 
 def found(library: Library) -> tuple[list[str], int]:
-    """The names of the photos that a query finds, and how many rows it left out."""
+    """Return the names of the photos that a query finds, and the number of rows left out."""
     with Library.open(library.location) as opened:
         hits = SearchEngine(opened, ColourRuntime()).search(Query((Words("red"),)), 10)
         return sorted(hit.path.name for hit in hits), len(opened.damage())
@@ -71,7 +71,9 @@ def signed(crc: int) -> int:
 
 @SQLITE_ONLY
 def test_a_checksum_takes_at_most_8_bytes_a_row(full: Library) -> None:
-    """The size in SQLite: a byte for its type, and 4 for the number (https://sqlite.org/fileformat2.html#record_format)."""
+    """In SQLite, a number takes one byte for its type and 4 for its value
+    (https://sqlite.org/fileformat2.html#record_format).
+    """
     for table in METADATA.sorted_tables:
         for column in [column.name for column in table.c if column.name.endswith("checksum")]:
             for [kind, number] in sql(full, f"SELECT typeof({column}), {column} FROM {table.name}"):

@@ -1,4 +1,4 @@
-"""The folders of a library: what is in each is counted by hand."""
+"""A library's folders, with contents counted by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TREE = (b"2020/a.jpg", b"2020/May/b.jpg", b"2020/May/c.jpg", b"2021/d.jpg", b"e.
 
 
 def fill(library: Library, names: tuple[bytes, ...], root: bytes = b"/photos") -> None:
-    """Store photos by their paths below a root, each of a content of its own."""
+    """Store photos by paths below a root, each with different content."""
     runtime = ColourRuntime()
     embedding = runtime.embed_texts(["red"])[0]
     new = [NewContent(root + name, 1, Metadata("PNG", 8, 8), embedding, b"grid") for name in names]

@@ -1,4 +1,4 @@
-"""The vector file is derived: whatever happens to it, answers come from library.db."""
+"""The vector file is derived data: whatever happens to it, results come from library.db."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_photos(library: Library, count: int, seed: int = 0) -> None:
 
 
 def store_photos(writer: LibraryWriter, count: int, seed: int) -> None:
-    """Photos with embeddings drawn at random, others for each seed."""
+    """Store photos with random embeddings that depend on the seed."""
     vectors = np.random.default_rng(seed).standard_normal((count, SIZE)).astype(np.float32)
     writer.use_model(MODEL)
     digests = [b"%d of %d" % (number, seed) for number in range(count)]
@@ -47,7 +47,7 @@ def store_photos(writer: LibraryWriter, count: int, seed: int) -> None:
 
 
 def vector_file(library: Library) -> Path:
-    """The one vector file that there is."""
+    """Return the only vector file."""
     [path] = library.folder.glob("vectors-*")
     return path
 
@@ -59,7 +59,7 @@ def lists_in(path: Path) -> int:
 
 
 def assert_answers_are_right(library: Library) -> None:
-    """Search as brute force over the embeddings does, read past our own code."""
+    """Assert that a search gives the same results as brute force over embeddings read without our own code."""
     rows = sql(library, "SELECT content_id, embedding FROM features")
     ids = np.array([id_ for id_, _ in rows])
     embeddings = np.stack([np.frombuffer(blob, dtype="<f4") for _, blob in rows])

@@ -29,7 +29,7 @@ def content(digest: bytes, embedding: tuple[float, float, float] = (1, 0, 0)) ->
 
 
 def fill(library: Library, files: dict[str, bytes], root: str = "/photos") -> None:
-    """Store these files, by path, with contents of these digests."""
+    """Store these files, given by path with the digest of their content."""
     with library.writing() as writer:
         writer.use_model(MODEL)
         new = sorted(set(files.values()) - writer.encoded_among(files.values()))

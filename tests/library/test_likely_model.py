@@ -1,4 +1,4 @@
-"""The guess at a library's model: right for a sound library, and nothing for anything else, without waiting."""
+"""The guess at a library's model: correct for a sound library, and none otherwise, without waiting."""
 
 from __future__ import annotations
 

@@ -38,11 +38,11 @@ def test_the_migrations_make_the_very_tables_that_the_code_declares(library: Lib
 
 
 OLDER = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
-"""0001 is that of pixsearch 0.1.0."""
+"""The older revisions. 0001 belongs to pixsearch 0.1.0."""
 
 
 def library_of_version(version: str, folder: Path) -> None:
-    """A library of an older pixsearch, made by its own revision, with a photo in it."""
+    """Make a library with a photo as an older pixsearch did, using that version's revision."""
     folder.mkdir()
     connection = sqlite3.connect(folder / "library.db")
     engine = sqlalchemy.create_engine("sqlite://", creator=lambda: connection, poolclass=sqlalchemy.StaticPool)
@@ -67,7 +67,7 @@ def library_of_version(version: str, folder: Path) -> None:
             connection.execute(
                 "INSERT INTO text_files (id, path, size_bytes, mtime_ns) VALUES (1, CAST('/texts.txt' AS BLOB), 1, 2)"
             )
-    if version > "0008":  # with the checksums that rows have since
+    if version > "0008":  # adds the checksums that rows have had since
         with engine.begin() as alchemy:
             migrations.upgrade(alchemy, version)
     engine.dispose()

@@ -1,4 +1,4 @@
-"""A library.db with parts missing or added: the message, and that its hint helps."""
+"""A library.db with missing or extra parts: the message, and whether its hint helps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def names(library: Library) -> list[str]:
 
 
 def mended(folder: Path, photos: Path) -> list[str]:
-    """Follow the messages and the guide (pixsearch repair, then pixsearch index), and return what is found."""
+    """Follow the messages and the guide (pixsearch repair, then pixsearch index), and return the photos found."""
     try:
         opened = Library.open(folder)
     except LibraryDamaged:
@@ -151,7 +151,7 @@ def test_a_database_that_was_emptied_is_not_taken_for_a_new_one(indexed: Library
         with pytest.raises(LibraryDamaged, match="is empty, though it was a library"):
             open_(indexed.folder)
 
-    for file in indexed.folder.glob("vectors-*"):  # as a run leaves it that was killed at its very beginning
+    for file in indexed.folder.glob("vectors-*"):  # left by a run that was killed at the very beginning
         file.unlink()
     with pytest.raises(LibraryNotFound):
         Library.open(indexed.folder)

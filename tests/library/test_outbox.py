@@ -1,4 +1,4 @@
-"""Catalogue and Milvus stay together, wherever a run is cut off."""
+"""The catalogue and Milvus stay consistent, wherever a run is interrupted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def library(tmp_path: Path, service: str) -> Iterator[Library]:
 
 
 def in_milvus(service: str) -> list[int]:
-    """Asked past the library."""
+    """Query Milvus directly, bypassing the library."""
     index = MilvusIndex(service, MODEL.fingerprint, MODEL.embedding_size)
     found = sorted(index.ids().tolist())
     index.close()
@@ -71,7 +71,7 @@ def test_what_could_not_be_told_is_told_by_the_next_run(
         with pytest.raises(LibraryError, match="the server is away"):
             fill(library, {"/photos/c.jpg": b"c"})
     assert in_milvus(service) == [1, 2]
-    assert verify(library).problems == []  # it is known to be untold
+    assert verify(library).problems == []  # the change is known to be pending
 
     with library.writing():
         pass

@@ -1,4 +1,4 @@
-"""Whoever is shown or given a photo gets the very file that was indexed, or is told why not."""
+"""A photo is shown or sent only if its file is exactly the one indexed. Otherwise the reason is given."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = SQLITE_ONLY
 def indexed_at(
     library: Library, runtime: ColourRuntime, root: Path, *, follow_links: bool | None = None
 ) -> StoredPicture:
-    """The one picture below a folder."""
+    """Index a folder, and return its only picture."""
     index_folders(
         library, runtime, [root], options=IndexOptions(follow_links=follow_links), load_files=load_in_this_process
     )
@@ -35,7 +35,7 @@ def indexed_at(
 
 
 def like(file: Path, other: Path) -> None:
-    """Give a file the time of another."""
+    """Give a file the same modification time as a different file."""
     found = other.stat()
     os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
 
@@ -47,7 +47,7 @@ def photo(photos: Path) -> Path:
 
 @pytest.fixture
 def secret(tmp_path: Path, photo: Path) -> Path:
-    """A file outside, of the size and the time of the photo, at the same place below its folder."""
+    """A file outside with the photo's size and time, at the same path below its own folder."""
     file = tmp_path / "outside" / "2021" / "may" / "red.png"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"s" * photo.stat().st_size)

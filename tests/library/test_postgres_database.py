@@ -1,4 +1,4 @@
-"""Libraries in PostgreSQL: what they guarantee beyond other libraries. Most tests here run on both databases."""
+"""Libraries in PostgreSQL: their additional guarantees. Most tests here run on both databases."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_writer_whose_server_is_restarted_has_lost_the_right_to_write(
     with pytest.raises(LibraryError, match=r"cannot be reached.*stored data is not lost"):
         write_on()
 
-    assert library.status().photos == 1  # and who reads goes on
+    assert library.status().photos == 1  # reading still works
     fill(library, {"/photos/b.jpg": b"b"})
     assert len(library.vectors()) == 2
 

@@ -1,4 +1,4 @@
-"""The index of what photos say is in the library with them, and follows every change of them."""
+"""The index of text about photos is part of the library, and follows every change to the photos."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def file(name: str, said: Metadata) -> IndexedFile:
-    """A red picture whose content says this, stored before, in a file that is new or changed."""
+    """Return a new or changed file of a red picture, already stored, with this metadata."""
     return IndexedFile(os.fsencode(ROOT / name), FileStamp(2, 2), repr((RED, said)).encode())
 
 
@@ -103,7 +103,7 @@ def test_coordinates_say_the_nearest_town_its_region_and_its_country(library: Li
 
     assert photos_with(library, "kyoto") == photos_with(library, "japan") == {"a.png"}
     [there] = [one for one in library.candidates([1, 2]) if one.paths[0].name == "b.png"]
-    assert there.metadata.place is None  # in the Atlantic
+    assert there.metadata.place is None  # in the Atlantic Ocean
 
 
 @pytest.mark.parametrize(

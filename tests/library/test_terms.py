@@ -85,7 +85,7 @@ def test_every_text_finds_itself_and_its_terms_can_be_stored(text: str) -> None:
     assert is_found(" ".join(word[:8] for word in words_of(text)), text)
     for term in terms_of(text):
         assert term.encode()
-        assert not term.startswith(":")  # what terms of dates and ratings begin with
+        assert not term.startswith(":")  # terms for dates and ratings start with this
 
 
 def test_a_photo_is_found_by_all_that_it_says_and_by_its_folders_below_the_root() -> None:

@@ -1,4 +1,4 @@
-"""The timeline: newest first, then what has no date by folder; each picture once."""
+"""The timeline: newest first, then photos without a date by folder, with each picture once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNDATED = Metadata("PNG", 8, 8)
 
 
 def parts(library: Library, filters: Filters = NO_FILTERS) -> list[tuple[str, int]]:
-    """The day or folder of each part, and how many pictures it has."""
+    """Return the day or folder of each part, and its number of pictures."""
     return [(day or str(folder), count) for day, folder, _, count in library.timeline(filters)]
 
 
@@ -138,7 +138,7 @@ def test_pages_from_any_picture_on_are_those_of_the_whole(
         photos.append((f"{drawn.choice('abc')}/{number}.png", (1 + drawn.randrange(4), 0, 0), metadata))
     store(library, photos)
 
-    # A copy has its content's date here, so that it stands apart from another copy only where both have none.
+    # Copies share their content's date here, so only copies without a date appear separately.
     newest_first = sorted(
         {(metadata.taken_at, colour) for _, colour, metadata in photos if metadata.taken_at},
         key=lambda one: one[0] or datetime.min,

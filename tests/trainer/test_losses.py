@@ -35,7 +35,7 @@ def test_soft_targets_give_captions_of_like_meaning_their_share() -> None:
 
 
 def test_the_contrastive_loss_is_the_mean_of_rows_for_captions_and_columns_for_pictures() -> None:
-    # For rows, the softmax of [log 3, 0] is [3/4, 1/4] and that of [0, 0] is [1/2, 1/2]. Columns are alike.
+    # For rows, the softmax of [log 3, 0] is [3/4, 1/4] and that of [0, 0] is [1/2, 1/2]. The same holds for columns.
     targets = torch.tensor([[0.5, 0.5], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1 / 3, 2 / 3]])
     rows = (-0.5 * math.log(3 / 4) - 0.5 * math.log(1 / 4) + LN_2) / 2
     columns = (-math.log(3 / 4) + LN_2) / 2

@@ -48,7 +48,7 @@ def resident_mb() -> float:
 def test_the_memory_of_the_server_stays_flat_while_a_gigabyte_is_sent(serve: Serve, gigabyte: list[Path]) -> None:
     address = serve()
     ids = httpx2.get(f"{address}/api/timeline/ids").json()["ids"]
-    for _ in range(2):  # the first time loads what is loaded once
+    for _ in range(2):  # the first round loads what is loaded only once
         httpx2.post(f"{address}/api/zip", json={"ids": ids[:3]})
     before = peak = resident_mb()
     received, buffer = 0, bytearray(MEGABYTE)

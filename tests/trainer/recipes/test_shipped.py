@@ -87,7 +87,7 @@ def test_a_whole_run_that_is_stopped_in_each_stage_ends_bit_for_bit_as_one_that_
 @pytest.mark.slow
 def test_a_stage_takes_the_minutes_that_it_was_given(fit: Fit, tmp_path: Path) -> None:
     took = []
-    for attempt in ("first", "second"):  # a busy neighbour can make the machine behave differently
+    for attempt in ("first", "second"):  # the load on the machine may change between attempts
         began = time.monotonic()
         fit(recipe="shipped", stage=("cnn",), minutes=3.0, out=tmp_path / attempt)
         took.append((time.monotonic() - began) / 60)
