@@ -138,7 +138,7 @@ def test_a_pack_is_trained_on_elsewhere_with_the_same_result(fit: Fit, discs: Pa
 @pytest.mark.parametrize(
     ("options", "stages"),
     [
-        ({}, ["maps", "late"]),  # these also train what so few pictures would otherwise be too few for
+        ({}, ["maps", "late"]),  # also late, for which a real run needs more pictures
         ({"recipe": "shipped", "stage": ("maps", "pixels"), "minutes": 60.0}, ["maps", "pixels"]),
         ({"recipe": "paper", "set": ("ranking.negatives=3",)}, ["pretraining", "ranking", "maps"]),
     ],

@@ -41,7 +41,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve_allowing(tmp_path: Path) -> Iterator[ServeAllowing]:
-    """Start the command without an existing library, and yield the process with the address of its library page."""
+    """A function that starts the command without a library and returns the process and its library page's address."""
     running: list[subprocess.Popen[str]] = []
     homes = {f"XDG_{kind}_HOME": str(tmp_path / kind.lower()) for kind in ("CONFIG", "DATA", "CACHE")}
 

@@ -174,7 +174,7 @@ def test_an_explanation_has_a_region_for_each_word_that_can_be_seen(client: Test
     told = client.get(f"/api/photos/{id_of(client, 'pink.png')}/explain", params={"q": "red in sky"}).json()
 
     assert told["words"] == ["red", "sky"]
-    # In 2 x 3 cells, the first and the last in the lower row show them best. A cell has 4 x 4 values.
+    # Of 2 x 3 cells, the first and the last in the lower row match the words best. A cell has 4 x 4 values.
     red, sky = told["regions"]
     assert [len(red), len(red[0])] == [8, 12]
     assert (red[7][0], red[7][11]) == (1.0, 0.0)

@@ -184,8 +184,8 @@ def with_answers(head: torch.nn.Module, *logits: float) -> None:
 def test_a_question_costs_the_cross_entropies_of_all_answers_by_their_worth(
     material_of: MaterialOf, loaded: Loaded, packed: Pictures
 ) -> None:
-    # The sigmoids are 3/4, 1/2 and 1/4. The first two answers to question 2 are worth 1 and 0.3, the last to question
-    # 1.
+    # The sigmoids are 3/4, 1/2 and 1/4. For question 2 the first two answers are worth 1 and 0.3. For
+    # question 1 the last one is worth 1.
     vqa, processor = for_task("vqa", *loaded, ("yes", "no", "perhaps"))
     with_answers(vqa.get_submodule("answer_head"), math.log(3), 0.0, -math.log(3))
     answers_of_people = [("no",) * 10, ("perhaps",) * 10, ("yes",) * 9 + ("no",)]

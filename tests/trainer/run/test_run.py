@@ -31,7 +31,7 @@ Train = Callable[..., float]
 class Slope(Objective):
     """A loss of weight x (batch + noise), whose gradient is batch + noise.
 
-    A step takes 15 seconds on the plan's clock, and the first one takes longer by a given number of seconds.
+    A step takes 15 seconds on the plan's clock, and the first one takes `loading` seconds more.
     """
 
     def __init__(self, weight: Tensor, plan: Plan, loading: int) -> None:
