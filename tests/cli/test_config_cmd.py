@@ -1,4 +1,4 @@
-"""The config file, which the environment overrides, which the command line overrides."""
+"""The config file. The environment overrides it, and the command line overrides both."""
 
 from __future__ import annotations
 

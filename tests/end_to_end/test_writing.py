@@ -100,7 +100,7 @@ def wait_until_read(library: Path, count: int) -> None:
 
 @pytest.fixture
 def reading(many: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that is reading signs and has stored the text on the first of them."""
+    """A run in progress that has stored the text on the first signs."""
     command = [str(COMMAND), "index", str(many), "--ocr", "--library", str(tmp_path / "library")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_until_read(tmp_path / "library", 1)

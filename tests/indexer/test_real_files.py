@@ -71,5 +71,5 @@ def test_a_picture_that_others_can_read_is_read(check: dict[str, Any]) -> None:
 def test_a_picture_of_a_scanner_looks_like_its_twin(check: dict[str, Any]) -> None:
     found, twin = (np.asarray(open_picture(FOLDER / check[name]), np.float32) for name in ("file", "as"))
 
-    # The limit is near 12 because ImageMagick converts some of the pictures through linear light.
+    # Differences up to 12 occur because ImageMagick converts some of the pictures through linear light.
     assert abs(found - twin).mean() < 13

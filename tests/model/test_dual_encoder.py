@@ -1,4 +1,4 @@
-"""Converted dual encoders from transformers: they have the same embeddings as before, and other models are refused."""
+"""Converted dual encoders from transformers: the same embeddings as in transformers, and errors for other models."""
 
 from __future__ import annotations
 

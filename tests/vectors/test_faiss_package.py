@@ -75,7 +75,7 @@ def test_of_two_that_overwrite_each_other_both_have_to_go(site: Path) -> None:
 
 
 def test_two_in_folders_of_their_own_do_not_meet(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One belongs to the system, the other to a virtual environment that can see it."""
+    """One package belongs to the system, the other to a virtual environment that can see it."""
     put_package(site, "faiss_gpu")
     put_package(tmp_path, "faiss_cpu")
     monkeypatch.setattr(sys, "path", [str(site), str(tmp_path)])

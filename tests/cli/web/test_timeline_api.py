@@ -14,7 +14,7 @@ from tests.photos import make_photo
 
 @pytest.fixture
 def dated(photos: Path, run: Run, indexed: Path) -> Path:
-    """The photos without a date, two from 2021 and one from 2019, named accordingly."""
+    """The photos without a date, and three more named after their dates: two in 2021 and one in 2019."""
     for number, name in enumerate(("IMG_20210315_120000", "IMG_20210315_090000", "IMG_20190501_090000")):
         make_photo(photos / "dated" / f"{name}.png", (10 + number, 20, 30), (30, 20))
     assert run("index", photos).exit_code == 0

@@ -1,4 +1,4 @@
-"""What sending zip files costs the server: memory, and the time of simultaneous searches."""
+"""The cost of sending zip files: memory on the server, and slower searches."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_a_stage_trains_what_it_says_and_nothing_else_and_a_rehearsal_nothing_at
         network.late_interaction.scale.data.fill_(20.0)  # else its gate stays closed
     material, options = material_of(packed), with_settings(SHIPPED.options, SETTINGS)
     stage = SHIPPED.stages[name](material, getattr(options, name))
-    assert network.model.layers.training is (name in ("layers", "joint"))  # or the layers are held without dropout
+    assert network.model.layers.training is (name in ("layers", "joint"))  # else they would train without dropout
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     rates = {id(p): group["lr"] for one in stage.optimizers for group in one.param_groups for p in group["params"]}
     trained = {name: rates[id(p)] for name, p in network.named_parameters() if p.requires_grad}
