@@ -1,7 +1,7 @@
-"""The tests; each folder is named after the package it tests."""
+"""The tests. Each folder is named after the package it tests."""
 
 import os
 
-# Before anything loads OpenMP, here and in the commands that tests start: on tiny networks two threads do nothing but
-# wait for each other, and on a busy machine that took 34 s where one thread takes 5.
+# Set this before anything loads OpenMP, also for the commands that tests start. On tiny networks two threads mostly
+# wait for each other: on a busy machine that took 34 s, and one thread takes 5 s.
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -1,4 +1,4 @@
-"""A model that anyone can follow by hand, in place of a trained one: it sees nothing but a picture's mean colour."""
+"""A model that anyone can follow by hand, used in place of a trained one: it sees only a picture's mean colour."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ COLOURS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 
 
 
 class ColourRuntime:
-    """Embedding: the mean colour, L2-normalised, so that brightness does not count. Late score: the similarity. Match:
-    10 x the brightness of the words' colours minus 5, so that brightness is all that counts. A text is the sum of the
-    colours that it names. Probability: the sigmoid of the match, or of 10 x the late score minus 5.
+    """A runtime whose scores follow from a picture's mean colour.
+
+    The embedding is the mean colour, L2-normalised, so brightness does not count. The late score is the similarity.
+    The match score is 10 x the brightness in the text's colours minus 5, so only brightness counts. A text is the sum
+    of the colours it names. The probability is the sigmoid of the match score, or of 10 x the late score minus 5.
     """
 
     name = "colours"
@@ -64,7 +66,7 @@ class ColourRuntime:
         return _normalised(np.stack([_colour(text) for text in texts]))
 
     def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
-        """The only word of each is its colour."""
+        """Treat each text as a single word, its colour."""
         colours = [_colour(text)[np.newaxis] for text in texts]
         return [
             ReadText(np.zeros(1, np.int64), embedding, colour, np.ones(1, np.float32), 0.0)
@@ -85,7 +87,7 @@ class ColourRuntime:
     cell_offset = 0.0
 
     def locate_words(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
-        """Two rows and a column for each word; word n is in its own column, more below than above."""
+        """Return two rows, and a column for each word. Word n is in column n only, and more in the lower row."""
         words = text.split()
         cosines = np.zeros((len(words), 2, len(words)), dtype=np.float32)
         for index in range(len(words)):
@@ -93,7 +95,7 @@ class ColourRuntime:
         return words, cosines
 
     def likeness(self, grid: bytes, other: bytes) -> float:
-        """1 less the largest difference of a colour."""
+        """Return 1 minus the largest difference in any colour channel."""
         here, there = (np.frombuffer(packed, dtype=np.float32) for packed in (grid, other))
         return 1 - float(abs(here - there).max())
 
@@ -103,7 +105,7 @@ class ColourRuntime:
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
         if not self.calibrated:
             return None
-        assert not np.isnan(scores).any()  # a real one would warn of it on stderr
+        assert not np.isnan(scores).any()  # a real runtime would print a warning about NaN on stderr
         logits = scores if stage == "joint" else 10 * scores - 5
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 

@@ -26,12 +26,12 @@ NOBODY = 65534
 
 def pytest_configure(config: pytest.Config) -> None:
     pin_environment()
-    # Not a hook of this file: pytest does not ask it for a folder whose own conftest cannot be imported.
+    # Not a hook in this file: pytest does not call its hooks for a folder whose own conftest cannot be imported.
     config.pluginmanager.register(missing_packages)
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what was imported: each stage of a training ends with a whole collection."""
+    """Exclude everything imported so far from garbage collection, because each training stage ends with a full one."""
     gc.freeze()
 
 
@@ -45,12 +45,14 @@ def _a_home_of_the_tests_own(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Returns the folder of a tiny dual encoder of a family (tests/tiny_dual_encoders.py), converted."""
+    """A function that converts a tiny dual encoder of a family (tests/tiny_dual_encoders.py) and returns its folder."""
     made: dict[str, Path] = {}
 
     def of(family: str) -> Path:
         if family not in made:
-            from pixsearch.model.conversion import convert  # torch and transformers, for those who want one
+            from pixsearch.model.conversion import (
+                convert,
+            )  # needs torch and transformers
             from tests.tiny_dual_encoders import make_tiny_dual_encoder
 
             folder = make_tiny_dual_encoder(tmp_path_factory.mktemp(family.replace(" ", "-")), family)
@@ -79,7 +81,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _port_of_object_storage() -> Iterator[int]:
-    """Set from the beginning, since decoding processes keep the environment in which the first of them started."""
+    """Set the environment at the start: decoding processes keep the one in which the first of them was started."""
     with reserved_port() as port, pytest.MonkeyPatch.context() as patch:
         for name, value in environment(port).items():
             patch.setenv(name, value)
@@ -99,13 +101,13 @@ def bucket(s3: ObjectStorage) -> Bucket:
 
 @pytest.fixture(scope="session")
 def milvus(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Milvus Lite: an address to which the name of a collection is added."""
+    """The address of a Milvus Lite database, to which a collection name is appended."""
     return _milvus_lite(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def milvus_of_commands(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Another one for commands run as processes, since its file can be open in one process only."""
+    """A separate Milvus Lite database for commands run as processes: only one process can open the file."""
     return _milvus_lite(tmp_path_factory)
 
 
@@ -122,7 +124,7 @@ def _milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
 )
 def location(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Location:
-    """The location for a new library: a folder, and in slow tests also a database, with and without Milvus."""
+    """The location for a new library: a folder and, in slow tests, a PostgreSQL database with and without Milvus."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     if request.param == "sqlite":
         return tmp_path / "library"
@@ -147,15 +149,15 @@ def runtime() -> ColourRuntime:
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that every user may enter; pytest's own ones are private, and root's TMPDIR may be."""
+    """A folder that every user can enter; pytest's own folders are private, and root's TMPDIR may be too."""
     with tempfile.TemporaryDirectory(dir="/tmp" if os.geteuid() == 0 else None) as folder:
         Path(folder).chmod(0o755)
-        yield Path(folder).resolve()  # macOS's /tmp is a link
+        yield Path(folder).resolve()  # /tmp is a link on macOS
 
 
 @contextmanager
 def without_privileges() -> Iterator[None]:
-    """Act as a user to whom permissions apply, even if the tests run as root."""
+    """Act as a user to whom file permissions apply, even if the tests run as root."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""A library's database past our own code."""
+"""Direct access to a library's database, bypassing our own code."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pixsearch import Library
 from pixsearch.database.rows import change_rows
 
 SQLITE_ONLY = pytest.mark.parametrize("location", ["sqlite"], indirect=True)
-"""The mark of tests that open SQLite's file."""
+"""The mark for tests that open the SQLite file."""
 VECTOR_FILE = pytest.mark.parametrize(
     "location", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
 )
-"""The mark of tests of the vector file."""
+"""The mark for tests of the vector file."""
 
 
 def put(library: Library, table: Table, where: ColumnElement[bool], **values: object) -> None:
-    """Store other values in rows, with their checksum, as our own code does."""
+    """Store different values in rows, with their checksums, as our own code does."""
     with library.writing(), library._database.writing() as connection:
         change_rows(connection, table, where, values)
 
 
 def sql(library: Library, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """The rows that a statement gives, which has ? where values go."""
+    """Return the rows for an SQL statement with ? placeholders."""
     if isinstance(library.location, Path):
         with closing(sqlite3.connect(library.location / "library.db")) as connection, connection:
             return connection.execute(statement, values).fetchall()

@@ -1,4 +1,4 @@
-"""Makes a folder of over 300 hostile files: `python -m tests.hostile FOLDER`."""
+"""Make a folder of over 300 hostile files: `python -m tests.hostile FOLDER`."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Hostile:
     """Files that must be listed as failures."""
     either: list[Path] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
-    """The paths that must be neither."""
+    """Paths that must be neither photos nor failures."""
 
 
 def make_hostile_folder(folder: Path) -> Hostile:
-    """Fill a new folder. The same bytes each time."""
+    """Fill a new folder with the same bytes each time."""
     pillow_heif.register_heif_opener()
     made, chance = Hostile(folder), random.Random(0)
     for maker in (_good, _cut, _flipped, _no_pictures, _bombs, _odd_shapes, _no_files):
@@ -47,7 +47,7 @@ def make_hostile_folder(folder: Path) -> Hostile:
 
 def _good(made: Hostile, chance: random.Random) -> None:
     for format in FORMATS:
-        for other in ("JPEG", "PNG", format):  # named rightly, and like two others
+        for other in ("JPEG", "PNG", format):  # the right name, and two wrong ones
             path = made.folder / "named" / f"{format} {other}.{SUFFIXES[other]}"
             made.good.append(_write(path, _encoded(_noise(chance), format)))
     for name in NAMES:
@@ -125,7 +125,7 @@ def _no_files(made: Hostile, chance: random.Random) -> None:
     os.mkfifo(folder / "pipe.jpg")
     with socket.socket(socket.AF_UNIX) as server:
         here = os.open(folder, os.O_RDONLY)
-        server.bind(f"/proc/self/fd/{here}/socket.jpg")  # a socket's own path may have no more than 107 bytes
+        server.bind(f"/proc/self/fd/{here}/socket.jpg")  # a socket's own path may have at most 107 bytes
         os.close(here)
     made.bad += [folder / "pipe.jpg", folder / "socket.jpg"]
     (folder / "loop").symlink_to("..")
@@ -137,7 +137,7 @@ def _no_files(made: Hostile, chance: random.Random) -> None:
 
 
 def _noise(chance: random.Random, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """A picture in a colour of its own that does not compress to almost nothing."""
+    """Return a picture in a random colour that does not compress to almost nothing."""
     random = np.random.default_rng(chance.getrandbits(32))
     colour = random.integers(30, 226, 3)
     pixels = colour + random.integers(-25, 26, (size[1], size[0], 3))

@@ -1,4 +1,4 @@
-"""A server on this machine that speaks the Hugging Face hub's API as far as a download needs it."""
+"""A local server that implements as much of the Hugging Face Hub API as a download needs."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ class Request:
 
 @dataclass
 class HubServer:
-    """What the server has, how it misbehaves, and what it was asked for."""
+    """The server's files, its misbehaviour, and the requests it received."""
 
     address: str = ""
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    """Files by name, of repositories by name."""
+    """The repositories by name, each with its files by name."""
     card: dict[str, Any] = field(default_factory=lambda: {"license": "apache-2.0", "language": ["en", "de"]})
     refusal: tuple[int, dict[str, str]] | None = None
-    """A status and headers in place of every answer."""
+    """The status and headers to send instead of every response."""
     answer: bytes | None = None
-    """In place of the description of every repository."""
+    """The body to send instead of every repository's description."""
     cut_after: list[int] = field(default_factory=list)
-    """After how many bytes of weights to close the connection, one for each request for them."""
+    """The numbers of bytes of weights after which to close the connection, one for each request for weights."""
     released: Event | None = None
-    """Where connections that `cut_after` cuts are kept open, silent, until it is set."""
+    """If given, connections that `cut_after` cuts stay open and silent until this event is set."""
     sent_instead: dict[str, bytes] = field(default_factory=dict)
-    """Bytes in place of a file's own, which its checksums are of."""
+    """The bytes to send instead of a file's own. The checksums remain those of the file."""
     is_without_ranges: bool = False
     moves_to: str = ""
-    """Another server to which requests for files are redirected."""
+    """The address of the server to which requests for files are redirected."""
     requests: list[Request] = field(default_factory=list)
     sent_bytes: dict[str, int] = field(default_factory=dict)
-    """Of each file's content."""
+    """The number of bytes sent from each file's content."""
 
     def add(self, name: str, folder: Path) -> dict[str, bytes]:
-        """Have a repository with the files of a folder."""
+        """Add a repository with the files in a folder, and return them by name."""
         self.repositories[name] = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
         return self.repositories[name]
 
@@ -130,11 +130,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[:cut])
 
     def handle(self) -> None:
-        with suppress(ConnectionError):  # of a client that has seen enough
+        with suppress(ConnectionError):  # the client has closed the connection
             super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -147,7 +147,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def hub_server() -> Iterator[HubServer]:
-    """Serve until the block ends; `address` is what HF_ENDPOINT is to be."""
+    """Serve until the block ends. Set HF_ENDPOINT to the server's `address`."""
     hub = HubServer()
     with _Server(hub) as server:
         hub.address = f"http://127.0.0.1:{server.server_address[1]}"

@@ -1,4 +1,4 @@
-"""Files read and decoded without processes of their own, which take a fifth of a second to start."""
+"""Loading without worker processes, which take a fifth of a second to start."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A plugin of pytest: tests that import what only an extra brings are skipped where it is not installed.
+"""A pytest plugin that skips tests whose imports need an extra that is not installed.
 
-The light install has neither torch nor Ray. A module or a folder whose conftest imports either is then skipped as a
-whole; an import within a test, or within what it tests, still fails.
+The light install has neither torch nor Ray. A module that imports either is skipped as a whole, and so is a folder
+whose conftest does. An import inside a test, or inside the code it tests, still fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def pytest_make_collect_report(
     report = yield
     error = call.excinfo.value if (call := getattr(report, "call", None)) and call.excinfo else None
     while error is not None and not (isinstance(error, ModuleNotFoundError) and error.name in OF_EXTRAS):
-        error = getattr(error, "cause", None) or error.__cause__  # pytest's own errors have it in either
+        error = getattr(error, "cause", None) or error.__cause__  # pytest's own errors have it in one or the other
     if error is not None:
         report.outcome = "skipped"
         report.longrepr = (str(collector.path), 0, f"Skipped: {error.name} is not installed")

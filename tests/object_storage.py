@@ -1,4 +1,7 @@
-"""Object storage of the tests' own: moto, which speaks S3, in a process. Run as a program it is that process."""
+"""Object storage for the tests: moto, which speaks S3, in a separate process.
+
+Run as a program, this is that process.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def free_port() -> int:
 
 @contextmanager
 def reserved_port() -> Iterator[int]:
-    """A port that no other process is given meanwhile; `object_storage` may still listen there."""
+    """Reserve a port until the block ends. `object_storage` can still listen on it."""
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(("127.0.0.1", 0))
@@ -34,7 +37,7 @@ def reserved_port() -> Iterator[int]:
 
 
 def environment(port: int) -> dict[str, str]:
-    """Return the environment in which every process finds the storage."""
+    """Return the environment variables with which every process finds the storage."""
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "tests",
@@ -44,7 +47,7 @@ def environment(port: int) -> dict[str, str]:
 
 
 class Bucket:
-    """Objects by their keys."""
+    """A bucket, in which objects are stored by key."""
 
     def __init__(self, name: str) -> None:
         self.url = f"s3://{name}"
@@ -53,7 +56,7 @@ class Bucket:
         self._storage.mkdir(name)
 
     def put(self, key: str, data: bytes) -> str:
-        """Gives its URL. Also for keys that no file system would have: `a/`, `a//b`."""
+        """Store an object and return its URL. The key may be one that no file system allows: `a/`, `a//b`."""
         self._storage.call_s3("put_object", Bucket=self._name, Key=key, Body=data)
         return f"{self.url}/{key}"
 
@@ -69,13 +72,13 @@ class Bucket:
 class Request(NamedTuple):
     method: str
     path: str
-    """`/bucket/key`, with what is asked of it behind a `?`."""
+    """`/bucket/key`, followed by `?` and the query string if there is one."""
     by: str
-    """The name of the client: AWS_SDK_UA_APP_ID."""
+    """The client's name, from AWS_SDK_UA_APP_ID."""
 
 
 class ObjectStorage:
-    """A server, and what it was asked."""
+    """A server and the requests it received."""
 
     def __init__(self, port: int, log: Path) -> None:
         self.environment = environment(port)
@@ -91,7 +94,7 @@ class ObjectStorage:
 
 @contextmanager
 def object_storage(port: int, wait_s: float = 0.0) -> Iterator[ObjectStorage]:
-    """`wait_s` is how long it lets each who reads wait."""
+    """Run a server that waits `wait_s` seconds before it answers a GET request."""
     with tempfile.TemporaryDirectory(prefix="pixsearch-s3-") as folder:
         log = Path(folder) / "requests"
         log.touch()
@@ -111,7 +114,7 @@ def object_storage(port: int, wait_s: float = 0.0) -> Iterator[ObjectStorage]:
 
 
 def main(log: Path, port: int, wait_s: float) -> None:
-    """Serve, say so, and write each request down."""
+    """Serve, print that the server is ready, and log each request."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 

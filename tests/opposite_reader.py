@@ -13,14 +13,14 @@ from tests.colour_runtime import COLOURS
 
 
 class OppositeReader:
-    """The logit is 10 x (1 - the brightness of the text's colour in the picture). It reads no green pictures."""
+    """The logit is 10 x (1 - the brightness of the text's colour in the picture). Green pictures raise an error."""
 
     name = "opposite"
     min_edge = 8
 
     def __init__(self) -> None:
         self.read: list[tuple[tuple[str, ...], tuple[int, ...]]] = []
-        """Texts, and the colour of the picture."""
+        """The texts of each call, and the picture's colour."""
 
     def logits(self, texts: Sequence[str], picture: Image.Image) -> Floats:
         mean = np.asarray(picture).mean(axis=(0, 1)) / 255

@@ -1,4 +1,4 @@
-"""VQA and NLVR2 in their own files, small."""
+"""Small VQA and NLVR2 data sets in their published formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLOURS = ("red", "blue")
 
 
 def write_vqa(folder: Path, counts: dict[str, int]) -> None:
-    """Questions about the colour of squares, every second one red, the others blue, of splits of these sizes."""
+    """Write questions about the colour of squares, alternately red and blue, for splits of these sizes."""
     for split, count in counts.items():
         questions, annotations = [], []
         for number in range(count):
@@ -26,7 +26,7 @@ def write_vqa(folder: Path, counts: dict[str, int]) -> None:
 
 
 def write_nlvr2(folder: Path, counts: dict[str, int]) -> None:
-    """ "Both are red" of two squares: red and red, red and blue, blue and red, blue and blue, and again."""
+    """Write the sentence "Both are red." about two squares: red and red, red and blue, and so on in turn."""
     for split, count in counts.items():
         lines = []
         for number in range(count):

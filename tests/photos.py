@@ -14,7 +14,7 @@ Colour = str | tuple[int, int, int]
 
 
 def picture_bytes(colour: Colour = "red", format: str = "PNG", size: tuple[int, int] = (8, 8)) -> bytes:
-    """A picture file in one colour; another colour makes another content."""
+    """Return a picture file in one colour. A different colour gives different bytes."""
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, format)
     return buffer.getvalue()
@@ -27,7 +27,7 @@ def make_photo(path: Path, colour: Colour = "red", size: tuple[int, int] = (8, 8
 
 
 def photo_taken_at(path: Path, latitude: float, longitude: float, colour: Colour = "red") -> Path:
-    """A JPEG whose Exif has coordinates, to a thousandth of a second of arc."""
+    """Make a JPEG with Exif coordinates, to a thousandth of an arc second."""
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.GPSInfo).update(
         {
@@ -43,14 +43,14 @@ def photo_taken_at(path: Path, latitude: float, longitude: float, colour: Colour
 
 
 def noise_bytes(format: str, size: tuple[int, int] = (64, 48)) -> bytes:
-    """A picture that does not compress to almost nothing, so that cutting its file cuts the picture."""
+    """Return a picture that barely compresses, so that truncating its file truncates the picture."""
     buffer = io.BytesIO()
     Image.effect_noise(size, 80).convert("RGB").save(buffer, format)
     return buffer.getvalue()
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims this size, with hardly anything in it."""
+    """Return a PNG file that claims this size but contains almost no data."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -60,7 +60,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def make_distinct_photos(folder: Path, count: int = 6) -> Path:
-    """Make a folder of 0.png, 1.png and so on, each of random blotches unlike the others."""
+    """Make a folder of 0.png, 1.png and so on, whose random blotches look nothing like each other."""
     folder.mkdir()
     noise = np.random.default_rng(0)
     for number in range(count):

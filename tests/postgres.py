@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own."""
+"""A PostgreSQL server for the tests."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import psycopg
 
 _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))[-1:]
 PG_CTL = shutil.which("pg_ctl") or next(map(str, _PROGRAMS), None)
-"""The path of pg_ctl; None if there is no server on this machine."""
+"""The path to pg_ctl, or None if this machine has no server."""
 _USER = "postgres" if os.geteuid() == 0 else None
-"""The server refuses to be root."""
+"""The user who runs the server, which refuses to run as root."""
 
 
 class PostgresServer:
-    """A cluster in a folder, reached by a socket in it."""
+    """A cluster in a folder, reached through a socket in that folder."""
 
     def __init__(self, folder: Path, *, durable: bool) -> None:
         self._folder, self._durable = folder, durable
@@ -35,14 +35,14 @@ class PostgresServer:
         self._pg_ctl("start", "-w", "-o", options, "-l", str(self._folder / "log"))
 
     def stop(self, mode: str = "fast") -> None:
-        """`immediate` is a crash."""
+        """Stop the server. The mode `immediate` is like a crash."""
         self._pg_ctl("stop", "-w", "-m", mode)
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://pixsearch@/{database}?host={self._folder}"
 
     def new_database(self, options: str = "", setting: str | None = None) -> str:
-        """The URL of a database with nothing in it, made with options of CREATE DATABASE and a setting of its own."""
+        """Create an empty database with options for CREATE DATABASE and with a setting, and return its URL."""
         name = f"photos{next(self._numbers)}"
         with psycopg.connect(f"user=pixsearch host={self._folder} dbname=postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} {options}")
@@ -58,7 +58,7 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """Unless `durable`, what it stores need not outlive the machine."""
+    """Run a server. Unless it is `durable`, its data may be lost if the machine crashes."""
     with tempfile.TemporaryDirectory(prefix="pixsearch-postgres-") as folder:
         if _USER is not None:
             shutil.chown(folder, _USER)

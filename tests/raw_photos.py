@@ -1,4 +1,4 @@
-"""RAW files for tests, made by hand after the DNG specification 1.7 and TIFF 6.0."""
+"""RAW files for tests, made by hand according to the DNG 1.7 and TIFF 6.0 specifications."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SENSOR = (640, 480)
 
 
 def dng_bytes(preview: bytes | None, *, orientation: int = 1) -> bytes:
-    """A DNG of a sensor of 640 x 480 that saw only red, with a JPEG as its preview, taken in Sydney.
+    """Return a DNG from a 640 x 480 sensor that saw only red, with a JPEG preview, taken in Sydney.
 
-    The tags are IFD0's (the preview), SubIFD's (the sensor), Exif's and GPS's.
+    The tags belong to IFD0 (the preview), SubIFD (the sensor), Exif and GPS.
     """
     file = bytearray(8)
     width, height = SENSOR
@@ -74,7 +74,7 @@ def dng_bytes(preview: bytes | None, *, orientation: int = 1) -> bytes:
 
 
 def _append(file: bytearray, data: bytes) -> int:
-    """Returns where it begins."""
+    """Append data and return its offset."""
     file += bytes(len(file) % 2)
     start = len(file)
     file += data
@@ -82,7 +82,7 @@ def _append(file: bytearray, data: bytes) -> int:
 
 
 def _append_directory(file: bytearray, tags: dict[int, tuple[int, Values]]) -> int:
-    """An image file directory of TIFF; returns where it begins."""
+    """Append a TIFF image file directory and return its offset."""
     entries = []
     for tag in sorted(tags):
         type_, values = tags[tag]
@@ -93,7 +93,7 @@ def _append_directory(file: bytearray, tags: dict[int, tuple[int, Values]]) -> i
 
 
 def _packed(type_: int, values: Values) -> tuple[bytes, int]:
-    """A tag's values and how many they are."""
+    """Return a tag's packed values and their count."""
     if isinstance(values, bytes):
         data = values + b"\0" if type_ == _ASCII else values
         return data, len(data)

@@ -1,4 +1,4 @@
-"""Readers of text in pictures that know what is written, in place of RapidOCR."""
+"""Readers that know the text in pictures, used in place of RapidOCR."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pixsearch_indexer.writing import ReadPictures, ReadSteps
 
 
 class KnownWriting:
-    """Reads what is said to be written in photos, by their names, and remembers which it was asked to read."""
+    """A reader that looks up the text in a photo by its file name, and records which photos it was asked to read."""
 
     def __init__(self, written: Mapping[str, Writing] | None = None) -> None:
         self.written = written or {}
@@ -25,7 +25,7 @@ class KnownWriting:
 
 
 def then(reader: ReadPictures, after: int, act: Callable[[], object]) -> ReadPictures:
-    """Read as a reader does, and do something else after so many pictures, before they are handed on."""
+    """Wrap a reader so that it calls `act` after so many pictures, before it yields the last of them."""
 
     def read(pictures: Iterable[StoredPicture], megapixels: int) -> ReadSteps:
         for number, result in enumerate(reader(pictures, megapixels), start=1):
@@ -37,7 +37,7 @@ def then(reader: ReadPictures, after: int, act: Callable[[], object]) -> ReadPic
 
 
 def crash_at_one_named_crash(photos: Sequence[StoredPhoto], digest: bytes, megapixels: int) -> Writing:
-    """Replace `ocr.read_photo` in a worker process."""
+    """Replace `ocr.read_photo` in a worker process, and crash on crash.png."""
     if photos[0].path.name == "crash.png":
         os.abort()
     return ("read",)

@@ -1,4 +1,4 @@
-"""Pictures of signs, on which one can read."""
+"""Pictures of signs with legible text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_LITTER = ("NO LITTER", "Please take your", "rubbish home")
 def sign(
     lines: Sequence[str] = NO_LITTER, size: int = 40, turned: int = 0, edges: tuple[int, int] = (800, 600)
 ) -> Image.Image:
-    """Draw a white sign in front of green, with letters of so many pixels, turned to the left by degrees."""
+    """Draw a white sign on a green background, with letters of `size` pixels, rotated left by `turned` degrees."""
     font = ImageFont.load_default(size)
     width, height = max(int(font.getlength(line)) for line in lines) + 2 * size, int(1.4 * size * len(lines)) + size
     board = Image.new("RGBA", (width, height), "white")

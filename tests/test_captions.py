@@ -1,4 +1,4 @@
-"""The captions that people put beside their photos."""
+"""Captions that people put next to their photos."""
 
 from __future__ import annotations
 

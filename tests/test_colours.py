@@ -1,4 +1,4 @@
-"""Colours by ICC profile, against the mathematics of the colour spaces."""
+"""Colours converted using ICC profiles, compared with the mathematics of the colour spaces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def profile(name: Literal["sRGB", "LAB"]) -> bytes:
 
 
 def linear_rgb_profile() -> bytes:
-    """sRGB's primaries with a straight tone curve: the smallest profile whose answer can be worked out by hand."""
+    """Return a profile with sRGB's primaries and a linear tone curve, whose results are easy to work out by hand."""
 
     def s15(value: float) -> bytes:
         return struct.pack(">i", round(value * 65536))
@@ -28,7 +28,7 @@ def linear_rgb_profile() -> bytes:
         return b"XYZ " + bytes(4) + b"".join(map(s15, values))
 
     curve = b"curv" + bytes(4) + struct.pack(">I", 0)
-    # sRGB's primaries and white, adapted to D50 (ICC's sRGB profile).
+    # sRGB's primaries and white point, adapted to D50 (ICC's sRGB profile).
     tags = {
         b"desc": b"desc" + bytes(4) + struct.pack(">I", 7) + b"linear\0" + bytes(78),
         b"wtpt": xyz(0.9642, 1.0, 0.8249),

@@ -1,4 +1,4 @@
-"""Pictures decoded in worker processes, and what tasks there can do to the program: nothing."""
+"""Pictures decoded in worker processes, where no task can harm the program."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_tasks_are_taken_as_they_are_needed_and_results_come_in_order() -> None:
 
 
 def test_worker_processes_import_neither_torch_nor_the_trainer(tmp_path: Path) -> None:
-    script = run_script(PRINTS_WHAT_A_WORKER_HAS_IMPORTED, tmp_path)  # of its own: workers of the tests import more
+    script = run_script(PRINTS_WHAT_A_WORKER_HAS_IMPORTED, tmp_path)  # separate: the tests' workers import more
 
     modules = {name.partition(".")[0] for name in script.stdout.split()}
     assert "PIL" in modules
@@ -158,7 +158,7 @@ def test_a_large_jpeg_may_be_decoded_smaller(tmp_path: Path) -> None:
     [small], [whole] = (decode_pictures([tmp_path / "large.jpg"], min_edge) for min_edge in (288, None))
 
     assert isinstance(small, Image.Image)
-    assert small.size == (400, 300)  # JPEGs are scaled by eighths: 2/8 is the smallest that leaves 288
+    assert small.size == (400, 300)  # JPEGs are scaled by eighths: 2/8 is the smallest that leaves at least 288
     assert isinstance(whole, Image.Image)
     assert whole.size == (1600, 1200)
 
@@ -182,7 +182,7 @@ def test_pictures_in_object_storage_are_decoded(bucket: Bucket) -> None:
 
 def test_workers_that_cannot_start_are_not_blamed_on_the_pictures(tmp_path: Path) -> None:
     make_photo(tmp_path / "a.png")
-    (tmp_path / "sitecustomize.py").write_text(NEVER_STARTS)  # which Python runs as it starts
+    (tmp_path / "sitecustomize.py").write_text(NEVER_STARTS)  # Python runs this file as it starts
 
     script = run_script(DECODES_ONE_PICTURE, tmp_path, PYTHONPATH=str(tmp_path))
 
@@ -212,7 +212,7 @@ def test_ctrl_c_ends_the_workers_without_a_word(tmp_path: Path) -> None:
         assert script.stdout is not None
         assert script.stdout.readline() == "(8, 8)\n"
 
-        os.killpg(script.pid, signal.SIGINT)  # a terminal sends it to every process, too
+        os.killpg(script.pid, signal.SIGINT)  # like a terminal, which signals every process
         _, errors = script.communicate(timeout=30)
 
     assert (script.returncode, errors) == (130, "")

@@ -31,11 +31,11 @@ def test_those_go_that_were_not_read_for_longest(tmp_path: Path) -> None:
     for number in range(10):
         cache.put(str(number), bytes(100))
         os.utime(tmp_path / str(number), (number, number))
-    assert cache.get("0") is not None  # the oldest is read, and is not the oldest any more
+    assert cache.get("0") is not None  # the entry was the oldest, and reading it makes it the newest
 
     cache.put("10", bytes(100))
 
-    # To nine tenths of the limit: of eleven, two have to go.
+    # The cache shrinks to nine tenths of its limit, so two of the eleven entries go.
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["0", "3", "4", "5", "6", "7", "8", "9", "10"])
 
 
@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_error(public_folder: Path) -> 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB."""
+    """A 1 MB disk."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False)
@@ -84,5 +84,5 @@ def test_it_leaves_a_twentieth_of_a_disk_to_what_cannot_be_made_again(small_disk
         cache.put(str(number), bytes(8000))  # 1.6 MB
 
     kept = sum(cache.get(str(number)) is not None for number in range(200))
-    assert 100 < kept < 125  # 2 blocks of 4,096 bytes each, of 256 blocks less 12
+    assert 100 < kept < 125  # 2 blocks of 4,096 bytes each, and 256 blocks less 12 in total
     assert os.statvfs(small_disk).f_bavail >= 11

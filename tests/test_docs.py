@@ -1,4 +1,4 @@
-"""The documentation mentions what exists, and what it mentions exists."""
+"""The documentation mentions everything that exists, and everything it mentions exists."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OPTIONS = [
 
 
 def commands_in(text: str, program: str) -> list[str]:
-    """The command lines that a document shows: indented or fenced lines that begin with the program's name."""
+    """Return the command lines in a document: indented or fenced lines that begin with the program's name."""
     lines = re.findall(rf"^(?:    )?(?:\$ )?({program} .*)$", text, flags=re.MULTILINE)
     return [line.split("  #")[0].strip() for line in lines]
 
@@ -56,9 +56,9 @@ def test_every_option_is_in_the_guide(command: str, option: str) -> None:
 
 @pytest.mark.parametrize("line", sorted({*commands_in(README, "pixsearch"), *commands_in(GUIDE, "pixsearch")}))
 def test_every_command_line_in_the_documents_is_one_that_pixsearch_takes(line: str) -> None:
-    """Parsed by the command's own parser; what the commands then do is tested where they are."""
+    """Each line is only parsed, with the command's own parser. Other tests cover what the commands do."""
     words = shlex.split(line.split(" | ")[0].split(" > ")[0])[1:]
-    words = [word for word in words if word != "--debug"]  # main() takes it out
+    words = [word for word in words if word != "--debug"]  # main() removes it
     if words[0].startswith("-"):
         assert words in (["--version"], ["--help"])
         return
@@ -110,7 +110,7 @@ def test_the_guide_s_service_is_one_that_systemd_takes(command: str, tmp_path: P
         text=True,
     )
 
-    assert (verified.returncode, verified.stderr) == (0, "")  # of a key that it does not know it only warns
+    assert (verified.returncode, verified.stderr) == (0, "")  # systemd-analyze only warns about an unknown key
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from tests.unsuitable_files import in_time, reading
 
 @contextmanager
 def files_no_larger_than(size_bytes: int) -> Iterator[None]:
-    """A real fault like a full disk: the kernel refuses to let any file grow beyond this size."""
+    """Cause a real fault like a full disk: the kernel lets no file grow beyond this size."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:

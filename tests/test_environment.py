@@ -23,7 +23,7 @@ print(json.dumps({
 
 
 def pin(**variables: str) -> subprocess.CompletedProcess[str]:
-    """Pin the environment in a process that has these variables, lets nobody in, and ignores Ctrl-C."""
+    """Pin the environment in a process with these variables, a umask of 077, and Ctrl-C ignored."""
     return subprocess.run(
         ["sh", "-c", 'trap "" INT; umask 077; exec "$0" -c "$1"', sys.executable, PIN],
         env=os.environ | variables,

@@ -9,7 +9,8 @@ LINT = "from importlinter.cli import lint_imports; raise SystemExit(lint_imports
 
 
 def test_imports_point_downwards_only() -> None:
-    # A process of its own: the linter's logging closes what handlers of other libraries write to, pytest's capture too.
+    # A separate process, because the linter's logging closes streams that other libraries' handlers and pytest's
+    # capture use.
     done = subprocess.run([sys.executable, "-c", LINT], cwd=PROJECT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout

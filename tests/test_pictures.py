@@ -14,7 +14,7 @@ from pixsearch.errors import PictureError
 from pixsearch.pictures import open_header, open_picture
 from tests.photos import noise_bytes, picture_bytes, png_header
 
-# How a camera that is held in each of the eight ways stores the upright picture (EXIF 2.32, 4.6.4, tag 274).
+# How a camera held in each of the eight orientations stores an upright picture (EXIF 2.32, 4.6.4, tag 274).
 STORED = {
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
@@ -57,7 +57,7 @@ def test_a_photo_is_upright_however_the_camera_was_held(turn: int) -> None:
 
 @pytest.mark.parametrize("format", ["HEIF", "AVIF", "WEBP", "JPEG", "PNG", "TIFF"])
 def test_a_sideways_photo_is_turned_once_in_every_format(format: str) -> None:
-    pillow_heif.register_heif_opener()  # to save with
+    pillow_heif.register_heif_opener()  # needed for saving
     sideways = Image.new("RGB", (64, 32), "red")
     sideways.paste("blue", (32, 0, 64, 32))
 
@@ -130,7 +130,7 @@ def test_an_animation_is_its_first_frame(format: str) -> None:
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "HEIF", "AVIF", "PPM"])
 def test_a_file_cut_anywhere_is_refused_and_never_filled_with_grey(format: str) -> None:
-    pillow_heif.register_heif_opener()  # to save with
+    pillow_heif.register_heif_opener()  # needed for saving
     whole = noise_bytes(format)
 
     for tenths in range(10):

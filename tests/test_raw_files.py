@@ -1,4 +1,4 @@
-"""RAW files of cameras: the preview's pixels, the RAW file's own size and metadata."""
+"""RAW files from cameras: the preview's pixels, with the RAW file's own size and metadata."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_raw_file_is_its_preview_with_the_sensors_size_and_its_own_metadata() 
 
 @pytest.mark.parametrize(
     ("orientation", "red_side", "blue_side"),
-    [  # EXIF 2.32, 4.6.4: where the top of the stored picture is in the upright one
+    [  # EXIF 2.32, 4.6.4: where the stored picture's top is in the upright picture
         (1, (0.5, 0.1), (0.5, 0.9)),
         (3, (0.5, 0.9), (0.5, 0.1)),
         (6, (0.9, 0.5), (0.1, 0.5)),
@@ -127,7 +127,7 @@ def test_each_makers_raw_files_are_known_by_their_first_bytes(head: bytes) -> No
     assert has_picture_signature(head)
     with pytest.raises(
         PictureError, match="cannot be decoded: Unsupported file format or not RAW file"
-    ):  # by LibRaw, which got it and found no more
+    ):  # LibRaw's own message, so the file reached LibRaw
         open_header(head.ljust(2000, b"\0"))
 
 

@@ -1,4 +1,4 @@
-"""Pictures that Pillow's own decoders refuse, or show wrongly."""
+"""Pictures that Pillow's own decoders refuse or show incorrectly."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pixsearch.pictures import open_header, open_picture
 SMOOTH: NDArray[np.float64] = np.stack(
     np.meshgrid(np.linspace(0, 1, 40), np.linspace(0, 1, 30), [0.2, 0.5, 0.8], indexing="xy"), axis=-1
 ).mean(axis=3)
-"""Rows, columns and three bands from 0 to 1."""
+"""Rows, columns and three bands with values from 0 to 1."""
 SHOWN = np.rint(SMOOTH * 255)
 
 
@@ -33,7 +33,7 @@ def tiff(values: NDArray[Any], **options: Any) -> bytes:
 
 
 def differs_from(picture: Image.Image, expected: NDArray[Any]) -> float:
-    """The mean difference of a level."""
+    """Return the mean difference in levels."""
     found: NDArray[np.float32] = np.asarray(picture, dtype=np.float32)
     assert found.shape == expected.shape
     return float(abs(found - expected).mean())
@@ -78,7 +78,7 @@ KINDS: dict[str, tuple[bytes, NDArray[Any]]] = {
 
 @pytest.mark.parametrize(("data", "expected"), KINDS.values(), ids=KINDS)
 def test_a_tiff_of_any_kind_of_number_is_scaled_to_what_it_shows(data: bytes, expected: NDArray[Any]) -> None:
-    assert differs_from(open_picture(data), expected) < 6  # the brightest half percent is cut off
+    assert differs_from(open_picture(data), expected) < 6  # the brightest half percent is clipped
 
 
 def test_lab_of_16_bits_is_turned_into_rgb() -> None:
@@ -122,7 +122,7 @@ def test_jpeg_xl_says_its_size_before_it_is_decoded(size: tuple[int, int], lossl
 
 
 def test_a_jpeg_xl_that_claims_too_much_is_refused_before_it_is_decoded() -> None:
-    bits = "0" + "11" + f"{2**17 - 1:030b}"[::-1] + "111"  # not small, 30 bits for the height, twice as wide
+    bits = "0" + "11" + f"{2**17 - 1:030b}"[::-1] + "111"  # not small, 30 bits for the height, ratio 2:1
     packed = int(bits[::-1], 2).to_bytes(16, "little")
 
     with pytest.raises(PictureError, match="megapixels"):
@@ -130,7 +130,7 @@ def test_a_jpeg_xl_that_claims_too_much_is_refused_before_it_is_decoded() -> Non
 
 
 def avif_with_aperture(picture: Image.Image, width: int, height: int) -> bytes:
-    """An AVIF of which only so much of the middle is to be seen (ISO/IEC 14496-12, 12.1.4)."""
+    """Return an AVIF that shows only a central area of this size (ISO/IEC 14496-12, 12.1.4)."""
     buffer = io.BytesIO()
     picture.save(buffer, "AVIF", quality=95)
     data = buffer.getvalue()
@@ -141,7 +141,7 @@ def avif_with_aperture(picture: Image.Image, width: int, height: int) -> bytes:
     ipma = next(box for box in boxes(data, iprp.begins, iprp.ends) if box.kind == b"ipma")
     number = len(list(boxes(data, ipco.begins, ipco.ends))) + 1
     uses = bytearray(data[ipma.begins : ipma.ends])
-    uses[10] += 1  # of the first item, which is the picture
+    uses[10] += 1  # one more property for the first item, which is the picture
     uses.insert(11 + uses[10] - 1, 0x80 | number)
     grown = bytearray(data[: ipco.ends]) + clap + data[ipco.ends : ipma.begins] + uses + data[ipma.ends :]
     for box, more in ((meta, 41), (iprp, 41), (ipco, 40)):
@@ -214,7 +214,7 @@ def test_a_png_is_not_lost_for_what_its_pixels_do_not_need(extra: bytes) -> None
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
     data = buffer.getvalue()
-    head = len(b"\x89PNG\r\n\x1a\n") + 25  # IHDR stands first
+    head = len(b"\x89PNG\r\n\x1a\n") + 25  # IHDR is the first chunk
 
     assert open_picture(data[:head] + extra + data[head:]).getpixel((0, 0)) == (255, 0, 0)
     assert open_picture(data[:-12] + extra + data[-12:]).getpixel((0, 0)) == (255, 0, 0)

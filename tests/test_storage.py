@@ -1,4 +1,4 @@
-"""Files in object storage, beside those of this machine."""
+"""Files in object storage and on this machine."""
 
 from __future__ import annotations
 

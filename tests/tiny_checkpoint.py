@@ -1,4 +1,4 @@
-"""A checkpoint of random weights: small and fast, and the real thing in all but what it knows."""
+"""A checkpoint with random weights: small and fast, and like a real one except that it has learned nothing."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 from pixsearch.model.processor import PixelBertProcessor
 from pixsearch.model.tracing import add_graphs
 
-# Where bert-base-uncased has them.
+# The same ids as in bert-base-uncased.
 SPECIAL_TOKENS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
 
 
 def make_tiny_checkpoint(folder: Path, seed: int = 0) -> Path:
-    """Save a tiny Pixel-BERT to `folder`, the same one for the same seed. It spells words letter by letter."""
+    """Save a tiny Pixel-BERT model to `folder`, the same for the same seed. Its tokenizer splits words into letters."""
     make_checkpoint_without_graphs(folder, seed)
     (folder / GRAPHS_FILE).write_bytes(_graphs())
     return folder
 
 
 def make_checkpoint_without_graphs(folder: Path, seed: int = 0) -> Path:
-    """Save the same where no CPU searches with it."""
+    """Save the same checkpoint without graphs, for tests that do not search on a CPU."""
     tokenizer = _spelling_tokenizer()
     config = PixelBertConfig(
         backbone="efficientnet_lite0",
@@ -57,7 +57,7 @@ def make_checkpoint_without_graphs(folder: Path, seed: int = 0) -> Path:
 
 @cache
 def _graphs() -> bytes:
-    """The graphs of every tiny checkpoint: they depend on its config alone."""
+    """Return the graphs for every tiny checkpoint. They depend only on its config."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_checkpoint_without_graphs(Path(scratch))
         add_graphs(folder)
@@ -77,7 +77,7 @@ def _spelling_tokenizer() -> Tokenizer:
 
 
 def _measure_batch_norms(backbone: nn.Module, pixels: torch.Tensor) -> None:
-    """Keep the outputs of random convolutions from fading to zero, with which all pictures would have one embedding."""
+    """Measure batch norm statistics, or outputs would fade to zero and all pictures would have the same embedding."""
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0

@@ -1,4 +1,4 @@
-"""Dual encoders of random weights, one of each family that transformers has, saved as their repositories are."""
+"""Dual encoders with random weights, one for each family in transformers, saved like their repositories on the Hub."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VISION = {"image_size": EDGE, "patch_size": 8, **_SIZE}
 
 
 def make_tiny_dual_encoder(folder: Path, family: str, seed: int = 0) -> Path:
-    """Save a tiny model of a family to `folder`, the same one for the same seed: model, image processor, tokenizer."""
+    """Save a tiny model with its image processor and tokenizer to `folder`, the same for the same seed."""
     tokenizer = _TOKENIZERS[family]()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -37,7 +37,7 @@ def make_tiny_dual_encoder(folder: Path, family: str, seed: int = 0) -> Path:
             if parameter.dim() > 1 and "position" not in name:
                 torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
             if re.search(r"^text.*\b(q_proj|k_proj|query|key)\.weight$", name):
-                parameter.data *= 4  # else every token looks at all others alike, and one text is as good as another
+                parameter.data *= 4  # else attention is nearly uniform, and all texts score alike
     model.save_pretrained(folder)
     _IMAGE_PROCESSORS[family]().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -47,8 +47,11 @@ def make_tiny_dual_encoder(folder: Path, family: str, seed: int = 0) -> Path:
 
 
 def _as_older_transformers_saved_it(folder: Path) -> None:
-    """Give a CLIP the files that OpenAI's and OpenCLIP's repositories have: an end of text that is not the tokenizer's,
-    so that transformers takes the highest id for it; sizes that are numbers; a vocabulary and merges."""
+    """Rewrite a CLIP model's files like those in OpenAI's and OpenCLIP's repositories.
+
+    The end-of-text id is not the tokenizer's, so transformers takes the highest id for it. Sizes are plain numbers, and
+    the tokenizer is a vocabulary with merges.
+    """
     config = json.loads((folder / "config.json").read_text())
     config["text_config"] |= {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
     (folder / "config.json").write_text(json.dumps(config))
@@ -85,7 +88,9 @@ def _xlm_roberta_tokenizer() -> Any:
 
 
 def _siglip_tokenizer() -> Any:
-    """As tokenizer.json of SigLIP has it: lower case, without punctuation, and padded with the end of a text."""
+    """Return a tokenizer like SigLIP's tokenizer.json: lower case, no punctuation, and padded with the end-of-text
+    token.
+    """
     pieces = [("<unk>", 0.0), ("</s>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in _LETTERS), ("▁dog", -1.0)]
     tokenizer = Tokenizer(Unigram(pieces, unk_id=0))
     tokenizer.normalizer = Sequence(

@@ -1,5 +1,4 @@
-"""Models with a matching head, of random weights, one of each family that transformers has, saved as their
-repositories are."""
+"""Models with a matching head and random weights, one per family in transformers, saved like their repositories."""
 
 from __future__ import annotations
 
@@ -23,10 +22,10 @@ _LETTERS = string.ascii_lowercase + ",.!?:"
 
 
 def make_tiny_matching_model(folder: Path, family: str, seed: int = 0, kind: str | None = None) -> Path:
-    """Save a tiny model of a family with its processor to `folder`, the same one for the same seed.
+    """Save a tiny model of a family and its processor to `folder`, the same for the same seed.
 
     Args:
-        kind: transformers' class, in place of the one with the matching head.
+        kind: The transformers class to use instead of the one with the matching head.
     """
     usual, config, processor = _FAMILIES[family]
     tokens = processor()

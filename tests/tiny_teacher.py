@@ -1,4 +1,4 @@
-"""A CLIP of random weights in transformers' format: small and fast, with a folder as the hub gives it."""
+"""A CLIP model with random weights in transformers format: small and fast, in a folder like those on the Hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _EDGE = 32
 
 
 def make_tiny_clip(folder: Path, seed: int = 0) -> Path:
-    """Save a tiny CLIP to `folder`, the same one for the same seed. It spells words by letters; its scale is 50."""
+    """Save a tiny CLIP model to `folder`, the same for the same seed. Its tokenizer splits words into letters.
+    Its scale is 50.
+    """
     vocabulary = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase), _START, _END]
     ids = {token: number for number, token in enumerate(vocabulary)}
     special = {"bos_token_id": ids[_START], "eos_token_id": ids[_END], "pad_token_id": ids[_END]}

@@ -1,4 +1,4 @@
-"""Objects that may be where a file is expected and would block, never end, or fill the memory."""
+"""Unsuitable files: reading them would block, never end, or fill the memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import FrameType
 
 PATIENCE_S = 20
 LARGE_BYTES = 20 << 30
-"""More than any test machine can read into memory; a sparse file takes no space on disk."""
+"""A size that no test machine can read into memory. The file is sparse and takes no disk space."""
 
 
 def make_pipe(path: Path) -> None:
@@ -29,7 +29,7 @@ def make_endless(path: Path) -> None:
 def make_socket(path: Path) -> None:
     path.unlink(missing_ok=True)
     here = Path.cwd()
-    os.chdir(path.parent)  # a socket's path may have 107 bytes
+    os.chdir(path.parent)  # a socket's path may have at most 107 bytes
     try:
         with socket.socket(socket.AF_UNIX) as made:
             made.bind(path.name)
@@ -53,7 +53,7 @@ UNSUITABLE: dict[str, Callable[[Path], None]] = {
 
 @contextmanager
 def reading(pipe: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that reads a pipe, by default to its end. It is killed, and the test fails, where nobody writes."""
+    """Run a process that reads a pipe, by default to its end. Fail the test if nobody writes to the pipe."""
     with in_time(), subprocess.Popen([*(command or ("cat",)), pipe], stdout=subprocess.PIPE) as process:
         try:
             yield process
@@ -63,7 +63,7 @@ def reading(pipe: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def in_time(seconds: int = PATIENCE_S) -> Iterator[None]:
-    """Fail what waits for longer, in Python or in a call of the system."""
+    """Fail if the block takes longer, in Python or in a system call."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise AssertionError(f"it waits for more than {seconds} s")

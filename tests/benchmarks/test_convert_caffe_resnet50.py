@@ -1,4 +1,4 @@
-"""The converted ResNet-50, compared with an independent implementation of Keras' network."""
+"""The converted ResNet-50, compared with an independent implementation of the Keras network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STAGES = ((2, "abc", 64), (3, "abcd", 128), (4, "abcdef", 256), (5, "abc", 512))
 
 
 def keras_resnet50() -> State:
-    """Make random weights with Keras' names, under which activations neither vanish nor explode."""
+    """Make random weights under Keras names, with which activations neither vanish nor explode."""
     generator, state = torch.Generator().manual_seed(0), dict[str, Tensor]()
 
     def small(size: int) -> Tensor:
@@ -41,7 +41,7 @@ def keras_resnet50() -> State:
         state[f"{norm}/moving_mean"], state[f"{norm}/moving_variance"] = small(outputs), about_one(outputs)
 
     convolution("conv1", "bn_conv1", 7, 3, 64)
-    state["bn_conv1/moving_variance"] *= 1e4  # of a convolution over values up to 150
+    state["bn_conv1/moving_variance"] *= 1e4  # its convolution gets values up to 150
     inputs = 64
     for stage, blocks, hidden in STAGES:
         for block in blocks:
@@ -57,7 +57,7 @@ def keras_resnet50() -> State:
 
 
 def keras_output(state: State, picture: Tensor) -> Tensor:
-    """Return the output of the last stage for an RGB picture in 0..1, from Keras' own tensors."""
+    """Return the last stage's output for an RGB picture in 0..1, computed from the Keras tensors."""
 
     def convolution(x: Tensor, name: str, norm: str, stride: int, padding: int) -> Tensor:
         x = F.conv2d(x, state[f"{name}/kernel"].permute(3, 2, 0, 1), state[f"{name}/bias"], stride, padding)
@@ -65,7 +65,7 @@ def keras_output(state: State, picture: Tensor) -> Tensor:
         gamma, beta = (state[f"{norm}/{field}"][:, None, None] for field in ("gamma", "beta"))
         return gamma * (x - mean) / (variance + 1e-5).sqrt() + beta
 
-    # Caffe pads with its mean colour, we with ImageNet's, which is half a grey level off: that one departure is ours.
+    # Caffe pads with its mean colour, we with ImageNet's, half a grey level away. This is our only deviation.
     padded = F.pad(picture - IMAGENET_MEAN, (3, 3, 3, 3)) + IMAGENET_MEAN
     bgr = 255 * padded[:, [2, 1, 0]] - torch.tensor([103.939, 116.779, 123.68])[:, None, None]
     x = F.max_pool2d(convolution(bgr, "conv1", "bn_conv1", 2, 0).relu(), 3, 2, 1)
@@ -108,7 +108,7 @@ def test_the_written_file_is_torchvisions_and_computes_what_keras_does_once_stri
 
     main(write_tensorflowjs(tmp_path / "ResNet50", keras, shard_bytes=30_000_001), tmp_path / "resnet50.pth")
 
-    with torch.device("meta"):  # spares the time of filling 25 million numbers at random
+    with torch.device("meta"):  # avoids filling 25 million numbers at random
         resnet = torchvision.models.resnet50(weights=None)
     missing, unexpected = resnet.load_state_dict(torch.load(tmp_path / "resnet50.pth"), strict=False, assign=True)
     assert (missing, unexpected) == (["fc.weight", "fc.bias"], [])

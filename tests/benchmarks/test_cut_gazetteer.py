@@ -1,4 +1,4 @@
-"""The table of places that is made from the data of two packages."""
+"""The table of places, built from the data in two packages."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_state_is_found_by_its_letters_too() -> None:
 def test_a_quarter_is_a_section_and_a_city_of_another_region_is_not() -> None:
     table = cut(CITIES, COUNTRIES, LOCATED)
 
-    # Shibuya is 3.7 km from Tokyo, whose disc has a radius of 19.7 km; Kawasaki is 19 km away, in Kanagawa.
+    # Shibuya is 3.7 km from Tokyo, whose disc has a radius of 19.7 km. Kawasaki is 19 km away, in Kanagawa.
     sections = [names for names, is_section in zip(table.places, table.are_sections, strict=True) if is_section]
     assert sections == ["Shibuya"]
 

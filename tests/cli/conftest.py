@@ -28,7 +28,7 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Runs `pixsearch` with these arguments, in this process, without the config file of whoever runs the tests."""
+    """A function that runs `pixsearch` with these arguments in this process, without the user's config file."""
     monkeypatch.setattr("pixsearch_cli.config_file.config_path", lambda: tmp_path / "no config.toml")
 
     def run_command(*arguments: str | Path) -> Outcome:
@@ -45,7 +45,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> ColourRuntime:
-    """The model of every command in this test. It needs no torch, and its figures can be worked out by hand."""
+    """The model for every command in the test. It needs no torch, and its scores can be worked out by hand."""
     runtime = ColourRuntime()
     monkeypatch.setattr("pixsearch.model.checkpoints.find_checkpoint", lambda name: Path(name or "shipped"))
     monkeypatch.setattr("pixsearch_indexer.CheckpointEncoder", lambda checkpoint: runtime)
@@ -57,7 +57,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> ColourRuntime:
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where every command of this test has its library; there is none yet."""
+    """The location of the library for every command in the test. The library does not exist yet."""
     folder = tmp_path / "library"
     monkeypatch.setenv("PIXSEARCH_LIBRARY", str(folder))
     return folder
@@ -65,7 +65,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of a dark red, a pink and a blue picture, and a copy of the blue one."""
+    """A folder with a dark red, a pink and a blue picture, and a copy of the blue one."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for name, colour in (
@@ -80,7 +80,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def indexed(model: ColourRuntime, library: Path, photos: Path) -> Path:
-    """The library, with the photos in it."""
+    """The library, with the photos indexed."""
     with Library.create(library) as made:
         index_folders(made, model, [photos], load_files=load_in_this_process)
     return library

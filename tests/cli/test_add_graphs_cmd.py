@@ -1,4 +1,4 @@
-"""`pixsearch add-graphs`: what it leaves, and what it says of a checkpoint that has none."""
+"""`pixsearch add-graphs`: what it keeps, and its error for a checkpoint without graphs."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def judged(tmp_path: Path) -> Path:
-    """Queries to an album of a red, a green and a blue photo; the match of a pair is 5 where it is right, else -5."""
+    """Queries for an album with a red, a green and a blue photo. A right pair has a match of 5, a wrong one -5."""
     album = tmp_path / "album"
     album.mkdir()
     for name, colour in (("red", "red"), ("green", "lime"), ("blue", "blue")):
@@ -49,7 +49,7 @@ def test_judged_queries_make_the_probabilities_and_are_drawn(
         assert report[stage]["curve"] == report["calibration"][stage]
     written = json.loads((model / "config.json").read_text())["calibration"]
     assert written == report["calibration"]
-    # The joint stream's scores are 5 and -5, those of late interaction 1 and 0: both curves give the same probability.
+    # The joint stream's scores are 5 and -5, the late scores 1 and 0. Both curves give the same probabilities.
     joint, late = written["joint"], written["late"]
     assert 5 * joint["slope"] + joint["intercept"] == pytest.approx(late["slope"] + late["intercept"])
     assert -5 * joint["slope"] + joint["intercept"] == pytest.approx(late["intercept"])

@@ -1,4 +1,4 @@
-"""The config file: below the environment, which is below the command line."""
+"""The config file. The environment overrides it, and the command line overrides both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.unsuitable_files import UNSUITABLE, in_time
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the user's config file belongs; there is none yet."""
+    """The path of the user's config file, which does not exist yet."""
     path = tmp_path / "config/config.toml"
     path.parent.mkdir()
     monkeypatch.setattr("pixsearch_cli.config_file.config_path", lambda: path)

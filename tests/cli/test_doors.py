@@ -1,7 +1,7 @@
-"""Whatever comes in by a door, what comes out is an answer or one line that says what is wrong with it.
+"""Any input gets either an answer or one line that explains what is wrong with it.
 
-The doors are the command line, the environment and the config file; a checkpoint's folder is in `tests/model`, the
-page and the API in `tests/cli/web`. "unexpected ... please report it" is what a bug gives, and no input may.
+Inputs here come from the command line, the environment and the config file. `tests/model` covers checkpoint folders,
+and `tests/cli/web` the page and the API. No input may cause "unexpected ... please report it", the message for bugs.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def drawn_arguments(chance: random.Random, options: list[str]) -> list[str]:
 
 
 def pixsearch(*arguments: str | bytes, folder: Path) -> Outcome:
-    """Run the command as a process of its own."""
+    """Run the command in a separate process."""
     command = [Path(sys.executable).with_name("pixsearch"), *arguments]
     done = subprocess.run(command, capture_output=True, cwd=folder, check=False, timeout=60)
     return Outcome(done.returncode, "", done.stderr.decode(errors="replace"))
@@ -122,7 +122,7 @@ def test_whatever_index_is_given(tmp_path: Path) -> None:
     for _ in range(12):
         arguments = drawn_arguments(chance, OF_INDEX)
         if not {".", "..", "/", "", "~", "file:///etc/passwd"}.isdisjoint(arguments):
-            continue  # a folder of this machine
+            continue  # a local folder
 
         done = pixsearch("index", "--library", "library", *arguments, folder=tmp_path)
 

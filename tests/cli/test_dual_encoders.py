@@ -1,4 +1,4 @@
-"""The commands with a dual encoder of transformers in place of a Pixel-BERT."""
+"""The commands with a dual encoder from transformers instead of a Pixel-BERT model."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ Converted = Callable[[str], Path]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Six photos that look like nothing else, all smaller than what is decoded scaled down."""
+    """Six photos that look nothing alike, all too small to be decoded at a reduced scale."""
     return make_distinct_photos(tmp_path / "photos")
 
 
 @pytest.fixture
 def model(converted: Converted, tmp_path: Path) -> Path:
-    """A converted CLIP."""
+    """A converted CLIP model."""
     return Path(shutil.copytree(converted("CLIP"), tmp_path / "clip"))
 
 
 @pytest.fixture
 def indexed(run: Run, model: Path, photos: Path, library: Path) -> Path:
-    """A library that was indexed with it."""
+    """A library indexed with that model."""
     assert run("index", photos, "--model", model).exit_code == 0
     return library
 
 
 def by_transformers(folder: Path, photos: Path, text: str) -> list[tuple[str, float]]:
-    """The names of the photos with their similarity, the nearest first."""
+    """Return the photos' names with their similarities, the most similar first."""
     from tests.model.dual_encoders import transformers_pictures, transformers_texts
 
     files = sorted(photos.iterdir())
@@ -78,13 +78,13 @@ def test_a_library_is_searched_in_the_order_of_transformers_own_similarities(
     expected = by_transformers(converted(family), photos, "a dog")
     assert indexed.exit_code == 0
     assert "6 encoded" in indexed.stdout
-    assert dict(found) == pytest.approx(dict(expected), abs=0.02)  # where the CPU has bf16, it is computed in that
+    assert dict(found) == pytest.approx(dict(expected), abs=0.02)  # a CPU with bf16 computes in bf16
     assert found[0][0] in [name for name, similarity in expected if similarity > expected[0][1] - 0.04]
 
 
 @contextmanager
 def page_of(library: Path, cache: Path) -> Iterator[TestClient]:
-    """A client of the library's page, without a network between."""
+    """Return a client for the library's page that uses no network."""
     engine = WarmEngine(library, lambda opened: load_runtime(opened.checkpoint(None)))
     thumbnails = ThumbnailCache(cache, str(library), lambda: engine.library().count_contents())
     with decoding_processes(DecodeLimits()) as pool:
@@ -148,7 +148,7 @@ def test_a_hit_has_a_similarity_and_for_siglip_a_probability_but_no_match(
 
     hit = json.loads(run("query", "a dog", "--json").stdout.splitlines()[0])
 
-    logit = np.exp(2.0) * hit["similarity"] - 4.0  # its logit_scale and logit_bias
+    logit = np.exp(2.0) * hit["similarity"] - 4.0  # the model's logit_scale and logit_bias
     assert hit["match"] is None
     assert hit["probability"] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-4)
 
@@ -224,7 +224,7 @@ def test_recall_is_measured_for_the_first_stage(run: Run, model: Path, photos: P
 
 
 def captions_by_similarity(model: Path, photos: Path, *, nearest: bool) -> Path:
-    """Caption each picture with the text nearest to it, or farthest: right pairs have higher or lower scores."""
+    """Caption each picture with the nearest or the farthest text, so that right pairs have higher or lower scores."""
     from tests.model.dual_encoders import transformers_pictures, transformers_texts
 
     files = sorted(photos.iterdir())
@@ -251,7 +251,7 @@ def test_captioned_pictures_calibrate_it(run: Run, model: Path, indexed: Path, p
     assert calibration["joint"] is None
     assert calibration["late"]["slope"] > 0
     assert json.loads((model / "dual_encoder.json").read_text())["calibration"] == calibration
-    hit = json.loads(run("query", "a dog", "--json").stdout.splitlines()[0])  # the library is still this model's
+    hit = json.loads(run("query", "a dog", "--json").stdout.splitlines()[0])  # the library still belongs to this model
     assert 0 < hit["probability"] < 1
 
 

@@ -14,7 +14,7 @@ from tests.photos import make_photo
 
 @pytest.fixture
 def twice(run: Run, model: ColourRuntime, library: Path, tmp_path: Path) -> Path:
-    """A folder with a photo, its copy, and the photo in a smaller size, indexed."""
+    """Index a folder with a photo, its copy, and a smaller version of the photo."""
     folder = tmp_path / "twice"
     for name in ("sea.png", "copy of sea.png"):
         make_photo(folder / name, (0, 0, 200), size=(40, 30))

@@ -19,14 +19,14 @@ COLOURS = ("red", "green", "blue", "pink")
 
 @pytest.fixture(autouse=True)
 def runtime(monkeypatch: pytest.MonkeyPatch) -> ColourRuntime:
-    """The model of every command in this test, whose figures can be worked out by hand."""
+    """The model for every command in the test, whose scores can be worked out by hand."""
     runtime = ColourRuntime()
     monkeypatch.setattr("pixsearch.model.load_runtime.load_runtime", lambda checkpoint: runtime)
     return runtime
 
 
 def write(folder: Path, **splits: tuple[str, ...]) -> Path:
-    """Karpathy's JSON of pictures in these colours."""
+    """Write pictures in these colours, with captions in Karpathy's JSON."""
     images = []
     for split, colours in splits.items():
         for colour in colours:
@@ -85,7 +85,7 @@ def test_a_damaged_pack_is_refused_in_one_line(run: Run, tmp_path: Path) -> None
     pack = tmp_path / "some.pack"
     write_pack(read_captioned(write(tmp_path, val=COLOURS)).pictures, pack, 32, silent)
     content = pack.read_bytes()
-    pack.write_bytes(content.replace(content[40:60], bytes(20)))  # of the first picture
+    pack.write_bytes(content.replace(content[40:60], bytes(20)))  # part of the first picture
 
     outcome = run("evaluate", "--data", pack, "--no-rerank")
 
@@ -113,9 +113,10 @@ def test_the_figures_are_those_worked_out_by_hand(run: Run, tmp_path: Path) -> N
 
     outcome = run("evaluate", "--data", data, "--candidates", "2")
 
-    # Every caption is most similar to its picture, and the other way round. Pink is as red as red is, and brighter
-    # than green: of two candidates, those two captions find it first. A picture of a pure colour matches its caption
-    # and "all pink", which names no colour and stands for all three, equally well; only the pink one is told apart.
+    # Similarity ranks every caption and picture first for each other. Pink is as red as red and brighter than green, so
+    # among two candidates the captions for red and green find it first. A picture in a pure colour matches its caption
+    # and "all pink", which names no colour and stands for all three, equally well. Only the pink picture ranks its
+    # caption first.
     assert [row.split()[:4] for row in outcome.stdout.splitlines()[1:]] == [
         ["100.0", "100.0", "100.0", "1"],
         ["50.0", "100.0", "100.0", "1.5"],
@@ -182,7 +183,7 @@ def test_a_picture_that_cannot_be_decoded_is_a_problem_like_any_other(run: Run, 
 
 @pytest.mark.slow
 def test_a_checkpoint_is_measured_compiled(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pixsearch.model.load_runtime.load_runtime", load_runtime)  # the real one again
+    monkeypatch.setattr("pixsearch.model.load_runtime.load_runtime", load_runtime)  # restores the real function
     model, data = make_tiny_checkpoint(tmp_path / "model"), write(tmp_path, val=COLOURS)
 
     outcome = run("evaluate", "--data", data, "--model", model, "--json")

@@ -68,7 +68,7 @@ def test_debug_shows_the_traceback(run: Run, monkeypatch: pytest.MonkeyPatch, ar
 
 @pytest.mark.parametrize("module", ["typer", "pixsearch.settings", "pixsearch_cli.query_cmd", "pixsearch_cli.app"])
 def test_an_interrupt_while_a_command_begins_is_quiet(module: str) -> None:
-    """It comes as the module is about to be imported."""
+    """The interrupt arrives just before the module is imported."""
     program = (
         "import os, signal, sys\n"
         "class Interrupt:\n"
@@ -165,7 +165,7 @@ def test_help_loads_nothing_heavy(command: list[str]) -> None:
 
 
 def test_a_user_without_a_home_directory_is_told_in_one_line_where_one_is_needed(tmp_path: Path) -> None:
-    """As in a container that runs as a user who is not in /etc/passwd."""
+    """This happens in a container that runs as a user who is not in /etc/passwd."""
     program = (
         "import pwd, sys\n"
         "def unknown(uid): raise KeyError(uid)\n"

@@ -1,4 +1,4 @@
-"""`pixsearch model` against a hub on this machine."""
+"""`pixsearch model` with a local hub server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "hub:org/tiny-clip"
 
 
 class Terminal(io.StringIO):
-    """What somebody types."""
+    """The text typed at a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -42,7 +42,7 @@ def limited() -> Iterator[None]:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: Path, library: Path) -> Iterator[HubServer]:
-    """A hub with a tiny CLIP; models go below `tmp_path`, and there is no library yet."""
+    """A hub with a tiny CLIP model. Models are saved below `tmp_path`, and no library exists yet."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with hub_server() as server:
@@ -201,7 +201,7 @@ def test_what_goes_wrong_is_one_line_and_leaves_nothing_that_a_command_takes_for
     for name, outcome in outcomes.items():
         assert (outcome.exit_code, outcome.stdout) == (1, "")
         assert outcome.stderr.splitlines()[-1].startswith(f"pixsearch: {messages[name]}")
-        assert outcome.stderr.count("\n") == (5 if name == "tiny-clip" else 1)  # what is asked for, and the error
+        assert outcome.stderr.count("\n") == (5 if name == "tiny-clip" else 1)  # the prompt and the error
     assert not hub_folder(NAME).exists()
     assert not list(unfinished_folder(NAME).glob("model.safetensors*"))
 
@@ -284,7 +284,7 @@ def test_the_model_that_the_library_is_indexed_with_is_named(
     assert listed == {"shipped": False, NAME: True}
     assert f"{NAME} (the library's)" in table
     assert f"the library {library} is indexed with it: searches by words need it again" in removed.stderr
-    assert removed.exit_code == 2  # nobody is at a terminal
+    assert removed.exit_code == 2  # without a terminal
     assert hub_folder(NAME).is_dir()
 
 

@@ -1,4 +1,4 @@
-"""How messages look."""
+"""The appearance of messages."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_time_left_is_told_from_work_that_was_measured_and_not_from_its_beginnin
     def told(done: int) -> str:
         return output._note(Progress("indexing", done, 1001, "2 failed"), pace)
 
-    # A minute of preparation before the first photo, and then one photo in two seconds: nobody knows yet.
+    # After a minute of preparation, one photo takes two seconds: too early to estimate.
     assert told(1) == told(2) == "2 failed"
     assert told(101) == "2 failed, about 6 min left"  # 100 photos in 40 s, so 900 in 360
     assert told(501) == "2 failed, about 2 min left"  # 500 photos in 100 s

@@ -1,4 +1,4 @@
-"""No message shows the password of a URL, whether the URL is valid or not."""
+"""No message shows a password from a URL, even if the URL is invalid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.cli.conftest import Run
         ("postgresql://me:***", "postgresql://me:***"),
         ("no host in sftp://me:secret", "no host in sftp://me:***"),
         ("https://bucket/x?X-Amz-Signature=0f&n=1", "https://bucket/x?X-Amz-Signature=***&n=1"),
-        ("http://0.0.0.0:7860/?token=0f", "http://0.0.0.0:7860/?token=0f"),  # which serve prints for its user
+        ("http://0.0.0.0:7860/?token=0f", "http://0.0.0.0:7860/?token=0f"),  # serve prints this URL for its user
         ("http://host:80: refused", "http://host:80: refused"),
         ("http://[::1]:7860/", "http://[::1]:7860/"),
         ("s3://arn:aws:s3:eu:1:accesspoint/x/a.jpg", "s3://arn:aws:s3:eu:1:accesspoint/x/a.jpg"),
@@ -133,7 +133,7 @@ def test_what_a_library_logs_shows_no_password(
         logging.getLogger("somebody").warning("no answer from %s\nat all", "https://me:hunter2@host/")
         raise ValueError("https://me:hunter2@host/")
 
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # removes pytest's own
     monkeypatch.setattr(Library, "open", fail)
 
     logged = run("status").stderr

@@ -76,7 +76,7 @@ def test_the_nearest_known_word_is_named_beside_an_unknown_one(run: Run, model: 
 
     outcome = run("query", "red bycicle pinkk", "--json")
 
-    # The name of a photo has "pink".
+    # The photo's name contains "pink".
     assert outcome.stderr == (
         'pixsearch: the model does not know "bycicle" (did you mean "bicycle"?) or "pinkk" (did you mean "pink"?)\n'
     )
@@ -164,7 +164,7 @@ def test_percentages_are_shown_where_the_joint_stream_did_not_read_the_first_hit
 
     outcome = run("query", "red", "--shows", "--candidates", "1", "--top-k", "2")
 
-    # By late score 1 / (1 + e^-(10 x 0.870 - 5)) = 0.976.
+    # The late score gives 1 / (1 + e^-(10 x 0.870 - 5)) = 0.976.
     assert outcome.stdout.splitlines() == [
         "rank       score  similarity  photo",
         f"   1  98% strong   0.870 (2)  {photos}/pink.png",
@@ -213,7 +213,7 @@ def test_json_is_an_object_a_line_best_first(run: Run, indexed: Path, photos: Pa
     ]
     assert lines[0] == {
         "rank": 1,
-        "id": 3,  # the third that was indexed, by path
+        "id": 3,  # the third photo indexed, in path order
         "path": f"{photos}/pink.png",
         "similarity": pytest.approx(0.870388, abs=1e-6),
         "similarity_rank": 2,
@@ -409,7 +409,7 @@ def test_a_name_with_line_breaks_and_escapes_cannot_fool_the_terminal(run: Run, 
 
 
 def store_a_photo(library: Path, model: ColourRuntime) -> None:
-    """Without the processes that an index run starts, for tests that are many."""
+    """Store a photo without starting an index run's processes, for tests with many cases."""
     embeddings, grids = model.encode_pictures([Image.new("RGB", (8, 8), "red")])
     with Library.create(library) as opened, opened.writing() as writer:
         writer.use_model(LibraryModel(model.fingerprint, model.name, model.embedding_size))
@@ -423,7 +423,7 @@ def paths_of(outcome: Outcome) -> list[str]:
 
 
 def test_words_and_pictures_are_added_and_taken_away(run: Run, indexed: Path, photos: Path) -> None:
-    # Of (1, 0, 0) - (0, 0, 1) dark red is nearest, (1, 0.4, 0.4) is next, blue is opposite.
+    # The query is (1, 0, 0) - (0, 0, 1): dark red is nearest, (1, 0.4, 0.4) is next, and blue is opposite.
     apart = run("query", "red", "--minus", "blue", "--no-rerank", "--paths")
     together = run("query", "red", "--plus", f"3:{photos / 'blue.png'}", "--no-rerank", "--paths")
     mostly = run("query", "red", "--plus", "0.1:blue", "--no-rerank", "--paths")
@@ -471,7 +471,7 @@ def test_words_come_from_stdin(run: Run, indexed: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def server(photos: Path) -> Iterator[str]:
-    """The address of a server of the photos."""
+    """The address of a server for the photos."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(photos))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         Thread(target=running.serve_forever, daemon=True).start()
@@ -492,7 +492,7 @@ def test_a_picture_is_fetched_only_if_that_is_allowed(run: Run, indexed: Path, s
 
 
 def answers(reply: bytes, seconds_a_byte: float = 0) -> str:
-    """The address of a server that sends this to whoever asks, and then no more."""
+    """Run a server that sends this reply and nothing more, and yield its address."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -584,7 +584,7 @@ def test_many_queries_come_from_stdin(run: Run, indexed: Path, monkeypatch: pyte
 def test_what_the_shell_has_opened_is_read_as_stdin_is(
     run: Run, indexed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with --queries <(command)."""
+    """For example, --queries <(command)."""
     with in_time(), subprocess.Popen(["echo", "red"], stdout=subprocess.PIPE) as echo:
         assert echo.stdout is not None
         queries = run("query", "--queries", f"/dev/fd/{echo.stdout.fileno()}", "-k", "1", "--paths")
@@ -624,7 +624,7 @@ def test_filters_narrow_what_is_found(run: Run, indexed: Path, photos: Path) -> 
 
 @pytest.fixture
 def travels(model: ColourRuntime, library: Path, tmp_path: Path) -> Path:
-    """The library of a photo of Kinkaku-ji in Kyoto, one of the Eiffel Tower in Paris, and one from Paris, Texas."""
+    """A library with photos of Kinkaku-ji in Kyoto and the Eiffel Tower in Paris, and one taken in Paris, Texas."""
     photo_taken_at(tmp_path / "travels/kinkaku-ji.jpg", 35.0394, 135.7292, "yellow")
     photo_taken_at(tmp_path / "travels/eiffel tower.jpg", 48.8584, 2.2945, "grey")
     photo_taken_at(tmp_path / "travels/other tower.jpg", 33.6376, -95.5285, "red")
@@ -801,7 +801,7 @@ def test_where_there_is_no_viewer_it_says_so(run: Run, indexed: Path, monkeypatc
 
 
 class Page(HTMLParser):
-    """Tags with their attributes, and all text."""
+    """A parser that collects tags with their attributes, and all text."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -826,7 +826,7 @@ def test_a_page_holds_its_pictures_and_nothing_from_elsewhere(
 
     page = Page((tmp_path / "page.html").read_text())
     pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(pictures) == 3 + 3  # a map of the one word for each
+    assert len(pictures) == 3 + 3  # each has a map for the only word
     for source in pictures:
         assert source is not None
         kind, _, data = source.partition(",")
@@ -855,7 +855,7 @@ def test_small_pictures_are_shown_with_their_figures(run: Run, indexed: Path, ph
 
     lines = run("query", "red", "--pictures", "-k", "2").stdout.splitlines()
 
-    assert len(lines) >= 9  # a picture of 8 lines, and the one that is gone
+    assert len(lines) >= 9  # a picture of 8 lines, and a line for the missing one
     text = " ".join(" ".join(lines).split())
     assert "1 match 5.00 similarity 0.870 (2)" in text
     assert "the file no longer" in text
@@ -928,7 +928,7 @@ def test_where_no_text_was_indexed_none_matches(run: Run, indexed: Path, photos:
 
 
 def seen_on_a_terminal(library: Path, columns: int, **environment: str) -> str:
-    """What a query prints on a terminal of so many columns, which answers to no question."""
+    """Return what a query prints on a terminal of this width, which answers no terminal queries."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40 if columns else 0, columns, 0, 0))
     command = [sys.executable, "-m", "tests.faults.pixsearch_with_colours", "query", "red", "-k", "1"]
@@ -937,7 +937,7 @@ def seen_on_a_terminal(library: Path, columns: int, **environment: str) -> str:
     process = subprocess.Popen(command, stdin=its, stdout=its, stderr=subprocess.PIPE, env=environment, cwd=PROJECT)
     os.close(its)
     printed = b""
-    with suppress(OSError):  # EIO at its end
+    with suppress(OSError):  # EIO when the output ends
         while data := os.read(ours, 10_000):
             printed += data
     _, said = process.communicate()
@@ -954,7 +954,7 @@ def test_a_terminal_shows_pictures_unless_it_has_no_size_or_no_colours(indexed: 
 
 
 def test_what_could_not_be_copied_is_said_and_exits_1(run: Run, indexed: Path, photos: Path, tmp_path: Path) -> None:
-    (photos / "blue.png").unlink()  # whose copy is there
+    (photos / "blue.png").unlink()  # its copy is still there
     (photos / "pink.png").unlink()
 
     outcome = run("query", "red", "--copy-to", tmp_path / "chosen")
@@ -978,7 +978,7 @@ def test_a_photo_that_is_not_there_cannot_be_opened(
 
 
 def of_the_same_size_and_time(photo: Path, secret: Path) -> Path:
-    """A file that a photo could be taken for without looking at its content."""
+    """Make a file that passes for the photo unless its content is read."""
     found = photo.stat()
     secret.write_bytes(b"secret".ljust(found.st_size))
     os.utime(secret, ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -994,7 +994,7 @@ def test_only_what_was_indexed_is_copied_and_the_others_are(
     if how == "parent":
         photos.rename(tmp_path / "moved")
         secret.rename(tmp_path / "moved" / "pink.png")
-        photos.symlink_to(tmp_path / "moved")  # the folder itself may be a link, and no other file is let in by that
+        photos.symlink_to(tmp_path / "moved")  # the folder itself may be a link, but that gives access to no other file
     else:
         pink.unlink()
         {"link": pink.symlink_to, "hard link": pink.hardlink_to}.get(how, lambda _: os.mkfifo(pink))(secret)

@@ -1,4 +1,4 @@
-"""`--rerank-model`: the commands with a matching model of transformers as their second stage."""
+"""`--rerank-model`: the commands with a matching model from transformers as the second stage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Converted = Callable[[str], Path]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Six photos that look like nothing else."""
+    """Six photos that look nothing alike."""
     return make_distinct_photos(tmp_path / "photos")
 
 
@@ -38,7 +38,7 @@ def blip(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def indexed(run: Run, converted: Converted, photos: Path, library: Path) -> Path:
-    """A library that was indexed with a CLIP."""
+    """A library indexed with a CLIP model."""
     assert run("index", photos, "--model", converted("CLIP")).exit_code == 0
     return library
 
@@ -50,7 +50,7 @@ def hits_of(run: Run, *arguments: str | Path) -> list[dict[str, Any]]:
 
 
 def by_model(folder: Path, photos: Path, text: str) -> list[tuple[str, float]]:
-    """The names of the photos with their logits, the best first."""
+    """Return the photos' names with their logits, the highest first."""
     reader = TorchPairReader(folder)
     logits = {file.name: float(reader.logits([text], Image.open(file))[0]) for file in photos.iterdir()}
     return sorted(logits.items(), key=lambda one: -one[1])

@@ -29,7 +29,7 @@ Start = Callable[..., Serving]
 
 @pytest.fixture
 def start(indexed: Path) -> Iterator[Start]:
-    """Starts the command on the library, and gives it with the address that it prints."""
+    """A function that starts the command on the library and returns the process with the address it prints."""
     running: list[subprocess.Popen[str]] = []
 
     def serve(*options: str, environment: Mapping[str, str] = MappingProxyType({})) -> Serving:
@@ -53,10 +53,10 @@ def start(indexed: Path) -> Iterator[Start]:
 
 
 def stopped(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """The exit code, and what it said after its address."""
+    """Stop the process, and return its exit code and what it printed after its address."""
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
-    said = process.stderr.read()  # communicate() would leave out what came with the first line
+    said = process.stderr.read()  # communicate() would lose what arrived together with the first line
     return process.wait(timeout=60), said
 
 
@@ -71,7 +71,7 @@ def test_it_says_where_it_is_answers_there_and_ends_by_ctrl_c(start: Start) -> N
 
 @pytest.fixture
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
-    """The environment in which nothing is in the cache folder but what this test brings there."""
+    """The environment for a cache folder with nothing in it except what the test stores there."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return {"XDG_CACHE_HOME": str(tmp_path / "cache")}
 
@@ -85,7 +85,7 @@ def test_the_small_thumbnails_of_a_run_are_shown_without_the_photos(
     start: Start, run: Run, photos: Path, own_cache: dict[str, str]
 ) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x0112] = 6  # to be rotated by 90 degrees
     Image.new("RGB", (20, 10), "lime").save(photos / "held.jpg", exif=exif)
     assert run("index", photos).exit_code == 0
     (photos / "held.jpg").unlink()
@@ -96,7 +96,7 @@ def test_the_small_thumbnails_of_a_run_are_shown_without_the_photos(
     picture = Image.open(BytesIO(small.content))
     assert (small.status_code, small.headers["content-type"], picture.size) == (200, "image/jpeg", (10, 20))
     assert picture.getpixel((5, 10)) == pytest.approx((0, 255, 0), abs=5)
-    assert large.status_code == 404  # which is made on request
+    assert large.status_code == 404  # it is made on request
 
 
 @pytest.mark.parametrize("damage", ["rot", "missing"])
@@ -120,10 +120,10 @@ def test_a_server_that_only_reads_claims_room_for_its_library_s_thumbnails(
     start: Start, own_cache: dict[str, str], tmp_path: Path
 ) -> None:
     process, address = start(environment=own_cache)
-    assert httpx2.get(f"{address}api/status").status_code == 200  # by now it has begun
+    assert httpx2.get(f"{address}api/status").status_code == 200  # the server has started by now
 
     (claim,) = (tmp_path / "cache" / "pixsearch" / "thumbnail-claims").iterdir()
-    assert claim.read_text() == "3"  # red, pink and blue, of which there is a copy
+    assert claim.read_text() == "3"  # red, pink and blue, which has a copy
     assert stopped(process) == (0, "")
 
 
@@ -218,7 +218,7 @@ def test_a_terminal_gets_a_code_for_a_phone_s_camera(indexed: Path) -> None:
 
 
 def in_a_terminal(library: Path, *options: str) -> str:
-    """What the command says until somebody stops it."""
+    """Return the command's output in a terminal until it is interrupted."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", "--library", str(library), *options],

@@ -28,7 +28,7 @@ from tests.trainer.conftest import stop_at
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[TrainOptions]:
-    """What the command asks of the trainer, which does nothing."""
+    """The options that the command passes to the trainer, which is replaced and does nothing."""
     received: list[TrainOptions] = []
 
     def train(options: TrainOptions, listener: Listener) -> Report:
@@ -46,7 +46,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def discs(tmp_path: Path) -> Path:
-    """A folder of six pictures with a caption beside each."""
+    """A folder of six pictures, each with a caption file."""
     for colour in ("red", "green", "blue", "white", "yellow", "pink"):
         make_photo(tmp_path / "discs" / f"{colour}.png", colour).with_suffix(".txt").write_text(f"all {colour}\n")
     return tmp_path / "discs"
@@ -247,7 +247,7 @@ def test_an_interrupted_run_is_resumed_as_it_was_begun(
     assert_refused(run("train", "--resume", "--out", "out", "--seed", "4"), 2, "--seed differs from the run to resume")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    shutil.rmtree(discs)  # its pictures have been packed
+    shutil.rmtree(discs)  # its pictures are already packed
     resumed = run("train", "--resume", "--out", "../out")
 
     assert resumed.exit_code == 0, resumed.stderr

@@ -1,4 +1,4 @@
-"""`pixsearch query` for what photos say, as a user types it."""
+"""`pixsearch query` for text in photos, as a user types it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.
 
 @pytest.fixture
 def told(run: Run, library: Path, model: ColourRuntime, tmp_path: Path) -> Path:
-    """A folder with a blue photo that says a lot, and a red one that says nothing; indexed."""
+    """An indexed folder with a blue photo full of text and a red one without any."""
     model.calibrated, model.words_taught = True, {"red": 100, "in": 100, "stars": 100}
     folder = tmp_path / "album"
     make_photo(folder / "Trip_2" / "IMG_2043.png", "blue")
@@ -65,7 +65,7 @@ def test_a_photo_is_found_by_what_it_says(run: Run, told: Path, words: str, sour
 
 
 def test_the_table_says_why(run: Run, told: Path) -> None:
-    # A match of 5 less 6 for Zoë, whom it does not say: 1 / (1 + e) = 27 %. And a match of -5: 1 / (1 + e^5) = 0.7 %.
+    # A match of 5 less 6, because Zoë is not in the text: 1 / (1 + e) = 27%. A match of -5: 1 / (1 + e^5) = 0.7%.
     assert run("query", "red Zoë", "--no-pictures").stdout.splitlines() == [
         "rank      score  similarity                              why  photo",
         "less likely:",

@@ -81,7 +81,7 @@ Answers = dict[str, "list[dict[str, Any]] | str"]
 
 
 def answers(folder: Path, photos: Path) -> tuple[Answers, int]:
-    """Return the results of each query or its error, and the number of rows left out."""
+    """Return the results of each query, or its error, and the number of rows left out."""
     picture = Picture(photos / "0" / "003.png")
 
     def photos_like(*parts: Words | Picture, **filters: Any) -> Ask:

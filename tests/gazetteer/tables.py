@@ -9,11 +9,11 @@ import numpy as np
 from pixsearch.gazetteer.table import Table
 
 Row = tuple[str, float, float, int]
-"""Names with tabs between them, latitude, longitude and population."""
+"""Names separated by tabs, latitude, longitude and population."""
 
 
 def table_of(places: Sequence[Row], sections: Sequence[str] = ()) -> Table:
-    """A table of places that are all in Testshire, Testland."""
+    """Return a table of places, all in Testshire, Testland."""
     names, latitudes, longitudes, populations = zip(*places, strict=True)
     return Table(
         ["Testland\tTL"],

@@ -75,7 +75,7 @@ def test_what_is_not_on_the_globe_is_nowhere(coordinates: tuple[float, float]) -
 def test_a_place_is_near_up_to_50_km() -> None:
     town = Gazetteer(table_of([("Town", 0, 0, 5000)]))
 
-    # A degree of the equator is 2 * pi * 6371.0088 / 360 = 111.195 km.
+    # A degree along the equator is 2 * pi * 6371.0088 / 360 = 111.195 km.
     assert town.nearest(0, 49.9 / 111.195) is not None
     assert town.nearest(50.1 / 111.195, 0) is None
 
@@ -86,18 +86,18 @@ def test_across_the_date_line_it_is_not_far() -> None:
     place = islands.nearest(-16.8, 179.95)
 
     assert place is not None
-    assert place.name == "East"  # 0.1 degrees, against 0.25
+    assert place.name == "East"  # 0.1 degrees away rather than 0.25
 
 
 def test_around_the_pole_longitudes_are_near_each_other() -> None:
     station = Gazetteer(table_of([("Station", 89.9, 0, 5000)]))
 
-    assert station.nearest(89.9, 180) is not None  # 0.2 degrees over the pole, 22 km
+    assert station.nearest(89.9, 180) is not None  # 0.2 degrees across the pole, 22 km
     assert station.nearest(89.6, 180) is None  # 0.5 degrees, 56 km
 
 
 def test_a_city_reaches_as_far_as_its_people_do() -> None:
-    # A disc of 8,000 people a km²: 5,000 people have a radius of 0.446 km, 2,000,000 one of 8.92 km.
+    # With 8,000 people per km², the disc for 5,000 people has a radius of 0.446 km, that for 2,000,000 one of 8.92 km.
     # 0.06 degrees of latitude are 6.67 km, 0.02 are 2.22 km.
     around = Gazetteer(table_of([("City", 0, 0, 2_000_000), ("Village", 0.08, 0, 5000)]))
 
@@ -107,7 +107,8 @@ def test_a_city_reaches_as_far_as_its_people_do() -> None:
 
     assert name_at(0.06) == "City"
     assert name_at(0.08) == "Village"
-    assert name_at(0.09) == "Village"  # outside of both: 10.01 - 8.92 = 1.09 km to the city, 1.11 - 0.45 to the village
+    # Outside both discs: 10.01 - 8.92 = 1.09 km from the city's, 1.11 - 0.45 km from the village's.
+    assert name_at(0.09) == "Village"
 
 
 def test_a_section_of_a_city_is_the_city_but_is_found_by_its_name() -> None:
@@ -123,7 +124,7 @@ def test_a_section_of_a_city_is_the_city_but_is_found_by_its_name() -> None:
 
 @st.composite
 def tables(draw: st.DrawFn) -> list[Row]:
-    """Places that are close to each other, near a point that may be a pole or on the date line."""
+    """Draw places close to each other, near a point that may be a pole or on the date line."""
     latitude = draw(st.sampled_from([-90.0, -33.0, 0.0, 51.0, 89.5]))
     longitude = draw(st.sampled_from([-180.0, -179.9, 0.0, 179.8]))
     offsets = st.floats(-1, 1)
@@ -155,7 +156,7 @@ def test_the_nearest_is_that_of_brute_force(rows: list[Row], up: float, across: 
         )
 
     def cost(row: Row) -> float:
-        """Return the distance as a share of the radius, or beyond the disc 1 plus the distance to its edge in km."""
+        """Return the distance in radii or, outside the disc, 1 plus the distance to its edge in km."""
         radius = math.sqrt(max(row[3], 1) / 8000 / math.pi)
         distance = distance_km(row)
         return distance / radius if distance <= radius else 1 + distance - radius

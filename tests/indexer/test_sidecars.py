@@ -30,7 +30,7 @@ def titled(title: str, *keywords: str) -> str:
 
 
 def bring_in(library: Library, runtime: ColourRuntime, photos: Path) -> tuple[int, int, int]:
-    """Bring the library up to date. Return the numbers of encoded, described and unchanged photos."""
+    """Update the library, and return the numbers of encoded, described and unchanged photos."""
     report = index_folders(library, runtime, [photos], load_files=load_in_this_process)
     return report.encoded, report.described, report.unchanged
 

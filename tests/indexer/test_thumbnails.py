@@ -50,7 +50,7 @@ def drawn(file: Path, shape: InputShape = SHIPPED) -> Image.Image:
 
 
 def thumbnail_of(photo: Path) -> bytes | None:
-    """Return the cached thumbnail of a photo."""
+    """Return a photo's cached thumbnail."""
     cache = ThumbnailCache(Path(os.environ["XDG_CACHE_HOME"]) / "pixsearch", "test", lambda: 0)
     return cache.get(content_digest(photo.read_bytes()), SMALL)
 

@@ -1,4 +1,4 @@
-"""The README's first lines, on a machine that has nothing but Python, make and photos; and the guide's last ones."""
+"""The README's first commands on a machine with only Python, make and photos, and the guide's last ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def in_shell(line: str, folder: Path, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run a line as this user would, whose Python is that of the tests outside their virtual environment."""
+    """Run a line in the shell of a user without the tests' virtual environment, but with the same Python."""
     theirs = {name: value for name, value in os.environ.items() if not name.startswith(("PIXSEARCH", "PYTHON", "XDG_"))}
     return subprocess.run(
         line,
@@ -47,7 +47,7 @@ def test_the_first_lines_of_the_readme_work_in_their_order_and_the_guide_s_last_
 ) -> None:
     if in_shell("python3 -m pip download --no-deps openvino-telemetry", home, home).returncode != 0:
         pytest.skip("no package index is reachable")
-    before = files_below(home)  # what pip leaves is not ours
+    before = files_below(home)  # pip's files are not ours
     clone = home / "pixsearch"
     for name in subprocess.check_output(["git", "ls-files", "-z"], cwd=PROJECT, text=True).split("\0")[:-1]:
         (clone / name).parent.mkdir(parents=True, exist_ok=True)

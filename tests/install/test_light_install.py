@@ -1,4 +1,4 @@
-"""The wheel, installed alone as the README says it, searches without torch."""
+"""The wheel, installed on its own as the README describes, searches without torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pip(python: str | Path, *arguments: str | Path) -> Finished:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel's extra `cpu`, and nothing of this checkout."""
+    """A virtual environment with the wheel's `cpu` extra and nothing from this checkout."""
     folder = tmp_path_factory.mktemp("light")
     if pip(sys.executable, "download", "--no-deps", "--dest", folder / "any", "openvino-telemetry").returncode != 0:
         pytest.skip("no package index is reachable")
@@ -53,7 +53,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's home with two photos in it."""
+    """A user's home folder with two photos."""
     folder = tmp_path_factory.mktemp("home")
     for colour in ("red", "blue"):
         make_photo(folder / f"photos/{colour}.png", colour)
@@ -62,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def variables(home: Path) -> dict[str, str]:
-    """The environment of that user, from which no package of the tests' own interpreter is seen."""
+    """The environment variables of that user, without access to packages of the tests' interpreter."""
     theirs = {name: value for name, value in os.environ.items() if not name.startswith(("PIXSEARCH", "PYTHON", "XDG_"))}
     return theirs | {"HOME": str(home)}
 
@@ -116,7 +116,7 @@ def test_words_and_pictures_find_them(pixsearch: Pixsearch, first_run: Finished,
 def test_the_names_of_towns_come_along(pixsearch: Pixsearch, first_run: Finished) -> None:
     finished = pixsearch("query", "--near", "Kyoto,20")
 
-    assert finished.returncode == 3  # no photo says where it was taken
+    assert finished.returncode == 3  # no photo has a location
     assert "near Kyoto, Japan (35.021, 135.754)" in finished.stderr
 
 

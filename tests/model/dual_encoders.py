@@ -1,4 +1,4 @@
-"""Converted dual encoders of every family, made once, and what transformers itself gives."""
+"""Converted dual encoders for every family, made once, and the results of transformers itself."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Floats = NDArray[np.float32]
 
 
 def transformers_pictures(folder: Path, pictures: Sequence[Image.Image]) -> Floats:
-    """Unit embeddings [pictures, size] by the image processor and the model of a folder."""
+    """Return unit embeddings [pictures, size] from the image processor and the model in a folder."""
     processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     with torch.inference_mode():
         return _unit(_model(folder).get_image_features(**processor(images=list(pictures), return_tensors="pt")))
 
 
 def transformers_texts(folder: Path, texts: Sequence[str]) -> Floats:
-    """Unit embeddings [texts, size], each padded as transformers' pipeline for zero-shot classification does."""
+    """Return unit embeddings [texts, size], with texts padded as in transformers' zero-shot classification pipeline."""
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = _model(folder)
     with torch.inference_mode():

@@ -35,7 +35,7 @@ def test_a_backbone_with_its_classifier_has_as_many_parameters_as_published(
 
 
 def resnext_parameters(blocks: tuple[int, ...], groups: int, width: int) -> int:
-    """Count the parameters of a ResNeXt with its classifier, layer by layer (Xie et al., 2017, table 1)."""
+    """Count the parameters of a ResNeXt model with its classifier, layer by layer (Xie et al., 2017, table 1)."""
     count = 3 * 64 * 7 * 7 + 2 * 64  # the stem and its batch norm
     inputs = 64
     for stage, repeats in enumerate(blocks):
@@ -49,7 +49,7 @@ def resnext_parameters(blocks: tuple[int, ...], groups: int, width: int) -> int:
 
 
 def test_resnext_152_is_resnext_101_with_the_blocks_of_resnet_152() -> None:
-    """Check it: ResNeXt-101 32x8d has 88,791,336 parameters in torchvision; ResNet-152 has 3, 8, 36, 3 blocks."""
+    """ResNeXt-101 32x8d has 88,791,336 parameters in torchvision. ResNet-152 has 3, 8, 36, 3 blocks."""
     assert resnext_parameters((3, 4, 23, 3), 32, 8) == 88_791_336
     assert resnext_parameters((3, 8, 36, 3), 32, 8) == 122_372_392
 
@@ -76,8 +76,8 @@ def test_same_padding_puts_the_odd_pixel_at_the_end() -> None:
     torch.nn.init.ones_(convolution.weight)
     picture = torch.arange(16.0).view(1, 1, 4, 4)
 
-    # 4 -> 2 needs one pixel of padding in all, which TensorFlow puts at the end: windows start at 0 and 2.
-    # 0+1+2+4+5+6+8+9+10 = 45; 2+3+6+7+10+11 = 39; 8+9+10+12+13+14 = 66; 10+11+14+15 = 50.
+    # 4 -> 2 needs one pixel of padding, which TensorFlow adds at the end: windows start at 0 and 2. 0+1+2+4+5+6+8+9+10
+    # = 45; 2+3+6+7+10+11 = 39; 8+9+10+12+13+14 = 66; 10+11+14+15 = 50.
     assert convolution(picture).flatten().tolist() == [45, 39, 66, 50]
 
 
@@ -88,7 +88,7 @@ def test_same_padding_agrees_with_a_sum_over_every_window(kernel: int, stride: i
     convolution = SamePaddingConv2d(2, 3, kernel, stride, bias=False)
     picture, weight = np.random.default_rng(0).normal(size=(2, height, width)), convolution.weight.detach().numpy()
 
-    # TensorFlow's rule: ceil(size / stride) windows; their padding is split evenly, with the odd pixel at the end.
+    # TensorFlow's rule: ceil(size / stride) windows, with the padding split evenly and the odd pixel at the end.
     rows, columns = -(-height // stride), -(-width // stride)
     tops = [row * stride - max((rows - 1) * stride + kernel - height, 0) // 2 for row in range(rows)]
     lefts = [column * stride - max((columns - 1) * stride + kernel - width, 0) // 2 for column in range(columns)]
@@ -103,7 +103,7 @@ def test_same_padding_agrees_with_a_sum_over_every_window(kernel: int, stride: i
 
 
 def strides_of_the_first_blocks(name: str) -> list[list[tuple[int, int]]]:
-    """Return the strides of the three convolutions and the shortcut of the first block in each stage."""
+    """Return the strides of the three convolutions and the shortcut in the first block of each stage."""
     with torch.device("meta"):
         backbone = build_backbone(name)
     convolutions = ("conv1", "conv2", "conv3", "downsample.0")

@@ -1,4 +1,4 @@
-"""Checkpoints: a saved checkpoint loads unchanged, and an invalid one is refused."""
+"""Saved checkpoints load unchanged, and invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_config_that_is_invalid_or_does_not_fit_the_weights_is_refused_in_one_
 
 
 def add_removed_fields(folder: Path, gate: float = 0.0) -> None:
-    """Turn a checkpoint into one with the fields and tensors that were since removed."""
+    """Add the fields and tensors that older checkpoints have and that were removed since."""
     change_config(folder, pixel_positions=False, joint_from_layer=0)
     file = folder / "model.safetensors"
     projection = {"image_projection.weight": torch.ones(16, 32).half(), "image_projection.bias": torch.ones(16)}
@@ -241,7 +241,7 @@ def test_a_calibration_does_not_change_the_fingerprint_of_a_checkpoint_with_remo
 def test_an_older_calibration_is_dropped_and_does_not_change_the_fingerprint(
     folder: Path, older: dict[str, float]
 ) -> None:
-    """Check calibrations for the one picture of a caption, and for the joint stream alone."""
+    """Older calibrations are for a caption's only picture, or for the joint stream alone."""
     before = fingerprint(folder)
 
     change_config(folder, calibration=older)

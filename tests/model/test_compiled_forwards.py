@@ -1,4 +1,4 @@
-"""The forwards on a CPU: they compute the same as torch, and are compiled once and kept."""
+"""The forward passes on a CPU compute the same as torch, and are compiled once and cached."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ print(type(runtime.forwards_of(Path(sys.argv[1]), "", gpu=True)).__name__)
 
 @pytest.fixture
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the cache folder for compiled forwards, which does not exist yet."""
+    """Return the cache folder for compiled forward passes, which does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = compiled_folder()
     assert folder is not None
@@ -297,5 +297,5 @@ def test_the_built_in_checkpoint_gives_the_same_in_the_number_format_of_this_cpu
 
     assert (by_torch.run("read_texts", ids, mask)[:, 0, :-1] * text).sum() > 0.999
     assert (by_torch.run("embed_pictures", grids) * embeddings).sum(1) == pytest.approx(1, abs=1e-4)
-    # The logits of one sentence with many pictures have a deviation of about 10 (docs/performance.md).
+    # The logits of one sentence with many pictures have a standard deviation of about 10 (docs/performance.md).
     assert by_openvino.run("match", *inputs) == pytest.approx(by_torch.run("match", *inputs), abs=0.5)

@@ -1,4 +1,4 @@
-"""Dual encoders of transformers: converted, their embeddings are transformers' own; what is none is refused."""
+"""Converted dual encoders from transformers: the same embeddings as in transformers, and errors for other models."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ TEXTS = [
 
 @pytest.fixture
 def clip(converted: Callable[[str], Path], tmp_path: Path) -> Path:
-    """A copy of a converted CLIP, to be changed."""
+    """A copy of a converted CLIP model that tests may change."""
     return Path(shutil.copytree(converted("CLIP"), tmp_path / "clip"))
 
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Image.Image]:
-    """Of odd sizes, transparent and grey ones among them, as pixsearch decodes them."""
+    """Pictures as pixsearch decodes them, with odd sizes, and transparent and grey ones among them."""
     noise = np.random.default_rng(1)
 
     def made(width: int, height: int, mode: str) -> Image.Image:
@@ -72,7 +72,7 @@ def pictures() -> list[Image.Image]:
 
 
 def in_fp32(folder: Path) -> DualEncoderRuntime:
-    """On every machine, so that there is something to compare with."""
+    """Return the runtime for a folder in fp32, so that results are comparable on every machine."""
     return DualEncoderRuntime(folder, towers=CompiledTowers(folder, fingerprint(folder), NumberFormats()))
 
 
@@ -113,7 +113,7 @@ def test_upper_case_counts_only_where_the_tokenizer_keeps_it(converted: Callable
 def test_a_long_panorama_is_cut_before_it_is_resized(converted: Callable[[str], Path]) -> None:
     runtime = in_fp32(converted("CLIP"))
 
-    seen = as_seen(Image.new("RGB", (60_000, 2), "red"), runtime.input_shape)  # resized whole: 960,000 x 32
+    seen = as_seen(Image.new("RGB", (60_000, 2), "red"), runtime.input_shape)  # resized as a whole: 960,000 x 32
 
     assert seen.size == (32, 32)
 
@@ -134,7 +134,7 @@ def test_a_late_score_is_the_models_own_logit(converted: Callable[[str], Path], 
     scores = runtime.late_scores(texts, grids, embeddings)
 
     cosines = runtime.embed_texts(TEXTS) @ embeddings.T
-    assert scores == pytest.approx(np.exp(2.0) * cosines - 4.0, abs=1e-4)  # its logit_scale and logit_bias
+    assert scores == pytest.approx(np.exp(2.0) * cosines - 4.0, abs=1e-4)  # the model's logit_scale and logit_bias
 
 
 def test_the_sigmoid_of_siglips_logit_is_a_probability_and_clip_has_none(converted: Callable[[str], Path]) -> None:
@@ -206,7 +206,7 @@ def test_converting_again_leaves_the_fingerprint(clip: Path) -> None:
 @pytest.mark.parametrize("what", ["weights", "tokenizer", "settings"])
 def test_other_weights_settings_or_another_tokenizer_have_another_fingerprint(clip: Path, what: str) -> None:
     before = fingerprint(clip)
-    if what == "settings":  # CLIP and OpenCLIP differ in nothing but the activation
+    if what == "settings":  # CLIP and OpenCLIP differ only in the activation
         config = json.loads((clip / "config.json").read_text())
         for tower in ("text_config", "vision_config"):
             config[tower]["hidden_act"] = "gelu"
@@ -427,7 +427,7 @@ def test_a_conversion_that_ended_half_way_is_refused_until_it_is_made_again(clip
 
 def _use(folder: Path) -> None:
     towers = CompiledTowers(folder, fingerprint(folder), NumberFormats())
-    towers.keep_nothing()  # nor take what was compiled before
+    towers.keep_nothing()  # ignores what was compiled before, too
     runtime = DualEncoderRuntime(folder, towers=towers)
     runtime.prepare_for_pictures()
     runtime.embed_texts(["a dog"])

@@ -1,4 +1,4 @@
-"""The graphs of a checkpoint: without weights, in step with the code, and refused if they do not fit."""
+"""A checkpoint's graphs: without weights, in step with the code, and refused if they do not fit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_built_in_graphs_are_in_step_with_the_code(name: str) -> None:
 
 
 def others(forward: Forward) -> tuple[torch.Tensor, ...]:
-    """Return inputs of other sizes than those of the trace: padded words, a masked pixel, half as many pictures."""
+    """Return inputs with sizes other than those traced: padded words, a masked pixel, half as many pictures."""
     random = torch.Generator().manual_seed(0)
     inputs = list[torch.Tensor]()
     for one in forward.example():
@@ -65,7 +65,7 @@ def graph_of(folder: Path, name: str) -> openvino.Model:
 
 
 def operations(graph: openvino.Model) -> list[tuple[str, str]]:
-    """Return the types and attributes of a graph's nodes, in an order that does not depend on names."""
+    """Return the types and attributes of a graph's nodes, in an order independent of names."""
     return sorted((node.get_type_name(), str(node.get_attributes())) for node in graph.get_ops())
 
 
@@ -95,7 +95,7 @@ def test_a_checkpoint_without_graphs_is_refused_with_the_command_that_adds_them(
 
 
 def flipped(zipped: bytes) -> bytes:
-    """Return a zip file with one wrong byte in the compressed description at its start."""
+    """Return a zip file with one wrong byte in the compressed description, which comes first."""
     start = zipped.index(b"about.json") + 20
     return zipped[:start] + bytes([zipped[start] ^ 0xFF]) + zipped[start + 1 :]
 

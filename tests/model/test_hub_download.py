@@ -1,4 +1,4 @@
-"""Downloads from a hub on this machine: whole, cut off, wrong, hostile."""
+"""Downloads from a local hub: complete, cut off, wrong and hostile ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def limited() -> Iterator[None]:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A hub with one model of three files; models go below `tmp_path`."""
+    """A hub with one model of three files. Models are saved below `tmp_path`."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with hub_server() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.address)
@@ -55,7 +55,7 @@ def kept(folder: Path) -> dict[str, bytes]:
 
 
 def left() -> list[Path]:
-    """Every file below the models folder."""
+    """Return every file below the models folder."""
     return [path for path in hub_folder(NAME).parent.rglob("*") if path.is_file()]
 
 
@@ -84,7 +84,7 @@ for file in about.siblings:
 
 
 def test_this_hub_is_one_to_huggingface_hub_too(hub: HubServer, tmp_path: Path) -> None:
-    """What the other tests rely on: its answers are understood by the library that the hub itself gives out."""
+    """The other tests rely on this: Hugging Face's own client library understands the test server."""
     online = {name: value for name, value in os.environ.items() if not name.endswith("_OFFLINE")}
     environment = {**online, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
 
@@ -434,7 +434,7 @@ def test_ctrl_c_keeps_what_is_there_and_says_how_to_go_on(hub: HubServer) -> Non
 
     assert not hub_folder(NAME).exists()
     assert kept(get()) == FILES
-    assert hub.sent_bytes["model.safetensors"] < len(WEIGHTS) + 2_000_000  # what was under way is sent again
+    assert hub.sent_bytes["model.safetensors"] < len(WEIGHTS) + 2_000_000  # only bytes in transit are sent again
 
 
 def test_a_file_that_cannot_be_written_is_one_line_and_what_is_there_is_kept(hub: HubServer) -> None:

@@ -1,4 +1,4 @@
-"""Models on this machine while another process changes them."""
+"""Installed models while another process changes them."""
 
 from __future__ import annotations
 

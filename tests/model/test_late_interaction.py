@@ -12,7 +12,7 @@ from pixsearch.model.config import PixelBertConfig
 from pixsearch.model.late_interaction import LateInteraction
 
 CONFIG = PixelBertConfig(width=3, heads=1, embedding_size=2, image_map_hidden=2)
-# The first two of three numbers are a direction in the plane, the third determines the weight of a word.
+# The first two of three numbers are a direction in the plane, and the third determines a word's weight.
 WORDS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [9.0, 9.0, 9.0]]])
 MASK = torch.tensor([[True, True, False]])
 GRID = torch.tensor([[[3.0, 4.0], [1.0, 0.0], [0.0, 9.0]]])
@@ -27,7 +27,7 @@ def late() -> LateInteraction:
         for linear in (late.pixel_hidden, late.pixel_map):
             linear.weight.copy_(torch.eye(2))
             linear.bias.zero_()
-        late.pixel_hidden.weight.mul_(100)  # GELU does not change 0 and large positive numbers
+        late.pixel_hidden.weight.mul_(100)  # GELU leaves 0 and large positive numbers unchanged
         late.word_map.weight.copy_(torch.eye(2, 3))
         late.word_map.bias.zero_()
         late.scale.fill_(10.0)
@@ -42,7 +42,8 @@ def test_each_word_counts_its_best_pixel_that_is_not_padding(late: LateInteracti
 
 def test_a_word_counts_by_its_weight_and_adds_its_offset(late: LateInteraction) -> None:
     with torch.no_grad():
-        late.word_weight.weight.copy_(torch.tensor([[math.log(3), 0.0, 0.0]]))  # the first counts three times as much
+        # The first word counts three times as much.
+        late.word_weight.weight.copy_(torch.tensor([[math.log(3), 0.0, 0.0]]))
         late.word_offset.weight.copy_(torch.tensor([[0.0, 8.0, 0.0]]))
 
     logit = late(WORDS, MASK, GRID, PIXEL_MASK).item()

@@ -1,4 +1,4 @@
-"""Near-duplicates by small copies of pictures."""
+"""Near-duplicates detected by small copies of pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixsearch.model.likeness import ALIKE, likeness_of, pack_small
 
 
 def scene(seed: int = 0) -> Image.Image:
-    """A picture with large shapes, in no way like that of another seed."""
+    """Return a picture with large shapes that does not resemble one with a different seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC)
 
@@ -24,14 +24,14 @@ def plane_in_the_sky(left: int, top: int, wide: int, tall: int) -> Image.Image:
 
 
 def brighter_towards_the_sky(seed: int) -> Image.Image:
-    """A scene of its own in a light that another may have too."""
+    """Return a different scene for each seed, all lit in the same way."""
     light = np.linspace(230, 40, 480)[:, None, None]
     own = np.asarray(scene(seed), np.float32) - 128
     return Image.fromarray(np.clip(light + own * 0.3, 0, 255).astype(np.uint8))
 
 
 def likeness(one: Image.Image, other: Image.Image) -> float:
-    """Of what a model sees that squashes pictures to a square."""
+    """Return the likeness that a model sees if it squashes pictures to a square."""
     return likeness_of(*(pack_small(np.asarray(picture.resize((224, 224)))) for picture in (one, other)))
 
 
@@ -68,7 +68,7 @@ def test_two_scenes_in_the_same_light_are_not_alike() -> None:
     one, other = brighter_towards_the_sky(1), brighter_towards_the_sky(2)
 
     pixels = np.stack([np.asarray(picture, np.float64).ravel() for picture in (one, other)])
-    assert np.corrcoef(pixels).min() > 0.85  # by their pixels they nearly are
+    assert np.corrcoef(pixels).min() > 0.85  # their pixels alone are nearly alike
     assert likeness(one, other) < ALIKE
 
 

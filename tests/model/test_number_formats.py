@@ -1,4 +1,4 @@
-"""The number formats of a CPU, on which neither hits nor stored features may depend."""
+"""A CPU's number formats, on which neither hits nor stored features may depend."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pixsearch.search.runtime import Floats
 Picture = NDArray[np.uint8]
 
 FORMATS = [NumberFormats(), NumberFormats(bf16=True), NumberFormats(int8=True), NumberFormats(bf16=True, int8=True)]
-"""All formats, which run on any CPU: one without native bf16 computes in fp32, one without int8 emulates it."""
+"""All formats. Any CPU can run them: without native bf16 it computes in fp32, and without int8 it emulates it."""
 
 
 @pytest.mark.parametrize(
     ("capabilities", "flags", "expected"),
     [
         ([], ["sse2", "avx2"], NumberFormats()),
-        (["INT8"], ["avx2", "avx512f"], NumberFormats()),  # OpenVINO's INT8 does not mean that it is fast
+        (["INT8"], ["avx2", "avx512f"], NumberFormats()),  # OpenVINO lists INT8 even where it is not fast
         ([], ["avx2", "avx_vnni"], NumberFormats(int8=True)),
         ([], ["avx512f", "avx512_vnni"], NumberFormats(int8=True)),
         (["BF16"], ["avx512_vnni", "avx512_bf16"], NumberFormats(bf16=True, int8=True)),
@@ -48,7 +48,7 @@ def forwards(formats: NumberFormats) -> CompiledForwards:
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
-    """Return real photos, scaled to the input size of the CNN."""
+    """Real photos, scaled to the CNN's input size."""
     folder, processor = tmp_path_factory.mktemp("photos"), PixelBertProcessor.from_pretrained(SHIPPED)
     copy_sample_photos(folder)
     return [np.asarray(processor.resize(Image.open(file).convert("RGB"))) for file in sorted(folder.rglob("*.*"))]
@@ -67,7 +67,7 @@ def test_stored_features_find_themselves_and_keep_their_likeness_in_every_format
 ) -> None:
     exact, other = features(NumberFormats(), shown), features(formats, shown)
 
-    alike, across = exact @ exact.T, exact @ other.T  # photos of one library, encoded on one machine and on two
+    alike, across = exact @ exact.T, exact @ other.T  # photos in one library, encoded on one machine and on two
     assert across.diagonal() == pytest.approx(1, abs=0.01)
     assert across == pytest.approx(alike, abs=0.06)
     assert (across.argmax(1) == np.arange(len(shown))).all()
@@ -86,6 +86,6 @@ def test_matches_and_late_scores_are_nearly_the_same_in_every_format(
     seen = grids, inputs[3], words
     exact, other = (forwards(one).run("find_words", *seen) for one in (NumberFormats(), formats))
     assert other == pytest.approx(exact, abs=0.01)
-    # The logits of one sentence with many pictures have a deviation of about 10 (docs/performance.md).
+    # The logits of one sentence with many pictures have a standard deviation of about 10 (docs/performance.md).
     exact, other = (forwards(one).run("match", *inputs) for one in (NumberFormats(), formats))
     assert other == pytest.approx(exact, abs=0.5)

@@ -1,4 +1,4 @@
-"""Odd checkpoints: whatever their files contain, they are used or refused in one line."""
+"""Odd checkpoints: whatever their files contain, they are used or refused with a one-line message."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ODD_VALUES += [
 
 
 def use(folder: Path) -> None:
-    """Do everything that commands do with a checkpoint. Raises PixsearchError if it is not valid."""
+    """Do everything with a checkpoint that commands do. Raises PixsearchError if it is invalid."""
     found = find_checkpoint(str(folder))
     runtime = PixelBertRuntime(found)
     runtime.prepare_for_pictures()

@@ -146,9 +146,9 @@ def test_late_interaction_counts_as_similarity_does_once_it_is_open(model: Pixel
     score = model.late_score(IDS, MASK, grid, similarity)
 
     words = model.model.encode(model.model.embed_words(IDS), MASK)
-    found = model.late_interaction(words, MASK, grid)  # features that were never fitted are their own standard
+    found = model.late_interaction(words, MASK, grid)  # without fitted statistics, nothing is standardised
     assert (score - similarity).tolist() == pytest.approx((found / 20).tolist(), abs=1e-4)  # the scale at the start
-    assert found.min() > 1  # the offset, and something of 7 times a cosine
+    assert found.min() > 1  # the offset plus part of 7 times a cosine
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The input of the model."""
+"""The model's input."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_a_picture_is_squashed_and_not_cropped(processor: PixelBertProcessor) ->
 @pytest.mark.parametrize(
     ("photo", "seen"),
     [
-        # The paper's 800 and 1333 (section 4.1), worked out by hand, to the nearest multiple of 32.
+        # The paper's limits of 800 and 1333 (section 4.1), by hand, rounded to the nearest multiple of 32.
         ((640, 480), (1056, 800)),  # x 1.667: 1066.7 x 800
         ((480, 640), (800, 1056)),
         ((3000, 1000), (1344, 448)),  # limited by the longer edge, x 0.444: 1333 x 444.3
         ((500, 500), (800, 800)),
-        ((10000, 10), (1344, 32)),  # never thinner than a cell
+        ((10000, 10), (1344, 32)),  # never narrower than a cell
     ],
 )
 def test_a_picture_that_keeps_its_shape_has_the_edges_of_the_paper(

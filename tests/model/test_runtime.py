@@ -1,4 +1,4 @@
-"""The runtime: its results are those of the network that is trained."""
+"""The runtime gives the same results as the network that was trained."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pictures() -> list[Image.Image]:
 
 @pytest.fixture(autouse=True)
 def _in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute in fp32 on every machine, so that results can be compared to the last digits."""
+    """Compute in fp32 on every machine, so that results can be compared precisely."""
     monkeypatch.setattr(
         "pixsearch.model.runtime.forwards_of", lambda folder, name, gpu: CompiledForwards(folder, name, NumberFormats())
     )
@@ -84,7 +84,7 @@ def test_pixels_of_the_input_size_have_the_features_of_their_pictures(
 def test_a_stored_grid_has_the_embedding_of_its_picture(runtime: PixelBertRuntime, pictures: list[Image.Image]) -> None:
     embeddings, grids = runtime.encode_pictures(pictures[:1])
 
-    assert runtime.embed_grid(grids[0]) @ embeddings[0] == pytest.approx(1, abs=1e-3)  # stored with a byte per value
+    assert runtime.embed_grid(grids[0]) @ embeddings[0] == pytest.approx(1, abs=1e-3)  # stored with one byte per value
 
 
 def match_pictures(runtime: PixelBertRuntime, text: str, grids: list[bytes], embeddings: Floats) -> Floats:
@@ -115,7 +115,7 @@ def test_late_scores_and_matches_are_those_of_the_network_for_the_stored_grids(
     assert late_scores.dtype == logits.dtype == np.float32
     assert late_scores.tolist() == pytest.approx(late_by_hand, abs=1e-4)
     assert logits.tolist() == pytest.approx(by_hand, abs=0.01)
-    assert np.ptp(logits) > 0.1  # the three pictures clearly differ
+    assert np.ptp(logits) > 0.1  # the three pictures differ clearly
 
 
 def test_many_texts_match_one_picture_like_each_text_alone(

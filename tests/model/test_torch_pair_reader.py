@@ -1,4 +1,4 @@
-"""Matching models of transformers: every family's logits beside transformers' own, and what is refused."""
+"""Matching models from transformers: every family's logits compared with transformers', and unsupported models."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def pictures() -> list[Image.Image]:
 
 
 def by_transformers(family: str, folder: Path, text: str, picture: Image.Image) -> Any:
-    """The logits of the head, by the processor and the model as transformers' documentation has them."""
+    """Return the head's logits, using the processor and the model as in the transformers documentation."""
     processor: Any = hf.AutoProcessor.from_pretrained(folder, local_files_only=True)
     model = CLASSES[family].from_pretrained(folder, local_files_only=True).eval()
     with torch.inference_mode():

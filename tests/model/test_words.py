@@ -1,4 +1,4 @@
-"""The words that a model knows, and the unknown words of a text."""
+"""The words that a model knows, and unknown words in a text."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Fill = Callable[[Mapping[str, Colour]], Library]
 
 @pytest.fixture
 def fill(tmp_path: Path) -> Iterator[Fill]:
-    """Return a function that makes a library of pictures of one colour, by file name; equal colours are copies."""
+    """Return a function that makes a library of one-coloured pictures, by file name. Equal colours make copies."""
     libraries: list[Library] = []
 
     def fill_library(pictures: Mapping[str, Colour]) -> Library:

@@ -1,4 +1,4 @@
-"""A re-rank model as the second stage: what it reads, how hits are ordered by it, and what it cannot open."""
+"""A re-rank model as the second stage: what it reads, how it orders hits, and files that cannot be opened."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Colours = Mapping[str, tuple[int, int, int]]
 Indexed = Callable[..., SearchEngine]
 
 PHOTOS = {"dark red": (51, 0, 0), "pink": (255, 102, 102), "violet": (153, 0, 255), "blue": (0, 0, 255)}
-"""Similarity to red: 1, 0.87, 0.51, 0. Its match by the colours: -3, 5, 1, -5. By the reader: 8, 0, 4, 10."""
+"""Similarities to red: 1, 0.87, 0.51, 0. Match scores from the colours: -3, 5, 1, -5. From the reader: 8, 0, 4, 10."""
 RED = Query((Words("red"),), evidence="shows")
 
 
@@ -34,7 +34,7 @@ def reader() -> OppositeReader:
 
 @pytest.fixture
 def indexed(tmp_path: Path, reader: OppositeReader) -> Iterator[Indexed]:
-    """Indexes photos of one colour each, and gives an engine with the reader."""
+    """A function that indexes photos in one colour each, and returns an engine with the reader."""
     libraries: list[Library] = []
 
     def make(
@@ -86,7 +86,7 @@ def test_hits_are_ordered_by_the_reader_whatever_the_library_s_model_does(
 def test_it_reads_the_candidates_alone(indexed: Indexed, reader: OppositeReader) -> None:
     hits = indexed().search(replace(RED, candidates=2))
 
-    # The best by late interaction, which orders as similarity does here.
+    # The best by late interaction, which gives the same order as similarity here.
     assert {colour for _, colour in reader.read} == {PHOTOS["dark red"], PHOTOS["pink"]}
     assert names(hits) == ["dark red", "pink", "violet", "blue"]
     assert [hit.match is None for hit in hits] == [False, False, True, True]
@@ -97,12 +97,12 @@ def test_parts_count_by_their_weights(indexed: Indexed, reader: OppositeReader) 
 
     hits = indexed().search(query)
 
-    # Blue alone: 10, 6, 0, 0 in the order of PHOTOS.
+    # Blue only: 10, 6, 0, 0 in the order of PHOTOS.
     assert {hit.path.stem: hit.match for hit in hits} == pytest.approx(
         {"dark red": 8 - 5, "pink": 0 - 3, "violet": 4, "blue": 10}, abs=1e-4
     )
     assert names(hits) == ["blue", "violet", "dark red", "pink"]
-    assert len(reader.read) == 4  # each picture is opened once
+    assert len(reader.read) == 4  # each picture is opened only once
 
 
 def test_a_negation_in_words_is_a_part_that_is_not_looked_for(indexed: Indexed, reader: OppositeReader) -> None:
@@ -126,7 +126,7 @@ def test_a_file_that_is_not_what_was_indexed_keeps_its_place(
 
     hits = engine.search(RED)
 
-    # Pink is the second by similarity. What could be read stands around it, best first.
+    # Pink is second by similarity. The readable photos are ordered around it, best first.
     assert names(hits) == ["blue", "pink", "dark red", "violet"]
     assert [hit.match is None for hit in hits] == [False, True, False, False]
     assert [hit.match_error is None for hit in hits] == [True, False, True, True]
@@ -171,7 +171,8 @@ def test_no_more_is_kept_than_fits(indexed: Indexed, reader: OppositeReader, mon
     for text in ("red", "blue", "red", "red"):
         engine.search(replace(RED, parts=(Words(text),)))
 
-    # What was read first goes first: the third question finds nothing of the first, the last all of the third.
+    # What was read first is evicted first: the third query finds nothing left from the first, the last everything from
+    # the third.
     assert [texts for texts, _ in reader.read] == [("red",)] * 4 + [("blue",)] * 4 + [("red",)] * 4
 
 
@@ -184,7 +185,7 @@ def test_names_are_not_asked_of_the_model(indexed: Indexed, reader: OppositeRead
     both = engine.search(Query((Words("zanzibar red"),)))
 
     assert names(by_name)[0] == "zanzibar"
-    assert by_name[0].score is not None  # the library's own model answers
+    assert by_name[0].score is not None  # from the library's own model
     assert read_for_name == 0
     assert {texts for texts, _ in reader.read} == {("red",)}
     assert names(both)[0] == "zanzibar"

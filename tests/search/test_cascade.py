@@ -1,4 +1,4 @@
-"""The second stage: the pictures that late interaction orders, those that the joint stream reads, and their hits."""
+"""The second stage: the pictures that late interaction orders, those the joint stream reads, and their hits."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.search.conftest import Fill
 from tests.search.test_engine import names
 
 SHADES = {f"{red}.png": (red, 51, 0) for red in (51, 102, 153, 204, 255)}
-"""Pictures by red: more red is nearer to the word and a better match: 10 x red / 255 - 5 is -3, -1, 1, 3, 5."""
+"""Pictures by redness. More red means more similar and a better match: 10 x red / 255 - 5 is -3, -1, 1, 3, 5."""
 RED = Query((Words("red"),), duplicates="show", evidence="shows")
 
 
 class ByGreyness(ColourRuntime):
-    """A runtime whose late interaction prefers less red: the score is 1 minus the red, from 0 to 1."""
+    """A runtime whose late interaction prefers less red. The score is 1 minus the red, from 0 to 1."""
 
     def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
         super().late_scores(texts, grids, embeddings)
@@ -43,7 +43,8 @@ def test_the_best_by_late_score_are_read_and_stand_before_the_others() -> None:
         calls.append(indices.tolist())
         return np.array([[1, 7], [2, 1]], np.float32)
 
-    # Weighed 2 and -1, the late scores are 2, 1, 5, 4: indices 2 and 3 are read, with logits 2 - 2 = 0 and 14 - 1 = 13.
+    # With weights 2 and -1, the late scores are 2, 1, 5, 4: indices 2 and 3 are read, with logits 2 - 2 = 0 and 14 - 1
+    # = 13.
     late = np.array([[1, 1, 3, 4], [0, 1, 1, 4]], np.float32)
     scores = cascade(late, [2.0, -1.0], 2, match)
 
@@ -55,7 +56,7 @@ def test_the_best_by_late_score_are_read_and_stand_before_the_others() -> None:
 def test_what_cannot_be_read_keeps_its_place() -> None:
     late = np.array([[1, 2, 3, 4, 5]], np.float32)
 
-    # The best four by late score are 4, 3, 2 and 1; 3, the second of them, is not read.
+    # The best four by late score are 4, 3, 2 and 1. The second, 3, is not read.
     scores = cascade(late, [1.0], 4, lambda places: np.array([[9, 8, np.nan, 7]], np.float32))
 
     assert scores.order.tolist() == [1, 3, 2, 4, 0]
@@ -81,7 +82,7 @@ def test_late_interaction_chooses_the_photos_that_the_joint_stream_reads(fill: F
 
     hits = SearchEngine(fill(SHADES), runtime).search(replace(RED, candidates=2))
 
-    # 51 and 102 are read, and the better match comes first; the others follow by late score.
+    # 51 and 102 are read, and the better match is first. The others follow by late score.
     assert names(hits) == ["102.png", "51.png", "153.png", "204.png", "255.png"]
     assert [hit.match for hit in hits] == [pytest.approx(-1.0, abs=1e-5), pytest.approx(-3.0, abs=1e-5), *[None] * 3]
     assert [hit.similarity_rank for hit in hits] == [4, 5, 3, 2, 1]
@@ -91,7 +92,7 @@ def test_late_interaction_chooses_the_photos_that_the_joint_stream_reads(fill: F
 def test_a_photo_that_the_joint_stream_did_not_read_has_the_probability_of_its_late_score(fill: Fill) -> None:
     hits = SearchEngine(fill(SHADES), ByGreyness(calibrated=True)).search(replace(RED, candidates=2))
 
-    # By match sigmoid(-1) and sigmoid(-3); by the late scores 0.4, 0.2 and 0 sigmoid(10 x score - 5).
+    # Match scores give sigmoid(-1) and sigmoid(-3). Late scores of 0.4, 0.2 and 0 give sigmoid(10 x score - 5).
     assert [hit.probability for hit in hits] == pytest.approx([sigmoid(x) for x in (-1, -1, -3, -3, -5)], abs=1e-4)
     assert [hit.match is None for hit in hits] == [False, True, False, True, True]
 
@@ -101,7 +102,8 @@ def test_likely_by_late_score_comes_before_unlikely_by_match(fill: Fill) -> None
 
     hits = SearchEngine(library, ByGreyness(calibrated=True)).search(replace(RED, candidates=1))
 
-    # Both dark ones have a late score of 0.9, likely at sigmoid(4); the nearer is read, and its match is 1 - 5.
+    # Both dark pictures have a late score of 0.9, a probability of sigmoid(4). The more similar is read; its match is 1
+    # - 5.
     assert names(hits) == ["grey.png", "dark.png", "red.png"]
     assert [hit.likely for hit in hits] == [True, False, False]
     assert [hit.match is None for hit in hits] == [True, False, True]
@@ -118,7 +120,7 @@ def test_a_likely_photo_is_not_cut_off_after_an_unlikely_one_that_was_read(fill:
 def test_a_threshold_applies_to_late_interaction_scores_too(fill: Fill) -> None:
     engine = SearchEngine(fill(SHADES), ByGreyness(calibrated=True))
 
-    # Read: 51, at sigmoid(-3) = 0.047. By late scores: 102 at sigmoid(1) = 0.73, 153 at 0.27, the others below.
+    # 51 is read, with sigmoid(-3) = 0.047. By late score, 102 has sigmoid(1) = 0.73, 153 has 0.27, and the others less.
     assert names(engine.search(replace(RED, candidates=1, threshold=0.2))) == ["102.png", "153.png"]
 
 

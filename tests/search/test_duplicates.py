@@ -1,4 +1,4 @@
-"""Copies and near-duplicates: the groups are known from the way the photos were made."""
+"""Copies and near-duplicates, in groups known from how the photos were made."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.photos import make_photo, picture_bytes
 
 @pytest.fixture
 def indexed(library: Library, photos: Path) -> Library:
-    """A library of three copies of a red photo, a larger and a smaller one that look the same, and two others."""
+    """A library with three copies of a red photo, a larger and a smaller one that look the same, and two others."""
     for name in ("red.png", "red (1).png", "deep/red copy.png"):
         make_photo(photos / name, (200, 0, 0), size=(16, 16))
     make_photo(photos / "large.png", (200, 0, 0), size=(64, 64))
     make_photo(photos / "small.png", (200, 0, 0), size=(4, 4))
-    make_photo(photos / "dark.png", (90, 0, 0))  # as near, but not a near-duplicate
+    make_photo(photos / "dark.png", (90, 0, 0))  # the same embedding, but not a near-duplicate
     make_photo(photos / "blue.png", (0, 0, 200))
     index_folders(library, ColourRuntime(), [photos])
     return library
@@ -176,7 +176,7 @@ def test_a_library_without_photos_has_no_duplicates(library: Library) -> None:
 
 def test_groups_are_those_of_comparing_each_with_the_first_of_every_group() -> None:
     random = np.random.default_rng(0)
-    # A thousand pictures, many of them near to one of 60 others by embedding and grid.
+    # A thousand pictures, many of them similar to one of 60 others in embedding and grid.
     centres = random.normal(size=(60, 8))
     vectors = centres[random.integers(0, 60, 1000)] + random.normal(size=(1000, 8)) * random.choice(
         [0.05, 0.2], (1000, 1)
@@ -234,7 +234,7 @@ def test_known_near_duplicates_are_dropped_when_the_library_changes(indexed: Lib
 
 @pytest.fixture
 def pairs(library: Library, photos: Path) -> Library:
-    """A library of five pictures of different sizes, each twice."""
+    """A library with five pictures of different sizes, each stored twice."""
     for number in range(5):
         for name in ("a", "b"):
             make_photo(photos / name / f"{number}.png", (50 * number, 0, 99), size=(10 + 20 * number, 10))
@@ -261,7 +261,7 @@ def test_known_duplicates_come_in_parts_each_group_once_in_the_order_of_the_comm
 def test_groups_that_disappear_do_not_shift_the_next_page(pairs: Library, photos: Path) -> None:
     first = known_duplicates(pairs, None, 2)
     rest = copies(pairs)[2:]
-    for group in first.groups:  # including the one that the next page starts after
+    for group in first.groups:  # including the group that the next page starts after
         Path(str(group.pictures[0].photos[1].path)).unlink()
     index_folders(pairs, ColourRuntime(), [photos])
 

@@ -20,7 +20,7 @@ from tests.colour_runtime import ColourRuntime
 from tests.photos import make_photo, picture_bytes
 from tests.search.conftest import Fill, random_colours
 
-# Dark red is all red, so nearest to the word; bright pink has more red in it, so it matches better.
+# Dark red is pure red, so it is most similar. Bright pink has more red in it, so it matches better.
 REDS = {"dark red.png": (51, 0, 0), "pink.png": (255, 102, 102), "blue.png": (0, 0, 255)}
 
 
@@ -57,7 +57,7 @@ def test_a_model_that_is_better_at_similarity_orders_by_it_and_still_reports_the
 
     assert names(hits) == ["dark red.png", "pink.png"]
     assert [hit.match for hit in hits] == pytest.approx([-3.0, 5.0], abs=1e-5)
-    assert runtime.pairs_matched == 2  # the hits', not all candidates'
+    assert runtime.pairs_matched == 2  # only the hits', not all candidates'
 
 
 def test_an_explicit_re_rank_overrides_the_default_order_of_the_model(fill: Fill) -> None:
@@ -79,7 +79,7 @@ def test_the_joint_stream_reads_as_many_candidates_as_the_query_sets(fill: Fill)
 
     hits = SearchEngine(fill(REDS), runtime).search(Query((Words("red"),), candidates=1), k=3)
 
-    # Late scores are similarities here, so dark red is read and pink, of the better match, is not.
+    # Late scores equal similarities here, so dark red is read, and pink, the better match, is not.
     assert names(hits) == ["dark red.png", "pink.png", "blue.png"]
     assert [hit.match for hit in hits] == [pytest.approx(-3.0, abs=1e-5), None, None]
     assert (runtime.pairs_ordered, runtime.pairs_matched) == (3, 1)
@@ -113,8 +113,8 @@ def test_equal_figures_are_ordered_by_path(fill: Fill) -> None:
 
 
 def test_equal_matches_are_ordered_by_similarity(fill: Fill) -> None:
-    # The match depends on the red alone; more blue makes the similarity lower. There are enough pictures, mixed enough,
-    # to upset an unstable sort.
+    # The match depends only on red, and more blue lowers the similarity. There are enough shuffled pictures to reveal
+    # an unstable sort.
     pictures = {f"{red}-{200 - blue}.png": (red, 0, blue) for red in (102, 51) for blue in range(100)}
 
     query = Query((Words("red"),), candidates=200, duplicates="show")
@@ -127,7 +127,7 @@ def test_equal_matches_are_ordered_by_similarity(fill: Fill) -> None:
 
 def test_the_last_digits_of_a_match_do_not_decide(fill: Fill) -> None:
     class Trembling(ColourRuntime):
-        """A runtime whose matches are off in the last digits, as with a batch of another size."""
+        """A runtime whose matches vary in the last digits, as they do with a different batch size."""
 
         def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
             return super().match(texts, grids, late_scores) + np.linspace(0, 2e-6, len(grids), dtype=np.float32)
@@ -185,8 +185,8 @@ def test_parts_are_added_by_weight(fill: Fill) -> None:
 
     hits = SearchEngine(library, ColourRuntime(calibrated=True)).search(query)
 
-    # (3, 0, 4) / 5 is purple itself. Matches: purple 3 x (6 - 5) + 4 x (8 - 5), blue 3 x -5 + 4 x 5, red 3 x 5 + 4 x -5
-    # The probability is that of the first words; the score is the product of both, to the power of their weights.
+    # (3, 0, 4) / 5 is exactly purple. Matches: purple 3 x (6 - 5) + 4 x (8 - 5), blue 3 x -5 + 4 x 5, red 3 x 5 + 4 x
+    # -5. The probability is that of the first words. The score is the product of both, each to the power of its weight.
     assert names(hits) == ["purple.png", "blue.png", "red.png"]
     assert [hit.match for hit in hits] == pytest.approx([15.0, 5.0, -5.0], abs=1e-4)
     assert [hit.similarity for hit in hits] == pytest.approx([1.0, 0.8, 0.6], abs=1e-6)
@@ -239,7 +239,8 @@ def test_words_with_a_negative_weight_are_subtracted_in_both_stages(fill: Fill) 
 
     hits = SearchEngine(library, ColourRuntime(calibrated=True)).search(query)
 
-    # The query points to (1, 0, -0.5). Matches: red 5 - 0.5 x -5, purple 5 - 0.5 x 5; probabilities are of "red" alone
+    # The query points to (1, 0, -0.5). Matches: red 5 - 0.5 x -5, purple 5 - 0.5 x 5. Probabilities are for "red"
+    # alone.
     assert names(hits) == ["red.png", "purple.png"]
     assert [hit.match for hit in hits] == pytest.approx([7.5, 2.5], abs=1e-5)
     assert [hit.similarity for hit in hits] == pytest.approx([1 / math.sqrt(1.25), 0.5 / math.sqrt(2.5)], abs=1e-6)
@@ -275,7 +276,7 @@ def test_a_threshold_applies_to_all_candidates_if_similarity_decides_the_order(f
 
 
 def test_unlikely_hits_come_after_likely_ones_even_if_similarity_decides_the_order(fill: Fill) -> None:
-    """Check with dark red, which is nearer than pink, but has a probability of 0.0474."""
+    """Dark red is more similar than pink, but has a probability of 0.0474."""
     hits = SearchEngine(fill(REDS), ColourRuntime(calibrated=True, default_order="similarity")).search("red")
 
     assert names(hits) == ["pink.png", "dark red.png", "blue.png"]
@@ -304,7 +305,7 @@ def test_a_threshold_for_a_query_without_probabilities_is_refused(fill: Fill) ->
 
 
 NEARLY = {"red.png": (250, 0, 0), "nearly red.png": (240, 9, 0), "blue.png": (0, 0, 255), "dark red.png": (99, 0, 0)}
-"""Red and nearly red are near-duplicates, with a difference of 10 / 255; dark red has the same embedding and is not."""
+"""Red and nearly red are near-duplicates, 10 / 255 apart. Dark red has the same embedding but is not one."""
 
 
 def test_near_duplicates_are_listed_in_one_hit(fill: Fill) -> None:
@@ -335,7 +336,7 @@ def test_duplicates_can_be_shown_each_as_a_hit(fill: Fill) -> None:
 
 
 def test_a_picture_without_a_usable_embedding_is_refused(indexed: Library, runtime: ColourRuntime) -> None:
-    black = Picture(picture_bytes("black"))  # 0 / 0 in the runtime of these tests
+    black = Picture(picture_bytes("black"))  # 0 / 0 in the tests' runtime
 
     with pytest.warns(RuntimeWarning), pytest.raises(PictureError, match="could not embed it"):
         SearchEngine(indexed, runtime).search(Query((black,)))

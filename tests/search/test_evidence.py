@@ -1,5 +1,8 @@
-"""The evidence of what photos say, combined with what they show. ColourRuntime judges the pixels, with scores worked
-out by hand: log-odds of 5 for a picture that is all of the colour in the query, and -5 for one that has none of it."""
+"""The evidence from text about photos, combined with that from their pixels.
+
+ColourRuntime judges the pixels, with scores worked out by hand: log-odds of 5 for a picture entirely in the query's
+colour, and -5 for one without that colour.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def engine(library: Library) -> SearchEngine:
 
 
 def ask(library: Library, text: str, k: int = 10, **options: object) -> list[Hit]:
-    """Search with each photo as a hit, since pictures of one colour would be near-duplicates."""
+    """Search with each photo as a separate hit, because pictures in one colour would be near-duplicates."""
     return engine(library).search(Query((Words(text),), **({"duplicates": "show"} | options)), k)  # type: ignore[arg-type]
 
 
@@ -88,7 +91,7 @@ def test_a_known_word_that_a_photo_also_says_raises_its_score(library: Library) 
 
     hits = ask(library, "beach")
 
-    # ColourRuntime reads a word without a colour as white, so the match of these is 10 x 1 / 255 - 5.
+    # ColourRuntime reads a word without a colour as white, so these match with 10 x 1 / 255 - 5.
     assert names(hits) == ["a.png", "b.png", "c.png"]
     log_odds = [10 / 255 - 5 + more for more in (ALSO_SAID["keyword"], ALSO_SAID["folder"], 0)]
     assert [hit.score for hit in hits] == pytest.approx([sigmoid(one) for one in log_odds], abs=1e-6)
@@ -99,7 +102,8 @@ def test_a_known_word_adds_by_the_square_root_of_its_share_in_the_rarity_of_all(
 
     first, _ = ask(library, "red beach")
 
-    # One of two pictures says beach and none says red: both have the rarity ln(1 + 2/1), so beach has half of the sum.
+    # One of two pictures contains beach and none contains red. Both words have the rarity ln(1 + 2/1), so beach is half
+    # of the sum.
     assert first.score == pytest.approx(sigmoid(-5 + ALSO_SAID["keyword"] * math.sqrt(0.5)), abs=1e-6)
 
 
@@ -303,7 +307,7 @@ def test_says_lists_photos_that_say_all_words_without_reading_pixels(library: Li
     def says(text: str, **options: object) -> list[str]:
         return names(SearchEngine(library, runtime).search(Query((Words(text),), evidence="says", **options)))  # type: ignore[arg-type]
 
-    assert says("Anna") == ["b.png", "d.png", "a.png"]  # the newest first
+    assert says("Anna") == ["b.png", "d.png", "a.png"]  # newest first
     assert says("Anna", sort="oldest") == ["a.png", "b.png", "d.png"]
     assert says("Anna red") == ["d.png", "a.png"]
     assert says("Anna 2019") == ["a.png"]
@@ -322,7 +326,7 @@ def test_without_a_calibration_decisive_evidence_comes_first(library: Library) -
     by_name, by_folder = uncalibrated.search("Anna"), uncalibrated.search("red")
 
     assert (by_name[0].path.name, by_name[0].score) == ("b.png", None)
-    assert names(by_folder)[0] == "a.png"  # a folder is not enough
+    assert names(by_folder)[0] == "a.png"  # matching only the folder is not enough
 
 
 def test_if_similarity_decides_the_order_likely_hits_and_those_that_say_more_come_first(library: Library) -> None:
@@ -445,12 +449,12 @@ def test_a_damaged_index_of_terms_leaves_the_pixels_to_answer(library: Library) 
 
 
 def _spoil_pages_of(file: Path, text: bytes) -> None:
-    """Overwrite the headers of the index pages that contain a term."""
+    """Overwrite the headers of the index pages that contain the text."""
     data, page = bytearray(file.read_bytes()), 4096
     at = data.find(text)
     while at >= 0:
         start = at // page * page
-        if b"people" not in data[start : start + page] and data[start] in (2, 10):  # of an index
+        if b"people" not in data[start : start + page] and data[start] in (2, 10):  # an index page
             data[start : start + 8] = b"\xff" * 8
         at = data.find(text, at + 1)
     file.write_bytes(data)

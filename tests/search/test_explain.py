@@ -21,7 +21,7 @@ def test_a_photo_of_the_library_is_explained_by_its_stored_grid(
 
     assert why is not None
     assert why.words == ("red", "blue")
-    assert why.maps.shape == (2, 8, 8)  # the grid of the runtime is 2 x 2
+    assert why.maps.shape == (2, 8, 8)  # the runtime's grid is 2 x 2
     assert [where for _, _, where in why.strongest()] == ["bottom left", "bottom right"]
     assert (why.match, why.probability) == (5.0, None)  # 10 x blue - 5
     assert runtime.pictures_encoded == 0
@@ -48,7 +48,7 @@ def test_articles_prepositions_and_marks_have_no_map(indexed: Library, runtime: 
     assert why is not None
     assert why.words == ("red", "dog", "blue", "sky", "course")
     assert len(why.maps) == 5
-    # The runtime finds word n of ten in column n, which is 4 of 40 of the map.
+    # The runtime finds word n of ten in column n, which is 4 of the map's 40 columns.
     columns = [int(one.argmax()) % 40 // 4 for one in why.maps]
     assert columns == [1, 2, 5, 6, 9]
 
@@ -63,8 +63,8 @@ def test_a_query_without_a_word_that_can_be_seen_has_no_map(runtime: ColourRunti
 def test_a_map_is_smoothed_by_a_gaussian_of_85_hundredths_of_a_cell() -> None:
     [[row, *others]] = smoothed(np.array([[[0.0, 1.0]]], dtype=np.float32), 0.0)
 
-    # At x, the right cell, at 1.5, weighs exp(-(x - 1.5)^2 / 1.445) and the left one exp(-(x - 0.5)^2 / 1.445), so the
-    # right one has a share of 1 / (1 + exp((2 - 2 x) / 1.445)).
+    # At x, the right cell, at 1.5, has the weight exp(-(x - 1.5)^2 / 1.445) and the left one exp(-(x - 0.5)^2 / 1.445),
+    # so the right one's share is 1 / (1 + exp((2 - 2 x) / 1.445)).
     assert row[0] == pytest.approx(0.2295, abs=1e-4)  # x = 0.125
     assert row[-1] == pytest.approx(0.7705, abs=1e-4)  # x = 1.875
     assert all((other == row).all() for other in others)
@@ -73,7 +73,7 @@ def test_a_map_is_smoothed_by_a_gaussian_of_85_hundredths_of_a_cell() -> None:
 def test_a_map_is_shifted_by_the_offset_of_the_cells() -> None:
     [[row, *_]] = smoothed(np.array([[[0.0, 1.0]]], dtype=np.float32), 0.25)
 
-    assert row[1] == pytest.approx(0.2295, abs=1e-4)  # the value at x = 0.125 has moved to 0.375
+    assert row[1] == pytest.approx(0.2295, abs=1e-4)  # the value from x = 0.125 is now at 0.375
 
 
 def test_one_cell_that_shows_a_word_is_lit_and_cells_far_from_it_are_dark() -> None:
@@ -82,7 +82,7 @@ def test_one_cell_that_shows_a_word_is_lit_and_cells_far_from_it_are_dark() -> N
 
     [region] = Explanation(("ball",), smoothed(grid, 0.0), 0.0, None).regions
 
-    assert region[10, 26] == 1.0  # the middle of cell 2, 6
+    assert region[10, 26] == 1.0  # the centre of cell 2, 6
     assert region[:, :12].max() == 0.0
     assert region[24:].max() == 0.0
     assert (region > 0).mean() == pytest.approx(0.20, abs=0.02)
@@ -93,7 +93,7 @@ def test_the_best_8_hundredths_are_lit_and_the_worst_80_dark() -> None:
 
     region = Explanation(("ball",), cosines, 0.0, None).regions.ravel()
 
-    # Between the quantiles 79.2 and 91.08, the brightness at a share s is s^2 (3 - 2 s); 85 is at s = 0.4882.
+    # Between the quantiles 79.2 and 91.08, the brightness at a fraction s is s^2 (3 - 2 s). 85 is at s = 0.4882.
     assert region[:80].max() == 0.0
     assert region[85] == pytest.approx(0.4823, abs=1e-3)
     assert region[92:].min() == 1.0
@@ -128,6 +128,6 @@ def test_the_sheet_has_the_picture_and_one_for_each_word() -> None:
 
     sheet = draw(why, Image.new("RGB", (480, 240), "red"), edge=240)
 
-    # Five panels of 240 x 120 in rows of four, each with 22 pixels for its word and gaps of 8.
+    # Five panels of 240 x 120 in rows of four, each with 22 pixels for its word and with gaps of 8.
     assert sheet.size == (4 * 248 + 8, 2 * 150 + 8)
     assert sheet.getpixel((10, 10)) == (255, 0, 0)

@@ -1,4 +1,4 @@
-"""Filters: the photos that pass are worked out by hand from their metadata."""
+"""Filters: which photos pass is worked out by hand from their metadata."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PHOTOS = {
     ),
     "fiji.png": Metadata("PNG", 10, 10, latitude=-17.8, longitude=179.9, camera="Canon PowerShot"),
 }
-"""The photos of the library, each in its own colour."""
+"""The photos in the library, each in a different colour."""
 
 
 @pytest.fixture
@@ -83,10 +83,11 @@ COPY = "all/copy of the tower.jpg"
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        (Filters(), {COPY, NIKON, FJORD, FIJI}),  # copies are one hit, under the path that comes first
+        (Filters(), {COPY, NIKON, FJORD, FIJI}),  # copies are one hit, under the first path
         (Filters(after=datetime(2021, 3, 1)), {COPY, NIKON, FJORD}),
         (Filters(after=datetime(2021, 3, 1, 0, 0, 1)), {NIKON, FJORD}),
-        (Filters(after=datetime(2021, 3, 1), before=datetime(2021, 6, 1)), {COPY, NIKON}),  # each by its local time
+        # Each is compared in its own local time.
+        (Filters(after=datetime(2021, 3, 1), before=datetime(2021, 6, 1)), {COPY, NIKON}),
         (Filters(camera="canon"), {COPY, FIJI}),
         (Filters(camera="nikon d"), {NIKON}),
         (Filters(camera="leica"), set()),
@@ -112,14 +113,14 @@ COPY = "all/copy of the tower.jpg"
         (Filters(has_place=True), {COPY, FJORD, FIJI}),
         (Filters(near=Circle(48.8606, 2.3376, 4)), {COPY}),  # the Louvre is 3.2 km from the tower
         (Filters(near=Circle(48.8606, 2.3376, 3)), set()),
-        (Filters(near=Circle(-17.8, -179.9, 25)), {FIJI}),  # across the date line, where 0.2 degrees are 21 km
+        (Filters(near=Circle(-17.8, -179.9, 25)), {FIJI}),  # across the date line, where 0.2 degrees is 21 km
         (Filters(name="img_?.jpg"), {TOWER, NIKON}),
         (Filters(name="*.png", orientation="square", has_place=True, camera="canon"), {FIJI}),
         (Filters(name="*.gif"), set()),
         (Filters(name="img_1"), {TOWER}),
         (Filters(name="FJÖRD"), {FJORD}),
         (Filters(name="FJÖ*"), {FJORD}),
-        (Filters(name="aris"), set()),  # only the folder's name has it
+        (Filters(name="aris"), set()),  # the word is only in the folder's name
     ],
     ids=lambda value: str(value) if isinstance(value, Filters) else ", ".join(sorted(value)),
 )
@@ -210,13 +211,13 @@ def test_a_threshold_without_words_is_refused(library: Library) -> None:
 
 def test_likely_hits_are_sorted_by_date_and_the_rest_follow_by_relevance(library: Library) -> None:
     engine = SearchEngine(library, ColourRuntime(calibrated=True))
-    words = (Words("green"),)  # the photos have 0, 1/3, 2/3 and all of it, so the last two are likely
+    words = (Words("green"),)  # the photos have 0, 1/3, 2/3 and all of the colour, so the last two are likely
 
     def names(k: int = 10, **options: Any) -> list[str]:
         return [hit.path.name for hit in engine.search(Query(words, **options), k)]
 
     assert names() == ["fiji.png", "fjord.png", "IMG_2.JPG", "copy of the tower.jpg"]
-    # The first has no date. The oldest photo is among the unlikely ones, so it stays last.
+    # The first photo has no date. The oldest is one of the unlikely ones, so it stays last.
     assert names(sort="oldest") == ["fjord.png", "fiji.png", "IMG_2.JPG", "copy of the tower.jpg"]
     assert names(1, sort="newest") == ["fjord.png"]
     assert names(2, offset=1) == ["fjord.png", "IMG_2.JPG"]
@@ -249,7 +250,7 @@ def test_a_date_with_a_time_zone_is_refused() -> None:
 
 
 def test_a_distance_is_that_of_the_great_circle() -> None:
-    # A quarter of the meridian, and from pole to pole: pi / 2 and pi times the mean radius.
+    # A quarter of the meridian and the distance from pole to pole: pi / 2 and pi times the mean radius.
     assert distance_km(0, 0, 90, 0) == pytest.approx(10007.557, abs=0.01)
     assert distance_km(-90, 5, 90, 77) == pytest.approx(20015.114, abs=0.01)
     assert distance_km(0, 179.5, 0, -179.5) == pytest.approx(111.195, abs=0.001)

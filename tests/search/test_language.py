@@ -1,4 +1,4 @@
-"""Detection of queries that are surely not English, with the vocabulary of the built-in model."""
+"""Detection of queries that are certainly not English, using the built-in model's vocabulary."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ NOTHING = Metadata("PNG", 8, 8)
 
 
 def split(library: Library, text: str) -> tuple[str, ...] | None:
-    """Return the text to search for and the negated phrases; None if the text is searched literally."""
+    """Return the text to search for and the negated phrases, or None if the text is searched literally."""
     query, negations = without_negations(Query((Words(text),)), library, TAUGHT)
     if not negations:
         assert query == Query((Words(text),))
@@ -180,7 +180,7 @@ def names(hits: list[Hit]) -> list[str]:
 
 
 def test_a_search_leaves_out_what_is_negated_unless_it_is_literal(library: Library) -> None:
-    # The match of red or blue is 10 x brightness - 5: a picture of both shows either.
+    # The match for red or blue is 10 x brightness - 5. A picture with both colours matches either.
     colours = {"red.png": (255, 0, 0), "violet.png": (255, 0, 255), "blue.png": (0, 0, 255)}
     store(library, [(name, colour, NOTHING) for name, colour in colours.items()])
     engine = SearchEngine(library, ColourRuntime(calibrated=True))

@@ -1,4 +1,4 @@
-"""The photo that represents a hit: a copy that exists, and the largest of near-duplicates."""
+"""The photo that represents a hit: a copy that exists, and the largest near-duplicate."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_photo_of_an_unplugged_drive_is_represented_by_its_copy(
 
     assert shown(library) == [tmp_path / "b" / "red.png"]
     (tmp_path / "b").rename(tmp_path / "unplugged too")
-    assert shown(library) == [tmp_path / "a" / "red.png"]  # neither exists, so the first one is shown
+    assert shown(library) == [tmp_path / "a" / "red.png"]  # neither exists, so the first is shown
 
 
 def test_the_largest_of_near_duplicates_represents_all(library: Library, runtime: ColourRuntime, photos: Path) -> None:

@@ -1,4 +1,4 @@
-"""The nearest known word. The errors of each example were counted by hand: letters wrong, missing, added, swapped."""
+"""The nearest known word. Each example's errors were counted by hand: wrong, missing, extra or swapped letters."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TAUGHT = {
         ("dogg", "dog"),
         ("obttle", "bottle"),  # the first two swapped
         ("restaraunt", "restaurant"),
-        ("elefant", "elephant"),  # sounds alike; the rarer elegant is as near
+        ("elefant", "elephant"),  # sounds alike; the rarer "elegant" is equally near
         ("kamera", "camera"),
         ("hosue", "house"),
         ("horze", "horse"),

@@ -35,26 +35,26 @@ from tests.trainer.made_up import chance
 Loaded = tuple[PixelBertForRetrieval, PixelBertProcessor]
 Pictures = list[CaptionedPicture]
 Fit = Callable[..., Report]
-"""`train` in fp32 from the tiny checkpoint on `pack_with_val`, unless other options are given; paths are Paths."""
+"""The function `train` in fp32 with the tiny checkpoint and `pack_with_val` as defaults. Paths are Path objects."""
 MaterialOf = Callable[..., Material]
-"""A function that makes the material of stages from items; by default for the tiny network."""
+"""A function that makes the material for stages from items, by default for the tiny network."""
 
 
 @pytest.fixture(scope="session")
 def tiny_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny checkpoint of random weights."""
+    """A tiny checkpoint with random weights."""
     return make_tiny_checkpoint(tmp_path_factory.mktemp("start"))
 
 
 @pytest.fixture
 def loaded(tiny_start: Path) -> Loaded:
-    """The tiny checkpoint."""
+    """The tiny checkpoint, loaded."""
     return load_checkpoint(tiny_start)
 
 
 @pytest.fixture
 def network(loaded: Loaded) -> PixelBertForRetrieval:
-    """The tiny network, in which all parts contribute to the score of a pair."""
+    """The tiny network, with weights that let every part contribute to a pair's score."""
     network = loaded[0]
     network.late_interaction.scale.data.fill_(5.0)
     network.late_weight.data.fill_(3.0)
@@ -70,7 +70,7 @@ def processor(loaded: Loaded) -> PixelBertProcessor:
 
 @pytest.fixture(scope="session")
 def mosaics(tmp_path_factory: pytest.TempPathFactory) -> list[CaptionedPicture]:
-    """32 pictures of 2 x 2 random colours; each has five captions that begin with its own two letters."""
+    """32 pictures of 2 x 2 random colours. Each has five captions that begin with its own pair of letters."""
     folder = tmp_path_factory.mktemp("mosaics")
     colours = np.random.default_rng(0)
     made = []
@@ -92,7 +92,7 @@ def packed(mosaics: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def pack_with_val(mosaics: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The mosaics in a pack, the last eight of them val's."""
+    """The mosaics in a pack, with the last eight in val."""
     file = tmp_path_factory.mktemp("pack") / "mosaics.zip"
     write_pack([*mosaics[:24], *(replace(picture, split="val") for picture in mosaics[24:])], file, 64, silent)
     return file
@@ -114,7 +114,7 @@ def fit(tiny_start: Path, pack_with_val: Path, tmp_path: Path) -> Fit:
 
 
 def stop_at(task: str, done: int, by: signal.Signals | Exception = signal.SIGINT) -> ProgressCallback:
-    """Send this process a signal, or raise an error, after this number of steps of a stage."""
+    """Send this process a signal, or raise an error, after this number of steps in a stage."""
 
     def stop(progress: Progress) -> None:
         if (progress.task, progress.done) == (task, done):
@@ -136,14 +136,14 @@ def material_of(loaded: tuple[Network, PixelBertProcessor], tmp_path: Path) -> M
 
 @contextmanager
 def refused(error: type[PixsearchError], match: str) -> Iterator[None]:
-    """Expect an error of one line."""
+    """Expect an error with a one-line message."""
     with pytest.raises(error, match=match) as found:
         yield
     assert "\n" not in str(found.value)
 
 
 def assert_ended_alike(one: Path, other: Path) -> None:
-    """Assert that two runs logged and saved the same, bit for bit."""
+    """Assert that two runs logged and saved exactly the same."""
     assert logged_in(one) == logged_in(other)
     for file in ("model.safetensors", "figures.json", "config.json"):
         assert (one / file).read_bytes() == (other / file).read_bytes(), file
@@ -155,6 +155,6 @@ def figures_in(out: Path) -> list[dict[str, Any]]:
 
 
 def logged_in(out: Path) -> list[dict[str, Any]]:
-    """Return the lines of the log without the speed."""
+    """Return the log's lines without the speed."""
     lines = (json.loads(line) for line in (out / "log.jsonl").read_text().splitlines())
     return [{name: value for name, value in line.items() if name != "pictures_per_second"} for line in lines]

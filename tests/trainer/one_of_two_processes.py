@@ -1,4 +1,4 @@
-"""The program that torchrun starts in each process of `test_two_processes`: takes a checkpoint, a pack and a folder."""
+"""The program that torchrun starts in each process for `test_two_processes`. Arguments: checkpoint, pack and folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pixsearch_trainer.run.state import RunFolder
 from tests.trainer.conftest import stop_at
 
 BATCH = 8
-"""Pairs, over all processes."""
+"""The number of pairs in all processes together."""
 
 
 def main(start: Path, pack: Path, out: Path) -> None:
@@ -46,7 +46,8 @@ def main(start: Path, pack: Path, out: Path) -> None:
         if name == "itc":
             train_only(network, (1.0, [network.model.backbone, network.maps, network.model.layers]))
             texts = Texts(encode_sentences(network, processor, data.texts, silent), data.true_texts, False)
-            # Late interaction contrasts the pairs of a process alone: a step is to be no slower for many processes.
+            # Late interaction only contrasts pairs within a process, so that steps do not get slower with more
+            # processes.
             options = StreamsOptions(feature_dropout=0, hidden_dropout=0, channel_dropout=0, late_weight=0)
             gradients(StreamsObjective(network, texts, options), data, processor, out / "itc.pt")
         else:
@@ -64,7 +65,7 @@ def load_for_retrieval(start: Path) -> tuple[PixelBertForRetrieval, PixelBertPro
 
 
 def gradients(objective: Objective, data: CaptionedSet, processor: PixelBertProcessor, file: Path) -> None:
-    """Return the losses of two steps as in the loop, and the gradient after the second."""
+    """Return the losses of two steps, computed as in the loop, and the gradient after the second."""
     accelerator = make_accelerator("no")
     process = {"rank": accelerator.process_index, "processes": accelerator.num_processes}
     pairs_at = data.pairs_at(Draws(data.weights, BATCH, seed=0).at, mirror=True, **process)
@@ -85,13 +86,13 @@ def gradients(objective: Objective, data: CaptionedSet, processor: PixelBertProc
 
 
 def mask_words_of_even_letters(ids: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
-    """Mask words deterministically, with different numbers in different sentences."""
+    """Mask words deterministically, a different number in different sentences."""
     chosen = (ids > 103) & (ids % 2 == 0)
     return ids.masked_fill(chosen, pretraining.MASK_TOKEN), ids.masked_fill(~chosen, pretraining.IGNORED)
 
 
 def run(start: Path, pack: Path, out: Path, stop: bool) -> None:
-    """Run two stages of `shipped`; to stop, signal only the last process, after the first step."""
+    """Run two stages of `shipped`. If `stop` is set, signal only the last process, after the first step."""
     accelerator = make_accelerator("no")
     last = accelerator.process_index == accelerator.num_processes - 1
 

@@ -1,4 +1,4 @@
-"""Calibration on logits with known probabilities."""
+"""Calibration on logits whose probabilities are known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pairs_of(
     weights: Sequence[float] | None = None,
     queries: Sequence[int] | None = None,
 ) -> KnownPairs:
-    """Return pairs, by default each with its own query; late scores are a hundredth of the logits."""
+    """Return pairs, each with its own query by default. Late scores are a hundredth of the logits."""
     count = len(logits)
     of_query, is_right = np.arange(count) if queries is None else np.array(queries), np.array(right)
     return KnownPairs(
@@ -55,7 +55,7 @@ def test_the_curve_that_pairs_were_drawn_by_is_found_again() -> None:
 
 
 def test_the_mean_probability_is_that_of_platts_targets() -> None:
-    # The likelihood's derivative by the intercept is zero exactly there: 3 / 4 for the two right, 1 / 5 for the others.
+    # There the likelihood's derivative by the intercept is zero: 3 / 4 for the two right pairs, 1 / 5 for the others.
     pairs = pairs_of([3.0, 1.0, 2.0, -1.0, 0.0], [True, True, False, False, False])
 
     assert probabilities(pairs.logits, fit(pairs, "joint")).mean() == pytest.approx((2 * 0.75 + 3 * 0.2) / 5, abs=1e-6)
@@ -72,7 +72,7 @@ def test_a_pair_that_weighs_three_is_as_good_as_three_pairs() -> None:
 def test_pairs_that_are_told_apart_without_a_mistake_have_platts_targets_as_probabilities(
     pairs: int, right: int
 ) -> None:
-    """Two different logits: the curve can pass through the target of each, n / (n + 1), if right ones lie far away."""
+    """With two distinct logits, the curve can meet both targets, n / (n + 1) if the right pairs are far away."""
     is_right = np.arange(pairs) < right
     logits = np.where(is_right, 1000.0, -3.0)
 
@@ -127,7 +127,7 @@ def test_weights_count_in_the_reliability() -> None:
 
 
 def test_a_query_is_judged_by_a_curve_that_was_fitted_without_it() -> None:
-    """Two queries that contradict each other: by a curve that knew both, 3 would be as likely as -3."""
+    """The two queries contradict each other. With a curve fitted to both, 3 would be as likely as -3."""
     pairs = pairs_of([3.0, -3.0, 4.0, -5.0], [True, False, True, False], queries=[0, 0, 1, 1])
 
     predicted = predict_left_out(pairs, "joint")
@@ -140,7 +140,8 @@ def test_a_query_is_judged_by_a_curve_that_was_fitted_without_it() -> None:
 
 
 def test_queries_are_answered_and_refused_by_their_best_pair() -> None:
-    # Query 0: the best is right. 1: the best is wrong. 2: absent, its best at 0.4. 3: its right photo is no candidate.
+    # Query 0: the best is right. 1: the best is wrong. 2: absent, with the best at 0.4. 3: the right photo is no
+    # candidate.
     pairs = pairs_of(
         np.zeros(8), [True, False, False, True, False, False, False, False], queries=[0, 0, 1, 1, 2, 2, 3, 3]
     )
@@ -153,7 +154,7 @@ def test_queries_are_answered_and_refused_by_their_best_pair() -> None:
 
 
 def test_a_report_tells_what_is_likely_and_what_that_is_worth() -> None:
-    """100 queries of two pairs each: 3 of 4 that score 1 are right, 1 of 20 that score 0."""
+    """There are 100 queries with two pairs each. 3 of 4 that score 1 are right, and 1 of 20 that score 0."""
     numbers = np.random.default_rng(0).permutation(100) % 20
     right = [numbers[index // 2] < (15 if index % 2 else 1) for index in range(200)]
     pairs = pairs_of([float(index % 2) for index in range(200)], right, queries=[index // 2 for index in range(200)])
@@ -172,7 +173,9 @@ def test_a_report_tells_what_is_likely_and_what_that_is_worth() -> None:
 
 
 def test_each_stage_has_a_curve_of_its_own_and_both_mean_the_same() -> None:
-    """Late scores of a hundredth of the logits have a slope a hundred times as steep, and the same probabilities."""
+    """If late scores are a hundredth of the logits, their slope is 100 times as steep and the probabilities are the
+    same.
+    """
     generator = np.random.default_rng(0)
     logits = generator.normal(0, 2, 4000)
     pairs = pairs_of(logits, generator.random(4000) < 1 / (1 + np.exp(-logits)))

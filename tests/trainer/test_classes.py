@@ -1,4 +1,4 @@
-"""EfficientNet-Lite's classifier as a teacher: its probabilities, and what the maps learn from them."""
+"""EfficientNet-Lite's classifier as a teacher: its probabilities, and what the maps learn from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.trainer.test_starting_weights import Lite0, random_picture
 
 
 def classifier_in(folder: Path) -> Lite0:
-    """EfficientNet-Lite0 with random weights that tell classes apart."""
+    """Save an EfficientNet-Lite0 model whose random weights tell classes apart."""
     made = Lite0(folder / "efficientnet-lite0-1a2b.pth")
     made(random_picture(64, 64))
     made.state["_fc.weight"] = 0.03 * torch.randn(1000, 1280, generator=chance())
@@ -36,7 +36,8 @@ def classifier_in(folder: Path) -> Lite0:
 def test_a_picture_has_each_class_as_likely_as_its_package_computes(
     packed: list[CaptionedPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pixsearch_trainer.classes.autocast", lambda _device: nullcontext())  # bf16 on some machines
+    # Some machines would use bf16.
+    monkeypatch.setattr("pixsearch_trainer.classes.autocast", lambda _device: nullcontext())
     lite0 = classifier_in(tmp_path)
 
     found = classify("efficientnet_lite0", str(lite0.file), packed[:3], torch.device("cpu"), silent)
@@ -50,7 +51,7 @@ def test_a_picture_has_each_class_as_likely_as_its_package_computes(
     assert PROMPTS[207] == "a photo of a golden retriever"
     assert found.shape == (3, 1000)
     assert torch.allclose(found.float(), expected, rtol=1e-2, atol=1e-6)
-    assert (expected.amax(1) > 0.01).all()  # of 0.001 by chance
+    assert (expected.amax(1) > 0.01).all()  # 0.001 by chance
     assert not torch.allclose(expected[0], expected[1], rtol=0.1)
 
 

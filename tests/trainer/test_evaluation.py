@@ -22,7 +22,7 @@ from pixsearch_trainer.evaluation.measure import EvaluationOptions, evaluate
 from pixsearch_trainer.evaluation.recall import Recall, nearest_items, rank_of_first_match
 from tests.colour_runtime import ColourRuntime
 
-# Pictures 0, 1, 2 and 3 have the captions "a" and "b", "c", "d", and "e" and once more "a".
+# Pictures 0, 1, 2 and 3 have the captions "a" and "b", "c", "d", and "e" and "a" again.
 CAPTIONS = [("a", "b"), ("c",), ("d",), ("e", "a")]
 # Rows are captions, columns pictures.
 SIMILARITY = [
@@ -41,14 +41,18 @@ MATCH = [
 ]
 FIRST_STAGE = [2, 3, 1, 4, 1]
 RERANKED = {2: [1, 3, 2, 4, 2], 3: [1, 1, 2, 4, 3], 4: [2, 1, 3, 1, 3]}
-# By columns: picture 0 ranks d a c b e, 1 a d c e b, 2 c b e a d (a and d equal: d, the right one, last), 3 d e a b c.
+# By columns: picture 0 ranks d a c b e, 1 a d c e b, 2 c b e a d (a and d tie, and the right one, d, is last), 3 d e a
+# b c.
 FIRST_STAGE_OF_PICTURES = [2, 3, 5, 2]
 RERANKED_OF_PICTURES = {2: [1, 3, 5, 1]}  # 0 of (d, a): a; 1 of (a, d): c stays; 2 of (c, b): d stays; 3 of (d, e): e
 
 
 @dataclass
 class ByHand(ColourRuntime):
-    """A runtime that gives what is set: embeddings of pictures are the axes of space, so that a text's are its row."""
+    """A runtime with scores set by hand.
+
+    Picture embeddings are unit axes, so a text's embedding is its row of scores.
+    """
 
     similarity: list[list[float]] = field(default_factory=lambda: SIMILARITY)
     logits: list[list[float]] = field(default_factory=lambda: MATCH)
@@ -109,7 +113,7 @@ def test_several_numbers_of_candidates_cost_no_more_than_the_largest() -> None:
 
     evaluate(runtime, encoded_by(runtime), EvaluationOptions(candidates=(2, 3)))
 
-    # Each of the 4 pictures' 3 captions has it among its own 3 pictures.
+    # Each of the 3 captions of 4 pictures has its picture among its own 3 pictures.
     assert runtime.pairs_matched == 5 * 3
 
 
@@ -173,7 +177,8 @@ def test_in_folds_each_query_searches_its_own_part() -> None:
 
     both = evaluate(runtime, encoded, EvaluationOptions((2,), full=True, folds=2))
 
-    # a, b and c search pictures 0 and 1; d, e and a pictures 2 and 3. Both pictures are re-ranked by what matches.
+    # a, b and c search pictures 0 and 1; d, e and a search pictures 2 and 3. Both pictures are re-ranked by match
+    # score.
     assert both.text_to_image.first_stage == recall_of(2, 1, 1, 2, 1, 1)
     assert both.text_to_image.reranked == {2: recall_of(1, 1, 1, 1, 2, 2)}
     # Pictures 0 and 1 search a, b and c; 2 and 3 search d, e and a.
@@ -185,7 +190,7 @@ def test_in_folds_each_query_searches_its_own_part() -> None:
 
 
 def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a clock by which reading a text takes half a millisecond, and matching a pair one millisecond."""
+    """On this clock, reading a text takes half a millisecond and matching a pair one millisecond."""
     clock = 0.0
 
     class Slow(ByHand):
@@ -206,7 +211,7 @@ def test_a_querys_time_is_that_of_both_stages_and_only_taken_where_asked_for(mon
     timed = evaluate(runtime, encoded, EvaluationOptions(candidates=(1, 4), timed=True))
     untimed = evaluate(runtime, encoded, EvaluationOptions(candidates=(1,))).text_to_image
 
-    # To a picture all 5 texts are read, for late interaction.
+    # A picture query reads all 5 texts, for late interaction.
     for direction, first, read in ((timed.text_to_image, 0.5, 0.0), (timed.image_to_text, 0.0, 2.5)):
         times = [
             recall.milliseconds for recall in (direction.first_stage, direction.reranked[1], direction.reranked[4])
@@ -230,7 +235,7 @@ def test_progress_counts_the_queries_of_both_directions() -> None:
     [
         ([0.1, 0.9, 0.5, 0.7], [2], 3),
         ([0.1, 0.9, 0.5, 0.7], [0, 3], 2),
-        ([0.5, 0.5, 0.5, 0.1], [1], 3),  # equal scores count as ranked before it
+        ([0.5, 0.5, 0.5, 0.1], [1], 3),  # ties count as ranked above it
         ([np.nan, 0.5, 0.4, 0.1], [1], 2),
         ([np.nan, 0.5, 0.4, 0.1], [0], 4),
     ],
@@ -247,7 +252,7 @@ def test_the_rank_of_the_best_right_answer_is_to_the_models_disadvantage(
     ("similarity", "right", "k", "nearest"),
     [
         ([0.1, 0.9, 0.5, 0.7], [2], 3, [1, 3, 2]),
-        ([0.9, 0.5, 0.5, 0.1], [1], 2, [0, 2]),  # the right one is tied at the border, and stays outside
+        ([0.9, 0.5, 0.5, 0.1], [1], 2, [0, 2]),  # the right one ties for the last place, and stays outside
         ([0.5, 0.5, 0.5, 0.5], [0, 1], 3, [2, 3, 0]),
         ([float("nan"), 0.5, float("nan"), 0.1], [0], 4, [2, 1, 3, 0]),
     ],
@@ -262,7 +267,7 @@ def test_candidates_of_equal_similarity_are_taken_to_the_models_disadvantage(
 
 @pytest.fixture
 def coloured(tmp_path: Path) -> list[CaptionedPicture]:
-    """A red picture of two captions, a file that is no picture, and a green picture that shares a caption."""
+    """A red picture with two captions, a file that is not a picture, and a green picture that shares a caption."""
     Image.new("RGB", (9, 9), "red").save(tmp_path / "red.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     Image.new("RGB", (9, 9), "lime").save(tmp_path / "green.png")

@@ -1,4 +1,4 @@
-"""Cached outputs of a network for a data set: grids of pictures, and encoded sentences."""
+"""Cached network outputs for a data set: grids for pictures, and encoded sentences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.trainer.made_up import pixels_of
 
 
 def encode(loaded: Loaded, pictures: Pictures, cache: Path, mirrored: bool = False) -> tuple[GridStore, int]:
-    """Return the grids, and how many pictures were encoded for them."""
+    """Return the grids, and the number of pictures encoded to make them."""
     progress = [Progress("", 0)]
     grids = encode_grids(*loaded, pictures, cache, "train", progress.append, mirrored)
     return grids, progress[-1].done
@@ -32,13 +32,13 @@ def encode(loaded: Loaded, pictures: Pictures, cache: Path, mirrored: bool = Fal
 def test_each_grid_is_the_cnns_of_its_picture_to_a_510th_of_its_largest_value(
     loaded: Loaded, packed: Pictures, tmp_path: Path, mirrored: bool
 ) -> None:
-    """Three batches, each in another order: loading and packing in threads must not mix them up."""
+    """There are three batches, each in a different order: loading and packing in threads must not mix them up."""
     orders = [list(range(32)), list(range(31, -1, -1)), [*range(5, 32), *range(5)]]
 
     grids, encoded = encode(loaded, [packed[index] for order in orders for index in order], tmp_path, mirrored)
 
     pixels = pixels_of(packed).flip(3) if mirrored else pixels_of(packed)
-    with autocast(pixels.device):  # as the trainer computes, where the CPU multiplies bf16
+    with autocast(pixels.device):  # like the trainer, if the CPU multiplies in bf16
         expected = torch.cat([loaded[0].model.encode_grid(pixels[order]).float() for order in orders])
     read, mask = grids.read(range(96))
     assert ((read - expected).abs().amax((1, 2)) / expected.amax((1, 2))).max() < 1.02 / 510
@@ -47,7 +47,7 @@ def test_each_grid_is_the_cnns_of_its_picture_to_a_510th_of_its_largest_value(
 
 
 def test_what_was_encoded_is_read_and_not_encoded_again(loaded: Loaded, packed: Pictures, tmp_path: Path) -> None:
-    """Other captions and another Transformer are no other grids, and no pictures have none."""
+    """Different captions or a different Transformer do not change the grids. No pictures have no grids."""
     first, _ = encode(loaded, packed, tmp_path)
     loaded[0].model.pixel_projection.weight.data.mul_(2)
 

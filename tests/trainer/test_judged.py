@@ -1,4 +1,4 @@
-"""Judged queries: their file, the photos that they name, and the results of a search."""
+"""Judged queries: their file, the photos it names, and search results."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_name_of_no_photo_or_of_two_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_search_orders_the_nearest_and_reads_the_best_of_them(tmp_path: Path) -> None:
-    """Matches, 10 x the brightness of red less 5: dark red -3, pink 5, blue -5; dark red is nearest by similarity."""
+    """A match is 10 x the brightness in red less 5: dark red -3, pink 5, blue -5. Dark red is most similar."""
     for name, colour in (("blue", "blue"), ("dark", (50, 0, 0)), ("pink", (255, 102, 102))):
         make_photo(tmp_path / f"{name}.png", colour)
     runtime = ColourRuntime()
@@ -111,7 +111,7 @@ def test_part_of_a_search_is_some_of_its_queries() -> None:
 
 
 def test_average_precision_is_that_counted_by_hand() -> None:
-    # Right at ranks 1 and 3: (1/1 + 2/3) / 2. Right at rank 2 alone: 1/2.
+    # One query has right photos at ranks 1 and 3: (1/1 + 2/3) / 2. The other only at rank 2: 1/2.
     order = np.array([[2, 0, 1], [0, 1, 2]])
     right = np.array([[False, True, True], [False, True, False]])
 
@@ -121,7 +121,7 @@ def test_average_precision_is_that_counted_by_hand() -> None:
 def test_the_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
     scores = np.array([0.9, 0.5, 0.5, 0.1], np.float32)
 
-    # 0.9 is above both, 0.5 is equal to 0.5 and above 0.1: (1 + 1 + 0.5 + 1) / 4.
+    # 0.9 is above both; 0.5 ties with 0.5 and is above 0.1: (1 + 1 + 0.5 + 1) / 4.
     assert area_under_curve(scores, np.array([True, True, False, False])) == 0.875
 
 

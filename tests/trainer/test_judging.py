@@ -1,4 +1,4 @@
-"""Measurements on val, compared with single scores of every pair and ranks counted by numpy."""
+"""Measurements on val, compared with pairs scored one by one and ranks counted with numpy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pixsearch_trainer.judging import ValStreams, judge_match, judge_streams
 from tests.trainer.made_up import CHANNELS, chance, store_of
 
 Network = tuple[PixelBertForRetrieval, PixelBertProcessor]
-COUNT = 70  # pictures, more than are scored at once, and as many captions but one, of different lengths
+COUNT = 70  # pictures, more than one batch of scores, and one caption fewer, with different lengths
 CAPTIONS = [f"{'a' * (1 + number % 3)} {chr(97 + number % 26)} {chr(97 + number // 26)}" for number in range(COUNT)]
 CAPTIONS[1] = CAPTIONS[0]
 SENTENCES = [CAPTIONS[0], *CAPTIONS[2:]]
@@ -30,31 +30,31 @@ MATCHES = np.array([[caption == sentence for caption in CAPTIONS] for sentence i
 
 @pytest.fixture(autouse=True)
 def _whole_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use fp32 on any hardware."""
+    """Use fp32 on all hardware."""
     monkeypatch.setattr("pixsearch_trainer.judging.autocast", lambda device: nullcontext())
 
 
 @pytest.fixture
 def network(tiny_start: Path) -> Network:
-    """A network in which all parts contribute to the score of a pair."""
+    """A network in which all parts contribute to a pair's score."""
     network, processor = load_checkpoint(tiny_start)
     network.late_interaction.scale.data.fill_(8.0)
     network.late_weight.data.fill_(3.0)
     head = network.itm_head.get_parameter("2.weight")
     head.data.copy_(torch.randn(head.shape, generator=chance()))
-    network.itm_head.get_parameter("2.bias").data.fill_(-90.0)  # a logit is far below any similarity
+    network.itm_head.get_parameter("2.bias").data.fill_(-90.0)  # makes logits far lower than any similarity
     return network.requires_grad_(False), processor
 
 
 def streams_of(network: Network) -> ValStreams:
-    """Return the streams on grids of 2, 3 and 4 pixels in turn, like those of pictures that keep their shapes."""
+    """Return the streams for grids of 2, 3 and 4 pixels in turn, as for pictures that keep their shapes."""
     store = store_of(torch.rand(2 + number % 3, CHANNELS, generator=chance(number)) for number in range(COUNT))
     pictures = [CaptionedPicture(Path(f"{number}.jpg"), (caption,)) for number, caption in enumerate(CAPTIONS)]
     return ValStreams(*network, pictures, store)
 
 
 def scored_alone(network: Network, streams: ValStreams) -> tuple[Tensor, Tensor, Tensor]:
-    """Return similarities, late scores and logits [sentences, pictures] of unpadded sentences and grids."""
+    """Return similarities, late scores and logits [sentences, pictures], computed without padding."""
     model, processor = network
     grid, pixel_mask = streams.grids.read(range(COUNT))
     found = torch.zeros(3, len(SENTENCES), COUNT)
@@ -71,7 +71,7 @@ def scored_alone(network: Network, streams: ValStreams) -> tuple[Tensor, Tensor,
 
 
 def recalls(scores: Tensor, matches: NDArray[np.bool_]) -> dict[str, float]:
-    """Return recalls by sorting each row, the highest score first."""
+    """Return recalls computed by sorting each row, highest score first."""
     order = np.argsort(-scores.numpy(), axis=1)
     ranks = 1 + np.take_along_axis(matches, order, axis=1).argmax(1)
     return {f"r@{k}": round(100 * float((ranks <= k).mean()), 2) for k in (1, 5, 10)}
@@ -110,7 +110,10 @@ def test_judges_score_every_pair_as_it_is_scored_alone_and_re_rank_the_16_most_s
 def test_the_re_rank_becomes_the_default_order_where_it_is_no_worse(
     network: Network, sign: float, rerank: bool
 ) -> None:
-    """Similarity finds each picture; the logit is 20 times the late score, which says the same or the opposite."""
+    """Similarity finds each picture.
+
+    The logit is 20 times the late score, and agrees or disagrees with it by `sign`.
+    """
     model, processor = network
     model.itm_head.get_parameter("2.weight").zero_()
     model.late_weight.zero_()
@@ -127,7 +130,7 @@ def test_the_re_rank_becomes_the_default_order_where_it_is_no_worse(
 def test_similarities_are_whole_where_the_hardware_multiplies_bf16(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If they were products in bf16, many would be equal, and ranks would differ from numpy's."""
+    """If they were bf16 products, many would tie, and the ranks would differ from numpy's."""
     monkeypatch.setattr("pixsearch_trainer.judging.autocast", lambda device: torch.autocast("cpu", torch.bfloat16))
     streams = streams_of(network)
 

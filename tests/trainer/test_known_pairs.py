@@ -18,8 +18,10 @@ from tests.colour_runtime import ColourRuntime
 
 
 class OnALine(ColourRuntime):
-    """Pictures and texts are numbers, the more similar the nearer. The match of text t and picture p is 100 t + p, the
-    late score a tenth of it."""
+    """Pictures and texts are numbers, and closer numbers are more similar.
+
+    The match of text t with picture p is 100 t + p, and the late score is a tenth of that.
+    """
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         angles = np.array([float(text.split()[-1]) for text in texts]) / 100
@@ -56,7 +58,7 @@ def test_own_texts_are_right_near_misses_wrong_and_the_nearest_others_neither() 
     pairs = caption_pairs(OnALine(), encoded(20))
 
     first = pairs.part(pairs.groups == 0)
-    # Picture 0 is near to 1, 2, ..., 19: the 9th to the 19th are 9, 12, 15, 18.
+    # Picture 0's nearest are 1, 2, ..., 19. From the 9th to the 19th, 9, 12, 15 and 18 are chosen.
     assert list(zip(first.logits, first.right, first.queries, strict=True)) == [
         (0, True, 0),
         (0, True, 1),
@@ -98,7 +100,7 @@ def test_what_is_searched_together_is_no_more_than_the_judged_album_has() -> Non
     of_text_0 = pairs.part((pairs.queries == 0) & ~pairs.right)
     of_text_249 = pairs.part((pairs.groups == 249) & ~pairs.right & (pairs.logits < 100 * 250))
     assert of_text_0.logits.max() < 125
-    assert of_text_249.logits.min() >= 100 * 50  # its near miss
+    assert of_text_249.logits.min() >= 100 * 50  # the near miss
     assert (pairs.part((pairs.groups == 249) & ~pairs.right).logits % 100).size == 17
 
 

@@ -1,4 +1,4 @@
-"""The losses, compared with numbers worked out by hand; `test_two_processes` tests them over processes."""
+"""The losses, compared with numbers worked out by hand. `test_two_processes` tests them with several processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LN_2, LN_3 = math.log(2), math.log(3)
 
 
 def test_pairs_that_share_a_picture_or_a_caption_share_their_target() -> None:
-    """Pairs 0 and 1 have one picture, 1 and 2 one caption; 3 is alone."""
+    """Pairs 0 and 1 share a picture, 1 and 2 a caption. Pair 3 shares nothing."""
     same = losses.same_items(torch.tensor([7, 7, 8, 9]), torch.tensor([1, 2, 2, 3]))
 
     targets = losses.soft_targets(same, torch.zeros(4, 2), softness=0.0, temperature=1.0)
@@ -24,7 +24,7 @@ def test_pairs_that_share_a_picture_or_a_caption_share_their_target() -> None:
 
 
 def test_soft_targets_give_captions_of_like_meaning_their_share() -> None:
-    # Cosines 1, 0 and 0.6 with the first, at a temperature of 1 / ln 3: odds of 3, 1 and 3^0.6.
+    # The cosines with the first are 1, 0 and 0.6. At a temperature of 1 / ln 3 the odds are 3, 1 and 3^0.6.
     sentences = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
 
     targets = losses.soft_targets(torch.eye(3, dtype=torch.bool), sentences, softness=0.4, temperature=1 / LN_3)
@@ -35,7 +35,7 @@ def test_soft_targets_give_captions_of_like_meaning_their_share() -> None:
 
 
 def test_the_contrastive_loss_is_the_mean_of_rows_for_captions_and_columns_for_pictures() -> None:
-    # Rows: softmax of [log 3, 0] is [3/4, 1/4], of [0, 0] halves. Columns likewise.
+    # For rows, the softmax of [log 3, 0] is [3/4, 1/4] and that of [0, 0] is [1/2, 1/2]. The same holds for columns.
     targets = torch.tensor([[0.5, 0.5], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1 / 3, 2 / 3]])
     rows = (-0.5 * math.log(3 / 4) - 0.5 * math.log(1 / 4) + LN_2) / 2
     columns = (-math.log(3 / 4) + LN_2) / 2

@@ -1,4 +1,4 @@
-"""Near misses compared with true texts, after subtracting the score of the wording."""
+"""Near misses compared with true texts after subtracting a score for the wording."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEAR = ("A blue bus in the snow.", "blue bus")
 
 
 class Wordy(ColourRuntime):
-    """A runtime that gives the word "invented" a high score with every picture, and red texts with red pictures."""
+    """A runtime that scores the word "invented" high with every picture, and red texts high with red pictures."""
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
         return np.stack([[float("red" in text), 5.0 * ("invented" in text)] for text in texts]).astype(np.float32)
@@ -49,7 +49,7 @@ def test_the_true_sentence_is_the_one_that_the_near_miss_was_made_from() -> None
 
 
 def test_a_wording_that_every_picture_likes_does_not_pay() -> None:
-    """Only picture 0 is red; its near miss has higher scores with all pictures, but loses after subtraction."""
+    """Only picture 0 is red. Its near miss has higher scores with all pictures, but loses after the subtraction."""
     pictures = [
         CaptionedPicture(Path(name), (f"{true} sentence",), queries=(true,), near_misses=("invented thing", "invented"))
         for name, true in (("0", "red"), ("1", "grey"), ("2", "grey"))
@@ -57,12 +57,12 @@ def test_a_wording_that_every_picture_likes_does_not_pay() -> None:
     encoded = EncodedPictures(
         pictures, np.array([[1, 1], [0, 1], [0, 1]], np.float32), [bytes([1]), bytes([0]), bytes([0])], {}
     )
-    stand_in = np.array([0, 2], np.float32), bytes([0])  # it likes "invented" twice as much by similarity
+    stand_in = np.array([0, 2], np.float32), bytes([0])  # twice the similarity to "invented"
 
     scores = score_near_misses(Wordy(), with_near_misses(pictures), encoded, stand_in, others=2)
 
     for name in ("similarity", "joint"):
-        # red: 1 with picture 0, 0 on average with the others; invented: 5 everywhere, so 0 is left of it
+        # red: 1 with picture 0, and 0 on average with the others. invented: 5 everywhere, so 0 after the subtraction.
         assert scores[name].true[:, 0].tolist() == [1, 1]
         assert scores[name].false[:, 0].tolist() == [0, 0]
         left = scores[f"{name}, stand-in"].true - scores[f"{name}, stand-in"].false

@@ -1,4 +1,4 @@
-"""The options of training, and errors for unknown ones that list the valid ones."""
+"""Training options, and errors for unknown ones that list the valid ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pixsearch_trainer.recipes.paper import PaperRecipeOptions
 from pixsearch_trainer.recipes.paper_stages import PreTrainingOptions
 from pixsearch_trainer.run.stage import StageOptions
 
-# A value of each option that is not its default.
+# A value other than the default for each option.
 GIVEN: dict[str, Any] = {
     **{
         "recipe": "paper",
@@ -112,7 +112,7 @@ def test_stages_run_in_the_recipes_order_and_all_of_them_unless_some_are_named()
 
 
 def test_every_option_that_a_message_names_exists_and_so_does_every_number_of_a_stage() -> None:
-    """The options of `evaluate` and `calibrate` are in a separate package."""
+    """The options for `evaluate` and `calibrate` are in a separate package."""
     assert GIVEN.keys() == vars(TrainOptions()).keys()
     root, named = Path(pixsearch_trainer.__file__ or "").parent, set[str]()
     for file in root.rglob("*.py"):
@@ -120,7 +120,7 @@ def test_every_option_that_a_message_names_exists_and_so_does_every_number_of_a_
             texts = [node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)]
             named.update(*(re.findall(r"--[a-z][a-z-]*", text) for text in texts if isinstance(text, str)))
     assert len(named) > 10
-    assert named <= {flag(name) for name in GIVEN} | {"--language-model"}  # of pixsearch model get
+    assert named <= {flag(name) for name in GIVEN} | {"--language-model"}  # an option of pixsearch model get
     for recipe in RECIPES.values():
         assert all(isinstance(getattr(recipe.options, stage), StageOptions) for stage in recipe.stages)
 
@@ -144,7 +144,7 @@ def test_resuming_with_other_options_is_refused(name: str) -> None:
 
 
 def test_learning_rates_rise_in_a_line_and_fall_as_half_a_cosine_or_to_a_tenth_at_each_drop() -> None:
-    # After two steps of rising, eight of falling: cos 0, 45, 90, 135 degrees at every second one.
+    # The rate rises for two steps and falls for eight: cos 0, 45, 90, 135 degrees at every second step.
     cosine, drops = StageOptions(warm_up=0.2), PreTrainingOptions()
 
     assert [cosine.rate(step, 10) for step in (0, 1, 2, 4, 6, 8)] == pytest.approx(

@@ -1,4 +1,4 @@
-"""Weights of other projects, compared with independent implementations of their networks."""
+"""Weights from other projects, compared with independent implementations of their networks."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tests.unsuitable_files import UNSUITABLE, in_time
 
 State = dict[str, Tensor]
 
-# EfficientNet-Lite0, stage by stage: kernel, blocks, stride of the first of them, channels.
+# EfficientNet-Lite0's stages: kernel, blocks, stride of the first block, channels.
 LITE0 = [(3, 1, 1, 16), (3, 2, 2, 24), (5, 2, 2, 40), (3, 3, 2, 80), (5, 3, 1, 112), (5, 4, 2, 192), (3, 1, 1, 320)]
 
 
 class Lite0:
-    """EfficientNet-Lite0 on tensors with its package's names; each is made at random when it is first needed."""
+    """EfficientNet-Lite0 on tensors named as in its package. Each is random, and made on first use."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -41,7 +41,7 @@ class Lite0:
         self._generator = torch.Generator().manual_seed(0)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Return the features of normalised pixels."""
+        """Return the features for normalised pixels."""
         x = F.relu6(self._norm(self._same(pixels, "_conv_stem", 32, 3, 2), "_bn0"))
         blocks = [(k, stride if n == 0 else 1, outputs) for k, count, stride, outputs in LITE0 for n in range(count)]
         for number, (kernel, stride, outputs) in enumerate(blocks):
@@ -58,7 +58,7 @@ class Lite0:
         shape = outputs, x.shape[1] // groups, kernel, kernel
         random = torch.randn(shape, generator=self._generator) * math.sqrt(2 / math.prod(shape[1:]))
         weight = self.state.setdefault(f"{name}.weight", random)
-        # In every layer the kernel is odd: SAME is (kernel - 1) / 2 on both sides, but for even sizes at stride 2.
+        # Kernels are odd in every layer: SAME is (kernel - 1) / 2 on both sides, except for even sizes at stride 2.
         before = [(kernel - 1 - (stride == 2 and size % 2 == 0)) // 2 for size in x.shape[-2:]]
         padded = F.pad(x, (before[1], kernel, before[0], kernel))
         rows, columns = (-(-size // stride) for size in x.shape[-2:])
@@ -75,7 +75,7 @@ class Lite0:
 
 
 def output_of(backbone: str, state: State, pixels: Tensor) -> Tensor:
-    with torch.device("meta"):  # spares the time of filling 25 million numbers at random
+    with torch.device("meta"):  # avoids filling 25 million numbers at random
         network = build_backbone(backbone)
     network.load_state_dict(state, assign=True)
     with torch.no_grad():
@@ -116,7 +116,7 @@ def test_a_torchvision_resnet_computes_what_torchvision_computes_be_it_downloade
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    file = tmp_path / "hub/checkpoints/resnet50-11ad3fa6.pth"  # where torch keeps what it has downloaded
+    file = tmp_path / "hub/checkpoints/resnet50-11ad3fa6.pth"  # torch's download cache
     file.parent.mkdir(parents=True)
     theirs = torchvision.models.resnet50(weights=None).eval()
     torch.save(theirs.state_dict(), file)
@@ -185,7 +185,7 @@ WORDS = ["[PAD]", *(f"[unused{n}]" for n in range(99)), "[UNK]", "[CLS]", "[SEP]
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny BERT that accepts longer sentences than a Pixel-BERT."""
+    """The folder of a tiny BERT model that accepts longer sentences than Pixel-BERT does."""
     folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(0)
     config = BertConfig(

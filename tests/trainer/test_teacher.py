@@ -1,4 +1,4 @@
-"""A teacher loaded by transformers, and what a student learns from it."""
+"""A teacher loaded with transformers, and what a student learns from it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _whole_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def letters_tokenizer() -> transformers.PreTrainedTokenizerFast:
-    """Return a tokenizer for words of one letter."""
+    """Return a tokenizer for one-letter words."""
     vocabulary = {token: number for number, token in enumerate(["[PAD]", "[UNK]", *"abcdefgh"])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
@@ -66,7 +66,7 @@ def letters_tokenizer() -> transformers.PreTrainedTokenizerFast:
 
 
 def noise(count: int) -> list[Image.Image]:
-    """Return pictures with random colours."""
+    """Return pictures in random colours."""
     colours = np.random.default_rng(0).integers(0, 256, (count, 2, 2, 3), dtype=np.uint8)
     return [Image.fromarray(four).resize((48, 40), Image.Resampling.BILINEAR) for four in colours]
 
@@ -110,7 +110,7 @@ def test_a_siglip_reads_sentences_padded_as_in_its_training_whatever_stands_besi
 
 
 def make_tiny_align(folder: Path, projection: int) -> Path:
-    """Save a tiny ALIGN with 64 features for pictures, `projection` for sentences, and a temperature of 0.02."""
+    """Save a tiny ALIGN model with 64 picture features, `projection` text features and a temperature of 0.02."""
     config = transformers.AlignConfig(
         text_config={**SIZE, "vocab_size": 10},
         vision_config={"image_size": 64, "width_coefficient": 0.2, "depth_coefficient": 0.2, "hidden_dim": 64},
@@ -148,7 +148,7 @@ def test_a_teacher_kept_in_half_precision_is_run_in_whole(clip: Path, tmp_path: 
 
 
 def test_a_sentence_that_is_too_long_is_cut(teacher: Teacher) -> None:
-    whole, cut = teacher.embed_texts(["a " * 14, "a " * 40])  # of its 16 places two are the start's and the end's
+    whole, cut = teacher.embed_texts(["a " * 14, "a " * 40])  # two of its 16 positions are for start and end
 
     assert cut.numpy() == pytest.approx(whole.numpy(), abs=1e-6)
 
@@ -230,7 +230,7 @@ def test_a_teacher_that_lacks_weights_is_refused_and_not_filled_with_random_ones
 
 
 def test_a_data_set_is_embedded_in_its_order_and_reported(teacher: Teacher, packed: list[CaptionedPicture]) -> None:
-    pictures = [*packed, *packed[:3]]  # more than a batch, as are the texts
+    pictures = [*packed, *packed[:3]]  # more than one batch, like the texts
     texts = [f"{'ab' * (number % 5 + 1)} {chr(97 + number % 26)}" for number in range(300)]
     reported: list[Progress] = []
 

@@ -1,4 +1,4 @@
-"""`train`: its data, contradictory options, and its results; tests/cli/test_train_cmd.py tests the command."""
+"""`train`: its data, contradictory options, and results. tests/cli/test_train_cmd.py tests the command."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_run_that_was_killed_while_it_packed_pictures_is_started_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "end", lambda folder: None)  # which a killed process does not reach
+        patch.setattr(RunFolder, "end", lambda folder: None)  # a killed process does not reach this
         with pytest.raises(KeyboardInterrupt):
             fit(killed, data=discs)
 
@@ -95,7 +95,7 @@ def test_the_paper_names_no_teacher_to_pictures_without_captions(fit: Fit, discs
 
     report = fit(on_problems=problems.extend, recipe="paper", stage=("maps",), set=STEPS, data=discs)
 
-    assert [str(problem) for problem in problems] == [f"{discs}: 1 picture without captions"]  # it refuses --teacher
+    assert [str(problem) for problem in problems] == [f"{discs}: 1 picture without captions"]  # --teacher is refused
     assert (report.pictures, report.captions) == (5, 5)
 
 
@@ -104,7 +104,7 @@ def test_a_checkpoint_lists_the_words_that_it_and_its_start_were_taught(
 ) -> None:
     start = Path(shutil.copytree(tiny_start, tmp_path / "start"))
     fit(model=start, data=discs, set=STEPS)
-    assert read_words(tmp_path / "out") is None  # nobody knows what the start was taught
+    assert read_words(tmp_path / "out") is None  # the starting model's training words are unknown
 
     (start / "words.txt").write_text("red\t3\ncat\t2\n")
     fit(model=start, data=discs, set=STEPS)
@@ -131,14 +131,14 @@ def test_a_pack_is_trained_on_elsewhere_with_the_same_result(fit: Fit, discs: Pa
         "model.safetensors",
         "graphs.zip",
         "log.jsonl",
-    }  # and figures.json with val
+    }  # with val, also figures.json
     assert {file.name for file in out.iterdir()} == left
 
 
 @pytest.mark.parametrize(
     ("options", "stages"),
     [
-        ({}, ["maps", "late"]),  # also what so few pictures would be too few for
+        ({}, ["maps", "late"]),  # also late, for which a real run needs more pictures
         ({"recipe": "shipped", "stage": ("maps", "pixels"), "minutes": 60.0}, ["maps", "pixels"]),
         ({"recipe": "paper", "set": ("ranking.negatives=3",)}, ["pretraining", "ranking", "maps"]),
     ],
@@ -159,7 +159,7 @@ def test_the_same_seed_trains_the_same_weights_and_another_one_others(fit: Fit, 
     write_vqa(tmp_path / "vqa", {"train2014": 20})
     options: dict[str, Any] = {"recipe": "paper", "stage": ("vqa",), "data": tmp_path / "vqa"}
     for number, (name, seed) in enumerate((("once", 1), ("again", 1), ("other", 2))):
-        torch.manual_seed(number)  # the new head depends on the seed alone
+        torch.manual_seed(number)  # the new head depends only on the seed
         fit(**options, set=("vqa.steps=1", "vqa.train_cnn=false"), seed=seed, out=tmp_path / name)
 
     once, again, other = (weights_of(tmp_path / name) for name in ("once", "again", "other"))
@@ -184,7 +184,7 @@ def test_bf16_trains_to_much_the_same_losses(fit: Fit, tmp_path: Path) -> None:
     losses = []
     for precision in ("no", "bf16"):
         out = tmp_path / precision
-        # Not a stage that trains the CNN: one of random weights multiplies what bf16 rounds off.
+        # Not a stage that trains the CNN, because random weights amplify bf16 rounding errors.
         fit(recipe="shipped", stage=("joint",), set=("joint.steps=2",), precision=precision, out=out)
         losses.append(logged_in(out)[0]["loss"])
 
@@ -251,7 +251,7 @@ def test_without_openvino_a_run_leaves_no_graphs_and_says_how_to_make_them(
 ) -> None:
     checkpoint = Path(shutil.copytree(tiny_start, tmp_path / "a checkpoint"))
     (checkpoint / GRAPHS_FILE).unlink()
-    monkeypatch.setitem(sys.modules, "pixsearch.model.tracing", None)  # an import of it is an ImportError
+    monkeypatch.setitem(sys.modules, "pixsearch.model.tracing", None)  # importing it raises ImportError
     messages: list[str] = []
 
     give_graphs(checkpoint, SHIPPED, messages.append)

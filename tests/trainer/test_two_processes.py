@@ -1,4 +1,4 @@
-"""Data-parallel training: two processes with half a batch each train like one with the whole batch."""
+"""Data-parallel training: two processes with half a batch each must train like one with the whole batch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def start(tiny_start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pack(mosaics: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """16 pictures, of which the first two share their captions, and one for val, which finds itself."""
+    """A pack of 16 pictures, the first two with the same captions, and one in val, which finds itself."""
     pictures = [*mosaics[:16], dataclasses.replace(mosaics[16], split="val")]
     pictures[1] = dataclasses.replace(pictures[1], captions=pictures[0].captions)
     file = tmp_path_factory.mktemp("data") / "pack.zip"
@@ -47,7 +47,7 @@ def pack(mosaics: list[CaptionedPicture], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def outs(start: Path, pack: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The output folders of one process, and of two."""
+    """The output folders of a run in one process and a run in two."""
     folders = [tmp_path_factory.mktemp(f"processes-{count}") for count in (1, 2)]
     environment = {"PYTHONPATH": os.pathsep.join(str(PROJECT / folder) for folder in (".", "trainer"))}
     for count, out in enumerate(folders, 1):
@@ -85,13 +85,13 @@ def test_a_run_in_two_processes_ends_with_the_weights_of_one_and_both_have_them(
     before = load_network(start)[0].state_dict()
     for name, tensor in alone.items():
         assert torch.equal(first[name], second[name]), name
-        # AdamW takes a gradient near zero for its sign, which is that of the rounding: hence no closer than this.
+        # AdamW reduces a gradient near zero to its sign, which depends on rounding, so the results cannot be closer.
         assert (first[name] - tensor).float().norm() <= 0.1 * (tensor - before[name]).float().norm() + 1e-6, name
     for part in ("maps.text_map.weight", "model.layers.0.output.dense.weight", "model.backbone.stem.0.weight"):
         assert (alone[part] - before[part]).norm() > 1e-3, part
     logged = [(out / "whole/log.jsonl").read_text().splitlines() for out in outs]
     losses = [[json.loads(line)["loss"] for line in lines] for lines in logged]
-    assert len(losses[1]) == 3  # every ten steps, by one process
+    assert len(losses[1]) == 3  # every ten steps, from one process
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
@@ -102,6 +102,6 @@ def test_a_signal_that_reaches_one_process_stops_all_of_them_after_the_same_step
     assert (out / "stopped-1").exists()
     state = RunFolder(out).load()
     assert state is not None
-    assert (state["stage"], state["step"]) == (0, 10)  # of 20: two processes look for signals every ten steps
+    assert (state["stage"], state["step"]) == (0, 10)  # of 20: two processes check for signals every ten steps
     weights = [torch.load(out / f"weights-{rank}.pt") for rank in (0, 1)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())

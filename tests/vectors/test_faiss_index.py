@@ -32,7 +32,7 @@ def filled(ids: Ids) -> FaissIndex:
 
 
 def in_many_lists(monkeypatch: pytest.MonkeyPatch, vectors: Vectors) -> FaissIndex:
-    """An index made for these vectors, with a list for each ten of them; nothing is in it."""
+    """Return an empty index designed for these vectors, with one list for every ten."""
     monkeypatch.setattr(faiss_index, "EXACT_LIMIT", 100)
     monkeypatch.setattr(faiss_index, "VECTORS_PER_LIST", 10)
     monkeypatch.setattr(faiss_index, "POINTS_PER_CENTROID", 5)
@@ -49,7 +49,7 @@ def test_the_nearest_are_those_of_brute_force_in_values_and_order() -> None:
 
     exact = queries @ vectors.T
     best = np.argsort(-exact, axis=1)[:, :50]
-    assert similarities == pytest.approx(np.take_along_axis(exact, best, axis=1), abs=1e-3)  # 16 bits a number
+    assert similarities == pytest.approx(np.take_along_axis(exact, best, axis=1), abs=1e-3)  # 16 bits per number
     assert np.take_along_axis(exact, (found - 3) // 7, axis=1) == pytest.approx(similarities, abs=1e-3)
 
 
@@ -138,7 +138,9 @@ def test_one_list_is_kept_up_to_twice_the_limit(monkeypatch: pytest.MonkeyPatch)
 
 
 class GpuCopy:
-    """Stands for what faiss.index_cpu_to_gpu gives: another index with the same vectors, which cannot be saved."""
+    """Stands in for the result of faiss.index_cpu_to_gpu: a different index with the same vectors, which cannot be
+    saved.
+    """
 
     def __init__(self, index: object) -> None:
         self.index, self.searches = index, 0
@@ -150,7 +152,7 @@ class GpuCopy:
 
 @pytest.fixture
 def gpu_copies(monkeypatch: pytest.MonkeyPatch) -> list[GpuCopy]:
-    """Pretends that there is a GPU; the copies that were made on it."""
+    """Pretend that there is a GPU, and return the list of copies made on it."""
     copies: list[GpuCopy] = []
 
     def copy(_resources: object, _device: int, index: object) -> GpuCopy:
@@ -311,7 +313,7 @@ def test_an_index_that_stays_in_its_file_answers_the_same(tmp_path: Path, name: 
     assert (mapped.search(queries, 10)[1] == index.search(queries, 10)[1]).all()
     assert mapped.ids().tolist() == list(range(50))
     (ids, vectors), *_ = mapped.parts()
-    assert vectors == pytest.approx(unit_vectors(50)[ids], abs=1e-3)  # 16 bits a number
+    assert vectors == pytest.approx(unit_vectors(50)[ids], abs=1e-3)  # 16 bits per number
 
 
 def test_an_index_that_stays_in_its_file_is_as_it_was_saved_or_not_at_all(tmp_path: Path) -> None:

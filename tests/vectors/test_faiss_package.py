@@ -29,7 +29,7 @@ def _no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The first folder in which modules are looked for; what is installed is not looked at."""
+    """The first folder on the module path. Installed packages are ignored."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.setattr(sys, "path", [str(folder)])
@@ -39,7 +39,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put_package(site: Path, *names: str) -> None:
-    """The part of what pip leaves of a FAISS package that the check sees."""
+    """Write those parts of an installed FAISS package that the check sees."""
     (site / "faiss").mkdir(exist_ok=True)
     (site / "faiss/__init__.py").touch()
     for name in names:
@@ -75,7 +75,7 @@ def test_of_two_that_overwrite_each_other_both_have_to_go(site: Path) -> None:
 
 
 def test_two_in_folders_of_their_own_do_not_meet(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's and that of a virtual environment that sees it."""
+    """One package belongs to the system, the other to a virtual environment that can see it."""
     put_package(site, "faiss_gpu")
     put_package(tmp_path, "faiss_cpu")
     monkeypatch.setattr(sys, "path", [str(site), str(tmp_path)])

@@ -44,7 +44,7 @@ def test_it_finds_what_faiss_finds(index: MilvusIndex, monkeypatch: pytest.Monke
     for among in (None, np.array([7, 8, 90, 1000]), ids[::3]):
         similarities, found = index.search(drawn[:50], 10, among)
         expected_similarities, expected = exact.search(drawn[:50], 10, among)
-        assert similarities == pytest.approx(expected_similarities, abs=1e-3)  # FAISS keeps 16 bits a number
+        assert similarities == pytest.approx(expected_similarities, abs=1e-3)  # FAISS stores 16 bits per number
         assert np.mean(
             [len(set(here) & set(there)) for here, there in zip(found, expected, strict=True)]
         ) >= 0.99 * len(expected[0])

@@ -43,7 +43,7 @@ def pool() -> Iterator[ProcessPool]:
 
 @pytest.fixture
 def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: Path) -> Iterator[MakeSite]:
-    """The app of the indexed library."""
+    """A function that makes the app for the indexed library."""
     engines: list[WarmEngine] = []
 
     def make(
@@ -67,7 +67,7 @@ def make_site(indexed: Path, model: ColourRuntime, pool: ProcessPool, tmp_path: 
 
 @pytest.fixture
 def make_client(make_site: MakeSite) -> MakeClient:
-    """A client of the app, without a network between."""
+    """A function that makes a client for the app that uses no network."""
 
     def make(
         access: Access | None = None,
@@ -102,7 +102,7 @@ def stop_servers(servers: list[tuple[uvicorn.Server, Thread]]) -> Callable[[], N
 
 @pytest.fixture
 def serve(make_site: MakeSite, servers: list[tuple[uvicorn.Server, Thread]]) -> Serve:
-    """Serves the app on a port of its own, in a thread, and gives its address."""
+    """A function that serves the app on a free port, in a thread, and returns its address."""
 
     def start(
         access: Access | None = None,
@@ -136,7 +136,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A new window. Nothing may go wrong in it that the page itself does not tell."""
+    """A new browser page. The test fails on any error that the page itself does not show."""
     context = browser.new_context(viewport={"width": 1000, "height": 700})
     context.set_default_timeout(10_000)
     opened = context.new_page()

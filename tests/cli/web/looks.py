@@ -1,4 +1,4 @@
-"""What every page is looked at for, in a real browser."""
+"""Checks that apply to every page, in a real browser."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _SMALLER_THAN_24_PX = """() => [...document.querySelectorAll("a, button, input, 
   .map((one) => [one.outerHTML.slice(0, 120), one.getBoundingClientRect()])
   .filter(([, { width, height }]) => width < 24 || height < 24)
   .map(([html]) => html)"""
-"""Links within a sentence may be smaller (WCAG 2.2, 2.5.8)."""
+"""Links within a sentence may be smaller than other targets (WCAG 2.2, 2.5.8)."""
 _LEVELS = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
   .filter((one) => one.checkVisibility()).map((one) => Number(one.tagName[1]))"""
 _LONGEST_LINE = """() => Math.max(0, ...[...document.querySelectorAll("main p")].map((one) => one.offsetWidth))"""
 _MOST_READABLE_PX = 800
-"""About 100 characters."""
+"""The width of about 100 characters."""
 
 
 def check(browser: Browser, address: str, act: Callable[[Page], object] = lambda page: None) -> list[str]:
-    """What is wrong with a page, light and dark, on a phone and on large screens, once `act` was done: nothing."""
+    """Assert that a page has no problems, light and dark, on a phone and on large screens, after `act` has run."""
     found: list[str] = []
     for width, scheme in ((320, "light"), (360, "dark"), (1280, "light"), (1280, "dark"), (3840, "light")):
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]

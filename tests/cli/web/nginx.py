@@ -1,4 +1,4 @@
-"""nginx with TLS in front of a server, set up by the lines of the guide."""
+"""nginx with TLS in front of a server, configured with the lines in the guide."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def guides_lines() -> str:
 
 @contextmanager
 def nginx(folder: Path, lines: str, upstream: str) -> Iterator[int]:
-    """Runs it with those lines, but for addresses and files, and gives the port."""
+    """Run nginx with these lines, except for addresses and files, and yield the port."""
     assert NGINX is not None
     folder.mkdir()
     certificate, key = make_certificate(folder)
@@ -48,7 +48,7 @@ def nginx(folder: Path, lines: str, upstream: str) -> Iterator[int]:
         f"events {{}} http {{ access_log {folder / 'access.log'}; {paths}\n{lines} }}"
     )
     command = [NGINX, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
-    subprocess.run(command, check=True, capture_output=True)  # listens when it returns
+    subprocess.run(command, check=True, capture_output=True)  # when it returns, nginx is listening
     try:
         yield port
     finally:

@@ -282,7 +282,7 @@ def test_the_token_leads_to_no_other_server(serve: Serve, address: str, root: st
     assert "set-cookie" in answer.headers
     here = httpx2.URL("https://photos.example/")
     assert here.join(answer.headers["location"]).host == here.host
-    assert "\\" not in answer.headers["location"]  # browsers take it for a slash
+    assert "\\" not in answer.headers["location"]  # browsers treat it as a slash
     assert answer.headers["location"].startswith("/photos/" if root == "/photos" else "/")
 
 
@@ -365,7 +365,7 @@ def test_what_is_no_address_of_a_proxy_is_wrong_usage(given: str) -> None:
 
 
 def is_believed(address: str) -> bool:
-    """Whether a request that says it came by HTTPS gets the cookie of one that did."""
+    """Return whether a request that claims to have come over HTTPS gets the cookie meant for HTTPS."""
     headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1"}
     answer = httpx2.get(f"{address}/photos/?token={TOKEN}", headers=headers, follow_redirects=False)
     return "secure" in answer.headers["set-cookie"].lower()

@@ -1,4 +1,4 @@
-"""The server behind nginx with TLS, which is set up by the lines of the guide."""
+"""The server behind nginx with TLS, configured with the lines in the guide."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def as_in_the_guide(lines: str) -> str:
 
 @pytest.fixture
 def proxied(serve: Serve, tmp_path: Path) -> Iterator[Proxied]:
-    """Puts nginx before a server, and gives a client of it at the server's path, which has the token."""
+    """Put nginx in front of a server, and return a client that has the token and uses the server's path."""
     with ExitStack() as stack:
 
         def start(change: Callable[[str], str] = as_in_the_guide, has_token: bool = True) -> httpx2.Client:
@@ -83,7 +83,7 @@ def test_all_of_it_works_through_nginx(proxied: Proxied, change: Callable[[str],
 
 
 def test_a_picture_of_a_phone_passes_nginx(proxied: Proxied) -> None:
-    large = picture_bytes("red") + bytes(12 << 20)  # nginx takes 1 MB unless it is told otherwise
+    large = picture_bytes("red") + bytes(12 << 20)  # nginx accepts 1 MB by default
 
     assert proxied().post("/api/search", files={"picture": large}).status_code == 200
 

@@ -1,4 +1,4 @@
-"""`/duplicates`, by requests and in headless Chromium."""
+"""`/duplicates`, tested with requests and in headless Chromium."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKEN = "a token of this test"
 
 
 def names(html: str) -> list[str]:
-    """What stands below each picture, and what it is to the best."""
+    """Return the text below each picture, and how it relates to the best one."""
     return re.findall(r'<span class="name">(.*?)</span>', html)
 
 
@@ -105,7 +105,7 @@ def test_an_empty_library_says_how_to_fill_it(client: TestClient, photos: Path, 
 
 @pytest.fixture
 def pairs(photos: Path, indexed: Path, run: Run) -> Path:
-    """Six groups."""
+    """A library with six groups."""
     for number in range(5):
         for name in ("a", "b"):
             make_photo(photos / name / f"{number}.png", (50 * number, 90, 99), size=(30 + 30 * number, 30))

@@ -1,4 +1,4 @@
-"""The page in Firefox, by WebDriver BiDi: whether it works there at all. All else is tried in Chromium."""
+"""The page in Firefox, through WebDriver BiDi: only whether it works. Everything else is tested in Chromium."""
 
 from __future__ import annotations
 

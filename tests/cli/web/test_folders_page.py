@@ -1,4 +1,4 @@
-"""`/folders`, by requests and in headless Chromium."""
+"""`/folders`, tested with requests and in headless Chromium."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKEN = "a token of this test"
 
 @pytest.fixture
 def tree(photos: Path, indexed: Path, run: Run) -> Path:
-    """The photos, with three more in folders: two in 2020, of which one in 2020/May, and one in 2021."""
+    """The photos, and three more in folders: two in 2020, one of which is in 2020/May, and one in 2021."""
     for number, name in enumerate(("2020/a.png", "2020/May/b.png", "2021/c.png")):
         make_photo(photos / name, (0, 60 * number, 90))
     assert run("index", photos).exit_code == 0

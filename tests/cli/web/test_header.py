@@ -21,12 +21,12 @@ SMALLER_THAN_24_PX = """() => [...document.querySelectorAll("header :is(a, butto
 
 
 def ground(page: Page) -> str:
-    """The colour behind everything."""
+    """Return the background colour."""
     return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 
 def bar(page: Page) -> list[str]:
-    """The colours that the browser may take for its own bar: those of the metas that apply."""
+    """Return the colours in the meta tags that apply, which the browser may use for its own toolbar."""
     return list(
         page.locator("meta[name=theme-color]").evaluate_all(
             "metas => metas.filter((meta) => matchMedia(meta.media).matches).map((meta) => meta.content)"
@@ -108,7 +108,7 @@ def test_a_theme_is_there_before_anything_is_drawn(browser: Browser, serve: Serv
     page = context.new_page()
     page.route("**/static/*.js", lambda route: None if "app.js" in route.request.url else route.continue_())
 
-    page.goto(address, wait_until="commit")  # the module of the page never comes
+    page.goto(address, wait_until="commit")  # the page's module never arrives
     page.wait_for_selector("header", state="attached")
 
     assert ground(page) == DARK

@@ -1,6 +1,7 @@
-"""What nobody should ask, and what it gets.
+"""Hostile requests and the responses they get.
 
-More of it: path traversal in test_photos_api; a foreign Host or Origin and a bad token in test_access.
+There are more elsewhere: path traversal in test_photos_api; foreign Host or Origin headers and bad tokens in
+test_access.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def test_an_upload_that_does_not_say_so_is_read_no_further(serve: Serve) -> None
     try:
         answer = httpx2.post(f"{serve()}/api/search", content=endless(), headers={"Content-Type": "application/json"})
         assert answer.status_code == 413
-    except httpx2.NetworkError:  # the connection was closed while it was still sending
+    except httpx2.NetworkError:  # the connection was closed during the request
         pass
     assert sent < 64 << 20
 
@@ -73,7 +74,7 @@ def test_a_client_that_does_not_say_what_it_wants_is_hung_up_on(serve: Serve, mo
 
     with socket.create_connection((host, int(port)), timeout=10) as slow:
         slow.sendall(b"GET / HTTP/1.1\r\nHost: loc")
-        assert slow.recv(100) == b""  # closed, without an answer
+        assert slow.recv(100) == b""  # closed without a response
 
 
 def test_a_client_that_drips_its_head_is_hung_up_on_as_well(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +133,7 @@ def test_what_is_not_http_gets_a_problem_as_every_other_error_does(serve: Serve)
 def test_a_head_without_end_is_refused(serve: Serve) -> None:
     address = serve()
 
-    with suppress(httpx2.NetworkError):  # the connection may be closed while it is still sending
+    with suppress(httpx2.NetworkError):  # the connection may be closed during the request
         assert httpx2.get(f"{address}/api/health", headers={"X-Long": "x" * 200_000}).status_code == 400
     assert httpx2.get(f"{address}/api/health").status_code == 200
 
@@ -175,7 +176,7 @@ def test_a_body_of_two_lengths_is_refused_and_nothing_after_it_is_read(serve: Se
 
 
 def test_who_is_refused_before_its_body_has_come_is_hung_up_on(serve: Serve) -> None:
-    """Or it would hold the connection for as long as it drips."""
+    """Otherwise a slow client would hold the connection for as long as it sends."""
     host, port = serve(access_at("127.0.0.1", "a token of this test")).removeprefix("http://").split(":")
 
     with socket.create_connection((host, int(port)), timeout=10) as slow:
@@ -244,7 +245,7 @@ def test_what_has_come_just_now_may_still_send_its_request(serve: Serve, monkeyp
         stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
         time.sleep(1.0)
         late = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(3)]
-        time.sleep(1.3)  # the time of the first is over
+        time.sleep(1.3)  # the first one's time is up
 
         assert [is_open(one) for one in late] == [True] * 3
 
@@ -260,7 +261,7 @@ def test_who_does_not_take_its_answers_is_hung_up_on(
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.settimeout(0.2)
         deaf.connect((host, int(port)))
-        with suppress(OSError):  # nothing more of it fits, or it was hung up on
+        with suppress(OSError):  # nothing more fits, or the connection was closed
             while True:
                 deaf.sendall(f"GET /static/style.css HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() * 100)
         assert is_soon(lambda: not connections)
@@ -301,7 +302,7 @@ def is_soon(state: Callable[[], bool]) -> bool:
 
 
 def how_many_stay(address: str, sent: bytes) -> int:
-    """Of ten connections that send this and wait, how many are open after the time in which a head is expected."""
+    """Return how many of ten connections that send this and wait are still open after the request head timeout."""
     host, port = address.removeprefix("http://").split(":")
     with ExitStack() as stack:
         slow = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(10)]
@@ -352,5 +353,5 @@ def test_of_two_hundred_at_a_time_some_are_sent_away_and_the_others_answered(
         counted = Counter(threads.map(ask, range(200)))
 
     assert set(counted) <= {200, 503}
-    assert counted[200] >= 64  # what is at work and may wait
+    assert counted[200] >= 64  # the requests being handled and those that may wait
     assert ask(0) == 200

@@ -1,4 +1,4 @@
-"""`/api/index`: folders are added, looked through again and forgotten over HTTP, where `--allow-index` says so."""
+"""`/api/index`: adding, updating and forgetting folders over HTTP, where `--allow-index` permits it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHILD_TAKES_S = 60
 
 @pytest.fixture
 def allowed(tmp_path: Path) -> Path:
-    """A folder that may be indexed, with all that may not be beside and in it."""
+    """A folder that may be indexed, with things that may not be indexed next to it and inside it."""
     folder = tmp_path / "Pictures"
     for name in ("2024/May", ".hidden/inner", "@eaDir", "Trip.lrdata"):
         (folder / name).mkdir(parents=True)
@@ -39,7 +39,7 @@ def allowed(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(make_client: MakeClient, allowed: Path, photos: Path) -> Iterator[TestClient]:
-    """A client that may index `allowed` and the photos, in one event loop for the whole test."""
+    """A client that may index `allowed` and the photos, with one event loop for the whole test."""
     with make_client(allow_index=[allowed, photos]) as made:
         yield made
 
@@ -208,7 +208,7 @@ def test_one_run_at_a_time(client: TestClient, photos: Path) -> None:
 
 
 def test_why_a_run_failed_is_said_in_its_own_words(client: TestClient, photos: Path) -> None:
-    """The library of this test was indexed by another model than the one that ships."""
+    """The test's library was indexed with a different model than the default one."""
     assert client.post("/api/index", json={}).status_code == 202
 
     run = ended_run(client)
@@ -251,7 +251,7 @@ def test_problems_are_grouped_by_kind(client: TestClient, photos: Path, run: Run
 def test_a_folder_whose_place_a_link_has_taken_is_not_updated_and_forgotten_alone(
     make_client: MakeClient, tmp_path: Path, run: Run, photos: Path
 ) -> None:
-    """Somebody has moved an album to another disk, and left a link."""
+    """An album has been moved to another disk, and a link left in its place."""
     album = tmp_path / "Pictures" / "album"
     make_photo(album / "a.png", (1, 2, 3))
     assert run("index", album).exit_code == 0

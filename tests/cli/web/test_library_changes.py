@@ -1,4 +1,4 @@
-"""The library changed from its page: `pixsearch serve --allow-index`, with the checkpoint that ships, in Chromium."""
+"""Changing the library from its page: `pixsearch serve --allow-index`, with the default checkpoint, in Chromium."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ServeAllowing = Callable[..., Serving]
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder of three photos, two of which look the same, and two files that are none."""
+    """A folder with three photos, two of which look the same, and two files that are not photos."""
     folder = tmp_path / "Pictures"
     make_photo(folder / "2024" / "red.png", (200, 10, 10), (300, 200))
     make_photo(folder / "2025" / "blue.png", (10, 10, 200), (300, 200))
@@ -41,7 +41,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve_allowing(tmp_path: Path) -> Iterator[ServeAllowing]:
-    """Starts the command, where there is no library yet, and gives it with the address of its library page."""
+    """A function that starts the command without a library and returns the process and its library page's address."""
     running: list[subprocess.Popen[str]] = []
     homes = {f"XDG_{kind}_HOME": str(tmp_path / kind.lower()) for kind in ("CONFIG", "DATA", "CACHE")}
 
@@ -66,7 +66,7 @@ def serve_allowing(tmp_path: Path) -> Iterator[ServeAllowing]:
 
 
 def add(page: Page, *names: str) -> None:
-    """Choose a folder by its names and add it."""
+    """Choose a folder by the names along its path, and add it."""
     page.get_by_role("button", name="Add a folder").click()
     chooser = page.get_by_role("dialog", name="Add a folder")
     for name in names:

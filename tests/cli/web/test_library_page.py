@@ -1,4 +1,4 @@
-"""`/library`, by requests and in headless Chromium."""
+"""`/library`, tested with requests and in headless Chromium."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every screen of the page of photos, as `looks` looks at them: axe, targets, headings, from 320 px to 4K."""
+"""Every screen of the photos page, checked with `looks`: axe, targets, headings, from 320 px to 4K."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def walk(page: Page) -> None:
 
 @pytest.fixture
 def many(run: Run, photos: Path, indexed: Path, model: ColourRuntime) -> None:
-    """Enough photos for a scrubber, of several years, beside those without a date."""
+    """Enough photos for a scrubber, from several years, in addition to those without a date."""
     model.calibrated = True
     for number in range(70):
         name = f"IMG_{2015 + number % 7}{1 + number % 12:02}10_{number % 24:02}0000.png"

@@ -1,4 +1,4 @@
-"""The manifest, by which a phone keeps the page on its home screen."""
+"""The manifest, with which a phone can put the page on its home screen."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_chromium_gets_it_with_the_cookie_and_finds_nothing_wrong(browser: Brows
     assert found["errors"] == []
     assert found["url"] == f"{address}{root}/manifest.webmanifest"
     assert json.loads(found["data"])["start_url"] == f"{root}/"
-    # Each window of a test is a private one, in which Chromium keeps nothing.
+    # Each test's window is private, and Chromium stores nothing in private windows.
     errors = devtools.send("Page.getInstallabilityErrors")["installabilityErrors"]
     assert [error["errorId"] for error in errors] == ["in-incognito"]
     page.context.close()

@@ -1,4 +1,4 @@
-"""The page in a real browser: headless Chromium, the system's."""
+"""The page in a real browser, the system's headless Chromium."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PASTE = """async ([bytes, name]) => {
 
 
 def names(page: Page) -> list[str]:
-    """The photos that are shown, in the order of the document, when the answer is whole and in its order."""
+    """Return the names of the photos shown, in document order, once the answer is complete and sorted."""
     page.wait_for_selector("#results[aria-busy=false]", state="attached")
     if page.locator("#better").is_visible():  # on a slow machine
         page.locator("#better").click()
@@ -101,7 +101,7 @@ def test_the_town_that_a_name_was_taken_for_is_said(page: Page, serve: Serve) ->
 
 @pytest.fixture
 def go_on(model: ColourRuntime, monkeypatch: pytest.MonkeyPatch) -> Event:
-    """What the joint stream waits for, 10 s at most."""
+    """Return the event that the joint stream waits for, 10 s at most."""
     event, match = Event(), model.match
 
     def waiting(texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
@@ -113,7 +113,7 @@ def go_on(model: ColourRuntime, monkeypatch: pytest.MonkeyPatch) -> Event:
 
 
 def where_photos_are(page: Page) -> dict[str, object]:
-    """The boxes of the photos that are shown, by name."""
+    """Return the boxes of the photos shown, by name."""
     boxes = page.locator("#results button").evaluate_all(
         "tiles => tiles.map(t => [t.title, Object.values(t.getBoundingClientRect().toJSON())])"
     )
@@ -133,7 +133,7 @@ def test_photos_that_can_be_seen_stay_where_they_are_until_the_better_order_is_a
     go_on.set()
     page.wait_for_selector("#results[aria-busy=false]", state="attached")
 
-    # By similarity the dark red is the purest red, by match the pink is the brightest.
+    # Dark red is the purest red, so it is the most similar. Pink is the brightest, so it is the best match.
     assert before == shown(page) == ["dark red.png", "pink.png", "blue again.png"]
     assert where_photos_are(page) == places
     expect(page.locator("#message")).to_have_text("First results. A better order is ready.")
@@ -202,7 +202,7 @@ def test_no_photo_in_sight_moves_in_twenty_searches_whose_careful_answer_comes_l
         page.keyboard.press("Enter")
         page.wait_for_function("() => performance.getEntriesByName('first answer').length")
         page.evaluate(drawn)
-        page.evaluate("observer.takeRecords(), shifts.length = 0")  # until here, one answer has replaced another
+        page.evaluate("observer.takeRecords(), shifts.length = 0")  # ignores the replacement of one answer with another
         before = where_photos_in_sight_are(page)
         go_on.set()
         page.wait_for_selector("#results[aria-busy=false]", state="attached")
@@ -275,7 +275,7 @@ def test_the_button_of_a_word_lights_its_region_and_small_words_have_none(page: 
     page.get_by_role("button", name="sky", exact=True).click()
 
     expect(canvas).to_be_visible()
-    # Of 2 x 4 cells the runtime finds the fourth word in the last column, more below than above; a cell is 4 x 4.
+    # In 2 x 4 cells of 4 x 4 the runtime finds the fourth word in the last column, and more in the lower row.
     darkness = canvas.evaluate(
         "canvas => [[15, 7], [0, 7], [0, 0]].map(([x, y]) => canvas.getContext('2d').getImageData(x, y, 1, 1).data[3])"
     )
@@ -383,7 +383,7 @@ def test_what_a_server_in_front_answers_is_said_in_a_sentence(
     page: Page, serve: Serve, status: int, body: str, said: str
 ) -> None:
     page.goto(serve())
-    names(page)  # or the number of photos would be said after it
+    names(page)  # else the number of photos would be announced after it
     page.route("**/api/search*", lambda route: route.fulfill(status=status, content_type="text/html", body=body))
 
     page.locator("#file").set_input_files(FilePayload(name="a.png", mimeType="image/png", buffer=picture_bytes("red")))
@@ -472,13 +472,13 @@ def test_a_search_is_narrowed_by_chips_that_can_be_taken_away(page: Page, serve:
 
 
 def test_what_is_less_likely_is_below_a_line(page: Page, serve: Serve, model: ColourRuntime) -> None:
-    model.calibrated = True  # pink matches red by 99 %, all others by less than 5 %
+    model.calibrated = True  # pink matches red with 99%, all others with less than 5%
     page.goto(f"{serve()}/?q=red")
 
     assert names(page)[0] == "pink.png"
     line = page.get_by_role("heading", name="Less likely")
     expect(line).to_be_visible()
-    page.wait_for_function(  # tiles move to their places after the answer
+    page.wait_for_function(  # tiles move to their positions after the answer
         """line => {
             const top = (element) => element.getBoundingClientRect().top;
             const tile = (name) => document.querySelector(`#results button[title$='${name}']`);
@@ -494,7 +494,7 @@ def test_what_is_less_likely_is_below_a_line(page: Page, serve: Serve, model: Co
 def test_that_nothing_is_likely_is_said_plainly_with_the_nearest_below(
     page: Page, serve: Serve, model: ColourRuntime
 ) -> None:
-    model.calibrated = True  # a photo without any green matches it by 1 / (1 + e^5) = 0.7 %
+    model.calibrated = True  # a photo without green matches with 1 / (1 + e^5) = 0.7%
     page.goto(f"{serve()}/?q=green&name=*blue*")
 
     assert names(page) == ["blue again.png"]
@@ -574,7 +574,7 @@ def test_only_what_is_in_sight_is_in_the_document(page: Page, serve: Serve, run:
         page.mouse.wheel(0, 700)
         page.wait_for_timeout(30)
 
-    # All were there at some time, the last one at the end; but never more than fill three windows.
+    # Every photo was in the document at some time, the last one at the end, but never more than fill three windows.
     page.wait_for_selector("#results li[aria-posinset='304'][aria-setsize='304']")
     assert max(counts) < 100
 

@@ -53,8 +53,8 @@ def test_a_photo_is_told_with_its_copies(client: TestClient, photos: Path) -> No
         ((1600, 1200), "small", (427, 320)),  # 1600 x 320 / 1200
         ((1200, 1600), "small", (320, 427)),
         ((1600, 1200), "large", (1440, 1080)),
-        ((4000, 200), "small", (1280, 64)),  # no longer than four times 320
-        ((100, 50), "large", (100, 50)),  # never larger than it is
+        ((4000, 200), "small", (1280, 64)),  # at most four times as long as 320
+        ((100, 50), "large", (100, 50)),  # never enlarged
     ],
 )
 def test_a_thumbnail_is_a_jpeg_of_that_size(
@@ -74,7 +74,7 @@ def test_a_thumbnail_is_a_jpeg_of_that_size(
 
 def test_a_thumbnail_is_upright(client: TestClient, run: Run, photos: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held on its side: to be turned by 90 degrees
+    exif[0x0112] = 6  # the camera was held sideways: to be rotated by 90 degrees
     Image.new("RGB", (640, 320), "lime").save(photos / "held.jpg", exif=exif)
     assert run("index", photos).exit_code == 0
 
@@ -174,12 +174,12 @@ def test_an_explanation_has_a_region_for_each_word_that_can_be_seen(client: Test
     told = client.get(f"/api/photos/{id_of(client, 'pink.png')}/explain", params={"q": "red in sky"}).json()
 
     assert told["words"] == ["red", "sky"]
-    # Of 2 x 3 cells the first and the last below show them best; 4 x 4 values are one cell.
+    # Of 2 x 3 cells, the first and the last in the lower row match the words best. A cell has 4 x 4 values.
     red, sky = told["regions"]
     assert [len(red), len(red[0])] == [8, 12]
     assert (red[7][0], red[7][11]) == (1.0, 0.0)
     assert (sky[7][0], sky[7][11]) == (0.0, 1.0)
-    assert told["match"] == pytest.approx(5.0, abs=1e-5)  # 10 x 1.0 of red - 5
+    assert told["match"] == pytest.approx(5.0, abs=1e-5)  # 10 x 1.0 for red - 5
     assert told["probability"] is None
 
 
@@ -211,7 +211,7 @@ def test_no_request_writes_to_photos_or_library(client: TestClient, photos: Path
         files = [path for folder in (photos, library) for path in folder.rglob("*") if path.is_file()]
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
-    client.get("/api/search?q=red")  # a vector file that is out of date would be saved at the first question
+    client.get("/api/search?q=red")  # the first query would save a vector file that is out of date
     before = state()
 
     id = id_of(client, "pink.png")
@@ -342,7 +342,7 @@ def test_a_photo_that_changes_its_length_while_it_is_sent_is_no_fault_of_the_ser
     part: str,
 ) -> None:
     photo = photos / "large.bmp"
-    Image.effect_noise((4000, 3000), 90).convert("RGB").save(photo)  # 36 MB, more than sockets hold
+    Image.effect_noise((4000, 3000), 90).convert("RGB").save(photo)  # 36 MB, more than socket buffers hold
     size = photo.stat().st_size
     address = serve()
     with Library.open(library) as opened_library:
@@ -361,5 +361,5 @@ def test_a_photo_that_changes_its_length_while_it_is_sent_is_no_fault_of_the_ser
     stop_servers()
 
     promised = size if change > 0 else size - 100_000
-    assert promised - 10 < read < promised + 2000  # with the head
+    assert promised - 10 < read < promised + 2000  # including the head
     assert "Traceback" not in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""The API and the page with a re-rank model: the quick answer first, then its order."""
+"""The API and the page with a re-rank model: first the quick answer, then the reordered one."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.photos import noise_bytes
 
 BY_SIMILARITY = ["dark red.png", "pink.png", "blue again.png"]
 BY_READER = ["blue again.png", "dark red.png", "pink.png"]
-"""10 x (1 - red): 10, 8 and 0."""
+"""The logits 10 x (1 - red): 10, 8 and 0."""
 
 
 class SlowReader(OppositeReader):
-    """Waits before it reads until it may go on, 30 s at most."""
+    """A reader that waits for permission before it reads, 30 s at most."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def test_the_page_shows_the_quick_answer_and_then_the_better_order(page: Page, s
     reader.may_go_on.set()
     page.get_by_role("button", name="Better order ready").click()
 
-    # Pink, which has gone, keeps its second place.
+    # Pink, which no longer exists, stays second.
     better = [Path(title).name for title in tiles.evaluate_all("tiles => tiles.map(tile => tile.title)")]
     assert quick == BY_SIMILARITY
     assert better == ["blue again.png", "pink.png", "dark red.png"]

@@ -1,4 +1,4 @@
-"""The API against its own OpenAPI document."""
+"""The API, compared with its own OpenAPI document."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ NO_REMARKS: dict[str, object] = {"unknown_words": [], "suggestions": {}, "langua
 
 
 def without_remarks(hit: dict[str, object]) -> dict[str, object]:
-    """Take the remarks on the query out of a line that the command prints, and return them."""
+    """Remove the remarks about the query from a line that the command prints, and return them."""
     return {name: hit.pop(name) for name in NO_REMARKS}
 
 

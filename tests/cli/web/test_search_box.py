@@ -1,4 +1,4 @@
-"""Suggestions under the search box, the panel of filters and the sheet of shortcuts, in a real browser."""
+"""Suggestions under the search box, the filter panel and the list of shortcuts, in a real browser."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.
 
 @pytest.fixture
 def described(photos: Path, run: Run, indexed: Path) -> None:
-    """A photo of Anna, taken in 2021, in a folder of its own."""
+    """A photo of Anna, taken in 2021, in a separate folder."""
     make_photo(photos / "holidays" / "IMG_20210315_120000.png", (9, 9, 9))
     (photos / "holidays" / "IMG_20210315_120000.xmp").write_text(SIDECAR)
     assert run("index", photos).exit_code == 0

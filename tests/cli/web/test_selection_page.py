@@ -1,4 +1,4 @@
-"""Selecting photos on the page by mouse, touch and keyboard, and what can be done with them, in a real browser."""
+"""Selecting photos on the page with mouse, touch and keyboard, and what the selection is for, in a real browser."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check(page: Page, name: str) -> None:
 
 
 def selected(page: Page) -> list[str]:
-    """The names of the photos that are marked, in the order of the document."""
+    """Return the names of the selected photos in document order."""
     marked = page.locator("#results li:has(:checked) > button")
     return [Path(path).name for path in marked.evaluate_all("tiles => tiles.map(t => t.title)")]
 
@@ -50,7 +50,7 @@ def expect_count(page: Page, text: str) -> None:
 
 @pytest.fixture
 def days(run: Run, photos: Path) -> list[str]:
-    """Index twelve photos of three days, four a day, and return their names as the timeline has them."""
+    """Index twelve photos from three days, four a day, and return their names in timeline order."""
     index_days(run, photos, {"2021-03-15": 12, "2021-03-14": 12, "2021-03-02": 8}, each=4)
     stems = [
         f"2021{day}_{hour:02}{minute:02}00"
@@ -96,7 +96,7 @@ def test_shift_selects_all_between_and_ctrl_one_more(page: Page, serve: Serve, d
     check(page, days[2])
     tile(page, days[6]).click(modifiers=["Shift"])
     assert selected(page) == days[2:7]
-    tile(page, days[4]).get_by_role("checkbox").click(modifiers=["Shift"])  # the range is shorter now
+    tile(page, days[4]).get_by_role("checkbox").click(modifiers=["Shift"])  # the range is now shorter
     assert selected(page) == days[2:5]
     tile(page, days[8]).click(modifiers=["Control"])
     assert selected(page) == [*days[2:5], days[8]]
@@ -104,7 +104,7 @@ def test_shift_selects_all_between_and_ctrl_one_more(page: Page, serve: Serve, d
 
     assert selected(page) == [days[2], days[4], days[8]]
     expect_count(page, "3 selected")
-    tile(page, days[0]).locator("button").click()  # without a key it is opened
+    tile(page, days[0]).locator("button").click()  # without a key, a click opens the photo
     expect(page.locator("#viewer")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#viewer")).to_be_hidden()
@@ -128,7 +128,7 @@ def test_a_rectangle_that_is_drawn_selects_what_it_touches(page: Page, serve: Se
     assert selected(page) == [days[0], days[5], days[6]]
     expect(page.locator("#viewer")).to_be_hidden()
     expect(page.locator("#band")).to_have_count(0)
-    tile(page, days[1]).locator("button").click()  # a click after it is a click again
+    tile(page, days[1]).locator("button").click()  # the next click is a normal one
     expect(page.locator("#viewer")).to_be_visible()
 
 
@@ -173,7 +173,7 @@ def test_keys_in_a_field_are_for_its_text(page: Page, serve: Serve, days: list[s
     expect_count(page, "1 selected")
     assert page.evaluate("getSelection().toString()") == "x d"
     box.fill("")
-    page.keyboard.press("Control+a")  # there is no text: all photos
+    page.keyboard.press("Control+a")  # no text is focused: all photos are selected
     expect_count(page, "15 selected")
 
 
@@ -209,7 +209,7 @@ def test_what_is_selected_stays_so_while_one_scrolls_also_where_nothing_is_loade
     expect(page.get_by_role("button", name="dark red.png")).to_be_visible()
     expect_count(page, "1 selected")
 
-    tile(page, "dark red.png").click(modifiers=["Shift"])  # 12 x 12 x 8 dated ones, and the first two without a date
+    tile(page, "dark red.png").click(modifiers=["Shift"])  # 12 x 12 x 8 photos with a date, and the first two without
     expect_count(page, "1,154 selected")
     page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
     expect(page.get_by_role("button", name="Loading")).to_have_count(0)
@@ -291,7 +291,7 @@ def test_a_long_press_begins_a_selection_and_taps_go_on(browser: Browser, serve:
         assert selected(page) == days[1:3]
 
         page.get_by_role("button", name="Clear").tap()
-        tile(page, days[1]).locator("button").tap()  # nothing is selected: a tap opens
+        tile(page, days[1]).locator("button").tap()  # with nothing selected, a tap opens the photo
         expect(page.locator("#viewer")).to_be_visible()
 
 
@@ -381,7 +381,7 @@ def test_paths_are_copied_one_a_line(page: Page, serve: Serve, days: list[str], 
 def test_without_a_clipboard_the_paths_are_shown_to_be_copied(
     page: Page, serve: Serve, days: list[str], photos: Path
 ) -> None:
-    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as over plain HTTP
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as with plain HTTP
     open_timeline(page, serve, days)
     page.keyboard.press("Control+a")
     expect_count(page, "15 selected")
@@ -443,7 +443,7 @@ def test_thirty_two_pictures_are_searched_by_and_why_no_more_is_said(
     expect(more).to_have_attribute("aria-disabled", "true")
     expect(more).to_have_attribute("title", "A search takes 32 more pictures: select fewer.")
 
-    more.click(force=True)  # Playwright takes it for one that cannot be clicked
+    more.click(force=True)  # Playwright considers it not clickable
 
     expect(page.locator("#selection .note")).to_have_text("A search takes 32 more pictures: select fewer.")
     assert page.url.partition("#")[0] == f"{address}/?folder={photos}/many"

@@ -1,4 +1,4 @@
-"""The slideshow, in a real browser whose clock the test moves on."""
+"""The slideshow, in a real browser with a clock that the test advances."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.photos import make_photo
 
 @pytest.fixture
 def dated(photos: Path, run: Run, indexed: Path) -> Path:
-    """Beside the photos without a date two of 2021 and one of 2019, whose names say so."""
+    """The photos without a date, and three more named after their dates: two in 2021 and one in 2019."""
     for number, name in enumerate(("IMG_20210315_120000", "IMG_20210315_090000", "IMG_20190501_090000")):
         make_photo(photos / "dated" / f"{name}.png", (10 + number, 20, 30), (30, 20))
     assert run("index", photos).exit_code == 0
@@ -22,7 +22,7 @@ def dated(photos: Path, run: Run, indexed: Path) -> Path:
 
 
 def ids(client: TestClient) -> dict[str, int]:
-    """The ids of the photos by their names."""
+    """Return the ids of the photos by name."""
     return {Path(one["path"]).name: one["id"] for one in client.get("/api/timeline/photos").json()["photos"]}
 
 

@@ -1,4 +1,4 @@
-"""The page that opens on the photos, in a real browser: the library by date, with a scrubber of years."""
+"""The page's opening view in a real browser: the library by date, with a scrubber for the years."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def shown(page: Page) -> list[str]:
-    """The names of the photos that are in the document, in its order."""
+    """Return the names of the photos in the document, in document order."""
     page.wait_for_selector("#results[aria-busy=false]", state="attached")
     return [
         Path(path).name for path in page.locator("#results button").evaluate_all("tiles => tiles.map(t => t.title)")
@@ -33,7 +33,7 @@ def headings(page: Page) -> list[str]:
 
 
 def index_days(run: Run, photos: Path, days: dict[str, int], each: int = 1) -> None:
-    """Index photos that were taken on these days, each in another colour."""
+    """Index photos taken on these days, each in a different colour."""
     for number, (day, hour) in enumerate(days.items()):
         for minute in range(each):
             colour = (1 + number % 250, 1 + (number // 250) % 250, 1 + minute)
@@ -168,7 +168,7 @@ def test_photos_that_were_indexed_meanwhile_are_counted_without_moving_what_is_i
     make_photo(photos / "IMG_20100101_090000.png", (8, 8, 8))
     (photos / "IMG_20110810_090300.png").unlink()
     run("index", photos)
-    # To photos that are not there yet, one of which has gone.
+    # The photos are not loaded yet, and one of them is gone.
     page.get_by_role("navigation", name="Years").get_by_role("button", name="2011").click()
     expect(page.locator("#message")).to_have_text("580 photos.")
 
@@ -280,7 +280,7 @@ def test_the_first_photos_of_a_day_of_hundreds_do_not_wait_for_the_others(
             (1 + number % 250, 9 + number // 250, 3),
         )
     run("index", photos)
-    page.route("**/api/timeline/photos?*start=*", lambda route: None)  # none but the newest ever come
+    page.route("**/api/timeline/photos?*start=*", lambda route: None)  # only the newest ever arrive
     page.goto(serve())
     shown(page)
     expect(page.locator("#message")).to_have_text("603 photos.")
@@ -342,8 +342,8 @@ def test_thumbnails_that_were_scrolled_away_before_they_came_keep_none_waiting(
     index_days(
         run, photos, {f"{year}-{month:02}-10": 9 for year in range(2010, 2022) for month in range(1, 13)}, each=4
     )
-    page.route("**/thumbnail*", lambda route: None)  # none comes
-    page.goto(serve(), wait_until="commit")  # the page is not loaded before its thumbnails are
+    page.route("**/thumbnail*", lambda route: None)  # no thumbnail arrives
+    page.goto(serve(), wait_until="commit")  # the page is not loaded until its thumbnails are
     first = page.locator("#results img").first
     expect(first).to_be_attached()
     address = first.evaluate("image => image.src")

@@ -1,4 +1,4 @@
-"""One photo, large, by mouse and keyboard in a real browser: zoom, steps, information, and ways out of it."""
+"""The viewer, with mouse and keyboard in a real browser: zoom, next and previous, information, and closing it."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_drag_moves_an_enlarged_photo_no_further_than_to_its_edge(page: Page, 
 
 
 def enlarge(page: Page) -> None:
-    """Ask for more pixels than the large thumbnail has."""
+    """Zoom in until more pixels are needed than the large thumbnail has."""
     for _ in range(5):
         page.keyboard.press("+")
 
@@ -180,7 +180,7 @@ def test_an_icon_does_not_fill_the_window(page: Page, serve: Serve, run: Run, ph
     assert run("index", photos).exit_code == 0
     open_photo(page, serve(), "icon.png")
 
-    assert picture_box(page).width == pytest.approx(48, abs=1)  # three times its own size
+    assert picture_box(page).width == pytest.approx(48, abs=1)  # three times its original size
 
 
 @pytest.mark.parametrize(("key", "name"), [("ArrowRight", "2.jpg"), ("ArrowLeft", "4.jpg")])
@@ -217,7 +217,8 @@ def test_the_picture_before_stays_until_the_next_one_has_arrived(page: Page, add
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("heading", name="2.jpg")).to_be_visible()
 
-    expect(page.locator("#viewer .frame")).to_have_class(re.compile("late"))  # it is not the one that the facts are of
+    # The picture does not belong to the facts shown.
+    expect(page.locator("#viewer .frame")).to_have_class(re.compile("late"))
     assert src(page) == before
     expect(page.locator("#viewer img")).to_have_js_property("naturalWidth", 1620)
     for route in held:
@@ -244,7 +245,7 @@ def test_a_photo_whose_file_is_gone_shows_no_picture_of_another(
     expect(page.get_by_role("alert")).to_contain_text("the file no longer exists")
     expect(page.locator("#viewer .frame")).to_be_hidden()
     assert Axe().run(page).response["violations"] == []
-    page.keyboard.press("+")  # there is nothing to enlarge, so that arrows still step
+    page.keyboard.press("+")  # nothing can be enlarged, so the arrows still move between photos
     page.keyboard.press("ArrowRight")
     expect_open(page, "1.jpg")
     expect(page.get_by_role("alert")).to_be_hidden()
@@ -355,7 +356,7 @@ def test_a_photo_is_downloaded_under_its_own_name(
         page.get_by_role("link", name="Download").click()
 
     assert Path(started.value.path()).read_bytes() == (photos / name).read_bytes()
-    assert started.value.suggested_filename.replace("_", '"') == name  # browsers allow no quotes in names
+    assert started.value.suggested_filename.replace("_", '"') == name  # browsers do not allow quotes in names
 
 
 def test_full_screen_shows_picture_and_information_and_ends_with_the_photo(page: Page, address: str) -> None:

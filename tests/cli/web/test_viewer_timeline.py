@@ -1,4 +1,4 @@
-"""From a photo that is open to where it is in the timeline, and back, in a real browser."""
+"""From an open photo to its position in the timeline and back, in a real browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OLD = "IMG_20120710_090000.png"
 
 @pytest.fixture
 def address(serve: Serve, run: Run, photos: Path, indexed: Path) -> str:
-    """A page whose timeline is many windows high."""
+    """The address of a page whose timeline is many windows high."""
     for number in range(144):
         year, month = 2010 + number // 12, 1 + number % 12
         for minute in range(4):
@@ -31,7 +31,7 @@ def address(serve: Serve, run: Run, photos: Path, indexed: Path) -> str:
 
 
 def open_hit(page: Page, address: str, name: str) -> str:
-    """Open a photo that a search has found, and return the address."""
+    """Open a photo found by a search, and return the address."""
     page.goto(f"{address}/?q=red&name={name}")
     page.locator(f"#results button[title$='/{name}']").click()
     expect_open(page, name)
@@ -67,7 +67,7 @@ def test_a_hit_is_shown_in_the_timeline_and_back_leads_to_it(page: Page, address
 def test_the_address_of_a_photo_in_the_timeline_can_be_shared(page: Page, address: str) -> None:
     page.goto(f"{address}/#timeline-{id_of(page, address, OLD)}")
     expect_revealed(page, OLD)
-    page.wait_for_timeout(600)  # longer than until the address says where one is
+    page.wait_for_timeout(600)  # longer than it takes to update the address with the position
     page.reload()
 
     expect_revealed(page, OLD)

@@ -1,4 +1,4 @@
-"""One photo, large, by touch on a phone's screen, in a real browser."""
+"""The viewer, with touch on a phone's screen, in a real browser."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def address(serve: Serve, run: Run, photos: Path, indexed: Path) -> str:
 
 
 def touch(page: Page, *fingers: tuple[Point, Point], steps: int = 8) -> None:
-    """Put fingers on the screen, move each from a point to another, and lift them."""
+    """Put fingers on the screen, move each from one point to another, and lift them."""
     session = page.context.new_cdp_session(page)
 
     def send(kind: str, share: float) -> None:

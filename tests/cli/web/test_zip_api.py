@@ -1,4 +1,4 @@
-"""Photos in one zip, read by Python's zipfile, whose reader shares no code with what writes it, and by unzip."""
+"""Photos in a zip file, read with Python's zipfile, whose reader shares no code with our writer, and with unzip."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_what_is_missing_or_has_changed_is_named_in_the_zip_with_the_reason(clie
     (photos / "pink.png").unlink()
     size = (photos / "dark red.png").stat().st_size
     times = (photos / "dark red.png").stat().st_mtime_ns
-    (photos / "dark red.png").write_bytes(bytes(size))  # as large and as old: only its content tells
+    (photos / "dark red.png").write_bytes(bytes(size))  # same size and time: only the content differs
     os.utime(photos / "dark red.png", ns=(times, times))
 
     archive = zipped(client, [*ids.values(), 4_000_000])
@@ -297,7 +297,7 @@ def test_the_path_of_a_picture_is_that_of_a_copy_that_is_left(client: TestClient
 
 @pytest.fixture
 def large(photos: Path, library: Path, model: ColourRuntime, indexed: Path) -> Path:
-    """A photo of the library of 36 MB, more than sockets hold."""
+    """A 36 MB photo in the library, larger than socket buffers."""
     photo = photos / "large.bmp"
     Image.effect_noise((4000, 3000), 90).convert("RGB").save(photo)
     with Library.open(library) as opened_library:
@@ -307,7 +307,7 @@ def large(photos: Path, library: Path, model: ColourRuntime, indexed: Path) -> P
 
 @contextmanager
 def download(address: str, ids: list[int]) -> Iterator[socket.socket]:
-    """A connection to which a zip is sent, of which nothing has been read."""
+    """Open a connection that receives a zip file, without reading any of it."""
     host, port = address.removeprefix("http://").split(":")
     body = "ids=" + "+".join(map(str, ids))
     with socket.create_connection((host, int(port)), timeout=30) as reader:
@@ -358,7 +358,7 @@ def test_a_photo_that_becomes_shorter_while_it_is_sent_ends_the_zip_early(serve:
 
     head, _, body = bytes(read).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
-    assert not body.endswith(b"0\r\n\r\n")  # how the last of the pieces would end
+    assert not body.endswith(b"0\r\n\r\n")  # the end of the last chunk
     with pytest.raises(BadZipFile):
         ZipFile(io.BytesIO(body))
     wait_until(lambda: httpx2.get(f"{address}/api/zip").status_code == 204)

@@ -1,4 +1,4 @@
-"""What zips cost the server while they are sent: its memory, and the time of searches beside them."""
+"""The cost of sending zip files: memory on the server, and slower searches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEARCHES = 40
 
 @pytest.fixture
 def gigabyte(photos: Path, run: Run, indexed: Path) -> list[Path]:
-    """128 photos of 8 MB each: what stands behind a JPEG's end is a hole in its file."""
+    """128 photos of 8 MB each: after the JPEG's end, the file is a hole."""
     made = []
     for number in range(128):
         photo = photos / f"{number:03}.jpg"
@@ -48,7 +48,7 @@ def resident_mb() -> float:
 def test_the_memory_of_the_server_stays_flat_while_a_gigabyte_is_sent(serve: Serve, gigabyte: list[Path]) -> None:
     address = serve()
     ids = httpx2.get(f"{address}/api/timeline/ids").json()["ids"]
-    for _ in range(2):  # what is loaded once
+    for _ in range(2):  # the first round loads what is loaded only once
         httpx2.post(f"{address}/api/zip", json={"ids": ids[:3]})
     before = peak = resident_mb()
     received, buffer = 0, bytearray(MEGABYTE)
@@ -86,7 +86,7 @@ def test_searches_stay_fast_beside_two_zips(serve: Serve, gigabyte: list[Path]) 
             thread.join()
 
     print(f"\na search took {1000 * alone:.1f} ms alone and {1000 * beside:.1f} ms beside two zips (median)")
-    assert beside < max(4 * alone, 0.5)  # the clients and the test take the same processors
+    assert beside < max(4 * alone, 0.5)  # the clients and the test use the same processors
 
 
 def _drain(reader: socket.socket) -> None:

@@ -14,7 +14,7 @@ from pixsearch_cli.web.zip_names import LONGEST_BYTES, ZipNames, safe_name
     [
         ("a.jpg", "a.jpg"),
         ("Ünï çödé 😀.jpg", "Ünï çödé 😀.jpg"),
-        ("u\u0308.jpg", "\u00fc.jpg"),  # two characters, as macOS has them, become one
+        ("u\u0308.jpg", "\u00fc.jpg"),  # two characters, as macOS stores them, become one
         ("../../etc/passwd", ".._.._etc_passwd"),
         ("C:\\photos\\a.jpg", "C__photos_a.jpg"),
         ('a<b>c"d|e?f*.jpg', "a_b_c_d_e_f_.jpg"),
@@ -31,7 +31,7 @@ from pixsearch_cli.web.zip_names import LONGEST_BYTES, ZipNames, safe_name
         ("..", "photo"),
         ("bytes \udcff.jpg", "bytes _.jpg"),
         ("x" * 300 + ".jpeg", "x" * 195 + ".jpeg"),  # 200 bytes
-        ("x" * 199 + "." + "y" * 30, "x" * 199),  # no dot at the end of what is left
+        ("x" * 199 + "." + "y" * 30, "x" * 199),  # no dot at the end of the shortened name
         ("é" * 150 + ".jpg", "é" * 98 + ".jpg"),  # 98 x 2 + 4 bytes
     ],
 )

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.cli.conftest import Run
 
 SIZE = (3000, 2000)
-"""Of each photo. Its large thumbnail has 1620 x 1080 pixels."""
+"""The size of each photo. Its large thumbnail has 1620 x 1080 pixels."""
 THUMBNAIL = re.compile("thumbnail[?]size=large$")
 ORIGINAL = re.compile("/image$")
 
@@ -29,7 +29,7 @@ class Box(NamedTuple):
 
 
 def index_dated(run: Run, photos: Path, count: int = 4) -> None:
-    """Index 1.jpg to `count`.jpg, of March 1, 2, ... 2021. The timeline begins with the last of them."""
+    """Index 1.jpg to `count`.jpg, taken on March 1, 2, ... 2021. The timeline begins with the last one."""
     for day in range(1, count + 1):
         exif = Image.Exif()
         exif.get_ifd(0x8769)[0x9003] = f"2021:03:{day:02} 14:05:06"
@@ -38,8 +38,8 @@ def index_dated(run: Run, photos: Path, count: int = 4) -> None:
 
 
 def open_photo(page: Page, address: str, name: str) -> None:
-    """Open the photo in the page at an address, and wait until its large picture is shown."""
-    page.goto(address, wait_until="domcontentloaded")  # a test may hold back thumbnails, which "load" waits for
+    """Open the photo on the page at an address, and wait until its large picture is shown."""
+    page.goto(address, wait_until="domcontentloaded")  # "load" would wait for thumbnails, which a test may hold back
     tile = page.locator(f"#results button[title$='/{name}']")
     tile.click()
     expect_open(page, name)
@@ -52,7 +52,7 @@ def expect_open(page: Page, name: str) -> None:
 
 
 def picture_box(page: Page) -> Box:
-    """Where the picture is, once it rests."""
+    """Return the picture's box once it has stopped moving."""
     box: list[float] = page.locator("#viewer .frame").evaluate(
         """async (frame) => {
             await Promise.allSettled(frame.getAnimations().map(({ finished }) => finished));
@@ -64,7 +64,7 @@ def picture_box(page: Page) -> Box:
 
 
 def part_at(box: Box, x: float, y: float) -> tuple[float, float]:
-    """Which part of the picture is at a point of the window, in shares of its width and height."""
+    """Return which part of the picture is at a point in the window, in fractions of its width and height."""
     return (x - box.left) / box.width, (y - box.top) / box.height
 
 

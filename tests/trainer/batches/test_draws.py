@@ -30,12 +30,12 @@ def test_an_epoch_draws_every_picture_once_and_a_step_the_same_whatever_came_bef
 
 
 def test_a_thread_that_reads_ahead_into_the_next_epoch_changes_no_step() -> None:
-    """A step's captions could be of another epoch than its pictures: the order changed between look-up and use."""
+    """The captions of a step could belong to a different epoch than its pictures if the order changed in between."""
     alone, shared = (Draws(torch.ones(20), 20, seed=0) for _ in range(2))
     expected = [alone.at(step).tolist() for step in range(300)]
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    sys.setswitchinterval(1e-6)  # threads switch as often as possible
     with ThreadPoolExecutor(8) as threads:
         walks = list(threads.map(lambda _: [shared.at(step).tolist() for step in range(300)], range(8)))
     sys.setswitchinterval(interval)
@@ -44,7 +44,9 @@ def test_a_thread_that_reads_ahead_into_the_next_epoch_changes_no_step() -> None
 
 
 def test_pictures_are_drawn_by_weight_and_a_batch_is_all_of_any_weight_at_most() -> None:
-    """Drawn without replacement, the heavy ones cannot all be: the light get somewhat more than their 10 of 50."""
+    """Without replacement, not all pictures drawn can be heavy, so the light ones get slightly more than their 10 of
+    50.
+    """
     draws, few = Draws(torch.tensor([1.0] * 40 + [0.2] * 50), 10, seed=0), Draws(torch.tensor([1.0, 0.0, 1.0]), 8, 0)
 
     counts = Counter(index for step in range(1000) for index in draws.at(step).tolist())
@@ -53,7 +55,7 @@ def test_pictures_are_drawn_by_weight_and_a_batch_is_all_of_any_weight_at_most()
     assert 10 / 50 < sum(count for index, count in counts.items() if index >= 40) / counts.total() < 0.35
     assert max(counts.values()) <= 200
     assert sorted(few.at(5).tolist()) == [0, 2]
-    assert Draws(torch.ones(15), 16, seed=0, processes=2).batch == 14  # as many for each process
+    assert Draws(torch.ones(15), 16, seed=0, processes=2).batch == 14  # the same number for each process
 
 
 @pytest.mark.parametrize("numbers", [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)])
@@ -67,7 +69,7 @@ def test_numbers_that_differ_little_seed_streams_that_share_nothing(numbers: tup
 
 
 def test_a_picture_draws_captions_of_its_own_and_in_time_all_of_them() -> None:
-    """The first and the last share a caption, which is one sentence."""
+    """The first and the last picture share a caption, which counts as one sentence."""
     data = set_of(("a", "b", "c"), ("d",), ("e", "a"))
 
     pairs_at = data.pairs_at(lambda step: torch.tensor([0, 1, 2]), mirror=False)
@@ -85,7 +87,7 @@ def test_half_of_the_pictures_are_mirrored_but_none_whose_caption_says_left_or_r
 
     one_sided = pairs.captions == 1
     assert not pairs.mirrored[one_sided].any()
-    assert 0.35 < pairs.mirrored[~one_sided].float().mean() < 0.65  # of some 200
+    assert 0.35 < pairs.mirrored[~one_sided].float().mean() < 0.65  # of about 200
     assert [names_a_side(one) for one in ("Right in front", "left-handed", "bright leftovers")] == [True, True, False]
 
 

@@ -1,4 +1,4 @@
-"""The text and the near miss that a step draws for a picture."""
+"""The text and the near miss drawn for a picture in a step."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_near_miss_beside_a_text_is_the_one_of_nearest_length() -> None:
 
 
 def test_no_picture_is_mirrored_whose_near_miss_says_left_or_right() -> None:
-    """ "A dog left of a tree" may be true of the mirrored picture."""
+    """The near miss "A dog left of a tree" may be true of the mirrored picture."""
     sided = CaptionedPicture(Path("a"), ("a dog and a tree",), near_misses=("a dog left of a tree",))
     plain = CaptionedPicture(Path("b"), ("a dog and a tree",))
     data = CaptionedSet([sided, plain], seed=0)

@@ -1,4 +1,4 @@
-"""The inputs of a step: decoded, augmented or mirrored pictures, or cached grids, with their captions."""
+"""The inputs of a step: decoded, augmented or mirrored pictures, or cached grids, with captions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def seen(
     seed: int = 0,
     steps: range = range(3),
 ) -> list[Tensor]:
-    """Return the pictures of each step [8, 3, 64, 64]."""
+    """Return the pictures in each step [8, 3, 64, 64]."""
     source = packed_pixels(pictures, processor, augmentation, workers, seed)(drawn_from(pictures), steps.start)
     return [torch.stack(step.pixels or []) for step in islice(source, len(steps))]
 
@@ -70,7 +70,7 @@ def test_augmented_views_differ_by_step_place_and_seed_and_leave_the_chance_of_t
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])  # to end, such a worker takes 5 s
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])  # stopping such a worker takes 5 s
 def test_a_picture_that_is_damaged_is_named_from_whichever_process(
     packed: Pictures, processor: PixelBertProcessor, tmp_path: Path, workers: int
 ) -> None:
@@ -98,7 +98,8 @@ def test_a_batch_has_of_each_drawn_picture_its_name_its_grid_and_a_caption_of_it
         for index, caption, ids in zip(batch.pictures.tolist(), batch.captions.tolist(), batch.ids, strict=True):
             sentence = data.captions.sentences[caption]
             assert sentence in packed[index].captions
-            first, second, _, third = (ord(letter) - ord("a") for letter in sentence)  # the tiny tokenizer spells
+            # The tiny tokenizer splits words into letters.
+            first, second, _, third = (ord(letter) - ord("a") for letter in sentence)
             assert ids.tolist() == [101, 104 + first, 130 + second, 104 + third, 102]
         assert batch.mask.all()
 
@@ -118,7 +119,7 @@ def test_pooled_grids_are_the_views_drawn_from_the_first_step_on_and_no_words_ar
 
 
 def test_an_augmented_picture_keeps_half_of_its_area_nearly_its_shape_and_its_light() -> None:
-    grey = Image.new("RGB", (90, 120), (100, 100, 100))  # contrast and saturation change nothing in it
+    grey = Image.new("RGB", (90, 120), (100, 100, 100))  # contrast and saturation have no effect on grey
     torch.manual_seed(0)
 
     made = [Augmentation(smallest_crop=0.5, stretch=1.3, light=0.25)(grey) for _ in range(200)]
@@ -126,6 +127,6 @@ def test_an_augmented_picture_keeps_half_of_its_area_nearly_its_shape_and_its_li
     shares = sorted(one.width * one.height / (90 * 120) for one in made)
     stretches = sorted((one.width / one.height) / (90 / 120) for one in made)
     lights = sorted(int(np.asarray(one).max()) for one in made)
-    assert 0.49 < shares[0] < 0.6 < 0.9 < shares[-1] <= 1  # to the next pixel, as what follows
+    assert 0.49 < shares[0] < 0.6 < 0.9 < shares[-1] <= 1  # rounded to the next pixel, like the numbers below
     assert 1 / 1.33 < stretches[0] < 0.85 < 1.18 < stretches[-1] < 1.33
     assert 74 <= lights[0] < 80 < 120 < lights[-1] <= 126

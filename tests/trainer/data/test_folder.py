@@ -1,4 +1,4 @@
-"""Captioned pictures in a folder with name.txt next to name.jpg; see also tests/test_captions.py."""
+"""Captioned pictures in a folder with name.txt next to name.jpg. See also tests/test_captions.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_each_line_of_the_text_beside_a_picture_is_a_caption(tmp_path: Path) -> 
 
     assert reading.pictures == [
         CaptionedPicture(tmp_path / "b.png", ("ein Hund", "ein großer Hund")),
-        CaptionedPicture(tmp_path / "d.png", ()),  # for a teacher
+        CaptionedPicture(tmp_path / "d.png", ()),  # usable with a teacher
         CaptionedPicture(tmp_path / "a" / "c.jpg", ("a cat",)),
     ]
     assert reading.problems == []
@@ -40,7 +40,7 @@ def test_what_does_not_fit_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"")
     (tmp_path / "broken.txt").write_text("a cow")
     (tmp_path / ".hidden.txt").write_text("a secret")
-    os.mkfifo(tmp_path / "pipe.jpg")  # which nobody writes to
+    os.mkfifo(tmp_path / "pipe.jpg")  # a pipe without a writer
 
     reading = read_captioned(tmp_path)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pixsearch.errors import DatasetError
 from pixsearch_trainer.data.reading import read_captioned
 
-# Without \r: csv.writer leaves it unquoted between lines that end in \n, and csv.reader refuses that.
+# No \r: csv.writer leaves it unquoted when lines end in \n, and csv.reader then refuses the file.
 CAPTIONS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=30).filter(str.strip)
 ROWS = st.lists(st.tuples(st.sampled_from(["a.jpg", "b c.jpg", 'd".jpg', "e,f.jpg"]), CAPTIONS), min_size=1, max_size=8)
 B = {"filename": "b.jpg"}

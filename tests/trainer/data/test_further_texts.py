@@ -1,4 +1,4 @@
-"""Queries, labels and near misses of Karpathy's JSON, and how packs carry them."""
+"""Queries, labels and near misses in Karpathy's JSON, and how packs store them."""
 
 from __future__ import annotations
 

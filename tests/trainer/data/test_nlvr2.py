@@ -1,4 +1,4 @@
-"""NLVR2's files and its measures."""
+"""NLVR2 files and metrics."""
 
 from __future__ import annotations
 

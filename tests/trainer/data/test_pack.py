@@ -1,4 +1,4 @@
-"""Training sets packed into one file, and the limit on broken items."""
+"""Data sets packed into one file, and the limit on broken items."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def captioned(*files: FilePath) -> list[Item]:
 
 
 def written(folder: Path, items: list[Item], edge: int = 64) -> Path:
-    """Write a pack of items that are all intact."""
+    """Write a pack whose items are all intact."""
     assert write_pack(items, folder / "pack.zip", edge, silent) == []
     return folder / "pack.zip"
 
@@ -66,14 +66,14 @@ def save(file: Path, size: tuple[int, int], colour: Colour = "red", **options: A
 
 
 def turned() -> Image.Exif:
-    """The left edge of the stored picture is the top of the scene (EXIF 2.32, 4.6.4, tag 274)."""
+    """A picture whose stored left edge is the top of the scene (EXIF 2.32, 4.6.4, tag 274)."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return exif
 
 
 def pack_or_crash(picture: FilePath, edge: int) -> tuple[str, bytes] | str:
-    """Pack a picture, or crash like a buggy decoding library. Runs in a worker process."""
+    """Pack a picture, or crash like a buggy decoding library. This runs in a worker process."""
     if "crash" in picture.name:
         os.kill(os.getpid(), signal.SIGSEGV)
     return pack_module._packed(picture, edge)
@@ -143,7 +143,7 @@ def test_any_other_picture_is_scaled_to_the_edge_but_never_enlarged(
         assert stored.getpixel((0, 0)) == pytest.approx((0, 128, 128), abs=3)
 
 
-@pytest.mark.parametrize("edge", [50, 200])  # scaled, and kept byte for byte
+@pytest.mark.parametrize("edge", [50, 200])  # scaled, and stored unchanged
 def test_a_picture_comes_upright(tmp_path: Path, edge: int) -> None:
     sideways = Image.new("RGB", (400, 200), "red")
     sideways.paste("blue", (200, 0, 400, 200))
@@ -178,7 +178,7 @@ def test_pictures_that_are_broken_or_crash_their_decoder_are_problems_and_the_re
     cut.write_bytes(noise_bytes("JPEG", (640, 480))[:-2000])
     words.write_text("a dog")
     gone, crash = tmp_path / "gone.jpg", make_photo(tmp_path / "crash.png")
-    long = save(tmp_path / "long.png", (70_000, 1))  # a JPEG has at most 65,500 pixels
+    long = save(tmp_path / "long.png", (70_000, 1))  # a JPEG edge has at most 65,500 pixels
     pair = [Statement(left, right, "alike", True, "train", "") for left, right in ((sound[0], cut), (sound[0], long))]
     items = [*captioned(*sound[:20], cut, crash, words, gone, *sound[20:], cut), *pair]
     reported: list[Progress] = []
@@ -305,7 +305,7 @@ def test_killed_while_it_is_written_a_pack_does_not_have_its_name(tmp_path: Path
 
     assert script.returncode == -signal.SIGKILL
     assert not (tmp_path / "pack.zip").exists()
-    assert len(packed_files(written(tmp_path, captioned(*photos)))) == 3  # what is left is not in the way
+    assert len(packed_files(written(tmp_path, captioned(*photos)))) == 3  # leftover files do no harm
 
 
 def test_stopped_while_it_is_written_a_pack_leaves_nothing(tmp_path: Path) -> None:
@@ -365,7 +365,8 @@ def test_a_pack_is_written_over_no_other_file(tmp_path: Path) -> None:
 def test_a_list_of_items_that_unpacks_to_more_than_any_is_not_unpacked(tmp_path: Path) -> None:
     pack = written(tmp_path, captioned(save(tmp_path / "a.png", (8, 8))))
     content = pack.read_bytes()
-    at = content.rindex(b"PK\x01\x02")  # of items.json, the last in the directory; its size unpacked is at 24
+    # The central directory entry for items.json, the last one; the uncompressed size is at offset 24.
+    at = content.rindex(b"PK\x01\x02")
     pack.write_bytes(content[: at + 24] + (3 << 30).to_bytes(4, "little") + content[at + 28 :])
 
     with pytest.raises(DatasetError, match=r"the member items\.json is larger than 2 GiB"):

@@ -1,4 +1,4 @@
-"""The report of a problem in a data set."""
+"""Reports of problems in a data set."""
 
 from __future__ import annotations
 

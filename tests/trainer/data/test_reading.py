@@ -1,4 +1,4 @@
-"""The recognised formats of data sets, rejected data, and several data sets as one."""
+"""The supported data set formats, rejected data, and several data sets combined."""
 
 from __future__ import annotations
 
@@ -132,7 +132,10 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(content: str, start: int,
 
 
 def make_set(folder: Path, name: str, weight: float = 1.0, **splits: str) -> DataSet:
-    """Make a set with pictures of one letter; those of the same letter are the same file, and x does not exist."""
+    """Make a data set with one picture per letter.
+
+    The same letter is the same file, and the file for x does not exist.
+    """
     rows = [f"{picture}.png,{split},{picture} of {name}" for split, names in splits.items() for picture in names]
     for picture in "".join(splits.values()).replace("x", ""):
         (folder / f"{picture}.png").touch()

@@ -1,4 +1,4 @@
-"""VQA's files and its measure."""
+"""VQA files and the VQA metric."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_answers_are_compared_as_the_evaluation_does(given: str, compared: str) 
 
 @pytest.mark.parametrize(("people", "worth"), [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (10, 1.0)])
 def test_an_answer_is_worth_what_ten_people_make_it_worth(people: int, worth: float) -> None:
-    """Each person left out in turn, the others count by thirds: of one, 9 x 1/3 / 10; of three, (3 x 2/3 + 7) / 10."""
+    """Leave each of ten people out in turn and count thirds: for one, 9 x 1/3 / 10; for three, (3 x 2/3 + 7) / 10."""
     question = Question(Path("a.jpg"), "what?", ("red",) * people + ("blue",) * (10 - people), "val")
 
     assert question.worth("red") == pytest.approx(worth)

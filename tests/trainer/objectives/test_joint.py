@@ -1,4 +1,4 @@
-"""ITM in the joint stream, on blocks of look-alikes, while the streams are trained too but held in place."""
+"""ITM in the joint stream, on blocks of look-alikes. The other streams are trained too, but held in place."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from tests.trainer.made_up import batch_of, both_ways, grid_of, padded, targets_
 
 SENTENCES = unit_vectors(8, 32)
 WHOLE = JointOptions(block=3, feature_dropout=0, hidden_dropout=0, channel_dropout=0, pixel_dropout=0, joint_pixels=99)
-BLOCKS = [0, 0, 1, 2, 3, 4], [0, 1, 2, 3, 3, 5]  # two of three pairs; in each, two share a picture or a caption
+# Two blocks of three pairs; in each, two pairs share a picture or a caption.
+BLOCKS = [0, 0, 1, 2, 3, 4], [0, 1, 2, 3, 3, 5]
 
 
 @torch.no_grad()
 def test_in_a_block_each_caption_is_to_find_its_picture_and_each_picture_its_caption(
     network: PixelBertForRetrieval,
 ) -> None:
-    """Only the joint stream's logit counts: the scores of the streams are left out."""
+    """Only the joint stream's logit counts, without the scores of the other streams."""
     batch, model = batch_of(*BLOCKS), network.model
     words, pixels = model.embed_words(batch.ids), model.embed_pixels(grid_of(batch))
     expected = []
@@ -73,12 +74,15 @@ def test_so_many_pixels_are_read_and_such_a_share_of_the_words_is_masked(network
     objective(batch)
 
     assert seen["pixels"].shape[1] == 2
-    # Two words a caption, each with a chance of 0.6, and one at least: 1 + 0.36 of them on the average.
+    # Two words per caption, each masked with probability 0.6, at least one of them: 1 + 0.36 on average.
     assert len(seen["masked"]) == pytest.approx(120 * 1.36, abs=4 * (120 * 0.36 * 0.64) ** 0.5)
 
 
 def block_of(step: int, seed: int = 0, batch: int = 2, **process: int) -> Pairs:
-    """The neighbours of each of 20 pictures are the next six; odd ones have weight. Captions 2n contain "left"."""
+    """Return a block of 20 pictures whose neighbours are the next six.
+
+    Odd ones have weight; captions 2n contain "left".
+    """
     pictures = [CaptionedPicture(Path(f"{n}.jpg"), (f"{n} left", f"{n} again"), "train", n % 2) for n in range(20)]
     neighbours = torch.stack([(torch.arange(1, 7) + picture) % 20 for picture in range(20)])
     data = CaptionedSet(pictures, seed)

@@ -1,4 +1,4 @@
-"""The texts that are true of pictures, compared with near misses: in the maps, late interaction and joint stream."""
+"""True texts compared with near misses, by the maps, late interaction and the joint stream."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Network = PixelBertForRetrieval
 VECTORS = unit_vectors(8, 32)
 WHOLE = {"feature_dropout": 0, "hidden_dropout": 0, "channel_dropout": 0, "sampled_pixels": 99}
 LN_3 = math.log(3)
-# Caption 1 is true of the pictures of rows 1 and 2; the last row has no near miss.
+# Caption 1 is true of the pictures in rows 1 and 2. The last row has no near miss.
 BATCH = batch_of([6, 5, 4, 3], [0, 1, 1, 3], near_misses=[7, 6, 5, -1])
 
 
 def test_a_text_is_a_negative_of_no_picture_of_which_it_is_true() -> None:
-    """Text 1, drawn for picture 1, is true of picture 0 too; text 0 is true of picture 0 alone."""
+    """Text 1, drawn for picture 1, is also true of picture 0. Text 0 is only true of picture 0."""
     texts = Texts(torch.zeros(3, 2), torch.tensor([[0, 1], [1, -1], [2, -1]]), has_near_misses=False)
     pairs = torch.arange(3), torch.arange(3)
 
@@ -45,14 +45,14 @@ def test_a_true_text_is_to_lead_by_more_than_it_leads_with_other_pictures() -> N
     elsewhere = torch.tensor([[0.0, 2.0, 99.0], [1.0, 1.0, 1.0]])
     counted = torch.tensor([[True, True, False], [False, False, False]])
 
-    # It leads by ln 3 more, so it is the true one by 3 to 1; the second row has nothing to be compared with.
+    # Its lead grows by ln 3, so the odds are 3 to 1. The second row has nothing to compare with.
     assert near_miss_loss(own, elsewhere, counted).item() == pytest.approx(math.log(4 / 3))
     assert near_miss_loss(own[1:], elsewhere[1:], counted[1:]).item() == 0
     assert near_miss_loss(own[:0], elsewhere[:0], counted[:0]).item() == 0
 
 
 def test_wording_alone_does_not_pay(network: Network) -> None:
-    """Late interaction's offset depends on the words alone, so near misses teach it nothing."""
+    """Late interaction's offset depends only on the words, so it learns nothing from near misses."""
     own, elsewhere, shift = torch.randn(5), torch.randn(5, 3), torch.zeros(5, requires_grad=True)
     everywhere = near_miss_loss(own - shift, elsewhere - shift[:, None], torch.ones(5, 3) > 0)
     everywhere.backward()
@@ -68,7 +68,7 @@ def test_wording_alone_does_not_pay(network: Network) -> None:
 
 
 def objective_of(what: str, network: Network, batch: PairBatch = BATCH) -> tuple[MapsObjective, str]:
-    """Return an objective without dropout, and the name of its loss."""
+    """Return an objective without dropout and the name of its loss."""
     texts = texts_of(batch, VECTORS)
     if what == "maps":
         return MapsObjective(network, texts, MapsOptions(feature_dropout=0, hidden_dropout=0)), "near_misses"
@@ -84,7 +84,7 @@ def seen_by(what: str, batch: PairBatch) -> PairBatch:
 
 
 def scores_of(what: str, network: Network) -> Callable[[int, Tensor, Tensor, int], float]:
-    """Return a function that computes the logit of one text, by its index and words, with the picture of a row."""
+    """Return a function that computes the logit of one text, given by index and words, with the picture in a row."""
 
     def score(text: int, ids: Tensor, mask: Tensor, row: int) -> float:
         grid, model = grid_of(BATCH)[[row]], network.model
@@ -98,7 +98,7 @@ def scores_of(what: str, network: Network) -> Callable[[int, Tensor, Tensor, int
     return score
 
 
-# For each row with a near miss the other rows that it is compared with, less those of which its caption is true.
+# For each row with a near miss, the other rows to compare with, without those its caption is true of.
 OTHERS = {"maps": [[1, 2, 3], [0, 3], [0, 3]], "late": [[3], [0], []], "joint": [[1, 2], [3], [3, 0]]}
 
 
@@ -143,7 +143,7 @@ def test_a_step_raises_the_lead_and_near_misses_count_by_their_weight(network: N
 def test_batches_without_near_misses_or_without_other_pictures_have_nothing_to_tell(
     network: Network, what: str
 ) -> None:
-    """The losses have the same names in all batches of a data set, or processes could not average them."""
+    """The loss names are the same for all batches in a data set, because processes could not average them otherwise."""
     alone, none = batch_of([6], [0], near_misses=[7]), replace(BATCH, near_misses=torch.full((4,), -1))
     for batch, known in ((alone, alone), (none, BATCH)):
         objective, name = objective_of(what, network, known)

@@ -1,4 +1,4 @@
-"""Masked words, matching and sampling, against their definitions."""
+"""Masked words, matching and pixel sampling, compared with their definitions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_false_partner_is_another_pictures_caption_that_is_false() -> None:
 
     drawn = torch.stack([draw_others(pictures, captions) for _ in range(50)])
 
-    # Caption 2 is the very sentence of picture 1.
+    # Caption 2 is identical to picture 1's sentence.
     assert [set(column) for column in drawn.T.tolist()] == [{2, 3}, {3}, {0, 3}, {0, 1, 2}]
     assert draw_others(torch.tensor([0, 0]), torch.tensor([1, 2])).tolist() == [-1, -1]
 
@@ -98,7 +98,7 @@ def test_pre_training_reads_100_pixels_or_half_of_them(pixels: int, read: int) -
 def test_each_part_can_be_left_out_and_pixels_are_sampled_in_training_only(
     network: PixelBertForRetrieval, parts: dict[str, bool], training: bool, pixels: int, losses: set[str]
 ) -> None:
-    """If no words are predicted, none are masked, neither in true pairs nor in false ones."""
+    """Without word prediction no words are masked, in true pairs or in false ones."""
     objective, batch = PreTrainingObjective(network, **parts).train(training), batch_of([0, 1], [0, 1], pixels=8)
     seen, read = list[Tensor](), list[Tensor]()
     network.model.pixel_projection.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -1,4 +1,4 @@
-"""The paper's fine-tuning: rank a caption above false ones, learning from the hardest."""
+"""The paper's fine-tuning: rank a true caption above false ones, learning from the hardest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.trainer.made_up import batch_of
 
 
 def with_others() -> RankingBatch:
-    """Two pictures; the words of the true captions are 104 and 105, those of the false ones 110 to 117."""
+    """Two pictures. The true captions have the words 104 and 105, the false ones 110 to 117."""
     others = torch.tensor([[[101, 110 + 4 * row + other, 102] for other in range(4)] for row in range(2)])
     return RankingBatch(**vars(batch_of([0, 1], [0, 1])), other_ids=others, other_mask=others > 0)
 
@@ -27,7 +27,7 @@ def with_others() -> RankingBatch:
 def test_the_gradient_goes_through_the_true_caption_and_the_hardest_false_ones_alone(
     network: PixelBertForRetrieval, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The logit of a pair is made a parameter of its caption's word; only the paper's parts contribute to it."""
+    """A pair's logit is replaced by a parameter for its caption's word, to which only the paper's terms contribute."""
     scores = {word: torch.tensor(word % 7 / 2, requires_grad=True) for word in (104, 105, *range(110, 118))}
     with_gradient: list[int] = []
 
@@ -60,7 +60,7 @@ def test_the_gradient_goes_through_the_true_caption_and_the_hardest_false_ones_a
 def test_the_other_captions_are_never_the_pictures_own_and_those_of_the_seed_and_the_step(
     processor: PixelBertProcessor,
 ) -> None:
-    """Picture n has the n-th letter, and again before an x; all have z. The tiny tokenizer has a as 104."""
+    """Picture n has the n-th letter, alone and followed by an x. All have z. In the tiny tokenizer, a is 104."""
     pictures = [CaptionedPicture(Path(letter), (letter, f"{letter} x", "z")) for letter in "abcdefgh"]
     data = CaptionedSet(pictures, seed=0)
 

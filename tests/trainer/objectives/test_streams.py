@@ -1,4 +1,4 @@
-"""Soft ITC: on the maps alone, on both streams, on pixels that the Transformer reads without words, by a teacher."""
+"""Soft ITC on the maps, on both streams, on pixels that the Transformer reads without words, and with a teacher."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.trainer.made_up import (
 
 Network = PixelBertForRetrieval
 SENTENCES = unit_vectors(8, 32)
-# Pairs 0 and 1 have one picture, 1 and 2 one caption, which so is true of both pictures.
+# Pairs 0 and 1 share a picture, 1 and 2 a caption, which is therefore true of both their pictures.
 PICTURES, CAPTIONS = [6, 6, 5, 4], [0, 1, 1, 3]
 
 
@@ -67,7 +67,7 @@ def test_the_texts_that_a_teacher_finds_nearest_are_those_of_highest_cosine_in_t
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pixsearch_trainer.teacher._SCORES_AT_ONCE", at_once)
-    # The texts stand at 0, 10, .. 90 degrees, the pictures at 2, 33, 61 and 88.
+    # The texts are at 0, 10, .. 90 degrees, the pictures at 2, 33, 61 and 88.
     angles = torch.deg2rad(torch.arange(0.0, 100.0, 10.0)), torch.deg2rad(torch.tensor([2.0, 33.0, 61.0, 88.0]))
     texts, images = (torch.stack([of.cos(), of.sin()], dim=1).half() for of in angles)
 

@@ -1,4 +1,4 @@
-"""`finetune`: the parts that few pictures train, what is kept of the checkpoint, and the choices made by val."""
+"""`finetune`: what few pictures train, what is kept from the checkpoint, and the choices made on val."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_few_pictures_leave_late_interaction_alone_unless_steps_are_set(
 def test_the_maps_are_trained_half_of_them_is_kept_and_all_else_stays(
     fit: Fit, packed: Pictures, tiny_start: Path, tmp_path: Path
 ) -> None:
-    start, data = tmp_path / "start", packed[0].file.parent  # without val
-    fit(data=data, set=("maps.steps=1", "maps.learning_rate=0"), out=start)  # takes statistics
+    start, data = tmp_path / "start", packed[0].file.parent  # without a val split
+    fit(data=data, set=("maps.steps=1", "maps.learning_rate=0"), out=start)  # sets the statistics
     fit(data=data, model=start, set=("maps.steps=3", "maps.kept=0"), out=tmp_path / "trained")
     fit(data=data, model=start, set=("maps.steps=3",), out=tmp_path / "kept")
 
@@ -50,7 +50,7 @@ def test_the_maps_are_trained_half_of_them_is_kept_and_all_else_stays(
 
 
 class Contrary(ColourRuntime):
-    """A runtime whose match logits are lower for better matches."""
+    """A runtime that gives better matches lower match logits."""
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
         return -super().match(texts, grids, late_scores)
@@ -58,7 +58,7 @@ class Contrary(ColourRuntime):
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
-    """A red, a green and a blue square in a pack, each with 20 captions."""
+    """A pack with a red, a green and a blue square, each with 20 captions."""
     folder, made = tmp_path_factory.mktemp("squares"), []
     for word, colour in (("red", "red"), ("green", "lime"), ("blue", "blue")):
         captions = tuple(f"{word} {number}" for number in range(20))
@@ -68,7 +68,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 
 
 def finished(checkpoint: Path, val: Pictures, runtime: type[ColourRuntime]) -> tuple[PixelBertConfig, list[str]]:
-    """Return the config after `finish`, and the messages."""
+    """Return the config after `finish`, and its messages."""
     lines: list[str] = []
     finish(checkpoint, val, lines.append, silent, load=lambda folder: runtime())
     return PixelBertConfig.load(checkpoint / "config.json"), lines
@@ -81,14 +81,14 @@ def test_val_calibrates_a_re_rank_that_is_no_worse_and_orders_by_it(
 
     assert lines == ["val, end: text to image R@1 first stage 100.0, re-ranked 100.0"]
     assert config.rerank
-    # Logits of 5 for the first caption of each and -5 for one other picture of each; the former weigh 6 % of the 6
+    # Each picture has a logit of 5 with its first caption and -5 with one other. The right pairs weigh 6% of the 6
     # pairs, so Platt's targets are 1.36 / 2.36 and 1 / 7.64.
     right, wrong = math.log(1.36), -math.log(6.64)
     assert config.calibration is not None
     assert config.calibration.joint is not None
     assert config.calibration.joint.slope == pytest.approx((right - wrong) / 10, rel=0.03)
     assert config.calibration.joint.intercept == pytest.approx((right + wrong) / 2, abs=0.03)
-    # Late scores of 1 and 0.
+    # The late scores are 1 and 0.
     assert config.calibration.late.slope == pytest.approx(right - wrong, rel=0.03)
     assert config.calibration.late.intercept == pytest.approx(wrong, abs=0.03)
 

@@ -1,4 +1,4 @@
-"""`paper`: its optimizers, its parts, and VQA and NLVR2 judged by answers that can be counted."""
+"""`paper`: its optimizers, its parts, and VQA and NLVR2 scored on answers that can be counted by hand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PAPER = PaperRecipeOptions()
 
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the data of other tasks."""
+    """A folder with the data for other tasks."""
     folder = tmp_path_factory.mktemp("tasks")
     write_vqa(folder / "vqa", {"train2014": 20, "val2014": 4})
     write_nlvr2(folder / "nlvr2", {"train": 16, "dev": 4})
@@ -59,7 +59,7 @@ def test_sgd_has_the_cnn_and_adamw_all_else_with_the_papers_numbers(material_of:
     assert ids_of(cnn["params"]) == ids_of(network.model.backbone.parameters())
     assert (cnn["lr"], cnn["weight_decay"], cnn["momentum"]) == (1e-2, 5e-4, 0.9)
     group_of = {id(parameter): group for group in adamw.param_groups for parameter in group["params"]}
-    ours = {"similarity_weight", "late_weight", "late_interaction.scale"}  # which the paper has not
+    ours = {"similarity_weight", "late_weight", "late_interaction.scale"}  # not in the paper
     above = {name: p for name, p in network.named_parameters() if not name.startswith("model.backbone")}
     assert group_of.keys() == {id(parameter) for name, parameter in above.items() if name not in ours}
     for name, decay in (("itm_head.0.weight", 0.01), ("itm_head.0.bias", 0), ("model.pixel_norm.weight", 0)):
@@ -130,9 +130,9 @@ def test_a_stage_with_a_cnn_in_training_and_augmented_pictures_resumes_bit_for_b
 @pytest.mark.parametrize(
     ("task", "answers", "steps", "judged"),
     [
-        # At first all are red, as two squares of four are; then they are what eight of ten people say.
+        # At first every answer is red, true for two of four squares. Then every answer is what eight of ten people say.
         ("vqa", ("red", "blue"), 40, [{"accuracy": 50}, {"accuracy": 100}]),
-        # At first all are false, and so three of four are right, each of a sentence of its own.
+        # At first every answer is false, which is right for three of four, each with its own sentence.
         ("nlvr2", (), 60, [{"accuracy": 75, "consistency": 75}, {"accuracy": 100, "consistency": 100}]),
     ],
 )
@@ -172,11 +172,11 @@ def test_a_question_without_a_common_answer_is_left_out_and_no_picture_is_mirror
 
     known = [str(question.picture) for question in questions if question.answers[0] != "maybe"]
     assert sorted(next(stage.batches(0)).names) == sorted(known)
-    assert not mirrored  # "left" is an answer
+    assert not mirrored  # because "left" is an answer
 
 
 def with_answers(head: torch.nn.Module, *logits: float) -> None:
-    """Make a head return the same answer for any input."""
+    """Make a head return the same logits for any input."""
     torch.nn.init.zeros_(head.get_parameter("3.weight"))
     head.get_parameter("3.bias").data.copy_(torch.tensor(logits))
 
@@ -184,7 +184,8 @@ def with_answers(head: torch.nn.Module, *logits: float) -> None:
 def test_a_question_costs_the_cross_entropies_of_all_answers_by_their_worth(
     material_of: MaterialOf, loaded: Loaded, packed: Pictures
 ) -> None:
-    # The sigmoids are 3/4, 1/2 and 1/4. Question 2 is worth 1 and 0.3 for the first two, question 1 for the last.
+    # The sigmoids are 3/4, 1/2 and 1/4. For question 2 the first two answers are worth 1 and 0.3. For
+    # question 1 the last one is worth 1.
     vqa, processor = for_task("vqa", *loaded, ("yes", "no", "perhaps"))
     with_answers(vqa.get_submodule("answer_head"), math.log(3), 0.0, -math.log(3))
     answers_of_people = [("no",) * 10, ("perhaps",) * 10, ("yes",) * 9 + ("no",)]
@@ -201,7 +202,7 @@ def test_a_question_costs_the_cross_entropies_of_all_answers_by_their_worth(
 def test_a_statement_costs_the_cross_entropy_of_its_truth(
     material_of: MaterialOf, loaded: Loaded, packed: Pictures
 ) -> None:
-    # The probability of true is 3/4. Pictures 4 and 5 are those of statement 2, 0 and 1 those of statement 0.
+    # The probability of true is 3/4. Statement 2 is about pictures 4 and 5, statement 0 about 0 and 1.
     nlvr2, processor = for_task("nlvr2", *loaded)
     with_answers(nlvr2.get_submodule("truth_head"), 0.0, math.log(3))
     one, other = packed[0].file, packed[1].file

@@ -1,4 +1,4 @@
-"""`shipped`: the parts that each stage trains, a whole run that is stopped in each stage, and its time limit."""
+"""`shipped`: the parts that each stage trains, a whole run stopped in each stage, and its time limit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SETTINGS = (
 )
 PIXELS = ("model.pixel_projection", "model.pixel_norm", "model.semantic_embedding")
 STREAMS = ("maps", "late_interaction")
-# Which parts each stage trains, by which learning rate; docs/history.md has the numbers.
+# Which parts each stage trains, and with which learning rate. docs/history.md has the numbers.
 TRAINED: dict[str, dict[str, float]] = {
     "maps": {"maps": 1e-3},
     "late": {"late_interaction": 1e-3, "late_interaction.scale": 5e-2},
@@ -45,10 +45,10 @@ def test_a_stage_trains_what_it_says_and_nothing_else_and_a_rehearsal_nothing_at
 
     network = loaded[0]
     if name == "joint":
-        network.late_interaction.scale.data.fill_(20.0)  # else it stays closed
+        network.late_interaction.scale.data.fill_(20.0)  # else its gate stays closed
     material, options = material_of(packed), with_settings(SHIPPED.options, SETTINGS)
     stage = SHIPPED.stages[name](material, getattr(options, name))
-    assert network.model.layers.training is (name in ("layers", "joint"))  # or no dropout holds them back
+    assert network.model.layers.training is (name in ("layers", "joint"))  # else they would train without dropout
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     rates = {id(p): group["lr"] for one in stage.optimizers for group in one.param_groups for p in group["params"]}
     trained = {name: rates[id(p)] for name, p in network.named_parameters() if p.requires_grad}
@@ -69,12 +69,12 @@ def test_a_stage_trains_what_it_says_and_nothing_else_and_a_rehearsal_nothing_at
 def test_a_whole_run_that_is_stopped_in_each_stage_ends_bit_for_bit_as_one_that_was_not(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RunFolder, "end", lambda folder: None)  # checkpoints are in fp16, states are not
+    monkeypatch.setattr(RunFolder, "end", lambda folder: None)  # checkpoints are fp16, saved states are not
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     fit(recipe="shipped", set=SETTINGS, out=whole, workers=2)
 
     for number, stage in enumerate(TRAINED):
-        torch.manual_seed(number)  # another process has other generators
+        torch.manual_seed(number)  # a different process has different generators
         with pytest.raises(Interrupted, match=rf"stopped after step 2 of \d \({stage}\)"):
             fit(stop_at(stage, 2), recipe="shipped", set=SETTINGS, out=parts, resume=number > 0)
     fit(out=parts, resume=True)
@@ -87,7 +87,7 @@ def test_a_whole_run_that_is_stopped_in_each_stage_ends_bit_for_bit_as_one_that_
 @pytest.mark.slow
 def test_a_stage_takes_the_minutes_that_it_was_given(fit: Fit, tmp_path: Path) -> None:
     took = []
-    for attempt in ("first", "second"):  # a neighbour that comes or goes meanwhile makes the machine another one
+    for attempt in ("first", "second"):  # the load on the machine may change between attempts
         began = time.monotonic()
         fit(recipe="shipped", stage=("cnn",), minutes=3.0, out=tmp_path / attempt)
         took.append((time.monotonic() - began) / 60)
@@ -102,7 +102,7 @@ def test_a_stage_takes_the_minutes_that_it_was_given(fit: Fit, tmp_path: Path) -
 def test_a_tiny_network_learns_32_pictures_by_heart_in_both_stages_of_a_search_and_both_directions(
     fit: Fit, packed: Pictures, mosaics: Pictures, tmp_path: Path
 ) -> None:
-    """There is no dropout and no softening, and similarity has no weight in the joint stream's logit."""
+    """Nothing uses dropout or softening, and the similarity has no weight in the joint stream's logit."""
     zeros = {
         "maps": ("softness", "feature_dropout", "hidden_dropout"),
         "pixels": ("softness", "feature_dropout"),
@@ -121,4 +121,4 @@ def test_a_tiny_network_learns_32_pictures_by_heart_in_both_stages_of_a_search_a
     found = evaluate(runtime, encode(runtime, mosaics), EvaluationOptions((32,), sample=32))
     for direction in (found.text_to_image, found.image_to_text):
         assert direction.first_stage.r1 > 90
-        assert direction.reranked[32].r1 > 70  # 3 by chance; processors round otherwise, and so learn otherwise
+        assert direction.reranked[32].r1 > 70  # 3 by chance; rounding, and so the result, differs between processors

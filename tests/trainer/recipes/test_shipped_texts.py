@@ -1,4 +1,4 @@
-"""`shipped` on data of which some has queries, labels and near misses, with a classifier as a teacher."""
+"""`shipped` on data where some pictures have queries, labels and near misses, with a classifier as teacher."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from pixsearch_trainer.run.stage import StageOptions
 
 
 class Numbers(list[float]):
-    """A batch of numbers, each from a file of its name."""
+    """A batch of numbers, each from a file named after it."""
 
     @property
     def names(self) -> list[str]:
@@ -15,7 +15,7 @@ class Numbers(list[float]):
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(StageOptions):
-    """Constant learning rates, unless a factor is given for each step."""
+    """Constant learning rates, unless there is a factor for each step."""
 
     rates: tuple[float, ...] = ()
 

@@ -1,4 +1,4 @@
-"""The loop, on a problem whose gradients are known."""
+"""The training loop, on a problem with known gradients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.trainer.run.conftest import Constant, Numbers
 
 
 class Slope(Objective):
-    """The loss is weight x the mean of the batch: its gradient is that mean."""
+    """A loss of weight x the batch mean, whose gradient is that mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class OnGpu:
 
 
 def stage_of(values: list[list[float]], clip: float | None = None) -> Stage:
-    """SGD with a rate of 0.1, from a weight of 1."""
+    """Return a stage that trains a weight of 1 by SGD with a learning rate of 0.1."""
     objective = Slope()
     return Stage(
         objective,
@@ -50,7 +50,7 @@ def stage_of(values: list[list[float]], clip: float | None = None) -> Stage:
 
 
 def train(stage: Stage) -> list[dict[str, float]]:
-    """Train, and return the losses that are known after each step."""
+    """Train, and return the losses known after each step."""
     loop = Loop(stage, "slope", 0, make_accelerator("no"), seed=0)
     return [dict(loop.losses) for _ in loop.steps(0)]
 

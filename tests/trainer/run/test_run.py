@@ -1,4 +1,4 @@
-"""A run of stages that train one weight of a tiny network, 20 in a new one, by gradients worked out by hand."""
+"""A run whose stages train one weight of a tiny network, initially 20, with gradients worked out by hand."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ Train = Callable[..., float]
 
 
 class Slope(Objective):
-    """The loss is weight x (batch + noise), so its gradient is the latter. A step takes 15 seconds of the plan's, and
-    the first one so many more.
+    """A loss of weight x (batch + noise), whose gradient is batch + noise.
+
+    A step takes 15 seconds on the plan's clock, and the first one takes `loading` seconds more.
     """
 
     def __init__(self, weight: Tensor, plan: Plan, loading: int) -> None:
         super().__init__()
         self.weight, self._plan, self._loading = weight, plan, loading
-        self.own = torch.nn.Parameter(torch.rand(()))  # as a head of the stage's own
+        self.own = torch.nn.Parameter(torch.rand(()))  # like a head that belongs to the stage
 
     def forward(self, batch: Numbers) -> dict[str, Tensor]:
         self._plan.now += 15 + self._loading
@@ -46,7 +47,7 @@ class Slope(Objective):
 
 @dataclass
 class Plan:
-    """The batches of each stage's steps, and val's score of a weight; a measurement takes 30 seconds."""
+    """The batches for each stage's steps, and val's score of a weight. A measurement takes 30 seconds."""
 
     values: list[list[float]]
     score: Callable[[float], float] | None = None
@@ -54,11 +55,11 @@ class Plan:
     looks: int = 2
     noise: float = 0.0
     looked: list[float] = field(default_factory=list)
-    """The weights that val has seen."""
+    """The weights measured on val."""
     now: float = 0.0
 
     def stages(self, run: Run) -> list[PlannedStage]:
-        """The second one has three quarters of the time."""
+        """The second stage has three quarters of the time."""
         return [
             PlannedStage(f"stage{number}", 1.0 + 2 * number, lambda n=number: self._stage(run, n))  # type: ignore[misc]
             for number in range(len(self.values))
@@ -126,7 +127,7 @@ def test_what_val_likes_best_of_a_stage_is_handed_on_its_start_included(train: T
 
     assert plan.looked == [20, 19, 17, 13, 17, 9]
     assert weight == weight_in(tmp_path) == 17
-    assert load_checkpoint(tmp_path)[1].config.rerank  # as the look that was best left it
+    assert load_checkpoint(tmp_path)[1].config.rerank  # as in the best measurement
     looks = [(look["name"], look["step"], look["score"]) for look in figures_in(tmp_path)]
     first = [("stage0", step, score) for step, score in ((0, -3), (1, -2), (2, 0), (3, -4))]
     assert looks == [*first, ("stage1", 0, 0), ("stage1", 1, -8)]
@@ -142,7 +143,7 @@ def test_kept_weights_are_mixed_into_what_is_measured_and_left_but_not_into_the_
 ) -> None:
     judged = Plan([[4.0, 4.0]], near(0), kept=0.25)
 
-    # The weight is 20, 16 and 12 in the training.
+    # During training the weight is 20, 16 and 12.
     assert train(judged, tmp_path / "judged") == train(Plan([[4.0, 4.0]], kept=0.25), tmp_path / "alone") == 14
     assert judged.looked == [20, 0.25 * 20 + 0.75 * 16, 0.25 * 20 + 0.75 * 12]
 
@@ -153,8 +154,8 @@ def test_kept_weights_are_mixed_into_what_is_measured_and_left_but_not_into_the_
         (stop_at("stage0", 1), (0, 1), r"stopped after step 1 of 4 \(stage0\)\. Continue with --resume"),
         (stop_at("stage0", 4, signal.SIGTERM), (0, 4), r"stopped after step 4 of 4 \(stage0\)"),
         (stop_at("stage1", 3), (1, 3), r"stopped after step 3 of 4 \(stage1\)"),
-        (stop_at("stage0", 3, MemoryError("killed")), (0, 2), "killed"),  # it is saved at each look
-        (stop_at("stage1", 1, MemoryError("killed")), (1, 0), "killed"),  # nothing is saved on the way out
+        (stop_at("stage0", 3, MemoryError("killed")), (0, 2), "killed"),  # saved at each measurement
+        (stop_at("stage1", 1, MemoryError("killed")), (1, 0), "killed"),  # nothing is saved on exit
     ],
 )
 def test_a_run_that_was_cut_off_ends_with_the_very_weights_of_one_that_was_not(
@@ -169,7 +170,7 @@ def test_a_run_that_was_cut_off_ends_with_the_very_weights_of_one_that_was_not(
     with pytest.raises((Interrupted, MemoryError), match=says):
         train(plan(), halves, cut_off)
     state = state_in(halves)
-    torch.manual_seed(99)  # another process has other generators
+    torch.manual_seed(99)  # a different process has different generators
 
     assert (state["stage"], state["step"]) == saved
     assert train(plan(), halves, resume=True) == weight
@@ -204,7 +205,7 @@ def test_a_full_disk_loses_the_step_and_its_figures_come_once(
 
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
-    """A plan for which time passes only in steps and measurements."""
+    """A plan whose clock advances only in steps and measurements."""
 
     class Time:
         def monotonic(self) -> float:
@@ -217,8 +218,9 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 STEPS = {
-    "stage0": (900 - 30 - 2 * 15 - 2 * 30) // 15,  # a look, a rehearsal of all steps that there are, and two more looks
-    "stage1": (2700 - 30 - (75 + 4 * 15) - 2 * 30) // 15,  # four are the fewest, and more than a twentieth of the time
+    # A measurement, a rehearsal of every kind of step, and two more measurements.
+    "stage0": (900 - 30 - 2 * 15 - 2 * 30) // 15,
+    "stage1": (2700 - 30 - (75 + 4 * 15) - 2 * 30) // 15,  # four is the minimum, and more than a twentieth of the time
 }
 
 
@@ -235,7 +237,7 @@ def test_minutes_choose_steps_so_that_the_run_ends_on_time(plan: Plan, train: Tr
 def test_a_resumed_run_keeps_the_steps_and_has_the_time_that_was_left(plan: Plan, train: Train, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         train(plan, tmp_path, stop_at("stage0", 20), minutes=60)
-    plan.now += 5000  # nobody trained
+    plan.now += 5000  # time without training
     train(plan, tmp_path, resume=True, minutes=60)
 
     assert state_in(tmp_path)["steps"] == STEPS

@@ -1,4 +1,4 @@
-"""The files of a run: saved state, and errors for damaged files."""
+"""The files of a run: saved states, and errors for damaged files."""
 
 from __future__ import annotations
 
