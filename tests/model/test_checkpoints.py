@@ -204,7 +204,7 @@ def test_an_open_gate_is_refused_in_one_line(folder: Path) -> None:
 def test_a_config_that_is_not_an_object_with_its_fields_is_refused_in_one_line(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text)
 
-    with pytest.raises(CheckpointInvalid, match="is not a Pixel-BERT config") as refusal:
+    with pytest.raises(CheckpointInvalid, match="is not a valid Pixel-BERT config") as refusal:
         load_checkpoint(folder)
     assert "\n" not in str(refusal.value)
 

@@ -258,7 +258,7 @@ def test_a_model_of_the_hub_that_is_not_there_is_one_line_with_the_command(
 
 @pytest.mark.parametrize("name", ["hub:", "hub:name", "hub:a/b/c", "hub:../x", "hub:a/..", "hub:a--b/c", "hub:a b/c"])
 def test_what_is_no_name_of_the_hub_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="is not the name of a model on the hub"):
+    with pytest.raises(UsageError, match="is not a valid name for a model on the Hub"):
         find_checkpoint(name)
 
 
@@ -442,7 +442,7 @@ def test_weights_that_have_changed_are_not_run_on_a_gpu(clip: Path) -> None:
 
 
 def test_it_is_no_network_to_train(clip: Path) -> None:
-    with pytest.raises(CheckpointInvalid, match="is a dual encoder and not a Pixel-BERT"):
+    with pytest.raises(CheckpointInvalid, match="is a dual encoder, not a Pixel-BERT"):
         load_network(clip)
 
 

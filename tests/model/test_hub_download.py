@@ -341,7 +341,7 @@ def test_an_endpoint_that_is_no_web_address_is_refused(endpoint: str, monkeypatc
 
 @pytest.mark.parametrize("name", ["clip", "a/b/c", "hub:../x", "hub:a/..", "hub:a/b?c", "hub:/b", "hub:a/b\n"])
 def test_a_name_that_no_model_can_have_is_not_asked_for(hub: HubServer, name: str) -> None:
-    with Hub() as client, pytest.raises(UsageError, match="not the name of a model on the hub"):
+    with Hub() as client, pytest.raises(UsageError, match="not a valid name for a model on the Hub"):
         client.repository(name)
 
     assert hub.requests == []
