@@ -104,7 +104,7 @@ def require_dual_encoder(folder: Path, name: str | None = None) -> None:
         kind = AutoModel._model_mapping.get(type(config), None)
     except LOADING_ERRORS as error:
         raise CheckpointInvalid(
-            f"{CONFIG_FILE} of {name} names a model type that transformers does not know ({first_line(error)})"
+            f"transformers does not support the model type in {CONFIG_FILE} of {name} ({first_line(error)})"
         ) from error
     if kind is None or not (hasattr(kind, "get_text_features") and hasattr(kind, "get_image_features")):
         raise CheckpointInvalid(
