@@ -328,7 +328,8 @@ def test_a_file_larger_than_any_of_its_kind_is_not_begun(hub: HubServer) -> None
     description["siblings"][2]["lfs"]["size"] = 17 << 30
     hub.answer = json.dumps(description).encode()
 
-    with pytest.raises(HubError, match=r"model\.safetensors of hub:org/small-clip has 18,253,611,008 bytes"):
+    size = r"model\.safetensors from hub:org/small-clip is too large for pixsearch \(18,253,611,008 bytes\)"
+    with pytest.raises(HubError, match=size):
         get()
 
 
