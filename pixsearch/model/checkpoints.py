@@ -89,7 +89,7 @@ def find_checkpoint(name: str | None) -> Path:
 
 
 def hub_folder(name: str) -> Path:
-    """Return the folder for a model from the Hub, which may not exist. Raises UsageError if the name is not valid."""
+    """Return the folder for a model from the Hub, even if it does not exist. Raises UsageError for an invalid name."""
     match = _HUB_NAME.fullmatch(name)
     if match is None or {*match.groups()} & {".", ".."} or "--" in match[1]:
         raise UsageError(f"{name} is not a valid name for a model on the Hub", "Use the form hub:organisation/model")
@@ -194,7 +194,7 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
 
 
 def _config_values(folder: Path, **changes: object) -> dict[str, object]:
-    """Return the fields of config.json with some of them changed.
+    """Return the fields of config.json after applying `changes`.
 
     Fields that this version no longer uses are included because they are part of the fingerprint, which libraries
     store. Raises CheckpointInvalid.
@@ -307,7 +307,10 @@ def mean_pixel(folder: Path) -> NDArray[np.float32]:
 
 @contextmanager
 def weights_of(folder: Path) -> Iterator[str]:
-    """Open a checkpoint's weights and yield a path for safetensors. Errors in the block become CheckpointInvalid."""
+    """Open a checkpoint's weights and yield a path for safetensors.
+
+    Errors in the block are raised as CheckpointInvalid.
+    """
     from safetensors import SafetensorError
 
     try:

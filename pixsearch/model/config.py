@@ -39,7 +39,7 @@ _MOST = {
 }
 """The maximum values: larger than any real checkpoint needs, but small enough for a machine to attempt."""
 _STEEPEST = 1e6
-"""The maximum absolute slope or intercept of a calibration curve. A steeper curve is a step that no data supports."""
+"""The maximum absolute slope or intercept of a calibration curve. A steeper curve would be a step, unlike any data."""
 REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
 """The fields that only older checkpoints have, each with the one value that is still supported."""
 
@@ -77,7 +77,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Calibration:
-    """One curve per stage that can give a pair its final score, so that probabilities are comparable."""
+    """One curve per stage that can give a pair its final score. They make scores from different stages comparable."""
 
     joint: Curve | None
     """The curve for ITM logits; None if the model has no ITM head."""
@@ -155,7 +155,7 @@ class PixelBertConfig:
     image_map_hidden: int = 1024
     """The width of the hidden layer between the pooled grid and the image embedding."""
     rerank: bool = True
-    """True to order results by ITM logit by default, if that worked best on the validation set."""
+    """True if results are ordered by ITM logit by default, because that worked best on the validation set."""
     answers: tuple[str, ...] = ()
     """The possible answers to a question, for the task "vqa"."""
     calibration: Calibration | None = None

@@ -1,7 +1,8 @@
-"""Converts a dual encoder in transformers format into the files that a search needs. Needs torch; searches do not.
+"""Converts a dual encoder in transformers format into the files that a search needs. Requires torch.
 
 The preprocessing and the tokenizer are rebuilt from the model's settings. Finally, embeddings are compared with those
-that transformers computes. If one differs, the conversion fails and the folder stays as it was.
+that transformers computes. If one differs, the conversion fails and the folder stays as it was. Searches never run
+this code.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def _convert_into(
 
 
 def _fast_tokenizer(folder: Path, tokenizer: Any) -> Tokenizer:
-    """Return the tokenizer in the format of the tokenizers library. Raises CheckpointInvalid if there is none."""
+    """Return the tokenizer for the tokenizers library. Raises CheckpointInvalid if the library cannot load it."""
     if tokenizer.is_fast:
         return Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     file = folder / TOKENIZER_FILE
@@ -180,8 +181,8 @@ def _picture_shape(folder: Path, processor: Any) -> dict[str, Any]:
 def _normalisation(folder: Path, processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the factors and offsets that convert RGB values from 0 to 255 to the network's input.
 
-    They are measured with single-colour pictures, so the processor's settings do not matter. Raises CheckpointInvalid
-    if the conversion is not linear.
+    They are measured with single-colour pictures, so it does not matter how the processor works. Raises
+    CheckpointInvalid if the conversion is not linear.
     """
 
     def seen(grey: int) -> NDArray[np.float64]:
@@ -202,7 +203,7 @@ def _is_padded(model: Any) -> bool:
 
 
 def _most_tokens(model: Any, tokenizer: Any) -> int:
-    """Return the maximum number of tokens in a text for the network."""
+    """Return the maximum number of tokens per text that the network accepts."""
     positions = int(getattr(model.config.text_config, "max_position_embeddings", _USUAL_TOKENS))
     if _is_padded(model):
         return min(positions, _USUAL_TOKENS)

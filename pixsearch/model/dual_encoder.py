@@ -49,7 +49,7 @@ class DualEncoderRuntime:
 
         Args:
             folder: the folder of a converted model.
-            gpu: True to use a GPU if torch can.
+            gpu: True to use a GPU if possible.
             towers: the towers to use; None for the fastest on this machine.
         """
         self.name = checkpoint_name(folder)

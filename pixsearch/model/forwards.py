@@ -122,7 +122,10 @@ class FindWords(Forward):
 
 
 class Match(Forward):
-    """Compute ITM logits [batch] as in `PixelBertForRetrieval.match`; a single sentence or picture goes with all."""
+    """Compute the ITM logits of pairs [batch] with `PixelBertForRetrieval.match`.
+
+    All pairs may share a single sentence or picture.
+    """
 
     def forward(self, ids: Tensor, mask: Tensor, grids: Tensor, pixel_mask: Tensor, late_score: Tensor) -> Tensor:
         return self.network.match(ids, mask, grids, late_score, pixel_mask)

@@ -1,4 +1,4 @@
-"""Decides whether to use a GPU. Its driver is checked first, because importing torch takes seconds."""
+"""Decides whether to use a GPU. The driver is checked first, because importing torch takes seconds."""
 
 from __future__ import annotations
 

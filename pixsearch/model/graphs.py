@@ -26,7 +26,7 @@ from pixsearch.regular_files import read_member, read_regular
 
 GRAPHS_FILE = "graphs.zip"
 GRAPHS_LIMIT_BYTES = 64 << 20
-"""The maximum size of the file, and of a graph in it. The built-in checkpoint stays below 1 MiB."""
+"""The maximum size of graphs.zip and of each graph in it. The file of the built-in checkpoint is smaller than 1 MiB."""
 VERSION = 2
 """The version of the graphs. Increase it if the inputs or outputs of a forward pass change, to reject older graphs."""
 _ABOUT = "about.json"

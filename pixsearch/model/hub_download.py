@@ -53,7 +53,7 @@ def download(hub: Hub, repository: Repository, convert: Callable[[Path], None], 
     """Download and convert a model, then move it to its final folder. Return that folder.
 
     If the download is interrupted, the next call resumes it. A model that `convert` rejects is deleted, unless this
-    machine is the cause, for example by lack of a package.
+    machine is the cause, for example because a package is missing.
 
     Raises:
         HubError: a file did not match its checksum and was deleted.

@@ -1,7 +1,7 @@
 """Fetches the description and the files of a model from the Hugging Face Hub. Only `pixsearch model get` uses this.
 
-This does not use huggingface_hub, which would send any token that it finds in the user's home directory and keep
-downloads in its own cache. HF_ENDPOINT and HF_TOKEN have the same meaning as in huggingface_hub.
+The package huggingface_hub is not used, because it would send any token that it finds in the user's home directory and
+keep downloads in its own cache. HF_ENDPOINT and HF_TOKEN have the same meaning as in huggingface_hub.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class HubFile:
     name: str
     size_bytes: int
     algorithm: str
-    """sha256 for a file in Git LFS, otherwise git, the SHA-1 of a git blob."""
+    """sha256 for files in Git LFS, and git (the SHA-1 of a git blob) for all others."""
     checksum: str
 
     def hasher(self) -> hashlib._Hash:
@@ -88,7 +88,7 @@ class Repository:
 
 
 def hub_name(name: str) -> str:
-    """Add the prefix hub: to a name if it is missing. Raises UsageError if the name is not valid."""
+    """Return a name with the prefix hub: added if it is missing. Raises UsageError if the name is not valid."""
     name = name if name.startswith(HUB) else f"{HUB}{name}"
     hub_folder(name)
     return name

@@ -85,7 +85,7 @@ def installed_models(used: str | None = None) -> list[InstalledModel]:
 
 
 def find_installed(name: str) -> InstalledModel:
-    """Return the model with a name or in a folder. The prefix `hub:` is optional. Raises ModelNotFound, UsageError."""
+    """Return the model with the given name or folder. The prefix hub: is optional. Raises ModelNotFound, UsageError."""
     try:
         return describe(find_checkpoint(name))
     except ModelNotFound:
@@ -98,7 +98,7 @@ def find_installed(name: str) -> InstalledModel:
 
 
 def describe(folder: Path) -> InstalledModel:
-    """Return the model in a checkpoint folder."""
+    """Return a description of the model in a checkpoint folder."""
     kind = model_type(folder) or "unknown" if is_dual_encoder(folder) else "Pixel-BERT"
     size_bytes = _size_bytes(folder)
     if folder.resolve() == SHIPPED.resolve():
@@ -110,7 +110,7 @@ def describe(folder: Path) -> InstalledModel:
 
 
 def abilities(model: InstalledModel) -> Abilities | None:
-    """Return what a model can do, or None for a transformers model that is not converted or cannot be.
+    """Return what a model can do, or None for a transformers model that has not been converted.
 
     Raises CheckpointInvalid if the config is damaged.
     """
@@ -126,7 +126,7 @@ def abilities(model: InstalledModel) -> Abilities | None:
 
 
 def entry_of(name: str) -> Path:
-    """Return the path of a model in the models folder. If it is a link, the link is not followed.
+    """Return the path of a model in the models folder, without following links.
 
     Raises:
         UsageError: the model is the built-in one or outside the models folder, or the name is not valid.

@@ -37,7 +37,9 @@ class LateInteraction(nn.Module):
         return self.scale.item() == 0
 
     def forward(self, words: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Return the logits for pairs of sentences and pictures [batch]; a single sentence or picture goes with all.
+        """Return the logits for pairs of sentences and pictures [batch].
+
+        All pairs may share a single sentence or picture.
 
         Args:
             words, mask: the outputs of the text stream [batch, words, width] and their mask [batch, words].
@@ -46,9 +48,7 @@ class LateInteraction(nn.Module):
         """
         weight, offset = self.weigh(words, mask)
         vectors, pixels = self.map_words(words), self.map_pixels(grid)
-        with torch.autocast(
-            grid.device.type, enabled=False
-        ):  # bf16 is too coarse: candidates only differ in the third digit
+        with torch.autocast(grid.device.type, enabled=False):  # candidates only differ in the third digit
             cosine = vectors @ pixels.transpose(1, 2)  # [batch, words, pixels]
             if pixel_mask is not None:
                 cosine = cosine.masked_fill(~pixel_mask[:, None], -torch.inf)

@@ -26,18 +26,20 @@ class ReadText:
     vectors: Floats
     """The unit vectors of the words [words, embedding size]."""
     weights: Floats
-    """The weights in a late score of each word's cosine with its nearest pixel [words]."""
+    """The factors for the cosines of the words with their nearest pixels in a late score [words]."""
     offset: float
     """The constant added to every late score of the text."""
 
 
 def late_scores(texts: Sequence[ReadText], embeddings: Floats, cosines: Floats) -> Floats:
-    """Return the late scores of every text with every picture [texts, pictures], as `late_score` of the network does.
+    """Return the late scores of every text with every picture [texts, pictures].
+
+    They equal those of `PixelBertForRetrieval.late_score`.
 
     Args:
-        texts: the texts.
+        texts: the encoded texts.
         embeddings: the unit vectors of the pictures [pictures, embedding size].
-        cosines: the cosine of each word, with all texts concatenated, with its nearest pixel [pictures, words].
+        cosines: the cosines of words with their nearest pixels [pictures, words], with all texts concatenated.
     """
     similarities = np.stack([text.embedding for text in texts]) @ embeddings.T
     weights = np.concatenate([text.weights for text in texts])

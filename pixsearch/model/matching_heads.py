@@ -19,7 +19,7 @@ _CONFIG_FILE = "config.json"
 
 @dataclass(frozen=True)
 class MatchingFamily:
-    """The names of the parts of such a model in transformers."""
+    """A family of such models, with the names of its classes and of its head in transformers."""
 
     model: str
     processor: str
@@ -49,7 +49,7 @@ def is_matching(folder: Path) -> bool:
 
 
 def matching_family(folder: Path, name: str) -> MatchingFamily:
-    """Return the family of the model in a folder. `name` is for the error message.
+    """Return the family of the model in a folder. `name` is used in the error message.
 
     Raises CheckpointInvalid if the model does not belong to any of these families.
     """

@@ -1,4 +1,4 @@
-"""The number formats in which a CPU computes the forwards of a checkpoint."""
+"""The number formats in which a CPU computes the forward passes of a checkpoint."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ class EmbeddingMaps(nn.Module):
         return embedding
 
     def text(self, sentences: Tensor) -> Tensor:
-        """Map sentences [batch, width], whose length is ignored, to unit vectors [batch, embedding_size]."""
+        """Map sentence vectors [batch, width] to unit vectors [batch, embedding_size]. The norm has no effect."""
         scaled = F.normalize(sentences, dim=-1) * math.sqrt(sentences.shape[-1])
         return F.normalize(self.text_map(scaled).float(), dim=-1)
 
@@ -242,8 +242,8 @@ class PixelBertForRetrieval(nn.Module):
     def embed_image(self, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
         """Map grids [batch, pixels, channels] to unit vectors [batch, embedding_size] with the image stream.
 
-        This is a departure: the paper has no image stream. It does not use the Transformer. `pixel_mask`
-        [batch, pixels] is False for padding; without a mask, all pixels are read.
+        This is a departure: the paper has no image stream. The Transformer is not used. `pixel_mask` [batch, pixels] is
+        False for padding; without a mask, all pixels are read.
         """
         return F.normalize(self.maps.image(pool_grid(grid, pixel_mask)).float(), dim=-1)
 

@@ -48,7 +48,7 @@ class PixelBertProcessor:
         return ids, mask
 
     def readable(self, sentence: str) -> str:
-        """Return the beginning of a sentence, up to the point where the model surely stops reading."""
+        """Return the beginning of a sentence, which includes everything that the model can read."""
         return sentence[: self.config.max_words * _MOST_CHARACTERS]
 
     def encodings(self, sentences: Sequence[str]) -> list[Encoding]:

@@ -67,7 +67,7 @@ class PixelBertRuntime:
     def prepare_for_words(self, *, kept_only: bool = False) -> None:
         """Start loading the networks for a text query in the background.
 
-        With `kept_only`, load only networks that are already compiled, in case they will not be needed.
+        With `kept_only`, load only networks that are already compiled. Use this if they may not be needed.
         """
         for name in ("read_texts", "find_words", "match"):
             self._forwards.prepare(name, kept_only=kept_only)
@@ -159,9 +159,9 @@ class PixelBertRuntime:
             return self._finite(late_scores(texts, embeddings, np.concatenate(found)))
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
-        """Return the ITM logits [pairs] of texts and pictures, given the late scores of the pairs [pairs].
+        """Return the ITM logits [pairs] for pairs of texts and pictures with late scores [pairs].
 
-        A single text is paired with all pictures, and a single picture with all texts.
+        All pairs may share a single text or picture.
         """
         logits = np.empty(len(late_scores), np.float32)
         lengths = np.broadcast_to([len(text.ids) for text in texts], logits.shape)
@@ -180,7 +180,7 @@ class PixelBertRuntime:
     def unknown_words(self, text: str) -> tuple[str, ...]:
         """Return the words in a text that do not occur in the training captions.
 
-        If the checkpoint does not list the words in its captions, return an empty tuple.
+        If the checkpoint does not list the words in the captions, return an empty tuple.
         """
         return unknown_words(self._processor.readable(text), self._processor.words_taught)
 

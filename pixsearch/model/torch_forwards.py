@@ -16,7 +16,7 @@ from pixsearch.model.number_formats import IN_FULL_PRECISION
 
 
 class TorchForwards:
-    """Runs the `pixsearch.model.forwards.FORWARDS` with torch. It has the same methods as `CompiledForwards`."""
+    """Runs the `pixsearch.model.forwards.FORWARDS` with torch. Has the same interface as `CompiledForwards`."""
 
     pictures_at_once, pairs_at_once = 64, 64
 

@@ -35,7 +35,7 @@ Floats = NDArray[np.float32]
 
 
 class TorchPairReader:
-    """A loaded BLIP, BridgeTower or ViLT with its matching head. It is a `pixsearch.search.runtime.PairReader`."""
+    """A loaded BLIP, BridgeTower or ViLT with its matching head. Implements `pixsearch.search.runtime.PairReader`."""
 
     def __init__(self, folder: Path) -> None:
         """Load the model in a folder. Raises CheckpointInvalid."""

@@ -64,7 +64,7 @@ class TextTower(nn.Module):
 
 
 class TorchTowers:
-    """Runs both towers with torch. It has the same methods as `CompiledTowers`."""
+    """Runs both towers with torch. Has the same interface as `CompiledTowers`."""
 
     pictures_at_once, texts_at_once = 64, 64
 

@@ -1,4 +1,4 @@
-"""Traces the forward passes of a checkpoint to create its graphs. Needs torch; searches do not."""
+"""Traces the forward passes of a checkpoint to create its graphs. Requires torch. Searches never run this code."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def be_quiet() -> None:
 
 
 def require_readable(folder: Path) -> None:
-    """Raise CheckpointInvalid if reading a file in a folder could block, because it is a pipe, for example."""
+    """Raise CheckpointInvalid if a folder contains a file that could block when read, such as a pipe."""
     try:
         require_regular_files(str(folder))
     except OSError as error:

@@ -13,7 +13,7 @@ from pixsearch.errors import CheckpointInvalid
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular
 
 WORDS_FILE = "words.txt"
-"""The name of the file, which has a word, a tab and a count on each line. It is not part of the fingerprint."""
+"""The name of the word list. Each line has a word, a tab and a count. The file is not part of the fingerprint."""
 
 _ENDING = re.compile(r"(?<=\w)['\u2019]\w+")
 
