@@ -181,7 +181,8 @@ class Hub:
                 yield response
         except httpx2.TransportError as error:
             raise Unreachable(
-                f"{self.endpoint} cannot be reached ({first_line(error)})", "Check the network. Run the command again"
+                f"{self.endpoint} cannot be reached ({first_line(error)})",
+                "Check the network, then run the command again",
             ) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise HubError(

@@ -114,7 +114,7 @@ def require_dual_encoder(folder: Path, name: str | None = None) -> None:
     if config.model_type == _PATCHES:
         raise CheckpointInvalid(
             f"{name} takes pictures of any size (NaFlex), which is not supported",
-            "Use a SigLIP 2 model with a fixed size, such as hub:google/siglip2-base-patch16-256",
+            "Use a SigLIP 2 model with a fixed input size, such as hub:google/siglip2-base-patch16-256",
         )
 
 

@@ -302,7 +302,7 @@ def test_weights_that_are_not_a_file_or_are_endless_have_no_fingerprint_or_mean(
 def test_graphs_that_are_not_a_file_or_are_endless_count_as_missing(folder: Path, kind: str) -> None:
     UNSUITABLE[kind](folder / "graphs.zip")
 
-    with in_time(), pytest.raises(CheckpointInvalid, match="has no graphs"):
+    with in_time(), pytest.raises(CheckpointInvalid, match="has no CPU graphs"):
         load_graphs(folder)
 
 
