@@ -131,7 +131,7 @@ class CompiledGraphs:
             model = core().compile_model(self._graph(name), "CPU", properties)
         except RuntimeError as error:
             raise CheckpointInvalid(
-                f"{self._checkpoint} could not be compiled ({_reason(error)})", "Please report this error"
+                f"{self._checkpoint} could not be compiled ({_reason(error)})", "Please report it"
             ) from error
         if fingerprint_of(self._checkpoint) != self._fingerprint:
             raise CheckpointInvalid(f"{self._checkpoint} changed while it was being read", "Run the command again")

@@ -53,7 +53,7 @@ _SCRATCH = ".pixsearch-"
 _USUAL_TOKENS = 64
 """The number of tokens to which transformers pads SigLIP texts."""
 _MOST_TOKENS = 512
-_REPORT = "Please report this error with the name of the model"
+_REPORT = "Please report it with the name of the model"
 _SIZES = (640, 480), (480, 640), (97, 203), (1200, 300)
 _TEXTS = (
     "a photo of a dog",

@@ -185,7 +185,7 @@ def test_the_error_for_an_incomplete_checkpoint_names_its_file(tmp_path: Path, e
     weights = folder / WEIGHTS_FILE
     weights.write_bytes(weights.read_bytes()[:-1000])
 
-    with pytest.raises(CheckpointInvalid, match=f"{weights} does not hold the weights of its config"):
+    with pytest.raises(CheckpointInvalid, match=f"{weights} does not match its config"):
         compiled(folder).run("read_texts", IDS, MASK)
 
 

@@ -129,5 +129,5 @@ def test_weights_that_do_not_fit_the_graphs_are_refused(folder: Path, change: st
         weights["itm_head.0.weight"] = np.concatenate([tensor, tensor])
     save_file(weights, folder / WEIGHTS_FILE)
 
-    with pytest.raises(CheckpointInvalid, match="does not hold the weights of its config"):
+    with pytest.raises(CheckpointInvalid, match="does not match its config"):
         graph_of(folder, "match")
