@@ -1,1 +1,1 @@
-"""The model: Pixel-BERT, its CNNs and checkpoints, and the runtimes that compute it."""
+"""The models: Pixel-BERT, its CNNs and checkpoints, dual encoders, and the runtimes that run them."""

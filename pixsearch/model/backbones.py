@@ -1,8 +1,8 @@
 """The CNNs that turn a picture into a grid of pixel features (Pixel-BERT, section 3.2).
 
-A backbone is a module with `channels` (features per pixel), `stride` (picture pixels per grid cell) and
-`mean` / `std` (by which RGB pictures in 0..1 must be normalised); its forward maps
-[batch, 3, height, width] to [batch, channels, height / stride, width / stride].
+A backbone is a module with the attributes `channels` (features per pixel), `stride` (picture pixels per grid cell) and
+`mean` / `std` (used to normalise RGB pictures with values in 0..1). Its `forward` maps [batch, 3, height, width] to
+[batch, channels, height / stride, width / stride].
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torchvision  # isort: skip
 
 
 class Backbone(nn.Module):
-    """The base class of all CNNs; see the module docstring."""
+    """The base class for all CNNs. The module docstring describes its attributes."""
 
     channels: int
     stride: int = 32
@@ -30,9 +30,10 @@ class Backbone(nn.Module):
 
 
 class ResNet(Backbone):
-    """torchvision's ResNet with bottleneck blocks, without its classifier (He et al., 2016): 2048 channels, stride 32.
+    """torchvision's ResNet with bottleneck blocks and no classifier (He et al., 2016): 2048 channels, stride 32.
 
-    With groups it is ResNeXt (Xie et al., 2017); the paper's larger CNN has 152 layers and 32 groups of 8 channels.
+    With more than one group, it is a ResNeXt (Xie et al., 2017). The larger CNN in the paper has 152 layers and 32
+    groups of 8 channels.
     """
 
     channels = 2048
@@ -59,11 +60,14 @@ class ResNet(Backbone):
 
 
 class SamePaddingConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's "SAME" padding: output = ceil(input / stride), an odd pixel goes to the end."""
+    """A convolution with TensorFlow's "SAME" padding.
+
+    The output size is ceil(input / stride). If the padding is odd, the extra pixel goes at the end.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        # As numbers, or a trace records half of the sum as a constant. The padding is the same for all multiples of
-        # the CNN's stride, so it may be constant as a whole.
+        # Convert the sizes to int, or a trace would record half of the calculation as a constant. All of it can be
+        # constant, because the padding is the same for all multiples of the CNN's stride.
         sizes = map(int, x.shape[-2:])
         pad_height, pad_width = (
             max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
@@ -82,7 +86,7 @@ def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: in
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block (Sandler et al., 2018), as used in EfficientNet-Lite: expand, depthwise, project; ReLU6."""
+    """The MobileNetV2 block (Sandler et al., 2018) as used in EfficientNet-Lite: expand, depthwise, project, ReLU6."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -98,7 +102,8 @@ class InvertedResidual(nn.Module):
         return projected + x if self.residual else projected
 
 
-# Expansion, output channels, blocks, stride of the first block, kernel: EfficientNet-B0 (Tan and Le, 2019, table 1).
+# The stages of EfficientNet-B0 (Tan and Le, 2019, table 1): expansion, output channels, blocks, stride of the first
+# block, kernel size.
 _EFFICIENTNET_STAGES = (
     (1, 16, 1, 1, 3),
     (6, 24, 2, 2, 3),
@@ -111,7 +116,7 @@ _EFFICIENTNET_STAGES = (
 
 
 class EfficientNetLite(Backbone):
-    """EfficientNet-Lite without its classifier: 1280 channels at stride 32.
+    """EfficientNet-Lite without its classifier: 1280 channels, stride 32.
 
     The Lite variants of EfficientNet have no squeeze-and-excitation and use ReLU6 instead of swish. The stem, the head
     and the depth of the first and last stages are not scaled.
@@ -141,7 +146,7 @@ class EfficientNetLite(Backbone):
 
 
 def _round_channels(channels: float) -> int:
-    """Return the nearest multiple of 8 that is at most 10% smaller (EfficientNet's rule)."""
+    """Round to the nearest multiple of 8, or up if rounding down would remove more than 10% (EfficientNet's rule)."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
@@ -156,16 +161,16 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 
 
 def build_backbone(name: str) -> Backbone:
-    """Return a CNN with random weights by its name, a key of `BACKBONES`.
+    """Return the CNN with the given name, a key of `BACKBONES`, with random weights.
 
-    The caller must freeze the batch norm statistics: keep the backbone in `eval()`.
+    The caller must freeze the batch norm statistics by keeping the backbone in eval mode.
     """
     return BACKBONES[name]()
 
 
 @cache
 def normalisation(name: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Return the mean and the standard deviation by which a CNN's RGB pictures in 0..1 must be normalised."""
+    """Return the mean and standard deviation with which to normalise RGB pictures in 0..1 for the named CNN."""
     with torch.device("meta"):
         backbone = build_backbone(name)
     return backbone.mean, backbone.std

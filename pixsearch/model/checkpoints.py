@@ -1,5 +1,9 @@
-"""Checkpoints on disk: a Pixel-BERT's config.json, tokenizer.json and model.safetensors, with optional graphs.zip and
-words.txt; and dual encoders of the Hugging Face hub (`dual_encoder_config`), whose config.json is transformers'."""
+"""Checkpoints on disk.
+
+A Pixel-BERT checkpoint consists of config.json, tokenizer.json and model.safetensors, and optionally graphs.zip and
+words.txt. Checkpoints can also be dual encoders from the Hugging Face Hub (see `dual_encoder_config`), whose
+config.json was written by transformers.
+"""
 
 from __future__ import annotations
 
@@ -40,25 +44,28 @@ SHIPPED_NAME = "shipped"
 CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE = "config.json", "tokenizer.json", "model.safetensors"
 
 WEIGHTS_LIMIT_BYTES = 4 << 30
-"""The largest file of weights: seven times ResNet-50 and BERT-base in full precision."""
+"""The maximum size of a weights file: seven times that of ResNet-50 and BERT-base together in full precision."""
 INT8, SCALE = ".int8", ".scale"
-"""The suffixes of the two tensors that store one in 8 bits."""
+"""The name suffixes of the two tensors that store one tensor in 8 bits."""
 _WORD_EMBEDDINGS = "model.word_embedding.word_embeddings.weight"
 
 HUB = "hub:"
-"""The beginning of the name of a model on the Hugging Face hub: hub:organisation/model."""
+"""The prefix for names of models on the Hugging Face Hub, as in hub:organisation/model."""
 HUB_FOLDER = "hub"
-"""In the models folder."""
+"""The subfolder of the models folder for models from the Hub."""
 _HUB_NAME = re.compile(r"hub:([\w.-]+)/([\w.-]+)", re.ASCII)
 
 
 def find_checkpoint(name: str | None) -> Path:
-    """Find the folder of a checkpoint: by its path, by its name in the user's models folder, or by its name on the hub,
-    from where `pixsearch model get` has downloaded it; None is the built-in one.
+    """Return the folder of a checkpoint.
+
+    Args:
+        name: the path of the folder, the name of a model in the user's models folder, or the name of a Hub model that
+            `pixsearch model get` has downloaded; None for the built-in model.
 
     Raises:
-        ModelNotFound: neither a folder nor a name matches.
-        UsageError: no model on the hub can have that name.
+        ModelNotFound: no folder or model has this name.
+        UsageError: the name is not valid for a model on the Hub.
     """
     if name is not None and name.startswith(HUB):
         folder = hub_folder(name)
@@ -75,24 +82,25 @@ def find_checkpoint(name: str | None) -> Path:
         folder = models_folder() / name
     if not (folder / CONFIG_FILE).is_file():
         raise ModelNotFound(
-            f"no model {name!r}: neither a checkpoint's folder nor a name in {models_folder()}",
-            f"See which there are with pixsearch model list; the name of one of the hub begins with {HUB}",
+            f"no model {name!r}: it is neither a checkpoint folder nor a model in {models_folder()}",
+            f"List the models with pixsearch model list. Names of models on the Hub start with {HUB}",
         )
     return folder.resolve()
 
 
 def hub_folder(name: str) -> Path:
-    """Return where the model on the hub with such a name is kept. Raises UsageError for a name that none can have."""
+    """Return the folder for a model from the Hub, even if it does not exist. Raises UsageError for an invalid name."""
     match = _HUB_NAME.fullmatch(name)
     if match is None or {*match.groups()} & {".", ".."} or "--" in match[1]:
-        raise UsageError(f"{name} is not the name of a model on the hub", "Name it as in hub:organisation/model")
+        raise UsageError(f"{name} is not a valid name for a model on the Hub", "Use the form hub:organisation/model")
     return models_folder() / HUB_FOLDER / f"{match[1]}--{match[2]}"
 
 
 def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path:
-    """Find the checkpoint named `model`, by default the one that a library was indexed with, or the built-in one.
+    """Return the folder of the checkpoint named `model`.
 
-    Raises ModelNotFound.
+    The default is the model that the library was indexed with, or the built-in model if there is none. Raises
+    ModelNotFound or UsageError.
     """
     if model is None and indexed_with is not None:
         model = indexed_with.name
@@ -100,22 +108,22 @@ def checkpoint_for(model: str | None, indexed_with: LibraryModel | None) -> Path
 
 
 def is_at_hand(model: LibraryModel) -> bool:
-    """Return whether the model of a library is still found by its name, with the same fingerprint."""
+    """Return whether a library's model can still be found by name and has the same fingerprint."""
     try:
         return fingerprint(find_checkpoint(model.name)) == model.fingerprint
-    except PixsearchError:  # raised also if there is no home directory to look for names in
+    except PixsearchError:  # also raised if there is no home directory, and so no models folder
         return False
 
 
 def checkpoint_name(folder: Path) -> str:
-    """Return the name by which `find_checkpoint` finds this folder again from any working directory."""
+    """Return a name with which `find_checkpoint` finds this folder from any working directory."""
     folder = folder.resolve()
     if folder == SHIPPED.resolve():
         return SHIPPED_NAME
     organisation, separator, model = folder.name.partition("--")
     name = f"{HUB}{organisation}/{model}"
     if separator and _HUB_NAME.fullmatch(name):
-        with suppress(PixsearchError):  # without a home directory no model on the hub is found by its name
+        with suppress(PixsearchError):  # without a home directory, there is no folder for models from the Hub
             if hub_folder(name).resolve() == folder:
                 return name
     return str(folder)
@@ -124,21 +132,21 @@ def checkpoint_name(folder: Path) -> str:
 def is_dual_encoder(folder: Path) -> bool:
     """Return whether a checkpoint is a dual encoder, converted or not.
 
-    transformers writes the type of a model to config.json, where a Pixel-BERT has no such field.
+    transformers writes the model type to config.json. The config of a Pixel-BERT does not have this field.
     """
-    # If there is no config.json, reading it as that of a Pixel-BERT raises the error.
+    # A missing config.json counts as that of a Pixel-BERT: loading it raises the error.
     return (folder / DUAL_ENCODER_FILE).is_file() or model_type(folder) is not None
 
 
 def load_config(folder: Path) -> PixelBertConfig | DualEncoderConfig:
-    """Read the config of a checkpoint of either kind. Raises CheckpointInvalid."""
+    """Read the config of either kind of checkpoint. Raises CheckpointInvalid."""
     if is_dual_encoder(folder):
         return DualEncoderConfig.load(folder / DUAL_ENCODER_FILE)
     return PixelBertConfig.load(folder / CONFIG_FILE)
 
 
 def require_graphs(folder: Path) -> None:
-    """Check that a checkpoint of either kind has the graphs that a CPU runs. Raises CheckpointInvalid."""
+    """Raise CheckpointInvalid if a checkpoint of either kind lacks the graphs needed to run it on a CPU."""
     from pixsearch.model.graphs import load_graphs
 
     config = load_config(folder)
@@ -153,14 +161,14 @@ def require_graphs(folder: Path) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return the identity of a model: a hash of its config, tokenizer and weights, in 32 hex digits.
+    """Return a model's fingerprint, a hash of its config, tokenizer and weights, as 32 hex digits.
 
-    Calibration, the default order and words.txt are not part of it: they change no embedding and no grid.
+    The hash excludes the calibration, the default order and words.txt, which do not affect embeddings or grids.
 
     Raises:
         CheckpointInvalid: a file is missing or cannot be read.
     """
-    if is_dual_encoder(folder):  # it names the hashes of its weights, which need not be there any more
+    if is_dual_encoder(folder):  # its config contains the hashes of the weights, which may have been deleted
         identity, files = DualEncoderConfig.load(folder / DUAL_ENCODER_FILE).identity(), [DUAL_TOKENIZER_FILE]
     else:
         values = _config_values(folder, calibration=None, rerank=True)
@@ -176,7 +184,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def save_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write a calibration into a checkpoint's config, which keeps its fingerprint. Raises CheckpointInvalid."""
+    """Write a calibration to a checkpoint's config. The fingerprint stays the same. Raises CheckpointInvalid."""
     config = load_config(folder)
     if isinstance(config, DualEncoderConfig):
         replace(config, calibration=calibration).save(folder / DUAL_ENCODER_FILE)
@@ -186,9 +194,10 @@ def save_calibration(folder: Path, calibration: Calibration) -> None:
 
 
 def _config_values(folder: Path, **changes: object) -> dict[str, object]:
-    """Return the fields of config.json, including those that this version no longer uses.
+    """Return the fields of config.json after applying `changes`.
 
-    They are part of the fingerprint, which libraries store. Raises CheckpointInvalid.
+    Fields that this version no longer uses are included because they are part of the fingerprint, which libraries
+    store. Raises CheckpointInvalid.
     """
     file = folder / CONFIG_FILE
     config = PixelBertConfig.load(file)
@@ -197,7 +206,7 @@ def _config_values(folder: Path, **changes: object) -> dict[str, object]:
 
 
 def save_checkpoint(folder: Path, model: Network, processor: PixelBertProcessor) -> None:
-    """Write a checkpoint: matrices as fp16, word embeddings as int8 with a scale per word, vectors as fp32."""
+    """Write a checkpoint with matrices in fp16, word embeddings in int8 with a scale per word, and vectors in fp32."""
     import torch
     from safetensors.torch import save
 
@@ -218,28 +227,28 @@ def save_checkpoint(folder: Path, model: Network, processor: PixelBertProcessor)
 
 
 def load_checkpoint(folder: Path) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
-    """Read a checkpoint for retrieval, as fp32, in eval mode.
+    """Load a retrieval checkpoint in fp32 and eval mode.
 
     Raises:
-        CheckpointInvalid: a file is missing or truncated, a tensor of the weights does not fit the config, or the
-            checkpoint is for another task.
+        CheckpointInvalid: a file is missing or truncated, a weight tensor does not match the config, or the checkpoint
+            is for a different task.
     """
     from pixsearch.model.pixel_bert import PixelBertForRetrieval
 
     network, processor = load_network(folder)
     if not isinstance(network, PixelBertForRetrieval):
         raise CheckpointInvalid(
-            f"{folder} is a checkpoint for the task {processor.config.task} and cannot search",
-            f"Fine-tune it with pixsearch train --model {folder}",
+            f"{folder} is a checkpoint for the task {processor.config.task} and cannot be used to search",
+            f"Fine-tune it with: pixsearch train --model {folder}",
         )
     return network, processor
 
 
 def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
-    """Read a checkpoint for any task, as fp32, in eval mode.
+    """Load a checkpoint for any task in fp32 and eval mode.
 
     Raises:
-        CheckpointInvalid: a file is missing or truncated, or a tensor of the weights does not fit the config.
+        CheckpointInvalid: a file is missing or truncated, or a weight tensor does not match the config.
     """
     from safetensors.torch import load_file
 
@@ -251,14 +260,14 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
         raise only_matching(checkpoint_name(folder))
     if is_dual_encoder(folder):
         raise CheckpointInvalid(
-            f"{checkpoint_name(folder)} is a dual encoder and not a Pixel-BERT",
-            "Use a Pixel-BERT checkpoint, or leave --model out for the one that ships",
+            f"{checkpoint_name(folder)} is a dual encoder, not a Pixel-BERT",
+            "Use a Pixel-BERT checkpoint, or omit --model to use the built-in model",
         )
     processor = PixelBertProcessor.from_pretrained(folder)
     if (backbone := processor.config.backbone) not in BACKBONES:
         raise CheckpointInvalid(
-            f"{folder / CONFIG_FILE} names the unknown backbone {backbone!r}; known backbones: {', '.join(BACKBONES)}",
-            "Train the checkpoint again, or install a newer pixsearch",
+            f"unknown backbone {backbone!r} in {folder / CONFIG_FILE}; known backbones: {', '.join(BACKBONES)}",
+            "Train the checkpoint again, or install a newer version of pixsearch",
         )
     with weights_of(folder) as file:
         state = {
@@ -272,9 +281,9 @@ def load_network(folder: Path) -> tuple[Network, PixelBertProcessor]:
 
 
 def _drop_closed_gate(folder: Path, state: dict[str, Tensor]) -> None:
-    """Drop the tensors of the image stream's gate, which older checkpoints have.
+    """Remove the tensors of the image stream's gate from the weights of an older checkpoint.
 
-    Raises CheckpointInvalid if the gate is open, so that the Transformer contributes to the picture's embedding.
+    Raises CheckpointInvalid if the gate is open, which means that the Transformer contributes to image embeddings.
     """
     if "image_gate" not in state:
         return
@@ -288,7 +297,7 @@ def _drop_closed_gate(folder: Path, state: dict[str, Tensor]) -> None:
 
 
 def mean_pixel(folder: Path) -> NDArray[np.float32]:
-    """Return the mean pixel feature [channels] of a checkpoint's training pictures. Raises CheckpointInvalid."""
+    """Return the mean pixel features [channels] of a checkpoint's training pictures. Raises CheckpointInvalid."""
     from safetensors import safe_open
 
     with weights_of(folder) as file, safe_open(file, "np") as tensors:
@@ -298,7 +307,10 @@ def mean_pixel(folder: Path) -> NDArray[np.float32]:
 
 @contextmanager
 def weights_of(folder: Path) -> Iterator[str]:
-    """Open a checkpoint's weights as a path for safetensors. Errors in the block are raised as CheckpointInvalid."""
+    """Open a checkpoint's weights and yield a path for safetensors.
+
+    Errors in the block are raised as CheckpointInvalid.
+    """
     from safetensors import SafetensorError
 
     try:
@@ -309,4 +321,4 @@ def weights_of(folder: Path) -> Iterator[str]:
         raise CheckpointInvalid(f"{folder / WEIGHTS_FILE} does not match its config ({reason})", _COPY_AGAIN) from error
 
 
-_COPY_AGAIN = "Copy or train the whole checkpoint again"
+_COPY_AGAIN = "Copy the whole checkpoint again, or retrain it"

@@ -1,7 +1,7 @@
-"""The graphs of a checkpoint on a CPU, by OpenVINO. Importing torch would take longer than answering a query.
+"""Runs a checkpoint's graphs on a CPU with OpenVINO. Importing torch would take longer than answering a query.
 
-The graphs in the checkpoint are compiled when they are first used on a machine, in about a second each. They are kept
-in the user's cache folder under a hash of everything that they depend on, so the cache is never out of date.
+Each graph is compiled when it is first used on a machine, which takes about a second. Compiled graphs are kept in the
+user's cache folder under a hash of everything that they depend on, so the cache is never out of date.
 """
 
 from __future__ import annotations
@@ -43,18 +43,22 @@ from pixsearch.settings import compiled_folder
 Bytes = NDArray[np.uint8]
 
 _KEPT = 4
-"""The number of checkpoints whose compiled forwards are kept; they take twice the space of a checkpoint."""
+"""The number of checkpoints whose compiled graphs are kept. They take twice as much space as the checkpoint itself."""
 
 
 class CompiledGraphs:
-    """Runs graphs by OpenVINO, and keeps them compiled in the user's cache folder. Threads may run them together."""
+    """Runs graphs with OpenVINO and keeps them compiled in the user's cache folder. Thread-safe."""
 
     def __init__(
         self, folder: Path, fingerprint: str, depends_on: Sequence[str], formats: NumberFormats | None
     ) -> None:
-        """Prepare to run graphs, by default in the fastest number formats of this CPU.
+        """Prepare to run graphs.
 
-        `depends_on` is what compiled graphs depend on besides OpenVINO, the CPU and the formats.
+        Args:
+            folder: the folder of the checkpoint.
+            fingerprint: the fingerprint of the checkpoint.
+            depends_on: everything else that the compiled graphs depend on, except for OpenVINO, the CPU and `formats`.
+            formats: the number formats; None for the fastest on this CPU.
         """
         self._checkpoint, self._fingerprint = folder, fingerprint
         capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -65,35 +69,35 @@ class CompiledGraphs:
         self._folder = None if kept_in is None else kept_in / key
         if self._folder is None:
             logging.getLogger(__name__).warning(
-                "pixsearch: the model is compiled each time, for want of a cache folder (set XDG_CACHE_HOME)"
+                "pixsearch: the model is compiled on every run because there is no cache folder (set XDG_CACHE_HOME)"
             )
         self._loading: dict[str, Future[openvino.CompiledModel]] = {}
         self._held: list[Bytes] = []
-        """The buffers that OpenVINO reads weights from while a model runs, without keeping them alive itself."""
+        """The buffers that OpenVINO reads weights from while a model runs. OpenVINO does not keep them alive itself."""
         self._lock = Lock()
         self._loader = ThreadPoolExecutor(2)
 
     def keep_nothing(self) -> None:
-        """Neither look for compiled graphs in the cache folder nor put any there."""
+        """Stop using the cache folder: read no compiled graphs from it and write none to it."""
         self._folder = None
 
     def _graph(self, name: str) -> openvino.Model:
-        """The graph of that name, with its weights. Raises CheckpointInvalid."""
+        """Return the graph with the given name and its weights. Raises CheckpointInvalid."""
         raise NotImplementedError
 
     def prepare(self, name: str, *, kept_only: bool = False) -> None:
-        """Begin to load a graph in the background; with `kept_only`, only if it was compiled before."""
+        """Start loading a graph in the background; with `kept_only`, only if it is already compiled."""
         if not kept_only or (self._folder is not None and (self._folder / name).is_file()):
             self._begin(name, self._load_and_pack)
 
     def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]:
-        """Compute a forward. Raises CheckpointInvalid."""
+        """Run a graph on these inputs and return its output. Raises CheckpointInvalid."""
         request = self._begin(name, self._load).result().create_infer_request()
         try:
             request.infer(list(inputs), share_inputs=True)
-        except RuntimeError as error:  # the sizes in the config are not those of the graphs and weights
+        except RuntimeError as error:  # the sizes in the config do not match the graphs and weights
             raise CheckpointInvalid(
-                f"{self._checkpoint} cannot be computed ({_reason(error)})", "Train or copy the checkpoint again"
+                f"{self._checkpoint} cannot be run ({_reason(error)})", "Copy the checkpoint again, or retrain it"
             ) from error
         result: NDArray[Any] = request.get_output_tensor().data.copy()
         return result
@@ -101,12 +105,12 @@ class CompiledGraphs:
     def _begin(self, name: str, load: Callable[[str], openvino.CompiledModel]) -> Future[openvino.CompiledModel]:
         with self._lock:
             begun = self._loading.get(name)
-            if begun is None or (begun.done() and begun.exception() is not None):  # a failed load is tried again
+            if begun is None or (begun.done() and begun.exception() is not None):  # a failed load is retried
                 begun = self._loading[name] = self._loader.submit(load, name)
             return begun
 
     def _load_and_pack(self, name: str) -> openvino.CompiledModel:
-        """Load a forward and run it once on the smallest inputs, since the CPU packs the weights on the first run."""
+        """Load a graph and run it once on the smallest inputs, because the weights are packed on the first run."""
         model = self._load(name)
         sizes = [[1 if size.is_dynamic else size.get_length() for size in one.partial_shape] for one in model.inputs]
         kinds = [one.element_type.to_dtype() for one in model.inputs]
@@ -114,11 +118,11 @@ class CompiledGraphs:
         return model
 
     def _load(self, name: str) -> openvino.CompiledModel:
-        """Load a forward from the cache, or compile it and keep it there. Raises CheckpointInvalid."""
-        # A compiled model does not store its properties, so an import needs them again.
+        """Load a graph from the cache, or compile it and add it to the cache. Raises CheckpointInvalid."""
+        # A compiled model does not store its properties, so they must be passed again to import it.
         properties = self._formats.properties(name)
         if self._folder is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # compiled again if missing or damaged
+            with suppress(OSError, ValueError, RuntimeError):  # if missing or damaged, it is compiled again
                 compiled = read_sealed(self._folder / name)
                 model = core().import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", properties)
                 self._held.append(compiled)
@@ -130,20 +134,24 @@ class CompiledGraphs:
                 f"{self._checkpoint} could not be compiled ({_reason(error)})", "Please report it"
             ) from error
         if fingerprint_of(self._checkpoint) != self._fingerprint:
-            raise CheckpointInvalid(f"{self._checkpoint} has changed while it was read", "Run it again")
-        with suppress(OSError, RuntimeError):  # if it cannot be kept, the next command compiles it again
+            raise CheckpointInvalid(f"{self._checkpoint} changed while it was being read", "Run the command again")
+        with suppress(OSError, RuntimeError):  # if it cannot be cached, the next command compiles it again
             if self._folder is not None:
                 _keep(model, self._folder, name)
         return model
 
 
 class CompiledForwards(CompiledGraphs):
-    """Runs `pixsearch.model.forwards.FORWARDS` of a Pixel-BERT."""
+    """Runs the `pixsearch.model.forwards.FORWARDS` of a Pixel-BERT."""
 
-    pictures_at_once, pairs_at_once = 8, 16  # what a core's cache holds: 8 pictures take two thirds of the time of 32
+    # Batches that fit into a core's cache: per picture, batches of 8 take two thirds as long as batches of 32.
+    pictures_at_once, pairs_at_once = 8, 16
 
     def __init__(self, folder: Path, fingerprint: str, formats: NumberFormats | None = None) -> None:
-        """`formats` are by default the fastest of this CPU. Raises CheckpointInvalid where there are no graphs."""
+        """Read the graphs of a checkpoint. Raises CheckpointInvalid if they are missing or out of date.
+
+        `formats` defaults to the fastest number formats on this CPU.
+        """
         self._graphs = load_graphs(folder)
         graphs = hashlib.sha256(self._graphs).hexdigest()
         super().__init__(folder, fingerprint, (graphs, str(FILLING)), formats)
@@ -153,12 +161,15 @@ class CompiledForwards(CompiledGraphs):
 
 
 class CompiledTowers(CompiledGraphs):
-    """Runs the two towers of a dual encoder: "pictures" and "texts"."""
+    """Runs the two towers of a dual encoder, "pictures" and "texts"."""
 
     pictures_at_once, texts_at_once = 8, 16
 
     def __init__(self, folder: Path, fingerprint: str, formats: NumberFormats | None = None) -> None:
-        """`formats` are by default the fastest of this CPU. Raises CheckpointInvalid."""
+        """Read the config of a dual encoder. Raises CheckpointInvalid.
+
+        `formats` defaults to the fastest number formats on this CPU.
+        """
         self._hashes = DualEncoderConfig.load(folder / DUAL_ENCODER_FILE).graphs
         super().__init__(folder, fingerprint, [f"{name} {one}" for name, one in sorted(self._hashes.items())], formats)
 
@@ -177,12 +188,12 @@ class CompiledTowers(CompiledGraphs):
 
 
 def _reason(error: RuntimeError) -> str:
-    """Return the last line of an error of OpenVINO."""
+    """Return the last non-empty line of an OpenVINO error."""
     return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "no reason given")
 
 
 def _keep(model: openvino.CompiledModel, folder: Path, name: str) -> None:
-    """Keep a compiled model in the cache, and drop the oldest checkpoints there. Raises OSError, RuntimeError."""
+    """Write a compiled model to the cache and delete the oldest checkpoints in it. Raises OSError, RuntimeError."""
     stream = io.BytesIO()
     model.export_model(stream)
     compiled = stream.getvalue()
@@ -194,9 +205,12 @@ def _keep(model: openvino.CompiledModel, folder: Path, name: str) -> None:
 
 
 def read_sealed(file: Path) -> Bytes:
-    """Read the content of a file that ends in its checksum. Raises OSError, or ValueError if the checksum is wrong."""
+    """Return the content of a file without the checksum at its end.
+
+    Raises OSError, or ValueError if the checksum is wrong.
+    """
     with open_regular(file) as opened:
-        mapped = np.memmap(opened, np.uint8, mode="c")  # OpenVINO needs a writable array; the file is not changed
+        mapped = np.memmap(opened, np.uint8, mode="c")  # OpenVINO needs a writable array; writes do not reach the file
     compiled, checksum = mapped[:-32], mapped[-32:]
     if hashlib.sha256(compiled.data).digest() != checksum.tobytes():
         raise ValueError(f"{file} is damaged")

@@ -1,4 +1,4 @@
-"""The configuration of a Pixel-BERT: every setting that affects its results, stored as config.json with the weights."""
+"""The configuration of a Pixel-BERT: every setting that affects its results. Stored as config.json with the weights."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 RESIZE_MODES = ("squash", "shorter_edge")
 RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-"""Pillow's filters, by their names in lower case."""
+"""The lower-case names of Pillow's resampling filters."""
 TASKS = ("retrieval", "vqa", "nlvr2")
 CONFIG_LIMIT_BYTES = 16 << 20
 STRIDE = 32  # picture pixels per grid cell, for every backbone
 OUTDATED_CALIBRATIONS = ({"temperature", "bias"}, {"slope", "intercept"})
-"""The fields of older calibrations, which are dropped: they meant something else, or covered one stage only."""
-_AGAIN = "Train or copy the checkpoint again"
+"""The field names of older calibrations, which are ignored: they had a different meaning or covered only one stage."""
+_AGAIN = "Copy the checkpoint again, or retrain it"
 _MOST = {
     "input_size": 4096,
     "longest_edge": 16_384,
@@ -37,22 +37,22 @@ _MOST = {
     "embedding_size": 16_384,
     "image_map_hidden": 65_536,
 }
-"""The largest valid values: more than any real checkpoint needs, and small enough for a machine to try."""
+"""The maximum values: larger than any real checkpoint needs, but small enough for a machine to attempt."""
 _STEEPEST = 1e6
-"""The largest valid number of a calibration curve: beyond it, the curve is a step, steeper than any data can show."""
+"""The maximum absolute slope or intercept of a calibration curve. A steeper curve would be a step, unlike any data."""
 REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
-"""The removed fields of older checkpoints, each with the only value that is still supported."""
+"""The fields that only older checkpoints have, each with the one value that is still supported."""
 
 
 Stage = Literal["late", "joint"]
-"""The last stage that scored a pair: late interaction, or the joint stream."""
+"""The stage that gave a pair its final score: late interaction or the joint stream."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The probability that a person would say that words describe a picture, from a score of the pair.
+    """A curve from a pair's score to the probability that a person would say that the words describe the picture.
 
-    It is sigmoid(slope x score + intercept) (Platt, 1999).
+    The probability is sigmoid(slope x score + intercept) (Platt, 1999).
     """
 
     slope: float
@@ -60,41 +60,41 @@ class Curve:
 
     @classmethod
     def of(cls, values: Any) -> Curve:
-        """Read a curve from the values of a config.json. Raises TypeError for anything but two numbers in range."""
+        """Create a curve from config.json values. Raises TypeError unless they are two numbers in range."""
         numbers = values.values() if isinstance(values, dict) and set(values) == {"slope", "intercept"} else ()
         if not numbers or any(type(number) not in (int, float) or not abs(number) <= _STEEPEST for number in numbers):
-            raise TypeError(f"a curve of its calibration is {values!r}")
+            raise TypeError(f"invalid calibration curve: {values!r}")
         return cls(float(values["slope"]), float(values["intercept"]))
 
     def probability(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probability for each score."""
-        import numpy  # for those who have scores: a run that finds nothing new needs none of it
+        import numpy  # imported here because an index run that finds nothing new does not need it
 
-        # The sigmoid, written so that a hopeless pair overflows nothing.
+        # The sigmoid in a form that does not overflow for very low scores.
         probabilities: NDArray[np.float32] = numpy.exp(-numpy.logaddexp(0, -(self.slope * scores + self.intercept)))
         return probabilities
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A curve for each stage that may have scored a pair last, so that probabilities are comparable."""
+    """One curve per stage that can give a pair its final score. They make scores from different stages comparable."""
 
     joint: Curve | None
-    """The curve from the ITM logit; None for a model that has none."""
+    """The curve for ITM logits; None if the model has no ITM head."""
     late: Curve
-    """The curve from the late score."""
+    """The curve for late scores."""
 
     @classmethod
     def of(cls, values: Any) -> Calibration:
-        """Read a calibration from the values of a config.json. Raises TypeError for anything else."""
+        """Create a calibration from config.json values. Raises TypeError if they are not valid."""
         if not isinstance(values, dict) or set(values) != {"joint", "late"}:
-            raise TypeError(f"calibration is {values!r}")
+            raise TypeError(f"invalid calibration: {values!r}")
         return cls(None if values["joint"] is None else Curve.of(values["joint"]), Curve.of(values["late"]))
 
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """The fields of a config that determine the input size of a network, for processes that only decode."""
+    """The config fields that determine a network's input size, for processes that only decode pictures."""
 
     input_size: int
     longest_edge: int
@@ -102,15 +102,15 @@ class InputShape:
     resample: str = "bicubic"
     """One of `RESAMPLING`."""
     crop: tuple[int, int] | None = None
-    """Width and height of the middle that is all the network sees of a resized picture; None where it sees all."""
+    """The width and height of the centre crop taken from a resized picture; None to use the whole picture."""
 
     def picture_size(self, width: int, height: int) -> tuple[int, int]:
         """Return the width and height to which a picture of this size is scaled.
 
-        It is squashed to a square, or scaled so that its shorter edge is `input_size` and its longer edge at most
-        `longest_edge` (800 and 1333 in the paper). Both edges are rounded to the nearest multiple of the CNN's stride,
-        so no grid cell needs padding. If it is cropped afterwards, the longer edge is rounded down to a pixel, as in
-        torchvision.
+        The picture is either squashed to a square, or scaled until its shorter edge is `input_size` or its longer edge
+        is `longest_edge` (800 and 1333 in the paper), whichever comes first. Both edges are then rounded to the nearest
+        multiple of the CNN's stride, so no grid cell needs padding. If the picture is cropped afterwards, its shorter
+        edge is always `input_size`, and its longer edge is rounded down to a whole pixel, as in torchvision.
         """
         if self.resize == "squash":
             return self.input_size, self.input_size
@@ -124,25 +124,28 @@ class InputShape:
 
 @dataclass(frozen=True)
 class PixelBertConfig:
-    """The settings of a Pixel-BERT. The defaults are MiniLM's Transformer on EfficientNet-Lite2.
+    """The settings of a Pixel-BERT. The defaults describe MiniLM's Transformer on top of EfficientNet-Lite2.
 
-    The paper's own model has `backbone="resnet50"`, `pool=True`, width 768, 12 layers and heads (sections 3.2, 4.1).
+    The model in the paper has `backbone="resnet50"`, `pool=True`, a width of 768, 12 layers and 12 heads (sections 3.2,
+    4.1).
     """
 
     task: str = "retrieval"
-    """The task, which determines the heads on the Transformer."""
+    """The task, which determines the heads on top of the Transformer."""
     backbone: str = "efficientnet_lite2"
     input_size: int = 224
-    """The shorter edge of a picture for the CNN, in pixels."""
+    """The shorter edge of a picture at the input of the CNN, in pixels (800 in section 4.1)."""
     longest_edge: int = 1333
-    """The largest longer edge of a picture that keeps its shape, in pixels (section 4.1: 800 and 1333)."""
+    """The maximum longer edge of a picture that keeps its aspect ratio, in pixels (1333 in section 4.1)."""
     resize: str = "squash"
-    """"squash" makes every picture a square of `input_size`; "shorter_edge" keeps its shape, rounded to 32 pixels."""
+    """"squash" makes every picture a square; "shorter_edge" keeps its aspect ratio, rounded to multiples of 32 pixels.
+    """
     pool: bool = False
     """True for a 2x2 max-pool after the CNN, as in the paper."""
     vocabulary_size: int = 30522
     max_words: int = 64
-    """The most WordPiece tokens of a sentence, including [CLS] and [SEP]; the rest is cut off."""
+    """The maximum number of WordPiece tokens in a sentence, including [CLS] and [SEP]. Longer sentences are truncated.
+    """
     width: int = 384
     layers: int = 6
     heads: int = 12
@@ -152,11 +155,11 @@ class PixelBertConfig:
     image_map_hidden: int = 1024
     """The width of the hidden layer between the pooled grid and the image embedding."""
     rerank: bool = True
-    """True if the ITM logit orders results by default, since that was best on the validation set."""
+    """True if results are ordered by ITM logit by default, because that worked best on the validation set."""
     answers: tuple[str, ...] = ()
-    """The possible answers to a question, for the task vqa."""
+    """The possible answers to a question, for the task "vqa"."""
     calibration: Calibration | None = None
-    """The calibration written by `pixsearch calibrate`."""
+    """The calibration written by `pixsearch calibrate`; None for an uncalibrated model."""
 
     @property
     def input_shape(self) -> InputShape:
@@ -167,12 +170,12 @@ class PixelBertConfig:
         return self.input_shape.picture_size(width, height)
 
     def grid_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the rows and columns of the pixel grid of a picture of this size."""
+        """Return the number of rows and columns in the pixel grid for a picture of this size."""
         columns, rows = (math.ceil(edge / STRIDE) for edge in self.picture_size(width, height))
         return (math.ceil(rows / 2), math.ceil(columns / 2)) if self.pool else (rows, columns)
 
     def pixels(self, width: int, height: int) -> int:
-        """Return the number of pixel features of a picture of this size."""
+        """Return the number of pixel features for a picture of this size."""
         return math.prod(self.grid_size(width, height))
 
     def save(self, file: Path) -> None:
@@ -184,41 +187,44 @@ class PixelBertConfig:
         """Read config.json.
 
         Raises:
-            CheckpointInvalid: the file is not JSON, or a field is missing, unknown, invalid or no longer supported.
+            CheckpointInvalid: the file cannot be read or is not JSON, or a field is missing, unknown, invalid or no
+                longer supported.
         """
         try:
             values = json.loads(read_regular(file, CONFIG_LIMIT_BYTES))
             _drop_removed(file, values)
             if set(values) != {field.name for field in fields(cls)}:
-                raise ValueError(f"fields differ: {sorted(set(values) ^ {field.name for field in fields(cls)})}")
+                raise ValueError(
+                    f"missing or unknown fields: {sorted(set(values) ^ {field.name for field in fields(cls)})}"
+                )
             if (calibration := values["calibration"]) is not None:
                 outdated = isinstance(calibration, dict) and set(calibration) in OUTDATED_CALIBRATIONS
                 values["calibration"] = None if outdated else Calibration.of(calibration)
             for name, known in (("resize", RESIZE_MODES), ("task", TASKS)):
                 if values[name] not in known:
-                    raise ValueError(f"{name} is {values[name]!r}")
+                    raise ValueError(f"invalid {name}: {values[name]!r}")
             values["answers"] = tuple(values["answers"])
             for name, default in asdict(cls()).items():
                 if type(default) is float and type(values[name]) is int:
                     values[name] = float(values[name])
                 if default is not None and type(values[name]) is not type(default):
-                    raise TypeError(f"{name} is {values[name]!r}")
+                    raise TypeError(f"invalid {name}: {values[name]!r}")
                 if name in _MOST and not 1 <= values[name] <= _MOST[name]:
-                    raise ValueError(f"{name} is not from 1 to {_MOST[name]}")
+                    raise ValueError(f"{name} must be from 1 to {_MOST[name]}, got {values[name]}")
             if values["width"] % values["heads"]:
-                raise ValueError("the heads do not divide the width")
+                raise ValueError(f"width must be a multiple of heads, got {values['width']} and {values['heads']}")
             if not 0 <= values["dropout"] < 1:
-                raise ValueError(f"dropout is {values['dropout']}")
+                raise ValueError(f"dropout must be at least 0 and less than 1, got {values['dropout']}")
             return cls(**values)
         except RecursionError as error:
             raise CheckpointInvalid(f"{file} is nested too deeply", _AGAIN) from error
         except (OSError, ValueError, TypeError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise CheckpointInvalid(f"{file} is not a Pixel-BERT config ({reason})", _AGAIN) from error
+            raise CheckpointInvalid(f"{file} is not a valid Pixel-BERT config ({reason})", _AGAIN) from error
 
 
 def _drop_removed(file: Path, values: Any) -> None:
-    """Drop the removed fields of older checkpoints. Raises CheckpointInvalid if one has an unsupported value."""
+    """Remove the fields that only older checkpoints have. Raises CheckpointInvalid if one has an unsupported value."""
     again = "Train the checkpoint again with this version of pixsearch"
     if not isinstance(values, dict):
         return

@@ -1,7 +1,8 @@
-"""Converts a dual encoder of transformers' format into what a search needs of it. Needs torch; a search never runs it.
+"""Converts a dual encoder in transformers format into the files that a search needs. Requires torch.
 
-What the image processor and the tokenizer do is read from their settings, and is compared at the end with what they
-really do: an embedding that differs from transformers' own is an error and leaves the folder as it was.
+The preprocessing and the tokenizer are rebuilt from the model's settings. Finally, embeddings are compared with those
+that transformers computes. If one differs, the conversion fails and the folder stays as it was. Searches never run
+this code.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ from pixsearch.model.dual_encoder_config import (
 from pixsearch.model.number_formats import NumberFormats
 
 LEAST_COSINE = 0.999
-"""The least cosine of each embedding and that of transformers."""
+"""The minimum cosine between each embedding and the one that transformers computes."""
 _SCRATCH = ".pixsearch-"
 _USUAL_TOKENS = 64
-"""The number of tokens to which transformers pads texts for SigLIP."""
+"""The number of tokens to which transformers pads SigLIP texts."""
 _MOST_TOKENS = 512
-_REPORT = "Please report it with the model's name"
+_REPORT = "Please report it with the name of the model"
 _SIZES = (640, 480), (480, 640), (97, 203), (1200, 300)
 _TEXTS = (
     "a photo of a dog",
@@ -66,11 +67,11 @@ _TEXTS = (
 
 
 def convert(folder: Path) -> None:
-    """Write dual_encoder.json, dual_tokenizer.json and the graphs of both towers into the folder of a model.
+    """Write dual_encoder.json, dual_tokenizer.json and the graphs of both towers to the folder of a model.
 
     Raises:
-        CheckpointInvalid: it is no dual encoder, a file is missing or damaged, or what it does with pictures or texts
-            is not supported. What an earlier conversion left stays as it was.
+        CheckpointInvalid: the model is not a dual encoder, a file is missing or damaged, or its preprocessing of
+            pictures or texts is not supported. The files of an earlier conversion are left as they were.
     """
     model = load_dual_encoder(folder)
     processor = load_part(folder, "image processor", AutoImageProcessor.from_pretrained)
@@ -84,13 +85,13 @@ def convert(folder: Path) -> None:
             scratch = Path(name)
             config = _convert_into(scratch, folder, model, processor, tokenizer, fast)
             runtime = DualEncoderRuntime(scratch, towers=_uncached(scratch))
-            runtime.name = str(folder)  # in errors
+            runtime.name = str(folder)  # for error messages
             _compare(folder, runtime, model, processor, tokenizer, config)
             for file in sorted(scratch.iterdir(), key=lambda file: file.name == DUAL_ENCODER_FILE):
                 rename_durably(file, folder / file.name)
     except OSError as error:
         raise CheckpointInvalid(
-            f"cannot write into {folder} ({error.strerror})", "Free some space, or copy it"
+            f"cannot write to {folder} ({error.strerror})", "Free some space, or copy the model to another folder"
         ) from error
 
 
@@ -139,7 +140,7 @@ def _convert_into(
 
 
 def _fast_tokenizer(folder: Path, tokenizer: Any) -> Tokenizer:
-    """The tokenizer as the library tokenizers runs it. Raises CheckpointInvalid where it has none in that format."""
+    """Return the tokenizer for the tokenizers library. Raises CheckpointInvalid if the library cannot load it."""
     if tokenizer.is_fast:
         return Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     file = folder / TOKENIZER_FILE
@@ -150,7 +151,10 @@ def _fast_tokenizer(folder: Path, tokenizer: Any) -> Tokenizer:
 
 
 def _picture_shape(folder: Path, processor: Any) -> dict[str, Any]:
-    """Return how a picture is scaled to the network's input size. Raises CheckpointInvalid for unsupported settings."""
+    """Return the config fields for scaling pictures to the network's input size.
+
+    Raises CheckpointInvalid for unsupported settings.
+    """
 
     def length(name: str, edge: str) -> int | None:
         size = getattr(processor, name, None)
@@ -165,7 +169,7 @@ def _picture_shape(folder: Path, processor: Any) -> dict[str, Any]:
     is_known = getattr(processor, "do_resize", None) and not getattr(processor, "do_pad", None) and is_square
     is_inside = all(edge is not None and edge <= input_size for edge in crop) if crop else shortest is None
     if not is_known or not is_inside:
-        raise CheckpointInvalid(f"{folder} uses an unsupported preprocessing of pictures", _REPORT)
+        raise CheckpointInvalid(f"{folder} uses unsupported picture preprocessing", _REPORT)
     return {
         "input_size": input_size,
         "resize": "squash" if shortest is None else "shorter_edge",
@@ -175,9 +179,10 @@ def _picture_shape(folder: Path, processor: Any) -> dict[str, Any]:
 
 
 def _normalisation(folder: Path, processor: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Factors and offsets that bring red, green and blue of 0 to 255 to what the network takes.
+    """Return the factors and offsets that convert RGB values from 0 to 255 to the network's input.
 
-    Found with pictures of one colour, whatever the processor does to bring them there. Raises CheckpointInvalid.
+    They are measured with single-colour pictures, so it does not matter how the processor works. Raises
+    CheckpointInvalid if the conversion is not linear.
     """
 
     def seen(grey: int) -> NDArray[np.float64]:
@@ -188,17 +193,17 @@ def _normalisation(folder: Path, processor: Any) -> tuple[tuple[float, ...], tup
     black, grey, white = (seen(level) for level in (0, 51, 255))
     factors = (white - black) / 255
     if black.shape != (3,) or not np.allclose(grey, black + 51 * factors, atol=1e-4):
-        raise CheckpointInvalid(f"{folder} uses an unsupported preprocessing of colours", _REPORT)
+        raise CheckpointInvalid(f"{folder} uses unsupported colour preprocessing", _REPORT)
     return tuple(factors.tolist()), tuple(black.tolist())
 
 
 def _is_padded(model: Any) -> bool:
-    """SigLIP was trained on texts padded to one length, without a mask, and with a sigmoid of its logits."""
+    """Return whether the model is a SigLIP, which is trained with padded texts, no mask and a sigmoid of the logits."""
     return "siglip" in model.config.model_type
 
 
 def _most_tokens(model: Any, tokenizer: Any) -> int:
-    """Return how many tokens of a text the network takes."""
+    """Return the maximum number of tokens per text that the network accepts."""
     positions = int(getattr(model.config.text_config, "max_position_embeddings", _USUAL_TOKENS))
     if _is_padded(model):
         return min(positions, _USUAL_TOKENS)
@@ -206,11 +211,11 @@ def _most_tokens(model: Any, tokenizer: Any) -> int:
     with suppress(IndexError, RuntimeError):
         model.get_text_features(input_ids=torch.full((1, most), 3))
         return most
-    return most - (tokenizer.pad_token_id or 0) - 1  # RoBERTa counts positions from behind that of padding
+    return most - (tokenizer.pad_token_id or 0) - 1  # RoBERTa's positions start after the id of the padding token
 
 
 def _scale_and_bias(model: Any) -> tuple[float, float]:
-    """The model's own logit of a pair: scale x cosine + bias."""
+    """Return the scale and bias of the model's own logit for a pair, which is scale x cosine + bias."""
     bias = getattr(model, "logit_bias", None)
     if (log_scale := getattr(model, "logit_scale", None)) is not None:
         return float(log_scale.exp()), 0.0 if bias is None else float(bias)
@@ -221,7 +226,7 @@ def _scale_and_bias(model: Any) -> tuple[float, float]:
 
 def _save_graph(file: Path, tower: nn.Module, example: Tensor, size: Sequence[int]) -> None:
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch.jit, which is to go, and of values that tracing takes as constants
+        warnings.simplefilter("ignore")  # torch.jit is deprecated, and tracing turns some values into constants
         traced = torch.jit.trace(tower.eval(), (example,), check_trace=False)
         graph = convert_model(traced, example_input=(example,), input=[openvino.PartialShape(list(size))])
     openvino.save_model(graph, file, compress_to_fp16=True)
@@ -241,7 +246,7 @@ def _compare(
     tokenizer: Any,
     config: DualEncoderConfig,
 ) -> None:
-    """Raises CheckpointInvalid where an embedding is not transformers' own."""
+    """Raise CheckpointInvalid if an embedding differs from the one that transformers computes."""
     noise = np.random.default_rng(0)
     pictures = [_example_picture(noise, *size) for size in _SIZES]
     pictures.append(pictures[0].convert("L").convert("RGB"))
@@ -250,7 +255,7 @@ def _compare(
     if is_padded:
         tokens = {"input_ids": tokens["input_ids"]}
     pixels = processor(images=pictures, return_tensors="pt")
-    # Ours first: they refuse a tokenizer of other weights in a line.
+    # Compute our embeddings first: if the tokenizer does not match the weights, this raises a short error.
     ours = {"pictures": runtime.encode_pictures(pictures)[0], "texts": runtime.embed_texts(_TEXTS)}
     theirs = {"pictures": model.get_image_features(**pixels), "texts": model.get_text_features(**tokens)}
     for name, output in theirs.items():
@@ -264,7 +269,7 @@ def _compare(
 
 
 def _example_picture(noise: np.random.Generator, width: int, height: int) -> Image.Image:
-    """A picture with large shapes and fine grain."""
+    """Return a random picture with large shapes and fine grain."""
     coarse = Image.fromarray(noise.integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((width, height))
     grain = noise.integers(-20, 21, (height, width, 3))
     return Image.fromarray(np.clip(np.asarray(coarse) + grain, 0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""The device and the number format for torch on this machine."""
+"""The torch device and number format for this machine."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 
 
 def best_device() -> torch.device:
-    """Return CUDA if it is available, and the CPU otherwise."""
+    """Return the CUDA device if it is available, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Compute in bf16 if the hardware multiplies it natively (CUDA since Ampere, CPUs with AVX512-BF16 or AMX)."""
+    """Return a context that computes in bf16 if the hardware supports it (CUDA since Ampere, AVX512-BF16 or AMX)."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:

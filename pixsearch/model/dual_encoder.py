@@ -1,4 +1,4 @@
-"""A dual encoder at work: pictures and words in, numpy arrays out, as `pixsearch.model.runtime` does for Pixel-BERT."""
+"""A loaded dual encoder: pictures and words in, numpy arrays out, like `pixsearch.model.runtime` for Pixel-BERT."""
 
 from __future__ import annotations
 
@@ -34,18 +34,24 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 _MOST_CHARACTERS = 128
-"""Characters per token: text beyond that many for each token is not read."""
+"""The maximum number of characters read per token. Text after `max_tokens` times this number is ignored."""
 
 
 class DualEncoderRuntime:
-    """A loaded dual encoder that takes pictures and words and gives numpy arrays."""
+    """A loaded dual encoder that takes pictures and words and returns numpy arrays."""
 
     reads_pairs = False
     default_order: Literal["match", "similarity"] = "similarity"
     words_taught: Mapping[str, int] | None = None
 
     def __init__(self, folder: Path, *, gpu: bool = True, towers: CompiledTowers | TorchTowers | None = None) -> None:
-        """Load the model of a folder; `towers` run it in place of what is fastest here. Raises CheckpointInvalid."""
+        """Load the model in a folder. Raises CheckpointInvalid.
+
+        Args:
+            folder: the folder of a converted model.
+            gpu: True to use a GPU if possible.
+            towers: the towers to use; None for the fastest on this machine.
+        """
         self.name = checkpoint_name(folder)
         self._config = DualEncoderConfig.load(folder / DUAL_ENCODER_FILE)
         self.fingerprint = fingerprint(folder)
@@ -58,24 +64,24 @@ class DualEncoderRuntime:
 
     @property
     def input_shape(self) -> InputShape:
-        """The size in which the network sees a picture."""
+        """The input size of the network."""
         return self._config.input_shape
 
     def prepare_for_words(self, *, kept_only: bool = False) -> None:
-        """Begin to load what a query of words will need; `kept_only`: only what was compiled before."""
+        """Start loading the text tower for a text query; with `kept_only`, only if it is already compiled."""
         self._towers.prepare("texts", kept_only=kept_only)
 
     def prepare_for_pictures(self) -> None:
-        """Load what pictures will need."""
+        """Load the picture tower."""
         width, height = self._config.seen_size
         self.encode_pixels([np.zeros((height, width, 3), np.uint8)])
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
-        """RGB pictures -> unit embeddings [pictures, embedding size] and small copies of them, for `likeness`."""
+        """Return the unit embeddings [pictures, embedding size] of RGB pictures, and small copies for `likeness`."""
         return self.encode_pixels([np.asarray(as_seen(picture, self.input_shape)) for picture in pictures])
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
-        """Encode the pixels [rows, columns, 3] of pictures as `input_shape` has them; see `encode_pictures`."""
+        """Encode the pixels [rows, columns, 3] of pictures that already have the input size, like `encode_pictures`."""
         embeddings = np.empty((len(pixels), self.embedding_size), np.float32)
         for start in range(0, len(pixels), self._towers.pictures_at_once):
             part = slice(start, start + self._towers.pictures_at_once)
@@ -83,11 +89,11 @@ class DualEncoderRuntime:
         return embeddings, [pack_small(one) for one in pixels]
 
     def embed_texts(self, texts: Sequence[str]) -> Floats:
-        """Sentences -> unit embeddings [sentences, embedding size]."""
+        """Return the unit embeddings of sentences [sentences, embedding size]."""
         tokens = self._tokens(texts)
         lengths = np.array([len(one) for one in tokens])
         embeddings = np.empty((len(texts), self.embedding_size), np.float32)
-        for length in np.unique(lengths):  # together only what has one length: no tower is given a mask
+        for length in np.unique(lengths):  # batch only sentences of equal length, because towers take no mask
             same = np.flatnonzero(lengths == length)
             for start in range(0, len(same), self._towers.texts_at_once):
                 indices = same[start : start + self._towers.texts_at_once]
@@ -95,7 +101,7 @@ class DualEncoderRuntime:
         return embeddings
 
     def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
-        """Read sentences once for all stages. There is nothing but their embeddings for late interaction."""
+        """Encode sentences once for all stages. The results have no word vectors, only the embeddings."""
         no_words = np.empty((0, self.embedding_size), np.float32)
         return [
             ReadText(np.empty(0, np.int64), embedding, no_words, np.empty(0, np.float32), 0.0)
@@ -103,40 +109,43 @@ class DualEncoderRuntime:
         ]
 
     def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:  # noqa: ARG002
-        """The model's own logits [texts, pictures], of the embeddings alone."""
+        """Return the model's own logits [texts, pictures], which only depend on the embeddings."""
         cosines = np.stack([text.embedding for text in texts]) @ embeddings.T
         logits: Floats = (self._config.scale * cosines + self._config.bias).astype(np.float32)
         return logits
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:  # noqa: ARG002
-        """Raises ModelError: this model reads no text together with a picture."""
+        """Raise ModelError, because this model does not read words and pixels together."""
         raise ModelError(
-            f"the model {self.name} does not read words and pixels together", "Use a Pixel-BERT checkpoint for that"
+            f"the model {self.name} does not read words and pixels together", "Use a Pixel-BERT checkpoint instead"
         )
 
     @property
     def cell_offset(self) -> float:
-        """0: there are no cells."""
+        """Always 0, because there are no grid cells."""
         return 0.0
 
     def locate_words(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:  # noqa: ARG002
-        """Raises WordsNotLocated: this model has one vector for a picture."""
+        """Raise WordsNotLocated, because this model has only one vector per picture."""
         raise WordsNotLocated(
-            f"the model {self.name} cannot show where words are: it has one vector for a whole picture",
+            f"the model {self.name} cannot locate words in a picture: it has only one vector per picture",
             "Use a Pixel-BERT checkpoint",
         )
 
     def likeness(self, grid: bytes, other: bytes) -> float:
-        """Return the likeness of the small copies of two pictures: 1 at most, from ALIKE on near-duplicates."""
+        """Return the likeness of two pictures' small copies: at most 1, and at least ALIKE for near-duplicates."""
         return likeness_of(grid, other)
 
     def unknown_words(self, text: str) -> tuple[str, ...]:  # noqa: ARG002
-        """Return nothing: the words that the model was taught are not known."""
+        """Return an empty tuple, because the words in the model's training data are not known."""
         return ()
 
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
-        """For each pair the probability that a person would say that the picture shows what the words say: calibrated,
-        or for a model that learned with a sigmoid the model's own; else None."""
+        """Return the probability that a person would say that the words describe the picture, for each pair.
+
+        It comes from the calibration, or from the model itself if it was trained with a sigmoid. Return None if neither
+        is available, and for the joint stage.
+        """
         if stage == "joint":
             return None
         curve = Curve(1.0, 0.0) if self._config.is_sigmoid else None
@@ -145,32 +154,35 @@ class DualEncoderRuntime:
         return None if curve is None else curve.probability(scores)
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Raises CheckpointInvalid for a tokenizer of no use."""
+        """Return the token ids of each text. Raises CheckpointInvalid if the tokenizer is unusable."""
         most = self._config.max_tokens * _MOST_CHARACTERS
         try:
             encodings = self._tokenizer.encode_batch([text[:most] for text in texts])
         except Exception as error:  # tokenizers raises bare Exception for every kind of failure
-            raise CheckpointInvalid(f"{self.name}: {DUAL_TOKENIZER_FILE} cannot read a text ({error})") from error
+            raise CheckpointInvalid(
+                f"{self.name}: {DUAL_TOKENIZER_FILE} cannot split text into tokens ({error})"
+            ) from error
         found = [encoding.ids or [self._config.pad_id] for encoding in encodings]
         if any(max(ids) >= self._config.vocabulary_size for ids in found):
-            raise CheckpointInvalid(f"{self.name}: {DUAL_TOKENIZER_FILE} does not belong to its weights")
+            raise CheckpointInvalid(f"{self.name}: {DUAL_TOKENIZER_FILE} does not match the weights")
         return found
 
     def _run(self, tower: str, inputs: NDArray[Any]) -> Floats:
-        """Raises CheckpointInvalid where weights that are none have made numbers that are none."""
+        """Run a tower. Raises CheckpointInvalid if its output has the wrong size or is not finite."""
         embeddings: Floats = self._towers.run(tower, inputs)
         if embeddings.shape != (len(inputs), self.embedding_size) or not np.isfinite(embeddings).all():
             raise CheckpointInvalid(
-                f"the model {self.name} does not produce unit vectors of its size", "Convert it again"
+                f"the model {self.name} does not produce finite vectors of size {self.embedding_size}",
+                "Convert the model again",
             )
         return embeddings
 
 
-@lru_cache(maxsize=1)  # to let go of them takes time, which a query need not spend before it ends
+@lru_cache(maxsize=1)  # also because releasing the towers takes time, which would delay the end of a query
 def _towers_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledTowers | TorchTowers:
-    """The towers on a GPU where one is wanted and torch can use it, else compiled for the CPU."""
+    """Load the towers on the GPU if `gpu` is set and torch can use one, otherwise compile them for the CPU."""
     if gpu and uses_gpu():
-        import torch  # over a second, which those without a GPU need not pay
+        import torch  # takes over a second, so it is only imported for a GPU
 
         from pixsearch.model.torch_towers import TorchTowers
 
@@ -181,13 +193,13 @@ def _towers_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledTowers | To
 
 
 def _load_tokenizer(folder: Path) -> Tokenizer:
-    """Raises CheckpointInvalid."""
+    """Load the tokenizer of a converted model. Raises CheckpointInvalid."""
     file = folder / DUAL_TOKENIZER_FILE
     try:
         tokenizer = Tokenizer.from_buffer(read_regular(file, TEXT_LIMIT_BYTES))
     except Exception as error:  # tokenizers raises bare Exception for every kind of failure
         reason = getattr(error, "strerror", None) or error
         raise CheckpointInvalid(
-            f"{file} is not a tokenizer ({reason})", f"Convert the model again with: {command_to_convert(folder)}"
+            f"{file} is not a valid tokenizer ({reason})", f"Convert the model again with: {command_to_convert(folder)}"
         ) from error
     return tokenizer

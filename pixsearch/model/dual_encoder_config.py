@@ -1,8 +1,8 @@
-"""The config of a converted dual encoder, in dual_encoder.json beside its files from the Hugging Face hub.
+"""The config of a converted dual encoder, stored as dual_encoder.json next to its files from the Hugging Face Hub.
 
-A dual encoder maps pictures and texts into one space, each alone, as CLIP does. Its folder has the files of its
-repository (config.json, tokenizer, weights in safetensors) and what `pixsearch.model.conversion` makes of them:
-dual_encoder.json, dual_tokenizer.json, and the graphs of both towers for a CPU.
+A dual encoder maps pictures and texts separately into one shared space, as CLIP does. Its folder contains the files
+from its repository (config.json, tokenizer, weights in safetensors) and the files that `pixsearch.model.conversion`
+creates from them: dual_encoder.json, dual_tokenizer.json, and the graphs of both towers for a CPU.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MOST = {
     "max_tokens": 4096,
     "vocabulary_size": 4_000_000,
 }
-"""Beyond every model that there is, and within what a machine can begin to compute."""
+"""The maximum values: larger than any real model needs, but small enough for a machine to attempt."""
 _LARGEST = 1e6
 
 
@@ -38,34 +38,34 @@ class DualEncoderConfig:
     """Everything that a dual encoder's embeddings and scores depend on."""
 
     model_type: str
-    """The model type as transformers names it."""
+    """The name of the model type in transformers."""
     embedding_size: int
     input_size: int
-    """Edge of the square that a picture is squashed to, or its shorter edge."""
+    """The edge of the square to which a picture is squashed, or its shorter edge, in pixels."""
     resize: str
     """One of RESIZE_MODES."""
     resample: str
     crop: tuple[int, int] | None
-    """Width and height of the middle that the network sees; None where it sees all."""
+    """The width and height of the centre crop taken from a resized picture; None to use the whole picture."""
     pixel_factors: tuple[float, ...]
     pixel_offsets: tuple[float, ...]
-    """The network's input for red, green and blue from 0 to 255: factor x value + offset."""
+    """The offsets for red, green and blue. A value from 0 to 255 becomes the input factor x value + offset."""
     vocabulary_size: int
     max_tokens: int
-    """Beyond which a text is cut off, by the tokenizer's own file, which also pads where the model wants it."""
+    """The maximum number of tokens in a text. The tokenizer truncates longer texts and pads others if necessary."""
     pad_id: int
-    """The token that a text without any has."""
+    """The id of the token that stands for a text without tokens."""
     scale: float
     bias: float
-    """The model's own logit of a pair: scale x cosine + bias."""
+    """The bias of the model's own logit for a pair, which is scale x cosine + bias."""
     is_sigmoid: bool
     """True if the sigmoid of the logit is a probability, as in SigLIP's training."""
     weights: dict[str, str]
-    """SHA-256 of each file of weights."""
+    """The SHA-256 of each weights file and of config.json, by file name."""
     graphs: dict[str, str]
-    """SHA-256 of each file of the graphs. They are no part of the fingerprint: another OpenVINO may make others."""
+    """The SHA-256 of each graph file. Not part of the fingerprint, because graphs may vary with OpenVINO's version."""
     calibration: Calibration | None = None
-    """Made by `pixsearch calibrate`."""
+    """The calibration written by `pixsearch calibrate`; None for an uncalibrated model."""
 
     @property
     def input_shape(self) -> InputShape:
@@ -73,7 +73,7 @@ class DualEncoderConfig:
 
     @property
     def seen_size(self) -> tuple[int, int]:
-        """Width and height of what the network sees of every picture."""
+        """The width and height of the network's input."""
         return self.crop or (self.input_size, self.input_size)
 
     def save(self, file: Path) -> None:
@@ -81,7 +81,7 @@ class DualEncoderConfig:
         write_durably(file, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     def identity(self) -> bytes:
-        """Return what a fingerprint takes of it: nothing that leaves embeddings as they are."""
+        """Return the fields that are part of the fingerprint, as JSON: all except the graphs and the calibration."""
         values = asdict(self) | {"graphs": None, "calibration": None}
         return json.dumps(values, sort_keys=True).encode()
 
@@ -90,7 +90,7 @@ class DualEncoderConfig:
         """Read dual_encoder.json.
 
         Raises:
-            CheckpointInvalid: it is missing, not JSON, or a field is missing, unknown or impossible.
+            CheckpointInvalid: the file is missing or not JSON, or a field is missing, unknown or invalid.
         """
         convert = f"Convert the model again with: {command_to_convert(file.parent)}"
         try:
@@ -99,56 +99,56 @@ class DualEncoderConfig:
             if is_matching(file.parent):
                 raise only_matching(str(file.parent)) from error
             raise CheckpointInvalid(
-                f"{file.parent} is a model of transformers that has not been converted",
+                f"{file.parent} is a transformers model that has not been converted",
                 f"Convert it with: {command_to_convert(file.parent)}",
             ) from error
         except RecursionError as error:
             raise CheckpointInvalid(f"{file} is nested too deeply", convert) from error
         except (OSError, ValueError, TypeError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise CheckpointInvalid(f"{file} does not describe a dual encoder ({reason})", convert) from error
+            raise CheckpointInvalid(f"{file} is not a valid dual encoder config ({reason})", convert) from error
 
 
 def _checked(values: Any) -> dict[str, Any]:
-    """Return the fields that the file's values stand for. Raises ValueError, TypeError."""
+    """Check the values in the file and return them as fields of a config. Raises ValueError, TypeError."""
     if not isinstance(values, dict) or set(values) != {field.name for field in fields(DualEncoderConfig)}:
-        raise ValueError("its fields are not those of this version of pixsearch")
+        raise ValueError("its fields do not match this version of pixsearch")
     for name, most in _MOST.items():
         if type(values[name]) is not int or not 1 <= values[name] <= most:
-            raise ValueError(f"{name} is not from 1 to {most}")
+            raise ValueError(f"{name} must be an integer from 1 to {most}")
     if type(values["pad_id"]) is not int or not 0 <= values["pad_id"] < values["vocabulary_size"]:
-        raise ValueError(f"pad_id is {values['pad_id']!r}")
+        raise ValueError(f"invalid pad_id: {values['pad_id']!r}")
     if type(values["is_sigmoid"]) is not bool:
-        raise TypeError(f"is_sigmoid is {values['is_sigmoid']!r}")
+        raise TypeError(f"invalid is_sigmoid: {values['is_sigmoid']!r}")
     for name, known in (("resize", RESIZE_MODES), ("resample", RESAMPLING)):
         if values[name] not in known:
-            raise ValueError(f"{name} is {values[name]!r}")
+            raise ValueError(f"invalid {name}: {values[name]!r}")
     for name in ("weights", "graphs"):
         if not isinstance(values[name], dict) or not all(_is_hash(one) for one in values[name].values()):
-            raise TypeError(f"{name} is {values[name]!r}")
+            raise TypeError(f"invalid {name}: {values[name]!r}")
     values["scale"], values["bias"] = _numbers([values["scale"], values["bias"]], 2)
     for name in ("pixel_factors", "pixel_offsets"):
         values[name] = _numbers(values[name], 3)
     if (crop := values["crop"]) is not None:
         if not isinstance(crop, list) or len(crop) != 2 or any(type(edge) is not int for edge in crop):
-            raise TypeError(f"crop is {crop!r}")
+            raise TypeError(f"invalid crop: {crop!r}")
         if not all(1 <= edge <= values["input_size"] for edge in crop):
-            raise ValueError(f"crop is {crop!r}, and the picture has an edge of {values['input_size']}")
+            raise ValueError(f"crop must be from 1 to {values['input_size']}, got {crop!r}")
         values["crop"] = tuple(crop)
     elif values["resize"] != "squash":
-        raise ValueError("crop is None, and pictures keep their shape")
+        raise ValueError("crop must be set unless resize is 'squash'")
     values["calibration"] = None if (made := values["calibration"]) is None else Calibration.of(made)
     if not isinstance(values["model_type"], str):
-        raise TypeError(f"model_type is {values['model_type']!r}")
+        raise TypeError(f"invalid model_type: {values['model_type']!r}")
     return values
 
 
 def _numbers(values: Any, count: int) -> tuple[float, ...]:
-    """Raises TypeError for anything but so many numbers of some size."""
+    """Return a list of numbers as floats. Raises TypeError unless it has `count` numbers within range."""
     if not isinstance(values, list) or len(values) != count:
         raise TypeError(f"{values!r} is not a list of {count} numbers")
     if any(type(one) not in (int, float) or not math.isfinite(one) or abs(one) > _LARGEST for one in values):
-        raise TypeError(f"{values!r} contains something other than numbers")
+        raise TypeError(f"{values!r} must only contain numbers from -{_LARGEST:,.0f} to {_LARGEST:,.0f}")
     return tuple(map(float, values))
 
 
@@ -157,16 +157,16 @@ def _is_hash(value: object) -> bool:
 
 
 def command_to_convert(folder: Path) -> str:
-    """Return the command that converts a model of transformers' format."""
+    """Return the command that converts a model in transformers format."""
     return f"pixsearch add-graphs {shlex.quote(str(folder))}"
 
 
 def graph_files(tower: str) -> tuple[str, str]:
-    """Return the names of OpenVINO's two files for a tower: the graph and its weights."""
+    """Return the names of the two OpenVINO files for a tower: the graph and its weights."""
     return f"{tower}.xml", f"{tower}.bin"
 
 
 def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file of weights or of a graph. Raises OSError."""
+    """Return the SHA-256 of a weights or graph file. Raises OSError."""
     with open_regular(file, MODEL_LIMIT_BYTES) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

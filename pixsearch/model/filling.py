@@ -1,4 +1,4 @@
-"""Fill the graphs of a checkpoint with its weights, so that OpenVINO can compile them."""
+"""Fills a checkpoint's graphs with its weights, so that OpenVINO can compile them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FILLING = 1
-"""The version of this module's result; raise it to invalidate models that were compiled before a change."""
+"""The version of this module's output. Increase it after a change to invalidate models that are already compiled."""
 
 
 def filled_graph(graphs: bytes, name: str, folder: Path, *, int8: bool = False) -> openvino.Model:
-    """Return the graph of a forward with the weights of a checkpoint.
+    """Return the graph for a forward pass, filled with the weights of a checkpoint.
 
     Args:
         graphs: the content of graphs.zip; see `load_graphs`.
+        name: the name of the forward pass.
         folder: the folder of the checkpoint.
         int8: True to round weight matrices to int8, with a scale per row.
 
     Raises:
-        CheckpointInvalid: the graph is damaged, or the weights do not fit the config.
+        CheckpointInvalid: the graph is damaged, or the weights do not match the config.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(graphs)) as archive:
@@ -53,7 +54,7 @@ def filled_graph(graphs: bytes, name: str, folder: Path, *, int8: bool = False) 
 
 
 def _fill(graph: openvino.Model, folder: Path) -> None:
-    """Replace the inputs that are named after weights by these weights. Raises CheckpointInvalid."""
+    """Replace the inputs that are named after weights with the weights themselves. Raises CheckpointInvalid."""
     from safetensors import safe_open
 
     with weights_of(folder) as file, safe_open(file, "np") as weights:
@@ -68,7 +69,7 @@ def _fill(graph: openvino.Model, folder: Path) -> None:
             else:
                 value = _constant(weights.get_tensor(name))
             if parameter.get_partial_shape() != value.get_output_partial_shape(0):
-                raise ValueError(f"{name} has the shape {value.get_output_shape(0)}")
+                raise ValueError(f"unexpected shape for {name}: {value.get_output_shape(0)}")
             for reader in parameter.output(0).get_target_inputs():
                 reader.replace_source_output(value.output(0))
             graph.remove_parameter(parameter)
@@ -90,10 +91,10 @@ def _round_matrices(graph: openvino.Model) -> None:
 
 
 def _constant(values: NDArray[np.generic]) -> openvino.Node:
-    """Return a constant that is read as fp32 and stored in the format of its values."""
+    """Return a constant that is read as fp32 but stored in the format of its values."""
     constant = ops.constant(values)
     if values.dtype == "float32":
         return constant
     as_fp32 = ops.convert(constant, "f32")
-    as_fp32.get_rt_info()["decompression_0"] = ""  # else OpenVINO would store fp16 as fp32, in twice the space
+    as_fp32.get_rt_info()["decompression_0"] = ""  # otherwise OpenVINO would store fp16 as fp32, in twice the space
     return as_fp32

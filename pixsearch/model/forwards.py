@@ -1,6 +1,6 @@
-"""The computations of a Pixel-BERT for a search, one module for each: run by torch on a GPU, compiled for a CPU.
+"""The forward passes of a Pixel-BERT during a search, one module each. torch runs them on a GPU, OpenVINO on a CPU.
 
-Each takes tensors and returns one tensor, without branching on their values, so that a trace captures it completely.
+Each module takes tensors and returns one tensor. It never branches on tensor values, so a trace captures it completely.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pixsearch.model.pixel_bert import PixelBertForRetrieval
 
 
 class Forward(nn.Module):
-    """A computation of a network."""
+    """The base class for a forward pass through a network."""
 
     def __init__(self, network: PixelBertForRetrieval) -> None:
         super().__init__()
         self.network = network
 
     def example(self) -> tuple[Tensor, ...]:
-        """Return inputs for tracing; each size that may vary is not 1 and differs from all others."""
+        """Return example inputs for tracing. Each size that may vary differs from 1 and from all other sizes."""
         raise NotImplementedError
 
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """Return the sizes of the inputs, with -1 for those that may vary."""
+        """Return the shape of each input, with -1 for sizes that may vary."""
         raise NotImplementedError
 
     def _words(self) -> tuple[Tensor, Tensor]:
@@ -35,13 +35,13 @@ class Forward(nn.Module):
 
     @property
     def _grid_size(self) -> tuple[int, int]:
-        """The pixels and channels of a grid, with -1 for a varying number of pixels."""
+        """The number of pixels and channels in a grid, with -1 if the number of pixels varies."""
         config = self.network.config
         return config.pixels(1, 1) if config.resize == "squash" else -1, self.network.model.backbone.channels
 
 
 class EncodePictures(Forward):
-    """Encode RGB pictures of one size, uint8 [batch, height, width, 3], as grids [batch, pixels, channels]."""
+    """Encode equally sized RGB pictures, uint8 [batch, height, width, 3], as grids [batch, pixels, channels]."""
 
     mean: Tensor
     std: Tensor
@@ -78,11 +78,11 @@ class EmbedPictures(Forward):
 
 
 class ReadTexts(Forward):
-    """Encode texts, given by ids and mask [batch, words], for all stages: [batch, 1 + words, embedding_size + 1].
+    """Encode texts, given as ids and mask [batch, words], for all stages: [batch, 1 + words, embedding_size + 1].
 
-    The first row is the embedding and the offset of late interaction. The other rows are the vector and the weight of
-    each word (`LateInteraction.map_words`, `weigh`). Offset and weights are divided by the scale of similarities, as in
-    `PixelBertForRetrieval.late_score`. A masked word has the weight 0.
+    The first row of each text is its embedding and its late interaction offset. Each of the other rows is the vector
+    and the weight of a word (`LateInteraction.map_words`, `weigh`). The offset and the weights are divided by the scale
+    of similarities, as in `PixelBertForRetrieval.late_score`. Masked words have a weight of 0.
     """
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -102,9 +102,9 @@ class ReadTexts(Forward):
 
 
 class FindWords(Forward):
-    """Compute the cosine of each word with its nearest pixel [batch, words].
+    """Compute the cosine of each word with the nearest pixel of each picture [batch, words].
 
-    The inputs are grids [batch, pixels, channels], their mask [batch, pixels] and the vectors of words
+    The inputs are grids [batch, pixels, channels], their mask [batch, pixels], and word vectors
     [words, embedding_size].
     """
 
@@ -122,7 +122,10 @@ class FindWords(Forward):
 
 
 class Match(Forward):
-    """Compute `PixelBertForRetrieval.match`: ITM logits [batch]; a single sentence or picture is paired with all."""
+    """Compute the ITM logits of pairs [batch] with `PixelBertForRetrieval.match`.
+
+    All pairs may share a single sentence or picture.
+    """
 
     def forward(self, ids: Tensor, mask: Tensor, grids: Tensor, pixel_mask: Tensor, late_score: Tensor) -> Tensor:
         return self.network.match(ids, mask, grids, late_score, pixel_mask)
@@ -136,9 +139,9 @@ class Match(Forward):
 
 
 class LocateWords(Forward):
-    """Compute the cosine of each word with each pixel [words, pixels].
+    """Compute the cosine of each word with each pixel of one picture [words, pixels].
 
-    The inputs are a grid [1, pixels, channels] and the vectors of words [words, embedding_size].
+    The inputs are a grid [1, pixels, channels] and word vectors [words, embedding_size].
     """
 
     def forward(self, grid: Tensor, vectors: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Decides whether a GPU is used. Its driver shows that there may be one; importing torch would take seconds."""
+"""Decides whether to use a GPU. The driver is checked first, because importing torch takes seconds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pixsearch.extras import pip
 
 NVIDIA = Path("/dev/nvidiactl")
 DRIVERS = (NVIDIA, Path("/dev/dxg"), Path("/dev/kfd"))
-"""The device files of GPU drivers: NVIDIA's, that of WSL, AMD's."""
+"""The device files of the GPU drivers for NVIDIA, WSL and AMD."""
 
 
 def may_have_gpu() -> bool:
-    """Return whether a GPU's driver is present; torch may still find no GPU that it can use."""
+    """Return whether a GPU driver is present. torch may still be unable to use the GPU."""
     return any(driver.exists() for driver in DRIVERS)
 
 
 def uses_gpu() -> bool:
-    """Return whether torch can use a GPU here; where there may be none, torch is not imported."""
+    """Return whether torch can use a GPU on this machine. Without a GPU driver, torch is not imported."""
     if not (may_have_gpu() and _has_torch()):
         return False
     import torch
@@ -28,11 +28,11 @@ def uses_gpu() -> bool:
 
 
 def _has_torch() -> bool:
-    """Return whether the packages for a GPU are installed; log a warning if only NVIDIA's driver is."""
+    """Return whether the packages for a GPU are installed. If not, log a warning on machines with an NVIDIA driver."""
     missing = [name for name in ("torch", "torchvision", "transformers") if find_spec(name) is None]
     if missing and NVIDIA.exists():
         logging.getLogger(__name__).warning(
-            "pixsearch: the CPU is used, because the GPU needs %s. Install what is missing with: %s",
+            "pixsearch: using the CPU, because the GPU requires %s. To use the GPU, run: %s",
             ", ".join(missing),
             pip("install", *missing),
         )

@@ -1,8 +1,9 @@
-"""The graphs that a CPU runs, one for each forward of a checkpoint, stored without weights in graphs.zip.
+"""The graphs that a CPU runs, one for each forward pass of a checkpoint, stored without weights in graphs.zip.
 
-There is a graph in OpenVINO's format for each of `pixsearch.model.forwards.FORWARDS`. Its inputs are those of the
-forward, followed by each tensor of model.safetensors that it uses, under the tensor's name; these are filled in before
-it is compiled (`filling.py`). So the weights are stored once, and users' machines need not trace anything.
+Each of `pixsearch.model.forwards.FORWARDS` has a graph in OpenVINO format. The graph's inputs are the inputs of the
+forward pass, followed by each tensor from model.safetensors that it uses, under the tensor's name. `filling.py` fills
+in these tensors before the graph is compiled. The weights are therefore stored only once, and users' machines do not
+need to trace anything.
 """
 
 from __future__ import annotations
@@ -25,20 +26,21 @@ from pixsearch.regular_files import read_member, read_regular
 
 GRAPHS_FILE = "graphs.zip"
 GRAPHS_LIMIT_BYTES = 64 << 20
-"""The largest file, and the largest graph in it; those of the built-in checkpoint have less than 1 MiB."""
+"""The maximum size of graphs.zip and of each graph in it. The file of the built-in checkpoint is smaller than 1 MiB."""
 VERSION = 2
-"""The version of the graphs; raise it when the inputs or outputs of a forward change, to reject older graphs."""
+"""The version of the graphs. Increase it if the inputs or outputs of a forward pass change, to reject older graphs."""
 _ABOUT = "about.json"
 _WHEN = 1980, 1, 1, 0, 0, 0
-"""The date of every member, constant so that equal graphs make equal files."""
+"""The date of every file in the archive, fixed so that equal graphs produce equal archives."""
 
 
 def write_graphs(folder: Path, graphs: Mapping[str, tuple[bytes, bytes]], config: PixelBertConfig) -> None:
-    """Write graphs.zip into a checkpoint's folder.
+    """Write graphs.zip to a checkpoint's folder.
 
     Args:
-        graphs: for each forward, OpenVINO's two files: the graph (XML) and its own small constants.
-        config: the config of the network that was traced.
+        folder: the folder of the checkpoint.
+        graphs: the two OpenVINO files for each forward pass: the graph (XML) and its own small constants.
+        config: the config of the traced network.
     """
     members = {_ABOUT: json.dumps(_about(config)).encode()}
     for name, (topology, constants) in graphs.items():
@@ -51,7 +53,10 @@ def write_graphs(folder: Path, graphs: Mapping[str, tuple[bytes, bytes]], config
 
 
 def fitting_graphs(folder: Path, config: PixelBertConfig) -> bytes | None:
-    """Return the content of a folder's graphs.zip; None if it does not fit the config or this version of pixsearch."""
+    """Return the content of a folder's graphs.zip.
+
+    Return None if it is missing or damaged, or does not match the config or this version of pixsearch.
+    """
     try:
         content = read_regular(folder / GRAPHS_FILE, GRAPHS_LIMIT_BYTES)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -61,11 +66,11 @@ def fitting_graphs(folder: Path, config: PixelBertConfig) -> bytes | None:
 
 
 def load_graphs(folder: Path) -> bytes:
-    """Return the content of a checkpoint's graphs.zip. Raises CheckpointInvalid if it is missing or does not fit."""
+    """Return the content of a checkpoint's graphs.zip. Raises CheckpointInvalid if it is missing or out of date."""
     content = fitting_graphs(folder, PixelBertConfig.load(folder / CONFIG_FILE))
     if content is None:
         raise CheckpointInvalid(
-            f"{folder} has no graphs for a CPU that fit its config and this version of pixsearch",
+            f"{folder} has no CPU graphs that match its config and this version of pixsearch",
             f"Add them with: {command_to_add(folder)}",
         )
     return content
@@ -77,20 +82,20 @@ def command_to_add(folder: Path) -> str:
 
 
 def input_name(number: int) -> str:
-    """Return the name of a forward's own input."""
+    """Return the name of a graph input that belongs to the forward pass and is not a weight."""
     return f"input {number}"
 
 
 def is_input(name: str) -> bool:
-    """Return whether a name is that of a forward's own input."""
+    """Return whether a graph input belongs to the forward pass and is not a weight."""
     return name.startswith("input ")
 
 
 def _about(config: PixelBertConfig) -> dict[str, Any]:
-    """Return everything that a graph depends on, other than the code of the forwards."""
+    """Return everything that a graph depends on, except the code of the forward passes."""
     values = {name: value for name, value in asdict(config).items() if name not in _WITHOUT_EFFECT}
     return {"version": VERSION, "config": json.loads(json.dumps(values))}
 
 
 _WITHOUT_EFFECT = ("calibration", "rerank", "dropout", "max_words")
-"""The fields of a config that have no effect on the forwards."""
+"""The config fields that have no effect on the forward passes."""

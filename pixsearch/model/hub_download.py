@@ -1,6 +1,6 @@
-"""Downloads a model on the hub into the models folder: resumed, compared with its checksums, whole or not at all.
+"""Downloads a model from the Hub into the models folder, verifies its checksums and converts it.
 
-Until a model is complete it lies below `hub/.unfinished`, where no command looks for models.
+An interrupted download can be resumed. Until a model is complete, it is kept in `hub/.unfinished` and cannot be used.
 """
 
 from __future__ import annotations
@@ -24,46 +24,47 @@ from pixsearch.progress import Progress, ProgressCallback
 
 _READ_BYTES = 1 << 20
 _SPARE_BYTES = 64 << 20
-"""Free space that a conversion and the file system need besides."""
+"""The additional free space that the conversion and the file system need."""
 _LEAST_BYTES = 64 << 10
-"""A connection that brings less before it breaks is not worth another one."""
-_AGAIN = "Run it again to continue"
+"""The minimum number of bytes that a broken connection must have delivered to be worth reconnecting."""
+_AGAIN = "Run the command again to continue"
 
 
 def missing_bytes(repository: Repository) -> int:
-    """Return how many bytes of a repository are still to be downloaded, checksums not compared."""
+    """Return how many bytes of a repository remain to be downloaded. Checksums are not verified."""
     folder = unfinished_folder(repository.name)
     return repository.size_bytes - sum(min(_size(folder, file), file.size_bytes) for file in repository.files)
 
 
 def require_room(repository: Repository) -> None:
-    """Check that the disk has room for what is missing and for the conversion. Raises ModelError."""
+    """Raise ModelError if the disk has too little free space for the rest of the download and for the conversion."""
     folder = hub_folder(repository.name)
     weights = sum(file.size_bytes for file in repository.files if file.name.endswith(".safetensors"))
     needed = missing_bytes(repository) + weights + _SPARE_BYTES
     existing = next(parent for parent in folder.parents if parent.exists())
     if (free := shutil.disk_usage(existing).free) < needed:
         raise ModelError(
-            f"{existing} has {free / 1e6:,.0f} MB free, and {repository.name} needs {needed / 1e6:,.0f} MB",
-            "Free some space, or set XDG_DATA_HOME to a larger disk",
+            f"{existing} has {free / 1e6:,.0f} MB free, but {repository.name} needs {needed / 1e6:,.0f} MB",
+            "Free some space, or set XDG_DATA_HOME to a folder on a larger disk",
         )
 
 
 def download(hub: Hub, repository: Repository, convert: Callable[[Path], None], on_progress: ProgressCallback) -> Path:
-    """Download a model, convert it, and only then put it where models are found. Returns its folder.
+    """Download and convert a model, then move it to its final folder. Return that folder.
 
-    What is interrupted is kept and continued by the next call. A model that `convert` refuses is deleted.
+    If the download is interrupted, the next call resumes it. A model that `convert` rejects is deleted, unless this
+    machine is the cause, for example because a package is missing.
 
     Raises:
-        HubError: a file's bytes are not what the hub says of them; that file is deleted.
+        HubError: a file did not match its checksum and was deleted.
         Unreachable: the network failed.
-        CheckpointInvalid: `convert` refuses the model.
-        ModelError: another process downloads it, or a file cannot be written.
-        Interrupted: by Ctrl-C.
+        CheckpointInvalid: `convert` rejected the model.
+        ModelError: the folder already exists, another process is downloading the model, or a file cannot be written.
+        Interrupted: the user pressed Ctrl-C.
     """
     folder = hub_folder(repository.name)
-    if os.path.lexists(folder):  # without a config, or it would not be downloaded again
-        raise ModelError(f"{folder} is in the way", f"Remove it: pixsearch model remove {repository.name}")
+    if os.path.lexists(folder):  # it has no config, or the model would count as installed
+        raise ModelError(f"{folder} already exists", f"Remove it with: pixsearch model remove {repository.name}")
     try:
         with _locked(unfinished_folder(repository.name)) as unfinished:
             sums = {}
@@ -97,10 +98,10 @@ def download(hub: Hub, repository: Repository, convert: Callable[[Path], None], 
 
 
 def _complete(hub: Hub, repository: Repository, file: HubFile, folder: Path, report: Callable[[int], None]) -> str:
-    """Have a whole file in a folder, from what is there of it on. Returns its SHA-256. Raises as `download` does."""
+    """Download a file, resuming a partial download. Return its SHA-256. Raises the same errors as `download`."""
     path, part = folder / file.name, _part(folder, file)
     if path.exists():
-        path.replace(part)  # whole by its length; its bytes are compared again
+        path.replace(part)  # it was complete, but its checksum is verified again
     with named_in_errors(part), _open_part(part) as out:
         received = _Received(file, out)
         report(received.size_bytes)
@@ -117,7 +118,7 @@ def _complete(hub: Hub, repository: Repository, file: HubFile, folder: Path, rep
                 if received.size_bytes - before < _LEAST_BYTES:
                     raise Unreachable(error.message, f"{error.hint} to continue") from error
             if received.size_bytes < min(before + _LEAST_BYTES, file.size_bytes):
-                raise Unreachable(f"{file.name} of {repository.name} ends early", _AGAIN)
+                raise Unreachable(f"received only part of {file.name} from {repository.name}", _AGAIN)
         out.flush()
         os.fsync(out.fileno())
     if not received.is_right:
@@ -128,10 +129,10 @@ def _complete(hub: Hub, repository: Repository, file: HubFile, folder: Path, rep
 
 
 class _Received:
-    """The part of a file received so far: the file on disk, its byte count and its running hashes."""
+    """The part of a file received so far: the file on disk, its size and its running hashes."""
 
     def __init__(self, file: HubFile, out: BinaryIO) -> None:
-        """Take what an earlier download left in `out`."""
+        """Start with the bytes that an earlier download left in `out`."""
         self._file, self._out = file, out
         self._begin()
         while self.size_bytes <= file.size_bytes and (data := out.read(_READ_BYTES)):
@@ -168,12 +169,12 @@ class _Received:
 
 
 def _is_of_this_machine(cause: BaseException | None) -> bool:
-    """Return whether a model was refused for lack of a package or disk space, not because of the model."""
+    """Return whether a model was rejected because of a missing package or an I/O error, not because of the model."""
     return isinstance(cause, ImportError) or (isinstance(cause, OSError) and cause.errno is not None)
 
 
 def _part(folder: Path, file: HubFile) -> Path:
-    """Return the path of a partial file; another version of the file has another name."""
+    """Return the path of a partial file. Different versions of the file have different paths."""
     return folder / f"{file.name}.{file.checksum[:16]}.part"
 
 
@@ -190,7 +191,7 @@ def _size(folder: Path, file: HubFile) -> int:
 
 
 def _delete_others(folder: Path, kept: set[str]) -> None:
-    """Delete what older revisions and conversions that were killed have left."""
+    """Delete everything that older revisions and killed conversions have left behind."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -200,7 +201,10 @@ def _delete_others(folder: Path, kept: set[str]) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[Path]:
-    """Make a folder and lock it against other processes; an empty one is removed again. Raises ModelError, OSError."""
+    """Create a folder and lock it against other processes. If it ends up empty, remove it.
+
+    Raises ModelError, OSError.
+    """
     if folder.parent.is_symlink() or folder.is_symlink():
         raise ModelError(f"{folder} is a link", "Delete the link")
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,13 +213,13 @@ def _locked(folder: Path) -> Iterator[Path]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ModelError(f"another process is writing to {folder}", "Wait until it has ended") from error
+            raise ModelError(f"another process is writing to {folder}", "Wait for it to finish") from error
         except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):  # a drive without locks
+            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):  # the drive does not support locks
                 raise
         yield folder
     finally:
         os.close(descriptor)
         for empty in (folder, folder.parent):
-            with suppress(OSError):  # it is not empty, or complete and elsewhere by now
+            with suppress(OSError):  # it is not empty, or has been moved to its final folder
                 empty.rmdir()

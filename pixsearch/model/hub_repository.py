@@ -1,7 +1,7 @@
-"""The Hugging Face hub's description of a model, and its files. Only `pixsearch model get` uses this.
+"""Fetches the description and the files of a model from the Hugging Face Hub. Only `pixsearch model get` uses this.
 
-The hub is asked by plain HTTP: huggingface_hub would send a token that it finds in the user's home, and keep what it
-downloads in a place of its own. HF_ENDPOINT and HF_TOKEN mean what they mean there.
+The package huggingface_hub is not used, because it would send any token that it finds in the user's home directory and
+keep downloads in its own cache. HF_ENDPOINT and HF_TOKEN have the same meaning as in huggingface_hub.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ _CONNECT_S, _READ_S = 10, 30
 
 
 class Unreachable(HubError):
-    """The hub or the network failed; the same request may succeed later."""
+    """The Hub or the network failed. The same request may succeed later."""
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository, with what the hub says of its bytes."""
+    """A file in a repository, with its size and checksum as reported by the Hub."""
 
     name: str
     size_bytes: int
     algorithm: str
-    """sha256 for a file in LFS; git's own of a blob for the others."""
+    """sha256 for files in Git LFS, and git (the SHA-1 of a git blob) for all others."""
     checksum: str
 
     def hasher(self) -> hashlib._Hash:
-        """Return a hash that has the file's `checksum` once it is updated with all its bytes."""
+        """Return a hash object whose digest equals `checksum` after it is updated with the whole file."""
         if self.algorithm == "sha256":
             return hashlib.sha256()
         return hashlib.sha1(b"blob %d\0" % self.size_bytes, usedforsecurity=False)
@@ -69,14 +69,14 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Repository:
-    """A model on the hub at one revision, with the files of it that pixsearch takes."""
+    """A model on the Hub at one revision, with the files that pixsearch downloads."""
 
     name: str
-    """hub:organisation/model."""
+    """The name, as in hub:organisation/model."""
     commit: str
     licence: str | None
     languages: tuple[str, ...]
-    """The languages that its card lists, if any."""
+    """The languages listed on the model card."""
     files: tuple[HubFile, ...]
 
     @property
@@ -88,31 +88,36 @@ class Repository:
 
 
 def hub_name(name: str) -> str:
-    """Return hub:organisation/model for that or for organisation/model. Raises UsageError for any other name."""
+    """Return a name with the prefix hub: added if it is missing. Raises UsageError if the name is not valid."""
     name = name if name.startswith(HUB) else f"{HUB}{name}"
     hub_folder(name)
     return name
 
 
 class Hub:
-    """A connection to the hub."""
+    """A connection to the Hub."""
 
     def __init__(self) -> None:
-        """Connect to HF_ENDPOINT, as who HF_TOKEN says, else to the public hub as nobody. Raises UsageError."""
+        """Create a client for HF_ENDPOINT, by default the public Hub, with the token in HF_TOKEN, if any.
+
+        Raises UsageError if these settings are not valid.
+        """
         self.endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
         if not self.endpoint.startswith(("https://", "http://")):
-            raise UsageError(f"HF_ENDPOINT is {self.endpoint}, which is not a web address", "Correct or unset it")
+            raise UsageError(
+                f"HF_ENDPOINT must be an http or https URL, got {self.endpoint}", "Correct or unset HF_ENDPOINT"
+            )
         headers = {"User-Agent": f"pixsearch/{__version__}", "Accept-Encoding": "identity"}
         self._has_token = bool(token := os.environ.get("HF_TOKEN", "").strip())
-        if self._has_token:  # httpx2 takes it out of a request that is redirected to another host
+        if self._has_token:  # httpx2 removes it from a request that is redirected to a different host
             headers["Authorization"] = f"Bearer {token}"
         try:
             self._client = httpx2.Client(
                 headers=headers, follow_redirects=True, timeout=httpx2.Timeout(_READ_S, connect=_CONNECT_S)
             )
-        except (ValueError, httpx2.InvalidURL) as error:  # a token that is no text, a proxy that is no address
+        except (ValueError, httpx2.InvalidURL) as error:  # the token has invalid characters, or a proxy is not a URL
             raise UsageError(
-                f"cannot connect to the hub with HF_TOKEN and the proxy settings ({error})", "Correct them"
+                f"HF_TOKEN or the proxy settings are not valid ({error})", "Correct these environment variables"
             ) from error
 
     def __enter__(self) -> Self:
@@ -122,12 +127,13 @@ class Hub:
         self._client.close()
 
     def repository(self, name: str, revision: str | None = None) -> Repository:
-        """Ask for a model by its name, at a branch, tag or commit, by default the latest.
+        """Fetch the description of a model at a branch, tag or commit, by default the latest commit.
 
         Raises:
-            HubError: there is none, it needs a token, it has no weights in safetensors, or the answer makes no sense.
-            Unreachable: no network, or the hub cannot answer now.
-            UsageError: no model can have that name.
+            HubError: the model does not exist, needs a token or has no weights in safetensors, or the response is
+                not valid.
+            Unreachable: the network failed, or the Hub is currently unavailable.
+            UsageError: the name is not valid.
         """
         name = hub_name(name)
         path = f"/api/models/{name.removeprefix(HUB)}"
@@ -141,7 +147,7 @@ class Hub:
             raise HubError(f"{self.endpoint} sent an invalid description of {name}", "Check HF_ENDPOINT") from error
 
     def read(self, repository: Repository, file: HubFile) -> bytes:
-        """Return a small file, compared with its checksum. Raises HubError, Unreachable."""
+        """Return the content of a small file after verifying its checksum. Raises HubError, Unreachable."""
         with self.opened(repository, file) as (_, parts):
             data = b"".join(parts)
         hasher = file.hasher()
@@ -152,14 +158,16 @@ class Hub:
 
     @contextmanager
     def opened(self, repository: Repository, file: HubFile, start: int = 0) -> Iterator[tuple[int, Iterator[bytes]]]:
-        """Open a file from a byte on. Yields the byte that it begins at, which is 0 where the server knows no ranges,
-        and its parts, at most as many bytes as the file has. Raises HubError, Unreachable.
+        """Open a file at a byte offset. Raises HubError, Unreachable.
+
+        Yield the actual offset, which is 0 if the server does not support ranges, and an iterator over the data from
+        there. The iterator raises HubError if the server sends more bytes than the file has.
         """
         path = f"/{repository.name.removeprefix(HUB)}/resolve/{repository.commit}/{file.name}"
         with self._get(path, repository.name, headers={"Range": f"bytes={start}-"} if start else {}) as response:
             begins = start if response.status_code == httpx2.codes.PARTIAL_CONTENT else 0
             if begins and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise HubError(f"{self.endpoint} sent another part of {file.name} than requested", "Try again later")
+                raise HubError(f"{self.endpoint} sent the wrong part of {file.name}", "Run the command again later")
             yield begins, _parts(response, file.size_bytes - begins, file.name)
 
     @contextmanager
@@ -173,11 +181,12 @@ class Hub:
                 yield response
         except httpx2.TransportError as error:
             raise Unreachable(
-                f"{self.endpoint} cannot be reached ({first_line(error)})", "Check the network. Run it again"
+                f"{self.endpoint} cannot be reached ({first_line(error)})",
+                "Check the network. Run the command again",
             ) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise HubError(
-                f"{self.endpoint} does not respond like the Hugging Face hub ({first_line(error)})", "Check HF_ENDPOINT"
+                f"{self.endpoint} does not respond like the Hugging Face Hub ({first_line(error)})", "Check HF_ENDPOINT"
             ) from error
 
     def _refusal(self, response: httpx2.Response, name: str, revision: str | None) -> HubError:
@@ -185,36 +194,43 @@ class Hub:
         page = f"{self.endpoint}/{name.removeprefix(HUB)}"
         if status == httpx2.codes.TOO_MANY_REQUESTS:
             wait = response.headers.get("Retry-After", "")
-            after = f"in {wait} seconds" if wait.isascii() and wait.isdecimal() else "in some minutes"
-            return Unreachable(f"{self.endpoint} has had too many requests", f"Run it again {after}")
+            after = f"in {wait} seconds" if wait.isascii() and wait.isdecimal() else "in a few minutes"
+            return Unreachable(f"{self.endpoint} received too many requests", f"Run the command again {after}")
         if status >= httpx2.codes.INTERNAL_SERVER_ERROR:
-            return Unreachable(f"{self.endpoint} cannot answer now (HTTP {status})", "Run it again later")
+            return Unreachable(
+                f"{self.endpoint} is currently unavailable (HTTP {status})", "Run the command again later"
+            )
         if code == "GatedRepo":
             return HubError(
-                f"{name} is gated: its authors require their conditions to be accepted",
-                f"Accept them at {page}, and set HF_TOKEN to a token of yours",
+                f"{name} is gated: its authors require you to accept their conditions",
+                f"Accept them at {page}, and set HF_TOKEN to your access token",
             )
         if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN) and self._has_token:
-            return HubError(f"{self.endpoint} refuses the token in HF_TOKEN for {name}", "Check it, or unset it")
+            return HubError(f"{self.endpoint} rejected the token in HF_TOKEN for {name}", "Correct or unset HF_TOKEN")
         if code == "RevisionNotFound" or (status == httpx2.codes.NOT_FOUND and revision and code != "RepoNotFound"):
-            return HubError(f"{name} has no revision {revision}", "Omit --revision for the latest")
+            return HubError(f"{name} has no revision {revision}", "Omit --revision to use the latest")
         if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN, httpx2.codes.NOT_FOUND):
             return HubError(
-                f"{self.endpoint} has no public model {name}", "Check the name; set HF_TOKEN for one that is private"
+                f"{self.endpoint} has no public model {name}", "Check the name. If the model is private, set HF_TOKEN"
             )
-        return HubError(f"{self.endpoint} refuses to send {name} (HTTP {status})", "Check whether it still exists")
+        return HubError(
+            f"{self.endpoint} refused to send {name} (HTTP {status})", "Check whether the model still exists"
+        )
 
 
 def wrong_checksum(repository: Repository, file: HubFile) -> HubError:
-    """Return the error for a file whose bytes are not what the hub says of them."""
+    """Return the error for a file that does not match its checksum on the Hub."""
     return HubError(
-        f"{file.name} of {repository.name} does not have the checksum that the hub states, and was deleted",
-        "Run it again",
+        f"{file.name} from {repository.name} did not match its checksum and was discarded",
+        "Run the command again",
     )
 
 
 def _repository(name: str, answer: Any) -> Repository:
-    """Raises HubError for a model that pixsearch does not take; ValueError, TypeError, KeyError for nonsense."""
+    """Parse a model description. Raises HubError if pixsearch cannot use the model.
+
+    Raises ValueError, TypeError or KeyError if the description is not valid.
+    """
     commit = answer["sha"]
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise ValueError("no commit")
@@ -227,9 +243,9 @@ def _repository(name: str, answer: Any) -> Repository:
     else:
         pickle = next((file for file in sorted(listed) if "/" not in file and file.endswith(_PICKLES)), None)
         found = f"only {pickle}, a pickle, which can run code" if pickle else f"there is no {WEIGHTS_FILE}"
-        raise HubError(f"{name} has no weights in safetensors: {found}", "Choose a model that has them")
+        raise HubError(f"{name} has no weights in safetensors: {found}", "Choose a different model")
     if "config.json" not in chosen:
-        raise HubError(f"{name} has no config.json, so transformers cannot load it", "Choose another model")
+        raise HubError(f"{name} has no config.json, so transformers cannot load it", "Choose a different model")
     card = answer.get("cardData")
     card = card if isinstance(card, dict) else {}
     return Repository(name, commit, _licence(card), _languages(card), tuple(_file(name, listed[one]) for one in chosen))
@@ -246,13 +262,13 @@ def _file(repository: str, listed: Any) -> HubFile:
     limit = MODEL_LIMIT_BYTES if name.endswith(".safetensors") else TEXT_LIMIT_BYTES
     if size_bytes > limit:
         raise HubError(
-            f"{name} of {repository} has {size_bytes:,} bytes, more than pixsearch accepts", "Choose another model"
+            f"{name} from {repository} is too large for pixsearch ({size_bytes:,} bytes)", "Choose a different model"
         )
     return HubFile(name, size_bytes, algorithm, checksum)
 
 
 def _licence(card: Mapping[str, Any]) -> str | None:
-    """The licence that a model's card states, by its own name where the hub knows it only as "other"."""
+    """Return the licence in a model card, by its own name if the Hub only lists it as "other"."""
     for key in ("license_name", "license"):
         if isinstance(value := card.get(key), str) and value:
             return value
@@ -270,9 +286,9 @@ def _read(response: httpx2.Response, limit_bytes: int, what: str) -> bytes:
 
 
 def _parts(response: httpx2.Response, most_bytes: int, what: str) -> Iterator[bytes]:
-    """The body as it comes. Raises HubError where it has more bytes than that."""
+    """Yield the parts of a response's body. Raises HubError if it has more than `most_bytes`."""
     for part in response.iter_raw():
         most_bytes -= len(part)
         if most_bytes < 0:
-            raise HubError(f"the hub sends more bytes of {what} than announced", "Run it again later")
+            raise HubError(f"the Hub sent more data for {what} than expected", "Run the command again later")
         yield part

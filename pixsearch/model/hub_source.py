@@ -1,4 +1,4 @@
-"""The origin of a model from the hub, and its folder until it is complete."""
+"""The origin of a model from the Hub, and the folder that holds it until its download is complete."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _SOURCE_LIMIT_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class HubSource:
-    """The origin of a model, as stored in hub.json."""
+    """The origin of a model from the Hub, as stored in hub.json."""
 
     name: str
     revision: str
-    """The commit."""
+    """The commit hash."""
     licence: str | None
     languages: tuple[str, ...]
     files: dict[str, str]
-    """SHA-256 of each file of the repository."""
+    """The SHA-256 of each downloaded file, by name."""
 
     def save(self, folder: Path) -> None:
         write_durably(folder / SOURCE_FILE, (json.dumps(vars(self), indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, folder: Path) -> HubSource | None:
-        """Read hub.json of a model's folder; None where there is none that can be read."""
+        """Read hub.json from a model's folder. Return None if it is missing or not valid."""
         try:
             values = json.loads(read_regular(folder / SOURCE_FILE, _SOURCE_LIMIT_BYTES))
             source = cls(**{**values, "languages": tuple(values["languages"])})
@@ -44,6 +44,6 @@ class HubSource:
 
 
 def unfinished_folder(name: str) -> Path:
-    """Return the folder that holds a hub model until its download is complete. Raises UsageError."""
+    """Return the folder that holds a model from the Hub until its download is complete. Raises UsageError."""
     folder = hub_folder(name)
     return folder.parent / UNFINISHED / folder.name

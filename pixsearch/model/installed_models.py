@@ -1,4 +1,4 @@
-"""The models on this machine: the one that ships, the user's own, those of the hub, and incomplete downloads."""
+"""The models on this machine: the built-in model, the user's own, models from the Hub, and incomplete downloads."""
 
 from __future__ import annotations
 
@@ -28,53 +28,56 @@ from pixsearch.model.matching_heads import is_matching, model_type
 from pixsearch.settings import models_folder
 
 INCOMPLETE = "incomplete"
-"""The kind of a download that is to be continued."""
-_LIST = "See which there are with: pixsearch model list"
+"""The kind of a model whose download is incomplete."""
+_LIST = "List the models with: pixsearch model list"
 _SHIPPED_LICENCE, _SHIPPED_LANGUAGES = "research and education", ("en",)
-"""The licence, as stated in MODEL_CARD.md."""
+"""The licence and the languages of the built-in model, as stated in MODEL_CARD.md."""
 
 
 @dataclass(frozen=True)
 class InstalledModel:
-    """A model on this machine, as far as its files say without being loaded."""
+    """A model on this machine, described from its files without loading it."""
 
     name: str
-    """The name by which `--model` finds it."""
+    """The name for `--model`."""
     folder: Path
     kind: str
-    """Pixel-BERT, the type that transformers gives it, or INCOMPLETE."""
+    """Pixel-BERT, the name of its model type in transformers, or INCOMPLETE."""
     size_bytes: int
     licence: str | None
     languages: tuple[str, ...]
-    """Empty where nothing says which."""
+    """The languages that it understands; empty if unknown."""
     revision: str | None
-    """The commit on the hub."""
+    """The commit on the Hub; None for a model from elsewhere."""
 
 
 @dataclass(frozen=True)
 class Abilities:
-    """The inputs and outputs of a model, by its config."""
+    """The inputs, outputs and abilities of a model, according to its config."""
 
     input_size: int | None
-    """Edge of the pictures that it sees, in pixels; None for a model that only re-ranks."""
+    """The edge of its input pictures, in pixels; None for a model that only re-ranks."""
     embedding_size: int | None
     reads_pairs: bool
-    """True if it can read words and pixels together, as the re-rank and "Why" require."""
+    """True if it can read words and pixels together, as required for re-ranking and "Why this photo?"."""
     is_calibrated: bool
-    """True if its scores can be turned into probabilities."""
+    """True if its scores can be converted to probabilities."""
 
 
 def installed_models(used: str | None = None) -> list[InstalledModel]:
-    """Return the model that ships, then the user's own, then those of the hub, each by name, and last the one that is
-    `used`, if it lies elsewhere."""
+    """Return the models on this machine.
+
+    The built-in model comes first, followed by the user's own models, models from the Hub and incomplete downloads,
+    each sorted by name. The model named `used` comes last if it is stored elsewhere.
+    """
     found = [describe(SHIPPED)]
-    with suppress(PixsearchError):  # without a home directory there is only the one that ships
+    with suppress(PixsearchError):  # without a home directory, there is only the built-in model
         folder = models_folder()
         found += [describe(own) for own in _models_in(folder)]
         found += [describe(downloaded) for downloaded in _models_in(folder / HUB_FOLDER)]
         found += [_incomplete(one) for one in _folders_in(folder / HUB_FOLDER / UNFINISHED)]
     if used is not None:
-        with suppress(PixsearchError):  # it is gone
+        with suppress(PixsearchError):  # it no longer exists
             elsewhere = find_checkpoint(used)
             if elsewhere not in [model.folder.resolve() for model in found]:
                 found.append(describe(elsewhere))
@@ -82,7 +85,7 @@ def installed_models(used: str | None = None) -> list[InstalledModel]:
 
 
 def find_installed(name: str) -> InstalledModel:
-    """Return a model by its name or folder; `hub:` may be left out. Raises ModelNotFound, UsageError."""
+    """Return the model with the given name or folder. The prefix hub: is optional. Raises ModelNotFound, UsageError."""
     try:
         return describe(find_checkpoint(name))
     except ModelNotFound:
@@ -95,7 +98,7 @@ def find_installed(name: str) -> InstalledModel:
 
 
 def describe(folder: Path) -> InstalledModel:
-    """Describe the model in a checkpoint folder."""
+    """Return a description of the model in a checkpoint folder."""
     kind = model_type(folder) or "unknown" if is_dual_encoder(folder) else "Pixel-BERT"
     size_bytes = _size_bytes(folder)
     if folder.resolve() == SHIPPED.resolve():
@@ -107,9 +110,9 @@ def describe(folder: Path) -> InstalledModel:
 
 
 def abilities(model: InstalledModel) -> Abilities | None:
-    """Return what a model can do; None for one that is not converted, or no model to search with.
+    """Return what a model can do, or None for a transformers model that has not been converted.
 
-    Raises CheckpointInvalid where its config is damaged.
+    Raises CheckpointInvalid if the config is damaged.
     """
     if is_matching(model.folder):
         return Abilities(None, None, True, False)
@@ -123,11 +126,11 @@ def abilities(model: InstalledModel) -> Abilities | None:
 
 
 def entry_of(name: str) -> Path:
-    """Return where in the models folder the model of that name lies; a link is not followed.
+    """Return the path of a model in the models folder, without following links.
 
     Raises:
-        UsageError: it is the one that ships, or no name of a model in the models folder.
-        ModelNotFound: there is none.
+        UsageError: the model is the built-in one or outside the models folder, or the name is not valid.
+        ModelNotFound: there is no such model.
     """
     models = models_folder()
     if name == SHIPPED_NAME:
@@ -143,17 +146,17 @@ def entry_of(name: str) -> Path:
     if not os.path.lexists(path):
         raise ModelNotFound(f"no model {name!r} in {models}", _LIST)
     if path.parent.resolve() != models.resolve() / path.parent.relative_to(models):
-        raise UsageError(f"{path.parent} is outside your models folder", f"Delete {path} yourself")
+        raise UsageError(f"{path.parent} is outside your models folder", f"Delete {path} manually")
     return path
 
 
 def remove(entry: Path) -> None:
-    """Delete what `entry_of` has found; of a link only the link, here and in the folder. Raises ModelError."""
+    """Delete a path returned by `entry_of`. Links are deleted, but not their targets. Raises ModelError."""
     try:
         if entry.is_symlink() or not entry.is_dir():
             entry.unlink()
             return
-        # config.json goes last: what an interruption leaves is still listed, and can be removed.
+        # Delete config.json last: if this is interrupted, the model is still listed and can be removed.
         for path in sorted(entry.iterdir(), key=lambda path: path.name == CONFIG_FILE):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -161,7 +164,9 @@ def remove(entry: Path) -> None:
                 path.unlink()
         entry.rmdir()
     except OSError as error:
-        raise ModelError(f"{error.filename or entry} cannot be deleted ({error.strerror})", "Run it again") from error
+        raise ModelError(
+            f"{error.filename or entry} cannot be deleted ({error.strerror})", "Run the command again"
+        ) from error
 
 
 def _models_in(folder: Path) -> list[Path]:
@@ -181,7 +186,7 @@ def _incomplete(folder: Path) -> InstalledModel:
 
 
 def _name(folder: Path) -> str:
-    """The name on the hub or in the models folder, else the path."""
+    """Return a model's name on the Hub or in the models folder, or its path if it has no name."""
     if (name := checkpoint_name(folder)).startswith(HUB):
         return name
     try:
@@ -193,7 +198,7 @@ def _name(folder: Path) -> str:
 
 
 def _size_bytes(folder: Path) -> int:
-    """Return the total size of a folder's files, ignoring files that disappear meanwhile, as during a download."""
+    """Return the total size of a folder's files, ignoring files that are deleted during the call."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -1,9 +1,9 @@
-"""Late interaction: each word is compared with every pixel, after words and pixels have been encoded separately.
+"""Late interaction: words and pixels are encoded separately, then each word is compared with every pixel.
 
-It lies between the first stage, which compares two vectors, and the joint stream, which reads all words and pixels
-together. It is cheap enough to be trained on all pairs of a batch, so it learns in minutes on a CPU what the joint
-stream needs a GPU for. The score is ColBERT's (Khattab and Zaharia, 2020), between words and pixels as in FILIP (Yao et
-al., 2021); the weights and offsets of words are ours.
+It comes between the first stage, which compares two vectors, and the joint stream, which reads all words and pixels
+together. It is cheap enough to train on all pairs in a batch, so it learns in minutes on a CPU what the joint stream
+needs a GPU to learn. The score comes from ColBERT (Khattab and Zaharia, 2020) and compares words with pixels as in
+FILIP (Yao et al., 2021). The word weights and offsets are an addition of ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pixsearch.model.config import PixelBertConfig
 
 
 class LateInteraction(nn.Module):
-    """A module that maps words and pixels into a shared space and scores how well a sentence describes a picture."""
+    """Maps words and pixels into a shared space and scores how well a sentence describes a picture."""
 
     def __init__(self, config: PixelBertConfig, channels: int) -> None:
         super().__init__()
@@ -28,32 +28,34 @@ class LateInteraction(nn.Module):
         for layer in (self.word_weight, self.word_offset):  # all words count equally at first
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        # An untrained module scores everything 0; its training stage opens it.
+        # An untrained module gives every pair a score of 0. Training changes the scale.
         self.scale = nn.Parameter(torch.zeros(()))
 
     @property
     def closed(self) -> bool:
-        """True if every score is 0."""
+        """True if the module is untrained, so that every score is 0."""
         return self.scale.item() == 0
 
     def forward(self, words: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Return the logits of sentences with pictures [batch]; a single sentence or picture is paired with all.
+        """Return the logits for pairs of sentences and pictures [batch].
+
+        All pairs may share a single sentence or picture.
 
         Args:
-            words, mask: outputs of the text stream [batch, words, width], and [batch, words].
-            grid, pixel_mask: standardised [batch, pixels, channels], and [batch, pixels]; without a mask, all pixels
-                are read.
+            words, mask: the outputs of the text stream [batch, words, width] and their mask [batch, words].
+            grid, pixel_mask: the standardised grids [batch, pixels, channels] and their mask [batch, pixels]; without a
+                mask, all pixels are read.
         """
         weight, offset = self.weigh(words, mask)
         vectors, pixels = self.map_words(words), self.map_pixels(grid)
-        with torch.autocast(grid.device.type, enabled=False):  # candidates differ only in the third digit
+        with torch.autocast(grid.device.type, enabled=False):  # candidates only differ in the third digit
             cosine = vectors @ pixels.transpose(1, 2)  # [batch, words, pixels]
             if pixel_mask is not None:
                 cosine = cosine.masked_fill(~pixel_mask[:, None], -torch.inf)
             return (weight * cosine.amax(2)).sum(1) + offset
 
     def every_pair(self, words: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor) -> Tensor:
-        """Return the logits of every sentence with every picture [sentences, pictures]."""
+        """Return the logits for every sentence with every picture [sentences, pictures]."""
         weight, offset = self.weigh(words, mask)
         vectors, pixels = self.map_words(words), self.map_pixels(grid)
         with torch.autocast(grid.device.type, enabled=False):
@@ -70,7 +72,9 @@ class LateInteraction(nn.Module):
         return F.normalize(self.pixel_map(F.gelu(self.pixel_hidden(grid))).float(), dim=-1)
 
     def weigh(self, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weight of each word's cosine [batch, words] and the constant offset of each sentence [batch], from
-        words [batch, words, width]."""
+        """Return the weight of each word's cosine [batch, words] and the constant offset of each sentence [batch].
+
+        `words` are the outputs of the text stream [batch, words, width].
+        """
         share = self.word_weight(words)[..., 0].float().masked_fill(~mask, -torch.inf).softmax(1)
         return self.scale * share, (share * self.word_offset(words)[..., 0].float()).sum(1)

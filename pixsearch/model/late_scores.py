@@ -1,7 +1,7 @@
-"""Encoded texts, and their late interaction scores with pictures.
+"""Encoded texts and their late interaction scores with pictures.
 
-The network's forwards find each word in each picture; numpy only computes a weighted sum. It computes no large matrix
-products, since the threads of its BLAS would spin afterwards on the cores that the next forward needs.
+The network's forward passes find each word in each picture, and numpy only computes a weighted sum. Large matrix
+products in numpy are avoided, because its BLAS threads would keep spinning on cores that the next forward pass needs.
 """
 
 from __future__ import annotations
@@ -17,26 +17,29 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """A text, encoded once for all stages of a search."""
+    """A text that is encoded once for all stages of a search."""
 
     ids: NDArray[np.int64]
-    """The ids of the tokens [words]; [CLS] and [SEP] count as words."""
+    """The token ids [words], where [CLS] and [SEP] count as words."""
     embedding: Floats
-    """The unit vector of the text [embedding size]."""
+    """The unit vector of the whole text [embedding size]."""
     vectors: Floats
     """The unit vectors of the words [words, embedding size]."""
     weights: Floats
-    """The weight of each word's cosine with its nearest pixel in a late score [words]."""
+    """The factors for the cosines of the words with their nearest pixels in a late score [words]."""
     offset: float
-    """The constant part of every late score of the text."""
+    """The constant added to every late score of the text."""
 
 
 def late_scores(texts: Sequence[ReadText], embeddings: Floats, cosines: Floats) -> Floats:
-    """Return `PixelBertForRetrieval.late_score` of every text with every picture [texts, pictures].
+    """Return the late scores of every text with every picture [texts, pictures].
+
+    They equal those of `PixelBertForRetrieval.late_score`.
 
     Args:
-        embeddings: unit vectors of the pictures [pictures, embedding size].
-        cosines: the cosine of each word of all texts, concatenated, with its nearest pixel [pictures, words].
+        texts: the encoded texts.
+        embeddings: the unit vectors of the pictures [pictures, embedding size].
+        cosines: the cosines of words with their nearest pixels [pictures, words], with all texts concatenated.
     """
     similarities = np.stack([text.embedding for text in texts]) @ embeddings.T
     weights = np.concatenate([text.weights for text in texts])

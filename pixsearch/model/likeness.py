@@ -1,6 +1,7 @@
-"""The thresholds for near-duplicates, and the likeness of two pictures by small copies of them.
+"""The thresholds for near-duplicates, and the likeness of two pictures based on small copies.
 
-A model that keeps pixel features compares those (`PixelBertRuntime.likeness`); for others a small copy is kept.
+Small copies are stored for models without pixel features. Other models compare the pixel features instead
+(`PixelBertRuntime.likeness`).
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ from PIL import Image
 Floats = NDArray[np.float32]
 
 MAY_BE_ALIKE, ALIKE = 0.9, 0.85
-"""Cosine of embeddings and likeness of what is kept of pictures from which on two are near-duplicates. The embedding
-alone will not do: two daisies are as near to each other as two copies of one. docs/experiments.md has the figures."""
+"""The minimum cosine between the embeddings of near-duplicates, and their minimum likeness.
+
+Embeddings alone are not enough: photos of two daisies are as close to each other as two copies of one photo.
+docs/experiments.md has the figures.
+"""
 
 CORRELATED = 0.8
-"""The correlation of small copies' steps from which on two pictures are near-duplicates (docs/experiments.md)."""
+"""The minimum correlation between the steps in small copies of near-duplicates (docs/experiments.md)."""
 _EDGE = 16
-"""Pixels: what is left of a photo then is its composition, which compressing and scaling leave as it is."""
+"""The edge of a small copy in pixels. It only shows a photo's composition, which survives compression and scaling."""
 _FLAT = 1.0
-"""The standard deviation of a channel, of 255, below which a picture shows nothing that could be compared."""
+"""The minimum standard deviation of a picture with detail to compare, for values up to 255."""
 _SAME_COLOUR = 4.0
-"""The largest difference, of 255, of two pictures that have no detail to compare."""
+"""The maximum difference between near-duplicates that have no detail to compare, for values up to 255."""
 
 
 def pack_small(pixels: NDArray[np.uint8]) -> bytes:
@@ -38,10 +42,10 @@ def unpack_small(copies: Sequence[bytes]) -> Floats:
 
 
 def unit_steps(pixels: Floats) -> Floats:
-    """Pixels [copies, rows, columns, 3] -> the steps from each to its neighbours, unit vectors [copies, steps].
+    """Return the steps between neighbouring pixels [copies, rows, columns, 3] as unit vectors [copies, steps].
 
-    The product of two is their correlation. Pixels themselves will not do: any two photos with a bright sky above
-    dark ground correlate, and so do any two with a blue background.
+    The dot product of two such vectors is their correlation. Correlating the pixels themselves is not enough: any two
+    photos with a bright sky above dark ground correlate, and so do any two with a blue background.
     """
     steps = np.concatenate([np.diff(pixels, axis=axis).reshape(len(pixels), -1) for axis in (1, 2)], axis=1)
     units: Floats = steps / np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -49,9 +53,9 @@ def unit_steps(pixels: Floats) -> Floats:
 
 
 def likeness_of(one: bytes, other: bytes) -> float:
-    """Return how much two small copies are alike: 1 for the same, ALIKE where their correlation is just enough.
+    """Return how alike two small copies are: 1 if they are equal, ALIKE if they are just similar enough.
 
-    Pictures of hardly more than one colour are alike if that colour is the same.
+    Pictures that are almost a single colour are alike if they have the same colour.
     """
     pixels = unpack_small([one, other])
     if (pixels.std(axis=(1, 2)).mean(axis=1) < _FLAT).any():

@@ -1,4 +1,4 @@
-"""The one place that knows which kinds of models there are."""
+"""Loads a model of any kind, so that callers do not need to know which kinds there are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def load_runtime(folder: Path, *, gpu: bool = True) -> Runtime:
-    """Load the model of a checkpoint's folder; a `gpu` takes seconds to begin with. Raises CheckpointInvalid."""
+    """Load the model in a checkpoint folder. With `gpu`, use a GPU if possible, which takes seconds to start.
+
+    Raises CheckpointInvalid.
+    """
     if is_dual_encoder(folder):
         from pixsearch.model.dual_encoder import DualEncoderRuntime
 

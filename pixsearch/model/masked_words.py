@@ -1,4 +1,4 @@
-"""The head that predicts masked words (MLM; Pixel-BERT, section 3.3). Only pre-training uses it; it is not saved."""
+"""The head that predicts masked words (MLM; Pixel-BERT, section 3.3). It is only used in pre-training and not saved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixsearch.model.config import PixelBertConfig
 
 
 class MaskedWordHead(nn.Module):
-    """BERT's head (Devlin et al., 2019): dense, GELU, LayerNorm, then the word embeddings as weights."""
+    """BERT's head (Devlin et al., 2019): a dense layer, GELU, LayerNorm, then the word embeddings as output weights."""
 
     def __init__(self, config: PixelBertConfig) -> None:
         super().__init__()
@@ -19,5 +19,5 @@ class MaskedWordHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocabulary_size))
 
     def forward(self, states: Tensor, word_embeddings: Tensor) -> Tensor:
-        """Map states [n, width] to logits [n, vocabulary], by word embeddings [vocabulary, width]."""
+        """Map states [n, width] to logits [n, vocabulary] using word embeddings [vocabulary, width]."""
         return F.linear(self.norm(F.gelu(self.dense(states))), word_embeddings, self.bias)

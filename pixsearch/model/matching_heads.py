@@ -1,6 +1,7 @@
-"""The models of transformers that read a text and a picture together, and have a head that says whether they match.
+"""Transformers models that read a text and a picture together, with a head that predicts whether they match.
 
-Such a model cannot index: it has no embedding of either alone. `pixsearch.model.torch_pair_reader` runs it.
+Such a model cannot index photos, because it does not embed texts and pictures separately.
+`pixsearch.model.torch_pair_reader` runs it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ _CONFIG_FILE = "config.json"
 
 @dataclass(frozen=True)
 class MatchingFamily:
-    """The names that transformers gives to the parts of such a model."""
+    """A family of such models, with the names of its classes and of its head in transformers."""
 
     model: str
     processor: str
     head: str
-    """Begins the names of its head's weights."""
+    """The prefix of the names of the head's weights."""
 
 
 _FAMILIES = {
@@ -31,11 +32,11 @@ _FAMILIES = {
     "bridgetower": MatchingFamily("BridgeTowerForImageAndTextRetrieval", "BridgeTowerProcessor", "itm_score."),
     "vilt": MatchingFamily("ViltForImageAndTextRetrieval", "ViltProcessor", "rank_output."),
 }
-"""The heads by the model type in config.json."""
+"""The families by the model type in config.json."""
 
 
 def model_type(folder: Path) -> str | None:
-    """Return the type that transformers gives the model of a folder; None where config.json does not say one."""
+    """Return the model type in a folder's config.json, or None if it has none."""
     try:
         return str(json.loads(read_regular(folder / _CONFIG_FILE, CONFIG_LIMIT_BYTES))["model_type"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -43,12 +44,15 @@ def model_type(folder: Path) -> str | None:
 
 
 def is_matching(folder: Path) -> bool:
-    """Return whether the model of a folder is of a family with such a head; its weights may lack it still."""
+    """Return whether the model in a folder belongs to one of these families. Its weights may still lack the head."""
     return model_type(folder) in _FAMILIES
 
 
 def matching_family(folder: Path, name: str) -> MatchingFamily:
-    """Return the family of the model of that name in a folder. Raises CheckpointInvalid for a model of none."""
+    """Return the family of the model in a folder. `name` is used in the error message.
+
+    Raises CheckpointInvalid if the model does not belong to any of these families.
+    """
     family = _FAMILIES.get(model_type(folder) or "")
     if family is None:
         raise without_head(name)
@@ -56,16 +60,16 @@ def matching_family(folder: Path, name: str) -> MatchingFamily:
 
 
 def without_head(name: str) -> CheckpointInvalid:
-    """Return the error for a model that cannot re-rank by pictures and texts."""
+    """Return the error for a model that cannot re-rank because it has no matching head."""
     return CheckpointInvalid(
-        f"the model {name} has no head that matches texts with pictures",
-        "Use a BLIP, BridgeTower or ViLT that was trained for retrieval, such as hub:Salesforce/blip-itm-base-coco",
+        f"the model {name} has no image-text matching head",
+        "Use a BLIP, BridgeTower or ViLT model trained for retrieval, such as hub:Salesforce/blip-itm-base-coco",
     )
 
 
 def only_matching(name: str) -> CheckpointInvalid:
-    """Return the error for such a model where one is needed that can index and search."""
+    """Return the error for a matching model that is used in place of a model for indexing and searching."""
     return CheckpointInvalid(
-        f"the model {name} matches texts with pictures but has no embeddings to search by",
-        "Give it to pixsearch query or serve as --rerank-model",
+        f"the model {name} matches texts with pictures but has no embeddings to search with",
+        "Use it for re-ranking, with --rerank-model in pixsearch query or serve",
     )

@@ -1,4 +1,4 @@
-"""The networks by task."""
+"""The network for each task."""
 
 from __future__ import annotations
 

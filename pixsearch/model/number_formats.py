@@ -1,4 +1,4 @@
-"""The number formats in which a CPU computes the forwards of a checkpoint."""
+"""The number formats in which a CPU computes the forward passes of a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 IN_FULL_PRECISION = frozenset({"embed_pictures", "locate_words"})
-"""The forwards that are computed in fp32 even if bf16 is faster: they are cheap, and their results shown or stored."""
+"""The forward passes that use fp32 even if bf16 is faster. They are cheap, and their results are shown or stored."""
 
 IN_INT8 = frozenset({"find_words", "match"})
-"""The forwards multiplied in int8 if that is faster: they run for queries only, and their results are not stored."""
+"""The forward passes that use int8 if it is faster. They only run for queries, and their results are not stored."""
 
 _GROUP = 128
-"""The number of values of a vector that share a scale: smaller groups are slower, larger ones less precise."""
+"""The number of values in a vector that share a scale. Smaller groups are slower, and larger ones less precise."""
 _MULTIPLY_INT8 = frozenset({"avx512_vnni", "avx_vnni"})
-"""The CPU flags that int8 requires: older CPUs sum int8 products in 16 bits, which saturate."""
+"""The CPU flags for int8, of which one is required. Older CPUs sum int8 products in 16 bits, which saturates."""
 _FASTER_IN_BF16 = "amx_tile"
 
 
@@ -28,15 +28,15 @@ class NumberFormats:
     int8: bool = False
 
     def __str__(self) -> str:
-        """Return a text with everything that compiled models depend on."""
+        """Return a string that changes whenever models must be compiled again for these formats."""
         return repr({name: self.properties(name) for name in sorted(IN_FULL_PRECISION | IN_INT8 | {"others"})})
 
     def in_int8(self, forward: str) -> bool:
-        """Return whether the matrices of a forward are multiplied in int8."""
+        """Return whether a forward pass multiplies its matrices in int8."""
         return self.int8 and forward in IN_INT8
 
     def properties(self, forward: str) -> dict[str, str | int]:
-        """Return OpenVINO's properties for a forward.
+        """Return the OpenVINO properties for a forward pass.
 
         With a group size, OpenVINO rounds vectors to int8 before multiplying them with an int8 matrix.
         """
@@ -46,13 +46,13 @@ class NumberFormats:
 
 
 def formats_of(capabilities: Collection[str], flags: Collection[str]) -> NumberFormats:
-    """Return the fastest formats of a CPU.
+    """Return the fastest formats on a CPU.
 
     Args:
-        capabilities: the CPU's capabilities, by OpenVINO's names.
-        flags: the CPU's flags, by Linux's names; without any, int8 is not used.
+        capabilities: the CPU's capabilities as named by OpenVINO.
+        flags: the CPU's flags as named by Linux; if there are none, int8 is not used.
     """
-    # fp16, which is faster on ARM, is not used, since its results have not been tested on such a machine.
+    # fp16 is faster on ARM but is not used, because its results have not been tested there.
     int8 = not _MULTIPLY_INT8.isdisjoint(flags) and _FASTER_IN_BF16 not in flags
     return NumberFormats(bf16="BF16" in capabilities, int8=int8)
 

@@ -11,9 +11,9 @@ import openvino  # isort: skip
 
 @cache
 def core() -> openvino.Core:
-    """Return the core of this process, which lives until the process ends.
+    """Return this process's core, which is never destroyed before the process ends.
 
-    Its CPU plugin gives the thread that creates it a signal stack, and frees that stack in the thread that destroys it.
-    If that were another thread, the next signal, such as Ctrl-C, would crash the process.
+    The CPU plugin allocates a signal stack for the thread that creates the core, and frees it in the thread that
+    destroys the core. If these were different threads, the next signal, such as Ctrl-C, would crash the process.
     """
     return openvino.Core()

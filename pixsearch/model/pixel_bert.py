@@ -4,8 +4,8 @@
                                                                   +-> one BERT encoder -> [CLS] -> ITM logit
     sentence -> WordPiece -> LayerNorm(word + position) ----------+
 
-One Transformer reads words alone (text stream) or words and pixels together (joint stream, as in the paper); the image
-stream is a map of the pooled grid. Departures from the paper are marked in the code as such.
+A single Transformer reads words alone (text stream) or words and pixels together (joint stream, as in the paper). The
+image stream maps the pooled grid to an embedding. Departures from the paper are marked as such in the code.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from pixsearch.model.late_interaction import LateInteraction
 
 
 class Standardise(nn.Module):
-    """Scale each channel to mean 0 and standard deviation 1, using fixed statistics of the training pictures.
+    """Scales each channel to mean 0 and standard deviation 1, using fixed statistics of the training pictures.
 
-    A departure from the paper: the channels of a frozen CNN differ in scale by orders of magnitude, so small maps on
-    top of them would hardly learn from most channels.
+    A departure from the paper: the channels of a frozen CNN differ in scale by orders of magnitude. Without scaling,
+    small maps on top of the CNN would hardly learn from most channels.
     """
 
     mean: Tensor
@@ -48,7 +48,7 @@ class Standardise(nn.Module):
         return bool(self.mean.any()) or bool((self.deviation != 1).any())
 
     def fit(self, features: Tensor) -> None:
-        """Set the statistics to those of features [samples, channels]."""
+        """Compute the statistics from features [samples, channels]."""
         self.mean.copy_(features.mean(0))
         self.deviation.copy_(features.std(0) + 1e-4)
 
@@ -66,7 +66,7 @@ class PixelBertModel(nn.Module):
         self.standardise = Standardise(self.backbone.channels)
         self.pixel_projection = nn.Linear(self.backbone.channels, config.width)  # the 1x1 conv, on a flattened grid
         self.semantic_embedding = nn.Parameter(torch.zeros(config.width))  # s_v
-        # A departure: the paper only adds s_v. A layer norm like that of the words brings pixels to the scale of the
+        # A departure: the paper only adds s_v. A layer norm like the one for words brings pixels to the scale of the
         # language model.
         self.pixel_norm = nn.LayerNorm(config.width, eps=1e-12)
         bert = BertModel(
@@ -92,14 +92,14 @@ class PixelBertModel(nn.Module):
         return self
 
     def encode_grids(self, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Run the CNN on normalised pictures of any sizes, each [3, height, width], on any device.
+        """Run the CNN on normalised pictures of any size, each [3, height, width], on any device.
 
-        Only pictures of equal size are batched, so the CNN never sees padding, and the grid of a picture does not
+        Only pictures of the same size are batched. The CNN therefore never sees padding, and a picture's grid does not
         depend on the other pictures.
 
         Returns:
-            Grids [batch, pixels, channels], padded with zeros at the end, and the pixel mask [batch, pixels], False
-            for padding.
+            Grids [batch, pixels, channels], padded with zeros at the end, and the pixel mask [batch, pixels], which is
+            False for padding.
         """
         device = self.semantic_embedding.device
         by_size: dict[torch.Size, list[int]] = {}
@@ -121,7 +121,7 @@ class PixelBertModel(nn.Module):
         return flat
 
     def embed_pixels(self, grid: Tensor, dropout: float = 0.0) -> Tensor:
-        """Map grids [batch, pixels, channels] to Transformer input [batch, pixels, width]; `dropout` drops features."""
+        """Map grids [batch, pixels, channels] to Transformer input [batch, pixels, width], with dropout on features."""
         features = F.dropout(self.standardise(grid), dropout, training=dropout > 0)
         embedded = self.pixel_projection(features) + self.semantic_embedding
         return F.dropout(self.pixel_norm(embedded), self.config.dropout, self.training)
@@ -132,46 +132,46 @@ class PixelBertModel(nn.Module):
         return embedded
 
     def encode(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Run the Transformer on states [batch, length, width]; states with False in the mask are ignored."""
+        """Run the Transformer on states [batch, length, width], ignoring states where the mask is False."""
         for layer in self.layers:
             hidden = layer(hidden, mask[:, None, None, :])
         return hidden
 
     def read_jointly(self, words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Run [CLS] w1..wn [SEP] v1..vk through the joint stream (section 3.2): [batch, words + pixels, width].
+        """Return the joint stream's states for [CLS] w1..wn [SEP] v1..vk (section 3.2): [batch, words + pixels, width].
 
         Args:
-            words, mask: [batch, words, width] from `embed_words`, [batch, words].
-            pixels, pixel_mask: [batch, pixels, width] from `embed_pixels`, [batch, pixels]; without a mask, all pixels
-                are read.
+            words, mask: the output of `embed_words` [batch, words, width] and its mask [batch, words].
+            pixels, pixel_mask: the output of `embed_pixels` [batch, pixels, width] and its mask [batch, pixels];
+                without a mask, all pixels are read.
         """
         if pixel_mask is None:
             pixel_mask = mask.new_ones(pixels.shape[:2])
         return self.encode(torch.cat([words, pixels], dim=1), torch.cat([mask, pixel_mask], dim=1))
 
     def read(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Run pairs of sentences and pictures through the joint stream: [batch, words + pixels, width], [CLS] first.
+        """Return the joint stream's states for sentences with pictures: [batch, words + pixels, width], [CLS] first.
 
         Args:
-            ids, mask: [batch, words].
+            ids, mask: the sentences [batch, words].
             grid, pixel_mask: [batch, pixels, channels], [batch, pixels]; without a mask, all pixels are read.
         """
         return self.read_jointly(self.embed_words(ids), mask, self.embed_pixels(grid), pixel_mask)
 
 
 def pad_grids(grids: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Pad grids [pixels, channels] to [batch, most pixels, channels], and return them with their mask."""
+    """Pad grids [pixels, channels] to [batch, most pixels, channels] and return them with their mask."""
     padded = nn.utils.rnn.pad_sequence(list(grids), batch_first=True)
     counts = torch.tensor([len(grid) for grid in grids], device=padded.device)
     return padded, torch.arange(padded.shape[1], device=padded.device) < counts[:, None]
 
 
 def pool_grid(grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-    """Return the mean and the maximum of each channel over the pixels of a picture, [batch, 2 * channels].
+    """Return the mean and the maximum of each channel over the pixels of each picture [batch, 2 * channels].
 
     Args:
         grid: [batch, pixels, channels].
-        pixel_mask: [batch, pixels], False for padding; None if there is none.
+        pixel_mask: [batch, pixels], False for padding; None if there is no padding.
     """
     if pixel_mask is None:
         return torch.cat([grid.mean(1), grid.amax(1)], dim=-1)
@@ -181,11 +181,10 @@ def pool_grid(grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
 
 
 class EmbeddingMaps(nn.Module):
-    """Maps from pooled grids and from encoded sentences into the shared space of the first stage.
+    """Maps pooled grids and encoded sentences into the shared space of the first stage.
 
-    They are small on purpose: on top of a frozen CNN and a frozen sentence encoder, these maps alone, trained with
-    strong dropout of the picture's features, retrieve better than anything larger that is trained on a few thousand
-    pictures.
+    The maps are small on purpose. On top of a frozen CNN and a frozen sentence encoder, and with strong dropout on
+    picture features, they retrieve better than anything larger that is trained on a few thousand pictures.
     """
 
     def __init__(self, config: PixelBertConfig, channels: int) -> None:
@@ -198,11 +197,11 @@ class EmbeddingMaps(nn.Module):
         if config.width == config.embedding_size:
             nn.init.eye_(self.text_map.weight)  # the sentence encoder's own space is a good start
             nn.init.zeros_(self.text_map.bias)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))  # of similarities: 1 / temperature
+        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))  # the scale is 1 / temperature
 
     @property
     def scale(self) -> Tensor:
-        """The factor of similarities before a softmax; at most 100, as in CLIP."""
+        """The factor for similarities before a softmax, at most 100 as in CLIP."""
         return self.log_scale.exp().clamp(max=100)
 
     def image(self, pooled: Tensor, feature_dropout: float = 0.0, hidden_dropout: float = 0.0) -> Tensor:
@@ -213,13 +212,13 @@ class EmbeddingMaps(nn.Module):
         return embedding
 
     def text(self, sentences: Tensor) -> Tensor:
-        """Map sentences [batch, width], by their direction alone, to unit vectors [batch, embedding_size]."""
+        """Map sentence vectors [batch, width] to unit vectors [batch, embedding_size]. The norm has no effect."""
         scaled = F.normalize(sentences, dim=-1) * math.sqrt(sentences.shape[-1])
         return F.normalize(self.text_map(scaled).float(), dim=-1)
 
 
 class PixelBertForRetrieval(nn.Module):
-    """Pixel-BERT with embeddings for a first stage (ITC) and a matching score for re-ranking (ITM)."""
+    """Pixel-BERT with embeddings for the first stage (ITC) and a matching score for re-ranking (ITM)."""
 
     def __init__(self, config: PixelBertConfig) -> None:
         super().__init__()
@@ -227,8 +226,8 @@ class PixelBertForRetrieval(nn.Module):
         self.model = PixelBertModel(config)
         self.maps = EmbeddingMaps(config, self.model.backbone.channels)
         score = nn.Linear(config.width, 1)
-        # A departure: the ITM logit starts as the first stage's similarity and learns the difference to it; in the
-        # paper, it is the head alone.
+        # A departure: the ITM logit starts as the first stage's similarity, and the head learns a correction. In the
+        # paper, the logit comes from the head alone.
         nn.init.zeros_(score.weight)
         nn.init.zeros_(score.bias)
         self.itm_head = nn.Sequential(nn.Linear(config.width, config.width), nn.Tanh(), score)
@@ -241,15 +240,15 @@ class PixelBertForRetrieval(nn.Module):
         return self.model.encode_grid(pixels)
 
     def embed_image(self, grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Map grids [batch, pixels, channels] to unit vectors [batch, embedding_size]: the image stream.
+        """Map grids [batch, pixels, channels] to unit vectors [batch, embedding_size] with the image stream.
 
-        A departure: the paper has no image stream, and this one does not use the Transformer. `pixel_mask`
-        [batch, pixels] is False for padding; without it, all pixels are read.
+        This is a departure: the paper has no image stream. The Transformer is not used. `pixel_mask` [batch, pixels] is
+        False for padding; without a mask, all pixels are read.
         """
         return F.normalize(self.maps.image(pool_grid(grid, pixel_mask)).float(), dim=-1)
 
     def embed_text(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Map ids and mask [batch, words] to unit vectors [batch, embedding_size]: the text stream."""
+        """Map ids and mask [batch, words] to unit vectors [batch, embedding_size] with the text stream."""
         return self.embed_words(self.read_each_word(ids, mask), mask)
 
     def embed_words(self, words: Tensor, mask: Tensor) -> Tensor:
@@ -257,7 +256,7 @@ class PixelBertForRetrieval(nn.Module):
         return self.maps.text(masked_mean(words, mask))
 
     def read_words(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return the mean of the Transformer's outputs for words [batch, width]; [CLS] and [SEP] count as words."""
+        """Return the mean of the Transformer's outputs over all words [batch, width], including [CLS] and [SEP]."""
         return masked_mean(self.read_each_word(ids, mask), mask)
 
     def read_each_word(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -265,8 +264,8 @@ class PixelBertForRetrieval(nn.Module):
         return self.model.encode(self.model.embed_words(ids), mask)
 
     def read_pixels(self, grid: Tensor, dropout: float = 0.0, pixel_mask: Tensor | None = None) -> Tensor:
-        """Run [CLS] v1..vk through the Transformer; return the mean output [batch, width]. `dropout` drops features."""
-        start = torch.full((grid.shape[0], 1), CLS, device=grid.device)  # not len(): a trace takes it for a constant
+        """Return the mean of the Transformer's outputs for [CLS] v1..vk [batch, width], with dropout on features."""
+        start = torch.full((grid.shape[0], 1), CLS, device=grid.device)  # not len(), which a trace makes constant
         hidden = torch.cat([self.model.embed_words(start), self.model.embed_pixels(grid, dropout)], dim=1)
         mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=grid.device)
         if pixel_mask is not None:
@@ -276,17 +275,17 @@ class PixelBertForRetrieval(nn.Module):
     def late_score(
         self, ids: Tensor, mask: Tensor, grid: Tensor, similarity: Tensor, pixel_mask: Tensor | None = None
     ) -> Tensor:
-        """Return the late scores of pairs [batch]: similarity + late interaction / scale.
+        """Return the late scores of pairs [batch], which are similarity + late interaction / scale.
 
-        Late interaction gives logits. Divided by the factor that turns similarities into logits, it can be added to
-        them without a weight of its own. While it is closed, this is the similarity. A search computes late scores by
-        `late_scores` instead.
+        Late interaction returns logits. Dividing them by the factor that turns similarities into logits makes it
+        possible to add them to similarities without a weight. If late interaction is untrained, the late score equals
+        the similarity. A search computes late scores with `late_scores` instead.
 
         Args:
             ids, mask: [batch or 1, words]; a single sentence is paired with every picture.
             grid: [batch or 1, pixels, channels]; a single picture is paired with every sentence.
             similarity: [batch], the dot product of the two embeddings of each pair.
-            pixel_mask: [batch or 1, pixels], False for padding; without it, all pixels are read.
+            pixel_mask: [batch or 1, pixels], False for padding; without a mask, all pixels are read.
         """
         words = self.read_each_word(ids, mask)
         found: Tensor = self.late_interaction(words, mask, self.model.standardise(grid), pixel_mask)
@@ -297,22 +296,24 @@ class PixelBertForRetrieval(nn.Module):
     ) -> Tensor:
         """Return the ITM logits of pairs [batch]: joint_logit + similarity_weight * late_score.
 
-        A departure: the paper's logit is the head alone. `late_score` [batch] comes from the method of that name; the
-        other arguments are the same as there.
+        This is a departure: in the paper, the logit comes from the head alone. `late_score` [batch] is the result of
+        the method of that name. The other arguments are the same as for that method.
         """
-        pairs = late_score.shape[0]  # not len(), which a trace takes for a constant
+        pairs = late_score.shape[0]  # not len(), which a trace makes constant
         words, pixels = self.model.embed_words(ids).expand(pairs, -1, -1), self.model.embed_pixels(grid)
         return self.joint_logit(words, mask, pixels, pixel_mask) + self.similarity_weight * late_score
 
     def joint_logit(self, words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-        """Return the joint stream's part of the logits of pairs [batch]: head([CLS]) + late_weight * words_found.
+        """Return the joint stream's part of the ITM logits of pairs [batch]: head([CLS]) + late_weight * words_found.
 
         Args:
-            words, mask: [batch or 1, words, width] from `PixelBertModel.embed_words`, [batch or 1, words].
-            pixels, pixel_mask: [batch or 1, pixels, width] from `PixelBertModel.embed_pixels`, [batch or 1, pixels];
-                without a mask, all pixels are read.
+            words, mask: the output of `PixelBertModel.embed_words` [batch or 1, words, width] and its mask
+                [batch or 1, words].
+            pixels, pixel_mask: the output of `PixelBertModel.embed_pixels` [batch or 1, pixels, width] and its mask
+                [batch or 1, pixels]; without a mask, all pixels are read.
         """
-        # If both sizes are equal, max returns the first, which `match` has expanded to all pairs: a trace records it.
+        # If both sizes are equal, max returns the first one, and a trace records that choice. It is the right one,
+        # because `match` has expanded the words to all pairs.
         pairs = max(words.shape[0], pixels.shape[0])
         words, mask, pixels = words.expand(pairs, -1, -1), mask.expand(pairs, -1), pixels.expand(pairs, -1, -1)
         if pixel_mask is not None:
@@ -332,11 +333,11 @@ def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 def words_found(words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-    """Return the cosine of each word with its nearest pixel, averaged over the words [batch].
+    """Return the mean over all words of each word's cosine with its nearest pixel [batch].
 
     Args:
-        words, mask: outputs of the joint stream [batch, words, width], and [batch, words].
-        pixels, pixel_mask: outputs of the joint stream [batch, pixels, width], and [batch, pixels].
+        words, mask: the joint stream's outputs for words [batch, words, width] and their mask [batch, words].
+        pixels, pixel_mask: the joint stream's outputs for pixels [batch, pixels, width] and their mask [batch, pixels].
     """
     cosine = F.normalize(words.float(), dim=-1) @ F.normalize(pixels.float(), dim=-1).transpose(1, 2)
     if pixel_mask is not None:
@@ -346,4 +347,4 @@ def words_found(words: Tensor, mask: Tensor, pixels: Tensor, pixel_mask: Tensor 
 
 
 CLS = 101
-"""The id of [CLS] in bert-base-uncased's WordPiece vocabulary, which every checkpoint here uses."""
+"""The id of [CLS] in the WordPiece vocabulary of bert-base-uncased, which all checkpoints use."""

@@ -1,4 +1,4 @@
-"""The input of a Pixel-BERT: pictures at the input size of the CNN, and sentences as WordPiece ids."""
+"""Prepares the input of a Pixel-BERT: pictures at the input size of the CNN, and sentences as WordPiece ids."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pixsearch.pictures import as_seen
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular
 
 _MOST_CHARACTERS = 128
-"""The most characters per token that are read: WordPiece treats words of more than 100 characters as unknown."""
+"""The maximum number of characters read per token. WordPiece treats words of more than 100 characters as unknown."""
 _COPY = "Copy the whole checkpoint again"
 
 
 class PixelBertProcessor:
-    """A processor of pictures and sentences by the config's input size, resize mode and number of words."""
+    """Prepares pictures and sentences according to a config's input size, resize mode and number of words."""
 
     def __init__(
         self, config: PixelBertConfig, tokenizer: Tokenizer, words_taught: Mapping[str, int] | None = None
     ) -> None:
-        """Set up the tokenizer. `words_taught` are the words of the training captions with counts; None if unknown."""
+        """Set up the tokenizer. `words_taught` maps the words in the training captions to counts; None if unknown."""
         self.config = config
         self.words_taught = words_taught
         self.tokenizer = tokenizer
@@ -48,7 +48,7 @@ class PixelBertProcessor:
         return ids, mask
 
     def readable(self, sentence: str) -> str:
-        """Return the beginning of a sentence; the model reads nothing after it."""
+        """Return the beginning of a sentence, which includes everything that the model can read."""
         return sentence[: self.config.max_words * _MOST_CHARACTERS]
 
     def encodings(self, sentences: Sequence[str]) -> list[Encoding]:
@@ -56,14 +56,16 @@ class PixelBertProcessor:
         try:
             encodings = self.tokenizer.encode_batch([self.readable(sentence) for sentence in sentences])
         except Exception as error:  # tokenizers raises bare Exception for every kind of failure
-            raise CheckpointInvalid(f"the checkpoint's {TOKENIZER_FILE} cannot read a text ({error})", _COPY) from error
+            raise CheckpointInvalid(
+                f"the checkpoint's {TOKENIZER_FILE} cannot split text into tokens ({error})", _COPY
+            ) from error
         for encoding in encodings:
             if not encoding.ids or max(encoding.ids) >= self.config.vocabulary_size:
-                raise CheckpointInvalid(f"the checkpoint's {TOKENIZER_FILE} does not belong to its weights", _COPY)
+                raise CheckpointInvalid(f"the checkpoint's {TOKENIZER_FILE} does not match its weights", _COPY)
         return encodings
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write config.json, tokenizer.json and, if words were counted, words.txt into an existing folder."""
+        """Write config.json, tokenizer.json and, if words were counted, words.txt to an existing folder."""
         self.config.save(folder / CONFIG_FILE)
         write_durably(folder / TOKENIZER_FILE, self.tokenizer.to_str().encode())
         if self.words_taught:
@@ -71,7 +73,7 @@ class PixelBertProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> PixelBertProcessor:
-        """Read what `save_pretrained` wrote.
+        """Load a processor from the files that `save_pretrained` writes.
 
         Raises:
             CheckpointInvalid: a file is missing or not valid.
@@ -81,5 +83,5 @@ class PixelBertProcessor:
             tokenizer = Tokenizer.from_buffer(read_regular(file, TEXT_LIMIT_BYTES))
         except Exception as error:  # tokenizers raises bare Exception for every kind of failure
             reason = getattr(error, "strerror", None) or error
-            raise CheckpointInvalid(f"{file} is not a tokenizer ({reason})", _COPY) from error
+            raise CheckpointInvalid(f"{file} is not a valid tokenizer ({reason})", _COPY) from error
         return cls(PixelBertConfig.load(folder / CONFIG_FILE), tokenizer, read_words(folder))

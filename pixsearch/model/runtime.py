@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-@lru_cache(maxsize=1)  # also because releasing them takes 0.1 s, which a query need not spend before it ends
+@lru_cache(maxsize=1)  # also because releasing them takes 0.1 s, which would delay the end of a query
 def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards | TorchForwards:
     """Load a checkpoint on the GPU if `gpu` is set and torch can use one, otherwise compile it for the CPU.
 
     Only the library that is needed is imported: torch for a GPU, OpenVINO for a CPU. Raises CheckpointInvalid.
     """
     if gpu and uses_gpu():
-        import torch  # takes over a second, so not without a GPU
+        import torch  # takes over a second, so it is only imported for a GPU
 
         from pixsearch.model.torch_forwards import TorchForwards
 
@@ -51,7 +51,10 @@ class PixelBertRuntime:
     reads_pairs = True
 
     def __init__(self, folder: Path, *, gpu: bool = True) -> None:
-        """Load the checkpoint of a folder, on a GPU, which takes seconds, only if `gpu`. Raises CheckpointInvalid."""
+        """Load the checkpoint in a folder. With `gpu`, use a GPU if possible, which takes seconds to start.
+
+        Raises CheckpointInvalid.
+        """
         self.name = checkpoint_name(folder)
         with ThreadPoolExecutor(1) as thread:
             hashed = thread.submit(fingerprint, folder)
@@ -62,9 +65,9 @@ class PixelBertRuntime:
         self._mean_pixel = mean_pixel(folder)
 
     def prepare_for_words(self, *, kept_only: bool = False) -> None:
-        """Begin to load the networks for a query of words in the background.
+        """Start loading the networks for a text query in the background.
 
-        With `kept_only`, load only networks that were compiled before, for when it is unclear if they will be needed.
+        With `kept_only`, load only networks that are already compiled. Use this if they may not be needed.
         """
         for name in ("read_texts", "find_words", "match"):
             self._forwards.prepare(name, kept_only=kept_only)
@@ -85,7 +88,7 @@ class PixelBertRuntime:
 
     @property
     def default_order(self) -> Literal["match", "similarity"]:
-        """The score that ordered the results of the model's validation set best."""
+        """The score that gave the best order of results on the model's validation set."""
         return "match" if self._config.rerank else "similarity"
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
@@ -93,13 +96,13 @@ class PixelBertRuntime:
         return self.encode_pixels([np.asarray(self._processor.resize(picture)) for picture in pictures])
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
-        """Encode the pixels [rows, columns, 3] of pictures of the input size, like `encode_pictures`."""
+        """Encode the pixels [rows, columns, 3] of pictures that already have the input size, like `encode_pictures`."""
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, picture in enumerate(pixels):
             by_size.setdefault(picture.shape, []).append(index)
         embeddings = np.empty((len(pixels), self.embedding_size), np.float32)
         packed: dict[int, bytes] = {}
-        for same in by_size.values():  # only pictures of one size are batched, so that the CNN never sees padding
+        for same in by_size.values():  # batch only pictures of the same size, so that the CNN never sees padding
             for part in _parts(len(same), self._forwards.pictures_at_once):
                 indices = same[part]
                 grids = self._run("encode_pictures", np.stack([pixels[index] for index in indices]))
@@ -111,9 +114,9 @@ class PixelBertRuntime:
         return self._finite(self._forwards.run(name, *inputs))
 
     def _finite(self, numbers: Floats) -> Floats:
-        """Return numbers that are all finite. Raises CheckpointInvalid if broken weights have produced others."""
+        """Return the numbers. Raises CheckpointInvalid if broken weights have made one of them infinite or NaN."""
         if not np.isfinite(numbers).all():
-            raise CheckpointInvalid(f"the model {self.name} produces numbers that are not finite", "Copy it again")
+            raise CheckpointInvalid(f"the model {self.name} produces non-finite numbers", "Copy the model again")
         return numbers
 
     def embed_grid(self, grid: bytes) -> Floats:
@@ -132,7 +135,7 @@ class PixelBertRuntime:
         return np.stack([text.embedding for text in self.read_texts(texts)])
 
     def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
-        """Encode sentences once for all stages: their embeddings, and their words for late interaction."""
+        """Encode sentences once for all stages: embeddings for the first stage, and words for late interaction."""
         read = dict[int, ReadText]()
         ids, mask = self._processor.words(texts)
         lengths = mask.sum(1)
@@ -147,7 +150,7 @@ class PixelBertRuntime:
         return [read[index] for index in range(len(texts))]
 
     def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        """Return the late scores [texts, pictures] of texts and of pictures, given by their grids and embeddings."""
+        """Return the late scores [texts, pictures] of texts with pictures, given their grids and embeddings."""
         vectors, found = np.concatenate([text.vectors for text in texts]), []
         for part in _parts(len(grids), self._forwards.pairs_at_once):
             unpacked = unpack_grids(grids[part], len(self._mean_pixel))
@@ -156,8 +159,10 @@ class PixelBertRuntime:
             return self._finite(late_scores(texts, embeddings, np.concatenate(found)))
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
-        """Return the ITM logits [pairs] of texts and pictures with late scores [pairs]; a single text or picture is
-        paired with all."""
+        """Return the ITM logits [pairs] for pairs of texts and pictures with late scores [pairs].
+
+        All pairs may share a single text or picture.
+        """
         logits = np.empty(len(late_scores), np.float32)
         lengths = np.broadcast_to([len(text.ids) for text in texts], logits.shape)
         for indices in self._alike_in_length(lengths):
@@ -173,35 +178,38 @@ class PixelBertRuntime:
         return self._processor.words_taught
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
-        """Return the words of a text that do not occur in the training captions; none if these are not listed."""
+        """Return the words in a text that do not occur in the training captions.
+
+        If the checkpoint does not list the words in the captions, return an empty tuple.
+        """
         return unknown_words(self._processor.readable(text), self._processor.words_taught)
 
     def _alike_in_length(self, lengths: NDArray[np.integer]) -> Iterator[NDArray[np.intp]]:
-        """Yield the indices of all sentences in batches of similar lengths, so that little padding is needed."""
+        """Yield the indices of all sentences in batches of similar length, to keep padding short."""
         order = np.argsort(lengths, kind="stable")
         for part in _parts(len(order), self._forwards.pairs_at_once):
             yield order[part]
 
     @property
     def cell_offset(self) -> float:
-        """The offset, right and down, from the centre of a grid cell to where it is most sensitive, in cells.
+        """The offset, right and down, from the centre of a grid cell to its most sensitive point, in cells.
 
-        EfficientNet's five strided convolutions pad only at the right and the bottom, which makes half a cell in
-        theory; a quarter fits best (docs/experiments.md).
+        EfficientNet's five strided convolutions only pad on the right and at the bottom. In theory, this shifts the
+        point by half a cell, but a quarter fits best (docs/experiments.md).
         """
         return 0.25 if self._config.backbone.startswith("efficientnet") else 0.0
 
     def locate_words(self, text: str, grid: bytes, width: int, height: int) -> tuple[list[str], Floats]:
-        """Return the words of a text and their cosines with the cells of a picture's grid [words, rows, columns].
+        """Return the words in a text and their cosines with the cells of a picture's grid [words, rows, columns].
 
-        These are the cosines of late interaction; a word of several pieces has the mean of theirs. Raises
+        The cosines come from late interaction. If a word consists of several tokens, their cosines are averaged. Raises
         WordsNotLocated if the checkpoint's late interaction was never trained.
         """
         [read] = self.read_texts([text])
         if not read.weights.any():
             raise WordsNotLocated(
-                f"the model {self.name} cannot show where words are: its late interaction was never trained",
-                "Use another model, or train the stage 'late' of it",
+                f"the model {self.name} cannot locate words in a picture: its late interaction was never trained",
+                "Use a different model, or train the 'late' stage of this one",
             )
         [pieces] = self._processor.encodings([text])
         pixels, _ = unpack_grids([grid], len(self._mean_pixel))
@@ -217,9 +225,10 @@ class PixelBertRuntime:
         return words, np.reshape(cosines, (len(words), *self._config.grid_size(width, height))).astype(np.float32)
 
     def likeness(self, grid: bytes, other: bytes) -> float:
-        """Return how alike two pictures are, cell by cell; 1 at most, 0 for pictures of different shapes.
+        """Return how alike two pictures are, cell by cell: at most 1, and 0 for pictures with different grids.
 
-        It is the cosine of the features of each cell, less the mean features of all pictures, averaged over the cells.
+        The mean features of the training pictures are subtracted from the features of each cell. The likeness is the
+        cosine between the two pictures' features in a cell, averaged over the cells.
         """
         grids, mask = unpack_grids([grid, other], len(self._mean_pixel))
         if not mask.all():
@@ -233,7 +242,7 @@ class PixelBertRuntime:
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
         """Return the probability that a person would say that the words describe the picture, for each pair.
 
-        The scores are late scores or ITM logits, by `stage`. Return None if the checkpoint is not calibrated.
+        The scores are late scores or ITM logits, depending on `stage`. Return None if the checkpoint is not calibrated.
         """
         curve = None if self._config.calibration is None else getattr(self._config.calibration, stage)
         return None if curve is None else curve.probability(scores)

@@ -14,7 +14,7 @@ from pixsearch.model.processor import PixelBertProcessor
 
 
 def picture_tensors(processor: PixelBertProcessor, pictures: Sequence[Image.Image]) -> list[Tensor]:
-    """Scale and normalise RGB pictures into float32 tensors, each [3, height, width]."""
+    """Return RGB pictures as scaled and normalised float32 tensors, each [3, height, width]."""
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in normalisation(processor.config.backbone))
     resized = (torch.from_numpy(np.array(processor.resize(picture))) for picture in pictures)
     return [(picture.permute(2, 0, 1) / 255 - mean) / std for picture in resized]

@@ -1,4 +1,4 @@
-"""The forwards of a checkpoint on a GPU, by torch."""
+"""Runs the forward passes of a checkpoint on a GPU with torch."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pixsearch.model.number_formats import IN_FULL_PRECISION
 
 
 class TorchForwards:
-    """The `pixsearch.model.forwards.FORWARDS` of a checkpoint, run by torch, with the methods of `CompiledForwards`."""
+    """Runs the `pixsearch.model.forwards.FORWARDS` with torch. Has the same interface as `CompiledForwards`."""
 
     pictures_at_once, pairs_at_once = 64, 64
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        """Load the checkpoint of a folder. Raises CheckpointInvalid."""
+        """Load the checkpoint in a folder. Raises CheckpointInvalid."""
         network, _ = load_checkpoint(folder)
         self._device = device
         self._forwards = {name: forward(network).to(device) for name, forward in FORWARDS.items()}
 
     def prepare(self, name: str, *, kept_only: bool = False) -> None:
-        """Do nothing: all forwards are loaded."""
+        """Do nothing, because the network is already loaded."""
 
     def run(self, name: str, *inputs: NDArray[Any]) -> NDArray[Any]:
         tensors = [torch.from_numpy(values).to(self._device) for values in inputs]

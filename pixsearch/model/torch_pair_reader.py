@@ -1,4 +1,4 @@
-"""A matching model of transformers at work: texts and a picture in, the logit of each pair out. Needs torch."""
+"""A loaded matching model from transformers: texts and a picture in, the logit of each pair out. Needs torch."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ Floats = NDArray[np.float32]
 
 
 class TorchPairReader:
-    """A loaded BLIP, BridgeTower or ViLT with its matching head; see `pixsearch.search.runtime.PairReader`."""
+    """A loaded BLIP, BridgeTower or ViLT with its matching head. Implements `pixsearch.search.runtime.PairReader`."""
 
     def __init__(self, folder: Path) -> None:
-        """Load the model of a folder. Raises CheckpointInvalid."""
+        """Load the model in a folder. Raises CheckpointInvalid."""
         self.name = checkpoint_name(folder)
         family = matching_family(folder, self.name)
         be_quiet()
@@ -60,24 +60,24 @@ class TorchPairReader:
         self._model = model.to(self._device)
 
     def logits(self, texts: Sequence[str], picture: Image.Image) -> Floats:
-        """The log-odds [texts] that its head gives texts to match an RGB picture; for a ViLT its only logit.
+        """Return the log-odds [texts] that each text matches an RGB picture; for ViLT, return its only logit.
 
-        The end of a text that is too long for the model is not read. Raises PictureError where the model cannot read
-        the picture, as where it is far longer than wide.
+        Texts that are too long for the model are truncated. Raises PictureError if the model cannot read the picture,
+        for example because it is far longer than wide.
         """
         try:
             found = np.array([self._logit(text, picture) for text in texts], np.float32)
         except LOADING_ERRORS as error:
-            raise PictureError(f"the model {self.name} cannot read it ({first_line(error)})") from error
+            raise PictureError(f"the model {self.name} cannot read this picture ({first_line(error)})") from error
         if not np.isfinite(found).all():
-            raise PictureError(f"the model {self.name} produces no finite score for it")
+            raise PictureError(f"the model {self.name} produces a non-finite score for this picture")
         return found
 
     def _logit(self, text: str, picture: Image.Image) -> float:
         inputs = self._processor(
             images=picture, text=text, return_tensors="pt", truncation=True, max_length=self._most_tokens
         )
-        # ViLT draws the order of the patches, and BLIP makes a mask, on whatever device is the default.
+        # ViLT draws a random order of patches, and BLIP creates a mask, on whichever device is the default.
         drawn_on = [self._device] if self._device.type == "cuda" else []
         with torch.inference_mode(), torch.device(self._device), torch.random.fork_rng(drawn_on):
             torch.manual_seed(0)
@@ -89,13 +89,13 @@ class TorchPairReader:
 def _most_tokens(config: Any) -> int:
     """Return the number of tokens for which the network has positions."""
     text = getattr(config, "text_config", config)
-    # RoBERTa, BridgeTower's text encoder, counts them from behind that of padding.
+    # In RoBERTa, which is BridgeTower's text encoder, positions start after the id of the padding token.
     first = text.pad_token_id + 1 if config.model_type == "bridgetower" else 0
     return int(text.max_position_embeddings) - first
 
 
 def _longest_edge(size: Any) -> int:
-    """The longest edge in pixels that an image processor's size names."""
+    """Return the longest edge in an image processor's size, in pixels."""
     names = ("height", "width", "shortest_edge")
     edges = [size.get(name) if isinstance(size, dict) else getattr(size, name, None) for name in names]
     return max(int(edge) for edge in edges if edge)

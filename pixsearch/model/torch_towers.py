@@ -1,4 +1,4 @@
-"""The two towers of a dual encoder by torch, from the files of its repository: on a GPU, and to be converted."""
+"""Runs the two towers of a dual encoder with torch, to use a GPU or to convert the model."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from pixsearch.model.transformers_folder import (
 )
 
 _PATCHES = "siglip2"
-"""SigLIP 2 of any picture size (NaFlex); those of a fixed size have the type siglip."""
+"""The type of SigLIP 2 models for any picture size (NaFlex). Models for a fixed size have the type siglip."""
 
 
 class PictureTower(nn.Module):
-    """RGB pictures, uint8 [batch, rows, columns, 3] -> unit vectors [batch, embedding size]."""
+    """Maps RGB pictures, uint8 [batch, rows, columns, 3], to unit vectors [batch, embedding size]."""
 
     factors: Tensor
     offsets: Tensor
 
     def __init__(self, model: Any, factors: tuple[float, ...], offsets: tuple[float, ...]) -> None:
-        """`factors` and `offsets` bring red, green and blue to what the model takes."""
+        """Set up the tower of a model. `factors` and `offsets` convert RGB values to the model's input."""
         super().__init__()
         self.model = model
         self.register_buffer("factors", torch.tensor(factors), persistent=False)
@@ -53,7 +53,7 @@ class PictureTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Token ids [batch, tokens], none of which is masked -> unit vectors [batch, embedding size]."""
+    """Maps token ids [batch, tokens], all of them unmasked, to unit vectors [batch, embedding size]."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ class TextTower(nn.Module):
 
 
 class TorchTowers:
-    """Runs both towers by torch; the same methods as `CompiledTowers`."""
+    """Runs both towers with torch. Has the same interface as `CompiledTowers`."""
 
     pictures_at_once, texts_at_once = 64, 64
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        """Load a converted model. Raises CheckpointInvalid, also where its weights are others than were converted."""
+        """Load a converted model. Raises CheckpointInvalid, also if its weights have changed since the conversion."""
         config = DualEncoderConfig.load(folder / DUAL_ENCODER_FILE)
         model = load_dual_encoder(folder)
         if config.weights != hashes_of_weights(folder):
@@ -81,7 +81,7 @@ class TorchTowers:
         self._towers = {"pictures": pictures.to(device), "texts": TextTower(model).to(device)}
 
     def prepare(self, name: str, *, kept_only: bool = False) -> None:
-        """All is ready."""
+        """Do nothing, because both towers are already loaded."""
 
     def run(self, name: str, inputs: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode(), autocast(self._device) if self._device.type == "cuda" else nullcontext():
@@ -91,9 +91,9 @@ class TorchTowers:
 
 
 def require_dual_encoder(folder: Path, name: str | None = None) -> None:
-    """Check by config.json alone that a folder's model is a dual encoder that pixsearch can convert.
+    """Raise CheckpointInvalid unless the model in a folder is a dual encoder that pixsearch can convert.
 
-    Raises CheckpointInvalid, which calls the model by its `name`, or else by its folder.
+    Only config.json is read. The error message contains `name`, or the folder if there is none.
     """
     name = name or str(folder)
     if is_matching(folder):
@@ -104,7 +104,7 @@ def require_dual_encoder(folder: Path, name: str | None = None) -> None:
         kind = AutoModel._model_mapping.get(type(config), None)
     except LOADING_ERRORS as error:
         raise CheckpointInvalid(
-            f"{CONFIG_FILE} of {name} names a model type that transformers does not know ({first_line(error)})"
+            f"transformers does not support the model type in {CONFIG_FILE} of {name} ({first_line(error)})"
         ) from error
     if kind is None or not (hasattr(kind, "get_text_features") and hasattr(kind, "get_image_features")):
         raise CheckpointInvalid(
@@ -114,15 +114,15 @@ def require_dual_encoder(folder: Path, name: str | None = None) -> None:
     if config.model_type == _PATCHES:
         raise CheckpointInvalid(
             f"{name} takes pictures of any size (NaFlex), which is not supported",
-            "Use the SigLIP 2 model of a fixed size, such as hub:google/siglip2-base-patch16-256",
+            "Use a SigLIP 2 model with a fixed input size, such as hub:google/siglip2-base-patch16-256",
         )
 
 
 def load_dual_encoder(folder: Path) -> Any:
-    """Load a dual encoder of transformers in fp32. No code of the folder is run, and no pickle is read.
+    """Load a transformers dual encoder in fp32. This never runs code from the folder or reads pickles.
 
     Raises:
-        CheckpointInvalid: it is no dual encoder, or its weights are missing, damaged or not in safetensors.
+        CheckpointInvalid: the model is not a dual encoder, or its weights are missing, damaged or not in safetensors.
     """
     be_quiet()
     require_readable(folder)
@@ -133,10 +133,7 @@ def load_dual_encoder(folder: Path) -> Any:
 
 
 def hashes_of_weights(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of weights, and of config.json, without which they mean nothing, by its name.
-
-    Raises CheckpointInvalid.
-    """
+    """Return the SHA-256 of each weights file and of config.json, by file name. Raises CheckpointInvalid."""
     try:
         return {file.name: sha256_of(file) for file in [*weight_files(folder), folder / CONFIG_FILE]}
     except OSError as error:
@@ -149,7 +146,7 @@ def _features(output: Any) -> Tensor:
 
 
 def _with_pooling_that_fits(model: Any) -> Any:
-    """ALIGN takes the mean of a map by a window larger than any map, which OpenVINO does not do."""
+    """Return the model with pooling that OpenVINO supports: ALIGN pools with a window larger than any feature map."""
     pooler = getattr(getattr(model, "vision_model", None), "pooler", None)
     if isinstance(pooler, nn.AvgPool2d) and pooler.ceil_mode:
         model.vision_model.pooler = nn.AdaptiveAvgPool2d(1)

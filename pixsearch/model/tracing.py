@@ -1,4 +1,4 @@
-"""Trace the forwards of a checkpoint into its graphs. This needs torch; a search never does it."""
+"""Traces the forward passes of a checkpoint to create its graphs. Requires torch. Searches never run this code."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from pixsearch.model.forwards import FORWARDS, Forward
 from pixsearch.model.graphs import input_name, write_graphs
 
 _NETWORK = "network."
-"""The prefix of a network's tensors in a forward's state."""
+"""The prefix of the names of the network's tensors in the state of a forward pass."""
 
 
 def add_graphs(folder: Path) -> None:
-    """Trace the forwards of a checkpoint and write its graphs.zip. Raises CheckpointInvalid."""
+    """Trace the forward passes of a checkpoint and write its graphs.zip. Raises CheckpointInvalid."""
     network, _ = load_checkpoint(folder)
     graphs = {name: trace(forward(network).eval()) for name, forward in FORWARDS.items()}
     write_graphs(folder, graphs, network.config)
 
 
 def trace(forward: Forward) -> tuple[bytes, bytes]:
-    """Trace a forward with its weights as inputs.
+    """Trace a forward pass with its weights as inputs.
 
     Returns:
-        OpenVINO's two files: the graph as XML, whose inputs are named, and its own small constants.
+        The two OpenVINO files: the graph as XML, whose inputs are named, and its own small constants.
     """
     forward, own = copy.deepcopy(forward), forward.example()
     state = {name: tensor.detach() for name, tensor in forward.state_dict().items()}
@@ -47,8 +47,8 @@ def trace(forward: Forward) -> tuple[bytes, bytes]:
         return result
 
     with torch.no_grad(), warnings.catch_warnings():
-        # torch.jit warns that it is deprecated, but its successor, torch.export, cannot express in one graph that one
-        # sentence is paired with many pictures and many sentences with one picture.
+        # torch.jit warns that it is deprecated. Its successor, torch.export, cannot pair one sentence with many
+        # pictures and many sentences with one picture in the same graph.
         warnings.simplefilter("ignore")
         inputs = list(torch.jit.trace(run, (*own, *state.values()), check_trace=False).graph.inputs())
         used = [bool(value.uses()) for value in inputs[len(own) :]]

@@ -1,4 +1,4 @@
-"""Loads what transformers has saved to a folder, and nothing else: no code of the folder is run, no pickle is read."""
+"""Loads models that transformers has saved to a folder. This never runs code from the folder or reads pickles."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def be_quiet() -> None:
-    """Report errors in one line, without transformers' own lines and bars beside it."""
+    """Turn off transformers' log messages and progress bars, so that errors are reported in a single line."""
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
 
 def require_readable(folder: Path) -> None:
-    """Check that no file of a folder is something to wait for, such as a pipe. Raises CheckpointInvalid."""
+    """Raise CheckpointInvalid if a folder contains a file that could block when read, such as a pipe."""
     try:
         require_regular_files(str(folder))
     except OSError as error:
@@ -51,13 +51,13 @@ def require_readable(folder: Path) -> None:
 
 
 def load_weights(folder: Path, kind: Any) -> tuple[Any, list[str]]:
-    """Load a model of a kind that transformers has, in fp32. Returns it with the names of the weights that it lacks.
+    """Load a model in fp32 with a transformers class. Return it with the names of missing weights.
 
-    Raises CheckpointInvalid where the weights are missing, damaged or not in safetensors.
+    Raises CheckpointInvalid if the weights cannot be read or are not in safetensors.
     """
     if not weight_files(folder):
         pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
-        found = f"only {pickles[0]}, a pickle, which can run code" if pickles else "no file of weights"
+        found = f"only {pickles[0]}, a pickle, which can run code" if pickles else "there is no weights file"
         raise CheckpointInvalid(
             f"{folder} has no weights in safetensors: {found}", "Use a model that has model.safetensors"
         )
@@ -77,33 +77,36 @@ def load_weights(folder: Path, kind: Any) -> tuple[Any, list[str]]:
 
 
 def require_all_weights(folder: Path, missing: list[str]) -> None:
-    """Raises CheckpointInvalid where a model lacks weights."""
+    """Raise CheckpointInvalid if a model lacks weights."""
     if missing:
         raise CheckpointInvalid(f"{folder} lacks {len(missing)} of its weights ({missing[0]} ..)", COPY_AGAIN)
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files of weights in safetensors, by name."""
+    """Return the safetensors files in a folder, sorted by name."""
     return sorted(folder.glob("*.safetensors"))
 
 
 def load_part(folder: Path, what: str, load: Callable[..., Any]) -> Any:
-    """Load a tokenizer or processor by a `from_pretrained`. Raises CheckpointInvalid, which calls it `what`."""
+    """Load a tokenizer or processor with its `from_pretrained` method. `what` is its name in error messages.
+
+    Raises CheckpointInvalid.
+    """
     try:
         return load(folder, local_files_only=True, trust_remote_code=False)
     except ImportError as error:
         raise CheckpointInvalid(
-            f"the {what} of {folder} needs a package that is not installed ({first_line(error)})",
-            f"Install it with: {pip('install', 'pixsearch[hub]')}",
+            f"the {what} in {folder} requires a package that is not installed ({first_line(error)})",
+            f"Install the package with: {pip('install', 'pixsearch[hub]')}",
         ) from error
     except LOADING_ERRORS as error:
-        raise CheckpointInvalid(f"the {what} of {folder} cannot be read ({first_line(error)})", COPY_AGAIN) from error
+        raise CheckpointInvalid(f"the {what} in {folder} cannot be read ({first_line(error)})", COPY_AGAIN) from error
 
 
 def require_tokenizer(folder: Path, tokenizer: Any) -> None:
-    """Check that a tokenizer came from a file: without any, transformers makes an empty one and says nothing.
+    """Raise CheckpointInvalid if a tokenizer does not come from a file.
 
-    Raises CheckpointInvalid.
+    If there is no file, transformers silently creates an empty tokenizer.
     """
     if not any((folder / name).is_file() for name in {*tokenizer.vocab_files_names.values(), TOKENIZER_FILE}):
         raise CheckpointInvalid(f"{folder} has no tokenizer", COPY_AGAIN)

@@ -185,7 +185,7 @@ def test_what_needs_words_and_pixels_together_says_so_in_one_line(
     )
     assert (explained.exit_code, explained.stderr) == (
         1,
-        f"pixsearch: the model {model} cannot show where words are: it has one vector for a whole picture. "
+        f"pixsearch: the model {model} cannot locate words in a picture: it has only one vector per picture. "
         "Use a Pixel-BERT checkpoint\n",
     )
 
@@ -279,7 +279,7 @@ def test_a_folder_of_transformers_is_searched_with_once_it_has_graphs(
 
     assert (refused.exit_code, added.exit_code, indexed.exit_code) == (1, 0, 0)
     assert refused.stderr == (
-        f"pixsearch: {folder} is a model of transformers that has not been converted. "
+        f"pixsearch: {folder} is a transformers model that has not been converted. "
         f"Convert it with: pixsearch add-graphs {folder}\n"
     )
     assert added.stdout == f"{folder / 'dual_encoder.json'}\n"
@@ -345,6 +345,6 @@ def test_the_api_answers_and_says_why_it_cannot_explain(indexed: Path, model: Pa
     assert len(found.json()["hits"]) == 6
     assert found.json()["hits"][0]["match"] is None
     assert reason.json()["detail"] == (
-        f"the model {model} cannot show where words are: it has one vector for a whole picture. "
+        f"the model {model} cannot locate words in a picture: it has only one vector per picture. "
         "Use a Pixel-BERT checkpoint"
     )

@@ -150,9 +150,9 @@ def test_what_a_card_says_cannot_write_to_the_terminal(run: Run, hub: HubServer)
     [
         ({"model_type": "bert"}, "is not a dual encoder: bert does not embed both"),
         ({"model_type": "siglip2"}, "takes pictures of any size"),
-        ({"model_type": "new"}, "names a model type that transformers does not know"),
-        ({}, "names a model type that transformers does not know"),
-        ([], "names a model type that transformers does not know"),
+        ({"model_type": "new"}, "transformers does not support the model type in config.json"),
+        ({}, "transformers does not support the model type in config.json"),
+        ([], "transformers does not support the model type in config.json"),
     ],
 )
 def test_what_is_no_dual_encoder_is_refused_before_its_weights_are_downloaded(
@@ -195,7 +195,7 @@ def test_what_goes_wrong_is_one_line_and_leaves_nothing_that_a_command_takes_for
     messages = {
         "empty": "hub:org/empty has no weights in safetensors: there is no model.safetensors",
         "pickled": "hub:org/pickled has no weights in safetensors: only pytorch_model.bin, a pickle",
-        "tiny-clip": f"model.safetensors of {NAME} does not have the checksum that the hub states, and was deleted",
+        "tiny-clip": f"model.safetensors from {NAME} did not match its checksum and was discarded",
         "no network": "http://127.0.0.1:9 cannot be reached ([Errno 111] Connection refused)",
     }
     for name, outcome in outcomes.items():
@@ -225,7 +225,7 @@ def test_a_download_that_was_given_up_is_listed_continued_and_can_be_removed(run
     first = run("model", "get", NAME, "--yes")
 
     assert (first.exit_code, first.stderr.splitlines()[4:]) == (1, first.stderr.splitlines()[4:5])
-    assert first.stderr.endswith("Run it again to continue\n")
+    assert first.stderr.endswith("Run the command again to continue\n")
     assert names(run)[NAME] == "incomplete"
     assert run("index", "--model", NAME, ".").stderr.endswith(f"Download it with: pixsearch model get {NAME}\n")
     assert run("model", "remove", NAME, "--yes").exit_code == 0

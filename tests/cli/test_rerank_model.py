@@ -145,13 +145,13 @@ def test_a_model_without_a_matching_head_is_one_line(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     captioning = make_tiny_matching_model(tmp_path / "captioning", "BLIP", kind="BlipForConditionalGeneration")
-    use = "Use a BLIP, BridgeTower or ViLT that was trained for retrieval, such as hub:Salesforce/blip-itm-base-coco"
+    use = "Use a BLIP, BridgeTower or ViLT model trained for retrieval, such as hub:Salesforce/blip-itm-base-coco"
 
     for name in ("shipped", str(converted("CLIP")), str(captioning)):
         outcome = run(*command, "--rerank-model", name)
 
         assert (outcome.exit_code, outcome.stdout) == (1, "")
-        assert outcome.stderr == f"pixsearch: the model {name} has no head that matches texts with pictures. {use}\n"
+        assert outcome.stderr == f"pixsearch: the model {name} has no image-text matching head. {use}\n"
     there_is_none = run(*command, "--rerank-model", "hub:org/name")
     assert there_is_none.stderr == (
         "pixsearch: the model hub:org/name is not on this machine. Download it with: pixsearch model get hub:org/name\n"
@@ -175,8 +175,8 @@ def test_a_matching_model_cannot_be_searched_with(
 
     assert (outcome.exit_code, outcome.stdout) == (1, "")
     assert outcome.stderr == (
-        f"pixsearch: the model {blip} matches texts with pictures but has no embeddings to search by. "
-        "Give it to pixsearch query or serve as --rerank-model\n"
+        f"pixsearch: the model {blip} matches texts with pictures but has no embeddings to search with. "
+        "Use it for re-ranking, with --rerank-model in pixsearch query or serve\n"
     )
 
 
@@ -226,7 +226,7 @@ def test_a_model_without_the_head_is_not_kept(
         got = run("model", "get", "org/captioning", "--yes")
 
     assert got.exit_code == 1
-    assert "has no head that matches texts with pictures" in got.stderr.splitlines()[-1]
+    assert "has no image-text matching head" in got.stderr.splitlines()[-1]
     assert list(hub_folder("hub:org/captioning").parent.iterdir()) == []
 
 

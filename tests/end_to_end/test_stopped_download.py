@@ -28,7 +28,7 @@ PATIENCE_S = 120
 @pytest.mark.parametrize(
     ("stop", "exit_code", "message"),
     [
-        (signal.SIGINT, 130, [f"pixsearch: {NAME} is not complete yet. Run it again to continue"]),
+        (signal.SIGINT, 130, [f"pixsearch: {NAME} is not complete yet. Run the command again to continue"]),
         (signal.SIGKILL, -signal.SIGKILL, []),
     ],
 )

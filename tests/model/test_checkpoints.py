@@ -204,7 +204,7 @@ def test_an_open_gate_is_refused_in_one_line(folder: Path) -> None:
 def test_a_config_that_is_not_an_object_with_its_fields_is_refused_in_one_line(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text)
 
-    with pytest.raises(CheckpointInvalid, match="is not a Pixel-BERT config") as refusal:
+    with pytest.raises(CheckpointInvalid, match="is not a valid Pixel-BERT config") as refusal:
         load_checkpoint(folder)
     assert "\n" not in str(refusal.value)
 
@@ -302,7 +302,7 @@ def test_weights_that_are_not_a_file_or_are_endless_have_no_fingerprint_or_mean(
 def test_graphs_that_are_not_a_file_or_are_endless_count_as_missing(folder: Path, kind: str) -> None:
     UNSUITABLE[kind](folder / "graphs.zip")
 
-    with in_time(), pytest.raises(CheckpointInvalid, match="has no graphs"):
+    with in_time(), pytest.raises(CheckpointInvalid, match="has no CPU graphs"):
         load_graphs(folder)
 
 

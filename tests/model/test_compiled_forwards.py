@@ -200,8 +200,8 @@ def test_a_gpu_without_torch_is_not_used_with_a_warning() -> None:
 
     assert finished.stdout == "CompiledForwards\n"
     assert finished.stderr == (
-        "pixsearch: the CPU is used, because the GPU needs torch. "
-        f"Install what is missing with: {sys.executable} -m pip install torch\n"
+        "pixsearch: using the CPU, because the GPU requires torch. "
+        f"To use the GPU, run: {sys.executable} -m pip install torch\n"
     )
 
 

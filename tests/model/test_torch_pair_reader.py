@@ -96,7 +96,7 @@ def test_the_end_of_a_long_text_is_not_read(folder: Path) -> None:
 def test_a_picture_that_becomes_too_narrow_is_an_error_of_the_picture(family: str, tmp_path: Path) -> None:
     reader = TorchPairReader(make_tiny_matching_model(tmp_path, family))
 
-    with pytest.raises(PictureError, match="cannot read it"):
+    with pytest.raises(PictureError, match="cannot read this picture"):
         reader.logits(["a dog"], Image.new("RGB", (4000, 20)))
 
 
@@ -107,18 +107,18 @@ def test_a_picture_that_becomes_too_narrow_is_an_error_of_the_picture(family: st
 def test_a_model_of_such_a_family_without_the_head_is_refused(family: str, kind: str, tmp_path: Path) -> None:
     make_tiny_matching_model(tmp_path, family, kind=kind)
 
-    with pytest.raises(CheckpointInvalid, match=f"{tmp_path} has no head that matches texts with pictures"):
+    with pytest.raises(CheckpointInvalid, match=f"{tmp_path} has no image-text matching head"):
         TorchPairReader(tmp_path)
 
 
 def test_other_models_have_no_head(tmp_path: Path) -> None:
     for folder in (SHIPPED, make_tiny_dual_encoder(tmp_path, "CLIP")):
-        with pytest.raises(CheckpointInvalid, match="has no head that matches texts with pictures"):
+        with pytest.raises(CheckpointInvalid, match="has no image-text matching head"):
             TorchPairReader(folder)
 
 
 def test_it_cannot_be_searched_with(folder: Path) -> None:
-    with pytest.raises(CheckpointInvalid, match=r"has no embeddings to search by\. .*--rerank-model"):
+    with pytest.raises(CheckpointInvalid, match=r"has no embeddings to search with\. .*--rerank-model"):
         load_runtime(folder)
 
 
@@ -126,10 +126,10 @@ def test_it_cannot_be_searched_with(folder: Path) -> None:
     ("name", "content", "message"),
     [
         ("model.safetensors", None, "has no weights in safetensors: only pytorch_model.bin, a pickle"),
-        ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}      ", "no head that matches|lacks"),
+        ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}      ", "no image-text matching head|lacks"),
         ("model.safetensors", b"cut", "the weights in .* cannot be read"),
-        ("tokenizer.json", None, "no tokenizer|processor of .* cannot be read"),
-        ("processor_config.json", b"[", "the processor of .* cannot be read"),
+        ("tokenizer.json", None, "no tokenizer|processor in .* cannot be read"),
+        ("processor_config.json", b"[", "the processor in .* cannot be read"),
     ],
 )
 def test_what_is_missing_or_damaged_is_one_line(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:

@@ -58,6 +58,6 @@ def test_nothing_is_written_if_the_words_of_the_starting_point_are_unknown(tmp_p
 def test_a_damaged_list_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "words.txt").write_bytes(content)
 
-    with pytest.raises(CheckpointInvalid, match=r"words\.txt is not a list of words") as refused:
+    with pytest.raises(CheckpointInvalid, match=r"words\.txt is not a valid word list") as refused:
         read_words(tmp_path)
     assert "\n" not in str(refused.value)
