@@ -151,7 +151,7 @@ def _texts(connection: Connection, ids: Sequence[int], damage: Damage) -> dict[i
 
 def _sources(connection: Connection, texts: Mapping[int, str], damage: Damage) -> dict[int, list[TextSource]]:
     """Return the sources of each text: lines of files first, then photos, each by path."""
-    from pixsearch.library.candidates import photos_of  # it imports numpy
+    from pixsearch.library.candidates import photos_of  # imports numpy
 
     sources: dict[int, list[TextSource]] = {text_id: [] for text_id in texts}
     by_text = {text: text_id for text_id, text in texts.items()}

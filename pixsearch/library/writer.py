@@ -76,7 +76,7 @@ class LibraryWriter:
         with self._database.writing() as connection:
             if vectors_location(connection) != location:
                 if location is not None and (model := model_of(connection)) is not None:
-                    from pixsearch.library.index_store import connect_service  # it imports numpy
+                    from pixsearch.library.index_store import connect_service  # imports numpy
 
                     connect_service(location, model).close()
                 change_rows(connection, VECTOR_INDEX, true(), {"place": location})
