@@ -50,8 +50,10 @@ class _FileIndex:
     saved: bool
     """True if the index in the file is this one."""
     whole: bool = True
-    """True if all rows that it was built from were sound. Otherwise it is not saved, so that the next reader reports the
-    damage too."""
+    """True if all rows that it was built from were sound.
+
+    Otherwise it is not saved, so that the next reader reports the damage too.
+    """
 
 
 class IndexStore:
