@@ -232,7 +232,7 @@ class LibraryStatus:
     photos: int
     contents: int
     cut_short: int
-    """The number of contents that could be decoded only partly."""
+    """The number of contents that could only be partially decoded."""
     failures: int
     texts: int
     """The number of texts that a search by photo can find."""
@@ -260,7 +260,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A photo that could be read only partly, with a note about what is missing."""
+    """A photo that could only be partially read, with a note about the problem."""
 
     path: FilePath
     note: str
