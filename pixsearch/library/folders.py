@@ -131,9 +131,9 @@ def _is_below(folder: bytes) -> ColumnElement[bool]:
 def _folders(
     connection: Connection, counts: Mapping[bytes, _Count], online: Mapping[bytes, bool], damage: Damage
 ) -> tuple[Folder, ...]:
-    """Return a folder for each of the counts.
+    """Return a `Folder` for each of the counts.
 
-    Roots are always included, and other folders only if the row of at least one of their photos is sound.
+    Roots are always included. Other folders are included only if the row of at least one of their photos is sound.
     """
 
     def read(ids: Collection[int]) -> list[Row[Any]]:
@@ -152,7 +152,7 @@ def _folders(
 
 
 def _another_photo(connection: Connection, folder: bytes, damage: Damage) -> Row[Any] | None:
-    """Return the row of the newest photo below a folder whose row is sound, or None."""
+    """Return the newest sound row of a photo below a folder, or None."""
     rows = in_ranges(connection, stored(PHOTOS).where(_is_below(folder)), damage, partial(is_sound, PHOTOS))
     return max(rows, key=lambda row: int(row.id), default=None)
 

@@ -48,7 +48,7 @@ class _FileIndex:
     generation: int
     model_id: int
     saved: bool
-    """True if the index in the file is this one."""
+    """True if this index has been saved to the file."""
     whole: bool = True
     """True if all rows that it was built from were sound.
 

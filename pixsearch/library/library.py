@@ -1,4 +1,4 @@
-"""The main class of a photo library, for reading it and for locking it to write."""
+"""Open a photo library to read it, and lock it to write to it."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Library:
 
     @staticmethod
     def rescue(location: Location) -> Path:
-        """Rebuild the database of a library that cannot be opened from the rows that can still be read.
+        """Rebuild a database that cannot be opened, using the rows that can still be read.
 
         Returns the path of the old database. Raises LibraryDamaged if nothing can be read, or LibraryBusy.
         """
@@ -171,10 +171,10 @@ class Library:
     def writing(self) -> Iterator[LibraryWriter]:
         """Lock the library for writing and yield the writer.
 
-        Committed changes are kept even if the block raises an error. If it does not, the vectors are updated at the
-        end; otherwise the next command updates them.
+        Committed changes are kept even if the block raises an error. The vectors are updated at the end of the block,
+        or by the next command after an error.
 
-        Raises LibraryBusy, with the id of the other process, if the library stays locked for more than a moment, or
+        Raises LibraryBusy, which names the other process, if the library stays locked for more than a moment, or
         LibraryError if the library cannot be written.
         """
         with self._only_writer():
@@ -213,7 +213,7 @@ class Library:
             return switch_of(connection)
 
     def checkpoint(self, model: str | None = None, *, to_index: bool = False) -> Path:
-        """Return the checkpoint folder of a model: by default the library's model, or the built-in one if it has none.
+        """Return the checkpoint folder for a model: by default the library's model, or the built-in one if it has none.
 
         During a switch to a different model, pass `to_index` to get the new model. Raises ModelNotFound.
         """
@@ -268,7 +268,7 @@ class Library:
         """Return up to `most` subfolders of a folder, sorted by name, starting after the name `after` if it is given.
 
         Without a path, return the roots, or the contents of the root if there is only one. Return None if the path is
-        not a folder of the library. If the database is damaged, the counts may be wrong, but all listed folders exist.
+        not a folder in the library. If the database is damaged, the counts may be wrong, but all listed folders exist.
         """
         with self._database.reading() as connection:
             return folder_listing(connection, path, after, most, self._database.damage)
@@ -296,10 +296,10 @@ class Library:
             return contents_that_pass(connection, filters, self._database.damage, among)
 
     def timeline(self, filters: Filters = NO_FILTERS) -> list[TimelinePart]:
-        """Return the timeline of the pictures that pass the filters: one part per day, newest first, then one part per
-        folder for undated pictures.
+        """Return the timeline of the pictures that pass the filters, split into parts.
 
-        A day or folder with many pictures is split into several consecutive parts. Days are in local time.
+        Each day has its own part, newest first, followed by one part for the undated pictures in each folder. A day or
+        folder with many pictures has several consecutive parts. Days are in local time.
         """
         from pixsearch.library.timeline import timeline_parts  # imports numpy, see _index_store
 
@@ -482,7 +482,7 @@ class Library:
         return check(self._database)
 
     def damage(self) -> Damage:
-        """Return the damage that reads have found and skipped since the library was opened."""
+        """Return the damage found since the library was opened. Damaged rows are skipped when they are read."""
         return self._database.damage
 
     def failures(self) -> list[Failure]:

@@ -28,13 +28,13 @@ def vectors_location(connection: Connection) -> str | None:
 
 
 def note_changes(connection: Connection, content_ids: Collection[int]) -> None:
-    """Add contents whose features were added or removed to the outbox."""
+    """Record in the outbox that the features of these contents were added or removed."""
     if content_ids and vectors_location(connection) is not None:
         connection.execute(insert(VECTOR_OUTBOX), [{"content_id": id_} for id_ in sorted(content_ids)])
 
 
 def note_selected(connection: Connection, content_ids: Select[tuple[int]]) -> None:
-    """Add the contents selected by a query to the outbox."""
+    """Record in the outbox that the features of the contents selected by a query were added or removed."""
     if vectors_location(connection) is not None:
         connection.execute(insert(VECTOR_OUTBOX).from_select(["content_id"], content_ids))
 

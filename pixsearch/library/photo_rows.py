@@ -57,7 +57,7 @@ def _is_within(number: float | None, least: float, most: float) -> bool:
 def metadata_values(metadata: Metadata) -> dict[str, object]:
     """Return the values for the metadata columns of `contents`.
 
-    Numbers that are out of range are replaced, and the name of the place at the coordinates is added.
+    Out-of-range numbers are replaced, and the name of the place at the coordinates is added.
     """
     values = asdict(metadata)
     if not (_is_within(metadata.latitude, -90, 90) and _is_within(metadata.longitude, -180, 180)):

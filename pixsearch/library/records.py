@@ -173,7 +173,7 @@ class RootStatus:
     photos: int
     rules: ScanRules
     not_read: Mapping[str, int] = field(default_factory=dict)
-    """The number of files that are not pictures, by suffix, in the last complete run."""
+    """The number of files found by the last complete run that are not pictures, by suffix."""
     unread: int = 0
     """The number of pictures still waiting for OCR. 0 without `ScanRules.ocr`."""
 
@@ -206,9 +206,9 @@ class FolderListing:
     """The subfolders of a folder, or the roots of the library."""
 
     path: bytes | None
-    """The folder, or None if the roots are listed because there are several or none."""
+    """The folder, or None for a list of the roots."""
     parents: tuple[bytes, ...]
-    """The folders that contain it, from the root down."""
+    """The parents of the folder, from the root down."""
     photos: int
     """The number of photos, including those in subfolders."""
     online: bool
@@ -245,7 +245,7 @@ class LibraryStatus:
     database_bytes: int
     vectors_bytes: int
     size_bytes: int
-    """The size of the database and of all files in the library's folder on this machine."""
+    """The total size of the database and all files in the library's folder on this machine."""
     last_run: RunStatus | None
 
 

@@ -1,10 +1,10 @@
 """Switch a library from one model to another.
 
-All features belong to a content and a model. The old model's features of a content are kept until the new model has
-encoded it. The rows of photos do not change. A photo whose content the new model has not encoded yet counts as changed,
-so every run of the indexer continues the switch. There are two cases:
+Features belong to a content and a model. The features from the old model are kept until the new model has encoded the
+same content. The rows of photos do not change. A photo whose content the new model has not encoded yet counts as
+changed, so every run of the indexer continues the switch. There are two cases:
 
-- The old model is still available. Searches use it until the new model, the target, has encoded everything online.
+- The old model is still available. Searches use it until the new model, the target, has encoded every photo in reach.
 - The old model is gone, for example after an upgrade, and cannot encode queries. Searches use the new model from the
   start.
 """
@@ -119,7 +119,7 @@ def drop_replaced(connection: Connection, models: Models) -> None:
 
 
 def mismatch(connection: Connection, database: Database, name: str, fingerprint: str) -> ModelMismatch:
-    """Return the error for a model that does not match the library, with the command to run and its duration."""
+    """Return the error for a model that does not match the library, with the command to run and the estimated time."""
     models = models_of(connection)
     used, target = model_with(connection, models.in_use), model_with(connection, models.target)
     assert used is not None, "a library without features accepts any model"
@@ -162,7 +162,7 @@ def _has_features(model_id: int | None) -> ColumnElement[bool]:
 
 
 def _cost(connection: Connection, fingerprint: str) -> str:
-    """Return a text with the number of photos that a model still has to encode and the estimated time."""
+    """Return the number of photos that a model still has to encode and the estimated time, as text for a message."""
     model_id = connection.scalar(select(MODELS.c.id).where(MODELS.c.fingerprint == fingerprint))
     read = exists().where(FEATURES.c.content_id == CONTENTS.c.id, FEATURES.c.model_id == model_id)
     count = connection.scalar(select(func.count(CONTENTS.c.id)).where(~read)) or 0

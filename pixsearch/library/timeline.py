@@ -105,7 +105,7 @@ def _passing(connection: Connection, filters: Filters, damage: Damage) -> set[in
 
 
 def _day_or_folder(term: bytes) -> tuple[str | None, FilePath | None]:
-    """Return the day of a term with a date and None, or None and the folder of a term without a date."""
+    """Return (day, None) for a term with a date, or (None, folder) for a term without a date."""
     if _is_dated(term):
         return term[_DAY].decode(errors="replace"), None
     return None, to_path(term[len(UNDATED) :])

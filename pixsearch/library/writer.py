@@ -57,7 +57,7 @@ FLUSH_AT = 2000
 
 
 class LibraryWriter:
-    """The writer yielded by `Library.writing`, which holds the lock meanwhile and updates the vectors at the end."""
+    """The writer yielded by `Library.writing`, which holds the lock and updates the vectors at the end."""
 
     def __init__(self, database: Database, flush_outbox: Callable[[], None]) -> None:
         self._database = database
@@ -66,7 +66,7 @@ class LibraryWriter:
         self._model_id = 0
         self._is_searched = True
         self._photos_changed = False
-        """True if a photo was deleted or replaced. Some texts may then no longer be used."""
+        """True if a photo was deleted or replaced, in which case some texts may no longer be used."""
 
     def use_vectors(self, location: str | None) -> None:
         """Keep the vectors in the service at this URL from now on, or in a file if it is None. Call `use_model` first.
@@ -195,7 +195,7 @@ class LibraryWriter:
             }
 
     def encoded_among(self, digests: Collection[bytes]) -> set[bytes]:
-        """Return those of the digests whose contents the writer's model has encoded."""
+        """Return the subset of these digests whose contents the writer's model has encoded."""
         with self._database.reading() as connection:
             return {
                 digest
@@ -278,7 +278,7 @@ class LibraryWriter:
             drop_unused_texts(connection)
 
     def store_text_failure(self, failure: FailedFile) -> None:
-        """Record a text file as a failure. Its lines are deleted unless it could not be read (it has no stamp)."""
+        """Record a text file as a failure. Its lines are kept if it has no stamp, and deleted otherwise."""
         with self._database.writing() as connection:
             store_text_failure(connection, failure)
             drop_unused_texts(connection)

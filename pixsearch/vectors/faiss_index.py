@@ -59,7 +59,7 @@ class FaissIndex:
     def fitting(cls, count: int, size: int, draw: Callable[[int], Vectors]) -> FaissIndex:
         """Return an empty index for about `count` vectors of `size` numbers.
 
-        `draw(n)` must return n random ones of these vectors [n, size], which are used to find the centroids.
+        `draw(n)` must return n randomly chosen vectors [n, size], which are used to find the centroids.
         """
         lists = _lists_for(count)
         if lists == 1:
@@ -163,7 +163,7 @@ class FaissIndex:
     def _fastest(self, k: int) -> faiss.Index:
         """Return the index to search. If it has many lists, this is a copy on a GPU from the second search on.
 
-        For a single search, making the copy takes longer than the search on the GPU saves.
+        For a single search, making the copy would take longer than the time saved.
         """
         again, self._was_searched = self._was_searched, True
         if not again or self._index.nlist == 1 or k > _GPU_MOST or self._index.nprobe > _GPU_MOST:

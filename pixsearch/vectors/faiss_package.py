@@ -1,4 +1,4 @@
-"""Check for the FAISS package, either faiss-cpu or faiss-gpu. If both are installed, they overwrite each other."""
+"""Check the installed FAISS package: either faiss-cpu or faiss-gpu, but not both, as they overwrite each other."""
 
 from __future__ import annotations
 

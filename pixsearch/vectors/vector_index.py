@@ -22,7 +22,7 @@ class VectorIndex(Protocol):
         """Return the ids of all vectors, in no particular order."""
 
     def parts(self) -> Iterator[tuple[Ids, Vectors]]:
-        """Yield all ids [n] and their vectors [n, size], at the precision of the index, in batches of thousands."""
+        """Yield all ids [n] and their vectors [n, size], at the precision of the index, in batches."""
 
     def remove(self, ids: Ids) -> int:
         """Remove the vectors with these ids, and return the number of removed vectors. Unknown ids are ignored."""
