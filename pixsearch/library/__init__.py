@@ -1,1 +1,1 @@
-"""The library on disk: SQLite is the truth, the vector file is derived from it."""
+"""The photo library: a database, and a vector index derived from it."""

@@ -1,4 +1,4 @@
-"""Pictures of a library by id, with what a search or a viewer needs to know about them."""
+"""Look up pictures in a library by id, with the data that searches and viewers need."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def first_paths_of(connection: Connection, content_ids: Sequence[int], damage: D
 
 
 def photos_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> list[LibraryPhoto]:
-    """Return the photos of contents: those in online folders first, then by path."""
+    """Return the photos with these content ids, sorted by whether their folder is online, then by path."""
     by_name = PHOTO_ROWS.order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
 
     def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
@@ -143,7 +143,10 @@ def photos_of(connection: Connection, content_ids: Sequence[int], damage: Damage
 def photos_by_content(
     connection: Connection, content_ids: Sequence[int], filters: Filters, damage: Damage
 ) -> dict[int, tuple[list[LibraryPhoto], int]]:
-    """Return the photos of each content, in the order that `Candidate` describes, and how many of them pass."""
+    """Return the photos with each content id, in the order of `Candidate.paths`, and the number that pass the filters.
+
+    The number is -1 if there are no filters.
+    """
     photos: dict[int, list[LibraryPhoto]] = {}
     for photo in photos_of(connection, content_ids, damage):
         photos.setdefault(photo.content_id, []).append(photo)

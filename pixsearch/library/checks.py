@@ -1,6 +1,6 @@
-"""The check of a library: the database is sound, every photo has features, and the vectors match the rows.
+"""Check a library: its database must be sound, every photo must have features, and the vectors must match the rows.
 
-Every row is read and decoded as queries do it, even if the database itself reports errors.
+Every row is read and decoded as in a query, even if the database itself reports errors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 from pixsearch.vectors.vector_index import VectorIndex
 
 LENGTH_TOLERANCE = 0.02
-"""The most that the length of an embedding may differ from 1: some machines compute it in bf16."""
+"""The maximum difference between the length of an embedding and 1. Some machines compute embeddings in bf16."""
 _GRIDS_AT_ONCE = 100
 _NAMES = {
     "roots": "folder",
@@ -51,7 +51,7 @@ _NAMES = {
     "features": "the embedding of content",
     "grids": "the grid of content",
     "failures": "failure",
-    "vector_index": "the state of the vectors",
+    "vector_index": "the vector index record",
     "runs": "run",
     "text_files": "text file",
     "texts": "text",
@@ -59,45 +59,45 @@ _NAMES = {
     "text_features": "the embedding of text",
 }
 VALUE_TOLERANCE = 1e-3
-"""The most that a number in the index may differ from the row's: the index keeps 16 bits of it."""
+"""The maximum difference between a number in the index and in its row. The index stores 16-bit numbers."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """The problems found, as messages, and what `repair` needs to fix them."""
+    """The problems found, as messages, and the data that `repair` needs to fix them."""
 
     photos: int = 0
     """The number of photos checked."""
     database: list[str] = field(default_factory=list)
-    """Problems that the database reports itself."""
+    """Problems reported by the database itself."""
     rows: list[str] = field(default_factory=list)
     damaged: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
-    """The primary keys of damaged or invalid rows, by the name of the table."""
+    """The primary keys of damaged or invalid rows, by table name."""
     encode_again: set[int] = field(default_factory=set)
-    """Contents without good features."""
+    """The ids of contents whose features are missing or damaged."""
     encode_texts_again: set[int] = field(default_factory=set)
     vectors: list[str] = field(default_factory=list)
     orphans: set[int] = field(default_factory=set)
-    """Ids that a vector service has and the library does not."""
+    """Ids that are in the vector index but not in the library."""
     files: list[str] = field(default_factory=list)
-    """Photos whose content changed though their size and time did not. Found by a deep check only."""
+    """Photos whose content has changed but whose size and time have not. Found only by a deep check."""
     read_again: list[bytes] = field(default_factory=list)
     """The paths of the photos in `files`."""
     terms: list[str] = field(default_factory=list)
-    """Differences between the index of terms and the photos' rows."""
+    """Differences between the term index and the rows of photos."""
     unreadable: list[str] = field(default_factory=list)
-    """Photos that exist but cannot be read; only the user can fix that."""
+    """Photos that exist but cannot be read. Only the user can fix this."""
     notes: list[str] = field(default_factory=list)
-    """Remarks for the owner that are not problems."""
+    """Messages for the user that are not problems."""
     stale: int = 0
-    """Photos that were changed or deleted since the last run, which is not a problem. Counted by a deep check only."""
+    """The number of photos changed or deleted since the last run (not a problem). Counted only by a deep check."""
 
     kept: Path | None = None
-    """The path at which a repair has kept the database that it replaced."""
+    """The path of the old database, if a repair replaced it."""
 
     @property
     def to_index(self) -> int:
-        """The number of items that the next run has to process again after a repair."""
+        """The number of items that must be indexed again after a repair."""
         dropped = ("contents", "photos", "descriptions", "texts", "text_lines")
         others = sum(len(self.damaged.get(table, ())) for table in dropped)
         return len(self.encode_again) + len(self.encode_texts_again) + len(self.read_again) + others
@@ -108,7 +108,7 @@ class Findings:
 
 
 def check(database: Database) -> Findings:
-    """Check everything except the photos' own files, without writing. Raises LibraryError if nothing can be read."""
+    """Check everything except the photo files, without writing. Raises LibraryError if nothing can be read."""
     findings = Findings(notes=open_to_others(database.folder))
     with database.reading() as connection:
         findings.database += database.problems(connection)
@@ -116,8 +116,7 @@ def check(database: Database) -> Findings:
         findings.rows += database.orphans(connection)
         if not findings.database and not findings.rows:
             if wrong := photos_with_other_terms(connection):
-                photos = plural(wrong, "photo differs", "photos differ")
-                findings.terms.append(f"{photos} from the index of words")
+                findings.terms.append(f"the word index does not match {plural(wrong, 'photo')}")
             if (location := vectors_location(connection)) is not None:
                 _check_service(connection, location, findings)
             else:
@@ -126,7 +125,7 @@ def check(database: Database) -> Findings:
 
 
 def _check_vectors(connection: Connection, database: Database, findings: Findings) -> None:
-    """Compare the saved file with the rows, if it is recorded as current."""
+    """Compare the saved vector file with the rows, if the file is recorded as current."""
     state = state_of(connection)
     of_state = (VECTOR_FILES.c.generation == state.generation) & (VECTOR_FILES.c.holder == database.holder)
     sha256 = connection.scalar(select(VECTOR_FILES.c.sha256).where(of_state))
@@ -142,7 +141,7 @@ def _check_vectors(connection: Connection, database: Database, findings: Finding
 
 
 def _check_service(connection: Connection, location: str, findings: Findings) -> None:
-    """Compare a service with the rows, except for the changes in the outbox, which the next run sends."""
+    """Compare a vector service with the rows, except for changes still in the outbox."""
     state = state_of(connection)
     if state.model is None or state.model_id is None:
         return
@@ -157,7 +156,8 @@ def _compare(
     expected = set(connection.scalars(select(FEATURES.c.content_id).where(of_model)))
     found = set(index.ids().tolist())
     if wrong := (expected ^ found) - pending:
-        findings.vectors.append(f"{location} and the library differ in {plural(len(wrong), 'id')}")
+        ids_differ = plural(len(wrong), "id differs", "ids differ")
+        findings.vectors.append(f"{location} does not match the library: {ids_differ}")
         findings.orphans = found - expected - pending
         return
     if not found:  # Milvus Lite fails to read vectors from a collection that never had any
@@ -175,12 +175,12 @@ def _compare(
             continue
         embeddings = np.stack([np.frombuffer(rows[int(ids[index_])], dtype=EMBEDDING_TYPE) for index_ in known])
         if wrong_values := int((abs(vectors[known] - embeddings).max(axis=1) > VALUE_TOLERANCE).sum()):
-            vectors_differ = plural(wrong_values, "vector that differs", "vectors that differ")
-            findings.vectors.append(f"{location} has {vectors_differ} from the library's")
+            vectors_differ = plural(wrong_values, "vector differs", "vectors differ")
+            findings.vectors.append(f"{location} does not match the library: {vectors_differ}")
 
 
 def check_rows(connection: Connection, findings: Findings) -> None:
-    """Find damaged rows, and photos without features."""
+    """Find damaged rows and photos without features."""
     rows = _Rows(findings)
     for table in SEALED:
         for row in readable_rows(connection, table, _GRIDS_AT_ONCE if table is GRIDS else AT_ONCE):
@@ -189,24 +189,24 @@ def check_rows(connection: Connection, findings: Findings) -> None:
 
 
 class _Rows:
-    """The checks of rows, with what later tables need to know about earlier ones."""
+    """A checker for rows. It keeps the data from earlier tables that is needed to check later ones."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._sizes: dict[int, int] = {}
-        """The sizes of embeddings, by model."""
+        """The embedding sizes, by model id."""
         self._roots: dict[int, bytes | None] = {}
-        """The paths of the roots; None for a damaged one."""
+        """The paths of the roots, by id. The path of a damaged root is None."""
         self._embedded: set[tuple[int, int]] = set()
         self._encoded: set[int] = set()
-        """Contents with an embedding and a grid by any model: an unfinished switch is not a problem."""
+        """Contents with an embedding and a grid from any model. An unfinished switch is not a problem."""
         self._reported: set[int] = set()
-        """Contents that a message already names."""
+        """Contents that have already been reported."""
         self._has_index = False
 
     def check(self, table: Table, row: tuple[Any, ...]) -> None:
-        """Check a row as `stored` selects it."""
-        if table is GRIDS and row[-1] is None:  # it has no embedding: check_whole reports its content
+        """Check a row selected with `stored`."""
+        if table is GRIDS and row[-1] is None:  # no embedding either: its photos are reported below
             return
         problem = self._problem(table, row) if is_sound(table, row) else "is damaged"
         if table is ROOTS:
@@ -222,16 +222,16 @@ class _Rows:
                 self._findings.encode_texts_again.add(key[0])
 
     def check_whole(self) -> None:
-        """Check what requires all rows to have been seen."""
+        """Run the checks that need the data from all rows."""
         for content_id in sorted({content_id for content_id, _ in self._embedded} - self._encoded - self._reported):
-            if content_id not in self._findings.encode_again:  # else it is reported by the path of its photo
+            if content_id not in self._findings.encode_again:  # otherwise it is reported with the path of its photo
                 self._findings.rows.append(f"content {content_id} has no grid")
                 self._findings.encode_again.add(content_id)
         if not self._has_index and not self._findings.damaged.get(VECTOR_INDEX.name):
-            self._findings.rows.append("the state of the vectors is missing")
+            self._findings.rows.append("the vector index record is missing")
 
     def _problem(self, table: Table, row: tuple[Any, ...]) -> str | None:
-        """Return what is wrong with a row whose checksum is right."""
+        """Return the problem with a row whose checksum is valid, or None."""
         if table is MODELS:
             self._sizes[row[0]] = row[3]
         elif table is VECTOR_INDEX:
@@ -255,10 +255,10 @@ class _Rows:
         _, root_id, path, size_bytes, _, content_id, *_ = row
         self._findings.photos += 1
         shown = path.decode(errors="backslashreplace")
-        if root_id not in self._roots:  # a repair restores it from the photos that name it
-            self._findings.rows.append(f"the folder of {shown} is missing")
+        if root_id not in self._roots:  # a repair restores it from the paths of its photos
+            self._findings.rows.append(f"the folder entry for {shown} is missing")
         elif (root := self._roots[root_id]) is not None and not path.startswith(below(root)):
-            return f"({shown}) is not below its folder {root.decode(errors='backslashreplace')}"
+            return f"({shown}) is not inside its folder {root.decode(errors='backslashreplace')}"
         if content_id not in self._encoded and size_bytes != LOOK_AGAIN:
             if content_id not in self._reported:
                 self._findings.rows.append(f"{shown} has no features")
@@ -276,7 +276,7 @@ def _problem_of_metadata(row: tuple[Any, ...]) -> str | None:
 
 def _problem_of_embedding(blob: bytes, size: int | None) -> str | None:
     if size is None:
-        return "belongs to no model"
+        return "does not belong to a model"
     if len(blob) != size * np.dtype(EMBEDDING_TYPE).itemsize:
         return f"has {plural(len(blob), 'byte')} instead of {size * np.dtype(EMBEDDING_TYPE).itemsize}"
     embedding = np.frombuffer(blob, dtype=EMBEDDING_TYPE)

@@ -1,5 +1,7 @@
-"""The file of near-duplicate groups, beside the vectors: finding them takes minutes, so they are kept until the
-features change."""
+"""Store groups of near-duplicates in a file next to the vectors.
+
+Finding the groups takes minutes, so they are kept until the features change.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,14 @@ from pixsearch.regular_files import UnsuitableFile, read_regular
 _LIMIT_BYTES = 1 << 30
 
 Groups = list[list[int]]
-"""Groups of the ids of pictures that look alike."""
+"""Groups of ids of pictures that look alike."""
 
 
 def load_groups(database: Database) -> Groups | None:
-    """Return the groups stored for the current features, or None if there are none."""
+    """Return the groups stored for the current features, or None if no groups are stored."""
     with database.reading() as connection:
         path = _path(database, state_of(connection))
-        # Reading the inputs is slow.
+        # Reading the inputs is slow, so skip it if there is no file.
         inputs = _inputs(connection) if path.exists() else None
     return None if inputs is None else _read(path, inputs)
 
@@ -45,7 +47,7 @@ def load_or_find_groups(database: Database, find: Callable[[], Groups]) -> Group
         return groups
     groups = find()
     text = json.dumps(groups, separators=(",", ":")).encode()
-    with suppress(OSError):  # without write permission they are found again next time
+    with suppress(OSError):  # without write permission, the groups are not stored
         make_private_folder(database.folder)
         write_durably(path, _checksum(inputs + text) + b"\n" + text, mode_of_files(database.folder))
         for other in database.folder.glob("alike-*.json"):
@@ -59,9 +61,9 @@ def _path(database: Database, state: State) -> Path:
 
 
 def _inputs(connection: Connection) -> bytes | None:
-    """Return what identifies the pictures, even if a library restored from a copy has given the same ids to others.
+    """Return data that identifies the pictures and their features, or None if the rows cannot be read.
 
-    None if the rows cannot be read.
+    Ids are not enough, because a library restored from a backup may have given the same ids to different pictures.
     """
     state = state_of(connection)
     try:
@@ -74,7 +76,7 @@ def _inputs(connection: Connection) -> bytes | None:
 
 
 def _read(path: Path, inputs: bytes) -> Groups | None:
-    """Read the groups stored for these inputs. Return None if there are none, or if the file is damaged."""
+    """Return the groups stored for these inputs, or None if the file is missing, outdated or damaged."""
     try:
         checksum, _, text = read_regular(path, _LIMIT_BYTES).partition(b"\n")
         if checksum != _checksum(inputs + text):

@@ -1,4 +1,4 @@
-"""Filters in SQL: the contents of a library that pass, and the values that photos can be filtered by."""
+"""Apply filters to the photos in a library, and list the values that photos can be filtered by."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from pixsearch.unicode_forms import unaccented
 ValueKind: TypeAlias = Literal["person", "place", "keyword", "camera", "year", "folder"]
 
 MOST_VALUES = 1000
-"""The most values returned of each kind."""
+"""The maximum number of values returned for each kind."""
 EARTH_RADIUS_KM = 6371.0088
-"""The mean radius R1 (IUGG)."""
+"""The mean radius of the Earth, R1 (IUGG)."""
 _CLOCK = len("2021-03-01T00:00:00")
-"""The length of a stored date without its offset: the local time where the photo was taken."""
+"""The length of a stored date without its UTC offset, which is the local time where the photo was taken."""
 
 
 def contents_that_pass(
     connection: Connection, filters: Filters, damage: Damage, among: Sequence[int] | None = None
 ) -> list[int]:
-    """Return the ids of the contents with a photo that passes, in ascending order; only those in `among`, if given.
+    """Return the sorted ids of contents with a photo that passes the filters, limited to `among` if given.
 
-    A photo that is too damaged for the filters passes: reading it reports the damage.
+    A photo whose row is too damaged to be filtered passes. The damage is reported when the row is read.
     """
     return sorted(set(integers(_passing(connection, filters, [PHOTOS.c.content_id], among, damage))))
 
 
 def contents_by_date(connection: Connection, filters: Filters, damage: Damage, *, newest_first: bool) -> list[int]:
-    """Return the ids of the contents with a photo that passes, by its date and then its path; undated ones last."""
+    """Return the ids of contents with a photo that passes the filters, sorted by date and path, undated ones last."""
     columns = [PHOTOS.c.content_id, known("taken_at"), PHOTOS.c.path]
     rows: list[Any] = _passing(connection, filters, columns, None, damage)
-    # In a damaged row a value may have any type.
+    # In a damaged row, a value may have any type.
     sound = [row for row in rows if isinstance(row[0], int) and isinstance(row[2], bytes)]
     dated = [row for row in sound if row[1] and isinstance(row[1], str)]
     undated = [row for row in sound if not (row[1] and isinstance(row[1], str))]
@@ -60,7 +60,7 @@ def contents_best_first(connection: Connection, damage: Damage) -> list[int]:
     best: dict[int, tuple[int, bool, int, bytes]] = {}
     rows: list[Any] = in_ranges(connection, statement, damage)
     for content_id, width, height, size_bytes, taken_at, date_kind, path in rows:
-        with suppress(TypeError):  # in a damaged row
+        with suppress(TypeError):  # the row is damaged
             has_date = taken_at is not None and date_kind != "guessed"
             rank = (-width * height, not has_date, -size_bytes, path)
             best[content_id] = min(rank, best.get(content_id, rank))
@@ -68,7 +68,7 @@ def contents_best_first(connection: Connection, damage: Damage) -> list[int]:
 
 
 def photos_that_pass(connection: Connection, filters: Filters, among: Sequence[int], damage: Damage) -> set[int]:
-    """Return the ids of the photos that pass, among those of the contents in `among`."""
+    """Return the ids of photos that pass the filters and whose content id is in `among`."""
     return set(integers(_passing(connection, filters, [PHOTOS.c.id], among, damage)))
 
 
@@ -85,7 +85,7 @@ def _passing(
     among: Sequence[int] | None,
     damage: Damage,
 ) -> list[Row[Any]]:
-    """Return columns of the photos that pass: SQL applies the filters it can, Python the others."""
+    """Return the given columns of photos that pass. SQL applies the filters that it supports, and Python the others."""
     conditions = list(_conditions(connection, filters, damage))
     if among is not None:
         conditions.append(PHOTOS.c.content_id.in_(among))
@@ -99,14 +99,14 @@ def _passing(
     def passes(row: Row[Any]) -> bool:
         try:
             return words_pass(row) and _is_near(row, filters.near) and path_passes(row.photo_path)
-        except (AttributeError, TypeError, ValueError):  # in a damaged row a value may have any type
+        except (AttributeError, TypeError, ValueError):  # in a damaged row, a value may have any type
             return True
 
     return in_ranges(connection, statement, damage, passes)
 
 
 def _conditions(connection: Connection, filters: Filters, damage: Damage) -> Iterator[ColumnElement[bool]]:
-    """Yield the filters that SQL can evaluate."""
+    """Yield conditions for the filters that SQL can evaluate."""
     taken_at = func.substr(known("taken_at"), 1, _CLOCK)
     if filters.after is not None:
         yield taken_at >= filters.after.isoformat(timespec="seconds")
@@ -132,31 +132,31 @@ def _conditions(connection: Connection, filters: Filters, damage: Damage) -> Ite
     if filters.rating is not None:
         yield known("rating") >= filters.rating
     if filters.camera is not None:
-        # There are few cameras, and SQLite can fold the case of ASCII only.
+        # There are few cameras, and SQLite ignores case only in ASCII.
         cameras = [values_of(connection, table.c.camera, damage) for table in (CONTENTS, DESCRIPTIONS)]
         found = [one for one in set().union(*cameras) if isinstance(one, str)]
         words = unaccented(filters.camera).split()
         yield known("camera").in_([one for one in found if all(word in unaccented(one) for word in words)])
     if filters.folders:
-        # Only the ASCII prefix: beyond it a name may have several Unicode forms.
+        # Compare only the ASCII prefix, because the rest of a name may have several Unicode forms.
         prefixes = [_ascii_prefix(below(folder)) for folder in filters.folder_paths()]
         yield or_(*((PHOTOS.c.path >= prefix) & (PHOTOS.c.path < _upper_bound(prefix)) for prefix in prefixes))
 
 
 def _ascii_prefix(path: bytes) -> bytes:
-    """Return the beginning of a path that is the same in every Unicode form."""
+    """Return a prefix of a path that is the same in every Unicode form."""
     ascii_bytes = next((index for index, byte in enumerate(path) if byte >= 128), None)
     # The last ASCII letter may be the base of a combining accent, so it is left out.
     return path if ascii_bytes is None else path[: max(ascii_bytes - 1, 1)]
 
 
 def _upper_bound(prefix: bytes) -> bytes:
-    """Return the least bytes greater than everything that begins with a prefix."""
+    """Return the smallest byte string greater than every byte string with this prefix."""
     return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
 def _words_test(filters: Filters) -> Callable[[Row[Any]], bool]:
-    """Return a test for whether a photo's row has each word of the filters in its keywords, its people or its place."""
+    """Return a function that tests whether a photo's row matches the keyword, people and place filters."""
     keywords, people, places = (
         [unaccented(word) for word in words] for words in (filters.keywords, filters.people, filters.places)
     )
@@ -172,7 +172,7 @@ def _words_test(filters: Filters) -> Callable[[Row[Any]], bool]:
 
 
 def _are_in(words: Sequence[str], texts: Sequence[str]) -> bool:
-    """Return whether each word is in one of the texts."""
+    """Return whether every word occurs in at least one of the texts."""
     if not words:
         return True
     plain = [unaccented(text) for text in texts]
@@ -184,7 +184,10 @@ def _is_near(row: Row[*tuple[Any, ...]], circle: Circle | None) -> bool:
 
 
 def distance_km(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
-    """Return the great-circle distance between two points in degrees, by the haversine formula (Sinnott, 1984)."""
+    """Return the great-circle distance in km between two points given in degrees.
+
+    The distance is computed with the haversine formula (Sinnott, 1984).
+    """
     phi, other_phi = math.radians(latitude), math.radians(other_latitude)
     half_across = math.radians(other_longitude - longitude) / 2
     haversine = math.sin((other_phi - phi) / 2) ** 2 + math.cos(phi) * math.cos(other_phi) * math.sin(half_across) ** 2
@@ -192,7 +195,7 @@ def distance_km(latitude: float, longitude: float, other_latitude: float, other_
 
 
 class ValueCount(NamedTuple):
-    """A value, and how many photos have it."""
+    """A value and the number of photos that have it."""
 
     value: str
     photos: int
@@ -217,7 +220,7 @@ def values_of_photos(
 
 
 def _counted(connection: Connection, column: ColumnElement[Any], damage: Damage) -> Iterator[tuple[str, int]]:
-    """Yield the distinct texts in a column of photos, each with its number of photos; a text may come twice."""
+    """Yield each text in a column with the number of photos that have it. A text may be yielded more than once."""
     statement = select(column, func.count()).select_from(PHOTOS_AND_METADATA).group_by(column)
     rows: list[Any] = in_ranges(connection, statement, damage)
     yield from ((text, count) for text, count in rows if text and isinstance(text, str))
@@ -225,11 +228,11 @@ def _counted(connection: Connection, column: ColumnElement[Any], damage: Damage)
 
 def _of_lists(connection: Connection, name: str, damage: Damage) -> Counter[str]:
     counts = Counter[str]()
-    # As text: PostgreSQL cannot compare JSON for equality.
+    # Cast to text, because PostgreSQL cannot compare JSON for equality.
     for text, count in _counted(connection, cast(known(name), String), damage):
         try:
             values = json.loads(text)
-        except ValueError:  # in a damaged row
+        except ValueError:  # the row is damaged
             continue
         for value in values if isinstance(values, list) else ():
             counts[str(value)] += count
@@ -237,7 +240,7 @@ def _of_lists(connection: Connection, name: str, damage: Damage) -> Counter[str]
 
 
 def _of_places(connection: Connection, damage: Damage) -> Counter[str]:
-    """Count each part of a place such as "Kyoto, Japan" on its own."""
+    """Count photos by place. Each part of a place such as "Kyoto, Japan" is counted separately."""
     counts = Counter[str]()
     for name in ("location", "place"):
         for text, count in _counted(connection, known(name), damage):
@@ -247,7 +250,7 @@ def _of_places(connection: Connection, damage: Damage) -> Counter[str]:
 
 
 def _of_folders(connection: Connection, roots: Sequence[bytes], damage: Damage) -> Counter[str]:
-    """Count the photos below each folder, up to the roots. Folders whose names are not UTF-8 are left out."""
+    """Count the photos below each folder, up to the roots. Folders whose names are not valid UTF-8 are omitted."""
     direct = Counter[bytes]()
     rows: list[Any] = in_ranges(connection, select(PHOTOS.c.path), damage)
     for (path,) in rows:

@@ -1,6 +1,6 @@
-"""The folders of a library: listings of subfolders for browsing, and of files to compare with those on disk.
+"""List the folders in a library for browsing, and the files in a library for comparison with the files on disk.
 
-Subfolders are not stored: they are counted in one pass over the index of photos' paths.
+Subfolders are not stored. They are counted in one pass over the database index on photo paths.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from pixsearch.storage import is_folder, is_remote
 
 _ROWS_AT_ONCE = 10_000
 _NO_NAME = b""
-"""The key for photos that are directly in the folder, instead of a subfolder's name."""
+"""The key for photos directly in the folder, in place of a subfolder name."""
 
 
 class _Count(NamedTuple):
-    """The contents of a folder, according to the index of paths."""
+    """Counts for a folder, according to the database index on paths."""
 
     photos: int
     newest: int
-    """The id of the photo indexed last."""
+    """The id of the most recently indexed photo."""
     has_folders: bool
 
 
 def root_rows(connection: Connection, damage: Damage) -> list[Row[Any]]:
-    """Return the undamaged rows of the roots, in the order of their paths."""
+    """Return the undamaged rows of the roots, sorted by path."""
     rows = connection.execute(stored(ROOTS).order_by(ROOTS.c.path)).all()
     sound = [row for row in rows if is_sound(ROOTS, row)]
     if len(sound) < len(rows):
@@ -49,7 +49,7 @@ def folder_listing(
     connection: Connection, path: bytes | None, after: bytes | None, most: int, damage: Damage
 ) -> FolderListing | None:
     """See `Library.folders_in`."""
-    # Whether a remote storage is online is known from its last run: checking takes long.
+    # Checking whether remote storage is online is slow, so use the result from the last run.
     online = {
         row.path: row.online and (is_remote(row.path) or is_folder(row.path)) for row in root_rows(connection, damage)
     }
@@ -93,7 +93,7 @@ def _listing_of_tops(
 
 
 def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -> dict[bytes, _Count]:
-    """Return the counts of each subfolder, by name. The names are from the index, which may be damaged."""
+    """Return the counts for each subfolder, by name. The names come from the database index, which may be damaged."""
     rest: ColumnElement[bytes] = func.substr(PHOTOS.c.path, len(below(folder)) + 1, type_=LargeBinary)
     slash = _index_of_slash(connection, rest)
     name = case((slash > 0, func.substr(rest, 1, slash - 1)), else_=literal(_NO_NAME, LargeBinary))
@@ -117,7 +117,7 @@ def _count_by_subfolder(connection: Connection, folder: bytes, damage: Damage) -
 
 
 def _index_of_slash(connection: Connection, path: ColumnElement[bytes]) -> ColumnElement[int]:
-    """Return the expression for the index of the first slash, from 1, or 0 without one."""
+    """Return an SQL expression for the 1-based index of the first slash, or 0 if there is none."""
     slash = literal(b"/", LargeBinary)
     if connection.dialect.name == "sqlite":
         return func.instr(path, slash)
@@ -131,7 +131,10 @@ def _is_below(folder: bytes) -> ColumnElement[bool]:
 def _folders(
     connection: Connection, counts: Mapping[bytes, _Count], online: Mapping[bytes, bool], damage: Damage
 ) -> tuple[Folder, ...]:
-    """Return the folders of these counts. A folder is listed if the row of a photo in it is sound, a root always."""
+    """Return a `Folder` for each of the counts.
+
+    Roots are always included. Other folders are included only if the row of at least one of their photos is sound.
+    """
 
     def read(ids: Collection[int]) -> list[Row[Any]]:
         return list(connection.execute(stored(PHOTOS).where(PHOTOS.c.id.in_(ids))).all())
@@ -155,12 +158,12 @@ def _another_photo(connection: Connection, folder: bytes, damage: Damage) -> Row
 
 
 def _is_online(path: bytes, online: Mapping[bytes, bool]) -> bool:
-    """Return whether the innermost root of a folder is online."""
+    """Return whether the innermost root that contains a folder is online."""
     return online[max((root for root in online if is_at_or_below(path, root)), key=len)]
 
 
 def _parents(path: bytes, top: bytes) -> tuple[bytes, ...]:
-    """Return the folders that contain a folder, from the root down."""
+    """Return the parents of a folder, from the root down."""
     parents = []
     while path != top:
         path = path.rpartition(b"/")[0] or b"/"
@@ -169,7 +172,7 @@ def _parents(path: bytes, top: bytes) -> tuple[bytes, ...]:
 
 
 def _by_name(name: bytes) -> tuple[str, bytes]:
-    """Return the sort key of a folder's name, which ignores case."""
+    """Return a case-insensitive sort key for a folder name."""
     return name.decode(errors="surrogateescape").casefold(), name
 
 
@@ -200,10 +203,11 @@ def known_digests(database: Database, folder: bytes) -> Iterator[tuple[KnownFile
 def _known(
     database: Database, folder: bytes, table: Table, size: ColumnElement[Any], sidecars: ColumnElement[Any]
 ) -> Iterator[list[KnownFile]]:
-    # Many short transactions: a writer cannot commit while one is open.
+    # Use many short transactions, because a writer cannot commit while one is open.
     facts = table.c.path, size, table.c.mtime_ns, sidecars
     columns = select(*facts).order_by(table.c.path).limit(_ROWS_AT_ONCE)
-    if rows := _files(database, columns.where(table.c.path == folder)):  # a folder that could not be listed failed
+    # A folder that could not be listed is itself a failure.
+    if rows := _files(database, columns.where(table.c.path == folder)):
         yield rows
     last = below(folder)
     while rows := _files(database, columns.where(table.c.path > last, table.c.path < prefix_upper_bound(folder))):
@@ -213,5 +217,5 @@ def _known(
 
 def _files(database: Database, query: Select[Any]) -> list[KnownFile]:
     with database.reading() as connection, closing(connection.execute(query)) as result:
-        # The driver's own rows are plain tuples (see FileFacts) and take half the time of SQLAlchemy's.
+        # The driver's own rows are plain tuples (see FileFacts) and take half as long to fetch as SQLAlchemy rows.
         return cast(list[KnownFile], result.cursor.fetchall())

@@ -1,6 +1,7 @@
-"""The vectors of a library, derived from its rows: in a file on this machine, or in a service fed by the outbox.
+"""The vector index of a library, derived from its rows.
 
-The file is verified when it is read, and updated or rebuilt as needed.
+The index is in a file on this machine, or in a service that receives its changes from the outbox. The file is verified
+when it is read, and updated or rebuilt as needed.
 """
 
 from __future__ import annotations
@@ -36,25 +37,27 @@ if TYPE_CHECKING:
     from pixsearch.vectors.milvus_index import MilvusIndex
 
 _WIDER = 4
-"""The factor by which a service is asked for more vectors if too few of those it found pass."""
+"""The factor by which the number of requested vectors grows if too few of the results pass the filters."""
 
 
 @dataclass(slots=True)
 class _FileIndex:
-    """The index of one generation of the features."""
+    """The index for one generation of the features."""
 
     index: FaissIndex
     generation: int
     model_id: int
     saved: bool
-    """True if this is the index in the file."""
+    """True if this index has been saved to the file."""
     whole: bool = True
-    """True if every row it was made from was sound. An index that is not whole is not saved, so that the next reader
-    reports the damage too."""
+    """True if all rows that it was built from were sound.
+
+    Otherwise it is not saved, so that the next reader reports the damage too.
+    """
 
 
 class IndexStore:
-    """The index of a library, kept in memory while it is current. It may be shared between threads."""
+    """The index of a library, kept in memory while it is current. It can be shared between threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -90,9 +93,9 @@ class IndexStore:
         return self._nearest_of_service(self._service, query, count, filters)
 
     def save(self) -> None:
-        """Bring the file or the service up to date with the rows. Only for the holder of the lock.
+        """Update the file or the service from the rows. The caller must hold the write lock.
 
-        Raises OSError or LibraryError; the next reader then does it.
+        Raises OSError or LibraryError. A later command then updates the index.
         """
         with self._database.reading() as connection:
             has_service = state_of(connection).location is not None
@@ -102,7 +105,7 @@ class IndexStore:
             _save(self._database, _renewed(self._database))
 
     def flush_outbox(self) -> None:
-        """Send the changes in the outbox to the service. Only for the holder of the lock. Raises LibraryError."""
+        """Send the changes in the outbox to the service. The caller must hold the write lock. Raises LibraryError."""
         with self._lock:
             with self._database.reading() as connection:
                 state = state_of(connection)
@@ -113,7 +116,7 @@ class IndexStore:
     def _nearest_of_service(
         self, service: MilvusIndex, query: NDArray[np.float32], count: int, filters: Filters
     ) -> list[int]:
-        """Let the service apply the filters that it can, and the database the others to what it finds."""
+        """Search with the filters that the service supports, and apply the others to its results."""
         requested = 0
         while requested < service.max_results:
             requested = min(max(count, _WIDER * requested), service.max_results)
@@ -123,7 +126,7 @@ class IndexStore:
             found = [id_ for id_ in ids if id_ in passing]
             if len(found) >= count or len(ids) < requested:
                 return found[:count]
-        # Few enough pass for the request to list them.
+        # So few pictures pass that their ids can be listed in the request.
         return [int(id_) for id_ in service.search(query, count, self._all_passing(filters))[1][0]]
 
     def _all_passing(self, filters: Filters) -> Ids:
@@ -141,7 +144,7 @@ class IndexStore:
         if self._file is None or self._file.generation != state.generation:
             self._file = _current(self._database)
             if not self._file.saved:
-                # While another process is writing, or in a read-only folder, the index stays in memory only.
+                # If another process is writing or the folder is read-only, the index stays in memory only.
                 with suppress(LibraryError, OSError), self._database.only_writer():
                     with self._database.reading() as connection:
                         generation = state_of(connection).generation
@@ -150,7 +153,7 @@ class IndexStore:
         return self._file.index
 
     def _index_of_service(self, state: State) -> MilvusIndex | None:
-        """Return the service, or None if the vectors are in a file."""
+        """Return the vector service, or None if the vectors are in a file."""
         if state.location is None or state.model is None:
             return None
         if self._service is None or self._service.url != state.location or self._model != state.model:
@@ -161,24 +164,27 @@ class IndexStore:
 
 
 def connect_service(url: str, model: LibraryModel) -> MilvusIndex:
-    """Connect to the vectors of a model. Raises UsageError if the URL is not that of a vector service; LibraryError."""
-    require("a collection in Milvus", "milvus", "pymilvus")
-    from pixsearch.vectors.milvus_index import MilvusIndex  # half a second, which only users of Milvus should pay
+    """Connect to a vector service and the collection for a model.
+
+    Raises UsageError if the URL is not a vector service URL, or LibraryError if the service cannot be reached.
+    """
+    require("storing vectors in Milvus", "milvus", "pymilvus")
+    from pixsearch.vectors.milvus_index import MilvusIndex  # takes half a second to import
 
     return MilvusIndex(url, model.fingerprint, model.embedding_size)
 
 
 def vector_path(folder: Path, generation: int) -> Path:
-    """Return the path of the vector file of a generation."""
+    """Return the path of the vector file for a generation of the features."""
     return folder / f"vectors-{generation}.faiss"
 
 
 def _current(database: Database) -> _FileIndex:
-    """Return the index of the current rows.
+    """Return an up-to-date index.
 
-    It is read from its file and updated with the features that were added or removed since. If the file is not the one
-    that was saved, the index is rebuilt from the rows. Raises LibraryNotFound if nothing was ever indexed, or
-    LibraryError.
+    The saved index is loaded and updated with the features that have been added or removed since. If its file is
+    missing or has changed, the index is rebuilt from the rows. Raises LibraryNotFound if nothing has been indexed yet,
+    or LibraryError.
     """
     with database.reading() as connection:
         saved_file = _saved_file(connection, database)
@@ -192,7 +198,7 @@ def _current(database: Database) -> _FileIndex:
 
 
 def _renewed(database: Database) -> _FileIndex:
-    """Return `_current`, rebuilt from the rows if its lists no longer suit the number of vectors."""
+    """Return an up-to-date index. Rebuild it if its number of lists no longer suits the number of vectors."""
     current = _current(database)
     if current.index.needs_rebuild():
         with database.reading() as connection:
@@ -201,10 +207,10 @@ def _renewed(database: Database) -> _FileIndex:
 
 
 def _save(database: Database, current: _FileIndex) -> None:
-    """Save the index, if it is whole. Only for the holder of the lock.
+    """Save the index if it is whole. The caller must hold the write lock.
 
-    The file is written before the database names it, and older ones are deleted only after that: wherever this is
-    interrupted, the library has the right file, or knows that it has none. Raises OSError or LibraryError.
+    The file is written before it is recorded in the database, and older files are deleted last. An interruption
+    therefore never makes the library use a wrong file. Raises OSError or LibraryError.
     """
     if not current.whole:
         return
@@ -229,7 +235,7 @@ def _save(database: Database, current: _FileIndex) -> None:
 
 
 class _SavedFile(NamedTuple):
-    """The model and generation of the rows, and the database's record of the file that was saved last."""
+    """The model and generation of the rows, and the database record of the last saved file."""
 
     model_id: int
     embedding_size: int
@@ -243,28 +249,26 @@ class _SavedFile(NamedTuple):
 def _saved_file(connection: Connection, database: Database) -> _SavedFile:
     state = state_of(connection)
     if state.model_id is None or state.model is None:
-        raise LibraryNotFound(
-            f"the library {database.name} holds no photos yet", "Add some with: pixsearch index FOLDER"
-        )
+        raise LibraryNotFound(f"the library {database.name} has no photos yet", "Add some with: pixsearch index FOLDER")
     files = select(VECTOR_FILES.c.generation, VECTOR_FILES.c.sha256, VECTOR_FILES.c.count, VECTOR_FILES.c.model_id)
     saved = connection.execute(files.where(VECTOR_FILES.c.holder == database.holder)).one_or_none()
     return _SavedFile(state.model_id, state.model.embedding_size, state.generation, *(saved or (None,) * 4))
 
 
 def _load(folder: Path, saved: _SavedFile, *, read_only: bool) -> FaissIndex:
-    """Load the index that was saved last. Raises StaleIndexError if it belongs to another model or was changed."""
+    """Load the last saved index. Raises StaleIndexError if it belongs to a different model or has changed."""
     if saved.saved_generation is None or saved.saved_sha256 is None or saved.saved_model_id != saved.model_id:
-        raise StaleIndexError("no vectors of this model were saved")
+        raise StaleIndexError("no vectors have been saved for this model")
     path = vector_path(folder, saved.saved_generation)
     limit_bytes = largest_file(saved.saved_count or 0, saved.embedding_size)
     index = FaissIndex.load(path, saved.saved_sha256, read_only=read_only, limit_bytes=limit_bytes)
     if len(index) != saved.saved_count:
-        raise StaleIndexError(f"{path} holds {plural(len(index), 'vector')}, not {saved.saved_count}")
+        raise StaleIndexError(f"{path} contains {plural(len(index), 'vector')}, expected {saved.saved_count}")
     return index
 
 
 def _rebuilt(connection: Connection, saved: _SavedFile, damage: Damage) -> _FileIndex:
-    """Build the index of all features from the rows."""
+    """Build an index of all features from the rows."""
     ids = keys_of(connection, FEATURES, saved.model_id, damage)
 
     def draw(count: int) -> Vectors:
@@ -277,9 +281,9 @@ def _rebuilt(connection: Connection, saved: _SavedFile, damage: Damage) -> _File
 
 
 def _catch_up(index: FaissIndex, connection: Connection, saved: _SavedFile, damage: Damage) -> bool:
-    """Update an index of an older generation. The vector of an id never changes, and ids are never reused.
+    """Update an index from an older generation, and return whether all added rows were sound.
 
-    Returns whether all missing rows were sound.
+    Only additions and removals matter, because the vector for an id never changes and ids are never reused.
     """
     now = np.array(keys_of(connection, FEATURES, saved.model_id, damage), dtype=np.int64)
     index.remove(np.setdiff1d(index.ids(), now))
@@ -293,7 +297,7 @@ def _catch_up(index: FaissIndex, connection: Connection, saved: _SavedFile, dama
 def _embeddings(
     connection: Connection, saved: _SavedFile, content_ids: Sequence[int], damage: Damage
 ) -> tuple[Ids, Vectors]:
-    """Return the ids [n] and embeddings [n, size] of contents, each of which has one; damaged ones are left out."""
+    """Return the ids [n] and embeddings [n, size] of contents. Damaged embeddings are omitted."""
 
     def read(ids: Sequence[int]) -> Sequence[Row[Any]]:
         of_ids = FEATURES.c.content_id.in_(ids)

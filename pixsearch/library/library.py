@@ -1,4 +1,4 @@
-"""The library of photos, as readers see it."""
+"""Open a photo library to read it, and lock it to write to it."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ _PATIENCE_S = 1.0
 
 
 class Library:
-    """A library: its database, the vector file derived from it, and the writer's lock. All are in one folder, or the
-    database is in PostgreSQL and the vector file in a folder on this machine.
+    """A photo library, which consists of a database, a vector file derived from it, and a write lock.
 
-    Threads may share a library to read; only one may write.
+    They are all in one folder, or the database is in PostgreSQL and the vector file in a folder on this machine.
+    Threads can share a library for reading, but only one thread can write.
     """
 
     def __init__(self, location: Location, database: Database) -> None:
@@ -99,9 +99,9 @@ class Library:
 
     @classmethod
     def open(cls, location: Location, tell: Callable[[str], None] = lambda _: None) -> Library:
-        """Open an existing library. One from an older pixsearch is updated, which `tell` reports in a message.
+        """Open an existing library. If an older version of pixsearch made it, upgrade it and report this with `tell`.
 
-        Raises LibraryNotFound, LibraryDamaged, LibraryBusy, LibraryError, or UsageError for an unknown kind of URL.
+        Raises LibraryNotFound, LibraryDamaged, LibraryBusy, LibraryError, or UsageError if the URL is not supported.
         """
         location = location.absolute() if isinstance(location, Path) else location
         database = database_at(location)
@@ -119,7 +119,10 @@ class Library:
 
     @classmethod
     def create(cls, location: Location, tell: Callable[[str], None] = lambda _: None) -> Library:
-        """Open a library, or create an empty one; a PostgreSQL database must already exist. Raises as `open` does."""
+        """Open a library, or create an empty one if it does not exist. A PostgreSQL database must already exist.
+
+        Raises the same errors as `open`.
+        """
         location = location.absolute() if isinstance(location, Path) else location
         with suppress(LibraryNotFound):
             return cls.open(location, tell)
@@ -138,11 +141,11 @@ class Library:
 
     @staticmethod
     def rescue(location: Location) -> Path:
-        """Rebuild the database of a library that cannot be opened, from what can be read of it.
+        """Rebuild a database that cannot be opened, using the rows that can still be read.
 
-        Returns where the old database is kept. Raises LibraryDamaged if nothing can be read, or LibraryBusy.
+        Returns the path of the old database. Raises LibraryDamaged if nothing can be read, or LibraryBusy.
         """
-        from pixsearch.library.repair import copy_sound_rows  # Alembic takes 0.2 s, which no query should pay
+        from pixsearch.library.repair import copy_sound_rows  # imports Alembic, which takes 0.2 s
 
         database = database_at(location.absolute() if isinstance(location, Path) else location)
         try:
@@ -166,13 +169,13 @@ class Library:
 
     @contextmanager
     def writing(self) -> Iterator[LibraryWriter]:
-        """Hold the lock and yield the one writer.
+        """Lock the library for writing and yield the writer.
 
-        What was committed stays, however the block ends. The vectors are brought up to date if it ends without an
-        error; otherwise the next command does that.
+        Committed changes are kept even if the block raises an error. The vectors are updated at the end of the block,
+        or by the next command after an error.
 
-        Raises LibraryBusy, naming the process, if another one holds the lock for more than a moment, or LibraryError if
-        the library cannot be written.
+        Raises LibraryBusy, which names the other process, if the library stays locked for more than a moment, or
+        LibraryError if the library cannot be written.
         """
         with self._only_writer():
             yield LibraryWriter(self._database, lambda: self._index_store().flush_outbox())
@@ -186,7 +189,7 @@ class Library:
 
     @contextmanager
     def _only_writer(self) -> Iterator[None]:
-        """Hold the library's lock; wait for a moment if another process has it, perhaps just to commit."""
+        """Hold the write lock. If another process holds it, perhaps only to commit, wait for a moment."""
         until = time.monotonic() + _PATIENCE_S
         with ExitStack() as held:
             while True:
@@ -200,19 +203,19 @@ class Library:
             yield
 
     def model(self) -> LibraryModel | None:
-        """Return the model whose features are searched, or None in an empty library."""
+        """Return the model used for searches, or None if the library is empty."""
         with self._database.reading() as connection:
             return model_of(connection)
 
     def switch(self) -> Switch | None:
-        """Return the unfinished switch to another model, or None."""
+        """Return the unfinished switch to a different model, or None."""
         with self._database.reading() as connection:
             return switch_of(connection)
 
     def checkpoint(self, model: str | None = None, *, to_index: bool = False) -> Path:
-        """Return the checkpoint folder of the model with this name, else of the library's model, else the built-in one.
+        """Return the checkpoint folder for a model: by default the library's model, or the built-in one if it has none.
 
-        During a switch to another model, the library's model `to_index` with is the new one. Raises ModelNotFound.
+        During a switch to a different model, pass `to_index` to get the new model. Raises ModelNotFound.
         """
         from pixsearch.model.checkpoints import checkpoint_for  # only needed to load a model
 
@@ -226,15 +229,16 @@ class Library:
                 raise model_is_gone(connection, self._database, own) from error
 
     def mismatch(self, name: str, fingerprint: str) -> ModelMismatch:
-        """Return the error for a model, given by name and fingerprint, that did not make the library's features."""
+        """Return the error for a model with this name and fingerprint that does not match the library's features."""
         with self._database.reading() as connection:
             return mismatch(connection, self._database, name, fingerprint)
 
     def vectors(self) -> VectorIndex:
-        """Return the index of the embeddings of all contents by id. A service has the state that was last sent to it.
+        """Return the index of all embeddings, by content id.
 
         If the saved file is outdated or damaged, the index is updated or rebuilt from the rows, and saved if this
-        process may write. Raises LibraryNotFound if nothing was ever indexed, or LibraryError.
+        process may write. A vector service contains only the changes that have been sent to it. Raises LibraryNotFound
+        if nothing has been indexed yet, or LibraryError.
         """
         return self._index_store().index()
 
@@ -245,64 +249,66 @@ class Library:
         filters: Filters = NO_FILTERS,
         among: NDArray[np.int64] | None = None,
     ) -> list[int]:
-        """Return the ids of pictures that pass, nearest to a unit vector [size] first; only those in `among`, if given.
+        """Return the ids of the pictures nearest to a unit vector [size], nearest first.
 
-        Distances are computed with 16 bits per number. There may be fewer than `count`: if no more pass, or up to a
-        service's limit. Raises the errors of `vectors`.
+        Only pictures that pass the filters are returned, and only those in `among` if it is given. Distances are
+        computed with 16 bits per number. The result has fewer than `count` ids if no more pictures pass, or if a vector
+        service limits it. Raises the same errors as `vectors`.
         """
         return self._index_store().nearest(vector, count, filters, among)
 
     def roots(self) -> dict[bytes, ScanRules]:
-        """Return the indexed folders by path, each with the rules by which it is scanned."""
+        """Return the scan rules of the indexed folders, by path."""
         with self._database.reading() as connection:
             return {row.path: rules_of(row) for row in root_rows(connection, self._database.damage)}
 
     def folders_in(
         self, path: bytes | None = None, after: bytes | None = None, most: int = 1000
     ) -> FolderListing | None:
-        """Return the subfolders of a folder, at most `most` of those `after` a name. Without a path, return the roots,
-        or the contents of the only root. Return None for a path that is not a folder of the library.
+        """Return up to `most` subfolders of a folder, sorted by name, starting after the name `after` if it is given.
 
-        Every folder listed exists; if the database is damaged, its count may be wrong.
+        Without a path, return the roots, or the contents of the root if there is only one. Return None if the path is
+        not a folder in the library. If the database is damaged, the counts may be wrong, but all listed folders exist.
         """
         with self._database.reading() as connection:
             return folder_listing(connection, path, after, most, self._database.damage)
 
     def known_photos(self, folder: bytes) -> Iterator[list[KnownFile]]:
-        """Yield the photos at or below a folder in the order of their paths as bytes, in batches of some thousands.
+        """Yield the photos at or below a folder, sorted by path as bytes, in batches of several thousand.
 
-        During a switch to another model, photos that it has not encoded have the size LOOK_AGAIN.
+        During a switch to a different model, photos that the new model has not encoded have the size LOOK_AGAIN.
         """
         return known_photos(self._database, folder)
 
     def known_failures(self, folder: bytes) -> Iterator[list[KnownFile]]:
-        """Yield the failures at or below a folder, as `known_photos` yields the photos."""
+        """Yield the failures at or below a folder, in the same order and batches as `known_photos`."""
         return known_failures(self._database, folder)
 
     def known_digests(self, folder: bytes) -> Iterator[tuple[KnownFile, bytes]]:
-        """Yield the photos at or below a folder in the order of their paths, each with the digest of its content."""
+        """Yield the photos at or below a folder, sorted by path, each with its content digest."""
         return known_digests(self._database, folder)
 
     def passing(self, filters: Filters, among: Sequence[int] | None = None) -> list[int]:
-        """Return the ids of the contents that pass, in ascending order; only those in `among`, if given."""
+        """Return the sorted ids of contents that pass the filters, limited to `among` if given."""
         from pixsearch.library.filtering import contents_that_pass
 
         with self._database.reading() as connection:
             return contents_that_pass(connection, filters, self._database.damage, among)
 
     def timeline(self, filters: Filters = NO_FILTERS) -> list[TimelinePart]:
-        """Return the number of pictures that pass for each day, newest first, and the undated ones for each folder.
+        """Return the timeline of the pictures that pass the filters, split into parts.
 
-        A day or folder with many pictures has several consecutive parts. Days are in the photos' local time.
+        Each day has its own part, newest first, followed by one part for the undated pictures in each folder. A day or
+        folder with many pictures has several consecutive parts. Days are in local time.
         """
-        from pixsearch.library.timeline import timeline_parts  # it imports numpy, see _index_store
+        from pixsearch.library.timeline import timeline_parts  # imports numpy, see _index_store
 
         with self._database.reading() as connection:
             return timeline_parts(connection, filters, self._database.damage)
 
     def timeline_ids(self, filters: Filters = NO_FILTERS) -> list[int]:
-        """Return the ids of all pictures that pass, in the order of the timeline."""
-        from pixsearch.library.timeline import timeline_ids  # it imports numpy
+        """Return the ids of all pictures that pass the filters, in timeline order."""
+        from pixsearch.library.timeline import timeline_ids  # imports numpy
 
         with self._database.reading() as connection:
             return timeline_ids(connection, filters, self._database.damage)
@@ -310,17 +316,17 @@ class Library:
     def timeline_pictures(
         self, start: int | None, count: int, filters: Filters = NO_FILTERS
     ) -> list[TimelinePicture] | None:
-        """Return up to `count` pictures of the timeline that pass, from the one with the id `start` on, or the newest.
+        """Return up to `count` pictures that pass the filters, in timeline order.
 
-        Return None if the id is unknown.
+        Start at the picture with the id `start`, or at the newest if it is None. Return None if the id is unknown.
         """
-        from pixsearch.library.timeline import timeline_pictures  # it imports numpy
+        from pixsearch.library.timeline import timeline_pictures  # imports numpy
 
         with self._database.reading() as connection:
             return timeline_pictures(connection, filters, start, count, self._database.damage)
 
     def values(self) -> Mapping[ValueKind, Sequence[ValueCount]]:
-        """Return the values that photos can be filtered by, the most frequent first."""
+        """Return the values that photos can be filtered by, most frequent first."""
         from pixsearch.library.filtering import values_of_photos
 
         roots = list(self.roots())
@@ -328,9 +334,9 @@ class Library:
             return values_of_photos(connection, roots, self._database.damage)
 
     def contents_saying(self, ranges: Sequence[TermRange], most: int) -> NDArray[np.int64]:
-        """Return the ids of the contents of photos with a term in one of these ranges, in ascending order.
+        """Return the sorted ids of contents with a photo that has a term in one of these ranges.
 
-        At most `most` are found for each range. See `pixsearch.library.terms`.
+        At most `most` ids are returned for each range. See `pixsearch.library.terms`.
         """
         from pixsearch.library.postings import contents_with
 
@@ -338,7 +344,7 @@ class Library:
             return contents_with(connection, ranges, most, self._database.damage)
 
     def first_term_among(self, terms: Sequence[str]) -> str | None:
-        """Return the first of these terms, in the order of their UTF-8, that a photo has, or None."""
+        """Return the first of these terms, sorted as UTF-8, that any photo has, or None."""
         from pixsearch.library.postings import first_term_among
 
         with self._database.reading() as connection:
@@ -346,7 +352,7 @@ class Library:
         return None if found is None else found.decode(errors="replace")
 
     def terms_beginning(self, word: str, most: int) -> list[str]:
-        """Return the first `most` terms of photos that begin with a word, in the order of their UTF-8."""
+        """Return the first `most` terms of photos that begin with a word, sorted as UTF-8."""
         from pixsearch.library.postings import terms_beginning
 
         with self._database.reading() as connection:
@@ -359,58 +365,62 @@ class Library:
             return connection.scalar(select(func.count()).select_from(CONTENTS)) or 0
 
     def unread(self, folders: Sequence[bytes] | None = None) -> list[int]:
-        """Return the ids of the pictures whose text is still to be read, newest first; only in these folders, if given.
+        """Return the ids of the pictures still waiting for OCR, newest first, limited to these folders if given.
 
-        They are in online folders with `ScanRules.ocr`. A photo without a date counts as old as its file.
+        Only online folders with `ScanRules.ocr` are included. For photos without a date, the file's modification time
+        is used.
         """
         with self._database.reading() as connection:
             return unread_contents(connection, folders, self._database.damage)
 
     def by_date(self, filters: Filters, *, newest_first: bool = True) -> list[int]:
-        """Return the ids of the contents that pass, by the date of their photos; those without a date last."""
+        """Return the ids of contents that pass the filters, sorted by the date of their photos, undated ones last."""
         from pixsearch.library.filtering import contents_by_date
 
         with self._database.reading() as connection:
             return contents_by_date(connection, filters, self._database.damage, newest_first=newest_first)
 
     def copied(self) -> list[int]:
-        """Return the ids of the contents with more than one photo, in ascending order."""
+        """Return the sorted ids of contents with more than one photo."""
         several = select(PHOTOS.c.content_id).group_by(PHOTOS.c.content_id).having(func.count() > 1)
         with self._database.reading() as connection:
             return sorted(row[0] for row in in_ranges(connection, several, self._database.damage))
 
     def best_first(self) -> list[int]:
-        """Return the ids of all contents, the best first: by number of pixels, then with a date, then by size."""
+        """Return the ids of all contents, best first.
+
+        Contents are sorted by number of pixels, then by whether they have a reliable date, then by file size.
+        """
         from pixsearch.library.filtering import contents_best_first
 
         with self._database.reading() as connection:
             return contents_best_first(connection, self._database.damage)
 
     def near_duplicates(self, find: Callable[[], Groups]) -> Groups:
-        """Return the groups of near-duplicates among the current contents: those stored, or what `find` returns.
+        """Return the stored groups of near-duplicates, or call `find` to find them if none are stored.
 
-        They are stored until the features change, if this process may write.
+        The groups are stored until the features change, if this process may write.
         """
         from pixsearch.library.duplicate_groups import load_or_find_groups
 
         return load_or_find_groups(self._database, find)
 
     def kept_near_duplicates(self) -> Groups | None:
-        """Return the groups of near-duplicates stored for the current contents, or None if there are none."""
+        """Return the stored groups of near-duplicates, or None if none are stored for the current features."""
         from pixsearch.library.duplicate_groups import load_groups
 
         return load_groups(self._database)
 
     def space_of(self, content_ids: Sequence[int]) -> dict[int, Space]:
-        """Return the disk space of pictures, by id. Checksums are not verified."""
+        """Return the disk space that pictures use, by id. Checksums are not verified."""
         from pixsearch.library.candidates import space_of
 
         with self._database.reading() as connection:
             return space_of(connection, content_ids, self._database.damage)
 
     def photo(self, path: FilePath) -> Candidate | None:
-        """Return the picture that a photo belongs to; None if the photo is not in the library or was changed."""
-        from pixsearch.library.candidates import candidate_at  # it imports numpy
+        """Return the picture for a photo, or None if the photo is not in the library or has changed."""
+        from pixsearch.library.candidates import candidate_at  # imports numpy
 
         with self._database.reading() as connection:
             return candidate_at(connection, path, self._database.damage)
@@ -421,72 +431,75 @@ class Library:
             return text_files_of(connection)
 
     def nearest_texts(self, vector: NDArray[np.float32], count: int) -> list[FoundText]:
-        """Return the texts nearest to a unit vector [size], nearest first."""
+        """Return up to `count` texts nearest to a unit vector [size], nearest first."""
         with self._database.reading() as connection:
             return nearest_texts(connection, vector, count, self._database.damage)
 
     def candidates(self, content_ids: Sequence[int], filters: Filters = NO_FILTERS) -> list[Candidate]:
-        """Return the pictures with these ids, in this order. Unknown ids are left out.
+        """Return the pictures with these ids, in this order. Unknown ids are omitted.
 
-        A picture's photos that pass the filters come first.
+        The photos of each picture are sorted so that photos that pass the filters come first.
         """
-        from pixsearch.library.candidates import candidates_of  # it imports numpy
+        from pixsearch.library.candidates import candidates_of  # imports numpy
 
         with self._database.reading() as connection:
             return candidates_of(connection, content_ids, filters, self._database.damage)
 
     def grids(self, content_ids: Sequence[int]) -> dict[int, bytes]:
-        """Return the pixel grids of pictures, as the model packed them, by id. Unknown ids are left out."""
-        from pixsearch.library.candidates import grids_of  # it imports numpy
+        """Return the pixel grids of pictures by id, in the model's packed format. Unknown ids are omitted."""
+        from pixsearch.library.candidates import grids_of  # imports numpy
 
         with self._database.reading() as connection:
             return grids_of(connection, content_ids, self._database.damage)
 
     def picture(self, content_id: int) -> StoredPicture | None:
-        """Return the picture with an id and its photos, or None if the id is unknown."""
+        """Return the picture with this id and its photos, or None if the id is unknown."""
         return self.pictures([content_id]).get(content_id)
 
     def pictures(self, content_ids: Sequence[int]) -> dict[int, StoredPicture]:
-        """Return pictures and their photos, by id. Unknown ids are left out."""
-        from pixsearch.library.candidates import pictures_of  # it imports numpy
+        """Return pictures and their photos, by id. Unknown ids are omitted."""
+        from pixsearch.library.candidates import pictures_of  # imports numpy
 
         with self._database.reading() as connection:
             return pictures_of(connection, content_ids, self._database.damage)
 
     def first_paths(self, content_ids: Sequence[int]) -> dict[int, FilePath]:
-        """Return the path of the first photo of each picture, by id. Unknown ids are left out."""
-        from pixsearch.library.candidates import first_paths_of  # it imports numpy
+        """Return the path of the first photo of each picture, by id. Unknown ids are omitted."""
+        from pixsearch.library.candidates import first_paths_of  # imports numpy
 
         with self._database.reading() as connection:
             return first_paths_of(connection, content_ids, self._database.damage)
 
     def status(self) -> LibraryStatus:
-        """Return the library's status. A root is online if its last run could reach it and it still exists."""
+        """Return the status of the library. A root is online if the last run could reach it and it still exists."""
         with self._database.reading() as connection:
             return status_of(connection, self._database)
 
     def check(self) -> Findings:
-        """Check the library, except for the photos' own files, without writing."""
+        """Check everything except the photo files, without writing."""
         from pixsearch.library.checks import check
 
         return check(self._database)
 
     def damage(self) -> Damage:
-        """Return the damage that reads have met and left out since the library was opened."""
+        """Return the damage found since the library was opened. Damaged rows are skipped when they are read."""
         return self._database.damage
 
     def failures(self) -> list[Failure]:
-        """Return the photos and text files that could not be indexed, by path."""
+        """Return the photos and text files that could not be indexed, sorted by path."""
         with self._database.reading() as connection:
             return failures_of(connection)
 
     def notes(self) -> list[Note]:
-        """Return the photos that were read only in part: their metadata, or the picture if it is truncated; by path."""
+        """Return the photos that are truncated or whose metadata could be read only in part, sorted by path."""
         with self._database.reading() as connection:
             return notes_of(connection)
 
     def captioned_photos(self) -> list[CaptionedPhoto]:
-        """Return the photos with captions: in a .txt beside them (read now), or in their own caption or title."""
+        """Return the photos with captions.
+
+        Captions come from a .txt file next to the photo, which is read now, and from the photo's own caption and title.
+        """
         with self._database.reading() as connection:
             rows = connection.execute(
                 select(PHOTOS.c.path, known("caption").label("caption"), known("title").label("title"))
@@ -503,7 +516,7 @@ class Library:
         return captioned
 
     def _index_store(self) -> IndexStore:
-        # Not at the top: faiss and numpy take 0.3 s, which a run without new photos should not pay.
+        # Imported here because faiss and numpy take 0.3 s, which a run without new photos does not need.
         from pixsearch.library.index_store import IndexStore
 
         with self._store_lock:
@@ -512,7 +525,7 @@ class Library:
             return self._store
 
     def _save_index(self) -> None:
-        """Bring the vectors up to date. Only for the holder of the lock. Raises OSError or LibraryError."""
+        """Update the vectors if necessary. The caller must hold the write lock. Raises OSError or LibraryError."""
         with self._database.reading() as connection:
             is_current = is_index_current(connection, self._database.holder)
         if not is_current:
@@ -520,16 +533,16 @@ class Library:
 
 
 def database_at(location: Location) -> Database:
-    """Return the database of a library, which need not exist. Raises UsageError for an unknown kind of URL."""
+    """Return the database of a library, which may not exist yet. Raises UsageError if the URL is not supported."""
     if isinstance(location, Path):
         return SqliteDatabase(location)
-    from pixsearch.database.postgres_database import PostgresDatabase  # it needs a driver that not everyone has
+    from pixsearch.database.postgres_database import PostgresDatabase  # needs an optional driver
 
     return PostgresDatabase(location)
 
 
 def _derive(connection: Connection) -> None:
-    """Rebuild what is derived from the rows of a library whose schema was updated."""
+    """Rebuild the data derived from the rows, after an update of the schema."""
     from pixsearch.library.postings import post_all_terms  # rarely needed
 
     post_all_terms(connection)

@@ -1,4 +1,4 @@
-"""A guess at a library's model, for those who begin to load it before SQLAlchemy is imported."""
+"""Guess the model of a library, so that loading it can begin before SQLAlchemy is imported."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pixsearch.settings import DATABASE_NAME, Location
 
 
 def likely_model(location: Location) -> str | None:
-    """Return the name of the model that a library in a folder seems to be searched by, in a millisecond.
+    """Return the probable name of the model that a library is searched with, in about a millisecond.
 
-    It is not checked and may be wrong: `Library.model` knows. None where it cannot be read, or the library is in
-    PostgreSQL.
+    The name is not verified and may be wrong; use `Library.model` to get the verified name. Return None if the database
+    cannot be read or is in PostgreSQL.
     """
     if isinstance(location, str):
         return None
     file = location.absolute() / DATABASE_NAME
     beside = [file.with_name(f"{file.name}-{what}") for what in ("journal", "wal", "shm")]
-    if any(os.path.lexists(one) and not one.is_file() for one in [file, *beside]):  # SQLite would wait for a pipe
+    if any(os.path.lexists(one) and not one.is_file() for one in [file, *beside]):  # SQLite would block on a pipe
         return None
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=0)) as database:

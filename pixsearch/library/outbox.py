@@ -1,7 +1,8 @@
-"""The outbox: changes of features that are still to be sent to a vector service.
+"""The outbox, which contains feature changes that must still be sent to a vector service.
 
-The ids of contents whose features were added or removed are noted in the same transaction, and deleted once the service
-has the change. Sending a change twice does no harm, so wherever this is interrupted, the next writer continues.
+A transaction that adds or removes features also puts the ids of their contents in the outbox. The ids are deleted once
+the service has received the changes. Sending a change twice is harmless, so the next writer can continue after an
+interruption.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ def vectors_location(connection: Connection) -> str | None:
 
 
 def note_changes(connection: Connection, content_ids: Collection[int]) -> None:
-    """Note contents whose features were added or removed."""
+    """Record in the outbox that the features of these contents were added or removed."""
     if content_ids and vectors_location(connection) is not None:
         connection.execute(insert(VECTOR_OUTBOX), [{"content_id": id_} for id_ in sorted(content_ids)])
 
 
 def note_selected(connection: Connection, content_ids: Select[tuple[int]]) -> None:
-    """Note the contents that a query selects."""
+    """Record in the outbox that the features of the contents selected by a query were added or removed."""
     if vectors_location(connection) is not None:
         connection.execute(insert(VECTOR_OUTBOX).from_select(["content_id"], content_ids))
 
 
 def note_all(connection: Connection) -> None:
-    """Note all contents that have features of the model in use."""
+    """Replace the outbox with all contents that have features from the model in use."""
     connection.execute(delete(VECTOR_OUTBOX))
     in_use = state_of(connection).model_id
     note_selected(connection, select(FEATURES.c.content_id).where(FEATURES.c.model_id == in_use))
@@ -51,12 +52,12 @@ def pending_ids(connection: Connection) -> set[int]:
 
 
 def count_pending(connection: Connection) -> int:
-    """Return the number of contents in the outbox; fast even after a library of millions has moved to a service."""
+    """Return the number of contents in the outbox. This is fast even with millions of contents."""
     return connection.execute(select(func.count(VECTOR_OUTBOX.c.content_id.distinct()))).scalar_one()
 
 
 def flush_outbox(database: Database, index: MilvusIndex) -> None:
-    """Send the changes in the outbox to the index. Only for the holder of the lock. Raises LibraryError."""
+    """Send the changes in the outbox to the index. The caller must hold the write lock. Raises LibraryError."""
     import numpy as np
 
     from pixsearch.filters import NO_FILTERS

@@ -1,4 +1,4 @@
-"""The files of indexed photos, opened only if they are what was indexed: to show, copy or decode them."""
+"""Open the files of indexed photos to show, copy or decode them, if they have not changed since they were indexed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from pixsearch.regular_files import open_below, open_regular
 from pixsearch.storage import FileStamp, path_bytes, read_file, stamp_of
 
 OpenFile: TypeAlias = "io.BufferedReader | io.BytesIO"
-"""A file on this machine, or an object fetched from a storage."""
+"""A file on this machine, or an object downloaded from object storage."""
 
 _INDEX_AGAIN = "run pixsearch index"
 
 
 def content_digest(data: bytes) -> bytes:
-    """Return the digest that identifies a file's content: 256-bit BLAKE2b."""
+    """Return the 256-bit BLAKE2b digest that identifies a file's content."""
     return _blake2b(data).digest()
 
 
 def open_photo(photo: StoredPhoto, digest: bytes) -> OpenFile:
-    """Open the very file that was indexed: of the same size, time and content, and not through a new link.
+    """Open the file of a photo if it is still the file that was indexed.
 
-    What is read afterwards is that file, even if its name is reused. Raises PictureError with the reason.
+    Its size, time and content must be the same, and its path must not go through a new link. The open file stays the
+    same even if another file takes its name. Raises PictureError with the reason.
     """
     try:
         file, stamp = _opened(photo)
@@ -58,7 +59,7 @@ def open_photo(photo: StoredPhoto, digest: bytes) -> OpenFile:
 
 
 def open_first(photos: Iterable[StoredPhoto], digest: bytes) -> tuple[StoredPhoto, OpenFile]:
-    """Open the first of a picture's photos that is what was indexed. Raises PictureError with the first reason."""
+    """Open the first photo of a picture that has not changed. If all have, raise PictureError with the first reason."""
     first: PictureError | None = None
     for photo in photos:
         try:
@@ -69,7 +70,7 @@ def open_first(photos: Iterable[StoredPhoto], digest: bytes) -> tuple[StoredPhot
 
 
 def read_first(photos: Iterable[StoredPhoto], digest: bytes) -> bytes:
-    """Read the first of a picture's photos that is what was indexed. Raises PictureError."""
+    """Read the first photo of a picture that has not changed since it was indexed. Raises PictureError."""
     _, file = open_first(photos, digest)
     with file:
         try:
@@ -79,7 +80,7 @@ def read_first(photos: Iterable[StoredPhoto], digest: bytes) -> bytes:
 
 
 def _opened(photo: StoredPhoto) -> tuple[OpenFile, FileStamp]:
-    """Open the file of a photo, and return its current stamp. Raises OSError."""
+    """Open the file of a photo, and return the file and its current stamp. Raises OSError."""
     path = photo.path
     if not isinstance(path, Path):
         return io.BytesIO(read_file(path, FILE_LIMIT_BYTES, photo.stamp.size_bytes)), stamp_of(path)

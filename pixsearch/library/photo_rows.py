@@ -1,4 +1,4 @@
-"""The rows that together describe a photo: its file, its content, and what a file beside it or its name adds."""
+"""The rows that describe a photo: its file, its content, and metadata from sidecars and the file name."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ PHOTOS_AND_METADATA = PHOTOS.join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id
 )
 
 NAMES = (*(field.name for field in fields(Description)), "place")
-"""The columns that descriptions and contents have in common."""
+"""The columns that `descriptions` and `contents` have in common."""
 _CONTENT_INDICES = [(field.name, CONTENTS.c.keys().index(field.name)) for field in fields(Metadata)]
 _DESCRIPTION_INDICES = [(name, DESCRIPTIONS.c.keys().index(name)) for name in NAMES]
 
 
 def known(name: str) -> ColumnElement[Any]:
-    """Return a photo's metadata column of this name, for a statement on PHOTOS_AND_METADATA."""
-    # A description is already merged: a value that it lacks, the content lacks too.
+    """Return the column for a metadata field of photos, for queries on PHOTOS_AND_METADATA."""
+    # A description already includes the content's values, so a value missing there is missing in both.
     return func.coalesce(DESCRIPTIONS.c[name], CONTENTS.c[name], type_=CONTENTS.c[name].type)
 
 
 def metadata_of(content: Sequence[Any], description: Sequence[Any] | None = None) -> Metadata:
-    """Return the metadata in a row of `contents`, and in the photo's row of `descriptions`, if it has one."""
+    """Return the metadata from a row of `contents`, overridden by the photo's row of `descriptions` if it has one."""
     values = {name: content[index] for name, index in _CONTENT_INDICES}
     if description is not None:
         values |= {name: value for name, index in _DESCRIPTION_INDICES if (value := description[index]) is not None}
@@ -43,20 +43,22 @@ def metadata_of(content: Sequence[Any], description: Sequence[Any] | None = None
 
 
 def _town(latitude: float, longitude: float) -> str | None:
-    from pixsearch.gazetteer.gazetteer import nearest, words  # numpy, which only writers should load
+    from pixsearch.gazetteer.gazetteer import nearest, words  # imports numpy, which only writers need
 
     found = nearest(latitude, longitude)
     return None if found is None else words(found)
 
 
 def _is_within(number: float | None, least: float, most: float) -> bool:
-    """Return whether there is a number and it is in its range, which excludes infinity and NaN."""
+    """Return whether a number is present and in the given range. Infinity and NaN are never in range."""
     return number is not None and least <= number <= most
 
 
 def metadata_values(metadata: Metadata) -> dict[str, object]:
-    """Return the values of the metadata columns of `contents`, without impossible numbers and with the name of the
-    place at the coordinates."""
+    """Return the values for the metadata columns of `contents`.
+
+    Out-of-range numbers are replaced, and the name of the place at the coordinates is added.
+    """
     values = asdict(metadata)
     if not (_is_within(metadata.latitude, -90, 90) and _is_within(metadata.longitude, -180, 180)):
         values["latitude"] = values["longitude"] = None
@@ -72,7 +74,7 @@ def metadata_values(metadata: Metadata) -> dict[str, object]:
 
 
 class LibraryPhoto(NamedTuple):
-    """One photo as it is stored, with its metadata."""
+    """A photo in the library, with its metadata."""
 
     id: int
     content_id: int
@@ -95,7 +97,7 @@ _DESCRIPTION_COLUMNS = slice(_CONTENT_COLUMNS.stop, _CONTENT_COLUMNS.stop + len(
 
 
 def photo_of(row: Row[Any], damage: Damage) -> LibraryPhoto | None:
-    """Return the photo of a row of PHOTO_ROWS. If a part of it is damaged, note that and return None."""
+    """Return the photo in a row of PHOTO_ROWS. If any part of the row is damaged, record the damage and return None."""
     root, photo, content, description = row[0], row[_PHOTO_COLUMNS], row[_CONTENT_COLUMNS], row[_DESCRIPTION_COLUMNS]
     if not is_sound(CONTENTS, content):
         damage.note(CONTENTS.name, content[0])

@@ -1,4 +1,4 @@
-"""The index of terms: for each term, the photos that have it. It is derived from the photos' other rows."""
+"""The term index, which lists the photos that have each term. It is derived from the other rows of the photos."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 _PHOTOS_AT_ONCE = 1000
 
 TermRange: TypeAlias = tuple[bytes, bytes]
-"""A range of terms, from the first to the second, which is excluded."""
+"""A range of terms, which includes the first and excludes the second."""
 
 
 def post_terms(connection: Connection, content_ids: Sequence[int]) -> None:
-    """Bring the postings of all photos of these contents up to date with their rows."""
+    """Update the postings of all photos with these contents from their rows."""
     for part in in_parts(content_ids):
         _post(connection, PHOTOS.c.content_id.in_(part))
 
 
 def post_terms_at(connection: Connection, paths: Sequence[bytes]) -> None:
-    """Bring the postings of the photos at these paths up to date with their rows."""
+    """Update the postings of the photos at these paths from their rows."""
     for part in in_parts(paths):
         _post(connection, PHOTOS.c.path.in_(part))
 
 
 def post_terms_below(connection: Connection, root_id: int) -> None:
-    """Bring the postings of all photos of a root up to date with their rows."""
+    """Update the postings of all photos in a root from their rows."""
     _post(connection, PHOTOS.c.root_id == root_id)
 
 
@@ -48,7 +48,7 @@ def post_all_terms(connection: Connection) -> None:
 
 
 def photos_with_other_terms(connection: Connection) -> int:
-    """Return the number of photos whose postings do not match their rows, or that do not exist."""
+    """Return the number of photos with wrong postings, including photos that do not exist."""
     wrong, known = 0, set[int]()
     for photos in _terms_of_photos(connection, true()):
         if not photos:
@@ -66,16 +66,15 @@ def photos_with_other_terms(connection: Connection) -> int:
 
 
 def contents_with(connection: Connection, ranges: Sequence[TermRange], most: int, damage: Damage) -> NDArray[np.int64]:
-    """Return the ids of the contents of photos with a term in one of these ranges, in ascending order. At most `most`
-    are found for each range."""
-    import numpy as np  # 0.1 s, which only searches should pay
+    """Return the sorted ids of contents with a photo that has a term in these ranges, at most `most` per range."""
+    import numpy as np  # takes 0.1 s, and only searches need it
 
     found = [np.empty(0, np.int64)]
     for first, end in ranges:
         of_range = select(POSTINGS.c.content_id).where(POSTINGS.c.term >= first, POSTINGS.c.term < end)
         of_range = of_range.distinct().limit(most)
         ids = of_range.subquery().c.content_id
-        # As one text: thousands of rows take ten times as long.
+        # Fetch one string, because fetching thousands of rows takes ten times as long.
         statement = select(func.aggregate_strings(cast(ids, String), ","))
         try:
             text = connection.scalar(statement)
@@ -90,15 +89,15 @@ def contents_with(connection: Connection, ranges: Sequence[TermRange], most: int
 
 
 def first_term_among(connection: Connection, terms: Sequence[bytes], damage: Damage) -> bytes | None:
-    """Return the first of these terms, in the order of their bytes, that a photo has, or None."""
+    """Return the first of these terms, sorted by bytes, that any photo has, or None."""
     statement = select(POSTINGS.c.term).where(POSTINGS.c.term.in_(terms)).order_by(POSTINGS.c.term).limit(1)
     return next(iter(_terms_by(connection, statement, damage)), None)
 
 
 def terms_beginning(connection: Connection, first: bytes, end: bytes, most: int, damage: Damage) -> list[bytes]:
-    """Return the first `most` distinct terms from `first` to `end`, which is excluded."""
+    """Return the first `most` distinct terms from `first` up to, but not including, `end`."""
     term = POSTINGS.c.term
-    # From term to term, so that a term of a hundred thousand photos costs no more than a term of one.
+    # Skip from term to term, so that a term with a hundred thousand photos costs no more than a term with one.
     next_from = select(term).where(term < end).order_by(term).limit(1)
     found = select(next_from.where(term >= first).scalar_subquery().label("term")).cte("found", recursive=True)
     following = next_from.where(term > found.c.term).scalar_subquery()
@@ -132,7 +131,7 @@ def _post(connection: Connection, of_photos: ColumnElement[bool]) -> None:
 def _terms_of_photos(
     connection: Connection, of_photos: ColumnElement[bool]
 ) -> Iterator[list[tuple[int, int, list[bytes]]]]:
-    """Yield the id, content id and terms of photos, by ascending ids, in batches. Damaged photos are left out."""
+    """Yield the id, content id and terms of each photo, sorted by id, in batches. Damaged photos are omitted."""
     last, damage = -1, Damage()
     in_order = PHOTO_ROWS.where(of_photos).order_by(PHOTOS.c.id).limit(_PHOTOS_AT_ONCE)
     while rows := connection.execute(in_order.where(PHOTOS.c.id > last)).all():

@@ -1,4 +1,4 @@
-"""The plain data that goes into a library and comes out of it."""
+"""Plain data classes for reading from and writing to a library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from pixsearch.metadata import Description, Layer, Metadata
 from pixsearch.storage import FilePath, FileStamp
 
-if TYPE_CHECKING:  # numpy takes 0.1 s, which a run that finds nothing new need not pay
+if TYPE_CHECKING:  # numpy takes 0.1 s to import, and a run without new photos does not need it
     import numpy as np
     from numpy.typing import NDArray
 
@@ -24,27 +24,27 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """An unfinished switch to another model. Contents without photos do not count."""
+    """An unfinished switch to a different model. Contents without photos are not counted."""
 
     model: LibraryModel
     """The new model."""
     to_encode: int
-    """The number of contents that it has not encoded yet."""
+    """The number of contents that the new model has not encoded yet."""
     offline: int
-    """The number of these that are only in offline folders."""
+    """The number of these contents that are only in offline folders."""
     seconds: float
-    """An estimate of the time to encode all of them."""
+    """The estimated time to encode the remaining contents."""
     searched: bool
-    """True if searches already use the new model, since the old one is gone."""
+    """True if searches already use the new model because the old one is gone."""
 
 
 class TimelinePart(NamedTuple):
-    """Adjacent pictures in the timeline: from one day, or without a date in one folder."""
+    """Consecutive pictures in the timeline, either from one day, or undated and from one folder."""
 
     day: str | None
-    """The day, such as 2021-03-15, or None for pictures without a date."""
+    """The day, such as 2021-03-15, or None for undated pictures."""
     folder: FilePath | None
-    """The folder of pictures without a date, else None."""
+    """The folder of undated pictures, or None for dated ones."""
     first: int
     """The id of the first picture."""
     pictures: int
@@ -52,33 +52,35 @@ class TimelinePart(NamedTuple):
 
 
 class TimelinePicture(NamedTuple):
-    """One picture of the timeline."""
+    """A picture in the timeline."""
 
     content_id: int
     day: str | None
-    """The day of its `TimelinePart`."""
+    """The day of the `TimelinePart` that contains the picture."""
     folder: FilePath | None
     paths: tuple[FilePath, ...]
-    """The paths, as in `Candidate`; empty if the library's rows of the picture are damaged."""
+    """The paths, as in `Candidate`. Empty if the rows for the picture are damaged."""
     metadata: Metadata | None
-    """The metadata of the first path."""
+    """The metadata for the first path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One picture of the first stage, with all that a hit needs. The second stage reads `Library.grids` as well."""
+    """A picture from the first search stage, with all data for a hit. The second stage also reads `Library.grids`."""
 
     content_id: int
     paths: tuple[FilePath, ...]
-    """All photos with this content, never empty: those that pass the filters first, then those in online folders, then
-    by path."""
+    """The paths of all photos with this content. Never empty.
+
+    They are sorted by whether the photo passes the filters, then by whether its folder is online, then by path.
+    """
     metadata: Metadata
-    """The metadata of the first path."""
+    """The metadata for the first path."""
     embedding: NDArray[np.float32]
     metadata_by_path: tuple[Metadata, ...] = ()
-    """The metadata of each path: copies of a picture may have different sidecars. Empty if all are the same."""
+    """The metadata for each path, because copies of a picture may have different sidecars. Empty if all are equal."""
     passing: int = -1
-    """The number of paths that pass the filters; below 0, all of them."""
+    """The number of paths that pass the filters. A negative number means all of them."""
 
     def photos(self) -> Iterator[tuple[FilePath, Metadata]]:
         """Yield the photos that pass the filters, each with its metadata."""
@@ -87,7 +89,7 @@ class Candidate:
         yield from zip(self.paths[:passing], by_path, strict=False)
 
     def shown_first(self, index: int) -> Candidate:
-        """Return the candidate with the path at an index moved to the front."""
+        """Return the candidate with the path at this index moved to the front."""
         if index == 0:
             return self
 
@@ -100,7 +102,7 @@ class Candidate:
 
 
 class Space(NamedTuple):
-    """The disk space that the photos of one picture take."""
+    """The disk space used by the photos of one picture."""
 
     size_bytes: int
     """The size of each photo."""
@@ -108,39 +110,39 @@ class Space(NamedTuple):
 
 
 class StoredPhoto(NamedTuple):
-    """A file that held a picture when it was read."""
+    """A photo file, as it was when it was indexed."""
 
     path: FilePath
     stamp: FileStamp
     folder: bytes | None
-    """The folder below which the path must not contain a link; None if that folder's links are followed."""
+    """The folder below which the path must not contain links, or None if links are followed."""
     metadata: Metadata
-    """The picture's own metadata, with additions from sidecars and the file's name."""
+    """The picture's own metadata, merged with metadata from sidecars and the file name."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """One picture of the library and its photos."""
+    """A picture in the library, with its photos."""
 
     content_id: int
     digest: bytes
     size_bytes: int
     metadata: Metadata
     photos: tuple[StoredPhoto, ...]
-    """The photos, those that can be reached first, then by path. Never empty."""
+    """The photos, sorted by whether their files can be reached, then by path. Never empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanRules:
-    """The rules by which a folder is scanned."""
+    """The rules for scanning a folder."""
 
     hidden: bool = False
     """True to include hidden and system files and folders."""
     follow_links: bool = False
     exclude: tuple[str, ...] = ()
-    """Patterns of paths to leave out, as in gitignore, relative to the root."""
+    """Gitignore patterns for paths to exclude, relative to the root."""
     ocr: bool = False
-    """True to read the text in pictures."""
+    """True to read the text in pictures with OCR."""
 
     def changed(
         self,
@@ -150,7 +152,7 @@ class ScanRules:
         exclude: Sequence[str] | None = None,
         ocr: bool | None = None,
     ) -> ScanRules:
-        """Return these rules with some of them replaced."""
+        """Return a copy of the rules in which the given ones are replaced."""
         return ScanRules(
             self.hidden if hidden is None else hidden,
             self.follow_links if follow_links is None else follow_links,
@@ -161,25 +163,28 @@ class ScanRules:
 
 @dataclass(frozen=True, slots=True)
 class RootStatus:
-    """One indexed folder. It is offline if it is missing, or empty though it had photos; its photos are kept."""
+    """The status of an indexed folder.
+
+    The folder is offline if it is missing, or if it is empty but had photos before. Its photos are kept in the library.
+    """
 
     path: FilePath
     online: bool
     photos: int
     rules: ScanRules
     not_read: Mapping[str, int] = field(default_factory=dict)
-    """The number of files that are not pictures in its last complete run, by suffix."""
+    """The number of files found by the last complete run that are not pictures, by suffix."""
     unread: int = 0
-    """The number of pictures whose text is still to be read; 0 without `ScanRules.ocr`."""
+    """The number of pictures still waiting for OCR. 0 without `ScanRules.ocr`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """The last run of the indexer."""
+    """The status of the last indexer run."""
 
     started: datetime
     finished: datetime | None
-    """The time it finished; None if it was stopped or is still running."""
+    """The time at which the run finished, or None if it was interrupted or is still running."""
     encoded: int | None
     failed: int | None
 
@@ -191,26 +196,26 @@ class Folder:
     path: bytes
     photos: int
     cover: int | None
-    """The id of the picture indexed last; None for a root without photos."""
+    """The id of the most recently indexed picture, or None for a root without photos."""
     has_folders: bool
     online: bool
 
 
 @dataclass(frozen=True, slots=True)
 class FolderListing:
-    """The contents of a folder."""
+    """The subfolders of a folder, or the roots of the library."""
 
     path: bytes | None
-    """The folder; None for the list of roots, if the library has none or several."""
+    """The folder, or None for a list of the roots."""
     parents: tuple[bytes, ...]
-    """The folders that contain it, from the root down."""
+    """The parents of the folder, from the root down."""
     photos: int
     """The number of photos, including those in subfolders."""
     online: bool
     folders: tuple[Folder, ...]
-    """The subfolders, by name."""
+    """The subfolders, sorted by name."""
     last: bytes | None
-    """The name of the last subfolder listed, if there are more; else None."""
+    """The name of the last subfolder in the list if there are more, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,27 +225,27 @@ class LibraryStatus:
     library: str
     """The folder or URL of the library, without a password."""
     model: LibraryModel | None
-    """The model whose features are searched."""
+    """The model used for searches."""
     switch: Switch | None
-    """An unfinished switch to another model."""
+    """The unfinished switch to a different model, if any."""
     roots: tuple[RootStatus, ...]
     photos: int
     contents: int
     cut_short: int
-    """The number of contents that could be decoded only in part."""
+    """The number of contents that could only be partially decoded."""
     failures: int
     texts: int
-    """The number of texts that a photo may find."""
+    """The number of texts that a search by photo can find."""
     text_files: tuple[Path, ...]
-    """The files that were indexed for their lines."""
+    """The text files that are indexed line by line."""
     vectors: str | None
-    """The URL of the service that holds the vectors; None if they are in a file."""
+    """The URL of the vector service, or None if the vectors are in a file."""
     pending: int
-    """The number of contents whose changes are still to be sent to that service."""
+    """The number of contents with changes that must still be sent to the vector service."""
     database_bytes: int
     vectors_bytes: int
     size_bytes: int
-    """The size of the database and of all files in the library's folder on this machine."""
+    """The total size of the database and all files in the library's folder on this machine."""
     last_run: RunStatus | None
 
 
@@ -255,7 +260,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A photo that was read only in part, and what could not be read."""
+    """A photo that could only be partially read, with a note about the problem."""
 
     path: FilePath
     note: str
@@ -263,7 +268,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class CaptionedPhoto:
-    """A photo with captions, of which there is at least one."""
+    """A photo with at least one caption."""
 
     path: FilePath
     captions: tuple[str, ...]
@@ -271,7 +276,7 @@ class CaptionedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class TextSource:
-    """The source of a text: a line of a file, from 1, or the metadata of a photo."""
+    """The source of a text: a line in a text file, numbered from 1, or the metadata of a photo."""
 
     path: FilePath
     line: int | None
@@ -279,7 +284,7 @@ class TextSource:
 
 @dataclass(frozen=True, slots=True)
 class FoundText:
-    """A text, its similarity to the query, and all its sources."""
+    """A text found by a search, with its similarity to the query and all its sources."""
 
     text: str
     similarity: float
@@ -287,15 +292,19 @@ class FoundText:
 
 
 FileFacts = tuple[bytes, int, int, bytes | None]
-"""The path of a file, its size in bytes, its modification time in ns, and the stamp of its sidecars. A plain tuple,
-since lists of a hundred thousand of them are compared as a whole."""
+"""The path of a file, its size in bytes, its modification time in ns, and the stamp of its sidecars.
+
+This is a plain tuple because lists with a hundred thousand of them are compared as a whole.
+"""
 
 KnownFile = tuple[bytes, int | None, int | None, bytes | None]
-"""The `FileFacts` that the library has stored. A file without a size, or with one below 0, is read even if it has not
-changed."""
+"""The `FileFacts` stored in the library.
+
+If the size is None or negative, the file is read even if it has not changed.
+"""
 
 OUTDATED = b"?"
-"""The value instead of the stamp of a photo's sidecars if its metadata are to be read again."""
+"""The value used in place of a photo's sidecar stamp if its metadata must be read again."""
 
 
 class KnownTextFile(NamedTuple):
@@ -308,7 +317,7 @@ class KnownTextFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewContent:
-    """An encoded picture that the library does not have yet."""
+    """An encoded picture that is not in the library yet."""
 
     digest: bytes
     size_bytes: int
@@ -324,15 +333,18 @@ class IndexedFile(NamedTuple):
     stamp: FileStamp
     digest: bytes
     sidecars: bytes | None = None
-    """The stamp of its sidecars."""
+    """The stamp of the sidecars."""
     beside: Mapping[Layer, Description] = MappingProxyType({})
-    """The metadata from its sidecars and its name."""
+    """The metadata from the sidecars and the file name."""
     metadata: Metadata | None = None
-    """The metadata of its content, if they were read again and are to be stored."""
+    """The metadata of the content, if it was read again and must be stored."""
 
 
 class FailedFile(NamedTuple):
-    """A file that could not be indexed. With a stamp it is retried only after it changes; without one, in every run."""
+    """A file that could not be indexed.
+
+    With a stamp, the file is retried only after it has changed. Without a stamp, it is retried in every run.
+    """
 
     path: bytes
     stamp: FileStamp | None

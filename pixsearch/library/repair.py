@@ -1,7 +1,7 @@
-"""Repairs of a database: drop damaged rows and those that depend on them, or copy the sound ones to a new database.
+"""Repair a database: delete damaged rows and their dependents, or copy the sound rows to a new database.
 
-The next run reads again what was dropped; the photos' own files are not needed here. What a run cannot restore, the
-folders and the model in use, is inferred from the sound rows.
+The repair does not need the photo files. The next run reads the files of deleted rows again. A run cannot restore the
+folders and the model in use, so these are inferred from the sound rows.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ from pixsearch.library.texts import add_texts
 from pixsearch.paths import below
 
 Damaged = Mapping[str, Collection[tuple[Any, ...]]]
-"""The primary keys of damaged rows, by the name of the table."""
+"""The primary keys of damaged rows, by table name."""
 _RULES = asdict(ScanRules())
 _GRIDS_AT_ONCE = 100
 
 
 def drop_damaged(connection: Connection, damaged: Damaged) -> None:
-    """Delete damaged rows and rows whose parents are missing. Only for the holder of the lock."""
+    """Delete damaged rows and rows whose parents are missing. The caller must hold the write lock."""
     _restore_index(connection, damaged)
     _restore_roots(connection, damaged)
     keys = {name: [key[0] for key in keys] for name, keys in damaged.items()}
     _delete(connection, PHOTOS.c.id, [*keys.get("photos", ()), *keys.get("descriptions", ())])
     _delete(connection, PHOTOS.c.content_id, keys.get("contents", ()))
     _look_at_texts_again(connection, keys)
-    for table in (FEATURES, GRIDS):  # one is of no use without the other
+    for table in (FEATURES, GRIDS):  # neither is useful without the other
         for name in ("features", "grids"):
             _delete_rows(connection, table, damaged.get(name, ()))
     for table in (TEXT_FEATURES, TEXT_LINES, TEXT_FILES, TEXTS, CONTENTS, MODELS, FAILURES, RUNS):
@@ -101,7 +101,10 @@ def _delete_rows(connection: Connection, table: Table, keys: Collection[tuple[An
 
 
 def _restore_index(connection: Connection, damaged: Damaged) -> None:
-    """Replace the row that names the model in use, if it is damaged, by one with the model of the most features."""
+    """Restore the row of `vector_index` if it is damaged, or if one of its models is damaged or missing.
+
+    The model with the most features becomes the model in use.
+    """
     bad = [key[0] for key in damaged.get("models", ())]
     models = set(connection.scalars(select(MODELS.c.id).where(MODELS.c.id.not_in(bad))))
     row = connection.execute(stored(VECTOR_INDEX)).one_or_none()
@@ -118,8 +121,10 @@ def _restore_index(connection: Connection, damaged: Damaged) -> None:
 
 
 def _restore_roots(connection: Connection, damaged: Damaged) -> None:
-    """Keep the photos of damaged roots. A root keeps its path if that contains all its photos; else it gets their
-    closest common folder."""
+    """Restore the damaged or missing roots of photos, and delete damaged roots without photos.
+
+    A root keeps its path if all its photos are below it. Otherwise, its path becomes their deepest common folder.
+    """
     there = {row.id: row.path for row in connection.execute(stored(ROOTS))}
     bad = {key[0] for key in damaged.get("roots", ())}
     lost = {id_ for id_ in connection.scalars(select(PHOTOS.c.root_id).distinct()) if id_ not in there}
@@ -146,7 +151,7 @@ def _common_folder(paths: Sequence[bytes]) -> bytes:
 
 
 def _look_at_texts_again(connection: Connection, keys: Mapping[str, Sequence[Any]]) -> None:
-    """Mark the text files with damaged texts to be read again."""
+    """Mark text files with damaged texts, so that the next run reads them again."""
     texts, lines = keys.get("texts", ()), keys.get("text_lines", ())
     of_texts = select(TEXT_LINES.c.file_id).where(TEXT_LINES.c.text_id.in_(texts))
     of_lines = or_(TEXT_FILES.c.id.in_(lines), TEXT_FILES.c.id.in_(of_texts))
@@ -155,7 +160,7 @@ def _look_at_texts_again(connection: Connection, keys: Mapping[str, Sequence[Any
 
 
 def _drop_orphans(connection: Connection) -> None:
-    """Delete rows whose parents are missing, and features without a grid or grids without features."""
+    """Delete rows whose parents are missing, features without a grid, and grids without features."""
     for table in (PHOTOS, DESCRIPTIONS, FAILURES, FEATURES, GRIDS, TEXT_FEATURES, TEXT_LINES):
         for key in table.foreign_keys:
             connection.execute(delete(table).where(~exists().where(key.column == key.parent)))
@@ -165,7 +170,7 @@ def _drop_orphans(connection: Connection) -> None:
 
 
 def readable_tables(connection: Connection) -> list[Table]:
-    """Return the tables that exist with the columns of this version's schema, parents first."""
+    """Return the tables whose columns match the current schema, parents first."""
     found = []
     for table in SEALED:
         try:
@@ -173,19 +178,19 @@ def readable_tables(connection: Connection) -> list[Table]:
             is_table = table.name in described.get_table_names()
             if is_table and {column["name"] for column in described.get_columns(table.name)} == set(table.c.keys()):
                 found.append(table)
-        except Exception:  # noqa: BLE001 - a damaged description can raise anything
+        except Exception:  # noqa: BLE001 - a damaged table definition can raise anything
             continue
-    # FEATURES has the checksums of GRIDS.
+    # FEATURES contains the checksums for GRIDS.
     return found if FEATURES in found else [table for table in found if table is not GRIDS]
 
 
 def copy_sound_rows(source: Connection, target: Connection) -> int:
-    """Fill an empty database with the sound rows of another, except for orphans. Return how many rows were sound."""
-    from pixsearch.database.migrations import upgrade  # Alembic takes 0.2 s, which other writers need not wait for
+    """Copy the sound rows of a database to an empty one, except for orphans. Return the number of sound rows."""
+    from pixsearch.database.migrations import upgrade  # imports Alembic, which takes 0.2 s
 
     copied = 0
     upgrade(target)
-    target.execute(delete(VECTOR_INDEX))  # the one of a new library
+    target.execute(delete(VECTOR_INDEX))  # the row of a new library
     for table in readable_tables(source):
         rows = []
         for row in readable_rows(source, table, _GRIDS_AT_ONCE if table.name == "grids" else AT_ONCE):
@@ -196,7 +201,7 @@ def copy_sound_rows(source: Connection, target: Connection) -> int:
                 _insert(target, table, rows)
                 rows = []
         _insert(target, table, rows)
-    # Ids of contents are never reused.
+    # Content ids must never be reused.
     sequence = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
     with suppress(DBAPIError):
         last = source.scalar(sequence, {"table": CONTENTS.name})
@@ -204,7 +209,7 @@ def copy_sound_rows(source: Connection, target: Connection) -> int:
             keep = text("UPDATE sqlite_sequence SET seq = max(seq, :last) WHERE name = :table")
             target.execute(keep, {"last": last, "table": CONTENTS.name})
     drop_damaged(target, {})
-    # It is unknown which rows were lost: what may have had some is read again.
+    # It is unknown which rows were lost, so everything that may have had some is read again.
     described = exists().where(DESCRIPTIONS.c.photo_id == PHOTOS.c.id)
     change_rows(target, PHOTOS, ~described, {"metadata_version": 0})
     change_rows(target, TEXT_FILES, true(), {"size_bytes": LOOK_AGAIN})
@@ -217,5 +222,5 @@ def _values(table: Table, row: Row[Any]) -> dict[str, Any]:
 
 def _insert(target: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     if rows:
-        # If two rows have the same key, only one can be read through the table's index.
+        # If two rows have the same key, only one of them can be found through the table's index.
         target.execute(insert(table).prefix_with("OR IGNORE"), rows)

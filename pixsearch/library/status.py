@@ -1,4 +1,4 @@
-"""The status of a library: its counts, its failures, and the pictures whose text is still to be read."""
+"""Return the status of a library: its counts, its failures, and the pictures still waiting for OCR."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
     run = connection.execute(select(RUNS).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
     unread = count_unread(connection)
     files: list[os.DirEntry[str]] = []
-    with suppress(OSError):  # a library that another machine made may have no folder here yet
+    with suppress(OSError):  # a library created on another machine may not have a folder here yet
         files = [entry for entry in os.scandir(database.folder) if entry.is_file()]
     sizes = {entry.name: entry.stat().st_size for entry in files}
     database_bytes = database.size_bytes(connection)
@@ -104,7 +104,7 @@ def status_of(connection: Connection, database: Database) -> LibraryStatus:
         roots=tuple(
             RootStatus(
                 path=to_path(root.path),
-                # A remote storage counts as online if its last run could reach it: checking takes long.
+                # Checking whether remote storage is online is slow, so use the result from the last run.
                 online=root.online and (is_remote(root.path) or is_folder(root.path)),
                 photos=root.photos,
                 rules=rules_of(root),
@@ -140,7 +140,7 @@ def _run_status(run: Row[Any]) -> RunStatus:
 def unread_contents(connection: Connection, folders: Sequence[bytes] | None, damage: Damage) -> list[int]:
     """See `Library.unread`."""
     roots = connection.scalars(select(ROOTS.c.id).where(ROOTS.c.ocr, ROOTS.c.online)).all()
-    if not roots:  # as in most libraries, which saves reading all photos
+    if not roots:  # true for most libraries, and saves reading all photos
         return []
     statement = (
         select(PHOTOS.c.content_id, known("taken_at"), PHOTOS.c.mtime_ns)
@@ -152,13 +152,13 @@ def unread_contents(connection: Connection, folders: Sequence[bytes] | None, dam
     dated: dict[int, str] = {}
     rows: list[Any] = in_ranges(connection, statement, damage)
     for content_id, taken_at, mtime_ns in rows:
-        if isinstance(content_id, int):  # in a damaged row it may have any type
+        if isinstance(content_id, int):  # in a damaged row, it may have any type
             dated[content_id] = max(_date(taken_at, mtime_ns), dated.get(content_id, ""))
     return sorted(dated, key=lambda id_: (dated[id_], id_), reverse=True)
 
 
 def count_unread(connection: Connection) -> dict[int, int]:
-    """Return the number of contents whose text is still to be read, by the id of the root."""
+    """Return the number of contents still waiting for OCR, by root id."""
     of_roots = (
         select(PHOTOS.c.root_id, func.count(distinct(PHOTOS.c.content_id)))
         .join(CONTENTS, CONTENTS.c.id == PHOTOS.c.content_id)
@@ -174,11 +174,11 @@ def _at_or_below(folder: bytes) -> Any:
 
 
 def _date(taken_at: object, mtime_ns: object) -> str:
-    """Return when a photo was taken, in its local time, or else when its file was modified."""
+    """Return the local time when a photo was taken, or if that is unknown, when its file was modified."""
     if isinstance(taken_at, str) and taken_at:
         return taken_at[:_CLOCK]
     try:
         assert isinstance(mtime_ns, int)
         return datetime.fromtimestamp(mtime_ns // 10**9).isoformat()
-    except (AssertionError, OverflowError, OSError, ValueError):  # the row is damaged, or the year out of range
+    except (AssertionError, OverflowError, OSError, ValueError):  # the row is damaged, or the year is out of range
         return ""

@@ -1,4 +1,4 @@
-"""The rows of a batch: encoded pictures, photos, failures, and the text read in pictures."""
+"""Write the rows of a batch: encoded pictures, photos, failures, and the text read in pictures."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pixsearch.library.texts import add_texts
 from pixsearch.metadata import METADATA_VERSION, Metadata, merged
 
 _FROM_PIXELS = ("share_decoded", "writing")
-"""The columns of contents that come from the pixels, not from the file's metadata."""
+"""The columns of `contents` that come from the pixels, not from the metadata in the file."""
 
 DAMAGED = "the library's entry for its content is damaged: run pixsearch repair"
 
 
 class StoredBatch(NamedTuple):
-    """The changes made by a batch, keyed by content id."""
+    """The changes made by a batch. The sets contain content ids."""
 
     encoded: frozenset[int]
     photos_of: frozenset[int]
-    """The contents of the files, whose photos may have new metadata."""
+    """The contents of the files in the batch. The metadata of their photos may have changed."""
     replaced_photos: bool
     refused: int
     """The number of files that became failures because the rows of their contents are damaged."""
@@ -43,7 +43,7 @@ def store_batch(
     files: Sequence[IndexedFile],
     failures: Sequence[FailedFile],
 ) -> StoredBatch:
-    """Write the rows of a batch; see `LibraryWriter.store`."""
+    """Write the rows of a batch. See `LibraryWriter.store`."""
     encoded, changed = _store_contents(connection, model_id, contents) if contents else (frozenset(), set[int]())
     ids = _content_ids(connection, [file.digest for file in files])
     changed |= _store_metadata(connection, files, ids)
@@ -58,14 +58,14 @@ def store_batch(
     if files:
         _store_photos(connection, root_id, files, ids, of_contents)
     post_terms_at(connection, indexed)
-    post_terms(connection, sorted(changed))  # their other photos changed too
+    post_terms(connection, sorted(changed))  # their other photos have changed too
     if failures:
         insert_rows(connection, FAILURES, [_failure_row(root_id, failure) for failure in failures])
     return StoredBatch(encoded, frozenset(ids.values()), replaced > 0, len(refused))
 
 
 def _store_metadata(connection: Connection, files: Sequence[IndexedFile], ids: Mapping[bytes, int]) -> set[int]:
-    """Write the metadata of contents that were read again, and return their ids."""
+    """Update the metadata of contents that were read again, and return the ids of these contents."""
     read_again = {}
     for file in files:
         if file.metadata is not None and file.digest in ids:
@@ -78,13 +78,13 @@ def _store_metadata(connection: Connection, files: Sequence[IndexedFile], ids: M
 
 
 def store_writing(connection: Connection, writing: Mapping[int, Sequence[str]]) -> None:
-    """Store the lines of text in pictures, by the ids of their contents, and index their terms."""
+    """Store the lines of text in pictures, keyed by content id, and index their terms."""
     change_each(connection, CONTENTS, {id_: {"writing": list(lines)} for id_, lines in writing.items()})
     post_terms(connection, sorted(writing))
 
 
 def delete_paths(connection: Connection, paths: Collection[bytes], column: Column[bytes]) -> int:
-    """Delete the rows that have these paths in `column`, and return how many there were."""
+    """Delete the rows with these paths in `column`, and return the number of deleted rows."""
     return sum(
         connection.execute(delete(column.table).where(column.in_(part))).rowcount for part in in_parts(sorted(paths))
     )
@@ -97,7 +97,7 @@ def _store_photos(
     ids: Mapping[bytes, int],
     of_contents: Mapping[int, Metadata],
 ) -> None:
-    """Write the rows of photos, with their descriptions, and add their titles and captions to the texts."""
+    """Write the rows of photos and their descriptions, and add their titles and captions to the texts."""
     metadata = [merged(of_contents[ids[file.digest]], file.beside) for file in files]
     insert_rows(connection, PHOTOS, [_photo_row(root_id, file, ids[file.digest]) for file in files])
     with_more = {file.path: one for file, one in zip(files, metadata, strict=True) if file.beside}
@@ -113,8 +113,10 @@ def _store_photos(
 def _store_contents(
     connection: Connection, model_id: int, contents: Sequence[NewContent]
 ) -> tuple[frozenset[int], set[int]]:
-    """Write encoded contents. Return the ids of all of them, and the ids of those that the library knew already, from
-    another model."""
+    """Write encoded contents.
+
+    Returns the ids of all contents, and the ids of those that were already in the library from a different model.
+    """
     ids = _content_ids(connection, [content.digest for content in contents])
     new = []
     for content in contents:
@@ -150,7 +152,7 @@ def _content_ids(connection: Connection, digests: Sequence[bytes]) -> dict[bytes
 
 
 def _metadata_of_contents(connection: Connection, content_ids: Sequence[int]) -> dict[int, Metadata]:
-    """Return the metadata of contents by id, without damaged ones."""
+    """Return the metadata of contents, by id. Damaged contents are omitted."""
     return {
         row.id: metadata_of(row)
         for part in in_parts(sorted(set(content_ids)))
@@ -160,7 +162,7 @@ def _metadata_of_contents(connection: Connection, content_ids: Sequence[int]) ->
 
 
 def _described(metadata: Metadata) -> dict[str, object]:
-    """Return the values of the metadata columns of `descriptions`."""
+    """Return the values for the metadata columns of `descriptions`."""
     values = metadata_values(metadata)
     return {name: values[name] for name in NAMES}
 

@@ -1,16 +1,17 @@
-"""The terms of a text: the strings by which words in a query find it.
+"""Split texts into terms, the strings that the words in a query are compared with.
 
-Texts are split and folded here only, so that every database gives the same answers. A term is a word as people type it,
-without case, accents, or the difference of full and half width. Some words have more terms, so that parts find them:
+Texts are split and folded only in this module, so that all databases return the same results. A term is a word as
+people type it, without case, accents, or the difference between full and half width. Some words have additional terms,
+so that parts of them can be found:
 
 - names in camel case, and adjacent letters and digits: each part, so that img and 2043 find IMG_2043;
-- numbers: their last digits, two or more, so that 043 finds IMG_2043;
-- scripts without spaces between words (Han, Kana, Thai, Lao, Khmer, Burmese): one term from every character on.
+- numbers: the last digits, at least two, so that 043 finds IMG_2043;
+- scripts without spaces between words (Han, Kana, Thai, Lao, Khmer, Burmese): a term that starts at each character.
 
-A word in a query finds all terms that begin with it, and thus any part of a text in a script without spaces.
+A word in a query finds all terms that begin with it, and therefore any part of a text in a script without spaces.
 
-Terms that begin with a punctuation mark are not words: ":" begins those of dates and ratings; "@" and "~" those of a
-photo's position in the timeline, with its date, or with its folder if it has no date.
+Terms that begin with a punctuation mark are not words. Dates and ratings begin with ":". A photo's position in the
+timeline begins with "@" and contains its date, or begins with "~" and contains its folder if the photo has no date.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from pixsearch.unicode_forms import unaccented
 Source: TypeAlias = Literal[
     "people", "keyword", "title", "caption", "place", "writing", "date", "rating", "file", "folder", "camera"
 ]
-"""The source of a text that describes a photo."""
+"""The kind of source for a text that describes a photo."""
 
 DATED, UNDATED = "@", "~"
-"""The beginnings of timeline terms, with and without a date."""
+"""The prefixes of timeline terms with and without a date."""
 LONGEST = 64
-"""The most characters of a term; longer words are cut."""
+"""The maximum number of characters in a term. Longer words are truncated."""
 MOST_TERMS = 2000
-"""The most terms of one photo, its people first and the text in it last: enough for pages of text."""
+"""The maximum number of terms for one photo, enough for pages of text. If there are more, the last are dropped."""
 
 _UNSPACED = (
     "\u0e00-\u0eff"  # Thai, Lao
@@ -48,7 +49,7 @@ _UNSPACED = (
     "々〆〇"
 )
 UNSPACED = 8
-"""The most characters of a term in a script without spaces."""
+"""The maximum number of characters in a term in a script without spaces."""
 _RUN = re.compile(rf"[{_UNSPACED}]+|[^\s{_UNSPACED}]+")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _ASCII = re.compile(r"[a-z0-9]+")
@@ -58,7 +59,7 @@ _POSSESSIVE = re.compile(r"(?<=\w)['\u2019]s\b", re.IGNORECASE)
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text in their order, folded as in terms, without a possessive 's."""
+    """Return the words of a text in order, folded like terms, without a possessive 's."""
     text = unaccented(_POSSESSIVE.sub("", text))
     if text.isascii():
         return [word[:LONGEST] for word in _ASCII.findall(text)]
@@ -66,7 +67,7 @@ def words_of(text: str) -> list[str]:
 
 
 def terms_of(text: str) -> Iterator[str]:
-    """Yield all terms of a text, some of them possibly twice."""
+    """Yield all terms of a text. A term may be yielded more than once."""
     for cut in dict.fromkeys((text, _CAMEL.sub(" ", text))):
         for word in words_of(cut):
             if is_unspaced(word):
@@ -80,30 +81,32 @@ def terms_of(text: str) -> Iterator[str]:
 
 
 def is_unspaced(word: str) -> bool:
-    """Return whether a word is in a script without spaces, so that it may be part of a word or several words."""
+    """Return whether a word is in a script without spaces. It may then be part of a word, or several words."""
     return _IS_UNSPACED.match(word) is not None
 
 
 def date_terms(taken_at: date) -> tuple[str, str, str]:
-    """Return the terms for the year, the month and the day of a photo. No text has these terms."""
+    """Return the terms for the year, month and day of a photo. No text contains these terms."""
     return f":{taken_at:%Y}", f":{taken_at:%Y-%m}", f":{taken_at:%Y-%m-%d}"
 
 
 def timeline_term(path: bytes, taken_at: datetime | None) -> str:
-    """Return the term for a photo's position in the timeline: its date in local time, or else its folder. Terms of
-    dates sort by date."""
+    """Return the term for a photo's position in the timeline.
+
+    The term contains the date in local time, or the folder if there is no date. Terms with dates sort chronologically.
+    """
     if taken_at is None:
         return UNDATED + path.rpartition(b"/")[0].decode(errors="surrogateescape")
     return DATED + taken_at.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def rating_term(stars: int) -> str:
-    """Return the term for a rating. No text has this term."""
+    """Return the term for a rating. No text contains this term."""
     return f":{stars} stars"
 
 
 def exactly(term: str) -> tuple[bytes, bytes]:
-    """Return the range of terms that contains only this one."""
+    """Return the range that contains only this term."""
     return term.encode(), term.encode() + b"\0"
 
 
@@ -114,10 +117,10 @@ def beginning_with(word: str) -> tuple[bytes, bytes]:
 
 
 def texts_of(path: bytes, root: bytes, metadata: Metadata) -> Mapping[Source, Sequence[str]]:
-    """Return the texts that describe a photo, by source. Only folders below the root count."""
+    """Return the texts that describe a photo, by source. Only the names of folders below the root are included."""
     *folders, file = os.fsdecode(path.removeprefix(below(root))).split("/")
     stem = file.rpartition(".")[0] or file
-    texts: dict[Source, Sequence[str | None]] = {  # the most important first: see MOST_TERMS
+    texts: dict[Source, Sequence[str | None]] = {  # most important first, see MOST_TERMS
         "people": metadata.people,
         "keyword": metadata.keywords,
         "file": [stem],
@@ -132,7 +135,7 @@ def texts_of(path: bytes, root: bytes, metadata: Metadata) -> Mapping[Source, Se
 
 
 def terms_of_photo(path: bytes, root: bytes, metadata: Metadata) -> set[str]:
-    """Return the terms that find a photo. Bytes of a folder that are not UTF-8 become surrogates (PEP 383)."""
+    """Return the terms for a photo. Bytes in its path that are not valid UTF-8 become surrogates (PEP 383)."""
     terms: dict[str, None] = {timeline_term(path, metadata.taken_at): None}
     if metadata.taken_at is not None:
         terms.update(dict.fromkeys(date_terms(metadata.taken_at)))
@@ -145,5 +148,5 @@ def terms_of_photo(path: bytes, root: bytes, metadata: Metadata) -> set[str]:
 
 
 def _is_of_a_word(one: str) -> bool:
-    """Return whether a character is a letter, a digit, or a combining mark, as Hindi vowels are."""
+    """Return whether a character is a letter, a digit, or a combining mark, such as a Hindi vowel sign."""
     return one.isalnum() or unicodedata.category(one)[0] == "M"

@@ -1,4 +1,4 @@
-"""The texts of a library: adding and dropping them, their sources, and the nearest ones to a picture."""
+"""Add, delete and search the texts in a library."""
 
 from __future__ import annotations
 
@@ -44,16 +44,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROUNDING = 1e-4
-"""More than the order of summation changes the product of two unit vectors."""
+"""An upper bound on how much the order of summation can change the dot product of two unit vectors."""
 
 
 def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: int, damage: Damage) -> list[FoundText]:
     """Return the texts whose embeddings are nearest to a unit vector [size], nearest first, ties by id.
 
-    This is a full scan in parts: a hundred thousand texts take a third of a second, and no index has to be kept in
-    step.
+    This scans all texts in batches. A hundred thousand texts take a third of a second, and no index has to be updated.
     """
-    import numpy as np  # 0.1 s, which a run without new photos should not pay
+    import numpy as np  # takes 0.1 s, which a run without new photos does not need
 
     model_id = state_of(connection).model_id
     in_use = TEXT_FEATURES.c.model_id == model_id
@@ -68,7 +67,7 @@ def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: in
         embeddings = np.frombuffer(joined, dtype=EMBEDDING_TYPE).reshape(-1, len(vector))
         near = embeddings @ vector
         least = -np.inf if len(near) <= count else np.partition(near, -count)[-count] - _ROUNDING
-        # One by one, as with pictures: in a matrix product the last bits of a row depend on the other rows.
+        # One by one, as for pictures, because in a matrix product the last bits of a row depend on the other rows.
         found = (
             (-float(np.dot(embeddings[index], vector)), rows[index].text_id) for index in np.flatnonzero(near >= least)
         )
@@ -78,12 +77,12 @@ def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: in
     return [
         FoundText(texts[text_id], -distance, tuple(sources[text_id]))
         for distance, text_id in best
-        if sources.get(text_id)  # else its row or all its sources are damaged
+        if sources.get(text_id)  # otherwise its row or all its sources are damaged
     ]
 
 
 def store_lines(connection: Connection, path: bytes, stamp: FileStamp, lines: Mapping[int, str]) -> None:
-    """Replace the lines of a text file by these, given by their numbers."""
+    """Replace the stored lines of a text file with these lines, keyed by line number."""
     connection.execute(delete(TEXT_FILES).where(TEXT_FILES.c.path == path))
     file = {"path": path, **stamp._asdict(), "reason": None, "failed_at_s": None}
     file_id = insert_row(connection, TEXT_FILES, file)
@@ -93,7 +92,7 @@ def store_lines(connection: Connection, path: bytes, stamp: FileStamp, lines: Ma
 
 
 def store_text_failure(connection: Connection, failure: FailedFile) -> None:
-    """Record a text file as a failure. Without a stamp, since it could not be read, it keeps its lines."""
+    """Record a text file as a failure. If it has no stamp because it could not be read, its lines are kept."""
     reason = {"reason": failure.reason, "failed_at_s": time.time()}
     of_path = TEXT_FILES.c.path == failure.path
     if failure.stamp is None and change_rows(connection, TEXT_FILES, of_path, {"size_bytes": LOOK_AGAIN, **reason}):
@@ -104,7 +103,7 @@ def store_text_failure(connection: Connection, failure: FailedFile) -> None:
 
 
 def add_texts(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
-    """Return the ids of texts, after adding those that are new."""
+    """Add the texts that are not in the library yet, and return the ids of all the texts."""
     wanted = list(dict.fromkeys(texts))
     ids = _ids(connection, wanted)
     if new := [{"text": text} for text in wanted if text not in ids]:
@@ -114,7 +113,7 @@ def add_texts(connection: Connection, texts: Sequence[str]) -> dict[str, int]:
 
 
 def texts_without_features(connection: Connection, model_id: int, count: int) -> list[tuple[int, str]]:
-    """Return up to `count` texts that the model has not encoded yet, each after its id."""
+    """Return the ids and strings of up to `count` texts that the model has not encoded yet."""
     read = exists().where(TEXT_FEATURES.c.text_id == TEXTS.c.id, TEXT_FEATURES.c.model_id == model_id)
     rows = connection.execute(select(TEXTS.c.id, TEXTS.c.text).where(~read).order_by(TEXTS.c.id).limit(count))
     return [(row.id, row.text) for row in rows]
@@ -150,8 +149,8 @@ def _texts(connection: Connection, ids: Sequence[int], damage: Damage) -> dict[i
 
 
 def _sources(connection: Connection, texts: Mapping[int, str], damage: Damage) -> dict[int, list[TextSource]]:
-    """Return the sources of each text: lines of files first, then photos, each by path."""
-    from pixsearch.library.candidates import photos_of  # it imports numpy
+    """Return the sources of each text: lines in files first, then photos, both sorted by path."""
+    from pixsearch.library.candidates import photos_of  # imports numpy
 
     sources: dict[int, list[TextSource]] = {text_id: [] for text_id in texts}
     by_text = {text: text_id for text_id, text in texts.items()}
@@ -170,7 +169,7 @@ def _sources(connection: Connection, texts: Mapping[int, str], damage: Damage) -
 
 
 def _lines(connection: Connection, text_ids: Sequence[int], damage: Damage) -> list[Row[Any]]:
-    """Return the rows of lines that have these texts, by path and line."""
+    """Return the rows of lines with these texts, sorted by path and line number."""
     statement = (
         select(*TEXT_LINES.c, *TEXT_FILES.c)
         .join(TEXT_FILES, TEXT_FILES.c.id == TEXT_LINES.c.file_id)

@@ -1,8 +1,8 @@
-"""The timeline of a library: its pictures by date, newest first, then those without a date by folder.
+"""Read the timeline of a library: its pictures by date, newest first, then undated pictures by folder.
 
-It is read from the index of terms only, where each photo has a term for its position (`terms.timeline_term`). A picture
-with several photos is listed once, at the first of their positions. Pictures from the same second, or without a date in
-the same folder, are ordered by id.
+It is read from the term index, where each photo has a term for its position (`terms.timeline_term`). A picture with
+several photos is listed once, at the first of their positions. Pictures taken in the same second, and undated pictures
+in the same folder, are sorted by id.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from pixsearch.library.terms import DATED, UNDATED, beginning_with
 from pixsearch.storage import FilePath, to_path
 
 MOST_IN_PART = 500
-"""The most pictures in one part of the timeline."""
+"""The maximum number of pictures in one part of the timeline."""
 _READ_FOR_PARTS, _READ_FOR_PICTURES = 100_000, 500
-"""The rows read by one statement."""
+"""The number of rows read by one statement."""
 _DATED, _UNDATED = beginning_with(DATED), beginning_with(UNDATED)
 _DAY = slice(len(DATED), len(DATED) + len("2021-03-15"))
 
 _Entry: TypeAlias = tuple[bytes, int]
-"""A photo in the timeline: its term and the id of its content."""
+"""A photo in the timeline: its term and its content id."""
 
 
 def timeline_parts(connection: Connection, filters: Filters, damage: Damage) -> list[TimelinePart]:
@@ -54,7 +54,7 @@ def timeline_ids(connection: Connection, filters: Filters, damage: Damage) -> li
 
 
 def _labelled(connection: Connection, filters: Filters, damage: Damage) -> Iterator[_Entry]:
-    """Yield the pictures that pass in the order of the timeline, each after the label of its part."""
+    """Yield the label of the part and the id of each picture that passes the filters, in timeline order."""
     passing = _passing(connection, filters, damage)
     seen = set[int]()
     for entries in _entries(connection, None, _READ_FOR_PARTS, damage):
@@ -93,26 +93,26 @@ def timeline_pictures(
 def _passing_entries(
     connection: Connection, filters: Filters, first: _Entry | None, damage: Damage
 ) -> Iterator[Sequence[_Entry]]:
-    """Yield the entries of pictures that pass, in batches that fit into one statement."""
+    """Yield the entries of pictures that pass the filters, in batches that fit into one statement."""
     passing = _passing(connection, filters, damage)
     for entries in _entries(connection, first, _READ_FOR_PICTURES if passing is None else _READ_FOR_PARTS, damage):
         yield from in_parts([entry for entry in entries if passing is None or entry[1] in passing])
 
 
 def _passing(connection: Connection, filters: Filters, damage: Damage) -> set[int] | None:
-    """Return the ids of all pictures that pass, or None if there are no filters."""
+    """Return the ids of all pictures that pass the filters, or None if there are no filters."""
     return None if filters == NO_FILTERS else set(contents_that_pass(connection, filters, damage))
 
 
 def _day_or_folder(term: bytes) -> tuple[str | None, FilePath | None]:
-    """Return the day of a term and None, or None and its folder."""
+    """Return (day, None) for a term with a date, or (None, folder) for a term without a date."""
     if _is_dated(term):
         return term[_DAY].decode(errors="replace"), None
     return None, to_path(term[len(UNDATED) :])
 
 
 def _entries(connection: Connection, first: _Entry | None, at_once: int, damage: Damage) -> Iterator[list[_Entry]]:
-    """Yield the entries of photos from `first` on, in the order of the timeline, in batches."""
+    """Yield the entries of photos in timeline order, starting at `first`, in batches."""
     term, content_id = POSTINGS.c.term, POSTINGS.c.content_id
     columns = select(term, content_id).limit(at_once)
     if first is None or _is_dated(first[0]):
@@ -128,12 +128,12 @@ def _entries(connection: Connection, first: _Entry | None, at_once: int, damage:
 def _rows_beyond(
     connection: Connection, statement: Select[_Entry], is_beyond: Callable[..., Any], last: _Entry, damage: Damage
 ) -> Iterator[list[_Entry]]:
-    """Yield the rows beyond `last`, in batches of the statement's limit, up to the first that cannot be read."""
+    """Yield the rows beyond `last`, in batches as large as the statement's limit. Stop if a row cannot be read."""
     key = tuple_(POSTINGS.c.term, POSTINGS.c.content_id)
     while True:
         try:
             with closing(connection.execute(statement.where(is_beyond(key, last)))) as result:
-                rows = result.cursor.fetchall()  # plain tuples, which take half the time of SQLAlchemy's rows
+                rows = result.cursor.fetchall()  # plain tuples, which take half as long as SQLAlchemy rows
         except DBAPIError as error:
             if not is_malformed(error):
                 raise
@@ -147,7 +147,7 @@ def _rows_beyond(
 
 
 def _first_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> dict[int, bytes]:
-    """Return the term of the first photo in the timeline of each picture, by id."""
+    """Return the timeline term of the first photo of each picture, by picture id."""
     statement = (
         select(PHOTOS.c.content_id, POSTINGS.c.term)
         .join(POSTINGS, POSTINGS.c.photo_id == PHOTOS.c.id)

@@ -1,4 +1,4 @@
-"""The changes to a library, made by the one process that holds the lock. Each is one transaction."""
+"""Write to a library while holding its lock. Each change is one transaction."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ from pixsearch.library.texts import (
 from pixsearch.paths import is_at_or_below
 from pixsearch.storage import FileStamp
 
-if TYPE_CHECKING:  # numpy takes 0.1 s, which a run without new photos should not pay
+if TYPE_CHECKING:  # numpy takes 0.1 s to import, and a run without new photos does not need it
     import numpy as np
     from numpy.typing import NDArray
 
 
 FLUSH_AT = 2000
-"""The number of new contents after which the outbox is sent to a service during a run."""
+"""The number of new contents after which a run sends the outbox to the vector service."""
 
 
 class LibraryWriter:
-    """The writer that `Library.writing` yields while it holds the lock, and which updates the vectors at the end."""
+    """The writer yielded by `Library.writing`, which holds the lock and updates the vectors at the end."""
 
     def __init__(self, database: Database, flush_outbox: Callable[[], None]) -> None:
         self._database = database
@@ -66,27 +66,27 @@ class LibraryWriter:
         self._model_id = 0
         self._is_searched = True
         self._photos_changed = False
-        """True if a photo was deleted or replaced, so that some texts may no longer be used."""
+        """True if a photo was deleted or replaced, in which case some texts may no longer be used."""
 
     def use_vectors(self, location: str | None) -> None:
-        """Keep the vectors in the service at a URL from now on, or in a file for None. Call `use_model` first.
+        """Keep the vectors in the service at this URL from now on, or in a file if it is None. Call `use_model` first.
 
-        Raises UsageError if the URL is not that of a vector service, LibraryError if the service does not answer.
+        Raises UsageError if the URL is not a vector service URL, or LibraryError if the service cannot be reached.
         """
         with self._database.writing() as connection:
             if vectors_location(connection) != location:
                 if location is not None and (model := model_of(connection)) is not None:
-                    from pixsearch.library.index_store import connect_service  # it imports numpy
+                    from pixsearch.library.index_store import connect_service  # imports numpy
 
                     connect_service(location, model).close()
                 change_rows(connection, VECTOR_INDEX, true(), {"place": location})
                 note_all(connection)
 
     def use_model(self, model: LibraryModel, *, switch: bool = False, keep_old: bool = False) -> None:
-        """Set the model that makes the features from now on. Call this before anything else.
+        """Set the writer's model, which makes the features from now on. Call this before any other method.
 
-        Raises ModelMismatch if the library has the features of another model, unless `switch` is true (see the module
-        `switching`). With `keep_old`, searches use the old model until `finish_switch`.
+        Raises ModelMismatch if the library has features from a different model, unless `switch` is true (see the
+        `switching` module). With `keep_old`, searches use the old model until `finish_switch` is called.
         """
         with self._database.writing() as connection:
             models = models_of(connection)
@@ -106,9 +106,10 @@ class LibraryWriter:
             self._model_id, self._is_searched = model_id, models_of(connection).in_use == model_id
 
     def finish_switch(self, scanned: Collection[bytes]) -> None:
-        """Finish the switch to another model if everything that can be read now is encoded, and drop replaced features.
+        """Finish the switch to a different model if possible, and delete replaced features.
 
-        That is so if the photos still to be encoded are all in folders that a run has just `scanned`.
+        The switch is finished if all photos that are not encoded yet are in `scanned` folders. A run has just scanned
+        these folders, so the remaining photos in them cannot be read at the moment.
         """
         with self._database.writing() as connection:
             if connection.scalar(select(func.count(MODELS.c.id))) == 1:
@@ -130,8 +131,10 @@ class LibraryWriter:
                 forget_saved_index(connection)
 
     def root_of(self, folder: bytes) -> tuple[int, bytes]:
-        """Return the id and path of the root that is this folder or contains it, or of a new one, which takes over the
-        roots below it."""
+        """Return the id and path of the root that is or contains this folder.
+
+        If there is none, the folder becomes a new root, which replaces the roots below it.
+        """
         with self._database.writing() as connection:
             roots = connection.execute(stored(ROOTS)).all()
             if not all(is_sound(ROOTS, root) for root in roots):
@@ -148,17 +151,17 @@ class LibraryWriter:
             return new, folder
 
     def set_rules(self, root_id: int, rules: ScanRules) -> None:
-        """Store the rules by which a root is scanned."""
+        """Store the rules for scanning a root."""
         with self._database.writing() as connection:
             change_rows(connection, ROOTS, ROOTS.c.id == root_id, asdict(rules))
 
     def mark_root(self, folder: bytes, *, online: bool) -> None:
-        """Store whether a folder could be reached, if it is a root."""
+        """Store whether a root could be reached. Folders that are not roots are ignored."""
         with self._database.writing() as connection:
             change_rows(connection, ROOTS, ROOTS.c.path == folder, {"online": online})
 
     def forget_root(self, folder: bytes) -> int:
-        """Delete a root with all its photos and failures. Returns the number of photos."""
+        """Delete a root with all its photos and failures. Returns the number of deleted photos."""
         with self._database.writing() as connection:
             of_root = PHOTOS.c.root_id.in_(select(ROOTS.c.id).where(ROOTS.c.path == folder))
             photos = connection.execute(delete(PHOTOS).where(of_root)).rowcount
@@ -166,9 +169,9 @@ class LibraryWriter:
         return photos
 
     def encoded_of_sizes(self, sizes: Collection[int]) -> dict[int, frozenset[bytes]]:
-        """Return the digests of the contents of these sizes that the model in use has encoded, by size in bytes.
+        """Return the digests of contents with these sizes that the writer's model has encoded, by size in bytes.
 
-        Sizes without contents are left out.
+        Sizes without contents are omitted.
         """
         digests: dict[int, set[bytes]] = {}
         with self._database.reading() as connection:
@@ -179,7 +182,7 @@ class LibraryWriter:
         return {size: frozenset(found) for size, found in digests.items()}
 
     def digests_of(self, paths: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the digests of the contents of photos, by path."""
+        """Return the content digests of photos, by path."""
         with self._database.reading() as connection:
             return {
                 row.path: row.digest
@@ -192,7 +195,7 @@ class LibraryWriter:
             }
 
     def encoded_among(self, digests: Collection[bytes]) -> set[bytes]:
-        """Return the digests whose contents the model in use has encoded."""
+        """Return the subset of these digests whose contents the writer's model has encoded."""
         with self._database.reading() as connection:
             return {
                 digest
@@ -212,10 +215,10 @@ class LibraryWriter:
         files: Sequence[IndexedFile],
         failures: Sequence[FailedFile],
     ) -> int:
-        """Commit a batch: encoded contents, files with one of these contents or a stored one, and files that failed.
+        """Commit a batch of encoded contents, files and failures.
 
-        Each path occurs once. A photo whose file is no longer a picture is deleted; one whose file could not be read (a
-        failure without a stamp) stays as it was.
+        The content of each file must be in the batch or already stored. Each path must occur only once. A photo whose
+        file is no longer a picture is deleted. A photo whose file could not be read is kept; its failure has no stamp.
 
         Returns the number of files that became failures because the rows of their contents are damaged.
         """
@@ -235,12 +238,12 @@ class LibraryWriter:
         return stored.refused
 
     def store_writing(self, writing: Mapping[int, Sequence[str]]) -> None:
-        """Store the lines of text in pictures, by id; an empty sequence for a picture without text."""
+        """Store the lines of text in pictures, by content id. Pass an empty sequence for a picture without text."""
         with self._database.writing() as connection:
             store_writing(connection, writing)
 
     def forget(self, paths: Collection[bytes]) -> int:
-        """Delete photos and failures whose files are gone. Returns the number of photos."""
+        """Delete the photos and failures at these paths. Returns the number of deleted photos."""
         with self._database.writing() as connection:
             delete_paths(connection, paths, FAILURES.c.path)
             photos = delete_paths(connection, paths, PHOTOS.c.path)
@@ -248,12 +251,12 @@ class LibraryWriter:
         return photos
 
     def try_again(self, reason: str) -> None:
-        """Delete the failures with this reason, so that the next scan takes their files for new."""
+        """Delete the failures with this reason, so that the next run tries their files again."""
         with self._database.writing() as connection:
             connection.execute(delete(FAILURES).where(FAILURES.c.reason == reason))
 
     def drop_unused_contents(self) -> None:
-        """Delete contents that no photo has any more, and texts that are no longer used."""
+        """Delete contents without photos, and texts that are no longer used."""
         unused = ~exists().where(PHOTOS.c.content_id == CONTENTS.c.id)
         with self._database.reading() as connection:
             has_unused = connection.scalar(select(CONTENTS.c.id).where(unused).limit(1)) is not None
@@ -269,13 +272,13 @@ class LibraryWriter:
             next_generation(connection)
 
     def store_text_file(self, path: bytes, stamp: FileStamp, lines: Mapping[int, str]) -> None:
-        """Replace a text file's lines in the library by these, given by their numbers from 1."""
+        """Replace the stored lines of a text file with these lines, keyed by line number, from 1."""
         with self._database.writing() as connection:
             store_lines(connection, path, stamp, lines)
             drop_unused_texts(connection)
 
     def store_text_failure(self, failure: FailedFile) -> None:
-        """Record a text file as a failure and delete its lines, unless it could not be read (without a stamp)."""
+        """Record a text file as a failure. Its lines are kept if it has no stamp, and deleted otherwise."""
         with self._database.writing() as connection:
             store_text_failure(connection, failure)
             drop_unused_texts(connection)
@@ -286,7 +289,7 @@ class LibraryWriter:
             drop_unused_texts(connection)
 
     def texts_to_encode(self, count: int) -> list[tuple[int, str]]:
-        """Return up to `count` texts that the model in use has not encoded, each after its id."""
+        """Return the ids and strings of up to `count` texts that the writer's model has not encoded."""
         with self._database.reading() as connection:
             return texts_without_features(connection, self._model_id, count)
 
@@ -307,15 +310,15 @@ class LibraryWriter:
             )
 
     def look_again(self, paths: Collection[bytes]) -> None:
-        """Mark photos to be read in the next run, even if their stamps have not changed."""
+        """Mark photos to be read again in the next run, even if their stamps have not changed."""
         with self._database.writing() as connection:
             for part in in_parts(sorted(paths)):
                 change_rows(connection, PHOTOS, PHOTOS.c.path.in_(part), {"size_bytes": LOOK_AGAIN})
 
     def drop_damaged(self, damaged: Damaged, without_features: Collection[int]) -> None:
-        """Delete damaged rows and those that depend on them; the next run reads them again.
+        """Delete damaged rows and rows that depend on them. The next run reads the affected files again.
 
-        A vector service drops the contents that lose their features, and those that are `without_features` already.
+        Contents that lose their features, and those in `without_features`, are also deleted from the vector service.
         """
         with self._database.writing() as connection:
             before = set(connection.scalars(select(FEATURES.c.content_id)))
@@ -325,23 +328,23 @@ class LibraryWriter:
             forget_saved_index(connection)
 
     def rebuild_vectors(self, orphans: Collection[int]) -> None:
-        """Rebuild the vectors from the rows at the end of this writing. A vector service drops the `orphans`."""
+        """Rebuild the vectors from the rows when the writer is closed. A vector service also deletes the `orphans`."""
         with self._database.writing() as connection:
             note_all(connection)
             note_changes(connection, orphans)
             forget_saved_index(connection)
 
     def rebuild_terms(self) -> None:
-        """Rebuild the index of terms from the rows."""
+        """Rebuild the term index from the rows."""
         with self._database.writing() as connection:
             post_all_terms(connection)
 
     def repair_database(self) -> Path | None:
-        """Rebuild the database's own indexes; if that is not enough, replace the database by a copy of its sound rows.
+        """Rebuild the database's own indexes. If this is not enough, replace it with a copy of its sound rows.
 
-        Returns where the old database is kept, if it was replaced. Raises LibraryDamaged.
+        Returns the path of the old database if it was replaced, otherwise None. Raises LibraryDamaged.
         """
-        with suppress(LibraryError, IntegrityError):  # a damaged key may equal another one
+        with suppress(LibraryError, IntegrityError):  # a damaged key may be equal to another key
             with self._database.writing() as connection:
                 self._database.rebuild_indexes(connection)
             with self._database.reading() as connection:
@@ -356,12 +359,12 @@ class LibraryWriter:
             return insert_row(connection, RUNS, {**dict.fromkeys(RUNS.c.keys()[1:-1]), "started_at_s": time.time()})
 
     def end_run(self, run_id: int, counts: Mapping[str, int]) -> None:
-        """Record the end of a run, with its counts by the names of the columns of `runs`."""
+        """Record the end of a run, with its counts keyed by column of `runs`."""
         with self._database.writing() as connection:
             change_rows(connection, RUNS, RUNS.c.id == run_id, {"finished_at_s": time.time(), **counts})
 
     def _encoded(self, *columns: Column[Any]) -> Select[Any]:
-        """Return the statement for these columns of the contents that the model in use has encoded."""
+        """Return a query for these columns of the contents that the writer's model has encoded."""
         return (
             select(*columns)
             .join(FEATURES, FEATURES.c.content_id == CONTENTS.c.id)

@@ -1,1 +1,1 @@
-"""Nearest neighbours: a small protocol, and indexes in FAISS and Milvus."""
+"""Nearest-neighbour search: a small protocol, implemented with FAISS and Milvus."""

@@ -1,8 +1,8 @@
-"""The vector index in this process: FAISS with 16 bits per number, in one list or in many.
+"""An in-process vector index, which uses FAISS with 16 bits per number and one or more lists.
 
-With one list, each search reads all vectors, which is exact, and fast up to a million vectors and more. Larger indexes
-have lists around the centroids of k-means, and a search reads those whose centroids are nearest to the query: an
-inverted file (Sivic and Zisserman, "Video Google", 2003). docs/performance.md gives the times of both.
+With one list, each search reads all vectors. This is exact, and fast up to a million vectors and more. A larger index
+is an inverted file (Sivic and Zisserman, "Video Google", 2003). It has one list for each k-means centroid, and a search
+reads only the lists whose centroids are nearest to the query. docs/performance.md has timings for both.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from pixsearch.regular_files import open_regular, path_of
 from pixsearch.vectors.faiss_package import require_faiss
 from pixsearch.vectors.vector_index import Ids, Vectors
 
-require_faiss()  # its message is clearer than that of a failed import
+require_faiss()  # its message is clearer than an import error
 
 import faiss  # noqa: E402
 from faiss.contrib.inspect_tools import get_invlist  # noqa: E402
 
 EXACT_LIMIT = 1_000_000
-"""The number of vectors from which a new index has many lists."""
+"""The minimum number of vectors for which a new index has more than one list."""
 VECTORS_PER_LIST = 1000
 SHARE_SEARCHED = 1 / 8
-"""The share of the lists that a search reads. For the vectors of docs/performance.md, half of that suffices."""
+"""The fraction of the lists that a search reads. For the vectors in docs/performance.md, half of it is enough."""
 POINTS_PER_CENTROID = 50
-"""The number of training points per centroid; FAISS warns below 39."""
+"""The number of training points per centroid. FAISS warns if it is below 39."""
 _PART = 10_000
 _GPU_MOST = 2048
-"""The most neighbours, and the most lists per search, that FAISS supports on a GPU."""
+"""The maximum number of neighbours, and of lists per search, that FAISS supports on a GPU."""
 
 
 class StaleIndexError(Exception):
-    """An index file is missing, or is not the one that was saved: it has to be rebuilt from its source."""
+    """An index file is missing or has changed since it was saved, so the index must be rebuilt."""
 
 
 class FaissIndex:
-    """A `VectorIndex` in FAISS. See the protocol for its methods."""
+    """A `VectorIndex` that uses FAISS. See the protocol for its methods."""
 
     def __init__(self, index: faiss.IndexIVFScalarQuantizer) -> None:
         """Use `empty`, `fitting` or `load` instead."""
@@ -59,7 +59,7 @@ class FaissIndex:
     def fitting(cls, count: int, size: int, draw: Callable[[int], Vectors]) -> FaissIndex:
         """Return an empty index for about `count` vectors of `size` numbers.
 
-        `draw(n)` returns n of them at random [n, size], to find centroids.
+        `draw(n)` must return n randomly chosen vectors [n, size], which are used to find the centroids.
         """
         lists = _lists_for(count)
         if lists == 1:
@@ -71,12 +71,12 @@ class FaissIndex:
 
     @classmethod
     def _around(cls, centroids: Vectors) -> FaissIndex:
-        """Return an empty index with a list around each of the centroids [lists, size]."""
+        """Return an empty index with one list for each of the centroids [lists, size]."""
         lists, size = centroids.shape
         quantizer = faiss.IndexFlatIP(size)
         quantizer.add(centroids)
         half = faiss.ScalarQuantizer.QT_fp16
-        # The index's own ids, not an IDMap around it, which returns wrong ids after a removal.
+        # Use the index's own ids, because an IDMap around it returns wrong ids after a removal.
         index = faiss.IndexIVFScalarQuantizer(quantizer, size, lists, half, faiss.METRIC_INNER_PRODUCT, False)
         index.is_trained = True
         index.nprobe = max(1, round(lists * SHARE_SEARCHED))
@@ -84,31 +84,31 @@ class FaissIndex:
 
     @classmethod
     def load(cls, path: Path, sha256: str, *, read_only: bool = False, limit_bytes: int | None = None) -> FaissIndex:
-        """Load the index that was saved to `path`. Raises StaleIndexError unless the file has this checksum.
+        """Load the index that was saved to `path`. Raises StaleIndexError if the file does not have this checksum.
 
-        A `read_only` index stays in its file, which is mapped into memory: nothing can be added or removed.
+        With `read_only`, the file is mapped into memory, and vectors cannot be added or removed.
         """
         try:
             with open_regular(path, limit_bytes) as file:
                 data = np.memmap(file, np.uint8, mode="r")
-                # FAISS has no checksum: it loads a file with a flipped bit, or with trailing garbage.
+                # FAISS has no checksums, so it would load a file with a flipped bit or trailing garbage.
                 if hashlib.sha256(data.data).hexdigest() != sha256:
-                    raise StaleIndexError(f"{path} is not the file that was saved")
+                    raise StaleIndexError(f"{path} has changed since it was saved")
                 if read_only:
                     index = faiss.read_index(path_of(file), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
                 else:
                     index = faiss.deserialize_index(data)
-        except (OSError, ValueError) as error:  # ValueError: it is empty
+        except (OSError, ValueError) as error:  # ValueError: the file is empty
             raise StaleIndexError(f"{path} cannot be read: {error}") from error
         if not isinstance(index, faiss.IndexIVFScalarQuantizer):
-            raise StaleIndexError(f"{path} is an index of another kind")
+            raise StaleIndexError(f"{path} is not the expected kind of index")
         return cls(index)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
     def needs_rebuild(self) -> bool:
-        """Return whether the number of lists no longer suits the vectors: they have halved or doubled since."""
+        """Return whether the number of lists no longer suits the number of vectors, which has halved or doubled."""
         return not _lists_for(len(self) // 2) <= self._index.nlist <= _lists_for(len(self) * 2)
 
     def ids(self) -> Ids:
@@ -124,13 +124,13 @@ class FaissIndex:
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Add vectors [n, size] with new ids [n].
 
-        Raises ValueError if an id exists already, or if a vector is zero or not finite.
+        Raises ValueError if an id is not new, or if a vector is zero or not finite.
         """
         if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
-            raise ValueError("a vector is zero or not finite")
-        # FAISS would keep both, and later remove both.
+            raise ValueError("all vectors must be finite and nonzero")
+        # FAISS would store both vectors with the same id, and later remove both.
         if len(np.unique(ids)) != len(ids) or np.isin(ids, self.ids()).any():
-            raise ValueError("an id exists already")
+            raise ValueError("an id is repeated or already in the index")
         self._gpu_copy = None
         self._index.add_with_ids(_rows(vectors), np.ascontiguousarray(ids, dtype=np.int64))
 
@@ -140,7 +140,7 @@ class FaissIndex:
 
     def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Vectors, Ids]:
         if not np.isfinite(queries).all():
-            raise ValueError("a query is not finite")
+            raise ValueError("all queries must be finite")
         k = min(k, len(self) if among is None else len(among))
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
@@ -148,7 +148,7 @@ class FaissIndex:
             similarities, ids = self._fastest(k).search(_rows(queries), k)
             if (ids >= 0).all():
                 return similarities, ids
-        # Search every list: the nearest ones may hold too few of the vectors.
+        # Search every list, because the nearest ones may contain too few of the vectors.
         selector = None if among is None else faiss.IDSelectorBatch(np.ascontiguousarray(among, dtype=np.int64))
         every_list = faiss.SearchParametersIVF(nprobe=self._index.nlist, sel=selector)  # type: ignore[call-arg]
         similarities, ids = self._index.search(_rows(queries), k, params=every_list)
@@ -161,28 +161,28 @@ class FaissIndex:
         return ids, codes
 
     def _fastest(self, k: int) -> faiss.Index:
-        """Return the index to search: with many lists, a copy on a GPU from the second search on.
+        """Return the index to search. If it has many lists, this is a copy on a GPU from the second search on.
 
-        For a single search, making the copy takes longer than it saves.
+        For a single search, making the copy would take longer than the time saved.
         """
         again, self._was_searched = self._was_searched, True
         if not again or self._index.nlist == 1 or k > _GPU_MOST or self._index.nprobe > _GPU_MOST:
             return self._index
         if self._gpu_copy is None and faiss.get_num_gpus() > 0:
-            with suppress(RuntimeError):  # it does not fit there
+            with suppress(RuntimeError):  # it does not fit into GPU memory
                 self._gpu_copy = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index)
         return self._gpu_copy or self._index
 
     def save(self, path: Path, mode: int | None = None) -> str:
-        """Write the index by `write_durably`, and return the SHA-256 of the file in hex. Raises OSError."""
-        # Not faiss.write_index: it truncates the old file first, does not sync, and may not notice a full disk.
+        """Save the index with `write_durably`, and return the SHA-256 of the file in hex. Raises OSError."""
+        # Do not use faiss.write_index. It truncates the old file first, does not sync, and may not notice a full disk.
         data = faiss.serialize_index(self._index).data
         write_durably(path, data, mode)
         return hashlib.sha256(data).hexdigest()
 
 
 def largest_file(count: int, size: int) -> int:
-    """Return an upper bound in bytes for the file of an index of `count` vectors of `size` numbers."""
+    """Return an upper bound on the file size, in bytes, of an index with `count` vectors of `size` numbers."""
     return 2 * count * (2 * size + 8) + (64 << 20)  # 16 bits per number and an id, and as much again for the centroids
 
 

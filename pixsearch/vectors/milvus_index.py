@@ -1,7 +1,7 @@
-"""The vector index as a service: Milvus, for libraries that do not fit into the memory of one machine.
+"""A vector index in Milvus, for libraries that do not fit into the memory of one machine.
 
-Each vector is stored with fields for filters, so that Milvus itself leaves out pictures that do not pass. What Milvus
-cannot evaluate (folders, names, words, ratings, the exact circle of a place) the caller has to check afterwards.
+Each vector is stored with fields for filters, so that Milvus can leave out pictures that do not pass. The caller must
+check the filters that Milvus cannot evaluate: folders, names, words, ratings, and the exact circle around a place.
 """
 
 from __future__ import annotations
@@ -28,43 +28,43 @@ from pixsearch.vectors.vector_index import Ids, Vectors
 
 _PART = 1000
 _AMONG_AT_ONCE = 10_000
-"""The most ids in one search request, some 100 kB of text."""
+"""The maximum number of ids in one search request, about 100 kB of text."""
 _GRPC = {"grpc.keepalive_time_ms": 300_000, "grpc.keepalive_permit_without_calls": False}
-"""The settings of the connection: by default pymilvus pings idle servers every ten seconds, for which Milvus Lite ends
-the connection."""
+"""The connection settings. By default, pymilvus pings idle servers every ten seconds, and Milvus Lite then closes the
+connection."""
 _LITE_START_S = 60
-"""The time for Milvus Lite to start as a process; on a busy machine the ten seconds of a server are too short."""
+"""The timeout for starting the Milvus Lite process. The default of ten seconds is too short on a busy machine."""
 _URL = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
 _EXAMPLE = "For example: milvus+http://host:19530/photos"
 _MOST_KEYWORDS, _LONGEST = 4096, 65_535
 _SEVERAL, _NOWHERE = "*", 999.0
-"""The values for a time and a latitude if a picture's photos have different ones, which the caller has to check."""
+"""The time and latitude stored for a picture whose photos have different ones, which the caller must check."""
 _DEGREES_PER_KM = 360 / 40_007.863
-"""The degrees of latitude per km, from the length of the meridian (WGS 84)."""
+"""The degrees of latitude per km, computed from the length of the meridian (WGS 84)."""
 
 
 class MilvusIndex:
-    """A `VectorIndex` in a collection of Milvus. See the protocol for its methods.
+    """A `VectorIndex` in a Milvus collection. See the protocol for its methods.
 
     Every method raises LibraryError if the server fails.
     """
 
     max_results = 16_384
-    """The most results of one search, the server's limit."""
+    """The maximum number of results for one search, which is the server's limit."""
 
     def __init__(self, url: str, fingerprint: str, size: int) -> None:
-        """Connect to the collection of a model, and create it if it does not exist.
+        """Connect to the collection for a model, and create it if it does not exist.
 
         Args:
-            url: the service, such as `milvus+http://host:19530/photos`, or `milvus+file:///folder/file.db/photos` for
-                Milvus Lite.
+            url: the URL of the service, such as `milvus+http://host:19530/photos`, or for Milvus Lite,
+                `milvus+file:///folder/file.db/photos`.
             fingerprint: the fingerprint of the model.
-            size: the size of a vector.
+            size: the number of elements in a vector.
         """
         self.url = url
         address, self._prefix = server_of(url)
         self._name = f"{self._prefix}_{fingerprint[:16]}"
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it raises every error that it logs
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it also raises every error that it logs
         with _Errors(url), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Milvus Lite warns about its own imports
             self._client = MilvusClient(
@@ -94,12 +94,12 @@ class MilvusIndex:
             yield ids, np.array([row["embedding"] for row in rows], dtype=np.float32)
 
     def put(self, ids: Sequence[int], vectors: Vectors, metadata: Sequence[Sequence[Metadata]]) -> None:
-        """Store the vectors [n, size] and filter fields of pictures, and replace those that they had.
+        """Store the vectors [n, size] and filter fields of pictures, and replace existing ones.
 
         Args:
             ids: the ids of the pictures.
             vectors: the vectors of the pictures.
-            metadata: for each picture, the metadata of its photos, at least one.
+            metadata: the metadata of the photos of each picture, at least one per picture.
         """
         rows = [
             {"id": id_, "embedding": vector, **_fields(facts)}
@@ -121,9 +121,9 @@ class MilvusIndex:
     def search(
         self, queries: Vectors, k: int, among: Ids | None = None, filters: Filters | None = None
     ) -> tuple[Vectors, Ids]:
-        """Search as `VectorIndex.search` does; with `filters`, leave out what `expression` excludes."""
+        """Search like `VectorIndex.search`. With `filters`, leave out the pictures that `expression` excludes."""
         if not np.isfinite(queries).all():
-            raise ValueError("a query is not finite")
+            raise ValueError("all queries must be finite")
         conditions = [] if filters is None else expression(filters)
         if among is None:
             return self._search(queries, k, conditions)
@@ -176,7 +176,7 @@ class MilvusIndex:
         )
         indexes = self._client.prepare_index_params()
         indexes.add_index("embedding", index_type="AUTOINDEX", metric_type="IP")
-        # Strong: a search right after a run finds its photos.
+        # Strong, so that a search right after a run finds its photos.
         self._client.create_collection(self._name, schema=schema, index_params=indexes, consistency_level="Strong")
 
     def _rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
@@ -196,21 +196,24 @@ class _Server(NamedTuple):
 
 
 def server_of(url: str) -> _Server:
-    """Return a server's address and the prefix of its collections' names. Raises UsageError."""
+    """Return the server address and the prefix for collection names in a URL. Raises UsageError."""
     if (parts := _URL.fullmatch(url)) is None:
-        raise UsageError(f"{without_passwords(url)!r} is not the URL of a vector service", _EXAMPLE)
+        raise UsageError(f"{without_passwords(url)!r} is not a vector service URL", _EXAMPLE)
     return _Server(parts[1], parts[2])
 
 
 def expression(filters: Filters) -> list[str]:
-    """Return conditions that every picture meets that passes the filters; some that meet them may not pass."""
+    """Return Milvus conditions that all pictures that pass the filters meet.
+
+    Some pictures that meet the conditions may not pass the filters.
+    """
     conditions = []
     if filters.after is not None:
         conditions.append(f'(taken_at >= "{filters.after.isoformat(timespec="seconds")}" or taken_at == "{_SEVERAL}")')
     if filters.before is not None:
         conditions.append(
             f'taken_at != "" and taken_at < "{filters.before.isoformat(timespec="seconds")}"'
-        )  # _SEVERAL too
+        )  # also true for _SEVERAL
     if filters.orientation is not None:
         sign = {"landscape": ">", "portrait": "<", "square": "=="}[filters.orientation]
         conditions.append(f"width {sign} height")
@@ -228,7 +231,7 @@ def expression(filters: Filters) -> list[str]:
 
 
 def _fields(photos: Sequence[Metadata]) -> dict[str, object]:
-    """Return the filter fields of a picture, which passes if one of its photos may pass."""
+    """Return the filter fields of a picture. It may pass a filter if any of its photos may pass."""
     one = photos[0]
     times = {"" if photo.taken_at is None else photo.taken_at.isoformat()[:19] for photo in photos}
     latitudes = {photo.latitude for photo in photos if photo.latitude is not None and photo.longitude is not None}
@@ -259,7 +262,7 @@ class _Errors:
             message = " ".join(str(error.details() if isinstance(error, grpc.RpcError) else error.message).split())
             raise LibraryError(
                 f"the vectors at {without_passwords(self._url)} cannot be reached: {message}",
-                "Try again when no other process has them open; stored data is not lost"
+                "Try again when no other process is using them; stored data is not lost"
                 if self._url.startswith("milvus+file:")
                 else "Check the server, then try again; stored data is not lost",
             ) from error

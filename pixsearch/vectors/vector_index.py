@@ -1,4 +1,4 @@
-"""The protocol of a vector index."""
+"""The protocol for vector indexes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Vectors = NDArray[np.float32]
 
 
 class VectorIndex(Protocol):
-    """Vectors by id, searched by inner product (cosine similarity, since embeddings are L2-normalised)."""
+    """Vectors by id, searched by inner product (equal to cosine similarity, as embeddings are L2-normalised)."""
 
     def __len__(self) -> int:
         """Return the number of vectors."""
@@ -22,16 +22,16 @@ class VectorIndex(Protocol):
         """Return the ids of all vectors, in no particular order."""
 
     def parts(self) -> Iterator[tuple[Ids, Vectors]]:
-        """Yield all ids [n] and their vectors [n, size] with the index's precision, some thousands at a time."""
+        """Yield all ids [n] and their vectors [n, size], at the precision of the index, in batches."""
 
     def remove(self, ids: Ids) -> int:
-        """Remove these ids, and return how many vectors were removed. Unknown ids are ignored."""
+        """Remove the vectors with these ids, and return the number of removed vectors. Unknown ids are ignored."""
 
     def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Vectors, Ids]:
-        """Find the nearest vectors of each query [n, size], nearest first; only those with ids in `among`, if given.
+        """Find the `k` nearest vectors for each query [n, size], nearest first, limited to ids in `among` if given.
 
-        Returns inner products and ids, both [n, k], or narrower if there are fewer vectors. The order of equal products
-        is undefined.
+        Returns inner products and ids, both [n, k], or with fewer columns if there are fewer vectors. The order of
+        equal products is undefined.
 
         Raises ValueError if a query is not finite.
         """

@@ -177,7 +177,7 @@ def test_another_model_is_refused_with_what_to_do(run: Run, model: ColourRuntime
     outcome = run("index", photos)
 
     assert outcome.exit_code == 1
-    assert "indexed by the earlier model colours" in outcome.stderr
+    assert "indexed with the earlier model colours" in outcome.stderr
     assert "pixsearch index --switch-model (3 photos" in outcome.stderr
     assert run("index", "--switch-model").stdout.startswith("4 photos: 3 encoded, 0 unchanged, ")
 

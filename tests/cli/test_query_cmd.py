@@ -359,8 +359,8 @@ def test_a_library_of_before_an_upgrade_says_what_to_run_and_what_it_costs(
 
     assert outcome.exit_code == 1
     assert outcome.stderr == (
-        f"pixsearch: the library {indexed} was indexed by the earlier model colours (c0c0c0c0), which"
-        " colours (ffffffff) has replaced. Encode its photos with the new model: pixsearch index --switch-model"
+        f"pixsearch: the library {indexed} was indexed with the earlier model colours (c0c0c0c0), which has been"
+        " replaced by colours (ffffffff). Re-encode its photos with the new model: pixsearch index --switch-model"
         " (3 photos, less than a minute at 30 photos per second)\n"
     )
 

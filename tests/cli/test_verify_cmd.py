@@ -25,9 +25,9 @@ def test_problems_are_lines_and_exit_code_1_until_they_are_repaired(run: Run, in
     bad, mended, good = run("verify"), run("repair"), run("verify")
 
     assert bad.exit_code == 1
-    assert bad.stdout == f"{vectors} is not the file that was saved\n4 photos: 1 problem\n"
+    assert bad.stdout == f"{vectors} has changed since it was saved\n4 photos: 1 problem\n"
     assert mended.exit_code == 0
-    assert mended.stdout == f"{vectors} is not the file that was saved\n1 problem found, no problems left\n"
+    assert mended.stdout == f"{vectors} has changed since it was saved\n1 problem found, no problems left\n"
     assert (good.exit_code, good.stdout) == (0, "4 photos: no problems\n")
 
 

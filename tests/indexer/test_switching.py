@@ -117,7 +117,7 @@ def test_where_the_old_model_is_at_hand_it_is_searched_until_the_new_one_has_rea
     assert 0 < left < 5
     assert names(indexed, runtime) == sorted(COLOURS)
     assert verify(indexed).problems == []
-    with pytest.raises(ModelMismatch, match=r"is being switched .*Search with colours until then, or finish .*index"):
+    with pytest.raises(ModelMismatch, match=r"is being switched .*Search with colours for now, or finish .*index"):
         names(indexed, new)
     with pytest.raises(ModelMismatch, match=r"is being switched .*or go back with: .*index .*--model colours"):
         index(indexed, runtime)
@@ -226,7 +226,7 @@ def test_a_library_whose_own_model_is_gone_says_what_to_run_and_what_it_costs(in
     with pytest.raises(ModelNotFound) as gone:
         indexed.checkpoint()
 
-    assert "was indexed by the model colours (c0c0c0c0), which is no longer on this machine" in gone.value.message
+    assert "was indexed with the model colours (c0c0c0c0), which is no longer on this machine" in gone.value.message
     assert "--model shipped --switch-model (5 photos, less than a minute" in gone.value.hint
     assert indexed.checkpoint("shipped").name == "shipped"
     with pytest.raises(ModelNotFound, match="no model 'another'"):

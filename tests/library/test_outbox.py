@@ -105,12 +105,12 @@ def test_a_difference_that_nobody_knows_of_is_found_and_repaired(library: Librar
     [orphan], [other] = np.eye(3, dtype=np.float32)[:1], np.eye(3, dtype=np.float32)[1:2]
     index.put([99], orphan[np.newaxis], [[library.candidates([2])[0].metadata]])
 
-    assert verify(library).problems == [f"{service} and the library differ in 2 ids"]
+    assert verify(library).problems == [f"{service} does not match the library: 2 ids differ"]
     repair(library)
     assert in_milvus(service) == [1, 2]
 
     index.put([2], other[np.newaxis], [[library.candidates([2])[0].metadata]])
-    assert verify(library).problems == [f"{service} has 1 vector that differs from the library's"]
+    assert verify(library).problems == [f"{service} does not match the library: 1 vector differs"]
     found, left = repair(library)
     assert (len(found.problems), left.problems) == (1, [])
 

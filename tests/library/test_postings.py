@@ -122,7 +122,7 @@ def test_an_index_that_is_not_that_of_the_rows_is_found_and_made_again(library: 
     with library.writing(), library._database.writing() as connection:
         connection.execute(damage)  # type: ignore[call-overload]
 
-    assert verify(library).problems == ["1 photo differs from the index of words"]
+    assert verify(library).problems == ["the word index does not match 1 photo"]
     _, left = repair(library)
 
     assert left.problems == []

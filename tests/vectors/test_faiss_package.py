@@ -16,8 +16,8 @@ from tests.photos import make_photo
 
 COMMAND = Path(sys.executable).with_name("pixsearch")
 BOTH = (
-    "faiss-cpu and faiss-gpu are both installed and overwrite each other. "
-    f"Reinstall one of them with: {sys.executable} -m pip uninstall --yes faiss-cpu faiss-gpu && "
+    "faiss-cpu and faiss-gpu are both installed, but they overwrite each other's files. "
+    f"Reinstall FAISS with: {sys.executable} -m pip uninstall --yes faiss-cpu faiss-gpu && "
     f"{sys.executable} -m pip install 'pixsearch[cpu]'"
 )
 
@@ -88,7 +88,7 @@ def test_what_is_left_when_one_of_two_was_removed_is_none(site: Path) -> None:
     (site / "faiss/__init__.py").unlink()
 
     with pytest.raises(
-        PixsearchError, match=r"FAISS is only partly installed\. Reinstall one of them with: .* pip uninstall"
+        PixsearchError, match=r"the FAISS installation is incomplete\. Reinstall FAISS with: .* pip uninstall"
     ):
         require_faiss()
 

@@ -146,7 +146,7 @@ def test_an_empty_index_finds_nothing(index: MilvusIndex) -> None:
 
 @pytest.mark.parametrize("url", ["http://host/photos", "milvus+http://host:19530", "milvus+http://host:19530/a-b", ""])
 def test_what_is_no_server_of_vectors_is_wrong_usage(url: str) -> None:
-    with pytest.raises(UsageError, match="is not the URL of a vector service"):
+    with pytest.raises(UsageError, match="is not a vector service URL"):
         server_of(url)
 
 
