@@ -41,7 +41,9 @@ ROWS: tuple[tuple[str, ...] | None, ...] = (
     ("masked_words", "matching"),
     PARTS,
 )
-"""The pre-training parts in the paper's rows (1) to (5). None means no pre-training. Row (6) has other backbones."""
+"""The pre-training parts in the paper's rows (1) to (5); None means no pre-training.
+
+The first backbone is used for all rows, and others only with all parts, which is row (6) in the paper."""
 
 _CANDIDATES = 16
 

@@ -27,7 +27,7 @@ _SAMPLED_EVERY_S = 0.1
 class Taken:
     """The wall-clock time of a command, and its peak memory including its children.
 
-    The memory is 0 if it was not measured, because measuring slows down short commands.
+    The memory is 0 if it was not measured. Measuring it slows down short commands.
     """
 
     seconds: float

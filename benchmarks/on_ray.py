@@ -2,7 +2,7 @@
 
     python benchmarks/on_ray.py --pictures pictures/ [--workers 2]
 
-A warm-up run precedes each measurement, so that starting the cluster and loading the model do not count.
+A warm-up run precedes each measurement, so starting the cluster and loading the model do not count.
 """
 
 from __future__ import annotations

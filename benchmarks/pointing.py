@@ -26,7 +26,7 @@ from pixsearch.search.explain import explain_picture
 PAIRS = Path(__file__).with_suffix(".json")
 _MARGIN = 0.03
 _UPPER = 0.9
-"""The quantile of the map's values above which cells are counted for the share in the box: a tenth of the photo."""
+"""The quantile above which map cells count towards the share in the box. They cover a tenth of the photo."""
 
 
 def main(

@@ -3,7 +3,7 @@
     python benchmarks/product.py --data flickr8k/dataset.json --images flickr8k/images
 
 Indexes a data set, searches for each caption, and prints text-to-image R@1 / R@5 / R@10 for the first stage. The search
-uses embeddings stored in a library, while the trainer's evaluation, which is also printed, stores nothing.
+uses the embeddings stored in a library. The trainer's evaluation, which is printed for comparison, stores nothing.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 The photos are small and distinct. The library contains random embeddings, which a refresh never reads, and rclip's
 database contains the same photos with random vectors. rclip has no command that only refreshes, so its time is that of
-a query with indexing minus that of a query without. All programs run five times in turn, with cold processes and with
-the files cached in memory. Ratios are computed from medians.
+a query with indexing minus that of a query without. All programs run five times in turn, each time in a new process and
+with the files cached in memory. Ratios are computed from medians.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ CHAT = (
 BOARD = ("Sprint planning", "1. fix login", "2. invoice export", "deadline Friday", "owner: Priya")
 LONG = ("The quick brown fox jumps over the lazy dog while seven wizards quietly brew pumpkin juice",)
 LETTERS = (1, 10, 40)
-"""The minimum numbers of letters and digits for which a picture counts as having text, one per figure."""
+"""The minimum numbers of letters and digits in a picture with text. `--first-look` prints a line for each of them."""
 
 Made = tuple[str, Image.Image, Sequence[str]]
 

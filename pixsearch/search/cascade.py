@@ -1,4 +1,4 @@
-"""The second stage: late interaction orders the candidates, and the joint Transformer scores the best few again."""
+"""The second stage: late interaction orders the candidates, and the joint Transformer re-ranks the best few."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pixsearch.model.late_scores import ReadText
 from pixsearch.search.runtime import Floats, Runtime
 
 ORDERED = 64
-"""The minimum number of candidates for late interaction. More hardly improve the results (docs/experiments.md)."""
+"""The minimum number of candidates for late interaction. More would barely improve results (docs/experiments.md)."""
 
 Indices = NDArray[np.intp]
 
 
 def ordered_by_late(candidates: int, hits: int = 0) -> int:
-    """Return how many pictures late interaction orders if the joint stream reads `candidates` of them."""
+    """Return the number of pictures that late interaction orders if the joint stream reads `candidates` of them."""
     return max(ORDERED, 2 * candidates, hits)
 
 
@@ -98,7 +98,7 @@ def rerank_pictures(
 ) -> CascadeScores:
     """Run the second stage: score pictures, given as grids and embeddings, for weighted texts.
 
-    If `read` is given, it scores the candidates instead of the runtime, like `match` in `cascade`.
+    If `read` is given, it replaces the runtime's joint stream. It has the same signature as `match` in `cascade`.
     """
     late = runtime.late_scores(texts, grids, embeddings)
 

@@ -69,7 +69,7 @@ class DatePhrase(NamedTuple):
         return (self.first, self.end_date) == _year(self.first.year)
 
     def terms(self) -> list[str]:
-        """Return the index terms for this date. Every photo taken on it has one of them."""
+        """Return the index terms for this date. Every photo taken on this date has one of them."""
         return [
             term for first, end_date in ((self.first, self.end_date), *self.others) for term in _terms(first, end_date)
         ]

@@ -61,7 +61,7 @@ class _Judged:
         return None if self.log_odds is None or self.main is None else probability(float(self.log_odds[index]))
 
     def is_likely(self, index: int) -> bool:
-        """Return whether a candidate's score is at least 0.5, or missing."""
+        """Return whether a candidate has no score or a score of at least 0.5."""
         score = self.score_of(index)
         return score is None or score >= LIKELY_FROM
 
@@ -125,7 +125,7 @@ class SearchEngine:
             return []
         if query.words:
             self._runtime.prepare_for_words()
-        self._library.vectors()  # loaded here because the network for the words may still be loading
+        self._library.vectors()  # loaded while the network for the words may still be loading
         wanted = self._understood(query)
         texts = self._runtime.read_texts([one.text for one in wanted]) if wanted else []
         if all(one.names_only for one in wanted):  # there is nothing to compare with the pixels
@@ -173,8 +173,8 @@ class SearchEngine:
     def find_texts(self, query: Query, k: int = 10) -> list[TextHit]:
         """Return the k texts in the library that best describe the pictures in the query, best first.
 
-        Both stages are used, as in `search`. Raises UsageError if the query has words or filters, and the same errors
-        as `search`.
+        Both stages are used. Raises UsageError if the query has words or filters, and otherwise the same errors as
+        `search`.
         """
         if query.words or query.filters != NO_FILTERS:
             raise UsageError("texts can only be searched by image", "Use --image without search text or filters")
@@ -359,7 +359,7 @@ class SearchEngine:
         total: Floats = weights @ np.stack(embeddings)
         length = np.linalg.norm(total)
         if length < 1e-6:
-            raise UsageError("the parts of the query cancel each other out", "Change their weights")
+            raise UsageError("the parts of the query cancel each other out", "Change the weights")
         return total / length
 
     def _picture(self, part: Picture) -> tuple[Floats, bytes]:

@@ -3,9 +3,9 @@
 A photo mentions a word if its metadata, file name or folders contain it. The words of a query are used as follows:
 
 1. Words that only metadata can match are *names*: dates; words that the model has hardly ever seen, if a photo in the
-   library mentions them; words that are capitalised and are the name of a person or a place in the library; and numbers
-   and ratings that are next to a name or stand alone. Names are removed from the text, and the rest is compared with
-   the pixels.
+   library mentions them; capitalised words that are the name of a person or a place in the library; and numbers and
+   ratings that are next to a name, or if no other words are left. Names are removed from the text, and the rest is
+   compared with the pixels.
 2. The log-odds of a photo are the log-odds that it shows the rest, or `SHOWN` if no text is left, plus a term for each
    name: `NAMED`, which depends on the source that contains the name, or `NOT_SAID`.
 3. Words that the model was trained on are compared with the pixels. If a photo also mentions such a word, `ALSO_SAID`
@@ -94,7 +94,7 @@ class SaidBy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The evidence in the text of the candidates for the parts of a query."""
+    """The evidence for each part of a query in the text of each candidate."""
 
     names_only: NDArray[np.bool_]  # [parts, 1], True if the part has nothing to compare with the pixels
     added: LogOdds  # [parts, items]
@@ -238,7 +238,7 @@ def gather(
 
 
 def _may_say(part: Understood, found: Sequence[Found]) -> set[int]:
-    """Return the content ids of the pictures that mention a piece of a part, or may do so."""
+    """Return the content ids of the pictures that may mention a piece of a part."""
     ids = np.array([candidate.content_id for one in found for candidate in (one.candidate, *one.similar)])
     if any(one.is_common for one in part.wanted):
         return set(ids.tolist())

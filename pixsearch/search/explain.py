@@ -30,7 +30,7 @@ _DARK, _LIT = 0.80, 0.92
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Where each word matches a picture, and how well all words match it."""
+    """The locations in a picture that match each word, and the match of the whole text."""
 
     words: tuple[str, ...]
     """The words that can be visible in a picture, without articles, prepositions and the like."""
@@ -152,7 +152,7 @@ def draw(explanation: Explanation, picture: Image.Image, edge: int = 240) -> Ima
 
 
 def _third(index: int, count: int) -> int:
-    """Return which third contains the centre of a cell, from 0 to 2."""
+    """Return the index, from 0 to 2, of the third that contains the centre of a cell."""
     return 3 * (2 * index + 1) // (2 * count)
 
 

@@ -33,8 +33,7 @@ def first_stage(
 ) -> list[Found]:
     """Return at most `count` pictures that pass the filters, nearest to a vector first.
 
-    Up to half of them come from the groups in `saying`, which are used in order. The nearest pictures of each group are
-    returned.
+    Up to half of them are the nearest pictures in the groups `saying`, which are used in order.
     """
     wanted = count
     while True:

@@ -70,9 +70,9 @@ _ENGLISH = "the"
 
 
 def foreign_language(text: str, taught: Mapping[str, int] | None, unknown: Sequence[str]) -> str | None:
-    """Return the language of a query, or None if it may be in English or a name.
+    """Return the language of a query, or None if the query may be in English or a name.
 
-    Return None as well if the model was not trained on English.
+    Always return None if the model was not trained on English.
 
     Args:
         text: the query.

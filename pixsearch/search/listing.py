@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 
 
 def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
-    """Return `k` pictures, starting at the query's offset, that pass its filters, for a query without parts.
+    """Return `k` pictures that pass the filters of a query without parts, starting at its offset.
 
     Pictures are sorted by date, newest first unless the query asks for the oldest, and those without a date come last.
     Copies form one hit unless the query shows duplicates; near-duplicates are always separate hits.
@@ -50,7 +50,7 @@ def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
 
 
 def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
-    """Return `k` pictures, starting at the query's offset, that have all of its words in their text.
+    """Return `k` pictures that have all words of a query in their text, starting at the query's offset.
 
     The text of a picture is its metadata, file names and folders. Pictures with all words of a part with a negative
     weight are excluded. Text about a single photo counts more than text about many, and ties are sorted by date, newest

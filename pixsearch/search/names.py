@@ -25,7 +25,7 @@ from pixsearch.search.wording import Piece, pieces_of, text_without
 TAUGHT_FROM = 5
 """The minimum number of times a word must occur in the training captions to count as known to the model."""
 _PART_OF_NAME_FROM = 0.9
-"""The share of the photos with a name that must also mention an adjacent word to make it part of the name: New York."""
+"""A word is part of an adjacent name if this share of the photos with the name also mention the word: New York."""
 _COMMON_FROM = (1000, 0.2, 50_000)
 """A piece is common if more than this share of all photos (the second number) mention it.
 

@@ -68,7 +68,7 @@ _NEGATING = frozenset(("no", "not", "without"))
 _TOKEN = re.compile(r"[,;]|[^\s,;]+")
 _QUOTES = re.compile('["\u201c\u201d\u201e«»]')
 _ASIDE = re.compile(r"[()\[\]]|(?<!\S)[-\u2013\u2014]+(?!\S)|\u2014")
-"""Punctuation that separates parts of a text like a comma."""
+"""Punctuation that is treated like a comma."""
 _NOBODY = re.compile(r"\b(?:nobody|no[ -]one)\b", re.IGNORECASE)
 
 
@@ -92,13 +92,13 @@ class _Cut:
     may_be_a_sign: bool
     """True if it may be the text of a sign: "no dogs"."""
     phrases: Sequence[str]
-    """The negation phrases. If a photo contains one of them word for word, the text is not treated as negated."""
+    """The negated phrases. If a photo's text contains one of them word for word, there is no negation."""
 
 
 def without_negations(
     query: Query, library: Library, taught: Mapping[str, int] | None
 ) -> tuple[Query, tuple[Negation, ...]]:
-    """Return the query with its negations as parts with a negative weight, and the negations.
+    """Return the query with negated phrases as separate parts with a negative weight, and the negations.
 
     Args:
         query: the query.
@@ -235,7 +235,7 @@ def _is_list(words: Sequence[str]) -> bool:
 
 
 def _describes_whole_picture(words: Sequence[str]) -> bool:
-    """Return whether the place or time after a preposition describes the whole picture, unlike "its mouth"."""
+    """Return whether a place or time describes the whole picture ("the street"), unlike "its mouth"."""
     end = next((at for at, word in enumerate(words) if word in _COMMAS), len(words))
     is_doing = words[:end] and words[0].endswith("ing")
     return _is_searchable(words[:end]) and not is_doing and not _POSSESSIVES.intersection(words[:end])

@@ -14,7 +14,7 @@ Sort: TypeAlias = Literal["relevance", "newest", "oldest"]
 _LEAST_WEIGHT = 0.001
 
 DEFAULT_CANDIDATES = 8
-"""The default number of candidates. More take longer but hardly improve the results (docs/experiments.md)."""
+"""The default number of candidates. More would take longer but barely improve results (docs/experiments.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,9 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query: weighted words and pictures, and options. Without words or pictures, all photos that pass the filters
-    are found.
+    """A query with weighted words and pictures, filters and other options.
 
-    Raises UsageError if the query is not valid.
+    A query without words or pictures finds all photos that pass the filters. Raises UsageError if the query is invalid.
     """
 
     parts: tuple[Words | Picture, ...] = ()

@@ -18,7 +18,7 @@ from pixsearch.search.spelling import nearest_word
 from pixsearch.search.wording import VAGUE_WORDS, Piece, pieces_of, without_phrases
 
 _LONGEST = 2000
-"""The maximum number of characters of a text to check."""
+"""The maximum number of characters of a text that are checked."""
 _MOST_LOOKED_UP, _MOST_SUGGESTED = 32, 8
 """The maximum number of words to look up in the library per text, and the maximum number of suggestions per query."""
 

@@ -92,14 +92,16 @@ class Runtime(Encoder, Protocol):
         """The number of times each word occurs in the training captions; None if the words were not counted."""
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
-        """Return the words of a text that do not occur in the training captions, or none if these are unknown."""
+        """Return the words of a text that do not occur in the training captions; none if the words were not counted."""
 
     def probability(self, scores: Floats, stage: Stage) -> Floats | None:
-        """Return the probability [n] that a person would say that the words describe the picture, for each pair.
+        """Return the probability that a person would say that the words describe the picture, for each pair [n].
+
+        Return None if the model is not calibrated for the stage.
 
         Args:
-            scores: late scores or ITM logits, depending on `stage`.
-            stage: the stage that returned the scores. If the model is not calibrated for it, return None.
+            scores: late scores or ITM logits [n], depending on `stage`.
+            stage: the stage that returned the scores.
         """
 
 

@@ -40,7 +40,7 @@ _SHORTEST_NUMBER = 3
 _SHORTEST_NUMBER_TO_BEGIN = 6
 """The minimum length of a number that also finds longer numbers, as 201903 finds 20190304."""
 _LONGEST = 1000
-"""The maximum number of characters of a query to look up."""
+"""The maximum number of characters of a query that are looked up."""
 _LEADING = "a an and at by during for from in of on or photo photos picture pictures the to with"
 _LEADING_TO_A_NAME = frozenset(_LEADING.split())
 
