@@ -1,9 +1,9 @@
-"""Run the paper's ablations (Pixel-BERT, table 6) at a size that a laptop can handle.
+"""Run the paper's ablations (Pixel-BERT, table 6) at a scale that a laptop can handle.
 
-Each row pre-trains (`pixsearch train --recipe paper --stage pretraining`), and then learns to search by the stages
-`maps` and `joint` of the recipe `shipped`, all from the same start; the paper's own ranking takes thousands of steps to
-leave its plateau. The table has R@1 of the first stage and after the re-rank. The paper's columns for VQA and NLVR2 are
-left out, since they need those data sets.
+For each row, the model is pre-trained (`pixsearch train --recipe paper --stage pretraining`) and then fine-tuned for
+search with the stages `maps` and `joint` of the recipe `shipped`. All rows start from the same model. The paper's own
+ranking stage is not used because it takes thousands of steps to leave its plateau. The table shows R@1 for the first
+stage and after re-ranking. The paper's columns for VQA and NLVR2 are omitted because they require those data sets.
 
     python benchmarks/ablations.py --data dataset.json --images pictures/ --language-model minilm/ \\
         --backbone efficientnet_lite2=efficientnet-lite2.pth --backbone resnet50=resnet50.pth
@@ -41,14 +41,16 @@ ROWS: tuple[tuple[str, ...] | None, ...] = (
     ("masked_words", "matching"),
     PARTS,
 )
-"""The parts of the paper's rows (1) to (5); None means no pre-training. Further backbones only have row (6)."""
+"""The pre-training parts in the paper's rows (1) to (5); None means no pre-training.
+
+The first backbone is used for all rows, and others only with all parts, which is row (6) in the paper."""
 
 _CANDIDATES = 16
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings that all rows share."""
+    """The settings shared by all rows."""
 
     data: Path
     val: list[CaptionedPicture]
@@ -58,15 +60,20 @@ class Setting:
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Captioned pictures with the splits train and val.")],
-    images: Annotated[Path, typer.Option(help="The folder of the pictures.")],
-    backbone: Annotated[list[str], typer.Option(metavar="NAME=WEIGHTS", help="Backbones; the first has all rows.")],
-    language_model: Annotated[str, typer.Option(help="The folder or name of a BERT.")],
+    data: Annotated[Path, typer.Option(help="Captioned pictures with train and val splits.")],
+    images: Annotated[Path, typer.Option(help="Folder with the pictures.")],
+    backbone: Annotated[
+        list[str],
+        typer.Option(metavar="NAME=WEIGHTS", help="Backbone; may be repeated. The first is used for all rows."),
+    ],
+    language_model: Annotated[str, typer.Option(help="Folder or name of a BERT model.")],
     pictures: Annotated[int, typer.Option(help="Number of training pictures.")] = 2000,
-    val: Annotated[int, typer.Option(help="Number of val pictures, each with its first caption.")] = 200,
-    pixel_steps: Annotated[int, typer.Option(help="Steps of the stage pixels, before all rows.")] = 150,
-    steps: Annotated[int, typer.Option(help="Steps of pre-training, and again of the joint stream.")] = 100,
-    batch: Annotated[int, typer.Option(help="Batch of pre-training.")] = 32,
+    val: Annotated[int, typer.Option(help="Number of val pictures. Only their first captions are used.")] = 200,
+    pixel_steps: Annotated[
+        int, typer.Option(help="Number of steps in the stage pixels, which precedes all rows.")
+    ] = 150,
+    steps: Annotated[int, typer.Option(help="Number of steps in pre-training and in the stage joint.")] = 100,
+    batch: Annotated[int, typer.Option(help="Batch size in pre-training.")] = 32,
     seed: int = 0,
 ) -> None:
     """Print the table."""
@@ -74,7 +81,7 @@ def main(
     measured = [CaptionedPicture(one.file, one.captions[:1]) for one in of_split(read, "val")[:val]]
     print(f"$ python {' '.join(sys.argv)}")
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, seed {seed}")
-    print(f"{pictures:,} pictures of train, {val} of val; R@1 of {val}, percent: first stage, {_CANDIDATES} re-ranked")
+    print(f"{pictures:,} train and {val} val pictures; R@1 in percent: first stage, {_CANDIDATES} re-ranked")
     print("\n| | model | MLM | ITM | sampling | TR | IR | minutes |\n|---|---|---|---|---|---|---|---|")
     number = 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -106,7 +113,7 @@ def step(
     settings: tuple[str, ...],
     model: Path | None = None,
 ) -> None:
-    """Run stages of a recipe like the command does."""
+    """Run stages of a recipe, as `pixsearch train` does."""
     options = TrainOptions(
         recipe=recipe,
         stage=stages,
@@ -120,7 +127,7 @@ def step(
 
 
 def measure(setting: Setting, start: Path, parts: tuple[str, ...] | None, out: Path) -> Evaluation:
-    """Pre-train if the row does, fine-tune, and measure on val."""
+    """Pre-train if the row has pre-training parts, fine-tune, and evaluate on the val split."""
     if parts is not None:
         switches = tuple(f"pretraining.{part}={str(part in parts).lower()}" for part in PARTS)
         numbers = (f"pretraining.steps={setting.steps}", f"pretraining.batch={setting.batch}")
@@ -135,7 +142,7 @@ def measure(setting: Setting, start: Path, parts: tuple[str, ...] | None, out: P
 
 
 def row(number: int, backbone: str, parts: tuple[str, ...] | None, evaluation: Evaluation, minutes: float) -> str:
-    """Return a line of the table. In the paper's terms, TR finds texts for pictures, and IR pictures for texts."""
+    """Return a row of the table. In the paper's terms, TR retrieves texts for pictures and IR pictures for texts."""
     ticks = " | ".join("x" if part in (parts or ()) else "" for part in PARTS)
     directions = evaluation.image_to_text, evaluation.text_to_image
     figures = " | ".join(f"{one.first_stage.r1:.1f}, {one.reranked[_CANDIDATES].r1:.1f}" for one in directions)

@@ -1,8 +1,8 @@
-"""Search an album of ordinary photos with twenty queries whose right answers are known, and five without any answer.
+"""Search an album of everyday photos with twenty queries that have known answers and five that have none.
 
     python benchmarks/album.py --album album/images
 
-album.json has the queries with the numbers of the right photos (29 is photo_0029.jpg).
+album.json maps each query to the numbers of the correct photos (29 is photo_0029.jpg).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ QUERIES = Path(__file__).with_suffix(".json")
 
 
 class Ranks(NamedTuple):
-    """The ranks of the first right photo, from 1; 0 if it is not among the candidates."""
+    """The rank of the first correct photo in each stage, from 1; 0 if it is not among the candidates."""
 
     first_stage: int
     reranked: int
 
 
 def main(
-    album: Annotated[Path, typer.Option(help="The folder of the photos.")],
+    album: Annotated[Path, typer.Option(help="Folder with the photos.")],
     model: Annotated[str | None, typer.Option(help="See pixsearch query.")] = None,
 ) -> None:
     named = json.loads(QUERIES.read_text(encoding="utf-8"))
@@ -38,7 +38,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder, Library.create(Path(folder)) as library:
         index_folders(library, runtime, [album])
         engine = SearchEngine(library, runtime)
-        print("| query | first stage | re-ranked | probability of the best |")
+        print("| query | first stage | re-ranked | best probability |")
         print("|---|---|---|---|")
         found = []
         for query, numbers in named["queries"].items():
@@ -48,7 +48,7 @@ def main(
             print(f"| {query} | {found[-1].first_stage or '-'} | {found[-1].reranked or '-'} | {_best(hits)} |")
         for query in named["not_there"]:
             hits = engine.search(Query((Words(query),), rerank=True), k=64)
-            print(f"| {query} | not there | not there | {_best(hits)} |")
+            print(f"| {query} | no answer | no answer | {_best(hits)} |")
     for stage in Ranks._fields:
         ranks = [getattr(one, stage) for one in found]
         hit_at = {k: sum(1 <= rank <= k for rank in ranks) for k in (1, 5)}

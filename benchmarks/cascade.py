@@ -1,14 +1,16 @@
-"""Measure recall and time by the number of candidates that late interaction orders and that the joint stream reads.
+"""Measure recall and time for different numbers of candidates in late interaction and in the joint stream.
 
     python benchmarks/cascade.py --data flickr8k/dataset.json --images flickr8k/images --kept scores
 
-Random captions search all pictures of the split, and random pictures search all captions. Late scores are computed for
-all pairs, but matches only for pairs that can decide: if the late score of a candidate is so far from that of the best
-right answer that the joint stream cannot compensate for it (`--margin`, in logits), the mean of what the joint stream
-adds to the query's other candidates is used instead. Results are saved, even if the benchmark is stopped, and the table
-covers all finished queries. Its second row is the order of the 32 most similar items by match, which does not use late
-interaction to choose what is read. Milliseconds are those of the second stage alone, for one sentence with as many
-pictures: medians over rounds, in which the rows take turns.
+Random captions search all pictures in the split, and random pictures search all captions. Late scores are computed for
+all pairs, but matches only for pairs that can affect the result. If the late score of a candidate is too far from that
+of the best correct answer for the joint stream to compensate (`--margin`, in logits), the mean of what the joint stream
+adds for the query's other candidates is used instead.
+
+Results are saved, even if the benchmark is interrupted, and the table covers all finished queries. In its second row,
+the 32 most similar items are ordered by match, without using late interaction to choose them. Times are in milliseconds
+and cover only the second stage, for one sentence and the given number of pictures. They are medians over several
+rounds, in which all rows are measured in turn.
 """
 
 from __future__ import annotations
@@ -47,13 +49,13 @@ KEEP_EVERY = 25
 
 def main(
     data: Annotated[Path, typer.Option(help="Captioned pictures; see pixsearch evaluate.")],
-    images: Annotated[Path, typer.Option(help="The folder of the pictures.")],
-    kept: Annotated[Path, typer.Option(help="Prefix of the files that keep scores between runs.")],
-    split: Annotated[str, typer.Option(help="Split of the data.")] = "val",
-    captions: Annotated[int, typer.Option(help="Number of captions to draw.")] = 2000,
-    pictures: Annotated[int, typer.Option(help="Number of pictures to draw, which search the captions.")] = 500,
+    images: Annotated[Path, typer.Option(help="Folder with the pictures.")],
+    kept: Annotated[Path, typer.Option(help="Path prefix of the files that store scores between runs.")],
+    split: Annotated[str, typer.Option(help="Split to use.")] = "val",
+    captions: Annotated[int, typer.Option(help="Number of captions to use as queries.")] = 2000,
+    pictures: Annotated[int, typer.Option(help="Number of pictures to use as queries.")] = 500,
     margin: Annotated[
-        float, typer.Option(help="Most logits that the joint stream may add to one pair and not to another.")
+        float, typer.Option(help="Maximum difference that the joint stream can make between two pairs, in logits.")
     ] = 9,
     model: Annotated[str | None, typer.Option(help="See pixsearch query.")] = None,
     timed: Annotated[bool, typer.Option(help="Also measure the times.")] = True,
@@ -70,7 +72,7 @@ def main(
 
 
 def drawn(runtime: PixelBertRuntime, encoded: EncodedPictures, captions: int, pictures: int) -> dict[str, Search]:
-    """Return both directions with random queries."""
+    """Return the searches in both directions, with random queries."""
     by_caption, _ = searches(runtime, encoded, captions, seed=0)
     _, by_picture = searches(runtime, encoded, pictures, seed=0)
     return {"captions": by_caption, "pictures": by_picture}
@@ -81,13 +83,13 @@ def kept_in(kept: Path, name: str) -> Path:
 
 
 def weight_of_late(checkpoint: Path) -> float:
-    """Return the factor of late scores in a logit."""
+    """Return the factor that converts late scores to logits."""
     with safe_open(checkpoint / WEIGHTS_FILE, "np") as tensors:
         return float(tensors.get_tensor("similarity_weight"))
 
 
 def late_table(runtime: PixelBertRuntime, encoded: EncodedPictures, show: ProgressCallback) -> Floats:
-    """Return late scores [captions, pictures]."""
+    """Return the late scores [captions, pictures]."""
     texts = [encoded.texts[sentence] for sentence in Captions.of(encoded.pictures).sentences]
     rows = []
     for start in range(0, len(texts), 1000):
@@ -106,10 +108,13 @@ def nearest_of(search: Search, late: Floats) -> tuple[NDArray[np.int64], Floats]
 
 
 def score(search: Search, late: Floats, weight: float, margin: float, kept: Path, show: ProgressCallback) -> None:
-    """Save what the joint stream adds to the pairs that can decide [queries, items]; NaN elsewhere, inf if not done."""
+    """Save what the joint stream adds to the logits of the pairs that can affect the result [queries, items].
+
+    Other pairs are NaN, and queries that are not finished are inf.
+    """
     nearest, scores = nearest_of(search, late)
     added = np.load(kept) if kept.exists() else np.full(nearest.shape, np.inf, np.float32)
-    rows = random.Random(0).sample(range(len(added)), len(added))  # so that the finished ones are a random sample too
+    rows = random.Random(0).sample(range(len(added)), len(added))  # to make the finished queries a random sample
     for done, row in enumerate(rows, start=1):
         if np.isinf(added[row]).any():
             added[row] = np.nan
@@ -160,8 +165,8 @@ def print_table(
 
 
 def times(runtime: PixelBertRuntime, encoded: EncodedPictures) -> dict[tuple[int, int], float]:
-    """Return the milliseconds of the second stage, by the numbers that late interaction orders and the joint stream
-    reads."""
+    """Return the milliseconds of the second stage, keyed by the numbers of candidates in late interaction and in the
+    joint stream."""
     text, taken = encoded.pictures[0].captions[0], dict[tuple[int, int], list[float]]()
     for number in range(ROUNDS + 1):
         for orders, reads in TIMED:

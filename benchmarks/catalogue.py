@@ -1,9 +1,9 @@
-"""Measure how fast SQLite and PostgreSQL store photos and answer requests, without decoding, model and search.
+"""Measure how fast SQLite and PostgreSQL store photos and answer queries, without decoding, the model or the search.
 
     python benchmarks/catalogue.py [--photos 100000 --photos 1000000] [--grid-kb 27]
 
-Photos are random and arrive encoded, as from a cluster, in commits of the size that `pixsearch index` uses. The
-PostgreSQL server is the benchmark's own, with default settings; both databases are on the same disk. Requests are
+Random encoded photos are stored with the commit size of `pixsearch index`, as if a cluster had encoded them. The
+benchmark starts its own PostgreSQL server with default settings. Both databases are on the same disk. Queries are
 repeated five times, and the shortest time is printed.
 """
 
@@ -82,7 +82,7 @@ def store(library: Library, count: int, grid_bytes: int) -> None:
             writer.store(root, contents, files, [])
             writing_s += time.perf_counter() - began
     status = library.status()
-    print(f"  stored {count / writing_s:,.0f} photos/s, {status.database_bytes / count:,.0f} bytes a photo")
+    print(f"  stored {count / writing_s:,.0f} photos/s, {status.database_bytes / count:,.0f} bytes per photo")
 
 
 def read(library: Library) -> None:
@@ -91,11 +91,11 @@ def read(library: Library) -> None:
     folder = Filters(folders=(ROOT / "000007",))
     month = Filters(after=datetime(2001, 10, 1), before=datetime(2001, 11, 1))
     for name, work in {
-        "all photos, as a refresh reads them": lambda: sum(map(len, library.known_photos(os.fsencode(ROOT)))),
+        "all photos, for a refresh": lambda: sum(map(len, library.known_photos(os.fsencode(ROOT)))),
         "32 candidates": lambda: library.candidates(some),
-        "their grids": lambda: library.grids(some),
-        "photos of a folder": lambda: library.passing(folder),
-        "photos of a month": lambda: library.passing(month),
+        "32 grids": lambda: library.grids(some),
+        "photos in a folder": lambda: library.passing(folder),
+        "photos from a month": lambda: library.passing(month),
         "status": library.status,
     }.items():
         print(f"  {name}: {1000 * shortest(work):,.1f} ms", flush=True)

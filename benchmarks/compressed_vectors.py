@@ -1,12 +1,12 @@
-"""Measure what the first stage loses with compressed vectors: an inverted file with product quantisation, on disk.
+"""Measure the recall that the first stage loses with compressed vectors (an inverted file with product quantisation).
 
     pixsearch index pictures/ --library L
     python benchmarks/compressed_vectors.py --library L --data dataset.json --images pictures/ --count 10000000
 
-Vectors and queries are like those of vectors.py, but made in parts and never held in memory together. The figure is the
-share of the true ten nearest, by brute force, among the results of the compressed index: a search would compare these
-by their full vectors, which the library has, and re-rank them. The index is mapped from disk; milliseconds are medians
-of single queries on one thread.
+Vectors and queries are made as in vectors.py, but in parts that are never in memory together. The recall is the share
+of the true ten nearest neighbours, found by brute force, among the results from the compressed index. A real search
+would compare these results again with the full vectors in the library, and re-rank them. The index is memory-mapped.
+Times are medians of single queries on one thread.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ NAMED = (32, 100, 320, 1000)
 
 
 def main(
-    library: Annotated[Path, typer.Option(help="A library indexed with the model that ships.")],
-    data: Annotated[Path, typer.Option(help="Captioned pictures with a split val.")],
-    images: Annotated[Path, typer.Option(help="The folder of the pictures.")],
+    library: Annotated[Path, typer.Option(help="Library indexed with the built-in model.")],
+    data: Annotated[Path, typer.Option(help="Captioned pictures with a val split.")],
+    images: Annotated[Path, typer.Option(help="Folder with the pictures.")],
     count: Annotated[int, typer.Option(help="Number of vectors.")] = 10_000_000,
     lists: Annotated[int, typer.Option()] = 4096,
-    searched: Annotated[int, typer.Option(help="Number of lists that a query reads.")] = 64,
+    searched: Annotated[int, typer.Option(help="Number of lists to read per query.")] = 64,
     bytes_a_vector: Annotated[int, typer.Option()] = 48,
     noise: Annotated[float, typer.Option()] = 0.5,
     queries: Annotated[int, typer.Option()] = 500,
@@ -63,24 +63,24 @@ def main(
         best = nearest_ten(best, embedded @ part.T, start)
     made = time.perf_counter()
     print(f"{count:,} vectors, {lists:,} lists, {bytes_a_vector} bytes: {trained - began:.0f} s to train,", end=" ")
-    print(f"{made - trained:.0f} s to add (brute force beside it)")
+    print(f"{made - trained:.0f} s to add (including brute force)")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index"
         faiss.write_index(index, str(path))
         del index
-        print(f"{path.stat().st_size / count:.1f} bytes a vector on the disk")
+        print(f"{path.stat().st_size / count:.1f} bytes per vector on disk")
         search(str(path), embedded, best[1], searched)
-    print(f"most memory of it all {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
 
 
 def parts(pictures: Vectors, count: int, noise: float) -> Iterator[tuple[int, Vectors]]:
-    """Yield vectors in parts, each with the number of its first vector."""
+    """Yield the vectors in parts, each with the index of its first vector."""
     for start in range(0, count, PART):
         yield start, with_noise(pictures, min(PART, count - start), noise, seed=start + 1)
 
 
 def nearest_ten(best: tuple[Vectors, Ids], products: Vectors, first: int) -> tuple[Vectors, Ids]:
-    """Return the ten largest inner products so far and their ids [queries, 10]."""
+    """Merge products [queries, vectors] into the ten largest inner products so far and their ids [queries, 10]."""
     ids = np.broadcast_to(np.arange(first, first + products.shape[1]), products.shape)
     products, ids = np.concatenate([best[0], products], axis=1), np.concatenate([best[1], ids], axis=1)
     order = np.argpartition(-products, 9, axis=1)[:, :10]
@@ -95,13 +95,13 @@ def search(path: str, queries: Vectors, nearest: Ids, searched: int) -> None:
     _, named = index.search(queries, max(NAMED))
     for among in NAMED:
         found = np.mean([len(set(ten) & set(ids[:among])) / 10 for ten, ids in zip(nearest, named, strict=True)])
-        print(f"  of the true ten nearest {found:.3f} among {among}")
+        print(f"  share of the true ten nearest among {among} results: {found:.3f}")
     milliseconds = []
     for query in queries[:100]:
         began = time.perf_counter()
         index.search(query[np.newaxis], max(NAMED))
         milliseconds.append((time.perf_counter() - began) * 1000)
-    print(f"  {statistics.median(milliseconds):.1f} ms a query, {searched} lists read")
+    print(f"  {statistics.median(milliseconds):.1f} ms per query, {searched} lists read")
 
 
 if __name__ == "__main__":

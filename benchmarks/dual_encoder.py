@@ -1,10 +1,10 @@
-"""How fast a model of the hub's format is beside rclip with the same architecture: ViT-B/32, random weights.
+"""Compare the speed of a model in Hugging Face format with rclip. Both use a ViT-B/32 with random weights.
 
     python -m benchmarks.dual_encoder --pictures album/images [--photos 2000] [--known 10000]
 
-Indexing is that of indexing.py: JPEGs of 12 megapixels, both programs from nothing, in turn. Queries are those of
-latency.py, in a library of so many photos: cold from the start of the process to its end, in turn with rclip's; warm in
-one process, the median over twenty.
+Indexing is measured as in indexing.py: both programs index 12-megapixel JPEGs from scratch, in turn. Queries are
+measured as in latency.py. Cold times are from the start of the process to its end, and the two programs take turns. The
+warm time is the median over twenty queries in one process.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _SPECIAL = ["<|startoftext|>", "<|endoftext|>"]
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures to make photos of.")],
-    photos: Annotated[int, typer.Option(help="How many are indexed.")] = 2000,
-    rounds: Annotated[int, typer.Option(help="How often each program indexes them.")] = 2,
-    known: Annotated[int, typer.Option(help="Photos of the library that is asked.")] = 10_000,
+    pictures: Annotated[Path, typer.Option(help="Folder of pictures to generate photos from.")],
+    photos: Annotated[int, typer.Option(help="Number of photos to index.")] = 2000,
+    rounds: Annotated[int, typer.Option(help="Number of times each program indexes them.")] = 2,
+    known: Annotated[int, typer.Option(help="Number of photos in the library for the queries.")] = 10_000,
 ) -> None:
     make_peer()
     print_machine()
@@ -50,7 +50,7 @@ def main(
         model, folder, library = (Path(scratch) / name for name in ("model", "photos", "library"))
         began = time.perf_counter()
         make_model(model)
-        print(f"the model was made and converted in {time.perf_counter() - began:.0f} s")
+        print(f"created and converted the model in {time.perf_counter() - began:.0f} s")
         make_photos(pictures, folder, photos)
         index(folder, library, model, rounds)
         asked = Path(scratch) / "asked"
@@ -59,7 +59,7 @@ def main(
 
 
 def make_model(folder: Path) -> None:
-    """Save what rclip's model is, as transformers has it, and convert it."""
+    """Save a model with rclip's architecture in the format of transformers, and convert it."""
     size = {"hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8, "num_hidden_layers": 12}
     config = CLIPConfig(
         text_config={**size, "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 49407},
@@ -80,7 +80,7 @@ def make_model(folder: Path) -> None:
 
 
 def index(folder: Path, library: Path, model: Path, rounds: int) -> None:
-    """Print how fast the photos are indexed by each program."""
+    """Print how fast each program indexes the photos."""
     photos = len(list(folder.iterdir()))
     taken: dict[str, list[Taken]] = {}
     ours: Command = [PIXSEARCH, "index", folder, "--library", library, "--model", model]
@@ -94,12 +94,12 @@ def index(folder: Path, library: Path, model: Path, rounds: int) -> None:
             taken.setdefault(program, []).append(take(command, folder, environment))
     speeds = {program: photos / median(takens).seconds for program, takens in taken.items()}
     for program, speed in speeds.items():
-        print(f"{program:10} {speed:6.1f} photos/s of {photos:,}, peak {median(taken[program]).peak_mb:,.0f} MB")
+        print(f"{program:10} {speed:6.1f} photos/s ({photos:,} photos), peak {median(taken[program]).peak_mb:,.0f} MB")
     print(f"pixsearch / rclip {speeds['pixsearch'] / speeds['rclip']:.2f}")
 
 
 def ask(library: Path, model: Path, known: int) -> None:
-    """Print what a query takes each program, cold, and this one, warm."""
+    """Print the time of a cold query in each program and of a warm query in pixsearch."""
     (library / PHOTOS).mkdir()
     know((photo(library, number), None) for number in range(known))
     commands: dict[str, tuple[list[str | Path], Mapping[str, str] | None]] = {

@@ -1,10 +1,11 @@
-"""Measure how fast the CNN trains on a CPU if glibc keeps the memory that torch frees, and if it returns it.
+"""Measure how fast the CNN trains on a CPU if glibc keeps or returns the memory that torch frees.
 
     python benchmarks/freed_memory.py [--pictures 16] [--steps 3]
 
-Runs forward and backward passes of the shipped checkpoint's CNN on random pictures in fp32. The two ways take turns in
-separate processes, because the setting of glibc cannot be undone. `pixsearch train` lets glibc keep memory on a CPU.
-The kernel's CPU time is spent on clearing pages; it is the most telling figure while other programs use the cores.
+Runs forward and backward passes of the built-in checkpoint's CNN on random pictures in fp32. The two modes run in turn
+in separate processes, because the glibc setting cannot be undone. `pixsearch train` lets glibc keep memory on a CPU.
+The kernel spends its CPU time on clearing pages. This time is the most reliable figure when other programs use the
+cores.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from pixsearch_trainer.run.accelerator import keep_freed_memory
 
 
 def main(
-    pictures: Annotated[int, typer.Option(help="Pictures per step.")] = 16,
-    steps: Annotated[int, typer.Option(help="Number of steps; the first is not timed.")] = 3,
-    turns: Annotated[int, typer.Option(help="How often each way is measured.")] = 2,
+    pictures: Annotated[int, typer.Option(help="Number of pictures per step.")] = 16,
+    steps: Annotated[int, typer.Option(help="Number of steps. The first one is not timed.")] = 3,
+    turns: Annotated[int, typer.Option(help="Number of measurements of each mode.")] = 2,
     measured: Annotated[
-        bool | None, typer.Option("--kept/--handed-back", help="Measure one way, in this process.")
+        bool | None, typer.Option("--kept/--handed-back", help="Measure only this mode, in this process.")
     ] = None,
 ) -> None:
     if measured is not None:
@@ -41,7 +42,7 @@ def main(
 
 
 def a_step(pictures: int, steps: int, *, kept: bool) -> str:
-    """Return a line with the mean time of a step, without the first."""
+    """Return a line with the mean time per step, excluding the first step."""
     if kept:
         keep_freed_memory()
     network, processor = load_network(find_checkpoint(None))
@@ -57,7 +58,7 @@ def a_step(pictures: int, steps: int, *, kept: bool) -> str:
     seconds, user, kernel = ((last[field] - first[field]) / timed for field in (4, 0, 1))
     rate = f"{pictures / seconds:.1f} pictures/s"
     return (
-        f"{'kept' if kept else 'handed back'}: {rate}; a step takes {user:.2f} s of CPU and the kernel {kernel:.2f} s"
+        f"memory {'kept' if kept else 'returned'}: {rate}; CPU time per step: user {user:.2f} s, kernel {kernel:.2f} s"
     )
 
 

@@ -1,11 +1,11 @@
-"""Measure the speed and memory of indexing photos of real size, compared with rclip and with a lower bound.
+"""Measure the speed and memory use of indexing full-size photos, compared with rclip and with an upper bound.
 
     python benchmarks/indexing.py --pictures album/images [--photos 1000]
 
-Each photo is a JPEG of 12 megapixels made from one of the pictures, slightly cropped and resampled, with its EXIF data.
-Both programs start from nothing and take turns; "again" is the same folder when all photos are known. open_clip's
-ViT-B/32 under torch only embeds them. The floor is the time in which all cores only decode and scale, plus the time in
-which all of them only run the network.
+Each photo is a 12-megapixel JPEG made from one of the pictures, slightly cropped and resampled, with its EXIF data.
+Both programs start from scratch and take turns. "again" is a second run, when all photos are known. open_clip's
+ViT-B/32 in torch only embeds the photos. The upper bound ("floor") is the speed if all cores first only decode and
+scale the photos and then only run the network.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ AT_ONCE = 32
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures from which photos are made.")],
+    pictures: Annotated[Path, typer.Option(help="Folder of pictures to generate photos from.")],
     photos: Annotated[int, typer.Option(help="Number of photos.")] = 1000,
-    rounds: Annotated[int, typer.Option(help="How often each program indexes them.")] = 3,
+    rounds: Annotated[int, typer.Option(help="Number of times each program indexes them.")] = 3,
 ) -> None:
     make_peer()
     print_machine()
@@ -46,14 +46,12 @@ def main(
 
 
 def measure(pictures: Path, photos: int, rounds: int) -> list[Row]:
-    """Print the figures of each program, and return those of the table."""
+    """Print the figures for each program, and return the rows for the table."""
     with tempfile.TemporaryDirectory() as scratch:
         folder, library = Path(scratch) / "photos", Path(scratch) / "library"
         make_photos(pictures, folder, photos)
         megabytes = sum(photo.stat().st_size for photo in folder.iterdir()) / 1e6
-        print(
-            f"{photos:,} JPEGs of {LONG_EDGE} x {SHORT_EDGE}, {megabytes:,.0f} MB; medians of {rounds}, open_clip once"
-        )
+        print(f"{photos:,} JPEGs, {LONG_EDGE} x {SHORT_EDGE}, {megabytes:,.0f} MB; medians of {rounds}, open_clip once")
         floor = photos / (decoding_s(folder) + encoding_s(photos))  # also compiles the model if needed
         taken: dict[str, list[Taken]] = {}
         for _ in range(rounds):
@@ -80,7 +78,7 @@ def measure(pictures: Path, photos: int, rounds: int) -> list[Row]:
 
 
 def make_photos(pictures: Path, folder: Path, count: int) -> None:
-    """Make distinct JPEGs of 12 megapixels."""
+    """Make distinct 12-megapixel JPEGs."""
     folder.mkdir()
     sources = [file for file in sorted(pictures.rglob("*")) if is_named_like_a_picture(os.fsencode(file))]
     with ProcessPoolExecutor() as processes:
@@ -101,7 +99,7 @@ def _make_photo(sources: list[Path], folder: Path, number: int) -> None:
 
 
 def decoding_s(folder: Path) -> float:
-    """Return the seconds that all cores need to decode and scale the photos, and nothing else."""
+    """Return the seconds that all cores need just to decode and scale the photos."""
     edge = PixelBertRuntime(find_checkpoint(None)).input_shape.input_size
     photos = sorted(folder.iterdir())
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as processes:
@@ -116,7 +114,7 @@ def _decode(edge: int, photo: Path) -> None:
 
 
 def encoding_s(count: int) -> float:
-    """Return the seconds that the network needs for this number of pictures of its input size."""
+    """Return the seconds that the network needs for the given number of pictures of its input size."""
     runtime = PixelBertRuntime(find_checkpoint(None))
     edge = runtime.input_shape.input_size
     noise = np.random.default_rng(0).integers(0, 256, (edge, edge, 3), dtype=np.uint8)

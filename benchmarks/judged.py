@@ -1,10 +1,10 @@
-"""Measure a checkpoint against people's judgement: an album's judged queries, and near misses of captioned pictures.
+"""Evaluate a checkpoint with human judgements: judged queries for an album, and near misses of captioned pictures.
 
     python benchmarks/judged.py --benchmark album/benchmark.json --album album/images \\
         --near-misses more/dataset.json --near-misses more2/dataset.json --model my-model
 
-docs/guide.md has the format of the judged queries. The benchmark file also has a description ("sentence") and a short
-query ("short") for each photo; other photos may answer the latter too ("also").
+The format of the judged queries is described in docs/guide.md. For each photo, the benchmark file also contains a
+description ("sentence"), a short query ("short"), and the other photos that match the short query ("also").
 """
 
 from __future__ import annotations
@@ -45,18 +45,19 @@ from pixsearch_trainer.evaluation.known_pairs import judged_pairs
 from pixsearch_trainer.evaluation.near_misses import score_near_misses, with_near_misses
 
 CANDIDATES = 32
-"""The candidates on which calibrations are fitted; answers are measured with the numbers of a search."""
+"""The number of candidates used to fit calibrations. Answers are evaluated with the defaults of a search."""
 
 
 def main(
-    benchmark: Annotated[Path, typer.Option(help="The album's judged queries, descriptions and short queries.")],
-    album: Annotated[Path, typer.Option(help="The folder of its photos.")],
+    benchmark: Annotated[Path, typer.Option(help="Judged queries, descriptions and short queries for the album.")],
+    album: Annotated[Path, typer.Option(help="Folder with the album's photos.")],
     near_misses: Annotated[
-        list[Path] | None, typer.Option(help="A dataset.json with near misses; its pictures are in images/ next to it.")
+        list[Path] | None,
+        typer.Option(help="A dataset.json with near misses, next to its images/ folder; may be repeated."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="See pixsearch query.")] = None,
     sample: Annotated[int, typer.Option(help="Number of pictures whose near misses are scored.")] = 100,
-    others: Annotated[int, typer.Option(help="Number of other pictures for a text's mean score.")] = 12,
+    others: Annotated[int, typer.Option(help="Number of other pictures used for the mean score of a text.")] = 12,
 ) -> None:
     checkpoint = find_checkpoint(model)
     runtime = PixelBertRuntime(checkpoint)
@@ -78,7 +79,7 @@ def main(
             scores = score_near_misses(
                 runtime, drawn, encoded, (runtime.embed_grid(mean), mean), others, on_progress=show
             )
-            print(f"near misses of {len(drawn)} of {len(found)} pictures, accuracy: sentences, short queries")
+            print(f"accuracy on near misses, {len(drawn)} of {len(found)} pictures: sentences, short queries")
             for name, one in scores.items():
                 print(f"  {name}: {one.accuracy[0]:.1f}, {one.accuracy[1]:.1f}")
 
@@ -86,7 +87,7 @@ def main(
 def print_descriptions(
     runtime: PixelBertRuntime, photos: EncodedPictures, described: dict[str, dict[str, str]], show: ProgressCallback
 ) -> None:
-    """Print R@1 of each photo's description, and of its short query."""
+    """Print R@1 for the descriptions and the short queries of all photos."""
     for kind in ("sentence", "short"):
         queries = [
             JudgedQuery(one[kind], (name, *(one["also"] if kind == "short" else ()))) for name, one in described.items()
@@ -99,26 +100,27 @@ def print_descriptions(
 
 
 def print_judged(found: JudgedSearch, all_read: JudgedSearch) -> None:
-    """Print how the judged queries are answered, and how reliable the probabilities are.
+    """Print how well the judged queries are answered, and how reliable the probabilities are.
 
     Args:
-        found: the results of a search.
+        found: the results with the settings of a search.
         all_read: the results if both stages score all candidates.
     """
     present = found.part(found.present)
     for name, reranked in (("first stage", False), ("re-ranked", True)):
         first = _first_is_right(present, reranked=reranked).sum()
         precision = average_precision(present.order(reranked=reranked), present.right).mean()
-        print(f"judged queries, {name}: first is right {first} of {len(present.right)}, mAP {100 * precision:.1f}")
+        print(f"judged queries, {name}: first hit correct {first} of {len(present.right)}, mAP {100 * precision:.1f}")
     by_similarity = area_under_curve(found.similarity.max(1), found.present)
     by_match = area_under_curve(np.nanmax(found.logits, 1), found.present)
-    print(f"present against absent, AUC: best similarity {by_similarity:.3f}, best probability {by_match:.3f}")
+    print(f"AUC, present vs. absent: best similarity {by_similarity:.3f}, best probability {by_match:.3f}")
     pairs = judged_pairs(all_read)
     for stage, report in calibrate(pairs).items():
         at_half = next(one for one in report.trade_off if one.probability == LIKELY_FROM)
         print(
-            f"{stage} curve, at {LIKELY_FROM}, queries left out: answered {at_half.answered} of {report.present}, "
-            f"refused {at_half.refused} of {report.absent}; right among {report.likely} likely pairs: "
+            f"{stage} curve, threshold {LIKELY_FROM}, cross-validated: "
+            f"answered {at_half.answered} of {report.present}, "
+            f"refused {at_half.refused} of {report.absent}; correct among {report.likely} likely pairs: "
             f"{report.likely_right or 0:.1%}, predicted {report.likely_said or 0:.1%}; "
             f"log loss {report.log_loss:.4f}, expected calibration error {report.expected_error:.2%}"
         )
@@ -127,9 +129,9 @@ def print_judged(found: JudgedSearch, all_read: JudgedSearch) -> None:
     predicted = predict_left_out(pairs, "late")[(by_late >= DEFAULT_CANDIDATES).ravel()]
     likely = predicted >= LIKELY_FROM
     print(
-        f"the {len(predicted):,} pairs that the joint stream leaves out, by the late curve: "
-        f"{predicted.mean():.2%} predicted, {unread.right.mean():.2%} right; {likely.sum()} likely, of which "
-        f"{unread.right[likely].sum()} are right; expected calibration error "
+        f"the {len(predicted):,} pairs that the joint stream does not read, late curve: "
+        f"{predicted.mean():.2%} predicted, {unread.right.mean():.2%} correct; {likely.sum()} likely, of which "
+        f"{unread.right[likely].sum()} are correct; expected calibration error "
         f"{reliability(predicted, unread.right, unread.weights)[0]:.2%}"
     )
 

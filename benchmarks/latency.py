@@ -1,11 +1,11 @@
-"""Measure the time of a query: from a cold shell, compared with rclip, and by stage in a running process.
+"""Measure the time of a query: cold, compared with rclip, and warm, by stage.
 
     python benchmarks/latency.py --pictures pictures/ [--photos 10000 --photos 100000]
 
-The library is made from the embeddings and pixel grids of the pictures, which are drawn repeatedly with noise. rclip's
-has as many random vectors, and does not look for new photos. Cold times are from the start of the process to its end,
-with a warm disk, and the two programs take turns. The other figures are medians over twenty queries, one after the
-other in one process; the memory is that of the process, including the model.
+The library contains repeated embeddings and pixel grids of the pictures, with noise. rclip's database contains the same
+number of random vectors, and rclip does not check for new photos. Cold times are from the start of the process to its
+end, with the files cached in memory, and the two programs take turns. The other figures are medians over twenty
+consecutive queries in one process. The memory is that of the process, including the model.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Result = TypeVar("Result")
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures to draw from.")],
+    pictures: Annotated[Path, typer.Option(help="Folder of pictures to make the library from.")],
     photos: Annotated[list[int] | None, typer.Option(help="Number of photos; may be repeated.")] = None,
     candidates: Annotated[
         int, typer.Option(help="Number of candidates that the joint stream reads.")
@@ -73,7 +73,7 @@ def main(
 
 
 def measure(pictures: Path, photos: list[int], candidates: int = DEFAULT_CANDIDATES) -> list[Row]:
-    """Print the time of a query in libraries of these sizes, and return the figures of the table."""
+    """Print the time of a query in libraries of the given sizes, and return the rows for the table."""
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "library"
@@ -83,7 +83,7 @@ def measure(pictures: Path, photos: list[int], candidates: int = DEFAULT_CANDIDA
             make_library(source, folder, count)
             print(f"{count:,} photos")
             rows.append(measure_cold(folder, count, candidates))
-            # In a process of its own, so that its memory is that of queries alone.
+            # This runs in a separate process to measure only the memory that queries use.
             command = [sys.executable, __file__, "--pictures", str(pictures), "--candidates", str(candidates)]
             printed = subprocess.run([*command, "--warm", folder], check=True, stdout=subprocess.PIPE, text=True).stdout
             rows.append(print_warm(count, json.loads(printed)))
@@ -94,8 +94,14 @@ def measure(pictures: Path, photos: list[int], candidates: int = DEFAULT_CANDIDA
 def make_library(
     source: Path, folder: Path, count: int, made_up: Callable[[int], tuple[str, Metadata]] | None = None
 ) -> None:
-    """Make a library of photos like those of another one. `made_up` returns the path and the metadata of each by its
-    number."""
+    """Make a library of photos that resemble those in another library.
+
+    Args:
+        source: the other library.
+        folder: the location of the new library.
+        count: the number of photos.
+        made_up: takes the number of a photo and returns its path and metadata.
+    """
     rng = np.random.default_rng(0)
     with Library.open(source) as opened:
         ids = opened.vectors().ids()[:DRAWN_FROM]
@@ -111,7 +117,7 @@ def make_library(
                 one = drawn[int(rng.integers(len(drawn)))]
                 embedding = one.embedding + rng.standard_normal(len(one.embedding)).astype(np.float32) * 0.02
                 grid = np.frombuffer(grids[one.content_id], dtype=np.uint8).copy()
-                grid[-rng.integers(1, min(5000, len(grid)), 100)] ^= 1  # values, which are at the end
+                grid[-rng.integers(1, min(5000, len(grid)), 100)] ^= 1  # the values are at the end
                 digest = b"%032d" % number
                 normal = embedding / np.linalg.norm(embedding)
                 path, metadata = photo(folder, number), Metadata("JPEG", 4000, 3000)
@@ -128,7 +134,7 @@ def photo(folder: Path, number: int) -> Path:
 
 
 def measure_cold(folder: Path, count: int, candidates: int) -> Row:
-    """Print the time of a query in each program from the start of its process."""
+    """Print the time of a query in each program, including the start of its process."""
     (folder / PHOTOS).mkdir()
     know((photo(folder, number), None) for number in range(count))
     ours: list[str | Path] = [PIXSEARCH, "query", "--library", folder, "--candidates", str(candidates), QUERIES[0]]
@@ -160,7 +166,7 @@ def print_warm(count: int, figures: dict[str, float]) -> Row:
 
 
 def measure_warm(folder: Path, candidates: int) -> None:
-    """Print as JSON the median milliseconds of a query by stage, and the time and size of the library."""
+    """Print the median milliseconds per stage, the time to open the library, and the memory and file sizes as JSON."""
     runtime = PixelBertRuntime(find_checkpoint(None))
     began = time.perf_counter()
     with Library.open(folder) as library:
@@ -189,7 +195,7 @@ def measure_warm(folder: Path, candidates: int) -> None:
 
 
 def read_jointly(library: Library, runtime: PixelBertRuntime, text: str) -> None:
-    """Answer a query without a cascade: the joint stream reads the most similar photos."""
+    """Run a query without a cascade: the joint stream reads the most similar photos."""
     texts = runtime.read_texts([text])
     _, ids = library.vectors().search(texts[0].embedding[np.newaxis], READ_JOINTLY)
     found, grids = library.candidates(ids[0].tolist()), library.grids(ids[0].tolist())

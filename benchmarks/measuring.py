@@ -1,4 +1,4 @@
-"""Describe the machine, and measure the time and memory of a command, for all benchmarks."""
+"""Helpers for all benchmarks: describe the machine, and measure the time and memory of a command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAMPLED_EVERY_S = 0.1
 class Taken:
     """The wall-clock time of a command, and its peak memory including its children.
 
-    The memory is 0 if it was not watched; watching slows short commands down.
+    The memory is 0 if it was not measured. Measuring it slows down short commands.
     """
 
     seconds: float
@@ -36,7 +36,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table of all benchmarks: a figure of pixsearch, and that of the reference, `beside`."""
+    """A row in the table of all benchmarks: a figure for pixsearch, and one for the reference named in `beside`."""
 
     what: str
     ours: float
@@ -57,7 +57,7 @@ def print_machine() -> None:
 
 
 def where() -> dict[str, str | int]:
-    """Return the command line, the day, the CPU and the versions of the computing packages."""
+    """Return the command line, the date, the CPU and the versions of the computing packages."""
     installed = [name for name in _COMPUTING_PACKAGES if any(distributions(name=name))]
     return {
         "command": f"python {shlex.join(sys.argv)}",
@@ -103,7 +103,7 @@ def _watch(process: int, peaks: list[float], done: threading.Event) -> None:
 
 
 def memory_mb(process: int) -> float:
-    """Return the memory of a process and its descendants as proportional share (PSS): shared pages count once."""
+    """Return the memory of a process and its descendants (PSS, which counts shared pages once)."""
     total = 0.0
     for one in [process, *_below(process)]:
         try:

@@ -1,9 +1,9 @@
-"""Measure the time to group the near-duplicates of a large library.
+"""Measure the time it takes to group the near-duplicates in a large library.
 
     python benchmarks/near_duplicates.py --pictures album/images
 
-Embeddings are random, three in ten of them near the previous one, as in bursts; the grids are those of real pictures.
-The time of `pixsearch duplicates --alike` for reading rows and grids from the library is not included.
+The embeddings are random, but three in ten are near the previous one, as in bursts. The grids come from real pictures.
+The time that `pixsearch duplicates --alike` takes to read rows and grids from the library is not included.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def made(count: int, size: int) -> NDArray[np.float32]:
-    """Make unit vectors [count, size]."""
+    """Make random unit vectors [count, size], some of them near the previous one."""
     random = np.random.default_rng(0)
     vectors = random.normal(size=(count, size)).astype(np.float32)
     for index in np.flatnonzero(random.random(count) < BURSTS)[1:]:

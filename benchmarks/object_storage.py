@@ -1,8 +1,9 @@
-"""Measure the speed of indexing photos from a folder, and from object storage that delays every read.
+"""Measure the speed of indexing photos in a folder, and in object storage with a delay for each read.
 
     python benchmarks/object_storage.py --pictures flickr8k/images [--count 2000] [--wait-ms 100] [--each-core 1 ..]
 
-The storage is moto on this machine, which uses some of the cores. The first loading of the model is not counted.
+The object storage is a moto server on the same machine, which also uses the CPU. A warm-up run, which loads the model
+for the first time, is not counted.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from tests.object_storage import free_port, object_storage
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures.")],
+    pictures: Annotated[Path, typer.Option(help="Folder with pictures.")],
     count: Annotated[int, typer.Option(help="Number of photos.")] = 2000,
-    wait_ms: Annotated[float, typer.Option(help="Delay of each read.")] = 100.0,
-    each_core: Annotated[list[int] | None, typer.Option(help="Reading processes per core; may be repeated.")] = None,
+    wait_ms: Annotated[float, typer.Option(help="Delay per read, in milliseconds.")] = 100.0,
+    each_core: Annotated[
+        list[int] | None, typer.Option(help="Number of reading processes per core; may be repeated.")
+    ] = None,
 ) -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch, object_storage(free_port(), wait_ms / 1000) as storage:
@@ -50,7 +53,7 @@ def main(
         for processes in each_core or [decoding.FOR_OBJECTS]:
             with mock.patch.object(decoding, "FOR_OBJECTS", processes):
                 rate = measure(to_path(bucket.url))
-            print(f"a bucket, {wait_ms:.0f} ms a read, {processes} processes a core: {rate:.1f} photos/s")
+            print(f"a bucket, {wait_ms:.0f} ms per read, {processes} processes per core: {rate:.1f} photos/s")
 
 
 def photos_a_second(scratch: Path, folder: FilePath) -> float:

@@ -1,8 +1,8 @@
-"""Compare the speed and the features of encoding photos in one process and in actors of a local Ray cluster.
+"""Encode photos in one process and in actors on a local Ray cluster, and compare the speed and the resulting features.
 
     python benchmarks/on_ray.py --pictures pictures/ [--workers 2]
 
-The start of the cluster and the first loading of the model are not counted: each way is preceded by a warm-up run.
+A warm-up run precedes each measurement, so starting the cluster and loading the model do not count.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pixsearch_indexer.pipeline import LoadFiles, load_here
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures.")],
+    pictures: Annotated[Path, typer.Option(help="Folder with pictures.")],
     workers: Annotated[int, typer.Option(help="Number of encoding actors.")] = 2,
 ) -> None:
     print_machine()
@@ -43,7 +43,7 @@ def main(
 
 
 def index(library: Path, pictures: Path, load_files: LoadFiles) -> float:
-    """Index pictures; return the number of photos per second."""
+    """Index pictures, and return the number of photos per second."""
     encoder = CheckpointEncoder(find_checkpoint(None))
     with Library.create(library) as opened:
         began = time.perf_counter()
@@ -52,7 +52,7 @@ def index(library: Path, pictures: Path, load_files: LoadFiles) -> float:
 
 
 def features(library: Path) -> list[tuple[object, ...]]:
-    """Read the features by path, without using pixsearch's own code."""
+    """Read the features, sorted by path, without using pixsearch's own code."""
     connection = sqlite3.connect(library / "library.db")
     rows = connection.execute(
         "SELECT path, digest, embedding, grid FROM photos JOIN contents ON contents.id = content_id"

@@ -1,8 +1,8 @@
-"""Embed the photos of a folder with open_clip's ViT-B/32 under torch, following its documentation.
+"""Embed the photos in a folder with open_clip's ViT-B/32 in torch, as shown in its documentation.
 
     PEER/bin/python -m benchmarks.open_clip_photos FOLDER
 
-`benchmarks/indexing.py` runs it in the peer's environment. The weights are random; nothing is stored.
+`benchmarks/indexing.py` runs this module in the peer's environment. The weights are random, and nothing is stored.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Measure how soon the page answers, by the browser's clock, and the server's memory after thousands of queries.
+"""Measure the response time of the page in the browser, and the server's memory after thousands of queries.
 
     python benchmarks/page.py --pictures pictures/ --pictures more/ [--photos 10000]
 
-The first answer is the order by similarity, which is shown if the full answer takes longer than 300 ms. Both times are
-from the Enter key until the photos are laid out on the page (thumbnails may still be loading). Each query is new to the
-page. The memory is that of the server and its decoders (PSS).
+The first answer is sorted by similarity, and is shown if the full answer takes longer than 300 ms. Both times start
+when Enter is pressed and end when the photos are laid out on the page (thumbnails may still be loading). No query is
+repeated. The memory is that of the server and its decoders (PSS).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ QUERIES_FOR_MEMORY = 2000
 
 
 def main(
-    pictures: Annotated[list[Path], typer.Option(help="A folder of pictures; may be repeated.")],
+    pictures: Annotated[list[Path], typer.Option(help="Folder with pictures; may be repeated.")],
     photos: Annotated[int, typer.Option(help="Number of photos.")] = 10_000,
 ) -> None:
     print_machine()
@@ -78,7 +78,7 @@ def main(
 
 
 def measure_answers(address: str) -> None:
-    """Print the times of the page's answers."""
+    """Print the response times of the page."""
     found: dict[str, list[float]] = {"first answer": [], "full answer": []}
     with chromium() as browser:
         page = browser.new_page()
@@ -101,7 +101,7 @@ def measure_answers(address: str) -> None:
 
 
 def measure_memory(address: str, process: int) -> None:
-    """Print the memory before and after queries, half of which use the first stage alone."""
+    """Print the memory before and after many queries. Half of them use only the first stage."""
     before = memory_mb(process)
     for number in range(QUERIES_FOR_MEMORY):
         parameters = {

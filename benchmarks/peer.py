@@ -1,8 +1,8 @@
-"""Set up rclip, the peer in benchmarks: in an environment of its own, with a model of random weights.
+"""Set up rclip, the peer in the benchmarks, in a separate environment and with random weights.
 
     python benchmarks/peer.py
 
-Creates `.bench/peer`, an environment with rclip and open_clip, and `.bench/rclip`, where rclip keeps its model and its
+Creates `.bench/peer`, an environment with rclip and open_clip, and `.bench/rclip`, which contains rclip's model and
 database. Does nothing if they exist.
 """
 
@@ -30,10 +30,10 @@ _EMBEDDING_SIZE = 512
 
 
 def make_peer() -> None:
-    """Install rclip and make its model. Raises CalledProcessError."""
+    """Install rclip and create its model. Raises CalledProcessError."""
     if not (_PEER / "bin" / "rclip").exists():
         subprocess.run([sys.executable, "-m", "venv", _PEER], check=True)
-        # Our own versions, whose builds are the right ones for this machine.
+        # The installed versions are known to work on this machine.
         torch = [f"{name}=={version(name).split('+')[0]}" for name in ("torch", "torchvision")]
         subprocess.run([_PYTHON, "-m", "pip", "install", "--quiet", *_PACKAGES, *torch], check=True)
     if not (_DATA / "tokenizer").exists():
@@ -42,12 +42,12 @@ def make_peer() -> None:
 
 
 def in_peer(program: str, folder: Path) -> list[str | Path]:
-    """Return the command of a benchmark's program in the peer's environment, to be run in the project's folder."""
+    """Return the command to run a module of `benchmarks` in the peer's environment, from the project folder."""
     return [_PYTHON, "-m", f"benchmarks.{program}", folder]
 
 
 def rclip(words: str, *, index: bool) -> list[str | Path]:
-    """Return the command that finds photos in its working folder and below, with `index` after updating its index."""
+    """Return the command to search the working directory and its subfolders; `index` also updates rclip's index."""
     return [_PEER / "bin" / "rclip", "--filepath-only", *([] if index else ["--no-indexing"]), words]
 
 

@@ -1,10 +1,11 @@
-"""Measure how often the map of a word points at the right thing, for pairs of a photo and a word with known boxes.
+"""Measure how often the map of a word points at the right object, for photos with labelled boxes.
 
     python benchmarks/pointing.py --album album/images
 
-pointing.json has two lists of 20 pairs, chosen and boxed before any map was seen: methods were compared on the first,
-and the chosen one was confirmed on the second. A box is left, top, right, bottom in shares of the photo. A map is a hit
-if its largest value is in a box, or within a quarter of a grid cell of one.
+pointing.json contains two lists of 20 photos with a word and its boxes, which were labelled before any map was seen.
+Methods were compared on the first list, and the chosen one was confirmed on the second. A box is given as left, top,
+right and bottom, as fractions of the photo. A map is a hit if its maximum is in a box, or within a quarter of a grid
+cell of one.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from pixsearch.search.explain import explain_picture
 PAIRS = Path(__file__).with_suffix(".json")
 _MARGIN = 0.03
 _UPPER = 0.9
-"""The quantile of the map above which the share inside the boxes is printed: a tenth of the photo."""
+"""The quantile above which map cells count towards the share in the box. They cover a tenth of the photo."""
 
 
 def main(
-    album: Annotated[Path, typer.Option(help="The folder of the photos.")],
+    album: Annotated[Path, typer.Option(help="Folder with the photos.")],
     model: Annotated[str | None, typer.Option(help="See pixsearch query.")] = None,
 ) -> None:
     runtime = PixelBertRuntime(find_checkpoint(model))
@@ -49,7 +50,7 @@ def main(
 
 
 def inside_boxes(boxes: list[list[float]], shape: tuple[int, ...], margin: float = 0.0) -> NDArray[np.bool_]:
-    """Return a mask [rows, columns] of the cells of a map whose centre is in a box, or within the margin of one."""
+    """Return a mask [rows, columns] of the map cells whose centre is in a box or within the margin of one."""
     down, across = ((np.arange(cells) + 0.5) / cells for cells in shape)
     inside = np.zeros(shape, np.bool_)
     for left, top, right, bottom in boxes:

@@ -1,9 +1,9 @@
-"""Check that a search reaches the figures of `pixsearch evaluate`: index a data set, and search for each caption.
+"""Check that the search engine reaches the recall that `pixsearch evaluate` reports.
 
     python benchmarks/product.py --data flickr8k/dataset.json --images flickr8k/images
 
-Prints R@1 / R@5 / R@10 of the first stage, text to image, through the library and the search engine, which use stored
-embeddings and grids, and the figures of the trainer's evaluation, which stores nothing.
+Indexes a data set, searches for each caption, and prints text-to-image R@1 / R@5 / R@10 for the first stage. The search
+uses the embeddings stored in a library. The trainer's evaluation, which is printed for comparison, stores nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEPTH = 10
 
 
 def recall_of_the_product(pictures: list[CaptionedPicture], captions: Captions, folder: Path) -> Recall:
-    """Return the recall of the search engine. Any picture of a caption is right; ranks beyond 10 count as 11."""
+    """Return the recall of the search engine. Any picture with the caption is correct. Ranks beyond 10 count as 11."""
     photos = folder / "photos"
     photos.mkdir()
     for picture in pictures:

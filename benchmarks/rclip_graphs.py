@@ -1,9 +1,9 @@
-"""Make the graphs that rclip would download, with random weights, whose values do not affect its speed.
+"""Create the ONNX models that rclip would download, with random weights, which do not affect its speed.
 
     PEER/bin/python -m benchmarks.rclip_graphs FOLDER
 
-`benchmarks/peer.py` runs it in the peer's environment. The networks are those of rclip's model, ViT-B/32 at 256 pixels
-and CLIP's text tower, built by open_clip.
+`benchmarks/peer.py` runs this module in the peer's environment. The architecture is that of rclip's model, a ViT-B/32
+for 256 pixels with CLIP's text tower, built with open_clip.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MODEL = "ViT-B-32-256"
 
 
 class Tower(nn.Module):
-    """One tower of CLIP; `encode` is the name of its method."""
+    """A tower of CLIP, which calls the method named by `encode`."""
 
     def __init__(self, clip: nn.Module, encode: str) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""Measure the refresh of an unchanged library, compared with rclip, and with `find` on the same tree.
+"""Measure how long it takes to refresh an unchanged library, compared with rclip and with `find` on the same tree.
 
     python benchmarks/refresh.py [--photos 100000]
 
-The photos are small and distinct; the library is made with random embeddings, which a refresh never reads. rclip knows
-the same photos with random vectors. It has no command that only refreshes, so its time is that of a query with indexing
-minus that of one without. All programs run five times in turn, from a cold process with a warm disk; ratios are those
-of medians.
+The photos are small and distinct. The library contains random embeddings, which a refresh never reads, and rclip's
+database contains the same photos with random vectors. rclip has no command that only refreshes, so its time is that of
+a query with indexing minus that of a query without. All programs run five times in turn, each time in a new process and
+with the files cached in memory. Ratios are computed from medians.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ PHOTOS_A_FOLDER = 500
 
 
 class RandomEncoder(CheckpointEncoder):
-    """An encoder with the identity of the checkpoint that ships, but random embeddings."""
+    """An encoder with the identity of the built-in checkpoint, but with random embeddings."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.input_shape = InputShape(4, 4, "squash")  # that of the photos
+        self.input_shape = InputShape(4, 4, "squash")  # the size of the photos
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], list[bytes]]:
         vectors = np.random.default_rng().standard_normal((len(pixels), self.embedding_size)).astype(np.float32)
@@ -55,7 +55,7 @@ def make_photos(folder: Path, count: int) -> None:
 
 
 def png(colour: bytes) -> bytes:
-    """Return a PNG of 4 x 4 pixels in one colour. Pillow would take ten times as long."""
+    """Return a PNG of 4 x 4 pixels in one colour. Pillow would be ten times slower."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def measure(count: int) -> list[Row]:
-    """Print the figures of each program, and return those of the table."""
+    """Print the figures for each program, and return the rows for the table."""
     with tempfile.TemporaryDirectory() as scratch:
         photos, library = Path(scratch) / "photos", Path(scratch) / "library"
         make_photos(photos, count)
@@ -101,7 +101,7 @@ def measure(count: int) -> list[Row]:
     print(f"{count:,} photos: find {find_s:.2f} s, refresh {refresh_s:.2f} s, rclip's {rclip_s:.2f} s")
     print(f"refresh / find {refresh_s / find_s:.1f}, rclip / refresh {rclip_s / refresh_s:.1f}, peak {peak_mb:.0f} MB")
     print(f"first run, without a model: {count / indexed_s:.0f} photos/s")
-    print(f"{bytes_a_photo:.0f} bytes a photo, without grids")
+    print(f"{bytes_a_photo:.0f} bytes per photo, without grids")
     return [
         Row(f"refresh of {count:,} unchanged files", refresh_s, "s", "find", find_s),
         Row(f"refresh of {count:,} unchanged files", refresh_s, "s", "rclip", rclip_s),

@@ -1,9 +1,10 @@
-"""Measure the cost of the index of metadata words: in queries, in indexing, and on disk.
+"""Measure the cost of the metadata index: query time, indexing time and disk space.
 
     python benchmarks/said_words.py --pictures pictures/ [--photos 100000]
 
-The library is made like that of latency.py. By a seed, each photo has a camera, a date, a town and a file name, and
-half of them have people and keywords. Queries run with the metadata and without (--shows) in turn, in one process.
+The library is made as in latency.py. Each photo gets a random camera, date, town and file name (with a fixed seed), and
+half of the photos also get people and keywords. Queries run alternately with metadata and without (--shows), in one
+process.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ _CAMERAS = ["Canon EOS R6", "NIKON Z 6", "Apple iPhone 15 Pro", "SONY ILCE-7M4"]
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures to draw from.")],
+    pictures: Annotated[Path, typer.Option(help="Folder of pictures to make the library from.")],
     photos: Annotated[int, typer.Option(help="Number of photos.")] = 100_000,
-    library: Annotated[Path | None, typer.Option(help="Folder in which the library is kept for the next run.")] = None,
+    library: Annotated[Path | None, typer.Option(help="Folder to keep the library in for the next run.")] = None,
 ) -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch:
@@ -60,13 +61,13 @@ def main(
             spent, timed = timing(post_terms_at)
             storing.post_terms_at = timed  # type: ignore[attr-defined]
             make_library(source, folder, photos, made_up(random.Random(0)))
-            print(f"{photos:,} photos, words cut and stored in {1000 * sum(spent) / photos:.2f} ms a photo")
+            print(f"{photos:,} photos, words indexed in {1000 * sum(spent) / photos:.2f} ms per photo")
         print_sizes(folder / "library.db", photos)
         print_queries(folder)
 
 
 def timing(work: Callable[..., None]) -> tuple[list[float], Callable[..., None]]:
-    """Wrap a function; return a list that collects the seconds of its calls, and the wrapped function."""
+    """Wrap a function. Return a list that collects the duration of each call in seconds, and the wrapped function."""
     spent: list[float] = []
 
     def timed(*arguments: object) -> None:
@@ -78,7 +79,7 @@ def timing(work: Callable[..., None]) -> tuple[list[float], Callable[..., None]]
 
 
 def made_up(draw: random.Random) -> Callable[[int], tuple[str, Metadata]]:
-    """Return a function that makes up a photo by its number: its path below the root, and its metadata."""
+    """Return a function that takes the number of a photo and returns a made-up path below the root, and metadata."""
 
     def photo(number: int) -> tuple[str, Metadata]:
         latitude, longitude = draw.choice(_TOWNS)
@@ -106,8 +107,8 @@ def print_sizes(database: Path, photos: int) -> None:
         [size] = connection.execute("SELECT sum(pgsize) FROM dbstat WHERE name LIKE '%postings%'").fetchone()
     whole = database.stat().st_size
     print(
-        f"{rows / photos:.1f} terms and {size / photos:.0f} bytes a photo, "
-        f"{size / (whole - size):.1%} of the {(whole - size) / 1e6:,.0f} MB beside"
+        f"{rows / photos:.1f} terms and {size / photos:.0f} bytes per photo, "
+        f"{size / (whole - size):.1%} of the other {(whole - size) / 1e6:,.0f} MB"
     )
 
 
@@ -115,7 +116,7 @@ def print_queries(folder: Path) -> None:
     runtime = PixelBertRuntime(find_checkpoint(None))
     with Library.open(folder) as library:
         engine = SearchEngine(library, runtime)
-        for kind, texts in (("shown", QUERIES), ("said", METADATA_QUERIES)):
+        for kind, texts in (("visual", QUERIES), ("metadata", METADATA_QUERIES)):
             taken: dict[str, list[float]] = {"both": [], "shows": []}
             for text in [texts[0], *texts * ROUNDS]:
                 for evidence, times in taken.items():
@@ -125,7 +126,7 @@ def print_queries(folder: Path) -> None:
                     times.append(1000 * (time.perf_counter() - began))
             both, shows = (statistics.median(times[1:]) for times in taken.values())
             print(
-                f"queries of what is {kind}: {both:.1f} ms, by pixels alone {shows:.1f} ms, {both - shows:+.1f}",
+                f"{kind} queries: {both:.1f} ms, pixels only {shows:.1f} ms, {both - shows:+.1f}",
                 flush=True,
             )
 

@@ -1,11 +1,12 @@
-"""Search for what photos show, for words in their metadata, and for both, in an album with made-up metadata.
+"""Evaluate queries for what photos show, for words in their metadata, and for both, in an album with made-up metadata.
 
     python benchmarks/says_and_shows.py --album album/images --benchmark album/benchmark.json
 
-By a seed, each photo of the album gets a name, a folder and a date, and most get people, a town and keywords. 30
-queries are those of the benchmark with the most right photos; 30 can be answered by metadata alone; 30 need both: a
-query of the benchmark, and a name that some of its right photos have, and some others too. Each query runs with the
-metadata and without (--shows), so the first 30 show what metadata cost.
+Each photo in the album gets a random name, folder and date (with a fixed seed), and most get people, a town and
+keywords. 30 queries are the benchmark queries with the most correct photos. 30 can be answered from metadata alone. 30
+need both: each combines a benchmark query with a name that some, but not all, of its correct photos have, and that
+other photos also have. Each query runs with metadata and without (--shows), so the first 30 show how much metadata
+hurts visual queries.
 """
 
 from __future__ import annotations
@@ -98,10 +99,10 @@ _NAMES = ("IMG_{number:04}", "DSC{number:05}", "PXL_{date:%Y%m%d_%H%M%S}", "P{nu
 
 @dataclass(frozen=True, slots=True)
 class MadeUpPhoto:
-    """A photo's made-up metadata."""
+    """The made-up metadata of a photo."""
 
     number: str
-    """The name of the photo in the benchmark."""
+    """The photo's number in the benchmark file."""
     file: str
     folder: str
     taken_at: datetime
@@ -112,19 +113,19 @@ class MadeUpPhoto:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredQuery:
-    """A query, with the numbers of all photos that answer it."""
+    """A query, and the numbers of all photos that answer it."""
 
     text: str
     right: frozenset[str]
 
 
 def main(
-    album: Annotated[Path, typer.Option(help="The folder of the album's photos.")],
-    benchmark: Annotated[Path, typer.Option(help="The album's judged queries.")],
+    album: Annotated[Path, typer.Option(help="Folder with the album's photos.")],
+    benchmark: Annotated[Path, typer.Option(help="Judged queries for the album.")],
     library: Annotated[
-        str | None, typer.Option(help="An empty library, may be in PostgreSQL. [default: a new one]")
+        str | None, typer.Option(help="Empty library, which may be in PostgreSQL. [default: a new one]")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the made-up metadata.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for the made-up metadata.")] = 0,
     failures: Annotated[bool, typer.Option("--failures", help="Print the queries whose first hit is wrong.")] = False,
 ) -> None:
     judged = json.loads(benchmark.read_text(encoding="utf-8"))
@@ -144,7 +145,7 @@ def main(
                 for evidence in ("shows", "both"):
                     ranks = [rank(engine, Query((Words(one.text),), evidence=evidence), one, files) for one in queries]
                     hits = {k: sum(1 <= one <= k for one in ranks) for k in (1, 5)}
-                    name = "with metadata" if evidence == "both" else "pixels alone"
+                    name = "with metadata" if evidence == "both" else "pixels only"
                     print(f"{kind:5}  {name:13}  hit@1 {hits[1]}, hit@5 {hits[5]} of {len(queries)}", flush=True)
                     if failures and evidence == "both":
                         for one, found in zip(queries, ranks, strict=True):
@@ -153,7 +154,7 @@ def main(
 
 
 def make_up(numbers: Sequence[str], draw: random.Random) -> list[MadeUpPhoto]:
-    """Return metadata for each photo."""
+    """Return made-up metadata for each photo."""
     made = []
     for index, number in enumerate(numbers):
         taken_at = datetime(2015, 1, 1) + timedelta(minutes=draw.randrange(8 * 365 * 24 * 60))
@@ -169,7 +170,7 @@ def make_up(numbers: Sequence[str], draw: random.Random) -> list[MadeUpPhoto]:
 
 
 def write_album(folder: Path, album: Path, made: Sequence[MadeUpPhoto]) -> dict[str, Path]:
-    """Copy the photos under their new names, each with an .xmp sidecar; return their files by number."""
+    """Copy the photos to their new names, each with an .xmp sidecar, and return their files keyed by number."""
     files = {}
     for one in made:
         file = folder / one.folder / one.file
@@ -205,7 +206,7 @@ def _items(texts: Sequence[str]) -> str:
 
 
 def shown_queries(judged: Sequence[dict[str, object]]) -> list[AnsweredQuery]:
-    """Return the judged queries with the most right photos."""
+    """Return the judged queries with the most correct photos."""
     queries = [_judged(query) for query in judged]
     return sorted(queries, key=lambda one: -len(one.right))[:QUERIES]
 
@@ -216,11 +217,11 @@ def _judged(query: dict[str, object]) -> AnsweredQuery:
 
 
 Name = tuple[str, Callable[[MadeUpPhoto], bool]]
-"""Words in metadata, and a function that tells whether a photo has them."""
+"""Words in metadata, and a function that returns whether a photo has them."""
 
 
 def _names(made: Sequence[MadeUpPhoto], draw: random.Random) -> list[Name]:
-    """Return the people, towns and years of photos."""
+    """Return names for all people, towns and years."""
     names: list[Name] = []
     for person in _PEOPLE:
         text = person.split()[0] if draw.random() < 0.6 else person
@@ -233,7 +234,7 @@ def _names(made: Sequence[MadeUpPhoto], draw: random.Random) -> list[Name]:
 
 
 def metadata_queries(made: Sequence[MadeUpPhoto], draw: random.Random) -> list[AnsweredQuery]:
-    """Return queries for metadata alone: people, towns, keywords, months, file names, and pairs of these."""
+    """Return queries for metadata: people, towns, years, keywords, months, file names, and people in a town."""
     options: list[Name] = _names(made, draw)
     for keyword in _KEYWORDS:
         options.append((keyword, lambda one, keyword=keyword: keyword in one.keywords))  # type: ignore[misc]
@@ -253,7 +254,10 @@ def metadata_queries(made: Sequence[MadeUpPhoto], draw: random.Random) -> list[A
 def mixed_queries(
     judged: Sequence[dict[str, object]], made: Sequence[MadeUpPhoto], draw: random.Random
 ) -> list[AnsweredQuery]:
-    """Return judged queries, each with a name that some but not all of its right photos have, and some others too."""
+    """Return judged queries combined with a name.
+
+    Some, but not all, of the correct photos for the judged query have the name, and so do some other photos.
+    """
     found = []
     templates = ("{shown} {name}", "{name} {shown}", "{shown} in {name}", "{name} with {shown}", "{shown}, {name}")
     for query in map(_judged, judged):
@@ -281,7 +285,7 @@ def _month_of(day: datetime) -> tuple[int, int]:
 
 
 def rank(engine: SearchEngine, query: Query, answered: AnsweredQuery, files: dict[str, Path]) -> int:
-    """Return the rank, from 1, of the first right photo among ten hits; 0 if there is none."""
+    """Return the rank of the first correct photo among ten hits, from 1, or 0 if there is none."""
     right = {files[number].resolve() for number in answered.right}
     hits = engine.search(replace(query, duplicates="show"), k=10)
     return next((hit.rank for hit in hits if hit.path in right), 0)

@@ -1,4 +1,4 @@
-"""Run `pixsearch serve` and a browser, for measurements and screenshots of the page."""
+"""Run `pixsearch serve` and a browser for benchmarks and screenshots of the page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Served:
 
 @contextmanager
 def served(library: Path) -> Iterator[Served]:
-    """Serve the page of a library on a free port, within the context."""
+    """Serve a library on a free port while the context is open."""
     command: list[str | Path] = [PIXSEARCH, "serve", "--port", "0", "--library", library]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -46,7 +46,7 @@ def served(library: Path) -> Iterator[Served]:
 
 
 def chromium_command() -> str:
-    """Return the path of the system's Chromium. Exits if there is none."""
+    """Return the path of the installed Chromium. Exit if there is none."""
     if (found := next(filter(None, map(shutil.which, _CHROMIUM)), None)) is None:
         sys.exit("Chromium is not installed. Run: apt-get install chromium")
     return found
@@ -54,7 +54,7 @@ def chromium_command() -> str:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Run the system's browser without a window, within the context."""
+    """Run the installed Chromium in headless mode while the context is open."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_command(), args=["--no-sandbox"])
         yield browser

@@ -1,11 +1,11 @@
-"""How well small copies tell near-duplicates, where a model keeps no pixel features.
+"""Measure how well small copies of pictures identify near-duplicates, for models without pixel grids.
 
     python -m benchmarks.small_copies --pictures album/images --others flickr8k/images [--others more/images]
 
-Each picture beside changed copies of itself, as a model sees them that takes the middle of a picture (CLIP) and as one
-that squashes it to a square (SigLIP); and all others beside each other. Two pictures are compared by their pixels and
-by the steps from pixel to pixel, which is what `pixsearch.model.likeness` does. A search also wants embeddings that are
-near each other, which random weights cannot show.
+Each picture is compared with modified copies of itself, and the other pictures are compared with each other. Pictures
+are preprocessed as for a model that crops the centre (CLIP) and as for one that squashes them to a square (SigLIP).
+Correlations are computed from the pixels and from the differences between neighbouring pixels. The latter is what
+`pixsearch.model.likeness` does. A search also requires that the embeddings are near each other, which is not tested.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from pixsearch.pictures import as_seen, open_picture
 
 LONGEST = 1000
 SQUASHED = InputShape(224, 0, "squash")
-SHAPES = {"the middle": InputShape(224, 0, "shorter_edge", "bicubic", (224, 224)), "squashed": SQUASHED}
+SHAPES = {"cropped": InputShape(224, 0, "shorter_edge", "bicubic", (224, 224)), "squashed": SQUASHED}
 QUANTILES = 0, 0.05, 0.25, 0.5
 BOUNDS = 0.7, 0.75, CORRELATED, 0.85, 0.9, 0.95
 AT_ONCE = 1000
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures.")],
-    others: Annotated[list[Path], typer.Option(help="Folders of pictures, all beside each other.")],
+    pictures: Annotated[Path, typer.Option(help="Folder of pictures to compare with modified copies.")],
+    others: Annotated[list[Path], typer.Option(help="Folder of pictures to compare with each other; may be repeated.")],
 ) -> None:
     print_machine()
     photos = [_opened(file) for file in sorted(pictures.iterdir())]
     for shown, shape in SHAPES.items():
         small = _small(photos, shape)
-        print(f"\n{shown} of {len(photos)} photos: correlation with a copy, the least and quantiles of 5, 25 and 50 %")
+        print(f"\n{len(photos)} photos, {shown}: correlation with a copy, minimum and quantiles 5, 25 and 50 %")
         for kind, change in CHANGES.items():
             changed = _small([change(photo) for photo in photos], shape)
             found = {name: (unit(small) * unit(changed)).sum(1) for name, unit in MEASURES.items()}
@@ -50,7 +50,7 @@ def main(
             print(f"{kind:24}", *columns, f"{(found['steps'] < CORRELATED).sum()} below {CORRELATED}", sep="  ")
     files = [file for folder in others for file in sorted(folder.iterdir())]
     small = unpack_small([_packed(open_picture(file, min_edge=SQUASHED.input_size), SQUASHED) for file in files])
-    print(f"\npairs of {len(files):,} others at or above a correlation of", *BOUNDS)
+    print(f"\npairs of {len(files):,} other pictures with a correlation of at least", *BOUNDS)
     for name, unit in MEASURES.items():
         print(f"{name:24}", *(f"{count:,}" for count in _pairs_above(unit(small))))
 

@@ -1,17 +1,17 @@
-"""Measure the timeline page by the browser's clock: cold, and with a large library.
+"""Measure the timeline page in a browser: cold, and with a large library.
 
     python benchmarks/timeline_page.py --pictures album/images [--photos 100000 --files 10000]
 
-The cold library has real files: copies of the pictures, each with a distinct comment, and with a date in its name. They
-are indexed, which makes the thumbnails. Then, for each figure, library and thumbnails are dropped from the page cache,
-the server is started, and a new browser profile opens the page.
+The cold library has real files: copies of the pictures, each with a distinct comment and a date in its name. They are
+indexed, which also creates the thumbnails. Before each measurement, the library and the thumbnails are dropped from the
+page cache. Then the server is started, and the page is opened in a new browser profile.
 
-The large library is made like that of said_words.py, with a thumbnail of one of the pictures for each photo. Tasks are
-those of the page's main thread during scrolling with a wheel, by Chromium's tracing, in wall-clock and processor time:
-browser and server share the processor, which also draws the page if there is no GPU. Memory is measured after garbage
-collection: the JavaScript heap, the document nodes, and the proportional share (PSS) of the tab's process, and of the
-server with its decoders. The caches that the browser releases under memory pressure, which hold decoded pictures, are
-listed separately.
+The large library is made as in said_words.py, and each photo gets a thumbnail of one of the pictures. The tasks of the
+page's main thread are recorded with Chromium's tracing while the mouse wheel scrolls the page, in wall-clock and CPU
+time. The browser and the server share the CPU, which also draws the page if there is no GPU. Memory is measured after
+garbage collection: the JavaScript heap, the number of DOM nodes, and the proportional set size (PSS) of the tab's
+process and of the server with its decoders. Caches that the browser releases under memory pressure, which contain
+decoded pictures, are listed separately.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries())).observe({ t
 let since = Infinity; // two frames after the first answer
 window.shiftsSince = () => shifts.filter(({ startTime }) => startTime > since).map(({ value }) => value);
 
-// Delay the re-ranked answer, so that there is a first one.
+// Delay the re-ranked answer so that the first answer is always shown.
 const fetchNow = fetch;
 window.fetch = async (address, options) => {
   const answer = await fetchNow(address, options);
@@ -121,10 +121,10 @@ watch();
 
 
 def main(
-    pictures: Annotated[Path, typer.Option(help="A folder of pictures to draw from.")],
+    pictures: Annotated[Path, typer.Option(help="Folder of pictures to make the libraries from.")],
     photos: Annotated[int, typer.Option(help="Number of photos in the large library.")] = 100_000,
     files: Annotated[int, typer.Option(help="Number of real files in the cold library.")] = 10_000,
-    kept: Annotated[Path | None, typer.Option(help="Folder in which both are kept for the next run.")] = None,
+    kept: Annotated[Path | None, typer.Option(help="Folder to keep both libraries in for the next run.")] = None,
 ) -> None:
     print_machine()
     with tempfile.TemporaryDirectory() as scratch:
@@ -138,7 +138,7 @@ def print_cold(pictures: Path, files: int, folder: Path) -> None:
     if not folder.exists():
         make_files(pictures, folder / "files", files)
         take([PIXSEARCH, "index", folder / "files", "--library", library], watch=False)
-    print(f"{count(library):,} real files, each time a server just started on a cold disk, and a new profile")
+    print(f"{count(library):,} real files, new server process, cold disk and new browser profile each time")
     homes = []
     with chromium() as browser:
         for _ in range(COLD_ROUNDS):
@@ -155,7 +155,7 @@ def print_large(pictures: Path, photos: int, folder: Path) -> None:
         take([PIXSEARCH, "index", pictures, "--library", source], watch=False)
         make_library(source, library, photos, made_up(random.Random(0)))
         make_thumbnails(source, library, cache)
-    print(f"{count(library):,} photos with made-up metadata, thumbnails at hand")
+    print(f"{count(library):,} photos with made-up metadata and existing thumbnails")
     with served(library) as server, chromium() as browser:
         print_opening(browser, server.address)
         print_scrolling(browser, server.address)
@@ -165,13 +165,13 @@ def print_large(pictures: Path, photos: int, folder: Path) -> None:
 
 
 def use_cache(folder: Path) -> Path:
-    """Make pixsearch, in this process and its children, keep its cache in a folder of the benchmark."""
+    """Make pixsearch use a cache below `folder`, in this process and its children."""
     os.environ["XDG_CACHE_HOME"] = str(folder.resolve() / "cache")
     return cache_folder()
 
 
 def make_files(pictures: Path, folder: Path, count: int) -> None:
-    """Copy JPEGs, each with a distinct comment, and with a date in its name."""
+    """Copy JPEGs, each with a distinct comment and a date in its name."""
     folder.mkdir(parents=True)
     draw = random.Random(0)
     sources = cycle(sorted(file for file in pictures.iterdir() if file.suffix.lower() in (".jpg", ".jpeg")))
@@ -183,7 +183,7 @@ def make_files(pictures: Path, folder: Path, count: int) -> None:
 
 
 def make_thumbnails(source: Path, large: Path, cache: Path) -> None:
-    """Give each photo of the large library the thumbnail of a photo in the source, as made by its run."""
+    """Give each photo in the large library a thumbnail of a photo in the source library."""
     with Library.open(source) as drawn, Library.open(large) as library:
         thumbnails = ThumbnailCache(cache, library.name, library.count_contents)
         jpegs = [thumbnails.get(picture.digest, SMALL) for picture in all_pictures(drawn)]
@@ -196,14 +196,14 @@ def all_pictures(library: Library) -> Iterator[StoredPicture]:
 
 
 def count(library: Path) -> int:
-    """Return how many photos the page shows: some made-up paths may be equal."""
+    """Return the number of photos that the page shows. Some made-up paths may be identical."""
     with Library.open(library) as opened:
         return sum(part[-1] for part in opened.timeline(NO_FILTERS))
 
 
 @contextmanager
 def new_page(browser: Browser) -> Iterator[Page]:
-    """Open a window with a new profile and an empty cache, within the context."""
+    """Open a page with a new profile and an empty cache while the context is open."""
     context = browser.new_context(viewport={"width": _WIDTH, "height": _HEIGHT})
     context.add_init_script(PHOTOS_IN_SIGHT)
     yield context.new_page()
@@ -211,7 +211,7 @@ def new_page(browser: Browser) -> Iterator[Page]:
 
 
 def drop_from_memory(*folders: Path) -> None:
-    """Drop files from the system's page cache, so that the next reader waits for the disk."""
+    """Drop all files below the folders from the page cache, so that they are read from disk again."""
     os.sync()
     for folder in folders:
         for file in folder.rglob("*"):
@@ -236,10 +236,10 @@ def print_opening(browser: Browser, address: str) -> None:
 
 
 def print_times(what: str, times: list[list[float]]) -> None:
-    for name, moments in zip(("photos laid out", "thumbnails in sight"), zip(*times, strict=True), strict=True):
+    for name, moments in zip(("photos laid out", "thumbnails visible"), zip(*times, strict=True), strict=True):
         print(
             f"  {what}, {name}: median {statistics.median(moments):.0f} ms, "
-            f"most {max(moments):.0f} ms of {len(moments)}",
+            f"maximum {max(moments):.0f} ms of {len(moments)}",
             flush=True,
         )
 
@@ -259,18 +259,19 @@ def print_scrolling(browser: Browser, address: str) -> None:
     for task in tasks:
         task["script"] = sum(task["parts"][name] for name in _SCRIPT)
     print(f"  scrolling {SCROLLED} times {WHEEL_PX} pixels, {WHEEL_EVERY_MS} ms apart: {len(tasks):,} tasks")
-    for name, field in (("on the wall", "wall"), ("of the processor", "processor"), ("of script alone", "script")):
+    for name, field in (("wall-clock time", "wall"), ("CPU time", "processor"), ("script only", "script")):
         milliseconds = [task[field] for task in tasks]
         over = sum(one > LONG_MS for one in milliseconds)
         print(f"    {name}: {over} over {LONG_MS} ms, the longest {max(milliseconds):.1f} ms")
     for task in sorted(tasks, key=lambda task: -float(task["wall"]))[:3]:
         parts = ", ".join(f"{name} {ms:.1f}" for name, ms in task["parts"].most_common(5))
-        print(f"    {task['wall']:.1f} ms, {task['processor']:.1f} of the processor: {parts}", flush=True)
+        print(f"    {task['wall']:.1f} ms, {task['processor']:.1f} ms of CPU time: {parts}", flush=True)
 
 
 def main_thread_tasks(trace: dict[str, Any], process: int) -> list[dict[str, Any]]:
-    """Return the tasks of a page's main thread, with their milliseconds of wall-clock and processor time, and the
-    `parts` of the former by event.
+    """Return the tasks of a page's main thread.
+
+    Each task has its `wall` and `processor` time in milliseconds, and the `parts` of its wall-clock time per event.
     """
     events = trace["traceEvents"]
     [thread] = {
@@ -315,14 +316,14 @@ def print_memory(server: Served) -> None:
             time.sleep(SETTLES_S)
             tab_mb, server_mb = tab.memory_mb(), memory_mb(server.process)
             print(
-                f"  {tab.evaluate('rows'):5,} rows: heap {heap_mb:.1f} MB, {nodes:,} nodes, tab {tab_mb:.0f} MB and "
-                f"caches of {with_caches_mb - tab_mb:.0f} MB, server {server_mb:.0f} MB",
+                f"  {tab.evaluate('rows'):5,} rows: heap {heap_mb:.1f} MB, {nodes:,} nodes, tab {tab_mb:.0f} MB, "
+                f"caches {with_caches_mb - tab_mb:.0f} MB, server {server_mb:.0f} MB",
                 flush=True,
             )
 
 
 def tab_process(browser: Browser) -> int:
-    """Return the renderer process of the page: the largest one, since the browser also keeps small spare ones."""
+    """Return the id of the page's renderer process: the largest one, because the browser also keeps spare ones."""
     processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
     ids: list[int] = [one["id"] for one in processes if one["type"] == "renderer"]
     return max(ids, key=memory_mb)
@@ -347,8 +348,8 @@ def print_shifts(browser: Browser, address: str) -> None:
             moved += sum(after.get(photo) != box for photo, box in before.items())
             better += page.locator("#better").is_visible()
     print(
-        f"  {SEARCHES} searches, a first answer and 600 ms later the careful one: {len(shifts)} layout shifts of "
-        f"{sum(shifts):.3f} in all, {moved} of the photos in sight moved, a better order was offered {better} times"
+        f"  {SEARCHES} searches with the full answer 600 ms after the first: {len(shifts)} layout shifts "
+        f"({sum(shifts):.3f} in total), {moved} visible photos moved, a better order was offered {better} times"
     )
 
 

@@ -1,9 +1,9 @@
-"""Measure how many pictures per second each stage of `pixsearch train --recipe shipped` trains on.
+"""Measure the training speed of each stage of `pixsearch train --recipe shipped`, in pictures per second.
 
     python benchmarks/training.py [--steps 8] [--set joint.batch=2]
 
-Runs a few steps of each stage from the shipped checkpoint on random pictures and words, and prints the speed that the
-run logged at the last one. It uses a GPU if there is one, else the CPU, with the default number format of training.
+Runs a few steps of each stage on random pictures and words, starting from the built-in checkpoint, and prints the speed
+logged at the last step. Uses a GPU if there is one, otherwise the CPU, and the default number format for training.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WORDS = (
 
 def main(
     pictures: Annotated[int, typer.Option(help="Number of random pictures.")] = 600,
-    steps: Annotated[int, typer.Option(help="Steps of each stage; the last one counts.")] = 8,
+    steps: Annotated[int, typer.Option(help="Number of steps per stage. Only the last one is reported.")] = 8,
     set: Annotated[list[str] | None, typer.Option(help="See pixsearch train.")] = None,
 ) -> None:
     print_machine()
@@ -61,14 +61,14 @@ def main(
         train(options, Listener())
         lines = [json.loads(line) for line in (folder / "model" / LOG_FILE).read_text().splitlines()]
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    print(f"\n{name}, torch {torch.__version__}\n\n| stage | pictures a second |\n|---|---|")
+    print(f"\n{name}, torch {torch.__version__}\n\n| stage | pictures/s |\n|---|---|")
     for stage in SHIPPED.stages:
         rates = [line["pictures_per_second"] for line in lines if line["name"] == stage]
         print(f"| {stage} | {rates[-1]:,.1f} |")
 
 
 def random_data(folder: Path, pictures: int) -> Path:
-    """Write JPEGs of 320 x 320 and a table of their captions, of 10 words each."""
+    """Write JPEGs of 320 x 320 pixels and a table with a caption of 10 words for each."""
     chance = np.random.default_rng(0)
     rows = ["image,caption"]
     for number in range(pictures):

@@ -1,7 +1,7 @@
-"""Run a Chromium without Playwright, to measure the memory of a tab.
+"""Run Chromium without Playwright to measure the memory of a tab.
 
-Playwright makes the browser keep the body of each response, some hundred megabytes in the tab's process. Here commands
-use the DevTools protocol's pipe, and no domain is enabled.
+Playwright makes the browser keep all response bodies, which take hundreds of megabytes in the tab's process. This
+module uses the pipe of the DevTools protocol instead, and enables none of its domains.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from benchmarks.measuring import memory_mb
 from benchmarks.serving import chromium_command
 
 _READ, _WRITTEN = 3, 4
-"""The descriptors from which the browser reads commands, and to which it writes answers."""
+"""The file descriptors that the browser uses to read commands and to write answers."""
 _ABOVE = 10
 
 
 class Tab:
-    """The browser's only tab."""
+    """The only tab in the browser."""
 
     def __init__(self, commands: IO[bytes], answers: IO[bytes]) -> None:
         self._commands, self._answers = commands, answers
@@ -42,7 +42,7 @@ class Tab:
         return answer["result"].get("value")
 
     def memory_mb(self) -> float:
-        """Return the memory of the page's renderer process: the largest, since the browser also keeps spare ones."""
+        """Return the memory of the page's renderer process: the largest, because the browser also keeps spare ones."""
         processes = self._browser("SystemInfo.getProcessInfo")["processInfo"]
         return max(memory_mb(one["id"]) for one in processes if one["type"] == "renderer")
 
@@ -69,7 +69,7 @@ class Tab:
 
 @contextmanager
 def unwatched_tab(width: int, height: int) -> Iterator[Tab]:
-    """Open an empty tab with a new profile, within the context."""
+    """Open an empty tab with a new profile while the context is open."""
     browser_reads, commands = os.pipe()
     answers, browser_writes = os.pipe()
     reads, writes = (fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for one in (browser_reads, browser_writes))

@@ -1,12 +1,12 @@
-"""Measure the first stage as a library grows: FAISS with one list and with many, against brute force.
+"""Measure how the first stage scales: compare FAISS with one list and with many lists to brute force.
 
     pixsearch --library L index pictures/
     python benchmarks/vectors.py --library L --data dataset.json --images pictures/
 
-The vectors are the library's embeddings, drawn repeatedly with Gaussian noise of the length `--noise` and normalised
-again; the queries are captions of val. Recall@10 is by value: a neighbour counts if its inner product is at least that
-of the true tenth, up to the precision of 16 bits. Milliseconds are medians of single queries on one thread. Loading
-maps the file for reading, and verifies its checksum.
+The vectors are random embeddings from the library, with Gaussian noise of length `--noise` added, and normalised again.
+The queries are captions from the val split. For recall@10, a neighbour counts if its inner product is at least that of
+the true tenth neighbour, within 16-bit precision. Query times are medians of single queries on one thread. Loading maps
+the file into memory and verifies its checksum.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ PART = 50_000
 
 
 def main(
-    library: Annotated[Path, typer.Option(help="A library indexed with the model that ships.")],
-    data: Annotated[Path, typer.Option(help="Captioned pictures with a split val.")],
-    images: Annotated[Path, typer.Option(help="The folder of the pictures.")],
+    library: Annotated[Path, typer.Option(help="Library indexed with the built-in model.")],
+    data: Annotated[Path, typer.Option(help="Captioned pictures with a val split.")],
+    images: Annotated[Path, typer.Option(help="Folder with the pictures.")],
     sizes: Annotated[str, typer.Option()] = "10000,100000,1000000",
     noise: Annotated[float, typer.Option()] = 0.5,
     queries: Annotated[int, typer.Option()] = 500,
@@ -60,7 +60,7 @@ def main(
 
 
 def with_noise(pictures: Vectors, count: int, noise: float, seed: int = 0) -> Vectors:
-    """Make vectors [count, size] near random embeddings of pictures."""
+    """Make unit vectors [count, size] near randomly chosen embeddings of pictures."""
     rng = np.random.default_rng(seed)
     vectors = np.empty((count, pictures.shape[1]), dtype=np.float32)
     for start in range(0, count, PART):
@@ -72,7 +72,7 @@ def with_noise(pictures: Vectors, count: int, noise: float, seed: int = 0) -> Ve
 
 
 def exact_tenth(vectors: Vectors, queries: Vectors) -> Vectors:
-    """Return the inner products [queries, 1] of the tenth nearest vectors, by brute force."""
+    """Return the inner product of each query and its tenth nearest vector [queries, 1], using brute force."""
     best = np.empty((len(queries), 0), dtype=np.float32)
     for start in range(0, len(vectors), PART):
         best = np.sort(np.concatenate([best, queries @ vectors[start : start + PART].T], axis=1), axis=1)[:, -10:]
@@ -80,7 +80,7 @@ def exact_tenth(vectors: Vectors, queries: Vectors) -> Vectors:
 
 
 def measured(vectors: Vectors, queries: Vectors, tenth: Vectors, limit: int) -> str:
-    """Return a row of the table, for an index that has many lists from `limit` vectors on."""
+    """Return a row of the table for an index that uses many lists if it has at least `limit` vectors."""
     faiss_index.EXACT_LIMIT = limit
     began = time.perf_counter()
     rng = np.random.default_rng(0)

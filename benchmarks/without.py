@@ -1,10 +1,11 @@
-"""Compare ways to search for "A without B": literally, or as A minus B.
+"""Compare ways to search for "A without B": literally, and as A minus B.
 
     python benchmarks/without.py --album album/images --benchmark album/benchmark.json
 
-Any two judged queries of an album make a question such as "balloons without cake", if some photos answer both, and some
-only the first. Photos that answer only the first are right, and those that answer both are wrong. The question is
-searched for literally (--literal), as the search treats it by default, and with other weights of the second part.
+Two judged queries for an album are combined into a question such as "balloons without cake" if some photos match both
+of them and some match only the first. Photos that match only the first are correct, and photos that match both are
+wrong. Each question is searched for literally (--literal), in the default way, and with different weights for the
+second part.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from pixsearch_indexer import index_folders
 from pixsearch_trainer.evaluation.judged import JudgedQuery, read_judged
 
 WEIGHTS = (0.5, 2.0)
-"""The weights of the part that is left out; a search uses 1."""
+"""The weights of the excluded part. The default in a search is 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The wanted part, the part to leave out, and the photos that answer only the first, and both."""
+    """A question: the wanted part, the excluded part, and the photos that match only the first, or both."""
 
     wanted: str
     less: str
@@ -43,8 +44,8 @@ class Question:
 
 
 def main(
-    album: Annotated[Path, typer.Option(help="The folder of the album's photos.")],
-    benchmark: Annotated[Path, typer.Option(help="The album's judged queries.")],
+    album: Annotated[Path, typer.Option(help="Folder with the album's photos.")],
+    benchmark: Annotated[Path, typer.Option(help="Judged queries for the album.")],
 ) -> None:
     names = {name: next(album.glob(f"*{name}.*")).name for query in read_judged(benchmark) for name in query.photos}
     runtime = PixelBertRuntime(find_checkpoint(None))
@@ -53,11 +54,11 @@ def main(
         engine = SearchEngine(library, runtime)
         questions = [one for one in questions_of(read_judged(benchmark), names) if is_negation(engine, one)]
         ways: dict[str, Callable[[Question], Query]] = {
-            "as it stands": lambda one: Query((Words(one.text),), evidence="shows", literal=True),
-            "less": lambda one: Query((Words(one.text),), evidence="shows"),
+            "literal": lambda one: Query((Words(one.text),), evidence="shows", literal=True),
+            "minus": lambda one: Query((Words(one.text),), evidence="shows"),
         }
         for weight in WEIGHTS:
-            ways[f"less, {weight}"] = lambda one, weight=weight: Query(  # type: ignore[misc]
+            ways[f"minus, {weight}"] = lambda one, weight=weight: Query(  # type: ignore[misc]
                 (Words(one.wanted), Words(one.less, -weight)), evidence="shows"
             )
         print(f"{len(questions)} questions")
@@ -68,12 +69,12 @@ def main(
             fooled = sum(rank[0] in one.wrong for one, rank in found)
             precision = mean(average_precision(one.right, rank) for one, rank in found)
             print(
-                f"{name:13} right first {first}, of both first {fooled}, average precision {precision:.3f}", flush=True
+                f"{name:13} correct first {first}, wrong first {fooled}, average precision {precision:.3f}", flush=True
             )
 
 
 def questions_of(judged: list[JudgedQuery], names: dict[str, str]) -> list[Question]:
-    """Return a question for each two queries of which some photos answer both, and some only the first."""
+    """Return a question for each pair of queries for which some photos match both, and some only the first."""
     shown = [(query.text, frozenset(names[name] for name in query.photos)) for query in judged]
     return [
         Question(wanted, less, of_wanted - of_less, of_wanted & of_less)
@@ -84,13 +85,13 @@ def questions_of(judged: list[JudgedQuery], names: dict[str, str]) -> list[Quest
 
 
 def is_negation(engine: SearchEngine, question: Question) -> bool:
-    """Return whether the search recognises the question as the wanted part minus the other."""
+    """Return whether the search interprets the question as the wanted part minus the excluded part."""
     negations = engine.remarks(Query((Words(question.text),))).negations
     return [(one.asked, one.less) for one in negations] == [(question.wanted, (question.less,))]
 
 
 def average_precision(right: frozenset[str], ranked: list[str]) -> float:
-    """Return the mean, over the right photos, of the share of right ones up to each."""
+    """Return the average precision: the mean, over the correct photos, of the precision at their ranks."""
     ranks = [rank for rank, name in enumerate(ranked, 1) if name in right]
     return sum(count / rank for count, rank in enumerate(ranks, 1)) / len(right)
 

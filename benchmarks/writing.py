@@ -1,13 +1,13 @@
-"""Measure the reading of text in pictures, and print the text.
+"""Measure how fast and how well text in pictures is read, and print the text.
 
     python -m benchmarks.writing ~/Pictures/screenshots
     python -m benchmarks.writing --made
     python -m benchmarks.writing receipts/ street/ --first-look
 
-Prints a line with the seconds for each picture, followed by the text in it. With `--made`, 30 pictures with known text
-are drawn, and the words that were not found are listed. `--first-look` measures how well the embeddings of the model
-that ships recognise pictures with text: the share of pairs, of one picture with text and one without, in which the
-former is nearer to `pixsearch_indexer.writing.DOCUMENTS` (the area under the ROC curve).
+Prints the time in seconds for each picture, followed by the text in it. `--made` generates pictures with known text and
+lists the words that were not found. `--first-look` measures how well the embeddings from the built-in model recognise
+pictures with text: the share of pairs, with one picture with text and one without, in which the former is nearer to
+`pixsearch_indexer.writing.DOCUMENTS` (the area under the ROC curve).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ CHAT = (
 BOARD = ("Sprint planning", "1. fix login", "2. invoice export", "deadline Friday", "owner: Priya")
 LONG = ("The quick brown fox jumps over the lazy dog while seven wizards quietly brew pumpkin juice",)
 LETTERS = (1, 10, 40)
-"""The fewest letters and digits of a picture that counts as one with text, in each figure of the first look."""
+"""The minimum numbers of letters and digits in a picture with text. `--first-look` prints a line for each of them."""
 
 Made = tuple[str, Image.Image, Sequence[str]]
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--first-look", action="store_true")
     given = parser.parse_args()
     print_machine()
-    lines_in(Image.new("RGB", (640, 480), "white"))  # loads the reader
+    lines_in(Image.new("RGB", (640, 480), "white"))  # loads the OCR model
     if given.made:
         read_made()
     pictures = {file: picture for folder in given.folders for file, picture in pictures_below(folder)}
@@ -89,7 +89,7 @@ def pictures_below(folder: Path) -> Iterator[tuple[Path, Image.Image]]:
 
 
 def read(pictures: dict[str, Image.Image]) -> list[tuple[str, ...]]:
-    """Read the text in pictures, print it, and return it."""
+    """Read, print and return the text in pictures."""
     if not pictures:
         return []
     found, seconds = [], []
@@ -101,9 +101,9 @@ def read(pictures: dict[str, Image.Image]) -> list[tuple[str, ...]]:
         print("".join(f"         {line}\n" for line in found[-1]), end="")
     memory_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
-        f"{len(found):,} pictures, {sum(map(bool, found)):,} with writing, {sum(map(len, found)):,} lines: "
-        f"{statistics.fmean(seconds):.2f} s a picture, {statistics.median(seconds):.2f} the median, "
-        f"{max(seconds):.2f} the longest; {memory_gb:.1f} GB"
+        f"{len(found):,} pictures, {sum(map(bool, found)):,} with text, {sum(map(len, found)):,} lines: "
+        f"mean {statistics.fmean(seconds):.2f} s per picture, median {statistics.median(seconds):.2f} s, "
+        f"maximum {max(seconds):.2f} s; {memory_gb:.1f} GB"
     )
     return found
 
@@ -121,7 +121,7 @@ def read_made() -> None:
 
 
 def print_first_look(pictures: Sequence[Image.Image], letters: Sequence[int]) -> None:
-    """Print how well embeddings distinguish pictures with text from others."""
+    """Print how well embeddings distinguish pictures with text from other pictures."""
     runtime = PixelBertRuntime(find_checkpoint(None))
     embeddings, _ = runtime.encode_pictures(pictures)
     similarities = embeddings @ runtime.embed_texts([DOCUMENTS])[0]
@@ -129,7 +129,7 @@ def print_first_look(pictures: Sequence[Image.Image], letters: Sequence[int]) ->
         has_writing = np.asarray(letters) >= least
         pairs = similarities[has_writing][:, np.newaxis] > similarities[~has_writing]
         share = f"{pairs.mean():.0%}" if pairs.size else "-"
-        print(f"{has_writing.sum()} of {len(letters)} have {least} letters or more; nearer in {share} of the pairs")
+        print(f"{has_writing.sum()} of {len(letters)} pictures have at least {least} letters; AUC {share}")
 
 
 def words(lines: Sequence[str]) -> list[str]:
@@ -141,7 +141,7 @@ def count_letters(lines: Sequence[str]) -> int:
 
 
 def made() -> Iterator[Made]:
-    """Draw pictures; yield each with its name and its text."""
+    """Generate pictures, and yield each with its name and its text."""
     for degrees in (0, 5, 15, 30, 45, 90, 180, 270):
         yield f"sign turned by {degrees} degrees", placed(board(SIGN, 70), turned=degrees), SIGN
     for size in (40, 24, 16, 12, 9):
@@ -174,7 +174,7 @@ def board(lines: Sequence[str], size: int, ink: str = "black", paper: str = "whi
 def placed(
     picture: Image.Image, edges: tuple[int, int] = (1600, 1200), *, turned: int = 0, blur: int = 0
 ) -> Image.Image:
-    """Put a picture into the middle of a scene."""
+    """Paste a picture into the middle of a scene."""
     picture = picture.convert("RGBA").rotate(turned, expand=True, resample=Image.Resampling.BICUBIC)
     whole = scene(edges)
     whole.paste(picture, ((edges[0] - picture.width) // 2, (edges[1] - picture.height) // 2), picture)
@@ -182,7 +182,7 @@ def placed(
 
 
 def scene(edges: tuple[int, int]) -> Image.Image:
-    """Draw blurred colours, with noise."""
+    """Draw blurred colours with noise."""
     random = np.random.default_rng(edges[0])
     colours = Image.fromarray(random.integers(40, 220, (6, 8, 3), dtype=np.uint8))
     smooth = np.asarray(colours.resize(edges, Image.Resampling.BICUBIC))

@@ -1,10 +1,10 @@
-"""Demonstrate pixsearch with its own command: index photos, search for some, and print the results.
+"""Demonstrate the pixsearch command: index photos, run some queries, and print the results.
 
     python examples/demo.py
     python examples/demo.py --photos ~/Pictures --query "cherry blossoms in spring"
 
-Without --photos it uses the photographs in the wheels of scikit-image and scikit-learn (the extra `demo`). Everything
-it writes is in .demo/.
+Without --photos, the demo uses the photographs in scikit-image and scikit-learn (install the extra `demo`). All output
+files are in .demo/.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ SAMPLE_PHOTOS = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Index photos with pixsearch and search for some.")
-    parser.add_argument("--photos", default="", help="a folder of photos (default: sample photos)")
-    parser.add_argument("--query", default="", help="the text to search for (default: three queries)")
+    parser = argparse.ArgumentParser(description="Index photos with pixsearch and search them.")
+    parser.add_argument("--photos", default="", help="folder of photos (default: sample photos)")
+    parser.add_argument("--query", default="", help="text to search for (default: three sample queries)")
     given = parser.parse_args()
 
     photos = Path(given.photos).expanduser() if given.photos else DEMO_FOLDER / "sample-photos"
     if not given.photos:
         copy_sample_photos(photos)
     library = DEMO_FOLDER / f"{photos.name}.library"
-    # The library of an earlier demo may have been indexed with a previous checkpoint.
+    # The library from an earlier demo may have been indexed with a different checkpoint.
     again = ["--switch-model"] if library.exists() else []
-    # Exit code 1 may only mean that a file could not be read: the others are in the library.
+    # Exit code 1 may mean that a single file could not be read. The other photos are still indexed.
     if pixsearch("index", str(photos), "--library", str(library), *again) > 1:
         return 2
     exit_codes = [
@@ -61,23 +61,23 @@ def main() -> int:
         for query in ([given.query] if given.query else QUERIES)
     ]
     serve = [str(Path(sys.executable).with_name("pixsearch")), "serve", "--open", "--library", str(library)]
-    print(f"\nTo view the photos and search further in a browser, run:\n\n    {shlex.join(serve)}")
+    print(f"\nTo browse and search the photos in a web browser, run:\n\n    {shlex.join(serve)}")
     return max(exit_codes)
 
 
 def copy_sample_photos(folder: Path) -> None:
-    """Copy the photographs out of the installed packages, without importing these, which would take seconds."""
+    """Copy the photographs from the installed packages, without importing the packages, which would take seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     for package, names in SAMPLE_PHOTOS.items():
         spec = find_spec(package)
         if spec is None or spec.origin is None:
-            sys.exit(f"the sample photos need {package}. Install it with: {pip('install', 'pixsearch[demo]')}")
+            sys.exit(f"the sample photos require {package}. To install it, run: {pip('install', 'pixsearch[demo]')}")
         for name in names:
             shutil.copy(Path(spec.origin).parent / name, folder)
 
 
 def pixsearch(*arguments: str) -> int:
-    """Print the command, run it as installed, and return its exit code."""
+    """Print and run a pixsearch command, and return its exit code."""
     print(f"\n$ {shlex.join(['pixsearch', *arguments])}", flush=True)
     return subprocess.run([Path(sys.executable).with_name("pixsearch"), *arguments], check=False).returncode
 

@@ -1,10 +1,10 @@
-"""Take the screenshots of the page for the README and docs/: each screen in light, in dark, and on a phone.
+"""Take the screenshots for the README and docs/: each screen in light mode, in dark mode, and on a phone.
 
     python -m examples.screenshots
 
-They show the photographs that `make demo` indexes: those of scikit-image are CC0 or in the public domain, and the two
-of scikit-learn are CC BY 2.0 (danielbuechele and vultilion on Flickr). Their dates and folders are made up, and some
-occur twice.
+The screenshots show the photographs that `make demo` indexes. The ones from scikit-image are CC0 or in the public
+domain, and the two from scikit-learn are CC BY 2.0 (danielbuechele and vultilion on Flickr). Their dates and folders
+are made up, and some photos are duplicated.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ LOOKS = (Look("light", 1100, 640, "light"), Look("dark", 1100, 640, "dark"), Loo
 
 
 def main() -> None:
-    # Not in .demo, since the screenshots show the path of the folder.
+    # The screenshots show the path of the folder, so it is not in .demo.
     folder = Path(tempfile.gettempdir()) / "pixsearch-screenshots"
     try:
         _put_photos(folder)

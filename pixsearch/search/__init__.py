@@ -1,1 +1,1 @@
-"""Searching a library: the query as data, and the two stages that answer it."""
+"""Search a library: the query classes and the two stages of a search."""

@@ -1,4 +1,4 @@
-"""A second stage by another model than the library's: it reads the files of the few best candidates."""
+"""Re-rank the best candidates with a second model, which reads their files."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ from pixsearch.pictures import open_picture
 from pixsearch.search.runtime import Floats, PairReader
 
 _MOST_KEPT = 10_000
-"""Logits of texts with pictures: some megabytes."""
+"""The maximum number of cached logits, which take a few megabytes."""
 
 OpenStored = Callable[[StoredPicture, int], Image.Image]
-"""A picture of the library and what its shorter edge should have -> RGB. Raises PictureError."""
+"""Opens a picture in the library as RGB, given the minimum length of its shorter edge. Raises PictureError."""
 
 
 def open_stored(picture: StoredPicture, min_edge: int) -> Image.Image:
-    """Decode the first of a picture's photos that is what was indexed, as `open_picture` does. Raises PictureError."""
+    """Open the first file of a picture that is unchanged since it was indexed, like `open_picture`.
+
+    Raises PictureError.
+    """
     return open_picture(read_first(picture.photos, picture.digest), min_edge)
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """The readings of a model in pictures."""
+    """The logits that a re-rank model returned, and the errors for pictures that could not be read."""
 
     logits: Floats  # [texts, pictures], NaN for a picture that could not be read
     errors: Mapping[int, str]
-    """Why, by the picture's index."""
+    """The error messages, keyed by the index of the picture."""
 
 
 class CandidateReader:
-    """Opens pictures and has a model read them with texts. Threads may use it together; one reads at a time.
+    """Scores pictures for texts with a re-rank model. It is thread-safe, but runs in one thread at a time.
 
-    Logits are kept by text and content, so that what is asked again needs no file.
+    Logits are cached by text and picture content, so a repeated query does not open any files.
     """
 
     def __init__(self, model: PairReader, open_picture: OpenStored = open_stored) -> None:
@@ -49,7 +52,7 @@ class CandidateReader:
         self._lock = Lock()
 
     def read(self, texts: Sequence[str], pictures: Sequence[StoredPicture | None]) -> Readings:
-        """Read every text with every picture; None is one that has left the library."""
+        """Score every text with every picture; None stands for a picture that is no longer in the library."""
         logits, errors = np.full((len(texts), len(pictures)), np.nan, np.float32), dict[int, str]()
         with self._lock:
             for index, picture in enumerate(pictures):
@@ -60,7 +63,7 @@ class CandidateReader:
         return Readings(logits, errors)
 
     def _read(self, texts: Sequence[str], picture: StoredPicture | None) -> list[float]:
-        """Raises PictureError."""
+        """Return the logits of one picture [texts]. Raises PictureError."""
         if picture is None:
             raise PictureError("no longer in the library")
         keys = [(text, picture.digest) for text in texts]

@@ -1,4 +1,4 @@
-"""The second stage: late interaction orders what similarity found, and the joint Transformer reads the best few."""
+"""The second stage: late interaction orders the candidates, and the joint Transformer re-ranks the best few."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pixsearch.model.late_scores import ReadText
 from pixsearch.search.runtime import Floats, Runtime
 
 ORDERED = 64
-"""The least number of candidates that late interaction orders: more find little (docs/experiments.md)."""
+"""The minimum number of candidates for late interaction. More would barely improve results (docs/experiments.md)."""
 
 Indices = NDArray[np.intp]
 
 
 def ordered_by_late(candidates: int, hits: int = 0) -> int:
-    """Return how many pictures of the first stage late interaction orders if the joint stream reads `candidates`."""
+    """Return the number of pictures that late interaction orders if the joint stream reads `candidates` of them."""
     return max(ORDERED, 2 * candidates, hits)
 
 
 def best_first(scores: NDArray[np.floating], decimals: int) -> Indices:
-    """Return the indices of scores [items], best first; equal scores keep their order.
+    """Return the indices of scores [items], best first. Equal scores keep their order.
 
-    Scores are rounded, since their last digits depend on how many pairs go through the network together.
+    Scores are rounded because their last digits depend on the batch size.
     """
     order: Indices = np.argsort(-scores.round(decimals), kind="stable")
     return order
@@ -43,16 +43,16 @@ def best_by_match(logits: Floats) -> Indices:
 
 @dataclass(frozen=True, slots=True)
 class CascadeScores:
-    """The scores of each part of a query with each candidate, and the resulting order."""
+    """The scores of each candidate for each part of a query, and the resulting order."""
 
     late: Floats  # [parts, items]
-    logits: Floats  # [parts, items], NaN where the pair was not read
+    logits: Floats  # [parts, items], NaN if the pair was not read
     match: Floats  # [items], the weighted sum of the logits
-    order: Indices  # [items], best first: the items that were read, then the others by late score
-    read: NDArray[np.bool_]  # [items], True where the item was read
+    order: Indices  # [items], best first: the items that were read by match, then the others by late score
+    read: NDArray[np.bool_]  # [items], True if the item was read
 
     def match_of(self, index: int) -> float | None:
-        """Return the match of an item; None if it was not read."""
+        """Return the match of an item, or None if it was not read."""
         return float(self.match[index]) if self.read[index] else None
 
 
@@ -63,15 +63,15 @@ def cascade(
     match: Callable[[Indices], Floats],
     prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
 ) -> CascadeScores:
-    """Read the items with the best late scores. An item that cannot be read keeps its rank among them.
+    """Read the items with the best late scores, and sort them by match. Unreadable items keep their rank.
 
     Args:
-        late: late scores [parts, items], the items in the order of the first stage.
+        late: the late scores [parts, items], with the items in the order of the first stage.
         weights: the weight of each part [parts].
-        candidates: how many items are read; 0 for a model that does not read pairs.
-        match: takes indices of items; returns the logits of all parts [parts, indices], NaN for unreadable items.
-        prefer: takes late scores [parts, items]; returns the scores [items] by which items are chosen. By default,
-            items are chosen by the weighted sum of their late scores.
+        candidates: the number of items to read; 0 for a model that does not read pairs.
+        match: takes item indices and returns the logits of all parts [parts, indices], NaN for unreadable items.
+        prefer: takes late scores [parts, items] and returns the scores [items] used to choose the items to read.
+            By default, items are chosen by the weighted sum of their late scores.
     """
     factors = np.array(weights, np.float32)
     order = best_by_late(factors @ late if prefer is None else prefer(late))
@@ -96,9 +96,9 @@ def rerank_pictures(
     prefer: Callable[[Floats], NDArray[np.floating]] | None = None,
     read: Callable[[Indices], Floats] | None = None,
 ) -> CascadeScores:
-    """Run the second stage: score pictures, given by their grids and embeddings, for weighted texts.
+    """Run the second stage: score pictures, given as grids and embeddings, for weighted texts.
 
-    The candidates are read by `read` (see `cascade`) in place of the runtime where it is given.
+    If `read` is given, it replaces the runtime's joint stream. It has the same signature as `match` in `cascade`.
     """
     late = runtime.late_scores(texts, grids, embeddings)
 
@@ -131,7 +131,7 @@ def rerank_texts(
 def read_every_pair(
     runtime: Runtime, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats
 ) -> tuple[Floats, Floats]:
-    """Return the late scores and ITM logits [pairs] of one text with many pictures, or of many texts with one.
+    """Return the late scores and ITM logits [pairs] for one text and many pictures, or many texts and one picture.
 
     The logits are NaN for a model that does not read pairs.
     """

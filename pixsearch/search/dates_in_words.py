@@ -1,4 +1,4 @@
-"""Dates as people write them in a query: "March 2021", "last summer", "2019-07-04"."""
+"""Find dates in a query, such as "March 2021", "last summer" or "2019-07-04"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixsearch.library.terms import date_terms
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _SEASONS = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}
-"""The first month of each season in the northern hemisphere; a winter belongs to the year in which it begins."""
+"""The first month of each season in the northern hemisphere. A winter belongs to the year in which it begins."""
 
 _YEAR = r"(?P<{}>(?:19|20)\d\d)(?!\d)"
 _MONTH = (
@@ -61,22 +61,22 @@ class DatePhrase(NamedTuple):
     is_relative: bool = False
     """True if the date is relative to today, like "last summer"."""
     others: tuple[tuple[date, date], ...] = ()
-    """Other possible readings: 5/3/2021 is in March or in May."""
+    """Other possible meanings: 5/3/2021 is in March or in May."""
 
     @property
     def is_year(self) -> bool:
-        """True if the date is one whole year, which may be the number of something else."""
+        """True if the date is a whole year, which may also be an ordinary number."""
         return (self.first, self.end_date) == _year(self.first.year)
 
     def terms(self) -> list[str]:
-        """Return the index terms of this date; every photo taken then has one of them."""
+        """Return the index terms for this date. Every photo taken on this date has one of them."""
         return [
             term for first, end_date in ((self.first, self.end_date), *self.others) for term in _terms(first, end_date)
         ]
 
 
 def find_dates(text: str, today: date) -> Iterator[DatePhrase]:
-    """Yield the dates in a text, in order, without days that do not exist in the calendar."""
+    """Yield the dates in a text in order, skipping days that do not exist."""
     for found in _DATE.finditer(text):
         parts = found.groupdict()
         try:
@@ -103,9 +103,9 @@ def _terms(first: date, end_date: date) -> Iterator[str]:
 
 
 def _numbers(found: dict[str, str | None]) -> list[tuple[date, date]]:
-    """Return the days that a numeric date may mean: two for 5/3/2021, one for 5.3.2021, which is in March.
+    """Return the days that a numeric date may mean: two for 5/3/2021, but only 5 March for 5.3.2021.
 
-    Raises ValueError if it is not a day of the calendar.
+    Raises ValueError if there is no such day.
     """
     first, other, year = (int(found[name] or 0) for name in ("number", "other_number", "numbers_year"))
     days = []
@@ -113,12 +113,12 @@ def _numbers(found: dict[str, str | None]) -> list[tuple[date, date]]:
         with suppress(ValueError):
             days.append((date(year, month, day), date(year, month, day) + timedelta(days=1)))
     if not days:
-        raise ValueError("not a day of the calendar")
+        raise ValueError("there is no such day")
     return sorted(days)
 
 
 def _range(found: dict[str, str | None], today: date) -> tuple[date, date]:
-    """Return the first day of a date and the day after its last. Raises ValueError for a day that does not exist."""
+    """Return the first day of a date and the day after its last day. Raises ValueError if a day does not exist."""
     if found["only_year"]:
         if (year := int(found["only_year"])) > today.year:
             raise ValueError("the year is in the future")

@@ -1,4 +1,4 @@
-"""Photos that a library has more than once: copies byte for byte, and pictures that look the same."""
+"""Find duplicate photos in a library: byte-identical copies and near-duplicates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pixsearch.storage import may_exist, path_bytes
 
 _AT_ONCE = 256
 _COMPARED = 8
-"""The most groups with which a picture is compared cell by cell: the nearest ones that it may belong to."""
+"""The maximum number of groups, nearest first, with which a picture is compared cell by cell."""
 
 Embeddings = NDArray[np.float32]
 Likeness = Callable[[bytes, bytes], float]
@@ -34,9 +34,10 @@ class Duplicates:
     """A group of photos that show the same picture."""
 
     pictures: tuple[StoredPicture, ...]
-    """The pictures, best first: the most pixels first, then those with a date, then the largest files. The photos of
-    each picture are byte-identical copies: files that exist first, then those with the most metadata, then those with
-    the shortest names."""
+    """The pictures, best first: sorted by pixel count, then pictures with a date first, then by file size.
+
+    The photos of each picture are byte-identical copies: existing files first, then sorted by the amount of metadata,
+    then by the length of the file name."""
 
     @property
     def count(self) -> int:
@@ -45,16 +46,16 @@ class Duplicates:
 
     @property
     def spare_bytes(self) -> int:
-        """The size of all photos except the best one."""
+        """The total size of all photos except the best one."""
         sizes = (picture.size_bytes * len(picture.photos) for picture in self.pictures)
         return sum(sizes) - self.pictures[0].size_bytes
 
 
 class Rank(NamedTuple):
-    """The sort key of a group: it stays valid when other groups disappear."""
+    """The sort key of a group. It stays valid when other groups disappear."""
 
     minus_spare_bytes: int
-    """The spare bytes, negated: groups that take the most space come first."""
+    """The spare bytes, negated so that groups that waste the most space come first."""
     content_id: int
     """The content id of the best picture."""
 
@@ -65,28 +66,27 @@ class KnownDuplicates:
 
     groups: tuple[Duplicates, ...]
     last: Rank | None
-    """The rank of the last group on this page; None if no groups follow."""
+    """The rank of the last group on this page; None if this is the last page."""
     count: int
-    """The number of all groups."""
+    """The total number of groups."""
     spare_bytes: int
-    """The size of all photos in all groups, except the best photo of each."""
+    """The total size of all photos in all groups, except the best photo in each group."""
     has_alike: bool
     """True if near-duplicates are included."""
 
 
 def copies(library: Library) -> list[Duplicates]:
-    """Return the pictures that the library has in several byte-identical files, those that take the most space first.
-
-    Raises LibraryError.
-    """
+    """Return the groups of byte-identical files, those that waste the most space first. Raises LibraryError."""
     return _sorted(_groups(library, [[content_id] for content_id in library.copied()]))
 
 
 def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCallback = silent) -> list[Duplicates]:
-    """Return the groups of photos that look the same, copies included, those that take the most space first.
+    """Return the groups of near-duplicates and copies, those that waste the most space first.
 
-    Each picture of a group is a near-duplicate of the best one, by the same rule as in a search. Pictures are compared
-    once for each state of the library. Raises ModelMismatch if the model is not the library's, LibraryError.
+    Every picture in a group is a near-duplicate of the best one, by the same rule as in a search. The result is stored
+    in the library, so pictures are compared again only after the library has changed.
+
+    Raises ModelMismatch if the library was indexed with a different model, LibraryError.
     """
     if (model := library.model()) is None:
         return []
@@ -97,10 +97,12 @@ def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCal
 
 
 def known_duplicates(library: Library, after: Rank | None, most: int) -> KnownDuplicates:
-    """Return at most `most` groups after a rank, without comparing pictures: copies, and stored near-duplicates.
+    """Return at most `most` groups after a rank: copies, and near-duplicates that were found earlier.
 
-    Counts, sizes and order are taken from the database unchecked; damaged records in the groups are left out. Raises
-    LibraryError.
+    No pictures are compared. Counts, sizes and order come from the database without a check for damaged records, which
+    are omitted from the groups.
+
+    Raises LibraryError.
     """
     alike = library.kept_near_duplicates()
     groups = _with_copies(library, alike or [])
@@ -118,7 +120,7 @@ def known_duplicates(library: Library, after: Rank | None, most: int) -> KnownDu
 
 
 def _rank(ids: Sequence[int], space: Mapping[int, Space]) -> Rank | None:
-    """Return the rank of a group; None for a group of a single photo."""
+    """Return the rank of a group, or None if it has only one photo."""
     there = [space[content_id] for content_id in ids if content_id in space]
     if sum(one.photos for one in there) < 2:
         return None
@@ -126,7 +128,7 @@ def _rank(ids: Sequence[int], space: Mapping[int, Space]) -> Rank | None:
 
 
 def _with_copies(library: Library, alike: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Return groups of near-duplicates, and a group for each picture that has copies and is in none of them."""
+    """Return the groups of near-duplicates, plus a group for each other picture that has copies."""
     alone = set(library.copied()).difference(*alike)
     return [*alike, *([content_id] for content_id in sorted(alone))]
 
@@ -134,10 +136,11 @@ def _with_copies(library: Library, alike: Sequence[Sequence[int]]) -> list[Seque
 def spare_copies(group: Duplicates) -> Iterator[StoredPhoto]:
     """Yield the photos of a group that can be deleted without losing anything.
 
-    For each of them, another byte-identical file exists on the same drive, and the library has all of this photo's
-    metadata for that file too: metadata from a sidecar file or from the file name would be lost otherwise. All files
-    are read. Left out are files that are missing or have changed, hard links, objects in cloud storage, and the only
-    copy on a drive, which may be a file of another drive seen through a second path.
+    A photo can be deleted if a byte-identical file exists on the same drive and has all of the photo's metadata in the
+    library. Otherwise, metadata from a sidecar file or the file name could be lost. All files are read.
+
+    Skip files that are missing or have changed, hard links, and objects in cloud storage. Also skip the only copy on a
+    drive, because two drives may be one drive mounted under two paths.
     """
     for picture in group.pictures:
         kept: dict[int, StoredPhoto] = {}
@@ -157,19 +160,19 @@ def spare_copies(group: Duplicates) -> Iterator[StoredPhoto]:
 
 
 def _drive_and_number(file: BufferedReader) -> tuple[int, int]:
-    """Return what identifies a file on this machine under any name: its device and its inode."""
+    """Return the device and inode numbers, which identify a file on this machine whatever its name is."""
     found = os.fstat(file.fileno())
     return found.st_dev, found.st_ino
 
 
 def _adds_nothing(metadata: Metadata, to: Metadata) -> bool:
-    """Return whether a photo's metadata are all among those of another."""
+    """Return whether `to` has all values of `metadata`."""
     values = ((getattr(metadata, field.name), getattr(to, field.name)) for field in fields(metadata))
     return all(not value or value == other for value, other in values)
 
 
 def _groups(library: Library, groups: Sequence[Sequence[int]]) -> Iterator[Duplicates]:
-    """Yield the groups of content ids as the library has them now."""
+    """Yield the pictures for groups of content ids, without groups that have fewer than two photos left."""
     pictures = library.pictures([content_id for ids in groups for content_id in ids])
     for ids in groups:
         found = [_with_best_copy_first(pictures[content_id]) for content_id in ids if content_id in pictures]
@@ -217,8 +220,9 @@ def grouped(
 ) -> list[list[int]]:
     """Group pictures [n] with L2-normalised embeddings [n, size].
 
-    Each picture joins the nearest group whose first picture is a near-duplicate of it, or begins a new group. So every
-    picture of a group is a near-duplicate of its best one, and no chain of small changes joins two different pictures.
+    Each picture joins the nearest group whose first picture is its near-duplicate, or starts a new group. Every picture
+    in a group is therefore a near-duplicate of the best one, and a chain of small changes never joins two different
+    pictures.
     """
     groups: list[list[int]] = []
     firsts = np.empty_like(embeddings)  # the embedding of the first picture of each group
@@ -234,7 +238,7 @@ def grouped(
         wanted |= {ids[one - before] for found in nearest for one in found[found >= before].tolist()}
         grids = grids_of(sorted(wanted)) if wanted else {}
         for index, (content_id, found) in enumerate(zip(ids, nearest, strict=True)):
-            # Within this part, a picture can only join one that began a group.
+            # Within this batch, a picture can only join a picture that started a group.
             of_groups = (one if one < before else group_of_part.get(one - before) for one in found.tolist())
             candidates = [one for one in of_groups if one is not None][:_COMPARED]
             own = grids.get(content_id)

@@ -1,5 +1,7 @@
-"""The search engine and its two stages: the vector index finds the nearest photos, then a model reads the words
-together with the pixels of the best."""
+"""The two-stage search engine.
+
+The vector index finds the nearest photos. A model then reads the words together with the pixels of the best ones.
+"""
 
 from __future__ import annotations
 
@@ -31,41 +33,41 @@ from pixsearch.search.runtime import Floats, Runtime
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """The candidates of a query with words, judged by the second stage and by what the photos say."""
+    """The candidates for a text query, scored by the second stage and by their metadata."""
 
     scores: CascadeScores | None
-    """The scores; None if the second stage was skipped."""
+    """The second-stage scores; None if the second stage was skipped."""
     evidence: Evidence
     weights: Sequence[float]
-    """The weights of the parts."""
+    """The weights of the text parts of the query."""
     main: int | None
-    """The index of the part whose probability a hit reports."""
+    """The index of the part whose probability is reported in a hit."""
     shows: Floats | None  # [parts, items], probabilities
-    log_odds: LogOdds | None  # [items], of the score
+    log_odds: LogOdds | None  # [items], the log-odds of the score
     errors: Mapping[int, str]
-    """Why items could not be read, by their index."""
+    """The error messages of candidates that could not be read, keyed by their index."""
 
     def match_of(self, index: int) -> float | None:
         return None if self.scores is None else self.scores.match_of(index)
 
     def probability_of(self, index: int) -> float | None:
-        """Return the probability of a candidate; None if the query has nothing to compare with the pixels."""
+        """Return the probability of a candidate, or None if it has none (see `Hit.probability`)."""
         if self.shows is None or self.main is None or self.evidence.names_only[self.main, 0]:
             return None
         return float(self.shows[self.main, index])
 
     def score_of(self, index: int) -> float | None:
-        """Return the score of a candidate; None if the query has no words with a positive weight."""
+        """Return the score of a candidate, or None if it has none (see `Hit.score`)."""
         return None if self.log_odds is None or self.main is None else probability(float(self.log_odds[index]))
 
     def is_likely(self, index: int) -> bool:
-        """Return whether a candidate has a score of 0.5 or more, or none at all."""
+        """Return whether a candidate has no score or a score of at least 0.5."""
         score = self.score_of(index)
         return score is None or score >= LIKELY_FROM
 
 
 class SearchEngine:
-    """Answers queries from a library, with the model that the library was indexed with.
+    """Searches a library with the model that was used to index it.
 
     with Library.open(folder) as library:
         for hit in SearchEngine(library).search("a cat"):
@@ -73,26 +75,30 @@ class SearchEngine:
     """
 
     def __init__(self, library: Library, runtime: Runtime | None = None, reader: CandidateReader | None = None) -> None:
-        """Search `library` with `runtime`, by default the built-in model.
+        """Create an engine for a library.
 
-        A `reader` replaces the model's second stage, unless `why_not_read` has a reason against it.
+        Args:
+            library: the library to search.
+            runtime: the model, by default the built-in one.
+            reader: a re-rank model, which replaces the second stage for all queries that it supports (see
+                `why_not_read`).
         """
         self._library = library
         self._runtime = _shipped_runtime() if runtime is None else runtime
         self._reader = reader
 
     def search(self, query: Query | str, k: int = 10) -> list[Hit]:
-        """Return the k best pictures, best first; fewer if fewer pass the filters and the threshold.
+        """Return the k best pictures, best first, or fewer if fewer pass the filters and the threshold.
 
-        A query without words and pictures returns the pictures that pass the filters, by date.
+        A query without words or pictures returns the pictures that pass the filters, sorted by date.
 
-        Hits are ordered by score (`Hit.score`), or, for a model that ranks better by similarity, by similarity with
-        likely hits first. With a reader as the second stage they are ordered by match and have no score; a picture that
-        it cannot read keeps its rank (`Hit.match_error`). The order is the same on every run: equal scores are ordered
-        by match, equal matches and late scores by similarity, and equal similarities by path.
+        Hits are sorted by score (`Hit.score`). For a model that ranks better by similarity, they are sorted by
+        similarity, with likely hits first. With a re-rank model, hits are sorted by match and have no score, and a
+        picture that cannot be read keeps its rank (`Hit.match_error`). The order is deterministic: ties in score are
+        broken by match, ties in match and late score by similarity, and ties in similarity by path.
 
         Negated words, as in "a street without people", become a part with a negative weight unless `Query.literal` is
-        set; see `pixsearch.search.negation`.
+        set. See `pixsearch.search.negation`.
 
         Raises UsageError, ModelMismatch, PictureError if a picture in the query cannot be read, LibraryError.
         """
@@ -104,13 +110,13 @@ class SearchEngine:
         if query.rerank and not query.words:
             raise UsageError(
                 "a query without words cannot be re-ranked",
-                "Searches by image are ordered by similarity; omit --rerank",
+                "Omit --rerank: image searches are sorted by similarity",
             )
         reader = self._reader if why_not_read(query) is None else None
         if reader is None:
             self._require_reranking(query)
         if query.threshold is not None and query.main_words is None:
-            raise UsageError("a threshold requires words", "Omit the threshold, or add words")
+            raise UsageError("a threshold requires search text", "Omit the threshold, or add search text")
         if not query.parts:
             return listed_photos(self._library, query, k)
         if query.evidence == "says":
@@ -119,10 +125,10 @@ class SearchEngine:
             return []
         if query.words:
             self._runtime.prepare_for_words()
-        self._library.vectors()  # before the words are read: their network may still be loading
+        self._library.vectors()  # loaded while the network for the words may still be loading
         wanted = self._understood(query)
         texts = self._runtime.read_texts([one.text for one in wanted]) if wanted else []
-        if all(one.names_only for one in wanted):  # nothing is asked of the pixels
+        if all(one.names_only for one in wanted):  # there is nothing to compare with the pixels
             reader = None
         by_match = reader is not None or self._orders_by_match(query)
         last = query.offset + k
@@ -130,7 +136,7 @@ class SearchEngine:
         is_ordered = by_match or query.threshold is not None or query.sort != "relevance"
         is_ordered |= query.rerank is False and len(saying) > 0
         count = last
-        if is_ordered:  # only powers of two times the count, so that an answer seldom depends on the page size
+        if is_ordered:  # the count grows in powers of two, so results seldom depend on the page size
             count = ordered_by_late(self._read_jointly(query, reader))
             while count < last:
                 count *= 2
@@ -165,13 +171,13 @@ class SearchEngine:
         return hits[query.offset : last]
 
     def find_texts(self, query: Query, k: int = 10) -> list[TextHit]:
-        """Return the k texts of the library that best describe the query's pictures, best first, by both stages.
+        """Return the k texts in the library that best describe the pictures in the query, best first.
 
-        Raises UsageError if the query has words or filters, since texts can only be found by pictures; otherwise raises
-        the errors of `search`.
+        Both stages are used. Raises UsageError if the query has words or filters, and otherwise the same errors as
+        `search`.
         """
         if query.words or query.filters != NO_FILTERS:
-            raise UsageError("texts can only be found by pictures", "Give a picture (--image) without words or filters")
+            raise UsageError("texts can only be searched by image", "Use --image without search text or filters")
         if query.sort != "relevance":
             raise UsageError("texts cannot be sorted by date", "Omit --sort")
         if k < 1:
@@ -214,21 +220,18 @@ class SearchEngine:
         ][query.offset :]
 
     def remarks(self, query: Query) -> Remarks:
-        """Return remarks on a query: how its negations were read, which of its words are unknown, and whether it is in
-        a language that the model was not trained on. Raises the errors of `search`."""
+        """Return remarks on a query: its negations, its unknown words, and its language if the model was not trained
+        on it. Raises the same errors as `search`."""
         return remarks_on(query, self._library, self._runtime)
 
     def picture(self, content_id: int) -> StoredPicture | None:
-        """Return the library's record of a picture and its files, as `open_photo` takes it; None if it is gone.
-
-        Raises LibraryError.
-        """
+        """Return a picture and its files, or None if it is no longer in the library. Raises LibraryError."""
         return self._library.picture(content_id)
 
     def explain(self, words: str, content_id: int) -> Explanation | None:
-        """Explain where each word matches a picture of the library; None if the picture has left the library.
+        """Explain where each word matches a picture. Return None if the picture is no longer in the library.
 
-        Raises UsageError for an invalid text, ModelMismatch, WordsNotLocated, LibraryError.
+        Raises UsageError if the words are empty or invalid, ModelMismatch, WordsNotLocated, LibraryError.
         """
         text = Words(words).text
         found = self._stored(content_id) if self._has_features() else None
@@ -239,7 +242,7 @@ class SearchEngine:
         return explain_grid(self._runtime, text, grid, picture.embedding[np.newaxis], *size)
 
     def _has_features(self) -> bool:
-        """Return whether the library was ever indexed. Raises ModelMismatch if another model indexed it."""
+        """Return whether the library has been indexed. Raises ModelMismatch if a different model was used."""
         model = self._library.model()
         if model is None:
             return False
@@ -248,7 +251,7 @@ class SearchEngine:
         return True
 
     def _understood(self, query: Query) -> list[Understood]:
-        """Return the words of a query, split into names in this library and text for the pixels."""
+        """Return the text parts of a query, each split into names in the library and text for the pixels."""
         if query.evidence == "shows":
             return [Understood(words.text) for words in query.words]
         taught, today = self._runtime.words_taught, date.today()
@@ -262,7 +265,7 @@ class SearchEngine:
         texts: Sequence[ReadText],
         reader: CandidateReader | None,
     ) -> tuple[list[Found], _Judged | None]:
-        """Return the pictures that are still in the library, and the second stage's judgement of them."""
+        """Return the pictures that are still in the library, and their scores."""
         reads_pixels = query.rerank is not False
         found, grids = self._with_grids(found) if reads_pixels else (found, [])
         if not found:
@@ -281,15 +284,18 @@ class SearchEngine:
             candidates = self._read_jointly(query, reader)
             read = None if reader is None else self._by_files(reader, found, wanted, errors)
             scores = rerank_pictures(self._runtime, texts, weights, grids, embeddings, candidates, prefer, read)
-        shows = self._probabilities(scores) if reader is None else None  # nobody has calibrated the reader
+        shows = self._probabilities(scores) if reader is None else None  # re-rank models are not calibrated
         total = None if shows is None else evidence.log_odds(log_odds(shows), weights)
         return found, _Judged(scores, evidence, weights, main, shows, total, errors)
 
     def _by_files(
         self, reader: CandidateReader, found: Sequence[Found], wanted: Sequence[Understood], errors: dict[int, str]
     ) -> Callable[[Indices], Floats]:
-        """What has a reader read candidates by their indices, as `cascade` takes it; 0 for a part that asks nothing of
-        the pixels. `errors` takes why it could not."""
+        """Return a function for the `match` argument of `cascade` that scores candidates with a re-rank model.
+
+        Its logits are 0 for parts that have nothing to compare with the pixels. It adds the messages of pictures that
+        cannot be read to `errors`.
+        """
         asked = [part for part, one in enumerate(wanted) if not one.names_only]
 
         def read(indices: Indices) -> Floats:
@@ -304,7 +310,7 @@ class SearchEngine:
         return read
 
     def _probabilities(self, scores: CascadeScores | None) -> Floats | None:
-        """Return the probability of each part with each candidate [parts, items], by the last stage that scored it."""
+        """Return the probability of each candidate for each part [parts, items], from the last stage that scored it."""
         if scores is None:
             return None
         late = self._runtime.probability(scores.late, "late")
@@ -314,7 +320,7 @@ class SearchEngine:
         return None if joint is None or late is None else np.where(scores.read, joint, late)
 
     def _at_least(self, order: list[int], scores: Sequence[float] | Floats | None, threshold: float) -> list[int]:
-        """Return the indices whose scores reach a threshold. Raises UsageError for results without scores."""
+        """Return the indices whose scores reach the threshold. Raises UsageError if there are no scores."""
         if order and scores is None:
             raise UsageError(
                 f"the model {self._runtime.name} has no calibrated probabilities",
@@ -323,15 +329,15 @@ class SearchEngine:
         return [index for index in order if scores is not None and scores[index] >= threshold]
 
     def _require_reranking(self, query: Query) -> None:
-        """Raises UsageError where the query is to be re-ranked, and the model cannot do it."""
+        """Raise UsageError if the query requires re-ranking and the model does not support it."""
         if query.rerank and not self._runtime.reads_pairs:
             raise UsageError(
-                f"the model {self._runtime.name} does not read words and pixels together",
-                "Use a Pixel-BERT checkpoint for --rerank",
+                f"the model {self._runtime.name} does not support re-ranking",
+                "Omit --rerank, or use a Pixel-BERT checkpoint",
             )
 
     def _read_jointly(self, query: Query, reader: CandidateReader | None = None) -> int:
-        """Return how many candidates are read together with the words."""
+        """Return the number of candidates whose pixels are read together with the words."""
         return query.candidates if reader is not None or self._runtime.reads_pairs else 0
 
     def _orders_by_match(self, query: Query) -> bool:
@@ -340,7 +346,7 @@ class SearchEngine:
         return self._runtime.default_order == "match"
 
     def _embedding(self, query: Query, texts: Sequence[ReadText]) -> Floats:
-        """Return the query as one unit vector [embedding size], given its words as read by the runtime."""
+        """Return the query as a unit vector [embedding size]; `texts` are its text parts as read by the runtime."""
         words = iter(texts)
         return self._weighted(
             [next(words).embedding if isinstance(part, Words) else self._picture(part)[0] for part in query.parts],
@@ -353,18 +359,18 @@ class SearchEngine:
         total: Floats = weights @ np.stack(embeddings)
         length = np.linalg.norm(total)
         if length < 1e-6:
-            raise UsageError("the parts of the query cancel each other out", "Change their weights")
+            raise UsageError("the parts of the query cancel each other out", "Change the weights")
         return total / length
 
     def _picture(self, part: Picture) -> tuple[Floats, bytes]:
-        """Return the unit vector [embedding size] and the grid of a picture, from the library if it has them."""
+        """Return the unit vector [embedding size] and the grid of a picture, from the library if possible."""
         content_id = part.source if isinstance(part.source, int) else None
         if not isinstance(part.source, int | bytes) and (photo := self._library.photo(part.source)) is not None:
             content_id = photo.content_id
         if content_id is not None and (stored := self._stored(content_id)) is not None:
             return stored[0].embedding, stored[1]
         if isinstance(part.source, int):
-            raise PictureError(f"the library has no picture {part.source}", "It may have been deleted; search again")
+            raise PictureError(f"the library has no picture {part.source}", "The picture may have been deleted")
         name = "the picture" if isinstance(part.source, bytes) else part.source
         try:
             picture = open_picture(part.source, min_edge=self._runtime.input_shape.input_size)
@@ -376,28 +382,28 @@ class SearchEngine:
         return embeddings[0], grids[0]
 
     def _stored(self, content_id: int) -> tuple[Candidate, bytes] | None:
-        """Return a picture of the library with its grid; None if it has left the library."""
+        """Return a picture and its grid, or None if it is no longer in the library."""
         candidates, grids = self._library.candidates([content_id]), self._library.grids([content_id])
         return (candidates[0], grids[content_id]) if candidates and grids else None
 
     def _with_grids(self, found: list[Found]) -> tuple[list[Found], list[bytes]]:
-        """Return the pictures that are still in the library, and their grids."""
+        """Return the pictures that are still in the library, with their grids."""
         grids = self._library.grids([one.candidate.content_id for one in found])
         kept = [one for one in found if one.candidate.content_id in grids]
         return kept, [grids[one.candidate.content_id] for one in kept]
 
 
 def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]:
-    """Return the indices of the candidates, best first: by score if there is one.
+    """Return the indices of the candidates, sorted by score if there is one.
 
-    If similarity decides the order, or the model is not calibrated, likely candidates come first, then those that say
-    more of the words.
+    If the order is by similarity, or the model is not calibrated, likely candidates come first, then candidates with
+    more evidence in their metadata.
     """
     if judged is None:
         return list(range(count))
     order = judged.scores.order.tolist() if by_match and judged.scores is not None else list(range(count))
     if by_match and judged.log_odds is not None:
-        by_score = judged.log_odds.round(4)  # the last digits depend on how many pairs go through the network together
+        by_score = judged.log_odds.round(4)  # the last digits depend on the batch size
         order.sort(key=lambda index: -by_score[index])
     else:
         added = judged.evidence.added_to_all(judged.weights).round(4)
@@ -406,7 +412,7 @@ def _ordered(count: int, judged: _Judged | None, *, by_match: bool) -> list[int]
 
 
 def _shipped_runtime() -> Runtime:
-    # Imported here because they load OpenVINO or torch, which a caller with its own runtime does not need.
+    # These imports load OpenVINO or torch, which callers with their own runtime do not need.
     from pixsearch.model.checkpoints import find_checkpoint
     from pixsearch.model.load_runtime import load_runtime
 

@@ -1,20 +1,20 @@
-"""The evidence for a hit: what a photo *says* (its metadata, name and folders) and what it *shows* (its pixels),
-combined into one score.
+"""Combine the evidence for a hit into one score: what the photo shows (its pixels) and what it mentions.
 
-The rules for the words of a query:
+A photo mentions a word if its metadata, file name or folders contain it. The words of a query are used as follows:
 
-1. Words that only metadata can answer are *names*: a date; a word that the model has hardly ever seen, if a photo of
-   the library says it; words that are written like a name and are the name of a person or a place in the library; and
-   a number or a rating, if it is next to a name or the query has nothing else. Names are taken out of the text; the
-   rest is compared with the pixels.
-2. A photo's log-odds are the log-odds that it shows the rest, or `SHOWN` if no text is left, plus a term for each
-   name: `NAMED` by the source that says it, or `NOT_SAID`.
-3. A word that the model was trained on is compared with the pixels. If a photo says it too, `ALSO_SAID` adds to the
-   log-odds, by its source and by the square root of the word's share in the rarity of all words compared with the
-   pixels (weights of evidence: I. J. Good, Probability and the Weighing of Evidence, 1950). A word in the name of a
-   person, a place or a camera counts only if the query has the whole name: Long Beach is not a beach (`is_whole`).
+1. Words that only metadata can match are *names*: dates; words that the model has hardly ever seen, if a photo in the
+   library mentions them; capitalised words that are the name of a person or a place in the library; and numbers and
+   ratings that are next to a name, or if no other words are left. Names are removed from the text, and the rest is
+   compared with the pixels.
+2. The log-odds of a photo are the log-odds that it shows the rest, or `SHOWN` if no text is left, plus a term for each
+   name: `NAMED`, which depends on the source that contains the name, or `NOT_SAID`.
+3. Words that the model was trained on are compared with the pixels. If a photo also mentions such a word, `ALSO_SAID`
+   is added to the log-odds. It depends on the source, and is scaled by the square root of the word's share of the total
+   rarity of these words (weights of evidence: I. J. Good, Probability and the Weighing of Evidence, 1950). A word in
+   the name of a person, a place or a camera counts only if the query has the whole name: Long Beach is not a beach
+   (`is_whole`).
 
-The weights were chosen on the queries of benchmarks/says_and_shows.py; docs/history.md has what else was tried.
+The weights were chosen with the queries in benchmarks/says_and_shows.py. Alternatives are described in docs/history.md.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from pixsearch.unicode_forms import unaccented
 LogOdds = NDArray[np.float64]
 
 SHOWN = 4.0
-"""The log-odds that a photo shows the rest of a query that has nothing but names."""
+"""The log-odds that a photo shows a query that consists only of names."""
 NOT_SAID = -6.0
-"""Added for a name that the photo does not say."""
+"""Log-odds added for a name that the photo does not mention."""
 NAMED: Mapping[Source, float] = {
     "people": 0.0,
     "place": 0.0,
@@ -56,11 +56,11 @@ NAMED: Mapping[Source, float] = {
     "folder": -0.5,
     "camera": -0.5,
 }
-"""Added for a name that a photo says, by source: text about this one photo that is meant to be found counts in full."""
+"""Log-odds added for a name that a photo mentions, by source. Text that was written to find this photo counts most."""
 DECISIVE = 3.0
-"""The least log-odds that count for a model without probabilities: a probability of 95%."""
+"""The minimum log-odds that count for a model without probabilities: a probability of 95%."""
 BEGINNING = -0.5
-"""Added if the query has only the beginning of the word."""
+"""Log-odds added if the query contains only the beginning of the word."""
 ALSO_SAID: Mapping[Source, float] = {
     "people": 7.0,
     "keyword": 7.0,
@@ -74,14 +74,17 @@ ALSO_SAID: Mapping[Source, float] = {
     "folder": 1.5,
     "camera": 1.0,
 }
-"""Added for known words that a photo says: a folder or a camera has many photos, and most show something else."""
+"""Log-odds added for known words that a photo mentions, by source.
+
+Folders and cameras count least: they are shared by many photos, and most of these show something else."""
 
 
 class SaidBy(NamedTuple):
-    """The text that says a piece of a query, either exactly or only with a word that begins with it."""
+    """A piece of a query and the text that contains it."""
 
     said: Said
     is_exact: bool
+    """False if the text only contains a word that begins with the piece."""
 
     @property
     def as_name(self) -> float:
@@ -91,19 +94,21 @@ class SaidBy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The parts of a query as said by its candidates."""
+    """The evidence for each part of a query in the text of each candidate."""
 
     names_only: NDArray[np.bool_]  # [parts, 1], True if the part has nothing to compare with the pixels
     added: LogOdds  # [parts, items]
-    said: Sequence[tuple[Said, ...]]  # [items], by all photos and near-duplicates of the item together
+    said: Sequence[tuple[Said, ...]]  # [items], combined from all photos and near-duplicates of the item
     by_photo: Sequence[Mapping[FilePath, tuple[Said, ...]]]  # [items]
 
     def log_odds(self, shows: NDArray[np.floating], weights: Sequence[float]) -> LogOdds:
-        """Return the log-odds [items] that a picture matches every part, and no part with a negative weight: those of
-        the product of the parts' probabilities, each to the power of its weight.
+        """Return the log-odds [items] that a picture matches every part, and no part with a negative weight.
+
+        The probability is the product of the probabilities of the parts, each raised to the power of its weight.
 
         Args:
             shows: the log-odds [parts, items] that the pixels show the part.
+            weights: the weight of each part [parts].
         """
         parts = np.where(self.names_only, SHOWN, shows) + self.added
         if list(weights) == [1.0]:  # the general formula would lose digits
@@ -114,9 +119,9 @@ class Evidence:
         return np.asarray(total - np.log(-np.expm1(np.minimum(total, -1e-12))))
 
     def added_to_all(self, weights: Sequence[float]) -> LogOdds:
-        """Return the weighted sum [items] of the decisive evidence, for models without probabilities to add it to.
+        """Return the weighted sum [items] of the decisive evidence, for models without probabilities.
 
-        Evidence is decisive if it makes a photo right or wrong by itself.
+        Evidence is decisive if it is strong enough to include or rule out a photo by itself.
         """
         return np.asarray(np.array(weights) @ np.where(abs(self.added) >= DECISIVE, self.added, 0))
 
@@ -124,7 +129,7 @@ class Evidence:
 def _find_said(
     wanted: Sequence[Wanted], path: bytes, roots: Sequence[bytes], metadata: Metadata
 ) -> dict[Piece, SaidBy]:
-    """Return the pieces of a query that a photo says, each with the source that counts most."""
+    """Return the pieces of a query that a photo mentions, each with the source that counts most."""
     root = max((root for root in roots if is_at_or_below(path, root)), key=len, default=b"/")
     found: dict[Piece, SaidBy] = {}
     dated = () if metadata.taken_at is None else date_terms(metadata.taken_at)
@@ -154,8 +159,8 @@ def _find_said(
 
 
 def _is_said(one: Wanted, text: str, terms: set[str]) -> bool | None:
-    """Return True if a text with these terms says a piece exactly, False if only with a word that begins with it, and
-    None if it does not say it."""
+    """Return True if a text with these terms contains a piece, False if it only contains a word that begins with the
+    piece, or None if it contains neither."""
     accepted = one.accepted
     if terms.intersection(accepted):
         return True
@@ -166,7 +171,7 @@ def _is_said(one: Wanted, text: str, terms: set[str]) -> bool | None:
 
 
 def _weigh(part: Understood, said: Mapping[Piece, SaidBy]) -> float:
-    """Return the log-odds to add for a photo that says these pieces of a part."""
+    """Return the log-odds to add for a photo that mentions the given pieces of a part."""
     total = 0.0
     weight = sum(one.rarity for one in part.wanted if not one.is_name)
     for one in part.wanted:
@@ -179,9 +184,9 @@ def _weigh(part: Understood, said: Mapping[Piece, SaidBy]) -> float:
 
 
 def find_saying(parts: Sequence[Understood], weights: Sequence[float]) -> list[Ids]:
-    """Return the contents that say some of the query, in groups that say equally much, the group that says most first.
+    """Return the ids of the pictures that mention any words of the query, in groups with the same total rarity.
 
-    Rare words count most.
+    The group that mentions the most and rarest words comes first.
     """
     looked_for = [part for part, weight in zip(parts, weights, strict=True) if weight > 0]
     wanted = [one for part in looked_for for one in part.wanted if len(one.ids)]
@@ -196,9 +201,10 @@ def find_saying(parts: Sequence[Understood], weights: Sequence[float]) -> list[I
 def gather(
     found: Sequence[Found], parts: Sequence[Understood], weights: Sequence[float], roots: Sequence[bytes]
 ) -> Evidence:
-    """Gather the evidence of pictures for the parts of a query, each from the photo or near-duplicate that says most.
+    """Return the evidence for each picture and each part of a query.
 
-    The copy that says most of the first part with a positive weight is moved to the front of its picture.
+    The evidence comes from the copy or near-duplicate of the picture that best matches the part. If one of the copies
+    best matches the first part with a positive weight, `found` is updated to show that copy first.
     """
     added = np.zeros((len(parts), len(found)))
     by_photo: list[dict[FilePath, tuple[Said, ...]]] = []
@@ -232,7 +238,7 @@ def gather(
 
 
 def _may_say(part: Understood, found: Sequence[Found]) -> set[int]:
-    """Return the content ids of the pictures that say a piece of a part, or may say one."""
+    """Return the content ids of the pictures that may mention a piece of a part."""
     ids = np.array([candidate.content_id for one in found for candidate in (one.candidate, *one.similar)])
     if any(one.is_common for one in part.wanted):
         return set(ids.tolist())
@@ -240,11 +246,11 @@ def _may_say(part: Understood, found: Sequence[Found]) -> set[int]:
 
 
 def log_odds(probabilities: NDArray[np.floating]) -> LogOdds:
-    """Return the log-odds of probabilities, clipped to finite values."""
+    """Convert probabilities to log-odds, clipped to finite values."""
     clipped = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-7)
     return np.asarray(np.log(clipped) - np.log1p(-clipped))
 
 
 def probability(log_odds: float) -> float:
-    """Return the probability of log-odds."""
+    """Convert log-odds to a probability."""
     return float(np.exp(-np.logaddexp(0, -log_odds)))

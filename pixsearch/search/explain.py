@@ -1,7 +1,7 @@
-"""Explanations of a hit: for each word of the query, where in the photo late interaction finds it.
+"""Explain a hit: show where in the photo late interaction finds each word of the query.
 
-Pixel-BERT (section 4.6) shows attention maps instead. The attention maps of this model point at the object no more
-often than the middle of the photo does (docs/experiments.md).
+Pixel-BERT (section 4.6) shows attention maps instead. In this model, attention maps locate objects no better than a
+guess at the middle of the photo (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -21,34 +21,37 @@ _COLUMNS_IN_WORDS = ("left", "middle", "right")
 _LINE_HEIGHT = 22
 _GAP = 8
 _FINER = 4
-"""The number of map cells along the edge of one grid cell: enough for lit regions to look round."""
+"""The number of map cells along the edge of a grid cell. It is high enough to make lit regions look round."""
 _SMOOTHING = 0.85
-"""The standard deviation in grid cells: a single best cell is often next to the object."""
+"""The standard deviation of the Gaussian, in grid cells. Without it, the best cell is often next to the object."""
 _DARK, _LIT = 0.80, 0.92
-"""The quantiles of a map below which it is dark and above which it is fully lit."""
+"""The quantiles below which a map is dark and above which it is fully lit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A comparison of words with a picture by the model."""
+    """The locations in a picture that match each word, and the match of the whole text."""
 
     words: tuple[str, ...]
-    """The words that can be seen in a picture, without articles, prepositions and the like."""
+    """The words that can be visible in a picture, without articles, prepositions and the like."""
     maps: Floats
-    """The cosine of each word with the picture, smoothed [words, 4 x rows of the grid, 4 x columns]."""
+    """The smoothed cosine similarity of each word and each location [words, 4 x grid rows, 4 x grid columns]."""
     match: float
-    """The ITM logit of all words and the picture."""
+    """The ITM logit of the full text and the picture."""
     probability: float | None
-    """The probability that a person would say that the words describe the picture; None for an uncalibrated model."""
+    """The probability that a person would say that the words describe the picture; None if the model is not
+    calibrated."""
 
     @property
     def regions(self) -> Floats:
-        """The brightness of each cell of the maps, from 0 to 1: the fifth of the picture that shows the word best is
-        lit, with a soft edge."""
+        """The brightness of each cell of the maps, from 0 to 1.
+
+        The fifth of the picture that best matches the word is lit, with a soft edge.
+        """
         return np.reshape([_light(one) for one in self.maps], self.maps.shape).astype(np.float32)
 
     def strongest(self) -> list[tuple[str, float, str]]:
-        """Return each word with the largest cosine of its map and the location of that, like "top left"."""
+        """Return each word with the maximum of its map and the location of the maximum, e.g. "top left"."""
         rows, columns = self.maps.shape[1:]
         found = []
         for word, cosines in zip(self.words, self.maps, strict=True):
@@ -59,15 +62,19 @@ class Explanation:
 
 
 def explain_picture(runtime: Runtime, words: str, picture: Image.Image) -> Explanation:
-    """Explain words and an RGB picture, which need not be in a library. Raises WordsNotLocated."""
+    """Explain where words match an RGB picture, which need not be in a library. Raises WordsNotLocated."""
     embeddings, grids = runtime.encode_pictures([picture])
     return explain_grid(runtime, words, grids[0], embeddings, picture.width, picture.height)
 
 
 def explain_grid(runtime: Runtime, words: str, grid: bytes, embeddings: Floats, width: int, height: int) -> Explanation:
-    """Explain words and a picture of this size by its grid and its embedding [1, size], as stored in a library.
+    """Explain where words match a picture in a library. Raises WordsNotLocated.
 
-    Raises WordsNotLocated.
+    Args:
+        grid: the packed pixel grid of the picture.
+        embeddings: the embedding of the picture [1, size].
+        width: the width of the picture in pixels.
+        height: the height of the picture in pixels.
     """
     found, cosines = runtime.locate_words(words, grid, width, height)
     shown = [index for index, word in enumerate(found) if _can_be_seen(word)]
@@ -82,10 +89,10 @@ def explain_grid(runtime: Runtime, words: str, grid: bytes, embeddings: Floats, 
 
 
 def smoothed(cosines: Floats, offset: float) -> Floats:
-    """Smooth maps [words, rows, columns] by a Gaussian into [words, 4 x rows, 4 x columns].
+    """Smooth maps [words, rows, columns] with a Gaussian and enlarge them to [words, 4 x rows, 4 x columns].
 
     Args:
-        offset: how far right of and below its centre a grid cell is most sensitive, in cells.
+        offset: the offset, right and down, from the centre of a grid cell to its most sensitive point, in cells.
     """
     down, across = (_gaussian(cells, offset) for cells in cosines.shape[1:])
     maps: Floats = (down @ cosines @ across.T).astype(np.float32)
@@ -93,7 +100,7 @@ def smoothed(cosines: Floats, offset: float) -> Floats:
 
 
 def _gaussian(cells: int, offset: float) -> Floats:
-    """Return the weight of each grid cell at each point of the finer map [4 x cells, cells]; rows sum to 1."""
+    """Return the weight of each grid cell at each point of the enlarged map [4 x cells, cells]. Rows sum to 1."""
     points = (np.arange(_FINER * cells) + 0.5) / _FINER
     distances = points[:, None] - (np.arange(cells) + 0.5 + offset)
     bell = np.exp(-(distances**2) / (2 * _SMOOTHING**2))
@@ -102,7 +109,7 @@ def _gaussian(cells: int, offset: float) -> Floats:
 
 
 def _light(cosines: Floats) -> Floats:
-    """Return the brightness of each cell of a map, from 0 to 1; 0 everywhere if all cells are alike."""
+    """Return the brightness of each cell of a map, from 0 to 1, or 0 everywhere if all cells are equal."""
     dark, lit = np.quantile(cosines, [_DARK, _LIT])
     share = np.clip((cosines - dark) / max(float(lit - dark), 1e-6), 0, 1)
     light: Floats = share * share * (3 - 2 * share)
@@ -121,11 +128,12 @@ def heat(picture: Image.Image, region: Floats) -> Image.Image:
 
 
 def draw(explanation: Explanation, picture: Image.Image, edge: int = 240) -> Image.Image:
-    """Draw the picture with the match below it, then a copy for each word with its region lit, in rows of four.
+    """Draw the picture with its match, followed by a copy for each word with the matching region lit, in rows of four.
 
     Args:
-        picture: the picture as it was read, RGB.
-        edge: the longer edge of each panel in pixels.
+        explanation: the explanation to draw.
+        picture: the RGB picture that the model read.
+        edge: the length of the longer edge of each panel in pixels.
     """
     small = picture.copy()
     small.thumbnail((edge, edge))
@@ -144,7 +152,7 @@ def draw(explanation: Explanation, picture: Image.Image, edge: int = 240) -> Ima
 
 
 def _third(index: int, count: int) -> int:
-    """Return the third, from 0 to 2, that contains the middle of a cell."""
+    """Return the index, from 0 to 2, of the third that contains the centre of a cell."""
     return 3 * (2 * index + 1) // (2 * count)
 
 

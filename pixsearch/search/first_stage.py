@@ -1,4 +1,4 @@
-"""The first stage: find the pictures nearest to a query and those that say most of it, then fold near-duplicates."""
+"""The first stage: find the pictures whose pixels or text best match a query, and fold near-duplicates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(slots=True)
 class Found:
-    """A picture found by the first stage, with the near-duplicates that are folded into it."""
+    """A picture found by the first stage, with its folded near-duplicates."""
 
     candidate: Candidate
     similarity: float
@@ -31,18 +31,18 @@ class Found:
 def first_stage(
     library: Library, runtime: Runtime, vector: Floats, query: Query, count: int, saying: Sequence[Ids]
 ) -> list[Found]:
-    """Return at most `count` pictures that pass the filters and are nearest to a vector, nearest first.
+    """Return at most `count` pictures that pass the filters, nearest to a vector first.
 
-    Up to half of them come from the groups `saying`: from the first groups, and the nearest of each.
+    Up to half of them are the nearest pictures in the groups `saying`, which are used in order.
     """
     wanted = count
     while True:
         ids = library.nearest(vector, wanted, query.filters)
         others = _nearest_of_groups(library, vector, query, wanted // 2, saying)
-        # Pictures that have left the library since the index was built are dropped here.
+        # This drops pictures that were deleted from the library after the index was built.
         candidates = library.candidates(list(dict.fromkeys([*others, *ids]))[:wanted], query.filters)
-        # Similarities are computed again, since the index keeps only 16 bits per number, and one by one: in a matrix
-        # product the last bits depend on the neighbouring rows, so equal embeddings could get different similarities.
+        # Similarities are computed again because the index has only 16 bits per number. They are computed one by one
+        # because the last bits of a matrix product depend on the other rows, so equal embeddings could differ.
         found = [Found(candidate, float(np.dot(candidate.embedding, vector))) for candidate in candidates]
         found.sort(key=_nearest_first)
         if query.duplicates == "fold":
@@ -65,7 +65,7 @@ def _nearest_of_groups(library: Library, vector: Floats, query: Query, count: in
 
 
 def _without_last(found: list[Found], count: int, kept: set[int]) -> list[Found]:
-    """Return the pictures without the `count` farthest ones, but with all whose ids are in `kept`."""
+    """Return the pictures without the `count` farthest ones, but always keep those whose ids are in `kept`."""
     others = [
         one for one in reversed(found) if kept.isdisjoint(each.content_id for each in (one.candidate, *one.similar))
     ]
@@ -74,7 +74,7 @@ def _without_last(found: list[Found], count: int, kept: set[int]) -> list[Found]
 
 
 def _folded(library: Library, runtime: Runtime, found: list[Found]) -> list[Found]:
-    """Return the pictures with near-duplicates folded into the one that has the most pixels."""
+    """Return the pictures with near-duplicates folded into the one with the most pixels."""
     if not found:
         return []
     embeddings = np.stack([one.candidate.embedding for one in found])
@@ -103,9 +103,10 @@ def _nearest_first(one: Found) -> tuple[float, bytes]:
 
 
 def _shown_by_its_best(group: Found, similarities: Mapping[int, float]) -> Found:
-    """Return a group represented by its picture with the most pixels; ties go to one with a date, then to the nearest.
+    """Return the group, represented by its picture with the most pixels.
 
-    A thumbnail is often nearer to the words than its original. The group keeps the rank of its nearest picture.
+    Ties are broken in favour of a picture with a date, then the nearest one. A thumbnail is often nearer to the words
+    than its original, so the group keeps the similarity of its nearest picture.
     """
 
     def rank(candidate: Candidate) -> tuple[int, bool, float]:

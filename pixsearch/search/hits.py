@@ -1,4 +1,4 @@
-"""The hits of a search."""
+"""Search hits."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pixsearch.metadata import Metadata
 from pixsearch.storage import FilePath, may_exist
 
 LIKELY_FROM = 0.5
-"""The least score of a likely hit: more people than not would say that the photo is what the query asks for."""
+"""The minimum score of a likely hit: most people would say that the photo matches the query."""
 
 STRONG_FROM = 0.8
 
 Certainty: TypeAlias = Literal["strong", "possible", "weak"]
 
 _SHOWN = 320
-"""The longer edge of a photo in a notebook, in pixels."""
+"""The length of the longer edge of a photo in a notebook, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A word or a date of a query that a photo's metadata, name or folders say."""
+    """A word or a date in a query that a photo's metadata, file name or folders contain."""
 
     word: str
     """The word as written in the query."""
@@ -37,42 +37,43 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A picture that was found. Copies of one picture are one hit."""
+    """A picture that matches a query. Copies of a picture form one hit."""
 
     id: int
-    """The id of the picture in its library: shared by its copies, and never reused."""
+    """The id of the picture in its library. It is shared by all copies and never reused."""
     path: FilePath
     rank: int
-    """The rank in the answer, from 1."""
+    """The rank among all hits, from 1."""
     similarity: float | None
-    """The cosine of the query's and the picture's embeddings; for a group of near-duplicates, that of the nearest. None
-    for a query of filters only."""
+    """The cosine similarity of the query and the picture, or the highest one in a group of near-duplicates. None if the
+    query consists only of filters."""
     similarity_rank: int | None
-    """The rank in the first stage, from 1; None for a query of filters only."""
+    """The rank in the first stage, from 1. None if the query consists only of filters."""
     match: float | None
-    """The ITM logit of the words and the picture, or the score of a re-rank model (`PairReader.logits`); None if the
+    """The ITM logit of the words and the picture, or the score from a re-rank model (`PairReader.logits`). None if the
     pair was not read."""
     probability: float | None
-    """The probability that a person would say that the photo shows what the query describes: by the match, or by the
-    late interaction score if there is no match. None if the model is not calibrated, the second stage was skipped or is
-    a re-rank model, or the query has nothing but names."""
+    """The probability that a person would say that the photo shows what the query describes.
+
+    It is based on the match, or on the late interaction score if there is no match. None if the model is not
+    calibrated, the second stage was skipped or replaced by a re-rank model, or the query consists only of names."""
     score: float | None
-    """The probability that the photo is what the query asks for, by what it shows and what it says. None as for
-    `probability`, but a query of names has a score."""
+    """The probability that the photo matches the query, based on its pixels and its text. None in the same cases as
+    `probability`, except that a query that consists only of names has a score."""
     says: tuple[Said, ...]
-    """The words of the query that the photo's metadata, name or folders say, or those of a copy or near-duplicate that
-    is folded into it."""
+    """The words of the query in the metadata, file name or folders of the photo, or of a copy or near-duplicate."""
     metadata: Metadata
     copies: tuple[FilePath, ...]
     """Other photos with identical content."""
     similar: tuple[FilePath, ...]
-    """Other photos that look the same: scaled, compressed or retouched copies, and pictures of a burst."""
+    """Other photos that look the same: scaled, compressed or retouched copies, and photos from the same burst."""
     match_error: str | None = None
-    """The reason why a re-rank model could not read the picture, which then keeps its rank; None if it could."""
+    """The reason why a re-rank model could not read the picture, which then keeps its rank; None if there was no
+    error."""
 
     @property
     def likely(self) -> bool | None:
-        """True if the score is 0.5 or more; None if there is no score."""
+        """True if the score is at least 0.5; None if there is no score."""
         return is_likely(self.score)
 
     @property
@@ -83,7 +84,7 @@ class Hit:
         return "strong" if self.score >= STRONG_FROM else "possible" if self.score >= LIKELY_FROM else "weak"
 
     def _repr_html_(self) -> str:
-        """Return HTML for a notebook: the photo with its path and score below."""
+        """Return HTML for a notebook: the photo, with its path and score below it."""
         from pixsearch.pictures import data_url, open_picture  # only a notebook needs these
 
         figures = f"{self.rank}. {html.escape(str(self.path))}"
@@ -99,7 +100,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class TextHit:
-    """A text that was found by a picture; its scores are those of `Hit`."""
+    """A text that matches a picture. Its scores have the same meaning as in `Hit`."""
 
     text: str
     rank: int
@@ -107,19 +108,19 @@ class TextHit:
     similarity_rank: int
     match: float | None
     probability: float | None
-    """The probability of the first picture with a positive weight and the text."""
+    """The probability that the text describes the first picture with a positive weight."""
     sources: tuple[TextSource, ...]
     """All files that contain the text."""
 
     @property
     def likely(self) -> bool | None:
-        """True if the probability is 0.5 or more; None if there is no probability."""
+        """True if the probability is at least 0.5; None if there is no probability."""
         return is_likely(self.probability)
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The results of the stages for a picture; see `Hit` for the fields."""
+    """The scores of a picture. See `Hit` for the fields."""
 
     similarity: float | None = None
     similarity_rank: int | None = None
@@ -133,7 +134,7 @@ class Figures:
 
 
 def hits_of(candidate: Candidate, rank: int, figures: Figures, *, apart: bool) -> list[Hit]:
-    """Return a picture as hits, ranked from `rank`: one hit with its copies, or one for each photo if `apart`."""
+    """Convert a picture to hits, ranked from `rank`: one hit with all copies, or a hit per photo if `apart` is set."""
     candidates = _with_files_in_front(candidate)
     shown = [(one, ()) for one in candidates] if apart else [(candidates[0], candidates[0].paths[1:])]
     return [
@@ -157,9 +158,9 @@ def hits_of(candidate: Candidate, rank: int, figures: Figures, *, apart: bool) -
 
 
 def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
-    """Return a copy of the candidate for each photo that passes the filters, with that photo in front.
+    """Return a version of the candidate for each of its photos that passes the filters, with that photo first.
 
-    If any of these photos exists, missing ones are left out: a drive was unplugged, or has another mount point.
+    If any of these photos exist, missing ones are omitted: their drive may be unplugged or mounted elsewhere.
     """
     passing = len(candidate.paths) if candidate.passing < 0 else max(candidate.passing, 1)
     there = [index for index in range(passing) if may_exist(candidate.paths[index])]
@@ -167,10 +168,10 @@ def _with_files_in_front(candidate: Candidate) -> list[Candidate]:
 
 
 def is_likely(probability: float | None) -> bool | None:
-    """Return whether a probability is 0.5 or more; None if there is no probability."""
+    """Return whether a probability is at least 0.5, or None if there is no probability."""
     return None if probability is None else probability >= LIKELY_FROM
 
 
 def percent(probability: float) -> str:
-    """Return a probability as a percentage with two significant digits."""
+    """Format a probability as a percentage with two significant digits."""
     return f"{probability:.0%}" if probability >= 0.0995 else f"{probability:.1%}"

@@ -1,7 +1,7 @@
-"""Detect queries that are surely not English, for models that were trained on English.
+"""Detect queries that are clearly not in English, for models that were trained on English captions.
 
-The script and the function words of a query give its language away. Words that the model was trained on never count
-as foreign, so a model trained on captions in several languages accepts all of them.
+A language is recognised by its script and its function words. Words that the model was trained on never count as
+foreign, so a model that was trained on captions in several languages accepts all of these languages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SCRIPTS = {
     "Hindi": "[\u0904-\u0939]",
     "Thai": "[\u0e01-\u0e3a]",
 }
-"""A pattern for each language or script. Those that share letters are tried in this order, the most specific first."""
+"""A pattern for each language or script. Patterns are tried in this order, because some of them share letters."""
 
 _WORDS = {
     "German": (
@@ -49,7 +49,8 @@ _WORDS = {
     ),
     "Polish": ("w się jest są dwa dwie dwoje trzy przed obok", "na nad pod przy z ze i"),
 }
-"""Words of each language: first those that are hardly ever part of a name, then those that are: Rio de la Plata."""
+"""Function words of each language: first words that are rarely part of a name, then words that often are, as in "Rio de
+la Plata"."""
 
 _LETTERS = {
     "German": "äöüß",
@@ -61,7 +62,7 @@ _LETTERS = {
     "Swedish, Danish or Norwegian": "åäöæøé",
     "Polish": "ąćęłńóśźż",
 }
-"""The non-English letters of each language. A word with any other such letter is not of that language."""
+"""The non-English letters of each language. Text with any other non-English letter is not in that language."""
 _ANOTHER = "a language other than English"
 
 _LEAST_WORDS = 3
@@ -69,11 +70,14 @@ _ENGLISH = "the"
 
 
 def foreign_language(text: str, taught: Mapping[str, int] | None, unknown: Sequence[str]) -> str | None:
-    """Return the language of a query if the model was trained on English; None if it may be English, or a name.
+    """Return the language of a query, or None if the query may be in English or a name.
+
+    Always return None if the model was not trained on English.
 
     Args:
-        taught: how often each word occurs in the model's training captions.
-        unknown: the words of the query that occur neither there nor in the library.
+        text: the query.
+        taught: the number of times each word occurs in the model's training captions.
+        unknown: the words of the query that occur neither in the training captions nor in the library.
     """
     if not taught or taught.get(_ENGLISH, 0) < TAUGHT_FROM:
         return None
@@ -84,7 +88,7 @@ def foreign_language(text: str, taught: Mapping[str, int] | None, unknown: Seque
 
 
 def _script(text: str, unknown: Sequence[str]) -> str | None:
-    """Return the language of the script in which most of the words are written; None for Latin letters."""
+    """Return the language of the script that most words are written in, or None if it is Latin."""
     foreign = [word for word in unknown if not _is_latin(word)]
     if 2 * len(foreign) <= len(text.split()):
         return None
@@ -93,7 +97,7 @@ def _script(text: str, unknown: Sequence[str]) -> str | None:
 
 
 def _by_words(text: str, taught: Mapping[str, int], unknown: Sequence[str]) -> str | None:
-    """Return the language of the function words, or the two that it may be."""
+    """Return the language of the function words, or two languages if it could be either; None if it is unclear."""
     words = set(words_of(text))
     untaught = {word for word in words if taught.get(word, 0) < TAUGHT_FROM}
     if len(words) < _LEAST_WORDS or 2 * len(untaught) < len(words):
@@ -112,12 +116,12 @@ def _by_words(text: str, taught: Mapping[str, int], unknown: Sequence[str]) -> s
 
 
 def _is_sure(certain: int, likely: int, others: int) -> bool:
-    """Return whether a query is surely in a language.
+    """Return whether a query is clearly in a language.
 
     Args:
-        certain: how many words of the language it has that are hardly ever part of a name.
-        likely: how many it has that are part of many names.
-        others: how many other words it has; 0 if these may be a name, or if the model knows more than one of them.
+        certain: the number of words of the language that are rarely part of a name.
+        likely: the number of words of the language that are often part of a name.
+        others: the number of other words, or 0 if they may be a name or the model knows more than one of them.
     """
     return certain >= 2 or (certain == 1 and (likely > 0 or others > 0)) or (likely >= 2 and others >= 3)
 

@@ -1,4 +1,4 @@
-"""Answers from metadata alone: photos that pass filters, by date, and photos that say the words of a query."""
+"""Search metadata without the model: list photos by date, or find photos by their text."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from pixsearch.search.query import Query, Sort
 
 _AT_ONCE = 256
 _LOOKED_THROUGH = 2000
-"""The most photos that are ranked, the newest first, if more say all words of a query."""
+"""The maximum number of photos to rank, newest first, if more of them match all words of a query."""
 
 Item = TypeVar("Item")
 
 
 def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
-    """Return the `k` pictures from the offset of a query without parts that pass its filters, by date.
+    """Return `k` pictures that pass the filters of a query without parts, starting at its offset.
 
-    The newest come first, or the oldest; pictures without a date come last. Copies are one hit; near-duplicates are not
-    folded.
+    Pictures are sorted by date, newest first unless the query asks for the oldest, and those without a date come last.
+    Copies form one hit unless the query shows duplicates; near-duplicates are always separate hits.
 
-    Raises UsageError if the query has options that require words or pictures, LibraryError.
+    Raises UsageError if the query has options that require words, LibraryError.
     """
     if query.threshold is not None or query.rerank:
-        raise UsageError("a threshold requires words", "Omit --threshold and --rerank, or add words")
+        raise UsageError("--threshold and --rerank require search text", "Omit the option, or add search text")
     ids = library.by_date(query.filters, newest_first=query.sort != "oldest")
     apart, last = query.duplicates == "show", query.offset + k
     if not apart:
@@ -50,23 +50,24 @@ def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
 
 
 def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
-    """Return the `k` pictures from the offset of a query whose metadata, names or folders say all its words.
+    """Return `k` pictures that have all words of a query in their text, starting at the query's offset.
 
-    Pictures that say all words of a part with a negative weight are left out. Text about a single photo counts more
-    than text about many; equal pictures are ordered by date, the newest first.
+    The text of a picture is its metadata, file names and folders. Pictures with all words of a part with a negative
+    weight are excluded. Text about a single photo counts more than text about many, and ties are sorted by date, newest
+    first.
 
     Raises UsageError if the query has pictures or no words to look up, LibraryError.
     """
     query, _ = without_negations(query, library, None)
     if len(query.words) < len(query.parts) or query.main_words is None:
-        raise UsageError("--says works only with text queries", "Omit --says, or search by words only")
+        raise UsageError("--says works only with text queries", "Omit --says, or use search text without --image")
     if query.rerank:
-        raise UsageError("--says does not re-rank", "Omit --says or --rerank")
+        raise UsageError("--says and --rerank cannot be used together", "Omit one of them")
     parts = [understand(words.text, library, None, date.today(), says_only=True) for words in query.words]
     looked_for = [part for part, words in zip(parts, query.words, strict=True) if words.weight > 0]
     if not all(part.wanted for part in looked_for):
         raise UsageError(
-            "the query has no word that metadata could match", "Search for a name, a place, a date or a keyword"
+            "the query has no words to look up in metadata", "Search for a name, a place, a date or a keyword"
         )
     ids = frozenset.intersection(*(part.ids_that_say_all() for part in looked_for))
     ids -= {id_ for part in parts if part not in looked_for and part.wanted for id_ in part.ids_that_say_all()}
@@ -99,7 +100,7 @@ def _candidates(library: Library, query: Query, ids: Sequence[int]) -> Iterator[
 
 
 def in_order_of_dates(items: Iterable[Item], metadata_of: Callable[[Item], Metadata], sort: Sort) -> list[Item]:
-    """Return items by the local time at which their photos were taken; items without a date come last."""
+    """Return items sorted by the local time at which their photos were taken. Items without a date come last."""
     dated, undated = [], []
     for item in items:
         taken_at = metadata_of(item).taken_at

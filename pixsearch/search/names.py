@@ -1,4 +1,7 @@
-"""The names in a query: words that only metadata can answer, so they are not compared with the pixels."""
+"""Find the names in a query: words that are looked up in metadata and not compared with the pixels.
+
+A photo "mentions" a word if its metadata, file name or folders contain it; see `pixsearch.search.evidence`.
+"""
 
 from __future__ import annotations
 
@@ -20,56 +23,58 @@ from pixsearch.search.first_stage import Ids
 from pixsearch.search.wording import Piece, pieces_of, text_without
 
 TAUGHT_FROM = 5
-"""The least number of times a word must occur in a model's training captions for the model to know it."""
+"""The minimum number of times a word must occur in the training captions to count as known to the model."""
 _PART_OF_NAME_FROM = 0.9
-"""A word is part of the adjacent name if this share of the photos that say the name also say the word: New York."""
+"""A word is part of an adjacent name if this share of the photos with the name also mention the word: New York."""
 _COMMON_FROM = (1000, 0.2, 50_000)
-"""A piece is common if more photos say it than this share of all photos, bounded by the first and the last number."""
+"""A piece is common if more than this share of all photos (the second number) mention it.
+
+The other two numbers are the lower and upper bounds of the resulting photo count."""
 _ALL = 1 << 40
 _SAMPLED = 16
-"""The most photos with a name that are checked for a person or a place of that name."""
+"""The maximum number of photos that are checked for a person or a place of a given name."""
 _PLURALS = ("s", "es")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A piece of a query, and the contents of the library that say it."""
+    """A piece of a query, and the pictures in the library that mention it."""
 
     piece: Piece
     ids: Ids
-    """The content ids, unique and ascending; empty if the piece is common."""
+    """The content ids of the pictures, unique and ascending; empty if the piece is common."""
     is_common: bool
-    """True if too many photos say it to list them; candidates found in other ways are checked for it."""
+    """True if too many photos mention the piece to list them all. Candidates are then checked for it one by one."""
     rarity: float
     is_name: bool
     plurals: bool
-    """True if the plural of the word matches too."""
+    """True if the plural of the word also matches."""
 
     @property
     def accepted(self) -> tuple[str, ...]:
-        """The index terms that match; a photo that says the piece has one of them."""
+        """The index terms that match. Every photo that mentions the piece has one of them."""
         return _accepted(self.piece, plurals=self.plurals)
 
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """The words of a query, split into names for the library and text for the pixels."""
+    """The words of a query, split into names to look up in the library and text to compare with the pixels."""
 
     text: str
-    """The text to compare with the pixels: the words without the names, or all of them if all are names."""
+    """The text to compare with the pixels: the query without the names, or all of it if all words are names."""
     names_only: bool = False
-    """True if the query has nothing but names."""
+    """True if the query consists only of names."""
     wanted: tuple[Wanted, ...] = ()
 
     def ids_that_say_all(self) -> frozenset[int]:
-        """Return the contents that may say every piece, perhaps some in one copy and the rest in another."""
+        """Return the content ids of the pictures that mention all pieces, though possibly in different copies."""
         return frozenset.intersection(*(frozenset(one.ids.tolist()) for one in self.wanted))
 
 
 def understand(
     text: str, library: Library, taught: Mapping[str, int] | None, today: date, *, says_only: bool = False
 ) -> Understood:
-    """Find the names in a query and the text that is left for the pixels; with `says_only`, all pieces are names."""
+    """Split a query into names and text for the pixels. With `says_only`, treat all pieces as names."""
     count = max(library.count_contents(), 1)
     least, share, limit = _COMMON_FROM
     most = _ALL if says_only else max(least, min(int(share * count), limit))
@@ -89,8 +94,8 @@ def understand(
 
 
 def _with_whole_names(wanted: Sequence[Wanted], library: Library) -> list[Wanted]:
-    """Mark adjacent words that are written like a name, "Salt Lake City", as names if that is the name of a person or
-    a place in most photos that say them."""
+    """Mark adjacent capitalised words, like "Salt Lake City", as names if they name a person or a place in most photos
+    that mention them."""
     decided = []
     for may_be_name, run in groupby(wanted, lambda one: not one.is_name and _is_written_like_a_name(one)):
         words = list(run)
@@ -107,7 +112,7 @@ def _is_written_like_a_name(one: Wanted) -> bool:
 
 
 def _is_named(metadata: Metadata, wanted: Sequence[Wanted]) -> bool:
-    """Return whether all pieces are part of the name of one person or place."""
+    """Return whether all pieces are part of the name of a single person or place in a photo's metadata."""
     words = {term for one in wanted for term in one.piece.terms}
     texts: list[tuple[Source, str]] = [("people", name) for name in metadata.people]
     texts += [("place", text) for text in (metadata.location, metadata.place) if text]
@@ -120,9 +125,9 @@ def _is_named(metadata: Metadata, wanted: Sequence[Wanted]) -> bool:
 def _with_names_marked(wanted: Sequence[Wanted]) -> tuple[Wanted, ...]:
     """Decide which pieces are names, and return the pieces to look up.
 
-    A word next to a name is part of it if nearly all photos that say the name also say the word, as in New York. A
-    number or a rating is a name only if it is next to one, or if no words are left for the pixels; otherwise, a short
-    number is not looked up at all.
+    A word next to a name is part of it if nearly all photos that mention the name also mention the word, as in New
+    York. A number or a rating is a name only if it is next to a name, or if no words are left for the pixels. Short
+    numbers that are not names are not looked up.
     """
     is_name = [one.is_name and one.piece.kind in ("word", "date") for one in wanted]
     changed = True
@@ -150,7 +155,7 @@ def _belongs_to(one: Wanted, name: Wanted) -> bool:
 
 
 def ranges_of(piece: Piece, *, plurals: bool) -> list[TermRange]:
-    """Return ranges of index terms: a photo that says a piece has one of them, but so may others."""
+    """Return ranges of index terms for a piece. Every photo that mentions it has a term in them, but so may others."""
     words = [term[:UNSPACED] if is_unspaced(term) else term for term in _accepted(piece, plurals=plurals)]
     begins = piece.finds_beginnings and not plurals
     return [beginning_with(word) if begins else exactly(word) for word in words]
@@ -161,9 +166,9 @@ def _accepted(piece: Piece, *, plurals: bool) -> tuple[str, ...]:
 
 
 def is_whole(source: Source, text: str, piece: Piece, query_words: set[str]) -> bool:
-    """Return whether a query has the whole name of the person, place or camera that says one of its words.
+    """Return whether a query contains the whole name of the person, place or camera in which one of its words occurs.
 
-    The first name of a person is enough if it is capitalised, "Rose", or is the whole query.
+    The first name of a person is enough if it is capitalised, like "Rose", or is the whole query.
     """
     [word, *_] = piece.terms
     if source == "people":

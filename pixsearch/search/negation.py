@@ -1,19 +1,20 @@
-"""Negations in a query: "a street without people" becomes a search for "a street" less "people".
+"""Handle negations: "a street without people" becomes a search for "a street" with "people" as a negative part.
 
 The rules:
 
-1. A negation is "without", "with no", "has no", "but no", "but not", "except"; "not" before an article; and "no" or
-   "not" after a comma. Everything else is not: quoted text, "do not touch", "a cat not on a sofa".
-2. A "no" between two words is a negation if the model knows both words, so that the text is English: "a beach no
-   people", but not "Tonari no Totoro".
-3. Prohibitions on signs, "no parking", are not negations; nor is a "no" in a query that mentions a sign, nor a phrase
-   that a photo says word for word.
-4. A negation ends at a comma, at "but with", before a date, and before a place or a time, which belong to the rest:
-   "a street without people at night" is "a street at night" less "people". "Or" and "and" begin another negation.
-   The negated words must be a short noun phrase, and the query must not be a long sentence; otherwise, the text is
-   searched literally.
-5. A query that has nothing but negations is refused; but with "no" it may be the text of a sign, and is searched
-   literally.
+1. A negation begins with "without", "with no", "has no", "but no", "but not" or "except", with "not" before an
+   article, or with "no" or "not" after a comma. Nothing else is a negation: not quoted text, "do not touch", or "a cat
+   not on a sofa".
+2. A "no" between two words is a negation only if the model knows both words, which means that the text is English: "a
+   beach no people", but not "Tonari no Totoro".
+3. Prohibitions on signs, like "no parking", are not negations. Neither is a "no" in a query that mentions a sign, nor a
+   phrase that a photo's metadata, file name or folders contain word for word.
+4. A negation ends at a comma, at "but with", before a date, and before a place or a time. These belong to the rest of
+   the query: "a street without people at night" is "a street at night" without "people". "Or" and "and" start another
+   negation. The negated words must be a short noun phrase, and the query must not be a long sentence; otherwise, the
+   text is searched literally.
+5. A query that consists only of negations is an error. However, if it contains "no", it may be the text of a sign and
+   is searched literally.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ from pixsearch.search.wording import STOP_WORDS, VAGUE_WORDS
 from pixsearch.storage import FilePath, path_bytes
 
 _MOST_WORDS = 12
-"""The most words of a query with negations: in a long sentence it is unclear what a negation applies to."""
+"""The maximum number of words in a query with negations. In a longer one, it is unclear what a negation applies to."""
 _LONGEST = 500
-"""The most characters of a query with negations."""
+"""The maximum number of characters in a query with negations."""
 _MOST_LEFT_OUT = 4
 _MOST_WORDS_LEFT_OUT = 3
 _MOST_READ = 256
@@ -67,40 +68,42 @@ _NEGATING = frozenset(("no", "not", "without"))
 _TOKEN = re.compile(r"[,;]|[^\s,;]+")
 _QUOTES = re.compile('["\u201c\u201d\u201e«»]')
 _ASIDE = re.compile(r"[()\[\]]|(?<!\S)[-\u2013\u2014]+(?!\S)|\u2014")
-"""Marks that separate parts of a text like a comma."""
+"""Punctuation that is treated like a comma."""
 _NOBODY = re.compile(r"\b(?:nobody|no[ -]one)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """A text of a query, and how it is searched."""
+    """A text with negations, and how it is interpreted."""
 
     text: str
     asked: str
-    """The text to search for; empty if other parts of the query have it."""
+    """The text to search for; empty if only the other parts of the query are searched for."""
     less: tuple[str, ...]
-    """The negated phrases, which photos must not show or say; empty if the text is searched literally."""
+    """The negated phrases, which photos must not match; empty if the text is searched literally."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A text cut at its negations."""
+    """A text split at its negations."""
 
     wanted: str
     less: tuple[str, ...]
     may_be_a_sign: bool
     """True if it may be the text of a sign: "no dogs"."""
     phrases: Sequence[str]
-    """The phrases that are not meant as negations if a photo says them word for word."""
+    """The negated phrases. If a photo's text contains one of them word for word, there is no negation."""
 
 
 def without_negations(
     query: Query, library: Library, taught: Mapping[str, int] | None
 ) -> tuple[Query, tuple[Negation, ...]]:
-    """Return the query with its negations as parts of negative weight, and the negations that were found.
+    """Return the query with negated phrases as separate parts with a negative weight, and the negations.
 
     Args:
-        taught: how often each word occurs in the model's training captions; None if the checkpoint does not say.
+        query: the query.
+        library: the library, whose photos may contain a phrase like "no smoking" word for word.
+        taught: the number of times each word occurs in the model's training captions; None if unknown.
 
     Raises UsageError if nothing is left to search for.
     """
@@ -138,7 +141,7 @@ def _negation(text: str, library: Library, taught: Mapping[str, int] | None, *, 
 
 
 def _cut(text: str, taught: Mapping[str, int] | None) -> _Cut | None:
-    """Cut a text at its negations; None if it has none, or if it is unclear what one of them applies to."""
+    """Split a text at its negations. Return None if there are none, or if it is unclear what one of them applies to."""
     if len(text) > _LONGEST or _QUOTES.search(text):
         return None
     text = _ASIDE.sub(",", _NOBODY.sub("no people", text))
@@ -196,7 +199,7 @@ def _cut(text: str, taught: Mapping[str, int] | None) -> _Cut | None:
 
 
 def _negation_at(words: Sequence[str], at: int, taught: Mapping[str, int] | None) -> int:
-    """Return the number of words of the negation at an index; 0 if there is none."""
+    """Return the number of words that form the negation at an index, or 0 if there is none."""
     word, following = words[at] if at < len(words) else "", words[at + 1 : at + 2]
     if word in ("without", "w/o", "excluding"):
         return 1
@@ -226,13 +229,13 @@ def _is_banned_on_signs(words: Sequence[str], at: int) -> bool:
 
 
 def _is_list(words: Sequence[str]) -> bool:
-    """Return whether a list continues after its first comma, as "people, cars or dogs" does with "cars or dogs"."""
+    """Return whether words after a comma continue a list, like "cars or dogs" in "people, cars or dogs"."""
     end = next((at for at, word in enumerate(words) if word in _COMMAS), len(words))
     return "or" in words[:end] or "nor" in words[:end] or (end < len(words) and _is_list(words[end + 1 :]))
 
 
 def _describes_whole_picture(words: Sequence[str]) -> bool:
-    """Return whether a place or a time describes the whole picture, unlike "in its mouth" after a negated noun."""
+    """Return whether a place or time describes the whole picture ("the street"), unlike "its mouth"."""
     end = next((at for at, word in enumerate(words) if word in _COMMAS), len(words))
     is_doing = words[:end] and words[0].endswith("ing")
     return _is_searchable(words[:end]) and not is_doing and not _POSSESSIVES.intersection(words[:end])
@@ -247,7 +250,7 @@ def _through_first_noun(words: Sequence[str]) -> Sequence[str]:
 
 
 def _is_noun_phrase(words: Sequence[str]) -> bool:
-    """Return whether words look like a noun with at most two words before it; there is no parser to be certain."""
+    """Return whether words look like a noun with at most two words before it. This is a guess, without a parser."""
     after_article = words[1:] if words[:1] and words[0].lower() in _ARTICLES else words
     if any(word.endswith("ing") for word in after_article[1:]):
         return False
@@ -255,7 +258,7 @@ def _is_noun_phrase(words: Sequence[str]) -> bool:
 
 
 def _trimmed(words: Sequence[str]) -> list[str]:
-    """Return words without the vague ones at both ends, but with an article in front."""
+    """Return words without vague words at both ends, but keep an article at the front."""
     words = [word.rstrip(".?!") for word in words]
     while words and not _is_searchable(words[-1:]):
         words.pop()
@@ -265,7 +268,7 @@ def _trimmed(words: Sequence[str]) -> list[str]:
 
 
 def _is_said_by_a_photo(library: Library, phrase: str) -> bool:
-    """Return whether a photo says a phrase word for word."""
+    """Return whether the metadata, file name or folders of any photo contain a phrase word for word."""
     words = words_of(phrase)
     rare_first = sorted(set(words) - STOP_WORDS, key=len, reverse=True)
     ids: NDArray[np.int64] | None = None
@@ -284,7 +287,7 @@ def _is_said_by_a_photo(library: Library, phrase: str) -> bool:
 
 
 def _texts_by_source(path: FilePath, metadata: Metadata) -> Iterator[list[str]]:
-    """Yield the words of each source of a photo's text; lines of writing are one text."""
+    """Yield the words of a photo's text, one list per source."""
     for texts in texts_of(path_bytes(path), b"/", metadata).values():
         yield [word for text in texts for word in words_of(text)]
 

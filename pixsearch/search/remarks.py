@@ -1,4 +1,4 @@
-"""Remarks on a query: how its negations were read, which of its words are unknown, and its language."""
+"""Remarks on a query: its negations, its unknown words and its language."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pixsearch.search.spelling import nearest_word
 from pixsearch.search.wording import VAGUE_WORDS, Piece, pieces_of, without_phrases
 
 _LONGEST = 2000
-"""The most characters of a text that are checked."""
+"""The maximum number of characters of a text that are checked."""
 _MOST_LOOKED_UP, _MOST_SUGGESTED = 32, 8
-"""The most words of a text that are looked up in the library, and the most suggestions for a query."""
+"""The maximum number of words to look up in the library per text, and the maximum number of suggestions per query."""
 
 _CONTRACTED = re.compile("\\w+n['\u2019]t\\b")
 
@@ -30,18 +30,18 @@ class Remarks:
     """Remarks on a query."""
 
     query: Query
-    """The query as it is searched, its negations as parts of negative weight."""
+    """The query that is run, with its negations as parts with a negative weight."""
     negations: Sequence[Negation] = ()
-    """The negations in its words, and how they were read."""
+    """The negations in the query, and how they were interpreted."""
     unknown_words: Sequence[str] = ()
-    """The words that neither the model knows nor a photo says: the hits for them are a guess."""
+    """The words that the model does not know and no photo mentions. Hits for them are a guess."""
     suggestions: Mapping[str, str] = field(default_factory=dict)
-    """The nearest known word of some unknown words."""
+    """The nearest known words, keyed by the unknown word. Not every unknown word has one."""
     language: str | None = None
-    """The language of the query if it is surely not English, on which the model was trained."""
+    """The language of the query if it is clearly not English and the model was trained on English; otherwise None."""
 
     def sentences(self) -> Iterator[str]:
-        """Yield the remarks as sentences. Unknown words are not listed if the query is in another language."""
+        """Yield the remarks as sentences. Unknown words are not listed if the query is in a foreign language."""
         yield from (_negation_sentence(negation) for negation in self.negations)
         if self.language is not None:
             yield f"the query looks like {self.language}; this model was trained on English"
@@ -54,7 +54,7 @@ class Remarks:
 
 
 def remarks_on(query: Query, library: Library, runtime: Runtime | None) -> Remarks:
-    """Return the remarks on a query; without a model, only those on its negations.
+    """Return the remarks on a query. Without a model, only negations are reported.
 
     Raises UsageError if nothing is left to search for.
     """

@@ -1,9 +1,9 @@
-"""Suggest a word for an unknown one: the nearest word that the model knows or that a photo says.
+"""Suggest a correction for an unknown word: the nearest word that the model knows or a photo mentions.
 
-A word is near if one letter is wrong, missing or extra, or two letters are swapped (F. J. Damerau, 1964). A long word
-may have two of these errors; a short one may only have swapped or doubled letters. The first letter must be right, or
-swapped with the second: people seldom get it wrong, and a zorilla is not a gorilla. F and ph, and c and k, are
-interchangeable.
+A word is near if one letter is wrong, missing or extra, or two letters are swapped (F. J. Damerau, 1964). Long words
+may have two of these errors. Short words may only have swapped or doubled letters. The first letter must be right or
+swapped with the second, because people seldom get it wrong, and a zorilla is not a gorilla. F and ph are
+interchangeable, and so are c and k.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from pixsearch.search.names import TAUGHT_FROM
 _SHORTEST = 3
 _LONGEST = 32
 _ANY_LETTER_FROM = 5
-"""The least length of a word that may have a wrong letter. Suggestions for shorter words must also be frequent."""
+"""The minimum length of a word that may have a wrong letter. Suggestions for shorter words must also be frequent."""
 _FREQUENT = 100
 _TWICE_FROM = 7
-"""The least length of a word that may have two errors."""
+"""The minimum length of a word that may have two errors."""
 _SAME_BEGINNING = 3
-"""The number of first letters that a word with two errors must share with a word that a photo says."""
+"""The number of leading letters that a word with two errors must share with a word that a photo mentions."""
 _MOST_READ = 2000
 _SOUNDS = (("f", "ph"), ("ph", "f"), ("c", "k"), ("k", "c"))
 
 
 def nearest_word(word: str, taught: Mapping[str, int], library: Library | None) -> str | None:
-    """Return the known word nearest to an unknown one, both folded like index terms; None if none is near.
+    """Return the known word nearest to an unknown word, or None if none is near. Both are folded like index terms.
 
-    Of equally near words, the most frequent in the training captions wins, then the first of the library's in
-    alphabetical order.
+    Ties go to the word that is most frequent in the training captions. Words that occur only in the library are taken
+    in alphabetical order.
     """
     if not _SHORTEST <= len(word) <= _LONGEST or is_unspaced(word):
         return None
@@ -56,7 +56,7 @@ def nearest_word(word: str, taught: Mapping[str, int], library: Library | None) 
 
 
 def _mistyped(word: str) -> Iterator[str]:
-    """Yield a word with two neighbours swapped, with a letter doubled or a double one single, and with like sounds."""
+    """Yield variants of a word with swapped letters, with a letter doubled or undoubled, or with a similar sound."""
     for at, letter in enumerate(word):
         yield f"{word[:at]}{letter}{word[at:]}"
         if word[at : at + 2] == 2 * letter:
@@ -68,7 +68,7 @@ def _mistyped(word: str) -> Iterator[str]:
 
 
 def _changed(word: str) -> Iterator[str]:
-    """Yield a word with one letter after the first removed, replaced or inserted."""
+    """Yield variants of a word with one letter removed, replaced or inserted after the first letter."""
     letters = {*ascii_lowercase, *word}
     for at in range(1, len(word) + 1):
         before, after = word[:at], word[at:]
@@ -80,7 +80,7 @@ def _changed(word: str) -> Iterator[str]:
 
 
 def _within_two(word: str, others: Iterable[str]) -> Iterator[str]:
-    """Yield the other words within two errors of a word, except its extensions: not Hamburger for Hamburg."""
+    """Yield the words within two errors of a word, except those that only extend it, like Hamburger for Hamburg."""
     letters = set(word)
     for other in others:
         is_like = abs(len(other) - len(word)) <= 2 and len(letters.symmetric_difference(other)) <= 4
@@ -89,7 +89,7 @@ def _within_two(word: str, others: Iterable[str]) -> Iterator[str]:
 
 
 def _distance(word: str, other: str) -> int:
-    """Return the least number of letters to replace, insert, remove or swap that turns one word into the other."""
+    """Return the minimum number of replacements, insertions, deletions and swaps that turn one word into the other."""
     above, row = list[int](), list(range(len(other) + 1))
     for down, letter in enumerate(word):
         below = [down + 1]

@@ -1,4 +1,4 @@
-"""The words of a query, and the pieces of it that can be looked up in metadata."""
+"""Split a query into words, dates and ratings that can be looked up in metadata."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ we were what when where which while who whose with within without you your
 image images photo photograph photographs photos pic pics picture pictures
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
-"""Words that mean nothing for a photo by themselves."""
+"""Words that do not describe a photo by themselves."""
 _VAGUE_WORDS = """
 anybody anyone anything everybody everyone everything nobody none nothing sight somebody someone something
 gif heic jpeg jpg png raw tif tiff webp
 """
 VAGUE_WORDS = STOP_WORDS | frozenset(_VAGUE_WORDS.split())
-"""Words that cannot be searched for."""
+"""Words that are too vague to search for."""
 
 _STARS = re.compile(r"(?<!\w)([1-5]|one|two|three|four|five)[ -]stars?(?!\w)", re.IGNORECASE)
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 _WORD = re.compile(r"[^\s,;:!?()\[\]{}\"“”„«»/\\|_+*=<>~-]+")
 _MARKS = " \t\n,;:.!?-/|"
 _MOST_PIECES = 32
-"""The most pieces of a query; each is a lookup in the index."""
+"""The maximum number of pieces in a query. Each requires a lookup in the index."""
 _SHORTEST_BEGINNING = 3
 _SHORTEST_BEGINNING_BEYOND_LATIN = 2
 _SHORTEST_NUMBER = 3
 _SHORTEST_NUMBER_TO_BEGIN = 6
-"""The least length of a number that finds longer ones, like 201903 for 20190304."""
+"""The minimum length of a number that also finds longer numbers, as 201903 finds 20190304."""
 _LONGEST = 1000
-"""The most characters of a query that are read."""
+"""The maximum number of characters of a query that are looked up."""
 _LEADING = "a an and at by during for from in of on or photo photos picture pictures the to with"
 _LEADING_TO_A_NAME = frozenset(_LEADING.split())
 
@@ -49,7 +49,7 @@ Kind: TypeAlias = Literal["word", "number", "date", "rating"]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A word of a query, or a phrase that is a date or a rating."""
+    """A word in a query, or a phrase that is a date or a rating."""
 
     text: str
     start: int
@@ -57,15 +57,15 @@ class Piece:
     """The end of the piece in the query, exclusive."""
     kind: Kind
     terms: tuple[str, ...]
-    """The index terms that match; a photo with one of them says the piece."""
+    """The index terms that match. A photo with one of them mentions the piece."""
     is_alone: bool = False
     """True if the piece is the whole query."""
     is_certain: bool = False
-    """True if it has only one meaning, even if no photo says it: "March 2021", but not "2021"."""
+    """True if the piece can only be a date, even if no photo has that date: "March 2021", but not "2021"."""
 
     @property
     def finds_beginnings(self) -> bool:
-        """True if words that begin with this one match too; a short one would match too many."""
+        """True if longer words that begin with the piece also match. Short pieces would match too many."""
         [word, *_] = self.terms
         if self.kind == "number":
             return len(word) >= _SHORTEST_NUMBER_TO_BEGIN
@@ -74,12 +74,12 @@ class Piece:
 
     @property
     def is_short_number(self) -> bool:
-        """True if it is a number that is more likely a count than a name."""
+        """True if the piece is a short number, which is more likely a count than a name."""
         return self.kind == "number" and len(self.terms[0]) < _SHORTEST_NUMBER
 
 
 def pieces_of(text: str, today: date) -> list[Piece]:
-    """Return the pieces of a query in order, without stop words and repetitions, at most 32."""
+    """Return the first 32 pieces of a query in order, without stop words and repetitions."""
     text = text[:_LONGEST]
     phrases = sorted(_phrases(text, today), key=lambda piece: piece.start)
     pieces, at = [], 0
@@ -99,9 +99,9 @@ def without_phrases(text: str, today: date) -> str:
 
 
 def text_without(text: str, pieces: Sequence[Piece]) -> str:
-    """Return a text without some of its pieces and the words that only lead to them; empty if no other word is left.
+    """Return a text without some of its pieces and the stop words that lead to them.
 
-    "Anna on the beach in 2019" without Anna and 2019 is "beach".
+    "Anna on the beach in 2019" without Anna and 2019 is "beach". Return an empty string if only stop words are left.
     """
     kept, at = "", 0
     for start, end in sorted((piece.start, piece.end) for piece in pieces):
@@ -112,7 +112,7 @@ def text_without(text: str, pieces: Sequence[Piece]) -> str:
 
 
 def _without_last_words(text: str) -> str:
-    """Return a text without the words at its end that lead to a name, and the marks around them."""
+    """Return a text without the punctuation and the words at its end that lead to a name, like "in the"."""
     while (words := text.rstrip(_MARKS).rsplit(maxsplit=1)) and words[-1].lower() in _LEADING_TO_A_NAME:
         text = words[0] if len(words) > 1 else ""
     return f"{text.rstrip(_MARKS)} " if text.strip(_MARKS) else ""

@@ -180,8 +180,7 @@ def test_what_needs_words_and_pixels_together_says_so_in_one_line(
 
     assert (reranked.exit_code, reranked.stderr) == (
         2,
-        f"pixsearch: the model {model} does not read words and pixels together. "
-        "Use a Pixel-BERT checkpoint for --rerank\n",
+        f"pixsearch: the model {model} does not support re-ranking. Omit --rerank, or use a Pixel-BERT checkpoint\n",
     )
     assert (explained.exit_code, explained.stderr) == (
         1,

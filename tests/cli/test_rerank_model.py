@@ -119,10 +119,10 @@ def test_each_line_of_a_file_is_re_ranked(run: Run, indexed: Path, blip: Path, p
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a dog", "--no-rerank"], "--rerank-model and --no-rerank contradict each other"),
+        (["a dog", "--no-rerank"], "--rerank-model and --no-rerank cannot be used together"),
         (["a dog", "--threshold", "0.5"], "a re-rank model has no calibrated probabilities for a threshold"),
         (["a dog", "--sort", "newest"], "a re-rank model orders by relevance, not by date"),
-        (["a dog", "--says"], "a re-rank model reads pictures, and --says looks at none"),
+        (["a dog", "--says"], "a re-rank model reads pictures, but --says searches metadata only"),
         (["--image", "PHOTO"], "a query without words cannot be re-ranked"),
         (["--sort", "newest"], "a query without words cannot be re-ranked"),
         (["--image", "PHOTO", "--find", "texts"], "a re-rank model orders photos, not texts"),

@@ -197,7 +197,7 @@ def test_names_are_not_asked_of_the_model(indexed: Indexed, reader: OppositeRead
         (replace(RED, rerank=False), "--no-rerank"),
         (replace(RED, threshold=0.1), "no calibrated probabilities for a threshold"),
         (replace(RED, sort="newest"), "not by date"),
-        (replace(RED, evidence="says"), "looks at none"),
+        (replace(RED, evidence="says"), "searches metadata only"),
         (Query((Picture(1),)), "without words"),
     ],
 )

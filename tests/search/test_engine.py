@@ -296,9 +296,9 @@ def test_a_threshold_needs_a_calibrated_model(fill: Fill) -> None:
 
 
 def test_a_threshold_for_a_query_without_probabilities_is_refused(fill: Fill) -> None:
-    with pytest.raises(UsageError, match="a threshold requires words"):
+    with pytest.raises(UsageError, match="a threshold requires search text"):
         SearchEngine(fill(REDS), ColourRuntime()).search(Query((Picture(picture_bytes()),), threshold=0.5))
-    with pytest.raises(UsageError, match="requires the re-rank"):
+    with pytest.raises(UsageError, match="--threshold and --no-rerank cannot be used together"):
         Query((Words("red"),), threshold=0.5, rerank=False)
     with pytest.raises(UsageError, match="must be between 0 and 1"):
         Query((Words("red"),), threshold=1.5)

@@ -315,7 +315,7 @@ def test_says_lists_photos_that_say_all_words_without_reading_pixels(library: Li
     assert says("Bertrand") == says("Anna zoe") == []
     assert runtime.pairs_ordered == 0
     for text in ("the", "of a"):
-        with pytest.raises(UsageError, match="no word that metadata could match"):
+        with pytest.raises(UsageError, match="no words to look up in metadata"):
             says(text)
 
 

@@ -205,7 +205,7 @@ def test_a_listing_can_show_each_copy_as_a_hit(library: Library, photos: Path) -
 
 
 def test_a_threshold_without_words_is_refused(library: Library) -> None:
-    with pytest.raises(UsageError, match="a threshold requires words"):
+    with pytest.raises(UsageError, match="a threshold requires search text"):
         SearchEngine(library, ColourRuntime()).search(Query(sort="newest", threshold=0.5))
 
 

@@ -16,7 +16,7 @@ def test_an_empty_query_is_refused(text: str) -> None:
 
 
 def test_words_that_are_not_valid_text_are_refused() -> None:
-    with pytest.raises(UsageError, match="not valid text"):
+    with pytest.raises(UsageError, match="not valid Unicode"):
         Words("caf\udce9")
 
 
