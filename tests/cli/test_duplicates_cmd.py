@@ -30,7 +30,7 @@ def test_copies_are_a_table_with_the_best_first(run: Run, twice: Path) -> None:
     assert heading.split() == ["group", "size", "pixels", "taken", "photo"]
     assert [row.split()[:2] for row in rows] == [["1", "best"], ["1", "0"]]
     assert [row.endswith(str(twice / name)) for row, name in zip(rows, ("sea.png", "copy of sea.png"), strict=True)]
-    assert outcome.stderr == "pixsearch: 1 group of 2 photos; all but the best take 0 kB\n"
+    assert outcome.stderr == "pixsearch: 1 group with 2 photos in total; all but the best take up 0 kB\n"
 
 
 def test_what_looks_the_same_is_shown_where_it_is_asked_for(run: Run, twice: Path) -> None:
@@ -99,4 +99,4 @@ def test_what_contradicts_itself_is_refused(run: Run, twice: Path, options: list
     outcome = run("duplicates", *options)
 
     assert outcome.exit_code == 2
-    assert "exclude each other" in outcome.stderr
+    assert "cannot be used together" in outcome.stderr

@@ -239,15 +239,16 @@ def in_a_terminal(library: Path, *options: str) -> str:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--no-token", "--token", "x" * 16), "--no-token contradicts --token. Omit one of them"),
+        (("--no-token", "--token", "x" * 16), "--token and --no-token cannot be used together. Omit one of them"),
         (("--root-path", "/a b"), "--root-path '/a b' is not a path. Use letters, digits and slashes, e.g. /photos"),
         (
             ("--allow-host", "https://photos.example.org"),
-            "--allow-host 'https://photos.example.org' is not a name. Use a bare host name, e.g. photos.example.org",
+            "--allow-host 'https://photos.example.org' is not a host name. "
+            "Use a bare host name, e.g. photos.example.org",
         ),
         (
             ("--trust-proxy", "*"),
-            "--trust-proxy '*' is not an address or a network. Give one, e.g. 10.0.0.5 or 10.0.0.0/24",
+            "--trust-proxy '*' is not an address or a network. Use e.g. 10.0.0.5 or 10.0.0.0/24",
         ),
     ],
 )

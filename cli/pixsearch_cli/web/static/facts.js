@@ -5,10 +5,10 @@ import { copy } from "./copying.js";
 import { percent } from "./grid.js";
 import { smallButton } from "./small_button.js";
 
-const DATE_NAMES = { taken: "Taken", edited: "Edited", guessed: "Date in its name" };
+const DATE_NAMES = { taken: "Taken", edited: "Edited", guessed: "Date in file name" };
 const FORMAT_NAMES = { MPO: "JPEG", JPEG2000: "JPEG 2000", JXL: "JPEG XL", HEIF: "HEIC" };
 const NUMBERS = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-// The photo's own clock, in the reader's language and never in the reader's time zone.
+// The time on the camera's clock, in the user's language but not in the user's time zone.
 const CLOCK = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short", timeZone: "UTC" });
 
 /**
@@ -66,7 +66,7 @@ export function showFacts(list, photo, go) {
   };
 }
 
-/** Add a name with its values, which are texts or elements. */
+/** Add a name with its values, which are strings or elements. */
 export function addFact(list, name, ...values) {
   const term = document.createElement("dt");
   term.textContent = name;
@@ -80,12 +80,12 @@ export function fileName(path) {
   return path.split("/").pop();
 }
 
-/** The file URL of a path, for file managers. */
+/** Return the file URL of a path, for file managers. */
 export function fileAddress(path) {
   return path.includes("://") ? path : `file://${path.split("/").map(encodedPath).join("/")}`;
 }
 
-/** The date and time of a photo's own clock, with its zone where the file names one. */
+/** Return the date and time on the camera's clock, with the time zone if the file contains it. */
 function dateOf(takenAt) {
   const time = document.createElement("time");
   time.dateTime = takenAt;
@@ -96,7 +96,7 @@ function dateOf(takenAt) {
   return time;
 }
 
-/** Pixels, megapixels, bytes and format, as far as they are known. */
+/** Return the size in pixels, megapixels and bytes, and the format, as far as they are known. */
 function sizeOf({ width, height, size_bytes: bytes, format }) {
   const megapixels = (width * height) / 1e6;
   return [

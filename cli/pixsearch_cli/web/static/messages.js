@@ -7,7 +7,7 @@ const OR = new Intl.ListFormat("en", { type: "disjunction" });
 const AND = new Intl.ListFormat("en");
 const ORDERS = { newest: "The 64 best matches, newest first.", oldest: "The 64 best matches, oldest first." };
 
-/** Replace the message; `strongly` if it matters more than the photos. */
+/** Replace the message. Pass `strongly` if it is more important than the photos. */
 export function showMessage(text, strongly = false) {
   const sentence = document.createElement("span");
   sentence.textContent = text;
@@ -23,7 +23,7 @@ export function showCount(count, isFiltered, damaged) {
 
 /**
  * Show what a search found and in which order, or its `progress`, and how its words were interpreted. `searchFor` is called with
- * other words where the user picks them. That stands below, so that no photo moves when the answer is whole.
+ * a suggested word if the user picks it. The notes are on a line below, so that no photo moves when the full answer arrives.
  */
 export function showFound(hits, answer, { order, progress, searchFor }) {
   const damage = damageOf(answer.damaged);
