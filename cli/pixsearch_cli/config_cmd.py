@@ -50,7 +50,7 @@ def _settings(context: typer.Context) -> Iterator[Setting]:
     assert isinstance(context.parent.command, TyperGroup), "it has commands"
     commands = leaf_commands(context.parent.command.commands)
     file = read_config(commands)
-    defaults = {"library": library_location(), "model": "library's model, or the built-in one"}
+    defaults = {"library": library_location(), "model": "the library's model, or the built-in one"}
     for option in EVERYWHERE:
         in_file = next((values[option] for values in file.values() if option in values), None)
         if named := os.environ.get(variable := f"PIXSEARCH_{option.upper()}"):

@@ -128,7 +128,8 @@ def _print_spare(groups: Sequence[Duplicates], end: bytes) -> None:
     sys.stdout.buffer.flush()
     if left_out:
         show_message(
-            f"{left_out:,} left out: deleted, changed, on a different drive, or with more metadata than the best copy"
+            f"{plural(left_out, 'copy', 'copies')} left out: deleted, changed, on a different drive, or with more "
+            "metadata than the best copy"
         )
 
 

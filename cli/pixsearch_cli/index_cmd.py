@@ -40,14 +40,14 @@ def index(
         list[str] | None,
         typer.Argument(
             metavar="[FOLDERS]...",
-            help="Folders of photos (also s3://BUCKET/FOLDER) and .txt files of texts. [default: all indexed folders]",
+            help="Folders of photos (also s3://BUCKET/FOLDER), .txt files with texts. [default: all indexed folders]",
         ),
     ] = None,
     hidden: Annotated[
         bool | None,
         typer.Option(
             "--hidden/--no-hidden",
-            help="Index hidden and system folders too. [default: as last time]",
+            help="Index hidden and system folders too. [default: same as last time]",
             show_default=False,
         ),
     ] = None,
@@ -55,7 +55,7 @@ def index(
         bool | None,
         typer.Option(
             "--follow-links/--no-follow-links",
-            help="Follow symbolic links. [default: as last time]",
+            help="Follow symbolic links. [default: same as last time]",
             show_default=False,
         ),
     ] = None,
@@ -64,14 +64,14 @@ def index(
         typer.Option(
             "--exclude",
             metavar="PATTERN",
-            help="Skip files and folders that match this gitignore pattern; repeatable. [default: as last time]",
+            help="Skip files and folders that match this gitignore pattern; repeatable. [default: same as last time]",
         ),
     ] = None,
     ocr: Annotated[
         bool | None,
         typer.Option(
             "--ocr/--no-ocr",
-            help="Read the text in pictures, after everything else. [default: as last time]",
+            help="Read the text in pictures, after everything else. [default: same as last time]",
             show_default=False,
         ),
     ] = None,

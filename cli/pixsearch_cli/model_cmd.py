@@ -73,10 +73,10 @@ def get(
         kind = _kind(hub, repository, language_model)
         require_room(repository)
         missing = missing_bytes(repository)
-        left = f", {size(missing)} of them missing" if missing < repository.size_bytes else ""
+        left = f", {size(missing)} left to download" if missing < repository.size_bytes else ""
         show_lines(
             f"model     {name} (revision {repository.commit[:12]})",
-            f"licence   {repository.licence or 'none is stated'}",
+            f"licence   {repository.licence or 'not stated'}",
             f"size      {size(repository.size_bytes)} in {len(repository.files)} files{left}",
             f"folder    {hub_folder(name)}",
         )
@@ -101,7 +101,9 @@ def _is_there(name: str, revision: str | None) -> bool:
     if revision is None or (source is not None and source.revision.startswith(revision)):
         return True
     there = "an unknown revision" if source is None else f"the revision {source.revision[:12]}"
-    raise UsageError(f"{name} is already on this machine at {there}", f"First run: pixsearch model remove {name}")
+    raise UsageError(
+        f"{name} is already on this machine at {there}", f"To replace it, first run: pixsearch model remove {name}"
+    )
 
 
 def _kind(hub: Hub, repository: Repository, language_model: bool) -> Kind:
@@ -158,9 +160,9 @@ _FINISH: Mapping[Kind, Callable[[Path], None]] = {
     "train": lambda _: None,
 }
 _USE: Mapping[Kind, str] = {
-    "search": "To search with it, run: pixsearch index --model {name} FOLDER",
-    "re-rank": "To re-rank with it, run: pixsearch query --rerank-model {name} WORDS",
-    "train": "To train with it, run: pixsearch train --set start.language_model={name}",
+    "search": "To search with this model, run: pixsearch index --model {name} FOLDER",
+    "re-rank": "To re-rank with this model, run: pixsearch query --rerank-model {name} WORDS",
+    "train": "To train with this model, run: pixsearch train --set start.language_model={name}",
 }
 
 

@@ -32,7 +32,7 @@ def _model_option(default: str) -> OptionInfo:
     return option
 
 
-ModelOption = Annotated[str | None, _model_option("library's model, or the built-in one")]
+ModelOption = Annotated[str | None, _model_option("the library's model, or the built-in one")]
 
 CheckpointOption = Annotated[str | None, _model_option("the built-in one")]
 

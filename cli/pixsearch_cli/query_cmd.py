@@ -110,7 +110,7 @@ def query(
     shows: Annotated[
         bool, typer.Option("--shows", help="Search only by what photos show, not by their metadata.")
     ] = False,
-    says: Annotated[bool, typer.Option("--says", help="Only photos whose metadata contain all the words.")] = False,
+    says: Annotated[bool, typer.Option("--says", help="Only photos whose metadata contains all the words.")] = False,
     literal: Annotated[
         bool, typer.Option("--literal", help="Search for the exact words: no negation, no suggestions.")
     ] = False,

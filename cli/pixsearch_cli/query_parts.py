@@ -108,7 +108,7 @@ def _fetched(address: str) -> bytes | PictureError:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         return PictureError(f"{address} cannot be downloaded: {reason}")
     if missing:
-        return PictureError(f"{address} is incomplete: {missing:,} bytes are missing")
+        return PictureError(f"{address} cannot be downloaded: {missing:,} bytes are missing")
     return data
 
 

@@ -97,7 +97,7 @@ def serve(
         )
     if token is not None and not (token.isprintable() and token == token.strip()):
         raise UsageError(
-            "the token has a leading or trailing space, or a character that HTTP cannot carry",
+            "the token begins or ends with a space, or contains a character that HTTP headers do not allow",
             "Use ASCII letters, digits and punctuation",
         )
     from pixsearch.decoding import DecodeLimits, decoding_processes

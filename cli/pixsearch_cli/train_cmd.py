@@ -126,7 +126,7 @@ def train(
     else:
         print(f"{report.out}: {pairs}, {report.minutes:.0f} minutes")
         if report.task == "retrieval":
-            print(f"To search with it, run: pixsearch index --model {report.out} FOLDER")
+            print(f"To search with this model, run: pixsearch index --model {report.out} FOLDER")
 
 
 def _absolute(names: list[str] | None) -> tuple[str, ...] | None:

@@ -61,7 +61,7 @@ def test_paths_are_what_can_be_deleted_without_a_loss(run: Run, twice: Path) -> 
     outcome = run("duplicates", "--paths")
 
     assert outcome.stdout == ""
-    assert "1 left out: deleted, changed" in outcome.stderr
+    assert "1 copy left out: deleted, changed" in outcome.stderr
 
 
 def test_nothing_is_deleted_and_nothing_twice_is_no_error(

@@ -68,7 +68,7 @@ def test_a_model_is_downloaded_converted_found_shown_and_removed(run: Run, hub: 
     assert got.exit_code == 0, got.stderr
     assert got.stdout.splitlines() == [
         f"{folder}: {NAME}",
-        f"To search with it, run: pixsearch index --model {NAME} FOLDER",
+        f"To search with this model, run: pixsearch index --model {NAME} FOLDER",
     ]
     assert got.stderr.splitlines()[:4] == [
         f"model     {NAME} (revision {COMMIT[:12]})",
@@ -109,7 +109,8 @@ def test_a_model_that_is_there_is_not_downloaded_again(run: Run, hub: HubServer,
     ] * 2
     assert other.exit_code == 2
     assert (
-        f"is already on this machine at the revision {COMMIT[:12]}. First run: pixsearch model remove" in other.stderr
+        f"is already on this machine at the revision {COMMIT[:12]}. To replace it, first run: pixsearch model remove"
+        in other.stderr
     )
     assert hub.requests == []
 
@@ -215,7 +216,9 @@ def test_a_language_model_is_downloaded_as_it_is(run: Run, hub: HubServer) -> No
     refused = run("model", "get", NAME, "--language-model", "--yes")
 
     assert got.exit_code == 0, got.stderr
-    assert got.stdout.endswith("To train with it, run: pixsearch train --set start.language_model=hub:org/bert\n")
+    assert got.stdout.endswith(
+        "To train with this model, run: pixsearch train --set start.language_model=hub:org/bert\n"
+    )
     assert names(run)["hub:org/bert"] == "bert"
     assert "input_size" in json.loads(run("model", "show", "hub:org/bert", "--json").stdout)
     assert refused.stderr == f"pixsearch: {NAME} is not a BERT model (model type: clip). Choose a BERT model\n"

@@ -206,7 +206,7 @@ def test_such_a_model_is_downloaded_shown_used_and_removed(
     assert got.exit_code == 0, got.stderr
     assert got.stdout.splitlines() == [
         f"{hub_folder('hub:org/matching')}: hub:org/matching",
-        "To re-rank with it, run: pixsearch query --rerank-model hub:org/matching WORDS",
+        "To re-rank with this model, run: pixsearch query --rerank-model hub:org/matching WORDS",
     ]
     shown = json.loads(run("model", "show", "org/matching", "--json").stdout)
     assert (shown["kind"], shown["reads_pairs"], shown["embedding_size"]) == (family.lower(), True, None)

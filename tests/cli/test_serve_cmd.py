@@ -275,7 +275,7 @@ def test_a_port_that_is_taken_is_said(run: Run, indexed: Path) -> None:
     assert outcome.exit_code == 1
     assert outcome.stderr == (
         f"pixsearch: cannot listen on 127.0.0.1 port {port}: Address already in use. "
-        "Choose another with --host or --port\n"
+        "Choose a different address with --host or --port\n"
     )
 
 
@@ -299,5 +299,5 @@ def test_a_token_that_programs_cannot_send_is_wrong_usage(run: Run, indexed: Pat
 
     assert outcome.exit_code == 2
     assert outcome.stderr.startswith(
-        "pixsearch: the token has a leading or trailing space, or a character that HTTP cannot carry. "
+        "pixsearch: the token begins or ends with a space, or contains a character that HTTP headers do not allow. "
     )

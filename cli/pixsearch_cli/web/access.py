@@ -75,13 +75,13 @@ def access_at(
     if not asks_for_token:
         if may_index:
             raise UsageError(
-                "--allow-index needs a token: without one, every program on this machine could change the library",
+                "--allow-index requires a token: without one, every program on this machine could change the library",
                 "Omit --no-token",
             )
         if not is_local and not is_proxied:
             raise UsageError(
-                f"--no-token with --host {host} shows the photos to the whole network",
-                "Omit it, or name the proxy that controls access with --allow-host",
+                f"--no-token with --host {host} exposes the photos to the whole network",
+                "Omit --no-token, or name the proxy that controls access with --allow-host",
             )
         token = None
     elif not is_local or is_proxied or may_index:

@@ -31,7 +31,7 @@ class AllowedFolders:
         The error for a path outside is the same whether or not the path exists. Raises HTTPException 403 and 404.
         """
         if is_remote(path) or b"\0" in path or not path.startswith(b"/"):
-            raise HTTPException(403, "only local folders can be added, by absolute path")
+            raise HTTPException(403, "only local folders can be added: use an absolute path")
         real = os.path.realpath(path)
         above = next((allowed for allowed in self.paths if is_at_or_below(real, allowed)), None)
         if above is None:
@@ -64,7 +64,7 @@ def allowed_folders(named: Iterable[str]) -> AllowedFolders:
 def _real_folder(name: str) -> bytes:
     path = os.path.expanduser(os.fsencode(name))  # noqa: PTH111 - bytes
     if not name or b"\0" in path or is_remote(path) or not os.path.isdir(path):  # noqa: PTH112 - bytes
-        raise UsageError(f"--allow-index {name!r} is not a folder of this machine", "Name a folder that exists")
+        raise UsageError(f"--allow-index {name!r} is not a folder on this machine", "Use an existing folder")
     return os.path.realpath(path)
 
 

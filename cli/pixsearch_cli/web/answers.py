@@ -23,7 +23,7 @@ class SearchAnswer(BaseModel):
         description="The parts of the query that exclude something, and how they are searched; see `literal`."
     )
     near: str | None = Field(description="The town found for the name in `near`; null without a name.")
-    damaged: int = Field(description="Rows of the library that are damaged and were left out; see pixsearch repair.")
+    damaged: int = Field(description="The number of damaged rows that were left out; see pixsearch repair.")
     uploads: list[str] = Field(description="Names of the uploaded pictures, for `like` in later searches.")
 
     model_config = ConfigDict(
@@ -93,9 +93,9 @@ class UndatedFolder(BaseModel):
 class TimelineAnswer(BaseModel):
     """The timeline, without the pictures themselves."""
 
-    days: list[Day] = Field(description="Newest first, by the camera's own clock.")
+    days: list[Day] = Field(description="The days, newest first, by the camera's clock.")
     undated: list[UndatedFolder]
-    damaged: int = Field(description="Rows of the library that are damaged and were left out; see pixsearch repair.")
+    damaged: int = Field(description="The number of damaged rows that were left out; see pixsearch repair.")
 
 
 class TimelinePhoto(BaseModel):

@@ -100,7 +100,7 @@ class AccessGuard:
         if self._is_of_another_site(request, host):
             raise HTTPException(
                 HTTPStatus.FORBIDDEN,
-                "refused a cross-origin request; if the page comes from this server, start it with --allow-host",
+                "cross-origin request refused; if the page comes from this server, start it with --allow-host",
             )
 
     def _is_of_another_site(self, request: Request, host: str) -> bool:

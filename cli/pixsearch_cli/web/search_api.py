@@ -29,7 +29,7 @@ MOST_PICTURES = 4
 """The maximum number of pictures in one request."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {
-        "description": "What is wrong with the request.",
+        "description": "A problem with the request.",
         "content": {PROBLEM: {"schema": Problem.model_json_schema()}},
     }
 }
@@ -50,7 +50,7 @@ _BODY = {
                             "type": "array",
                             "maxItems": MOST_PICTURES,
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Picture files to find similar photos.",
+                            "description": "Picture files to find similar photos for.",
                         },
                     },
                 }
@@ -150,7 +150,9 @@ async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
             raise UsageError(f"unknown form field {min(strange)!r}", "Valid fields: query, picture")
         query, files = form.get("query", "{}"), form.getlist("picture")
         if not isinstance(query, str) or not all(isinstance(file, UploadFile) for file in files):
-            raise UsageError("the field query must be text, and picture a file", "Change the types of the fields")
+            raise UsageError(
+                "the form field query must be text, and picture must be a file", "Check the fields of the form"
+            )
         with invalid_is_a_problem():
             asked = SearchRequest.model_validate_json(query)
         return asked, [await file.read() for file in files if isinstance(file, UploadFile)]

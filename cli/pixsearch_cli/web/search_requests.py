@@ -35,7 +35,7 @@ Operands = Annotated[list[Operand], Field(max_length=8)]
 def _are_no_more_than_may_be(given: object) -> object:
     if isinstance(given, list) and len(given) > MOST_LIKE:
         numbers = {"given": len(given), "most": MOST_LIKE}
-        raise PydanticCustomError("number_of_pictures", "at most {most} pictures are allowed, {given} given", numbers)
+        raise PydanticCustomError("number_of_pictures", "at most {most} pictures are allowed, got {given}", numbers)
     return given
 
 
@@ -101,7 +101,7 @@ class SearchRequest(FilteredRequest):
     plus: Operands = Field([], description="More words, as `[WEIGHT:]WORDS`.", examples=[["0.5:sunset"]])
     minus: Operands = Field([], description="Words that should not describe the photos.", examples=[["people"]])
     like: LikeOperands = Field(
-        [], description="Pictures to find similar photos, as `[WEIGHT:]ID`, with the id of a hit or an upload."
+        [], description="Pictures to find similar photos for, as `[WEIGHT:]ID`, with the id of a hit or an upload."
     )
     unlike: LikeOperands = Field([], description="Pictures that the photos should not be similar to.")
     k: int = Field(10, ge=1, le=MOST_HITS, description="Number of hits to return.")
@@ -113,7 +113,7 @@ class SearchRequest(FilteredRequest):
     threshold: float | None = Field(None, ge=0, le=1, description="Only photos with at least this score.")
     duplicates: Literal["fold", "show"] = "fold"
     shows: bool = Field(False, description="Search only by what photos show, not by their metadata.")
-    says: bool = Field(False, description="Only photos whose metadata contain all the words.")
+    says: bool = Field(False, description="Only photos whose metadata contains all the words.")
     sort: Sort = Field("relevance", description="Best matches first, or the matches by date.")
     literal: bool = Field(False, description="Search for the exact words: no negation, no suggestions.")
     offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="Number of hits to skip.")
@@ -126,7 +126,7 @@ class SearchRequest(FilteredRequest):
         if last > MOST_RERANKED and self.rerank is not False and words:
             raise ValueError(f"more than {MOST_RERANKED} hits require rerank=false")
         if last > MOST_HITS and (words or self.like or self.unlike):
-            raise ValueError(f"offset and k together may be at most {MOST_HITS}")
+            raise ValueError(f"offset and k together must be at most {MOST_HITS}")
         return self
 
     def query(self, upload: Callable[[str], bytes]) -> Query:

@@ -75,7 +75,7 @@ class TimeLimitedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's message
         """Respond to invalid HTTP in the same format as to other errors, and close the connection."""
-        detail = "this is not HTTP, or its address and headers are longer than 64 kB: send less"
+        detail = "not a valid HTTP request, or its URL and headers are larger than 64 kB"
         content = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
         headers = [(b"content-type", PROBLEM.encode()), (b"connection", b"close")]
         for event in (
@@ -152,7 +152,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         raise PixsearchError(
-            f"cannot listen on {host} port {port}: {error.strerror}", "Choose another with --host or --port"
+            f"cannot listen on {host} port {port}: {error.strerror}", "Choose a different address with --host or --port"
         ) from error
     return listening
 
