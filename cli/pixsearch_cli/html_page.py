@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pixsearch.search.remarks import Remarks
 
 THUMBNAIL = 320
-"""Longer edge in pixels."""
+"""The longer edge of a thumbnail in pixels."""
 _MAP = 120
 
 _STYLE = """

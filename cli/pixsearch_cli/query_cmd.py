@@ -283,7 +283,7 @@ def _search(
     explained: bool,
     opens_files: bool,
 ) -> list[Section]:
-    """Run the queries, and return a section for each. `opens_files` adds the stored pictures, to open their files."""
+    """Run the queries and return a section for each. `opens_files` adds the stored pictures of the hits."""
     if not any(query.parts and query.evidence != "says" for _, query in asked):
         return [_listed(shown, query, k, location, opens_files=opens_files) for shown, query in asked]
     answers, reads_words = [], any(query.words for _, query in asked)
@@ -307,7 +307,7 @@ def _reader(rerank_model: str) -> CandidateReader:
 
 
 def _why(engine: SearchEngine, words: str, content_id: int) -> Explanation | None:
-    """Return where the words are found in a hit, or None if the model cannot locate words: the page needs no maps."""
+    """Return where the words are found in a hit. If the model cannot locate words, return None: maps are optional."""
     try:
         return engine.explain(words, content_id)
     except WordsNotLocated:
@@ -344,7 +344,7 @@ def _engine(
 
     likely = runtime = None
     if isinstance(location, str) or (location / DATABASE_NAME).is_file():
-        # Start to load the model that the library most likely uses. SQLAlchemy is imported while it loads.
+        # Start loading the most likely model before opening the library, so that SQLAlchemy is imported while it loads.
         with nullcontext() if model else suppress(PixsearchError):  # the guess may be wrong
             likely = checkpoint_for(model or likely_model(location), None)
             runtime = load_runtime(likely, gpu=many)

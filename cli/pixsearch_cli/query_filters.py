@@ -165,7 +165,7 @@ def _options() -> list[inspect.Parameter]:
 
 
 def date(text: str | None) -> datetime | None:
-    """Return the beginning of a year, month, day or minute. Raises UsageError."""
+    """Parse a date such as 2021, 2021-03 or 2021-03-15T18:30, and return its beginning. Raises UsageError."""
     if text is None:
         return None
     if parts := _DATE.fullmatch(text.strip()):
@@ -178,7 +178,7 @@ def date(text: str | None) -> datetime | None:
 
 
 def circle(text: str | None) -> Circle | None:
-    """Return the circle around a town name or coordinates. Raises PixsearchError."""
+    """Parse a town name or coordinates with a radius, and return the circle. Raises PixsearchError."""
     if text is None:
         return None
     *centre, radius = text.removesuffix("km").split(",")

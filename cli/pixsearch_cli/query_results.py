@@ -63,7 +63,7 @@ def print_hits(hits: Sequence[Hit], stored: StoredPictures | None) -> None:
 
 
 def first_less_likely(hits: Sequence[Hit | TextHit]) -> int | None:
-    """Return the index of the first hit that is not likely, or None. No later hit is likely either."""
+    """Return the index of the first hit that is not likely, or None if all are. Later hits are not likely either."""
     return next((index for index, hit in enumerate(hits) if hit.likely is False), None)
 
 
@@ -220,7 +220,7 @@ def _standing(hit: TextHit) -> str:
 
 
 def figures_of(hit: Hit) -> list[str]:
-    """Return the score, match and similarity of a hit, as far as it has them, each with its name."""
+    """Return the available figures of a hit: its score, match and similarity, each with its name."""
     figures = [score(hit) and f"score {score(hit)}"]
     if hit.score is None:
         figures.append(_match(hit) and f"match {_match(hit)}")

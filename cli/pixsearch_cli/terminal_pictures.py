@@ -14,7 +14,7 @@ _PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
 
 
 def shows_pictures(wanted: bool | None) -> bool:
-    """Return whether to show small pictures. If `wanted` is None, they are shown on a terminal without NO_COLOR."""
+    """Return whether to show small pictures. If `wanted` is None, show them on a terminal unless NO_COLOR is set."""
     if wanted is None:
         wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     return wanted and not _has_no_size()
@@ -53,7 +53,7 @@ def print_with_pictures(rows: Iterable[tuple[Callable[[], bytes] | None, str]]) 
 
 
 def _has_no_size() -> bool:
-    """Return whether stdout is a terminal of unknown size, where no picture can be drawn."""
+    """Return whether stdout is a terminal of unknown size, on which pictures cannot be drawn."""
     try:
         return 0 in os.get_terminal_size(sys.stdout.fileno())
     except OSError:  # no terminal

@@ -17,7 +17,7 @@ _OWN_PATHS = ("api", "duplicates", "folders", "library", "manifest.webmanifest",
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rules by which a server accepts requests."""
+    """The rules for the requests that a server accepts."""
 
     host_names: frozenset[str]
     """Accepted names in a Host header, without the port."""

@@ -134,7 +134,7 @@ class Value(BaseModel):
 
 
 class ValuesAnswer(BaseModel):
-    """The values by which photos can be filtered."""
+    """The values that photos can be filtered by."""
 
     person: list[Value]
     place: list[Value]
