@@ -1,4 +1,4 @@
-"""The user's config file: defaults for options, below the environment and the command line.
+"""The user's config file: defaults for options, which the environment and the command line override.
 
 The top level sets the options that all commands share. A table named after a command sets the options of that command:
 

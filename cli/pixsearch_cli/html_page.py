@@ -55,9 +55,9 @@ class Section:
 
 
 def write_page(file: Path, sections: Sequence[Section], *, names: bool = False) -> None:
-    """Write queries and their hits to an HTML page. `names` adds titles, captions, people and places.
+    """Write queries and their hits to an HTML page. Raises OSError.
 
-    Raises OSError.
+    If `names` is true, the page includes titles, captions, people and places.
     """
     title = html.escape(sections[0].query if len(sections) == 1 else f"{len(sections)} queries")
     shown = "\n".join(_section(section, names=names) for section in sections)

@@ -59,7 +59,7 @@ def in_one_line(error: Exception) -> str:
 
 
 def show_traceback(error: BaseException) -> None:
-    """Show the traceback of an error, for `--debug`. Passwords are hidden, because people paste it into bug reports."""
+    """Show the traceback of an error, for `--debug`. Passwords are hidden, so that it is safe in a bug report."""
     _on_stderr(without_passwords("".join(traceback.format_exception(error))).rstrip("\n"))
 
 
@@ -82,7 +82,7 @@ def warn_of_damage(damage: Sized) -> None:
 
 
 def warn_of_problems(problems: Sequence[object]) -> None:
-    """Show the first few problems in training data, and the number of further ones."""
+    """Show the first few problems in a data set, and the number of further ones."""
     for problem in problems[:_NAMED_PROBLEMS]:
         show_message(f"skipped: {problem}")
     if (more := len(problems) - _NAMED_PROBLEMS) > 0:

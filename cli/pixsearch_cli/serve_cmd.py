@@ -86,8 +86,8 @@ def serve(
 
     For example: pixsearch serve --open
 
-    The page and the API can only be reached from this machine unless --host is set. Photos are never modified, and the
-    library only if --allow-index lets the page change it. Nothing is sent to other servers.
+    The page and the API can only be reached from this machine unless --host is set. Photos are never modified. The
+    library is only modified if --allow-index is set. Nothing is sent to other servers.
     """
     if token is not None and no_token:
         raise UsageError("--token and --no-token cannot be used together", "Omit one of them")

@@ -25,7 +25,7 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
 
     For example: pixsearch verify --deep
 
-    Exit code 1: there are problems. Each is shown on a line. pixsearch repair fixes the ones that can be fixed.
+    Exit code 1: there are problems. Each is listed on its own line. pixsearch repair fixes the ones that can be fixed.
     """
     from pixsearch import Library
     from pixsearch_indexer.verify import verify as check

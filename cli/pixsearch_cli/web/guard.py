@@ -90,7 +90,7 @@ class AccessGuard:
         scope.update(path=path, root_path=root)
 
     def _check_names(self, request: Request) -> None:
-        """Check host name and origin. Raises HTTPException."""
+        """Check the host name and the origin. Raises HTTPException."""
         host = request.headers.get("host", "")
         if not self._access.is_our_name(host):
             raise HTTPException(

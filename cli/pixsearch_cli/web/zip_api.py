@@ -34,7 +34,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.post("/zip", response_class=Response, responses=_ZIP, openapi_extra=BODY)
 async def zip_photos(request: Request, site: SiteOfApp) -> Response:
-    """Return the files of photos as one zip. Files that are missing or have changed are listed in its `missing.txt`.
+    """Return the files of photos as one zip. Files that are missing or have changed are listed in `missing.txt`.
 
     Two zips are sent at a time. A zip that ends early has no directory, so no program mistakes it for a complete one.
     """

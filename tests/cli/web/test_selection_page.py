@@ -441,11 +441,11 @@ def test_thirty_two_pictures_are_searched_by_and_why_no_more_is_said(
     expect_count(page, "33 selected")
     more = page.get_by_role("button", name="More like these")
     expect(more).to_have_attribute("aria-disabled", "true")
-    expect(more).to_have_attribute("title", "A search takes 32 more pictures: select fewer.")
+    expect(more).to_have_attribute("title", "This search has room for 32 more pictures: select fewer.")
 
     more.click(force=True)  # Playwright takes it for one that cannot be clicked
 
-    expect(page.locator("#selection .note")).to_have_text("A search takes 32 more pictures: select fewer.")
+    expect(page.locator("#selection .note")).to_have_text("This search has room for 32 more pictures: select fewer.")
     assert page.url.partition("#")[0] == f"{address}/?folder={photos}/many"
     tile(page, listed[32]).click(modifiers=["Control"])
     more.click()

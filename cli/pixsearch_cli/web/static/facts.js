@@ -23,8 +23,8 @@ export function showFacts(list, photo, go) {
   else if (photo.match != null) fact("Match", `rank ${photo.rank} (${photo.match.toFixed(2)})`);
   if (photo.similarity != null) fact("Similarity", `${photo.similarity.toFixed(3)} · rank ${photo.similarity_rank}`);
   if (photo.says?.length) {
-    if (photo.probability != null) fact("Shows it", percent(photo.probability));
-    fact("Says", photo.says.map((one) => `"${one.word}" (${one.source})`).join(", "));
+    if (photo.probability != null) fact("Shows the query", percent(photo.probability));
+    fact("Matching text", photo.says.map((one) => `"${one.word}" (${one.source})`).join(", "));
   }
   if (photo.title) fact("Title", photo.title);
   if (photo.caption) fact("Caption", photo.caption);
@@ -47,7 +47,7 @@ export function showFacts(list, photo, go) {
     const lines = document.createElement("span");
     lines.className = "writing";
     lines.textContent = writing.join("\n");
-    fact("Text in it", lines);
+    fact("Text in photo", lines);
   }
   fact("File", fileName(photo.path));
   fact("Size", sizeOf(photo));

@@ -51,7 +51,7 @@ export function showFound(hits, answer, { order, progress, searchFor }) {
     }
   }
   const unread = hits.filter((hit) => hit.match_error).length;
-  if (unread) notes.append(` ${plural(unread, "photo")} could not be read to rank ${unread === 1 ? "it" : "them"}.`);
+  if (unread) notes.append(` ${plural(unread, "photo")} could not be read for re-ranking.`);
   if (answer.near) notes.append(` Near ${answer.near}.`);
 }
 

@@ -56,7 +56,7 @@ export class SelectionBar {
 
   #whyNoSearch(name) {
     const left = this.picturesLeft(name);
-    return this.selection.size > left ? `A search takes ${left} more picture${left === 1 ? "" : "s"}: select fewer.` : "";
+    return this.selection.size > left ? `This search has room for ${left} more picture${left === 1 ? "" : "s"}: select fewer.` : "";
   }
 
   async #download() {
