@@ -1,1 +1,1 @@
-"""The `pixsearch` command. Nothing here is for others to import."""
+"""The `pixsearch` command. This package has no public API."""

@@ -1,4 +1,4 @@
-"""`python -m pixsearch_cli`: the `pixsearch` command of this very Python."""
+"""Runs the `pixsearch` command with `python -m pixsearch_cli`."""
 
 from pixsearch_cli.main import run
 

@@ -1,4 +1,4 @@
-"""`pixsearch add-graphs`: make a checkpoint one that a CPU can search with."""
+"""`pixsearch add-graphs`: prepare a checkpoint for searching on a CPU."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pixsearch.extras import require
 def add_graphs(
     model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Checkpoint folder or name.")],
 ) -> None:
-    """Add the graphs that a CPU runs to a checkpoint.
+    """Add the graphs for inference on a CPU to a checkpoint.
 
-    pixsearch train does this itself. Use it for checkpoints of older versions, or from machines without OpenVINO.
+    pixsearch train does this automatically. Use this command for checkpoints from older versions, or from machines
+    without OpenVINO.
 
-    A folder in the format of transformers, with CLIP, SigLIP or another model that embeds pictures and texts, can be
-    searched with once it has graphs. pixsearch model get adds them itself.
+    A folder in the transformers format with CLIP, SigLIP or another model that embeds pictures and text also needs
+    graphs before you can search with it. pixsearch model get adds them automatically.
 
     For example: pixsearch add-graphs my-model
     """

@@ -1,4 +1,4 @@
-"""The commands of `pixsearch`, and the options that all of them have."""
+"""The `pixsearch` commands, and the options that they share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# A command's module imports what is heavy (torch, faiss, sqlalchemy) inside its function, so that --help is instant.
+# The command modules import heavy packages (torch, faiss, sqlalchemy) inside functions, so that --help is instant.
 app.command("index", cls=Command)(index_cmd.index)
 app.command("query", cls=Command)(query_cmd.query)
 app.command("explain", cls=Command)(explain_cmd.explain)
@@ -67,7 +67,7 @@ def _options_of_all_commands(
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    # Taken out of the line by the module `main`, so that it may stand anywhere; here for --help only.
+    # The module `main` removes this option from the command line, so that it may appear anywhere. Only --help uses it.
     _debug: Annotated[bool, typer.Option("--debug", help="Show a traceback on errors.")] = False,
 ) -> None:
     assert isinstance(context.command, typer.core.TyperGroup), "it has commands"

@@ -1,4 +1,4 @@
-"""`pixsearch calibrate`: make probabilities of what a model's stages say."""
+"""`pixsearch calibrate`: turn a model's scores into probabilities."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _COLOURS = "#1f6feb", "#d2691e"
 def calibrate(
     judged: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="File of judged queries about the photos in --images.", show_default=False),
+        typer.Option(metavar="FILE", help="File with judged queries for the photos in --images.", show_default=False),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
             metavar="FILE|DIR",
-            help="Pictures and captions instead, in any format that train reads.",
+            help="Pictures and captions to use instead, in any format that train reads.",
             show_default=False,
         ),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder of the pictures. [default: the file's own]")
+        str | None, typer.Option(metavar="DIR", help="Folder with the pictures. [default: the data file's]")
     ] = None,
     model: CheckpointOption = None,
     split: SplitOption = None,
     candidates: Annotated[
-        int, typer.Option(min=2, metavar="K", help="How many of its nearest photos to match with each judged query.")
+        int, typer.Option(min=2, metavar="K", help="Number of nearest photos to match with each judged query.")
     ] = 32,
-    sample: Annotated[int, typer.Option(min=2, metavar="N", help="Number of captioned pictures to draw.")] = 400,
-    seed: Annotated[int, typer.Option(help="Random seed of --sample.")] = 0,
+    sample: Annotated[int, typer.Option(min=2, metavar="N", help="Number of captioned pictures to sample.")] = 400,
+    seed: Annotated[int, typer.Option(help="Random seed for --sample.")] = 0,
     diagram: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a reliability diagram to this SVG file.")
     ] = None,
@@ -59,15 +59,15 @@ def calibrate(
 ) -> None:
     """Fit the curves that turn scores into probabilities, and write them to the checkpoint's config.
 
-    The probability is that a person would say that the photo shows what was asked. The match has one curve and the
-    score of late interaction another, fitted on the same pairs, so that both mean the same. A model on the hub has one
-    curve, of its similarity. For example:
+    A probability states how likely a person is to say that the photo shows what the query describes. The match and the
+    late interaction score have separate curves, fitted on the same pairs, so that their probabilities are comparable.
+    A model from the hub has one curve, for its similarity. For example:
 
     pixsearch calibrate --judged queries.json --images album --model my-model
 
     pixsearch calibrate --data dataset.json --images pictures --model my-model
 
-    The model must not have been trained on the pictures. Libraries need not be indexed again.
+    Use pictures that the model was not trained on. Libraries do not need to be indexed again.
     """
     from pixsearch.model.checkpoints import find_checkpoint, save_calibration
     from pixsearch.model.load_runtime import load_runtime
@@ -76,7 +76,7 @@ def calibrate(
     from pixsearch_trainer.evaluation.known_pairs import caption_pairs, choose_pictures
 
     if (judged is None) == (data is None):
-        raise UsageError("calibrate needs either --judged or --data", "Give one of the two")
+        raise UsageError("calibrate needs either --judged or --data", "Use exactly one of them")
     checkpoint = find_checkpoint(model)
     runtime = load_runtime(checkpoint)
     with progress_bars() as show:
@@ -123,7 +123,7 @@ def _print_report(name: str, report: CalibrationReport) -> None:
     rows = [[f"{one.probability:.1%}", f"{one.share:.1%}", f"{one.pairs:,}"] for one in report.bins]
     print_table([f"predicted by {name}", "observed", "pairs"], rows)
     print()
-    headings = ["at", f"answered of {report.present:,}", f"refused of {report.absent:,}"]
+    headings = ["threshold", f"answered of {report.present:,}", f"refused of {report.absent:,}"]
     rows = [[f"{one.probability:.1f}", f"{one.answered:,}", f"{one.refused:,}"] for one in report.trade_off]
     print_table(headings, rows)
     print()
@@ -141,8 +141,8 @@ def _print_report(name: str, report: CalibrationReport) -> None:
 
 
 def reliability_diagram(bins_of: Mapping[str, Sequence[Bin]]) -> str:
-    """Draw the predicted probability against the observed share, as SVG, in a colour for each named series; the area of
-    a dot grows with its pairs."""
+    """Return an SVG plot of the observed share against the predicted probability, with a colour for each named series.
+    Larger dots stand for more pairs."""
     size, margin = 320, 40
     edge, most = size + 2 * margin, max(one.pairs for bins in bins_of.values() for one in bins)
 
@@ -170,7 +170,7 @@ def reliability_diagram(bins_of: Mapping[str, Sequence[Bin]]) -> str:
 {series}<g fill="#333" text-anchor="middle">
 {ticks}
 <text x="{edge / 2}" y="{edge - 4}">predicted probability, %</text>
-<text x="12" y="{edge / 2}" transform="rotate(-90 12 {edge / 2})">share that is right, %</text>
+<text x="12" y="{edge / 2}" transform="rotate(-90 12 {edge / 2})">observed share, %</text>
 </g>
 </svg>
 """

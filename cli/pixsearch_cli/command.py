@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class Command(TyperCommand):
-    """A command that refuses an option which is given twice and counts once."""
+    """A command that rejects an option that is given more than once, unless the option is repeatable."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         _, _, given = self.make_parser(ctx).parse_args(list(args))
         for option, times in Counter(given).items():
             if times > 1 and isinstance(option, TyperOption) and not (option.multiple or option.count):
-                ctx.fail(f"{max(option.opts, key=len)} is given {times} times. Give it once")
+                ctx.fail(f"{max(option.opts, key=len)} was given {times} times. Use it only once")
         return super().parse_args(ctx, args)

@@ -1,4 +1,4 @@
-"""`pixsearch config`: what is set, and by what."""
+"""`pixsearch config`: show the settings and where they come from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pixsearch_cli.output import print_json, print_table
 
 class Setting(NamedTuple):
     command: str
-    """Empty for what means the same in every command."""
+    """Empty for an option that all commands share."""
     option: str
     value: object
     source: str
@@ -29,13 +29,14 @@ def config(context: typer.Context, as_json: JsonOption = False) -> None:
 
     For example: pixsearch config
 
-    The command line goes before the environment (PIXSEARCH_LIBRARY, PIXSEARCH_MODEL), which goes before the file.
+    The command line takes precedence over the environment (PIXSEARCH_LIBRARY, PIXSEARCH_MODEL), and the environment
+    over the file.
     """
     settings = list(_settings(context))
     if as_json:
         print_json({"file": config_path(), "settings": [setting._asdict() for setting in settings]})
         return
-    there = "" if config_path().is_file() else " (there is none)"
+    there = "" if config_path().is_file() else " (not found)"
     print(f"{config_path()}{there}")
     rows = [
         [setting.command or "all", f"--{setting.option}", str(setting.value), f"from {setting.source}"]
@@ -49,7 +50,7 @@ def _settings(context: typer.Context) -> Iterator[Setting]:
     assert isinstance(context.parent.command, TyperGroup), "it has commands"
     commands = leaf_commands(context.parent.command.commands)
     file = read_config(commands)
-    defaults = {"library": library_location(), "model": "library's model, or the built-in one"}
+    defaults = {"library": library_location(), "model": "the library's model, or the built-in one"}
     for option in EVERYWHERE:
         in_file = next((values[option] for values in file.values() if option in values), None)
         if named := os.environ.get(variable := f"PIXSEARCH_{option.upper()}"):

@@ -1,6 +1,6 @@
-"""The user's config file: defaults for options, below the environment and the command line.
+"""The user's config file: defaults for options, which the environment and the command line override.
 
-Its top level may set what means the same in every command, a table named like a command that command's options:
+The top level sets the options that all commands share. A table named after a command sets the options of that command:
 
     library = "/mnt/photos/library"
 
@@ -36,7 +36,7 @@ def config_path() -> Path:
 
 
 def leaf_commands(commands: Mapping[str, Command]) -> dict[str, Command]:
-    """Return commands by name, those of a group by both names: "model get"."""
+    """Return all commands by name. The name of a command in a group includes the group, as in "model get"."""
     leaves: dict[str, Command] = {}
     for name, command in commands.items():
         if isinstance(command, TyperGroup):
@@ -47,17 +47,19 @@ def leaf_commands(commands: Mapping[str, Command]) -> dict[str, Command]:
 
 
 def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]:
-    """Read the defaults, by command (as `leaf_commands` names it) and parameter.
+    """Return the defaults in the config file, keyed by command name (as in `leaf_commands`) and parameter name.
 
-    There are none without a file, and where PIXSEARCH_NO_CONFIG is set.
+    Return no defaults if there is no file or PIXSEARCH_NO_CONFIG is set.
 
-    Raises UsageError for a file that is no TOML, or that sets what no command has, or to what it cannot be.
+    Raises UsageError if the file is not valid TOML, or if it contains an unknown key or an invalid value.
     """
     if os.environ.get("PIXSEARCH_NO_CONFIG"):
         return {}
     try:
         path = config_path()
-    except PixsearchError:  # who has no home directory has no file there; commands that need one will say so
+    except (
+        PixsearchError
+    ):  # without a home directory there is no config file; commands that need the directory raise the error
         return {}
     try:
         text = read_regular(path, _LIMIT_BYTES).decode("utf-8")
@@ -69,7 +71,10 @@ def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]
         raise UsageError(f"{path} cannot be read: {error.strerror}", "Fix or remove it") from error
     try:
         values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError among them, and a number of 5,000 digits
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # includes TOMLDecodeError, and the error for a number of 5,000 digits
         raise UsageError(f"{path} is not valid TOML: {error}", "Fix or remove it") from error
     parameters = {name: {key_of(one): one for one in command.params} for name, command in commands.items()}
     defaults: dict[str, dict[str, object]] = {command: {} for command in commands}
@@ -87,13 +92,15 @@ def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]
         if command in commands:
             for key, value in table.items():
                 if (option := key.replace("_", "-")) not in parameters[command]:
-                    raise UsageError(f"{path} sets {key!r} of {command}", f"See pixsearch {command} --help")
+                    raise UsageError(
+                        f"{path} sets the unknown option {key!r} for {command}", f"See pixsearch {command} --help"
+                    )
                 defaults[command][option] = value
     for command, options in defaults.items():
         for key, value in options.items():
             if (reason := _problem(commands[command], parameters[command][key], value)) is not None:
                 raise UsageError(
-                    f"{path} sets {key!r} of {command} to {value!r}: {reason}", f"See pixsearch {command} --help"
+                    f"{path} sets {key!r} for {command} to {value!r}: {reason}", f"See pixsearch {command} --help"
                 )
     return {
         command: {parameters[command][key].name: value for key, value in options.items()}
@@ -102,7 +109,7 @@ def read_config(commands: Mapping[str, Command]) -> dict[str, dict[str, object]]
 
 
 def nested(defaults: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
-    """Return defaults by command as click takes them: those of a group's command in the group's."""
+    """Return the defaults as click expects them: the defaults of a command in a group are nested in the group's."""
     maps: dict[str, Any] = {}
     for command, options in defaults.items():
         *groups, name = command.split()
@@ -114,21 +121,21 @@ def nested(defaults: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
 
 
 def key_of(parameter: Parameter) -> str:
-    """Return how the file names a parameter: as its option without the dashes, or as its argument."""
+    """Return the key of a parameter in the file: its option without the leading dashes, or the name of its argument."""
     return max(parameter.opts, key=len).lstrip("-").replace("_", "-")
 
 
 def _problem(command: Command, parameter: Parameter, value: object) -> str | None:
-    """Say why a parameter cannot have a value of the file; None where it can."""
+    """Return why a value in the file is not valid for a parameter, or None if it is."""
     is_flag = isinstance(parameter, TyperOption) and parameter.is_flag
     is_list = parameter.nargs == -1 or (isinstance(parameter, TyperOption) and parameter.multiple)
     if is_list != isinstance(value, list):
-        return "a list is needed" if is_list else "one value is needed"
+        return "expected a list" if is_list else "expected a single value"
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, dict | list) or is_flag != isinstance(one, bool):
-            return "true or false is needed" if is_flag else "text or a number is needed"
+            return "expected true or false" if is_flag else "expected text or a number"
         if isinstance(one, float) and not math.isfinite(one):
-            return "a finite number is needed"
+            return "expected a finite number"
     try:
         parameter.process_value(typer.Context(command), value)
     except typer.BadParameter as error:

@@ -1,4 +1,4 @@
-"""`pixsearch duplicates`: photos that the library has more than once."""
+"""`pixsearch duplicates`: list photos that are in the library more than once."""
 
 from __future__ import annotations
 
@@ -53,12 +53,13 @@ def duplicates(
 
     pixsearch duplicates -0 | xargs -0 --no-run-if-empty ls -l
 
-    Of each group the best stands first: of the most pixels, then with a date, then the largest. --paths names what can
-    be deleted without a loss: byte-identical copies that are there now, but for one of each.
+    The best photo of each group comes first: the one with the most pixels, then one with a date, then the largest file.
+    --paths lists the files that you can delete without losing anything: all but one of each set of byte-identical
+    copies. Files that are missing now are not listed.
     """
     if alike and (paths or null):
         raise UsageError(
-            "--alike and --paths cannot be used together", "Near-duplicates are not copies; show them as a table"
+            "--alike and --paths cannot be used together", "Omit --alike: near-duplicates are not identical copies"
         )
     if as_json and (paths or null):
         raise UsageError("--json and --paths cannot be used together", "Omit one of them")
@@ -120,14 +121,15 @@ def _print_spare(groups: Sequence[Duplicates], end: bytes) -> None:
     left_out = 0
     for group in groups:
         spare = [path_bytes(photo.path) for photo in spare_copies(group)]
-        shown = [path for path in spare if end not in path]  # of a name with a line break every line would be a path
+        shown = [path for path in spare if end not in path]  # a name with a line break would look like several paths
         left_out += group.count - len(group.pictures) - len(shown)
         for path in shown:
             sys.stdout.buffer.write(path + end)
     sys.stdout.buffer.flush()
     if left_out:
         show_message(
-            f"{left_out:,} left out: deleted, changed, on another drive, or with more metadata than the best copy"
+            f"{plural(left_out, 'copy', 'copies')} left out: deleted, changed, on a different drive, or with more "
+            "metadata than the best copy"
         )
 
 
@@ -137,7 +139,7 @@ def _print_table(groups: Sequence[Duplicates]) -> None:
 
 
 def _cells(group: Duplicates) -> Iterator[list[str]]:
-    """Yield what is known of each photo of a group."""
+    """Yield the table cells of each photo in a group."""
     for index, (picture, photo) in enumerate(_rows_of(group)):
         taken_at, pixels = photo.metadata.taken_at, f"{photo.metadata.width}x{photo.metadata.height}"
         taken = f"{taken_at:%Y-%m-%d %H:%M}" if taken_at else ""
@@ -153,11 +155,11 @@ def _summary(groups: Sequence[Duplicates]) -> str:
         return "no duplicates"
     photos, spare_bytes = sum(group.count for group in groups), sum(group.spare_bytes for group in groups)
     count = plural(len(groups), "group")
-    return f"{count} of {photos:,} photos; all but the best take {size(spare_bytes)}"
+    return f"{count} with {photos:,} photos in total; all but the best take up {size(spare_bytes)}"
 
 
 def _bytes_of(picture: StoredPicture) -> bytes:
-    """Raises PictureError."""
+    """Return the bytes of the first readable file of a picture. Raises PictureError."""
     from pixsearch.library.photo_files import read_first
 
     return read_first(picture.photos, picture.digest)

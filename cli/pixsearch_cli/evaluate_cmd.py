@@ -1,4 +1,4 @@
-"""`pixsearch evaluate`: recall@k of a model on captioned pictures."""
+"""`pixsearch evaluate`: measure the recall@k of a model on captioned pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def evaluate(
             min=1, metavar="K", help=f"Number of items to re-rank; repeatable. [default: {DEFAULT_CANDIDATES}]"
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Re-rank all items too, as in the paper.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Also re-rank all items, as in the paper.")] = False,
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="Measure only the first stage.")] = False,
     folds: Annotated[
         int,
@@ -33,11 +33,11 @@ def evaluate(
     sample: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Measure N random queries against all items.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed of --sample.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for --sample.")] = 0,
     max_bad: MaxBadOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure recall on captioned pictures, before and after the re-rank; ties count against the model.
+    """Measure recall on captioned pictures, before and after re-ranking. Ties count against the model.
 
     For example: pixsearch evaluate --data dataset.json --images pictures
     """
@@ -52,7 +52,7 @@ def evaluate(
     runtime = load_runtime(find_checkpoint(model))
     if not runtime.reads_pairs and (candidates or full):
         raise UsageError(
-            f"the model {runtime.name} does not read words and pixels together", "Leave out --candidates and --full"
+            f"the model {runtime.name} does not read words and pixels together", "Omit --candidates and --full"
         )
     no_rerank = no_rerank or not runtime.reads_pairs
     ks = [] if no_rerank else candidates or ([] if full else [DEFAULT_CANDIDATES])
@@ -70,4 +70,4 @@ def evaluate(
             figures = f"{one.r1:.1f} {one.r5:.1f} {one.r10:.1f} {one.median_rank:g} {one.milliseconds or 0:.1f}"
             rows.append([*figures.split(), f"{name}, {stage}"])
     counts = f"pictures: {evaluation.pictures:,}, captions: {evaluation.captions:,}"
-    print_table(["R@1", "R@5", "R@10", "median rank", "ms a query", counts], rows)
+    print_table(["R@1", "R@5", "R@10", "median rank", "ms per query", counts], rows)

@@ -1,4 +1,4 @@
-"""`pixsearch explain`: where in a photo a query's words are found."""
+"""`pixsearch explain`: show where in a photo the words of a query are found."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def explain(
     model: CheckpointOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how well words match a photo, and where in it each word is found.
+    """Show how well words match a photo, and where each word is found in it.
 
     For example: pixsearch explain "two dogs in snow" photo.jpg --out map.png
 
-    Each word's map lights the part of the photo that late interaction compares best with it; articles, prepositions and
-    the like have none.
+    The map for a word highlights the parts of the photo that match the word best in late interaction. Articles,
+    prepositions and similar words have no map.
     """
     asked = Words(words).text
     if out is not None and out.suffix.lower() != ".png" and not is_stream(out):
@@ -57,6 +57,6 @@ def explain(
     if out is not None and leads_to_stdout(out):
         return
     rows = [[f"{cosine:.2f}", where, word] for word, cosine, where in explanation.strongest()]
-    print_table(["cosine", "most at", "word"], rows)
+    print_table(["cosine", "strongest in", "word"], rows)
     probability = "" if explanation.probability is None else f", probability {percent(explanation.probability)}"
     print(f"match {explanation.match:.2f}{probability}")

@@ -1,4 +1,4 @@
-"""`pixsearch forget`: take a folder out of a library."""
+"""`pixsearch forget`: remove a folder from a library."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def forget(
     library: LibraryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a folder and what is known of its photos from the library. The photos themselves are not touched.
+    """Remove a folder and all data about its photos from the library. The photos themselves are not touched.
 
     For example: pixsearch forget /mnt/old-disk
     """
     from pixsearch import Library
 
     with Library.open(library_location(library), show_message) as opened:
-        # As it was given first: a link may have taken its place since, and leads to what is to stay.
+        # Try the path as given first: if a link has replaced the folder since, the link's target must stay.
         folder, roots, text_files = to_path(root), opened.roots(), opened.text_files()
         given = path_bytes(folder.absolute())
         path = given if given in roots or given in text_files else resolved_bytes(folder)
@@ -52,7 +52,7 @@ def forget(
     if as_json:
         print_json({"forgotten": photos})
     else:
-        print(summary(photos) if known else "its texts are forgotten")
+        print(summary(photos) if known else "texts forgotten")
 
 
 def summary(photos: int) -> str:

@@ -1,4 +1,4 @@
-"""The hits of a query as one page that needs nothing beside it."""
+"""Writes the hits of queries to a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pixsearch.search.remarks import Remarks
 
 THUMBNAIL = 320
-"""Longer edge in pixels."""
+"""The longer edge of a thumbnail in pixels."""
 _MAP = 120
 
 _STYLE = """
@@ -43,19 +43,22 @@ figure { margin: 0; }
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A query, its hits, and why they are."""
+    """A query, its hits, and their explanations."""
 
     query: str
     hits: Sequence[Hit]
     explanations: Sequence[Explanation | None]
-    """One for each hit; None where there are no words to explain."""
+    """One for each hit; None if there are no words to explain."""
     stored: StoredPictures = field(default_factory=dict)
-    """The files of the hits as the library knows them, where they are to be opened."""
+    """The stored pictures of the hits, if their files are to be opened."""
     remarks: Remarks | None = None
 
 
 def write_page(file: Path, sections: Sequence[Section], *, names: bool = False) -> None:
-    """Write a page of queries and their hits, with the `names` of people and places or without. Raises OSError."""
+    """Write queries and their hits to an HTML page. Raises OSError.
+
+    If `names` is true, the page includes titles, captions, people and places.
+    """
     title = html.escape(sections[0].query if len(sections) == 1 else f"{len(sections)} queries")
     shown = "\n".join(_section(section, names=names) for section in sections)
     page = f"""<!doctype html>
@@ -117,7 +120,7 @@ def _item(hit: Hit, stored: StoredPictures, explanation: Explanation | None, *, 
 
 
 def _maps(why: Explanation, picture: Image.Image) -> str:
-    """The maps of where each word is found, collapsed."""
+    """Return a collapsed section with a map of where each word is found."""
     from pixsearch.pictures import data_url
     from pixsearch.search.explain import heat
 

@@ -1,4 +1,4 @@
-"""`pixsearch index`: bring folders of photos into a library."""
+"""`pixsearch index`: add folders of photos to a library and update it."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def index(
         list[str] | None,
         typer.Argument(
             metavar="[FOLDERS]...",
-            help="Folders of photos (also s3://BUCKET/FOLDER) and .txt files of texts. [default: all indexed folders]",
+            help="Folders of photos (also s3://BUCKET/FOLDER), .txt files with texts. [default: all indexed folders]",
         ),
     ] = None,
     hidden: Annotated[
         bool | None,
         typer.Option(
             "--hidden/--no-hidden",
-            help="Index hidden and system folders too. [default: as last time]",
+            help="Index hidden and system folders too. [default: same as last time]",
             show_default=False,
         ),
     ] = None,
@@ -55,7 +55,7 @@ def index(
         bool | None,
         typer.Option(
             "--follow-links/--no-follow-links",
-            help="Follow symbolic links. [default: as last time]",
+            help="Follow symbolic links. [default: same as last time]",
             show_default=False,
         ),
     ] = None,
@@ -64,14 +64,14 @@ def index(
         typer.Option(
             "--exclude",
             metavar="PATTERN",
-            help="Skip what this gitignore pattern matches; repeatable. [default: as last time]",
+            help="Skip files and folders that match this gitignore pattern; repeatable. [default: same as last time]",
         ),
     ] = None,
     ocr: Annotated[
         bool | None,
         typer.Option(
             "--ocr/--no-ocr",
-            help="Read the text in pictures, after everything else. [default: as last time]",
+            help="Read the text in pictures, after everything else. [default: same as last time]",
             show_default=False,
         ),
     ] = None,
@@ -101,8 +101,8 @@ def index(
 
     For example: pixsearch index ~/Pictures
 
-    Only what is new or changed since the last time is read. Photos are never written to. Exit code 1: some files or
-    folders could not be read; each is listed with its reason, and all others are in.
+    Only files that are new or have changed since the last run are read. Photos are never modified. Exit code 1: some
+    files or folders could not be read. Each is listed with the reason, and all others are indexed.
     """
     patterns = None if exclude is None else [pattern for pattern in exclude if pattern]
     named = [to_path(name) for name in folders or []]
@@ -142,10 +142,10 @@ def index(
 
 @contextmanager
 def _loading(on: On, address: str | None) -> Iterator[dict[str, Any]]:
-    """Return the options of `index_folders` that say where photos are decoded and encoded."""
+    """Yield the options of `index_folders` that determine where photos are decoded and encoded."""
     if on == On.here:
         if address is not None:
-            raise UsageError("--address is the address of a Ray cluster", "Add --on ray, or omit --address")
+            raise UsageError("--address only applies to --on ray", "Add --on ray, or omit --address")
         yield {}
         return
     require("--on ray", "ray", "ray")
@@ -167,7 +167,7 @@ def _index(
     progress: ProgressFormat,
 ) -> tuple[IndexReport, list[Failure]]:
     checkpoint = checkpoint_to_index(location, model)
-    # Only now: a name that is no model's need not wait for the rest.
+    # Imported late, so that an unknown model name fails without this delay.
     from pixsearch_indexer import CheckpointEncoder, IndexOptions, index_folders
 
     encoder = CheckpointEncoder(checkpoint)
@@ -179,7 +179,7 @@ def _index(
 
 
 def _opened_or_made(location: Location, folders: list[FilePath], exclude: list[str] | None) -> Library:
-    """The library; a new one only where it will be filled: wrong usage leaves no empty one behind."""
+    """Open the library, or create it if there are folders to index. Wrong usage leaves no empty library behind."""
     from pixsearch import Library
     from pixsearch.vectors.faiss_package import require_faiss
     from pixsearch_indexer.ignoring import check_patterns
@@ -212,7 +212,10 @@ def _survey(folders: list[FilePath], location: Location, rules: Mapping[str, Any
 
 
 def checkpoint_to_index(location: Location, model: str | None) -> Path:
-    """Return `Library.checkpoint`, also without a library: a mistake in --model must not create an empty one."""
+    """Return the checkpoint to index with, even if there is no library yet.
+
+    The library is not created, so that a mistake in --model leaves no empty one behind.
+    """
     from pixsearch import Library
     from pixsearch.model.checkpoints import checkpoint_for
 
@@ -222,7 +225,7 @@ def checkpoint_to_index(location: Location, model: str | None) -> Path:
 
 
 def _of_this_run(folders: list[FilePath], library: Library) -> list[Failure]:
-    """The failures in these folders and of files of texts, all of which every run looks at; all without any folder."""
+    """Return the failures in these folders and in text files, which every run reads; without folders, return all."""
     looked_at = [*map(resolved_bytes, folders), *library.text_files()]
     return [
         failure
@@ -253,7 +256,7 @@ def show_switch(switch: Switch | None) -> None:
 
 
 def not_read_for_text(report: IndexReport) -> list[str]:
-    """Return which pictures could not be read for text, and what is missing if some are left unread for that reason."""
+    """Return a line for each picture that could not be read for text, and one for missing packages, if any."""
     lines = [f"{line} (not read for text)" for line in report.unreadable]
     if report.unread:
         try:
@@ -264,11 +267,11 @@ def not_read_for_text(report: IndexReport) -> list[str]:
 
 
 def unfinished(switch: Switch) -> str:
-    """Describe what is left of an unfinished switch to another model."""
+    """Return a line that states what is left to do in an unfinished switch to a different model."""
     from pixsearch.library.switching import approximate_duration
 
     count = plural(switch.to_encode, "photo is", "photos are")
-    line = f"{count} not yet encoded by the model {switch.model.name} ({switch.model.fingerprint[:8]})"
+    line = f"{count} not yet encoded with the model {switch.model.name} ({switch.model.fingerprint[:8]})"
     if switch.to_encode and switch.offline == switch.to_encode:
         return f"{line}: offline. Run pixsearch index when their folders are back"
     offline = f", {switch.offline:,} of them offline" if switch.offline else ""
@@ -302,7 +305,7 @@ def _summary_of_survey(found: Survey) -> str:
 
 
 def _of_folders(counts: IndexReport | Survey, found: list[str], more: list[str]) -> str:
-    """Summarize the photos found and kept; leave out the former when every folder is unplugged."""
+    """Return a summary of the photos found and kept. Omit the photos found if every folder is offline."""
     if counts.kept:
         more.insert(0, f"{plural(counts.kept, 'photo')} kept")
     if counts.found or counts.failed or not counts.kept:

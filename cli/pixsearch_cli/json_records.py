@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from typing_extensions import TypedDict  # pydantic does not take that of typing before Python 3.12
+from typing_extensions import TypedDict  # pydantic does not accept typing.TypedDict before Python 3.12
 
 from pixsearch.library.terms import Source
 from pixsearch.printable import without_passwords
@@ -32,7 +32,7 @@ class MetadataRecord(TypedDict):
     taken_at: str | None
     """The time in ISO 8601, with a zone only if the file contains one."""
     date_kind: str | None
-    """taken, edited or guessed: what taken_at is the time of."""
+    """The meaning of taken_at: taken, edited or guessed."""
     camera: str | None
     latitude: float | None
     longitude: float | None
@@ -43,55 +43,55 @@ class MetadataRecord(TypedDict):
     rating: int | None
     """1 to 5 stars, or -1 for a rejected photo."""
     location: str | None
-    """The location as text in the metadata."""
+    """The location text in the metadata."""
     place: str | None
-    """The nearest town with its region and country, by its coordinates."""
+    """The town nearest to the coordinates, with its region and country."""
     writing: list[str] | None
-    """The lines of text in it, from top to bottom; null while it has not been read for them."""
+    """The lines of text in the picture, from top to bottom; null if it has not been read for text yet."""
 
 
 class SaidRecord(TypedDict):
-    """A word of the query that a photo says."""
+    """A word of the query that was found in the text of a photo: its metadata, its name or its folders."""
 
     word: str
     """The word as it was typed."""
     source: Source
     """The source of the match."""
     text: str
-    """The whole text of that source."""
+    """The full text of the source."""
 
 
 class HitRecord(MetadataRecord):
-    """A picture that was found: what `pixsearch query --json` prints, by the names that `pixsearch.Hit` has for it."""
+    """A picture that was found, as `pixsearch query --json` prints it. The fields are named as in `pixsearch.Hit`."""
 
     id: int
-    """Shared by the picture's copies, never given to another."""
+    """The id that all copies of the picture share. It is never reused."""
     path: str
     rank: int
     similarity: float | None
-    """Cosine of the embeddings of query and picture; null where nothing but filters was asked for."""
+    """The cosine similarity of the query and picture embeddings; null if the query consists only of filters."""
     similarity_rank: int | None
     match: float | None
-    """ITM logit, or that of the re-rank model; null where the pair was not read."""
+    """The ITM logit, or the logit from the re-rank model; null if the photo was not re-ranked."""
     match_error: str | None
-    """Why the re-rank model could not read the photo, which then keeps its rank; null where it did, or need not."""
+    """Why the re-rank model could not read the photo, which then keeps its rank; null if there was no error."""
     probability: float | None
-    """The probability that a person would say that the photo shows the query; null without a calibration."""
+    """The probability that a person would say that the photo shows the query; null if the model is not calibrated."""
     score: float | None
-    """The probability that it is what was asked, by what it shows and what it says; null without a calibration. Hits
-    are in its order."""
+    """The probability that the photo matches the query, based on both its pixels and its text; null if the model is
+    not calibrated. Hits are sorted by it."""
     certainty: Literal["strong", "possible", "weak"] | None
-    """The score in a word: strong from 0.8 on, possible from 0.5 on."""
+    """The score as a word: strong from 0.8, possible from 0.5, otherwise weak."""
     likely: bool | None
     """True if the score is 0.5 or more."""
     says: list[SaidRecord]
-    """The words of the query that its metadata, its name or its folders say."""
+    """The words of the query that were found in its metadata, its name or its folders."""
     copies: list[str]
     similar: list[str]
 
 
 class NegationRecord(TypedDict):
-    """Words of the query that say what shall not be there."""
+    """A part of the query that excludes something."""
 
     text: str
     asked: str
@@ -106,17 +106,18 @@ class ExplanationRecord(TypedDict):
     match: float
     probability: float | None
     words: list[str]
-    """The words of the query, without articles, prepositions and the like."""
+    """The words of the query, without articles, prepositions and similar words."""
     regions: list[list[list[float]]]
-    """Brightness from 0 to 1 by word, row and column; each cell of the pixel grid is 4 x 4 of them."""
+    """The brightness from 0 to 1, indexed by word, row and column. Each cell of the pixel grid has 4 x 4 values."""
 
 
 def _plain(value: object) -> object:
-    """Serialise what `json.dumps` cannot: a path becomes a string, with lone surrogates for bytes that are not UTF-8.
+    """Convert a path, a time or a numpy array to something that `json.dumps` can serialise.
 
-    It is read as UTF-8 whatever the locale: JSON goes to programs.
+    A path is decoded as UTF-8 in any locale, because programs read JSON. Bytes that are not UTF-8 become lone
+    surrogates.
 
-    Raises TypeError for anything but a path, a time and an array of numpy.
+    Raises TypeError for any other value.
     """
     if isinstance(value, datetime):
         return value.isoformat()
@@ -124,7 +125,7 @@ def _plain(value: object) -> object:
         return value.tolist()
     if isinstance(value, Path):
         return os.fsencode(value).decode(errors="surrogateescape")
-    from upath import UPath  # only now: for those who have photos in object storage
+    from upath import UPath  # imported late: only photos in object storage need it
 
     if isinstance(value, UPath):
         return str(value)
@@ -132,7 +133,7 @@ def _plain(value: object) -> object:
 
 
 def json_text(record: object, separators: tuple[str, str] | None = None) -> str:
-    """Return a record as JSON, in ASCII; a number that is not finite, which JSON has not, is null."""
+    """Return a record as ASCII JSON. A number that is not finite becomes null, because JSON cannot represent it."""
     try:
         return json.dumps(record, default=_plain, allow_nan=False, separators=separators)
     except ValueError:

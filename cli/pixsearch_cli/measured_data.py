@@ -1,4 +1,4 @@
-"""The captioned pictures that a model is measured on."""
+"""Reads and encodes the captioned pictures that a model is measured on."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ DataOption = Annotated[
     str, typer.Option(metavar="FILE|DIR", help="Pictures and captions, in any format that train reads.")
 ]
 ImagesOption = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Folder of the pictures. [default: that of --data]")
+    str | None, typer.Option(metavar="DIR", help="Folder with the pictures. [default: the data file's]")
 ]
-SplitOption = Annotated[str | None, typer.Option(metavar="NAME", help="Split to use. [default: val, or the only one]")]
+SplitOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Split to use. [default: val, or the only split]")
+]
 
 
 def encode_split(
@@ -36,10 +38,10 @@ def encode_split(
     show: ProgressCallback,
     choose: Callable[[list[CaptionedPicture]], list[CaptionedPicture]] = lambda pictures: pictures,
 ) -> EncodedPictures:
-    """Encode the captioned pictures of a split: the only one, or val, where none is named.
+    """Encode the captioned pictures in a split. If no split is named, use the only one, or val.
 
-    `choose` is given its pictures and returns those to encode. Raises UsageError where there is none, DatasetError
-    where the data has more problems than `max_bad`.
+    `choose` receives the pictures in the split and returns the pictures to encode. Raises UsageError if the split has
+    none, and DatasetError if the data has more than `max_bad` problems.
     """
     from pixsearch_trainer.data.checking import enforce_limit
     from pixsearch_trainer.data.reading import read_captioned
@@ -51,7 +53,7 @@ def encode_split(
     if split is None:
         split = splits[0] if len(splits) == 1 else "val"
     if split not in splits:
-        hint = f"It has {', '.join(splits)}" if splits else "Give other data"
+        hint = f"Available splits: {', '.join(splits)}" if splits else "Use data with captioned pictures"
         raise UsageError(f"no pictures in the split {split!r}", hint)
 
     def pass_over(*problems: Problem) -> None:

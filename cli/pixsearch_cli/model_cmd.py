@@ -1,4 +1,4 @@
-"""`pixsearch model`: the models on this machine, and the only command that downloads one."""
+"""`pixsearch model`: list, show, remove and download models. Only this command downloads models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Kind: TypeAlias = Literal["search", "re-rank", "train"]
 """The purpose of a download."""
 
 _MOST_LANGUAGES = 3
-_NAMED = "hub:organisation/model, a name in your model folder, or a checkpoint's folder."
+_NAMED = "hub:organisation/model, a name in your model folder, or a checkpoint folder."
 
 app = typer.Typer(
     name="model",
@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 
 
 @app.command("get", cls=Command)
@@ -46,13 +46,16 @@ def get(
     ] = None,
     language_model: Annotated[
         bool,
-        typer.Option("--language-model", help="Download a BERT to start a training from, not a model to search with."),
+        typer.Option(
+            "--language-model", help="Download a BERT model to start training from, not a model to search with."
+        ),
     ] = False,
     yes: YesOption = False,
 ) -> None:
-    """Download a model on the Hugging Face hub, after showing its size and licence, and convert it for searching.
+    """Download a model from the Hugging Face hub, after showing its size and licence, and convert it for searching.
 
-    What is interrupted goes on where it was. HF_TOKEN is sent if it is set, HF_ENDPOINT names another server.
+    An interrupted download resumes where it stopped. HF_TOKEN is sent if it is set. HF_ENDPOINT sets a different
+    server.
 
     For example: pixsearch model get hub:google/siglip2-base-patch16-256
     """
@@ -70,10 +73,10 @@ def get(
         kind = _kind(hub, repository, language_model)
         require_room(repository)
         missing = missing_bytes(repository)
-        left = f", {size(missing)} of them missing" if missing < repository.size_bytes else ""
+        left = f", {size(missing)} left to download" if missing < repository.size_bytes else ""
         show_lines(
             f"model     {name} (revision {repository.commit[:12]})",
-            f"licence   {repository.licence or 'none is stated'}",
+            f"licence   {repository.licence or 'not stated'}",
             f"size      {size(repository.size_bytes)} in {len(repository.files)} files{left}",
             f"folder    {hub_folder(name)}",
         )
@@ -87,7 +90,7 @@ def get(
 
 
 def _is_there(name: str, revision: str | None) -> bool:
-    """Raises UsageError where another revision is there."""
+    """Return whether the model is already on this machine. Raises UsageError if its revision is a different one."""
     from pixsearch.model.checkpoints import CONFIG_FILE, hub_folder
     from pixsearch.model.hub_source import HubSource
 
@@ -98,15 +101,17 @@ def _is_there(name: str, revision: str | None) -> bool:
     if revision is None or (source is not None and source.revision.startswith(revision)):
         return True
     there = "an unknown revision" if source is None else f"the revision {source.revision[:12]}"
-    raise UsageError(f"{name} is on this machine at {there}", f"Remove it first: pixsearch model remove {name}")
+    raise UsageError(
+        f"{name} is already on this machine at {there}", f"To replace it, first run: pixsearch model remove {name}"
+    )
 
 
 def _kind(hub: Hub, repository: Repository, language_model: bool) -> Kind:
-    """Return the purpose of a model, by its config.json. Raises CheckpointInvalid, HubError, Unreachable."""
+    """Return the purpose of a model according to its config.json. Raises CheckpointInvalid, HubError, Unreachable."""
     from pixsearch.model.checkpoints import CONFIG_FILE
 
     file = repository.file(CONFIG_FILE)
-    assert file is not None, "a repository without one was refused"
+    assert file is not None, "repositories without a config were rejected before"
     config = hub.read(repository, file)
     if not language_model:
         from pixsearch.model.matching_heads import is_matching
@@ -122,9 +127,11 @@ def _kind(hub: Hub, repository: Repository, language_model: bool) -> Kind:
     try:
         model_type = json.loads(config)["model_type"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise CheckpointInvalid(f"config.json of {repository.name} has no model type", "Use a BERT") from error
+        raise CheckpointInvalid(f"config.json of {repository.name} has no model type", "Choose a BERT model") from error
     if model_type != "bert":
-        raise CheckpointInvalid(f"{repository.name} is a {model_type}, not a bert", "Use a BERT")
+        raise CheckpointInvalid(
+            f"{repository.name} is not a BERT model (model type: {model_type})", "Choose a BERT model"
+        )
     return "train"
 
 
@@ -135,7 +142,7 @@ def _convert(folder: Path) -> None:
 
 
 def _try_matching(folder: Path) -> None:
-    """Load a matching model and have it read a picture. Raises CheckpointInvalid."""
+    """Check that a matching model can be loaded and can read a picture. Raises CheckpointInvalid."""
     from PIL import Image
 
     from pixsearch.model.torch_pair_reader import TorchPairReader
@@ -153,15 +160,15 @@ _FINISH: Mapping[Kind, Callable[[Path], None]] = {
     "train": lambda _: None,
 }
 _USE: Mapping[Kind, str] = {
-    "search": "Search with it: pixsearch index --model {name} FOLDER",
-    "re-rank": "Re-rank with it: pixsearch query --rerank-model {name} WORDS",
-    "train": "Train with it: pixsearch train --set start.language_model={name}",
+    "search": "To search with this model, run: pixsearch index --model {name} FOLDER",
+    "re-rank": "To re-rank with this model, run: pixsearch query --rerank-model {name} WORDS",
+    "train": "To train with this model, run: pixsearch train --set start.language_model={name}",
 }
 
 
 @app.command("list", cls=Command)
 def list_models(library: LibraryOption = None, as_json: JsonOption = False) -> None:
-    """List the models on this machine, and which of them the library is indexed with.
+    """List the models on this machine, and show which one the library is indexed with.
 
     For example: pixsearch model list --json
     """
@@ -193,7 +200,7 @@ def show(
     library: LibraryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is known of a model.
+    """Show information about a model.
 
     For example: pixsearch model show shipped
     """
@@ -209,13 +216,13 @@ def show(
         f"kind        {model.kind}",
         f"folder      {model.folder}",
         f"size        {size(model.size_bytes)}",
-        f"licence     {model.licence or 'not known'}",
-        f"languages   {', '.join(model.languages) or 'not known'}",
+        f"licence     {model.licence or 'unknown'}",
+        f"languages   {', '.join(model.languages) or 'unknown'}",
         *([f"revision    {model.revision}"] if model.revision else []),
-        f"library     {'indexed with it' if _is_used(model, used) else 'not indexed with it'}",
+        f"library     {'indexed with this model' if _is_used(model, used) else 'not indexed with this model'}",
     ]
     if able is not None and able.embedding_size is None:
-        lines.append("re-rank     with --rerank-model; it cannot index")
+        lines.append("re-rank     with --rerank-model only, not for indexing")
     elif able is not None:
         lines += [
             f"pictures    {able.input_size} x {able.input_size} pixels",
@@ -233,7 +240,7 @@ def remove(
     library: LibraryOption = None,
     yes: YesOption = False,
 ) -> None:
-    """Delete a model, or what there is of one whose download was interrupted, from your model folder.
+    """Delete a model, or an interrupted download of one, from your model folder.
 
     For example: pixsearch model remove hub:google/siglip2-base-patch16-256
     """
@@ -243,14 +250,14 @@ def remove(
     entry, used = entry_of(name), _model_of(library)
     try:
         model = find_installed(name)
-    except PixsearchError:  # a folder without a config, a link to nowhere
+    except PixsearchError:  # such as a folder without a config, or a broken link
         show_lines(f"folder    {entry}")
     else:
         show_lines(f"model     {model.name} ({size(model.size_bytes)})", f"folder    {entry}")
         if _is_used(model, used):
             show_message(
-                f"the library {library_location(library)} is indexed with it: searches by words need it again, or "
-                "pixsearch index --switch-model --model shipped"
+                f"the library {library_location(library)} is indexed with this model. To search by words afterwards, "
+                "download it again, or run: pixsearch index --switch-model --model shipped"
             )
     if not yes and not confirmed("Delete it?"):
         show_message("nothing was deleted")
@@ -260,7 +267,7 @@ def remove(
 
 
 def _model_of(library: str | None) -> str | None:
-    """The name of the model that the library is indexed with; None without a library, or where it cannot be read."""
+    """Return the name of the model that the library is indexed with, or None if there is no readable library."""
     from pixsearch import Library
 
     try:

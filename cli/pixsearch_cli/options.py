@@ -1,4 +1,4 @@
-"""The options that mean the same in every command."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def _model_option(default: str) -> OptionInfo:
         metavar="NAME|DIR|hub:ORG/NAME",
         envvar="PIXSEARCH_MODEL",
         show_envvar=False,
-        help="Checkpoint folder, its name in your model folder, or a hub model that pixsearch model get has fetched. "
+        help="Checkpoint folder, its name in your model folder, or a hub model downloaded with pixsearch model get. "
         f"[default: {default}]",
     )
     return option
 
 
-ModelOption = Annotated[str | None, _model_option("library's model, or the built-in one")]
+ModelOption = Annotated[str | None, _model_option("the library's model, or the built-in one")]
 
-CheckpointOption = Annotated[str | None, _model_option("the one that ships")]
+CheckpointOption = Annotated[str | None, _model_option("the built-in one")]
 
 MaxBadOption = Annotated[
     int | None,
     typer.Option(
-        "--max-bad", min=0, help="Skip up to N bad entries of the data. [default: 1 % of the pictures, at least 10]"
+        "--max-bad", min=0, help="Skip up to N bad entries in the data. [default: 1 % of the pictures, at least 10]"
     ),
 ]
 

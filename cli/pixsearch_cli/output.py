@@ -31,55 +31,58 @@ def show_message(message: str) -> None:
 
 
 def show_lines(*lines: str) -> None:
-    """Show on stderr what a person is to read before a question."""
+    """Show lines on stderr that a user should read before answering a prompt."""
     for line in lines:
         _on_stderr(printable(line))
 
 
 def confirmed(question: str) -> bool:
-    """Return whether the person at the terminal says yes. Raises UsageError where nobody is at one."""
+    """Ask a question on the terminal and return whether the answer is yes. Raises UsageError without a terminal."""
     if sys.stdin is None or sys.stderr is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("nobody is at a terminal to be asked", "Add --yes to go on without a question")
+        raise UsageError("cannot ask for confirmation without a terminal", "Add --yes to skip the prompt")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
 def in_one_line(error: Exception) -> str:
-    """Say what an error means for the user."""
+    """Return the message of an error on one line, for the user."""
     if isinstance(error, PixsearchError):
         return str(error)
     if isinstance(error, TyperException):
         return f"{error.format_message().replace('Value error, ', '').rstrip('.')}. See --help"
     if isinstance(error, OSError) and error.strerror is not None:
         return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return f"unexpected {type(error).__name__}: {error}. Run it again with --debug to see where, and please report it"
+    return (
+        f"unexpected {type(error).__name__}: {error}. Run the command again with --debug for a traceback, and please "
+        "report it"
+    )
 
 
 def show_traceback(error: BaseException) -> None:
-    """Show where an error came from, for `--debug`; it goes into reports, so it shows no passwords either."""
+    """Show the traceback of an error, for `--debug`. Passwords are hidden, so that it is safe in a bug report."""
     _on_stderr(without_passwords("".join(traceback.format_exception(error))).rstrip("\n"))
 
 
 class LoggedLines(logging.Handler):
-    """Shows on stderr what a library logs, a line each and without passwords."""
+    """Shows the log messages of libraries on stderr, each on one line and without passwords."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _on_stderr(printable(without_passwords(record.getMessage())))
 
 
 def _on_stderr(text: str) -> None:
-    if sys.stderr is not None:  # where whoever started us closed it, print would take stdout
+    if sys.stderr is not None:  # if the parent process closed it, print would write to stdout
         print(text, file=sys.stderr, flush=True)
 
 
 def warn_of_damage(damage: Sized) -> None:
-    """Say how many rows of a library were left out because they are damaged, if any were."""
+    """Show how many damaged rows of a library were skipped, if any."""
     if count := len(damage):
-        show_message(f"{plural(count, 'damaged row')} of the library left out. Run: pixsearch repair")
+        show_message(f"{plural(count, 'damaged row')} in the library left out. Run: pixsearch repair")
 
 
 def warn_of_problems(problems: Sequence[object]) -> None:
-    """Name the first few problems of data, and count the others."""
+    """Show the first few problems in a data set, and the number of further ones."""
     for problem in problems[:_NAMED_PROBLEMS]:
         show_message(f"skipped: {problem}")
     if (more := len(problems) - _NAMED_PROBLEMS) > 0:
@@ -87,24 +90,25 @@ def warn_of_problems(problems: Sequence[object]) -> None:
 
 
 def kinds(counts: Mapping[str, int]) -> str:
-    """Name files by their suffixes, the most frequent first: 12 .mp4, 3 .svg."""
+    """Return the number of files with each suffix, most frequent first, as in "12 .mp4, 3 .svg"."""
     most_first = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     return ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most_first)
 
 
 def print_json(record: Mapping[str, object]) -> None:
-    """An object in one line of ASCII, which every pipe can carry."""
+    """Print a record as one line of JSON. It is ASCII, which works with every output encoding."""
     print(json_text(record))
 
 
 def print_table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", title_before: int | None = None
 ) -> None:
-    """Columns aligned to the right, but for the last. No line is wrapped or cut, so that paths can be copied.
+    """Print a table in which all columns but the last are aligned to the right.
 
-    Before the row of that number, from 0, stands a title.
+    Lines are neither wrapped nor truncated, so that paths can be copied. The title is printed before the row with the
+    index `title_before`.
     """
-    from rich.console import Console  # 60 ms, as below, for those who see it
+    from rich.console import Console  # takes 60 ms to import, as below
     from rich.text import Text
 
     rows = [[printable(cell) for cell in row] for row in rows]
@@ -119,7 +123,7 @@ def print_table(
 
 @contextmanager
 def progress_bars() -> Iterator[ProgressCallback]:
-    """A bar for each task on stderr, gone at the end; lines where stderr is no terminal."""
+    """Show a progress bar for each task on stderr until the end, or lines if stderr is not a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         with _lines() as show:
             yield show
@@ -149,7 +153,7 @@ def progress_shown(*, as_json: bool) -> AbstractContextManager[ProgressCallback]
 
 @contextmanager
 def _json_lines() -> Iterator[ProgressCallback]:
-    """Write the latest step to stderr as a line of JSON, at most every quarter of a second."""
+    """Write the progress to stderr as lines of JSON, at most four per second while a task is running."""
     paces = defaultdict[str, Pace](Pace)
     task, written = "", 0.0
 
@@ -166,7 +170,7 @@ def _json_lines() -> Iterator[ProgressCallback]:
 
 @contextmanager
 def _lines() -> Iterator[ProgressCallback]:
-    """A line after a few seconds and then one a minute, for work that has not ended by then."""
+    """Show a line on stderr after a few seconds, and then one per minute until the work ends."""
     latest: tuple[Progress, str] | None = None
     paces = defaultdict[str, Pace](Pace)
     began, ended = time.monotonic(), Event()

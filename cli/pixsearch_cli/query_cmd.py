@@ -71,18 +71,18 @@ def query(
     ] = None,
     plus: Annotated[
         list[str] | None,
-        typer.Option("--plus", metavar="[WEIGHT:]WORDS|FILE", help="Also like this; repeatable."),
+        typer.Option("--plus", metavar="[WEIGHT:]WORDS|FILE", help="Photos should also match this; repeatable."),
     ] = None,
     minus: Annotated[
         list[str] | None,
-        typer.Option("--minus", metavar="[WEIGHT:]WORDS|FILE", help="But not like this; repeatable."),
+        typer.Option("--minus", metavar="[WEIGHT:]WORDS|FILE", help="Photos should not match this; repeatable."),
     ] = None,
     queries: Annotated[
         str | None,
         typer.Option("--queries", metavar="FILE|-", help="Run each line of a file as a query; use - for stdin."),
     ] = None,
     find: Annotated[
-        Find, typer.Option("--find", help="What to search for; texts are found only by pictures.")
+        Find, typer.Option("--find", help="What to search for; texts can only be found by image.")
     ] = Find.photos,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", min=1, help="Number of photos to show.")] = 10,
     candidates: Annotated[
@@ -110,7 +110,7 @@ def query(
     shows: Annotated[
         bool, typer.Option("--shows", help="Search only by what photos show, not by their metadata.")
     ] = False,
-    says: Annotated[bool, typer.Option("--says", help="Only photos whose metadata contain all the words.")] = False,
+    says: Annotated[bool, typer.Option("--says", help="Only photos whose metadata contains all the words.")] = False,
     literal: Annotated[
         bool, typer.Option("--literal", help="Search for the exact words: no negation, no suggestions.")
     ] = False,
@@ -147,7 +147,7 @@ def query(
 
     pixsearch query --image photo.jpg --no-pictures -0 | xargs -0 ls -l
 
-    Exit code 3: nothing in this library matches; 1: a photo was not copied or opened.
+    Exit code 3: nothing in this library matches; 1: a photo could not be copied or opened.
     """
     if as_json and (paths or null):
         raise UsageError("--json and --paths cannot be used together", "Omit one of them")
@@ -225,22 +225,22 @@ def _evidence(*, shows: bool, says: bool) -> Literal["both", "shows", "says"]:
 
 
 def _check_rerank_model(find: Find, queries: Sequence[Query]) -> None:
-    """Raises UsageError for what no re-rank model orders."""
+    """Raise UsageError if a re-rank model cannot order the results of a query."""
     reasons = [why_not_read(query) for query in queries]
     if find == Find.texts:
         reasons = ["a re-rank model orders photos, not texts"]
     for reason in filter(None, reasons):
-        raise UsageError(reason, "Leave --rerank-model out, or ask otherwise")
+        raise UsageError(reason, "Omit --rerank-model, or change the query")
 
 
 def _shown(words: str | None, image: str | None, plus: Sequence[str], minus: Sequence[str]) -> str:
-    """The query as a line."""
+    """Return the query on one line."""
     others = [f"+ {part}" for part in plus] + [f"- {part}" for part in minus]
     return " ".join([*filter(None, [words, image]), *others])
 
 
 def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
-    """The words of each query; None for a query without."""
+    """Return the words of each query; None for a query without words."""
     if queries is None:
         return [" ".join(_stdin().split()) if words == "-" else words]
     if words is not None:
@@ -250,7 +250,7 @@ def _texts(words: str | None, queries: str | None) -> Sequence[str | None]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{queries} is not UTF-8 text", "Save it as UTF-8, one query per line") from error
     except UnsuitableFile as error:
-        raise UsageError(f"{queries} is {error.strerror}", "Give a text file, or - for stdin") from error
+        raise UsageError(f"{queries} is {error.strerror}", "Use a text file, or - for stdin") from error
     lines = text.splitlines()
     if not (texts := [line.strip() for line in lines if line.strip()]):
         raise UsageError(f"{queries} contains no query", "Write one query per line")
@@ -283,7 +283,7 @@ def _search(
     explained: bool,
     opens_files: bool,
 ) -> list[Section]:
-    """The answers to queries, each with the line that it is shown as, and with what opening its files takes."""
+    """Run the queries and return a section for each. `opens_files` adds the stored pictures of the hits."""
     if not any(query.parts and query.evidence != "says" for _, query in asked):
         return [_listed(shown, query, k, location, opens_files=opens_files) for shown, query in asked]
     answers, reads_words = [], any(query.words for _, query in asked)
@@ -301,13 +301,13 @@ def _search(
 
 
 def _reader(rerank_model: str) -> CandidateReader:
-    from pixsearch.search.candidate_reader import CandidateReader  # Pillow, which most queries do without
+    from pixsearch.search.candidate_reader import CandidateReader  # imports Pillow, which most queries do not need
 
     return CandidateReader(load_rerank_model(rerank_model))
 
 
 def _why(engine: SearchEngine, words: str, content_id: int) -> Explanation | None:
-    """Return where the words are in a hit; None where the model cannot show it, which is no reason to show no page."""
+    """Return where the words are found in a hit. If the model cannot locate words, return None: maps are optional."""
     try:
         return engine.explain(words, content_id)
     except WordsNotLocated:
@@ -315,7 +315,7 @@ def _why(engine: SearchEngine, words: str, content_id: int) -> Explanation | Non
 
 
 def _listed(shown: str, query: Query, k: int, location: Location, *, opens_files: bool) -> Section:
-    """The answer to a query for which no picture is looked at, which needs no model."""
+    """Return the section for a query that needs no model, because it does not compare pictures."""
     from pixsearch import Library
     from pixsearch.search.listing import listed_photos, photos_that_say
     from pixsearch.search.remarks import remarks_on
@@ -337,15 +337,15 @@ def _engine(
     reads_words: bool,
     many: bool = False,
 ) -> Iterator[SearchEngine | None]:
-    """The engine of a library; None where nothing was ever indexed. A GPU only pays for many queries."""
+    """Yield the engine of a library, or None if nothing was ever indexed. A GPU is only worth it for many queries."""
     from pixsearch.library.likely_model import likely_model
     from pixsearch.model.checkpoints import checkpoint_for
     from pixsearch.model.load_runtime import load_runtime
 
     likely = runtime = None
     if isinstance(location, str) or (location / DATABASE_NAME).is_file():
-        # Before the library says that it is the right one, as it mostly is: SQLAlchemy is imported while it loads.
-        with nullcontext() if model else suppress(PixsearchError):  # a guess may be wrong
+        # Start loading the most likely model before opening the library, so that SQLAlchemy is imported while it loads.
+        with nullcontext() if model else suppress(PixsearchError):  # the guess may be wrong
             likely = checkpoint_for(model or likely_model(location), None)
             runtime = load_runtime(likely, gpu=many)
             if reads_words:

@@ -1,4 +1,4 @@
-"""The filters of a query: the one list from which the command, the API and the page have theirs."""
+"""The filters of a query, defined once for the command, the API and the page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Filter:
 
     @property
     def is_list(self) -> bool:
-        """True if the filter may be repeated."""
+        """True if the filter is repeatable."""
         return isinstance(self.type, GenericAlias)
 
     @property
@@ -70,7 +70,7 @@ FILTERS: Mapping[str, Filter] = {
     "folder": Filter(list[str], "Only photos in this folder; repeatable.", "Folder", "in {}", "DIR"),
     "name": Filter(
         str,
-        "Only files whose name contains TEXT, or matches it if it has a *.",
+        "Only files whose name contains TEXT, or matches it if it contains a *.",
         "File name",
         "name {}",
         "TEXT",
@@ -86,7 +86,7 @@ FILTERS: Mapping[str, Filter] = {
     ),
     "before": Filter(str, "Only photos taken before this date.", "Before", "before {}", "DATE", "2021-06-15"),
     "camera": Filter(
-        str, "Only photos by cameras with these words in their name.", "Camera", "camera {}", "WORDS", "canon 5d"
+        str, "Only photos from cameras with these words in their name.", "Camera", "camera {}", "WORDS", "canon 5d"
     ),
     "keyword": Filter(list[str], "Only photos with WORDS in a keyword; repeatable.", "Keyword", "keyword {}", "WORDS"),
     "person": Filter(list[str], "Only photos of this person; repeatable.", "Person", "with {}", "WORDS", "anna"),
@@ -112,7 +112,7 @@ FILTERS: Mapping[str, Filter] = {
 
 
 def filters_of(values: Mapping[str, Any]) -> Filters:
-    """Return the filters for values by name. Raises UsageError."""
+    """Return the filters for the given values, keyed by filter name. Raises UsageError."""
     return Filters(
         folders=tuple(map(to_path, values["folder"] or ())),
         name=values["name"],
@@ -132,7 +132,7 @@ def filters_of(values: Mapping[str, Any]) -> Filters:
 
 
 def with_filter_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that has an option for each filter where `command` takes `filters`."""
+    """Decorate a command so that it has an option for each filter instead of the parameter `filters`."""
 
     @wraps(command)
     def with_options(**values: object) -> None:
@@ -165,20 +165,20 @@ def _options() -> list[inspect.Parameter]:
 
 
 def date(text: str | None) -> datetime | None:
-    """Return the beginning of a year, month, day or minute. Raises UsageError."""
+    """Parse a date such as 2021, 2021-03 or 2021-03-15T18:30, and return its beginning. Raises UsageError."""
     if text is None:
         return None
     if parts := _DATE.fullmatch(text.strip()):
         year, month, day, hour, minute, second = (None if part is None else int(part) for part in parts.groups())
         try:
             return datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0)
-        except ValueError:  # there is no such day
+        except ValueError:  # no such date
             pass
     raise UsageError(f"{text!r} is not a date", "Write 2021, 2021-03, 2021-03-15 or 2021-03-15T18:30")
 
 
 def circle(text: str | None) -> Circle | None:
-    """A town by its name, or coordinates, with a radius. Raises PixsearchError."""
+    """Parse a town name or coordinates with a radius, and return the circle. Raises PixsearchError."""
     if text is None:
         return None
     *centre, radius = text.removesuffix("km").split(",")
@@ -189,10 +189,10 @@ def circle(text: str | None) -> Circle | None:
     if radius_km is None or not any(map(str.isalpha, name)):
         hint = "Write NAME,KM or LAT,LON,KM, as in Kyoto,20 or 48.86,2.35,10"
         raise UsageError(f"{text!r} is not a location with a radius", hint)
-    from pixsearch.gazetteer.gazetteer import named, words  # numpy, for those who give a name
+    from pixsearch.gazetteer.gazetteer import named, words  # imports numpy, which only names need
 
     if (town := named(name)) is None:
-        hint = "Check its spelling, or write LAT,LON,KM; towns of 5,000 people and more are known"
+        hint = "Check its spelling, or write LAT,LON,KM; only towns of 5,000 people or more are known"
         raise UsageError(f"unknown town {name!r}", hint)
     shown = f"{words(town)} ({town.latitude:.3f}, {town.longitude:.3f})"
     return Circle(town.latitude, town.longitude, radius_km, shown)
@@ -206,7 +206,7 @@ def _number(text: str) -> float | None:
 
 
 def _checked(read: Callable[[str | None], object]) -> Callable[[str | None], str | None]:
-    """Return what refuses an option as soon as it is given where it cannot be read, so that the option is named."""
+    """Return an option callback that rejects a value if `read` cannot parse it, so that the error names the option."""
 
     def check(text: str | None) -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""Parses the words, pictures and weights of the command line into the parts of a query."""
+"""Parses the words, pictures and weights on the command line into the parts of a query."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AS_IN_BROWSERS = "%/:=&?~#+!$,;'@()*[]"
 def other_parts(
     image: str | None, plus: Sequence[str], minus: Sequence[str], allow_network: bool
 ) -> tuple[Words | Picture, ...]:
-    """All but the words that a query begins with. Raises UsageError, PictureError."""
+    """Return the parts of a query other than the WORDS argument. Raises UsageError, PictureError."""
     pictures = [] if image is None else [_picture(image, 1.0, allow_network)]
     added = [_part(operand, 1.0, allow_network) for operand in plus]
     return (*pictures, *added, *(_part(operand, -1.0, allow_network) for operand in minus))
@@ -39,14 +39,17 @@ def is_picture(words: str) -> bool:
 
 
 def split_weight(operand: str) -> tuple[float, str]:
-    """The weight in front of an operand, as in `0.5:people`, and what stands behind it; else 1 and all of it."""
+    """Return the weight prefix of an operand, as in `0.5:people`, and the rest. Without a prefix, the weight is 1."""
     if weighted := _WEIGHTED.fullmatch(operand):
         return float(weighted[1]), weighted[2]
     return 1.0, operand
 
 
 def _part(operand: str, sign: float, allow_network: bool) -> Words | Picture:
-    """An operand of --plus or --minus: a picture if it is called like one or is there as a file, else words."""
+    """Return an operand of --plus or --minus as a part of a query.
+
+    It is a picture if it is a URL, is named like a picture, or is an existing file. Otherwise, it is words.
+    """
     weight, operand = split_weight(operand)
     weight *= sign
     if _ADDRESS.match(operand) or is_named_like_a_picture(os.fsencode(operand)) or _is_file(operand):
@@ -61,11 +64,11 @@ def _picture(source: str, weight: float, allow_network: bool) -> Picture:
                 return Picture(read_argument(source, _LIMIT_BYTES), weight)
             return Picture(read_stream(sys.stdin.buffer, _LIMIT_BYTES, source), weight)
         except OSError as error:
-            name = "what comes by standard input" if source == "-" else source
+            name = "standard input" if source == "-" else source
             raise PictureError(f"{name} cannot be read: {error.strerror}") from error
     if _ADDRESS.match(source):
         if not allow_network:
-            raise UsageError(f"{source} is a URL", "Allow downloading it with --allow-network")
+            raise UsageError(f"{source} is a URL", "Add --allow-network to download it")
         if "@" in re.split("[/?#]", source.partition("://")[2])[0]:
             raise UsageError(
                 f"{source} contains a user name", "Download it with another program and pipe it to --image -"
@@ -75,21 +78,22 @@ def _picture(source: str, weight: float, allow_network: bool) -> Picture:
 
 
 def _download(address: str) -> bytes:
-    """Raises PictureError."""
+    """Return the contents of a URL. Raises PictureError."""
     answers: SimpleQueue[bytes | PictureError] = SimpleQueue()
-    # A thread, since the limits of a socket are for each wait alone: a server may send a byte now and then for hours.
+    # A socket's timeout applies to each wait separately, so a server could send single bytes for hours. The thread
+    # makes it possible to limit the total time.
     Thread(target=lambda: answers.put(_fetched(address)), daemon=True).start()
     try:
         answer = answers.get(timeout=_DOWNLOAD_TIMEOUT_S)
     except Empty:
-        raise PictureError(f"{address} cannot be downloaded: it takes longer than {_DOWNLOAD_TIMEOUT_S} s") from None
+        raise PictureError(f"{address} cannot be downloaded: timed out after {_DOWNLOAD_TIMEOUT_S} s") from None
     if isinstance(answer, PictureError):
         raise answer
     return answer
 
 
 def _fetched(address: str) -> bytes | PictureError:
-    from http.client import HTTPException  # 20 ms, for those who ask by an address
+    from http.client import HTTPException  # takes 20 ms to import, and only URLs need it
     from urllib.parse import quote
     from urllib.request import Request, urlopen
 
@@ -111,5 +115,5 @@ def _fetched(address: str) -> bytes | PictureError:
 def _is_file(operand: str) -> bool:
     try:
         return Path(operand).is_file()
-    except (OSError, ValueError):  # too long for a name, or with a NUL
+    except (OSError, ValueError):  # too long for a file name, or contains NUL
         return False

@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 
 LESS_LIKELY = "less likely:"
 _LONGEST_STEM_BYTES = 200
-"""Bytes of a copy's name, which stays below 255 with its rank, number and suffix."""
+"""The maximum size of the original name in a copy's name. With rank, number and suffix, it stays below 255 bytes."""
 
 StoredPictures = Mapping[int, "StoredPicture"]
-"""The stored pictures, by the id of the hit."""
+"""The stored pictures, keyed by the id of the hit."""
 
 
 def print_json_lines(hits: Sequence[Hit], query: str | None, remarks: Remarks | None) -> None:
-    """Print each hit as a line of JSON, with its query where there are several."""
+    """Print each hit as a line of JSON, with its query if there are several."""
     for hit in hits:
         line = ({} if query is None else {"query": query}) | hit_record(hit)
         print_json(line | remarks_record(remarks))
 
 
 def print_paths(hits: Sequence[Hit], end: bytes) -> None:
-    """The paths as the bytes that they are, for other programs."""
+    """Print the paths as raw bytes, for other programs."""
     sys.stdout.flush()
     for hit in hits:
         sys.stdout.buffer.write(path_bytes(hit.path) + end)
@@ -63,7 +63,7 @@ def print_hits(hits: Sequence[Hit], stored: StoredPictures | None) -> None:
 
 
 def first_less_likely(hits: Sequence[Hit | TextHit]) -> int | None:
-    """The index of the first hit that is not likely, as are all behind it; None where there is none."""
+    """Return the index of the first hit that is not likely, or None if all are. Later hits are not likely either."""
     return next((index for index, hit in enumerate(hits) if hit.likely is False), None)
 
 
@@ -83,7 +83,7 @@ def print_text_hits(hits: Sequence[TextHit], as_json: bool) -> None:
 
 
 def open_best(hit: Hit, stored: StoredPictures) -> bool:
-    """Open a photo in the system's own viewer; says why where that fails."""
+    """Open a photo in the system's viewer. If this fails, show the reason and return False."""
     try:
         path = hit.path
         if isinstance(path, Path):
@@ -93,16 +93,16 @@ def open_best(hit: Hit, stored: StoredPictures) -> bool:
         show_message(f"{hit.path} could not be opened: {error}")
         return False
     if typer.launch(str(path)) != 0:
-        show_message(f"{path} could not be opened: no viewer found for it")
+        show_message(f"{path} could not be opened: no viewer found")
         return False
     return True
 
 
 def copy_hits(hits: Sequence[Hit], stored: StoredPictures, folder: Path) -> bool:
-    """Copy the photos into a folder, numbered by rank. Nothing there is overwritten.
+    """Copy the photos into a folder, numbered by rank, and return whether all were copied. No file is overwritten.
 
-    Of a photo that is not there another with the same content is copied. Says which could not be copied, and why;
-    returns whether all were. Raises OSError where the folder cannot be made.
+    If a photo is missing, another one with the same content is copied instead. The reason is shown for each photo that
+    could not be copied. Raises OSError if the folder cannot be created.
     """
     folder.mkdir(parents=True, exist_ok=True)
     copied = sum(_copy(hit, stored, folder) for hit in hits)
@@ -115,7 +115,7 @@ def copy_hits(hits: Sequence[Hit], stored: StoredPictures, folder: Path) -> bool
 
 
 def open_hit(hit: Hit, stored: StoredPictures) -> tuple[FilePath, OpenFile]:
-    """Open the first file of a hit that is what was indexed. Raises PictureError with the reason."""
+    """Open the first file of a hit that still has the indexed content. Raises PictureError with the reason."""
     from pixsearch.library.photo_files import open_first
 
     photo, file = open_first(*_photos(hit, stored))
@@ -123,14 +123,14 @@ def open_hit(hit: Hit, stored: StoredPictures) -> tuple[FilePath, OpenFile]:
 
 
 def bytes_of_hit(hit: Hit, stored: StoredPictures) -> bytes:
-    """Read the first file of a hit that is what was indexed. Raises PictureError with the reason."""
+    """Read the first file of a hit that still has the indexed content. Raises PictureError with the reason."""
     from pixsearch.library.photo_files import read_first
 
     return read_first(*_photos(hit, stored))
 
 
 def _photos(hit: Hit, stored: StoredPictures) -> tuple[list[StoredPhoto], bytes]:
-    """The photos of a hit, the one that it shows first, and their digest. Raises PictureError where they have gone."""
+    """Return the photos of a hit, the displayed one first, and their digest. Raises PictureError if they are gone."""
     if (picture := stored.get(hit.id)) is None:
         raise PictureError("no longer in the library")
     photos = {photo.path: photo for photo in picture.photos}
@@ -138,7 +138,7 @@ def _photos(hit: Hit, stored: StoredPictures) -> tuple[list[StoredPhoto], bytes]
 
 
 def _copy(hit: Hit, stored: StoredPictures, folder: Path) -> bool:
-    """Copy the first file of a hit that can be read; says why where that fails, and leaves nothing of it."""
+    """Copy the first readable file of a hit. If this fails, show the reason, leave no partial copy and return False."""
     try:
         path, file = open_hit(hit, stored)
         with file:
@@ -154,19 +154,19 @@ def _copy(hit: Hit, stored: StoredPictures, folder: Path) -> bool:
 
 
 def _copy_to(original: OpenFile, target: Path) -> None:
-    """Copy a file under that name or, where it is taken, a numbered one.
+    """Copy a file to the target, or to a numbered name if the target exists.
 
-    It keeps its times, permissions and extended attributes, as far as the drive has such.
+    Times, permissions and extended attributes are kept as far as the drive supports them.
     """
     with temporary_beside(target) as copy:
         shutil.copyfileobj(original, copy)
         copy.flush()
-        with suppress(UnsupportedOperation, OSError):  # of an object; of a drive that has no such thing
+        with suppress(UnsupportedOperation, OSError):  # an object in storage, or a drive without them
             found = os.fstat(original.fileno())
             os.fchmod(copy.fileno(), stat.S_IMODE(found.st_mode) & 0o777)
             os.utime(copy.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
             for name in os.listxattr(original.fileno()) if sys.platform == "linux" else ():
-                with suppress(OSError):  # one that only the system may give
+                with suppress(OSError):  # only the system may set this one
                     os.setxattr(copy.fileno(), name, os.getxattr(original.fileno(), name))
         for number in count(1):
             free = target if number == 1 else target.with_stem(f"{target.stem}-{number}")
@@ -181,7 +181,7 @@ def _copy_to(original: OpenFile, target: Path) -> None:
 
 
 def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
-    """The columns that have something to say, and their rows."""
+    """Return the headings and rows of the table of hits, without empty columns."""
     columns = {
         "rank": [str(hit.rank) for hit in hits],
         "score": [score(hit) for hit in hits],
@@ -195,7 +195,7 @@ def _table(hits: Sequence[Hit]) -> tuple[list[str], list[list[str]]]:
 
 
 def _shown(columns: Mapping[str, list[str]]) -> tuple[list[str], list[list[str]]]:
-    """The headings of the columns that have something to say, and the rows."""
+    """Return the headings of the columns that are not empty, and the rows."""
     shown = {heading: cells for heading, cells in columns.items() if any(cells)}
     return list(shown), [list(row) for row in zip(*shown.values(), strict=True)]
 
@@ -220,7 +220,7 @@ def _standing(hit: TextHit) -> str:
 
 
 def figures_of(hit: Hit) -> list[str]:
-    """Return what there is of score, match and similarity, each with its name."""
+    """Return the available figures of a hit: its score, match and similarity, each with its name."""
     figures = [score(hit) and f"score {score(hit)}"]
     if hit.score is None:
         figures.append(_match(hit) and f"match {_match(hit)}")
@@ -233,7 +233,7 @@ def score(hit: Hit) -> str:
 
 
 def why(hit: Hit) -> str:
-    """Return what speaks for a hit: how probably it shows what was asked of the pixels, and what it says."""
+    """Return why a photo is a hit: the probability that it shows the query, and the words found in its text."""
     parts = [] if hit.probability is None else [f"shows {percent(hit.probability)}"]
     says = [f'"{one.word}" ({one.source})' for one in hit.says]
     return ", ".join([*parts, *([f"says {', '.join(says)}"] if says else [])])
@@ -244,7 +244,7 @@ def _match(hit: Hit | TextHit) -> str:
 
 
 def similarity(hit: Hit | TextHit) -> str:
-    """Return it with its rank, or nothing where it has none."""
+    """Return the similarity with its rank, or an empty string if there is none."""
     return "" if hit.similarity is None else f"{hit.similarity:.3f} ({hit.similarity_rank})"
 
 
@@ -258,5 +258,5 @@ def _photo(hit: Hit) -> str:
     if hit.copies:
         more.append(plural(len(hit.copies), "copy", "copies"))
     if hit.similar:
-        more.append(f"{len(hit.similar)} alike")
+        more.append(f"{len(hit.similar)} similar")
     return f"{hit.path} (and {', '.join(more)})" if more else str(hit.path)

@@ -1,4 +1,4 @@
-"""`--rerank-model`: another model than the library's as the second stage of a search."""
+"""`--rerank-model`: a different model for the second stage of a search."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ RerankModelOption = Annotated[
     typer.Option(
         "--rerank-model",
         metavar="NAME|DIR|hub:ORG/NAME",
-        help="Order by a model that reads the candidates' photos with the words: a BLIP, BridgeTower or ViLT that "
-        "pixsearch model get has brought, or its folder.",
+        help="Re-rank with a model that reads each photo with the words: a BLIP, BridgeTower or ViLT model downloaded "
+        "with pixsearch model get, or its folder.",
     ),
 ]
 
 
 def load_rerank_model(name: str) -> PairReader:
-    """Load the model of that name. Raises ModelNotFound, CheckpointInvalid; PixsearchError where torch is missing."""
+    """Load a re-rank model by name. Raises ModelNotFound, CheckpointInvalid, and PixsearchError if torch is missing."""
     from pixsearch.model.checkpoints import HUB, checkpoint_name, find_checkpoint
     from pixsearch.model.matching_heads import matching_family
 
@@ -37,7 +37,7 @@ def load_rerank_model(name: str) -> PairReader:
         if name.startswith(HUB):
             raise
         raise ModelNotFound(
-            error.message, "Set --rerank-model to a folder or to the name of a model on the hub"
+            error.message, "Set --rerank-model to a folder or the name of a model on the hub"
         ) from error
     matching_family(folder, checkpoint_name(folder))
     require("--rerank-model", "hub", "torch", "torchvision", "transformers")
@@ -47,7 +47,7 @@ def load_rerank_model(name: str) -> PairReader:
 
 
 def tell_unread(hits: Sequence[Hit]) -> None:
-    """Say how many photos the model could not read, and why it could not read the first of them."""
+    """Show how many photos the model could not read, and the reason for the first one."""
     unread = [hit for hit in hits if hit.match_error is not None]
     if unread:
         photos = "1 photo" if len(unread) == 1 else f"{len(unread)} photos"

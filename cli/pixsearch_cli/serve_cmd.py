@@ -1,4 +1,4 @@
-"""`pixsearch serve`: a page for one's photos."""
+"""`pixsearch serve`: serve the web page and the HTTP API."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _LEAST_TOKEN = 16
 _TURN_S = 0.0002
-"""Seconds between thread switches; at Python's 5 ms a thread that counts 100,000 photos would delay each answer."""
+"""Seconds between thread switches. With Python's 5 ms, a thread that counts 100,000 photos would delay each answer."""
 
 
 def serve(
     port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 for any free one.")
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 for any free port.")
     ] = 7860,
     host: Annotated[
         str,
@@ -48,7 +48,7 @@ def serve(
         ),
     ] = None,
     no_token: Annotated[
-        bool, typer.Option("--no-token", help="Require no token: a proxy in front controls access.")
+        bool, typer.Option("--no-token", help="Require no token: a reverse proxy controls access.")
     ] = False,
     root_path: Annotated[
         str | None,
@@ -56,7 +56,7 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", metavar="NAME", help="Host name of a proxy in front; repeatable."),
+        typer.Option("--allow-host", metavar="NAME", help="Host name of a reverse proxy; repeatable."),
     ] = None,
     trust_proxy: Annotated[
         list[str] | None,
@@ -86,18 +86,18 @@ def serve(
 
     For example: pixsearch serve --open
 
-    The page and the API answer this machine alone unless --host says otherwise. Nothing is written to photos, nor to
-    the library unless --allow-index lets the page change it, and nothing is sent anywhere.
+    The page and the API can only be reached from this machine unless --host is set. Photos are never modified. The
+    library is only modified if --allow-index is set. Nothing is sent to other servers.
     """
     if token is not None and no_token:
-        raise UsageError("--no-token contradicts --token", "Omit one of them")
+        raise UsageError("--token and --no-token cannot be used together", "Omit one of them")
     if token is not None and len(token) < _LEAST_TOKEN:
         raise UsageError(
             f"a token of {len(token)} characters is too short", f"Use {_LEAST_TOKEN} characters or more, or omit it"
         )
     if token is not None and not (token.isprintable() and token == token.strip()):
         raise UsageError(
-            "the token has a leading or trailing space, or a character that HTTP cannot carry",
+            "the token begins or ends with a space, or contains a character that HTTP headers do not allow",
             "Use ASCII letters, digits and punctuation",
         )
     from pixsearch.decoding import DecodeLimits, decoding_processes
@@ -154,7 +154,7 @@ def serve(
 
 
 def _make_if_missing(library: Location) -> None:
-    """Make an empty library for the page to fill, where there is none. Raises LibraryError."""
+    """Create an empty library for the page to fill, if there is none. Raises LibraryError."""
     from pixsearch import Library
 
     try:
@@ -164,9 +164,9 @@ def _make_if_missing(library: Location) -> None:
 
 
 def _announce(library: str, names: Sequence[str], port: int, access: Access, knows_token: bool) -> str:
-    """Say where the page is, and return one of its addresses with the token.
+    """Show the addresses of the page, and return one of them with the token.
 
-    A token that the user has named is not written into the log of a service.
+    A token that the user has chosen is shown only on a terminal, so that it does not get into the log of a service.
     """
     from pixsearch_cli.web.addresses import qr_code, shows_blocks
 

@@ -1,4 +1,4 @@
-"""`pixsearch status`: what a library holds."""
+"""`pixsearch status`: show what is in a library."""
 
 from __future__ import annotations
 
@@ -46,10 +46,12 @@ def _lines(status: LibraryStatus, failures: list[Failure], notes: list[Note]) ->
         f"failures  {status.failures:,}",
     ]
     for root in status.roots:
-        lines.append(f"folder    {root.path}: {root.photos:,} photos{rules(root)}{'' if root.online else ', offline'}")
+        lines.append(
+            f"folder    {root.path}: {plural(root.photos, 'photo')}{rules(root)}{'' if root.online else ', offline'}"
+        )
         if root.not_read:
             lines.append(f"not read  {kinds(root.not_read)}")
-    lines += [f"texts of  {file}" for file in status.text_files]
+    lines += [f"text file {file}" for file in status.text_files]
     for failure in failures:
         lines.append(f"failed    {failure.path}: {failure.reason}")
     for note in notes:
@@ -72,7 +74,7 @@ def last_run(run: RunStatus | None) -> str:
 
 def rules(root: RootStatus) -> str:
     words = [
-        "hidden files too" if root.rules.hidden else "",
+        "with hidden files" if root.rules.hidden else "",
         "links followed" if root.rules.follow_links else "",
         f"without {' '.join(root.rules.exclude)}" if root.rules.exclude else "",
         _reading(root.unread) if root.rules.ocr else "",

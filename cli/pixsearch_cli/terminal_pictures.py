@@ -1,4 +1,4 @@
-"""Small pictures in a terminal: by its own protocol (kitty's, or sixel), or in half blocks."""
+"""Shows small pictures in a terminal, with its protocol (kitty or sixel) or as half blocks."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _PICTURE_WIDTH, _PICTURE_HEIGHT = 24, 8
 
 
 def shows_pictures(wanted: bool | None) -> bool:
-    """Return whether hits are shown with small pictures; None is where a terminal shows colours."""
+    """Return whether to show small pictures. If `wanted` is None, show them on a terminal unless NO_COLOR is set."""
     if wanted is None:
         wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     return wanted and not _has_no_size()
 
 
 def print_with_pictures(rows: Iterable[tuple[Callable[[], bytes] | None, str]]) -> None:
-    """Print texts, each with a small picture before it; one without a picture is a heading.
+    """Print texts, each next to its small picture. A text without a picture is a heading.
 
-    What reads the bytes of a picture may raise PictureError, whose message takes its place.
+    If reading the bytes of a picture raises PictureError, the message is shown instead.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    # A terminal that does not answer is no news to the user.
+    # The user does not need to know that the terminal did not respond.
     logging.getLogger("textual_image").setLevel(logging.CRITICAL)
     from textual_image.renderable import Image as TerminalImage  # asks the terminal what it can do
 
@@ -53,7 +53,7 @@ def print_with_pictures(rows: Iterable[tuple[Callable[[], bytes] | None, str]]) 
 
 
 def _has_no_size() -> bool:
-    """Return whether stdout is a terminal of unknown size, where no picture can be drawn."""
+    """Return whether stdout is a terminal of unknown size, on which pictures cannot be drawn."""
     try:
         return 0 in os.get_terminal_size(sys.stdout.fileno())
     except OSError:  # no terminal

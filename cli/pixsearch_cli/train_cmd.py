@@ -1,4 +1,4 @@
-"""`pixsearch train`: fine-tune Pixel-BERT for retrieval, make the checkpoint that ships, or repeat the paper."""
+"""`pixsearch train`: fine-tune Pixel-BERT for retrieval, train the built-in checkpoint, or reproduce the paper."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="FILE|DIR",
-            help="Pictures and captions: JSON by Karpathy, COCO or Visual Genome, CSV, TSV, JSON lines, a folder with "
-            "name.txt beside name.jpg, or a pack. Repeat for more; val is that of the first that has one.",
+            help="Pictures and captions: Karpathy, COCO or Visual Genome JSON, CSV, TSV, JSON lines, a folder with "
+            "name.txt next to name.jpg, or a pack. Repeatable; the first one with a val split is used for validation.",
         ),
     ] = None,
     images: Annotated[
@@ -30,7 +30,7 @@ def train(
         typer.Option(metavar="DIR", help="Folder with the pictures for --data. [default: the folder of the data file]"),
     ] = None,
     weight: Annotated[
-        list[float] | None, typer.Option(metavar="W", help="Relative sampling weight of a --data. [default: 1]")
+        list[float] | None, typer.Option(metavar="W", help="Relative sampling weight for each --data. [default: 1]")
     ] = None,
     library: LibraryOption = None,
     max_bad: MaxBadOption = None,
@@ -76,10 +76,10 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]")] = None,
 ) -> None:
-    """Train Pixel-BERT on captioned pictures: on a GPU if there is one, with torchrun on several.
+    """Train Pixel-BERT on captioned pictures. It uses a GPU if there is one, and several if started with torchrun.
 
-    Without --data it trains on the captioned photos of the library: those with a .txt file beside them, or a title
-    or caption in their metadata.
+    Without --data, it trains on the captioned photos in the library: photos with a .txt file next to them, or with a
+    title or caption in their metadata.
 
     For example: pixsearch train --data dataset.json --images pictures --out my-model
     """
@@ -110,7 +110,7 @@ def train(
         "resume": resume,
         "dry_run": dry_run,
     }
-    # What the environment and the config file set is no contradiction: not to --data, and not to the run to resume.
+    # Settings from the environment and the config file do not conflict with --data or with the run to resume.
     sources = {name: context.get_parameter_source(name) for name in (asked if resume else ("library",) if data else ())}
     asked |= {name: None for name, source in sources.items() if source is None or source.name != "COMMANDLINE"}
     options = TrainOptions(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
@@ -126,9 +126,9 @@ def train(
     else:
         print(f"{report.out}: {pairs}, {report.minutes:.0f} minutes")
         if report.task == "retrieval":
-            print(f"Search with it: pixsearch index --model {report.out} FOLDER")
+            print(f"To search with this model, run: pixsearch index --model {report.out} FOLDER")
 
 
 def _absolute(names: list[str] | None) -> tuple[str, ...] | None:
-    """Paths that mean the same when the run is resumed from another folder."""
+    """Return absolute paths, which stay valid if the run is resumed from a different folder."""
     return tuple(str(to_path(name).absolute()) for name in names) if names else None

@@ -1,4 +1,4 @@
-"""`pixsearch verify` and `pixsearch repair`: whether a library keeps its promises, and what to do where it does not."""
+"""`pixsearch verify` and `pixsearch repair`: check a library for errors, and repair it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NOT_SOUND = 1
 
-DeepOption = Annotated[bool, typer.Option("--deep", help="Read every photo and compare it with what was indexed.")]
+DeepOption = Annotated[bool, typer.Option("--deep", help="Read every photo and compare it with the index.")]
 
 
 def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: JsonOption = False) -> None:
@@ -25,7 +25,7 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
 
     For example: pixsearch verify --deep
 
-    Exit code 1: it does not; each problem is a line, and `pixsearch repair` mends what can be mended.
+    Exit code 1: there are problems. Each is listed on its own line. pixsearch repair fixes the ones that can be fixed.
     """
     from pixsearch import Library
     from pixsearch_indexer.verify import verify as check
@@ -52,11 +52,11 @@ def verify(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
 
 
 def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: JsonOption = False) -> None:
-    """Repair the library: rebuild what is derived, and re-encode what is encoded wrongly. Photos are only ever read.
+    """Repair the library: rebuild derived data, and remove damaged entries. Photos are never modified.
 
     For example: pixsearch repair
 
-    Run pixsearch index afterwards: what had to be removed is encoded again then.
+    Run pixsearch index afterwards to encode the affected photos again.
     """
     from pixsearch import Library
     from pixsearch_indexer.verify import repair as repair_library
@@ -80,9 +80,9 @@ def repair(deep: DeepOption = False, library: LibraryOption = None, as_json: Jso
         print(f"{_count(found)} found, {_count(left)} left")
         if found.kept is not None:
             kept_as = printable(str(found.kept))
-            print(f"the database was rebuilt from what could be read; the old one is kept as {kept_as}")
+            print(f"the database was rebuilt from the readable data; the old one is kept as {kept_as}")
         if to_index or found.kept is not None:
-            print("To encode again what was removed, run: pixsearch index")
+            print("To re-encode the affected photos, run: pixsearch index")
     if left.problems:
         raise typer.Exit(NOT_SOUND)
 

@@ -1,4 +1,4 @@
-"""`pixsearch watch`: keep a library fresh."""
+"""`pixsearch watch`: keep a library up to date."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from pixsearch.printable import plural
 from pixsearch.settings import library_location
 from pixsearch_cli.index_cmd import (
     checkpoint_to_index,
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
-    """Bring the library up to date whenever its folders change, until Ctrl-C.
+    """Update the library whenever its folders change, until Ctrl-C.
 
     For example: pixsearch watch --library ~/my-library
 
-    Each run that found something to do is a line. A folder that is unplugged keeps its photos, and is looked through
-    when it is back.
+    Each update that changes something is reported on one line. The photos of an unplugged folder stay in the library,
+    and the folder is scanned again when it is back.
     """
     from pixsearch import Library
     from pixsearch_indexer import CheckpointEncoder
@@ -44,7 +45,7 @@ def watch(library: LibraryOption = None, model: ModelOption = None) -> None:
 
 
 def _tell(library: Library, told: set[Failure], told_lines: set[str], report: IndexReport) -> None:
-    """Tell what a run did, and what it could not read that was not `told` of before."""
+    """Report what a run did, and the failures that have not been `told` before."""
     failures = set(library.failures())
     for failure in sorted(failures - told, key=attrgetter("path")):
         show_message(f"{failure.path}: {failure.reason}")
@@ -62,4 +63,4 @@ def _tell(library: Library, told: set[Failure], told_lines: set[str], report: In
 
 
 def _tell_watching(folders: int) -> None:
-    show_message(f"watching {folders} folders; Ctrl-C ends it" if folders != 1 else "watching 1 folder; Ctrl-C ends it")
+    show_message(f"watching {plural(folders, 'folder')} (press Ctrl-C to stop)")

@@ -74,7 +74,7 @@ def test_the_file_names_options_as_the_command_line_does(run: Run, indexed: Path
 def test_without_a_file_config_says_so(run: Run, file: Path) -> None:
     outcome = run("config", "--json")
 
-    assert run("config").stdout.splitlines()[0] == f"{file} (there is none)"
+    assert run("config").stdout.splitlines()[0] == f"{file} (not found)"
     assert json.loads(outcome.stdout)["file"] == str(file)
     assert {setting["source"] for setting in json.loads(outcome.stdout)["settings"]} == {"default"}
 
@@ -84,19 +84,19 @@ def test_without_a_file_config_says_so(run: Run, file: Path) -> None:
     [
         ("library = ", "is not valid TOML"),
         ('libary = "x"', "sets the unknown key 'libary'"),
-        ("[query]\nno-such-option = 1", "sets 'no-such-option' of query"),
+        ("[query]\nno-such-option = 1", "sets the unknown option 'no-such-option' for query"),
         ("[no-such-command]\ntop-k = 1", "sets the unknown key 'no-such-command'"),
         ("top-k = 3", "sets the unknown key 'top-k'"),
-        ("[query]\ntop-k = -5", "sets 'top-k' of query to -5: "),
-        ("[query]\ntop-k = true", "sets 'top-k' of query to True: "),
-        ('[query]\nafter = "yesterday"', "sets 'after' of query to 'yesterday': "),
-        ("[query]\nmin-megapixels = nan", "sets 'min-megapixels' of query to nan: "),
-        ('[query]\nplus = "dogs"', "sets 'plus' of query to 'dogs': a list"),
-        ('[query]\nname = ["*"]', "sets 'name' of query to ['*']: one value"),
-        ("[query]\npictures = 3", "sets 'pictures' of query to 3: "),
-        ("[index]\nexclude = [{}]", "sets 'exclude' of index to [{}]: "),
-        ("library = {a = 1}", "sets 'library' of "),
-        ("[serve]\nport = 70000", "sets 'port' of serve to 70000: "),
+        ("[query]\ntop-k = -5", "sets 'top-k' for query to -5: "),
+        ("[query]\ntop-k = true", "sets 'top-k' for query to True: "),
+        ('[query]\nafter = "yesterday"', "sets 'after' for query to 'yesterday': "),
+        ("[query]\nmin-megapixels = nan", "sets 'min-megapixels' for query to nan: "),
+        ('[query]\nplus = "dogs"', "sets 'plus' for query to 'dogs': expected a list"),
+        ('[query]\nname = ["*"]', "sets 'name' for query to ['*']: expected a single value"),
+        ("[query]\npictures = 3", "sets 'pictures' for query to 3: "),
+        ("[index]\nexclude = [{}]", "sets 'exclude' for index to [{}]: "),
+        ("library = {a = 1}", "sets 'library' for "),
+        ("[serve]\nport = 70000", "sets 'port' for serve to 70000: "),
     ],
 )
 def test_a_mistake_in_the_file_is_named_and_nothing_is_done(run: Run, file: Path, text: str, said: str) -> None:

@@ -30,7 +30,7 @@ def test_copies_are_a_table_with_the_best_first(run: Run, twice: Path) -> None:
     assert heading.split() == ["group", "size", "pixels", "taken", "photo"]
     assert [row.split()[:2] for row in rows] == [["1", "best"], ["1", "0"]]
     assert [row.endswith(str(twice / name)) for row, name in zip(rows, ("sea.png", "copy of sea.png"), strict=True)]
-    assert outcome.stderr == "pixsearch: 1 group of 2 photos; all but the best take 0 kB\n"
+    assert outcome.stderr == "pixsearch: 1 group with 2 photos in total; all but the best take up 0 kB\n"
 
 
 def test_what_looks_the_same_is_shown_where_it_is_asked_for(run: Run, twice: Path) -> None:
@@ -61,7 +61,7 @@ def test_paths_are_what_can_be_deleted_without_a_loss(run: Run, twice: Path) -> 
     outcome = run("duplicates", "--paths")
 
     assert outcome.stdout == ""
-    assert "1 left out: deleted, changed" in outcome.stderr
+    assert "1 copy left out: deleted, changed" in outcome.stderr
 
 
 def test_nothing_is_deleted_and_nothing_twice_is_no_error(

@@ -64,7 +64,7 @@ def test_a_split_without_pictures_is_a_wrong_question_and_the_splits_are_named(
     assert outcome.exit_code == 2
     assert outcome.stdout == ""
     assert "no pictures in the split" in outcome.stderr
-    assert "It has train, test" in outcome.stderr
+    assert "Available splits: train, test" in outcome.stderr
     assert outcome.stderr.count("\n") == 1
 
 
@@ -78,7 +78,7 @@ def test_a_pack_is_measured_as_the_pictures_in_it_are(run: Run, tmp_path: Path) 
 
     first_stage = json.loads(outcome.stdout)["text_to_image"]["first_stage"]
     assert (first_stage["r@1"], first_stage["median_rank"]) == (100, 1)
-    assert "It has train, val" in calibrated.stderr
+    assert "Available splits: train, val" in calibrated.stderr
 
 
 def test_a_damaged_pack_is_refused_in_one_line(run: Run, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_each_word_is_a_line_and_the_match_is_said(run: Run, model: ColourRuntim
     # 0.7705 across and down (see tests/search): 0.7705 x (0.2295 x 0.25 + 0.7705 x 0.5) = 0.34. Pink is (1, 0.4, 0.4),
     # so the match is 10 x 1.4 - 5.
     assert run("explain", "red blue", photos / "pink.png").stdout.splitlines() == [
-        "cosine       most at  word",
+        "cosine  strongest in  word",
         "  0.34   bottom left  red",
         "  0.34  bottom right  blue",
         "match 9.00, probability 100%",

@@ -62,10 +62,10 @@ def test_a_folder_that_was_never_indexed_is_wrong_usage(run: Run, indexed: Path,
 def test_a_forgotten_text_file_is_found_no_more(run: Run, indexed: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_text("all red\n")
     run("index", tmp_path / "captions.txt")
-    assert f"texts of  {tmp_path}/captions.txt" in run("status").stdout.splitlines()
+    assert f"text file {tmp_path}/captions.txt" in run("status").stdout.splitlines()
 
     outcome = run("forget", tmp_path / "captions.txt")
 
-    assert (outcome.exit_code, outcome.stdout) == (0, "its texts are forgotten\n")
+    assert (outcome.exit_code, outcome.stdout) == (0, "texts forgotten\n")
     assert run("query", "--image", photos / "pink.png", "--find", "texts").exit_code == 3
     assert (tmp_path / "captions.txt").is_file()

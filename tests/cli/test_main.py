@@ -234,7 +234,7 @@ def test_what_is_given_twice_and_counts_once_is_wrong_usage(run: Run, arguments:
     outcome = run(*arguments.split())
 
     assert outcome.exit_code == 2
-    assert f"{option} is given 2 times. Give it once" in outcome.stderr
+    assert f"{option} was given 2 times. Use it only once" in outcome.stderr
 
 
 def test_what_may_be_given_again_may(run: Run, indexed: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_model_is_downloaded_converted_found_shown_and_removed(run: Run, hub: 
     assert got.exit_code == 0, got.stderr
     assert got.stdout.splitlines() == [
         f"{folder}: {NAME}",
-        f"Search with it: pixsearch index --model {NAME} FOLDER",
+        f"To search with this model, run: pixsearch index --model {NAME} FOLDER",
     ]
     assert got.stderr.splitlines()[:4] == [
         f"model     {NAME} (revision {COMMIT[:12]})",
@@ -108,7 +108,10 @@ def test_a_model_that_is_there_is_not_downloaded_again(run: Run, hub: HubServer,
         (0, f"pixsearch: {NAME} is already on this machine\n")
     ] * 2
     assert other.exit_code == 2
-    assert f"is on this machine at the revision {COMMIT[:12]}. Remove it first: pixsearch model remove" in other.stderr
+    assert (
+        f"is already on this machine at the revision {COMMIT[:12]}. To replace it, first run: pixsearch model remove"
+        in other.stderr
+    )
     assert hub.requests == []
 
 
@@ -121,7 +124,7 @@ def test_without_a_yes_nothing_is_downloaded(run: Run, hub: HubServer, monkeypat
 
     assert nobody.exit_code == 2
     assert nobody.stderr.splitlines()[4:] == [
-        "pixsearch: nobody is at a terminal to be asked. Add --yes to go on without a question"
+        "pixsearch: cannot ask for confirmation without a terminal. Add --yes to skip the prompt"
     ]
     assert [one.exit_code for one in answers] == [1, 1, 1]
     assert all(one.stderr.endswith("Download it? [y/N] pixsearch: nothing was downloaded\n") for one in answers)
@@ -213,10 +216,12 @@ def test_a_language_model_is_downloaded_as_it_is(run: Run, hub: HubServer) -> No
     refused = run("model", "get", NAME, "--language-model", "--yes")
 
     assert got.exit_code == 0, got.stderr
-    assert got.stdout.endswith("Train with it: pixsearch train --set start.language_model=hub:org/bert\n")
+    assert got.stdout.endswith(
+        "To train with this model, run: pixsearch train --set start.language_model=hub:org/bert\n"
+    )
     assert names(run)["hub:org/bert"] == "bert"
     assert "input_size" in json.loads(run("model", "show", "hub:org/bert", "--json").stdout)
-    assert refused.stderr == f"pixsearch: {NAME} is a clip, not a bert. Use a BERT\n"
+    assert refused.stderr == f"pixsearch: {NAME} is not a BERT model (model type: clip). Choose a BERT model\n"
 
 
 def test_a_download_that_was_given_up_is_listed_continued_and_can_be_removed(run: Run, hub: HubServer) -> None:
@@ -283,8 +288,11 @@ def test_the_model_that_the_library_is_indexed_with_is_named(
 
     assert listed == {"shipped": False, NAME: True}
     assert f"{NAME} (the library's)" in table
-    assert f"the library {library} is indexed with it: searches by words need it again" in removed.stderr
-    assert removed.exit_code == 2  # without a terminal
+    assert (
+        f"the library {library} is indexed with this model. To search by words afterwards, download it again"
+        in removed.stderr
+    )
+    assert removed.exit_code == 2  # nobody is at a terminal
     assert hub_folder(NAME).is_dir()
 
 
@@ -325,4 +333,4 @@ def test_a_source_that_is_damaged_is_as_good_as_none(run: Run, hub: HubServer, k
 
     assert NAME in listed.stdout
     assert other.exit_code == 2
-    assert f"{NAME} is on this machine at" in other.stderr
+    assert f"{NAME} is already on this machine at" in other.stderr

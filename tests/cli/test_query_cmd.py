@@ -379,11 +379,11 @@ def test_a_library_that_is_switched_is_searched_as_far_as_it_goes_and_says_so(
 
     assert nothing.exit_code == 3
     assert nothing.stderr.splitlines()[0] == (
-        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff). To continue, run: pixsearch index"
+        "pixsearch: 3 photos are not yet encoded with the model colours (ffffffff). To continue, run: pixsearch index"
         " (less than a minute)"
     )
     assert offline.stderr.splitlines()[0] == (
-        "pixsearch: 3 photos are not yet encoded by the model colours (ffffffff): offline."
+        "pixsearch: 3 photos are not yet encoded with the model colours (ffffffff): offline."
         " Run pixsearch index when their folders are back"
     )
 
@@ -536,7 +536,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
 
     outcome = run("query", "--image", f"{address}/a.png", "--allow-network")
 
-    assert outcome.stderr == f"pixsearch: {address}/a.png cannot be downloaded: it takes longer than 0.5 s\n"
+    assert outcome.stderr == f"pixsearch: {address}/a.png cannot be downloaded: timed out after 0.5 s\n"
 
 
 def test_an_address_may_have_blanks_and_letters_as_in_a_browser(
@@ -689,7 +689,7 @@ def test_a_town_that_is_not_known_is_refused_in_one_line(run: Run, travels: Path
     assert (outcome.exit_code, outcome.stdout) == (2, "")
     assert outcome.stderr == (
         f"pixsearch: Invalid value for '--near': unknown town '{name}'. Check its spelling, or write LAT,LON,KM; "
-        "towns of 5,000 people and more are known. See --help\n"
+        "only towns of 5,000 people or more are known. See --help\n"
     )
 
 
@@ -723,7 +723,7 @@ def test_pictures_that_look_the_same_are_one_line_unless_asked_for(run: Run, ind
     folded = run("query", "red")
     shown = run("query", "red", "--duplicates", "show", "--paths")
 
-    assert folded.stdout.splitlines()[1].endswith("pink.png (and 1 alike)")
+    assert folded.stdout.splitlines()[1].endswith("pink.png (and 1 similar)")
     assert paths_of(shown) == ["pink.png", "pink too.png", "dark red.png", "blue again.png", "blue.png"]
 
 

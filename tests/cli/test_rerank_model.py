@@ -136,7 +136,7 @@ def test_what_it_does_not_order_is_one_line(
     outcome = run("query", *given, "--rerank-model", blip)
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
-    assert outcome.stderr == f"pixsearch: {message}. Leave --rerank-model out, or ask otherwise\n"
+    assert outcome.stderr == f"pixsearch: {message}. Omit --rerank-model, or change the query\n"
 
 
 @pytest.mark.parametrize("command", [["query", "a dog"], ["serve", "--port", "0"]], ids=lambda command: command[0])
@@ -157,7 +157,7 @@ def test_a_model_without_a_matching_head_is_one_line(
         "pixsearch: the model hub:org/name is not on this machine. Download it with: pixsearch model get hub:org/name\n"
     )
     assert run(*command, "--rerank-model", "nothing").stderr.endswith(
-        "Set --rerank-model to a folder or to the name of a model on the hub\n"
+        "Set --rerank-model to a folder or the name of a model on the hub\n"
     )
 
 
@@ -206,11 +206,11 @@ def test_such_a_model_is_downloaded_shown_used_and_removed(
     assert got.exit_code == 0, got.stderr
     assert got.stdout.splitlines() == [
         f"{hub_folder('hub:org/matching')}: hub:org/matching",
-        "Re-rank with it: pixsearch query --rerank-model hub:org/matching WORDS",
+        "To re-rank with this model, run: pixsearch query --rerank-model hub:org/matching WORDS",
     ]
     shown = json.loads(run("model", "show", "org/matching", "--json").stdout)
     assert (shown["kind"], shown["reads_pairs"], shown["embedding_size"]) == (family.lower(), True, None)
-    assert "re-rank     with --rerank-model; it cannot index" in run("model", "show", "org/matching").stdout
+    assert "re-rank     with --rerank-model only, not for indexing" in run("model", "show", "org/matching").stdout
     assert None not in [hit["match"] for hit in hits_of(run, "a dog", "--rerank-model", "hub:org/matching")]
     assert run("model", "remove", "org/matching", "--yes").exit_code == 0
 

@@ -239,15 +239,16 @@ def in_a_terminal(library: Path, *options: str) -> str:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--no-token", "--token", "x" * 16), "--no-token contradicts --token. Omit one of them"),
+        (("--no-token", "--token", "x" * 16), "--token and --no-token cannot be used together. Omit one of them"),
         (("--root-path", "/a b"), "--root-path '/a b' is not a path. Use letters, digits and slashes, e.g. /photos"),
         (
             ("--allow-host", "https://photos.example.org"),
-            "--allow-host 'https://photos.example.org' is not a name. Use a bare host name, e.g. photos.example.org",
+            "--allow-host 'https://photos.example.org' is not a host name. "
+            "Use a bare host name, e.g. photos.example.org",
         ),
         (
             ("--trust-proxy", "*"),
-            "--trust-proxy '*' is not an address or a network. Give one, e.g. 10.0.0.5 or 10.0.0.0/24",
+            "--trust-proxy '*' is not an address or a network. Use e.g. 10.0.0.5 or 10.0.0.0/24",
         ),
     ],
 )
@@ -274,7 +275,7 @@ def test_a_port_that_is_taken_is_said(run: Run, indexed: Path) -> None:
     assert outcome.exit_code == 1
     assert outcome.stderr == (
         f"pixsearch: cannot listen on 127.0.0.1 port {port}: Address already in use. "
-        "Choose another with --host or --port\n"
+        "Choose a different address with --host or --port\n"
     )
 
 
@@ -298,5 +299,5 @@ def test_a_token_that_programs_cannot_send_is_wrong_usage(run: Run, indexed: Pat
 
     assert outcome.exit_code == 2
     assert outcome.stderr.startswith(
-        "pixsearch: the token has a leading or trailing space, or a character that HTTP cannot carry. "
+        "pixsearch: the token begins or ends with a space, or contains a character that HTTP headers do not allow. "
     )

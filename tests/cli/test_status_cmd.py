@@ -38,7 +38,7 @@ def test_status_names_what_failed_and_what_is_cut_short_and_how_a_folder_is_scan
     assert lines[2] == "photos    5 (4 different pictures, 1 truncated)"
     assert lines[4:] == [
         "failures  1",
-        f"folder    {photos}: 5 photos, hidden files too, without *.gif",
+        f"folder    {photos}: 5 photos, with hidden files, without *.gif",
         f"failed    {photos / 'empty.png'}: the file is empty",
         f"note      {photos / 'cut.png'}: the file is truncated; part of the picture is missing",
     ]

@@ -119,7 +119,11 @@ def test_the_library_and_model_of_the_environment_contradict_neither_data_nor_a_
     [
         ("--pack p.zip", "p.zip: 1,234 pictures, 1 caption\n"),
         ("--dry-run", "dry run: 1,234 pictures, 1 caption; ready to train after 120 s; nothing was written\n"),
-        ("--out o", "o: 1,234 pictures, 1 caption, 2 minutes\nSearch with it: pixsearch index --model o FOLDER\n"),
+        (
+            "--out o",
+            "o: 1,234 pictures, 1 caption, 2 minutes\n"
+            "To search with this model, run: pixsearch index --model o FOLDER\n",
+        ),
         ("--stage vqa", "out: 1,234 pictures, 1 caption, 2 minutes\n"),
     ],
 )

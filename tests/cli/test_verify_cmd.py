@@ -50,11 +50,11 @@ def test_a_query_says_in_one_line_what_is_damaged_and_answers_with_the_rest(run:
     damaged, checked, mended = run("query", "red", "--paths"), run("verify"), run("repair")
 
     assert len(damaged.stdout.splitlines()) == 2
-    assert damaged.stderr == "pixsearch: 1 damaged row of the library left out. Run: pixsearch repair\n"
+    assert damaged.stderr == "pixsearch: 1 damaged row in the library left out. Run: pixsearch repair\n"
     assert damaged.exit_code == 0
     assert checked.stdout.startswith("the metadata of content 1 is damaged\n")
     assert checked.exit_code == 1
-    assert mended.stdout.endswith("To encode again what was removed, run: pixsearch index\n")
+    assert mended.stdout.endswith("To re-encode the affected photos, run: pixsearch index\n")
     assert run("query", "red").stderr == ""
 
 

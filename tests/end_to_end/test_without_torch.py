@@ -101,7 +101,7 @@ def test_watch_encodes_what_comes(indexed: Finished, start: Start, home: Path) -
         assert watching.stderr is not None
         assert watching.stdout is not None
         try:
-            assert watching.stderr.readline() == "pixsearch: watching 1 folder; Ctrl-C ends it\n"
+            assert watching.stderr.readline() == "pixsearch: watching 1 folder (press Ctrl-C to stop)\n"
             make_photo(home / "photos/green.png", "green")
             assert watching.stdout.readline() == "3 photos: 1 encoded, 2 unchanged, 0 failed\n"
         finally:

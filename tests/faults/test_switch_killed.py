@@ -65,7 +65,7 @@ def test_a_switch_that_is_killed_after_an_upgrade_goes_on_and_what_is_encoded_is
     assert refused.stderr.count("\n") == 1
     assert old == PHOTOS
     assert 0 < read == hits(found) < PHOTOS
-    assert f"{PHOTOS - read} photos are not yet encoded by the model colours" in found.stderr
+    assert f"{PHOTOS - read} photos are not yet encoded with the model colours" in found.stderr
     assert status["switch"]["to_encode"] == PHOTOS - read
     assert again.stdout == f"{PHOTOS} photos: {PHOTOS - read} encoded, {read} unchanged, 0 failed\n"
     assert list(encoded_by(library).values()) == [PHOTOS]

@@ -27,7 +27,7 @@ def watching(photos: Path, pixsearch: Pixsearch, start: Start) -> Iterator[subpr
     make_photo(photos / "first.png", (1, 2, 3))
     assert pixsearch("index", photos).returncode == 0
     with start("watch") as process:
-        assert read_line(process, "stderr") == "pixsearch: watching 1 folder; Ctrl-C ends it\n"
+        assert read_line(process, "stderr") == "pixsearch: watching 1 folder (press Ctrl-C to stop)\n"
         yield process
         process.kill()
 
@@ -97,7 +97,7 @@ def test_a_folder_that_is_unplugged_keeps_its_photos_and_is_looked_through_when_
     photos.rename(tmp_path / "unplugged")
     offline = read_line(watching, "stderr")
     kept = stored(tmp_path / "library")
-    assert read_line(watching, "stderr") == "pixsearch: watching 0 folders; Ctrl-C ends it\n"
+    assert read_line(watching, "stderr") == "pixsearch: watching 0 folders (press Ctrl-C to stop)\n"
     make_photo(tmp_path / "unplugged" / "second.png", (9, 8, 7))
     shutil.move(tmp_path / "unplugged", photos)
     back = read_line(watching, "stdout")

@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from pixsearch.errors import UsageError
 
 _OWN_PATHS = ("api", "duplicates", "folders", "library", "manifest.webmanifest", "static")
-"""Paths that a root path may not begin with: whether a proxy has removed it could not be told."""
+"""Paths that a root path may not begin with, because it would be unclear whether a proxy has removed the root path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rules by which a server accepts requests."""
+    """The rules for the requests that a server accepts."""
 
     host_names: frozenset[str]
     """Accepted names in a Host header, without the port."""
     any_address: bool
-    """True if any IP address is accepted too: a name that an attacker rebinds is not an IP address."""
+    """True if any IP address is accepted too. This is safe against DNS rebinding, which needs a host name."""
     token: str | None
     """The token that clients must send."""
     proxied_names: frozenset[str] = frozenset()
-    """Accepted names in front of a proxy, which may send another Host and port than browsers do."""
+    """Accepted host names of a proxy. Its Host and port may differ from the ones that browsers see."""
     root_path: str = ""
     """The prefix of all paths, e.g. /photos."""
 
@@ -37,7 +37,7 @@ class Access:
         return self.any_address and _is_address(name)
 
     def is_our_page(self, origin: str, host: str) -> bool:
-        """Return whether an Origin is this server's own."""
+        """Return whether an Origin header names this server."""
         scheme, _, authority = origin.lower().partition("://")
         if scheme not in ("http", "https"):
             return False
@@ -59,8 +59,8 @@ def access_at(
 ) -> Access:
     """Return the access rules of a server that listens on an address.
 
-    One that others than this machine's users reach has a token, and one that changes the library.
-    Raises UsageError for what is no path or no name, OSError for a host that there is not.
+    The server requires a token if other machines can reach it or if it may change the library. Raises UsageError for
+    an invalid path or host name, and OSError for an unknown host.
     """
     proxied_names = frozenset(map(_host_name, allowed_hosts))
     root = "" if root_path is None else _root_path(root_path)
@@ -75,13 +75,13 @@ def access_at(
     if not asks_for_token:
         if may_index:
             raise UsageError(
-                "--allow-index needs a token: without one, every program on this machine could change the library",
+                "--allow-index requires a token: without one, every program on this machine could change the library",
                 "Omit --no-token",
             )
         if not is_local and not is_proxied:
             raise UsageError(
-                f"--no-token with --host {host} shows the photos to the whole network",
-                "Omit it, or name the proxy that controls access with --allow-host",
+                f"--no-token with --host {host} exposes the photos to the whole network",
+                "Omit --no-token, or name the proxy that controls access with --allow-host",
             )
         token = None
     elif not is_local or is_proxied or may_index:
@@ -90,31 +90,33 @@ def access_at(
 
 
 def _root_path(text: str) -> str:
-    """A path with a slash before it and none behind. Raises UsageError."""
+    """Return the path with a leading and without a trailing slash. Raises UsageError."""
     parts = text.strip("/").split("/")
     if parts == [""]:
         return ""
     if not all(re.fullmatch(r"[\w.~-]+", part, re.ASCII) and part.strip(".") for part in parts):
         raise UsageError(f"--root-path {text!r} is not a path", "Use letters, digits and slashes, e.g. /photos")
     if parts[0] in _OWN_PATHS:
-        raise UsageError(f"--root-path may not begin with /{parts[0]}, which the page itself uses", "Choose another")
+        raise UsageError(
+            f"--root-path cannot begin with /{parts[0]}, which the page itself uses", "Choose another path"
+        )
     return "/" + "/".join(parts)
 
 
 def _host_name(text: str) -> str:
-    """A name as a Host header has it. Raises UsageError."""
+    """Return the name in the form of a Host header. Raises UsageError."""
     name = text.removeprefix("[").removesuffix("]")
     try:
         name = name if _is_address(name) else name.encode("idna").decode("ascii")
     except UnicodeError:
         name = ""
     if not re.fullmatch(r"[\w.:-]+", name, re.ASCII) or (":" in name and not _is_address(name)):
-        raise UsageError(f"--allow-host {text!r} is not a name", "Use a bare host name, e.g. photos.example.org")
+        raise UsageError(f"--allow-host {text!r} is not a host name", "Use a bare host name, e.g. photos.example.org")
     return name.lower()
 
 
 def _without_port(host: str) -> str:
-    """The name in a Host header; empty where it is something else."""
+    """Return the name in a Host header, or an empty string if the header is invalid."""
     parts = re.fullmatch(r"(?:\[(?P<address>[^\]]*)\]|(?P<name>[^:@]*))(?::\d*)?", host.lower())
     return "" if parts is None else parts["address"] or parts["name"] or ""
 

@@ -1,4 +1,4 @@
-"""The addresses of this machine in its networks, and a QR code of one."""
+"""The network addresses of this machine, and QR codes for them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TextIO
 import segno
 
 _GET_ADDRESS = 0xC0206921 if sys.platform == "darwin" else 0x8915
-"""SIOCGIFADDR. Its answer has the address in the same place on Linux and macOS."""
+"""SIOCGIFADDR. The result has the address at the same offset on Linux and macOS."""
 _TOWARDS_THE_INTERNET = ("192.0.2.1", 9)
-"""An address for documents (RFC 5737). Nothing is sent: a datagram's socket only looks up the way."""
+"""An address reserved for documentation (RFC 5737). Nothing is sent: a UDP socket only looks up the route."""
 _DARK_ON_LIGHT = "\x1b[97;40m{}\x1b[0m"
-"""Cameras read a code whose ground is light, whatever colours the terminal has."""
+"""Colours with a light background, which cameras need to read a QR code, whatever the terminal's colours are."""
 
 
 def names_of(host: str) -> list[str]:
@@ -32,19 +32,19 @@ def names_of(host: str) -> list[str]:
 
 
 def own_addresses() -> list[str]:
-    """IPv4 addresses by which other machines may reach this one, that of the way to the internet first."""
+    """Return the IPv4 addresses at which other machines can reach this one, the address facing the internet first."""
     found = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         for _, interface in socket.if_nameindex():
             try:
                 answer = fcntl.ioctl(asking, _GET_ADDRESS, struct.pack("256s", interface.encode()))
-            except OSError:  # it has no address
+            except OSError:  # the interface has no address
                 continue
             found.append(socket.inet_ntoa(answer[20:24]))
         try:
             asking.connect(_TOWARDS_THE_INTERNET)
             found.insert(0, asking.getsockname()[0])
-        except OSError:  # there is no such way
+        except OSError:  # there is no route
             pass
     return [address for address in dict.fromkeys(found) if not address.startswith("127.")]
 
@@ -57,7 +57,7 @@ def qr_code(text: str) -> str:
 
 
 def shows_blocks(stream: TextIO) -> bool:
-    """Return whether an encoding has the characters of `qr_code`."""
+    """Return whether the stream's encoding has the block characters of `qr_code`."""
     try:
         "█▀▄".encode(stream.encoding)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The folders that the page may add to the library: those at or below a folder of `serve --allow-index`."""
+"""The folders that the page may add to the library: the folders named with `serve --allow-index` and below."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pixsearch_indexer.scan import SYSTEM_FOLDERS, is_derived
 
 @dataclass(frozen=True, slots=True)
 class AllowedFolders:
-    """Real paths, absolute and without links."""
+    """The folders named with --allow-index, as absolute paths without symbolic links."""
 
     paths: tuple[bytes, ...]
 
     def covers(self, path: bytes) -> bool:
-        """Return whether a path without links is at or below one of them."""
+        """Return whether a path without symbolic links is at or below an allowed folder."""
         return any(is_at_or_below(path, allowed) for allowed in self.paths)
 
     def resolve(self, path: bytes) -> bytes:
         """Return the real path of a folder that may be added.
 
-        Everything outside gets the same answer, whether it exists or not. Raises HTTPException 403 and 404.
+        The error for a path outside is the same whether or not the path exists. Raises HTTPException 403 and 404.
         """
         if is_remote(path) or b"\0" in path or not path.startswith(b"/"):
-            raise HTTPException(403, "only local folders can be added, by absolute path")
+            raise HTTPException(403, "only local folders can be added: use an absolute path")
         real = os.path.realpath(path)
         above = next((allowed for allowed in self.paths if is_at_or_below(real, allowed)), None)
         if above is None:
@@ -46,9 +46,9 @@ class AllowedFolders:
         return real
 
     def subfolders(self, folder: bytes) -> Iterator[bytes]:
-        """Yield the names of the folders in a resolved one, in no order; without links and what is hidden.
+        """Yield the names of the folders in a resolved folder in arbitrary order, without links and hidden folders.
 
-        Raises OSError where it cannot be listed.
+        Raises OSError if the folder cannot be listed.
         """
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -57,14 +57,14 @@ class AllowedFolders:
 
 
 def allowed_folders(named: Iterable[str]) -> AllowedFolders:
-    """Return the folders that the command line names, resolved. Raises UsageError for one that is not there."""
+    """Return the folders named on the command line, resolved. Raises UsageError if one does not exist."""
     return AllowedFolders(tuple(dict.fromkeys(map(_real_folder, named))))
 
 
 def _real_folder(name: str) -> bytes:
     path = os.path.expanduser(os.fsencode(name))  # noqa: PTH111 - bytes
     if not name or b"\0" in path or is_remote(path) or not os.path.isdir(path):  # noqa: PTH112 - bytes
-        raise UsageError(f"--allow-index {name!r} is not a folder of this machine", "Name a folder that exists")
+        raise UsageError(f"--allow-index {name!r} is not a folder on this machine", "Use an existing folder")
     return os.path.realpath(path)
 
 
@@ -80,10 +80,10 @@ def _is_real_folder(entry: os.DirEntry[bytes]) -> bool:
 
 
 def is_where_it_was(path: bytes) -> bool:
-    """Return whether no link has taken the place of a folder of the library, or of one above it; it may be gone."""
+    """Return whether neither a folder nor one of its parents has been replaced by a link. The folder may be missing."""
     return os.path.realpath(path) == path
 
 
 def outermost(paths: Sequence[bytes]) -> list[bytes]:
-    """Return the paths that are not below another one of them."""
+    """Return the paths that are not below another path in the list."""
     return [path for path in paths if not any(other != path and is_at_or_below(path, other) for other in paths)]

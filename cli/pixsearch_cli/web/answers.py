@@ -1,4 +1,4 @@
-"""The API's responses for its OpenAPI document, besides the records of `--json`."""
+"""The responses of the API for its OpenAPI document. The records that `--json` also prints are in `json_records`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ for _record in (HitRecord, NegationRecord, ExplanationRecord):
 
 
 class SearchAnswer(BaseModel):
-    """The hits, best first."""
+    """The results of a search, best first."""
 
     hits: list[HitRecord]
     unknown_words: list[str] = Field(
-        description="Words of the query that neither the model was taught nor a photo says: what they find is a guess."
+        description="Words of the query that are unknown to the model and in no photo's text. Results are a guess."
     )
-    suggestions: dict[str, str] = Field(description="For some of these words the nearest one that is known.")
-    language: str | None = Field(description="The language of the query, where that is surely not English.")
+    suggestions: dict[str, str] = Field(description="The most similar known word for some of the unknown words.")
+    language: str | None = Field(description="The language of the query, if it is certainly not English.")
     negations: list[NegationRecord] = Field(
-        description="Words of the query that say what shall not be there, and how they are asked; see `literal`."
+        description="The parts of the query that exclude something, and how they are searched; see `literal`."
     )
-    near: str | None = Field(description="The town that the name in `near` was taken for; null where it has none.")
-    damaged: int = Field(description="Rows of the library that are damaged and were left out; see pixsearch repair.")
-    uploads: list[str] = Field(description="Names of the pictures that were sent, for `like` in later searches.")
+    near: str | None = Field(description="The town found for the name in `near`; null without a name.")
+    damaged: int = Field(description="The number of damaged rows that were left out; see pixsearch repair.")
+    uploads: list[str] = Field(description="Names of the uploaded pictures, for `like` in later searches.")
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -75,15 +75,15 @@ class SearchAnswer(BaseModel):
 
 
 class Day(BaseModel):
-    """Pictures of one day; a day of many pictures comes several times, one behind the other."""
+    """Pictures of one day. A day with many pictures has several consecutive entries."""
 
     day: str = Field(examples=["2021-03-15"])
-    id: int = Field(description="Of the first picture.")
+    id: int = Field(description="The id of the first picture.")
     count: int
 
 
 class UndatedFolder(BaseModel):
-    """Pictures without a date of one folder; as a day."""
+    """Pictures without a date in one folder. A folder with many has several consecutive entries."""
 
     folder: str
     id: int
@@ -93,17 +93,17 @@ class UndatedFolder(BaseModel):
 class TimelineAnswer(BaseModel):
     """The timeline, without the pictures themselves."""
 
-    days: list[Day] = Field(description="Newest first, by the camera's own clock.")
+    days: list[Day] = Field(description="The days, newest first, by the camera's clock.")
     undated: list[UndatedFolder]
-    damaged: int = Field(description="Rows of the library that are damaged and were left out; see pixsearch repair.")
+    damaged: int = Field(description="The number of damaged rows that were left out; see pixsearch repair.")
 
 
 class TimelinePhoto(BaseModel):
-    """A picture of the timeline. Of one whose record is damaged only where it stands is known."""
+    """A picture in the timeline. If its record is damaged, only its position is known."""
 
     id: int
     day: str | None
-    folder: str | None = Field(description="Of a picture without a date.")
+    folder: str | None = Field(description="The folder of a picture without a date.")
     path: str | None
     width: int | None
     height: int | None
@@ -124,28 +124,28 @@ class TimelineIdsAnswer(BaseModel):
 class PathsAnswer(BaseModel):
     """The paths of photos."""
 
-    paths: list[str] = Field(description="One for each id that the library has, in the order of the ids.")
-    unknown: int = Field(description="How many of the ids the library does not have.")
+    paths: list[str] = Field(description="One path for each id in the library, in the order of the ids.")
+    unknown: int = Field(description="The number of ids that are not in the library.")
 
 
 class Value(BaseModel):
     value: str
-    count: int = Field(description="How many photos have it.")
+    count: int = Field(description="The number of photos with this value.")
 
 
 class ValuesAnswer(BaseModel):
-    """The values by which photos can be filtered."""
+    """The values that photos can be filtered by."""
 
     person: list[Value]
     place: list[Value]
     keyword: list[Value]
     camera: list[Value]
     year: list[Value]
-    folder: list[Value] = Field(description="Photos in folders below it included.")
+    folder: list[Value] = Field(description="The counts include photos in subfolders.")
 
 
 class PhotoAnswer(MetadataRecord):
-    """A picture of the library."""
+    """A picture in the library."""
 
     id: int
     path: str
@@ -158,13 +158,15 @@ class PhotoAnswer(MetadataRecord):
 
 
 class ExposureAnswer(BaseModel):
-    """The exposure of a photo; null for what its file does not say."""
+    """The exposure of a photo. Fields that the file does not contain are null."""
 
     aperture: float | None = Field(description="The f-number.", examples=[2.8])
     shutter_s: float | None = Field(examples=[0.004])
     iso: int | None = Field(examples=[100])
     focal_length_mm: float | None = Field(examples=[35.0])
-    focal_length_35mm: int | None = Field(description="With the same angle of view on 35 mm film.", examples=[52])
+    focal_length_35mm: int | None = Field(
+        description="The focal length with the same angle of view on 35 mm film.", examples=[52]
+    )
 
 
 class HealthAnswer(BaseModel):

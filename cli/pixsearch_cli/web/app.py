@@ -1,4 +1,4 @@
-"""The app: routes behind a guard."""
+"""Assembles the app: the routes behind an access guard."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def make_app(
     runs: LibraryRuns | None = None,
     reader: CandidateReader | None = None,
 ) -> ASGIApp:
-    """The pages and the API of a library, with a reader as the second stage where there is one.
+    """Return the app with the pages and the API of a library. `reader` is the second stage of searches, if given.
 
-    Nothing in it writes to photos, nor to the library unless there are `runs`.
+    The app never writes to photos. It writes to the library only through `runs`.
     """
 
     @asynccontextmanager
@@ -65,9 +65,9 @@ def make_app(
         version=__version__,
         description="Find photos by words, and by other photos.",
         openapi_url="/api/openapi.json",
-        docs_url=None,  # both load scripts from the network
+        docs_url=None,  # both pages would load scripts from the network
         redoc_url=None,
-        redirect_slashes=False,  # each page has one address
+        redirect_slashes=False,  # each page has exactly one URL
     )
     app.state.site = Site(
         engine,

@@ -1,4 +1,4 @@
-"""`/duplicates`: photos that the library has more than once, some groups at a time."""
+"""`/duplicates`: the photos that are in the library more than once, a page of groups at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 async def duplicates(
     request: Request, site: SiteOfApp, after: Annotated[str | None, Query(pattern=r"^\d{1,18}-\d{1,18}$")] = None
 ) -> Response:
-    """Return the groups that `pixsearch duplicates` lists, without comparing pictures."""
+    """Return the page with the groups that `pixsearch duplicates` lists, without comparing pictures."""
     rank = None
     if after is not None:
         spare_bytes, content_id = map(int, after.split("-"))
@@ -51,7 +51,7 @@ async def duplicates(
 
 
 def _photos_of(group: Duplicates) -> list[tuple[str, StoredPicture, StoredPhoto]]:
-    """The first photos of a group, each with what it is to the best."""
+    """Return the first photos of a group, each with its relation to the best one."""
     best = group.pictures[0]
     photos = [
         ("Identical" if picture is best else "Similar", picture, photo)

@@ -1,4 +1,4 @@
-"""`/folders`: the folders of a library, each with its number of photos and one of them."""
+"""`/folders`: the folders of a library, each with its number of photos and a sample photo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A folder for people: a path as text, and as a part of an address, where it may be any bytes."""
+    """A link to a folder: its name as text, and its path escaped for a URL, since a path may be any bytes."""
 
     name: str
     address: str
@@ -29,7 +29,7 @@ class _Link:
 
 @router.get("/folders")
 async def folders(request: Request, site: SiteOfApp) -> Response:
-    """The subfolders of the folder `in`; the roots without it."""
+    """Return the page with the subfolders of the folder `in`, or with the indexed folders if it is missing."""
     path, after = bytes_parameter(request, b"in"), bytes_parameter(request, b"after")
 
     def found() -> tuple[FolderListing | None, int]:

@@ -1,4 +1,4 @@
-"""Stands before the app: who may ask, with how much, and how slowly. And what a browser may do with the answer."""
+"""Guards the app: checks access, limits the size and duration of requests, and adds security headers to responses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pixsearch_cli.web.access import Access
 from pixsearch_cli.web.problems import problem
 
 UPLOAD_LIMIT_BYTES = 64 << 20
-"""Limit of a form with pictures, which even the largest photos of phones stay below."""
+"""The limit for a form with pictures. Even the largest phone photos are smaller."""
 BODY_LIMIT_BYTES = 64 << 10
-"""Limit of any other body: a search as JSON, a token. A route may set its own for clients with the token."""
+"""The limit for any other body, such as a JSON search or a token. Some routes have their own for authorised clients."""
 BODY_TIMEOUT_S = 30.0
 
 _COOKIE = "pixsearch_token"
@@ -43,14 +43,14 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 INERT = "default-src 'none'; frame-ancestors 'none'; sandbox"
-"""The Content-Security-Policy of everything but the pages: what is opened runs nothing and loads nothing."""
+"""The Content-Security-Policy of everything but the pages: an opened file cannot run scripts or load anything."""
 
 
 class AccessGuard:
-    """Lets in whom `access` says (ASGI)."""
+    """ASGI middleware that lets only permitted requests through to the app."""
 
     def __init__(self, app: ASGIApp, access: Access, body_limits: Mapping[str, int]) -> None:
-        """`body_limits` are those of routes that have their own, in bytes by path."""
+        """`body_limits` contains limits in bytes for specific paths."""
         self._app = app
         self._access = access
         self._body_limits = body_limits
@@ -61,15 +61,15 @@ class AccessGuard:
             return
         self._put_below_root(scope)
         if scope["client"] is not None and not scope["client"][0].isprintable():
-            scope["client"] = None  # X-Forwarded-For may hold what a terminal acts upon, and goes into the log
+            scope["client"] = None  # X-Forwarded-For is logged, and may contain escape sequences
         token = _taken_out_of_address(scope)
         body = _Body(receive, Headers(scope=scope))
-        with suppress(ClientDisconnect):  # nobody is left to tell
+        with suppress(ClientDisconnect):  # there is no client left to respond to
             answer = await self._refusal(Request(scope, body.receive), body, token) or self._app
             await answer(scope, body.receive, _with_headers(send, body))
 
     async def _refusal(self, request: Request, body: _Body, token: str | None) -> Response | None:
-        """Return the response to a request that is refused or redirected; None if it may pass."""
+        """Return the response to a request that is refused or redirected, or None if it is allowed."""
         try:
             path = request.scope["path"].removeprefix(self._access.root_path)
             if path in self._body_limits and self._has_token(request):
@@ -81,7 +81,7 @@ class AccessGuard:
             return problem(request, error.status_code, error.detail, error.headers)
 
     def _put_below_root(self, scope: Scope) -> None:
-        """Give every request the path that browsers see, also where the proxy takes its beginning off."""
+        """Set the path of every request to the path that browsers see, even if the proxy removes the root path."""
         root, path = self._access.root_path, scope["path"]
         if path == root:
             path = f"{root}/"
@@ -90,7 +90,7 @@ class AccessGuard:
         scope.update(path=path, root_path=root)
 
     def _check_names(self, request: Request) -> None:
-        """Check host name and origin. Raises HTTPException."""
+        """Check the host name and the origin. Raises HTTPException."""
         host = request.headers.get("host", "")
         if not self._access.is_our_name(host):
             raise HTTPException(
@@ -100,11 +100,11 @@ class AccessGuard:
         if self._is_of_another_site(request, host):
             raise HTTPException(
                 HTTPStatus.FORBIDDEN,
-                "refused a cross-origin request; if the page comes from this server, start it with --allow-host",
+                "cross-origin request refused; if the page comes from this server, start it with --allow-host",
             )
 
     def _is_of_another_site(self, request: Request, host: str) -> bool:
-        """Return whether a browser says that the request is cross-origin. Other programs send no such headers."""
+        """Return whether a browser marks the request as cross-origin. Other programs do not send these headers."""
         site = request.headers.get("sec-fetch-site", "none")
         if request.method in _SAFE_METHODS:  # a link from elsewhere is fine
             return site in ("cross-site", "same-site") and request.headers.get("sec-fetch-mode") != "navigate"
@@ -114,11 +114,11 @@ class AccessGuard:
         return origin is not None and not self._access.is_our_page(origin, host)
 
     def _has_token(self, request: Request) -> bool:
-        """Return whether a request brings the token in its head, or needs none."""
+        """Return whether a request has the token in its headers, or needs none."""
         return self._access.token is None or any(map(self._access.is_our_token, _credentials(request.headers)))
 
     async def _check_token(self, request: Request, in_address: str | None, path: str) -> Response | None:
-        """Return None for a valid token or where none is needed, and a response with a cookie for one from the form.
+        """Return None if the token is valid or not required, or a redirect with a cookie if it is in the URL or a form.
 
         Raises HTTPException 401.
         """
@@ -135,7 +135,7 @@ class AccessGuard:
         raise HTTPException(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})
 
     def _let_in(self, request: Request, path: str) -> Response:
-        """Redirect to the address without the token, which would stay in the history and in shared links."""
+        """Redirect to the URL without the token, to keep the token out of the history and of shared links."""
         root = self._access.root_path
         query = request.scope["query_string"].decode("latin-1")
         page = f"{root}/{path.lstrip('/')}"  # //elsewhere would be another server
@@ -153,7 +153,7 @@ class AccessGuard:
 
 
 def _taken_out_of_address(scope: Scope) -> str | None:
-    """The token in an address, which is then without it, also in the server's log."""
+    """Remove the token from the query string, so that it is not logged, and return it."""
     pairs = scope["query_string"].decode("latin-1").split("&")
     tokens = [unquote_plus(pair.partition("=")[2]) for pair in pairs if _is_token(pair)]
     if not tokens:
@@ -167,7 +167,7 @@ def _is_token(pair: str) -> bool:
 
 
 def _credentials(headers: Headers) -> Iterator[str]:
-    """Return the tokens of a request: its header's, and those of all cookies of our name, also of other paths."""
+    """Yield the tokens in a request: from its header, and from all cookies with our name, whatever their path."""
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         yield credentials.strip().encode("latin-1").decode(errors="replace")  # programs send UTF-8
@@ -178,7 +178,7 @@ def _credentials(headers: Headers) -> Iterator[str]:
 
 
 async def _token_of_form(request: Request) -> str | None:
-    """Return the token from the form of the page that prompts for it."""
+    """Return the token from the form on the page that prompts for it."""
     if request.method != "POST" or _media_type(request.headers) != "application/x-www-form-urlencoded":
         return None
     pairs = (await request.body()).decode("latin-1").split("&")
@@ -186,7 +186,7 @@ async def _token_of_form(request: Request) -> str | None:
 
 
 class _Body:
-    """A request's body, which is neither too long nor too slow."""
+    """The body of a request, limited in size and time."""
 
     def __init__(self, receive: Receive, headers: Headers) -> None:
         self._receive = receive
@@ -201,13 +201,13 @@ class _Body:
     def check_length(self) -> None:
         """Check the headers of a body. Raises HTTPException 400 and 413."""
         if self._is_chunked and self._length is not None:
-            # A proxy may have gone by the other, and take the rest for the next request (RFC 9112, 6.3).
+            # A proxy may use the other header and treat the rest as the next request (RFC 9112, 6.3).
             raise HTTPException(HTTPStatus.BAD_REQUEST, "send Content-Length or Transfer-Encoding, not both")
         if self._length is not None and int(self._length) > self.limit:
             raise self._too_large()
 
     async def receive(self) -> Message:
-        """The next of it (ASGI). Raises HTTPException 413 and 408."""
+        """Return the next message of the body (ASGI). Raises HTTPException 413 and 408."""
         if self.complete:
             return await self._receive()
         try:
@@ -240,7 +240,7 @@ def _with_headers(send: Send, body: _Body) -> Send:
                 headers[name] = value
             headers.setdefault("Content-Security-Policy", INERT)
             headers.setdefault("Cache-Control", "no-store")
-            if not body.complete:  # its rest would be read to the end, if it has one
+            if not body.complete:  # the server would read the rest otherwise
                 headers["Connection"] = "close"
         await send(message)
 

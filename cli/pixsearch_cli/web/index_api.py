@@ -1,4 +1,4 @@
-"""`/api/index`: change what is in the library, where `serve --allow-index` says so."""
+"""`/api/index`: change the library, if `serve --allow-index` permits it."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _LISTED = 1000
 
 
 class RunRecord(TypedDict):
-    """The latest run that this server has started."""
+    """The latest run started by this server."""
 
     action: Action
     folders: list[str]
     started: str
     ended: str | None
-    """Null while it is at work."""
+    """Null while the run is in progress."""
     stopped: bool
     progress: Progress | None
     summary: str | None
-    """The summary of a run that has ended."""
+    """The summary of a finished run."""
     failures: dict[str, int]
     """The number of files in these folders that could not be read, by kind of reason."""
     error: str | None
-    """Why it could not do it."""
+    """Why the run failed."""
 
 
 class IndexAnswer(TypedDict):
-    """The folders that may be added, and the current run."""
+    """The folders that may be added, and the latest run."""
 
     allowed: list[str]
     run: RunRecord | None
@@ -54,19 +54,19 @@ class FolderRecord(TypedDict):
     name: str
     path: str
     indexed: bool
-    """True if the library contains it, or a folder above it."""
+    """True if the library contains the folder or one above it."""
 
 
 class FoldersAnswer(TypedDict):
     """The folders in a folder."""
 
     path: str | None
-    """Null for the folders that `--allow-index` names."""
+    """Null for the list of the folders named with `--allow-index`."""
     parent: str | None
-    """Null where the folder is one that `--allow-index` names."""
+    """Null if the folder itself is named with `--allow-index`."""
     folders: list[FolderRecord]
     more: bool
-    """True if there are more than these."""
+    """True if there are more folders than the ones listed."""
 
 
 class IndexRequest(BaseModel):
@@ -75,7 +75,7 @@ class IndexRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     folder: JsonPath | None = None
-    """A folder to add or look through again; without one, every folder of the library that this server may change."""
+    """The folder to add or rescan. If it is null, all folders in the library that may be changed are rescanned."""
 
 
 class ForgetRequest(BaseModel):
@@ -97,49 +97,51 @@ async def state(site: SiteOfApp) -> Response:
 
 @router.get("/folders", response_model=FoldersAnswer)
 async def folders(request: Request, site: SiteOfApp) -> Response:
-    """Return the folders in the folder `in` that may be added; without it those that `--allow-index` names."""
+    """Return the folders in the folder `in` that may be added, or the folders named with `--allow-index`."""
     path = bytes_parameter(request, b"in")
     return AsciiJson(await site.listings.in_thread(request, _listing, site, path))
 
 
 @router.post("", response_model=IndexAnswer, status_code=202)
 async def index(request: Request, site: SiteOfApp, wanted: IndexRequest) -> Response:
-    """Start `pixsearch index`: add a folder or look through it again. 409 while another run is at work."""
+    """Start `pixsearch index`: add a folder or rescan it. Returns 409 while another run is in progress."""
 
     def folders() -> list[bytes]:
         allowed = _runs(site).allowed
         known = [root for root in site.engine.library().roots() if allowed.covers(root) and is_where_it_was(root)]
         if wanted.folder is None:
             return outermost(known)
-        return [wanted.folder if wanted.folder in known else allowed.resolve(wanted.folder)]  # it may be offline
+        return [
+            wanted.folder if wanted.folder in known else allowed.resolve(wanted.folder)
+        ]  # a known folder may be offline
 
     chosen = await site.listings.in_thread(request, folders)
     if not chosen:
-        raise HTTPException(404, "no folder of the library may be changed here: add one first")
+        raise HTTPException(404, "no folder of the library can be changed here: add one first")
     _runs(site).start("index", chosen)
     return _state(site, 202)
 
 
 @router.delete("", response_model=IndexAnswer)
 async def stop(site: SiteOfApp) -> Response:
-    """Stop the run at work. The photos that it has encoded are kept."""
+    """Stop the current run. The photos that it has already encoded are kept."""
     await _runs(site).stop()
     return _state(site)
 
 
 @router.post("/duplicates", response_model=IndexAnswer, status_code=202)
 async def compare(site: SiteOfApp) -> Response:
-    """Start `pixsearch duplicates --alike`: compare the photos, so that the page knows which look the same."""
+    """Start `pixsearch duplicates --alike`: compare the photos, so that the page can show which ones look the same."""
     _runs(site).start("duplicates")
     return _state(site, 202)
 
 
 @router.post("/forget", response_model=IndexAnswer, status_code=202)
 async def forget(request: Request, site: SiteOfApp, wanted: ForgetRequest) -> Response:
-    """Start `pixsearch forget`: take a folder out of the library. Its files are not touched."""
+    """Start `pixsearch forget`: remove a folder from the library. Its files are not touched."""
     roots = await site.listings.in_thread(request, lambda: site.engine.library().roots())
     if wanted.folder not in roots or not _runs(site).allowed.covers(wanted.folder):
-        raise HTTPException(404, "not a folder of the library that may be changed here")
+        raise HTTPException(404, "not a folder of the library that can be changed here")
     _runs(site).start("forget", [wanted.folder])
     return _state(site, 202)
 
@@ -165,7 +167,7 @@ def _state(site: Site, status: int = 200) -> Response:
 
 
 def _listing(site: Site, path: bytes | None) -> FoldersAnswer:
-    """Raises HTTPException 403 and 404."""
+    """Return the folders in a folder that may be added. Raises HTTPException 403 and 404."""
     allowed, roots = _runs(site).allowed, site.engine.library().roots()
 
     def record(name: bytes, path: bytes) -> FolderRecord:
@@ -188,7 +190,7 @@ def _listing(site: Site, path: bytes | None) -> FoldersAnswer:
 
 
 def _runs(site: Site) -> LibraryRuns:
-    assert site.runs is not None, "the routes are there only where it is"
+    assert site.runs is not None, "these routes exist only with runs"
     return site.runs
 
 

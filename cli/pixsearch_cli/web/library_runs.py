@@ -1,7 +1,7 @@
-"""Changes to the library that the page starts: each a child process, `pixsearch index`, `forget` or `duplicates`.
+"""Runs that the page starts to change the library: child processes of `pixsearch index`, `forget` or `duplicates`.
 
-So they keep the same promises as from a terminal, and the server itself never writes to the library. Without the config
-file: a folder keeps the rules that it has in the library, whatever the defaults for new ones are.
+They behave exactly as in a terminal, and the server itself never writes to the library. They ignore the config file:
+a folder keeps its rules in the library, whatever the defaults for new folders are.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _OPTIONS: dict[Action, Sequence[str]] = {
 
 @dataclass(slots=True)
 class LibraryRun:
-    """A run of a child process, as far as it has come."""
+    """The state of a child process that changes the library."""
 
     action: Action
     folders: tuple[bytes, ...]
@@ -59,7 +59,7 @@ class LibraryRun:
 
 
 class LibraryRuns:
-    """Starts runs, one at a time, and keeps the latest. All methods belong to the event loop."""
+    """Starts runs, one at a time, and keeps the latest. All methods must be called in the event loop."""
 
     def __init__(
         self,
@@ -80,14 +80,14 @@ class LibraryRuns:
         return self._task is not None and not self._task.done()
 
     def start(self, action: Action, folders: Sequence[bytes] = ()) -> None:
-        """Begin a run, which goes on by itself. Raises HTTPException 409 while another run is at work."""
+        """Start a run in the background. Raises HTTPException 409 if another run is in progress."""
         if self.is_busy:
             raise HTTPException(409, "another run is in progress: wait for it to end, or stop it")
         self.latest = run = LibraryRun(action, tuple(folders))
         self._task = asyncio.create_task(self._follow(run))
 
     async def stop(self) -> None:
-        """End the run at work, if there is one. What it has committed stays."""
+        """Stop the current run, if there is one. Everything that it has committed is kept."""
         if self._task is None or self._task.done() or self.latest is None:
             return
         self.latest.stopped = True
@@ -104,7 +104,7 @@ class LibraryRuns:
         try:
             await self._child(run)
             run.failures = await asyncio.to_thread(_by_kind, self._failures, run.folders)
-        except Exception as error:  # noqa: BLE001 - the page shows it, whatever it is
+        except Exception as error:  # noqa: BLE001 - the page shows every error
             run.error = f"unexpected {type(error).__name__}: {error}. Please report it"
         finally:
             self._process = None
@@ -130,7 +130,7 @@ class LibraryRuns:
         code = await process.wait()
         try:
             run.summary = _SUMMARIES[run.action]([json.loads(line) for line in output.splitlines()])
-            run.stopped = False  # too late
+            run.stopped = False  # it ended before it could be stopped
         except (ValueError, LookupError):
             if run.stopped:
                 return
@@ -138,13 +138,13 @@ class LibraryRuns:
 
 
 async def _messages(lines: asyncio.StreamReader, run: LibraryRun) -> str | None:
-    """Keep the progress of a run up to date, and return its last message for people."""
+    """Update the progress of a run from its output, and return its last message that is not progress."""
     message = None
     while True:
         try:
             if not (line := await lines.readline()):
                 return message
-        except ValueError:  # longer than the limit; it is dropped
+        except ValueError:  # a line above the limit is dropped
             continue
         text = line.decode(errors="replace").strip()
         if text.startswith("{"):
@@ -181,12 +181,12 @@ def _by_kind(failures: Callable[[], Sequence[Failure]], folders: Sequence[bytes]
 
 
 def kind(reason: str) -> str:
-    """Return what failures of one kind have in common: their reason up to the details."""
+    """Return the kind of a failure: its reason without the details."""
     return reason.partition(":")[0]
 
 
 def _environment(library: Location, model: str | None) -> dict[str, str]:
-    """Return the child's environment. A URL with a password does not show in the list of processes, as options do."""
+    """Return the environment of a child process. Unlike options, it does not show passwords in the process list."""
     environment: Mapping[str, str] = {name: value for name, value in os.environ.items() if name != "PIXSEARCH_TOKEN"}
     named = {
         "PIXSEARCH_NO_CONFIG": "1",

@@ -1,4 +1,4 @@
-"""The pages: search, what the library holds, and what a phone is told that keeps them on its home screen."""
+"""The search page, the library page, and the manifest for phones that keep the page on their home screen."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from pixsearch_cli.web.static_files import MODULES
 
 _SHOWN_OF_A_KIND = 100
 _NEWEST = 200
-"""Photos that are asked for before it is known how many there are."""
+"""The number of photos that the page requests before it knows how many there are."""
 _GROUND = "#ffffff"
-"""Theme colour of the light page, as in style.css; a manifest has only one, and dark pages name their own."""
+"""The theme colour of the light page, as in style.css. A manifest has only one; dark pages set their own."""
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
 @router.get("/")
 async def photos(request: Request) -> Response:
-    """The page that shows the photos and searches them; what it shows it asks the API for."""
+    """Return the page that shows and searches the photos. Its script gets them from the API."""
     return page(
         request,
         "search.html",
@@ -48,7 +48,7 @@ async def photos(request: Request) -> Response:
 
 @router.get("/library")
 async def library(request: Request, site: SiteOfApp) -> Response:
-    """The status of the library, as `pixsearch status` shows it."""
+    """Return the page with the status of the library, as `pixsearch status` shows it."""
 
     def found() -> tuple[LibraryStatus, list[Failure], list[Note]]:
         opened = site.engine.library()
@@ -74,14 +74,14 @@ async def library(request: Request, site: SiteOfApp) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A root for people."""
+    """An indexed folder, as the page shows it."""
 
     path: str
     photos: int
     online: bool
     rules: str
     address: str | None
-    """The path as JSON, which can hold bytes that HTML cannot; None if it may not be changed here."""
+    """The path as JSON, which can contain bytes that HTML cannot; None if the page may not change the folder."""
 
 
 def _folder(root: RootStatus, runs: LibraryRuns | None) -> _Folder:
@@ -91,7 +91,7 @@ def _folder(root: RootStatus, runs: LibraryRuns | None) -> _Folder:
 
 
 def _by_kind(reasons: Sequence[tuple[FilePath, str]]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the kinds of reasons, the most frequent first, each with its files and their reasons."""
+    """Group files by the kind of their reason, most frequent kind first. Each file keeps its full reason."""
     kinds: dict[str, list[tuple[str, str]]] = {}
     for path, reason in reasons:
         kinds.setdefault(kind(reason), []).append((_shown(path), reason))

@@ -1,4 +1,4 @@
-"""`/api/paths`: where the files of many photos lie."""
+"""`/api/paths`: the file paths of many photos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.post("/paths", response_model=PathsAnswer, openapi_extra=BODY)
 async def paths(request: Request, site: SiteOfApp) -> Response:
-    """The first path of each photo that the library has, in the order of the ids."""
+    """Return the first path of each photo in the library, in the order of the ids."""
     ids = await read_ids(request)
 
     def found() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Pictures to look at: thumbnails of photos, made where a run has not, and pictures that somebody searches by."""
+"""Decodes pictures for the page: thumbnails that no run has made yet, and uploads to search with."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Decoded = TypeVar("Decoded")
 
 
 class PhotoDecoder:
-    """Decodes in processes of their own, within the indexer's limits, and keeps what came out in the cache folder.
+    """Decodes in separate processes, within the indexer's limits, and keeps the results in the cache folder.
 
-    Everything is kept by the digest of a file's content, so that libraries share it and nothing is ever out of date.
+    The key of a result is the digest of the file's content, so libraries share results, and none is ever outdated.
     """
 
     def __init__(self, pool: ProcessPool, limits: DecodeLimits, folder: Path, thumbnails: ThumbnailCache) -> None:
@@ -40,11 +40,11 @@ class PhotoDecoder:
         self._uploads = DiskCache(folder / "uploads", lambda: UPLOADS_LIMIT_BYTES)
 
     def kept_thumbnail(self, picture: StoredPicture, edge: int) -> bytes | None:
-        """The thumbnail of a picture where it was made before: a small one by the run that indexed the photo."""
+        """Return the thumbnail of a picture if it already exists. The run that indexes a photo makes a small one."""
         return self._thumbnails.get(picture.digest, edge)
 
     async def thumbnail(self, picture: StoredPicture, edge: int) -> bytes:
-        """Make a JPEG with its shorter edge that long. Raises HTTPException 404 with the reason why there is none."""
+        """Make a JPEG whose shorter edge has `edge` pixels. Raises HTTPException 404 with the reason if that fails."""
         reason = ""
         for photo in picture.photos:
             made = await self._decode(photo_thumbnail, photo, picture.digest, edge, self._limits.megapixels)
@@ -55,7 +55,7 @@ class PhotoDecoder:
         raise HTTPException(404, f"{picture.photos[0].path}: {reason}")
 
     def open_stored(self, picture: StoredPicture, min_edge: int) -> Image.Image:
-        """Decode a picture of the library for a model, as `candidate_reader.open_stored` does. Raises PictureError."""
+        """Decode a picture in the library for a model, like `candidate_reader.open_stored`. Raises PictureError."""
         future = self._pool.schedule(open_stored, (picture, min_edge), timeout=self._limits.seconds)
         try:
             return future.result()
@@ -70,7 +70,7 @@ class PhotoDecoder:
         return read
 
     async def keep_upload(self, data: bytes, min_edge: int) -> tuple[str, bytes]:
-        """Keep a picture file to search by. Gives its name, and it as the model is shown it. Raises PictureError."""
+        """Keep an uploaded picture, and return its name and the PNG that the model receives. Raises PictureError."""
         name = content_digest(data).hex()
         file = _file_of(name, min_edge)
         if (kept := await asyncio.to_thread(self._uploads.get, file)) is not None:
@@ -82,7 +82,7 @@ class PhotoDecoder:
         return name, made
 
     def upload(self, name: str, min_edge: int) -> bytes:
-        """The PNG of a picture that was kept. Raises HTTPException 404 where it is not any more."""
+        """Return the PNG of an uploaded picture. Raises HTTPException 404 if it is no longer kept."""
         if (kept := self._uploads.get(_file_of(name, min_edge))) is None:
             raise HTTPException(404, "this picture is no longer kept: upload it again")
         return kept

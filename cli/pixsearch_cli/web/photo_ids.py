@@ -1,4 +1,4 @@
-"""Ids of many photos, as the body of a request has them: as JSON, or as one field of a form."""
+"""Reads the ids of many photos from the body of a request: as JSON, or as a form field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pixsearch_cli.web.search_api import invalid_is_a_problem
 
 MOST_IDS = 100_000
 IDS_LIMIT_BYTES = 2 << 20
-"""Limit of a body: 100,000 of the longest ids, of 19 digits, with a separator each."""
+"""The limit for a body: 100,000 ids of at most 19 digits, each with a separator."""
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -25,7 +25,7 @@ class PhotoIds(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ids: Annotated[list[Annotated[int, Field(ge=1, le=2**63 - 1)]], FailFast()] = Field(
-        description=f"Of hits, or of photos of the timeline: 1 to {MOST_IDS}. Each counts once.",
+        description=f"1 to {MOST_IDS} ids of hits or of photos in the timeline. Duplicates are ignored.",
         examples=[[17, 4, 711]],
     )
 
@@ -33,9 +33,9 @@ class PhotoIds(BaseModel):
     @classmethod
     def _are_no_more_than_may_be(cls, given: object) -> object:
         if isinstance(given, list) and not 1 <= len(given) <= MOST_IDS:
-            problem = "no photos are named: give their ids"
+            problem = "no photos: send their ids"
             if given:
-                problem = f"{len(given):,} photos are more than {MOST_IDS:,}: send them in several requests"
+                problem = f"at most {MOST_IDS:,} photos are allowed, got {len(given):,}: send several requests"
             raise PydanticCustomError("number_of_ids", "{problem}", {"problem": problem})
         return given
 
@@ -52,7 +52,7 @@ BODY = {
                     "properties": {
                         "ids": {
                             "type": "string",
-                            "description": "The ids with spaces or commas between them.",
+                            "description": "The ids, separated by spaces or commas.",
                             "example": "17 4 711",
                         }
                     },
@@ -64,7 +64,10 @@ BODY = {
 
 
 async def read_ids(request: Request) -> list[int]:
-    """Return the ids in the order in which they were sent, each once. Raises HTTPException, RequestValidationError."""
+    """Return the ids in the order in which they were sent, without duplicates.
+
+    Raises HTTPException, RequestValidationError.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in ("application/json", _FORM):
         raise HTTPException(415, f"send the ids as application/json or as {_FORM}")
@@ -75,10 +78,10 @@ async def read_ids(request: Request) -> list[int]:
 
 
 def _of_form(body: bytes) -> PhotoIds:
-    """Raises ValidationError, HTTPException."""
+    """Parse the ids in a form. Raises ValidationError, HTTPException."""
     try:
         fields = parse_qs(body.decode("latin-1"), keep_blank_values=True, max_num_fields=1)
     except ValueError as error:
-        raise HTTPException(422, "the form may only have the field ids") from error
+        raise HTTPException(422, "the form may only contain the field ids") from error
     values: dict[str, Any] = {name: texts[0].replace(",", " ").split() for name, texts in fields.items()}
     return PhotoIds.model_validate(values)

@@ -1,7 +1,7 @@
-"""Photos as one zip, piece by piece: what is sent is read when it is sent, and nothing is kept of it.
+"""Streams photos as one zip. Files are read while they are sent, and nothing is kept.
 
-The standard library writes it: to what cannot be rewound it puts sizes and checksums behind each file. Photos are
-stored as they are, for they do not compress.
+The zip is written by the standard library, which puts sizes and checksums after each file if the output is not
+seekable. Photos are stored uncompressed, because they do not get smaller.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from pixsearch_cli.web.zip_names import ZipNames
 MISSING = "missing.txt"
 PIECE_BYTES = 256 << 10
 _LOOKED_UP = 100
-"""Pictures in one read of the library."""
+"""The number of pictures to look up in the library at once."""
 _MODE = 0o644
 _FIRST_YEAR, _LAST_YEAR = 1980, 2107
 
 
 def zip_of(library: Library, ids: Sequence[int]) -> Generator[bytes, None, None]:
-    """Yield a zip of the photos with these ids. What there is no photo of, or no more, is named in MISSING. A piece may
-    be empty.
+    """Yield the pieces of a zip with these photos; a piece may be empty. MISSING in the zip lists missing photos.
 
-    Raises PictureError where a file can no longer be read to its end, after which the zip has no directory and opens
-    nowhere; LibraryError.
+    Raises LibraryError, and PictureError if a file cannot be read to its end. The zip is then incomplete: it has no
+    directory, and no program can open it.
     """
     out = _Pieces()
     names = ZipNames([MISSING])
@@ -60,7 +59,7 @@ def zip_of(library: Library, ids: Sequence[int]) -> Generator[bytes, None, None]
 
 
 class _Pieces:
-    """A file that cannot be rewound: what is written to it is taken out of it."""
+    """A file object that is not seekable and collects the written bytes until they are taken."""
 
     def __init__(self) -> None:
         self._written: list[bytes] = []
@@ -72,7 +71,7 @@ class _Pieces:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is buffered between this generator and the client."""
+        """Do nothing: there is no other buffer."""
 
     close = flush
 
@@ -84,7 +83,7 @@ class _Pieces:
 
 
 def _whole(file: OpenFile, photo: StoredPhoto) -> Iterator[bytes]:
-    """Yield what was indexed of a file. Raises PictureError where it has become shorter."""
+    """Yield a file up to its indexed size. Raises PictureError if it has become shorter."""
     left = photo.stamp.size_bytes
     while left:
         try:
@@ -98,7 +97,7 @@ def _whole(file: OpenFile, photo: StoredPhoto) -> Iterator[bytes]:
 
 
 def _entry(name: str, photo: StoredPhoto) -> ZipInfo:
-    """Return a zip's record of a photo, with the time at which it was taken by the camera's clock, else its file's."""
+    """Return the zip entry of a photo, with the time at which it was taken, or else its file's modification time."""
     taken_at = photo.metadata.taken_at
     moment = time.localtime(max(0, photo.stamp.mtime_ns // 10**9)) if taken_at is None else taken_at.timetuple()
     entry = _info(name, moment[:6])

@@ -1,4 +1,4 @@
-"""`/api/photos/{id}`: a picture of the library and what can be seen of it. By its id, never by a path."""
+"""`/api/photos/{id}`: the metadata and the image of a picture in the library, by its id and never by a path."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _MEDIA_TYPES = {
     "JXL": "image/jxl",
     "PSD": "image/vnd.adobe.photoshop",
 }
-"""Content types by the format that was found when a photo was indexed; its name does not count."""
+"""Content types, keyed by the format that was detected when a photo was indexed, whatever its file name is."""
 
-Id = Annotated[int, Path(ge=1, le=2**63 - 1, description="Of a hit.")]
+Id = Annotated[int, Path(ge=1, le=2**63 - 1, description="The id of a photo.")]
 _IMAGE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -75,7 +75,7 @@ async def photo(request: Request, site: SiteOfApp, id: Id) -> Response:
 
 @router.get("/photos/{id}/exposure", response_model=ExposureAnswer)
 async def exposure(request: Request, site: SiteOfApp, id: Id) -> Response:
-    """Aperture, shutter, ISO and focal length, read from the photo's file."""
+    """Return the aperture, shutter speed, ISO and focal length, read from the photo's file."""
     picture = await _picture(request, site, id)
     return AsciiJson(asdict(await site.pictures.take(request, site.decoder.exposure, picture)))
 
@@ -84,7 +84,7 @@ async def exposure(request: Request, site: SiteOfApp, id: Id) -> Response:
 async def thumbnail(
     request: Request, site: SiteOfApp, id: Id, size: Annotated[str, Query(pattern="^(small|large)$")] = "small"
 ) -> Response:
-    """The picture upright, as a JPEG: `small` for a list, `large` for a screen."""
+    """Return the picture upright as a JPEG: `small` for a list, `large` for a full screen."""
     edge = EDGES[size]
 
     def found() -> tuple[StoredPicture, dict[str, str], bytes | None] | None:
@@ -109,9 +109,9 @@ async def image(
     request: Request,
     site: SiteOfApp,
     id: Id,
-    download: Annotated[bool, Query(description="Have a browser save the file instead of showing it.")] = False,
+    download: Annotated[bool, Query(description="Make a browser save the file instead of showing it.")] = False,
 ) -> Response:
-    """The photo's own file, as it is."""
+    """Return the unmodified file of the photo."""
     picture = await _picture(request, site, id)
     try:
         found = await site.pictures.in_thread(request, lambda: open_first(picture.photos, picture.digest))
@@ -135,7 +135,7 @@ async def explain(
     id: Id,
     q: Annotated[str, Query(min_length=1, max_length=1000, examples=["two dogs in snow"])],
 ) -> Response:
-    """Return how well words match a picture, and where in it each word is found."""
+    """Return how well words match a picture, and where each word is found in it."""
 
     def found() -> Explanation | None:
         engine = site.engine.engine()
@@ -149,22 +149,23 @@ async def explain(
 
 @router.get("/uploads/{name}", response_class=Response, responses={200: {"content": {"image/png": {}}}})
 async def upload(request: Request, site: SiteOfApp, name: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Response:
-    """An uploaded query picture, as the model sees it."""
+    """Return an uploaded query picture, as the model sees it."""
     data = await site.pictures.in_thread(request, site.decoder.upload, name, site.engine.input_size)
     return Response(data, media_type="image/png", headers=_kept_by_browsers(name))
 
 
 async def _picture(request: Request, site: Site, id: int) -> StoredPicture:
-    """Raises HTTPException 404."""
+    """Return a picture by its id. Raises HTTPException 404."""
     if (picture := await site.pictures.in_thread(request, lambda: site.engine.library().picture(id))) is None:
         raise _no_picture(id)
     return picture
 
 
 class _OpenFile(FileResponse):
-    """Sends a file that is open already, whatever has its name by now, and closes it.
+    """Sends an open file, even if its name now belongs to a different one, and closes it.
 
-    No more of it than it had when it was opened. Where it has become shorter the connection is closed early.
+    It sends at most the size that the file had when it was opened. If the file has become shorter, it closes the
+    connection early.
     """
 
     max_ranges = 1
@@ -179,7 +180,7 @@ class _OpenFile(FileResponse):
 
 
 def _as_long_as_promised(send: Send) -> Send:
-    """Raise ClientDisconnect where a body ends before its Content-Length, and leave out what comes after it."""
+    """Cut off a body at its Content-Length. Raises ClientDisconnect if the body ends before that."""
     missing, is_complete = 0, False
 
     async def sending(message: Message) -> None:
@@ -193,7 +194,7 @@ def _as_long_as_promised(send: Send) -> Send:
             is_complete = missing == 0
             await send({**message, "body": body, "more_body": not is_complete})
             if not is_complete and not message.get("more_body", False):
-                raise ClientDisconnect  # the guard ends it there
+                raise ClientDisconnect  # the guard then ends the response
 
     return sending
 
@@ -203,5 +204,5 @@ def _no_picture(id: int) -> HTTPException:
 
 
 def _kept_by_browsers(tag: str) -> dict[str, str]:
-    """Asked again each time whether it is still the same: another library may be served at the same address."""
+    """Return headers that make browsers revalidate each time, since a different library may use the same URL later."""
     return {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}

@@ -1,4 +1,4 @@
-"""Errors: `application/problem+json` (RFC 9457) for programs, a page for whoever opens an address in a browser."""
+"""Error responses: `application/problem+json` (RFC 9457) for programs, and a page for browsers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STATUS_OF = {
 
 
 class AsciiJson(JSONResponse):
-    """JSON in ASCII, since a file's name need not be text: a path's string may have what UTF-8 has no bytes for."""
+    """An ASCII JSON response, since a path that is not valid UTF-8 contains surrogates, which UTF-8 cannot encode."""
 
     def render(self, content: Any) -> bytes:
         return json_text(content, (",", ":")).encode("ascii")
@@ -41,7 +41,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     errors: list[dict[str, str]] | None = None,
 ) -> Response:
-    """Return what is wrong, as a sentence."""
+    """Return the response for an error, as a page for a browser and as JSON for other clients."""
     title, detail = HTTPStatus(status).phrase, without_passwords(detail)
     if "text/html" in request.headers.get("accept", ""):
         needs_token = status == HTTPStatus.UNAUTHORIZED
@@ -55,14 +55,14 @@ def problem(
 
 
 def _sentence(detail: str) -> str:
-    """Return a text as a sentence: with a capital, unless it begins with a path or another name, and a full stop."""
+    """Return a message as a sentence with a full stop, and with a capital letter unless it begins with a name."""
     first = detail.partition(" ")[0]
     capital = detail[:1].upper() if first.isalpha() else detail[:1]
     return f"{capital}{detail[1:]}{'' if detail.endswith(('.', '?', '!')) else '.'}"
 
 
 def answer_errors_with_problems(app: FastAPI) -> None:
-    """Whatever is raised in the app becomes a problem; what nobody expected also goes to the server's log."""
+    """Turn all exceptions in the app into error responses. Unexpected ones are also logged by the server."""
 
     @app.exception_handler(PixsearchError)
     async def known(request: Request, error: PixsearchError) -> Response:
@@ -87,7 +87,7 @@ def answer_errors_with_problems(app: FastAPI) -> None:
 
 
 def _invalid_fields(request: Request, errors: Any) -> Response:
-    """Return which fields of a request are invalid, and why, without repeating their values."""
+    """Return the response that lists the invalid fields of a request and the reasons, without the fields' values."""
     fields = [
         {"field": ".".join(str(part) for part in error["loc"][-2:]), "message": str(error["msg"])}
         for error in errors[:_MOST_ERRORS]

@@ -1,4 +1,4 @@
-"""Trusted proxies, whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+"""The proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IPV4_IN_IPV6 = "::ffff:0.0.0.0"
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The peers that may be a proxy."""
+    """The networks of the trusted proxies."""
 
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -28,7 +28,7 @@ class Proxies:
 
 
 def proxies_at(addresses: Iterable[str] = ()) -> Proxies:
-    """Trust this machine and these addresses or networks. Raises UsageError."""
+    """Return the trusted proxies: this machine, and the given addresses and networks. Raises UsageError."""
     networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
     for address in (*_THIS_MACHINE, *addresses):
         try:
@@ -36,7 +36,7 @@ def proxies_at(addresses: Iterable[str] = ()) -> Proxies:
         except ValueError as error:
             raise UsageError(
                 f"--trust-proxy {address!r} is not an address or a network",
-                "Give one, e.g. 10.0.0.5 or 10.0.0.0/24",
+                "Use e.g. 10.0.0.5 or 10.0.0.0/24",
             ) from error
         networks.append(network)
         if isinstance(network, ipaddress.IPv4Network):

@@ -1,4 +1,4 @@
-"""Paths in addresses and in JSON. On Linux they may be any bytes, which need not be text."""
+"""Paths in URLs and in JSON. On Linux, a path may consist of any bytes and need not be text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 _LONGEST = 4096
-"""PATH_MAX of Linux."""
+"""PATH_MAX on Linux."""
 
 
 def bytes_parameter(request: Request, name: bytes) -> bytes | None:
-    """Return a parameter of the address as the bytes that it stands for; None where it is missing or empty."""
+    """Return the raw bytes of a query parameter, or None if it is missing or empty."""
     for pair in request.scope["query_string"].split(b"&"):
         key, _, value = pair.partition(b"=")
         if unquote_to_bytes(key) == name and value:
@@ -35,4 +35,4 @@ def _path(value: Any) -> bytes:
 JsonPath = Annotated[
     bytes, PlainValidator(_path), WithJsonSchema({"type": "string", "examples": ["/home/me/Pictures"]})
 ]
-"""A path as a string with a lone surrogate for each byte that is not UTF-8 (PEP 383), as the answers have it."""
+"""A path as a string with a lone surrogate for each byte that is not UTF-8 (PEP 383), as in the API's responses."""

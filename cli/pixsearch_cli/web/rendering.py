@@ -1,4 +1,4 @@
-"""HTML for browsers: the pages, and what is wrong in a page of its own."""
+"""Renders the HTML pages, including the error page."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TEMPLATES = Environment(
 
 
 def page(request: Request, template: str, code: int = 200, **values: object) -> Response:
-    """A template as an answer. Every address in it begins with the path that the server stands under."""
-    root = request.scope.get("app_root_path", request.scope["root_path"])  # Starlette's, where it went into a mount
+    """Render a template as a response. All links on the page begin with the root path of the server."""
+    root = request.scope.get("app_root_path", request.scope["root_path"])  # Starlette sets app_root_path inside a mount
     may_index = "app" in request.scope and request.app.state.site.runs is not None
     text = _TEMPLATES.get_template(template).render(values, root=root, may_index=may_index)
     return HTMLResponse(text.encode(errors="replace"), code, {"Content-Security-Policy": _POLICY})
 
 
 def shown(path: bytes) -> str:
-    """A path for people, with a sign for each byte that is no text."""
+    """Return a path as text, with a replacement character for bytes that are not UTF-8."""
     return path.decode(errors="replace")

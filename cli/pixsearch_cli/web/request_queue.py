@@ -1,4 +1,4 @@
-"""Limits how many requests work at a time."""
+"""Limits the number of concurrent requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class RequestQueue:
-    """Lets a number of requests work at a time and others wait; any more get status 503."""
+    """Runs a limited number of requests at a time. A limited number may wait, and all others get status 503."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self._free = asyncio.Semaphore(at_once)
@@ -22,7 +22,7 @@ class RequestQueue:
 
     @property
     def is_busy(self) -> bool:
-        """True while a request is working or waiting."""
+        """True while a request is running or waiting."""
         return self._inside > 0
 
     async def take(self, request: Request, work: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
@@ -33,11 +33,11 @@ class RequestQueue:
         try:
             async with self._free:
                 if await request.is_disconnected():
-                    raise HTTPException(400, "the client has disconnected")
+                    raise HTTPException(400, "the client disconnected")
                 return await work(*arguments)
         finally:
             self._inside -= 1
 
     async def in_thread(self, request: Request, work: Callable[..., Result], *arguments: object) -> Result:
-        """Do work that is not asynchronous in a thread, as `take` does."""
+        """Like `take`, but run a function that is not asynchronous in a thread."""
         return await self.take(request, asyncio.to_thread, work, *arguments)

@@ -1,4 +1,4 @@
-"""`/api/search`, and the state of the library."""
+"""`/api/search`, `/api/status` and `/api/health`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from pixsearch_cli.web.search_requests import SearchRequest
 from pixsearch_cli.web.site import Site, SiteOfApp
 
 MOST_PICTURES = 4
-"""Limit of one request."""
+"""The maximum number of pictures in one request."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {
-        "description": "What is wrong with the request.",
+        "description": "A problem with the request.",
         "content": {PROBLEM: {"schema": Problem.model_json_schema()}},
     }
 }
@@ -50,7 +50,7 @@ _BODY = {
                             "type": "array",
                             "maxItems": MOST_PICTURES,
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Picture files to look for others like them.",
+                            "description": "Picture files to find similar photos for.",
                         },
                     },
                 }
@@ -64,13 +64,13 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.get("/search", response_model=SearchAnswer)
 async def search(request: Request, site: SiteOfApp, asked: Annotated[SearchRequest, Query()]) -> Response:
-    """Find photos by words, by pictures of the library, and by pictures that were sent before."""
+    """Find photos by words, by pictures in the library, and by pictures uploaded before."""
     return AsciiJson({**await _answer(request, site, asked), "uploads": []})
 
 
 @router.post("/search", response_model=SearchAnswer, openapi_extra=_BODY)
 async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
-    """Search with the query as JSON, and with pictures. Only the cache is written to."""
+    """Find photos by a JSON query and by uploaded pictures. The upload only writes to the cache."""
     asked, pictures = await _read(request)
     if await site.searches.in_thread(request, site.engine.engine) is None:
         return AsciiJson({"hits": [], **remarks_record(None), "near": None, "damaged": 0, "uploads": []})
@@ -83,7 +83,7 @@ async def search_by_pictures(request: Request, site: SiteOfApp) -> Response:
 
 @router.get("/status", response_model=None, responses={200: {"description": "What `pixsearch status --json` prints."}})
 async def status(request: Request, site: SiteOfApp) -> Response:
-    """Return what the library holds, and which files could not be read."""
+    """Return the library's statistics, and the files that could not be read."""
 
     def record() -> dict[str, object]:
         library = site.engine.library()
@@ -94,16 +94,16 @@ async def status(request: Request, site: SiteOfApp) -> Response:
 
 @router.get("/health", response_model=HealthAnswer)
 async def health() -> Response:
-    """Return ok: for health checks."""
+    """Return ok, for health checks."""
     return AsciiJson({"status": "ok", "version": __version__})
 
 
 async def _answer(
     request: Request, site: Site, asked: SearchRequest, sent: Mapping[str, bytes] = MappingProxyType({})
 ) -> dict[str, object]:
-    """The hits, the remarks on the query, the town that was named and how much is damaged.
+    """Return the hits, the remarks on the query, the town named in it and the number of damaged rows.
 
-    `sent` are pictures by name that need not be looked for among the kept ones.
+    `sent` contains pictures by name that were uploaded with the request, and need not be read from the cache.
     """
 
     def upload(name: str) -> bytes:
@@ -130,14 +130,14 @@ async def _answer(
 
 
 def check_folders(site: Site, filters: Filters) -> None:
-    """Check a folder. Raises HTTPException 404 if the library has no photo in it: it may be misspelt."""
+    """Raise HTTPException 404 if the library has no photo in one of the folders, which may be misspelt."""
     for folder in filters.folders:
         if not site.engine.library().passing(Filters(folders=(folder,))):
             raise HTTPException(404, f"no photos in {folder}")
 
 
 async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
-    """The query and the picture files of a POST. Raises HTTPException, RequestValidationError, UsageError."""
+    """Return the query and the picture files in a POST. Raises HTTPException, RequestValidationError, UsageError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         body = await request.body()
@@ -150,7 +150,9 @@ async def _read(request: Request) -> tuple[SearchRequest, list[bytes]]:
             raise UsageError(f"unknown form field {min(strange)!r}", "Valid fields: query, picture")
         query, files = form.get("query", "{}"), form.getlist("picture")
         if not isinstance(query, str) or not all(isinstance(file, UploadFile) for file in files):
-            raise UsageError("the field query must be text and picture a file", "Send them as such")
+            raise UsageError(
+                "the form field query must be text, and picture must be a file", "Check the fields of the form"
+            )
         with invalid_is_a_problem():
             asked = SearchRequest.model_validate_json(query)
         return asked, [await file.read() for file in files if isinstance(file, UploadFile)]

@@ -15,7 +15,7 @@ from pixsearch_cli.query_parts import split_weight
 
 MOST_RERANKED = 256
 MOST_LIKE = 32
-"""Pictures of `like`, and as many again of `unlike`."""
+"""The maximum number of pictures in `like`, and also in `unlike`."""
 MOST_HITS = 1000
 MOST_SKIPPED = 100_000_000
 _UNKNOWN_NAMED = 3
@@ -35,7 +35,7 @@ Operands = Annotated[list[Operand], Field(max_length=8)]
 def _are_no_more_than_may_be(given: object) -> object:
     if isinstance(given, list) and len(given) > MOST_LIKE:
         numbers = {"given": len(given), "most": MOST_LIKE}
-        raise PydanticCustomError("number_of_pictures", "at most {most} pictures are allowed, {given} given", numbers)
+        raise PydanticCustomError("number_of_pictures", "at most {most} pictures are allowed, got {given}", numbers)
     return given
 
 
@@ -45,7 +45,7 @@ LikeOperands = Annotated[
 
 
 def _field(name: str, one: Filter) -> tuple[object, object]:
-    """The type and the field of a filter, with limits."""
+    """Return the type and the field of a filter, with its limits."""
     about: dict[str, Any] = {"description": one.help, "examples": None if one.example is None else [one.example]}
     text = FolderName if name == "folder" else Text
     if one.is_list:
@@ -73,7 +73,7 @@ class FilteredRequest(_Filtered):
     @model_validator(mode="before")
     @classmethod
     def _has_no_unknown_fields(cls, given: object) -> object:
-        """One error for all of them, where `extra` would give one for each of thousands."""
+        """Raise one error for all unknown fields; `extra` alone would raise one for each, possibly thousands."""
         if isinstance(given, dict) and (unknown := sorted(set(given) - set(cls.model_fields))):
             named = ", ".join(repr(name[:_NAME_SHOWN]) for name in unknown[:_UNKNOWN_NAMED])
             more = f" and {len(unknown) - _UNKNOWN_NAMED:,} more" if len(unknown) > _UNKNOWN_NAMED else ""
@@ -81,17 +81,17 @@ class FilteredRequest(_Filtered):
         return given
 
     def filters(self) -> Filters:
-        """Return the filters as data. Raises UsageError."""
+        """Return the filters of the request. Raises UsageError."""
         return filters_of(self.model_dump())
 
 
 class TimelineRequest(FilteredRequest):
-    """A request for a part of the timeline."""
+    """A request for some photos of the timeline."""
 
     start: int | None = Field(
-        None, ge=1, le=2**63 - 1, description="The id of the first one: of a part. Default: the newest."
+        None, ge=1, le=2**63 - 1, description="The id of the first photo to return. Default: the newest."
     )
-    k: int = Field(100, ge=1, le=MOST_HITS, description="How many.")
+    k: int = Field(100, ge=1, le=MOST_HITS, description="Number of photos to return.")
 
 
 class SearchRequest(FilteredRequest):
@@ -99,24 +99,24 @@ class SearchRequest(FilteredRequest):
 
     q: Operand | None = Field(None, description="Words to look for.", examples=["cherry blossoms in spring"])
     plus: Operands = Field([], description="More words, as `[WEIGHT:]WORDS`.", examples=[["0.5:sunset"]])
-    minus: Operands = Field([], description="Words that shall not describe it.", examples=[["people"]])
+    minus: Operands = Field([], description="Words that should not describe the photos.", examples=[["people"]])
     like: LikeOperands = Field(
-        [], description="Pictures to look for others like them, as `[WEIGHT:]ID`: of a hit, or of an upload."
+        [], description="Pictures to find similar photos for, as `[WEIGHT:]ID`, with the id of a hit or an upload."
     )
-    unlike: LikeOperands = Field([], description="Pictures that it shall not be like.")
-    k: int = Field(10, ge=1, le=MOST_HITS, description="How many hits.")
+    unlike: LikeOperands = Field([], description="Pictures that the photos should not be similar to.")
+    k: int = Field(10, ge=1, le=MOST_HITS, description="Number of hits to return.")
     candidates: int = Field(DEFAULT_CANDIDATES, ge=1, le=MOST_RERANKED, description="Number of photos to re-rank.")
     rerank: bool | None = Field(
         None,
-        description="Order by match, or by similarity, which is faster. Default: what the model does better.",
+        description="Order by match, or by similarity, which is faster. Default: chosen by the model.",
     )
-    threshold: float | None = Field(None, ge=0, le=1, description="Only photos at least so probable.")
+    threshold: float | None = Field(None, ge=0, le=1, description="Only photos with at least this score.")
     duplicates: Literal["fold", "show"] = "fold"
     shows: bool = Field(False, description="Search only by what photos show, not by their metadata.")
-    says: bool = Field(False, description="Only photos that say all the words: names, places, dates, keywords.")
-    sort: Sort = Field("relevance", description="By date what matches; without words and pictures, all that passes.")
+    says: bool = Field(False, description="Only photos whose metadata contains all the words.")
+    sort: Sort = Field("relevance", description="Best matches first, or the matches by date.")
     literal: bool = Field(False, description="Search for the exact words: no negation, no suggestions.")
-    offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="How many of the first hits to leave out.")
+    offset: int = Field(0, ge=0, le=MOST_SKIPPED, description="Number of hits to skip.")
 
     @model_validator(mode="after")
     def _reranks_no_more_than_it_may(self) -> Self:
@@ -126,11 +126,14 @@ class SearchRequest(FilteredRequest):
         if last > MOST_RERANKED and self.rerank is not False and words:
             raise ValueError(f"more than {MOST_RERANKED} hits require rerank=false")
         if last > MOST_HITS and (words or self.like or self.unlike):
-            raise ValueError(f"offset and k together may be at most {MOST_HITS}")
+            raise ValueError(f"offset and k together must be at most {MOST_HITS}")
         return self
 
     def query(self, upload: Callable[[str], bytes]) -> Query:
-        """The query as data. Raises UsageError, and what `upload` raises, which gives the picture file by its name."""
+        """Return the query of the request. `upload` returns an uploaded picture by its name.
+
+        Raises UsageError, and the errors of `upload`.
+        """
 
         def words(operand: str, sign: float) -> Words:
             weight, text = split_weight(operand)
@@ -161,4 +164,4 @@ class SearchRequest(FilteredRequest):
 
 
 _UPLOAD_NAME = 64
-"""Characters in the name of an upload; ids are shorter."""
+"""The number of characters in the name of an upload. Ids are shorter."""

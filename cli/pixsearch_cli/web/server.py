@@ -1,4 +1,4 @@
-"""The server: one process, one socket, and clients that may be slow only so much."""
+"""The HTTP server: one process and one socket, with time limits for slow clients."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from pixsearch_cli.web.problems import PROBLEM
 from pixsearch_cli.web.proxies import Proxies
 
 HEAD_TIMEOUT_S = 15.0
-"""Seconds in which the headers of a request must arrive; `guard` limits bodies."""
+"""Seconds within which the headers of a request must arrive. `guard` limits bodies."""
 SEND_TIMEOUT_S = 60.0
-"""Seconds in which a client must accept a chunk of a response: 64 kB of a file, or a whole answer."""
+"""Seconds within which a client must accept a chunk of a response: 64 kB of a file, or any other response."""
 MOST_CONNECTIONS = 512
 
 MOST_AWAITED = 32
-"""Connections of one address that have sent no whole request yet, or none after the last; a browser keeps six."""
+"""The maximum number of connections from one address without a complete request. A browser keeps six open."""
 REQUEST_EXPECTED_S = 1.0
-"""After which a connection counts among those: of a hundred that come at once, all have sent their requests by then."""
+"""Seconds after which a connection counts towards this maximum. Even 100 simultaneous requests arrive within them."""
 
 
 class TimeLimitedProtocol(H11Protocol):
-    """Closes connections that do not bring a request, or do not take an answer, for which uvicorn waits without end.
+    """Closes connections that do not send a request or do not accept a response. uvicorn would wait for them forever.
 
-    Each that brings no head or takes no answer in time, and of one address the oldest when too many bring nothing.
-    Proxies may have more of those.
+    A connection is closed if it does not send headers or accept a response in time. If too many connections from one
+    address wait without a request, the oldest ones are closed. The second limit does not apply to proxies.
     """
 
     _waiting: asyncio.TimerHandle | None = None
@@ -48,7 +48,7 @@ class TimeLimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # writing is paused as long as anything is left
+        transport.set_write_buffer_limits(high=0)  # pause writing while any data is unsent
         self._watch()
         self._begin_to_wait()
 
@@ -73,9 +73,9 @@ class TimeLimitedProtocol(H11Protocol):
         self._stop_watching_answer()
         super().resume_writing()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
-        """Answer what cannot be read as a request as every other error is answered, and close the connection."""
-        detail = "this is not HTTP, or its address and headers are longer than 64 kB: send less"
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's message
+        """Respond to invalid HTTP in the same format as to other errors, and close the connection."""
+        detail = "not a valid HTTP request, or its URL and headers are larger than 64 kB"
         content = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
         headers = [(b"content-type", PROBLEM.encode()), (b"connection", b"close")]
         for event in (
@@ -121,7 +121,7 @@ class TimeLimitedProtocol(H11Protocol):
             self.loop.call_later(REQUEST_EXPECTED_S, self._close_longest_waiting, self.client[0])
 
     def _close_longest_waiting(self, address: str) -> None:
-        """Leave no more than may be of those at the address whose next request is awaited."""
+        """Close the oldest connections from an address that wait without a request, except for the allowed number."""
         if not self._awaits_request:
             return
         before = self.loop.time() - REQUEST_EXPECTED_S
@@ -142,17 +142,17 @@ class TimeLimitedProtocol(H11Protocol):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """The socket of a server. Raises PixsearchError where it cannot be had."""
+    """Return a listening socket. Raises PixsearchError if the address cannot be used."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # asyncio turns Nagle's algorithm off, which holds each answer back for 40 ms, only where TCP is named.
+        # asyncio turns off Nagle's algorithm, which delays each response by 40 ms, only if the protocol is set to TCP.
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen()
     except OSError as error:
         raise PixsearchError(
-            f"cannot listen on {host} port {port}: {error.strerror}", "Choose another with --host or --port"
+            f"cannot listen on {host} port {port}: {error.strerror}", "Choose a different address with --host or --port"
         ) from error
     return listening
 
@@ -164,7 +164,7 @@ def server_of(app: ASGIApp, proxies: Proxies, *, log_requests: bool = False) -> 
         app,
         log_config=logs,
         http=cast(type[asyncio.Protocol], partial(TimeLimitedProtocol, proxies)),
-        # Otherwise the environment says whom to believe (FORWARDED_ALLOW_IPS).
+        # Without this, the environment variable FORWARDED_ALLOW_IPS would determine the trusted proxies.
         forwarded_allow_ips=[str(network) for network in proxies.networks],
         ws="none",
         log_level="info" if log_requests else "warning",
@@ -179,5 +179,5 @@ def server_of(app: ASGIApp, proxies: Proxies, *, log_requests: bool = False) -> 
 
 def run(server: uvicorn.Server, listening: socket.socket) -> None:
     """Serve until stopped."""
-    with suppress(KeyboardInterrupt):  # the usual end
+    with suppress(KeyboardInterrupt):  # the usual way to stop
         server.run(sockets=[listening])

@@ -17,14 +17,14 @@ from pixsearch_cli.web.warm_engine import WarmEngine
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The engine, the decoder, the queues and the run of one server."""
+    """The engine, the decoder, the queues and the runs of one server."""
 
     engine: WarmEngine
     decoder: PhotoDecoder
     reader: CandidateReader | None
     searches: RequestQueue
     readings: RequestQueue
-    """The queue of searches with a re-rank model, which take seconds: quick answers do not wait for them."""
+    """The queue of searches with a re-rank model. They take seconds, and must not delay quick searches."""
     pictures: RequestQueue
     listings: RequestQueue
     """The queue of requests to disks that may not respond, so that they do not block searches."""

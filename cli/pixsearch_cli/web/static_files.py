@@ -33,7 +33,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/static/{name}")
 async def static(request: Request, name: str) -> Response:
-    """A file that pages load. From memory: a thread would wait for its turn while others count the photos."""
+    """Return a file that the pages load, from memory: to read it, a thread might wait for others that count photos."""
     if (file := _FILES.get(name)) is None:
         raise HTTPException(404)
     headers = {"ETag": file.tag, "Cache-Control": "no-cache"}

@@ -1,4 +1,4 @@
-"""`/api/timeline` and `/api/values`: what the library holds, for who has not searched yet."""
+"""`/api/timeline` and `/api/values`: the photos by date, and the values to filter by."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.get("/timeline", response_model=TimelineAnswer)
 async def timeline(request: Request, site: SiteOfApp, wanted: Annotated[FilteredRequest, Query()]) -> Response:
-    """Return the number of pictures by day, newest first, then by folder for those without a date."""
+    """Return the number of pictures by day, newest first, then by folder for pictures without a date."""
 
     def found() -> dict[str, object]:
         library, filters = site.engine.library(), wanted.filters()
@@ -39,7 +39,7 @@ async def timeline(request: Request, site: SiteOfApp, wanted: Annotated[Filtered
 
 @router.get("/timeline/photos", response_model=TimelinePhotosAnswer)
 async def photos(request: Request, site: SiteOfApp, wanted: Annotated[TimelineRequest, Query()]) -> Response:
-    """Pictures in the order of the timeline."""
+    """Return some pictures in the order of the timeline."""
 
     def found() -> list[dict[str, object]] | None:
         pictures = site.engine.library().timeline_pictures(wanted.start, wanted.k, wanted.filters())
@@ -52,14 +52,14 @@ async def photos(request: Request, site: SiteOfApp, wanted: Annotated[TimelineRe
 
 @router.get("/timeline/ids", response_model=TimelineIdsAnswer)
 async def ids(request: Request, site: SiteOfApp, wanted: Annotated[FilteredRequest, Query()]) -> Response:
-    """The ids of all pictures, in the order of the timeline."""
+    """Return the ids of all pictures, in the order of the timeline."""
     found = await site.searches.in_thread(request, lambda: site.engine.library().timeline_ids(wanted.filters()))
     return AsciiJson({"ids": found})
 
 
 @router.get("/values", response_model=ValuesAnswer)
 async def values(request: Request, site: SiteOfApp) -> Response:
-    """The values that photos can be filtered by, the most frequent first."""
+    """Return the values that photos can be filtered by, the most frequent first."""
 
     def found() -> dict[str, object]:
         of_kinds = site.engine.library().values()

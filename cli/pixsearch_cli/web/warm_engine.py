@@ -1,4 +1,4 @@
-"""The library and its engine, loaded once, while others may index, replace or delete the library."""
+"""Keeps the library and its engine loaded, while other processes may index, replace or delete the library."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LoadRuntime = Callable[[Library], Runtime]
 
 
 class WarmEngine:
-    """Follows a library. Threads may use it together.
+    """Provides the current library and its engine. It is thread-safe.
 
-    New photos the library finds itself (`Library.vectors`). What is noticed here: a library made anew in the same
-    folder, and one that was indexed with another model.
+    The library itself notices new photos (`Library.vectors`). This class notices if the library was recreated in the
+    same folder or indexed with a different model.
     """
 
     def __init__(self, location: Location, load_runtime: LoadRuntime) -> None:
-        """Raises LibraryError."""
+        """Open the library. Raises LibraryError."""
         self._location = location
         self._load_runtime = load_runtime
         self._lock = Lock()
@@ -36,12 +36,12 @@ class WarmEngine:
         self._library.close()
 
     def library(self) -> Library:
-        """Raises LibraryError."""
+        """Return the current library. Raises LibraryError."""
         with self._lock:
             return self._current_library()
 
     def engine(self, reader: CandidateReader | None = None) -> SearchEngine | None:
-        """Return the engine, with a reader as its second stage; None if nothing was ever indexed.
+        """Return the engine, with `reader` as its second stage, or None if nothing was ever indexed.
 
         Raises LibraryError, ModelError.
         """
@@ -55,13 +55,13 @@ class WarmEngine:
             return SearchEngine(library, self._runtime, reader)
 
     def warm_up(self) -> None:
-        """Load all that the first question would wait for. Raises LibraryError, ModelError."""
+        """Load everything that the first search would wait for. Raises LibraryError, ModelError."""
         if (engine := self.engine()) is not None:
             engine.search(Query((Words("a photo"),)), k=1)
 
     @property
     def input_size(self) -> int:
-        """Edge in pixels of what the model is shown; 1 before there is one."""
+        """The edge of the model's input in pixels; 1 if no model is loaded yet."""
         return 1 if self._runtime is None else self._runtime.input_shape.input_size
 
     def _current_library(self) -> Library:
@@ -72,7 +72,7 @@ class WarmEngine:
         return self._library
 
     def _database_file(self) -> tuple[int, int] | None:
-        """Return what identifies the library's file; None if it is missing, or the library is on a server."""
+        """Return the identity of the database file, or None if it is missing. It is constant for a database server."""
         if isinstance(self._location, str):
             return 0, 0
         try:

@@ -1,4 +1,4 @@
-"""`/api/zip`: photos' own files in one download, of which the server keeps no more than a piece in memory."""
+"""`/api/zip`: the files of many photos in one download. The server keeps only one piece in memory."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from pixsearch_cli.web.site import Site, SiteOfApp
 
 _RETRY_AFTER_S = 10
 _GIVES_WAY_S = 0.02
-"""Seconds that a zip pauses per chunk while a search is running, which leaves it 12 MB/s."""
+"""Seconds that a zip pauses per chunk while a search is running, which limits it to 12 MB/s."""
 _ZIP: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
-    503: {"description": "Too many zips are being sent; `Retry-After` says when to try again."},
+    503: {"description": "Too many zips are being sent; `Retry-After` is the time until the next try."},
 }
 
 router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PROBLEMS)
@@ -34,22 +34,22 @@ router = APIRouter(prefix="/api", default_response_class=AsciiJson, responses=PR
 
 @router.post("/zip", response_class=Response, responses=_ZIP, openapi_extra=BODY)
 async def zip_photos(request: Request, site: SiteOfApp) -> Response:
-    """The files of photos as one zip. What is missing or has changed is named in it, in `missing.txt`.
+    """Return the files of photos as one zip. Files that are missing or have changed are listed in `missing.txt`.
 
-    Two at a time. A download that ends early has no directory: no program opens it as whole.
+    Two zips are sent at a time. A zip that ends early has no directory, so no program mistakes it for a complete one.
     """
     return _ZipOfPhotos(site, await read_ids(request))
 
 
 @router.get("/zip", status_code=204, response_class=Response, responses={503: _ZIP[503]})
 async def zip_is_free(site: SiteOfApp) -> Response:
-    """Return 204 if a zip can be sent now: a page checks first, since an error would replace it."""
+    """Return 204 if a zip can be sent now. The page checks this first, because an error would replace the page."""
     _check_free(site)
     return Response(status_code=204)
 
 
 def _check_free(site: Site) -> None:
-    """Raises HTTPException 503."""
+    """Raise HTTPException 503 if no zip can be sent now."""
     if site.zips.locked():
         raise HTTPException(
             503,
@@ -59,7 +59,7 @@ def _check_free(site: Site) -> None:
 
 
 class _ZipOfPhotos(Response):
-    """Sends a zip that is made meanwhile, in a thread of its own that never waits for the client."""
+    """Sends a zip while a separate thread creates it. The thread never waits for the client."""
 
     media_type = "application/zip"
 
@@ -71,7 +71,10 @@ class _ZipOfPhotos(Response):
         self._ids = ids
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        """Send it while the client is there. Raises HTTPException 503, and before the first byte PixsearchError."""
+        """Send the zip, until the client disconnects.
+
+        Raises HTTPException 503, and PixsearchError if it fails before the first byte.
+        """
         _check_free(self._site)
         async with self._site.zips:
             sending = asyncio.create_task(self._send(send))
@@ -110,10 +113,10 @@ class _ZipOfPhotos(Response):
                 try:
                     piece = await loop.run_in_executor(thread, next_piece)
                 except PixsearchError as error:
-                    raise ClientDisconnect from error  # the guard ends it there
+                    raise ClientDisconnect from error  # the guard then ends the response
             await send({"type": "http.response.body", "body": b""})
         finally:
-            thread.submit(close)  # when the piece is done that it may be at
+            thread.submit(close)  # runs after the current piece is done
             thread.shutdown(wait=False)
 
 

@@ -1,4 +1,4 @@
-"""Names of files in a zip, which every system can unpack beside each other."""
+"""Names for the files in a zip that every operating system can unpack into one folder."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import unicodedata
 from collections.abc import Iterable
 
 LONGEST_BYTES = 200
-"""Bytes in UTF-8; file systems allow 255, and some tools append to a name."""
+"""The maximum length of a name in UTF-8 bytes. File systems allow 255, and some tools append to a name."""
 _LONGEST_SUFFIX = 20
 
 _RESERVED_SIGNS = re.compile(r'[<>:"/\\|?*]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
-"""Names that Windows takes for devices, with any extension."""
+"""Names that Windows reserves for devices, with any extension."""
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode categories of characters that file managers do not show, or obey: that which turns the direction of writing
-hides what a name ends with."""
+"""Unicode categories of characters that file managers do not show, or that change the display of a name: a character
+that reverses the text direction can disguise the suffix."""
 
 
 class ZipNames:
-    """Gives every file of a zip a name of its own, also where upper and lower case are the same."""
+    """Gives every file in a zip a unique name, even on file systems that ignore case."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = set(map(_key, taken))
         self._last_number: dict[str, int] = {}
 
     def name(self, wanted: str) -> str:
-        """Return the name as it is where it is free and safe, else one that is like it."""
+        """Return the name if it is safe and not taken, or else a similar one."""
         stem, suffix = _parts(safe_name(wanted))
         name = stem + suffix
         key, number = _key(name), 1
@@ -41,11 +41,11 @@ class ZipNames:
 
 
 def safe_name(name: str) -> str:
-    """Return the name in NFC, without what Windows, macOS or Linux cannot have in the name of a file."""
+    """Return the name in NFC, without characters that Windows, macOS or Linux do not allow in file names."""
     text = unicodedata.normalize("NFC", name.encode(errors="replace").decode())
     text = "".join("_" if unicodedata.category(char) in _UNSEEN else char for char in text)
     text = _RESERVED_SIGNS.sub("_", text).strip().rstrip(". ")
-    if text.startswith(".") and not name.startswith("."):  # it would be hidden
+    if text.startswith(".") and not name.startswith("."):  # the file would be hidden
         text = f"photo{text}"
     if _DEVICES.match(text):
         text = f"_{text}"
@@ -54,7 +54,7 @@ def safe_name(name: str) -> str:
 
 
 def _parts(name: str) -> tuple[str, str]:
-    """Return what stands before the last dot, and the rest; all of it where that is no suffix."""
+    """Split a name before its suffix. If it has none, return the whole name and an empty string."""
     stem, dot, suffix = name.rpartition(".")
     if not stem or len(suffix) > _LONGEST_SUFFIX:
         return name, ""
@@ -62,7 +62,7 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def _shortened(stem: str, end: str) -> str:
-    """Return both together, with no more of the stem than there is room for."""
+    """Return the stem, shortened if necessary, followed by the end."""
     room = LONGEST_BYTES - len(end.encode())
     if len(stem.encode()) > room:
         stem = stem.encode()[:room].decode(errors="ignore").rstrip(". ")
@@ -70,5 +70,5 @@ def _shortened(stem: str, end: str) -> str:
 
 
 def _key(name: str) -> str:
-    """Return what two names have in common that file systems take for the same."""
+    """Return a key that is equal for names that file systems treat as the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -188,7 +188,7 @@ def test_who_may_be_reached_by_a_proxy_asks_for_a_token_also_on_this_machine() -
 
 
 def test_the_whole_network_is_not_let_in_without_a_token() -> None:
-    with pytest.raises(UsageError, match="shows the photos to the whole network"):
+    with pytest.raises(UsageError, match="exposes the photos to the whole network"):
         access_at("0.0.0.0", None, asks_for_token=False)
 
 

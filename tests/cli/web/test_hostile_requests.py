@@ -125,9 +125,7 @@ def test_what_is_not_http_gets_a_problem_as_every_other_error_does(serve: Serve)
         head, _, body = stranger.makefile("rb").read().partition(b"\r\n\r\n")
 
     assert b"content-type: application/problem+json" in head.lower()
-    assert json.loads(body)["detail"] == (
-        "this is not HTTP, or its address and headers are longer than 64 kB: send less"
-    )
+    assert json.loads(body)["detail"] == ("not a valid HTTP request, or its URL and headers are larger than 64 kB")
 
 
 def test_a_head_without_end_is_refused(serve: Serve) -> None:

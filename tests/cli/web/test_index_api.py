@@ -73,14 +73,14 @@ def test_without_the_option_nothing_is_there(make_client: MakeClient, photos: Pa
 def test_a_token_is_needed_even_on_this_machine() -> None:
     assert access_at("127.0.0.1", None).token is None
     assert access_at("127.0.0.1", None, may_index=True).token is not None
-    with pytest.raises(UsageError, match=r"--allow-index needs a token.*Omit --no-token"):
+    with pytest.raises(UsageError, match=r"--allow-index requires a token.*Omit --no-token"):
         access_at("127.0.0.1", None, allowed_hosts=["photos.example.org"], asks_for_token=False, may_index=True)
 
 
 @pytest.mark.parametrize("name", ["", "nowhere", "s3://bucket/photos", "file.txt", "a\0b"])
 def test_what_is_allowed_has_to_be_a_folder_of_this_machine(tmp_path: Path, name: str) -> None:
     (tmp_path / "file.txt").write_text("")
-    with pytest.raises(UsageError, match="is not a folder of this machine"):
+    with pytest.raises(UsageError, match="is not a folder on this machine"):
         allowed_folders([str(tmp_path / name) if name and "://" not in name else name])
 
 
@@ -188,10 +188,10 @@ def test_only_a_folder_of_the_library_that_is_allowed_can_be_forgotten(
         for folder in (photos, allowed, allowed / "nowhere", "/"):
             answer = client.post("/api/index/forget", json={"folder": str(folder)})
             assert answer.status_code == 404
-            assert answer.json()["detail"] == "not a folder of the library that may be changed here"
+            assert answer.json()["detail"] == "not a folder of the library that can be changed here"
         assert "Forget</button>" not in client.get("/library").text.partition("<dialog")[0]
         everything = client.post("/api/index", json={})
-        assert everything.json()["detail"] == "no folder of the library may be changed here: add one first"
+        assert everything.json()["detail"] == "no folder of the library can be changed here: add one first"
         assert client.get("/api/status").json()["photos"] == 4
 
 

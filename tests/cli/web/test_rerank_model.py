@@ -110,4 +110,4 @@ def test_the_page_shows_the_quick_answer_and_then_the_better_order(page: Page, s
     better = [Path(title).name for title in tiles.evaluate_all("tiles => tiles.map(tile => tile.title)")]
     assert quick == BY_SIMILARITY
     assert better == ["blue again.png", "pink.png", "dark red.png"]
-    expect(page.locator("#message")).to_have_text("Best matches first. 1 photo could not be read to rank it.")
+    expect(page.locator("#message")).to_have_text("Best matches first. 1 photo could not be read for re-ranking.")

@@ -268,7 +268,7 @@ def test_more_pictures_than_a_query_may_have_are_a_problem(client: TestClient) -
 
     sent = client.post("/api/search", data={"query": query}, files={"picture": picture_bytes()})
 
-    assert problem(sent) == (422, "like: at most 32 pictures are allowed, 33 given")
+    assert problem(sent) == (422, "like: at most 32 pictures are allowed, got 33")
     assert client.post("/api/search", json={"like": ["1"] * 32, "unlike": ["2"] * 32}).status_code == 200
 
 

@@ -1,40 +1,40 @@
-// The server's answers; what it refuses is an Error with a sentence for people.
+// Requests to the server. A failed request throws an Error whose message is shown to the user.
 
-/** The path that the server stands under: "/", or as a proxy has it. */
+/** The root path of the server: "/", or the path under which a proxy serves it. */
 export const ROOT = new URL("..", import.meta.url).pathname;
 
 export async function search(query, options, signal) {
   return get("search", query, options, signal);
 }
 
-/** How many photos that pass the filters there are of each day, and of each folder those without a date. */
+/** Return the number of photos that pass the filters for each day, and for each folder with photos without a date. */
 export async function timeline(filters, signal) {
   return get("timeline", filters, {}, signal);
 }
 
-/** Photos of the timeline that pass the filters, from the one with an id on, or from the newest. */
+/** Return photos in the timeline that pass the filters, beginning with the photo with the id `start` or the newest one. */
 export async function timelinePhotos(filters, start, count, signal) {
   return (await get("timeline/photos", filters, { k: count, ...(start ? { start } : {}) }, signal)).photos;
 }
 
-/** The ids of all photos of the timeline that pass the filters. */
+/** Return the ids of all photos in the timeline that pass the filters. */
 export async function timelineIds(filters, signal) {
   return (await get("timeline/ids", filters, {}, signal)).ids;
 }
 
-/** Where the files of photos lie that the library has. */
+/** Return the paths of photos by their ids. */
 export async function paths(ids) {
   const body = JSON.stringify({ ids });
   return answerOf(await ask(`${ROOT}api/paths`, { method: "POST", body, headers: { "Content-Type": "application/json" } })).paths;
 }
 
-/** Throws an error with the reason where no zip would be sent now. */
+/** Throw an error with the reason if the server cannot send a zip now. */
 export async function zipIsFree() {
   const { response, answer } = await ask(`${ROOT}api/zip`);
   if (!response.ok) throw new Error(refusal(response, answer));
 }
 
-/** What photos can be filtered by: for each kind its values, and how many photos have each. */
+/** Return the values that photos can be filtered by, with the number of photos for each. */
 export async function values() {
   return get("values", "", {});
 }
@@ -56,7 +56,7 @@ export async function photo(id, signal) {
   return answerOf(await ask(`${ROOT}api/photos/${id}`, { signal }));
 }
 
-/** How a photo was exposed, which is read from its file. */
+/** Return the exposure of a photo, which the server reads from the file. */
 export async function exposure(id, signal) {
   return answerOf(await ask(`${ROOT}api/photos/${id}/exposure`, { signal }));
 }
@@ -81,7 +81,7 @@ export function uploadAddress(name) {
   return `${ROOT}api/uploads/${name}`;
 }
 
-/** Percent-encode a path. Bytes that are not text come from the server as lone surrogates (PEP 383). */
+/** Percent-encode a path. The server sends bytes that are not UTF-8 as lone surrogates (PEP 383). */
 export function encodedPath(path) {
   return Array.from(path, (char) => {
     const unit = char.codePointAt(0);
@@ -89,7 +89,7 @@ export function encodedPath(path) {
   }).join("");
 }
 
-/** Why the image at an address cannot be shown. */
+/** Return the reason why the image at a URL cannot be shown. */
 export async function reason(address) {
   try {
     const { response, answer } = await ask(address);
@@ -99,7 +99,7 @@ export async function reason(address) {
   }
 }
 
-/** The answer as JSON; undefined where a server in front of ours has answered with something else. */
+/** Return a response with its JSON, which is undefined if a proxy responded with something else. */
 export async function ask(address, options) {
   try {
     const response = await fetch(address, options);
@@ -125,7 +125,7 @@ function refusal({ ok, status }, answer) {
   return `The proxy in front of pixsearch refused the request (${status}).`;
 }
 
-/** With a capital, unless it begins with a path or another name, and a full stop. */
+/** Return a message as a sentence with a full stop, and with a capital letter unless it begins with a name. */
 function sentence(detail) {
   const capital = /^\p{L}+ /u.test(detail) ? detail[0].toUpperCase() : detail[0];
   return `${capital}${detail.slice(1)}${/[.?!]$/.test(detail) ? "" : "."}`;

@@ -1,4 +1,4 @@
-// The page: what the address bar asks for is shown, the library by date or what a search finds.
+// The photo page. It shows what the address bar names: the library by date, or the results of a search.
 
 import { ROOT, search, searchByPicture, timeline, timelinePhotos } from "./api.js";
 import { FilterPanel } from "./filters.js";
@@ -15,12 +15,12 @@ import { Suggestions, remember } from "./suggestions.js";
 import { Timeline, countsOf } from "./timeline.js";
 import { Whereabouts } from "./whereabouts.js";
 
-const SCRUBBED = 60; // photos, from which on there are years to jump to
+const SCRUBBED = 60; // the number of photos from which the years are shown
 
 const main = document.querySelector("main");
 const MOST_LIKE = Number(main.dataset.mostLike);
 const MOST = Number(main.dataset.mostHits);
-const NEWEST = Number(main.dataset.newest); // photos that are shown before it is known how many there are
+const NEWEST = Number(main.dataset.newest); // photos to show before the number of photos is known
 
 const box = document.getElementById("q");
 const better = document.getElementById("better");
@@ -55,7 +55,7 @@ let shownQuery;
 
 history.scrollRestoration = "manual"; // the page has no height yet when the browser would scroll
 
-/** Show what the address bar asks for. `known` is a first answer that is there already. */
+/** Show what the address bar names. `known` is a first answer, if there already is one. */
 async function run(known) {
   running.abort();
   running = new AbortController();
@@ -113,7 +113,7 @@ function offerBetter(showBetter) {
   };
 }
 
-/** Show the photos that pass by date: the newest at once, all when it is known how many there are of each day. */
+/** Show the photos that pass the filters by date: the newest at once, and all when the number for each day is known. */
 async function showTimeline(filters, signal) {
   performance.mark("asked");
   const counting = timeline(filters, signal);
@@ -132,13 +132,13 @@ async function showTimeline(filters, signal) {
   performance.measure("timeline", "asked");
 }
 
-/** Show the timeline of a library that has changed; what is in sight stays where it is. */
+/** Show the timeline again after the library has changed. The visible photos stay where they are. */
 async function refreshTimeline(before, filters, signal) {
   const answer = await timeline(filters, signal);
   signal.throwIfAborted();
   const inSight = grid.layout.standAt(grid.sight()[0]);
   let source = timelineOf(answer, [], filters, signal);
-  // Counts and photos that disagree without a change are those of a damaged library.
+  // If counts and photos disagree although nothing has changed, the library is damaged.
   if (!source.differsFrom(before)) source = timelineOf(answer, [], filters, signal, true);
   showGrid(source, !scrubber.element.hidden);
   sayTimeline(answer, filters);
@@ -161,7 +161,7 @@ function sayTimeline(answer, filters) {
   else showMessage("");
 }
 
-/** Show photos, with the years beside them where there are many. */
+/** Show photos, with the years next to them if there are many. */
 function showGrid(source, isLong = false) {
   hint.hidden = true;
   list.classList.remove("stale");
@@ -170,7 +170,7 @@ function showGrid(source, isLong = false) {
   opened.sourceChanged();
 }
 
-/** Show what the address bar says behind the #: a photo that is open, or one in the timeline. */
+/** Follow the fragment of the address: open a photo, or scroll to one in the timeline. */
 function followHash() {
   opened.followHash();
   whereabouts.reveal().catch(sayUnlessAborted);
@@ -188,7 +188,7 @@ new ResizeObserver(() => {
 }).observe(header);
 addEventListener("resize", () => scrubber.show(grid.layout));
 
-// Asking
+// Searching
 
 function go(query, known) {
   const address = query.toString();
@@ -199,7 +199,7 @@ function go(query, known) {
   return run(known);
 }
 
-/** Focus the first photo where what had the focus is gone. */
+/** Focus the first photo if the focused element is gone. */
 function focusFirst() {
   if (document.activeElement === document.body && grid.source?.count) grid.focus(0);
 }
@@ -214,7 +214,7 @@ function searchForInstead(word, other) {
   go(query);
 }
 
-/** How many more pictures the query has room for, as `like` or `unlike`. */
+/** Return how many more pictures the query may have as `like` or `unlike`. */
 function picturesLeft(name) {
   return MOST_LIKE - current().getAll(name).length;
 }
@@ -236,7 +236,7 @@ async function goByPicture(file) {
   }
 }
 
-/** Let box, chips and fields say what the query is. */
+/** Show the query in the search box, the chips and the fields. */
 function fillIn(query) {
   box.value = query.get("q") ?? "";
   document.title = box.value ? `${box.value} - pixsearch` : "pixsearch";
@@ -267,7 +267,7 @@ function chip({ name, value, label }) {
   return item;
 }
 
-// What the user does
+// User input
 
 document.getElementById("search").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -328,10 +328,10 @@ addEventListener("keydown", (event) => {
 
 addEventListener("popstate", () => {
   if (current().toString() !== shownQuery) run();
-  else if (!history.state && whereabouts.isDay) whereabouts.restore(); // somebody has edited the address
+  else if (!history.state && whereabouts.isDay) whereabouts.restore(); // the user has edited the address
   else {
     opened.followHash();
-    if (!list.contains(document.activeElement)) whereabouts.reveal().catch(sayUnlessAborted); // a photo that was closed has the focus
+    if (!list.contains(document.activeElement)) whereabouts.reveal().catch(sayUnlessAborted); // otherwise a photo that was closed has the focus
   }
 });
 

@@ -1,9 +1,9 @@
-// Where photos stand in the timeline: in squares, day by day below the name of the month, small days beside each other.
-// It takes no more than the number of photos of each day, so that nothing moves when the photos themselves arrive.
+// The layout of the timeline: squares, grouped by day under the name of the month, with short days next to each other.
+// It only depends on the number of photos for each day, so that nothing moves when the photos themselves arrive.
 
 import { GAP, firstWhere } from "./rows.js";
 
-const MONTH = 52; // pixels, of the heading of a month
+const MONTH = 52; // pixels, the height of a month's heading
 const DAY = 30;
 const BETWEEN = 14; // pixels below a line of days
 const SMALLEST = 96;
@@ -12,7 +12,7 @@ const LARGEST = 240;
 const MONTHS = new Intl.DateTimeFormat("en", { month: "long", year: "numeric", timeZone: "UTC" });
 const WEEKDAYS = new Intl.DateTimeFormat("en", { weekday: "short", timeZone: "UTC" });
 
-/** "April 2021", for 2021-04 and for a day of it. */
+/** Return "April 2021" for 2021-04 or for a day in it. */
 function monthName(day) {
   return MONTHS.format(date(day));
 }
@@ -21,13 +21,13 @@ function date(day) {
   return new Date(`${day.slice(0, 7)}-${day.slice(8, 10) || "01"}T00:00:00Z`);
 }
 
-/** "Sat 3". */
+/** Return a short name, such as "Sat 3". */
 function dayName(day) {
   return `${WEEKDAYS.format(date(day))} ${Number(day.slice(8, 10))}`;
 }
 
 export class Days {
-  /** `groups` are `{ day, count }`, the newest first, then `{ folder, count }`. */
+  /** `groups` contains `{ day, count }`, newest first, and then `{ folder, count }`. */
   constructor(groups, width) {
     this.columns = Math.max(3, Math.floor((width + GAP) / (Math.min(LARGEST, Math.max(SMALLEST, width / 7.5)) + GAP)));
     this.size = (width - GAP * (this.columns - 1)) / this.columns;
@@ -100,17 +100,17 @@ export class Days {
     return found.sort((one, other) => one.y - other.y || one.x - other.x);
   }
 
-  /** The numbers, as `{ first, end }`, of the photos of the same day as one of them, or of its folder. */
+  /** Return the range of photos, as `{ first, end }`, from the same day or folder as a photo. */
   dayOf(number) {
     return this.#lineOf(number).blocks.find(({ end }) => number < end);
   }
 
-  /** The month, as `{ key, text, y }`, that a height is in. */
+  /** Return the month, as `{ key, text, y }`, at a vertical position. */
   monthAt(y) {
     return this.months[Math.max(0, firstWhere(this.months.length, (number) => this.months[number].y > y) - 1)];
   }
 
-  /** What is at a height: the day or folder whose line it is in, and how far below the line's beginning. */
+  /** Return what is at a vertical position: the day or folder of the line, and the distance from the top of the line. */
   standAt(y) {
     const line = this.lines[this.#lineAt(y)];
     if (!line) return undefined;
@@ -118,7 +118,7 @@ export class Days {
     return { day, folder, below: y - line.y };
   }
 
-  /** The height of what `standAt` has given for another layout. */
+  /** Return the vertical position of a result of `standAt` from a different layout. */
   yOfStand({ day, folder, below }) {
     const line = this.lines.find(({ blocks }) =>
       blocks.some(({ group }) => (day ? !group.day || group.day <= day : group.folder && group.folder >= folder)),
@@ -127,8 +127,8 @@ export class Days {
   }
 
   /**
-   * Where the line of a day begins, or of the newest that is older; of "undated" that of the photos without one. With the
-   * name of its month where that stands above it.
+   * Return the vertical position of the line with a day, or else with the newest day before it. "undated" stands for the
+   * photos without a date. If the name of the month is directly above the line, return its position.
    */
   yOfDay(day) {
     const isReached = ({ group }) => !group.day || (day !== "undated" && group.day <= day);
@@ -143,7 +143,7 @@ export class Days {
     return DAY + rows * (this.size + GAP) - GAP + BETWEEN;
   }
 
-  /** The first line that ends below a height. */
+  /** Return the number of the first line that ends below a vertical position. */
   #lineAt(y) {
     return firstWhere(this.lines.length, (at) => this.lines[at].y + this.#heightOf(this.lines[at]) > y);
   }
@@ -152,7 +152,7 @@ export class Days {
     return this.lines[firstWhere(this.lines.length, (at) => this.lines[at].end > number)];
   }
 
-  /** The first photo of the row that ends at a height or below it. */
+  /** Return the first photo of the first row that ends at or below a vertical position. */
   #atOrBelow(y) {
     const line = this.lines[this.#lineAt(y)];
     if (!line) return this.count;

@@ -5,10 +5,10 @@ import { copy } from "./copying.js";
 import { percent } from "./grid.js";
 import { smallButton } from "./small_button.js";
 
-const DATE_NAMES = { taken: "Taken", edited: "Edited", guessed: "Date in its name" };
+const DATE_NAMES = { taken: "Taken", edited: "Edited", guessed: "Date in file name" };
 const FORMAT_NAMES = { MPO: "JPEG", JPEG2000: "JPEG 2000", JXL: "JPEG XL", HEIF: "HEIC" };
 const NUMBERS = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-// The photo's own clock, in the reader's language and never in the reader's time zone.
+// The time on the camera's clock, in the user's language but not in the user's time zone.
 const CLOCK = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short", timeZone: "UTC" });
 
 /**
@@ -23,8 +23,8 @@ export function showFacts(list, photo, go) {
   else if (photo.match != null) fact("Match", `rank ${photo.rank} (${photo.match.toFixed(2)})`);
   if (photo.similarity != null) fact("Similarity", `${photo.similarity.toFixed(3)} · rank ${photo.similarity_rank}`);
   if (photo.says?.length) {
-    if (photo.probability != null) fact("Shows it", percent(photo.probability));
-    fact("Says", photo.says.map((one) => `"${one.word}" (${one.source})`).join(", "));
+    if (photo.probability != null) fact("Shows the query", percent(photo.probability));
+    fact("Matching text", photo.says.map((one) => `"${one.word}" (${one.source})`).join(", "));
   }
   if (photo.title) fact("Title", photo.title);
   if (photo.caption) fact("Caption", photo.caption);
@@ -47,7 +47,7 @@ export function showFacts(list, photo, go) {
     const lines = document.createElement("span");
     lines.className = "writing";
     lines.textContent = writing.join("\n");
-    fact("Text in it", lines);
+    fact("Text in photo", lines);
   }
   fact("File", fileName(photo.path));
   fact("Size", sizeOf(photo));
@@ -66,7 +66,7 @@ export function showFacts(list, photo, go) {
   };
 }
 
-/** Add a name with its values, which are texts or elements. */
+/** Add a name with its values, which are strings or elements. */
 export function addFact(list, name, ...values) {
   const term = document.createElement("dt");
   term.textContent = name;
@@ -80,12 +80,12 @@ export function fileName(path) {
   return path.split("/").pop();
 }
 
-/** The file URL of a path, for file managers. */
+/** Return the file URL of a path, for file managers. */
 export function fileAddress(path) {
   return path.includes("://") ? path : `file://${path.split("/").map(encodedPath).join("/")}`;
 }
 
-/** The date and time of a photo's own clock, with its zone where the file names one. */
+/** Return the date and time on the camera's clock, with the time zone if the file contains it. */
 function dateOf(takenAt) {
   const time = document.createElement("time");
   time.dateTime = takenAt;
@@ -96,7 +96,7 @@ function dateOf(takenAt) {
   return time;
 }
 
-/** Pixels, megapixels, bytes and format, as far as they are known. */
+/** Return the size in pixels, megapixels and bytes, and the format, as far as they are known. */
 function sizeOf({ width, height, size_bytes: bytes, format }) {
   const megapixels = (width * height) / 1e6;
   return [

@@ -1,9 +1,9 @@
-// The panel of filters: what it holds is what the address says, and what is applied goes into the address.
+// The filter panel. Its fields show the filters in the address, and applying them changes the address.
 
 import { values } from "./api.js";
 import { LISTS, current, withPart } from "./query.js";
 
-/** Opens and closes the form by its button. `go` is called with the query that its fields make. */
+/** A form that a button opens and closes. `go` is called with the query of its fields. */
 export class FilterPanel {
   constructor(form, button, go) {
     this.form = form;
@@ -38,7 +38,7 @@ export class FilterPanel {
     this.button.focus();
   }
 
-  /** Let the fields hold what a query says. Those of which there may be several are for one more. */
+  /** Fill the fields from a query. Fields for repeatable filters stay empty: they add one more value. */
   fill(query) {
     for (const field of this.#fields()) {
       const value = LISTS.includes(field.name) ? "" : (query.get(field.name) ?? "");
@@ -48,7 +48,7 @@ export class FilterPanel {
     }
   }
 
-  /** What the address asks for, with the fields that were changed. */
+  /** Return the query in the address, updated with the changed fields. */
   #query() {
     let query = current();
     for (const field of this.#fields()) {
@@ -75,7 +75,7 @@ function valueOf(field) {
   return field.value.trim();
 }
 
-/** With a day, as a field for dates needs it: of 2021 and 2021-03 the first. */
+/** Return a full date, as a date field needs it: the first day of 2021 or 2021-03. */
 function firstDay(text) {
   const [year, month = "01", day = "01"] = text.slice(0, 10).split("-");
   return text && `${year}-${month}-${day}`;

@@ -1,12 +1,12 @@
-// A grid of photos. Only those in sight, and some around them, are in the document, so that a hundred thousand photos
-// take no more memory than a screenful.
+// A grid of photos. The document only contains the visible photos and some around them, so that 100,000 photos take no
+// more memory than a screenful.
 
 import { reason, thumbnailAddress } from "./api.js";
 import { GAP } from "./rows.js";
 
-const AROUND = 0.5; // of the window's height, above and below it
+const AROUND = 0.5; // the part of the window's height that is drawn above and below it
 
-// What each tile is a copy of, which takes less than making it.
+// The elements that are cloned for each tile, which is faster than creating them.
 const TILE = document.createElement("li");
 const BUTTON = document.createElement("button");
 BUTTON.type = "button";
@@ -18,21 +18,22 @@ IMAGE.decoding = "async";
 
 export class Grid {
   /**
-   * `list` is the element of the photos, `headings` the one of what stands between them. `open` is called with the number
-   * of the photo that was chosen, `laidOut` after each layout, `moved` after each drawing with the height that is in sight,
-   * `shown` with each tile and its photo when it is new there, `headed` with each heading and what it says.
+   * `list` is the element for the photos, `headings` the one for the headings between them. `open` is called with the
+   * number of a photo that was clicked, `laidOut` after each layout, `moved` after each drawing with the topmost visible
+   * position, `shown` with a tile and its photo when the photo is new in it, and `headed` with a heading and its data.
    *
-   * What is shown is a source: `count`; `item(number)`, undefined while it is not there yet; `key(number)`, which names it
-   * through re-orderings; `numberOf(key)`; `layOut(width)`, which is asked for `height`, `place(number)`,
-   * `between(top, bottom)` and `headings(top, bottom)`; and `need(first, end)`, which is called with what is in sight.
+   * The grid shows a source, which has `count`; `item(number)`, undefined until it has loaded; `key(number)`, which stays
+   * the same when the order changes; `numberOf(key)`; `layOut(width)`, which returns an object with `height`,
+   * `place(number)`, `between(top, bottom)` and `headings(top, bottom)`; and `need(first, end)`, which is called with the
+   * range of visible photos.
    */
   constructor(list, headings, { open, laidOut, moved, shown, headed }) {
     this.list = list;
     this.current = 0;
     this.source = undefined;
     this.layout = undefined;
-    this.covered = 0; // pixels of the window, by the header
-    this.coveredBelow = 0; // by what lies over its lower edge
+    this.covered = 0; // pixels of the window behind the header
+    this.coveredBelow = 0; // pixels behind the bar at its lower edge
     this.headings = headings;
     this.drawnHeadings = new Map();
     this.tiles = new Map();
@@ -48,7 +49,7 @@ export class Grid {
       const tile = event.target.closest("li");
       if (tile?.item?.path) open(Number(tile.dataset.number));
     });
-    list.addEventListener("error", (event) => sayWhyNone(event.target), true); // it does not bubble
+    list.addEventListener("error", (event) => sayWhyNone(event.target), true); // this event does not bubble
     list.addEventListener("focusin", (event) => {
       const tile = event.target.closest("li");
       if (tile) this.#setCurrent(Number(tile.dataset.number));
@@ -62,7 +63,7 @@ export class Grid {
     this.layOut();
   }
 
-  /** Lay out for the width that there is; what is at the upper edge of the window stays there. */
+  /** Lay out the photos for the current width. The photo at the upper edge of the window stays there. */
   layOut() {
     const width = this.list.clientWidth;
     if (!width || !this.source || (this.laidOutSource === this.source && this.width === width)) return;
@@ -76,20 +77,20 @@ export class Grid {
     this.draw();
   }
 
-  /** The first photo in sight and where it is, once one has scrolled. */
+  /** Return the first visible photo and its position, if the page is scrolled. */
   #atUpperEdge() {
     const [top, bottom] = this.sight();
     const [number, end] = this.layout.between(top, bottom);
     return scrollY > 0 && number < end ? { number, y: this.layout.place(number).y } : undefined;
   }
 
-  /** The part of the layout that can be seen, below the header. */
+  /** Return the top and the bottom of the visible part of the layout, below the header. */
   sight() {
     const top = -this.list.getBoundingClientRect().top;
     return [top + this.covered, top + innerHeight];
   }
 
-  /** How many photos stand above the lower edge of the window, each row as a whole. */
+  /** Return the number of photos above the lower edge of the window, in whole rows. */
   countToEndOfSight() {
     if (!this.layout) return 0;
     return this.layout.between(0, this.sight()[1])[1];
@@ -107,18 +108,18 @@ export class Grid {
     this.tiles.get(this.source.key(this.current))?.firstChild.focus({ preventScroll: true });
   }
 
-  /** Draw what is in sight; also what has come since. */
+  /** Draw the visible photos, including those that have arrived since. */
   draw() {
     cancelAnimationFrame(this.frame);
     this.frame = undefined;
     if (!this.layout) return;
-    const [top, bottom] = this.sight(); // before anything is written, after which it would be laid out again
+    const [top, bottom] = this.sight(); // read this before writing, which would force a new layout
     const from = top - AROUND * innerHeight;
     const to = bottom + AROUND * innerHeight;
     const [first, end] = this.layout.between(from, to);
     const numbers = new Set();
     for (let number = first; number < end; number += 1) numbers.add(number);
-    if (this.current < this.source.count && this.list.contains(document.activeElement)) numbers.add(this.current); // it has the focus
+    if (this.current < this.source.count && this.list.contains(document.activeElement)) numbers.add(this.current); // the current photo has the focus
     this.source.need(first, end);
     this.#drawTiles([...numbers].sort((one, other) => one - other));
     this.#drawHeadings(this.layout.headings(from, to));
@@ -227,7 +228,7 @@ export class Grid {
     this.focus(to);
   }
 
-  /** The photo above or below the current one. */
+  /** Return the number of the photo above or below the current one. */
   #inRow(direction) {
     const { count } = this.source;
     const place = (number) => (number >= 0 && number < count ? this.layout.place(number) : undefined);
@@ -246,20 +247,20 @@ export class Grid {
   }
 }
 
-/** Let the order of the document be that of the photos, for those who hear it. */
+/** Keep the elements in the order of the photos, for screen readers. */
 function putBehind(previous, element, parent) {
   const next = previous ? previous.nextSibling : parent.firstChild;
   if (next !== element) parent.insertBefore(element, next);
   return element;
 }
 
-/** Stop loading the thumbnail of a tile that is out of sight, so that others need not wait for it. */
+/** Stop loading the thumbnail of a tile that is no longer visible, so that others do not wait for it. */
 function stopLoading(tile) {
   const image = tile.querySelector("img");
-  if (image && !image.complete) image.removeAttribute("src"); // Chromium never frees one that is complete and loses it
+  if (image && !image.complete) image.removeAttribute("src"); // Chromium never frees a complete image that loses its source
 }
 
-/** Put a photo into the button of a tile; or say that it is still to come, or that nothing is known of it. */
+/** Show a photo in the button of a tile, or a label if it is still loading or its record is damaged. */
 function fill(button, item) {
   if (!item?.path) {
     button.replaceChildren();
@@ -273,7 +274,7 @@ function fill(button, item) {
   button.replaceChildren(image);
 }
 
-/** The part of a tile that has a class: made where it is wanted and not there, removed where it is not wanted. */
+/** Return the part of a tile with a class. Create it if it is wanted and missing, and remove it if it is not wanted. */
 function part(tile, className, isWanted) {
   let found = tile.querySelector(`.${className}`);
   if (!isWanted) {
@@ -303,7 +304,7 @@ export function spoken(item) {
   return `${name}${match}${taken}${others ? `, ${likewise(item)}` : ""}`;
 }
 
-/** Of a photo that stands for others what those are. */
+/** Return the number of photos that a photo stands for, as "2 copies" or "2 near-duplicates". */
 function likewise({ copies, similar = [] }) {
   const count = copies.length + similar.length;
   const [one, many] = similar.length ? ["near-duplicate", "near-duplicates"] : ["copy", "copies"];

@@ -1,18 +1,18 @@
-// What the server answers to those who change the library.
+// Requests to the server that change the library.
 
 import { answerOf, ask, ROOT, encodedPath } from "./api.js";
 
-/** Which folders may be added, and the latest run. */
+/** Return the folders that may be added, and the latest run. */
 export async function indexState() {
   return send("", {});
 }
 
-/** The folders in a folder; without a path those that may be added first. */
+/** Return the folders in a folder, or without a path the topmost folders that may be added. */
 export async function folders(path) {
   return send(path === undefined ? "/folders" : `/folders?in=${encodedPath(path)}`, {});
 }
 
-/** Add a folder or look through it again; null for all. */
+/** Add a folder or rescan it. null rescans all folders. */
 export async function startIndex(folder) {
   return post("", { folder });
 }

@@ -1,4 +1,4 @@
-// The library page, where folders may be added, looked through again and forgotten.
+// The library page, on which folders can be added, rescanned and forgotten.
 
 import { folders, forget, indexState, startComparing, startIndex, stopRun } from "./index_api.js";
 import { formatNumber, plural } from "./numbers.js";
@@ -17,10 +17,10 @@ const forgetting = document.getElementById("forgetting");
 
 // The latest run
 
-/** Show a run; one at work is followed to its end, after which the page is loaded again. */
+/** Show a run. If it is in progress, follow it to its end and then reload the page. */
 function showRun(run) {
   const isAtWork = Boolean(run) && !run.ended;
-  for (const button of document.querySelectorAll(".changes")) button.ariaDisabled = String(isAtWork); // they keep the focus
+  for (const button of document.querySelectorAll(".changes")) button.ariaDisabled = String(isAtWork); // unlike disabled buttons, they keep the focus
   bar.hidden = !isAtWork;
   stopButton.hidden = !isAtWork || run.action === "forget";
   kinds.replaceChildren();
@@ -48,7 +48,7 @@ async function follow() {
   }
 }
 
-/** Load the page again, with the focus where it is. */
+/** Reload the page and keep the focus where it is. */
 function reload() {
   if (document.activeElement !== document.body) sessionStorage.setItem("focused", nameOf(document.activeElement));
   location.reload();
@@ -90,7 +90,7 @@ function files(count) {
   return plural(count, "file");
 }
 
-/** Start something; what the server refuses is shown in place of its progress. */
+/** Start an action, and show its progress or the reason why the server refused it. */
 async function start(action) {
   if (document.querySelector(".changes[aria-disabled=true]") && action !== stopRun) return;
   try {
@@ -99,7 +99,7 @@ async function start(action) {
   } catch (error) {
     message.textContent = error.message;
     message.classList.add("error");
-    if (error.status === 409) setTimeout(follow, POLL_MS); // another page has begun
+    if (error.status === 409) setTimeout(follow, POLL_MS); // another page has started a run
   }
 }
 
@@ -144,12 +144,12 @@ function item(content) {
   return element;
 }
 
-/** Return a path with a sign for each byte that is no text. */
+/** Return a path with a replacement character for each byte that is not UTF-8. */
 function readable(path) {
   return path.toWellFormed?.() ?? path;
 }
 
-// What the user does
+// User input
 
 document.getElementById("add").addEventListener("click", ({ target }) => {
   if (target.ariaDisabled === "true") return;

@@ -7,7 +7,7 @@ const OR = new Intl.ListFormat("en", { type: "disjunction" });
 const AND = new Intl.ListFormat("en");
 const ORDERS = { newest: "The 64 best matches, newest first.", oldest: "The 64 best matches, oldest first." };
 
-/** Replace the message; `strongly` if it matters more than the photos. */
+/** Replace the message. Pass `strongly` if it is more important than the photos. */
 export function showMessage(text, strongly = false) {
   const sentence = document.createElement("span");
   sentence.textContent = text;
@@ -23,7 +23,7 @@ export function showCount(count, isFiltered, damaged) {
 
 /**
  * Show what a search found and in which order, or its `progress`, and how its words were interpreted. `searchFor` is called with
- * other words where the user picks them. That stands below, so that no photo moves when the answer is whole.
+ * a suggested word if the user picks it. The notes are on a line below, so that no photo moves when the full answer arrives.
  */
 export function showFound(hits, answer, { order, progress, searchFor }) {
   const damage = damageOf(answer.damaged);
@@ -51,7 +51,7 @@ export function showFound(hits, answer, { order, progress, searchFor }) {
     }
   }
   const unread = hits.filter((hit) => hit.match_error).length;
-  if (unread) notes.append(` ${plural(unread, "photo")} could not be read to rank ${unread === 1 ? "it" : "them"}.`);
+  if (unread) notes.append(` ${plural(unread, "photo")} could not be read for re-ranking.`);
   if (answer.near) notes.append(` Near ${answer.near}.`);
 }
 

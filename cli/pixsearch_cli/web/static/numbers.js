@@ -1,4 +1,4 @@
-// Numbers as the page shows them.
+// Formats numbers for the page.
 
 const NUMBERS = new Intl.NumberFormat("en");
 
@@ -7,7 +7,7 @@ export function formatNumber(number) {
   return NUMBERS.format(number);
 }
 
-/** A count with its noun: "1 photo", "2,000 photos", and with `nouns` given "2 copies". */
+/** Return a count with its noun: "1 photo", "2,000 photos", and with `nouns` given "2 copies". */
 export function plural(count, noun, nouns = `${noun}s`) {
   return `${NUMBERS.format(count)} ${count === 1 ? noun : nouns}`;
 }

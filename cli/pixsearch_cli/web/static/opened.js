@@ -1,16 +1,16 @@
-// The open photo: its address after the #, its number among the photos of the page, and the steps to its neighbours.
+// The open photo: its fragment in the address, its number among the photos on the page, and the steps to its neighbours.
 
 import { ROOT, photo } from "./api.js";
 import { current, withPart, words } from "./query.js";
 import { Viewer } from "./viewer.js";
 
 const PHOTO = /^#photo-(\d+)$/;
-const RESTS_MS = 100; // before a step changes the address: browsers limit how often a page may do so
+const RESTS_MS = 100; // until a step changes the address: browsers limit how often a page may do so
 
 export class OpenedPhoto {
   /**
-   * `grid` shows the photos that it is one of. `actions.run()` loads the page for the address, `actions.followHash()` only what it names
-   * after the #; `actions.failed(error)` shows an error.
+   * `grid` shows the photos on the page. `actions.run()` loads the page for the address, `actions.followHash()` follows only its
+   * fragment, and `actions.failed(error)` shows an error.
    */
   constructor(dialog, grid, actions) {
     this.grid = grid;
@@ -26,7 +26,7 @@ export class OpenedPhoto {
     });
   }
 
-  /** Whether a photo is open, or will be once the photos are loaded. */
+  /** True if a photo is open, or will be once the photos have loaded. */
   get isOpen() {
     return this.viewer.dialog.open || PHOTO.test(location.hash);
   }
@@ -65,7 +65,7 @@ export class OpenedPhoto {
     const { source } = this.grid;
     // Copies that are shown one by one have the same id.
     let number = source.item(this.number)?.id === shown.id ? this.number : source.numberOfId(shown.id);
-    if (number < 0 && source.find) number = await source.find(shown.id).catch(() => -1); // a photo that is not there yet
+    if (number < 0 && source.find) number = await source.find(shown.id).catch(() => -1); // the photo may not have loaded yet
     if (this.viewer.shown !== shown || this.grid.source !== source) return;
     this.number = number;
     this.viewer.setPosition(this.#position());
@@ -127,7 +127,7 @@ export class OpenedPhoto {
   #goFromPhoto(added, alone = false) {
     let query = alone ? new URLSearchParams() : current();
     for (const [name, value] of Object.entries(added)) query = withPart(query, name, value);
-    if (history.state?.opened) history.replaceState(null, "", `${ROOT}?${query}`); // the photo's own entry
+    if (history.state?.opened) history.replaceState(null, "", `${ROOT}?${query}`); // replace the history entry of the photo
     else history.pushState(null, "", `${ROOT}?${query}`);
     this.#leave();
     scrollTo({ top: 0, behavior: "instant" });

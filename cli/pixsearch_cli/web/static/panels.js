@@ -1,8 +1,8 @@
-// Two switches of the viewer: the information panel and full screen.
+// Two toggles in the viewer: the information panel and full screen.
 
 const KEY = "pixsearch-info"; // other apps may share the origin
 
-/** The information panel, which a button shows and hides. The choice is kept for the session. */
+/** The information panel, which a button shows and hides. The setting is kept for the session. */
 export class InfoPanel {
   constructor(panel, button) {
     this.panel = panel;
@@ -17,7 +17,7 @@ export class InfoPanel {
     try {
       sessionStorage.setItem(KEY, isShown ? "shown" : "hidden");
     } catch {
-      // It holds for this page.
+      // The setting only applies to this page.
     }
   }
 
@@ -31,7 +31,7 @@ function kept() {
   try {
     return sessionStorage.getItem(KEY);
   } catch {
-    return null; // a browser that lets no page keep anything
+    return null; // the browser does not permit storage
   }
 }
 
@@ -50,10 +50,10 @@ export class FullScreen {
 
   toggle() {
     if (this.isOn) this.leave();
-    else if (document.fullscreenEnabled) this.element.requestFullscreen().catch(() => {}); // the user has forbidden it
+    else if (document.fullscreenEnabled) this.element.requestFullscreen().catch(() => {}); // the user does not permit it
   }
 
   leave() {
-    if (this.isOn) document.exitFullscreen().catch(() => {}); // it has been left meanwhile
+    if (this.isOn) document.exitFullscreen().catch(() => {}); // full screen has ended already
   }
 }

@@ -1,9 +1,9 @@
-// The picture of the open photo. The previous picture stays until it has arrived; those of the next photos are loaded ahead.
+// The picture of the open photo. The previous picture stays until the new one has loaded. Neighbouring photos are preloaded.
 
 import { imageAddress, thumbnailAddress } from "./api.js";
 
-const SOON_MS = 250; // before a small thumbnail replaces the previous picture
-const ALIKE = 0.02; // by which the aspect ratios of an original and its thumbnail may differ
+const SOON_MS = 250; // until a small thumbnail replaces the previous picture
+const ALIKE = 0.02; // the difference allowed between the aspect ratios of an original and its thumbnail
 const SHOWN_EVERYWHERE = ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF"];
 const SHOWN_IN_SOME_BROWSERS = ["TIFF", "HEIF", "JPEG2000", "JXL"];
 
@@ -13,8 +13,8 @@ export class Picture {
     this.frame = frame;
     this.arrived = arrived;
     this.failed = failed;
-    this.near = new Map(); // the large thumbnails of this photo and those beside it, by id
-    this.formats = new Set([...SHOWN_EVERYWHERE, ...SHOWN_IN_SOME_BROWSERS]); // that this browser shows, as far as it is known
+    this.near = new Map(); // the large thumbnails of this photo and its neighbours, by id
+    this.formats = new Set([...SHOWN_EVERYWHERE, ...SHOWN_IN_SOME_BROWSERS]); // formats that this browser is not known to fail on
     this.clear();
   }
 
@@ -68,7 +68,7 @@ export class Picture {
     if (this.photo === photo && this.shown === photo && isAlike) this.#put(image);
   }
 
-  /** Forget the photo, and what was loaded. */
+  /** Forget the photo and all preloaded pictures. */
   clear() {
     this.photo = undefined;
     this.near.clear();
@@ -84,7 +84,7 @@ export class Picture {
     this.frame.classList.remove("late");
   }
 
-  /** Show the small thumbnail, which the browser usually has, so that the previous picture is not mistaken for this one. */
+  /** Show the small thumbnail, which is usually cached, so that the previous picture is not mistaken for this one. */
   async #showSmall(photo) {
     if (this.photo !== photo) return;
     this.frame.classList.add("late");

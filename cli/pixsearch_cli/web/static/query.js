@@ -1,15 +1,15 @@
-// The query as the address bar holds it, under the names that the API has for its parts.
+// The query in the address bar. Its parameters have the same names as in the API.
 
 import { thumbnailAddress, uploadAddress } from "./api.js";
 
-// [name, whether it may be given more than once, how a chip says it], from the server.
+// [name, whether it is repeatable, the text of its chip], from the server.
 const FILTERS = JSON.parse(document.querySelector("main").dataset.filters);
 const ASKING = ["plus", "minus", "like", "unlike"];
 export const LISTS = [...ASKING, ...FILTERS.filter(([, isList]) => isList).map(([name]) => name)];
 const SINGLES = [...FILTERS.filter(([, isList]) => !isList).map(([name]) => name), "duplicates"];
 const CHIPS = new Map(FILTERS.map(([name, , chip]) => [name, chip]));
 
-/** What the address bar asks for; empty parts are left out. */
+/** Return the query in the address bar, without empty parts. */
 export function current() {
   const asked = new URLSearchParams();
   for (const [name, value] of new URLSearchParams(location.search)) {
@@ -18,27 +18,27 @@ export function current() {
   return asked;
 }
 
-/** Whether two queries find the same photos, in whichever order. */
+/** Return whether two queries differ at most in the order of the photos. */
 export function isSameButOrder(query, other) {
   return without(query, "sort", query.get("sort")).toString() === without(other, "sort", other.get("sort")).toString();
 }
 
-/** The filters of a query alone. */
+/** Return only the filters of a query. */
 export function filtersOf(query) {
   return new URLSearchParams([...query].filter(([name]) => CHIPS.has(name)));
 }
 
-/** Whether there is anything to look for. */
+/** Return whether a query contains anything to search for, besides filters. */
 export function asks(query) {
   return ["q", ...ASKING].some((name) => query.has(name));
 }
 
-/** The words that a photo is re-ranked and explained by; empty where it is looked for by pictures alone. */
+/** Return the words that photos are re-ranked and explained with; empty for a query with only pictures. */
 export function words(query) {
   return query.get("q") ?? withoutWeight(query.get("plus") ?? "");
 }
 
-/** Every part but the words in the search box: its name, its value, and how a chip says it. */
+/** Return all parts but the words in the search box, each with its name, its value and the text of its chip. */
 export function parts(query) {
   const found = [];
   for (const name of [...LISTS, ...SINGLES]) {
@@ -63,7 +63,7 @@ export function withPart(query, name, value) {
   return more;
 }
 
-/** The address of the thumbnail of a picture in the query. */
+/** Return the URL of the thumbnail of a picture in the query. */
 export function pictureAddress(value) {
   const id = withoutWeight(value);
   return id.length === 64 ? uploadAddress(id) : thumbnailAddress(id);

@@ -1,4 +1,4 @@
-// A search: first what similarity finds, where the whole answer takes its time, then that. What can be seen never moves.
+// A search. If the full answer takes long, it first shows the results by similarity. Visible photos never move.
 
 import { search } from "./api.js";
 import { Rows } from "./rows.js";
@@ -6,9 +6,9 @@ import { Rows } from "./rows.js";
 export const FIRST = 60;
 const RERANKED = 32;
 const SORTED = 64; // the number of best photos that the server orders by date
-const PATIENCE_MS = 300; // before photos are shown in the order of their similarity
+const PATIENCE_MS = 300; // until photos are shown in the order of their similarity
 
-/** What a Grid shows of an answer. `loadMore()`, where there may be more hits, is called when its end comes in sight. */
+/** The hits of a search as a source for a Grid. `loadMore()` is called when the end becomes visible, if there may be more. */
 export class Hits {
   constructor(hits, steady = 0, loadMore = undefined) {
     this.hits = hits;
@@ -59,9 +59,9 @@ export class Hits {
 }
 
 /**
- * Search, and show what comes by `show(hits, steady, answer, progress)`, with words for the progress where the order is not
- * the best. `betterIsThere` is called with what shows the better order, where that would move what is in sight. `known` is
- * a first answer that is there already.
+ * Search, and call `show(hits, steady, answer, progress)` with the results; `progress` is a message while the order is not
+ * final. If a better order would move visible photos, `betterIsThere` is called with a function that shows it. `known` is a
+ * first answer, if there already is one. Return whether there may be more hits.
  */
 export async function find(query, { looks, known, signal, grid, show, betterIsThere }) {
   performance.mark("asked");
@@ -93,8 +93,7 @@ export async function find(query, { looks, known, signal, grid, show, betterIsTh
     betterIsThere(() => show(hits, 0, answer));
   }
   performance.measure("full answer", "asked");
-  return (first ?? answer).hits.length >= (first ? FIRST : RERANKED); // whether there may be more
-}
+  return (first ?? answer).hits.length >= (first ? FIRST : RERANKED);}
 
 async function isThereWithin(request, milliseconds) {
   const late = Symbol("late");
@@ -102,13 +101,13 @@ async function isThereWithin(request, milliseconds) {
   return (await Promise.race([request.catch(() => undefined), waited])) !== late;
 }
 
-/** The one list, and behind it what the other has that it has not. */
+/** Return the first list, followed by the hits in the other list that it does not contain. */
 export function merged(best, others) {
   const known = new Set(best.map(keyOf));
   return [...best, ...others.filter((hit) => !known.has(keyOf(hit)))];
 }
 
-/** What names a hit through re-orderings: the picture, and which of its photos where each is shown. */
+/** Return a key that stays the same when the order changes: the picture and, since copies may be listed, the path. */
 function keyOf(hit) {
   return `${hit.id} ${hit.path}`;
 }

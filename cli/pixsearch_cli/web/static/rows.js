@@ -1,12 +1,12 @@
-// Where photos stand in rows of one height and the full width, each in its own shape: the answer to a search.
+// The layout of search results: rows that fill the width, in which all photos have the same height.
 
 const WIDEST = 4;
 const NARROWEST = 0.4;
-const HEADING = 40; // pixels, of the one above what is less likely
+const HEADING = 40; // pixels, the height of the heading "Less likely"
 export const GAP = 6;
 
 export class Rows {
-  /** The first `steady` photos are in rows of their own, so that they stay where they are whatever follows them. */
+  /** The first `steady` photos are in separate rows, so that they never move, whatever follows them. */
   constructor(hits, steady, width) {
     this.places = [];
     this.lessLikely = undefined; // the top of its heading, if there is one
@@ -46,7 +46,7 @@ export class Rows {
     return this.places[number];
   }
 
-  /** The first of the photos between two heights, and the one behind the last. */
+  /** Return the range, as first and end, of the photos between two vertical positions. */
   between(top, bottom) {
     const first = firstWhere(this.places.length, (number) => this.places[number].y + this.places[number].height >= top);
     const end = firstWhere(this.places.length, (number) => this.places[number].y > bottom);
@@ -58,7 +58,7 @@ export class Rows {
   }
 }
 
-/** The least number below `count` for which a condition holds that holds for all greater ones; else `count`. */
+/** Return the smallest number below `count` that meets a monotonic condition, or `count` if none does. */
 export function firstWhere(count, holds) {
   let low = 0;
   let high = count;

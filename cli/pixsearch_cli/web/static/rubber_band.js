@@ -1,11 +1,11 @@
-// A rectangle that is drawn with the mouse selects the photos that it touches.
+// Selects the photos that a rectangle drawn with the mouse touches.
 
-const BEGINS = 6; // pixels
-const EDGE = 48; // of the window, where it scrolls
-const FASTEST = 24; // pixels a frame
+const BEGINS = 6; // pixels that the mouse moves before the rectangle is drawn
+const EDGE = 48; // pixels at the edge of the window in which the page scrolls
+const FASTEST = 24; // pixels per frame
 
 export class RubberBand {
-  /** Draws in `room`, over the photos of the grid; from photos, and from where there is nothing. */
+  /** The rectangle may begin anywhere in `room`, on a photo or between them. */
   constructor(room, grid, selection) {
     this.grid = grid;
     this.selection = selection;
@@ -89,18 +89,18 @@ export class RubberBand {
     this.band.remove();
     this.band = this.touched = undefined;
     document.documentElement.classList.remove("banding");
-    this.selection.swallowsClick = true; // which a browser may send now
+    this.selection.swallowsClick = true; // the browser may send a click now
     setTimeout(() => {
       this.selection.swallowsClick = false;
     });
     const numbers = this.numbers;
     if (!numbers.length) return;
     const first = numbers[0];
-    const ids = await this.selection.idsOf(first, numbers.at(-1) + 1); // those of photos that went by too fast, too
+    const ids = await this.selection.idsOf(first, numbers.at(-1) + 1); // includes photos that scrolled past too fast to load
     if (ids) this.selection.addToBase(numbers.map((number) => ids[number - first]));
   }
 
-  /** A point of the window by where it is among the photos. */
+  /** Convert a point in the window to a point in the layout. */
   #inLayout({ x, y }) {
     const { left, top } = this.grid.list.getBoundingClientRect();
     return { x: x - left, y: y - top };

@@ -1,9 +1,9 @@
-// The years beside the timeline, where one jumps to, and the month that is in sight.
+// The years next to the timeline, to jump to, and a mark with the visible month.
 
-const APART = 26; // pixels between two years that are shown
+const APART = 26; // the minimum distance in pixels between two years
 
 export class Scrubber {
-  /** `jump` is called with a height of the layout. */
+  /** `jump` is called with a vertical position in the layout. */
   constructor(element, jump) {
     this.element = element;
     this.jump = jump;
@@ -19,7 +19,7 @@ export class Scrubber {
     });
   }
 
-  /** Keep room for the years, or none. */
+  /** Set whether to keep room for the years. */
   setShown(isShown) {
     this.element.hidden = !isShown;
   }
@@ -48,7 +48,7 @@ export class Scrubber {
     }));
   }
 
-  /** Mark the month at a height of the layout. */
+  /** Mark the month at a vertical position in the layout. */
   markAt(y) {
     if (this.element.hidden) return;
     this.mark.textContent = this.layout.monthAt(y)?.text ?? "";
@@ -63,7 +63,7 @@ export class Scrubber {
   }
 }
 
-/** Years with where each stands in the room: near its share of the height, and apart; where they are too many, some of them. */
+/** Return the years with their positions: close to their share of the height, but never too close to each other. Skip some if there are too many. */
 function spaced(years, height, room) {
   const step = Math.ceil((years.length * APART) / (room + APART));
   const shown = years.filter((_, at) => at % step === 0 || at === years.length - 1).map((year) => ({ ...year }));

@@ -1,9 +1,9 @@
-// Which photos are selected: by their ids, so that they stay so however the photos are ordered and wherever one scrolls.
+// The selected photos. They are kept by id, so that they stay selected when the order changes or the page scrolls.
 
 import { spoken } from "./grid.js";
 
 const LONG_PRESS_MS = 450;
-const STILL = 10; // pixels that a finger may move in a long press
+const STILL = 10; // pixels that a finger may move during a long press
 
 const CHECK = document.createElement("input");
 CHECK.type = "checkbox";
@@ -17,18 +17,18 @@ DAY_CHECK.tabIndex = -1; // "d" on one of its photos does the same
 DAY_CHECK.setAttribute("role", "checkbox");
 
 export class Selection {
-  /** `changed()` is called after each change, `failed(message)` where photos cannot be selected. */
+  /** `changed()` is called after each change, and `failed(message)` if photos cannot be selected. */
   constructor(grid, { changed, failed }) {
     this.grid = grid;
     this.ids = new Set();
-    this.base = new Set(); // what was selected before the range that is being extended
-    this.anchor = undefined; // the id at which a range begins
-    this.head = undefined; // and at which it ended last
+    this.base = new Set(); // the ids that were selected before the current range
+    this.anchor = undefined; // the id at the start of the range
+    this.head = undefined; // the id at the latest end of the range
     this.actions = { changed, failed };
     const { list, headings } = grid;
     list.addEventListener("click", (event) => this.#click(event), true); // before the grid opens the photo
-    list.addEventListener("keydown", (event) => this.#key(event), true); // before the grid walks on
-    list.addEventListener("keydown", (event) => this.#walked(event)); // behind it
+    list.addEventListener("keydown", (event) => this.#key(event), true); // before the grid moves the focus
+    list.addEventListener("keydown", (event) => this.#walked(event)); // after it
     headings.addEventListener("click", (event) => {
       const heading = event.target.closest(".tick")?.parentElement;
       if (heading) this.#toggleRange(heading.wanted.first, heading.wanted.end);
@@ -50,7 +50,7 @@ export class Selection {
     this.#set(new Set());
   }
 
-  /** Show on a tile whether its photo is selected. */
+  /** Show whether the photo in a tile is selected. */
   shown(tile, item) {
     const isPhoto = Boolean(item?.path);
     if (!tile.check) {
@@ -70,7 +70,7 @@ export class Selection {
     tile.classList.toggle("selected", isSelected);
   }
 
-  /** Put a check mark into the heading of a day, or of a folder of the photos without one. */
+  /** Add a check mark to the heading of a day, or of a folder with photos without a date. */
   headed(heading, wanted) {
     heading.wanted = wanted;
     if (wanted.end === undefined) return;
@@ -83,7 +83,7 @@ export class Selection {
     this.#markHeading(heading);
   }
 
-  /** The ids of photos by their numbers, which are asked for where they are not known; undefined where that fails. */
+  /** Return the ids of a range of photos. Fetch them if they are not known, and return undefined if that fails. */
   async idsOf(first, end) {
     const { source } = this.grid;
     const known = this.knownIds(first, end);
@@ -97,7 +97,7 @@ export class Selection {
     }
   }
 
-  /** Those of the ids that are known now. */
+  /** Return the ids in a range of photos that are known already. */
   knownIds(first, end) {
     const known = [];
     for (let number = first; number < end; number += 1) {
@@ -107,7 +107,7 @@ export class Selection {
     return known;
   }
 
-  /** Begin to add photos to what is selected now, by `addToBase`. */
+  /** Keep the current selection as the one that `addToBase` adds photos to. */
   keepAsBase() {
     this.base = new Set(this.ids);
   }
@@ -139,7 +139,7 @@ export class Selection {
     this.#set(new Set(ids));
   }
 
-  /** Select a day, or none of it where all is selected. */
+  /** Select a range of photos, or deselect it if all of it is selected. */
   async #toggleRange(first, end) {
     const ids = await this.idsOf(first, end);
     if (!ids) return;
@@ -149,13 +149,13 @@ export class Selection {
     this.#set(all);
   }
 
-  /** Select what lies between the anchor and a photo, in place of what the last range from there had. */
+  /** Select the photos from the anchor to a photo, instead of the previous range from the anchor. */
   async #extendTo(number) {
     const { source } = this.grid;
     const id = source.idAt(number);
     if (id === undefined) return;
     let from = source.numberOfId(this.anchor);
-    if (from < 0) { // it may be far away
+    if (from < 0) { // the photo may not have loaded
       if (!(await this.idsOf(0, source.count))) return;
       from = source.numberOfId(this.anchor);
     }
@@ -187,7 +187,7 @@ export class Selection {
     event.stopImmediatePropagation();
     if (isCheck) {
       this.shown(tile, tile.item);
-      tile.firstChild.focus({ preventScroll: true }); // keys that are typed there are for the photo
+      tile.firstChild.focus({ preventScroll: true }); // keys should act on the photo
     }
   }
 
@@ -207,7 +207,7 @@ export class Selection {
     event.stopImmediatePropagation();
   }
 
-  /** Let a range begin at the photo that has the focus, unless it goes on from there. */
+  /** Begin a range at the focused photo, unless the current range ends there and is continued. */
   #beginAt(number) {
     const id = this.grid.source.idAt(number);
     if (id === undefined || (this.head === id && this.ids.has(this.anchor))) return;
@@ -223,7 +223,7 @@ export class Selection {
     if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
     const typed = event.target.closest?.("input:not(.tick), select, textarea");
     if (event.key === "a" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey) {
-      if (typed && (typed.id !== "q" || typed.value)) return; // its own text
+      if (typed && (typed.id !== "q" || typed.value)) return; // Ctrl+A selects the text in the field
       event.preventDefault();
       this.selectAll();
     } else if (event.key === "Escape" && !typed?.value && this.size) {
@@ -239,7 +239,7 @@ export class Selection {
     heading.check.setAttribute("aria-checked", selected === end - first ? "true" : selected ? "mixed" : "false");
   }
 
-  /** A long press selects; whether a finger or a mouse clicks is known from what was pressed before. */
+  /** Select a photo with a long press, and remember whether the latest press was a touch. */
   #followTouch(list) {
     let pressing;
     let from;
@@ -260,7 +260,7 @@ export class Selection {
       if (from && Math.hypot(clientX - from.x, clientY - from.y) > STILL) stop();
     });
     list.addEventListener("pointerup", stop);
-    list.addEventListener("pointercancel", stop); // it scrolls
+    list.addEventListener("pointercancel", stop); // the page scrolls
     list.addEventListener("contextmenu", (event) => {
       if (this.isTouch) event.preventDefault();
     });

@@ -1,18 +1,18 @@
-// The bar below the photos while some are selected: what can be done with them.
+// The bar below the photos with the actions for selected photos.
 
 import { ROOT, paths, zipIsFree } from "./api.js";
 import { copy } from "./copying.js";
 import { formatNumber, plural } from "./numbers.js";
 
-const MOST = 100000; // photos in one request, as the server has it
+const MOST = 100000; // photos in one request, the server's limit
 
 export class SelectionBar {
-  /** `search(name, ids)` adds pictures to the query as `like` or `unlike`; `picturesLeft(name)` says how many it has room for. */
+  /** `search(name, ids)` adds pictures to the query as `like` or `unlike`; `picturesLeft(name)` returns how many may be added. */
   constructor(element, selection, { search, picturesLeft }) {
     this.element = element;
     this.selection = selection;
     this.picturesLeft = picturesLeft;
-    this.spoken = document.getElementById("selected"); // by screen readers, which pass over what was hidden before
+    this.spoken = document.getElementById("selected"); // screen readers ignore changes in elements that were hidden
     this.buttons = [...element.querySelectorAll("button")];
     const act = (name, work) => element.querySelector(`[data-act=${name}]`).addEventListener("click", work);
     act("download", () => this.#download());
@@ -56,13 +56,13 @@ export class SelectionBar {
 
   #whyNoSearch(name) {
     const left = this.picturesLeft(name);
-    return this.selection.size > left ? `A search takes ${left} more picture${left === 1 ? "" : "s"}: select fewer.` : "";
+    return this.selection.size > left ? `This search has room for ${left} more picture${left === 1 ? "" : "s"}: select fewer.` : "";
   }
 
   async #download() {
     const ids = [...this.selection.ids];
     if (ids.length > MOST) {
-      this.showMessage(`One download takes ${formatNumber(MOST)} photos: select fewer.`);
+      this.showMessage(`A download can contain up to ${formatNumber(MOST)} photos: select fewer.`);
       return;
     }
     try {
@@ -80,7 +80,7 @@ export class SelectionBar {
     field.value = ids.join(" ");
     form.append(field);
     document.body.append(form);
-    form.submit(); // the browser writes the answer to the disk, and the page stays
+    form.submit(); // the browser saves the response to a file, and the page stays
     form.remove();
     this.showMessage("Downloading.");
   }
@@ -98,7 +98,7 @@ export class SelectionBar {
     }
   }
 
-  /** The arrows lead from button to button, as in every toolbar. */
+  /** Move the focus between the buttons with the arrow keys, as in every toolbar. */
   #walk(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;

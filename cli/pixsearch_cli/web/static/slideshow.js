@@ -1,9 +1,9 @@
-// The slideshow: each photo is shown for some seconds, counted from when its picture has arrived.
+// The slideshow. Each photo is shown for some seconds after its picture has loaded.
 
 const SHOWN_MS = 5000;
 
 export class Slideshow {
-  /** `next()` shows the next photo, and resolves to whether there was one. `button` starts and stops. */
+  /** `next()` shows the next photo and resolves to whether there was one. `button` starts and stops the slideshow. */
   constructor(button, next) {
     this.button = button;
     this.next = next;
@@ -22,7 +22,7 @@ export class Slideshow {
     this.#set(false);
   }
 
-  /** Start the time of a photo whose picture is shown, or the reason why there is none. */
+  /** Start the timer when a picture is shown, or the reason why it cannot be shown. */
   shown() {
     this.isLoading = false;
     this.#wait();

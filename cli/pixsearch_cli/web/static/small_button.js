@@ -1,4 +1,4 @@
-// A small button beside a fact of a photo, or for a word.
+// A small button next to a fact about a photo, or for a word.
 
 export function smallButton(text, act) {
   const button = document.createElement("button");

@@ -1,5 +1,5 @@
-// Below the search box: searches of before, and what of the library begins as the words do. Recent searches are kept by
-// this browser alone.
+// The suggestions below the search box: recent searches, and values in the library that begin like the typed words.
+// Recent searches are only stored in this browser.
 
 import { values } from "./api.js";
 import { parts, withPart, words } from "./query.js";
@@ -7,21 +7,21 @@ import { formatNumber } from "./numbers.js";
 
 const SHOWN = 8;
 const OF_A_KIND = 3;
-const LONGEST = 3; // words of the box that may be the beginning of one value
+const LONGEST = 3; // the number of typed words that may be the beginning of one value
 const RECENT_KEY = "pixsearch-recent";
 const RECENT = 8;
 
-/** A combobox (WAI-ARIA) of a search box and a list. */
+/** A combobox (WAI-ARIA) made of a search box and a list. */
 export class Suggestions {
-  /** `go` is called with the query that was chosen. */
+  /** `go` is called with the chosen query. */
   constructor(box, list, go) {
     this.box = box;
     this.list = list;
     this.go = go;
     this.chosen = -1;
     this.values = undefined;
-    this.typed = 0; // how often: what is found for text of before is not shown
-    box.addEventListener("focus", () => (this.values = undefined)); // the library may be another by now
+    this.typed = 0; // the number of changes, to drop suggestions for an earlier text
+    box.addEventListener("focus", () => (this.values = undefined)); // the library may have changed
     box.addEventListener("input", () => this.#suggest());
     box.addEventListener("click", () => this.#suggest());
     box.addEventListener("keydown", (event) => this.#walk(event));
@@ -103,7 +103,7 @@ function recent() {
     const kept = JSON.parse(localStorage.getItem(RECENT_KEY) ?? "[]");
     return Array.isArray(kept) ? kept.filter((one) => typeof one === "string") : [];
   } catch {
-    return []; // a browser that keeps nothing, or what another page has written
+    return []; // the browser does not permit storage, or a different page wrote the value
   }
 }
 
@@ -111,7 +111,7 @@ function keep(searches) {
   try {
     localStorage.setItem(RECENT_KEY, JSON.stringify(searches));
   } catch {
-    // They are forgotten.
+    // Recent searches are not kept.
   }
 }
 
@@ -130,7 +130,7 @@ function described(query) {
   return [words(query), ...parts(query).map(({ label }) => label)].filter(Boolean).join(" · ");
 }
 
-/** What of the library begins as the last words of a text do, the most words of it first. */
+/** Return the values in the library that begin with the last words of a text, trying as many words as possible first. */
 function beginning(text, valuesOfKinds) {
   const given = text.trim().split(/\s+/);
   for (let length = Math.min(LONGEST, given.length); length > 0; length -= 1) {
@@ -164,12 +164,12 @@ function beginsAWord(value, wanted) {
   return ` ${plain(value)}`.includes(` ${wanted}`);
 }
 
-/** The words of a text, without case, accents and what stands between them. */
+/** Return the words of a text, without case, accents and punctuation. */
 function plain(text) {
   return folded(text).replace(/[^\p{L}\p{N}]+/gu, " ").trim();
 }
 
-/** Without case and accents. */
+/** Return a text without case and accents. */
 function folded(text) {
   return text.normalize("NFKD").replace(/\p{M}+/gu, "").toLowerCase();
 }

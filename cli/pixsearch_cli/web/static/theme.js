@@ -1,4 +1,4 @@
-// The theme: by system, light or dark. Loaded before anything is drawn, so that no page flashes in the other colours.
+// The theme: system, light or dark. It is loaded before anything is drawn, so that no page flashes in the wrong colours.
 "use strict";
 
 {
@@ -11,7 +11,7 @@
       const theme = localStorage.getItem(KEY);
       return THEMES.includes(theme) ? theme : "system";
     } catch {
-      return "system"; // a browser that lets no page keep anything
+      return "system"; // the browser does not permit storage
     }
   };
 
@@ -19,7 +19,7 @@
     try {
       localStorage.setItem(KEY, theme);
     } catch {
-      // It holds for this page.
+      // The theme only applies to this page.
     }
   };
 

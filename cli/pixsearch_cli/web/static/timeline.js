@@ -1,24 +1,24 @@
-// The library by date: how many photos there are of each day is known at once, the photos come as they are looked at.
+// The library by date. The number of photos for each day is known at once, and photos are fetched when they are visible.
 
 import { timelineIds, timelinePhotos } from "./api.js";
 import { Days } from "./days.js";
 import { firstWhere } from "./rows.js";
 
 const FETCHED = 200; // photos at a time
-const KEPT = 4000; // photos, those in sight among them
+const KEPT = 4000; // photos, including the visible ones
 
-/** What a Grid shows of a library. */
+/** The photos of a library as a source for a Grid. */
 export class Timeline {
   /**
-   * `newest` are photos that are there already. `arrived()` is called when photos have come, `changed()` when they do not
-   * match the counts. With `isFinal` they are shown even so, with placeholders for the missing ones.
+   * `newest` contains photos that have been fetched already. `arrived()` is called when photos arrive, and `changed()` if they
+   * do not match the counts. With `isFinal`, they are shown anyway, with placeholders for missing ones.
    */
   constructor(answer, newest, filters, signal, { arrived, changed, failed }, isFinal = false) {
     this.filters = filters;
     this.signal = signal;
     this.actions = { arrived, changed, failed };
     this.isFinal = isFinal;
-    this.parts = []; // { first, end, id, day, folder, items }; of the items there may be the first ones alone
+    this.parts = []; // { first, end, id, day, folder, items }; items may contain only the first ones
     this.groups = []; // { day, folder, count }
     this.count = 0;
     for (const { day, folder, id, count } of [...answer.days, ...answer.undated]) {
@@ -33,7 +33,7 @@ export class Timeline {
     }
   }
 
-  /** Whether another library has been counted. */
+  /** Return whether the counts are different. */
   differsFrom({ parts }) {
     return parts.length !== this.parts.length || parts.some(({ id, end }, at) => id !== this.parts[at].id || end !== this.parts[at].end);
   }
@@ -60,12 +60,12 @@ export class Timeline {
     return -1;
   }
 
-  /** The id of a photo, where it is known. */
+  /** Return the id of a photo if it is known. */
   idAt(number) {
     return this.allIds?.[number] ?? this.item(number)?.id;
   }
 
-  /** The ids of all photos, which are asked for once. Throws an error where they do not match the counts. */
+  /** Return the ids of all photos, which are fetched once. Throws an error if they do not match the counts. */
   async ids() {
     this.asked ??= timelineIds(this.filters, this.signal);
     let ids;
@@ -84,7 +84,7 @@ export class Timeline {
     return ids;
   }
 
-  /** The number of a photo that need not be there yet; -1 for one that the timeline does not have. */
+  /** Return the number of a photo, which is fetched if necessary, or -1 if it is not in the timeline. */
   async find(id) {
     const [photo] = await timelinePhotos(this.filters, id, 1, this.signal);
     for (const [at, part] of this.parts.entries()) {
@@ -100,7 +100,7 @@ export class Timeline {
     return new Days(this.groups, width);
   }
 
-  /** Fetch the photos in sight, one request at a time, until all are there. */
+  /** Fetch the visible photos, one request at a time, until all have arrived. */
   async need(first, end) {
     this.inSight = [first, end];
     if (this.isBusy) return;
@@ -110,13 +110,13 @@ export class Timeline {
     this.isBusy = false;
   }
 
-  /** One photo, which may have to be fetched. */
+  /** Return a photo, which is fetched if necessary. */
   async load(number) {
     if (!this.item(number)) await this.#fetch(this.#partOf(number));
     return this.item(number);
   }
 
-  /** The first part with photos between two numbers that are not there. */
+  /** Return the first part that has missing photos in a range. */
   #missing(first, end) {
     for (let at = this.#partOf(first); at < this.parts.length && this.parts[at].first < end; at += 1) {
       const part = this.parts[at];
@@ -125,7 +125,7 @@ export class Timeline {
     return undefined;
   }
 
-  /** Fetch a part, and those behind it as there is room; whether they have come. */
+  /** Fetch a part and, up to the limit, the parts after it. Return whether they arrived. */
   async #fetch(number) {
     const parts = [this.parts[number]];
     for (let at = number + 1; at < this.parts.length; at += 1) {
@@ -187,7 +187,7 @@ function isOf(photo, day, folder) {
   return photo && (photo.day ?? undefined) === day && (photo.folder ?? undefined) === folder;
 }
 
-/** How many photos there are of each day, of the first `most` photos alone. The last day may have more: it is left out. */
+/** Return the counts of the first `most` photos. The last day or folder is left out, because it may have more photos. */
 export function countsOf(photos, most) {
   const found = { days: [], undated: [], damaged: 0 };
   let last;

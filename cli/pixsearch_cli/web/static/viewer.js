@@ -1,4 +1,4 @@
-// One photo, large: its picture, what is known of it, and the buttons, keys and gestures that act on it.
+// The viewer for a single photo: its picture, the facts about it, and the buttons, keys and gestures.
 
 import { downloadAddress, exposure, imageAddress, photo, reason } from "./api.js";
 import { addFact, fileName, showFacts } from "./facts.js";
@@ -13,12 +13,13 @@ import { Zoom } from "./zoom.js";
 import { formatNumber } from "./numbers.js";
 
 const SWIPE_PX = 50;
-const PAN_PX = 80; // of an arrow key
+const PAN_PX = 80; // for an arrow key
 
 export class Viewer {
   /**
-   * `actions.step(-1 or 1)` shows another photo and resolves to whether there was one; `actions.go(query parts, alone)` starts a search;
-   * `actions.showInTimeline(id)` shows a photo there; `actions.arrived()` is called when the picture is shown, `actions.closed()` at the end.
+   * `actions.step(-1 or 1)` shows a neighbour and resolves to whether there was one; `actions.go(query parts, alone)` starts a search;
+   * `actions.showInTimeline(id)` shows a photo in the timeline; `actions.arrived()` is called when the picture is shown, and
+   * `actions.closed()` when the viewer is closed.
    */
   constructor(dialog, actions) {
     const find = (selector) => dialog.querySelector(selector);
@@ -47,7 +48,7 @@ export class Viewer {
     this.#listenToGestures(find(".room"));
   }
 
-  /** Show a hit, or a photo of the timeline, of which the rest is fetched. `position` is that of `setPosition`. */
+  /** Show a hit or a photo in the timeline, and fetch its other facts. `position` is passed to `setPosition`. */
   show(hit, words, position) {
     this.shown = hit;
     this.format = hit.format;
@@ -63,7 +64,7 @@ export class Viewer {
     this.why.show(hit.id, words);
   }
 
-  /** Show a message in place of a photo of which nothing is known. */
+  /** Show a message in place of a photo without any data. */
   showMissing(message, position) {
     this.dialog.querySelector("h2").textContent = "";
     this.dialog.querySelector(".actions").replaceChildren();
@@ -75,7 +76,7 @@ export class Viewer {
     this.#keepFocus();
   }
 
-  /** Keep the keyboard here when what had the focus is gone. */
+  /** Keep the focus in the viewer if the focused element is gone. */
   #keepFocus() {
     if (!this.dialog.contains(document.activeElement)) this.dialog.querySelector(".room").focus({ preventScroll: true });
   }
@@ -114,7 +115,7 @@ export class Viewer {
   }
 
   #empty() {
-    this.fitted = undefined; // the photo that the zoom is about
+    this.fitted = undefined; // the photo that the zoom is set up for
     this.zoom.clear();
     this.picture.empty();
   }
@@ -131,9 +132,9 @@ export class Viewer {
     return `photo ${formatNumber(number + 1)} of ${formatNumber(count)}${mayBeMore ? " or more" : ""}`;
   }
 
-  /** Fit the picture that has come into the frame: the small thumbnail, the large one or the original. */
+  /** Fit a picture that has loaded into the frame: the small thumbnail, the large one or the original. */
   #arrived(image, isLarge) {
-    const shape = image.naturalWidth / image.naturalHeight; // a truncated file has another than the photo
+    const shape = image.naturalWidth / image.naturalHeight; // differs from the photo's if the file is truncated
     if (this.fitted !== this.shown) this.zoom.show({ width: this.shown.width, height: this.shown.width / shape });
     this.fitted = this.shown;
     if (!isLarge) return;
@@ -171,7 +172,7 @@ export class Viewer {
       return addExposure;
     };
     let showExposure = show(hit);
-    const exposed = exposure(hit.id, signal).catch(() => ({})); // where its file is gone, the picture says so
+    const exposed = exposure(hit.id, signal).catch(() => ({})); // if the file is missing, the picture shows that
     try {
       const whole = await photo(hit.id, signal);
       if (this.shown !== hit) return;
@@ -214,7 +215,7 @@ export class Viewer {
       const [x, y] = arrow;
       if (this.zoom.isZoomed) this.#zoomByHand(() => this.zoom.pan({ x: -x * PAN_PX, y: -y * PAN_PX }, false));
       else if (x) this.#step(x);
-      else return; // the facts scroll by these
+      else return; // these keys scroll the facts
     } else if (event.key === "+" || event.key === "=") this.#zoomByHand(() => this.zoom.grow());
     else if (event.key === "-") this.#zoomByHand(() => this.zoom.shrink());
     else if (event.key === "0") this.#zoomByHand(() => this.zoom.reset());
@@ -228,7 +229,7 @@ export class Viewer {
   #listenToGestures(room) {
     room.addEventListener("wheel", (event) => {
       event.preventDefault();
-      // A pinch on a touchpad comes as a wheel with Ctrl, in small steps.
+      // A pinch on a touchpad arrives as wheel events with Ctrl, in small steps.
       const way = event.deltaY * (event.deltaMode ? 16 : 1) * (event.ctrlKey ? 5 : 1);
       this.#zoomByHand(() => this.zoom.zoomBy(Math.exp(-way / 500), { x: event.clientX, y: event.clientY }, true));
     }, { passive: false });
@@ -257,7 +258,7 @@ function isSideways(x, y) {
   return Math.abs(x) > Math.abs(y);
 }
 
-/** Disable a button, or enable it. It keeps the focus, which the attribute `disabled` would take away. */
+/** Disable or enable a button. Unlike with the attribute `disabled`, it keeps the focus. */
 function setDisabled(button, isDisabled) {
   button.setAttribute("aria-disabled", String(isDisabled));
 }

@@ -1,39 +1,39 @@
-// The position on the page: the address names the day or the photo in sight, the history keeps the scroll position.
+// The position on the page. The address contains the visible day or photo, and the history the scroll position.
 
 import { showMessage } from "./messages.js";
 import { Timeline } from "./timeline.js";
 
-const RESTS_MS = 250; // before the address follows the scrolling
+const RESTS_MS = 250; // until the address is updated after scrolling
 const DAY = /^#(\d{4}-\d\d-\d\d|undated)$/;
 const REVEALED = /^#timeline-(\d+)$/; // a photo in the timeline
 
 export class Whereabouts {
-  /** While `isElsewhere()` holds, the address is left alone. */
+  /** The address is not changed while `isElsewhere()` returns true. */
   constructor(grid, scrubber, isElsewhere) {
     this.grid = grid;
     this.scrubber = scrubber;
     this.isElsewhere = isElsewhere;
-    this.isRevealing = false; // a photo that is not there yet
+    this.isRevealing = false; // true while the photo to reveal is loading
   }
 
-  /** Whether the address bar names a day. */
+  /** True if the address contains a day. */
   get isDay() {
     return DAY.test(location.hash);
   }
 
-  /** Whether the history or the address leads below the top of the timeline. */
+  /** True if the history or the address contains a position below the top of the timeline. */
   get isBelowTheTop() {
     return Boolean(history.state?.y) || this.isDay || REVEALED.test(location.hash);
   }
 
-  /** The page has been drawn with a height of the layout at its upper edge. */
+  /** Handle that the page was drawn with this position of the layout at its upper edge. */
   moved(top) {
     this.scrubber.markAt(top);
     clearTimeout(this.resting);
     this.resting = setTimeout(() => this.#note(), RESTS_MS);
   }
 
-  /** Bring a height of the layout below the header. */
+  /** Scroll to a vertical position in the layout, below the header. */
   scrollTo(y) {
     const [top] = this.grid.sight();
     scrollBy({ top: y - top, behavior: "instant" });
@@ -47,7 +47,7 @@ export class Whereabouts {
     else if (day && this.#isTimeline) this.scrollTo(this.grid.layout.yOfDay(day));
   }
 
-  /** Scroll to the photo that the address names in the timeline, if it names one, and focus it. */
+  /** Scroll to the photo in the timeline that the address names, if any, and focus it. */
   async reveal() {
     const { source } = this.grid;
     const id = this.#revealedId;
@@ -67,7 +67,7 @@ export class Whereabouts {
     if (y < top || y + height > bottom) this.scrollTo(y - (bottom - top - height) / 2);
     this.grid.focus(number);
     const tile = document.activeElement;
-    tile.classList.add("revealed"); // after a click a browser does not show where the focus is
+    tile.classList.add("revealed"); // browsers do not show the focus after a click
     tile.addEventListener("blur", () => tile.classList.remove("revealed"), { once: true });
   }
 
@@ -75,12 +75,12 @@ export class Whereabouts {
     return this.grid.source instanceof Timeline;
   }
 
-  /** The id of the photo that the address bar names in the timeline; 0 for none. */
+  /** The id of the photo in the timeline that the address names; 0 for none. */
   get #revealedId() {
     return this.#isTimeline ? Number(location.hash.match(REVEALED)?.[1] ?? 0) : 0;
   }
 
-  /** Keep the position in the address and the history, for reload and back. */
+  /** Store the position in the address and the history, for reloading and going back. */
   #note() {
     if (this.isRevealing || this.isElsewhere()) return;
     history.replaceState({ ...history.state, y: scrollY }, "", location.pathname + location.search + this.#hash());
@@ -95,7 +95,7 @@ export class Whereabouts {
       const { y, height } = layout.place(number);
       if (y + height > top && y < bottom) return location.hash;
     }
-    const stand = scrollY > 0 && layout.standAt(top + 2); // browsers round where they scroll to
+    const stand = scrollY > 0 && layout.standAt(top + 2); // browsers round scroll positions
     return stand ? `#${stand.day ?? "undated"}` : "";
   }
 }

@@ -1,4 +1,4 @@
-// Where in a photo each word of the query is found: a button for each word, and a canvas over the photo.
+// Shows where in a photo each word of the query is found, with a button for each word and a canvas over the photo.
 
 import { explain } from "./api.js";
 import { smallButton } from "./small_button.js";
@@ -6,7 +6,7 @@ import { smallButton } from "./small_button.js";
 const DARKEST = 0.78;
 
 export class Why {
-  /** `section` holds the buttons, `canvas` lies over the photo. */
+  /** `section` contains the buttons, and `canvas` covers the photo. */
   constructor(section, canvas) {
     this.section = section;
     this.canvas = canvas;
@@ -47,7 +47,7 @@ export class Why {
   }
 }
 
-/** Draw darkness over all of the photo but a region, given as rows of 0 (dark) to 1; the browser smooths them. */
+/** Darken the photo except for a region, given as rows of values from 0 (dark) to 1. The browser smooths them. */
 function light(canvas, rows) {
   canvas.width = rows[0].length;
   canvas.height = rows.length;

@@ -1,11 +1,11 @@
-// Zooming and panning: the scale of a picture within its room, and which part of it is visible.
+// Zooming and panning: the scale of a picture in its container, and its visible part.
 
-const STEP = 1.5; // factor of a key or a button
-const TAP_STEP = 2.5; // factor of a double tap
-const MAX_SCALE = 8; // of a photo that has few pixels
-const MAX_PIXEL = 4; // CSS pixels for a pixel of a photo that has many
-const MAX_FIT = 3; // times its own size, up to which a small picture is enlarged to fit
-const SQUARE_PIXEL = 8; // CSS pixels, from which size on the pixels of a picture are drawn as squares
+const STEP = 1.5; // factor for a key or a button
+const TAP_STEP = 2.5; // factor for a double tap
+const MAX_SCALE = 8; // for a photo with few pixels
+const MAX_PIXEL = 4; // CSS pixels per pixel of a photo with many pixels
+const MAX_FIT = 3; // maximum factor to enlarge a small picture to fit
+const SQUARE_PIXEL = 8; // CSS pixels per pixel from which pixels are drawn as squares
 const MARGIN = 16; // CSS pixels around a picture that is shown whole, both sides together
 
 export class Zoom {
@@ -31,7 +31,7 @@ export class Zoom {
     return this.base.width * this.scale * devicePixelRatio;
   }
 
-  /** Show another picture whole. `size` is that of the photo, even if a thumbnail is shown. */
+  /** Show a new picture whole. `size` is the size of the photo, even if a thumbnail is shown. */
   show(size) {
     this.size = size;
     this.#rest();
