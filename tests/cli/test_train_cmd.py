@@ -135,13 +135,13 @@ def test_the_result_is_printed_by_the_first_process_alone(
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "says"),
     [
-        ("--stage ranking", 2, "unknown stage 'ranking'. --recipe finetune has: maps, late"),
+        ("--stage ranking", 2, "unknown stage 'ranking'. Stages of --recipe finetune: maps, late"),
         ("--set maps.epoch=3", 2, "maps has no setting 'epoch'. Valid settings: epochs, steps, batch"),
         ("--set cnn.epochs=3", 2, "unknown setting 'cnn.epochs=3'"),
         ("--set maps.epochs=many", 2, "maps.epochs cannot be 'many'. Expected "),
         ("--minutes 3", 2, "--minutes does not apply to --recipe finetune"),
         ("--teacher-texts texts.txt", 2, "--teacher-texts has no effect without --teacher"),
-        ("--recipe paper", 2, "--recipe paper needs --data"),
+        ("--recipe paper", 2, "--recipe paper requires --data"),
         ("--recipe shipped --data a.json --library mine", 2, "--library does not apply to --recipe shipped"),
         ("--recipe shipped --data a.json --set start.pool=true", 2, "--model and --set start.* both set the starting"),
         ("--data a.json --library mine", 2, "--data and --library both set the data"),

@@ -107,7 +107,7 @@ def test_stages_run_in_the_recipes_order_and_all_of_them_unless_some_are_named()
     assert shipped.chosen(TrainOptions()) == ["maps", "late", "cnn", "layers", "pixels", "joint"]
     assert shipped.chosen(TrainOptions(stage=("cnn", "maps"))) == ["maps", "cnn"]
     assert recipe_named("paper").chosen(TrainOptions()) == ["pretraining", "ranking", "maps"]
-    with pytest.raises(UsageError, match=r"unknown stage 'cnn'\. --recipe finetune has: maps, late"):
+    with pytest.raises(UsageError, match=r"unknown stage 'cnn'\. Stages of --recipe finetune: maps, late"):
         recipe_named("finetune").settings(TrainOptions(stage=("cnn",)))
 
 

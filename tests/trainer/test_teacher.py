@@ -176,7 +176,7 @@ def test_a_teacher_that_was_downloaded_is_found_by_its_name(
 
 
 def test_a_teacher_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with refused(ModelNotFound, r"no model '.*nothing': neither a folder nor the name of one on the hub"):
+    with refused(ModelNotFound, r"'.*nothing' is neither a folder nor a Hub model name"):
         Teacher.load(str(tmp_path / "nothing"))
 
 

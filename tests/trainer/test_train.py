@@ -60,7 +60,7 @@ def test_what_contradicts_itself_is_refused_in_one_line(
 
 def test_one_picture_is_too_few(fit: Fit, tmp_path: Path) -> None:
     make_photo(tmp_path / "one" / "red.png").with_suffix(".txt").write_text("all red\n")
-    with refused(DatasetError, "training needs 2 or more captioned pictures; the split train has 1"):
+    with refused(DatasetError, "training needs at least 2 captioned pictures, but the train split has 1"):
         fit(data=tmp_path / "one")
 
 
@@ -69,7 +69,7 @@ def test_fewer_pictures_than_processes_are_too_few(
 ) -> None:
     monkeypatch.setattr(Accelerator, "num_processes", 4)
 
-    with pytest.raises(DatasetError, match="training needs 4 or more captioned pictures; the split train has 3"):
+    with pytest.raises(DatasetError, match="training needs at least 4 captioned pictures, but the train split has 3"):
         material_of(packed[:3])
 
 

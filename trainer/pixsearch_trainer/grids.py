@@ -166,7 +166,7 @@ def encode_sentences(
             words = network.read_words(ids.to(device), mask.to(device))
         return F.normalize(words.float(), dim=-1)
 
-    return embed_by_length(sentences, read, "reading captions", on_progress)
+    return embed_by_length(sentences, read, "encoding captions", on_progress)
 
 
 def embed_by_length(

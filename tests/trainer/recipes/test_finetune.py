@@ -104,4 +104,4 @@ def test_a_re_rank_that_is_worse_on_val_is_not_the_order_and_a_small_val_decides
     assert not config.rerank
     assert config.calibration is None
     assert "re-ranked 0.0" in lines[0]
-    assert lines[1].startswith("not calibrated: the match logits are no higher")
+    assert lines[1].startswith("not calibrated: the match logits are not higher")
