@@ -46,9 +46,9 @@ def weights_of(folder: Path) -> bytes:
     ("options", "error", "says"),
     [
         ({"recipe": "paper", "stage": ("vqa", "maps")}, UsageError, "--stage vqa cannot be combined"),
-        ({"recipe": "paper", "stage": ("nlvr2",)}, DatasetError, "pack for a task other than nlvr2"),
+        ({"recipe": "paper", "stage": ("nlvr2",)}, DatasetError, "not a pack for the task nlvr2"),
         ({"set": ("maps.steps=0",)}, UsageError, "no stage has any steps"),
-        ({"pack": "new.zip", "dry_run": True}, UsageError, "--pack writes a file and --dry-run writes nothing"),
+        ({"pack": "new.zip", "dry_run": True}, UsageError, "--pack and --dry-run cannot be used together"),
     ],
 )
 def test_what_contradicts_itself_is_refused_in_one_line(
