@@ -28,5 +28,5 @@ def foreign_folder(source: str, *get_options: str) -> Path:
         raise ModelNotFound(f"{source!r} is neither a folder nor a Hub model name") from None
     if not (folder / CONFIG_FILE).is_file():
         command = " ".join(["pixsearch model get", name, *get_options])
-        raise ModelNotFound(f"no folder {source}, and {name} is not downloaded", f"Download it with: {command}")
+        raise ModelNotFound(f"no folder {source}, and {name} has not been downloaded", f"Download it with: {command}")
     return folder

@@ -107,9 +107,9 @@ class Classifier:
 
     cnn: dict[str, Tensor]
     weight: Tensor
-    """[classes, channels]."""
+    """The weights of the classifier [classes, channels]."""
     bias: Tensor
-    """[classes]."""
+    """The biases of the classifier [classes]."""
 
 
 def read_classifier(backbone: str, source: str) -> Classifier:

@@ -93,7 +93,7 @@ class Teacher:
 
     @classmethod
     def load(cls, source: str) -> Teacher:
-        """Load a model and its processor. Code in a hub repository is never run.
+        """Load a model and its processor. Code in the model's repository is never run.
 
         Args:
             source: a folder in transformers' format, or the Hub name of a model that `pixsearch model get` has

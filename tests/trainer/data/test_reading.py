@@ -46,7 +46,7 @@ def test_the_content_tells_the_format_and_the_name_does_not(tmp_path: Path, cont
         (b"id,words\n1,a dog\n", "does not name a picture column"),
         (picture_bytes(), "does not name a picture column"),
         ("image,caption\n1.jpg,a dog\n".encode("utf-16"), "UTF-16"),
-        (b"{}", "it is empty"),
+        (b"{}", "it has no entries"),
         (b'{"a":\n 5}', "has no picture field"),
         (b'{"images":\n [{', "is not valid JSON"),
         (b"[" * 100_000, "is not valid JSON"),

@@ -109,7 +109,7 @@ class CaptionedSet:
         self.texts = list(indices)
         """All texts, starting with the captions in the same order as in `captions`."""
         self.true_texts = torch.cat([self._captions, self._queries, self._labels], dim=1)
-        """The indices of the texts that are true of each picture [pictures, most], padded with -1."""
+        """The indices of the texts that describe each picture [pictures, most], padded with -1."""
         self.has_near_misses = any(picture.near_misses for picture in pictures)
         self._words = torch.tensor([len(text.split()) for text in self.texts])
         self._one_sided = torch.tensor([names_a_side(text) for text in self.texts])

@@ -65,7 +65,7 @@ class Gathering:
                 f"{self.folder} contains none of the pictures listed in {self.data}, such as {first}", "Check --images"
             )
         if not self._pictures:
-            first = next((f"line {p.line} {p.what}" if p.line else p.what for p in self.problems), "it is empty")
+            first = next((f"line {p.line} {p.what}" if p.line else p.what for p in self.problems), "it has no entries")
             raise Malformed(first)
         return [
             CaptionedPicture(file, split=split, **{kind: tuple(some) for kind, some in texts.items()})  # type: ignore[arg-type]

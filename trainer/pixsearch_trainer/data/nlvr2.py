@@ -62,7 +62,7 @@ def consistency(statements: Sequence[Statement], answers: Sequence[bool]) -> flo
 
 
 def _statement(line: str, images: Path) -> Statement | None:
-    """Parse a line; return None if it is blank or belongs to another split."""
+    """Parse a line; return None if it is blank or belongs to a different split."""
     if not line.strip():
         return None
     entry = parse_json(line)

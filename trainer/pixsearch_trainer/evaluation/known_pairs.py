@@ -50,9 +50,9 @@ class KnownPairs:
     right: Bools
     weights: Doubles
     queries: Indices
-    """The index of the text."""
+    """The indices of the texts."""
     present: Bools
-    """True if the album has a right picture for the text, in any pair or in none."""
+    """True if the album has a right picture for the text, even if no pair contains it."""
     groups: Indices
     """The group of pairs that are held out together when a curve is evaluated: those of a query, or of all
     texts of a picture."""

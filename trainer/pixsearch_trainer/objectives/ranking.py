@@ -30,7 +30,7 @@ class RankingBatch(PairBatch):
 def add_others(
     pairs: PairBatch, step: int, data: CaptionedSet, processor: PixelBertProcessor, others: int
 ) -> RankingBatch:
-    """Add random captions from other pictures to each pair. Raises DatasetError if there are none."""
+    """Add random captions from other pictures to each pair. Raises DatasetError if no other captions exist."""
     chosen = list[str]()
     for picture in pairs.pictures.tolist():
         own, sentences = set(data.captions.of_picture[picture]), data.captions.sentences

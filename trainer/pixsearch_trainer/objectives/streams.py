@@ -32,7 +32,7 @@ class Texts:
     vectors: Tensor
     """The unit vectors of the texts [texts, width]."""
     true_texts: Tensor
-    """The indices of the texts that are true of each picture [pictures, most], padded with -1."""
+    """The indices of the texts that describe each picture [pictures, most], padded with -1."""
 
     has_near_misses: bool
     """True if any picture in the data set has near misses."""
