@@ -261,8 +261,8 @@ def test_pictures_that_it_does_not_know_do_not_calibrate_it(run: Run, model: Pat
 
     assert outcome.exit_code == 2
     assert outcome.stderr.splitlines()[-1] == (
-        "pixsearch: the similarities are no higher where a picture shows what the words say. "
-        "Calibrate on pictures and words that the model knows"
+        "pixsearch: the similarities are not higher for right pairs than for wrong ones. "
+        "Use pictures and text similar to the model's training data"
     )
     assert json.loads((model / "dual_encoder.json").read_text())["calibration"] is None
 

@@ -139,18 +139,22 @@ def test_the_result_is_printed_by_the_first_process_alone(
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "says"),
     [
-        ("--stage ranking", 2, "unknown stage 'ranking'. --recipe finetune has: maps, late"),
+        ("--stage ranking", 2, "unknown stage 'ranking'. Stages of --recipe finetune: maps, late"),
         ("--set maps.epoch=3", 2, "maps has no setting 'epoch'. Valid settings: epochs, steps, batch"),
         ("--set cnn.epochs=3", 2, "unknown setting 'cnn.epochs=3'"),
-        ("--set maps.epochs=many", 2, "maps.epochs cannot be 'many'. Expected "),
+        ("--set maps.epochs=many", 2, "invalid value 'many' for maps.epochs. Expected "),
         ("--minutes 3", 2, "--minutes does not apply to --recipe finetune"),
         ("--teacher-texts texts.txt", 2, "--teacher-texts has no effect without --teacher"),
-        ("--recipe paper", 2, "--recipe paper needs --data"),
+        ("--recipe paper", 2, "--recipe paper requires --data"),
         ("--recipe shipped --data a.json --library mine", 2, "--library does not apply to --recipe shipped"),
-        ("--recipe shipped --data a.json --set start.pool=true", 2, "--model and --set start.* both set the starting"),
-        ("--data a.json --library mine", 2, "--data and --library both set the data"),
-        ("--data a.json --data b.json --images a", 2, "2 --data, but 1 --images"),
-        ("--data a.json --data b.json --weight 2", 2, "2 --data, but 1 --weight"),
+        (
+            "--recipe shipped --data a.json --set start.pool=true",
+            2,
+            "--model and --set start.* cannot be used together",
+        ),
+        ("--data a.json --library mine", 2, "--data and --library cannot be used together"),
+        ("--data a.json --data b.json --images a", 2, "got 2 --data but 1 --images"),
+        ("--data a.json --data b.json --weight 2", 2, "got 2 --data but 1 --weight"),
         ("--data a.json --weight 0", 2, "--weight must be positive"),
         ("--pack start/config.json", 2, "start/config.json already exists"),
         ("--resume", 2, "no unfinished run in out. Leave out --resume"),
@@ -247,7 +251,7 @@ def test_an_interrupted_run_is_resumed_as_it_was_begun(
     with monkeypatch.context() as patch:
         patch.setattr("pixsearch_cli.train_cmd.progress_bars", ctrl_c_after_the_first_step)
         assert_refused(run(*begun, "out"), 130, "stopped after step 1 of 3 (maps). Continue with --resume")
-    assert_refused(run(*begun, "out"), 2, "out holds an unfinished run. Continue it with --resume")
+    assert_refused(run(*begun, "out"), 2, "out contains an unfinished run. Continue the run with --resume")
     assert_refused(run("train", "--resume", "--out", "out", "--seed", "4"), 2, "--seed differs from the run to resume")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -87,7 +87,7 @@ def test_weights_without_imagenets_classes_are_refused_in_one_line(
     change(lite0.state)
     torch.save(lite0.state, lite0.file)
 
-    with pytest.raises(CheckpointInvalid, match=r"1a2b\.pth has no classifier of ImageNet's 1,000 classes") as refusal:
+    with pytest.raises(CheckpointInvalid, match=r"1a2b\.pth has no classifier for ImageNet's 1,000 classes") as refusal:
         read_classifier("efficientnet_lite0", str(lite0.file))
     assert "\n" not in str(refusal.value)
 
@@ -95,8 +95,8 @@ def test_weights_without_imagenets_classes_are_refused_in_one_line(
 @pytest.mark.parametrize(
     ("backbone", "error", "what"),
     [
-        ("resnet50", CheckpointInvalid, "resnet50 has no classifier to learn from"),
-        ("efficientnet_lite0", ModelNotFound, "no classifier at 'torchvision'"),
+        ("resnet50", CheckpointInvalid, "resnet50 does not support a classifier"),
+        ("efficientnet_lite0", ModelNotFound, "classifier file 'torchvision' not found"),
     ],
 )
 def test_a_classifier_that_is_not_there_is_refused(backbone: str, error: type[PixsearchError], what: str) -> None:

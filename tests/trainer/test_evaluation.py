@@ -185,7 +185,7 @@ def test_in_folds_each_query_searches_its_own_part() -> None:
     assert both.image_to_text.first_stage == recall_of(1, 2, 3, 2)
     assert both.image_to_text.reranked == {2: recall_of(1, 1, 3, 1), 3: recall_of(1, 1, 2, 1)}
     assert (both.pictures, both.captions) == (4, 3 + 3)
-    with pytest.raises(UsageError, match="4 pictures cannot be cut into 3 equal folds"):
+    with pytest.raises(UsageError, match="cannot split 4 pictures into 3 equal folds"):
         evaluate(runtime, encoded, EvaluationOptions(folds=3))
 
 

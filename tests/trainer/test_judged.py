@@ -48,7 +48,7 @@ def test_queries_for_what_is_there_and_what_is_not_are_read(tmp_path: Path) -> N
         ([], "is not a JSON object"),
         ({"absent": []}, 'no valid "queries"'),
         ({"queries": [{"query": "a cat"}]}, 'no valid "photos"'),
-        ({"queries": [{"query": "a cat", "photos": []}]}, 'belongs under "absent"'),
+        ({"queries": [{"query": "a cat", "photos": []}]}, 'move the query to "absent"'),
         ({"queries": [], "absent": [{"query": " "}]}, "1 empty query"),
         ({"queries": [], "absent": 3}, 'no valid "absent"'),
     ],

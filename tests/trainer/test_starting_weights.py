@@ -133,7 +133,7 @@ def test_weights_of_torchvision_that_are_not_there_are_not_downloaded(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
-    with refused(ModelNotFound, r"not on this machine\. Download https://\S+\.pth, and .*start\.cnn=FILE$"):
+    with refused(ModelNotFound, r"not on this machine\. Download https://\S+\.pth, then use .*start\.cnn=FILE$"):
         read_cnn("resnet50", "torchvision")
     assert list(tmp_path.iterdir()) == []
 
@@ -157,12 +157,12 @@ def test_a_file_that_holds_no_such_cnn_is_refused_in_one_line(tmp_path: Path, ba
     file = tmp_path / "weights.pth"
     torch.save(content, file) if not isinstance(content, bytes) else file.write_bytes(content)
 
-    with refused(CheckpointInvalid, f"does not hold weights of {backbone}"):
+    with refused(CheckpointInvalid, f"does not contain {backbone} weights"):
         read_cnn(backbone, str(file))
 
 
 def test_weights_of_a_smaller_sibling_are_refused(lite0: Lite0) -> None:
-    with pytest.raises(CheckpointInvalid, match="does not hold weights of efficientnet_lite2"):
+    with pytest.raises(CheckpointInvalid, match="does not contain efficientnet_lite2 weights"):
         read_cnn("efficientnet_lite2", str(lite0.file))
 
 
@@ -221,13 +221,14 @@ def test_an_assembled_model_reads_words_as_its_bert_does_and_pixels_as_its_cnn_d
 
 @pytest.mark.parametrize(
     ("config", "reason"),
-    [("{", ""), ('{"model_type": "distilbert"}', "it is a distilbert"), ('{"model_type": "bert"}', "")],
+    [("{", ""), ('{"model_type": "distilbert"}', "model type is distilbert"), ('{"model_type": "bert"}', "")],
 )
 def test_what_is_no_bert_is_refused_in_one_line(lite0: Lite0, tmp_path: Path, config: str, reason: str) -> None:
     (tmp_path / "config.json").write_text(config)
 
-    for source, says in ((str(tmp_path), reason), ("", "none is set")):
-        with refused(CheckpointInvalid, rf"cannot load a BERT from '{source}' \({says}.*--set start\.language_model"):
+    for source, says in ((str(tmp_path), reason), ("", "no model is set")):
+        message = rf"cannot load a BERT model from '{source}' \({says}.*--set start\.language_model"
+        with refused(CheckpointInvalid, message):
             assemble(Start(backbone="efficientnet_lite0", cnn=str(lite0.file), language_model=source))
 
 
@@ -246,7 +247,7 @@ def test_a_network_of_another_task_has_the_same_cnn_and_transformer_and_cannot_s
     assert len(shared) < len(other.state_dict())
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in shared.items())
     save_checkpoint(tmp_path, other, its_processor)
-    with pytest.raises(CheckpointInvalid, match="for the task vqa and cannot be used to search"):
+    with pytest.raises(CheckpointInvalid, match="for the task vqa and cannot search"):
         load_checkpoint(tmp_path)
 
 

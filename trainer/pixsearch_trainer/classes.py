@@ -1,7 +1,7 @@
-"""Distillation from an ImageNet classifier into the maps (Hinton et al., 2015).
+"""Distil an ImageNet classifier into the maps (Hinton et al., 2015).
 
-Captions name only some of the things in the world, and a network that is trained on them alone forgets the others. So
-each picture's similarities to "a photo of a CLASS" are held to the classifier's probabilities of the classes.
+Captions mention only some kinds of objects, and a network trained only on captions forgets all others. Therefore, the
+similarities of each picture to "a photo of a CLASS" are trained to match the classifier's probabilities.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ PROMPTS = [
 """A sentence for each of ImageNet's 1,000 classes, in order."""
 
 _EDGES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
-"""The width and height in pixels of the pictures that each backbone was trained on."""
+"""The width and height, in pixels, of the pictures on which each backbone was trained."""
 _PICTURES_A_BATCH = 32
 
 
 @dataclass(frozen=True)
 class ClassTeacher:
-    """The classifier's probabilities of each class for each training picture, and the loss that teaches them."""
+    """The classifier's class probabilities for each training picture, and the loss for learning them."""
 
     probabilities: Tensor
-    """Probabilities [pictures, classes]; rows sum to 1."""
+    """The probabilities [pictures, classes]; rows sum to 1."""
     prompts: Tensor
-    """The sentences of the classes as read by the text stream before training, unit vectors [classes, width]."""
+    """The sentences for the classes as unit vectors [classes, width], encoded by the text stream before training."""
     weight: float
     """The weight of the loss relative to ITC."""
 
     def loss(self, maps: EmbeddingMaps, images: Tensor, pictures: Tensor) -> Tensor:
-        """Hold the softmax of pictures over the classes to the classifier's: cross-entropy, the mean over the batch.
+        """Return the cross-entropy between the classifier's probabilities and the network's, averaged over the batch.
 
         Args:
-            images: unit embeddings [batch, embedding_size].
-            pictures: their indices in the training set [batch].
+            images: the unit embeddings of pictures [batch, embedding_size].
+            pictures: the indices of the pictures in the training set [batch].
         """
-        with torch.autocast(images.device.type, enabled=False):  # bf16 could not tell a thousand classes apart
+        with torch.autocast(images.device.type, enabled=False):  # bf16 is too coarse to tell a thousand classes apart
             logits = maps.scale * cosines(images, maps.text(self.prompts))
         return F.cross_entropy(logits, self.probabilities[pictures.to(self.probabilities.device)].to(logits))
 
@@ -70,11 +70,11 @@ def classify(
     device: torch.device,
     on_progress: ProgressCallback,
 ) -> Tensor:
-    """Return the probability of each class for each packed picture [pictures, classes], in half precision on the CPU.
+    """Classify packed pictures. Return probabilities [pictures, classes] in half precision on the CPU.
 
     Args:
-        backbone: the EfficientNet-Lite of the weights.
-        source: a .pth file of weights that include the classifier.
+        backbone: the name of an EfficientNet-Lite.
+        source: a .pth file with the weights of the backbone and the classifier.
 
     Raises:
         ModelNotFound, CheckpointInvalid: see `read_classifier`.

@@ -1,4 +1,4 @@
-"""Finish the checkpoint of a run: add graphs for CPUs, and choose the default order and calibrate it on val."""
+"""Finish the checkpoint of a run: add CPU graphs, choose the default order of results, and calibrate on val."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from pixsearch_trainer.evaluation.known_pairs import ALBUM, caption_pairs, choos
 from pixsearch_trainer.evaluation.measure import EvaluationOptions, evaluate
 
 _QUERIES = 200
-_FEWEST_CAPTIONS = 50  # a curve fitted on fewer is unreliable
+_FEWEST_CAPTIONS = 50  # a curve fitted on fewer captions is unreliable
 
 
 def give_graphs(checkpoint: Path, start: Path, on_message: Callable[[str], None]) -> None:
-    """Give a checkpoint the graphs that a CPU needs to search with it: those of its start if they fit, else new ones.
+    """Add the graphs that a CPU needs to search with a checkpoint.
 
-    If they cannot be created, for instance on a machine with a GPU and without OpenVINO, the checkpoint has none, and
-    `on_message` is called with the reason.
+    Graphs of this or the starting checkpoint are used if they fit. Otherwise, new ones are created. If that
+    fails, for example because OpenVINO is missing, `on_message` is called with the reason.
     """
     config = PixelBertConfig.load(checkpoint / CONFIG_FILE)
     if (fitting := fitting_graphs(checkpoint, config) or fitting_graphs(start, config)) is not None:
         write_durably(checkpoint / GRAPHS_FILE, fitting)
         return
     try:
-        from pixsearch.model.tracing import add_graphs  # not at the top: a machine with a GPU may lack OpenVINO
+        from pixsearch.model.tracing import add_graphs  # imported here because a machine with a GPU may lack OpenVINO
 
         add_graphs(checkpoint)
     except (ImportError, OSError, RuntimeError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
-        on_message(f"no graphs for CPUs were created ({reason}). Create them with: {command_to_add(checkpoint)}")
+        on_message(f"could not create CPU graphs ({reason}). Create them later with: {command_to_add(checkpoint)}")
 
 
 def finish(
@@ -51,13 +51,13 @@ def finish(
     on_progress: ProgressCallback,
     load: Callable[[Path], Runtime] = PixelBertRuntime,
 ) -> None:
-    """Choose by val whether the re-rank orders results by default, and fit the curves of probabilities on val.
+    """Choose on val whether results are re-ranked by default, and calibrate the checkpoint on val.
 
-    The curves approximate those of judged queries, as far as captions allow (`caption_pairs`). If val is too small or
-    yields no curves, the checkpoint keeps the calibration that it had.
+    Captions stand in for judged queries (see `caption_pairs`). If val is too small or cannot be used to calibrate, the
+    checkpoint keeps its previous calibration.
 
     Args:
-        val: pictures in a pack.
+        val: packed pictures.
     """
     if sum(len(picture.captions) for picture in val) < _FEWEST_CAPTIONS:
         return
@@ -67,7 +67,7 @@ def finish(
     first_stage, reranked = found.first_stage, found.reranked[DEFAULT_CANDIDATES]
     config = PixelBertConfig.load(checkpoint / CONFIG_FILE)
     config = dataclasses.replace(config, rerank=reranked.r1 >= first_stage.r1)
-    on_message(f"val, end: text to image R@1 first stage {first_stage.r1:.1f}, re-ranked {reranked.r1:.1f}")
+    on_message(f"val, final: text-to-image R@1 {first_stage.r1:.1f} in the first stage, {reranked.r1:.1f} re-ranked")
     try:
         reports = calibrate(caption_pairs(runtime, _album_of(encoded), on_progress))
         config = dataclasses.replace(config, calibration=calibration_of(reports))
@@ -77,7 +77,7 @@ def finish(
 
 
 def _album_of(encoded: EncodedPictures) -> EncodedPictures:
-    """Return a sample of the pictures, as many as are searched together."""
+    """Return a sample of the pictures, at most as many as one album has."""
     indices = {id(picture): index for index, picture in enumerate(encoded.pictures)}
     chosen = [indices[id(picture)] for picture in choose_pictures(encoded.pictures, ALBUM)]
     pictures = [encoded.pictures[index] for index in chosen]

@@ -1,4 +1,4 @@
-"""Finds the models that a training starts or learns from on this machine. Nothing is downloaded."""
+"""Find pretrained models on this machine, without downloading anything."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pixsearch.model.checkpoints import CONFIG_FILE, HUB, hub_folder
 
 
 def foreign_folder(source: str, *get_options: str) -> Path:
-    """Return the folder of a model in transformers' format: that folder itself, or what `pixsearch model get` has
-    brought of the hub, by hub:organisation/model or without hub:.
+    """Return the folder of a model in transformers' format.
 
     Args:
-        get_options: with which `pixsearch model get` downloads a model of this kind.
+        source: the folder, or the Hub name of a model that `pixsearch model get` has downloaded: organisation/model,
+            with or without the prefix hub:.
+        get_options: the options that `pixsearch model get` needs to download a model of this kind.
 
     Raises:
-        ModelNotFound: it is not on this machine.
+        ModelNotFound: the model is not on this machine.
     """
     if Path(source).is_dir():
         return Path(source)
@@ -24,8 +25,8 @@ def foreign_folder(source: str, *get_options: str) -> Path:
     try:
         folder = hub_folder(name)
     except UsageError:
-        raise ModelNotFound(f"no model {source!r}: neither a folder nor the name of one on the hub") from None
+        raise ModelNotFound(f"{source!r} is neither a folder nor a Hub model name") from None
     if not (folder / CONFIG_FILE).is_file():
         command = " ".join(["pixsearch model get", name, *get_options])
-        raise ModelNotFound(f"no folder {source}, and no model {name} on this machine", f"Download it with: {command}")
+        raise ModelNotFound(f"no folder {source}, and {name} has not been downloaded", f"Download it with: {command}")
     return folder

@@ -1,4 +1,4 @@
-"""Compute the grids of a frozen CNN and the sentences of a frozen text stream once, for use in many training steps."""
+"""Encode pictures and sentences with frozen parts of a network once, for use in many training steps."""
 
 from __future__ import annotations
 
@@ -41,33 +41,33 @@ _SENTENCES_A_BATCH = 256
 
 @dataclass(frozen=True)
 class GridStore:
-    """The packed pixel grids of a data set, concatenated in a file."""
+    """The packed pixel grids of a data set, concatenated in one file."""
 
     packed: NDArray[np.uint8]
     offsets: NDArray[np.int64]
-    """The offsets of the pictures in `packed`, and the end of the last one [pictures + 1]."""
+    """The offset of each picture in `packed`, followed by the end of the last picture [pictures + 1]."""
     channels: int
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> bytes:
-        """Return a picture's packed grid."""
+        """Return the packed grid of a picture."""
         return self.packed[self.offsets[index] : self.offsets[index + 1]].tobytes()
 
     def read(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return grids [len(indices), pixels, channels], padded, and their pixel mask [len(indices), pixels]."""
+        """Return padded grids [len(indices), pixels, channels] and their pixel mask [len(indices), pixels]."""
         return _unpacked([self[index] for index in indices], self.channels)
 
     def pooled(self) -> Tensor:
-        """Return each grid pooled, [pictures, 2 * channels]."""
+        """Return the pooled grids of all pictures [pictures, 2 * channels]."""
         return torch.cat([pool_grid(*self.read(indices)) for indices in _batches(len(self), 256)])
 
 
 def read_views(
     plain: GridStore, mirrored: GridStore | None, indices: Sequence[int], views: Sequence[bool]
 ) -> tuple[Tensor, Tensor]:
-    """Read grids like `GridStore.read`, those of the mirrored pictures where `views` is True."""
+    """Read grids like `GridStore.read`. Where `views` is True, read the grid of the mirrored picture."""
     stores = [mirrored if view and mirrored is not None else plain for view in views]
     return _unpacked([store[index] for store, index in zip(stores, indices, strict=True)], plain.channels)
 
@@ -86,11 +86,11 @@ def encode_grids(
     on_progress: ProgressCallback,
     mirrored: bool = False,
 ) -> GridStore:
-    """Run the CNN over packed pictures. The result is cached, and read from the cache while nothing has changed.
+    """Run the CNN on packed pictures, or read the result from the cache if nothing has changed.
 
     Args:
-        cache: the folder of the cache.
-        name: the name of these pictures in the cache, which holds the grids of one CNN for each name.
+        cache: the cache folder.
+        name: the name of these pictures in the cache. Only the grids of the latest CNN are kept per name.
 
     Raises:
         DatasetError: the pack is damaged.
@@ -98,7 +98,7 @@ def encode_grids(
     name = f"{name}-mirrored" if mirrored else name
     file = cache / f"{name}-{_key(network, pictures)}.bin"
     offsets_file = file.with_suffix(".npy")
-    if not offsets_file.exists():  # this file is written last
+    if not offsets_file.exists():  # the offsets are written last
         cache.mkdir(parents=True, exist_ok=True)
         for stale in (*cache.glob(f"{name}-????????????????.bin"), *cache.glob(f"{name}-????????????????.npy")):
             stale.unlink()
@@ -119,7 +119,7 @@ def encode_grids(
 def _encoded(
     network: Network, processor: PixelBertProcessor, pictures: Sequence[CaptionedPicture], mirrored: bool
 ) -> Iterator[bytes]:
-    """Yield the packed grid of each picture. Threads decode and pack: on a GPU the CNN is faster than one thread."""
+    """Yield the packed grid of each picture. Threads decode and pack, because a single one is slower than a GPU."""
     device, model = network.model.semantic_embedding.device, network.model
     edge = processor.config.input_size
 
@@ -141,7 +141,7 @@ def _encoded(
 
 
 def map_ahead(threads: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
-    """Call a function on each item in threads, up to `ahead` items in advance, and yield the results in order."""
+    """Call a function on each item in threads, working up to `ahead` items ahead. Yield the results in order."""
     waiting = deque[Future[R]]()
     for item in items:
         waiting.append(threads.submit(function, item))
@@ -157,7 +157,7 @@ def encode_sentences(
     sentences: Sequence[str],
     on_progress: ProgressCallback,
 ) -> Tensor:
-    """Encode sentences with the text stream; return unit vectors [sentences, width] on the network's device."""
+    """Encode sentences with the text stream. Return unit vectors [sentences, width] on the network's device."""
     device = network.model.semantic_embedding.device
 
     def read(batch: Sequence[str]) -> Tensor:
@@ -166,13 +166,13 @@ def encode_sentences(
             words = network.read_words(ids.to(device), mask.to(device))
         return F.normalize(words.float(), dim=-1)
 
-    return embed_by_length(sentences, read, "reading captions", on_progress)
+    return embed_by_length(sentences, read, "encoding captions", on_progress)
 
 
 def embed_by_length(
     sentences: Sequence[str], embed: Callable[[Sequence[str]], Tensor], task: str, on_progress: ProgressCallback
 ) -> Tensor:
-    """Embed sentences in batches of similar length, which need little padding; return [sentences, width] in order."""
+    """Embed sentences in batches of similar length, to reduce padding. Return [sentences, width] in the given order."""
     order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
     parts = []
     for batch in _batches(len(sentences), _SENTENCES_A_BATCH):
@@ -186,7 +186,7 @@ def _batches(count: int, size: int) -> list[list[int]]:
 
 
 def _key(network: Network, pictures: Sequence[CaptionedPicture]) -> str:
-    """Return a key that depends on the CNN and its weights, the size of its input, and the pictures and their packs."""
+    """Return a key that changes with the CNN, its weights and input settings, the pictures, and their packs."""
     config = network.config
     shape = (FORMAT, config.backbone, config.input_size, config.longest_edge, config.resize, config.pool)
     packs = {str(picture.file.parent): stamp_of(picture.file.parent) for picture in pictures}

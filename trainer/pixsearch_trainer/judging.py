@@ -1,4 +1,4 @@
-"""Measure a network on val during training, by R@1 of the streams, or of the joint stream on a sample."""
+"""Measure a network on val during training: R@1 of the two streams, or of the joint stream on a sample."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pixsearch_trainer.run.stage import Judge
 
 _CAPTIONS_AT_ONCE = 64
 _PICTURES_AT_ONCE = 64
-_QUERIES = 200  # from text to image, re-ranked by the joint stream
+_QUERIES = 200  # the number of text-to-image queries that the joint stream re-ranks
 _CANDIDATES = 16
 
 
 class ValStreams:
-    """The scores of the two streams of a network for each pair of a caption and a picture of val."""
+    """The scores of a network's two streams for every pair of a caption and a picture in val."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ValStreams:
             for start in range(0, len(grids), _PICTURES_AT_ONCE):
                 grid, pixel_mask = grids.read(range(start, min(start + _PICTURES_AT_ONCE, len(grids))))
                 grid, pixel_mask = grid.to(device), pixel_mask.to(device)
-                similarity = cosines(texts, network.embed_image(grid, pixel_mask))  # in bf16 many would be equal
+                similarity = cosines(texts, network.embed_image(grid, pixel_mask))  # in bf16, many would be equal
                 similarities.append(similarity)
                 if network.late_interaction.closed:
                     scores.append(similarity)
@@ -54,14 +54,14 @@ class ValStreams:
                 found = [network.late_interaction.every_pair(*one, grid, pixel_mask) for one in read]
                 scores.append(similarity + torch.cat(found) / network.maps.scale)
         self.similarity = torch.cat(similarities, dim=1).cpu()
-        """The similarities [captions, pictures]."""
+        """The similarity of each pair [captions, pictures]."""
         self.scores = torch.cat(scores, dim=1).cpu()
-        """The sums of similarity and late interaction [captions, pictures]."""
+        """The sum of similarity and late interaction for each pair [captions, pictures]."""
         self.matches = torch.from_numpy(self.captions.matches())
 
 
 def judge_streams(val: Callable[[], ValStreams]) -> Judge:
-    """Judge a network by its streams alone: the score is the mean of R@1 in both directions."""
+    """Return a judge of the two streams alone. The score is the mean R@1 of both directions."""
 
     def judge() -> tuple[float, dict[str, object]]:
         streams = val()
@@ -74,7 +74,10 @@ def judge_streams(val: Callable[[], ValStreams]) -> Judge:
 
 
 def judge_match(val: Callable[[], ValStreams], processor: PixelBertProcessor) -> Judge:
-    """Judge a network by the ITM logits of sampled captions with their nearest pictures, and set its default order."""
+    """Return a judge of the ITM logits of sampled captions with their nearest pictures.
+
+    The judge also sets whether the network re-ranks by default. The score is the better R@1 of both orders.
+    """
 
     def judge() -> tuple[float, dict[str, object]]:
         streams = val()
@@ -83,7 +86,7 @@ def judge_match(val: Callable[[], ValStreams], processor: PixelBertProcessor) ->
         similarity, matches = streams.similarity[queries], streams.matches[queries]
         nearest = similarity.topk(min(_CANDIDATES, similarity.shape[1])).indices
         logits = _match(streams, processor, queries, nearest, streams.scores[queries].gather(1, nearest))
-        # Pictures that are not candidates stay after them.
+        # Pictures that are not candidates rank after all candidates.
         order = (similarity - 1e6).scatter(1, nearest, logits)
         first_stage, reranked = _recall(similarity, matches), _recall(order, matches)
         network = streams.network
@@ -98,7 +101,7 @@ def judge_match(val: Callable[[], ValStreams], processor: PixelBertProcessor) ->
 def _match(
     streams: ValStreams, processor: PixelBertProcessor, queries: Tensor, nearest: Tensor, late_scores: Tensor
 ) -> Tensor:
-    """Return ITM logits [queries, candidates]."""
+    """Return the ITM logits of queries and their candidates [queries, candidates]."""
     network, rows = streams.network, []
     device = network.model.semantic_embedding.device
     for query, candidates, late in zip(queries.tolist(), nearest, late_scores, strict=True):

@@ -1,4 +1,4 @@
-"""The losses, as functions of small tensors. Cross-entropy is torch's, which accepts probabilities as targets."""
+"""Compute the training losses. Cross-entropy is torch's, which accepts probabilities as targets."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ from torch.distributed.nn.functional import all_gather
 
 
 def same_items(pictures: Tensor, captions: Tensor) -> Tensor:
-    """Return [n, n] from ids [n] and [n], True where pairs i and j share the picture or the caption.
+    """Return an array [n, n], True where pairs i and j have the same picture or caption id.
 
-    Two such pairs are never negatives of each other: a picture's five captions are all true of it.
+    Such pairs are never negatives of each other, because all captions of a picture are true of it.
     """
     return (pictures[:, None] == pictures[None, :]) | (captions[:, None] == captions[None, :])
 
 
 def soft_targets(true: Tensor, sentences: Tensor, softness: float, temperature: float) -> Tensor:
-    """Return the pictures that each caption should find: its own, and to a small degree those with similar captions.
+    """Return the target pictures of each caption: its own, and to a lesser degree those with similar captions.
 
     Args:
         true: [n, n], True where caption i is true of picture j.
         sentences: the captions as unit vectors [n, width].
-        softness: the share of the probability that follows the captions' similarity, 0..1.
-        temperature: the temperature of the softmax over those similarities.
+        softness: the share of the probability that depends on the similarity of captions, 0..1.
+        temperature: the temperature of the softmax over the similarities.
 
     Returns:
-        Probabilities [n, n]; rows sum to 1. With `true` transposed, the captions that each picture should find.
+        Probabilities [n, n]; rows sum to 1. If `true` is transposed, they are the target captions of each picture.
     """
     hard = true.float() / true.sum(1, keepdim=True)
     return (1 - softness) * hard + softness * F.softmax(sentences @ sentences.T / temperature, dim=1)
 
 
 def contrastive_loss(logits: Tensor, to_pictures: Tensor, to_captions: Tensor) -> Tensor:
-    """Image-text contrastive loss (ITC; ALBEF, section 3.2): pull each caption to its pictures and each picture to its
-    captions, out of all in the batch, by softmax cross-entropy both ways.
+    """Return the image-text contrastive loss (ITC; ALBEF, section 3.2): softmax cross-entropy in both directions.
 
     Args:
         logits: the scores of the pairs [captions, pictures].
@@ -43,8 +42,7 @@ def contrastive_loss(logits: Tensor, to_pictures: Tensor, to_captions: Tensor) -
         to_captions: the targets of the pictures [pictures, captions]; rows sum to 1.
 
     Returns:
-        The mean of both directions, a scalar. Its minimum, the entropy of the targets, is reached when the softmaxes
-        equal the targets.
+        The mean of both directions, a scalar. The loss is lowest when the softmaxes equal the targets.
     """
     return (F.cross_entropy(logits, to_pictures) + F.cross_entropy(logits.T, to_captions)) / 2
 
@@ -52,11 +50,11 @@ def contrastive_loss(logits: Tensor, to_pictures: Tensor, to_captions: Tensor) -
 def contrastive_loss_over_processes(
     texts: Tensor, images: Tensor, scale: Tensor, to_pictures: Tensor, to_captions: Tensor
 ) -> Tensor:
-    """Compute `contrastive_loss` for this process's pairs against those of all processes.
+    """Return the `contrastive_loss` of this process's pairs against the pairs of all processes.
 
     Args:
-        texts, images: unit vectors of this process's pairs [n, width].
-        scale: the factor of cosines before the softmax.
+        texts, images: the unit vectors of this process's pairs [n, width].
+        scale: the factor by which cosines are multiplied before the softmax.
         to_pictures, to_captions: the targets for the pairs of all processes [all, all]; rows sum to 1.
     """
     first = len(texts) * (dist.get_rank() if _is_distributed() else 0)
@@ -67,18 +65,18 @@ def contrastive_loss_over_processes(
 
 
 def near_miss_loss(own: Tensor, elsewhere: Tensor, counted: Tensor) -> Tensor:
-    """Push the true text of a picture above its near miss, by a greater lead than it has with other pictures.
+    """Return a loss that makes the lead of a true text over its near miss larger with its own picture than with others.
 
-    A near miss was invented, and its wording alone gives that away: without the comparison a network would learn which
-    texts sound invented, and ignore the pictures.
+    Near misses are invented, and can be recognised by their wording. Without the comparison with other pictures, a
+    network would learn which texts sound invented, and ignore the picture.
 
     Args:
-        own: the logit of the true text minus that of the near miss, with their picture [n].
+        own: the logit of the true text minus the logit of the near miss, with their own picture [n].
         elsewhere: the same difference with other pictures [n, others].
-        counted: [n, others], True for pictures of which the true text is false; only these count.
+        counted: [n, others], True for pictures that the true text does not describe. All other pictures are ignored.
 
     Returns:
-        The mean over the rows with a picture that counts, a scalar; 0 if there are none.
+        The mean over the rows with at least one picture that counts, a scalar; 0 if there are no such rows.
     """
     usable = counted.any(1)
     mean = (elsewhere * counted).sum(1) / counted.sum(1).clamp(min=1)
@@ -86,27 +84,27 @@ def near_miss_loss(own: Tensor, elsewhere: Tensor, counted: Tensor) -> Tensor:
 
 
 def cosines(queries: Tensor, keys: Tensor) -> Tensor:
-    """Return the cosines [n, m] of unit vectors [n, width] and [m, width], in fp32 even if the step runs in bf16.
+    """Return the cosines [n, m] of unit vectors [n, width] and [m, width], in fp32 even under autocast to bf16.
 
-    Two candidates often differ only in the third digit, which bf16 does not have.
+    Scores often differ only in the third digit, which bf16 cannot represent.
     """
     with torch.autocast(queries.device.type, enabled=False):
         return queries.float() @ keys.float().T
 
 
 def drift_loss(now: Tensor, before: Tensor) -> Tensor:
-    """Hold vectors in place while the Transformer learns something else: return the mean of 1 - cosine over rows.
+    """Return the mean of 1 - cosine over rows, a loss that keeps vectors in place while the Transformer is trained.
 
     Args:
-        now, before: the vectors [rows, width].
+        now, before: the current and the original vectors [rows, width].
     """
     return (1 - F.cosine_similarity(now.float(), before.float(), dim=1)).mean()
 
 
 def matching_loss(true: Tensor, false: Tensor) -> Tensor:
-    """Binary image-text matching: push the logits of true pairs [n] up and of false pairs [m] down, with equal weight.
+    """Return the binary image-text matching loss of the logits of true pairs [n] and false pairs [m].
 
-    Only the true pairs count if there are no false ones.
+    Both kinds have equal weight. If there are no false pairs, only the true pairs count.
     """
     up = F.binary_cross_entropy_with_logits(true.float(), torch.ones_like(true, dtype=torch.float))
     if not len(false):
@@ -115,15 +113,15 @@ def matching_loss(true: Tensor, false: Tensor) -> Tensor:
 
 
 def ranking_loss(logits: Tensor) -> Tensor:
-    """Pull column 0 of logits [batch, 1 + negatives] above the others in each row, by softmax cross-entropy."""
+    """Return the softmax cross-entropy of logits [batch, 1 + negatives], where column 0 is the right answer."""
     return F.cross_entropy(logits.float(), torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
 
 def gathered(local: Tensor) -> Tensor:
-    """Gather the rows [batch, ...] of all processes, in the order of their ranks. Gradients flow back.
+    """Gather the rows [batch, ...] of all processes, in order of rank. Gradients flow back.
 
-    Data-parallel training averages the gradients of the processes' own losses, so the mean of their losses over the
-    gathered rows is trained as if one process had the whole batch.
+    Data-parallel training averages gradients over processes. If each process computes its loss over the gathered rows,
+    the result is the same as if one process had the whole batch.
     """
     if not _is_distributed():
         return local
@@ -135,5 +133,5 @@ def gathered(local: Tensor) -> Tensor:
 
 
 def _is_distributed() -> bool:
-    """Return whether training runs in several processes."""
+    """Return whether training uses several processes."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

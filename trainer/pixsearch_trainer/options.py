@@ -1,4 +1,4 @@
-"""The options of training: those of the command, and the settings of a recipe's stages."""
+"""Define the options of `pixsearch train`, and apply settings to the stages of a recipe."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pixsearch_trainer.run.accelerator import Precision
 T = TypeVar("T")
 
 _CHANGEABLE = {"out", "resume", "workers"}
-"""Options that may change when a run is resumed."""
+"""The options that may change when a run is resumed."""
 _EXPECTED = {
-    float: "a number of 0 or more",
-    int: "an integer of 0 or more",
+    float: "a non-negative number",
+    int: "a non-negative integer",
     bool: "true or false",
     str: "text",
     tuple: "a list such as [0.5, 0.9]",
@@ -28,7 +28,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """The options of `pixsearch train`, with their defaults."""
+    """The options of `pixsearch train` and their defaults."""
 
     recipe: str = "finetune"
     data: tuple[str, ...] = ()
@@ -56,18 +56,18 @@ class TrainOptions:
         return {name: value for name, value in vars(self).items() if value != getattr(defaults, name)}
 
     def as_json(self) -> dict[str, Any]:
-        """Return the options that `resumed` needs."""
+        """Return the options to store for `resumed`."""
         return {name: value for name, value in self.given().items() if name not in _CHANGEABLE}
 
     def resumed(self, begun: Mapping[str, Any]) -> TrainOptions:
-        """Return the options that a run started with, updated by those that may change.
+        """Return the options with which a run was started, updated with the options that may change.
 
-        Raises UsageError if any other option differs.
+        Raises UsageError if any other option differs, or if an option is unknown.
         """
         begun = {name: tuple(value) if isinstance(value, list) else value for name, value in begun.items()}
         if unknown := begun.keys() - vars(self).keys():
             raise UsageError(
-                f"the run to resume has options of another version ({', '.join(sorted(unknown))})", "Start a new run"
+                f"the run to resume has unsupported options ({', '.join(sorted(unknown))})", "Start a new run"
             )
         for name, value in self.given().items():
             if name not in _CHANGEABLE and begun.get(name) != value:
@@ -76,18 +76,18 @@ class TrainOptions:
 
 
 def flag(name: str) -> str:
-    """Return an option as it is written on the command line."""
+    """Return the command-line name of an option."""
     return "--" + name.replace("_", "-")
 
 
 def with_settings(options: T, settings: Sequence[str]) -> T:
-    """Return a recipe's options with settings such as "maps.epochs=30" applied.
+    """Apply settings such as "maps.epochs=30" to the options of a recipe, and return the result.
 
     Args:
         options: a dataclass whose fields are dataclasses.
 
     Raises:
-        UsageError: a setting does not have that form, its stage or field is unknown, or its value is invalid.
+        UsageError: a setting is malformed, its stage or field is unknown, or its value is invalid.
     """
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -95,7 +95,7 @@ def with_settings(options: T, settings: Sequence[str]) -> T:
         groups = [field.name for field in dataclasses.fields(options)]  # type: ignore[arg-type]
         if not equals or group not in groups:
             raise UsageError(
-                f"unknown setting {setting!r}", f"Write STAGE.FIELD=VALUE with one of: {', '.join(groups)}"
+                f"unknown setting {setting!r}", f"Use STAGE.FIELD=VALUE, where STAGE is one of: {', '.join(groups)}"
             )
         part = getattr(options, group)
         if name not in vars(part):
@@ -106,7 +106,7 @@ def with_settings(options: T, settings: Sequence[str]) -> T:
 
 
 def _parsed(key: str, text: str, kind: Any) -> Any:
-    """Parse the value of a setting by its type: a number, a boolean, a string, None, a list of numbers, or a choice."""
+    """Parse the value of a setting according to the type of its field. Raises UsageError if the value is invalid."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -125,9 +125,9 @@ def _parsed(key: str, text: str, kind: Any) -> Any:
             return value
     choices = [repr(choice) for one in kinds if get_origin(one) is Literal for choice in get_args(one)]
     expected = " or ".join(choices or [_EXPECTED[get_origin(one) or one] for one in kinds])
-    raise UsageError(f"{key} cannot be {text!r}", f"Expected {expected}")
+    raise UsageError(f"invalid value {text!r} for {key}", f"Expected {expected}")
 
 
 def _is_size(value: object) -> bool:
-    """Return whether this is a finite number of 0 or more, as all numeric settings are."""
+    """Return whether a value is a finite, non-negative number, as required for all numeric settings."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")

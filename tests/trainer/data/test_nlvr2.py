@@ -56,7 +56,7 @@ def test_a_single_file_may_have_a_byte_order_mark_and_any_line_separator_in_a_se
 
 
 def test_a_folder_without_statements_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="has no NLVR2 statements"):
+    with pytest.raises(DatasetError, match="has no usable NLVR2 statements"):
         read_nlvr2(tmp_path)
 
 

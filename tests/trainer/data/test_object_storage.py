@@ -45,7 +45,7 @@ def test_a_local_file_may_name_pictures_in_storage_but_not_on_the_web(tmp_path: 
 
     assert [str(picture.file) for picture in reading.pictures] == [url]
     assert [(problem.line, problem.what) for problem in reading.problems] == [
-        (2, "names https://example.org/a.jpg, a kind of URL that pixsearch cannot read")
+        (2, "refers to https://example.org/a.jpg, an unsupported kind of URL")
     ]
 
 

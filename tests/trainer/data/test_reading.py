@@ -42,19 +42,19 @@ def test_the_content_tells_the_format_and_the_name_does_not(tmp_path: Path, cont
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "does not name a column"),
-        (b"id,words\n1,a dog\n", "does not name a column"),
-        (picture_bytes(), "does not name a column"),
+        (b"", "does not name a picture column"),
+        (b"id,words\n1,a dog\n", "does not name a picture column"),
+        (picture_bytes(), "does not name a picture column"),
         ("image,caption\n1.jpg,a dog\n".encode("utf-16"), "UTF-16"),
-        (b"{}", "it is empty"),
-        (b'{"a":\n 5}', "does not name a picture"),
+        (b"{}", "it has no entries"),
+        (b'{"a":\n 5}', "has no picture field"),
         (b'{"images":\n [{', "is not valid JSON"),
         (b"[" * 100_000, "is not valid JSON"),
         (b"[1, 2]", "is not a JSON object"),
         (b"[{} {}]", "is not valid JSON"),
         (b'{"images": [{"filename": "1.jpg"}]}', 'has no valid "sentences"'),
-        (b'{"images": [], "annotations": [{"image_id": 1, "bbox": []}]}', "describes the image 1"),
-        (b"image,caption\n1.jpg\n", "line 2 has 1 column, not 2"),
+        (b'{"images": [], "annotations": [{"image_id": 1, "bbox": []}]}', "refers to image 1"),
+        (b"image,caption\n1.jpg\n", "line 2 has 1 column, expected 2"),
     ],
 )
 def test_what_is_in_none_of_the_formats_is_refused_in_one_line_that_names_them(
@@ -78,7 +78,7 @@ def test_data_that_does_not_exist_and_a_folder_without_its_pictures_are_refused(
     with pytest.raises(DatasetError, match=r"none\.json cannot be read \(No such file"):
         read_captioned(tmp_path / "none.json")
     with pytest.raises(
-        DatasetError, match=r"elsewhere has none of the pictures named in .*, such as a\.jpg.*Check --images"
+        DatasetError, match=r"elsewhere contains none of the pictures listed in .*, such as a\.jpg.*Check --images"
     ):
         read_captioned(tmp_path / "t.csv", tmp_path / "elsewhere")
 

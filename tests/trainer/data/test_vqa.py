@@ -44,7 +44,7 @@ def test_the_answers_of_nine_questions_or_more_can_be_given_the_most_frequent_fi
         "blue",
         "red",
     )
-    with pytest.raises(DatasetError, match="no answer has 9 or more training questions"):
+    with pytest.raises(DatasetError, match="no answer occurs in 9 or more training questions"):
         common_answers(questions_with("red", 8))
 
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_used_is_a_problem_and_other_json_is_skipped(tmp_path: Pa
     assert [str(problem).removeprefix(f"{tmp_path}/train2014_") for problem in problems] == [
         'annotations.json: annotation 3: has no valid "answers"',
         "questions.json: question 2: COCO_train2014_000000000001.jpg does not exist",
-        "questions.json: question 3: has no text or no answers",
+        "questions.json: question 3: has no text or answers",
     ]
 
 

@@ -79,7 +79,7 @@ def test_val_calibrates_a_re_rank_that_is_no_worse_and_orders_by_it(
 ) -> None:
     config, lines = finished(shutil.copytree(tiny_start, tmp_path / "model"), squares, ColourRuntime)
 
-    assert lines == ["val, end: text to image R@1 first stage 100.0, re-ranked 100.0"]
+    assert lines == ["val, final: text-to-image R@1 100.0 in the first stage, 100.0 re-ranked"]
     assert config.rerank
     # Each picture has a logit of 5 with its first caption and -5 with one other. The right pairs weigh 6% of the 6
     # pairs, so Platt's targets are 1.36 / 2.36 and 1 / 7.64.
@@ -103,5 +103,5 @@ def test_a_re_rank_that_is_worse_on_val_is_not_the_order_and_a_small_val_decides
 
     assert not config.rerank
     assert config.calibration is None
-    assert "re-ranked 0.0" in lines[0]
-    assert lines[1].startswith("not calibrated: the match logits are no higher")
+    assert ", 0.0 re-ranked" in lines[0]
+    assert lines[1].startswith("not calibrated: the match logits are not higher")

@@ -57,7 +57,7 @@ def test_a_run_is_begun_again_until_its_first_step_and_a_finished_one_leaves_not
     folder.begin({"seed": 2})
     assert folder.options() == {"seed": 2}
     folder.save({"step": 1})
-    with pytest.raises(UsageError, match=f"{folder.out} holds an unfinished run.*--resume"):
+    with pytest.raises(UsageError, match=f"{folder.out} contains an unfinished run.*--resume"):
         folder.begin({})
 
     folder.end()
@@ -114,6 +114,6 @@ def test_a_folder_of_somebody_elses_that_is_called_run_is_not_deleted(tmp_path: 
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
 
-    with pytest.raises(UsageError, match="run is not the folder of a run"):
+    with pytest.raises(UsageError, match="run is not a run folder"):
         RunFolder(tmp_path).begin({"seed": 1})
     assert (tmp_path / "run" / "mine.txt").read_text() == "mine"

@@ -1,1 +1,1 @@
-"""Batches: draw the pairs of each step, and load their pictures."""
+"""Draw the pairs for each training step, and load their pictures."""

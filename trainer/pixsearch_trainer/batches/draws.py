@@ -1,4 +1,4 @@
-"""Draw the pairs of a step. They depend only on the seed and the step, so that a run resumes where it stopped."""
+"""Draw the pairs for a step. They depend only on the seed and the step, so that a run can be resumed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pixsearch_trainer.data.pairs import CaptionedPicture, Captions
 
 _WORD = (1 << 64) - 1
 _SIDE = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
-_QUERY_SHARE = 0.3  # of the draws of a picture with queries, since people search with bare nouns
+_QUERY_SHARE = 0.3  # of the draws of a picture that has queries, because people search with bare nouns
 _LABEL_SHARE = 0.05
 
 Draw = Callable[[int], Tensor]
-"""The items of a step, over all processes, by their indices in the data set."""
+"""A function that returns the data set indices of the items in a step, over all processes."""
 
 
 def generator_of(*numbers: int) -> torch.Generator:
-    """Return a generator seeded by these numbers, with a different stream for any other numbers."""
+    """Return a generator seeded with these numbers. Different numbers give an unrelated sequence."""
     return torch.Generator().manual_seed(mixed_seed(*numbers))
 
 
@@ -29,7 +29,7 @@ def mixed_seed(*numbers: int) -> int:
     """Mix several small numbers into one seed, 0 <= seed < 2^63."""
     seed = 0x9E3779B97F4A7C15
     for number in numbers:
-        # SplitMix64's finaliser (Steele et al., 2014) over a running sum, so that neighbouring steps are unrelated.
+        # SplitMix64's finaliser (Steele et al., 2014) over a running sum makes seeds of neighbouring steps unrelated.
         seed = (seed + number + 0x9E3779B97F4A7C15) & _WORD
         seed = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
         seed = ((seed ^ (seed >> 27)) * 0x94D049BB133111EB) & _WORD
@@ -39,20 +39,20 @@ def mixed_seed(*numbers: int) -> int:
 
 @dataclass
 class Draws:
-    """The draws of a run: `batch` items per step without replacement, with probabilities proportional to their weights.
+    """Random draws of `batch` items per step, without replacement, with probabilities proportional to weights.
 
-    An epoch has as many items as the sum of the weights relative to the largest one.
+    The number of items per epoch is the sum of the weights divided by the largest weight.
     """
 
     weights: Tensor
-    """Relative weights [items]."""
+    """The relative weights of the items [items]."""
     batch: int
-    """Items per step, over all processes."""
+    """The number of items per step, over all processes."""
     seed: int
     processes: int = 1
-    """The number of processes. A batch is a multiple of it, so that all processes have the same number of items."""
+    """The number of processes. `batch` is rounded down to a multiple, so that all processes get the same number."""
     _drawn: tuple[int, Tensor] = field(default=(-1, torch.empty(0)), init=False, repr=False)
-    """An epoch and its order, replaced together: a thread that reads ahead may already be in the next epoch."""
+    """An epoch and its order. Both are set at once, because a thread that reads ahead may be in the next epoch."""
 
     def __post_init__(self) -> None:
         self.weights = self.weights.double() / self.weights.max()
@@ -64,7 +64,7 @@ class Draws:
         return max(1, int(self.weights.sum()) // self.batch)
 
     def at(self, step: int) -> Tensor:
-        """Return the items of a step [batch]; steps count from 0."""
+        """Return the items for a step [batch]. Steps start at 0."""
         epoch, within = divmod(step, self.steps_an_epoch)
         drawn, order = self._drawn
         if epoch != drawn:
@@ -76,22 +76,22 @@ class Draws:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures, each with a true text and a near miss, as indices in the data set; all fields are [pairs]."""
+    """Indices of pictures, each with a true text and a near miss, in the data set. All fields are [pairs]."""
 
     pictures: Tensor
     captions: Tensor
     near_misses: Tensor
     """The index of a near miss, or -1 for a picture without one."""
     mirrored: Tensor
-    """True for pictures that are mirrored."""
+    """True for mirrored pictures."""
 
 
 PairsAt = Callable[[int], Pairs]
-"""A function that returns the pairs of a step in this process."""
+"""A function that returns the pairs for a step in this process."""
 
 
 class CaptionedSet:
-    """Captioned pictures, from which pairs are drawn."""
+    """A set of captioned pictures from which pairs are drawn."""
 
     def __init__(self, pictures: Sequence[CaptionedPicture], seed: int) -> None:
         self.pictures, self.seed = list(pictures), seed
@@ -107,9 +107,9 @@ class CaptionedSet:
         self._captions, self._queries = table(lambda one: one.captions), table(lambda one: one.queries)
         self._labels, self._near_misses = table(lambda one: one.labels), table(lambda one: one.near_misses)
         self.texts = list(indices)
-        """The captions, as in `captions`, followed by all other texts."""
+        """All texts, starting with the captions in the same order as in `captions`."""
         self.true_texts = torch.cat([self._captions, self._queries, self._labels], dim=1)
-        """The indices of the texts that are true of each picture [pictures, most], padded with -1."""
+        """The indices of the texts that describe each picture [pictures, most], padded with -1."""
         self.has_near_misses = any(picture.near_misses for picture in pictures)
         self._words = torch.tensor([len(text.split()) for text in self.texts])
         self._one_sided = torch.tensor([names_a_side(text) for text in self.texts])
@@ -118,11 +118,11 @@ class CaptionedSet:
         return len(self.pictures)
 
     def pairs_at(self, draw: Draw, *, mirror: bool, rank: int = 0, processes: int = 1) -> PairsAt:
-        """Return a function that draws a text for each picture of a step, and mirrors half of the pictures if wanted.
+        """Return a function that draws a text and a near miss for each picture in a step.
 
-        Most texts are captions, some are queries, and a few are labels. The near miss is the one whose length is
-        nearest to the text's. Pictures whose texts contain "left" or "right" are never mirrored. Each process gets its
-        share of the pairs.
+        Most texts are captions, some are queries, and a few are labels. The near miss is the one closest in length to
+        the text. If `mirror` is True, half of the pictures are mirrored, except those whose texts contain "left" or
+        "right". Each process gets its share of the pairs.
         """
 
         def pairs_at(step: int) -> Pairs:
@@ -143,11 +143,11 @@ class CaptionedSet:
         return pairs_at
 
     def texts_at(self, indices: Tensor) -> list[str]:
-        """Return the texts at these indices; an empty text for -1."""
+        """Return the texts at these indices, with an empty string for -1."""
         return ["" if index < 0 else self.texts[index] for index in indices.tolist()]
 
     def _near_misses_of(self, pictures: Tensor, texts: Tensor) -> Tensor:
-        """Return the near miss of each picture whose number of words is nearest to its text's; -1 if it has none."""
+        """Return the near miss of each picture that is closest in word count to its text; -1 if there is none."""
         near_misses = self._near_misses[pictures]
         difference = (self._words[near_misses] - self._words[texts][:, None]).abs()
         nearest = difference.masked_fill(near_misses < 0, torch.iinfo(torch.int64).max).argmin(1, keepdim=True)
@@ -155,7 +155,7 @@ class CaptionedSet:
 
 
 def _one_of(table: Tensor, chosen: Tensor) -> Tensor:
-    """Choose one of the indices in each row by a number in 0..1; -1 for an empty row."""
+    """Choose one index per row, using a number in 0..1; -1 for an empty row."""
     count = (table >= 0).sum(1)
     return table.gather(1, (chosen * count).long()[:, None])[:, 0]
 

@@ -1,4 +1,4 @@
-"""Load the pictures of a step with their texts: as decoded pixels, or as the grids of a frozen CNN."""
+"""Load the pictures and texts for a step. Pictures are decoded pixels, or grids from a frozen CNN."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pixsearch_trainer.run.stage import Batches
 
 @dataclass(frozen=True)
 class PictureInputs:
-    """The pictures of a step, in one of three forms: pixels for the CNN, or grids or pooled grids of a frozen one."""
+    """The pictures for a step, as pixels for the CNN, or as grids or pooled grids from a frozen CNN."""
 
     pixels: list[Tensor] | None = None
     """Normalised pixels, each [3, height, width]."""
@@ -42,7 +42,7 @@ class PictureInputs:
     """Pooled grids [pictures, 2 * channels]."""
 
     def grids(self, model: PixelBertModel) -> tuple[Tensor, Tensor]:
-        """Return grids [pictures, pixels, channels] and their mask, running the CNN if there are pixels."""
+        """Return grids [pictures, pixels, channels] and their mask. If there are pixels, run the CNN."""
         if self.pixels is not None:
             return model.encode_grids(self.pixels)
         assert self.grid is not None
@@ -52,21 +52,21 @@ class PictureInputs:
 
 
 Source = Callable[[PairsAt, int], Iterator[PictureInputs]]
-"""A function that yields the pictures of each step's pairs from a first step on, without end."""
+"""A function that yields the pictures for the pairs of each step endlessly, starting at the given step."""
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Pictures, each with a true text and a near miss, on the training device."""
+    """A batch of pictures, each with a true text and a near miss, on the training device."""
 
     pictures: Tensor
     """The indices of the pictures in the data set [batch]."""
     captions: Tensor
     """The indices of the true texts in the data set [batch]."""
     near_misses: Tensor
-    """The indices of the near misses [batch], or -1 for a picture without one, whose text is then empty."""
+    """The indices of the near misses in the data set [batch]; -1, and an empty text, for pictures without one."""
     ids: Tensor
-    """The captions' words [batch, words]; no rows if the stage reads no words, as for the next three fields."""
+    """The word ids of the captions [batch, words]. Without words, this and the next three fields have no rows."""
     mask: Tensor
     near_ids: Tensor
     near_mask: Tensor
@@ -86,7 +86,7 @@ def pair_batches(
     device: torch.device,
     words: bool = True,
 ) -> Batches:
-    """Return the batches of each step, with the words of texts and near misses unless `words` is false."""
+    """Return a function that yields batches. They include words of texts and near misses if `words` is True."""
 
     def batches(first: int) -> Iterator[PairBatch]:
         for step, inputs in enumerate(source(pairs_at, first), first):
@@ -110,7 +110,7 @@ def pair_batches(
 
 
 def cached_grids(plain: GridStore, mirrored: GridStore | None = None) -> Source:
-    """Read the grids of a frozen CNN one step ahead. `mirrored` holds the grids of the mirrored pictures."""
+    """Return a source that reads grids from a frozen CNN, one step ahead."""
 
     def source(pairs_at: PairsAt, first: int) -> Iterator[PictureInputs]:
         def read(step: int) -> PictureInputs:
@@ -124,7 +124,7 @@ def cached_grids(plain: GridStore, mirrored: GridStore | None = None) -> Source:
 
 
 def pooled_grids(views: Tensor) -> Source:
-    """Take pooled grids from memory: `views` [pictures, 2, 2 * channels] holds the plain and the mirrored ones."""
+    """Return a source of pooled grids in memory, plain and mirrored [pictures, 2, 2 * channels]."""
 
     def source(pairs_at: PairsAt, first: int) -> Iterator[PictureInputs]:
         for pairs in map(pairs_at, count(first)):
@@ -140,10 +140,10 @@ def packed_pixels(
     workers: int = 2,
     seed: int = 0,
 ) -> Source:
-    """Decode the pictures of a pack, with a different augmentation each time.
+    """Return a source that decodes packed pictures, with a different augmentation each time.
 
     Args:
-        workers: the number of decoding processes; 0 decodes in this process.
+        workers: the number of processes that decode pictures; 0 to decode in this process.
     """
 
     def source(pairs_at: PairsAt, first: int) -> Iterator[PictureInputs]:
@@ -159,7 +159,7 @@ def packed_pixels(
             num_workers=workers,
             multiprocessing_context=fork_server() if workers else None,
             collate_fn=_collated,
-            generator=torch.Generator(),  # otherwise it draws a seed from the global one, at unpredictable moments
+            generator=torch.Generator(),  # else it draws seeds from the global generator, at unpredictable times
         )
         return (PictureInputs(list(pixels)) for pixels in loader)
 
@@ -168,17 +168,17 @@ def packed_pixels(
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The limits of random changes to a picture: cropping, stretching, and light."""
+    """Random cropping, stretching and colour changes of a picture, within these limits."""
 
     smallest_crop: float = 0.5
-    """The least share of the picture's area that a crop keeps."""
+    """The minimum share of the picture's area that a crop keeps."""
     stretch: float = 1.3
-    """The factor by which one edge may be stretched relative to the other."""
+    """The maximum factor by which one edge is stretched relative to the other."""
     light: float = 0.25
-    """The most by which brightness, contrast and saturation change, as a share of their values."""
+    """The maximum relative change of brightness, contrast and saturation."""
 
     def __call__(self, picture: Image.Image) -> Image.Image:
-        """Change a picture at random, by torch's global generator."""
+        """Return a randomly changed copy of a picture, using torch's global generator."""
         jitter = v2.ColorJitter(brightness=self.light, contrast=self.light, saturation=self.light)
         ratio = [edge * picture.width / picture.height for edge in (1 / self.stretch, self.stretch)]
         top, left, height, width = v2.RandomResizedCrop.get_params(picture, [self.smallest_crop, 1.0], ratio)
@@ -187,7 +187,7 @@ class Augmentation:
 
 
 def _collated(pixels: list[Tensor]) -> Tensor | list[Tensor]:
-    """Stack tensors if all have the same shape: each tensor from a worker takes a file descriptor."""
+    """Stack tensors of equal shape, because each tensor from a worker process uses a file descriptor."""
     return torch.stack(pixels) if len({tensor.shape for tensor in pixels}) == 1 else pixels
 
 
@@ -213,5 +213,5 @@ class _Packed(Dataset[Tensor]):
 
 
 def mirror(picture: Image.Image) -> Image.Image:
-    """Return the picture flipped from left to right."""
+    """Return the picture flipped horizontally."""
     return ImageOps.mirror(picture)

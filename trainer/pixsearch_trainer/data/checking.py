@@ -1,4 +1,4 @@
-"""Limit the number of problems in a data set."""
+"""Enforce a limit on the number of problems in a data set."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ALWAYS_ALLOWED = 10
 
 
 def enforce_limit(problems: Sequence[Problem], limit: int | None, pictures: int) -> None:
-    """Raise DatasetError, naming the first few problems, if there are more than the limit.
+    """Raise DatasetError, listing the first few problems, if there are more than the limit.
 
     Args:
-        limit: None allows one problem for every hundred pictures, but at least 10.
+        limit: the number of problems allowed; None for one per 100 pictures, but at least 10.
     """
     if limit is None:
         limit = max(_ALWAYS_ALLOWED, pictures // 100)

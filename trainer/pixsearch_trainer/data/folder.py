@@ -16,9 +16,9 @@ from pixsearch_trainer.data.problems import Malformed, Problem
 def read_folder(folder: FilePath) -> tuple[list[CaptionedPicture], list[Problem]]:
     """Return the pictures in a folder and its subfolders, in the order of their paths, and the problems found.
 
-    Pictures without captions are included, for a teacher. All are in the split train. Hidden files and folders are
-    skipped, and so are files that neither are pictures nor are named like pictures. Raises Malformed if there are no
-    pictures.
+    All pictures are in the train split. Pictures without captions are included because a teacher can use them. Hidden
+    files and folders are skipped, as are files that are neither pictures nor named like pictures. Raises Malformed if
+    there are no pictures.
     """
     pictures: list[CaptionedPicture] = []
     problems: list[Problem] = []
@@ -46,7 +46,7 @@ def read_folder(folder: FilePath) -> tuple[list[CaptionedPicture], list[Problem]
 
 
 def _files_by_folder(folder: FilePath, report: Report) -> Iterator[list[FilePath]]:
-    """Yield the files of each folder, by name. Links to folders are not followed."""
+    """Yield the files in each folder, sorted by name. Links to folders are not followed."""
     try:
         with list_folder(path_bytes(folder)) as listed:
             entries = sorted((entry for entry in listed if entry.name[:1] != b"."), key=lambda entry: entry.name)

@@ -1,4 +1,4 @@
-"""Parse the formats of data files into records for `Gathering`: published JSON, JSON records, and tables."""
+"""Parse data files into records for `Gathering`: published JSON formats, JSON records, and tables."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pixsearch_trainer.data.problems import Malformed
 Value = TypeVar("Value")
 
 _BEFORE_ENTRY = re.compile(r"\s*[\[,]\s*")
-_NEXT_LINE = re.compile(r"\}\s*\n\s*\{")  # in JSONL only: in other JSON a comma separates two objects
+_NEXT_LINE = re.compile(r"\}\s*\n\s*\{")  # only in JSONL: elsewhere, a comma separates two objects
 _SPLIT_FOLDER = re.compile(r"(train|val|test)\d{4}")
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|test)(?:\d{4})?(?![a-z0-9])")
 _TOKEN_LINE = re.compile(r"[^\t]+\.\w{2,5}(#\d+)?\t[^\t]*")  # Flickr8k's token file: name.jpg#0<TAB>caption
-_QUOTED_LINES = 64  # the most lines of a quoted field: a single unclosed quote must not swallow the rest of a file
+_QUOTED_LINES = 64  # limit per quoted field, so that an unclosed quote does not swallow the rest of the file
 
 
 def field(entry: object, name: str, kind: type[Value]) -> Value:
-    """Return a field of a JSON object. Raises Malformed if it is missing or not of that type."""
+    """Return a field of a JSON object. Raises Malformed if the field is missing or has a different type."""
     if not isinstance(entry, dict):
         raise Malformed("is not a JSON object")
     if not isinstance(value := entry.get(name), kind):
@@ -35,7 +35,7 @@ def field(entry: object, name: str, kind: type[Value]) -> Value:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse a JSON text. Raises Malformed."""
+    """Parse JSON. Raises Malformed if it is invalid."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -43,10 +43,10 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def gather(into: Gathering) -> None:
-    """Take the records of a data file, whose format is recognised by its beginning. Raises OSError, Malformed."""
+    """Read the records in a data file, whose format is detected from its beginning. Raises OSError, Malformed."""
     text = read_file(into.data, DATA_LIMIT_BYTES).decode("utf-8-sig", errors="surrogateescape")
     if text.startswith(("\udcff\udcfe", "\udcfe\udcff")):
-        raise Malformed("it is UTF-16, not UTF-8")
+        raise Malformed("the file is UTF-16, not UTF-8")
     head = text[: 1 << 16].strip("\r\n")
     if head.lstrip().startswith("["):
         into.take(_list_entries(text), _list_record, "entry")
@@ -57,7 +57,7 @@ def gather(into: Gathering) -> None:
 
 
 def _list_entries(text: str) -> Iterator[object]:
-    """Yield the entries of a JSON list one by one: decoded at once, Visual Genome's would take 5 GB."""
+    """Yield the entries of a JSON list one at a time, because all of Visual Genome's would take 5 GB."""
     decode, end = json.JSONDecoder().raw_decode, 0
     while found := _BEFORE_ENTRY.match(text, end):
         try:
@@ -66,13 +66,13 @@ def _list_entries(text: str) -> Iterator[object]:
             raise Malformed(f"is not valid JSON: {error}") from error
         yield entry
     if text[end:].strip() != "]":
-        raise Malformed("is not valid JSON: a list is not closed, or lacks a comma")
+        raise Malformed("is not valid JSON: unclosed list or missing comma")
 
 
 def _list_record(entry: object) -> object:
-    """Return a record as it is, or convert one of Visual Genome's {"id", "regions": [{"phrase"}]}.
+    """Convert an entry in Visual Genome's format, {"id", "regions": [{"phrase"}]}; return any other entry unchanged.
 
-    Each phrase is a caption of the picture <id>.jpg. Two regions may have the same phrase ("a hat").
+    Each phrase becomes a caption of <id>.jpg, without duplicates: two regions may have the same phrase ("a hat").
     """
     if not isinstance(entry, dict) or "regions" not in entry:
         return entry
@@ -81,7 +81,7 @@ def _list_record(entry: object) -> object:
 
 
 def _gather_objects(text: str, into: Gathering) -> None:
-    """Take the records of a JSON object in Karpathy's or COCO's format, or of JSONL."""
+    """Read the records in a JSON object in Karpathy's or COCO's format, or in JSONL."""
     is_lines = _NEXT_LINE.search(text) is not None
     document = {} if is_lines else parse_json(text)
     images, annotations = document.get("images"), document.get("annotations")
@@ -95,10 +95,10 @@ def _gather_objects(text: str, into: Gathering) -> None:
 
 
 def _karpathy_record(image: Any) -> object:
-    """Parse {"filename", "split", "sentences": [{"raw"}]}, for COCO also with the picture's folder as "filepath".
+    """Convert {"filename", "split", "sentences": [{"raw"}]}; COCO also has the picture's folder as "filepath".
 
-    There may be further texts: the lists of strings "queries" and "false" (near misses), and "labels", which have the
-    form of sentences.
+    There may be additional texts: the lists of strings "queries" and "false" (near misses), and "labels", which have
+    the same form as sentences.
     """
     captions = [field(sentence, "raw", object) for sentence in field(image, "sentences", list)]
     name, folder = field(image, "filename", str), image.get("filepath")
@@ -114,11 +114,11 @@ def _listed(value: object) -> list[object]:
 
 
 def _gather_coco(images: list[Any], annotations: list[object], into: Gathering) -> None:
-    """Take {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}.
+    """Read {"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}.
 
-    The format has no splits. The split of a picture comes from, in this order, its own name
-    (COCO_val2014_000000000042.jpg), the file's name (captions_val2017.json) or the name of the pictures' folder
-    (val2017); otherwise it is train.
+    The format has no splits. A picture's split is derived from its own name (COCO_val2014_000000000042.jpg), the name
+    of the data file (captions_val2017.json) or the name of the picture folder (val2017), in that order. The default is
+    train.
     """
     of_file = _SPLIT_WORD.search(into.data.name) or _SPLIT_WORD.fullmatch(into.folder.name)
     names = {str(image.get("id")): image.get("file_name") for image in images if isinstance(image, dict)}
@@ -126,7 +126,7 @@ def _gather_coco(images: list[Any], annotations: list[object], into: Gathering) 
     def annotation_record(annotation: object) -> object:
         caption, key = field(annotation, "caption", object), str(field(annotation, "image_id", object))
         if not isinstance(name := names.get(key), str):
-            raise Malformed(f'describes the image {key}, which is not in "images"')
+            raise Malformed(f'refers to image {key}, which is not in "images"')
         split = _SPLIT_FOLDER.search(name) or of_file
         return {"image": name, "caption": caption, "split": split and split[1]}
 
@@ -134,7 +134,7 @@ def _gather_coco(images: list[Any], annotations: list[object], into: Gathering) 
 
 
 def _gather_table(text: str, first: str, into: Gathering) -> None:
-    """Take the records of a table whose first line names the columns, or of Flickr8k's token file."""
+    """Read the records in a table whose first line names the columns, or in Flickr8k's token file."""
     for delimiter in "\t,;|":
         header = next(csv.reader([first], delimiter=delimiter))
         names = [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in header]
@@ -142,16 +142,16 @@ def _gather_table(text: str, first: str, into: Gathering) -> None:
             break
     else:
         if not _TOKEN_LINE.fullmatch(first):
-            raise Malformed("its first line does not name a column for the picture and one for the caption")
+            raise Malformed("the first line does not name a picture column and a caption column")
         delimiter, header, names = "\t", [], ["image", "caption"]
 
     def row_record(row: list[str] | None) -> object:
         if row is None:
-            raise Malformed("has an unclosed or misplaced quote, or a field of more than 128 KiB")
+            raise Malformed("has an unclosed or misplaced quote, or a field larger than 128 KiB")
         if row in ([], header):
             return {}
         if len(row) != len(names):
-            raise Malformed(f"has {plural(len(row), 'column')}, not {len(names)}")
+            raise Malformed(f"has {plural(len(row), 'column')}, expected {len(names)}")
         cells = [cell.strip() for cell in row] if header else [re.sub(r"(?<=\w)#\d+$", "", row[0]), row[1]]
         return dict(zip(names, cells, strict=True))
 
@@ -159,9 +159,9 @@ def _gather_table(text: str, first: str, into: Gathering) -> None:
 
 
 def _rows(lines: Sequence[str], delimiter: str) -> Iterator[list[str] | None]:
-    """Yield the row that begins on each line; [] if none does, as on a blank line.
+    """Yield the row that begins on each line, or [] if no row does, as on a blank line.
 
-    None stands for a line whose quotes do not follow CSV.
+    Yield None for a line with invalid CSV quoting.
     """
     start = 0
     while start < len(lines):
@@ -169,7 +169,7 @@ def _rows(lines: Sequence[str], delimiter: str) -> Iterator[list[str] | None]:
         reader = csv.reader(lines[start : start + _QUOTED_LINES], delimiter=delimiter, strict=True)
         try:
             row, taken = next(reader), reader.line_num
-        except csv.Error:  # many tables with tabs or bars do not use quoting at all
+        except csv.Error:  # many tables with tabs or bars do not use quoting
             row, taken = lines[start].rstrip("\r\n").split(delimiter) if delimiter in "\t|" else None, 1
         yield row if lines[start].strip() else []
         yield from [[]] * (taken - 1)

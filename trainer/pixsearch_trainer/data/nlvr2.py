@@ -19,21 +19,22 @@ _SPLITS = {"train": "train", "dev": "val"}
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence and its two pictures."""
+    """A sentence that is true or false of two pictures."""
 
     left: FilePath
     right: FilePath
     text: str
     truth: bool
     split: str
-    group: str  # the same for statements of the same sentence
+    group: str  # the same for all statements with this sentence
 
 
 def read_nlvr2(data: Path, images: Path | None = None) -> tuple[list[Statement], list[Problem]]:
-    """Return the statements of train.json and dev.json (val), and the problems found. Test sets are skipped.
+    """Read train.json and dev.json (the val split). Return the statements and the problems found; skip test sets.
 
-    `data` is the folder of the JSON Lines files, or one of these files. The pictures are in `images`, or else in the
-    folder of the files, or in train/DIRECTORY/ and dev/ there. Raises OSError; DatasetError if no statement is usable.
+    `data` is the folder with the JSON Lines files, or one of these files. The pictures are in `images` (by default, the
+    folder of the files), or in its subfolders train/DIRECTORY/ and dev/. Raises OSError, or DatasetError if there are
+    no usable statements.
     """
     statements: list[Statement] = []
     problems: list[Problem] = []
@@ -42,26 +43,26 @@ def read_nlvr2(data: Path, images: Path | None = None) -> tuple[list[Statement],
         lines = text.replace("\r\n", "\n").split("\n")  # splitlines splits at U+2028 too
         statements += parse_each(lines, partial(_statement, images=images or file.parent), file, problems)
     if not statements:
-        message = f"{data} has no NLVR2 statements with pictures{f': {problems[0]}' if problems else ''}"
-        raise DatasetError(message, "Pass the folder of train.json as --data")
+        message = f"{data} has no usable NLVR2 statements{f': {problems[0]}' if problems else ''}"
+        raise DatasetError(message, "Use --data with the folder that contains train.json")
     return statements, problems
 
 
 def accuracy(statements: Sequence[Statement], answers: Sequence[bool]) -> float:
-    """Return the percentage of statements that were judged correctly."""
+    """Return the percentage of statements judged correctly."""
     right = sum(statement.truth == answer for statement, answer in zip(statements, answers, strict=True))
     return 100 * right / len(statements)
 
 
 def consistency(statements: Sequence[Statement], answers: Sequence[bool]) -> float:
-    """Return the percentage of sentences that were judged correctly for all their pictures."""
+    """Return the percentage of sentences judged correctly in all their statements."""
     groups = {statement.group for statement in statements}
     wrong = {one.group for one, answer in zip(statements, answers, strict=True) if one.truth != answer}
     return 100 * (len(groups) - len(wrong)) / len(groups)
 
 
 def _statement(line: str, images: Path) -> Statement | None:
-    """Parse a line; return None if it is blank or belongs to another split."""
+    """Parse a line; return None if it is blank or belongs to a different split."""
     if not line.strip():
         return None
     entry = parse_json(line)

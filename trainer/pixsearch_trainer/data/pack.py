@@ -1,4 +1,4 @@
-"""Packs: training sets in one file, a ZIP archive of `items.json` and pictures small enough to decode quickly."""
+"""Read and write packs: ZIP archives with a training set (`items.json`) and pictures small enough to decode quickly."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _KINDS: dict[str, type[Item]] = {kind.__name__: kind for kind in (CaptionedPictu
 _PICTURE_FIELDS = {CaptionedPicture: ("file",), Question: ("picture",), Statement: ("left", "right")}
 _KEPT_FORMATS = {"JPEG": "jpg", "AVIF": "avif", "WEBP": "webp"}
 _DAMAGE = (BadZipFile, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, struct.error)
-"""The errors raised when an archive is damaged or not a pack."""
+"""The errors raised for an archive that is damaged or not a pack."""
 
 
 def write_pack(items: Sequence[Item], file: Path, edge: int, on_progress: ProgressCallback) -> list[Problem]:
-    """Write items and their pictures, each once; return a problem for each picture that cannot be decoded.
+    """Write a pack with each picture once. Return a problem for each picture that cannot be decoded.
 
-    Items with such a picture are left out. A JPEG, AVIF or WebP whose shorter edge is at most 1.25 x `edge` is stored
+    Items with such pictures are skipped. A JPEG, AVIF or WebP whose shorter edge is at most 1.25 x `edge` is stored
     unchanged. Any other picture becomes an upright JPEG with a shorter edge of `edge`, but is never enlarged.
 
-    The file gets its name only once it is complete and on disk. Raises OSError if it cannot be written, PixsearchError
-    if worker processes cannot be started.
+    The file gets its name only when it is complete and on disk. Raises OSError if the file cannot be written, or
+    PixsearchError if worker processes cannot be started.
     """
     pictures = list(dict.fromkeys(picture for item in items for picture in _pictures(item).values()))
     each_core = 1 if all(isinstance(picture, Path) for picture in pictures) else FOR_OBJECTS
@@ -67,9 +67,9 @@ def write_pack(items: Sequence[Item], file: Path, edge: int, on_progress: Progre
 
 
 def read_pack(file: Path) -> list[Item]:
-    """Return the items of a pack. Their pictures are paths below the pack, for `open_packed`.
+    """Return the items of a pack. Their pictures are paths below the file, for `open_packed`.
 
-    Raises DatasetError if the file is not a pack, is damaged or cannot be read.
+    Raises DatasetError if the file is damaged, not a pack, or cannot be read.
     """
     with _damage_raised(str(file)):
         members = {name: file / name for name in _archive(file).namelist()}
@@ -77,7 +77,7 @@ def read_pack(file: Path) -> list[Item]:
 
 
 def is_pack(file: FilePath) -> TypeGuard[Path]:
-    """Return whether this is a pack on this machine. Never raises."""
+    """Return whether a file is a pack on this machine. Never raises."""
     try:
         return isinstance(file, Path) and file.is_file() and _ITEMS in _archive(file).NameToInfo
     except _DAMAGE:
@@ -85,7 +85,7 @@ def is_pack(file: FilePath) -> TypeGuard[Path]:
 
 
 def open_packed(picture: FilePath, min_edge: int | None = None) -> Image.Image:
-    """Open a picture of a pack as `open_picture` does. May be called from threads and processes.
+    """Open a picture in a pack like `open_picture`. Can be called from several threads and processes.
 
     Raises DatasetError if the picture or the pack is damaged.
     """
@@ -112,7 +112,7 @@ def _member(picture: FilePath) -> bytes:
 
 
 def _archive(file: Path) -> ZipFile:
-    """Return the archive, which is opened only once."""
+    """Return the opened archive. It is opened again only if the file has changed."""
     found = file.stat()
     return _open_archive(file, found.st_ino, found.st_size, found.st_mtime_ns)
 
@@ -141,7 +141,7 @@ def _item(record: dict[str, Any], members: dict[str, Path]) -> Item:
 
 
 def _packed(picture: FilePath, edge: int) -> tuple[str, bytes] | str:
-    """Return the suffix and bytes to pack for a picture, or the reason why it cannot be packed."""
+    """Return the suffix and bytes to store for a picture, or the reason why it cannot be packed."""
     try:
         data = _member(picture) if is_pack(picture.parent) else read_picture_file(picture)
         header = open_header(data)
@@ -152,7 +152,7 @@ def _packed(picture: FilePath, edge: int) -> tuple[str, bytes] | str:
         scale = min(1.0, edge / min(upright.size))
         size = round(upright.width * scale), round(upright.height * scale)
         scaled = upright.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-        scaled.info.clear()  # a GIF's comment may be longer than a JPEG's can be
+        scaled.info.clear()  # a GIF comment may be too long for a JPEG
         buffer = io.BytesIO()
         scaled.save(buffer, "JPEG", quality=92, subsampling="4:4:4")
         return "jpg", buffer.getvalue()

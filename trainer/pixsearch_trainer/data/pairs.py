@@ -1,4 +1,4 @@
-"""Pictures and the sentences that describe them."""
+"""Represent pictures and the texts that describe them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pixsearch.storage import FilePath
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """A picture file, with texts that describe it and texts that nearly do."""
+    """A picture file with texts that describe it, and near misses that do not quite."""
 
     file: FilePath
     captions: tuple[str, ...]
     split: str = "train"
-    weight: float = 1.0  # how often it is drawn, relative to the others
+    weight: float = 1.0  # how often the picture is drawn, relative to other pictures
     queries: tuple[str, ...] = ()
-    """Searches that should find it: a few words, or a bare noun."""
+    """The queries that should find the picture: a few words, or a bare noun."""
     labels: tuple[str, ...] = ()
-    """The names of its classes, or its keywords."""
+    """The class names or keywords of the picture."""
     near_misses: tuple[str, ...] = ()
-    """Texts that are almost true of it, but false."""
+    """Texts that are almost true of the picture, but false."""
 
 
 def of_split(pictures: Iterable[CaptionedPicture], split: str) -> list[CaptionedPicture]:
-    """Return the pictures of one split, in order."""
+    """Return the pictures in a split, in order."""
     return [picture for picture in pictures if picture.split == split]
 
 
@@ -42,7 +42,7 @@ class Captions:
     """The distinct captions of some pictures, and the captions of each picture."""
 
     sentences: list[str]
-    of_picture: list[list[int]]  # for each picture the indices of its captions in `sentences`
+    of_picture: list[list[int]]  # for each picture, the indices of its captions in `sentences`
 
     @classmethod
     def of(cls, pictures: Iterable[CaptionedPicture]) -> Captions:

@@ -1,4 +1,4 @@
-"""The problems in a data set, which are recorded and skipped rather than raised one by one."""
+"""Record problems in a data set, so that one problem does not stop the reading."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Made = TypeVar("Made")
 
 
 class Malformed(Exception):
-    """A part of a data set is missing or does not follow its format; the message says how."""
+    """A part of a data set is missing or malformed; the message describes the problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Problem:
 
     file: FilePath
     line: int | None
-    """The line, counted from 1; None if the file has no lines. `what` counts the entries of JSON, also from 1."""
+    """The line number, starting at 1; None for other formats. For JSON, `what` contains the entry number instead."""
     what: str
 
     def __str__(self) -> str:
@@ -37,9 +37,9 @@ class Problem:
 def parse_each(
     items: Iterable[Item], parse: Callable[[Item], Made | None], file: FilePath, problems: list[Problem], noun: str = ""
 ) -> list[Made]:
-    """Return the results of `parse` for the items of a file, without None. Add a problem for each Malformed it raises.
+    """Parse the items of a file. Return the results that are not None, and add a problem for each Malformed.
 
-    `noun` names the items in problems, such as "image" in "image 1"; without it the items are the lines of the file.
+    `noun` names the items in problems, such as "image" in "image 1". If it is empty, the items are lines.
     """
     made = []
     for number, item in enumerate(items, 1):
@@ -54,6 +54,6 @@ def parse_each(
 
 
 def shown(text: str) -> str:
-    """Return text from a data set as it appears in messages: one printable line, truncated if it is long."""
+    """Return text from a data set in a form for messages: one printable line, truncated if long."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= 80 else f"{line[:78]}.."

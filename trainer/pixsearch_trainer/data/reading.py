@@ -1,4 +1,4 @@
-"""Read captioned pictures in any of the supported formats, which are recognised by their content."""
+"""Read captioned pictures in any supported format. Formats are detected by content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pixsearch_trainer.data.problems import Malformed, Problem, shown
 
 @dataclass(frozen=True)
 class DataSet:
-    """The location of captioned pictures, and the weight with which they are drawn, relative to other sets."""
+    """The location of captioned pictures, and how often they are drawn relative to other data sets."""
 
     data: FilePath
     images: FilePath | None = None
@@ -26,16 +26,16 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Reading:
-    """The pictures of a data set, and the problems found in it."""
+    """The pictures in a data set, and the problems found."""
 
     pictures: list[CaptionedPicture]
     problems: list[Problem]
 
 
 def read_sets(sets: Sequence[DataSet]) -> Reading:
-    """Read several data sets or packs as one. Each of them may have a split val.
+    """Read several data sets or packs as one. Each of them may have a val split.
 
-    A picture of val is measured once and never trained on, even if another set has it too.
+    A picture in val is measured once and never trained on, even if it is also in other data sets.
     """
     training: list[CaptionedPicture] = []
     val: list[CaptionedPicture] = []
@@ -54,19 +54,18 @@ def read_sets(sets: Sequence[DataSet]) -> Reading:
 def read_captioned(data: FilePath, images: FilePath | None = None) -> Reading:
     """Read a pack, Karpathy's or COCO's JSON, Visual Genome's regions, CSV, TSV, JSONL, or a folder with name.txt.
 
-    Entries of the same picture are merged, in the order in which the pictures first occur. Problems are recorded and
-    skipped: a picture that does not exist (once, at its first occurrence), an empty caption, a duplicate caption of a
-    picture, a line or entry that does not follow its format. Whether pictures can be decoded is not checked. Only
-    folders and packs yield pictures without captions.
+    Entries for the same picture are merged, in order of first occurrence. These problems are recorded and skipped: a
+    missing picture (only at its first occurrence), an empty or duplicate caption of a picture, and a malformed line or
+    entry. Pictures are not decoded. Only folders and packs may contain pictures without captions.
 
     `data` is a folder, or a file in UTF-8 with or without a byte order mark. Relative paths in a file start at
-    `images`, or else at the folder of the file. Raises DatasetError if the data cannot be read, has none of the
-    formats, or none of its pictures exists.
+    `images`, which is the folder of the file by default. Raises DatasetError if the data cannot be read, has an
+    unsupported format, or none of the pictures exist.
     """
     if is_pack(data):
         if pictures := [item for item in read_pack(data) if isinstance(item, CaptionedPicture)]:
             return Reading(pictures, [])
-        raise DatasetError(f"{data} is a pack without captioned pictures", "Pass another --data")
+        raise DatasetError(f"{data} is a pack without captioned pictures", "Use a different --data")
     try:
         if is_folder(path_bytes(data)):
             return Reading(*read_folder(data))
@@ -75,7 +74,7 @@ def read_captioned(data: FilePath, images: FilePath | None = None) -> Reading:
         return Reading(gathering.pictures(), gathering.problems)
     except OSError as error:
         message = f"{data} cannot be read ({error.strerror})"
-        raise DatasetError(message, "Pass a file or folder as --data") from error
+        raise DatasetError(message, "Use --data with a file or folder") from error
     except Malformed as error:
         raise DatasetError(
             f"{data} is not in a format that pixsearch can read ({shown(str(error))})",

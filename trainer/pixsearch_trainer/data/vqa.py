@@ -1,4 +1,4 @@
-"""Read the files of VQA: questions about COCO's pictures, with ten people's answers to each (Goyal et al., 2017)."""
+"""Read VQA: questions about COCO pictures, with answers from ten people each (Goyal et al., 2017)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pixsearch_trainer.data.gathering import first_existing
 from pixsearch_trainer.data.problems import Malformed, Problem, parse_each
 
 FEWEST_QUESTIONS = 9
-"""The fewest training questions for an answer that the network can give: with 9, VQA v2 has 3,129 such answers (Teney
-et al., 2018)."""
+"""The minimum number of training questions for an answer to be used. With 9, VQA v2 has 3,129 answers (Teney et al.,
+2018)."""
 
 _SPLITS = {"train2014": "train", "val2014": "val"}
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -33,13 +33,14 @@ class Question:
 
     picture: FilePath
     text: str
-    answers: tuple[str, ...]  # one for each person, as `normalised` returns them
+    answers: tuple[str, ...]  # one per person, as returned by `normalised`
     split: str
 
     def worth(self, answer: str) -> float:
-        """Return VQA's measure of an answer, 0..1: the mean of min(people who gave it / 3, 1), leaving out each person.
+        """Return the VQA accuracy of an answer, 0..1: the mean, leaving out one person at a time, of min(count / 3, 1).
 
-        With ten people: 0.3 for an answer that one of them gave, 0.6 for two, 0.9 for three, 1 for more.
+        The count is the number of other people who gave the answer. With ten people, the accuracy is 0.3 for an answer
+        given by one person, 0.6 for two, 0.9 for three, and 1 for more.
         """
         gave, people = self.answers.count(answer), len(self.answers)
         sum_over_left_out = gave * min((gave - 1) / 3, 1) + (people - gave) * min(gave / 3, 1)
@@ -47,11 +48,11 @@ class Question:
 
 
 def read_vqa(data: Path, images: Path | None = None) -> tuple[list[Question], list[Problem]]:
-    """Return the questions of the splits train and val that have answers, and the problems found.
+    """Return the questions with answers in the train and val splits, and the problems found.
 
-    `data` is the folder of the JSON files of questions and annotations, whatever their names. The pictures are in
-    `images`, or else in `data`, or in the folders train2014 and val2014 there. Raises OSError; DatasetError if a file
-    is damaged or no question can be used.
+    `data` is the folder with the JSON files of questions and annotations, which may have any names. The pictures are in
+    `images` (by default, `data`), or in its subfolders train2014 and val2014. Raises OSError, or DatasetError if a file
+    is damaged or there are no usable questions.
     """
     documents: dict[Path, Any] = {}
     questions: list[Question] = []
@@ -61,7 +62,7 @@ def read_vqa(data: Path, images: Path | None = None) -> tuple[list[Question], li
         try:
             document = parse_json(read_regular(file, DATA_LIMIT_BYTES))
         except Malformed as error:
-            raise DatasetError(f"{file} {error}", "Download it again") from error
+            raise DatasetError(f"{file} {error}", "Download the file again") from error
         if isinstance(document, dict) and str(document.get("data_subtype")) in _SPLITS:
             documents[file] = document
             answers.update(parse_each(document.get("annotations") or (), _answers, file, problems, "annotation"))
@@ -70,7 +71,7 @@ def read_vqa(data: Path, images: Path | None = None) -> tuple[list[Question], li
         questions += parse_each(document.get("questions") or (), parse, file, problems, "question")
     if not questions:
         message = f"{data} has no VQA questions with answers{f': {problems[0]}' if problems else ''}"
-        raise DatasetError(message, "Pass a folder with the questions and annotations of a split as --data")
+        raise DatasetError(message, "Use --data with a folder that contains questions and annotations")
     return questions, problems
 
 
@@ -83,24 +84,24 @@ def _question(entry: object, kind: str, answers: Mapping[int, tuple[str, ...]], 
     text, given = field(entry, "question", str).strip(), answers.get(field(entry, "question_id", int))
     name = f"COCO_{kind}_{field(entry, 'image_id', int):012d}.jpg"
     if not text or not given:
-        raise Malformed("has no text or no answers")
+        raise Malformed("has no text or answers")
     picture = first_existing((images / name, images / kind / name), name, Listings())
     return Question(picture, text, given, _SPLITS[kind])
 
 
 def common_answers(questions: Iterable[Question]) -> tuple[str, ...]:
-    """Return the answers that most people give to `FEWEST_QUESTIONS` or more questions, the most frequent first."""
+    """Return the answers that are the most common for `FEWEST_QUESTIONS` or more questions, most frequent first."""
     counts = Counter(Counter(question.answers).most_common(1)[0][0] for question in questions)
     common = [answer for answer, count in counts.most_common() if count >= FEWEST_QUESTIONS]
     if not common:
-        raise DatasetError(f"no answer has {FEWEST_QUESTIONS} or more training questions", "Add more questions")
+        raise DatasetError(f"no answer occurs in {FEWEST_QUESTIONS} or more training questions", "Add more questions")
     return tuple(common)
 
 
 def normalised(answer: str) -> str:
-    """Normalise an answer like VQA's evaluation: in lower case, numbers as digits, without articles and punctuation.
+    """Normalise an answer as in VQA's evaluation: lower case, digits for numbers, no articles, no punctuation.
 
-    VQA's list of contractions without their apostrophe ("dont" to "don't") is not applied.
+    Unlike VQA's evaluation, this does not restore apostrophes in contractions ("dont" to "don't").
     """
     given = text = answer.replace("\n", " ").replace("\t", " ").strip()
     thousands = re.search(r"\d,\d", given) is not None
@@ -113,6 +114,6 @@ def normalised(answer: str) -> str:
 
 
 def accuracy(questions: Sequence[Question], answers: Sequence[str]) -> float:
-    """Return VQA's measure of one answer to each question, in percent."""
+    """Return the VQA accuracy of one answer per question, in percent."""
     worth = sum(question.worth(answer) for question, answer in zip(questions, answers, strict=True))
     return 100 * worth / len(questions)

@@ -1,1 +1,1 @@
-"""Evaluation: recall@k in both directions before and after the re-rank, judged queries, near misses, calibration."""
+"""Evaluate a model: recall, judged queries, near misses and calibration."""

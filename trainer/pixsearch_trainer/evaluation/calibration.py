@@ -1,8 +1,9 @@
-"""The probability that a person would say that a picture shows what words say, from a score of the pair: its ITM
-logit, or that of late interaction.
+"""Fit the curves that turn a score of a text and a picture into a probability that they match.
 
-Platt, "Probabilistic outputs for support vector machines" (1999). The bins and the expected calibration error are those
-of Guo et al., "On calibration of modern neural networks" (2017, arXiv 1706.04599).
+The score is an ITM logit or a late interaction score, and the probability estimates how likely a person is to judge
+that the picture shows what the text describes. The method is Platt scaling (Platt, "Probabilistic outputs for support
+vector machines", 1999). The bins and the expected calibration error follow Guo et al., "On calibration of modern neural
+networks" (2017, arXiv 1706.04599).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The pairs whose probability lies between two tenths: its mean, the share that is right, and their number."""
+    """The pairs in one tenth of the probability range: their mean probability, share of right pairs, and number."""
 
     probability: float
     share: float
@@ -37,57 +38,61 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class TradeOff:
-    """The effect on queries of showing only pictures above a probability."""
+    """The effect of hiding pictures below a probability."""
 
     probability: float
     answered: int
-    """Queries with a right picture whose first picture is shown and right."""
+    """The number of queries with a right picture whose first result is shown and right."""
     refused: int
-    """Queries without a right picture for which none is shown."""
+    """The number of queries without a right picture that have no result."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationReport:
-    """A stage's curve, and how well it fits pairs that it was not fitted on: whole queries are left out in turn."""
+    """The curve for a stage, and how well such curves fit held-out pairs.
+
+    All pairs of a query are held out together.
+    """
 
     curve: Curve
     pairs: int
     right: int
     present: int
-    """Queries with a right picture."""
+    """The number of queries with a right picture."""
     absent: int
+    """The number of queries without a right picture."""
     log_loss: float
     expected_error: float
     bins: tuple[Bin, ...]
     likely: int
     """The number of pairs with a probability of 0.5 or above."""
     likely_right: float | None
-    """The share of these pairs that is right; None if there are none."""
+    """The share of likely pairs that are right; None if no pair is likely."""
     likely_said: float | None
-    """The mean probability of these pairs."""
+    """The mean probability of the likely pairs; None if no pair is likely."""
     trade_off: tuple[TradeOff, ...]
 
 
 def calibrate(pairs: KnownPairs) -> dict[Stage, CalibrationReport]:
-    """Fit the curve of each stage that the model has; judge it on each query's pairs by a curve fitted without them.
+    """Fit a curve for each stage of the model, and evaluate the fit by cross-validation over queries.
 
     Raises:
-        UsageError: there are too few pairs, or the scores of a stage are no higher where a pair is right.
+        UsageError: there are too few pairs, or right pairs do not score higher than wrong ones.
     """
     predicted = {stage: predict_left_out(pairs, stage) for stage in pairs.stages}
     return {stage: _report(fit(pairs, stage), pairs, predicted[stage]) for stage in pairs.stages}
 
 
 def calibration_of(reports: Mapping[Stage, CalibrationReport]) -> Calibration:
-    """Return the curves, as a checkpoint keeps them."""
+    """Return the curves in the form in which a checkpoint stores them."""
     return Calibration(reports["joint"].curve if "joint" in reports else None, reports["late"].curve)
 
 
 def predict_left_out(pairs: KnownPairs, stage: Stage) -> Doubles:
-    """Return the probability of each pair by a curve fitted without its group and every twentieth other one."""
+    """Return the cross-validated probability of each pair, holding out a twentieth of the groups at a time."""
     groups = np.unique(pairs.groups)
     if len(groups) < 2:
-        raise UsageError("there is too little to calibrate on", "Provide at least two queries or captioned pictures")
+        raise UsageError("not enough data to calibrate", "Provide at least two queries or captioned pictures")
     predicted = np.empty(len(pairs.right))
     fold = np.searchsorted(groups, pairs.groups) % _FOLDS
     for one in np.unique(fold):
@@ -97,14 +102,15 @@ def predict_left_out(pairs: KnownPairs, stage: Stage) -> Doubles:
 
 
 def fit(pairs: KnownPairs, stage: Stage) -> Curve:
-    """Return the slope and intercept under which what is right and wrong is most likely, by Newton's method.
+    """Fit the maximum-likelihood slope and intercept with Newton's method.
 
-    Raises UsageError if no pair is right, no pair is wrong, or right pairs do not have higher scores than wrong ones.
+    Raises UsageError if no pair is right, no pair is wrong, or right pairs do not score higher than wrong ones.
     """
     if pairs.right.all() or not pairs.right.any():
-        raise UsageError("there is too little to calibrate on", "Provide pairs that are right and pairs that are wrong")
+        raise UsageError("not enough data to calibrate", "Provide both right and wrong pairs")
     right = (pairs.weights * pairs.right).sum()
-    # Platt's targets: not quite 1 and 0, lest pairs that can be told apart without a mistake make it certain of all.
+    # Platt's targets are slightly less than 1 and more than 0, so that perfectly separable pairs do not make the slope
+    # infinite.
     targets = np.where(pairs.right, (right + 1) / (right + 2), 1 / (pairs.weights.sum() - right + 2))
     scores = pairs.scores(stage)
     mean, spread = scores.mean(), max(scores.std(), 1e-9)
@@ -124,11 +130,11 @@ def fit(pairs: KnownPairs, stage: Stage) -> Curve:
         weights -= step
     slope = weights[0] / spread
     if not slope > 1e-6:
-        hint = "Train the re-ranker first; until then order by similarity"
+        hint = "Train the re-ranker first. Until then, order results by similarity"
         name = "match logits" if stage == "joint" else "late scores"
         if "joint" not in pairs.stages:
-            name, hint = "similarities", "Calibrate on pictures and words that the model knows"
-        raise UsageError(f"the {name} are no higher where a picture shows what the words say", hint)
+            name, hint = "similarities", "Use pictures and text similar to the model's training data"
+        raise UsageError(f"the {name} are not higher for right pairs than for wrong ones", hint)
     return Curve(slope=float(slope), intercept=float(weights[1] - slope * mean))
 
 
@@ -138,11 +144,11 @@ def probabilities(scores: NDArray[np.floating], curve: Curve) -> Doubles:
 
 
 def _sigmoid(values: Doubles) -> Doubles:
-    return (1 + np.tanh(values / 2)) / 2  # overflows nowhere
+    return (1 + np.tanh(values / 2)) / 2  # unlike 1 / (1 + exp(-x)), this cannot overflow
 
 
 def _report(curve: Curve, pairs: KnownPairs, predicted: Doubles) -> CalibrationReport:
-    """Return how well probabilities [pairs], predicted by curves like this one, fit what is right and wrong."""
+    """Return a report on held-out probabilities [pairs] for a curve."""
     error, bins = reliability(predicted, pairs.right, pairs.weights)
     said = np.clip(np.where(pairs.right, predicted, 1 - predicted), 1e-12, 1)
     likely = predicted >= LIKELY_FROM
@@ -168,7 +174,7 @@ def _mean(values: Doubles | Bools, weights: Doubles) -> float | None:
 
 
 def reliability(predicted: Doubles, right: Bools, weights: Doubles) -> tuple[float, tuple[Bin, ...]]:
-    """Return the expected calibration error, and the bins with pairs in them, of probabilities [pairs]."""
+    """Return the expected calibration error of probabilities [pairs], and the bins that are not empty."""
     indices = np.minimum((predicted * _BINS).astype(int), _BINS - 1)
     error, bins = 0.0, []
     for index in np.unique(indices):
@@ -180,8 +186,8 @@ def reliability(predicted: Doubles, right: Bools, weights: Doubles) -> tuple[flo
 
 
 def trade_off(pairs: KnownPairs, predicted: Doubles, least: float) -> TradeOff:
-    """Return how many queries are answered and refused where pictures below a probability are left out."""
-    # The best pair of each query, its first of equals, stands first.
+    """Count the queries that are answered and refused if pictures below a probability are hidden."""
+    # Each query's best pair comes first. Of equal pairs, the first one wins.
     order = np.lexsort((-predicted, pairs.queries))
     first = order[np.unique(pairs.queries[order], return_index=True)[1]]
     shown = predicted[first] >= least

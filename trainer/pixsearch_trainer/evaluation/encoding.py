@@ -1,4 +1,4 @@
-"""Encode captioned pictures for a search: the embeddings and grids of pictures, and their captions as read."""
+"""Encode captioned pictures and their captions for evaluation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PICTURES_AT_ONCE, _SENTENCES_AT_ONCE = 32, 256
 
 @dataclass(frozen=True)
 class EncodedPictures:
-    """Pictures with their embeddings [pictures, embedding size] and packed grids, and their captions as read."""
+    """Pictures with their embeddings [pictures, embedding size], packed grids and encoded captions."""
 
     pictures: list[CaptionedPicture]
     embeddings: Floats
@@ -32,7 +32,7 @@ class EncodedPictures:
     texts: dict[str, ReadText]
 
     def part(self, here: slice) -> EncodedPictures:
-        """Return some of the pictures."""
+        """Return a slice of the pictures."""
         return EncodedPictures(self.pictures[here], self.embeddings[here], self.grids[here], self.texts)
 
 
@@ -46,11 +46,12 @@ def encode(
     on_progress: ProgressCallback = silent,
     on_problem: Callable[[Problem], None] = _refuse,
 ) -> EncodedPictures:
-    """Encode pictures, all from files or all from one pack, and read their captions.
+    """Encode pictures and their captions.
 
     Args:
-        on_problem: is called for each picture that cannot be decoded and is therefore left out. The default raises
-            DatasetError.
+        pictures: pictures that are all files, or are all in the same pack.
+        on_problem: a function that is called for each picture that cannot be decoded. The picture is then skipped. By
+            default, DatasetError is raised.
     """
     readable, embeddings, grids = list[CaptionedPicture](), list[Floats](), list[bytes]()
     decoded = zip(
@@ -73,7 +74,7 @@ def encode(
     for start in range(0, len(sentences), _SENTENCES_AT_ONCE):
         batch = sentences[start : start + _SENTENCES_AT_ONCE]
         texts.update(zip(batch, runtime.read_texts(batch), strict=True))
-        on_progress(Progress("reading captions", len(texts), len(sentences)))
+        on_progress(Progress("encoding captions", len(texts), len(sentences)))
     return EncodedPictures(readable, np.array(embeddings), grids, texts)
 
 

@@ -1,4 +1,4 @@
-"""Judged queries: queries to an album with the photos that people judged to be right, and a model's results."""
+"""Evaluate a model on judged queries: queries with the photos of an album that people judged to be right."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class JudgedQuery:
-    """A query, with the names of all photos of the album that show it; none if the album has no such photo."""
+    """A query with the names of all matching photos in the album; `photos` is empty if there are none."""
 
     text: str
     photos: tuple[str, ...]
@@ -36,8 +36,8 @@ class JudgedQuery:
 def read_judged(file: FilePath) -> list[JudgedQuery]:
     """Read {"queries": [{"query", "photos": [name, ...]}, ...], "absent": [{"query"}, ...]}; other fields are ignored.
 
-    Every photo that shows what a query asks for must be named: all others of the album count as wrong. Raises
-    DatasetError.
+    Each query must list all matching photos in the album, because all other photos count as wrong. Raises DatasetError
+    if the file cannot be read or is invalid.
     """
     try:
         document = parse_json(read_file(file, TEXT_LIMIT_BYTES))
@@ -46,36 +46,36 @@ def read_judged(file: FilePath) -> list[JudgedQuery]:
             for entry in field(document, "queries", list)
         ]
         if nameless := next((query.text for query in present if not query.photos), None):
-            raise Malformed(f'names no photo for {shown(nameless)}, which belongs under "absent"')
+            raise Malformed(f'lists no photos for {shown(nameless)}; move the query to "absent"')
         absent = [
             JudgedQuery(field(entry, "query", str), ()) for entry in field({"absent": []} | document, "absent", list)
         ]
         if blank := sum(not query.text.strip() for query in [*present, *absent]):
             raise Malformed(f"has {plural(blank, 'empty query', 'empty queries')}")
     except OSError as error:
-        raise DatasetError(f"{file} cannot be read ({error.strerror})", "Name a file with --queries") from error
+        raise DatasetError(f"{file} cannot be read ({error.strerror})", "Check --judged") from error
     except Malformed as error:
         raise DatasetError(
-            f"{file} is not a file of judged queries ({error})",
-            'Its format: {"queries": [{"query": "a cat", "photos": ["0014"]}], "absent": [{"query": "a camel"}]}',
+            f"{file} is not a valid file of judged queries ({error})",
+            'Expected format: {"queries": [{"query": "a cat", "photos": ["0014"]}], "absent": [{"query": "a camel"}]}',
         ) from error
     return [*present, *absent]
 
 
 def encode_album(runtime: Runtime, folder: FilePath, on_progress: ProgressCallback = silent) -> EncodedPictures:
-    """Encode the photos of a folder and its subfolders, without any captions beside them. Raises DatasetError."""
+    """Encode the photos in a folder and its subfolders, without captions. Raises DatasetError if there are none."""
     try:
         pictures, _ = read_folder(folder)
     except Malformed as error:
-        raise DatasetError(f"{folder}: {error}", "Name the folder of the photos with --images") from error
+        raise DatasetError(f"{folder}: {error}", "Check --images") from error
     return encode(runtime, [CaptionedPicture(picture.file, ()) for picture in pictures], on_progress)
 
 
 def right_photos(queries: Iterable[JudgedQuery], album: EncodedPictures) -> Bools:
-    """Return [queries, photos], True where the photo shows what is asked.
+    """Return an array [queries, photos], True where the photo matches the query.
 
-    A query names a photo by its file's name, with or without the extension, or by what stands behind the last "_" of
-    that: "0014" is photo_0014.jpg. Raises DatasetError where a name is that of no photo, or of several.
+    A query names a photo by its file name, with or without the extension, or by the part of the stem after the last
+    "_": "0014" is photo_0014.jpg. Raises DatasetError if a name matches no photo, or several.
     """
     indices: dict[str, set[int]] = {}
     for index, picture in enumerate(album.pictures):
@@ -89,8 +89,8 @@ def right_photos(queries: Iterable[JudgedQuery], album: EncodedPictures) -> Bool
             if len(found) != 1:
                 what = "no photo" if not found else f"{len(found)} photos"
                 raise DatasetError(
-                    f"{shown(query.text)} names {shown(name)}, and {what} in the album can be meant",
-                    "Name photos by the names of their files",
+                    f"the name {shown(name)} in the query {shown(query.text)} matches {what} in the album",
+                    "Use the full file names of photos",
                 )
             row[list(found)] = True
         rows.append(row)
@@ -99,7 +99,7 @@ def right_photos(queries: Iterable[JudgedQuery], album: EncodedPictures) -> Bool
 
 @dataclass(frozen=True)
 class JudgedSearch:
-    """A model's results for judged queries in both stages, and the photos that are right."""
+    """A model's results for judged queries in both stages, and the right photos."""
 
     similarity: Floats  # [queries, photos]
     right: Bools  # [queries, photos]
@@ -109,18 +109,21 @@ class JudgedSearch:
 
     @property
     def labels(self) -> Bools:
-        """The candidates that are right [queries, candidates]."""
+        """An array [queries, candidates], True where the candidate is right."""
         return np.take_along_axis(self.right, self.nearest, 1)
 
     @property
     def present(self) -> Bools:
-        """The queries with a right photo in the album [queries]."""
+        """An array [queries], True for queries with a right photo in the album."""
         found: Bools = np.asarray(self.right.any(1))
         return found
 
     def order(self, *, reranked: bool) -> Indices:
-        """Return the photos of each query, the best first [queries, photos]: by similarity, or those that the joint
-        stream read by match, then the other candidates by late score, then the rest."""
+        """Return the order of the photos for each query, best first [queries, photos].
+
+        Without `reranked`, photos are in order of similarity. Otherwise, photos that the joint stream read come first,
+        in order of match, followed by the other candidates in order of late score, and then by all other photos.
+        """
         order = np.argsort(-self.similarity, 1, kind="stable")
         if reranked:
             unread = np.isnan(self.logits)
@@ -129,7 +132,7 @@ class JudgedSearch:
         return order
 
     def part(self, here: NDArray[np.integer] | Bools | slice) -> JudgedSearch:
-        """Return some of the queries."""
+        """Return the results for some of the queries."""
         return JudgedSearch(
             self.similarity[here], self.right[here], self.nearest[here], self.late[here], self.logits[here]
         )
@@ -144,9 +147,11 @@ def search_album(
     reads: int,
     on_progress: ProgressCallback = silent,
 ) -> JudgedSearch:
-    """Search an album for each query, as `pixsearch query` does, except that near-duplicates are not folded.
+    """Search an album for each query as `pixsearch query` does, but without grouping near-duplicates.
 
-    Late interaction orders so many of the nearest, and the joint stream reads so many of these, if the model has one.
+    Args:
+        ordered: the number of nearest photos that late interaction orders.
+        reads: the number of these photos that the joint stream reads, if the model has one.
     """
     reads = reads if runtime.reads_pairs else 0
     texts = runtime.read_texts(queries)
@@ -162,8 +167,12 @@ def search_album(
 
 
 def average_precision(order: Indices, right: Bools) -> NDArray[np.float64]:
-    """Return the average precision of each query: the mean, over its right photos, of the share that is right up to
-    each; from the order of all photos and which are right, both [queries, photos]."""
+    """Return the average precision of each query: the mean, over its right photos, of the precision at their ranks.
+
+    Args:
+        order: the order of all photos, best first [queries, photos].
+        right: True for right photos [queries, photos].
+    """
     ranked = np.take_along_axis(right, order, 1)
     precision = ranked.cumsum(1) / np.arange(1, ranked.shape[1] + 1)
     found: NDArray[np.float64] = (precision * ranked).sum(1) / ranked.sum(1)
@@ -171,6 +180,6 @@ def average_precision(order: Indices, right: Bools) -> NDArray[np.float64]:
 
 
 def area_under_curve(scores: Floats, positive: Bools) -> float:
-    """Return the chance that a positive has the higher score than a negative; equal scores count by half."""
+    """Return the probability that a random positive scores higher than a random negative. Ties count as half."""
     difference = scores[positive][:, None] - scores[~positive][None]
     return float((difference > 0).mean() + (difference == 0).mean() / 2)

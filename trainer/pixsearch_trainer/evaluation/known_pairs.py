@@ -1,6 +1,6 @@
-"""Pairs of a text and a picture that are known to be right or wrong: what a calibration is fitted on.
+"""Collect pairs of a text and a picture that are known to be right or wrong, for fitting a calibration.
 
-Both stages score the same pairs, so that the probabilities of both mean the same.
+Both stages score the same pairs, so that their probabilities are comparable.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from pixsearch_trainer.evaluation.encoding import EncodedPictures
 from pixsearch_trainer.evaluation.judged import JudgedSearch
 
 RIGHT_SHARE = 0.06
-"""Share of a search's pairs that are right: 225 of 3,840, of 120 judged queries to 199 photos with their 32 nearest."""
+"""The share of right pairs in a search: 225 of 3,840 pairs of 120 judged queries with the 32 nearest of 199
+photos."""
 NEAR_MISS_SHARE = 0.1
-"""Share of near misses in the weight of what is wrong: with it the curve of captioned pictures is that of the judged
-queries (docs/history.md)."""
+"""The share of near misses in the total weight of wrong pairs. With this share, captioned pictures yield the same curve
+as judged queries (docs/history.md)."""
 ALBUM = 200
-"""Pictures that are searched together, as many as the judged album has: of more the nearest would be nearer."""
+"""The number of pictures that are searched together, about the size of the judged album. In a larger album, the nearest
+pictures would be more similar."""
 _UNSURE, _NEAREST, _EVERY = 8, 32, 3
-_FEWEST_NEAR_MISSES = 50  # pictures that have some
+_FEWEST_NEAR_MISSES = 50  # pictures with near misses
 
 Bools = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
@@ -42,17 +44,18 @@ class KnownPairs:
     """Pairs of a text and a picture that are known to be right or wrong; each field is an array [pairs]."""
 
     logits: Doubles
-    """ITM logits; NaN where the model gives none."""
+    """The ITM logits; NaN where the joint stream did not read the pair."""
     late: Doubles
-    """Late scores."""
+    """The late interaction scores."""
     right: Bools
     weights: Doubles
     queries: Indices
-    """The index of the text."""
+    """The indices of the texts."""
     present: Bools
-    """True if a picture is right for the text, among its pairs or elsewhere in the album."""
+    """True if the album has a right picture for the text, even if no pair contains it."""
     groups: Indices
-    """The group of pairs that are left out together when a curve is judged: one query's, or one picture's texts."""
+    """The group of pairs that are held out together when a curve is evaluated: those of a query, or of all
+    texts of a picture."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -64,12 +67,12 @@ class KnownPairs:
         return self.logits if stage == "joint" else self.late
 
     def part(self, here: Bools) -> KnownPairs:
-        """Return some of the pairs."""
+        """Return the pairs where `here` is True."""
         return KnownPairs(*(getattr(self, field.name)[here] for field in dataclasses.fields(self)))
 
 
 def judged_pairs(search: JudgedSearch) -> KnownPairs:
-    """Return the pairs of judged queries and their candidates, which the joint stream read all; all weigh the same."""
+    """Return each judged query paired with each of its candidates, with equal weights."""
     queries = np.repeat(np.arange(len(search.logits)), search.logits.shape[1])
     return KnownPairs(
         search.logits.ravel().astype(np.float64),
@@ -83,19 +86,19 @@ def judged_pairs(search: JudgedSearch) -> KnownPairs:
 
 
 def choose_pictures(pictures: Sequence[CaptionedPicture], count: int, seed: int = 0) -> list[CaptionedPicture]:
-    """Draw pictures for `caption_pairs`: of those with near misses, where there are enough of them, else of all."""
+    """Sample pictures for `caption_pairs`, only from those with near misses if there are enough of them."""
     near = [picture for picture in pictures if picture.near_misses]
     of = near if len(near) >= _FEWEST_NEAR_MISSES else list(pictures)
     return random.Random(seed).sample(of, min(count, len(of)))
 
 
 def caption_pairs(runtime: Runtime, encoded: EncodedPictures, on_progress: ProgressCallback = silent) -> KnownPairs:
-    """Return what is known of captioned pictures, weighted as in a search.
+    """Return right and wrong pairs made from captioned pictures, weighted as in a search.
 
-    Right are a picture's first caption and first query. Wrong are its near misses, and each of those two texts with
-    every third from the 9th to the 32nd nearest of 200 pictures. The 8 nearest are left out: that nobody wrote the text
-    for them does not make it wrong of them. Where most pictures have no near misses the nearest ones stand for them,
-    though some of those are right.
+    A picture is right for its first caption and first query, and wrong for its near misses. For these two texts, every
+    third of the 9th to 32nd nearest of 200 pictures is also wrong. The 8 nearest are skipped because the text may be
+    true of them, even though it was written for a different picture. If most pictures have no near misses, near misses
+    are not used, and the 8 nearest pictures are not skipped although some of them are right.
     """
     unsure = _UNSURE if 2 * sum(bool(picture.near_misses) for picture in encoded.pictures) > len(encoded.grids) else 0
     rows: list[tuple[float, float, bool, bool, int, int]] = []  # logit, late score, right, near miss, text, picture
@@ -128,14 +131,14 @@ def caption_pairs(runtime: Runtime, encoded: EncodedPictures, on_progress: Progr
 
 
 def _albums(pictures: int) -> Iterator[tuple[slice, int]]:
-    """Yield for each picture the album that it is searched in, and its index there; albums are as large as may be."""
+    """Yield the slice of each picture's album, and the picture's index in it. Albums have similar sizes."""
     edges = np.linspace(0, pictures, -(-pictures // ALBUM) + 1).round().astype(int).tolist()
     for start, end in pairwise(edges):
         yield from ((slice(start, end), picture) for picture in range(end - start))
 
 
 def _weights(right: Bools, near: Bools) -> Doubles:
-    """Return weights, of which right pairs have the share that they have in a search; their sum is their number."""
+    """Return weights that give right pairs the same share as in a search. Their sum is the number of pairs."""
     far = ~right & ~near
     near_share = NEAR_MISS_SHARE if far.any() and near.any() else float(near.any())
     weights, wrong = np.zeros(len(right)), 1 - RIGHT_SHARE

@@ -1,4 +1,4 @@
-"""Measure a model's search: both stages and both directions, with equal scores counted against the model."""
+"""Measure the recall of a model's search, in both stages and both directions. Ties count against the model."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class EvaluationOptions:
     """The options of an evaluation."""
 
     candidates: Sequence[int] = (DEFAULT_CANDIDATES,)
-    """The numbers of items that the joint stream reads for a query, as in a search. Several cost little more than the
-    largest."""
+    """The numbers of items that the joint stream reads per query, as in a search. Measuring several takes little longer
+    than measuring only the largest."""
     sample: int | None = None
-    """The number of random queries in each direction, against all items; None for all queries."""
+    """The number of random queries in each direction; None for all queries. Each query searches all items."""
     seed: int = 0
     full: bool = False
-    """True to let the joint stream read all items too; their number is then among the candidates."""
+    """True to also measure with the joint stream reading all items. Their number is added to the results."""
     timed: bool = False
-    """True to also measure the time of a query."""
+    """True to also measure the time per query."""
     folds: int = 1
-    """The number of equal parts into which the pictures are cut, in order; a query searches its own (COCO's 1K)."""
+    """The number of equal parts into which the pictures are split; each query searches its own part (COCO 1K)."""
 
 
 _DEFAULTS = EvaluationOptions()
@@ -52,21 +52,23 @@ _DEFAULTS = EvaluationOptions()
 
 @dataclass(frozen=True)
 class Search:
-    """One direction of a search. Queries and items are given by their indices among captions and pictures."""
+    """One direction of a search. Queries and items are indices of captions and pictures, or vice versa."""
 
-    pairs: Floats  # logits [captions, pictures], NaN for pairs not matched yet; shared with the other direction
-    rows_of: Callable[[NDArray[Any]], NDArray[Any]]  # returns such a table, transposed if needed to have query rows
+    pairs: Floats  # logits [captions, pictures], NaN for pairs not yet matched; shared by both directions
+    rows_of: Callable[[NDArray[Any]], NDArray[Any]]  # transposes such a table if its rows are not queries
     queries: Indices
     similarity: Floats  # [queries, items]
     matches: NDArray[np.bool_]  # [queries, items], True where the item answers the query
-    find: Callable[[int], Floats]  # runs the first stage for one query: returns similarities [items]
-    read: Callable[[Indices], object]  # reads items as a search does before the second stage, to measure the time
-    late: Callable[[int, Indices], Floats]  # returns late scores [n] of one query with items [n]
-    match: Callable[[int, Indices, Floats], Floats]  # returns ITM logits [n] of a query, items and late scores [n]
+    find: Callable[[int], Floats]  # runs the first stage for a query; returns similarities [items]
+    read: Callable[[Indices], object]  # loads items as a search does before the second stage; used for timing
+    late: Callable[[int, Indices], Floats]  # returns late scores [n] of a query with items [n]
+    match: Callable[
+        [int, Indices, Floats], Floats
+    ]  # returns ITM logits [n] of a query with items [n], given late scores [n]
 
 
 def searches(runtime: Runtime, encoded: EncodedPictures, sample: int | None, seed: int) -> tuple[Search, Search]:
-    """Return text to image and image to text, each with `sample` random queries, or with all queries for None."""
+    """Return the searches for text to image and image to text, with `sample` random queries each, or all if None."""
     distinct, embeddings, grids = Captions.of(encoded.pictures), encoded.embeddings, encoded.grids
     read = [encoded.texts[sentence] for sentence in distinct.sentences]
     texts = np.stack([text.embedding for text in read])
@@ -120,8 +122,10 @@ class Scored:
 
 
 def score(search: Search, nearest: Indices, ks: Sequence[int], on_query: Callable[[], None]) -> Scored:
-    """Run the second stage on the nearest items [queries, n], like a search whose joint stream reads k of them, for
-    each k. A pair that has been matched, in either direction, is not matched again."""
+    """Run the second stage on the nearest items [queries, n].
+
+    The joint stream reads the items that a search would choose for each k. Logits from either direction are reused.
+    """
     late = np.empty(nearest.shape, np.float32)
     logits = np.full(nearest.shape, np.nan, np.float32)
     table = search.rows_of(search.pairs)
@@ -146,7 +150,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure both directions on pictures and their captions.
 
-    Raises UsageError if there are no pictures, or if they cannot be cut into equal folds.
+    Raises UsageError if there are no pictures, or if they cannot be split into equal folds.
     """
     candidates, sample, seed, folds, full = (
         options.candidates,
@@ -157,10 +161,11 @@ def evaluate(
     )
     pictures = len(encoded.grids)
     if not pictures:
-        raise UsageError("there are no pictures to evaluate on", "Choose another --split or --data")
+        raise UsageError("no pictures to evaluate", "Choose a different --split or --data")
     if pictures % folds:
         raise UsageError(
-            f"{plural(pictures, 'picture')} cannot be cut into {folds} equal folds", "Choose another number of --folds"
+            f"cannot split {plural(pictures, 'picture')} into {folds} equal folds",
+            "Choose a different number of --folds",
         )
     parts = [slice(start, start + pictures // folds) for start in range(0, pictures, pictures // folds)]
     found = [searches(runtime, encoded.part(part), sample, seed) for part in parts]
@@ -182,7 +187,7 @@ def evaluate(
 
     def direction(here: slice) -> Direction:
         recalls = {}
-        # Folds may differ in the number of their captions.
+        # Folds may have different numbers of captions.
         every_item = [max(one.nearest.shape[1] for one in scored[here])] if full else []
         for k in (0, *candidates, *every_item):
             cut = [one.first(ordered_by_late(k) if k else 0) for one in scored[here]]
@@ -196,9 +201,11 @@ def evaluate(
 
 
 def cascade_ranks(search: Search, scored: Scored, k: int) -> Indices:
-    """Return the rank of each query's best right answer if late interaction orders the scored items and the joint
-    stream reads k of them; with k = 0, the rank in the first stage."""
-    # A right answer has the rank of the last stage that scored it: items of a later stage come before the others.
+    """Return the rank of each query's best right answer when the joint stream reads k items.
+
+    The joint stream reads the items with the best late scores. If k is 0, return the rank in the first stage.
+    """
+    # The last stage that scored an answer determines its rank, because each stage's items come before all others.
     ranks = rank_of_first_match(search.similarity, search.matches)
     matches = np.take_along_axis(search.matches, scored.nearest, 1)
     ordered = matches.any(1)
@@ -211,7 +218,7 @@ def cascade_ranks(search: Search, scored: Scored, k: int) -> Indices:
 
 
 def _milliseconds(search: Search, k: int) -> float:
-    """Return the median time of single queries for which the joint stream reads k items."""
+    """Return the median time of a query when the joint stream reads k items, in milliseconds."""
     taken = []
     for query in search.queries[:_TIMED_QUERIES].tolist():
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Near misses: texts that are almost true of a picture but false, compared with its true texts."""
+"""Compare the scores of a picture's true texts with those of near misses: texts that are almost true of the picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class NearMisses:
-    """A picture with true texts and near misses, each of which are a sentence and a short query."""
+    """A picture with its true texts and its near misses; both are a sentence and a short query."""
 
     file: FilePath
     true: tuple[str, str]
@@ -29,9 +29,9 @@ class NearMisses:
 
 
 def with_near_misses(pictures: Iterable[CaptionedPicture]) -> list[NearMisses]:
-    """Return the pictures that have a near miss of a sentence and one of a query, in this order.
+    """Return the pictures with two near misses, one for a sentence followed by one for a query.
 
-    The true sentence is the caption that shares most words with the near miss, which was made from it.
+    The true sentence is the caption that shares the most words with the near miss, which was probably derived from it.
     """
     return [
         NearMisses(
@@ -45,7 +45,7 @@ def with_near_misses(pictures: Iterable[CaptionedPicture]) -> list[NearMisses]:
 
 
 def _nearest(texts: Sequence[str], other: str) -> str:
-    """Return the text that shares most words with another one; the first if several do."""
+    """Return the text that shares the largest proportion of words with `other`, or the first such text."""
     wanted = _words(other)
     return max(texts, key=lambda text: len(_words(text) & wanted) / len(_words(text) | wanted))
 
@@ -56,16 +56,17 @@ def _words(text: str) -> set[str]:
 
 @dataclass(frozen=True)
 class NearMissScores:
-    """The scores of texts with a picture, minus their mean scores with other pictures [2, pictures]: of sentences, and
-    of short queries."""
+    """The scores of texts with their pictures, minus the mean scores with other pictures [2, pictures].
+
+    The first row is for sentences, the second for short queries.
+    """
 
     true: Floats
     false: Floats
 
     @property
     def accuracy(self) -> tuple[float, float]:
-        """The percentages of pictures whose true text scores higher than the false one: of sentences, and of short
-        queries."""
+        """The percentages of sentences and short queries that score higher than their near misses; ties count half."""
         above = (self.true > self.false) + (self.true == self.false) / 2
         sentences, queries = 100 * above.mean(1)
         return float(sentences), float(queries)
@@ -80,22 +81,22 @@ def score_near_misses(
     seed: int = 0,
     on_progress: ProgressCallback = silent,
 ) -> dict[str, NearMissScores]:
-    """Return the scores "similarity" and "joint" of each text with its own picture, and with a stand-in instead.
+    """Return the scores "similarity" and "joint" of each text with its own picture, and with an unrelated stand-in.
 
-    The accuracy with the stand-in must be about 50 %; otherwise the wording alone reveals the true text. The stand-in's
-    scores follow the mean scores of the texts with a slope of their own (2 for similarities: a mean is shorter than the
-    unit vector in its direction), which is fitted and subtracted.
+    The accuracy with the stand-in should be about 50 %. If it is not, the wording alone reveals the true text. The
+    scores with the stand-in depend linearly on the mean scores of the texts, and this trend is subtracted. Its slope is
+    fitted (2 for similarities, because the mean embedding is shorter than a unit vector).
 
     Args:
-        encoded: the same pictures, encoded.
-        stand_in: the embedding and grid of a picture that no text is about. The names of its scores end in
+        encoded: the encoded pictures, in the same order.
+        stand_in: the embedding and grid of a picture that none of the texts describes. The names of its scores end in
             ", stand-in".
-        others: the number of random other pictures for a text's mean joint score; its mean similarity is over all.
+        others: the number of random other pictures in a text's mean joint score. The mean similarity is over all.
     """
     count, drawn = len(pictures), random.Random(seed)
     embeddings = np.concatenate([encoded.embeddings, stand_in[0][None]])
     grids = [*encoded.grids, stand_in[1]]
-    # For each stage [own picture, stand-in, or mean of others; true or false; sentence or query; picture].
+    # The axes are: own picture, stand-in or mean of others; true or false; sentence or query; picture.
     scores = {stage: np.empty((3, 2, 2, count), np.float32) for stage in ("similarity", "joint")}
     for index, picture in enumerate(pictures):
         rest = drawn.sample([other for other in range(count) if other != index], min(others, count - 1))

@@ -1,4 +1,4 @@
-"""The ranks of correct answers, and evaluation metrics."""
+"""Compute the ranks of right answers and the recall."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 
 def rank_of_first_match(scores: NDArray[np.float32], matches: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the rank, from 1, of each query's best match; items with an equal score or NaN count as ranked before it.
+    """Return the rank of each query's best match, starting at 1. Ties and items with NaN rank before the match.
 
-    Both arrays are [queries, items]; `matches` is True where the item answers the query, at least once per query.
+    Both arrays are [queries, items]; `matches` is True where the item matches the query; each query needs a match.
     """
     best = np.where(matches, scores, -np.inf).max(1, keepdims=True, initial=-np.inf)
-    # Not `scores >= best`, which would rank every answer of a model that returns NaN first.
+    # Not `scores >= best`: if a model returned NaN, every answer would rank first.
     return np.asarray((~(scores < best) & ~matches).sum(1) + 1)
 
 
 def nearest_items(similarity: NDArray[np.float32], matches: NDArray[np.bool_], k: int | None) -> NDArray[np.int64]:
-    """Return the indices of the k most similar items [queries, k], the nearest first; None returns all items.
+    """Return the indices of the k most similar items [queries, k], nearest first; all items if k is None.
 
-    Among equally similar items a match comes last; a match with a similarity of NaN comes after all others.
+    Among equally similar items, matches come last. Matches with a similarity of NaN come after all other items.
     """
     against = np.where(matches, -np.inf, np.inf)
     return np.lexsort((matches, -np.where(np.isnan(similarity), against, similarity)))[:, :k]
@@ -29,18 +29,18 @@ def nearest_items(similarity: NDArray[np.float32], matches: NDArray[np.bool_], k
 
 @dataclass(frozen=True)
 class Recall:
-    """The percentages of queries with a right answer among the first 1, 5 and 10 items, and its median rank."""
+    """The percentages of queries with a right answer among the first 1, 5 and 10 items, and the median rank."""
 
     r1: float
     r5: float
     r10: float
     median_rank: float
     milliseconds: float | None = field(default=None, compare=False)
-    """The time of a single query through all stages; None if it was not measured."""
+    """The time of one query through all stages; None if not measured."""
 
     @classmethod
     def of(cls, ranks: NDArray[np.int64], milliseconds: float | None = None) -> Recall:
-        """Compute the figures from the ranks, counted from 1, of the queries' best right answers [queries]."""
+        """Compute the recall from the rank of each query's best right answer, starting at 1 [queries]."""
         r1, r5, r10 = (100 * float((ranks <= k).mean()) for k in (1, 5, 10))
         return cls(r1, r5, r10, float(np.median(ranks)), milliseconds)
 
@@ -53,7 +53,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Direction:
-    """The figures of text to image or image to text: of the first stage, and re-ranked by number of candidates."""
+    """The recall from text to image or image to text: first stage, and re-ranked, keyed by number of candidates."""
 
     first_stage: Recall
     reranked: dict[int, Recall]
@@ -65,7 +65,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of a checkpoint on pictures and their captions, with the numbers of both."""
+    """The recall of a checkpoint in both directions, with the numbers of pictures and captions."""
 
     pictures: int
     captions: int

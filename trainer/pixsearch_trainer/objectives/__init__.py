@@ -1,1 +1,1 @@
-"""The objectives that stages minimise."""
+"""Objectives: modules that compute the losses of a stage."""

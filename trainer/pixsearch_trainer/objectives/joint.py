@@ -1,14 +1,13 @@
-"""Image-text matching (ITM) in the joint stream, on blocks of pictures that look alike.
+"""Train image-text matching (ITM) in the joint stream, on blocks of pictures that look alike.
 
-Three things let it learn from a few thousand pictures, on which binary ITM with a batch's negatives stays at the base
-rate:
+With only a few thousand pictures, binary ITM on random negatives learns nothing. Three changes make it work:
 
-- *Blocks of look-alikes.* Every caption of a block is matched with each of its pictures, and the loss is a softmax over
-  each row (which picture?) and each column (which caption?): the paper's ranking among hard negatives (section 4.2), in
-  both directions.
-- *A logit of its own.* The scores of the two streams are left out of the logit during training: on pictures that the
-  streams know by heart, nothing would be left to learn.
-- *Many pairs*, together with masked words (MLM).
+- *Blocks of look-alikes.* Every caption in a block is matched with every picture in the block. The loss is a softmax
+  cross-entropy over each row (which picture?) and each column (which caption?). This is the paper's ranking among
+  hard negatives (section 4.2), in both directions.
+- *A separate logit.* The scores of the two streams are not part of the logit during training. The streams have
+  memorised the training pictures, so nothing would be left to learn.
+- *Many pairs* per step, combined with masked words (MLM).
 """
 
 from __future__ import annotations
@@ -33,18 +32,18 @@ _NEAREST_AT_ONCE = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class JointOptions(StreamsOptions):
-    """The options of training the joint stream (docs/history.md, "A CNN that is trained too")."""
+    """The options for training the joint stream (docs/history.md, "A CNN that is trained too")."""
 
     epochs: float = 0.5
-    """Epochs, counted by the first pictures of blocks."""
+    """The number of epochs, counting only the first picture of each block."""
     batch: int = 8
-    """Blocks per step and process."""
+    """The number of blocks per step and process."""
     block: int = 16
-    """Pictures per block: block x block pairs pass the Transformer at once."""
+    """The number of pictures per block. The Transformer processes block x block pairs at once."""
     neighbours: int = 64
-    """The number of pictures, most similar to the first of a block, from which the others are drawn."""
+    """The number of pictures most similar to the first of a block, from which its other pictures are drawn."""
     caption_likeness: float = 0.7
-    """The weight of similar captions relative to similar pictures, for choosing neighbours."""
+    """The weight of the captions' similarity relative to the pictures', for choosing neighbours."""
     learning_rate: float = 1e-4
     head_learning_rate: float = 2e-4
     maps_learning_rate: float = 5e-5
@@ -53,7 +52,7 @@ class JointOptions(StreamsOptions):
     looks: int = 4
     pixel_dropout: float = 0.2
     joint_pixels: int = 36
-    """The pixels of each picture that the joint stream reads in a step (section 3.3)."""
+    """The number of pixels that the joint stream reads per picture and step (section 3.3)."""
     joint_softness: float = 0.3
     joint_temperature: float = 0.05
     joint_near_miss_weight: float = 0.5
@@ -64,14 +63,13 @@ class JointOptions(StreamsOptions):
     late_weight: float = 0.5
     drift_weight: float = 5.0
     similarity_weight: float = 70.0
-    """The weight of the similarity in the logit of a search: R@1 is flat from 45 to 250."""
+    """The weight of the similarity in the logit for search. R@1 is about the same from 45 to 250."""
 
 
 class JointObjective(StreamsObjective):
-    """The objective of the joint stream: in a block, each caption has to find its picture and each picture its caption,
-    while the two streams are held in place.
+    """The objective of the joint stream: match captions and pictures in a block, and keep both streams in place.
 
-    Losses: `itm`, `mlm`, `drift`, those of both streams, and `itm_near_misses` if the data has near misses.
+    The losses are `itm`, `mlm`, `drift`, those of both streams, and `itm_near_misses` if the data has near misses.
     """
 
     _options: JointOptions
@@ -79,7 +77,8 @@ class JointObjective(StreamsObjective):
     def __init__(self, network: PixelBertForRetrieval, texts: Texts, options: JointOptions) -> None:
         super().__init__(network, texts, options)
         self.mlm_head = MaskedWordHead(network.config).to(texts.vectors.device)
-        # A tuple keeps it out of the module's state: it never changes, and the snapshot of the stage's start has it.
+        # In a tuple, these layers are not part of the module's state. They never change, and a resumed run copies them
+        # again from the network at the start of the stage.
         self._before = (copy.deepcopy(network.model.layers).requires_grad_(False).eval(),)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
@@ -107,7 +106,7 @@ class JointObjective(StreamsObjective):
         return {"loss": total, **losses}
 
     def _every_pair_of_blocks(self, batch: PairBatch, words: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
-        """Return the joint logits of all captions of a block with all its pictures [blocks, captions, pictures]."""
+        """Return the joint logits of all pairs within each block [blocks, captions, pictures]."""
         size = self._options.block
         blocks = torch.arange(len(batch), device=words.device).view(-1, size)
         rows = blocks[:, :, None].expand(-1, -1, size).flatten()  # captions, each with every picture of its block
@@ -125,7 +124,7 @@ class JointObjective(StreamsObjective):
         return torch.stack(losses).mean()
 
     def _near_misses(self, batch: PairBatch, logits: Tensor, pixels: Tensor, pixel_mask: Tensor) -> Tensor:
-        """Return the loss of near misses. Each is read with its own picture and with two others of its block."""
+        """Return the near-miss loss. Each near miss is paired with its own picture and two others from the block."""
         size, rows = self._options.block, (batch.near_misses >= 0).nonzero()[:, 0]
         if not len(rows):
             return logits.new_zeros(())
@@ -144,10 +143,11 @@ class JointObjective(StreamsObjective):
 
 
 def blocks_of_neighbours(firsts: Draws, neighbours: Tensor, block: int) -> Draw:
-    """Return a function that draws the blocks of a step: each is a picture and random others from its neighbours.
+    """Return a function that draws the blocks for a step: pictures, each followed by random neighbours.
 
     Args:
-        neighbours: the neighbours of each picture [pictures, n], see `nearest_pictures`.
+        firsts: the draws of the first picture in each block.
+        neighbours: the neighbours of each picture [pictures, n] (see `nearest_pictures`).
         block: the number of pictures per block.
     """
 
@@ -161,12 +161,12 @@ def blocks_of_neighbours(firsts: Draws, neighbours: Tensor, block: int) -> Draw:
 
 @torch.no_grad()
 def nearest_pictures(images: Tensor, sentences: Tensor, caption_likeness: float, count: int) -> Tensor:
-    """Return the most similar other pictures of each picture, the nearest first [pictures, count], on the CPU.
+    """Return the pictures most similar to each picture, nearest first [pictures, count], on the CPU.
 
     Args:
-        images: unit embeddings [pictures, embedding_size].
-        sentences: the mean of each picture's captions [pictures, width], not normalised.
-        caption_likeness: the weight of the cosine of captions relative to that of pictures.
+        images: the unit embeddings of the pictures [pictures, embedding_size].
+        sentences: the mean vector of each picture's captions [pictures, width], not normalised.
+        caption_likeness: the weight of the captions' cosine similarity relative to the pictures'.
     """
     vectors = torch.cat([images, caption_likeness**0.5 * F.normalize(sentences, dim=-1)], dim=1)
     nearest = []

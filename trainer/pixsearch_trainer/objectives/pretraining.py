@@ -1,4 +1,4 @@
-"""Pre-training (section 3.3): predict masked words from words and pixels, and tell true pairs from false ones."""
+"""Pre-train (section 3.3): predict masked words from words and pixels, and distinguish true pairs from false ones."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pixsearch_trainer.objectives.streams import sample_pixels
 from pixsearch_trainer.run.stage import Objective
 
 MASK_TOKEN = 103
-"""The id of [MASK] in bert-base-uncased's WordPiece vocabulary, which every checkpoint here uses."""
+"""The id of [MASK] in bert-base-uncased's WordPiece vocabulary, which all checkpoints use."""
 FIRST_WORD = 999
 """The first id of a word in bert-base-uncased's vocabulary, after [PAD], unused ids, [UNK], [CLS], [SEP], [MASK]."""
 _SPECIAL = (0, 101, 102)  # [PAD], [CLS], [SEP]
 IGNORED = -100
-"""The target of a word that is not predicted."""
+"""The target for words that are not predicted."""
 
 
 class PreTrainingObjective(Objective):
-    """MLM and ITM on sampled pixels. The losses are `mlm` and `itm`, whose sum is minimised.
+    """Minimise the sum of the losses `mlm` and `itm` on sampled pixels.
 
-    Each part can be left out, as in the paper's ablation (table 6).
+    Each part can be turned off, as in the paper's ablation (table 6).
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class PreTrainingObjective(Objective):
             grid, pixel_mask = sample_for_pretraining(grid, pixel_mask)
         ids, targets = batch.ids, torch.full_like(batch.ids, IGNORED)
         if self._masked_words:
-            # The false pairs are masked as well; otherwise a mask would give a true pair away.
+            # The false pairs use the same masked words. Otherwise, masks would reveal the true pairs.
             ids, targets = mask_words(batch.ids, self.network.config.vocabulary_size)
         true = model.read(ids, batch.mask, grid, pixel_mask)
         losses = {}
         if self._masked_words:
             hidden = true[:, : ids.shape[1]][targets != IGNORED]
             logits = self.mlm_head(hidden, model.word_embedding.word_embeddings.weight)
-            # Processes mask different numbers of words: this weight makes the mean of their losses that of all words.
+            # Processes mask different numbers of words. This weight makes the mean over processes a mean over words.
             counts = gathered(torch.tensor([len(logits)], device=logits.device)) if self.training else None
             share = 1.0 if counts is None else len(logits) / counts.float().mean().item()
             losses["mlm"] = share * masked_word_loss(logits, targets)
@@ -68,14 +68,14 @@ class PreTrainingObjective(Objective):
 
 
 def mask_words(ids: Tensor, vocabulary: int, share: float = 0.15) -> tuple[Tensor, Tensor]:
-    """Choose words to predict (15 % by default). Of these 80 % become [MASK], 10 % a random word, and 10 % stay (BERT).
+    """Choose words to predict (15 % by default). As in BERT, 80 % become [MASK], 10 % a random word, and 10 % stay.
 
     Args:
         ids: the ids of the words [batch, words].
 
     Returns:
-        The ids to read, and the targets [batch, words]: the true id of each word to predict, and IGNORED elsewhere. At
-        least one word of each sentence is predicted.
+        The ids to read, and the targets [batch, words]: the true id of each word to predict, and IGNORED for all other
+        words. At least one word per sentence is predicted.
     """
     special = torch.isin(ids, torch.tensor(_SPECIAL, device=ids.device))
     chance = torch.rand(ids.shape, device=ids.device).masked_fill(special, 2.0)
@@ -96,7 +96,7 @@ def draw_others(pictures: Tensor, captions: Tensor) -> Tensor:
     """Return the index of a random caption in the batch that is false of each picture; -1 if there is none.
 
     Args:
-        pictures, captions: ids [batch]; a caption drawn for two pictures is false of neither.
+        pictures, captions: the ids of the pairs [batch]. A caption that was drawn for two pictures describes both.
     """
     false = ~same_items(pictures, captions)
     possible = false.any(1)
@@ -105,10 +105,10 @@ def draw_others(pictures: Tensor, captions: Tensor) -> Tensor:
 
 
 def sample_for_pretraining(grid: Tensor, pixel_mask: Tensor, count: int = 100) -> tuple[Tensor, Tensor]:
-    """Sample the paper's 100 pixels of each picture (section 3.3), or half of them if there are fewer than 200.
+    """Sample 100 pixels of each picture, as in the paper (section 3.3), or half of them if there are fewer than 200.
 
-    The paper's grids have about 240 pixels. Ours may have only 49, so sampling 100 would take all of them.
-    Arguments and result are those of `sample_pixels`.
+    The paper's grids have about 240 pixels. Ours may have only 49, so sampling 100 would take all of them. The
+    arguments and the result are the same as for `sample_pixels`.
     """
     wanted = ((pixel_mask.sum(1) + 1) // 2).clamp(max=count)  # [pictures]
     sampled, mask = sample_pixels(grid, pixel_mask, int(wanted.max()))

@@ -1,4 +1,4 @@
-"""The paper's fine-tuning for retrieval (section 4.2): rank a true caption above the hardest of many false ones."""
+"""Fine-tune for retrieval as in the paper (section 4.2): rank a true caption above the hardest of many false ones."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from pixsearch_trainer.run.stage import Objective
 
 @dataclass(frozen=True)
 class RankingBatch(PairBatch):
-    """Pairs, each with captions of other pictures."""
+    """A batch of pairs, each with additional captions from other pictures."""
 
     other_ids: Tensor
     """The words of the other captions [batch, others, words]."""
     other_mask: Tensor
+    """The mask of `other_ids` [batch, others, words], False for padding."""
 
 
 def add_others(
     pairs: PairBatch, step: int, data: CaptionedSet, processor: PixelBertProcessor, others: int
 ) -> RankingBatch:
-    """Add random captions of other pictures to each pair."""
+    """Add random captions from other pictures to each pair. Raises DatasetError if no other captions exist."""
     chosen = list[str]()
     for picture in pairs.pictures.tolist():
         own, sentences = set(data.captions.of_picture[picture]), data.captions.sentences
         if len(own) == len(sentences):
-            raise DatasetError("all pictures have the same captions", "Provide data with different captions")
+            raise DatasetError("all pictures have the same captions", "Provide pictures with different captions")
         generator, drawn = generator_of(data.seed, 4, step, picture), list[int]()
         while len(drawn) < others:
             more = torch.randint(len(sentences), (others,), generator=generator).tolist()
@@ -46,16 +47,16 @@ def add_others(
 
 
 class RankingObjective(Objective):
-    """Softmax cross-entropy of each picture's caption against others, by the joint stream's head alone.
+    """Minimise the softmax cross-entropy of each picture's caption against other captions, scored by the joint stream.
 
-    Similarity and late interaction, which the paper does not have, are removed from the logit.
+    The paper has no similarity and no late interaction, so both are removed from the logit.
     """
 
     def __init__(self, network: PixelBertForRetrieval, hardest: int) -> None:
         """Build the objective.
 
         Args:
-            hardest: the number of false captions per picture that have a gradient: those with the highest scores.
+            hardest: the number of highest-scoring false captions per picture that receive a gradient.
         """
         super().__init__()
         self.network, self._hardest = network, hardest
@@ -74,7 +75,7 @@ class RankingObjective(Objective):
         return {"loss": ranking_loss(torch.cat([positive, negatives.scatter(1, hardest, hard)], dim=1))}
 
     def _score(self, ids: Tensor, mask: Tensor, grid: Tensor, pixel_mask: Tensor) -> Tensor:
-        """Return logits [batch, captions] of ids and mask [batch, captions, words] with the batch's pictures."""
+        """Return the logits [batch, captions] for captions [batch, captions, words] and the pictures of the batch."""
         model, captions = self.network.model, ids.shape[1]
         words, pixels = model.embed_words(ids.flatten(0, 1)), model.embed_pixels(grid)
         pixels, pixel_mask = (tensor.repeat_interleave(captions, dim=0) for tensor in (pixels, pixel_mask))

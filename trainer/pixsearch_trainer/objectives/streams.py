@@ -1,4 +1,4 @@
-"""Soft ITC: on the maps alone, on both streams, and on pixels that the Transformer reads without words."""
+"""Train with soft ITC: the maps alone, both streams, or the pixels that the Transformer reads without words."""
 
 from __future__ import annotations
 
@@ -27,25 +27,28 @@ from pixsearch_trainer.teacher import TeacherEmbeddings
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of a `CaptionedSet` on the training device, as read by the frozen text stream."""
+    """The texts of a `CaptionedSet`, encoded by the frozen text stream, on the training device."""
 
     vectors: Tensor
-    """Unit vectors [texts, width]."""
+    """The unit vectors of the texts [texts, width]."""
     true_texts: Tensor
-    """The indices of the texts that are true of each picture [pictures, most], padded with -1."""
+    """The indices of the texts that describe each picture [pictures, most], padded with -1."""
 
     has_near_misses: bool
-    """True if any picture of the data set has near misses."""
+    """True if any picture in the data set has near misses."""
 
     def true_of(self, pictures: Tensor, captions: Tensor) -> Tensor:
-        """Return [n, m] from indices [m] and [n], True where the caption is true of the picture, even if it was drawn
-        for another one."""
+        """Return an array [captions, pictures], True where the caption is true of the picture.
+
+        Args:
+            pictures, captions: indices [m] and [n].
+        """
         return (self.true_texts[pictures][None] == captions[:, None, None]).any(2)
 
     def targets(self, pictures: Tensor, captions: Tensor, softness: float, temperature: float) -> tuple[Tensor, Tensor]:
-        """Return the pictures that each caption should find, and the captions for each picture (see `soft_targets`).
+        """Return the target pictures of each caption, and the target captions of each picture (see `soft_targets`).
 
-        A text is never a negative of a picture of which it is true.
+        A text is never a negative for a picture it describes.
 
         Args:
             pictures, captions: the indices of the pairs [n].
@@ -56,36 +59,37 @@ class Texts:
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveOptions(StageOptions):
-    """The options of ITC's targets, for any stage that is trained by it."""
+    """The options of the ITC targets, for all stages that are trained with ITC."""
 
     softness: float = 0.5
-    """The share of the targets that follows the captions' similarity (see `soft_targets`)."""
+    """The share of the targets that depends on the similarity of captions (see `soft_targets`)."""
     temperature: float = 0.1
+    """The temperature of the softmax over these similarities."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaughtOptions(ContrastiveOptions):
-    """The options of near misses and of a teacher, from which the maps also learn."""
+    """The options for learning from near misses and from a teacher."""
 
     near_miss_weight: float = 0.1
     """The weight of distinguishing texts from near misses, relative to ITC."""
     teacher_weight: float = 1.0
-    """The share of ITC that follows the teacher, if there is one."""
+    """The share of the ITC loss that comes from the teacher, if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassOptions(StageOptions):
-    """The options of learning classes from a classifier (see `ClassTeacher`)."""
+    """The options for learning classes from a classifier (see `ClassTeacher`)."""
 
     classifier: str = ""
-    """A .pth file of the backbone's EfficientNet-Lite with its classifier."""
+    """The .pth file of the EfficientNet-Lite used as the backbone, including its classifier; empty for none."""
     class_weight: float = 0.2
-    """The weight of the classes relative to ITC."""
+    """The weight of the class loss relative to ITC."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapsOptions(TaughtOptions, ClassOptions):
-    """The options of training the maps; the defaults were the best on Flickr8k's val (docs/history.md)."""
+    """The options for training the maps. The defaults were the best on Flickr8k's val (docs/history.md)."""
 
     epochs: float = 60
     batch: int = 500
@@ -95,24 +99,24 @@ class MapsOptions(TaughtOptions, ClassOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamsOptions(TaughtOptions):
-    """The options of training the streams: dropout, and the weights of the losses."""
+    """The options for training the streams: dropout and loss weights."""
 
     feature_dropout: float = 0.7
     hidden_dropout: float = 0.2
     channel_dropout: float = 0.6
-    """The share of the CNN's channels that are dropped for late interaction, the same in all pixels of a picture."""
+    """The share of CNN channels that are dropped for late interaction. All pixels of a picture lose the same ones."""
     sampled_pixels: int = 27
     itc_weight: float = 1.0
-    """The weight of the maps' ITC; 0 leaves them unchanged."""
+    """The weight of the maps' ITC; 0 leaves the maps unchanged."""
     late_weight: float = 1.0
-    """The weight of late interaction's ITC, which must be open; 0 leaves it unchanged."""
+    """The weight of late interaction's ITC; 0 leaves late interaction unchanged. Otherwise, it must be open."""
     drift_weight: float = 1.0
-    """The weight of holding sentences in place, if the text stream is trained."""
+    """The weight of the drift loss, which keeps sentences in place if the text stream is trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PixelsOptions(ContrastiveOptions):
-    """The options of training the pixels' way into the Transformer."""
+    """The options for training the projection of pixels into the Transformer."""
 
     steps: int | None = 300
     batch: int = 192
@@ -123,9 +127,9 @@ class PixelsOptions(ContrastiveOptions):
 
 
 class MapsObjective(Objective):
-    """ITC on the maps alone, with pooled grids and texts from frozen streams; takes minutes on a CPU.
+    """ITC on the maps alone, with pooled grids and texts from frozen streams. Training takes minutes on a CPU.
 
-    Losses: `itc`, and `teacher`, `near_misses` and `classes` if the data or the options have any.
+    The losses are `itc`, and, if the data or the options provide them, `teacher`, `near_misses` and `classes`.
     """
 
     _options: MapsOptions | StreamsOptions
@@ -141,7 +145,7 @@ class MapsObjective(Objective):
         """Build the objective.
 
         Args:
-            network: a network in which exactly the parameters to train require a gradient.
+            network: a network in which only the parameters to train require a gradient.
         """
         super().__init__()
         self.network, self._texts, self._options = network, texts, options
@@ -157,11 +161,11 @@ class MapsObjective(Objective):
     def maps_itc(
         self, captions: Tensor, near_misses: Tensor, pooled: Tensor, batch: PairBatch
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the losses of the maps over the batch of all processes: their weighted sum, and each by name.
+        """Return the weighted sum of the maps' losses, and each loss by name. ITC is over the batch of all processes.
 
         Args:
-            captions: the captions as read by the text stream [batch, width].
-            near_misses: the near misses as read by it, for the rows of `_with_near_miss` [rows, width].
+            captions: the captions, encoded by the text stream [batch, width].
+            near_misses: the near misses for the rows from `_with_near_miss`, also encoded [rows, width].
             pooled: the pooled grids [batch, 2 * channels].
         """
         maps, options = self.network.maps, self._options
@@ -192,21 +196,20 @@ class MapsObjective(Objective):
 
     @property
     def _uses_near_misses(self) -> bool:
-        """True if near misses are used, the same in all batches and processes, so that all log the same losses."""
+        """True if near misses are used. The value is the same in all processes, so that they log the same losses."""
         return self._options.near_miss_weight > 0 and self._texts.has_near_misses
 
     def _with_near_miss(self, batch: PairBatch) -> Tensor:
-        """Return the rows of a batch with a near miss to train on [rows]."""
+        """Return the indices of the rows of a batch that have a near miss to train on [rows]."""
         if not self._uses_near_misses:
             return batch.near_misses.new_empty(0)
         return (batch.near_misses >= 0).nonzero()[:, 0]
 
 
 class StreamsObjective(MapsObjective):
-    """ITC on the maps and on late interaction: captions have to find their pictures, and words the pixels that show
-    them, in both directions.
+    """ITC on the maps, which match captions to pictures, and on late interaction, which matches words to pixels.
 
-    Losses: those of the maps, `late`, `late_near_misses`, and `drift` if the text stream is trained.
+    The losses are those of the maps, `late`, `late_near_misses`, and `drift` if the text stream is trained.
     """
 
     _options: StreamsOptions
@@ -224,7 +227,7 @@ class StreamsObjective(MapsObjective):
         return {"loss": total, **losses}
 
     def _near_words(self, batch: PairBatch) -> Tensor:
-        """Return the near misses, for the rows that have one, as read by the text stream [rows, words, width]."""
+        """Return the near misses of the rows that have one, encoded by the text stream [rows, words, width]."""
         rows = self._with_near_miss(batch)
         if not len(rows):
             return self._texts.vectors.new_empty(0, batch.near_ids.shape[1], self._texts.vectors.shape[1])
@@ -233,11 +236,11 @@ class StreamsObjective(MapsObjective):
     def streams(
         self, batch: PairBatch, words: Tensor, near_words: Tensor, grid: Tensor, pixel_mask: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted sum of the losses of both ITCs, and each by name.
+        """Return the weighted sum of the losses of the maps and late interaction, and each loss by name.
 
         Args:
-            words: the captions as read by the text stream [batch, words, width].
-            near_words: the near misses as read by it, see `_near_words`.
+            words: the captions, encoded by the text stream [batch, words, width].
+            near_words: the near misses, encoded by the text stream (see `_near_words`).
             grid, pixel_mask: the grids [batch, pixels, channels] and their mask [batch, pixels].
         """
         network, options, losses = self.network, self._options, dict[str, Tensor]()
@@ -255,8 +258,8 @@ class StreamsObjective(MapsObjective):
             losses["late"] = contrastive_loss(logits, *self._targets(batch.pictures, batch.captions))
             total = total + options.late_weight * losses["late"]
             if self._uses_near_misses:
-                # Each near miss with its own picture and that of the previous pair: all pictures would cost as much as
-                # ITC.
+                # Each near miss is paired only with its own picture and that of the previous pair. Using all pictures
+                # would cost as much as ITC.
                 shown = torch.stack([rows, (rows - 1) % len(batch)], dim=1)  # [rows, 2]
                 false = [
                     network.late_interaction(near_words, near_mask, sampled[column], sampled_mask[column])
@@ -267,12 +270,12 @@ class StreamsObjective(MapsObjective):
         return total, losses
 
     def _near_miss_loss(self, batch: PairBatch, true: Tensor, false: list[Tensor], shown: Tensor) -> Tensor:
-        """Return `near_miss_loss` of the rows that have a near miss.
+        """Return the `near_miss_loss` for the rows that have a near miss.
 
         Args:
-            true: the logits of their captions with the pictures shown [rows, pictures], their own first.
-            false: the logits of their near misses, for each of the pictures [rows].
-            shown: the rows of the pictures in the batch [rows, pictures].
+            true: the logits of the captions with the pictures in `shown` [rows, pictures], own picture first.
+            false: the logits of the near misses with the pictures in each column [rows].
+            shown: the batch rows of the pictures [rows, pictures].
         """
         lead, captions = true - torch.stack(false, dim=1), batch.captions[shown[:, 0]]
         true_texts = self._texts.true_texts[batch.pictures[shown[:, 1:]]]  # [rows, others, most]
@@ -280,11 +283,11 @@ class StreamsObjective(MapsObjective):
 
 
 class PixelsObjective(Objective):
-    """ITC between a picture's pixels, as read by the Transformer without words, and its caption.
+    """ITC between a picture's caption and its pixels, which the Transformer reads without words.
 
-    The joint stream learns nothing while pixels are noise to the Transformer. This teaches a frozen Transformer to read
-    them: only the pixel projection, its norm and s_v are trained, which are half a million parameters. So a few
-    thousand pictures suffice, and the text stream stays unchanged.
+    The joint stream cannot learn while pixels are noise to the Transformer. This objective adapts pixels to a frozen
+    Transformer by training only the pixel projection, its norm and s_v. With half a million parameters, a few thousand
+    pictures are enough, and the text stream stays unchanged.
     """
 
     def __init__(self, network: PixelBertForRetrieval, texts: Texts, options: PixelsOptions) -> None:

@@ -1,4 +1,4 @@
-"""The recipes. Each lists its stages with their options, and can be read on its own."""
+"""The recipes for training a checkpoint. Each one lists its stages and their options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RECIPES = {"finetune": FINETUNE, "shipped": SHIPPED, "paper": PAPER}
 
 
 def recipe_named(name: str) -> Recipe:
-    """Return a recipe by name. Raises UsageError if there is none of that name."""
+    """Return the recipe with this name. Raises UsageError if there is none."""
     if name not in RECIPES:
         raise UsageError(f"unknown recipe {name!r}", f"Choose from {', '.join(RECIPES)}")
     return RECIPES[name]

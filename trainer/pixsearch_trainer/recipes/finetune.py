@@ -1,12 +1,12 @@
-"""`finetune`: improve the search on one's own captioned photos, in minutes on a laptop.
+"""`finetune`: improve the search on the user's own captioned photos, in minutes on a laptop.
 
-It starts from the shipped checkpoint or another one, with CNN and Transformer frozen:
+Training starts from the shipped checkpoint or the one given with `--model`. The CNN and the Transformer are frozen:
 
-1. `maps`: the embedding maps, 60 epochs over batches of 500 pairs, half of the pictures mirrored.
-2. `late`: late interaction, with 2,000 or more pictures; trained on 500, it ranked other pictures worse than before.
+1. `maps` trains the embedding maps for 60 epochs with batches of 500 pairs. Half of the pictures are mirrored.
+2. `late` trains late interaction if there are 2,000 or more pictures. With only 500, it ranked new pictures worse.
 
-The weights of each are averaged equally with those before the stage, the best ones on val are kept, and matches are
-calibrated if val suffices.
+After each stage, the weights are averaged equally with those before the stage, and the best weights on val are kept.
+Finally, matches are calibrated if val is large enough.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pixsearch_trainer.recipes.recipe import Recipe
 from pixsearch_trainer.recipes.stages import LateOptions, late_stage, maps_stage
 
 FEWEST_FOR_LATE = 2000
-"""The fewest training pictures for the stage `late`."""
+"""The minimum number of training pictures for the stage `late`."""
 
 
 @dataclass(frozen=True)

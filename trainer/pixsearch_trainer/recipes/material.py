@@ -1,4 +1,4 @@
-"""The material of a recipe's stages: the run, its data, and the cached outputs of frozen parts of the network."""
+"""Provide the stages of a recipe with the run, its data, and cached outputs of the frozen parts of the network."""
 
 from __future__ import annotations
 
@@ -30,28 +30,31 @@ from pixsearch_trainer.run.stage import Batches, Judge, StageOptions
 from pixsearch_trainer.teacher import TeacherEmbeddings
 
 VAL_PICTURES = 500
-"""The most pictures of val that are measured during training; `pixsearch evaluate` uses all."""
-_SAMPLE = 1000  # pictures from which statistics are computed
+"""The maximum number of val pictures measured during training; `pixsearch evaluate` uses all of them."""
+_SAMPLE = 1000  # the number of pictures from which statistics are computed
 
 
 @dataclass
 class Material:
-    """The run and its packed pictures."""
+    """A run and the packed pictures it trains on."""
 
     run: Run
     items: Sequence[Any]
-    """The items of the splits train and val: captioned pictures, questions or statements, depending on the task."""
+    """The items in the train and val splits: captioned pictures, questions or statements, depending on the task."""
     teacher: TeacherEmbeddings | None
-    """The teacher's embeddings of the training pictures, in order, and of all their texts."""
+    """The teacher's embeddings of the training pictures, in order, and of their texts; None without a teacher."""
     workers: int
+    """The number of processes that decode pictures; see `packed_pixels`."""
 
     def __post_init__(self) -> None:
         pictures = as_pictures(self.items)
         val, training = of_split(pictures, "val"), of_split(pictures, "train")
-        self.val = val[:: max(1, math.ceil(len(val) / VAL_PICTURES))]  # some of each set
-        if len(training) < (least := max(2, self.run.accelerator.num_processes)):  # one for each process
+        self.val = val[
+            :: max(1, math.ceil(len(val) / VAL_PICTURES))
+        ]  # evenly spaced, so that every data set is represented
+        if len(training) < (least := max(2, self.run.accelerator.num_processes)):  # at least one per process
             raise DatasetError(
-                f"training needs {least} or more captioned pictures; the split train has {len(training)}",
+                f"training needs at least {least} captioned pictures, but the train split has {len(training)}",
                 "Provide more captioned pictures",
             )
         self.training = CaptionedSet(training, self.run.seed)
@@ -62,7 +65,7 @@ class Material:
         return self.run.network
 
     def draws(self, options: StageOptions, weights: Tensor | None = None) -> Draws:
-        """Return draws of items by weight, a batch for each process; by default of the training pictures."""
+        """Return draws of items by weight, by default of training pictures, with one batch per process."""
         processes = self.run.accelerator.num_processes
         weights = self.training.weights if weights is None else weights
         return Draws(weights, options.batch * processes, self.run.seed, processes)
@@ -70,38 +73,38 @@ class Material:
     def batches(
         self, draw: Draw, source: Source, *, mirror: bool, data: CaptionedSet | None = None, words: bool = True
     ) -> Batches:
-        """Return batches of pictures drawn from the data, by default the training pictures, with a text each."""
+        """Return batches of pictures with one text each. By default, they are drawn from the training pictures."""
         run, data = self.run, data or self.training
         rank, processes = run.accelerator.process_index, run.accelerator.num_processes
         pairs_at = data.pairs_at(draw, mirror=mirror, rank=rank, processes=processes)
         return pair_batches(data, pairs_at, source, run.processor, run.device, words)
 
     def pixels(self, pictures: Sequence[CaptionedPicture], augmentation: Augmentation | None) -> Source:
-        """Return a source that decodes the pictures of each step."""
+        """Return a source that decodes the pictures for each step."""
         return packed_pixels(pictures, self.run.processor, augmentation, self.workers, self.run.seed)
 
     def views(self) -> tuple[GridStore, GridStore]:
-        """Return the current CNN's grids of the training pictures: plain and mirrored."""
+        """Return the current CNN's grids for the training pictures, both plain and mirrored."""
         pictures = self.training.pictures
         return self.grids(pictures, "train"), self.grids(pictures, "train", mirrored=True)
 
     def sample(self) -> GridStore:
-        """Return the CNN's grids of a sample of the training pictures."""
+        """Return the current CNN's grids for a random sample of the training pictures."""
         generator = torch.Generator().manual_seed(self.run.seed)
         chosen = torch.randperm(len(self.training), generator=generator)[:_SAMPLE].tolist()
         return self.grids([self.training.pictures[index] for index in chosen], "sample")
 
     def cached(self) -> Source:
-        """Return a source of the training pictures' cached grids."""
+        """Return a source that reads the cached grids of the training pictures."""
         return cached_grids(*self.views())
 
     def texts(self) -> Texts:
-        """Return all texts of the training pictures as read by the current text stream."""
+        """Return all texts of the training pictures, encoded by the current text stream."""
         vectors = self._read("texts", self.training.texts)
         return Texts(vectors, self.training.true_texts.to(vectors.device), self.training.has_near_misses)
 
     def classes(self, options: ClassOptions) -> ClassTeacher | None:
-        """Return the classifier as a teacher; None if the options name no classifier."""
+        """Return the classifier as a teacher; None if no classifier is set."""
         if not options.classifier:
             return None
         run, backbone, pictures = self.run, self.network.config.backbone, self.training.pictures
@@ -113,7 +116,7 @@ class Material:
         return ClassTeacher(probabilities.cpu(), self._read("prompts", PROMPTS), options.class_weight)
 
     def _read(self, name: str, texts: Sequence[str]) -> Tensor:
-        """Encode texts with the current text stream. Stages that do not change it share the cached result."""
+        """Encode texts with the current text stream. The result is cached until the weights of the stream change."""
         run, model = self.run, self.network.eval().model
         digest = hashlib.sha256("\0".join(texts).encode())
         for part in (model.word_embedding, model.layers):
@@ -122,7 +125,7 @@ class Material:
         return self._kept(name, digest, lambda: encode_sentences(self.network, run.processor, texts, run.on_progress))
 
     def _kept(self, name: str, digest: hashlib._Hash, make: Callable[[], Tensor]) -> Tensor:
-        """Return a tensor from the cache, which holds one for each name; the main process makes it if needed."""
+        """Return a cached tensor. If it is missing, the main process makes it and deletes older ones of this name."""
         run, file = self.run, self.run.folder.cache / f"{name}-{digest.hexdigest()[:16]}.safetensors"
         with run.accelerator.main_process_first():
             if not file.exists():
@@ -134,11 +137,11 @@ class Material:
             return load_file(path_of(kept))[name].to(run.device)
 
     def judge_streams(self) -> Judge | None:
-        """Return a judge of the streams; None without val."""
+        """Return a judge of the streams; None if val is empty."""
         return judge_streams(self._val_streams) if self.val else None
 
     def judge_match(self) -> Judge | None:
-        """Return a judge of the joint stream; None without val."""
+        """Return a judge of the joint stream; None if val is empty."""
         return judge_match(self._val_streams, self.run.processor) if self.val else None
 
     def _val_streams(self) -> ValStreams:
@@ -147,8 +150,11 @@ class Material:
     def grids(
         self, pictures: Sequence[CaptionedPicture], name: str, *, mirrored: bool = False, alone: bool = False
     ) -> GridStore:
-        """Return grids from the cache, see `encode_grids`. The main process encodes them, and the others read the
-        result; with `alone` only the calling process takes part."""
+        """Return grids from the cache, encoding them if needed (see `encode_grids`).
+
+        The main process encodes the grids, and all other processes wait for the result. With `alone`, only the calling
+        process takes part.
+        """
         run = self.run
 
         def encode() -> GridStore:
@@ -161,7 +167,7 @@ class Material:
 
 
 def fit_missing_statistics(material: Material, *parts: PixelBertModel | EmbeddingMaps) -> None:
-    """Fit the standardisation of CNN features, in parts of a new network that lack it, on a sample of pictures."""
+    """Fit the standardisation of CNN features on a sample of pictures, in the parts where it is not yet fitted."""
     for part in parts:
         if part.standardise.fitted:
             continue
@@ -175,7 +181,7 @@ def fit_missing_statistics(material: Material, *parts: PixelBertModel | Embeddin
 
 
 def as_pictures(items: Sequence[CaptionedPicture | Question | Statement]) -> list[CaptionedPicture]:
-    """Return the pictures of items with their sentences; the two pictures of a statement are adjacent."""
+    """Return the pictures of all items, each with its sentence. The two pictures of a statement are adjacent."""
     pictures: list[CaptionedPicture] = []
     for item in items:
         if isinstance(item, CaptionedPicture):

@@ -1,13 +1,15 @@
-"""`paper`: Pixel-BERT as published, for those with COCO, Visual Genome and GPUs (sections 3.3, 4.1, 4.2).
+"""`paper`: train Pixel-BERT as published, with COCO, Visual Genome and GPUs (sections 3.3, 4.1, 4.2).
 
-From ResNet-50 trained on ImageNet and BERT-base (downloaded beforehand), or from a checkpoint (`--model`):
+Training starts from ResNet-50 trained on ImageNet and from BERT-base, both downloaded beforehand, or from a checkpoint
+(`--model`):
 
-1. `pretraining`: MLM and ITM on sampled pixels, 40 epochs, learning rates falling to a tenth after 25 and 35.
-2. `ranking`: each caption among 20 false ones, of which the 5 hardest teach, 4 epochs.
-3. `maps`: ours: the maps of a first stage, so that its result can search. The paper scores every pair.
+1. `pretraining` trains MLM and ITM on sampled pixels for 40 epochs. Learning rates fall to a tenth after 25 and 35.
+2. `ranking` ranks each caption above 20 false ones for 4 epochs, learning from the 5 hardest.
+3. `maps` trains the embedding maps of the first stage, which search needs. The paper has no such stage: it scores every
+   pair.
 
-`vqa` and `nlvr2` take the place of ranking where they are named (`--stage vqa`), with the data of those tasks.
-ResNeXt-152: --set start.backbone=resnext152_32x8d --set start.cnn=FILE.
+`--stage vqa` and `--stage nlvr2` train for these tasks instead, on their own data. For ResNeXt-152, use
+--set start.backbone=resnext152_32x8d --set start.cnn=FILE.
 """
 
 from __future__ import annotations

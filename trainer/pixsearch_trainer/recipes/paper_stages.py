@@ -1,4 +1,4 @@
-"""The stages of the paper, each built from the material and its options. VQA and NLVR2 have their own batches."""
+"""Build the stages of the paper from the material and their options."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ class PaperOptions(StageOptions):
     cnn_weight_decay: float = 5e-4
     cnn_momentum: float = 0.9
     drops: tuple[float, ...] = ()
-    """The shares of the steps after which learning rates fall to a tenth."""
+    """The fractions of the steps after which learning rates fall to a tenth."""
     warm_up: float = 0.05
     augment: bool = False
 
     def falling(self, step: int, steps: int) -> float:
-        """Return a factor of one tenth for each of `drops` that has passed."""
+        """Return the factor after the warm-up: one tenth for each of the `drops` so far."""
         return 0.1 ** sum(step >= round(drop * steps) for drop in self.drops)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreTrainingOptions(PaperOptions):
-    """The options of pre-training, whose parts can be left out (table 6)."""
+    """The options of pre-training. Each part can be turned off (table 6)."""
 
     epochs: float = 40
     drops: tuple[float, ...] = (25 / 40, 35 / 40)
@@ -68,14 +68,14 @@ class RankingOptions(PaperOptions):
 
 
 class AnswerObjective(Objective):
-    """The loss of a network's answers to questions or statements."""
+    """Minimise the loss of a network's answers to questions or statements."""
 
     def __init__(self, network: PixelBertForVQA | PixelBertForNLVR2, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
         """Build the objective.
 
         Args:
-            loss: computes the loss from logits [items, answers] in float32, and the indices of the batch's pictures in
-                the data set [batch].
+            loss: a function that computes the loss from logits [items, answers] in float32 and the indices of the
+                batch's pictures in the data set [batch].
         """
         super().__init__()
         self.network, self._loss = network, loss
@@ -90,7 +90,7 @@ class AnswerObjective(Objective):
 
 
 def pretraining_stage(material: Material, options: PreTrainingOptions) -> Stage:
-    """Build the stage of MLM and ITM on pairs, judged by the loss on val."""
+    """Build the pre-training stage, with MLM and ITM on pairs. It is judged by the loss on val."""
     _prepare(material, options)
     parts = {"masked_words": options.masked_words, "matching": options.matching, "sampling": options.sampling}
     objective = PreTrainingObjective(material.network, **parts)
@@ -99,7 +99,7 @@ def pretraining_stage(material: Material, options: PreTrainingOptions) -> Stage:
 
 
 def ranking_stage(material: Material, options: RankingOptions) -> Stage:
-    """Build the stage of ranking a true caption above false ones, judged by the loss on val."""
+    """Build the stage that ranks a true caption above false ones. It is judged by the loss on val."""
     _prepare(material, options)
     objective = RankingObjective(material.network, options.hardest)
     pairs, steps_an_epoch = _training_pairs(material, options)
@@ -113,10 +113,10 @@ def ranking_stage(material: Material, options: RankingOptions) -> Stage:
 
 
 def vqa_stage(material: Material, options: PaperOptions) -> Stage:
-    """Build the stage of VQA, with a logit for each common answer (section 4.2).
+    """Build the VQA stage, with a logit for each common answer (section 4.2).
 
-    Training questions without a common answer are left out. The loss is binary cross-entropy over the answers, with
-    VQA's measure of each answer as its target.
+    Training questions without a common answer are skipped. The loss is binary cross-entropy over the answers. The
+    target of an answer is its VQA accuracy.
     """
     network = _prepare(material, options)
     assert isinstance(network, PixelBertForVQA)
@@ -141,7 +141,7 @@ def vqa_stage(material: Material, options: PaperOptions) -> Stage:
 
 
 def nlvr2_stage(material: Material, options: PaperOptions) -> Stage:
-    """Build the stage of NLVR2 (section 4.2): cross-entropy over whether a sentence is true of two pictures."""
+    """Build the NLVR2 stage (section 4.2): predict whether a sentence is true of two pictures, with cross-entropy."""
     network = _prepare(material, options)
     assert isinstance(network, PixelBertForNLVR2)
     statements = [one for one in material.items if one.split == "train"]
@@ -164,7 +164,7 @@ def _answering_stage(
     items: Sequence[Item],
     measure: Callable[[Sequence[Any], Tensor], dict[str, float]],
 ) -> Stage:
-    """Build a stage on items of one or two pictures. The score is the first figure that `measure` returns for val."""
+    """Build a stage for items with one or two pictures. The score is the first figure that `measure` returns."""
     data, val = (
         CaptionedSet(as_pictures(items), material.run.seed),
         [one for one in material.items if one.split == "val"],
@@ -180,14 +180,14 @@ def _answering_stage(
     batches = material.batches(
         lambda step: (pictures * draws.at(step)[:, None] + torch.arange(pictures)).flatten(),
         _source(material, data.pictures, options),
-        mirror=False,  # "left" is an answer
+        mirror=False,  # "left" can be an answer
         data=data,
     )
     return _stage(material, objective, options, batches, draws.steps_an_epoch, judge if val else None)
 
 
 def _prepare(material: Material, options: PaperOptions) -> Network:
-    """Make the whole network trainable, the CNN only if `train_cnn`, after fitting any missing statistics."""
+    """Fit missing statistics and make the network trainable, including the CNN if `train_cnn` is True."""
     network = material.run.network
     fit_missing_statistics(material, network.model)
     network.requires_grad_(True).train()
@@ -196,7 +196,7 @@ def _prepare(material: Material, options: PaperOptions) -> Network:
 
 
 def _training_pairs(material: Material, options: PaperOptions) -> tuple[Batches, int]:
-    """Return batches of training pictures with a caption each, as in the paper, and their number per epoch."""
+    """Return batches of training pictures with one caption each, as in the paper, and their number per epoch."""
     source, draws = _source(material, material.training.pictures, options), material.draws(options)
     data = CaptionedSet(captions_only(material.training.pictures), material.run.seed)
     return material.batches(draws.at, source, mirror=options.augment, data=data), draws.steps_an_epoch
@@ -205,10 +205,10 @@ def _training_pairs(material: Material, options: PaperOptions) -> tuple[Batches,
 def _source(
     material: Material, pictures: Sequence[CaptionedPicture], options: PaperOptions, *, training: bool = True
 ) -> Source:
-    """Return decoded pixels if the CNN is trained or pictures are augmented, and else the frozen CNN's grids."""
+    """Return decoded pixels if the CNN is trained or pictures are augmented; otherwise the frozen CNN's grids."""
     if options.train_cnn or options.augment:
         return material.pixels(pictures, Augmentation() if options.augment and training else None)
-    # Val is judged by one process.
+    # Only one process judges val.
     return cached_grids(material.grids(pictures, "train") if training else material.grids(pictures, "val", alone=True))
 
 
@@ -231,8 +231,10 @@ def _stage(
 
 
 def _judge_by_loss(material: Material, objective: Objective, options: PaperOptions, others: int) -> Judge | None:
-    """Return a judge by the loss on the first batches of val, with the same random numbers each time; None without
-    val."""
+    """Return a judge that computes the loss on the first batches of val; None if val is empty.
+
+    The random numbers are the same each time.
+    """
     if not material.val:
         return None
     run, data = material.run, CaptionedSet(captions_only(material.val), material.run.seed)
@@ -250,9 +252,11 @@ def _judge_by_loss(material: Material, objective: Objective, options: PaperOptio
 
 
 def _every(material: Material, items: Sequence[Item], options: PaperOptions) -> Iterator[PairBatch]:
-    """Yield batches of all pictures of items once, in order, in one process."""
+    """Yield batches that contain every picture of the items once, in order, for use in a single process."""
     run, data = material.run, CaptionedSet(as_pictures(items), material.run.seed)
-    parts = torch.arange(len(data)).split(2 * options.batch)  # an even number, since an item may have two pictures
-    pairs_at = data.pairs_at(lambda step: parts[min(step, len(parts) - 1)], mirror=False)  # a loader reads ahead
+    parts = torch.arange(len(data)).split(2 * options.batch)  # an even number, because an item may have two pictures
+    pairs_at = data.pairs_at(
+        lambda step: parts[min(step, len(parts) - 1)], mirror=False
+    )  # a loader reads ahead, past the last part
     source = _source(material, data.pictures, options, training=False)
     return islice(pair_batches(data, pairs_at, source, run.processor, run.device)(0), len(parts))

@@ -1,16 +1,18 @@
-"""`shipped`: the recipe of the checkpoint in the package, recommended on a GPU with 10,000 or more pictures.
+"""`shipped`: train a checkpoint like the one in the package. Recommended for a GPU and 10,000 or more pictures.
 
-It starts from EfficientNet-Lite2 trained on ImageNet and MiniLM trained on text, which `make model` downloads, or from
-a checkpoint (`--model`):
+Training starts from EfficientNet-Lite2 trained on ImageNet and MiniLM trained on text, which `make model` downloads, or
+from a checkpoint (`--model`):
 
-1. `maps`: the embedding maps, on the frozen CNN.
-2. `late`: late interaction, also on the frozen CNN. Both stages run well on a CPU.
-3. `cnn`: CNN, maps and late interaction together, by soft ITC on augmented pictures.
-4. `layers`: the same with the Transformer's layers, whose sentences are held in place by a cosine.
-5. `pixels`: the projection of pixels into the Transformer, with everything else frozen.
-6. `joint`: the joint stream, by ITM on blocks of look-alikes and MLM; the streams are trained too, but held in place.
+1. `maps` trains the embedding maps on the frozen CNN.
+2. `late` trains late interaction, also on the frozen CNN. These two stages run well on a CPU.
+3. `cnn` trains the CNN, the maps and late interaction together, with soft ITC on augmented pictures.
+4. `layers` also trains the Transformer's layers. A cosine loss keeps the embeddings of sentences from drifting.
+5. `pixels` trains the projection of pixels into the Transformer, with everything else frozen.
+6. `joint` trains the joint stream with MLM and with ITM on blocks of look-alikes. The text and image streams are also
+   trained, but are kept from drifting.
 
-`--stage` runs some of them. docs/history.md, "A CNN that is trained too", reports the effect of each.
+`--stage` runs only some of the stages. For the effect of each stage, see "A CNN that is trained too" in
+docs/history.md.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from pixsearch_trainer.starting_weights import Start
 
 @dataclass(frozen=True)
 class ShippedOptions:
-    """The options of each stage; `share` is its part of --minutes."""
+    """The options of each stage; `share` is the relative part of --minutes."""
 
     start: Start = Start(backbone="efficientnet_lite2", input_size=288)
     maps: MapsOptions = MapsOptions(share=0.3)

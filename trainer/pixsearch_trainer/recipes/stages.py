@@ -1,4 +1,4 @@
-"""The stages of retrieval, each built from the material and its options; recipes put them in order."""
+"""Build the retrieval stages from the material and their options."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pixsearch_trainer.objectives.streams import (
 from pixsearch_trainer.recipes.material import Material, fit_missing_statistics
 from pixsearch_trainer.run.stage import Judge, Objective, Stage, StageOptions, adamw, train_only
 
-_FIRST_SCALE = 20.0  # of late interaction, which is closed at 0
+_FIRST_SCALE = 20.0  # the initial scale of late interaction, which is closed at a scale of 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class LateOptions(StreamsOptions):
-    """The options of training late interaction; the defaults were the best on Flickr8k's val (docs/history.md)."""
+    """The options for training late interaction. The defaults were the best on Flickr8k's val (docs/history.md)."""
 
     steps: int | None = 1500
     batch: int = 192
@@ -42,7 +42,7 @@ class LateOptions(StreamsOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CnnOptions(StreamsOptions, ClassOptions):
-    """The options of training the CNN with the parts that use it (docs/history.md, "A CNN that is trained too")."""
+    """The options for training the CNN together with the parts that use it (see docs/history.md)."""
 
     batch: int = 512
     weight_decay: float = 0.02
@@ -58,7 +58,7 @@ class CnnOptions(StreamsOptions, ClassOptions):
 
 
 def maps_stage(material: Material, options: MapsOptions) -> Stage:
-    """Build the stage of the embedding maps, on the outputs of a frozen CNN and a frozen text stream."""
+    """Build the stage that trains the embedding maps on the outputs of a frozen CNN and a frozen text stream."""
     network = _prepared(material)
     pooled = torch.stack([store.pooled() for store in material.views()], dim=1).to(material.run.device)
     rates = train_only(network, (options.learning_rate, [network.maps]))
@@ -68,10 +68,10 @@ def maps_stage(material: Material, options: MapsOptions) -> Stage:
 
 
 def late_stage(material: Material, options: LateOptions) -> Stage:
-    """Build the stage of late interaction, on grids of a frozen CNN and words of a frozen text stream.
+    """Build the stage that trains late interaction on the outputs of a frozen CNN and a frozen text stream.
 
-    It is trained independently of the similarity: if it were trained to correct the similarity's errors, it would
-    memorise those of the training pictures (docs/history.md).
+    Late interaction is trained independently of the similarity. If it were trained to correct the similarity's errors,
+    it would memorise the errors on the training pictures (docs/history.md).
     """
     network = _prepared(material)
     _open(network)
@@ -82,9 +82,10 @@ def late_stage(material: Material, options: LateOptions) -> Stage:
 
 
 def cnn_stage(material: Material, options: CnnOptions) -> Stage:
-    """Build the stage of CNN, maps and late interaction, by soft ITC on augmented pictures.
+    """Build the stage that trains the CNN, the maps and late interaction, with soft ITC on augmented pictures.
 
-    The Transformer's layers are trained as well if they have a learning rate; a cosine holds their sentences in place.
+    The Transformer's layers are also trained if their learning rate is not 0. A cosine loss then keeps the
+    embeddings of sentences from drifting.
     """
     network = _prepared(material)
     _open(network)
@@ -105,7 +106,7 @@ def cnn_stage(material: Material, options: CnnOptions) -> Stage:
 
 
 def pixels_stage(material: Material, options: PixelsOptions) -> Stage:
-    """Build the stage of the projection of pixels into a frozen Transformer."""
+    """Build the stage that trains the projection of pixels into a frozen Transformer."""
     network = _prepared(material)
     objective = PixelsObjective(network, material.texts(), options)
     rates = train_only(
@@ -117,7 +118,10 @@ def pixels_stage(material: Material, options: PixelsOptions) -> Stage:
 
 
 def joint_stage(material: Material, options: JointOptions) -> Stage:
-    """Build the stage of the joint stream, on grids of a frozen CNN. The streams are trained too, but held in place."""
+    """Build the stage that trains the joint stream on grids of a frozen CNN.
+
+    The text and image streams are also trained, but are kept from drifting.
+    """
     network = _prepared(material)
     texts = material.texts()
     network.similarity_weight.data.fill_(options.similarity_weight)
@@ -164,7 +168,7 @@ def _stage(
     draw: Draw | None = None,
     words: bool = True,
 ) -> Stage:
-    """Build a stage with AdamW on pairs, which are drawn by weight unless `draw` is given."""
+    """Build a stage that trains on pairs with AdamW. The pairs are drawn by weight unless `draw` is given."""
     draws = material.draws(options)
     batches = material.batches(draw or draws.at, source, mirror=True, words=words)
     return Stage(objective, [adamw(options, rates)], batches, options, judge, draws.steps_an_epoch)

@@ -1,1 +1,1 @@
-"""Training runs: stages, the training loop, and saved state."""
+"""Run training: stages, the training loop, and saved state."""

@@ -1,4 +1,4 @@
-"""The accelerator of a run: device, number format and processes."""
+"""Set up the accelerator of a run: its device, number format and processes."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ Precision = Literal["no", "bf16"]
 T = TypeVar("T")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
-_LONGEST_WAIT = timedelta(hours=12)  # the other processes wait while one reads the data and encodes the pictures
+_LONGEST_WAIT = timedelta(hours=12)  # other processes wait while the main one reads data and encodes pictures
 
 
 def make_accelerator(precision: Precision | None = None) -> Accelerator:
-    """Return an accelerator on the GPU if there is one, joined with the processes that torchrun or accelerate started.
+    """Return an accelerator, on a GPU if there is one, for all processes started by torchrun or accelerate.
 
     Args:
-        precision: "no" for fp32; None for bf16 if the hardware supports it natively, else fp32.
+        precision: "no" for fp32, or "bf16". None chooses bf16 if the hardware supports it natively, and fp32 otherwise.
     """
     device = best_device()
     if device.type == "cpu":
         keep_freed_memory()
     if precision is None:
         precision = "bf16" if isinstance(autocast(device), torch.autocast) else "no"
-    AcceleratorState._reset_state()  # global state: a second run may use another precision
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # an objective need not reach every head
+    AcceleratorState._reset_state()  # reset the global state, because a second run may use a different precision
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # not every objective uses all heads
     waiting = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
     return Accelerator(mixed_precision=precision, cpu=device.type == "cpu", kwargs_handlers=[unused, waiting])
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks instead of returning them to the system, which clears their pages each time.
+    """Make glibc keep large freed blocks instead of returning them to the system, which clears their pages each time.
 
-    A CNN's forward and backward passes on a CPU take a fifth less CPU time this way (docs/experiments.md).
+    This reduces the CPU time of a CNN's forward and backward passes by a fifth (docs/experiments.md).
     """
     if not sys.platform.startswith("linux"):
         return
-    with suppress(OSError, AttributeError):  # another C library
+    with suppress(OSError, AttributeError):  # a different C library
         allocator = ctypes.CDLL(None)
         allocator.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
         allocator.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def on_main_process(accelerator: Accelerator, work: Callable[[], T]) -> T:
-    """Do the work in the main process; return its result, or raise its PixsearchError, in every process."""
+    """Call a function in the main process. In every process, return its result or raise its PixsearchError."""
     outcome: list[Any] = [None]
     if accelerator.is_main_process:
         try:
@@ -80,5 +80,5 @@ def in_any_process(flag: bool, accelerator: Accelerator) -> bool:
 
 
 def is_main_process() -> bool:
-    """Return whether this is the first of the processes that torchrun started, or the only one."""
+    """Return whether this is the only process, or the first process started by torchrun."""
     return os.environ.get("RANK", "0") == "0"

@@ -1,8 +1,7 @@
-"""The training loop: pass batches through an objective, and gradients to optimisers.
+"""Train a stage: compute the losses of each batch, and update the weights.
 
-The random numbers of a step are seeded from (seed, stage, step, rank), and its batch is a function of the same numbers.
-So a run that resumes from a saved step continues exactly as if uninterrupted (bit for bit on a CPU), and no generator
-state has to be saved.
+The random numbers and the batch of a step depend only on (seed, stage, step, rank). Therefore, a resumed run continues
+exactly as if it had not been interrupted (bit for bit on a CPU), without any saved generator state.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from pixsearch_trainer.batches.draws import mixed_seed
 from pixsearch_trainer.run.accelerator import in_any_process, on_main_process
 from pixsearch_trainer.run.stage import Batch, Stage
 
-_CHECK_EVERY = 10  # steps between two checks of the losses on a GPU, where each check waits for the device
-_REHEARSAL_SHARE = 0.05  # share of a stage's time that measuring its speed may take
+_CHECK_EVERY = 10  # steps between checks of the losses on a GPU, because each check waits for the device
+_REHEARSAL_SHARE = 0.05  # the share of a stage's time that may be spent on measuring its speed
 _FEWEST_REHEARSED = 4
 
 
 class TrainingFailed(PixsearchError):
-    """A step failed: its loss is not finite, or it does not fit into memory."""
+    """A training step failed: its loss is not finite, or its batch does not fit in memory."""
 
 
 class Loop:
-    """The steps of a stage. `losses` are the means over processes at the last check."""
+    """The training loop of a stage. `losses` are the means over processes at the last check."""
 
     def __init__(self, stage: Stage, name: str, number: int, accelerator: Accelerator, seed: int) -> None:
         self.stage, self.name, self.number, self.losses = stage, name, number, dict[str, float]()
@@ -45,7 +44,7 @@ class Loop:
         self._unchecked: deque[tuple[int, dict[str, Tensor], list[str]]] = deque()
 
     def steps(self, first: int) -> Iterator[tuple[int, int]]:
-        """Do the steps from `first` on. After each, yield the steps done and its number of pictures in all processes.
+        """Run the steps, starting at `first`. After each, yield the steps done and the pictures in this step.
 
         Raises:
             TrainingFailed: a loss is not finite, or memory ran out.
@@ -58,12 +57,12 @@ class Loop:
             yield step + 1, seen
 
     def checks(self, done: int) -> bool:
-        """Return whether losses, and interrupts of any process, are checked after this number of steps."""
+        """Return whether losses and interrupts are checked after this number of steps."""
         immediate = self._accelerator.device.type == "cpu" and self._accelerator.num_processes == 1
         return immediate or done % _CHECK_EVERY == 0 or done == self.stage.steps
 
     def rehearse(self, budget_s: float) -> float:
-        """Measure the seconds that a step takes, with steps at a learning rate of 0, which change nothing."""
+        """Measure the seconds per step, using steps with a learning rate of 0, which leave the weights unchanged."""
         batches, started, ends = self.stage.batches(0), time.monotonic(), list[float]()
         for step in range(self.stage.steps):
             self._step(step, next(batches), rate=0.0)
@@ -83,13 +82,13 @@ class Loop:
         return on_main_process(self._accelerator, lambda: measured)
 
     def state(self) -> dict[str, object]:
-        """Check the losses so far, and return the state for `restore`."""
+        """Check the losses so far, and return a state that `restore` accepts."""
         self._check()
         optimizers = [optimizer.state_dict() for optimizer in self.stage.optimizers]
         return {"objective": self.stage.objective.state_dict(), "optimizers": optimizers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore a saved state."""
+        """Restore a state that `state` returned."""
         self.stage.objective.load_state_dict(state["objective"])
         for optimizer, saved in zip(self.stage.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -102,7 +101,7 @@ class Loop:
 
     @contextmanager
     def as_finished(self) -> Iterator[None]:
-        """Within the context, set the network to the stage's result so far: mixed, and without dropout."""
+        """Temporarily set the network to the stage's current result: mixed weights, without dropout."""
         training = [module for module in self.stage.objective.modules() if module.training]
         now = [parameter.detach().clone() for parameter, _ in self._before]
         self.stage.objective.eval()
@@ -126,12 +125,12 @@ class Loop:
             self._accelerator.backward(losses["loss"])
         except torch.OutOfMemoryError as error:
             raise TrainingFailed(
-                f"{self.name}: a batch of {len(batch)} does not fit into the GPU's memory ({str(error).split('.')[0]})",
+                f"{self.name}: a batch of {len(batch)} does not fit in GPU memory ({str(error).split('.')[0]})",
                 f"Start again with a lower --set {self.name}.batch",
             ) from error
         self._unchecked.append((step, {name: loss.detach() for name, loss in losses.items()}, batch.names))
         if self._accelerator.device.type == "cpu":
-            self._check_finite()  # costs nothing on a CPU, and no weight changes after an invalid loss
+            self._check_finite()  # free on a CPU, and prevents updates with an invalid loss
         if self.stage.options.clip is not None:
             self._accelerator.clip_grad_norm_(self._objective.parameters(), self.stage.options.clip)
         for optimizer in self._optimizers:

@@ -1,4 +1,4 @@
-"""A run: train stages one after the other, measure them on val, and save them so that the run can be resumed."""
+"""Train stages one after another, measure them on val, and save the state so that a run can be resumed."""
 
 from __future__ import annotations
 
@@ -34,42 +34,43 @@ _SAVE_EVERY_S = 600
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage of a plan. It is built only after the previous stage has ended, since it depends on its result."""
+    """A stage to be trained. It is built only after the previous stage has ended, because it depends on the result."""
 
     name: str
     share: float
-    """The stage's part of a time limit, relative to the other stages."""
+    """The stage's share of the time limit, relative to other stages."""
     build: Callable[[], Stage]
+    """A function that builds the stage."""
 
 
 @dataclass
 class Run:
-    """The network in training, and its figures on val so far."""
+    """A training run: the network, and its measurements on val so far."""
 
     network: Network
     processor: PixelBertProcessor
     folder: RunFolder
-    """The folder of the run, which the caller has created."""
+    """The folder of the run, which must exist."""
     accelerator: Accelerator
     on_message: Callable[[str], None]
-    """Is called with a line of text after each measurement on val."""
+    """A function that is called with messages, such as each measurement on val."""
     on_progress: ProgressCallback
     seed: int = 0
     minutes: float | None = None
-    """The time limit of the run, by which the numbers of steps are chosen."""
+    """The time limit, from which the numbers of steps are computed; None for the steps in the options."""
     started: float = field(default_factory=lambda: time.monotonic())
     _looks: list[dict[str, Any]] = field(default_factory=list, init=False)
     _steps: dict[str, int] = field(default_factory=dict, init=False)
-    """The numbers of steps chosen by the time limit, by stage."""
+    """The numbers of steps computed from the time limit, by stage name."""
 
     def __post_init__(self) -> None:
         self.device, self._is_main = self.accelerator.device, bool(self.accelerator.is_main_process)
         self.network = self.network.to(self.device)
 
     def train(self, plan: Sequence[PlannedStage], resume: bool) -> None:
-        """Train the stages, and save the checkpoint that is best on val in the folder's `out`; without val, the last.
+        """Train the stages, and save the best checkpoint on val, or the last one if val is empty.
 
-        Each stage passes the network that is best on val, which may be its own start, to the next.
+        Each stage starts from the best network of the previous stage, which may be the network that stage started from.
 
         Raises:
             Interrupted: the run was stopped by Ctrl-C or SIGTERM; the step is saved.
@@ -96,7 +97,7 @@ class Run:
         self, number: int, plan: Sequence[PlannedStage], saved: Mapping[str, Any] | None, log: RunLog | None
     ) -> None:
         name, began = plan[number].name, time.monotonic()
-        torch.manual_seed(mixed_seed(self.seed, number))  # a stage's own heads start with the same weights when resumed
+        torch.manual_seed(mixed_seed(self.seed, number))  # gives new heads the same initial weights after a resume
         stage = plan[number].build()
         loop = Loop(stage, name, number, self.accelerator, self.seed)
 
@@ -152,7 +153,7 @@ class Run:
             save_checkpoint(self.folder.out, self.network, self.processor)
 
     def _look(self, loop: Loop, step: int) -> float:
-        """Measure on val, and keep the network if it is the stage's best so far. Return the seconds taken."""
+        """Measure the network on val, and keep it if it is the stage's best so far. Return the elapsed seconds."""
         started = time.monotonic()
         if loop.stage.judge is not None:
             with loop.as_finished():
@@ -168,7 +169,7 @@ class Run:
         return time.monotonic() - started
 
     def _pace(self, loop: Loop, end: float, look_s: float) -> None:
-        """Choose the number of steps so that the stage ends at a time of time.monotonic()."""
+        """Choose the number of steps so that the stage ends at the given time.monotonic() value."""
         stage = loop.stage
         step_s = loop.rehearse(end - time.monotonic())
         left_s = end - time.monotonic() - look_s * stage.options.looks
@@ -176,7 +177,9 @@ class Run:
         self._steps[loop.name] = stage.steps
         self._record(loop, 0, seconds_a_step=step_s)
         repeat = " ".join(f"--set {name}.steps={steps}" for name, steps in self._steps.items())
-        self.on_message(f"{loop.name}: {stage.steps:,} steps of {step_s:.2g} s fit into the time; repeat with {repeat}")
+        self.on_message(
+            f"{loop.name}: {stage.steps:,} steps of {step_s:.2g} s fit in the time limit. To repeat: {repeat}"
+        )
 
     def _snapshot(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "rerank": self.network.config.rerank}
@@ -200,6 +203,6 @@ class Run:
 
 
 def _figures_text(figures: Mapping[str, Any]) -> str:
-    """Return figures in one line, with R@1 for recalls."""
+    """Format figures as one line, with R@1 for each recall."""
     named = {name: value["r@1"] if isinstance(value, dict) else value for name, value in figures.items()}
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in named.items())

@@ -1,4 +1,4 @@
-"""A stage of a run, as data: its objective, optimisers, batches, options and judge."""
+"""Define a training stage: its objective, optimisers, batches, options and judge."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pixsearch.errors import UsageError
 
 
 class Batch(Protocol):
-    """The part of a batch that the loop uses; its contents concern only the objective."""
+    """The interface that the training loop needs; only the objective uses the contents of a batch."""
 
     @property
     def names(self) -> list[str]:
-        """The files of its pictures, for messages."""
+        """The files of the pictures in the batch, for messages."""
 
     def __len__(self) -> int: ...
 
 
 Batches = Callable[[int], Iterator[Any]]
-"""A function that yields batches from a first step on, without end."""
+"""A function that yields batches endlessly, starting at the given step."""
 
 Judge = Callable[[], tuple[float, dict[str, object]]]
-"""A function that measures the network on val: returns a score, the higher the better, and its figures."""
+"""A function that measures the network on val. It returns a score (higher is better) and the detailed figures."""
 
 
 class Objective(nn.Module):
-    """The losses that a stage minimises; a module, so that it can be wrapped for several processes.
+    """A module that computes the losses of a stage.
 
-    Its forward takes a batch and returns scalar losses by name: "loss" is minimised, and the others are only logged.
+    `forward` takes a batch and returns scalar losses by name. "loss" is minimised, and all others are only logged.
     """
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
@@ -42,30 +42,30 @@ class Objective(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class StageOptions:
-    """The options that all stages share; a stage's own options extend them."""
+    """The options shared by all stages."""
 
     epochs: float = 10.0
-    """The approximate number of times that each picture is drawn."""
+    """The approximate number of times each picture is drawn."""
     steps: int | None = None
-    """The number of steps, which overrides epochs; 0 leaves the stage out."""
+    """The number of steps, which overrides `epochs`; 0 skips the stage."""
     batch: int = 64
-    """Pairs per step and process."""
+    """The number of pairs per step and process."""
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warm_up: float = 0.1
-    """The share of the steps in which learning rates rise."""
+    """The share of steps during which learning rates rise."""
     clip: float | None = None
-    """The largest norm of a step's gradient."""
+    """The maximum gradient norm of a step; None for no limit."""
     looks: int = 1
     """The number of measurements on val, in addition to the one at the start."""
     kept: float = 0.0
-    """The share of the weights before the stage in an average with the trained ones (WiSE-FT; Wortsman et al., 2022): a
-    network memorises a small data set, and forgets less of everything else this way."""
+    """The weight of the original weights when they are averaged with the trained ones (WiSE-FT; Wortsman et al., 2022).
+    Averaging reduces forgetting when training on a small data set."""
     share: float = 1.0
-    """The stage's part of --minutes, relative to the other stages."""
+    """The stage's share of --minutes, relative to other stages."""
 
     def __post_init__(self) -> None:
-        """Check the options. Raises UsageError if a number is out of range."""
+        """Check the options. Raises UsageError if a value is out of range."""
         for name, value in vars(self).items():
             if name.endswith(_SHARES) and not 0 <= value <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, not {value}")
@@ -73,12 +73,12 @@ class StageOptions:
                 raise UsageError(f"{name} must be positive, not {value}")
 
     def rate(self, step: int, steps: int) -> float:
-        """Return the factor of all learning rates at a step, counted from 0: it rises linearly to 1, and then falls."""
+        """Return the factor for all learning rates at a step (from 0). It rises linearly to 1, and then falls."""
         rising = round(self.warm_up * steps)
         return (step + 1) / rising if step < rising else self.falling(step, steps)
 
     def falling(self, step: int, steps: int) -> float:
-        """Return the factor after the warm-up: half a cosine down to 0."""
+        """Return the factor after the warm-up: a half cosine that ends at 0."""
         rising = round(self.warm_up * steps)
         return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
@@ -89,14 +89,14 @@ _POSITIVE = ("batch", "share", "clip", "temperature", "block", "neighbours", "ne
 
 @dataclass
 class Stage:
-    """A stage, ready to be trained."""
+    """A stage that is ready for training."""
 
     objective: Objective
     optimizers: list[torch.optim.Optimizer]
     batches: Batches
     options: StageOptions
     judge: Judge | None = None
-    """The judge of the stage; None without val, in which case the last weights are used."""
+    """The judge of the stage. If it is None, for example because val is empty, the last weights are used."""
     steps_an_epoch: int = 1
     steps: int = field(init=False)
 
@@ -108,11 +108,11 @@ class Stage:
 def train_only(
     network: nn.Module, *groups: tuple[float, Sequence[nn.Module | nn.Parameter]]
 ) -> dict[nn.Parameter, float]:
-    """Freeze all but some parts of a network, and return the learning rate of each trained parameter.
+    """Freeze a network except for some parts. Return the learning rate of each trained parameter.
 
     Args:
-        groups: learning rates with the parts that have them, which may lie outside the network. If a parameter occurs
-            twice, its second rate applies.
+        groups: learning rates, each with the parts that it applies to. Parts may be outside the network. If a parameter
+            occurs twice, the last rate applies.
     """
     network.requires_grad_(False).eval()
     rates: dict[nn.Parameter, float] = {}
@@ -125,7 +125,7 @@ def train_only(
 
 
 def adamw(options: StageOptions, rates: Mapping[nn.Parameter, float]) -> torch.optim.Optimizer:
-    """Return AdamW for parameters with their learning rates, without weight decay for biases, norms and scalars."""
+    """Return AdamW for parameters and their learning rates. Biases, norms and scalars have no weight decay."""
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter, rate in rates.items():
         groups.setdefault((rate, parameter.dim() > 1), []).append(parameter)

@@ -1,4 +1,4 @@
-"""The files of a run: its log, and the state from which it resumes at the last saved step."""
+"""Read and write the files of a run: its log, and the state from which it can resume."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Kept = Literal["stage", "best"]
 
 
 class RunFolder:
-    """The folder `run` in a checkpoint's folder, which is removed when the run has ended.
+    """The folder `run` in a checkpoint's folder. It is removed when the run ends.
 
-    It holds the options, the packed pictures, the cached grids, the network at the start of the current stage
+    It contains the options, the packed pictures, the cached grids, the network at the start of the current stage
     (`stage-N.pt`), the stage's best network on val (`best-N.pt`), and the last saved step (`state.pt`).
     """
 
@@ -33,40 +33,38 @@ class RunFolder:
         self.pack, self.cache = self.folder / "pictures.zip", self.folder / "cache"
 
     def refuse_unfinished(self) -> None:
-        """Raise UsageError if the folder holds an unfinished run."""
+        """Raise UsageError if the folder contains an unfinished run."""
         if any(self.folder.glob("*.pt")):
             raise UsageError(
-                f"{self.out} holds an unfinished run",
-                f"Continue it with --resume, choose another --out, or delete {self.folder}",
+                f"{self.out} contains an unfinished run",
+                f"Continue the run with --resume, choose a different --out, or delete {self.folder}",
             )
 
     def begin(self, options: Mapping[str, object]) -> None:
-        """Create the folder and store the options. Raises UsageError if it holds an unfinished run."""
+        """Create the folder and store the options. Raises UsageError for an unfinished run or unrelated files."""
         self.refuse_unfinished()
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / _OPTIONS_FILE).is_file():
-            raise UsageError(
-                f"{self.folder} is not the folder of a run", "Choose another --out, or move the folder away"
-            )
+            raise UsageError(f"{self.folder} is not a run folder", "Choose a different --out, or move this folder")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         write_durably(self.folder / _OPTIONS_FILE, json.dumps(dict(options), indent=1).encode())
 
     def options(self) -> dict[str, Any]:
-        """Return the options that `begin` stored. Raises UsageError if there is nothing to resume."""
+        """Return the options stored by `begin`. Raises UsageError if there is no run to resume."""
         try:
             read: dict[str, Any] = json.loads(read_regular(self.folder / _OPTIONS_FILE, TEXT_LIMIT_BYTES))
         except FileNotFoundError:
-            raise UsageError(f"no unfinished run in {self.out}", "Leave out --resume to start one") from None
+            raise UsageError(f"no unfinished run in {self.out}", "Leave out --resume to start a new run") from None
         except ValueError as error:
             raise CheckpointInvalid(f"{self.folder / _OPTIONS_FILE} is damaged ({error})", "Start again") from error
         return read
 
     def save(self, state: Mapping[str, object]) -> None:
-        """Replace the saved step."""
+        """Save the state of a step, replacing the last one."""
         self._write(_STATE_FILE, state)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the last saved step, on the CPU; None if the run was stopped before the first.
+        """Return the last saved state, on the CPU; None if the run was stopped before the first save.
 
         Raises:
             CheckpointInvalid: the file is damaged.
@@ -76,17 +74,17 @@ class RunFolder:
     def keep(self, kind: Kept, stage: int, network: Mapping[str, object]) -> None:
         """Save the network at the start of a stage, or the stage's best network on val so far.
 
-        The network of the previous stage is kept: it is needed until this stage has saved a step.
+        The previous stage's network is also kept, because it is needed until this stage has saved a step.
         """
         self._write(f"{kind}-{stage}.pt", network)
         (self.folder / f"{kind}-{stage - 2}.pt").unlink(missing_ok=True)
 
     def kept(self, kind: Kept, stage: int) -> dict[str, Any]:
-        """Return a network that `keep` saved. Raises CheckpointInvalid if it is damaged or missing."""
+        """Return a network saved by `keep`. Raises CheckpointInvalid if the file is damaged or missing."""
         return self._read(f"{kind}-{stage}.pt")
 
     def end(self) -> None:
-        """Remove the folder after the run has ended."""
+        """Remove the folder of a finished run."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, state: Mapping[str, object]) -> None:
@@ -99,21 +97,21 @@ class RunFolder:
         try:
             with open_regular(file) as saved:
                 state: dict[str, Any] = torch.load(saved, map_location="cpu", weights_only=True)
-        except Exception as error:  # the unpickler raises almost anything on other files
+        except Exception as error:  # the unpickler may raise almost any exception
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointInvalid(f"{file} is damaged ({reason})", f"Delete {self.folder} and start again") from error
         return state
 
 
 class RunLog:
-    """The log of a run, `log.jsonl`, with one JSON object per line."""
+    """The log file of a run, `log.jsonl`, with one JSON object per line."""
 
     def __init__(self, folder: Path, resumed_at: tuple[int, int] | None) -> None:
         """Open the log for appending.
 
         Args:
-            resumed_at: the stage and step from which the run resumes; later lines are dropped, since they will be
-                written again. None starts an empty log.
+            resumed_at: the stage and step from which the run resumes. Later lines are removed, because they will be
+                written again. None starts a new log.
         """
         self._file = folder / LOG_FILE
         kept = []
