@@ -66,7 +66,7 @@ def _as_older_transformers_saved_it(folder: Path) -> None:
 
 
 def _clip_tokenizer() -> Any:
-    letters = ByteLevel.alphabet()
+    letters = sorted(ByteLevel.alphabet())  # its order differs between processes
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     return hf.CLIPTokenizer(
         vocab={token: number for number, token in enumerate(tokens)}, merges=[], model_max_length=77
