@@ -46,7 +46,7 @@ def _bert_tokenizer(most: int) -> Any:
 
 
 def _roberta_tokenizer() -> Any:
-    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *ByteLevel.alphabet()]
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *sorted(ByteLevel.alphabet())]
     return hf.RobertaTokenizer(
         vocab={token: number for number, token in enumerate(tokens)}, merges=[], model_max_length=64
     )

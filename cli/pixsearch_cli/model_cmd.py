@@ -40,7 +40,7 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmat
 
 @app.command("get", cls=Command)
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name on the Hugging Face hub: organisation/model.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name on the Hugging Face Hub: organisation/model.")],
     revision: Annotated[
         str | None, typer.Option(metavar="REV", help="A branch, tag or commit. [default: the latest]")
     ] = None,
@@ -52,7 +52,7 @@ def get(
     ] = False,
     yes: YesOption = False,
 ) -> None:
-    """Download a model from the Hugging Face hub, after showing its size and licence, and convert it for searching.
+    """Download a model from the Hugging Face Hub, after showing its size and licence, and convert it for searching.
 
     An interrupted download resumes where it stopped. HF_TOKEN is sent if it is set. HF_ENDPOINT sets a different
     server.

@@ -26,7 +26,7 @@ def _model_option(default: str) -> OptionInfo:
         metavar="NAME|DIR|hub:ORG/NAME",
         envvar="PIXSEARCH_MODEL",
         show_envvar=False,
-        help="Checkpoint folder, its name in your model folder, or a hub model downloaded with pixsearch model get. "
+        help="Checkpoint folder, its name in your model folder, or a Hub model downloaded with pixsearch model get. "
         f"[default: {default}]",
     )
     return option

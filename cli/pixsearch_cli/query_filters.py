@@ -187,7 +187,7 @@ def circle(text: str | None) -> Circle | None:
         case [float(latitude), float(longitude)] if radius_km is not None:
             return Circle(latitude, longitude, radius_km)
     if radius_km is None or not any(map(str.isalpha, name)):
-        hint = "Write NAME,KM or LAT,LON,KM, as in Kyoto,20 or 48.86,2.35,10"
+        hint = "Use NAME,KM or LAT,LON,KM, e.g. Kyoto,20 or 48.86,2.35,10"
         raise UsageError(f"{text!r} is not a location with a radius", hint)
     from pixsearch.gazetteer.gazetteer import named, words  # imports numpy, which only names need
 

@@ -37,7 +37,7 @@ def load_rerank_model(name: str) -> PairReader:
         if name.startswith(HUB):
             raise
         raise ModelNotFound(
-            error.message, "Set --rerank-model to a folder or the name of a model on the hub"
+            error.message, "Set --rerank-model to a folder or the name of a model on the Hub"
         ) from error
     matching_family(folder, checkpoint_name(folder))
     require("--rerank-model", "hub", "torch", "torchvision", "transformers")

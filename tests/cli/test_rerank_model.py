@@ -157,7 +157,7 @@ def test_a_model_without_a_matching_head_is_one_line(
         "pixsearch: the model hub:org/name is not on this machine. Download it with: pixsearch model get hub:org/name\n"
     )
     assert run(*command, "--rerank-model", "nothing").stderr.endswith(
-        "Set --rerank-model to a folder or the name of a model on the hub\n"
+        "Set --rerank-model to a folder or the name of a model on the Hub\n"
     )
 
 

@@ -208,7 +208,7 @@ def test_words_beside_a_picture_go_along_as_json(client: TestClient) -> None:
         ("q=red&after=yesterday", 400, "'yesterday' is not a date"),
         ("q=red&near=1,2", 400, "'1,2' is not a location with a radius"),
         ("q=red&near=nan,0,1", 400, "not a location with a radius"),
-        ("q=red&near=Kyoto", 400, "'Kyoto' is not a location with a radius. Write NAME,KM or LAT,LON,KM"),
+        ("q=red&near=Kyoto", 400, "'Kyoto' is not a location with a radius. Use NAME,KM or LAT,LON,KM"),
         ("q=red&near=Xyzzyville,20", 400, "unknown town 'Xyzzyville'. Check its spelling"),
         ("q=red&folder=%00", 400, "not a valid folder name"),
         ("q=red&minus=0:blue", 400, "must be between 0.001 and 1000, not 0.0"),
