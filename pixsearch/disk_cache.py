@@ -29,8 +29,8 @@ class DiskCache:
 
     The folder is accessible only to its owner. A file may disappear at any time, even right after `put`: a full or
     read-only disk is not an error, and nothing is stored on a nearly full disk. The folder may slightly exceed its
-    limit because processes do not count each other's files, and because `put` does not scan the folder every time (the
-    probability grows with the file size).
+    limit because processes do not count each other's files, and because `put` does not scan the folder every time (a
+    scan is more likely for a large file).
     """
 
     def __init__(self, folder: Path, limit_bytes: Callable[[], int]) -> None:

@@ -20,12 +20,13 @@ _LONGEST_NAME_BYTES = 255
 def write_durably(path: Path, data: bytes | memoryview, mode: int | None = None) -> None:
     """Replace the file at `path` atomically: the result is either the old file or the new one, never a mixture.
 
-    The data is written to a temporary file in the same folder, which is checked, synced and renamed. Then the folder is
-    synced. A symbolic link at `path` is replaced, not followed. If two processes write to the same path, the last one
-    wins. Durability requires a drive that honours fsync.
+    The data is written to a temporary file in the same folder. This file is checked, synced and renamed, then the
+    folder is synced. A symbolic link at `path` is replaced, not followed. If two processes write to the same path, the
+    last one wins. Durability requires a drive that honours fsync.
 
     Raises OSError naming `path`, for example if the disk is full or the folder is read-only. The old file is then
-    unchanged, unless only syncing the folder failed: the new file is in place but may be lost in a power failure.
+    unchanged, unless only syncing the folder failed. In that case, the new file is in place but may be lost in a power
+    failure.
 
     Args:
         path: the file to write.
@@ -38,7 +39,10 @@ def write_durably(path: Path, data: bytes | memoryview, mode: int | None = None)
 
 @contextmanager
 def new_file(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Open a file for writing in parts, with the guarantees of `write_durably`. An exception keeps the old file."""
+    """Open a file for writing in parts, with the guarantees of `write_durably`.
+
+    If the block raises an exception, the old file is kept.
+    """
     with temporary_beside(path, mode) as file:
         yield file
         length = file.tell()

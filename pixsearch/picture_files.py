@@ -49,7 +49,8 @@ def read_picture_file(path: FilePath, size_bytes: int | None = None) -> bytes:
 
     Args:
         path: the file to read.
-        size_bytes: the size of an object from a listing, which saves a request. At most this many bytes are read.
+        size_bytes: the size of a remote object, if known from a listing. Passing it saves a request. At most
+            this many bytes are read.
     """
     try:
         return read_file(path, FILE_LIMIT_BYTES, size_bytes)

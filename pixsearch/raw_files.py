@@ -63,7 +63,7 @@ class RawImageFile(ImageFile.ImageFile):
                 self.info[number] = first._tagdata.get(number)  # type: ignore[index]
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
-        """Set a JPEG preview to decode at the smallest available scale that is at least `size`."""
+        """Make a JPEG preview decode at the smallest available size that is at least `size`."""
         if self._preview is not None:
             self._preview.draft(mode, size)
 

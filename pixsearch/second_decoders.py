@@ -4,7 +4,7 @@
 |---|---|---|---|
 | PNG | Pillow | Pillow, essential chunks only | the pixels are readable even if an ancillary chunk is damaged or huge |
 | TIFF | Pillow | tifffile, imagecodecs | float, 32 bits, 16 bits with alpha or Lab, big-endian BigTIFF, WebP |
-| AVIF | Pillow | imagecodecs | alpha planes without a size from old encoders (before 2021); its libavif is lenient |
+| AVIF | Pillow | imagecodecs | alpha planes without a size (encoders before 2021); imagecodecs' libavif is lenient |
 | JPEG XL | imagecodecs | | not supported by Pillow, and pillow-jxl-plugin is licensed under the GPL |
 | PSD, PSB | Pillow | imagecodecs' PackBits | 16 and 32 bits, and Photoshop's format for large files |
 
@@ -58,7 +58,7 @@ def reopened(data: bytes) -> Image.Image | None:
 
 
 def without_side_chunks(data: bytes) -> bytes:
-    """Return a PNG file with only the chunks needed for its pixels and any valid colour profile or transparency."""
+    """Return a PNG file with only its essential chunks, and its colour profile and transparency if they are valid."""
     kept = [_PNG]
     at = len(_PNG)
     while len(data) - at >= 12:
@@ -211,7 +211,7 @@ class TiffFileImage(DecodedFile):
 
 
 class PsdImage(DecodedFile):
-    """The flattened picture in a Photoshop file (PSD or PSB), included for other programs."""
+    """The flattened picture that a Photoshop file (PSD or PSB) contains for other programs."""
 
     format = "PSD"
     format_description = "Photoshop"

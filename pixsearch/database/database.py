@@ -38,7 +38,7 @@ class Database(ABC):
     repair_hint: ClassVar[str]
     """The hint for errors about damaged tables."""
     objects: ClassVar[str]
-    """A SQL statement that returns the name and type of each database object, such as tables, views and triggers."""
+    """An SQL statement that returns the name and type of each database object, such as tables, views and triggers."""
 
     def __init__(self, name: str, folder: Path, holder: str, engine: Engine) -> None:
         """Prepare the database. The first transaction connects to it.

@@ -82,7 +82,7 @@ def change_rows(
 
 
 def change_each(connection: Connection, table: Table, changes: Mapping[int, Mapping[str, Any]]) -> None:
-    """Change the same columns of several rows to individual values, keyed by id. See `change_rows`."""
+    """Change the same columns in several rows. `changes` contains the new values by row id. See `change_rows`."""
     rows = connection.execute(stored(table).where(table.c.id.in_(changes))).all()
     _change(connection, table, [(row, changes[row.id]) for row in rows])
 
@@ -138,7 +138,7 @@ def sound_rows(
 def in_ranges(
     connection: Connection, statement: Select[Any], damage: Damage, passes: Callable[[Row[Any]], bool] = bool
 ) -> list[Row[Any]]:
-    """Return the rows selected by a statement on photos that pass a test.
+    """Return the rows that a statement on photos selects and that pass a test.
 
     If SQLite cannot read a page, photos whose contents are on that page are left out.
     """

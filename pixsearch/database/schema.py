@@ -78,7 +78,7 @@ ROOTS = Table(
     Column("follow_links", Boolean, nullable=False, server_default=false()),
     Column("exclude", JSON, nullable=False, server_default="[]"),
     Column("ocr", Boolean, nullable=False, server_default=false()),
-    # The number of files by suffix that are not pictures, as of the last complete run.
+    # The number of files that are not pictures, by suffix, as of the last complete run.
     Column("not_read", JSON, nullable=False, server_default="{}"),
     _checksum(),
 )
@@ -210,7 +210,7 @@ VECTOR_INDEX = Table(
     Column("generation", Integer, nullable=False),
     # The URL of the vector service (see `MilvusIndex`), or NULL if the vectors are in a file.
     Column("place", String),
-    # The model that the library is being switched to. Until then, searches use `model_id`: see `switching`.
+    # The target model of an unfinished switch, during which searches use `model_id`: see `switching`.
     Column("target_id", ForeignKey("models.id")),
     _checksum(),
 )

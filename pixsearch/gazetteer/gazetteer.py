@@ -21,7 +21,7 @@ FARTHEST_KM = 50
 _FARTHEST_DEGREES = math.degrees(FARTHEST_KM / EARTH_RADIUS_KM) * 1.001
 _FARTHEST_COSINE = math.cos(FARTHEST_KM / EARTH_RADIUS_KM)
 _FOREIGN = 20
-"""The divisor for the population of a place when it is found by its name in a different language."""
+"""The divisor for the population of a place that is found by its name in another language."""
 _LOADING = Lock()
 
 

@@ -33,10 +33,10 @@ class Table:
     countries: list[str]
     regions: list[str]
     region_countries: NDArray[np.int64]
-    """The index into `countries` of each region [regions]."""
+    """For each region, the index of its country in `countries` [regions]."""
     places: list[str]
     place_regions: NDArray[np.int64]
-    """The index into `regions` of each place [places]."""
+    """For each place, the index of its region in `regions` [places]."""
     latitudes: NDArray[np.float64]
     """The latitude of each place in degrees, rounded to three decimals [places]."""
     longitudes: NDArray[np.float64]

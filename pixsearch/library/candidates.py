@@ -130,7 +130,7 @@ def first_paths_of(connection: Connection, content_ids: Sequence[int], damage: D
 
 
 def photos_of(connection: Connection, content_ids: Sequence[int], damage: Damage) -> list[LibraryPhoto]:
-    """Return the photos with these content ids, sorted by whether their folder is online, then by path."""
+    """Return the photos with these content ids, sorted by path, with those in online folders first."""
     by_name = PHOTO_ROWS.order_by(ROOTS.c.online.desc(), PHOTOS.c.path)
 
     def read(ids: Sequence[int]) -> Sequence[Row[Any]]:

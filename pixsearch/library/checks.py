@@ -40,7 +40,7 @@ from pixsearch.vectors.faiss_index import FaissIndex, StaleIndexError
 from pixsearch.vectors.vector_index import VectorIndex
 
 LENGTH_TOLERANCE = 0.02
-"""The maximum difference between the length of an embedding and 1. Some machines compute embeddings in bf16."""
+"""The maximum deviation of an embedding's length from 1, large enough for machines that compute in bf16."""
 _GRIDS_AT_ONCE = 100
 _NAMES = {
     "roots": "folder",
@@ -59,7 +59,7 @@ _NAMES = {
     "text_features": "the embedding of text",
 }
 VALUE_TOLERANCE = 1e-3
-"""The maximum difference between a number in the index and in its row. The index stores 16-bit numbers."""
+"""The maximum difference between a number in the index and in the rows. The index stores only 16 bits per number."""
 
 
 @dataclass(slots=True)
@@ -199,14 +199,14 @@ class _Rows:
         """The paths of the roots, by id. The path of a damaged root is None."""
         self._embedded: set[tuple[int, int]] = set()
         self._encoded: set[int] = set()
-        """Contents with an embedding and a grid from any model. An unfinished switch is not a problem."""
+        """Contents with an embedding and a grid from one model. It can be any model, as during an unfinished switch."""
         self._reported: set[int] = set()
         """Contents that have already been reported."""
         self._has_index = False
 
     def check(self, table: Table, row: tuple[Any, ...]) -> None:
         """Check a row selected with `stored`."""
-        if table is GRIDS and row[-1] is None:  # no embedding either: its photos are reported below
+        if table is GRIDS and row[-1] is None:  # its embedding is missing, so its photos are reported below
             return
         problem = self._problem(table, row) if is_sound(table, row) else "is damaged"
         if table is ROOTS:

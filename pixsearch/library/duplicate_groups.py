@@ -25,7 +25,7 @@ from pixsearch.regular_files import UnsuitableFile, read_regular
 _LIMIT_BYTES = 1 << 30
 
 Groups = list[list[int]]
-"""Groups of ids of pictures that look alike."""
+"""Groups of pictures that look alike, as lists of picture ids."""
 
 
 def load_groups(database: Database) -> Groups | None:

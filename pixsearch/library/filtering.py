@@ -26,7 +26,7 @@ MOST_VALUES = 1000
 EARTH_RADIUS_KM = 6371.0088
 """The mean radius of the Earth, R1 (IUGG)."""
 _CLOCK = len("2021-03-01T00:00:00")
-"""The length of a stored date without its UTC offset, which is the local time where the photo was taken."""
+"""The length of a stored date without its UTC offset. This part is the local time where the photo was taken."""
 
 
 def contents_that_pass(
@@ -250,7 +250,10 @@ def _of_places(connection: Connection, damage: Damage) -> Counter[str]:
 
 
 def _of_folders(connection: Connection, roots: Sequence[bytes], damage: Damage) -> Counter[str]:
-    """Count the photos below each folder, up to the roots. Folders whose names are not valid UTF-8 are omitted."""
+    """Count the photos below each folder, for all folders up to the roots.
+
+    Folders whose names are not valid UTF-8 are omitted.
+    """
     direct = Counter[bytes]()
     rows: list[Any] = in_ranges(connection, select(PHOTOS.c.path), damage)
     for (path,) in rows:

@@ -131,9 +131,9 @@ def _is_below(folder: bytes) -> ColumnElement[bool]:
 def _folders(
     connection: Connection, counts: Mapping[bytes, _Count], online: Mapping[bytes, bool], damage: Damage
 ) -> tuple[Folder, ...]:
-    """Return a `Folder` for each of the counts.
+    """Return a `Folder` for each path in `counts`, except for folders whose photos all have damaged rows.
 
-    Roots are always included. Other folders are included only if the row of at least one of their photos is sound.
+    Roots are always included.
     """
 
     def read(ids: Collection[int]) -> list[Row[Any]]:

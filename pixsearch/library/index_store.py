@@ -95,7 +95,7 @@ class IndexStore:
     def save(self) -> None:
         """Update the file or the service from the rows. The caller must hold the write lock.
 
-        Raises OSError or LibraryError. A later command then updates the index.
+        Raises OSError or LibraryError, in which case a later command updates the index.
         """
         with self._database.reading() as connection:
             has_service = state_of(connection).location is not None
@@ -182,9 +182,9 @@ def vector_path(folder: Path, generation: int) -> Path:
 def _current(database: Database) -> _FileIndex:
     """Return an up-to-date index.
 
-    The saved index is loaded and updated with the features that have been added or removed since. If its file is
-    missing or has changed, the index is rebuilt from the rows. Raises LibraryNotFound if nothing has been indexed yet,
-    or LibraryError.
+    The saved index is loaded and updated for features that have been added or removed since. If its file is missing or
+    has changed, the index is rebuilt from the rows. Raises LibraryNotFound if nothing has been indexed yet, or
+    LibraryError.
     """
     with database.reading() as connection:
         saved_file = _saved_file(connection, database)
@@ -209,8 +209,8 @@ def _renewed(database: Database) -> _FileIndex:
 def _save(database: Database, current: _FileIndex) -> None:
     """Save the index if it is whole. The caller must hold the write lock.
 
-    The file is written before it is recorded in the database, and older files are deleted last. An interruption
-    therefore never makes the library use a wrong file. Raises OSError or LibraryError.
+    The file is written before it is recorded in the database, and older files are deleted last. The library therefore
+    never uses a wrong file, even after an interruption. Raises OSError or LibraryError.
     """
     if not current.whole:
         return
@@ -281,7 +281,7 @@ def _rebuilt(connection: Connection, saved: _SavedFile, damage: Damage) -> _File
 
 
 def _catch_up(index: FaissIndex, connection: Connection, saved: _SavedFile, damage: Damage) -> bool:
-    """Update an index from an older generation, and return whether all added rows were sound.
+    """Bring an outdated index up to date, and return whether all added rows were sound.
 
     Only additions and removals matter, because the vector for an id never changes and ids are never reused.
     """

@@ -213,9 +213,10 @@ class Library:
             return switch_of(connection)
 
     def checkpoint(self, model: str | None = None, *, to_index: bool = False) -> Path:
-        """Return the checkpoint folder for a model: by default the library's model, or the built-in one if it has none.
+        """Return the checkpoint folder for a model.
 
-        During a switch to a different model, pass `to_index` to get the new model. Raises ModelNotFound.
+        The default is the library's model, or the built-in model if the library has none. During a switch
+        to a different model, pass `to_index` to get the new model. Raises ModelNotFound.
         """
         from pixsearch.model.checkpoints import checkpoint_for  # only needed to load a model
 
@@ -252,8 +253,8 @@ class Library:
         """Return the ids of the pictures nearest to a unit vector [size], nearest first.
 
         Only pictures that pass the filters are returned, and only those in `among` if it is given. Distances are
-        computed with 16 bits per number. The result has fewer than `count` ids if no more pictures pass, or if a vector
-        service limits it. Raises the same errors as `vectors`.
+        computed with 16 bits per number. The result has fewer than `count` ids if fewer pictures pass, or if a vector
+        service limits the number of results. Raises the same errors as `vectors`.
         """
         return self._index_store().nearest(vector, count, filters, among)
 
@@ -267,7 +268,7 @@ class Library:
     ) -> FolderListing | None:
         """Return up to `most` subfolders of a folder, sorted by name, starting after the name `after` if it is given.
 
-        Without a path, return the roots, or the contents of the root if there is only one. Return None if the path is
+        Without a path, return the roots, or the subfolders of the root if there is only one. Return None if the path is
         not a folder in the library. If the database is damaged, the counts may be wrong, but all listed folders exist.
         """
         with self._database.reading() as connection:
@@ -318,7 +319,7 @@ class Library:
     ) -> list[TimelinePicture] | None:
         """Return up to `count` pictures that pass the filters, in timeline order.
 
-        Start at the picture with the id `start`, or at the newest if it is None. Return None if the id is unknown.
+        Start at the picture with the id `start`, or at the newest if `start` is None. Return None if the id is unknown.
         """
         from pixsearch.library.timeline import timeline_pictures  # imports numpy
 
@@ -352,7 +353,7 @@ class Library:
         return None if found is None else found.decode(errors="replace")
 
     def terms_beginning(self, word: str, most: int) -> list[str]:
-        """Return the first `most` terms of photos that begin with a word, sorted as UTF-8."""
+        """Return the first `most` photo terms that begin with a word, sorted as UTF-8."""
         from pixsearch.library.postings import terms_beginning
 
         with self._database.reading() as connection:
@@ -498,7 +499,7 @@ class Library:
     def captioned_photos(self) -> list[CaptionedPhoto]:
         """Return the photos with captions.
 
-        Captions come from a .txt file next to the photo, which is read now, and from the photo's own caption and title.
+        Captions come from .txt files next to the photo, which are read now, and from the photo's own caption and title.
         """
         with self._database.reading() as connection:
             rows = connection.execute(
@@ -516,7 +517,7 @@ class Library:
         return captioned
 
     def _index_store(self) -> IndexStore:
-        # Imported here because faiss and numpy take 0.3 s, which a run without new photos does not need.
+        # Imported here because faiss and numpy take 0.3 s to import, and a run without new photos does not need them.
         from pixsearch.library.index_store import IndexStore
 
         with self._store_lock:
@@ -542,7 +543,7 @@ def database_at(location: Location) -> Database:
 
 
 def _derive(connection: Connection) -> None:
-    """Rebuild the data derived from the rows, after an update of the schema."""
+    """Rebuild the data derived from the rows, after a schema migration."""
     from pixsearch.library.postings import post_all_terms  # rarely needed
 
     post_all_terms(connection)

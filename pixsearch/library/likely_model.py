@@ -10,7 +10,7 @@ from pixsearch.settings import DATABASE_NAME, Location
 
 
 def likely_model(location: Location) -> str | None:
-    """Return the probable name of the model that a library is searched with, in about a millisecond.
+    """Return the probable name of the model used to search a library. This takes about a millisecond.
 
     The name is not verified and may be wrong; use `Library.model` to get the verified name. Return None if the database
     cannot be read or is in PostgreSQL.

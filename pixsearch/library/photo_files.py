@@ -59,7 +59,7 @@ def open_photo(photo: StoredPhoto, digest: bytes) -> OpenFile:
 
 
 def open_first(photos: Iterable[StoredPhoto], digest: bytes) -> tuple[StoredPhoto, OpenFile]:
-    """Open the first photo of a picture that has not changed. If all have, raise PictureError with the first reason."""
+    """Open the first unchanged photo of a picture. If there is none, raise PictureError with the first reason."""
     first: PictureError | None = None
     for photo in photos:
         try:
@@ -70,7 +70,7 @@ def open_first(photos: Iterable[StoredPhoto], digest: bytes) -> tuple[StoredPhot
 
 
 def read_first(photos: Iterable[StoredPhoto], digest: bytes) -> bytes:
-    """Read the first photo of a picture that has not changed since it was indexed. Raises PictureError."""
+    """Read the first of a picture's photos that has not changed since it was indexed. Raises PictureError."""
     _, file = open_first(photos, digest)
     with file:
         try:

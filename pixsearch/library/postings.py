@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PHOTOS_AT_ONCE = 1000
 
 TermRange: TypeAlias = tuple[bytes, bytes]
-"""A range of terms, which includes the first and excludes the second."""
+"""A range of terms, from the first (inclusive) to the second (exclusive)."""
 
 
 def post_terms(connection: Connection, content_ids: Sequence[int]) -> None:

@@ -31,7 +31,7 @@ class Switch:
     to_encode: int
     """The number of contents that the new model has not encoded yet."""
     offline: int
-    """The number of these contents that are only in offline folders."""
+    """The number of contents to encode that are only in offline folders."""
     seconds: float
     """The estimated time to encode the remaining contents."""
     searched: bool
@@ -66,13 +66,13 @@ class TimelinePicture(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A picture from the first search stage, with all data for a hit. The second stage also reads `Library.grids`."""
+    """A picture from the first search stage, with the data for a hit. The second stage also reads `Library.grids`."""
 
     content_id: int
     paths: tuple[FilePath, ...]
     """The paths of all photos with this content. Never empty.
 
-    They are sorted by whether the photo passes the filters, then by whether its folder is online, then by path.
+    Photos that pass the filters come first, then photos in online folders. Ties are sorted by path.
     """
     metadata: Metadata
     """The metadata for the first path."""
@@ -129,7 +129,7 @@ class StoredPicture:
     size_bytes: int
     metadata: Metadata
     photos: tuple[StoredPhoto, ...]
-    """The photos, sorted by whether their files can be reached, then by path. Never empty."""
+    """The photos, sorted by path, with those whose files can be reached first. Never empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class ScanRules:
         exclude: Sequence[str] | None = None,
         ocr: bool | None = None,
     ) -> ScanRules:
-        """Return a copy of the rules in which the given ones are replaced."""
+        """Return a copy of the rules with the given ones replaced."""
         return ScanRules(
             self.hidden if hidden is None else hidden,
             self.follow_links if follow_links is None else follow_links,
@@ -215,7 +215,7 @@ class FolderListing:
     folders: tuple[Folder, ...]
     """The subfolders, sorted by name."""
     last: bytes | None
-    """The name of the last subfolder in the list if there are more, or None."""
+    """The name of the last subfolder in the list if more subfolders follow, otherwise None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +294,7 @@ class FoundText:
 FileFacts = tuple[bytes, int, int, bytes | None]
 """The path of a file, its size in bytes, its modification time in ns, and the stamp of its sidecars.
 
-This is a plain tuple because lists with a hundred thousand of them are compared as a whole.
+This is a plain tuple because lists of a hundred thousand tuples are compared as a whole.
 """
 
 KnownFile = tuple[bytes, int | None, int | None, bytes | None]

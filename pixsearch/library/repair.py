@@ -209,7 +209,7 @@ def copy_sound_rows(source: Connection, target: Connection) -> int:
             keep = text("UPDATE sqlite_sequence SET seq = max(seq, :last) WHERE name = :table")
             target.execute(keep, {"last": last, "table": CONTENTS.name})
     drop_damaged(target, {})
-    # It is unknown which rows were lost, so everything that may have had some is read again.
+    # It is unknown which rows were lost, so everything that may have lost rows is read again.
     described = exists().where(DESCRIPTIONS.c.photo_id == PHOTOS.c.id)
     change_rows(target, PHOTOS, ~described, {"metadata_version": 0})
     change_rows(target, TEXT_FILES, true(), {"size_bytes": LOOK_AGAIN})

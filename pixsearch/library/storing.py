@@ -115,7 +115,7 @@ def _store_contents(
 ) -> tuple[frozenset[int], set[int]]:
     """Write encoded contents.
 
-    Returns the ids of all contents, and the ids of those that were already in the library from a different model.
+    Returns the ids of all contents, and the ids of those already in the library, encoded by a different model.
     """
     ids = _content_ids(connection, [content.digest for content in contents])
     new = []

@@ -4,7 +4,8 @@ Features belong to a content and a model. The features from the old model are ke
 same content. The rows of photos do not change. A photo whose content the new model has not encoded yet counts as
 changed, so every run of the indexer continues the switch. There are two cases:
 
-- The old model is still available. Searches use it until the new model, the target, has encoded every photo in reach.
+- The old model is still available. Searches use it until the new model, the target, has encoded every photo that can
+  be reached.
 - The old model is gone, for example after an upgrade, and cannot encode queries. Searches use the new model from the
   start.
 """
@@ -63,7 +64,7 @@ def models_of(connection: Connection) -> Models:
 
 
 def indexing_model_of(connection: Connection) -> LibraryModel | None:
-    """See `Library.indexing_model`."""
+    """Return the model that encodes new photos, or None if the library is empty."""
     return model_with(connection, models_of(connection).indexing)
 
 
@@ -108,7 +109,7 @@ def waiting_roots(connection: Connection, model_id: int) -> list[bytes]:
 
 
 def drop_replaced(connection: Connection, models: Models) -> None:
-    """Delete features from models no longer in use, for contents and texts that the model in use has encoded."""
+    """Delete the features computed by old models, for contents and texts that the model in use has encoded."""
     kept = [model_id for model_id in models if model_id is not None]
     for table in (FEATURES, GRIDS, TEXT_FEATURES):
         its, other = table.columns[0], table.alias()

@@ -10,8 +10,8 @@ so that parts of them can be found:
 
 A word in a query finds all terms that begin with it, and therefore any part of a text in a script without spaces.
 
-Terms that begin with a punctuation mark are not words. Dates and ratings begin with ":". A photo's position in the
-timeline begins with "@" and contains its date, or begins with "~" and contains its folder if the photo has no date.
+Terms that begin with a punctuation mark are not words. Dates and ratings begin with ":". The term for a photo's
+position in the timeline is "@" followed by the photo's date, or "~" followed by its folder if it has no date.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pixsearch.unicode_forms import unaccented
 Source: TypeAlias = Literal[
     "people", "keyword", "title", "caption", "place", "writing", "date", "rating", "file", "folder", "camera"
 ]
-"""The kind of source for a text that describes a photo."""
+"""The source of a text that describes a photo."""
 
 DATED, UNDATED = "@", "~"
 """The prefixes of timeline terms with and without a date."""
@@ -81,12 +81,12 @@ def terms_of(text: str) -> Iterator[str]:
 
 
 def is_unspaced(word: str) -> bool:
-    """Return whether a word is in a script without spaces. It may then be part of a word, or several words."""
+    """Return whether a word is in a script without spaces. Such a string may be part of a word, or several words."""
     return _IS_UNSPACED.match(word) is not None
 
 
 def date_terms(taken_at: date) -> tuple[str, str, str]:
-    """Return the terms for the year, month and day of a photo. No text contains these terms."""
+    """Return the terms for the year, month and day of a photo. No text produces these terms."""
     return f":{taken_at:%Y}", f":{taken_at:%Y-%m}", f":{taken_at:%Y-%m-%d}"
 
 
@@ -101,7 +101,7 @@ def timeline_term(path: bytes, taken_at: datetime | None) -> str:
 
 
 def rating_term(stars: int) -> str:
-    """Return the term for a rating. No text contains this term."""
+    """Return the term for a rating. No text produces this term."""
     return f":{stars} stars"
 
 

@@ -52,7 +52,7 @@ def nearest_texts(connection: Connection, vector: NDArray[np.float32], count: in
 
     This scans all texts in batches. A hundred thousand texts take a third of a second, and no index has to be updated.
     """
-    import numpy as np  # takes 0.1 s, which a run without new photos does not need
+    import numpy as np  # takes 0.1 s, and a run without new photos does not need it
 
     model_id = state_of(connection).model_id
     in_use = TEXT_FEATURES.c.model_id == model_id

@@ -69,7 +69,7 @@ class LibraryWriter:
         """True if a photo was deleted or replaced, in which case some texts may no longer be used."""
 
     def use_vectors(self, location: str | None) -> None:
-        """Keep the vectors in the service at this URL from now on, or in a file if it is None. Call `use_model` first.
+        """Keep the vectors in the service at this URL from now on, or in a file if None. Call `use_model` first.
 
         Raises UsageError if the URL is not a vector service URL, or LibraryError if the service cannot be reached.
         """
@@ -83,7 +83,7 @@ class LibraryWriter:
                 note_all(connection)
 
     def use_model(self, model: LibraryModel, *, switch: bool = False, keep_old: bool = False) -> None:
-        """Set the writer's model, which makes the features from now on. Call this before any other method.
+        """Set the writer's model, which computes all features from now on. Call this before any other method.
 
         Raises ModelMismatch if the library has features from a different model, unless `switch` is true (see the
         `switching` module). With `keep_old`, searches use the old model until `finish_switch` is called.
@@ -328,7 +328,10 @@ class LibraryWriter:
             forget_saved_index(connection)
 
     def rebuild_vectors(self, orphans: Collection[int]) -> None:
-        """Rebuild the vectors from the rows when the writer is closed. A vector service also deletes the `orphans`."""
+        """Rebuild the vectors from the rows at the end of `Library.writing`.
+
+        A vector service also deletes the `orphans`.
+        """
         with self._database.writing() as connection:
             note_all(connection)
             note_changes(connection, orphans)
@@ -359,7 +362,7 @@ class LibraryWriter:
             return insert_row(connection, RUNS, {**dict.fromkeys(RUNS.c.keys()[1:-1]), "started_at_s": time.time()})
 
     def end_run(self, run_id: int, counts: Mapping[str, int]) -> None:
-        """Record the end of a run, with its counts keyed by column of `runs`."""
+        """Record the end of a run, with counts keyed by column name in `runs`."""
         with self._database.writing() as connection:
             change_rows(connection, RUNS, RUNS.c.id == run_id, {"finished_at_s": time.time(), **counts})
 
