@@ -1,6 +1,6 @@
 """Check a library: its database must be sound, every photo must have features, and the vectors must match the rows.
 
-Every row is read and decoded as in a query, even if the database itself reports errors.
+Every row is read and decoded as it would be for a query, even if the database itself reports errors.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Findings:
 
 
 def check(database: Database) -> Findings:
-    """Check everything except the photo files, without writing. Raises LibraryError if nothing can be read."""
+    """Check everything except the photo files, without making changes. Raises LibraryError if nothing can be read."""
     findings = Findings(notes=open_to_others(database.folder))
     with database.reading() as connection:
         findings.database += database.problems(connection)

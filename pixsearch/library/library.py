@@ -215,8 +215,8 @@ class Library:
     def checkpoint(self, model: str | None = None, *, to_index: bool = False) -> Path:
         """Return the checkpoint folder for a model.
 
-        The default is the library's model, or the built-in model if the library has none. During a switch
-        to a different model, pass `to_index` to get the new model. Raises ModelNotFound.
+        The default is the library's model, or the built-in model if the library has none. During a switch to a
+        different model, pass `to_index` to get the new model. Raises ModelNotFound.
         """
         from pixsearch.model.checkpoints import checkpoint_for  # only needed to load a model
 
@@ -477,7 +477,7 @@ class Library:
             return status_of(connection, self._database)
 
     def check(self) -> Findings:
-        """Check everything except the photo files, without writing."""
+        """Check everything except the photo files, without making changes."""
         from pixsearch.library.checks import check
 
         return check(self._database)
@@ -499,7 +499,8 @@ class Library:
     def captioned_photos(self) -> list[CaptionedPhoto]:
         """Return the photos with captions.
 
-        Captions come from .txt files next to the photo, which are read now, and from the photo's own caption and title.
+        Captions come from .txt files next to the photo, and from the photo's own caption and title. The .txt files are
+        read when this method is called.
         """
         with self._database.reading() as connection:
             rows = connection.execute(

@@ -1,4 +1,4 @@
-"""Guess the model of a library, so that loading it can begin before SQLAlchemy is imported."""
+"""Guess the model of a library, so that loading the model can begin before SQLAlchemy is imported."""
 
 from __future__ import annotations
 

@@ -109,7 +109,10 @@ def waiting_roots(connection: Connection, model_id: int) -> list[bytes]:
 
 
 def drop_replaced(connection: Connection, models: Models) -> None:
-    """Delete the features computed by old models, for contents and texts that the model in use has encoded."""
+    """Delete the features computed by models no longer in use.
+
+    Features of contents and texts that the current model has not encoded yet are kept.
+    """
     kept = [model_id for model_id in models if model_id is not None]
     for table in (FEATURES, GRIDS, TEXT_FEATURES):
         its, other = table.columns[0], table.alias()
