@@ -62,7 +62,7 @@ class ResNet(Backbone):
 class SamePaddingConv2d(nn.Conv2d):
     """A convolution with TensorFlow's "SAME" padding.
 
-    The output size is ceil(input / stride). If the padding is odd, the extra pixel goes at the end.
+    The output size is ceil(input / stride). If the total padding is odd, the extra pixel goes at the end.
     """
 
     def forward(self, x: Tensor) -> Tensor:
