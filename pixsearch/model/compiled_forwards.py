@@ -1,4 +1,4 @@
-"""Runs a checkpoint's graphs on a CPU with OpenVINO. Importing torch would take longer than answering a query.
+"""Runs a checkpoint's graphs on a CPU with OpenVINO. torch alone would take longer to import than a query takes.
 
 Each graph is compiled when it is first used on a machine, which takes about a second. Compiled graphs are kept in the
 user's cache folder under a hash of everything that they depend on, so the cache is never out of date.

@@ -125,7 +125,7 @@ class SearchEngine:
             return []
         if query.words:
             self._runtime.prepare_for_words()
-        self._library.vectors()  # load these while the network for the words may still be loading
+        self._library.vectors()  # load the vectors while the network for the words may still be loading
         wanted = self._understood(query)
         texts = self._runtime.read_texts([one.text for one in wanted]) if wanted else []
         if all(one.names_only for one in wanted):  # there is nothing to compare with the pixels
