@@ -62,12 +62,12 @@ class ResNet(Backbone):
 class SamePaddingConv2d(nn.Conv2d):
     """A convolution with TensorFlow's "SAME" padding.
 
-    The output size is ceil(input / stride). If the padding is odd, the extra pixel goes at the end.
+    The output size is ceil(input / stride). If the total padding is odd, the extra pixel goes at the end.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        # Convert the sizes to int, or a trace would record half of the calculation as a constant. All of it can be
-        # constant, because the padding is the same for all multiples of the CNN's stride.
+        # Convert the sizes to int, so that a trace records the whole calculation as a constant and not just half of it.
+        # This is possible because the padding is the same for all multiples of the CNN's stride.
         sizes = map(int, x.shape[-2:])
         pad_height, pad_width = (
             max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)

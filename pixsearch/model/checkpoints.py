@@ -134,7 +134,7 @@ def is_dual_encoder(folder: Path) -> bool:
 
     transformers writes the model type to config.json. The config of a Pixel-BERT does not have this field.
     """
-    # A missing config.json counts as that of a Pixel-BERT: loading it raises the error.
+    # A folder without config.json counts as a Pixel-BERT, so loading the config raises the error.
     return (folder / DUAL_ENCODER_FILE).is_file() or model_type(folder) is not None
 
 
@@ -168,7 +168,8 @@ def fingerprint(folder: Path) -> str:
     Raises:
         CheckpointInvalid: a file is missing or cannot be read.
     """
-    if is_dual_encoder(folder):  # its config contains the hashes of the weights, which may have been deleted
+    # The weights of a dual encoder may have been deleted, but its config contains their hashes.
+    if is_dual_encoder(folder):
         identity, files = DualEncoderConfig.load(folder / DUAL_ENCODER_FILE).identity(), [DUAL_TOKENIZER_FILE]
     else:
         values = _config_values(folder, calibration=None, rerank=True)
@@ -309,7 +310,7 @@ def mean_pixel(folder: Path) -> NDArray[np.float32]:
 def weights_of(folder: Path) -> Iterator[str]:
     """Open a checkpoint's weights and yield a path for safetensors.
 
-    Errors in the block are raised as CheckpointInvalid.
+    Errors while opening the file or inside the `with` block are raised as CheckpointInvalid.
     """
     from safetensors import SafetensorError
 

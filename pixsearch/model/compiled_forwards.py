@@ -1,4 +1,4 @@
-"""Runs a checkpoint's graphs on a CPU with OpenVINO. Importing torch would take longer than answering a query.
+"""Runs a checkpoint's graphs on a CPU with OpenVINO. torch alone would take longer to import than a query takes.
 
 Each graph is compiled when it is first used on a machine, which takes about a second. Compiled graphs are kept in the
 user's cache folder under a hash of everything that they depend on, so the cache is never out of date.
@@ -43,7 +43,7 @@ from pixsearch.settings import compiled_folder
 Bytes = NDArray[np.uint8]
 
 _KEPT = 4
-"""The number of checkpoints whose compiled graphs are kept. They take twice as much space as the checkpoint itself."""
+"""The number of checkpoints whose compiled graphs are kept. These take twice as much space as the checkpoint itself."""
 
 
 class CompiledGraphs:
@@ -122,7 +122,7 @@ class CompiledGraphs:
         # A compiled model does not store its properties, so they must be passed again to import it.
         properties = self._formats.properties(name)
         if self._folder is not None:
-            with suppress(OSError, ValueError, RuntimeError):  # if missing or damaged, it is compiled again
+            with suppress(OSError, ValueError, RuntimeError):  # a missing or damaged graph is compiled again
                 compiled = read_sealed(self._folder / name)
                 model = core().import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", properties)
                 self._held.append(compiled)
@@ -135,7 +135,7 @@ class CompiledGraphs:
             ) from error
         if fingerprint_of(self._checkpoint) != self._fingerprint:
             raise CheckpointInvalid(f"{self._checkpoint} changed while it was being read", "Run the command again")
-        with suppress(OSError, RuntimeError):  # if it cannot be cached, the next command compiles it again
+        with suppress(OSError, RuntimeError):  # a graph that cannot be cached is compiled again by the next command
             if self._folder is not None:
                 _keep(model, self._folder, name)
         return model
@@ -193,7 +193,10 @@ def _reason(error: RuntimeError) -> str:
 
 
 def _keep(model: openvino.CompiledModel, folder: Path, name: str) -> None:
-    """Write a compiled model to the cache and delete the oldest checkpoints in it. Raises OSError, RuntimeError."""
+    """Write a compiled model to the cache, and keep only the newest `_KEPT` folders there.
+
+    Raises OSError, RuntimeError.
+    """
     stream = io.BytesIO()
     model.export_model(stream)
     compiled = stream.getvalue()

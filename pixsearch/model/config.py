@@ -23,7 +23,7 @@ TASKS = ("retrieval", "vqa", "nlvr2")
 CONFIG_LIMIT_BYTES = 16 << 20
 STRIDE = 32  # picture pixels per grid cell, for every backbone
 OUTDATED_CALIBRATIONS = ({"temperature", "bias"}, {"slope", "intercept"})
-"""The field names of older calibrations, which are ignored: they had a different meaning or covered only one stage."""
+"""The fields of older calibrations. These are ignored: they had a different meaning or covered only one stage."""
 _AGAIN = "Copy the checkpoint again, or retrain it"
 _MOST = {
     "input_size": 4096,
@@ -37,9 +37,9 @@ _MOST = {
     "embedding_size": 16_384,
     "image_map_hidden": 65_536,
 }
-"""The maximum values: larger than any real checkpoint needs, but small enough for a machine to attempt."""
+"""The maximum values: larger than any real checkpoint needs, but small enough that loading can be attempted."""
 _STEEPEST = 1e6
-"""The maximum absolute slope or intercept of a calibration curve. A steeper curve would be a step, unlike any data."""
+"""The maximum absolute slope or intercept of a calibration curve. Real data never needs one that is almost a step."""
 REMOVED = {"pixel_positions": False, "joint_from_layer": 0}
 """The fields that only older checkpoints have, each with the one value that is still supported."""
 
@@ -50,9 +50,9 @@ Stage = Literal["late", "joint"]
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve from a pair's score to the probability that a person would say that the words describe the picture.
+    """A curve that maps a pair's score to a probability, sigmoid(slope x score + intercept) (Platt, 1999).
 
-    The probability is sigmoid(slope x score + intercept) (Platt, 1999).
+    This is the probability that a person would say that the words describe the picture.
     """
 
     slope: float
@@ -77,7 +77,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Calibration:
-    """One curve per stage that can give a pair its final score. They make scores from different stages comparable."""
+    """One curve per stage that can give a pair its final score, to make scores from different stages comparable."""
 
     joint: Curve | None
     """The curve for ITM logits; None if the model has no ITM head."""
@@ -136,10 +136,10 @@ class PixelBertConfig:
     input_size: int = 224
     """The shorter edge of a picture at the input of the CNN, in pixels (800 in section 4.1)."""
     longest_edge: int = 1333
-    """The maximum longer edge of a picture that keeps its aspect ratio, in pixels (1333 in section 4.1)."""
+    """The maximum length of the longer edge, in pixels, if a picture keeps its aspect ratio (1333 in section 4.1)."""
     resize: str = "squash"
-    """"squash" makes every picture a square; "shorter_edge" keeps its aspect ratio, rounded to multiples of 32 pixels.
-    """
+    """"squash" makes every picture a square; "shorter_edge" keeps its aspect ratio, apart from rounding both
+    edges to multiples of 32 pixels."""
     pool: bool = False
     """True for a 2x2 max-pool after the CNN, as in the paper."""
     vocabulary_size: int = 30522

@@ -1,7 +1,7 @@
 """Converts a dual encoder in transformers format into the files that a search needs. Requires torch.
 
 The preprocessing and the tokenizer are rebuilt from the model's settings. Finally, embeddings are compared with those
-that transformers computes. If one differs, the conversion fails and the folder stays as it was. Searches never run
+that transformers computes. If any differ, the conversion fails and the folder stays as it was. Searches never run
 this code.
 """
 

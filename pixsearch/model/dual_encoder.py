@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 _MOST_CHARACTERS = 128
-"""The maximum number of characters read per token. Text after `max_tokens` times this number is ignored."""
+"""The maximum number of characters read per token. Text beyond `max_tokens` times this number is ignored."""
 
 
 class DualEncoderRuntime:
@@ -77,11 +77,11 @@ class DualEncoderRuntime:
         self.encode_pixels([np.zeros((height, width, 3), np.uint8)])
 
     def encode_pictures(self, pictures: Sequence[Image.Image]) -> tuple[Floats, list[bytes]]:
-        """Return the unit embeddings [pictures, embedding size] of RGB pictures, and small copies for `likeness`."""
+        """Return unit embeddings [pictures, embedding size] of RGB pictures, and their small copies for `likeness`."""
         return self.encode_pixels([np.asarray(as_seen(picture, self.input_shape)) for picture in pictures])
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
-        """Encode the pixels [rows, columns, 3] of pictures that already have the input size, like `encode_pictures`."""
+        """Like `encode_pictures`, but for pixels [rows, columns, 3] of pictures that already have the input size."""
         embeddings = np.empty((len(pixels), self.embedding_size), np.float32)
         for start in range(0, len(pixels), self._towers.pictures_at_once):
             part = slice(start, start + self._towers.pictures_at_once)
@@ -101,7 +101,7 @@ class DualEncoderRuntime:
         return embeddings
 
     def read_texts(self, texts: Sequence[str]) -> list[ReadText]:
-        """Encode sentences once for all stages. The results have no word vectors, only the embeddings."""
+        """Encode sentences once for all stages. The results contain only embeddings, no word vectors."""
         no_words = np.empty((0, self.embedding_size), np.float32)
         return [
             ReadText(np.empty(0, np.int64), embedding, no_words, np.empty(0, np.float32), 0.0)
@@ -178,7 +178,7 @@ class DualEncoderRuntime:
         return embeddings
 
 
-@lru_cache(maxsize=1)  # also because releasing the towers takes time, which would delay the end of a query
+@lru_cache(maxsize=1)  # also avoids releasing the towers at the end of a query, which takes time
 def _towers_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledTowers | TorchTowers:
     """Load the towers on the GPU if `gpu` is set and torch can use one, otherwise compile them for the CPU."""
     if gpu and uses_gpu():

@@ -29,7 +29,7 @@ _MOST = {
     "max_tokens": 4096,
     "vocabulary_size": 4_000_000,
 }
-"""The maximum values: larger than any real model needs, but small enough for a machine to attempt."""
+"""The maximum values: larger than any real model needs, but small enough that loading can be attempted."""
 _LARGEST = 1e6
 
 
@@ -41,7 +41,7 @@ class DualEncoderConfig:
     """The name of the model type in transformers."""
     embedding_size: int
     input_size: int
-    """The edge of the square to which a picture is squashed, or its shorter edge, in pixels."""
+    """The edge of the square to which a picture is squashed, or the shorter edge of the scaled picture, in pixels."""
     resize: str
     """One of RESIZE_MODES."""
     resample: str
@@ -49,10 +49,11 @@ class DualEncoderConfig:
     """The width and height of the centre crop taken from a resized picture; None to use the whole picture."""
     pixel_factors: tuple[float, ...]
     pixel_offsets: tuple[float, ...]
-    """The offsets for red, green and blue. A value from 0 to 255 becomes the input factor x value + offset."""
+    """The offsets for red, green and blue. A value from 0 to 255 is converted to factor x value + offset."""
     vocabulary_size: int
     max_tokens: int
-    """The maximum number of tokens in a text. The tokenizer truncates longer texts and pads others if necessary."""
+    """The maximum number of tokens in a text. The tokenizer truncates longer texts, and pads shorter ones if the model
+    requires it."""
     pad_id: int
     """The id of the token that stands for a text without tokens."""
     scale: float

@@ -102,7 +102,7 @@ class ReadTexts(Forward):
 
 
 class FindWords(Forward):
-    """Compute the cosine of each word with the nearest pixel of each picture [batch, words].
+    """Compute the cosine of each word with its nearest pixel in each picture [batch, words].
 
     The inputs are grids [batch, pixels, channels], their mask [batch, pixels], and word vectors
     [words, embedding_size].

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = 2
-"""The version of the format. Increase it whenever the bytes of a grid change."""
+"""The version of the format. Increase it whenever the packing changes."""
 
 _HEAD_BYTES = 8
 

@@ -26,7 +26,7 @@ _READ_BYTES = 1 << 20
 _SPARE_BYTES = 64 << 20
 """The additional free space that the conversion and the file system need."""
 _LEAST_BYTES = 64 << 10
-"""The minimum number of bytes that a broken connection must have delivered to be worth reconnecting."""
+"""If a connection breaks after fewer bytes than this, the download fails instead of reconnecting."""
 _AGAIN = "Run the command again to continue"
 
 
@@ -52,8 +52,8 @@ def require_room(repository: Repository) -> None:
 def download(hub: Hub, repository: Repository, convert: Callable[[Path], None], on_progress: ProgressCallback) -> Path:
     """Download and convert a model, then move it to its final folder. Return that folder.
 
-    If the download is interrupted, the next call resumes it. A model that `convert` rejects is deleted, unless this
-    machine is the cause, for example because a package is missing.
+    If the download is interrupted, the next call resumes it. A model that `convert` rejects is deleted, unless the
+    cause is on this machine, such as a missing package.
 
     Raises:
         HubError: a file did not match its checksum and was deleted.
@@ -63,7 +63,7 @@ def download(hub: Hub, repository: Repository, convert: Callable[[Path], None], 
         Interrupted: the user pressed Ctrl-C.
     """
     folder = hub_folder(repository.name)
-    if os.path.lexists(folder):  # it has no config, or the model would count as installed
+    if os.path.lexists(folder):  # it has no config: otherwise, the model would count as installed
         raise ModelError(f"{folder} already exists", f"Remove it with: pixsearch model remove {repository.name}")
     try:
         with _locked(unfinished_folder(repository.name)) as unfinished:
@@ -191,7 +191,7 @@ def _size(folder: Path, file: HubFile) -> int:
 
 
 def _delete_others(folder: Path, kept: set[str]) -> None:
-    """Delete everything that older revisions and killed conversions have left behind."""
+    """Delete everything that older revisions and interrupted conversions have left behind."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -215,7 +215,7 @@ def _locked(folder: Path) -> Iterator[Path]:
         except BlockingIOError as error:
             raise ModelError(f"another process is writing to {folder}", "Wait for it to finish") from error
         except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):  # the drive does not support locks
+            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):  # not just a drive without locks
                 raise
         yield folder
     finally:

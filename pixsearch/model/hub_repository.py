@@ -268,7 +268,7 @@ def _file(repository: str, listed: Any) -> HubFile:
 
 
 def _licence(card: Mapping[str, Any]) -> str | None:
-    """Return the licence in a model card, by its own name if the Hub only lists it as "other"."""
+    """Return the licence in a model card. If the Hub lists it only as "other", the card may give its actual name."""
     for key in ("license_name", "license"):
         if isinstance(value := card.get(key), str) and value:
             return value

@@ -42,7 +42,7 @@ class InstalledModel:
     """The name for `--model`."""
     folder: Path
     kind: str
-    """Pixel-BERT, the name of its model type in transformers, or INCOMPLETE."""
+    """Pixel-BERT, the model type in transformers, or INCOMPLETE."""
     size_bytes: int
     licence: str | None
     languages: tuple[str, ...]

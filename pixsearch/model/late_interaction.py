@@ -3,7 +3,7 @@
 It comes between the first stage, which compares two vectors, and the joint stream, which reads all words and pixels
 together. It is cheap enough to train on all pairs in a batch, so it learns in minutes on a CPU what the joint stream
 needs a GPU to learn. The score comes from ColBERT (Khattab and Zaharia, 2020) and compares words with pixels as in
-FILIP (Yao et al., 2021). The word weights and offsets are an addition of ours.
+FILIP (Yao et al., 2021). The word weights and offsets are our own addition.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class LateInteraction(nn.Module):
         """
         weight, offset = self.weigh(words, mask)
         vectors, pixels = self.map_words(words), self.map_pixels(grid)
-        with torch.autocast(grid.device.type, enabled=False):  # candidates only differ in the third digit
+        with torch.autocast(grid.device.type, enabled=False):  # candidates' scores differ only in the third digit
             cosine = vectors @ pixels.transpose(1, 2)  # [batch, words, pixels]
             if pixel_mask is not None:
                 cosine = cosine.masked_fill(~pixel_mask[:, None], -torch.inf)

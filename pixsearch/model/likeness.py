@@ -26,9 +26,9 @@ CORRELATED = 0.8
 _EDGE = 16
 """The edge of a small copy in pixels. It only shows a photo's composition, which survives compression and scaling."""
 _FLAT = 1.0
-"""The minimum standard deviation of a picture with detail to compare, for values up to 255."""
+"""The minimum standard deviation of a picture with enough detail to compare, for values up to 255."""
 _SAME_COLOUR = 4.0
-"""The maximum difference between near-duplicates that have no detail to compare, for values up to 255."""
+"""The maximum difference between near-duplicates without enough detail to compare, for values up to 255."""
 
 
 def pack_small(pixels: NDArray[np.uint8]) -> bytes:
@@ -53,7 +53,7 @@ def unit_steps(pixels: Floats) -> Floats:
 
 
 def likeness_of(one: bytes, other: bytes) -> float:
-    """Return how alike two small copies are: 1 if they are equal, ALIKE if they are just similar enough.
+    """Return how alike two small copies are: 1 if they are equal, ALIKE if they are only just near-duplicates.
 
     Pictures that are almost a single colour are alike if they have the same colour.
     """

@@ -1,4 +1,4 @@
-"""Transformers models that read a text and a picture together, with a head that predicts whether they match.
+"""Models from transformers that read a text and a picture together and have a head that predicts if they match.
 
 Such a model cannot index photos, because it does not embed texts and pictures separately.
 `pixsearch.model.torch_pair_reader` runs it.
@@ -32,7 +32,7 @@ _FAMILIES = {
     "bridgetower": MatchingFamily("BridgeTowerForImageAndTextRetrieval", "BridgeTowerProcessor", "itm_score."),
     "vilt": MatchingFamily("ViltForImageAndTextRetrieval", "ViltProcessor", "rank_output."),
 }
-"""The families by the model type in config.json."""
+"""The families, keyed by the model type in config.json."""
 
 
 def model_type(folder: Path) -> str | None:

@@ -16,7 +16,7 @@ IN_INT8 = frozenset({"find_words", "match"})
 _GROUP = 128
 """The number of values in a vector that share a scale. Smaller groups are slower, and larger ones less precise."""
 _MULTIPLY_INT8 = frozenset({"avx512_vnni", "avx_vnni"})
-"""The CPU flags for int8, of which one is required. Older CPUs sum int8 products in 16 bits, which saturates."""
+"""The CPU flags for int8. One of them is required: older CPUs sum int8 products in 16 bits, which can saturate."""
 _FASTER_IN_BF16 = "amx_tile"
 
 
@@ -38,7 +38,7 @@ class NumberFormats:
     def properties(self, forward: str) -> dict[str, str | int]:
         """Return the OpenVINO properties for a forward pass.
 
-        With a group size, OpenVINO rounds vectors to int8 before multiplying them with an int8 matrix.
+        With a group size, OpenVINO rounds vectors to int8 before multiplying them by an int8 matrix.
         """
         precision = "bf16" if self.bf16 and forward not in IN_FULL_PRECISION else "f32"
         group = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP} if self.in_int8(forward) else {}

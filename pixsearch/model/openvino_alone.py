@@ -1,7 +1,7 @@
 """Imports OpenVINO without its telemetry and its converter. Import this module before openvino.
 
 The package `openvino_telemetry` reports every import over the network unless the user has opted out, and the converter
-takes 50 ms to import. OpenVINO works without both. The converter can still be imported afterwards by its full name.
+takes 50 ms to import. OpenVINO works without either. The converter can still be imported afterwards by its full name.
 """
 
 import sys

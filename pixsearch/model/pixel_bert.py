@@ -183,8 +183,8 @@ def pool_grid(grid: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
 class EmbeddingMaps(nn.Module):
     """Maps pooled grids and encoded sentences into the shared space of the first stage.
 
-    The maps are small on purpose. On top of a frozen CNN and a frozen sentence encoder, and with strong dropout on
-    picture features, they retrieve better than anything larger that is trained on a few thousand pictures.
+    The maps are small on purpose. If they are trained on a few thousand pictures, on top of a frozen CNN and a frozen
+    sentence encoder and with strong dropout on picture features, they retrieve better than anything larger.
     """
 
     def __init__(self, config: PixelBertConfig, channels: int) -> None:
@@ -195,7 +195,7 @@ class EmbeddingMaps(nn.Module):
         self.image_map = nn.Linear(hidden, config.embedding_size)
         self.text_map = nn.Linear(config.width, config.embedding_size)
         if config.width == config.embedding_size:
-            nn.init.eye_(self.text_map.weight)  # the sentence encoder's own space is a good start
+            nn.init.eye_(self.text_map.weight)  # the sentence encoder's own space is a good starting point
             nn.init.zeros_(self.text_map.bias)
         self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))  # the scale is 1 / temperature
 
@@ -212,7 +212,7 @@ class EmbeddingMaps(nn.Module):
         return embedding
 
     def text(self, sentences: Tensor) -> Tensor:
-        """Map sentence vectors [batch, width] to unit vectors [batch, embedding_size]. The norm has no effect."""
+        """Map sentence vectors [batch, width] of any norm to unit vectors [batch, embedding_size]."""
         scaled = F.normalize(sentences, dim=-1) * math.sqrt(sentences.shape[-1])
         return F.normalize(self.text_map(scaled).float(), dim=-1)
 
@@ -265,7 +265,7 @@ class PixelBertForRetrieval(nn.Module):
 
     def read_pixels(self, grid: Tensor, dropout: float = 0.0, pixel_mask: Tensor | None = None) -> Tensor:
         """Return the mean of the Transformer's outputs for [CLS] v1..vk [batch, width], with dropout on features."""
-        start = torch.full((grid.shape[0], 1), CLS, device=grid.device)  # not len(), which a trace makes constant
+        start = torch.full((grid.shape[0], 1), CLS, device=grid.device)  # len() would be a constant in a trace
         hidden = torch.cat([self.model.embed_words(start), self.model.embed_pixels(grid, dropout)], dim=1)
         mask = torch.ones(hidden.shape[:2], dtype=torch.bool, device=grid.device)
         if pixel_mask is not None:
@@ -296,10 +296,10 @@ class PixelBertForRetrieval(nn.Module):
     ) -> Tensor:
         """Return the ITM logits of pairs [batch]: joint_logit + similarity_weight * late_score.
 
-        This is a departure: in the paper, the logit comes from the head alone. `late_score` [batch] is the result of
-        the method of that name. The other arguments are the same as for that method.
+        This is a departure: in the paper, the logit comes from the head alone. The argument `late_score` [batch]
+        is the result of the method `late_score`. The other arguments are the same as for that method.
         """
-        pairs = late_score.shape[0]  # not len(), which a trace makes constant
+        pairs = late_score.shape[0]  # len() would be a constant in a trace
         words, pixels = self.model.embed_words(ids).expand(pairs, -1, -1), self.model.embed_pixels(grid)
         return self.joint_logit(words, mask, pixels, pixel_mask) + self.similarity_weight * late_score
 

@@ -29,7 +29,7 @@ class PixelBertProcessor:
     def __init__(
         self, config: PixelBertConfig, tokenizer: Tokenizer, words_taught: Mapping[str, int] | None = None
     ) -> None:
-        """Set up the tokenizer. `words_taught` maps the words in the training captions to counts; None if unknown."""
+        """Set up the tokenizer. `words_taught` contains the count of each word in the training captions, if known."""
         self.config = config
         self.words_taught = words_taught
         self.tokenizer = tokenizer

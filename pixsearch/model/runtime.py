@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-@lru_cache(maxsize=1)  # also because releasing them takes 0.1 s, which would delay the end of a query
+@lru_cache(maxsize=1)  # also avoids releasing them at the end of a query, which takes 0.1 s
 def forwards_of(folder: Path, fingerprint: str, gpu: bool) -> CompiledForwards | TorchForwards:
     """Load a checkpoint on the GPU if `gpu` is set and torch can use one, otherwise compile it for the CPU.
 
@@ -96,7 +96,7 @@ class PixelBertRuntime:
         return self.encode_pixels([np.asarray(self._processor.resize(picture)) for picture in pictures])
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
-        """Encode the pixels [rows, columns, 3] of pictures that already have the input size, like `encode_pictures`."""
+        """Like `encode_pictures`, but for pixels [rows, columns, 3] of pictures that already have the input size."""
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, picture in enumerate(pixels):
             by_size.setdefault(picture.shape, []).append(index)
@@ -225,7 +225,7 @@ class PixelBertRuntime:
         return words, np.reshape(cosines, (len(words), *self._config.grid_size(width, height))).astype(np.float32)
 
     def likeness(self, grid: bytes, other: bytes) -> float:
-        """Return how alike two pictures are, cell by cell: at most 1, and 0 for pictures with different grids.
+        """Return how alike two pictures are, cell by cell: at most 1, and 0 for pictures whose grids differ in size.
 
         The mean features of the training pictures are subtracted from the features of each cell. The likeness is the
         cosine between the two pictures' features in a cell, averaged over the cells.

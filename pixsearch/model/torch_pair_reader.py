@@ -63,7 +63,7 @@ class TorchPairReader:
         """Return the log-odds [texts] that each text matches an RGB picture; for ViLT, return its only logit.
 
         Texts that are too long for the model are truncated. Raises PictureError if the model cannot read the picture,
-        for example because it is far longer than wide.
+        for example because it is far longer than it is wide.
         """
         try:
             found = np.array([self._logit(text, picture) for text in texts], np.float32)

@@ -69,7 +69,10 @@ class TorchTowers:
     pictures_at_once, texts_at_once = 64, 64
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        """Load a converted model. Raises CheckpointInvalid, also if its weights have changed since the conversion."""
+        """Load a converted model.
+
+        Raises CheckpointInvalid, for example if the weights have changed since the conversion.
+        """
         config = DualEncoderConfig.load(folder / DUAL_ENCODER_FILE)
         model = load_dual_encoder(folder)
         if config.weights != hashes_of_weights(folder):

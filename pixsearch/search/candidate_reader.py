@@ -23,9 +23,9 @@ OpenStored = Callable[[StoredPicture, int], Image.Image]
 
 
 def open_stored(picture: StoredPicture, min_edge: int) -> Image.Image:
-    """Open the first file of a picture that is unchanged since it was indexed, like `open_picture`.
+    """Open the first of a picture's files that has not changed since it was indexed. Raises PictureError.
 
-    Raises PictureError.
+    `min_edge` has the same meaning as in `open_picture`.
     """
     return open_picture(read_first(picture.photos, picture.digest), min_edge)
 

@@ -1,4 +1,4 @@
-"""The second stage: late interaction orders the candidates, and the joint Transformer re-ranks the best few."""
+"""The second stage: late interaction ranks the candidates, and the joint Transformer re-ranks the best few."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Indices = NDArray[np.intp]
 
 
 def ordered_by_late(candidates: int, hits: int = 0) -> int:
-    """Return the number of pictures that late interaction orders if the joint stream reads `candidates` of them."""
+    """Return the number of pictures that late interaction ranks if the joint stream reads `candidates` of them."""
     return max(ORDERED, 2 * candidates, hits)
 
 
@@ -48,7 +48,7 @@ class CascadeScores:
     late: Floats  # [parts, items]
     logits: Floats  # [parts, items], NaN if the pair was not read
     match: Floats  # [items], the weighted sum of the logits
-    order: Indices  # [items], best first: the items that were read by match, then the others by late score
+    order: Indices  # [items], best first: the items that were read, by match, then the others, by late score
     read: NDArray[np.bool_]  # [items], True if the item was read
 
     def match_of(self, index: int) -> float | None:

@@ -61,7 +61,7 @@ class DatePhrase(NamedTuple):
     is_relative: bool = False
     """True if the date is relative to today, like "last summer"."""
     others: tuple[tuple[date, date], ...] = ()
-    """Other possible meanings: 5/3/2021 is in March or in May."""
+    """Other possible meanings: 5/3/2021 may be in March or in May."""
 
     @property
     def is_year(self) -> bool:

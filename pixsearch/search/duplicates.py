@@ -34,10 +34,10 @@ class Duplicates:
     """A group of photos that show the same picture."""
 
     pictures: tuple[StoredPicture, ...]
-    """The pictures, best first: sorted by pixel count, then pictures with a date first, then by file size.
+    """The pictures, best first: those with the most pixels, then those with a date, then those with the largest file.
 
-    The photos of each picture are byte-identical copies: existing files first, then sorted by the amount of metadata,
-    then by the length of the file name."""
+    The photos of each picture are byte-identical copies: existing files come first, then those with the most metadata,
+    then those with the shortest file name."""
 
     @property
     def count(self) -> int:
@@ -86,7 +86,7 @@ def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCal
     Every picture in a group is a near-duplicate of the best one, by the same rule as in a search. The result is stored
     in the library, so pictures are compared again only after the library has changed.
 
-    Raises ModelMismatch if the library was indexed with a different model, LibraryError.
+    Raises LibraryError, or ModelMismatch if the library was indexed with a different model.
     """
     if (model := library.model()) is None:
         return []
@@ -99,8 +99,8 @@ def near_duplicates(library: Library, runtime: Runtime, on_progress: ProgressCal
 def known_duplicates(library: Library, after: Rank | None, most: int) -> KnownDuplicates:
     """Return at most `most` groups after a rank: copies, and near-duplicates that were found earlier.
 
-    No pictures are compared. Counts, sizes and order come from the database without a check for damaged records, which
-    are omitted from the groups.
+    No pictures are compared. Counts, sizes and order come directly from the database and may include damaged
+    records, which are omitted from the groups.
 
     Raises LibraryError.
     """
@@ -136,8 +136,8 @@ def _with_copies(library: Library, alike: Sequence[Sequence[int]]) -> list[Seque
 def spare_copies(group: Duplicates) -> Iterator[StoredPhoto]:
     """Yield the photos of a group that can be deleted without losing anything.
 
-    A photo can be deleted if a byte-identical file exists on the same drive and has all of the photo's metadata in the
-    library. Otherwise, metadata from a sidecar file or the file name could be lost. All files are read.
+    A photo can be deleted if the same drive has a byte-identical file for which the library stores all of the photo's
+    metadata. Otherwise, metadata from a sidecar file or the file name could be lost. All files are read.
 
     Skip files that are missing or have changed, hard links, and objects in cloud storage. Also skip the only copy on a
     drive, because two drives may be one drive mounted under two paths.
@@ -172,7 +172,7 @@ def _adds_nothing(metadata: Metadata, to: Metadata) -> bool:
 
 
 def _groups(library: Library, groups: Sequence[Sequence[int]]) -> Iterator[Duplicates]:
-    """Yield the pictures for groups of content ids, without groups that have fewer than two photos left."""
+    """Yield the pictures for each group of content ids, skipping groups with fewer than two photos left."""
     pictures = library.pictures([content_id for ids in groups for content_id in ids])
     for ids in groups:
         found = [_with_best_copy_first(pictures[content_id]) for content_id in ids if content_id in pictures]

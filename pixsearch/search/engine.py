@@ -100,7 +100,7 @@ class SearchEngine:
         Negated words, as in "a street without people", become a part with a negative weight unless `Query.literal` is
         set. See `pixsearch.search.negation`.
 
-        Raises UsageError, ModelMismatch, PictureError if a picture in the query cannot be read, LibraryError.
+        Raises UsageError, ModelMismatch, LibraryError, or PictureError if a picture in the query cannot be read.
         """
         if isinstance(query, str):
             query = Query((Words(query),))
@@ -125,7 +125,7 @@ class SearchEngine:
             return []
         if query.words:
             self._runtime.prepare_for_words()
-        self._library.vectors()  # loaded while the network for the words may still be loading
+        self._library.vectors()  # load the vectors while the network for the words may still be loading
         wanted = self._understood(query)
         texts = self._runtime.read_texts([one.text for one in wanted]) if wanted else []
         if all(one.names_only for one in wanted):  # there is nothing to compare with the pixels
@@ -136,7 +136,7 @@ class SearchEngine:
         is_ordered = by_match or query.threshold is not None or query.sort != "relevance"
         is_ordered |= query.rerank is False and len(saying) > 0
         count = last
-        if is_ordered:  # the count grows in powers of two, so results seldom depend on the page size
+        if is_ordered:  # the count only doubles, so results seldom depend on the page size
             count = ordered_by_late(self._read_jointly(query, reader))
             while count < last:
                 count *= 2
@@ -231,7 +231,7 @@ class SearchEngine:
     def explain(self, words: str, content_id: int) -> Explanation | None:
         """Explain where each word matches a picture. Return None if the picture is no longer in the library.
 
-        Raises UsageError if the words are empty or invalid, ModelMismatch, WordsNotLocated, LibraryError.
+        Raises ModelMismatch, WordsNotLocated, LibraryError, or UsageError if the words are empty or invalid.
         """
         text = Words(words).text
         found = self._stored(content_id) if self._has_features() else None
@@ -293,8 +293,8 @@ class SearchEngine:
     ) -> Callable[[Indices], Floats]:
         """Return a function for the `match` argument of `cascade` that scores candidates with a re-rank model.
 
-        Its logits are 0 for parts that have nothing to compare with the pixels. It adds the messages of pictures that
-        cannot be read to `errors`.
+        Its logits are 0 for parts that have nothing to compare with the pixels. The function adds the error
+        messages for pictures that cannot be read to `errors`.
         """
         asked = [part for part, one in enumerate(wanted) if not one.names_only]
 

@@ -4,7 +4,7 @@ A photo mentions a word if its metadata, file name or folders contain it. The wo
 
 1. Words that only metadata can match are *names*: dates; words that the model has hardly ever seen, if a photo in the
    library mentions them; capitalised words that are the name of a person or a place in the library; and numbers and
-   ratings that are next to a name, or if no other words are left. Names are removed from the text, and the rest is
+   ratings, if they are next to a name or no other words are left. Names are removed from the text, and the rest is
    compared with the pixels.
 2. The log-odds of a photo are the log-odds that it shows the rest, or `SHOWN` if no text is left, plus a term for each
    name: `NAMED`, which depends on the source that contains the name, or `NOT_SAID`.
@@ -56,7 +56,7 @@ NAMED: Mapping[Source, float] = {
     "folder": -0.5,
     "camera": -0.5,
 }
-"""Log-odds added for a name that a photo mentions, by source. Text that was written to find this photo counts most."""
+"""Log-odds added for a name that a photo mentions, by source. Text written to help find this photo counts most."""
 DECISIVE = 3.0
 """The minimum log-odds that count for a model without probabilities: a probability of 95%."""
 BEGINNING = -0.5
@@ -102,7 +102,7 @@ class Evidence:
     by_photo: Sequence[Mapping[FilePath, tuple[Said, ...]]]  # [items]
 
     def log_odds(self, shows: NDArray[np.floating], weights: Sequence[float]) -> LogOdds:
-        """Return the log-odds [items] that a picture matches every part, and no part with a negative weight.
+        """Return the log-odds [items] that a picture matches all parts with a positive weight and no others.
 
         The probability is the product of the probabilities of the parts, each raised to the power of its weight.
 

@@ -1,7 +1,7 @@
 """Explain a hit: show where in the photo late interaction finds each word of the query.
 
-Pixel-BERT (section 4.6) shows attention maps instead. In this model, attention maps locate objects no better than a
-guess at the middle of the photo (docs/experiments.md).
+Pixel-BERT (section 4.6) shows attention maps instead. In this model, attention maps locate objects no better than
+always guessing the middle of the photo (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GAP = 8
 _FINER = 4
 """The number of map cells along the edge of a grid cell. It is high enough to make lit regions look round."""
 _SMOOTHING = 0.85
-"""The standard deviation of the Gaussian, in grid cells. Without it, the best cell is often next to the object."""
+"""The standard deviation of the Gaussian in grid cells. Without smoothing, the best cell is often beside the object."""
 _DARK, _LIT = 0.80, 0.92
 """The quantiles below which a map is dark and above which it is fully lit."""
 

@@ -33,7 +33,7 @@ def first_stage(
 ) -> list[Found]:
     """Return at most `count` pictures that pass the filters, nearest to a vector first.
 
-    Up to half of them are the nearest pictures in the groups `saying`, which are used in order.
+    Up to half of them are the nearest pictures in the groups in `saying`, taken group by group.
     """
     wanted = count
     while True:
@@ -42,7 +42,8 @@ def first_stage(
         # This drops pictures that were deleted from the library after the index was built.
         candidates = library.candidates(list(dict.fromkeys([*others, *ids]))[:wanted], query.filters)
         # Similarities are computed again because the index has only 16 bits per number. They are computed one by one
-        # because the last bits of a matrix product depend on the other rows, so equal embeddings could differ.
+        # because the last bits of a matrix product depend on the other rows, so similarities of equal embeddings could
+        # differ.
         found = [Found(candidate, float(np.dot(candidate.embedding, vector))) for candidate in candidates]
         found.sort(key=_nearest_first)
         if query.duplicates == "fold":

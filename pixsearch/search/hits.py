@@ -61,7 +61,8 @@ class Hit:
     """The probability that the photo matches the query, based on its pixels and its text. None in the same cases as
     `probability`, except that a query that consists only of names has a score."""
     says: tuple[Said, ...]
-    """The words of the query in the metadata, file name or folders of the photo, or of a copy or near-duplicate."""
+    """The words of the query that occur in the metadata, file name or folders of the photo, or of a copy or
+    near-duplicate."""
     metadata: Metadata
     copies: tuple[FilePath, ...]
     """Other photos with identical content."""

@@ -49,8 +49,8 @@ _WORDS = {
     ),
     "Polish": ("w się jest są dwa dwie dwoje trzy przed obok", "na nad pod przy z ze i"),
 }
-"""Function words of each language: first words that are rarely part of a name, then words that often are, as in "Rio de
-la Plata"."""
+"""Function words of each language: those that are rarely part of a name, then those that often are, as in "Rio de la
+Plata"."""
 
 _LETTERS = {
     "German": "äöüß",
@@ -70,7 +70,7 @@ _ENGLISH = "the"
 
 
 def foreign_language(text: str, taught: Mapping[str, int] | None, unknown: Sequence[str]) -> str | None:
-    """Return the language of a query, or None if the query may be in English or a name.
+    """Return the language of a query, or None if the query may be English or a name.
 
     Always return None if the model was not trained on English.
 

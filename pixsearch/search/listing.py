@@ -22,18 +22,18 @@ from pixsearch.search.query import Query, Sort
 
 _AT_ONCE = 256
 _LOOKED_THROUGH = 2000
-"""The maximum number of photos to rank, newest first, if more of them match all words of a query."""
+"""The maximum number of photos to rank. If more match all words of a query, only the first ones by date are ranked."""
 
 Item = TypeVar("Item")
 
 
 def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
-    """Return `k` pictures that pass the filters of a query without parts, starting at its offset.
+    """Return `k` pictures that pass the filters of a query without parts, starting at the query's offset.
 
     Pictures are sorted by date, newest first unless the query asks for the oldest, and those without a date come last.
     Copies form one hit unless the query shows duplicates; near-duplicates are always separate hits.
 
-    Raises UsageError if the query has options that require words, LibraryError.
+    Raises LibraryError, or UsageError if the query has options that require words.
     """
     if query.threshold is not None or query.rerank:
         raise UsageError("--threshold and --rerank require search text", "Omit the option, or add search text")
@@ -50,13 +50,13 @@ def listed_photos(library: Library, query: Query, k: int) -> list[Hit]:
 
 
 def photos_that_say(library: Library, query: Query, k: int) -> list[Hit]:
-    """Return `k` pictures that have all words of a query in their text, starting at the query's offset.
+    """Return `k` pictures whose text contains all words of a query, starting at the query's offset.
 
     The text of a picture is its metadata, file names and folders. Pictures with all words of a part with a negative
     weight are excluded. Text about a single photo counts more than text about many, and ties are sorted by date, newest
     first.
 
-    Raises UsageError if the query has pictures or no words to look up, LibraryError.
+    Raises LibraryError, or UsageError if the query has pictures or no words to look up.
     """
     query, _ = without_negations(query, library, None)
     if len(query.words) < len(query.parts) or query.main_words is None:

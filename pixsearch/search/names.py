@@ -25,7 +25,7 @@ from pixsearch.search.wording import Piece, pieces_of, text_without
 TAUGHT_FROM = 5
 """The minimum number of times a word must occur in the training captions to count as known to the model."""
 _PART_OF_NAME_FROM = 0.9
-"""A word is part of an adjacent name if this share of the photos with the name also mention the word: New York."""
+"""A word is part of an adjacent name, as in New York, if this share of the photos with the name mention the word."""
 _COMMON_FROM = (1000, 0.2, 50_000)
 """A piece is common if more than this share of all photos (the second number) mention it.
 
@@ -155,7 +155,7 @@ def _belongs_to(one: Wanted, name: Wanted) -> bool:
 
 
 def ranges_of(piece: Piece, *, plurals: bool) -> list[TermRange]:
-    """Return ranges of index terms for a piece. Every photo that mentions it has a term in them, but so may others."""
+    """Return ranges of index terms for a piece. All photos that mention it have a term in them; others may, too."""
     words = [term[:UNSPACED] if is_unspaced(term) else term for term in _accepted(piece, plurals=plurals)]
     begins = piece.finds_beginnings and not plurals
     return [beginning_with(word) if begins else exactly(word) for word in words]
@@ -166,7 +166,7 @@ def _accepted(piece: Piece, *, plurals: bool) -> tuple[str, ...]:
 
 
 def is_whole(source: Source, text: str, piece: Piece, query_words: set[str]) -> bool:
-    """Return whether a query contains the whole name of the person, place or camera in which one of its words occurs.
+    """Return whether a query contains the whole name (of a person, place or camera) in which one of its words occurs.
 
     The first name of a person is enough if it is capitalised, like "Rose", or is the whole query.
     """

@@ -3,16 +3,16 @@
 The rules:
 
 1. A negation begins with "without", "with no", "has no", "but no", "but not" or "except", with "not" before an
-   article, or with "no" or "not" after a comma. Nothing else is a negation: not quoted text, "do not touch", or "a cat
-   not on a sofa".
+   article, or with "no" or "not" after a comma. Apart from rule 2, nothing else is a negation: quoted text,
+   "do not touch" and "a cat not on a sofa" are not.
 2. A "no" between two words is a negation only if the model knows both words, which means that the text is English: "a
    beach no people", but not "Tonari no Totoro".
 3. Prohibitions on signs, like "no parking", are not negations. Neither is a "no" in a query that mentions a sign, nor a
    phrase that a photo's metadata, file name or folders contain word for word.
-4. A negation ends at a comma, at "but with", before a date, and before a place or a time. These belong to the rest of
-   the query: "a street without people at night" is "a street at night" without "people". "Or" and "and" start another
-   negation. The negated words must be a short noun phrase, and the query must not be a long sentence; otherwise, the
-   text is searched literally.
+4. A negation ends at a comma, at "but with", before a date, and before a place or a time. Dates, places and times
+   belong to the rest of the query: "a street without people at night" is "a street at night" without "people". "Or" and
+   "and" start another negation. The negated words must be a short noun phrase, and the query must not be a long
+   sentence; otherwise, the text is searched literally.
 5. A query that consists only of negations is an error. However, if it contains "no", it may be the text of a sign and
    is searched literally.
 """
@@ -250,7 +250,7 @@ def _through_first_noun(words: Sequence[str]) -> Sequence[str]:
 
 
 def _is_noun_phrase(words: Sequence[str]) -> bool:
-    """Return whether words look like a noun with at most two words before it. This is a guess, without a parser."""
+    """Return whether words look like a noun with at most two words before it. This is a guess; there is no parser."""
     after_article = words[1:] if words[:1] and words[0].lower() in _ARTICLES else words
     if any(word.endswith("ing") for word in after_article[1:]):
         return False

@@ -60,10 +60,10 @@ class Query:
     """The filters that photos must pass."""
 
     candidates: int = DEFAULT_CANDIDATES
-    """The number of photos that the second stage reads. The others are ordered by late interaction."""
+    """The number of photos that the second stage reads. The others are ranked by late interaction."""
 
     rerank: bool | None = None
-    """True: order by the second stage. False: skip the second stage and order by similarity, but with photos whose
+    """True: order by the second stage. False: skip the second stage and order by similarity, but put photos whose
     metadata contains the names in the query first. None: use the order that worked better when the model was
     validated."""
 
@@ -77,9 +77,10 @@ class Query:
     """shows: search the pixels only. says: search the metadata, file names and folders only. both: combine the two."""
 
     sort: Sort = "relevance"
-    """The order of the hits. When sorting by date, the 64 most relevant photos (more if more hits are requested) are
-    considered: the likely hits among them (`Hit.likely`) are sorted and come first. If the model has no probabilities,
-    all of them are sorted. A query without words or pictures returns the newest photos first by default."""
+    """The order of the hits. If they are sorted by date, only the 64 most relevant photos (more if more hits are
+    requested) are considered: the likely hits among them (`Hit.likely`) are sorted and come first. If the model has no
+    probabilities, all of them are sorted. A query without words or pictures returns the newest photos first by default.
+    """
 
     literal: bool = False
     """True: do not interpret negations, as in "a street without people", and do not report unknown words."""

@@ -36,7 +36,7 @@ class Remarks:
     unknown_words: Sequence[str] = ()
     """The words that the model does not know and no photo mentions. Hits for them are a guess."""
     suggestions: Mapping[str, str] = field(default_factory=dict)
-    """The nearest known words, keyed by the unknown word. Not every unknown word has one."""
+    """The nearest known word for each unknown word, if there is one."""
     language: str | None = None
     """The language of the query if it is clearly not English and the model was trained on English; otherwise None."""
 

@@ -36,7 +36,7 @@ class Encoder(Protocol):
         """Start loading the image network in the background, while the first pictures are decoded."""
 
     def encode_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> tuple[Floats, list[bytes]]:
-        """Encode pictures [rows, columns, 3] of the input size.
+        """Encode pictures [rows, columns, 3] that already have the input size.
 
         Return L2-normalised embeddings [n, embedding_size] and the packed pixel grid of each picture. A model without
         pixel grids returns other bytes that its `Runtime.likeness` can compare.
@@ -69,10 +69,10 @@ class Runtime(Encoder, Protocol):
         """Encode pictures of any size. Return L2-normalised embeddings [n, embedding_size] and packed pixel grids."""
 
     def late_scores(self, texts: Sequence[ReadText], grids: Sequence[bytes], embeddings: Floats) -> Floats:
-        """Return the scores of all texts and pictures [texts, pictures], from late interaction if available."""
+        """Return the scores of every text with every picture [texts, pictures], from late interaction if available."""
 
     def match(self, texts: Sequence[ReadText], grids: Sequence[bytes], late_scores: Floats) -> Floats:
-        """Return the ITM logit of each pair [n], given its late score. A single text or picture is paired with all."""
+        """Return the ITM logit of each pair [n], given its late score. All pairs may share a single text or picture."""
 
     @property
     def cell_offset(self) -> float:
@@ -116,4 +116,4 @@ class PairReader(Protocol):
         """The minimum length of the shorter edge of a picture, in pixels."""
 
     def logits(self, texts: Sequence[str], picture: Image.Image) -> Floats:
-        """Return how well texts match an RGB picture [texts]. Higher is better. Raises PictureError."""
+        """Return how well each text matches an RGB picture [texts]. Higher is better. Raises PictureError."""

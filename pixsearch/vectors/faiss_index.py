@@ -1,8 +1,8 @@
 """An in-process vector index, which uses FAISS with 16 bits per number and one or more lists.
 
-With one list, each search reads all vectors. This is exact, and fast up to a million vectors and more. A larger index
-is an inverted file (Sivic and Zisserman, "Video Google", 2003). It has one list for each k-means centroid, and a search
-reads only the lists whose centroids are nearest to the query. docs/performance.md has timings for both.
+With one list, each search reads all vectors. This is exact, and fast even for a million vectors. A larger index is an
+inverted file (Sivic and Zisserman, "Video Google", 2003). It has one list for each k-means centroid, and a search reads
+only the lists whose centroids are nearest to the query. docs/performance.md has timings for both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EXACT_LIMIT = 1_000_000
 """The minimum number of vectors for which a new index has more than one list."""
 VECTORS_PER_LIST = 1000
 SHARE_SEARCHED = 1 / 8
-"""The fraction of the lists that a search reads. For the vectors in docs/performance.md, half of it is enough."""
+"""The fraction of the lists that a search reads. For the vectors in docs/performance.md, half of that is enough."""
 POINTS_PER_CENTROID = 50
 """The number of training points per centroid. FAISS warns if it is below 39."""
 _PART = 10_000
@@ -108,7 +108,7 @@ class FaissIndex:
         return int(self._index.ntotal)
 
     def needs_rebuild(self) -> bool:
-        """Return whether the number of lists no longer suits the number of vectors, which has halved or doubled."""
+        """Return whether the number of vectors has halved or doubled, so the number of lists no longer suits it."""
         return not _lists_for(len(self) // 2) <= self._index.nlist <= _lists_for(len(self) * 2)
 
     def ids(self) -> Ids:

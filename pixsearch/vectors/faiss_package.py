@@ -1,4 +1,4 @@
-"""Check the installed FAISS package: either faiss-cpu or faiss-gpu, but not both, as they overwrite each other."""
+"""Check the installed FAISS package: faiss-cpu or faiss-gpu, but not both, as each overwrites the other's files."""
 
 from __future__ import annotations
 

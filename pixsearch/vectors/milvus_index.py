@@ -1,7 +1,7 @@
 """A vector index in Milvus, for libraries that do not fit into the memory of one machine.
 
-Each vector is stored with fields for filters, so that Milvus can leave out pictures that do not pass. The caller must
-check the filters that Milvus cannot evaluate: folders, names, words, ratings, and the exact circle around a place.
+Each vector is stored with fields for filters, so that Milvus can leave out pictures that do not pass them. The caller
+must check the filters that Milvus cannot evaluate: folders, names, words, ratings, and the exact circle around a place.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _URL = re.compile(r"milvus\+(https?://[^/]+|file:///.+)/([A-Za-z_]\w*)")
 _EXAMPLE = "For example: milvus+http://host:19530/photos"
 _MOST_KEYWORDS, _LONGEST = 4096, 65_535
 _SEVERAL, _NOWHERE = "*", 999.0
-"""The time and latitude stored for a picture whose photos have different ones, which the caller must check."""
+"""The time and latitude stored for a picture whose photos differ in these. The caller must then check the photos."""
 _DEGREES_PER_KM = 360 / 40_007.863
 """The degrees of latitude per km, computed from the length of the meridian (WGS 84)."""
 
@@ -94,7 +94,7 @@ class MilvusIndex:
             yield ids, np.array([row["embedding"] for row in rows], dtype=np.float32)
 
     def put(self, ids: Sequence[int], vectors: Vectors, metadata: Sequence[Sequence[Metadata]]) -> None:
-        """Store the vectors [n, size] and filter fields of pictures, and replace existing ones.
+        """Store the vectors [n, size] and filter fields of pictures, replacing any existing ones.
 
         Args:
             ids: the ids of the pictures.
@@ -176,7 +176,7 @@ class MilvusIndex:
         )
         indexes = self._client.prepare_index_params()
         indexes.add_index("embedding", index_type="AUTOINDEX", metric_type="IP")
-        # Strong, so that a search right after a run finds its photos.
+        # Strong consistency, so that a search right after an indexing run finds the new photos.
         self._client.create_collection(self._name, schema=schema, index_params=indexes, consistency_level="Strong")
 
     def _rows(self, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
@@ -203,9 +203,9 @@ def server_of(url: str) -> _Server:
 
 
 def expression(filters: Filters) -> list[str]:
-    """Return Milvus conditions that all pictures that pass the filters meet.
+    """Return Milvus conditions that are met by every picture that passes the filters.
 
-    Some pictures that meet the conditions may not pass the filters.
+    A picture that meets the conditions may still not pass the filters.
     """
     conditions = []
     if filters.after is not None:
@@ -231,7 +231,7 @@ def expression(filters: Filters) -> list[str]:
 
 
 def _fields(photos: Sequence[Metadata]) -> dict[str, object]:
-    """Return the filter fields of a picture. It may pass a filter if any of its photos may pass."""
+    """Return the filter fields of a picture. A picture may pass a filter if any of its photos may."""
     one = photos[0]
     times = {"" if photo.taken_at is None else photo.taken_at.isoformat()[:19] for photo in photos}
     latitudes = {photo.latitude for photo in photos if photo.latitude is not None and photo.longitude is not None}

@@ -30,7 +30,7 @@ class VectorIndex(Protocol):
     def search(self, queries: Vectors, k: int, among: Ids | None = None) -> tuple[Vectors, Ids]:
         """Find the `k` nearest vectors for each query [n, size], nearest first, limited to ids in `among` if given.
 
-        Returns inner products and ids, both [n, k], or with fewer columns if there are fewer vectors. The order of
+        Return inner products and ids, both [n, k], or with fewer columns if there are fewer vectors. The order of
         equal products is undefined.
 
         Raises ValueError if a query is not finite.
